@@ -1,0 +1,92 @@
+"""Who may do what. Every view declares its policy with one of these decorators;
+a test walks the URL configuration and fails on a view without one.
+
+    @public("GET", "POST")            anyone, signed in or not
+    @member(Role.EDITOR, "POST")      a member of the current team, in that role or above
+
+The goals room adds `@goal_page(...)` for everything below a goal.
+A stranger gets 404 (the thing does not exist for them), a member without the role 403.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.views.decorators.http import require_http_methods
+
+from finetune_app.accounts.models import Membership, Role
+from finetune_app.core.requests import HttpRequest
+
+View = Callable[..., HttpResponseBase]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`needed` is None for public views; `scope` names what the role is looked up on."""
+
+    needed: Role | None
+    methods: tuple[str, ...]
+    scope: str  # "public", "account", "team", "goal"
+
+
+def declare(view: View, policy: Policy) -> View:
+    checked = require_http_methods(policy.methods)(view)
+    checked.policy = policy  # type: ignore[attr-defined]
+    return checked
+
+
+def public(*methods: str) -> Callable[[View], View]:
+    return lambda view: declare(view, Policy(None, methods, "public"))
+
+
+def account(*methods: str) -> Callable[[View], View]:
+    """Any signed-in person, about themselves."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return to_sign_in(request)
+            return view(request, *args, **kwargs)
+
+        return declare(inner, Policy(Role.VIEWER, methods, "account"))
+
+    return decorate
+
+
+def member(needed: Role, *methods: str) -> Callable[[View], View]:
+    """A member of the current team (request.team) in the role `needed` or above."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return to_sign_in(request)
+            require_role(request.membership, needed)
+            return view(request, *args, **kwargs)
+
+        return declare(inner, Policy(needed, methods, "team"))
+
+    return decorate
+
+
+def require_role(membership: Membership | None, needed: Role) -> None:
+    if membership is None or not membership.may(needed):
+        raise PermissionDenied(
+            f"Your role here is {membership.role if membership else 'none'}; "
+            f"this needs {needed.value}. Ask an owner of the team to change it."
+        )
+
+
+def to_sign_in(request: HttpRequest) -> HttpResponse | HttpResponseRedirect:
+    """htmx cannot follow a redirect to another page by itself, so it is told in a header."""
+    if request.htmx:
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = resolve_url("accounts:sign_in")
+        return response
+    return redirect_to_login(request.get_full_path())

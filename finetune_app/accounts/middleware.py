@@ -1,0 +1,35 @@
+"""Which team is this request about? The one last chosen, else the first joined."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from finetune_app.accounts.models import Membership
+
+SESSION_KEY = "team"
+
+
+class TeamMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request.team = request.membership = None  # type: ignore[attr-defined]
+        request.teams = []  # type: ignore[attr-defined]
+        if request.user.is_authenticated:
+            memberships = list(
+                Membership.objects.filter(user=request.user)
+                .select_related("team", "user")
+                .order_by("joined_at", "pk")
+            )
+            request.teams = [membership.team for membership in memberships]  # type: ignore[attr-defined]
+            use(request, memberships)
+        return self.get_response(request)
+
+
+def use(request: HttpRequest, memberships: list[Membership]) -> None:
+    chosen = request.session.get(SESSION_KEY)
+    current = next((m for m in memberships if m.team_id == chosen), None)
+    current = current or (memberships[0] if memberships else None)
+    request.membership = current  # type: ignore[attr-defined]
+    request.team = current.team if current else None  # type: ignore[attr-defined]

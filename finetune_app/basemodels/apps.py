@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class BasemodelsConfig(AppConfig):
+    name = "finetune_app.basemodels"
+    label = "basemodels"

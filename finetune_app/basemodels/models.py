@@ -1,0 +1,100 @@
+"""Step 3: which model to start from."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
+
+
+class BaseModel(models.Model):
+    """A model on this installation's disk, ready to train. The catalogue (catalogue.toml)
+    knows more models than are installed."""
+
+    slug = models.SlugField(max_length=120, unique=True)  # its folder below models/
+    name = models.CharField(max_length=120)
+    source = models.CharField(max_length=300)  # hub id, local folder, or package
+    revision = models.CharField(max_length=80, blank=True)
+    licence = models.CharField(max_length=80, blank=True)
+    architecture = models.CharField(max_length=80, blank=True)
+    parameters = models.BigIntegerField(default=0)
+    context = models.PositiveIntegerField(default=0)  # tokens
+    size = models.BigIntegerField(default=0)  # bytes on disk
+    files = models.JSONField(default=dict)  # name -> sha256
+    team = models.ForeignKey(
+        Team, null=True, blank=True, on_delete=models.CASCADE, related_name="base_models"
+    )  # None: everybody's (the starter, the catalogue); else only this team's
+    installed_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["parameters"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> str:
+        return f"models/{self.slug}"
+
+
+class Choice(models.Model):
+    """The base model a goal starts from."""
+
+    goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="base_choice")
+    base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="choices")
+    chosen_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    chosen_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.goal}: {self.base_model}"
+
+
+class Install(models.Model):
+    """A base model on its way in: from a hub id or a local folder."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="install")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="installs")
+    slug = models.SlugField(max_length=120)
+    name = models.CharField(max_length=120)
+    source = models.CharField(max_length=300)
+    from_folder = models.BooleanField(default=False)
+    licence = models.CharField(max_length=80, blank=True)
+    licence_accepted_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"install {self.name}"
+
+
+class HubToken(models.Model):
+    """A team's access token for gated models, encrypted, write-only on the pages."""
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="hub_token")
+    secret = models.TextField(_("encrypted token"))
+    changed_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return "hub token"
+
+
+class Speed(models.Model):
+    """What this machine was measured to do, so that estimates correct themselves."""
+
+    base_model = models.ForeignKey(BaseModel, on_delete=models.CASCADE, related_name="speeds")
+    what = models.CharField(max_length=20)  # "training" or "evaluation"
+    tokens_per_second = models.FloatField()
+    peak_memory_bytes = models.BigIntegerField(default=0)
+    number_format = models.CharField(max_length=8, blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.tokens_per_second:.0f} tokens/s"

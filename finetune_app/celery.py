@@ -1,0 +1,9 @@
+"""The Celery application. The web names tasks by string; only workers import them."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
+app = Celery("finetune")
+app.config_from_object("django.conf:settings", namespace="CELERY")

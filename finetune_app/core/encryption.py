@@ -1,0 +1,17 @@
+"""Encrypt what must be kept secret in the database: access tokens of model hubs."""
+
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+
+
+def _box() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.FIELD_KEYS])
+
+
+def encrypt(text: str) -> str:
+    return _box().encrypt(text.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """Raise cryptography.fernet.InvalidToken when the key has changed."""
+    return _box().decrypt(token.encode()).decode()

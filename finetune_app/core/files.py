@@ -1,0 +1,81 @@
+"""Files of the installation, on this disk or in an S3-compatible store.
+
+Names are relative ("versions/3/2.jsonl"). Workers read local copies: with the local
+folder a copy is the file itself, with a remote store it is fetched once into DATA_DIR.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import FileSystemStorage, default_storage
+
+
+def is_local() -> bool:
+    return isinstance(default_storage, FileSystemStorage) or (
+        settings.FILES_BACKEND["BACKEND"].endswith("FileSystemStorage")
+    )
+
+
+def local_path(name: str) -> Path:
+    """A path on this machine to read `name` from; fetched first when the store is remote."""
+    path = Path(settings.DATA_DIR) / name
+    if not is_local() and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(path.name + ".part")
+        with default_storage.open(name) as source, draft.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        draft.replace(path)
+    return path
+
+
+def local_folder(prefix: str) -> Path:
+    """Like local_path, for every file below `prefix`."""
+    folder = Path(settings.DATA_DIR) / prefix
+    if not is_local():
+        for name in names_below(prefix):
+            local_path(name)
+    return folder
+
+
+def publish_folder(prefix: str) -> None:
+    """Make a folder that a worker wrote on this disk readable by the other machines."""
+    if is_local():
+        return
+    root = Path(settings.DATA_DIR)
+    for path in sorted((root / prefix).rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                default_storage.save(str(path.relative_to(root)), File(file))
+
+
+def names_below(prefix: str) -> list[str]:
+    """Every file name below `prefix`, depth first."""
+    try:
+        folders, files = default_storage.listdir(prefix)
+    except FileNotFoundError:
+        return []
+    names = [f"{prefix}/{file}" for file in files]
+    for folder in folders:
+        names += names_below(f"{prefix}/{folder}")
+    return names
+
+
+def delete_folder(prefix: str) -> None:
+    """Delete every file below `prefix`, in the store and on this disk. Missing is fine."""
+    if not prefix.strip("/") or ".." in prefix.split("/"):
+        raise ValueError(f"refusing to delete {prefix!r}")
+    if not is_local():
+        for name in names_below(prefix):
+            default_storage.delete(name)
+    shutil.rmtree(Path(settings.DATA_DIR) / prefix, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

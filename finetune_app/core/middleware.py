@@ -1,0 +1,36 @@
+"""Request ids for the log; plain errors as pages."""
+
+import uuid
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from finetune_app.core.errors import PlainError
+from finetune_app.core.logs import request_id
+
+
+class RequestIdMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id.set(uuid.uuid4().hex[:12])
+        response = self.get_response(request)
+        response.headers["X-Request-Id"] = request_id.get()
+        return response
+
+
+class PlainErrorMiddleware:
+    """A PlainError raised anywhere in a view becomes a page that says what to do."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, PlainError):
+            return None
+        return render(request, "errors/plain.html", {"error": error}, status=error.status)

@@ -1,0 +1,47 @@
+"""What every view gets: a typed request, full page or one partial."""
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import HttpRequest as DjangoRequest
+from django.http import HttpResponse
+from django.shortcuts import render
+from django_htmx.middleware import HtmxDetails
+
+if TYPE_CHECKING:
+    from finetune_app.accounts.models import Membership, Team, User
+
+
+class HttpRequest(DjangoRequest):
+    """A request after our middleware: who asks, for which team, in which role."""
+
+    htmx: HtmxDetails
+    user: "User"  # type: ignore[assignment]
+    team: "Team | None"
+    membership: "Membership | None"
+
+
+def render_page(
+    request: DjangoRequest,
+    template: str,
+    context: dict[str, Any] | None = None,
+    *,
+    partial: str | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """Render the whole page, or only `partial` of it when htmx asks for that target."""
+    htmx = getattr(request, "htmx", None)
+    if partial and htmx and not htmx.boosted:
+        template = f"{template}#{partial}"
+    response = render(request, template, context or {}, status=status)
+    response.headers.setdefault("Vary", "HX-Request")
+    return response
+
+
+def client_ip(request: DjangoRequest) -> str:
+    """The peer's address. Behind our own proxy, the last hop it added; never the first."""
+    if getattr(settings, "SECURE_PROXY_SSL_HEADER", None):
+        hops = request.headers.get("X-Forwarded-For", "").split(",")
+        if hops[-1].strip():
+            return hops[-1].strip()
+    return request.META.get("REMOTE_ADDR", "") or "127.0.0.1"

@@ -1,0 +1,41 @@
+"""`@goal_page(role, methods)`: everything below a goal starts from the person's own goals."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import Http404, HttpResponseBase
+
+from finetune_app.accounts.access import Policy, View, declare, require_role, to_sign_in
+from finetune_app.accounts.models import Membership, Role
+from finetune_app.core.requests import HttpRequest
+from finetune_app.goals.models import Goal
+
+
+def goal_page(needed: Role, *methods: str) -> Callable[[View], View]:
+    """Decorate `view(request, goal, ...)` for a URL with `<int:goal_id>`.
+
+    Another team's goal is 404; a member without the role gets 403. The request's team
+    becomes the goal's team.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def inner(
+            request: HttpRequest, *args: Any, goal_id: int, **kwargs: Any
+        ) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return to_sign_in(request)
+            goal = Goal.objects.visible_to(request.user).filter(pk=goal_id).first()
+            if goal is None:
+                raise Http404("no such goal")
+            membership = Membership.objects.select_related("team").get(
+                user=request.user, team=goal.team_id
+            )
+            require_role(membership, needed)
+            request.team, request.membership = membership.team, membership
+            return view(request, goal, *args, **kwargs)
+
+        return declare(inner, Policy(needed, methods, "goal"))
+
+    return decorate

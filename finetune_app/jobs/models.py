@@ -1,0 +1,143 @@
+"""Long work: its state, its lease, its progress. The database is the truth."""
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import Team
+
+
+class State(models.TextChoices):
+    QUEUED = "queued", _("waiting")
+    PREPARING = "preparing", _("preparing")
+    RUNNING = "running", _("running")
+    STOPPING = "stopping", _("stopping")
+    STOPPED = "stopped", _("stopped")  # can continue
+    SUCCEEDED = "succeeded", _("done")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+
+
+LEASED = (State.PREPARING, State.RUNNING, State.STOPPING)  # a worker holds it
+ACTIVE = (State.QUEUED, *LEASED)  # will go on by itself
+ENDED = (State.STOPPED, State.SUCCEEDED, State.FAILED, State.CANCELLED)
+CAN_CONTINUE = (State.STOPPED, State.FAILED)
+
+
+class Kind(models.TextChoices):
+    IMPORT = "import", _("import")
+    INSTALL = "install", _("download")
+    TRAINING = "training", _("training")
+    EVALUATION = "evaluation", _("evaluation")
+
+
+HEAVY = (Kind.TRAINING, Kind.EVALUATION)  # one at a time on a machine or GPU
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def active(self) -> "JobQuerySet":
+        return self.filter(state__in=ACTIVE)
+
+    def stale(self) -> "JobQuerySet":
+        """Leased, but its worker has not been heard of for a whole lease."""
+        limit = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS)
+        return self.filter(state__in=LEASED).filter(
+            Q(heartbeat_at__lt=limit) | Q(heartbeat_at=None)
+        )
+
+    def heavy(self) -> "JobQuerySet":
+        return self.filter(kind__in=HEAVY)
+
+
+class Job(models.Model):
+    """One piece of long work. Rooms hang their own rows (Training, Import...) on it.
+
+    A worker takes the lease by a conditional UPDATE that raises `token` (the fencing
+    token); every later write names that token, so a worker that lost its lease writes
+    nothing.
+    """
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="jobs")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    title = models.CharField(max_length=120, blank=True)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    spec = models.JSONField(default=dict)
+
+    token = models.PositiveIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)  # times it was picked up since last asked for
+    worker = models.CharField(max_length=120, blank=True)  # host:pid of the supervisor
+    child = models.CharField(max_length=120, blank=True)  # host:pid:start time of the child
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    stop_asked = models.BooleanField(default=False)
+    cancel_asked = models.BooleanField(default=False)
+
+    done = models.FloatField(default=0)
+    total = models.FloatField(default=0)
+    unit = models.CharField(max_length=16, blank=True)
+    phase = models.CharField(max_length=40, blank=True)
+    message = models.TextField(blank=True)  # plain words for the page
+    detail = models.TextField(blank=True)  # for experts: traceback, last lines of the log
+    error_code = models.CharField(max_length=40, blank=True)
+    result = models.JSONField(default=dict)
+
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    sent_at = models.DateTimeField(null=True, blank=True)  # last time the broker was told
+    started_at = models.DateTimeField(null=True, blank=True)
+    running_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "kind"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}: {self.state}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def can_continue(self) -> bool:
+        return self.state in CAN_CONTINUE
+
+    @property
+    def is_heavy(self) -> bool:
+        return self.kind in HEAVY
+
+    @property
+    def fraction(self) -> float:
+        return min(1.0, self.done / self.total) if self.total else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """From the pace so far; None until there is one."""
+        since = self.running_at
+        if self.state != State.RUNNING or not since or self.fraction < 0.02:
+            return None
+        start = float(self.result.get("resumed_at", 0) or 0)
+        gone = (timezone.now() - since).total_seconds()
+        pace = max(self.done - start, 0) / gone if gone > 0 else 0
+        return (self.total - self.done) / pace if pace else None
+
+
+class Journal(models.Model):
+    """When children started and ended: the proof that two never lived at once."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="journal")
+    token = models.PositiveIntegerField()
+    worker = models.CharField(max_length=120)
+    child = models.CharField(max_length=120)
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    how = models.CharField(max_length=200, blank=True)  # exit code, or who killed it
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} token {self.token}: {self.child}"

@@ -1,0 +1,83 @@
+"""Step 4: a frozen spec and what came of it."""
+
+from django.db import models
+
+from finetune_app.accounts.models import User
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.datasets.models import Version
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
+
+
+class Training(models.Model):
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="trainings")
+    number = models.PositiveIntegerField()
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="trainings")
+    base_model = models.ForeignKey(BaseModel, on_delete=models.PROTECT, related_name="trainings")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training")
+    spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
+    adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when there is an adapter
+    started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["goal", "number"], name="one_training_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"training {self.number}"
+
+    @property
+    def folder(self) -> str:
+        return f"runs/{self.pk}"
+
+    @property
+    def adapter_folder(self) -> str:
+        return f"{self.folder}/adapter"
+
+
+class Point(models.Model):
+    """A place on the learning curve."""
+
+    training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="points")
+    step = models.PositiveIntegerField()
+    epoch = models.FloatField(default=0)
+    loss = models.FloatField(null=True)
+    validation_loss = models.FloatField(null=True)
+    tokens_per_second = models.FloatField(null=True)
+    memory_bytes = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [
+            models.UniqueConstraint(fields=["training", "step"], name="one_point_a_step")
+        ]
+
+    def __str__(self) -> str:
+        return f"step {self.step}"
+
+
+class SampleAnswer(models.Model):
+    """What the model answers to a validation prompt as it learns."""
+
+    training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="samples")
+    step = models.PositiveIntegerField()
+    index = models.PositiveIntegerField()  # which prompt: 0, 1
+    prompt = models.TextField()
+    wanted = models.TextField()
+    answer = models.TextField()
+    passed = models.BooleanField(null=True)
+    why = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["index", "step"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["training", "step", "index"], name="one_sample_a_step_and_prompt"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"step {self.step}, prompt {self.index}"

@@ -1,0 +1,21 @@
+"""Every address. Each room has its own urls.py; every view declares its policy."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("finetune_app.guide.urls")),
+    path("", include("finetune_app.accounts.urls")),
+    path("goals/", include("finetune_app.goals.urls")),
+    path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),
+    path("goals/<int:goal_id>/base-model/", include("finetune_app.basemodels.urls")),
+    path("goals/<int:goal_id>/training/", include("finetune_app.training.urls")),
+    path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
+    path("goals/<int:goal_id>/chat/", include("finetune_app.candidates.urls")),
+    path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
+    path("jobs/", include("finetune_app.jobs.urls")),
+]
+
+handler400 = "finetune_app.core.views.bad_request"
+handler403 = "finetune_app.core.views.forbidden"
+handler404 = "finetune_app.core.views.not_found"
+handler500 = "finetune_app.core.views.server_error"

@@ -1,0 +1,98 @@
+"""The people of the stories: an owner, an editor, a viewer of one team, and a stranger."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before Django reads its settings: a whole run keeps its files in a folder of its own.
+os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="finetune-tests-"))
+os.environ.setdefault("LOG_LEVEL", "WARNING")
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop beside the ORM
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from finetune_app.accounts.models import Membership, Role, Team, User
+from finetune_app.goals.models import Goal
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _plain_static(settings):
+    """No manifest of static files is collected for tests."""
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    return Path(settings.DATA_DIR)
+
+
+def person(email: str, team: Team | None = None, role: Role = Role.EDITOR) -> User:
+    user = User.objects.create_user(email, PASSWORD, name=email.split("@")[0].title())
+    if team:
+        Membership.objects.create(team=team, user=user, role=role)
+    return user
+
+
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def team(db) -> Team:
+    return Team.objects.create(name="Kettle Lane Cycles")
+
+
+@pytest.fixture
+def owner(team) -> User:
+    return person("mara@kettle.example", team, Role.OWNER)
+
+
+@pytest.fixture
+def editor(team) -> User:
+    return person("jonas@kettle.example", team, Role.EDITOR)
+
+
+@pytest.fixture
+def viewer(team) -> User:
+    return person("vera@kettle.example", team, Role.VIEWER)
+
+
+@pytest.fixture
+def stranger(db) -> User:
+    return person("eve@other.example", Team.objects.create(name="Another team"), Role.OWNER)
+
+
+@pytest.fixture
+def as_owner(owner) -> Client:
+    return signed_in(owner)
+
+
+@pytest.fixture
+def as_editor(editor) -> Client:
+    return signed_in(editor)
+
+
+@pytest.fixture
+def as_viewer(viewer) -> Client:
+    return signed_in(viewer)
+
+
+@pytest.fixture
+def as_stranger(stranger) -> Client:
+    return signed_in(stranger)
+
+
+@pytest.fixture
+def goal(team, owner) -> Goal:
+    return Goal.objects.create(
+        team=team, name="Sort shop emails", description="Sort each email.", created_by=owner
+    )
