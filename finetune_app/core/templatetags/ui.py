@@ -1,0 +1,195 @@
+"""The few tags and filters that pages share: icons, fields, times, numbers, plurals."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.forms import BoundField
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from finetune_app.core.icons import ICONS
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, extra: str = "") -> SafeString:
+    """An inline icon, hidden from screen readers: the word beside it says the same."""
+    return format_html(
+        '<svg class="{}" viewBox="0 0 16 16" aria-hidden="true">{}</svg>',
+        f"i {extra}".strip(),
+        mark_safe(ICONS[name]),  # noqa: S308  our own constant
+    )
+
+
+# ---- Fields ----
+
+PLAIN_WIDGETS = {"checkbox", "radio", "file", "hidden"}
+
+
+@register.simple_tag
+def widget(field: BoundField, extra: str = "", **attrs: Any) -> SafeString:
+    """The field's control with our class. Underscores in names become dashes (aria_label)."""
+    kind = getattr(field.field.widget, "input_type", "")
+    classes = [] if kind in PLAIN_WIDGETS else ["field"]
+    classes += [c for c in (field.field.widget.attrs.get("class", ""), extra) if c]
+    given = {name.replace("_", "-"): value for name, value in attrs.items()}
+    return field.as_widget(attrs={"class": " ".join(classes), **given} if classes else given)
+
+
+@register.filter
+def kind(field: BoundField) -> str:
+    """checkbox, radio, file, select, textarea or the input's type."""
+    control = field.field.widget
+    by_name = {"Textarea": "textarea", "RadioSelect": "radio", "CheckboxInput": "checkbox"}
+    for name, word in by_name.items():
+        if name in (base.__name__ for base in type(control).__mro__):
+            return word
+    return str(getattr(control, "input_type", "text"))
+
+
+@register.filter
+def title_line(label: Any) -> str:
+    """The first line of a choice's label: what is written in bold on a card."""
+    return str(label).partition("\n")[0]
+
+
+@register.filter
+def rest_lines(label: Any) -> str:
+    """What follows the first line of a choice's label: the card's small print."""
+    return str(label).partition("\n")[2].strip()
+
+
+# ---- Times ----
+
+
+@register.simple_tag
+def local_time(moment: datetime | None, show: str = "both") -> SafeString | str:
+    """A <time> in UTC words that the browser rewrites in local time.
+
+    show: both (25 November, 14:10), date, time, or ago (2 hours ago).
+    """
+    if moment is None:
+        return ""
+    utc = timezone.localtime(moment, timezone.get_fixed_timezone(0))
+    forms = {"both": "j F Y, H:i", "date": "j F Y", "time": "H:i"}
+    words = ago(moment) if show == "ago" else date_format(utc, forms[show])
+    if show != "ago" and show != "date":
+        words += " UTC"
+    return format_html(
+        '<time datetime="{}" data-local="{}">{}</time>',
+        utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        show,
+        words,
+    )
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """2 hours ago. Never in the future: a clock that runs ahead reads "just now"."""
+    if moment is None:
+        return ""
+    seconds = (timezone.now() - moment).total_seconds()
+    if seconds < 60:
+        return "just now"
+    return f"{_largest_unit(seconds)} ago"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """12 seconds, 6 minutes, 1 hour 40 minutes: as much as a person wants to know."""
+    if seconds is None:
+        return ""
+    seconds = round(seconds)
+    if seconds < 60:
+        return plural(max(seconds, 0), "second")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return plural(minutes, "minute")
+    hours, rest = divmod(minutes, 60)
+    if hours >= 24:
+        return _largest_unit(seconds)
+    rest = 5 * round(rest / 5) if hours > 1 else rest
+    if rest == 60:
+        hours, rest = hours + 1, 0
+    return plural(hours, "hour") + (f" {plural(rest, 'minute')}" if rest else "")
+
+
+@register.filter
+def about(seconds: float | None) -> str:
+    """About 2 minutes: an estimate, said as one. Under a minute: less than a minute."""
+    if seconds is None:
+        return ""
+    return "less than a minute" if seconds < 55 else f"about {duration(seconds)}"
+
+
+def _largest_unit(seconds: float) -> str:
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return plural(int(seconds // size), word)
+    return plural(int(seconds), "second")
+
+
+# ---- Numbers ----
+
+
+@register.filter
+def number(value: float | None, digits: int = 0) -> str:
+    """1,234 or 0.75: thousands apart, `digits` after the point."""
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+@register.filter
+def plural(count: int | None, words: str) -> str:
+    """1 example, 2 examples; `words` may give both forms: "reply,replies"."""
+    if count is None:
+        return ""
+    one, _, many = words.partition(",")
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+@register.filter
+def size(count: float | None) -> str:
+    """Bytes as people say them: 0.7 GB, 12 MB (powers of ten, as shops and disks count)."""
+    if count is None:
+        return ""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step * 0.95 or (unit == "GB" and count >= 0.5e9):
+            value = count / step
+            return f"{value:.1f} {unit}" if value < 9.95 else f"{value:,.0f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """0.867 as 87%."""
+    return "" if share is None else f"{100 * share:.0f}%"
+
+
+@register.filter
+def get(mapping: Mapping[Any, Any] | None, key: Any) -> Any:
+    """mapping[key], or nothing."""
+    return mapping.get(key) if mapping else None
+
+
+@register.filter
+def marks(rail: list[Any] | None) -> list[str]:
+    """The six little marks of a rail: on, at or empty for each step."""
+    states = [_state(step) for step in rail or []]
+    return [{"done": "on", "now": "at"}.get(state, "") for state in states]
+
+
+@register.simple_tag
+def six(done: int, total: int = 6) -> SafeString:
+    """Six little marks for a row: `done` full, the next one half full."""
+    states = ["on" if n < done else "at" if n == done else "" for n in range(total)]
+    inside = mark_safe("".join(f'<i class="{s}"></i>' if s else "<i></i>" for s in states))  # noqa: S308
+    return format_html('<span class="six" aria-hidden="true">{}</span>', inside)
+
+
+def _state(step: Any) -> str:
+    return step["state"] if isinstance(step, Mapping) else step.state

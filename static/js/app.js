@@ -1,0 +1,152 @@
+/* Little conveniences on top of pages that work without them. No eval, no inline style. */
+(() => {
+  "use strict";
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+  /* Times are sent in UTC and shown in the person's own zone. */
+  const shapes = {
+    both: { day: "numeric", month: "long", year: "numeric", hour: "2-digit", minute: "2-digit" },
+    date: { day: "numeric", month: "long", year: "numeric" },
+    time: { hour: "2-digit", minute: "2-digit" },
+  };
+  function localTimes(root) {
+    for (const time of all("time[data-local]", root)) {
+      const moment = new Date(time.dateTime);
+      const language = document.documentElement.lang || undefined;
+      const full = moment.toLocaleString(language, shapes.both);
+      const shape = shapes[time.dataset.local];
+      if (shape) time.textContent = moment.toLocaleString(language, shape);
+      if (time.dataset.local !== "both") time.title = full;
+    }
+  }
+
+  /* "Saved": say it quietly, for a moment. Any response may send HX-Trigger: {"saved": "Saved"}. */
+  let hideSaved = 0;
+  function saved(words) {
+    const place = document.getElementById("saved");
+    if (!place) return;
+    place.textContent = words;
+    place.classList.add("shown");
+    clearTimeout(hideSaved);
+    hideSaved = setTimeout(() => place.classList.remove("shown"), 2400);
+  }
+  document.addEventListener("saved", (event) => {
+    const said = event.detail && event.detail.value;
+    saved(typeof said === "string" ? said : "Saved");
+  });
+
+  /* A fragment may rename the tab: <... data-title="Done: Is it learning?">. */
+  function title(root) {
+    const named = root.matches && root.matches("[data-title]") ? root : root.querySelector("[data-title]");
+    if (named) document.title = named.dataset.title;
+  }
+
+  /* Menus close when one looks elsewhere. */
+  function closeMenus(except) {
+    for (const menu of all("details.menu[open]")) if (menu !== except) menu.open = false;
+  }
+  document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const open = document.querySelector("details.menu[open]");
+    if (!open) return;
+    open.open = false;
+    open.querySelector("summary").focus();
+    event.stopPropagation();
+  });
+
+  /* Keys: data-key on a button or link presses it; 1 to 9 choose in a [data-keys] group. */
+  const names = { "↵": "Enter", Esc: "Escape", "←": "ArrowLeft", "→": "ArrowRight", "↑": "ArrowUp", "↓": "ArrowDown" };
+  const typing = (target) => target.closest("textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=button], [type=submit])");
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (typing(event.target)) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (document.querySelector(":popover-open, details.menu[open]")) return;
+    const onControl = event.target.closest("a, button, summary, input");
+    for (const element of all("[data-key]")) {
+      const key = names[element.dataset.key] || element.dataset.key;
+      if (key.toLowerCase() !== event.key.toLowerCase() || element.disabled) continue;
+      if (onControl && (key === "Enter" || key === " ") && !onControl.matches("input[type=radio]")) return;
+      if (!element.offsetParent) continue;
+      event.preventDefault();
+      if (element.matches("label, input[type=radio]")) (element.control || element).focus();
+      element.click();
+      return;
+    }
+    if (!/^[1-9]$/.test(event.key)) return;
+    const groups = all("[data-keys]").filter((group) => group.offsetParent);
+    const group = groups.find((one) => one.contains(document.activeElement)) || groups[0];
+    const input = group && all("input", group)[Number(event.key) - 1];
+    if (!input) return;
+    event.preventDefault();
+    input.focus();
+    input.click();
+  });
+
+  /* Light, dark or as the system says: at once, and remembered by the server's cookie. */
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("[data-theme-form]");
+    if (!form || !event.submitter) return;
+    event.preventDefault();
+    const theme = event.submitter.value;
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    for (const button of all("button", form)) button.setAttribute("aria-pressed", String(button === event.submitter));
+    const body = new FormData(form);
+    body.set("theme", theme);
+    fetch(form.action, { method: "POST", body, redirect: "manual" });
+  });
+
+  /* A second press of the same button sends nothing twice. */
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (form.dataset.sent) return event.preventDefault();
+    form.dataset.sent = "1";
+  });
+  addEventListener("pageshow", () => { for (const form of all("form[data-sent]")) delete form.dataset.sent; });
+
+  /* Copy: <button data-copy="#id"> copies that element's text. */
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.querySelector(button.dataset.copy);
+    await navigator.clipboard.writeText((source.value ?? source.textContent).trim());
+    saved("Copied");
+  });
+
+  /* The drop zone is the file control itself; this only lights it up. */
+  for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+    document.addEventListener(kind, (event) => {
+      const zone = event.target.closest && event.target.closest("[data-drop]");
+      if (zone) zone.classList.toggle("over", kind === "dragenter" || kind === "dragover");
+    });
+  }
+  /* A form marked data-at-once sends itself when something in it is chosen (filters, files). */
+  document.addEventListener("change", (event) => {
+    const form = event.target.form;
+    if (form && "atOnce" in form.dataset) form.requestSubmit();
+  });
+
+  /* A row is its label's target: click anywhere on a row of choices. */
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("a, button, input, label, select, textarea, summary")) return;
+    const row = event.target.closest("[data-row]");
+    const input = row && row.querySelector("input[type=radio], input[type=checkbox]");
+    if (input && !input.disabled) input.click();
+  });
+
+  /* What went wrong on the way is said, not swallowed. */
+  document.addEventListener("htmx:sendError", () => saved("No connection to the server. Nothing was changed."));
+  document.addEventListener("htmx:responseError", (event) => {
+    const gone = event.detail.xhr.status;
+    saved(gone === 403 ? "You may not change this. Reload the page." : "That did not work. Reload the page and try again.");
+  });
+
+  function ready(root) { localTimes(root); title(root); }
+  document.addEventListener("htmx:load", (event) => ready(event.detail.elt));
+  document.addEventListener("DOMContentLoaded", () => localTimes(document));
+})();
