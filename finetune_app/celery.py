@@ -1,4 +1,7 @@
-"""The Celery application. The web names tasks by string; only workers import them."""
+"""The Celery application. The web names tasks by string; only workers import them.
+
+A worker: `celery -A finetune_app worker -I worker.tasks -Q heavy -c 1`.
+"""
 
 import os
 

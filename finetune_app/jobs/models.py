@@ -1,11 +1,8 @@
 """Long work: its state, its lease, its progress. The database is the truth."""
 
 import uuid
-from datetime import timedelta
 
-from django.conf import settings
 from django.db import models
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -43,15 +40,20 @@ class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> "JobQuerySet":
         return self.filter(state__in=ACTIVE)
 
-    def stale(self) -> "JobQuerySet":
-        """Leased, but its worker has not been heard of for a whole lease."""
-        limit = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS)
-        return self.filter(state__in=LEASED).filter(
-            Q(heartbeat_at__lt=limit) | Q(heartbeat_at=None)
-        )
+    def leased(self) -> "JobQuerySet":
+        return self.filter(state__in=LEASED)
 
-    def heavy(self) -> "JobQuerySet":
-        return self.filter(kind__in=HEAVY)
+    def held_by(self, job: "Job") -> "JobQuerySet":
+        """The row, as long as the lease that `job` was read with still holds."""
+        return self.filter(pk=job.pk, token=job.token, state__in=LEASED)
+
+    def lane(self, heavy: bool) -> "JobQuerySet":
+        """Heavy jobs wait for each other, light ones for each other."""
+        return self.filter(kind__in=HEAVY) if heavy else self.exclude(kind__in=HEAVY)
+
+    def waiting(self) -> "JobQuerySet":
+        """In the order in which they will be taken."""
+        return self.filter(state=State.QUEUED).order_by("queued_at", "pk")
 
 
 class Job(models.Model):
@@ -87,6 +89,7 @@ class Job(models.Model):
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    queued_at = models.DateTimeField(default=timezone.now)  # its place in the queue
     sent_at = models.DateTimeField(null=True, blank=True)  # last time the broker was told
     started_at = models.DateTimeField(null=True, blank=True)
     running_at = models.DateTimeField(null=True, blank=True)

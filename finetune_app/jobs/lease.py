@@ -1,0 +1,127 @@
+"""The lease: at most one worker may run a job and write about it.
+
+Every change is one conditional UPDATE. Taking the lease raises `token`; a worker that lost it
+finds no row any more. Nobody compares `heartbeat_at` with a clock of their own: it only has to
+change (see reconcile.Silence).
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.jobs.models import Job, Journal, State
+from finetune_app.jobs.rooms import room_of
+
+
+def take_next(*, heavy: bool, worker: str) -> Job | None:
+    """Take the lease of the job that has waited longest; None when none waits."""
+    while True:
+        waiting = Job.objects.lane(heavy).waiting().values_list("pk", flat=True).first()
+        if waiting is None:
+            return None
+        if job := take(waiting, worker=worker):
+            return job
+
+
+def take(pk: int, *, worker: str) -> Job | None:
+    """Take the lease of one waiting job; None when somebody else was faster."""
+    with transaction.atomic():
+        taken = Job.objects.filter(pk=pk, state=State.QUEUED).update(
+            state=State.PREPARING,
+            token=F("token") + 1,
+            attempts=F("attempts") + 1,
+            worker=worker,
+            heartbeat_at=timezone.now(),
+            started_at=Coalesce(F("started_at"), timezone.now()),
+            running_at=None,
+            error_code="",
+            detail="",
+        )
+        return Job.objects.get(pk=pk) if taken else None
+
+
+def renew(job: Job) -> bool:
+    """Say that the worker still lives. False: the lease is lost, stop everything."""
+    return bool(Job.objects.held_by(job).update(heartbeat_at=timezone.now()))
+
+
+def write(job: Job, **fields: Any) -> bool:
+    """Change the row under the lease. False: the lease is lost, nothing was written."""
+    return bool(Job.objects.held_by(job).update(**fields))
+
+
+def open_journal(job: Job, child: str) -> Journal | None:
+    """Note that a child lives; None when the lease was lost meanwhile (then kill it)."""
+    with transaction.atomic():
+        if not write(job, child=child):
+            return None
+        return Journal.objects.create(job=job, token=job.token, worker=job.worker, child=child)
+
+
+def close_journal(job: Job, how: str) -> None:
+    """Note that no child of this lease, or an earlier one, lives. Only when that is certain."""
+    mine = Journal.objects.filter(job=job.pk, token__lte=job.token, ended_at=None)
+    mine.update(ended_at=timezone.now(), how=how[:200])
+
+
+def let_go(
+    job: Job, *, detail: str = "", counts: bool = True, unless_renewed: bool = False
+) -> str | None:
+    """The child is gone without a result: decide what becomes of the job.
+
+    Returns the new state, or None when the lease was lost. `counts=False` is for an orderly
+    hand-back, which does not use up an attempt. `unless_renewed` is for those who only watched:
+    a heartbeat since `job` was read keeps the lease where it is.
+    """
+    with transaction.atomic():
+        row = Job.objects.held_by(job).select_for_update().first()
+        if row is None or (unless_renewed and row.heartbeat_at != job.heartbeat_at):
+            return None
+        fields = _fate(row, counts)
+        if detail:
+            fields["detail"] = detail
+        # Raising the token fences whoever held the lease until now. The row is locked since it
+        # was read (SQLite: the whole transaction is a writer's), but stay with the house's rule.
+        fields |= {"token": F("token") + 1, "heartbeat_at": None}
+        if not Job.objects.held_by(job).update(**fields):
+            return None
+        if fields["state"] in (State.CANCELLED, State.FAILED):
+            room_of(row.kind).fail(Job.objects.get(pk=job.pk))
+        return str(fields["state"])
+
+
+def _fate(job: Job, counts: bool) -> dict[str, Any]:
+    """The state that follows when the child of `job` is gone, with its plain message."""
+    now = timezone.now()
+    if job.cancel_asked:
+        return {"state": State.CANCELLED, "ended_at": now, "message": _("Cancelled.")}
+    if job.stop_asked:
+        message = _("Stopped. You can continue from where it was last saved.")
+        return {"state": State.STOPPED, "ended_at": now, "message": message}
+    if job.attempts >= settings.MAX_ATTEMPTS:
+        message = _(
+            "This ended unexpectedly %(count)d times, most likely because the computer ran out of "
+            "memory. Close other programs or choose a smaller base model, then press Continue."
+        ) % {"count": job.attempts}
+        return {
+            "state": State.FAILED, "ended_at": now, "message": message, "error_code": "died",
+        }  # fmt: skip
+    attempts = job.attempts if counts else max(job.attempts - 1, 0)
+    return {
+        "state": State.QUEUED,
+        "attempts": attempts,
+        "sent_at": None,
+        "running_at": None,
+        "message": _going_on(job),
+    }
+
+
+def _going_on(job: Job) -> str:
+    if job.kind == "training":
+        return _("The training stopped unexpectedly; going on from the last checkpoint.")
+    return _("This stopped unexpectedly; going on from where it was last saved.")

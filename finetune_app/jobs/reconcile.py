@@ -1,0 +1,82 @@
+"""What the clock does every two seconds: bring jobs and reality together again.
+
+Everything here is conditional, so any number of clocks may run, and one that stops half way
+leaves nothing broken.
+"""
+
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from finetune_app.jobs import lease, places, services
+from finetune_app.jobs.models import Job
+
+log = logging.getLogger(__name__)
+
+RESEND_SECONDS = 10  # a waiting job that nobody took although its lane is idle
+RESEND_BUSY_SECONDS = 60  # the same while others run: a worker looks for itself when it is done
+SEND_AT_ONCE = 20
+
+
+class Silence:
+    """How long each lease has not been renewed, by this process's own clock.
+
+    A heartbeat is never compared with a wall clock: one that jumps would make every lease
+    look stale. A lease is silent when the same heartbeat was seen for a whole lease.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Any, float]] = {}
+
+    def of(self, job: Job) -> float:
+        now = time.monotonic()
+        beat = (job.token, job.heartbeat_at)
+        known, since = self._seen.get(job.pk, (None, now))
+        if known != beat:
+            since = now
+            self._seen[job.pk] = (beat, now)
+        return now - since
+
+    def forget_all_but(self, pks: set[int]) -> None:
+        self._seen = {pk: seen for pk, seen in self._seen.items() if pk in pks}
+
+
+def reconcile(silence: Silence) -> None:
+    recover(silence)
+    send_waiting()
+
+
+def recover(silence: Silence) -> None:
+    """Take back leases whose worker is gone."""
+    leased = list(Job.objects.leased())
+    silence.forget_all_but({job.pk for job in leased})
+    for job in leased:
+        why = _why_gone(job, silence)
+        if why and places.kill(job.child):
+            lease.close_journal(job, f"found gone by the clock: {why}")
+            state = lease.let_go(job, unless_renewed=True)
+            log.warning("job %s: %s; now %s", job.pk, why, state or "taken back meanwhile")
+
+
+def _why_gone(job: Job, silence: Silence) -> str:
+    """Why the worker of a leased job counts as gone, or "" while it may live."""
+    if places.is_here(job.worker) and not places.is_alive(job.worker):
+        return "its worker ended"
+    if silence.of(job) > settings.LEASE_SECONDS:
+        return "its worker fell silent"
+    return ""
+
+
+def send_waiting() -> None:
+    """Wake workers for jobs whose message was lost or never sent."""
+    now = timezone.now()
+    for heavy in (True, False):
+        lane = Job.objects.lane(heavy)
+        wait = RESEND_BUSY_SECONDS if lane.leased().exists() else RESEND_SECONDS
+        for job in lane.waiting()[:SEND_AT_ONCE]:
+            if job.sent_at is None or job.sent_at < now - timedelta(seconds=wait):
+                services.wake_worker(job)

@@ -1,0 +1,125 @@
+"""What people and rooms ask of long work. Every change of state is a compare-and-set."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Team
+from finetune_app.celery import app
+from finetune_app.jobs.models import CAN_CONTINUE, HEAVY, LEASED, Job, State
+from finetune_app.jobs.rooms import room_of
+
+log = logging.getLogger(__name__)
+
+WAKE_UP_EXPIRES = 120  # seconds; a wake-up nobody heard is worthless, the clock sends another
+# One try, and two seconds for it: a page never waits for a broker that is down.
+NO_WAITING = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2} | {
+    "interval_start": 0,
+    "interval_step": 0,
+    "interval_max": 0,
+}
+
+
+def create(*, team: Team, kind: str, title: str, spec: dict[str, Any]) -> Job:
+    """A new job at the end of the queue; a worker is woken when the transaction commits."""
+    job = Job.objects.create(team=team, kind=kind, title=title[:120], spec=spec)
+    transaction.on_commit(lambda: wake_worker(job))
+    return job
+
+
+def wake_worker(job: Job) -> bool:
+    """Tell the broker that work waits. The database is the queue: a lost message loses nothing
+    and a repeated one finds nothing to do, so a broker that is down is only noted."""
+    name = "worker.run_heavy" if job.kind in HEAVY else "worker.run_light"
+    try:
+        with app.connection_for_write(transport_options=NO_WAITING) as broker:
+            app.send_task(name, [job.pk], expires=WAKE_UP_EXPIRES, retry=False, connection=broker)
+    except Exception as error:  # whatever the broker's client throws
+        log.warning("no worker could be woken for job %s: %s", job.pk, error)
+        return False
+    Job.objects.filter(pk=job.pk, state=State.QUEUED).update(sent_at=timezone.now())
+    return True
+
+
+def ask_stop(job: Job) -> bool:
+    """Stop at the next step and keep what was learned; a waiting job stops at once."""
+    waiting = Job.objects.filter(pk=job.pk, state=State.QUEUED).update(
+        state=State.STOPPED,
+        ended_at=timezone.now(),
+        message=_("Stopped while it was waiting."),
+    )
+    running = Job.objects.filter(pk=job.pk, state__in=LEASED, stop_asked=False).update(
+        state=State.STOPPING,
+        stop_asked=True,
+        message=_("Stopping: saving what was learned so far."),
+    )
+    return bool(waiting or running)
+
+
+def ask_continue(job: Job) -> bool:
+    """Back into the queue; the child goes on from what it saved last."""
+    asked = Job.objects.filter(pk=job.pk, state__in=CAN_CONTINUE).update(
+        state=State.QUEUED,
+        attempts=0,
+        stop_asked=False,
+        cancel_asked=False,
+        message="",
+        detail="",
+        error_code="",
+        sent_at=None,
+        ended_at=None,
+        queued_at=timezone.now(),
+    )
+    if asked:
+        transaction.on_commit(lambda: wake_worker(job))
+    return bool(asked)
+
+
+def cancel(job: Job) -> bool:
+    """End it for good. A running child is killed by its supervisor within seconds."""
+    with transaction.atomic():
+        idle = Job.objects.filter(pk=job.pk, state__in=(State.QUEUED, *CAN_CONTINUE)).update(
+            state=State.CANCELLED, ended_at=timezone.now(), message=_("Cancelled.")
+        )
+        if idle:
+            room_of(job.kind).fail(Job.objects.get(pk=job.pk))
+    running = Job.objects.filter(pk=job.pk, state__in=LEASED).update(cancel_asked=True)
+    return bool(idle or running)
+
+
+def queue_place(job: Job) -> int:
+    """1 for the next to be taken; 0 when it does not wait."""
+    if job.state != State.QUEUED:
+        return 0
+    ahead = Job.objects.lane(job.is_heavy).waiting()
+    earlier = ahead.filter(queued_at__lt=job.queued_at).count()
+    return 1 + earlier + ahead.filter(queued_at=job.queued_at, pk__lt=job.pk).count()
+
+
+def likely_start(job: Job) -> datetime | None:
+    """When a waiting job probably begins, from the pace of what is ahead; None if unknown."""
+    if job.state != State.QUEUED:
+        return None
+    lane = Job.objects.lane(job.is_heavy)
+    running = [one.seconds_left for one in lane.leased()]
+    if any(left is None for left in running):
+        return None
+    others = queue_place(job) - 1
+    typical = _typical_seconds(job)
+    if others and typical is None:
+        return None
+    wait = min((left for left in running if left is not None), default=0.0)
+    return timezone.now() + timedelta(seconds=wait + others * (typical or 0.0))
+
+
+def _typical_seconds(job: Job) -> float | None:
+    """The median length of the last jobs of this lane."""
+    done = Job.objects.lane(job.is_heavy).filter(state=State.SUCCEEDED, running_at__isnull=False)
+    spans = done.order_by("-ended_at").values_list(F("ended_at") - F("running_at"), flat=True)[:9]
+    seconds = sorted(span.total_seconds() for span in spans)
+    return seconds[len(seconds) // 2] if seconds else None

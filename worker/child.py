@@ -1,0 +1,184 @@
+"""The child process: does one job, then ends.
+
+Input, one JSON value a line: the job {"kind", "folder", "spec", "lease", "at", "lock"}, then
+{"command": "beat", "at": clock} after each renewal of the lease, {"command": "stop"}.
+Output: events (docs/decisions/jobs.md). What libraries print goes to stderr.
+
+It fences itself. Each beat winds an alarm of the kernel (SIGALRM, default action: die) that
+rings when 0.8 of a lease has passed since the renewal. No thread has to be alive for that, and
+after SIGSTOP and SIGCONT the alarm is delivered before another instruction of ours runs.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from finetune_app.core import leash
+from worker import clock
+from worker.channel import Channel, Job, LeaseLost, UserError
+from worker.kinds import libraries, module_of
+
+LEASE_SHARE = 0.8  # end this early, so that a successor can be sure
+LOST, ORPHAN = 75, 76  # exit codes: the lease ran out; the supervisor is gone
+
+
+class PipeChannel:
+    """The real channel: events on a pipe, commands and the lease from another."""
+
+    def __init__(self, source: BinaryIO, output: BinaryIO) -> None:
+        self._source = source
+        self._output = output
+        self._writing = threading.Lock()
+        self._stop = threading.Event()
+        self._ordered = threading.Event()
+        self._lease = self._deadline = 0.0
+        self.order: dict[str, Any] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def emit(self, event: str, **fields: Any) -> None:
+        line = json.dumps({"event": event, **plain(fields)}, ensure_ascii=False) + "\n"
+        try:
+            with self._writing:
+                self._output.write(line.encode())
+                self._output.flush()
+        except BrokenPipeError:
+            os._exit(ORPHAN)
+
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def check(self) -> None:
+        if clock.seconds() > self._deadline:
+            raise LeaseLost
+
+    def wait_for_order(self, patience: float | None = None) -> None:
+        self._ordered.wait(patience)
+
+    def _listen(self) -> None:
+        """Follow the supervisor until its end of the pipe closes; then die."""
+        for line in iter(self._source.readline, b""):
+            message = json.loads(line)
+            if not self._ordered.is_set():
+                self.order, self._lease = message, message["lease"]
+                self._beat(message["at"])
+                self._ordered.set()
+            elif message["command"] == "beat":
+                self._beat(message["at"])
+            elif message["command"] == "stop":
+                self._stop.set()
+        os._exit(ORPHAN if self._ordered.is_set() else 0)  # 0: a spare that is not needed
+
+    def _beat(self, renewed_at: float) -> None:
+        self._deadline = renewed_at + self._lease * LEASE_SHARE
+        left = self._deadline - clock.seconds()
+        if left <= 0:
+            os._exit(LOST)
+        signal.setitimer(signal.ITIMER_REAL, left)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can carry it: NaN and infinity become None, numpy scalars numbers."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    number = float(value)
+    return number if abs(number) < float("inf") else None
+
+
+def main() -> None:
+    leash.hold(int(sys.argv[1]))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = PipeChannel(sys.stdin.buffer, _take_stdout())
+    _be_the_first_to_go()
+    if "--warm" in sys.argv:
+        channel.wait_for_order(patience=float(os.environ.get("FINETUNE_SPARE_DELAY", "0")))
+        for name in libraries():
+            import_module(name)
+    channel.wait_for_order()
+    order = channel.order
+    _lock(order["lock"])
+    code = work(Job(order["kind"], Path(order["folder"]), order["spec"]), channel)
+    sys.stderr.flush()
+    os._exit(code)  # a thread still reads stdin, and torch needs seconds to take itself apart
+
+
+def work(job: Job, channel: Channel) -> int:
+    """Run the job and send its last event. Returns the exit code."""
+    try:
+        run: Callable[..., dict[str, Any]] = import_module(module_of(job.kind)).run
+        result = run(job, channel)
+        channel.check()
+        channel.emit("result", **result)
+        return 0
+    except LeaseLost:
+        return LOST
+    except UserError as error:
+        channel.emit("error", code=error.code, message=error.message, detail=traceback.format_exc())
+    except BaseException as error:
+        code, message = explain(error)
+        channel.emit("error", code=code, message=message, detail=traceback.format_exc())
+    return 1
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """A code and a plain sentence for an exception nobody translated."""
+    text = str(error).lower()
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & {"MemoryError", "OutOfMemoryError"} or "can't allocate memory" in text:
+        return "out_of_memory", (
+            "There was not enough memory. Close other programs, choose a smaller base model or a "
+            "smaller batch, then try again."
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "no_disk", "The disk is full. Free some space, then press Continue."
+    return "crash", (
+        "Something went wrong inside Finetune. Nothing that was saved is lost. Try again; if it "
+        "happens again, the details below help whoever looks into it."
+    )
+
+
+def _take_stdout() -> BinaryIO:
+    """Keep stdout for events; whatever else is printed from now on goes to stderr."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return output
+
+
+def _be_the_first_to_go() -> None:
+    """When memory runs out, Linux shall end this process and not the broker or the web."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("700")
+
+
+def _lock(path: str) -> None:
+    """Hold the job's lock file for life: the kernel's own proof that nobody else works on it."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    while True:  # the alarm ends the wait
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Renews a lease in the background and passes each renewal on to the child.
+
+The child gets a beat only after the database has confirmed the lease, stamped with a time from
+before the question was asked; so it never trusts a lease longer than the database does.
+"""
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from finetune_app.jobs import lease
+from finetune_app.jobs.models import Job
+from worker import clock
+from worker.process import Child
+
+log = logging.getLogger(__name__)
+
+
+class Heart:
+    """A context: beats from enter to exit. `lost` is True once the lease belongs to another."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._child: Child | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat_on, daemon=True)
+        self.renewed_at = clock.seconds()
+        self.lost = False
+
+    def follow(self, child: Child) -> None:
+        self._child = child
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _beat_on(self) -> None:
+        while not self._over.wait(settings.HEARTBEAT_SECONDS) and not self.lost:
+            self._beat()
+        connection.close()
+
+    def _beat(self) -> None:
+        asked_at = clock.seconds()
+        try:
+            held = lease.renew(self._job)
+        except DatabaseError as error:
+            log.warning("job %s: heartbeat not written: %s", self._job.pk, error)
+            connection.close()
+            return
+        if not held:
+            # The state also leaves the lease when this worker itself ends the job.
+            self.lost = not self._over.is_set()
+            return
+        self.renewed_at = asked_at
+        if self._child:
+            self._child.beat(asked_at)

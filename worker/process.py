@@ -1,0 +1,128 @@
+"""A child process as its supervisor sees it: lines in, events out, the last words kept."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from finetune_app.jobs import places
+
+END = object()  # what `next` returns when the child's output has closed
+TAIL_LINES = 200
+LOG_BYTES = 5_000_000
+
+
+class Child:
+    """Starts at once. Make it in the main thread: the kernel ties the child to that thread."""
+
+    def __init__(self, *, warm: bool, environment: dict[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "worker.child", str(os.getpid())]
+        self._process = subprocess.Popen(
+            command + (["--warm"] if warm else []),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd=settings.BASE_DIR,
+            env=os.environ | (environment or {}),
+        )
+        self.warm = warm
+        self.name = places.name_of(self._process.pid)
+        self._events: queue.Queue[Any] = queue.Queue(maxsize=10_000)
+        self._writing = threading.Lock()
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._log: Path | None = None
+        threading.Thread(target=self._read_events, daemon=True).start()
+        self._stderr = threading.Thread(target=self._read_stderr, daemon=True)
+        self._stderr.start()
+
+    def begin(self, order: dict[str, Any], log: Path) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = log
+        self.send(order)
+
+    def beat(self, renewed_at: float) -> None:
+        self.send({"command": "beat", "at": renewed_at})
+
+    def send(self, value: dict[str, Any]) -> None:
+        """A child that does not listen any more is noticed by its exit, not here."""
+        try:
+            with self._writing:
+                assert self._process.stdin
+                self._process.stdin.write(json.dumps(value).encode() + b"\n")
+                self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass
+
+    def next(self, timeout: float) -> Any:
+        """The next event, END, or None when `timeout` seconds brought none."""
+        try:
+            return self._events.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def terminate(self) -> None:
+        if self.is_alive():
+            os.killpg(self._process.pid, signal.SIGTERM)
+
+    def end(self, patience: float = 0.0) -> int:
+        """Wait up to `patience` seconds for an exit, then kill all of it; the exit status."""
+        until = time.monotonic() + patience
+        while self.is_alive() and time.monotonic() < until:
+            time.sleep(0.02)
+        if self.is_alive():
+            self._process.kill()
+        status = self._process.wait()
+        places.kill(self.name)  # whatever it started itself
+        self._stderr.join(1)
+        return status
+
+    def tail(self) -> str:
+        return "".join(self._tail)
+
+    def _read_events(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            try:
+                self._events.put(json.loads(line))
+            except ValueError:
+                self._tail.append(f"unreadable event: {line[:200]!r}\n")
+        self._events.put(END)
+
+    def _read_stderr(self) -> None:
+        assert self._process.stderr
+        for line in self._process.stderr:
+            text = line.decode(errors="replace")
+            self._tail.append(text)
+            self.write_log(text)
+
+    def write_log(self, text: str) -> None:
+        """Append to the job's log, which is halved when it grows past its limit."""
+        if self._log is None:
+            return
+        try:
+            with self._log.open("a") as file:
+                file.write(text)
+                size = file.tell()
+            if size > LOG_BYTES:
+                self._log.write_bytes(self._log.read_bytes()[-LOG_BYTES // 2 :])
+        except OSError:
+            pass  # a full disk is reported by the child's own work
+
+
+def order_for(spec: dict[str, Any], *, pk: int, renewed_at: float) -> dict[str, Any]:
+    """The first line a child reads: what the room says, and the lease it works under."""
+    lock = Path(settings.DATA_DIR) / "run" / f"job-{pk}.lock"
+    return {**spec, "lease": settings.LEASE_SECONDS, "at": renewed_at, "lock": str(lock)}

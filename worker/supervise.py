@@ -1,0 +1,259 @@
+"""Runs one job: starts its child, keeps the lease alive, writes what the child says.
+
+The supervisor never imports torch. Everything it writes names its lease's token; when a write
+finds no row, the lease is lost: the child is killed and nothing more is written.
+"""
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.core.errors import PlainError
+from finetune_app.jobs import lease
+from finetune_app.jobs.models import Job, State
+from finetune_app.jobs.rooms import room_of
+from worker import clock
+from worker.heart import Heart
+from worker.process import END, Child, order_for
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0  # how often the database is read for stop and cancel, and events are written
+STOP_PATIENCE = 90.0  # a child asked to stop saves and answers; after this it is ended
+LEAVE_PATIENCE = 6.0  # the same when this worker shuts down
+CANCEL_PATIENCE = 3.0
+
+
+class LostLease(Exception):
+    """Somebody else owns the job now, or its row is gone."""
+
+
+class Supervision:
+    def __init__(self, job: Job, make_child: Callable[[], Child], leaving: threading.Event) -> None:
+        self.job = job
+        self.room = room_of(job.kind)
+        self._make_child = make_child
+        self._leaving = leaving  # set when this worker shuts down
+        self._buffer: list[dict[str, Any]] = []  # events not yet written
+        self._fields: dict[str, Any] = {}  # columns not yet written
+        self._last: dict[str, Any] | None = None  # the result or error event
+        self._next_look = 0.0
+        self._stop_sent_at: float | None = None
+        self._handing_back = False
+
+    def run(self) -> None:
+        with Heart(self.job) as heart:
+            try:
+                order = self._order(heart)
+                if order is not None:
+                    self._run_child(heart, order)
+            except LostLease:
+                log.warning("job %s: the lease is lost; leaving it", self.job.pk)
+
+    def _order(self, heart: Heart) -> dict[str, Any] | None:
+        """What the child shall do; None when the room cannot say, which fails the job."""
+        try:
+            return order_for(
+                self.room.child_spec(self.job), pk=self.job.pk, renewed_at=heart.renewed_at
+            )
+        except PlainError as error:
+            self._fail("bad_data", error.message, "")
+        except Exception:
+            log.exception("job %s could not be prepared", self.job.pk)
+            message = _("This could not be prepared. Try again; the details say what happened.")
+            self._fail("crash", message, traceback.format_exc())
+        return None
+
+    def _run_child(self, heart: Heart, order: dict[str, Any]) -> None:
+        child = self._make_child()
+        how = "killed: the lease was lost"
+        try:
+            if lease.open_journal(self.job, child.name) is None:
+                raise LostLease
+            order["at"] = heart.renewed_at
+            child.begin(order, Path(settings.DATA_DIR) / "logs" / f"job-{self.job.pk}.log")
+            heart.follow(child)
+            self._listen(heart, child)
+            how = _how_it_ended(child.end(patience=5.0 if self._last else 0.0))
+        finally:
+            child.end()
+            lease.close_journal(self.job, how)
+        self._conclude(child, how)
+
+    def _listen(self, heart: Heart, child: Child) -> None:
+        """Until the child's output closes."""
+        while True:
+            event = child.next(timeout=0.2)
+            if heart.lost:
+                raise LostLease
+            if event is END:
+                return
+            if event is not None:
+                self._note(event)
+            if clock.seconds() >= self._next_look:
+                self._next_look = clock.seconds() + LOOK_SECONDS
+                self._look(child)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        """Sort an event into what will be written; nothing is written here."""
+        name = event.get("event")
+        if name == "phase":
+            self._fields |= {
+                "phase": str(event.get("phase", ""))[:40],
+                "message": str(event.get("message", "")),
+            }
+        elif name == "progress":
+            self._fields |= {
+                "done": event.get("done") or 0,
+                "total": event.get("total") or 0,
+                "unit": str(event.get("unit", ""))[:16],
+            }
+        elif name in ("result", "error"):
+            self._last = event
+        elif name == "log":
+            log.info("job %s: %s", self.job.pk, event.get("text"))
+        else:
+            self._buffer.append(event)
+
+    def _look(self, child: Child) -> None:
+        """Once a second: write what came, and do what the person or the machine asks."""
+        try:
+            self._write()
+            asked = Job.objects.held_by(self.job).values("stop_asked", "cancel_asked").first()
+        except DatabaseError as error:
+            log.warning("job %s: the database does not answer: %s", self.job.pk, error)
+            connection.close()
+            return  # what came is kept; the child fences itself if this lasts
+        if asked is None:
+            raise LostLease
+        if asked["cancel_asked"]:
+            child.terminate()
+            child.end(CANCEL_PATIENCE)
+        elif asked["stop_asked"] or self._leaving.is_set():
+            self._stop(child, handing_back=not asked["stop_asked"])
+
+    def _stop(self, child: Child, *, handing_back: bool) -> None:
+        if self._stop_sent_at is None:
+            self._stop_sent_at = clock.seconds()
+            child.send({"command": "stop"})
+        self._handing_back = handing_back
+        patience = LEAVE_PATIENCE if self._leaving.is_set() else STOP_PATIENCE
+        if clock.seconds() - self._stop_sent_at > patience:
+            child.end()
+
+    def _write(self) -> None:
+        """Events and progress in one transaction that the lease's row guards."""
+        if not self._buffer and not self._fields:
+            return
+        with transaction.atomic():
+            self._write_within()
+        self._buffer, self._fields = [], {}
+
+    def _write_within(self) -> None:
+        fields = dict(self._fields)
+        if "done" in fields and self.job.running_at is None:
+            # From here the pace is measured, so that loading does not count as slow work.
+            held = Job.objects.held_by(self.job)
+            held.filter(state=State.PREPARING).update(state=State.RUNNING)
+            fields |= {"running_at": timezone.now(), "result": {"resumed_at": fields["done"]}}
+        if not lease.write(self.job, **fields or {"phase": self.job.phase}):
+            raise LostLease
+        if "running_at" in fields or "phase" in fields:
+            self.job.refresh_from_db(fields=["running_at", "phase"])
+        for event in self._buffer:
+            self.room.record(self.job, event)
+
+    def _conclude(self, child: Child, how: str) -> None:
+        """The child is gone and its end is in the journal; now the job's state may change."""
+        event = self._last
+        if event is None:
+            detail = f"{how}\n{child.tail()}"
+            counts = not self._handing_back
+            state = self._insist(lambda: lease.let_go(self.job, detail=detail, counts=counts))
+            log.warning(
+                "job %s: the child ended without a result (%s): %s", self.job.pk, how, state
+            )
+        elif event["event"] == "error":
+            detail = f"{event.get('detail', '')}\n{child.tail()}".strip()
+            self._fail(str(event.get("code", "crash")), str(event.get("message", "")), detail)
+        else:
+            result = {key: value for key, value in event.items() if key != "event"}
+            if result.get("stopped") and self._handing_back:
+                self._insist(self._hand_back)
+            else:
+                self._finish(result)
+
+    def _hand_back(self) -> None:
+        self._write()
+        lease.let_go(self.job, counts=False)
+
+    def _finish(self, result: dict[str, Any]) -> None:
+        try:
+            self._insist(lambda: self._finish_once(result))
+        except (LostLease, DatabaseError):
+            raise
+        except Exception:
+            log.exception("job %s could not be finished", self.job.pk)
+            message = _("The work is done but could not be kept. Press Continue to try once more.")
+            self._fail("crash", message, traceback.format_exc())
+
+    def _finish_once(self, result: dict[str, Any]) -> None:
+        stopped = bool(result.get("stopped"))
+        with transaction.atomic():
+            if self._buffer or self._fields:
+                self._write_within()
+            written = lease.write(
+                self.job,
+                state=State.STOPPED if stopped else State.SUCCEEDED,
+                result=result,
+                ended_at=timezone.now(),
+                message=_("Stopped. You can continue from here.") if stopped else _("Done."),
+            )
+            if not written:
+                raise LostLease
+            self.room.finish(Job.objects.get(pk=self.job.pk), result)
+
+    def _fail(self, code: str, message: str, detail: str) -> None:
+        def once() -> None:
+            with transaction.atomic():
+                written = lease.write(
+                    self.job,
+                    state=State.FAILED,
+                    error_code=code[:40],
+                    message=message,
+                    detail=detail[-20_000:],
+                    ended_at=timezone.now(),
+                )
+                if not written:
+                    raise LostLease
+                self.room.fail(Job.objects.get(pk=self.job.pk))
+
+        self._insist(once)
+
+    def _insist(self, write: Callable[[], Any]) -> Any:
+        """Try again while the database does not answer, for as long as a lease lasts."""
+        until = clock.seconds() + settings.LEASE_SECONDS
+        while True:
+            try:
+                return write()
+            except DatabaseError:
+                if clock.seconds() > until:
+                    raise
+                log.warning("job %s: the database does not answer; trying again", self.job.pk)
+                connection.close()
+                time.sleep(0.5)
+
+
+def _how_it_ended(status: int) -> str:
+    if status == -14:
+        return "ended itself: no heartbeat for most of a lease"
+    return f"killed by signal {-status}" if status < 0 else f"exit {status}"
