@@ -244,55 +244,83 @@ def thin_bar(done: float, total: float) -> SafeString:
 
 # ---- The verdict ----
 
-HATCH = (
-    '<defs><pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse"'
-    ' patternTransform="rotate(45)"><rect class="f-red" width="5" height="5"/>'
-    '<rect class="f-paper" width="1.6" height="5"/></pattern></defs>'
-)
 MOST_MARKS = 150  # beyond this a mark would be thinner than its gap: groups become plain bars
+FEWEST_SLOTS = 30  # with fewer prompts the strip stays short, so that few looks like few
 
 
 def verdict_marks(
-    better: int, same: int, worse: int, *, noun: str = "prompts", urls: dict[str, str] | None = None
+    better: int,
+    same: int,
+    worse: int,
+    *,
+    noun: str = "prompts",
+    urls: dict[str, str] | None = None,
+    needed: int = 0,
+    chart_id: str = "units",
 ) -> SafeString:
     """One mark for each prompt, in three groups (hatched where worse), and a key below.
 
-    urls may give links for "better", "same" and "worse" (to the filtered table).
+    urls may give links for "better", "same" and "worse" (to the filtered table). needed: how many
+    more prompts would settle it; they are drawn as empty places.
     """
-    counts = [("better", better, "f-accent"), ("same", same, "f-rest"), ("worse", worse, "f-hatch")]
+    hatch = f"{escape(chart_id)}-hatch"
+    groups = [
+        ("better", better, 'class="f-accent"'),
+        ("same", same, 'class="f-rest"'),
+        ("worse", worse, f'fill="url(#{hatch})"'),
+    ]
     total = better + same + worse
+    slots = max(total + needed, FEWEST_SLOTS)
     label = f"{total} {noun}: {better} better, {same} the same, {worse} worse"
-    svg = _svg("units", HATCH + _marks(counts, total), label)
-    keys = []
-    for word, count, _ in counts:
-        if not count:
-            continue
-        share = round(100 * count / total)
-        inside = format_html("<b>{} {}</b>", count, word)
-        url = (urls or {}).get(word)
-        tag = format_html('<a href="{}">{}</a>', url, inside) if url else inside
-        keys.append(format_html('<span class="p{} {}">{}</span>', share, word, tag))
-    key = mark_safe("".join(keys))  # noqa: S308
-    return format_html('{}<div class="unit-key">{}</div>', svg, key)
+    if needed:
+        label += f". About {needed} more would settle it"
+    marks = _marks([(count, kind) for _, count, kind in groups], slots, needed)
+    svg = _svg("units", _hatch(hatch) + marks, label)
+    keys = [
+        _mark_key(word, count, round(100 * count / slots), (urls or {}).get(word))
+        for word, count, _ in groups
+        if count
+    ]
+    if needed:
+        keys.append(_mark_key("more to settle it", needed, 0, None, kind="needed"))
+    return format_html(
+        '{}<div class="unit-key">{}</div>',
+        svg,
+        mark_safe("".join(keys)),  # noqa: S308  escaped above
+    )
 
 
-def _marks(counts: list[tuple[str, int, str]], total: int) -> str:
-    if not total:
-        return _rect("f-track", 0, 100, 0, 56)
-    gap = min(0.35, 20 / total) if total <= MOST_MARKS else 0
-    width = (100 - gap * (total - 1)) / total
-    groups, at = [], 0
-    for _, count, kind in counts:
+def _hatch(name: str) -> str:
+    return (
+        f'<defs><pattern id="{name}" width="5" height="5" patternUnits="userSpaceOnUse"'
+        ' patternTransform="rotate(45)"><rect class="f-red" width="5" height="5"/>'
+        '<rect class="f-paper" width="1.6" height="5"/></pattern></defs>'
+    )
+
+
+def _mark_key(word: str, count: int, share: int, url: str | None, kind: str = "") -> SafeString:
+    inside = format_html("<b>{} {}</b>", count, word)
+    tag = format_html('<a href="{}">{}</a>', url, inside) if url else inside
+    return format_html('<span class="p{} {}">{}</span>', share, kind or word, tag)
+
+
+def _marks(groups: list[tuple[int, str]], slots: int, needed: int) -> str:
+    fine = slots > MOST_MARKS
+    gap = 0 if fine else min(0.35, 20 / slots)
+    width = (100 - gap * (slots - 1)) / slots
+    drawn, at = [], 0
+    for count, kind in [*groups, (needed, 'class="f-ghost"')]:
         if not count:
             continue
-        lefts = [(at + n) * (width + gap) for n in range(count)]
-        if total > MOST_MARKS:
-            rects = _rect(kind, lefts[0], width * count - 0.3, 0, 56)
-        else:
-            rects = "".join(_rect(kind, left, width, 0, 56) for left in lefts)
-        groups.append(f"<g>{rects}</g>")
+        pieces = 1 if fine else count
+        long = width * count - 0.3 if fine else width
+        rects = "".join(
+            f'<rect x="{_n((at + n) * (width + gap))}%" width="{_n(long)}%" y="0" height="56"/>'
+            for n in range(pieces)
+        )
+        drawn.append(f"<g {kind}>{rects}</g>")
         at += count
-    return "".join(groups)
+    return "".join(drawn)
 
 
 @dataclass(frozen=True)

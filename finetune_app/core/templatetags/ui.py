@@ -26,7 +26,20 @@ def icon(name: str, extra: str = "") -> SafeString:
     )
 
 
+@register.inclusion_tag("components/button.html")
+def button(text: str, **given: Any) -> dict[str, Any]:
+    """A button, apart from the page's own context. See components/button.html for what it takes."""
+    return {"text": text, **given}
+
+
 # ---- Fields ----
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: BoundField, **given: Any) -> dict[str, Any]:
+    """One field of a form, apart from the page's own context. See components/field.html."""
+    return {"field": bound, **given}
+
 
 PLAIN_WIDGETS = {"checkbox", "radio", "file", "hidden"}
 
