@@ -60,13 +60,18 @@ def account(*methods: str) -> Callable[[View], View]:
 
 
 def member(needed: Role, *methods: str) -> Callable[[View], View]:
-    """A member of the current team (request.team) in the role `needed` or above."""
+    """A member of the current team (request.team) in the role `needed` or above.
+
+    Whoever left their last team is asked to make one.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return to_sign_in(request)
+            if request.membership is None and request.method == "GET":
+                return HttpResponseRedirect(resolve_url("accounts:new_team"))
             require_role(request.membership, needed)
             return view(request, *args, **kwargs)
 

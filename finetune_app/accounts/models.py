@@ -53,11 +53,22 @@ class Team(models.Model):
         return self.name
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def owners(self) -> "MembershipQuerySet":
+        return self.filter(role=Role.OWNER)
+
+    def ledger(self) -> "MembershipQuerySet":
+        """The members of a team as its page lists them: in the order they came."""
+        return self.select_related("user").order_by("joined_at", "pk")
+
+
 class Membership(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=8, choices=Role.choices, default=Role.EDITOR)
     joined_at = models.DateTimeField(auto_now_add=True)
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_membership")]
@@ -90,3 +101,15 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"invitation to {self.team} as {self.role}"
+
+
+class SetUpCode(models.Model):
+    """The one code that makes the first account. Only its hash is kept, until it is used."""
+
+    code_hash = models.CharField(max_length=64)
+    made_at = models.DateTimeField(auto_now_add=True)
+    wrong = models.PositiveIntegerField(default=0)  # wrong codes since `wrong_since`
+    wrong_since = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return "set-up code"

@@ -1,4 +1,25 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.accounts.views import account, doors, team
 
 app_name = "accounts"
-urlpatterns: list = []
+urlpatterns = [
+    path("set-up/", doors.set_up, name="set_up"),
+    path("sign-in/", doors.sign_in, name="sign_in"),
+    path("sign-out/", doors.sign_out, name="sign_out"),
+    path("join/<str:secret>/", doors.join, name="join"),
+    path("theme/", account.theme, name="theme"),
+    path("account/", account.account_page, name="account"),
+    path("account/password/", account.change_password, name="change_password"),
+    path("account/delete/", account.delete_account, name="delete_account"),
+    path("team/", team.team_page, name="team"),
+    path("team/rename/", team.rename_team, name="rename_team"),
+    path("team/invite/", team.invite, name="invite"),
+    path("team/invitations/<int:invitation_id>/withdraw/", team.withdraw, name="withdraw"),
+    path("team/members/<int:membership_id>/role/", team.change_role, name="change_role"),
+    path("team/members/<int:membership_id>/remove/", team.remove_member, name="remove_member"),
+    path("team/leave/", team.leave_team, name="leave_team"),
+    path("team/delete/", team.delete_team, name="delete_team"),
+    path("teams/new/", team.new_team, name="new_team"),
+    path("teams/switch/", team.switch_team, name="switch_team"),
+]

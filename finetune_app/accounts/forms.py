@@ -1,0 +1,193 @@
+"""The forms of people and teams. Passwords are checked by Django's validators."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts import services
+from finetune_app.accounts.models import Role, Team, User
+
+CURRENT = {"autocomplete": "current-password"}
+NEW = {"autocomplete": "new-password"}
+
+
+class PasswordField(forms.CharField):
+    """Spaces at the ends belong to a password."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        attrs = kwargs.pop("attrs", CURRENT)
+        kwargs.setdefault("label", _("Password"))
+        super().__init__(strip=False, widget=forms.PasswordInput(attrs=attrs), **kwargs)
+
+
+def email_field() -> forms.EmailField:
+    return forms.EmailField(
+        label=_("E-mail address"), widget=forms.EmailInput(attrs={"autocomplete": "username"})
+    )
+
+
+def name_field() -> forms.CharField:
+    return forms.CharField(
+        label=_("Your name"), max_length=80, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+
+
+def free_email(email: str, *, but: User | None = None) -> str:
+    """The address as it is kept; an error when somebody else has it."""
+    email = email.strip().lower()
+    others = User.objects.exclude(pk=but.pk) if but else User.objects.all()
+    if others.filter(email=email).exists():
+        raise ValidationError(_("There is an account with this address already."))
+    return email
+
+
+class NewAccount(forms.Form):
+    """A person who is not here yet."""
+
+    email = email_field()
+    name = name_field()
+    password = PasswordField(
+        label=_("Password"),
+        help_text=_("At least 10 characters. Four ordinary words make a good one."),
+        attrs=NEW,
+    )
+
+    def clean_email(self) -> str:
+        return free_email(self.cleaned_data["email"])
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if "password" in data:
+            person = User(email=data.get("email", ""), name=data.get("name", ""))
+            try:
+                validate_password(data["password"], person)
+            except ValidationError as error:
+                self.add_error("password", error)
+        return data
+
+
+class SetUp(NewAccount):
+    team_name = forms.CharField(
+        label=_("Your team"),
+        max_length=80,
+        help_text=_("A company, a group, or just you. You can change it later."),
+        widget=forms.TextInput(attrs={"autocomplete": "organization"}),
+    )
+    field_order = ["email", "name", "password", "team_name"]
+
+
+class SetUpCode(forms.Form):
+    code = forms.CharField(
+        label=_("Set-up code"),
+        max_length=60,
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "characters"}
+        ),
+    )
+
+
+class SignIn(forms.Form):
+    email = email_field()
+    password = PasswordField()
+
+    def __init__(self, request: HttpRequest, data: Any = None) -> None:
+        super().__init__(data)
+        self.request = request
+        self.user: User | None = None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("email") and data.get("password"):
+            email = data["email"].strip().lower()
+            found = authenticate(self.request, username=email, password=data["password"])
+            if found is None:
+                # One sentence for both mistakes, so that nobody can ask who has an account.
+                raise ValidationError(
+                    _("This address and password do not belong together. Try again.")
+                )
+            self.user = found  # type: ignore[assignment]
+        return data
+
+
+class AskPassword(forms.Form):
+    """A form that wants to know that it is really this person."""
+
+    def __init__(self, request: HttpRequest, data: Any = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.request = request
+
+    def check(self, password: str) -> str:
+        user: User = self.request.user  # type: ignore[assignment]
+        if not services.password_is_right(self.request, user, password):
+            raise ValidationError(_("That is not your password."))
+        return password
+
+
+class ChangePassword(AskPassword):
+    old = PasswordField(label=_("Password now"))
+    new = PasswordField(
+        label=_("New password"), help_text=_("At least 10 characters."), attrs=NEW
+    )
+
+    def clean_old(self) -> str:
+        return self.check(self.cleaned_data["old"])
+
+    def clean_new(self) -> str:
+        validate_password(self.cleaned_data["new"], self.request.user)  # type: ignore[arg-type]
+        return self.cleaned_data["new"]
+
+
+class DeleteAccount(AskPassword):
+    password = PasswordField(label=_("Your password"))
+
+    def clean_password(self) -> str:
+        return self.check(self.cleaned_data["password"])
+
+
+class AboutYou(forms.ModelForm):
+    email = email_field()
+    name = name_field()
+
+    class Meta:
+        model = User
+        fields = ["name", "email"]
+
+    def clean_email(self) -> str:
+        return free_email(self.cleaned_data["email"], but=self.instance)
+
+
+class TeamName(forms.Form):
+    name = forms.CharField(
+        label=_("Name of the team"),
+        max_length=80,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
+class RoleChoice(forms.Form):
+    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.EDITOR)
+
+    def chosen(self) -> Role:
+        return Role(self.cleaned_data["role"])
+
+
+class DeleteTeam(forms.Form):
+    """Typing the name is the pause before something that cannot be undone."""
+
+    name = forms.CharField(
+        label=_("Type the team's name"), widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+
+    def __init__(self, team: Team, data: Any = None) -> None:
+        super().__init__(data)
+        self.team = team
+
+    def clean_name(self) -> str:
+        if self.cleaned_data["name"].strip().casefold() != self.team.name.strip().casefold():
+            raise ValidationError(_("That is not the name of the team."))
+        return self.cleaned_data["name"]

@@ -1,0 +1,30 @@
+"""Give somebody a new password, from a shell. Their open sessions end."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from axes.utils import reset
+from django.core.management.base import BaseCommand, CommandError
+
+from finetune_app.accounts import services
+from finetune_app.accounts.management.passwords import ask_password
+from finetune_app.accounts.models import User
+
+
+class Command(BaseCommand):
+    help = "Give somebody a new password. Asks for it, or makes one up."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        email = options["email"].strip().lower()
+        user = User.objects.filter(email=email).first()
+        if user is None:
+            raise CommandError(f"Nobody here has the address {email}.")
+        password, made_up = ask_password(user)
+        services.change_password(user=user, password=password)
+        reset(username=email)  # wrong tries with the old one no longer lock the door
+        self.stdout.write(f"{email} has a new password. Their open sessions have ended.")
+        if made_up:
+            self.stdout.write(f"Password, shown once: {password}")

@@ -1,0 +1,59 @@
+"""What changes people, teams and invitations. Nothing else writes here."""
+
+from finetune_app.accounts.services.invitations import (
+    INVITATION_DAYS,
+    accept,
+    invitation_for,
+    invite,
+    join_as_new,
+    withdraw,
+)
+from finetune_app.accounts.services.people import (
+    change_password,
+    delete_account,
+    make_account,
+    password_is_right,
+    teams_left_without_owner,
+    teams_that_go_with,
+)
+from finetune_app.accounts.services.set_up import (
+    check_code,
+    create_owner,
+    is_current,
+    set_up,
+    set_up_needed,
+    set_up_url,
+)
+from finetune_app.accounts.services.teams import (
+    change_role,
+    delete_team,
+    make_team,
+    remove_member,
+    rename_team,
+)
+
+__all__ = [
+    "INVITATION_DAYS",
+    "accept",
+    "change_password",
+    "change_role",
+    "check_code",
+    "create_owner",
+    "delete_account",
+    "delete_team",
+    "invitation_for",
+    "invite",
+    "is_current",
+    "join_as_new",
+    "make_account",
+    "make_team",
+    "password_is_right",
+    "remove_member",
+    "rename_team",
+    "set_up",
+    "set_up_needed",
+    "set_up_url",
+    "teams_left_without_owner",
+    "teams_that_go_with",
+    "withdraw",
+]

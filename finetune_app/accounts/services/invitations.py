@@ -1,0 +1,58 @@
+"""Invitations: a link that lets one person join, shown once, kept as a hash."""
+
+import secrets
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
+from finetune_app.accounts.services.hashing import hash_secret
+from finetune_app.accounts.services.people import make_account
+from finetune_app.core.errors import PlainError
+
+INVITATION_DAYS = 7
+
+
+def invite(*, team: Team, role: Role, by: User) -> tuple[Invitation, str]:
+    """A new invitation and its secret, which is shown once and not kept."""
+    secret = secrets.token_urlsafe(24)
+    invitation = Invitation.objects.create(
+        team=team,
+        role=role,
+        secret_hash=hash_secret(secret),
+        created_by=by,
+        expires_at=timezone.now() + timedelta(days=INVITATION_DAYS),
+    )
+    return invitation, secret
+
+
+def invitation_for(secret: str) -> Invitation | None:
+    """The invitation this secret opens, if it is still good."""
+    usable = Invitation.objects.usable().select_related("team", "created_by")
+    return usable.filter(secret_hash=hash_secret(secret)).first()
+
+
+@transaction.atomic
+def accept(*, invitation: Invitation, user: User) -> Membership:
+    """Use the invitation up. Of two people with the same link, only one comes through."""
+    rows = Invitation.objects.usable().filter(pk=invitation.pk)
+    if not rows.update(used_at=timezone.now(), used_by=user):
+        raise PlainError(
+            _("This invitation was used or withdrawn a moment ago. Ask for a new link."),
+            status=409,
+            title=_("This link no longer works"),
+        )
+    return Membership.objects.create(team=invitation.team, user=user, role=invitation.role)
+
+
+@transaction.atomic
+def join_as_new(*, invitation: Invitation, email: str, name: str, password: str) -> User:
+    user = make_account(email=email, name=name, password=password)
+    accept(invitation=invitation, user=user)
+    return user
+
+
+def withdraw(*, invitation: Invitation) -> None:
+    invitation.delete()

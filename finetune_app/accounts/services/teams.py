@@ -1,0 +1,74 @@
+"""Teams, their members and roles. A team always has an owner."""
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
+from finetune_app.core.errors import PlainError
+
+
+@transaction.atomic
+def make_team(*, owner: User, name: str) -> Team:
+    team = Team.objects.create(name=name.strip())
+    Membership.objects.create(team=team, user=owner, role=Role.OWNER)
+    return team
+
+
+def rename_team(*, team: Team, name: str) -> None:
+    Team.objects.filter(pk=team.pk).update(name=name.strip())
+
+
+@transaction.atomic
+def delete_team(*, team: Team) -> None:
+    """Rows go by cascade; each room deletes its files when its rows are gone.
+
+    Goals first: their trainings protect the base models that the team brought itself.
+    """
+    team.goals.all().delete()
+    team.delete()
+
+
+@transaction.atomic
+def change_role(*, membership: Membership, role: Role) -> None:
+    lock(membership.team_id)
+    membership.refresh_from_db(fields=["role"])
+    if membership.role == Role.OWNER and role != Role.OWNER:
+        _require_another_owner(membership)
+        _withdraw_invitations(membership)
+    Membership.objects.filter(pk=membership.pk).update(role=role)
+
+
+@transaction.atomic
+def remove_member(*, membership: Membership) -> None:
+    """Also how a person leaves. Invitations they had open would be a way back in: they go."""
+    lock(membership.team_id)
+    membership.refresh_from_db(fields=["role"])
+    if membership.role == Role.OWNER:
+        _require_another_owner(membership)
+    _withdraw_invitations(membership)
+    membership.delete()
+
+
+def lock(team_id: int) -> None:
+    """Two owners who demote each other at the same moment come one after the other."""
+    Team.objects.select_for_update().filter(pk=team_id).first()
+
+
+def _require_another_owner(membership: Membership) -> None:
+    others = Membership.objects.owners().filter(team=membership.team_id).exclude(pk=membership.pk)
+    if not others.exists():
+        raise PlainError(
+            _("A team needs an owner. Make somebody else an owner first."),
+            status=409,
+            title=_("This is the team's only owner"),
+        )
+
+
+def only_owner_of_others(membership: Membership) -> bool:
+    others = Membership.objects.filter(team=membership.team_id).exclude(pk=membership.pk)
+    return others.exists() and not others.owners().exists()
+
+
+def _withdraw_invitations(membership: Membership) -> None:
+    usable = Invitation.objects.usable()
+    usable.filter(team=membership.team_id, created_by=membership.user_id).delete()

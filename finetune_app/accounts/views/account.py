@@ -1,0 +1,99 @@
+"""About you: name, e-mail address, password, theme, and leaving."""
+
+from django.contrib import messages
+from django.contrib.auth import logout, update_session_auth_hash
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+
+from finetune_app.accounts import services
+from finetune_app.accounts.access import account, public
+from finetune_app.accounts.forms import AboutYou, ChangePassword, DeleteAccount
+from finetune_app.accounts.models import User
+from finetune_app.accounts.next_page import page_before
+from finetune_app.core.context import THEMES
+from finetune_app.core.requests import HttpRequest, render_page
+
+YEAR = 60 * 60 * 24 * 365
+
+
+def _page(
+    request: HttpRequest,
+    about: AboutYou | None = None,
+    password: ChangePassword | None = None,
+) -> HttpResponse:
+    asked = about or password
+    context = {
+        "about": about or AboutYou(instance=_fresh(request.user)),
+        "password": password or ChangePassword(request),
+        "memberships": request.user.memberships.select_related("team").order_by("joined_at", "pk"),
+    }
+    return render_page(request, "accounts/account.html", context, status=422 if asked else 200)
+
+
+def _fresh(user: User) -> User:
+    """A copy for the form: a refused address must not show in the frame of the page."""
+    return User.objects.get(pk=user.pk)
+
+
+@account("GET", "POST")
+def account_page(request: HttpRequest) -> HttpResponse:
+    """GET shows the page; POST changes name and e-mail address."""
+    if request.method != "POST":
+        return _page(request)
+    form = AboutYou(request.POST, instance=_fresh(request.user))
+    if not form.is_valid():
+        return _page(request, about=form)
+    form.save()
+    messages.success(request, _("Saved."))
+    return redirect("accounts:account")
+
+
+@account("POST")
+@sensitive_post_parameters("old", "new")
+def change_password(request: HttpRequest) -> HttpResponse:
+    """This session goes on, every other one of this person ends."""
+    form = ChangePassword(request, request.POST)
+    if not form.is_valid():
+        return _page(request, password=form)
+    services.change_password(user=request.user, password=form.cleaned_data["new"])
+    update_session_auth_hash(request, request.user)
+    messages.success(
+        request, _("Your password is changed. Other browsers have been signed out.")
+    )
+    return redirect("accounts:account")
+
+
+@public("POST")
+def theme(request: HttpRequest) -> HttpResponse:
+    """Light, dark, or as the computer has it (no cookie)."""
+    response = redirect(page_before(request))
+    chosen = request.POST.get("theme", "")
+    if chosen in THEMES:
+        response.set_cookie(
+            "theme", chosen, max_age=YEAR, samesite="Lax", secure=request.is_secure()
+        )
+    else:
+        response.delete_cookie("theme", samesite="Lax")
+    return response
+
+
+@account("GET", "POST")
+@sensitive_post_parameters("password")
+def delete_account(request: HttpRequest) -> HttpResponse:
+    blocked_by = services.teams_left_without_owner(request.user)
+    form = DeleteAccount(request, request.POST or None)
+    if not blocked_by and form.is_valid():
+        user = User.objects.get(pk=request.user.pk)
+        services.delete_account(user=user)
+        logout(request)
+        messages.success(request, _("Your account is deleted."))
+        return redirect("accounts:sign_in")
+    context = {
+        "form": form,
+        "blocked_by": blocked_by,
+        "going": [(team, team.goals.count()) for team in services.teams_that_go_with(request.user)],
+    }
+    status = 409 if blocked_by and form.is_bound else 422 if form.is_bound else 200
+    return render_page(request, "accounts/delete_account.html", context, status=status)

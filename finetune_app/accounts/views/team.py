@@ -1,0 +1,156 @@
+"""The team: members, roles, invitations, its name, its end. And moving between teams."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts import services
+from finetune_app.accounts.access import account, member
+from finetune_app.accounts.forms import DeleteTeam, RoleChoice, TeamName
+from finetune_app.accounts.middleware import SESSION_KEY
+from finetune_app.accounts.models import Invitation, Membership, Role, Team
+from finetune_app.accounts.next_page import next_page
+from finetune_app.core.requests import HttpRequest, render_page
+
+
+def _team(request: HttpRequest) -> Team:
+    if request.team is None:
+        raise Http404("no team")
+    return request.team
+
+
+def _page(
+    request: HttpRequest,
+    *,
+    rename: TeamName | None = None,
+    invite: RoleChoice | None = None,
+    link: str = "",
+    partial: str | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    team = _team(request)
+    members = list(Membership.objects.filter(team=team).ledger())
+    context = {
+        "members": members,
+        "only_owner": sum(m.role == Role.OWNER for m in members) == 1,
+        "is_owner": bool(request.membership and request.membership.may(Role.OWNER)),
+        "invitations": team.invitations.usable().select_related("created_by").order_by("-pk"),
+        "rename": rename or TeamName(initial={"name": team.name}),
+        "invite": invite or RoleChoice(),
+        "roles": Role.choices,
+        "link": link,
+        "days": services.INVITATION_DAYS,
+        "port": settings.PORT,
+    }
+    return render_page(request, "accounts/team.html", context, partial=partial, status=status)
+
+
+@account("GET")
+def team_page(request: HttpRequest) -> HttpResponse:
+    """Every member sees the team; only owners see what changes it."""
+    if request.team is None:
+        return redirect("accounts:new_team")
+    return _page(request)
+
+
+@member(Role.OWNER, "POST")
+def rename_team(request: HttpRequest) -> HttpResponse:
+    form = TeamName(request.POST)
+    if not form.is_valid():
+        return _page(request, rename=form, status=422)
+    services.rename_team(team=_team(request), name=form.cleaned_data["name"])
+    messages.success(request, _("Saved."))
+    return redirect("accounts:team")
+
+
+@member(Role.OWNER, "POST")
+def change_role(request: HttpRequest, membership_id: int) -> HttpResponse:
+    membership = get_object_or_404(_team(request).memberships, pk=membership_id)
+    form = RoleChoice(request.POST)
+    if not form.is_valid():
+        return _page(request, status=422)
+    role = form.chosen()
+    services.change_role(membership=membership, role=role)
+    words = {"name": membership.user, "role": role.label}
+    messages.success(request, _("%(name)s is now %(role)s.") % words)
+    return redirect("accounts:team")
+
+
+@member(Role.OWNER, "POST")
+def remove_member(request: HttpRequest, membership_id: int) -> HttpResponse:
+    membership = get_object_or_404(_team(request).memberships, pk=membership_id)
+    services.remove_member(membership=membership)
+    messages.success(request, _("%(name)s is no longer in the team.") % {"name": membership.user})
+    return redirect("accounts:team")
+
+
+@account("POST")
+def leave_team(request: HttpRequest) -> HttpResponse:
+    team = _team(request)
+    assert request.membership is not None
+    services.remove_member(membership=request.membership)
+    messages.success(request, _("You left %(team)s.") % {"team": team})
+    return redirect("accounts:account")
+
+
+@member(Role.OWNER, "POST")
+def invite(request: HttpRequest) -> HttpResponse:
+    """Answers with the page itself, not a redirect: the link is shown this once."""
+    form = RoleChoice(request.POST)
+    if not form.is_valid():
+        return _page(request, invite=form, partial="invitations", status=422)
+    _made, secret = services.invite(team=_team(request), role=form.chosen(), by=request.user)
+    link = settings.PUBLIC_URL + reverse("accounts:join", args=[secret])
+    return _page(request, link=link, partial="invitations")
+
+
+@member(Role.OWNER, "POST")
+def withdraw(request: HttpRequest, invitation_id: int) -> HttpResponse:
+    rows = Invitation.objects.usable().filter(team=_team(request))
+    services.withdraw(invitation=get_object_or_404(rows, pk=invitation_id))
+    messages.success(request, _("That link no longer works."))
+    return redirect("accounts:team")
+
+
+@account("POST")
+def switch_team(request: HttpRequest) -> HttpResponse:
+    """Goals belong to a team, so the way on is home unless the form says otherwise."""
+    wanted = request.POST.get("team", "")
+    team = next((t for t in request.teams if str(t.pk) == wanted), None)
+    if team is None:
+        raise Http404("not a team of this person")
+    request.session[SESSION_KEY] = team.pk
+    return redirect(next_page(request))
+
+
+@account("GET", "POST")
+def new_team(request: HttpRequest) -> HttpResponse:
+    form = TeamName(request.POST or None)
+    if not form.is_valid():
+        status = 422 if form.is_bound else 200
+        return render_page(request, "accounts/new_team.html", {"form": form}, status=status)
+    team = services.make_team(owner=request.user, name=form.cleaned_data["name"])
+    request.session[SESSION_KEY] = team.pk
+    messages.success(request, _("%(team)s is ready.") % {"team": team})
+    return redirect("guide:home")
+
+
+@member(Role.OWNER, "GET", "POST")
+def delete_team(request: HttpRequest) -> HttpResponse:
+    team = _team(request)
+    form = DeleteTeam(team, request.POST or None)
+    if form.is_valid():
+        services.delete_team(team=team)
+        request.session.pop(SESSION_KEY, None)
+        messages.success(request, _("%(team)s and everything in it is deleted.") % {"team": team})
+        return redirect("accounts:account")
+    context = {
+        "form": form,
+        "goals": team.goals.count(),
+        "others": team.memberships.count() - 1,
+    }
+    status = 422 if form.is_bound else 200
+    return render_page(request, "accounts/delete_team.html", context, status=status)

@@ -1,0 +1,46 @@
+"""Name and e-mail address."""
+
+from tests.accounts.pages import text
+
+
+def test_a_person_changes_their_name_and_address(as_viewer, viewer):
+    as_viewer.post("/account/", {"name": "Vera B.", "email": "Vera.B@kettle.example"})
+    viewer.refresh_from_db()
+    assert (viewer.name, viewer.email) == ("Vera B.", "vera.b@kettle.example")
+
+
+def test_an_address_somebody_has_is_refused(as_viewer, viewer, owner):
+    response = as_viewer.post("/account/", {"name": "Vera", "email": owner.email.upper()})
+    assert response.status_code == 422
+    assert "with this address already" in text(response)
+    viewer.refresh_from_db()
+    assert viewer.email == "vera@kettle.example"
+
+
+def test_a_refused_name_does_not_show_in_the_frame(as_viewer, viewer):
+    response = as_viewer.post("/account/", {"name": "Impostor", "email": "no address"})
+    assert str(response.context["user"]) == str(viewer)
+
+
+def test_ones_own_address_may_stay(as_viewer, viewer):
+    response = as_viewer.post("/account/", {"name": "Vera", "email": viewer.email})
+    assert response.status_code == 302
+
+
+def test_the_page_lists_the_teams(as_viewer):
+    assert "Kettle Lane Cycles" in text(as_viewer.get("/account/"))
+
+
+def test_markup_in_a_name_stays_text(as_viewer, viewer):
+    as_viewer.post("/account/", {"name": "<svg onload=alert(1)>", "email": viewer.email})
+    page = as_viewer.get("/team/").content.decode()
+    assert "<svg onload" not in page
+    assert "&lt;svg onload" in page
+
+
+def test_other_methods_are_refused(as_owner):
+    assert as_owner.delete("/account/").status_code == 405
+
+
+def test_strangers_are_shown_the_door(client, db):
+    assert client.get("/account/")["Location"] == "/sign-in/?next=/account/"

@@ -1,0 +1,22 @@
+"""Signing out is a press of a button, never a link that a picture could load."""
+
+from tests.accounts.pages import is_signed_in
+
+
+def test_a_press_signs_out(as_owner):
+    assert as_owner.post("/sign-out/")["Location"] == "/sign-in/"
+    assert not is_signed_in(as_owner)
+
+
+def test_a_link_does_not(as_owner):
+    assert as_owner.get("/sign-out/").status_code == 405
+    assert is_signed_in(as_owner)
+
+
+def test_the_way_on_never_leaves_our_pages(as_owner):
+    response = as_owner.post("/sign-out/", {"next": "https://evil.example/"})
+    assert response["Location"] == "/sign-in/"
+
+
+def test_whoever_is_outside_is_shown_the_door(client, db):
+    assert client.post("/sign-out/")["Location"].startswith("/sign-in/")
