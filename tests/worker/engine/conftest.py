@@ -1,0 +1,27 @@
+import pytest
+import torch
+
+from tests.worker.engine.tiny import make_adapter, make_base
+from worker.engine.engine import Engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tiny models run faster on one thread, and leave the machine to others."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    return make_base(tmp_path_factory.mktemp("llama"), "llama")
+
+
+@pytest.fixture(scope="session")
+def adapters(base, tmp_path_factory):
+    return [make_adapter(base, tmp_path_factory.mktemp(f"a{seed}"), seed) for seed in (1, 2)]
+
+
+@pytest.fixture(scope="session")
+def engine(base):
+    with Engine(base, "fp32") as engine:
+        yield engine

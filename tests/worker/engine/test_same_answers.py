@@ -1,0 +1,105 @@
+"""In fp32 an answer never depends on what shares its batch: it equals plain `generate`."""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from tests.worker.engine.tiny import CONFIGS, make_adapter, make_base
+from worker.engine.engine import Engine
+from worker.engine.requests import Request
+from worker.template import load_tokenizer, prompt_ids, stop_ids
+
+PROMPTS = [
+    "Hello",
+    "Where is my order? I have been waiting for two weeks now.",
+    "a",
+    "Sort this message: the wheel arrived bent",
+    "Once upon a time there was",
+    "Thank you, that was quick!",
+    "1 2 3 4 5 6 7 8 9 10",
+    "Please cancel it",
+]
+
+
+@cache
+def plain_model(base: Path, adapter: Path | None):
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
+
+
+def plain_answer(base: Path, adapter: Path | None, prompt: str, length: int) -> list[int]:
+    """What transformers and PEFT write for one prompt alone."""
+    tokenizer = load_tokenizer(base)
+    ids = torch.tensor([prompt_ids(tokenizer, [{"role": "user", "content": prompt}])])
+    out = plain_model(base, adapter).generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=length,
+        do_sample=False,
+        eos_token_id=sorted(stop_ids(tokenizer)),
+        pad_token_id=0,
+    )
+    return out[0, ids.shape[1] :].tolist()
+
+
+def ask(prompt: str, adapter: Path | None, length: int) -> Request:
+    return Request([{"role": "user", "content": prompt}], adapter, max_new_tokens=length)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "mamba"])
+def test_mixed_adapters_in_one_batch_answer_as_alone(kind, tmp_path):
+    base = make_base(tmp_path / "base", kind)
+    targets = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
+    # Answers of different lengths leave and join all the time: five places for eight requests.
+    requests = [ask(p, targets[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]
+    with Engine(base, "fp32", max_rows=5) as engine:
+        assert engine.fast
+        answers = engine.generate(requests)
+    for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+        wanted = plain_answer(base, request.adapter, PROMPTS[i], request.max_new_tokens)
+        assert answer.token_ids == wanted, f"row {i}"
+    assert len({tuple(answer.token_ids) for answer in answers}) == len(answers)
+
+
+def test_a_model_with_a_running_state_is_served_the_plain_way(tmp_path):
+    base = make_base(tmp_path, "mamba")
+    with Engine(base, "fp32") as engine:
+        assert not engine.fast
+        answers = engine.generate([ask(p, None, 12) for p in PROMPTS[:4]])
+    for prompt, answer in zip(PROMPTS, answers, strict=False):
+        assert answer.token_ids == plain_answer(base, None, prompt, 12)
+
+
+@pytest.mark.parametrize(
+    "lora",
+    [
+        {"use_rslora": True},
+        {"target_modules": ["q_proj", "v_proj"]},
+        {"rank_pattern": {"q_proj": 8}, "alpha_pattern": {"q_proj": 2}},
+    ],
+    ids=["rslora", "two layers", "patterns"],
+)
+def test_settings_of_an_adapter_are_honoured(base, tmp_path, engine, lora):
+    adapter = make_adapter(base, tmp_path, 5, **lora)
+    for prompt in PROMPTS[:3]:
+        answer = engine.generate([ask(prompt, adapter, 16)])[0]
+        assert answer.token_ids == plain_answer(base, adapter, prompt, 16)
+
+
+STARTER = Path(os.environ.get("FINETUNE_STARTER") or "data/models/starter")
+
+
+@pytest.mark.skipif(not STARTER.is_dir(), reason="the starter model is not installed")
+def test_the_starter_answers_as_with_generate(tmp_path):
+    adapter = make_adapter(STARTER, tmp_path, 3, init_lora_weights=True)
+    requests = [ask(p, adapter if i % 2 else None, 12) for i, p in enumerate(PROMPTS[:6])]
+    with Engine(STARTER, "fp32") as engine:
+        answers = engine.generate(requests)
+    for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+        wanted = plain_answer(STARTER, request.adapter, PROMPTS[i], 12)
+        assert answer.token_ids == wanted, f"row {i}"

@@ -1,0 +1,12 @@
+"""One base model, many adapters, many requests at once.
+
+requests.py   what is asked and what comes back (no torch)
+model.py      load a base model in the number format that decodes faster here
+adapters.py   LoRA adapters, several of them in one batch
+cache.py      attention memory: one slot a row, each at its own length
+decode.py     the decode loop: prefill, one step for everybody, rows come and go
+plain.py      the slower way, for architectures whose memory is not the standard one
+stepper.py    which of the two serves this model, proved by a probe when it loads
+engine.py     the thread and the queue around it: what other code calls
+server.py     the same over HTTP on a Unix socket, for the web application
+"""

@@ -1,0 +1,173 @@
+"""LoRA adapters, several of them in one batch.
+
+The base model stays as it is. Each layer that an adapter touches gets a hook, which adds
+`scale * B(A(x))` to the rows that asked for that adapter. Only plain LoRA is read here
+(that is what Finetune trains); anything else is refused by name rather than half applied.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+BASE = "__base__"  # PEFT's name for "no adapter"
+UNSUPPORTED = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_indices", "use_qalora")
+KEY = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight$")
+
+
+class BadAdapter(ValueError):
+    """This adapter cannot be used with this base model; the message says why."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """One layer's pair: down (rank, in) and up (out, rank), the scale folded into `up`."""
+
+    down: Tensor
+    up: Tensor
+
+
+def read_adapter(folder: Path, model: nn.Module, dtype: torch.dtype) -> dict[str, Lora]:
+    """Read a PEFT LoRA folder; returns layer name -> pair, checked against `model`'s layers."""
+    config = _read_config(folder)
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise BadAdapter(f"The adapter in {folder.name} has no adapter_model.safetensors.")
+    pairs: dict[str, dict[str, Tensor]] = {}
+    with safe_open(str(weights), framework="pt") as tensors:
+        for key in tensors.keys():  # noqa: SIM118 (safe_open is not a mapping)
+            match = KEY.match(key)
+            if match is None:
+                raise BadAdapter(f"The adapter in {folder.name} holds {key}, which is not LoRA.")
+            pairs.setdefault(match["module"], {})[match["part"]] = tensors.get_tensor(key)
+    return {name: _pair(name, pair, config, model, dtype) for name, pair in pairs.items()}
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        raise BadAdapter(f"There is no adapter in {folder.name}: adapter_config.json is missing.")
+    config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    if config.get("peft_type") != "LORA":
+        raise BadAdapter(f"Only LoRA adapters can be used; this one is {config.get('peft_type')}.")
+    for name in UNSUPPORTED:
+        if config.get(name):
+            raise BadAdapter(f"This adapter uses {name}, which this engine does not apply.")
+    if config.get("bias", "none") != "none":
+        raise BadAdapter("This adapter also changes biases, which this engine does not apply.")
+    return config
+
+
+def _pair(
+    name: str, pair: dict[str, Tensor], config: dict[str, Any], model: nn.Module, dtype: torch.dtype
+) -> Lora:
+    try:
+        layer = model.get_submodule(name)
+    except AttributeError:
+        raise BadAdapter(f"This adapter was made for another model: there is no {name}.") from None
+    down, up = pair["A"], pair["B"]
+    weight = getattr(layer, "weight", None)
+    if weight is None or sorted(weight.shape) != sorted((up.shape[0], down.shape[1])):
+        raise BadAdapter(f"This adapter was made for another model: {name} has another size.")
+    rank = down.shape[0]
+    alpha = _by_pattern(config.get("alpha_pattern"), name, config["lora_alpha"])
+    scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
+    device = weight.device
+    # The scale is folded in before rounding to the model's number format.
+    return Lora(down.to(device, dtype), (up.float() * scale).to(device, dtype))
+
+
+def _by_pattern(patterns: dict[str, float] | None, name: str, default: float) -> float:
+    for pattern, value in (patterns or {}).items():
+        if re.match(rf".*\.?({pattern})$", name):
+            return value
+    return default
+
+
+class Adapters:
+    """The adapters at hand for one model: read on first use, the longest unused dropped."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype, keep: int = 8) -> None:
+        self._model, self._dtype, self._keep = model, dtype, keep
+        self._loaded: OrderedDict[str, dict[str, Lora]] = OrderedDict()
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._hooks: dict[str, Any] = {}
+        self._plan: list[tuple[str, Tensor | None]] = []
+
+    def load(self, folder: Path | None) -> str:
+        """Make an adapter ready and return its name for `select`; None is the base model.
+
+        Raises BadAdapter. A folder whose file has changed since is read again.
+        """
+        if folder is None:
+            return BASE
+        name, stamp = str(folder), _stamp(folder)
+        if self._stamps.get(name) != stamp:
+            self._loaded[name] = read_adapter(folder, self._model, self._dtype)
+            self._stamps[name] = stamp
+            for layer in self._loaded[name]:
+                self._hook(layer)
+        self._loaded.move_to_end(name)
+        return name
+
+    def forget_unused(self, in_use: set[str]) -> None:
+        """Drop the longest unused adapters above the limit, never one that a row still needs."""
+        for name in list(self._loaded):
+            if len(self._loaded) <= self._keep:
+                return
+            if name not in in_use:
+                del self._loaded[name], self._stamps[name]
+
+    def select(self, names: Sequence[str]) -> None:
+        """Say which adapter each row of the next forward uses."""
+        self._plan = []
+        for name in dict.fromkeys(names):
+            if name == BASE:
+                continue
+            rows = [i for i, other in enumerate(names) if other == name]
+            everyone = len(rows) == len(names)
+            device = next(self._model.parameters()).device
+            self._plan.append((name, None if everyone else torch.tensor(rows, device=device)))
+
+    @property
+    def names(self) -> list[str]:
+        """Folders of the adapters now in memory, longest unused first."""
+        return list(self._loaded)
+
+    def _hook(self, layer: str) -> None:
+        if layer not in self._hooks:
+
+            def add(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+                return self._apply(layer, inputs[0], output)
+
+            self._hooks[layer] = self._model.get_submodule(layer).register_forward_hook(add)
+
+    def _apply(self, layer: str, x: Tensor, output: Tensor) -> Tensor:
+        """Add each adapter's part to its own rows of `output` (rows, tokens, out), in place."""
+        for name, rows in self._plan:
+            lora = self._loaded[name].get(layer)
+            if lora is None:
+                continue
+            if rows is None:
+                low = x.flatten(0, -2) @ lora.down.t()
+                output.view(-1, output.shape[-1]).addmm_(low, lora.up.t())
+            else:
+                output.index_add_(0, rows, x.index_select(0, rows) @ lora.down.t() @ lora.up.t())
+        return output
+
+
+def _stamp(folder: Path) -> tuple[int, int]:
+    try:
+        found = (folder / "adapter_model.safetensors").stat()
+    except OSError:
+        raise BadAdapter(f"The adapter in {folder.name} has no adapter_model.safetensors.") from None
+    return found.st_mtime_ns, found.st_size

@@ -1,0 +1,161 @@
+"""The decode loop: rows join, every step writes one token for each, rows leave.
+
+A prompt is read in two parts. All its tokens but the last go through together with those of
+the other newcomers (prefill), which only fills the cache. The last one is then an ordinary
+step, shared with the rows that were already writing, so there is one place where tokens are
+chosen and the vocabulary layer never runs over a whole prompt.
+
+Everything here runs inside torch.inference_mode, entered once by the engine's thread.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.adapters import Adapters
+from worker.engine.cache import SlotCache
+from worker.engine.model import Loaded
+from worker.engine.rows import Row
+
+PREFILL_TOKENS = 4096  # most padded tokens in one prefill, to bound its memory
+
+
+class SlotDecoder:
+    """Decodes any number of rows at once, each in its own cache slot."""
+
+    def __init__(self, loaded: Loaded, adapters: Adapters) -> None:
+        self.loaded, self.adapters = loaded, adapters
+        self.rows: list[Row] = []
+        self.cache = SlotCache()
+        self._masks = Masks(loaded)
+        accepted = inspect.signature(loaded.model.forward).parameters
+        # transformers renames past_key_values to cache in 5.40.
+        self._cache_argument = "cache" if "cache" in accepted else "past_key_values"
+        self._only_last = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+
+    def join(self, rows: Sequence[Row]) -> None:
+        """Give each row a slot and read its prompt."""
+        waiting = sorted(rows, key=lambda row: len(row.prompt))
+        while waiting:
+            # Rows of similar length share a forward: its cost is rows x longest prompt.
+            group = [waiting.pop()]
+            longest = len(group[0].prompt)
+            while waiting and (len(group) + 1) * longest <= PREFILL_TOKENS:
+                if len(waiting[-1].prompt) < 0.6 * longest:
+                    break
+                group.append(waiting.pop())
+            self._prefill(group)
+
+    def step(self) -> None:
+        """Write one token in every row."""
+        for row, token in zip(self.rows, choose_tokens(self.rows, self.next_logits()), strict=True):
+            row.add(token)
+
+    def drop_finished(self) -> list[Row]:
+        """Free the slots of rows that are over or cancelled; returns them."""
+        gone = [row for row in self.rows if row.finish_reason or row.cancelled]
+        for row in gone:
+            slot = self.rows.index(row)
+            last = self.rows.pop()
+            if last is not row:  # the last row moves into the hole: slots stay contiguous
+                self.cache.move(len(self.rows), slot, last.length)
+                self.rows[slot] = last
+        if not self.rows:
+            self.cache.clear()
+        return gone
+
+    def reset(self) -> None:
+        """Forget every row, whatever state a failure left things in."""
+        self.rows = []
+        self.cache.clear()
+
+    def _prefill(self, group: list[Row]) -> None:
+        first = len(self.rows)
+        self.rows.extend(group)
+        length = max(len(row.prompt) for row in group) - 1
+        if length == 0:
+            return
+        # Shorter prompts are padded on the right. No real token sees the padding, and what it
+        # leaves in the cache is overwritten before the row's length reaches it.
+        ids = torch.zeros(len(group), length, dtype=torch.long)
+        for i, row in enumerate(group):
+            ids[i, : len(row.prompt) - 1] = torch.tensor(row.prompt[:-1])
+        self.cache.aim_at_prompts(first, len(group), length)
+        positions = torch.arange(length, device=self.loaded.device).expand(len(group), -1)
+        self._forward(ids, positions, self._masks.prompts(len(group), length), group)
+
+    def next_logits(self) -> Tensor:
+        """Feed each row's last token; returns scores (rows, vocabulary) of the one after it."""
+        places = torch.tensor([row.length - 1 for row in self.rows], device=self.loaded.device)
+        width = max(row.length for row in self.rows)
+        ids = torch.tensor([[row.last_token] for row in self.rows])
+        self.cache.aim_at_steps(places, width)
+        return self._forward(ids, places[:, None], self._masks.steps(places, width), self.rows)
+
+    def _forward(self, ids: Tensor, positions: Tensor, mask: Any, rows: list[Row]) -> Tensor:
+        """Logits (rows, vocabulary) after the last column of `ids` (rows, tokens)."""
+        self.adapters.select([row.adapter for row in rows])
+        out = self.loaded.model(
+            input_ids=ids.to(self.loaded.device),
+            position_ids=positions,
+            attention_mask=mask,
+            use_cache=True,
+            **{self._cache_argument: self.cache},
+            **self._only_last,
+        )
+        return out.logits[:, -1]
+
+
+class Masks:
+    """Attention masks (rows, 1, queries, keys) in the form this model's layers expect."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        config = loaded.model.config.get_text_config()
+        self.window = getattr(config, "sliding_window", None)
+        self.kinds = set(getattr(config, "layer_types", None) or ())
+        # Eager attention adds its mask, sdpa also takes true/false.
+        self.additive = config._attn_implementation == "eager"
+        self.dtype, self.device = loaded.dtype, loaded.device
+
+    def prompts(self, rows: int, length: int) -> Any:
+        """Each token sees itself and what came before."""
+        places = torch.arange(length, device=self.device).expand(rows, -1)
+        return self._build(places, length)
+
+    def steps(self, places: Tensor, width: int) -> Any:
+        """One new token a row at `places` (rows,) sees everything up to itself."""
+        return self._build(places[:, None], width)
+
+    def _build(self, queries: Tensor, width: int) -> Any:
+        keys = torch.arange(width, device=self.device)[None, None, None, :]
+        here = queries[:, None, :, None]
+        full = keys <= here
+        if self.window is None:
+            near = full
+        else:
+            near = full & (keys > here - self.window)
+        if self.kinds == {"full_attention"}:
+            return self._form(full)
+        if len(self.kinds) > 1:  # such models take one mask for each kind of layer
+            return {"full_attention": self._form(full), "sliding_attention": self._form(near)}
+        return self._form(near)
+
+    def _form(self, seen: Tensor) -> Tensor:
+        if not self.additive:
+            return seen
+        mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device)
+        return mask.masked_fill_(~seen, torch.finfo(self.dtype).min)
+
+
+def choose_tokens(rows: Sequence[Row], logits: Tensor) -> list[int]:
+    """The next token of each row from `logits` (rows, vocabulary)."""
+    likeliest: list[int] = logits.argmax(dim=-1).tolist()
+    return [
+        row.choose(logits[i]) if row.request.temperature > 0 else likeliest[i]
+        for i, row in enumerate(rows)
+    ]

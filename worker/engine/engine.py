@@ -1,0 +1,268 @@
+"""The engine: one thread that owns the model, and the queue in front of it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import torch
+
+from worker.engine.adapters import Adapters
+from worker.engine.model import Loaded, load
+from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
+from worker.engine.rows import Row
+from worker.engine.stepper import make_decoder
+from worker.template import prompt_ids
+
+log = logging.getLogger(__name__)
+
+MAX_ROWS = 32  # on two cores, 60 prompts: more rows gain little and make each row wait
+GATHER_SECONDS = 0.02  # an idle engine waits this long for company before the first step
+CACHE_SHARE = 0.25  # of the memory free after loading, for attention memory
+
+Item = str | Completion | Exception
+T = TypeVar("T")
+
+
+class Handle:
+    """A submitted request: iterate for pieces of text, or wait for the result."""
+
+    def __init__(self, listener: Callable[[Item], None] | None = None) -> None:
+        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self.put = listener or self._items.put
+        self._cancelled = threading.Event()
+
+    def __iter__(self) -> Iterator[str]:
+        """Pieces of text as they are written; `completion` is set afterwards."""
+        while True:
+            item = self._items.get()
+            if isinstance(item, str):
+                yield item
+            elif isinstance(item, Completion):
+                self.completion = item
+                return
+            else:
+                raise item
+
+    def result(self) -> Completion:
+        """Wait for the end. Raises what went wrong."""
+        for _piece in self:
+            pass
+        return self.completion
+
+    def cancel(self) -> None:
+        """Nobody wants this answer any more; the row leaves before the next step."""
+        self._cancelled.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+
+@dataclass
+class _Waiting:
+    request: Request
+    prompt: list[int]
+    room: int
+    handle: Handle
+
+
+class Engine:
+    """One base model in memory, decoding for whoever asks.
+
+    base_folder: safetensors and tokenizer. number_format: auto, bf16 or fp32; `number_format`
+    holds what was chosen. Raises BadModel. Close it when done.
+    """
+
+    def __init__(
+        self,
+        base_folder: Path | str,
+        number_format: str = "auto",
+        *,
+        max_rows: int = MAX_ROWS,
+        adapters_kept: int = 8,
+    ) -> None:
+        self.loaded: Loaded = load(Path(base_folder), number_format)
+        self.number_format = self.loaded.number_format
+        self.adapters = Adapters(self.loaded.model, self.loaded.dtype, adapters_kept)
+        self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
+        self._cache_bytes = int(CACHE_SHARE * psutil.virtual_memory().available)
+        self._max_rows = max_rows
+        self._waiting: deque[_Waiting] = deque()
+        self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._handles: dict[int, Handle] = {}
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    # --- what others call -------------------------------------------------------------
+
+    def submit(
+        self, request: Request, listener: Callable[[Item], None] | None = None
+    ) -> Handle:
+        """Queue a request. With a listener, pieces and the end go to it, from the engine's thread.
+
+        Raises PromptTooLong.
+        """
+        return self._submit([request], [listener])[0]
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer all requests; results in the order asked. Raises PromptTooLong, BadAdapter."""
+        return [handle.result() for handle in self._submit(requests, [None] * len(requests))]
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Run `work` on the engine's thread between two steps: for direct use of the model."""
+        future: Future[T] = Future()
+        with self._wake:
+            self._refuse_if_closed()
+            self._calls.append((work, future))
+            self._wake.notify()
+        return future.result()
+
+    @property
+    def busy(self) -> int:
+        """Requests running or waiting."""
+        return len(self._handles) + len(self._waiting)
+
+    @property
+    def fast(self) -> bool:
+        """Whether rows stream and join one by one (False: plain generate serves this model)."""
+        return bool(self._bytes_per_token)
+
+    def close(self) -> None:
+        """Stop the thread; unfinished requests fail."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the queue --------------------------------------------------------------------
+
+    def _submit(
+        self, requests: Sequence[Request], listeners: Sequence[Callable[[Item], None] | None]
+    ) -> list[Handle]:
+        new = []
+        for request, listener in zip(requests, listeners, strict=True):
+            prompt = prompt_ids(self.loaded.tokenizer, request.messages)
+            room = min(request.max_new_tokens, self.loaded.context - len(prompt))
+            if room < 1:
+                raise PromptTooLong(
+                    f"The conversation has {len(prompt)} tokens and this model can see only "
+                    f"{self.loaded.context}. Shorten it."
+                )
+            new.append(_Waiting(request, prompt, room, Handle(listener)))
+        with self._wake:
+            self._refuse_if_closed()
+            self._waiting.extend(new)
+            self._wake.notify()
+        return [waiting.handle for waiting in new]
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise EngineFailed("The engine has been closed.")
+
+    # --- the thread -------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _work(self) -> None:
+        while self._wait_for_work():
+            try:
+                self._run_calls()
+                self._admit()
+                if self._decoder.rows:
+                    self._decoder.step()
+                    self._hand_out()
+            except Exception as problem:
+                log.exception("the decode loop failed")
+                self._fail_all(EngineFailed(f"The model broke down while answering: {problem}"))
+        self._fail_all(EngineFailed("The engine has been closed."))
+
+    def _wait_for_work(self) -> bool:
+        with self._wake:
+            if not self._decoder.rows and not self._waiting and not self._calls:
+                while not (self._waiting or self._calls or self._closed):
+                    self._wake.wait()
+                if len(self._waiting) == 1 and not self._closed:
+                    self._wake.wait(GATHER_SECONDS)
+            return not self._closed
+
+    def _run_calls(self) -> None:
+        while self._calls:
+            work, future = self._calls.popleft()
+            try:
+                future.set_result(work())
+            except BaseException as problem:
+                future.set_exception(problem)
+
+    def _admit(self) -> None:
+        """Let waiting requests join while there is room, several at a time if many wait."""
+        running = self._decoder.rows
+        free = self._max_rows - len(running)
+        # Reading prompts one by one is slow; behind a full batch, wait for a few free places.
+        if running and len(self._waiting) > free and free < max(1, self._max_rows // 4):
+            return
+        rows: list[Row] = []
+        while self._waiting and len(rows) < free and self._fits(rows, self._waiting[0]):
+            row = self._start(self._waiting.popleft())
+            if row is not None:
+                rows.append(row)
+        if rows:
+            self._decoder.join(rows)
+            self.adapters.forget_unused({row.adapter for row in self._decoder.rows})
+
+    def _fits(self, new: list[Row], waiting: _Waiting) -> bool:
+        """Whether the attention memory holds one more row; a single row always may try."""
+        rows = [*self._decoder.rows, *new]
+        longest = max(
+            [len(row.prompt) + row.room for row in rows] + [len(waiting.prompt) + waiting.room]
+        )
+        needed = (len(rows) + 1) * longest * self._bytes_per_token
+        return not rows or needed <= self._cache_bytes
+
+    def _start(self, waiting: _Waiting) -> Row | None:
+        if waiting.handle.cancelled:
+            waiting.handle.put(Completion("", 0, "cancelled", 0.0))
+            return None
+        try:
+            adapter = self.adapters.load(waiting.request.adapter)
+        except Exception as problem:
+            waiting.handle.put(problem)
+            return None
+        row = Row(waiting.request, waiting.prompt, adapter, waiting.room, self.loaded.ends)
+        self._handles[id(row)] = waiting.handle
+        return row
+
+    def _hand_out(self) -> None:
+        """Pass on new text; say goodbye to rows that are over."""
+        for row in self._decoder.rows:
+            handle = self._handles[id(row)]
+            row.cancelled = handle.cancelled
+            piece = row.new_text(self.loaded.tokenizer)
+            if piece:
+                handle.put(piece)
+        for row in self._decoder.drop_finished():
+            self._handles.pop(id(row)).put(row.completion(self.loaded.tokenizer))
+
+    def _fail_all(self, problem: Exception) -> None:
+        self._decoder.reset()
+        handles = list(self._handles.values()) + [w.handle for w in self._waiting]
+        self._handles.clear()
+        self._waiting.clear()
+        for handle in handles:
+            handle.put(problem)

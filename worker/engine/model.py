@@ -1,0 +1,149 @@
+"""Load a base model, in the number format that decodes faster on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+
+from worker.template import load_tokenizer, stop_ids
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+# fp32 reproduces an answer exactly whatever shares its batch, bf16 nearly always: speed must pay.
+WORTH_IT = 1.15
+ROWS = 16  # rows in the measured batch, about what an evaluation decodes at once
+
+
+class BadModel(ValueError):
+    """This folder cannot be used as a base model; the message says why."""
+
+
+@dataclass
+class Loaded:
+    """A base model in memory.
+
+    number_format: "bf16" or "fp32". measured: milliseconds per format, where both were timed.
+    ends: token ids that end an answer. context: most tokens the model can see.
+    """
+
+    folder: Path
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    number_format: str
+    device: torch.device
+    ends: frozenset[int]
+    context: int
+    measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.number_format]
+
+
+def load(folder: Path, number_format: str = "auto") -> Loaded:
+    """Load a folder of safetensors and its tokenizer; number_format is auto, bf16 or fp32.
+
+    Never runs code from the folder. Raises BadModel.
+    """
+    config = _read_config(folder)
+    if "auto_map" in config:
+        raise BadModel("This model brings its own program code, which Finetune does not run.")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    measured: dict[str, float] = {}
+    if number_format == "auto":
+        number_format, measured = choose_format(folder, config, device)
+    if number_format not in DTYPES:
+        raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=DTYPES[number_format],
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    model.to(device).eval().requires_grad_(False)
+    tokenizer = load_tokenizer(folder)
+    return Loaded(
+        folder=folder,
+        model=model,
+        tokenizer=tokenizer,
+        number_format=number_format,
+        device=device,
+        ends=_ends(model, tokenizer),
+        context=_context(model, tokenizer),
+        measured=measured,
+    )
+
+
+def choose_format(
+    folder: Path, config: dict[str, Any], device: torch.device
+) -> tuple[str, dict[str, float]]:
+    """Time a decode step's matrix products in both formats; returns the choice and the times.
+
+    Loading a large model twice just to time it would cost minutes, and these products are
+    where a step spends its time, so a layer of the model's own width is timed instead.
+    """
+    text = config.get("text_config", config)
+    width = int(text.get("hidden_size") or text.get("n_embd") or 1024)
+    inner = int(text.get("intermediate_size") or text.get("n_inner") or 4 * width)
+    measured = {name: _time_layer(width, inner, dtype, device) for name, dtype in DTYPES.items()}
+    stored = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
+    size_fp32 = stored * (1 if config.get("dtype") == "float32" else 2)
+    if device.type == "cpu" and size_fp32 > 0.6 * psutil.virtual_memory().available:
+        return "bf16", measured
+    return ("bf16" if measured["fp32"] > WORTH_IT * measured["bf16"] else "fp32"), measured
+
+
+def _time_layer(width: int, inner: int, dtype: torch.dtype, device: torch.device) -> float:
+    """Median milliseconds of one layer's products for ROWS rows, weights read from memory."""
+    # Several copies, or small layers would be timed out of the processor's cache.
+    copies = max(1, 64_000_000 // (3 * width * inner))
+    layers = [
+        (
+            torch.zeros(inner, width, dtype=dtype, device=device),
+            torch.zeros(width, inner, dtype=dtype, device=device),
+        )
+        for _ in range(copies)
+    ]
+    x = torch.ones(ROWS, width, dtype=dtype, device=device)
+    times = []
+    with torch.inference_mode():
+        for _ in range(5):
+            started = time.perf_counter()
+            for up, down in layers:
+                nn.functional.linear(nn.functional.linear(x, up), down)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - started)
+    return round(sorted(times)[2] * 1000 / copies, 4)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise BadModel(f"There is no model in {folder.name}: config.json is missing.") from None
+    except ValueError:
+        raise BadModel(f"The config.json in {folder.name} cannot be read.") from None
+    return config
+
+
+def _ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    found = stop_ids(tokenizer)
+    stated = model.generation_config.eos_token_id
+    if stated is not None:
+        found |= set(stated) if isinstance(stated, list) else {stated}
+    return frozenset(found)
+
+
+def _context(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    config = model.config.get_text_config()
+    stated = getattr(config, "max_position_embeddings", None)
+    return int(stated or min(tokenizer.model_max_length, 8192))

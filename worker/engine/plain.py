@@ -1,0 +1,93 @@
+"""The slower way, for architectures whose memory is not the standard key-value cache.
+
+State-space and hybrid models keep a running state that cannot be addressed by slot. They are
+served by transformers' own `generate` on a left-padded batch: whole answers at a time, no row
+joins half-way, pieces arrive only at the end. Adapters mix here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from worker.engine.adapters import Adapters
+from worker.engine.model import Loaded
+from worker.engine.rows import Row
+
+
+class PlainDecoder:
+    """Same surface as SlotDecoder; a step writes a batch's answers from beginning to end."""
+
+    def __init__(self, loaded: Loaded, adapters: Adapters) -> None:
+        self.loaded, self.adapters = loaded, adapters
+        self.rows: list[Row] = []
+
+    def join(self, rows: Sequence[Row]) -> None:
+        """Queue rows for the next step."""
+        self.rows.extend(rows)
+
+    def step(self) -> None:
+        """Answer all greedy rows in one batch, or else the first row that draws at random."""
+        waiting = [row for row in self.rows if not row.finish_reason]
+        greedy = [row for row in waiting if row.request.temperature == 0]
+        self._answer(greedy or waiting[:1])
+
+    def drop_finished(self) -> list[Row]:
+        """Remove and return the rows that are over or cancelled."""
+        gone = [row for row in self.rows if row.finish_reason or row.cancelled]
+        self.rows = [row for row in self.rows if row not in gone]
+        return gone
+
+    def reset(self) -> None:
+        """Forget every row."""
+        self.rows = []
+
+    def _answer(self, rows: list[Row]) -> None:
+        longest = max(len(row.prompt) for row in rows)
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, longest - len(row.prompt) :] = torch.tensor(row.prompt)
+            mask[i, longest - len(row.prompt) :] = 1
+        self.adapters.select([row.adapter for row in rows])
+        with torch.random.fork_rng():
+            torch.manual_seed(rows[0].request.seed)
+            out = self.loaded.model.generate(
+                input_ids=ids.to(self.loaded.device),
+                attention_mask=mask.to(self.loaded.device),
+                max_new_tokens=max(row.room for row in rows),
+                eos_token_id=sorted(self.loaded.ends) or None,
+                pad_token_id=min(self.loaded.ends, default=0),
+                stopping_criteria=StoppingCriteriaList([_AllOver(rows)]),
+                **_sampling(rows[0]),
+            )
+        for row, written in zip(rows, out[:, longest:].tolist(), strict=True):
+            for token in written:
+                if row.finish_reason is None:
+                    row.add(token)
+
+
+class _AllOver(StoppingCriteria):
+    """Ends the batch early when nobody wants its rows any more."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        over = all(row.cancelled for row in self.rows)
+        return torch.full((input_ids.shape[0],), over, device=input_ids.device)
+
+
+def _sampling(row: Row) -> dict[str, Any]:
+    if row.request.temperature == 0:
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    wanted = row.request
+    return {
+        "do_sample": True,
+        "temperature": wanted.temperature,
+        "top_p": wanted.top_p,
+        "top_k": 0,
+    }

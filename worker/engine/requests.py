@@ -1,0 +1,55 @@
+"""What can be asked of an engine, and what it gives back. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Message = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One conversation to be continued by one answer.
+
+    messages: chat messages ({"role", "content"}), ending where the assistant should speak.
+    adapter: folder of a LoRA adapter, or None for the base model itself.
+    max_new_tokens: longest answer, in tokens.
+    temperature: 0 takes the likeliest token every time; above 0 draws.
+    top_p: draw only from the likeliest tokens that together hold this probability (0..1].
+    seed: the same seed draws the same answer, whatever else is in the batch.
+    stop: the answer ends before the first of these strings.
+    """
+
+    messages: list[Message]
+    adapter: Path | None = None
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 17
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A finished answer.
+
+    tokens: how many tokens were written, the end-of-turn token included.
+    finish_reason: "stop" (the model ended), "length" (ran out of tokens), "cancelled".
+    seconds: from joining the batch to the last token; rows of a batch share this time.
+    """
+
+    text: str
+    tokens: int
+    finish_reason: str
+    seconds: float
+    prompt_tokens: int = 0
+    token_ids: list[int] = field(default_factory=list, repr=False)
+
+
+class PromptTooLong(ValueError):
+    """The conversation leaves the model no room to answer."""
+
+
+class EngineFailed(RuntimeError):
+    """The model broke down in the middle of the batch; the message says how."""

@@ -1,0 +1,100 @@
+"""One answer in the making: its tokens, how the next one is chosen, and its text so far."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.requests import Completion, Request
+
+
+class Row:
+    """An answer being written.
+
+    prompt: token ids of the conversation. adapter: the name `Adapters.load` gave.
+    room: most tokens this answer may have.
+    """
+
+    def __init__(
+        self, request: Request, prompt: list[int], adapter: str, room: int, ends: frozenset[int]
+    ) -> None:
+        self.request, self.prompt, self.adapter = request, prompt, adapter
+        self.room, self.ends = room, ends
+        self.written: list[int] = []
+        self.finish_reason: str | None = None
+        self.cancelled = False
+        self.joined_at = time.monotonic()
+        self._generator = torch.Generator().manual_seed(request.seed)
+        self._sent = 0
+        self._cut: int | None = None  # where a stop string ends the text
+
+    @property
+    def length(self) -> int:
+        """Tokens the model has read or written so far."""
+        return len(self.prompt) + len(self.written)
+
+    @property
+    def last_token(self) -> int:
+        return self.written[-1] if self.written else self.prompt[-1]
+
+    def choose(self, logits: Tensor) -> int:
+        """Draw the next token from `logits` (vocabulary,) as the request asks."""
+        scores = logits.float().cpu() / self.request.temperature
+        probabilities = torch.softmax(scores, dim=-1)
+        if self.request.top_p < 1.0:
+            sorted_p, order = probabilities.sort(descending=True)
+            # Keep a token while those before it hold less than top_p: at least one stays.
+            keep = sorted_p.cumsum(0) - sorted_p < self.request.top_p
+            probabilities = torch.zeros_like(probabilities).scatter(0, order, sorted_p * keep)
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+    def add(self, token: int) -> None:
+        """Write one token and decide whether the answer is over."""
+        self.written.append(token)
+        if token in self.ends:
+            self.finish_reason = "stop"
+        elif len(self.written) >= self.room:
+            self.finish_reason = "length"
+
+    def new_text(self, tokenizer: Any) -> str:
+        """Text not handed out yet. Holds back half characters and beginnings of a stop string."""
+        text = self._decode(tokenizer)
+        for stop in self.request.stop:
+            found = text.find(stop)
+            if found >= 0:
+                text = text[:found]
+                self._cut, self.finish_reason = found, "stop"
+        until = len(text)
+        if self.finish_reason is None:
+            until -= _held_back(text, self.request.stop)
+        piece = text[self._sent : until]
+        self._sent = max(self._sent, until)
+        return piece
+
+    def completion(self, tokenizer: Any) -> Completion:
+        """The finished answer."""
+        text = self._decode(tokenizer)
+        return Completion(
+            text=text if self._cut is None else text[: self._cut],
+            tokens=len(self.written),
+            finish_reason=self.finish_reason or "cancelled",
+            seconds=time.monotonic() - self.joined_at,
+            prompt_tokens=len(self.prompt),
+            token_ids=list(self.written),
+        )
+
+    def _decode(self, tokenizer: Any) -> str:
+        return str(tokenizer.decode(self.written, skip_special_tokens=True))
+
+
+def _held_back(text: str, stops: tuple[str, ...]) -> int:
+    """How many characters at the end must wait for the next token."""
+    if text.endswith("�"):  # a character whose last bytes are still to come
+        return len(text) - len(text.rstrip("�"))
+    for size in range(max((len(s) for s in stops), default=1) - 1, 0, -1):
+        if any(len(s) > size and text.endswith(s[:size]) for s in stops):
+            return size
+    return 0

@@ -1,0 +1,79 @@
+"""Which decode loop serves this model: the fast one where a probe proves that it is right."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from worker.engine.adapters import BASE, Adapters
+from worker.engine.decode import SlotDecoder
+from worker.engine.model import Loaded
+from worker.engine.plain import PlainDecoder
+from worker.engine.requests import Request
+from worker.engine.rows import Row
+
+log = logging.getLogger(__name__)
+
+ATTENTION = {"full_attention", "sliding_attention"}
+PROBE_LENGTHS = (1, 4, 7)  # prompts of different lengths in one batch
+PROBE_STEPS = 3
+# Largest difference of the scores, relative to their spread, that rounding explains.
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.15}
+
+Decoder = SlotDecoder | PlainDecoder
+
+
+def make_decoder(loaded: Loaded, adapters: Adapters) -> tuple[Decoder, int]:
+    """The decoder for this model, and its cache's bytes per token of a row (0: not known)."""
+    why = _unsuitable(loaded)
+    if why is None:
+        decoder = SlotDecoder(loaded, adapters)
+        try:
+            error, size = _probe(decoder)
+        except Exception as problem:  # any failure of the probe means: not this way
+            why = f"the probe failed: {problem!r}"
+        else:
+            if error <= TOLERANCE[loaded.number_format]:
+                return decoder, size
+            why = f"the probe was off by {error:.3g}"
+    log.warning("%s is decoded by plain generate: %s", loaded.folder.name, why)
+    return PlainDecoder(loaded, adapters), 0
+
+
+def _unsuitable(loaded: Loaded) -> str | None:
+    config = loaded.model.config.get_text_config()
+    others = set(getattr(config, "layer_types", None) or ()) - ATTENTION
+    if others:
+        return f"layers of kind {', '.join(sorted(others))}"
+    if getattr(loaded.model, "_is_stateful", False):
+        return "it keeps a running state"
+    return None
+
+
+@torch.inference_mode()
+def _probe(decoder: SlotDecoder) -> tuple[float, int]:
+    """Decode a few tokens in a mixed batch and one by one without a cache; compare the scores.
+
+    Returns the largest relative difference and the cache's bytes per token.
+    """
+    vocabulary = decoder.loaded.model.get_input_embeddings().weight.shape[0]
+    ask = Request([], max_new_tokens=PROBE_STEPS + 1)
+    rows = [
+        Row(ask, [(7 + 13 * i + 29 * n) % vocabulary for i in range(n)], BASE, 99, frozenset())
+        for n in PROBE_LENGTHS
+    ]
+    decoder.join(rows)
+    worst = 0.0
+    for _ in range(PROBE_STEPS):
+        fast = decoder.next_logits().float()
+        for i, row in enumerate(decoder.rows):
+            ids = torch.tensor([row.prompt + row.written], device=decoder.loaded.device)
+            slow = decoder.loaded.model(input_ids=ids, use_cache=False).logits[0, -1].float()
+            worst = max(worst, float((fast[i] - slow).abs().max() / (slow.std() + 1e-6)))
+            row.add(int(slow.argmax()))
+    size = decoder.cache.bytes_per_token()
+    for row in rows:
+        row.cancelled = True
+    decoder.drop_finished()
+    return worst, size
