@@ -142,6 +142,9 @@ AXES_LOCKOUT_TEMPLATE = "errors/429.html"
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = "finetune_app.core.requests.client_ip"
 AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True  # who came in when and from where is shown nowhere, so not kept
+# What axes keeps of a wrong try is without these fields ("password" it leaves out by itself).
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "email", "old", "new", "code"]
 
 LANGUAGE_CODE = "en-gb"
 USE_I18N = USE_TZ = True
