@@ -1,0 +1,108 @@
+"""Settings for people who do not want to choose any, each with its reason in a sentence."""
+
+from dataclasses import dataclass
+from typing import Any
+
+MINIMUM_STEPS = 100
+FEW_ROWS, MANY_ROWS = 100, 25_000
+USUAL_EPOCHS, MOST_EPOCHS = 3, 25
+SHORTEST, LONGEST = 128, 4096
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting: its name in the training spec, its value, and why."""
+
+    name: str
+    value: Any
+    why: str
+
+
+def automatic(rows: int, longest_tokens: int) -> dict[str, Any]:
+    """Settings for `rows` practice rows whose longest has `longest_tokens` tokens.
+
+    Returns {"settings": parts of a training spec, "steps": updates in all, "reasons": a sentence
+    by setting}. Pure: the same in a page, a test and a shell.
+    """
+    rows = max(1, rows)
+    batch = _batch_size(rows)
+    epochs = _epochs(rows, batch.value)
+    choices = [epochs, batch, *_fixed(), _length(longest_tokens)]
+    return {
+        "settings": {choice.name: choice.value for choice in choices},
+        "steps": steps(rows, batch.value, epochs.value),
+        "reasons": {choice.name: choice.why for choice in choices},
+    }
+
+
+def steps(rows: int, batch_size: int, epochs: int) -> int:
+    """Updates in all: each epoch is cut into batches, the last one may be smaller."""
+    return -(-rows // batch_size) * epochs
+
+
+def _epochs(rows: int, batch_size: int) -> Choice:
+    """Three passes; more when that would be too few to learn from, fewer when rows abound.
+
+    After the rule of thumb published in OpenAI's cookbook, with a floor on the updates added:
+    a run of a dozen steps looks as if fine-tuning did nothing.
+    """
+    if rows > MANY_ROWS:
+        value = max(1, MANY_ROWS // rows)
+        return Choice("epochs", value, f"With {rows:,} examples, {_passes(value)} is enough.")
+    if rows * USUAL_EPOCHS < FEW_ROWS:
+        value = min(MOST_EPOCHS, FEW_ROWS // rows)
+        why = f"With only {rows} examples, {_passes(value)} give the model enough practice."
+        return Choice("epochs", value, why)
+    a_pass = -(-rows // batch_size)
+    value = min(max(USUAL_EPOCHS, -(-MINIMUM_STEPS // a_pass)), 2 * USUAL_EPOCHS)
+    if value > USUAL_EPOCHS:
+        why = f"With {rows:,} examples, {_passes(value)} make enough updates to learn from."
+    else:
+        why = "Three passes over the examples: usually enough to learn, seldom enough to parrot."
+    return Choice("epochs", value, why)
+
+
+def _batch_size(rows: int) -> Choice:
+    value = 4 if rows < 40 else 8 if rows < 4000 else 16
+    reasons = {
+        4: "Four examples an update, so that few examples still make many updates.",
+        8: "Eight examples an update: steady, and small enough for this machine.",
+        16: "Sixteen examples an update, because there are plenty.",
+    }
+    return Choice("batch_size", value, reasons[value])
+
+
+def _fixed() -> list[Choice]:
+    return [
+        Choice(
+            "learning_rate",
+            3e-4,
+            "A rate that works for small adapters on most models; it rises first, then falls.",
+        ),
+        Choice("rank", 16, "Room enough for one task, and the adapter stays a few megabytes."),
+        Choice("alpha", 32, "Twice the rank: the usual strength."),
+        Choice("dropout", 0.0, "Not needed: the version that does best on validation is kept."),
+        Choice("targets", "all-linear", "Every layer adapts a little, which learns best."),
+        Choice("warmup_ratio", 0.1, "The first tenth is taken gently, so that nothing is undone."),
+        Choice("schedule", "cosine", "Smaller and smaller corrections towards the end."),
+        Choice("weight_decay", 0.0, "Short training on few weights needs no extra brake."),
+        Choice("number_format", "auto", "Whichever this processor turns out to be faster with."),
+    ]
+
+
+def _length(longest_tokens: int) -> Choice:
+    """Room for the longest row, in steps of 64, within what a small machine can hold."""
+    rounded = -(-longest_tokens // 64) * 64
+    value = min(LONGEST, max(SHORTEST, rounded))
+    if longest_tokens > LONGEST:
+        why = (
+            f"Your longest example has {longest_tokens:,} tokens; longer ones than {LONGEST:,} "
+            "lose the beginning of their prompt."
+        )
+    else:
+        why = f"Your longest example has {longest_tokens:,} tokens, so all of them fit whole."
+    return Choice("max_tokens", value, why)
+
+
+def _passes(count: int) -> str:
+    return "one pass" if count == 1 else f"{count} passes"

@@ -1,0 +1,44 @@
+"""Automatic settings: sensible from three rows to a hundred thousand, each with its reason."""
+
+import pytest
+
+from finetune_app.training.settings_auto import automatic, steps
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs"),
+    [(1, 25), (3, 25), (10, 10), (33, 3), (60, 6), (240, 4), (400, 3), (5000, 3), (50_000, 1)],
+)
+def test_passes_grow_for_few_rows_and_shrink_for_many(rows, epochs):
+    assert automatic(rows, 100)["settings"]["epochs"] == epochs
+
+
+def test_a_few_hundred_rows_make_about_a_hundred_updates_or_more():
+    for rows in range(140, 4000, 50):
+        assert automatic(rows, 100)["steps"] >= 100
+
+
+def test_steps_count_the_last_smaller_batch():
+    assert steps(17, 8, 3) == 9
+
+
+def test_every_row_fits_unless_it_is_enormous():
+    assert automatic(100, 77)["settings"]["max_tokens"] == 128
+    assert automatic(100, 700)["settings"]["max_tokens"] == 704
+    capped = automatic(100, 9000)
+    assert capped["settings"]["max_tokens"] == 4096
+    assert "lose the beginning" in capped["reasons"]["max_tokens"]
+
+
+def test_every_setting_has_a_reason_in_a_sentence():
+    chosen = automatic(240, 90)
+    assert chosen["reasons"].keys() == chosen["settings"].keys()
+    assert all(why.endswith(".") for why in chosen["reasons"].values())
+
+
+def test_the_trainer_accepts_every_choice():
+    spec = pytest.importorskip("worker.training.spec")
+    for rows in (1, 50, 500, 100_000):
+        settings = automatic(rows, 200)["settings"]
+        made = spec.Spec.from_json({"base_model": "/m", "version": "/v", **settings})
+        assert made.epochs == settings["epochs"]

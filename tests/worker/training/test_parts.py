@@ -1,0 +1,117 @@
+"""The parts of a training, each by itself."""
+
+import pytest
+import torch
+
+from worker.channel import UserError
+from worker.template import Example
+from worker.training.data import collate, epoch_batches, micro_batches, steps_per_epoch
+from worker.training.loop import validation_steps
+from worker.training.optimizer import FlatAdamW, learning_rate_at
+from worker.training.spec import Spec
+
+
+def test_an_epoch_sees_every_row_once_in_an_order_that_only_the_seed_decides():
+    lengths = [10 + (i * 37) % 90 for i in range(300)]
+    first = epoch_batches(lengths, 8, seed=1, epoch=0)
+    assert sorted(row for batch in first for row in batch) == list(range(300))
+    assert first == epoch_batches(lengths, 8, seed=1, epoch=0)
+    assert first != epoch_batches(lengths, 8, seed=1, epoch=1)
+    assert first != epoch_batches(lengths, 8, seed=2, epoch=0)
+
+
+def test_rows_of_a_batch_have_like_lengths():
+    lengths = [10 + (i * 37) % 90 for i in range(300)]
+    padded = sum(
+        max(lengths[r] for r in batch) * len(batch)
+        for batch in epoch_batches(lengths, 8, seed=1, epoch=0)
+    )
+    assert padded < 1.12 * sum(lengths)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 127, 128, 129, 300])
+def test_steps_are_counted_without_making_batches(rows):
+    assert steps_per_epoch(rows, 8) == len(epoch_batches([5] * rows, 8, seed=0, epoch=0))
+
+
+def test_each_position_is_taught_the_token_after_it():
+    short = Example([5, 6, 7], [False, False, True])
+    long = Example([1, 2, 3, 4], [False, True, False, True])
+    batch = collate([short, long], torch.device("cpu"))
+    assert batch.ids.tolist() == [[5, 6, 7, 0], [1, 2, 3, 4]]
+    assert batch.learned.tolist() == [[False, True, False, False], [True, False, True, False]]
+    assert batch.labels.tolist() == [7, 2, 4]
+    assert batch.tokens == 7
+
+
+def test_parts_stay_within_the_budget_and_lose_nothing():
+    examples = [Example([0] * n, [True] * n) for n in (3, 50, 8, 20, 20, 9)]
+    parts = micro_batches(examples, range(6), token_budget=40)
+    assert sorted(row for part in parts for row in part) == list(range(6))
+    assert all(
+        len(part) * max(len(examples[r].ids) for r in part) <= 40 for part in parts if len(part) > 1
+    )
+
+
+def test_the_flat_optimizer_equals_plain_adamw():
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(4, 3)), torch.nn.Parameter(torch.randn(5))]
+    plain = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    flat = FlatAdamW(ours, weight_decay=0.1)
+    reference = torch.optim.AdamW(plain, lr=0.01, weight_decay=0.1)
+    for _ in range(5):
+        for parameters in (ours, plain):
+            (sum((p**3).sum() for p in parameters)).backward()
+        flat.gather()
+        flat.step(0.01, max_norm=1.0)
+        torch.nn.utils.clip_grad_norm_(plain, 1.0)
+        reference.step()
+        reference.zero_grad()
+    for one, other in zip(ours, plain, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_masters_remember_updates_that_bf16_cannot_hold():
+    weight = torch.nn.Parameter(torch.ones(1, dtype=torch.bfloat16))
+    flat = FlatAdamW([weight], weight_decay=0.0)
+    for _ in range(100):
+        weight.grad.fill_(1.0)
+        flat.gather()
+        flat.step(1e-4, max_norm=10.0)
+    assert float(weight) == pytest.approx(0.99, abs=0.004)  # one bf16 step alone is 0.004
+
+
+def test_the_learning_rate_rises_then_falls_to_nothing():
+    rates = [learning_rate_at(s, 100, 1.0, 0.1, "cosine") for s in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.001
+    assert learning_rate_at(99, 100, 1.0, 0.1, "constant") == 1.0
+    assert learning_rate_at(55, 100, 1.0, 0.1, "linear") == pytest.approx(0.5)
+
+
+def test_validation_comes_at_every_epoch_and_about_eight_times():
+    assert validation_steps(90, 30) >= {0, 30, 60, 90}
+    assert 8 <= len(validation_steps(90, 30)) <= 13
+    assert len(validation_steps(25, 1)) == 26
+    assert 8 <= len(validation_steps(5000, 5000)) <= 10
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"epochs": 0},
+        {"epochs": 1.5},
+        {"batch_size": True},
+        {"learning_rate": 0},
+        {"dropout": 1.0},
+        {"schedule": "magic"},
+        {"number_format": "int8"},
+        {"speed": 3},
+    ],
+)
+def test_impossible_settings_are_named(setting):
+    with pytest.raises(UserError) as raised:
+        Spec.from_json({"base_model": "/m", "version": "/v", **setting})
+    assert next(iter(setting)) in raised.value.message

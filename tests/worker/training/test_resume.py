@@ -1,0 +1,148 @@
+"""Killed in the middle, a training continues as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.worker.training.conftest import RecordingChannel
+from worker.training import checkpoints, run
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from worker.channel import Job
+from worker.training import run
+
+class Lines:
+    def emit(self, event, **fields):
+        print(json.dumps({"event": event, **fields}), flush=True)
+    def stopping(self):
+        return False
+    def check(self):
+        sys.stdin.readline()  # one step for each line we are sent
+
+job = json.loads(sys.argv[1])
+run(Job("training", Path(job["folder"]), job["spec"]), Lines())
+"""
+
+
+def train_until_killed(job, step: int) -> list[dict]:
+    """Run in a process of its own, kill it with -9 right after it reports `step`."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, json.dumps({"folder": str(job.folder), "spec": job.spec})],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    events = []
+    child.stdin.write("\n" * 1000)
+    child.stdin.flush()
+    try:
+        for line in child.stdout:
+            event = json.loads(line)
+            events.append(event)
+            if event["event"] == "point" and event["step"] == step:
+                break
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    return events
+
+
+def test_all_later_losses_and_the_adapter_are_those_of_the_uninterrupted_run(job):
+    settings = {"epochs": 3, "dropout": 0.2, "save_seconds": 0.001}
+    whole = job(folder="whole", **settings)
+    reference = RecordingChannel()
+    run(whole, reference)
+
+    killed = job(folder="killed", **settings)
+    step = random.randrange(3, 13)
+    seen = train_until_killed(killed, step)
+    assert [e["step"] for e in seen if e["event"] == "point"][-1] == step
+
+    continued = RecordingChannel()
+    run(killed, continued)
+    later = {p["step"]: p for p in continued.of("point")}
+    assert 0 < min(later) <= step + 2
+    assert max(later) == 15
+    for point in reference.of("point"):
+        if point["step"] in later:
+            assert later[point["step"]]["loss"] == pytest.approx(point["loss"], abs=1e-3)
+    ours = load_file(killed.folder / "adapter" / "adapter_model.safetensors")
+    theirs = load_file(whole.folder / "adapter" / "adapter_model.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert max(float((ours[n] - theirs[n]).abs().max()) for n in ours) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "file", ["adapter.safetensors", "optimizer.safetensors", "state.json", "COMPLETE"]
+)
+def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(job, file):
+    work = job(save_seconds=0.001)
+    run(work, RecordingChannel(stop_after=7))
+    folder = work.folder / "checkpoints"
+    newest = sorted(folder.glob("step-*"))[-1]
+    assert newest.name == "step-000007"
+    content = (newest / file).read_bytes()
+    (newest / file).write_bytes(content[: len(content) // 2])
+
+    channel = RecordingChannel()
+    run(work, channel)
+    assert channel.of("point")[0]["step"] == 7  # from step 6
+    assert channel.of("point")[-1]["step"] == 10
+
+
+def test_what_was_never_finished_is_ignored_and_removed(tmp_path):
+    folder = tmp_path / "checkpoints"
+    (folder / ".unfinished-step-000009").mkdir(parents=True)
+    (folder / "step-000008").mkdir()
+    tensors = {"a": torch.ones(3)}
+    checkpoints.save(folder, 5, tensors, tensors, {"step": 5})
+    found = checkpoints.newest(folder)
+    assert found is not None
+    assert found.state == {"step": 5}
+    checkpoints.tidy(folder, None)
+    assert not (folder / ".unfinished-step-000009").exists()
+
+
+def test_the_newest_two_and_the_best_are_kept(tmp_path):
+    tensors = {"a": torch.ones(3)}
+    for step in range(6):
+        checkpoints.save(tmp_path, step, tensors, tensors, {"step": step})
+    checkpoints.tidy(tmp_path, best_step=1)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["step-000001", "step-000004", "step-000005"]
+
+
+def test_too_little_disk_refuses_before_training(job, monkeypatch):
+
+    class Usage:
+        free = 10**9
+
+    monkeypatch.setattr("worker.training.checkpoints.shutil.disk_usage", lambda path: Usage)
+    channel = RecordingChannel()
+    with pytest.raises(checkpoints.UserError) as raised:
+        run(job(), channel)
+    assert raised.value.code == "no_disk"
+    assert channel.of("point") == []
+
+
+def test_a_disk_that_fills_up_is_named(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("worker.training.checkpoints.os.fsync", full)
+    with pytest.raises(checkpoints.UserError, match="disk is full") as raised:
+        checkpoints.save(tmp_path, 1, {"a": torch.ones(1)}, {"a": torch.ones(1)}, {})
+    assert raised.value.code == "no_disk"
+    assert list(tmp_path.glob("*")) == []

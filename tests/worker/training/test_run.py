@@ -1,0 +1,200 @@
+"""A whole training on tiny random models: it learns, reports, stops, continues, exports."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.worker.training.conftest import RecordingChannel
+from worker.channel import LeaseLost, UserError
+from worker.training import checkpoints, loop, run
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt_neox"])
+def test_any_architecture_learns(job, kind):
+    channel = RecordingChannel()
+    result = run(job(kind, epochs=6), channel)
+    curve = [p["validation_loss"] for p in channel.of("point") if p["validation_loss"]]
+    assert result["validation_loss"] < 0.6 * curve[0]
+    assert result["steps"] == 30
+    assert result["stopped"] is False
+    assert result["tokens"] > 0
+
+
+def test_bf16_with_fp32_masters_learns_like_fp32(job):
+    exact = run(job(folder="exact", epochs=4), RecordingChannel())
+    short = run(job(folder="short", epochs=4, number_format="bf16"), RecordingChannel())
+    assert short["number_format"] == "bf16"
+    assert short["validation_loss"] == pytest.approx(exact["validation_loss"], rel=0.1)
+
+
+def test_auto_settles_on_a_number_format_and_says_so(job):
+    channel = RecordingChannel()
+    result = run(job(number_format="auto", epochs=1), channel)
+    assert result["number_format"] in ("bf16", "fp32")
+    assert any("Number format" in log["text"] for log in channel.of("log"))
+
+
+def test_the_person_sees_phases_points_and_answers(job):
+    channel = RecordingChannel()
+    run(job(), channel)
+    assert [p["phase"] for p in channel.of("phase")] == [
+        "reading",
+        "loading",
+        "training",
+        "saving",
+    ]
+    points = channel.of("point")
+    assert [p["step"] for p in points] == list(range(11))
+    assert points[0]["validation_loss"] is not None
+    assert points[10]["validation_loss"] is not None
+    assert [s["step"] for s in channel.of("sample")] == [0, 5, 10]
+    sample = channel.of("sample")[-1]
+    assert sample["wanted"] == "[red]"
+    assert sample["passed"] is (sample["answer"] == "[red]")
+    assert channel.of("progress")[-1] == {"done": 10, "total": 10, "unit": "steps"}
+
+
+def test_stop_leaves_a_complete_checkpoint_and_continue_finishes(job):
+    uninterrupted = run(job(folder="whole"), RecordingChannel())
+    work = job(folder="halves")
+    stopped = run(work, RecordingChannel(stop_after=3))
+    assert stopped["stopped"] is True
+    assert stopped["steps"] == 3
+    assert stopped["adapter"] is None
+    assert checkpoints.is_complete(work.folder / "checkpoints" / "step-000003")
+
+    channel = RecordingChannel()
+    finished = run(work, channel)
+    assert channel.of("point")[0]["step"] == 4
+    assert finished["steps"] == 10
+    assert finished["tokens"] == uninterrupted["tokens"]
+    assert finished["validation_loss"] == pytest.approx(uninterrupted["validation_loss"], abs=1e-3)
+
+
+def test_running_a_finished_training_again_changes_nothing(job):
+    first = run(job(), RecordingChannel())
+    channel = RecordingChannel()
+    again = run(job(), channel)
+    assert channel.of("point") == []
+    assert {**again, "peak_memory_bytes": 0} == {**first, "peak_memory_bytes": 0}
+
+
+def test_a_lost_lease_ends_without_writing(job):
+    work = job()
+    with pytest.raises(LeaseLost):
+        run(work, RecordingChannel(lose_after=3))
+    names = {path.name for path in (work.folder / "checkpoints").iterdir()}
+    assert "step-000003" not in names or checkpoints.newest(work.folder / "checkpoints")
+    assert not (work.folder / "adapter").exists()
+
+
+def test_plain_peft_loads_the_adapter_and_computes_the_same(job, base_model, monkeypatch):
+    work = job()
+    kept = {}
+    real_export = loop.export
+
+    def keep(folder, loaded, weights, tokenizer, about):
+        real_export(folder, loaded, weights, tokenizer, about)
+        kept["model"] = loaded.model.eval()
+
+    monkeypatch.setattr(loop, "export", keep)
+    run(work, RecordingChannel())
+    folder = work.folder / "adapter"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    base = AutoModelForCausalLM.from_pretrained(config["base_model_name_or_path"])
+    ids = torch.tensor([[5, 9, 20, 31, 7]])
+    untuned = base(ids).logits
+    tuned = PeftModel.from_pretrained(base, folder)(ids).logits
+    with torch.no_grad():
+        ours = kept["model"](input_ids=ids).logits
+    assert torch.allclose(tuned, ours, atol=1e-5)
+    assert not torch.allclose(tuned, untuned, atol=1e-2)
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+    about = json.loads((folder / "finetune.json").read_text())
+    assert about["settings"]["rank"] == 4
+    assert about["base_model"] == base_model().name
+
+
+def test_the_adapter_is_that_of_the_best_step(job):
+    work = job(epochs=6, learning_rate=0.3, schedule="constant")  # too fast: it gets worse again
+    result = run(work, RecordingChannel())
+    assert result["best_step"] < result["steps"]
+    best = checkpoints.load(work.folder / "checkpoints" / checkpoints.name_of(result["best_step"]))
+    exported = load_file(work.folder / "adapter" / "adapter_model.safetensors")
+    assert exported.keys() == best.adapter.keys()
+    assert all(torch.equal(exported[name], best.adapter[name]) for name in exported)
+
+
+def test_out_of_memory_halves_the_parts_and_learns_the_same(job, monkeypatch):
+    whole = run(job(folder="whole"), RecordingChannel())
+    real_collate = loop.data.collate
+
+    def small_machine(examples, device):
+        if len(examples) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return real_collate(examples, device)
+
+    monkeypatch.setattr("worker.training.steps.collate", small_machine)
+    channel = RecordingChannel()
+    parts = run(job(folder="parts"), channel)
+    assert any("smaller parts" in log["text"] for log in channel.of("log"))
+    assert parts["validation_loss"] == pytest.approx(whole["validation_loss"], abs=1e-3)
+    assert parts["steps"] == whole["steps"]
+
+
+def test_memory_too_small_for_one_row_is_said_plainly(job, monkeypatch):
+    def no_machine(examples, device):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr("worker.training.steps.collate", no_machine)
+    with pytest.raises(UserError) as raised:
+        run(job(), RecordingChannel())
+    assert raised.value.code == "out_of_memory"
+    assert "single row" in raised.value.message
+
+
+def test_a_loss_that_is_no_longer_a_number_ends_the_training(job, monkeypatch):
+    monkeypatch.setattr(
+        "worker.training.steps.AnswerLoss.__call__",
+        lambda self, batch: torch.tensor(float("nan"), requires_grad=True),
+    )
+    with pytest.raises(UserError, match="lower learning rate"):
+        run(job(), RecordingChannel())
+
+
+def test_cut_rows_are_reported(job):
+    channel = RecordingChannel()
+    run(job(max_tokens=30, epochs=1), channel)
+    assert any("too long" in log["text"] for log in channel.of("log"))
+
+
+def test_without_validation_rows_the_last_step_is_kept(job, version):
+    rows = [line for line in version.read_text().splitlines() if '"train"' in line]
+    version.write_text("\n".join(rows) + "\n")
+    result = run(job(), RecordingChannel())
+    assert result["validation_loss"] is None
+    assert result["best_step"] == 10
+
+
+def test_no_practice_rows_is_an_error(job, version):
+    version.write_text("")
+    with pytest.raises(UserError) as raised:
+        run(job(), RecordingChannel())
+    assert raised.value.code == "bad_data"
+
+
+def test_models_that_want_to_run_code_are_refused(job, tmp_path):
+    folder = tmp_path / "coded"
+    work = job()
+    base = work.spec["base_model"]
+    shutil.copytree(base, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "x.Y"}}))
+    with pytest.raises(UserError) as raised:
+        run(job(base_model=str(folder)), RecordingChannel())
+    assert raised.value.code == "bad_model"

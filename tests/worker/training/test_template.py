@@ -1,0 +1,127 @@
+"""What is learned is what the assistant says, whatever the template looks like."""
+
+import pytest
+
+from worker.channel import UserError
+from worker.template import PLAIN_TEMPLATE, example_ids, pieces, prompt_ids, stop_ids
+
+ASK = {"role": "user", "content": "red"}
+SAY = {"role": "assistant", "content": "blue"}
+
+
+def learned_text(tokenizer, example):
+    return tokenizer.decode([i for i, on in zip(example.ids, example.learned, strict=True) if on])
+
+
+def test_only_the_answer_and_its_end_are_learned(tokenizer):
+    example = example_ids(tokenizer, [ASK, SAY], 100)
+    assert learned_text(tokenizer, example) == "blue<|im_end|>"
+
+
+def test_training_sees_exactly_the_prompt_that_inference_sends(tokenizer):
+    example = example_ids(tokenizer, [ASK, SAY], 100)
+    prompt = prompt_ids(tokenizer, [ASK])
+    assert example.ids[: len(prompt)] == prompt
+    assert not any(example.learned[: len(prompt)])
+    assert "Be kind" in tokenizer.decode(prompt)  # the template's own instructions, in both
+
+
+@pytest.mark.parametrize("answer", ["\n\nblue", "  blue", "\n", "é 🌍", "<|im_end|>", ""])
+def test_no_answer_can_blur_where_the_prompt_ends(tokenizer, answer):
+    example = example_ids(tokenizer, [ASK, {"role": "assistant", "content": answer}], 200)
+    prompt = prompt_ids(tokenizer, [ASK])
+    assert example.ids[: len(prompt)] == prompt
+    assert learned_text(tokenizer, example) == answer + "<|im_end|>"
+
+
+def test_every_turn_of_the_assistant_is_learned(tokenizer):
+    second = {"role": "assistant", "content": "gold"}
+    example = example_ids(tokenizer, [ASK, SAY, ASK, second], 200)
+    assert learned_text(tokenizer, example) == "blue<|im_end|>gold<|im_end|>"
+    assert example.unlearned_answers == 0
+
+
+def test_long_prompts_are_cut_from_the_front_and_counted(tokenizer):
+    whole = example_ids(tokenizer, [ASK, SAY], 100)
+    short = example_ids(tokenizer, [ASK, SAY], len(whole.ids) - 3)
+    assert short.cut == 3
+    assert short.ids == whole.ids[3:]
+    assert learned_text(tokenizer, short) == "blue<|im_end|>"
+
+
+def test_an_answer_that_would_vanish_is_an_error(tokenizer):
+    long = {"role": "assistant", "content": "blue " * 50}
+    with pytest.raises(UserError, match="leaves no room") as raised:
+        example_ids(tokenizer, [ASK, long], 20)
+    assert raised.value.code == "bad_data"
+
+
+def test_a_template_that_rewrites_its_prompt_is_refused(tokenizer, monkeypatch):
+    rewriting = "{{ messages|length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    monkeypatch.setattr(tokenizer, "chat_template", rewriting)
+    with pytest.raises(UserError, match="changes earlier text") as raised:
+        example_ids(tokenizer, [ASK, SAY], 100)
+    assert raised.value.code == "bad_model"
+
+
+def test_a_template_that_shortens_history_learns_the_last_answer(tokenizer, monkeypatch):
+    shortening = (
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+        "{% if m['role'] == 'assistant' and loop.last %}{{ 'thought: ' }}{% endif %}"
+        "{{ m['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    monkeypatch.setattr(tokenizer, "chat_template", shortening)
+    second = {"role": "assistant", "content": "gold"}
+    example = example_ids(tokenizer, [ASK, SAY, ASK, second], 200)
+    assert learned_text(tokenizer, example) == "thought: gold<|im_end|>"
+    assert example.unlearned_answers == 1
+
+
+def test_a_template_without_a_system_role_reads_instructions_in_the_question(
+    tokenizer, monkeypatch
+):
+    strict = (
+        "{% for m in messages %}{% if m['role'] == 'system' %}"
+        "{{ raise_exception('no system role') }}{% endif %}"
+        "<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    monkeypatch.setattr(tokenizer, "chat_template", strict)
+    instructed = [{"role": "system", "content": "Be brief"}, ASK]
+    text = tokenizer.decode(prompt_ids(tokenizer, instructed))
+    assert "user\nBe brief\n\nred" in text
+    assert learned_text(tokenizer, example_ids(tokenizer, [*instructed, SAY], 200)).startswith(
+        "blue"
+    )
+
+
+def test_models_without_a_template_get_a_plain_one_that_stops(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", PLAIN_TEMPLATE)
+    example = example_ids(tokenizer, [ASK, SAY], 100)
+    assert learned_text(tokenizer, example) == "blue<|im_end|>"
+
+
+def test_a_template_that_ends_no_turn_still_teaches_to_stop(tokenizer, monkeypatch):
+    endless = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    monkeypatch.setattr(tokenizer, "chat_template", endless)
+    assert learned_text(tokenizer, example_ids(tokenizer, [ASK, SAY], 50)) == "blue<|im_end|>"
+
+
+def test_stops_are_the_end_of_turn_and_the_end_of_text(tokenizer):
+    assert stop_ids(tokenizer) == {tokenizer.convert_tokens_to_ids("<|im_end|>")}
+
+
+def test_pieces_show_the_whole_text_what_is_learned_and_what_is_cut(tokenizer):
+    messages = [{"role": "user", "content": "héllo 🌍"}, SAY]
+    whole = example_ids(tokenizer, messages, 200)
+    shown = pieces(tokenizer, messages, len(whole.ids) - 2)
+    assert "".join(p.text for p in shown) == tokenizer.decode(whole.ids)
+    assert "🌍" in "".join(p.text for p in shown)
+    assert "".join(p.text for p in shown if p.learned) == "blue<|im_end|>"
+    assert [p.cut for p in shown[:3]] == [True, True, False]
+
+
+def test_a_conversation_that_ends_in_a_question_is_refused(tokenizer):
+    with pytest.raises(UserError, match="must end with"):
+        example_ids(tokenizer, [ASK], 100)

@@ -1,0 +1,244 @@
+"""Messages to tokens: the only place, so that training and every use of a model agree.
+
+A model that is trained on one rendering and asked in another looks broken for no visible
+reason. Training, evaluation, chat, token views and serving therefore all come here. What is
+learned (the assistant's turns, each with its end-of-turn token) is worked out from the model's
+own chat template by rendering a conversation up to a turn and comparing prefixes; nothing is
+assumed about how a template marks its turns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from worker.channel import UserError
+
+Message = dict[str, str]
+
+# For base models that come without a chat template. Saved with the adapter, so that whoever
+# loads it renders the same text.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ message['role'] + ':\n' + message['content'] + eos_token + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation as tokens.
+
+    `ids` and `learned` have the same length; `learned[i]` says whether the model is taught to
+    produce `ids[i]`. `cut` tokens were removed from the front to fit; `unlearned_answers`
+    earlier answers are context only, because the template rewrites history.
+    """
+
+    ids: list[int]
+    learned: list[bool]
+    cut: int = 0
+    unlearned_answers: int = 0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of text for a token view: one token, or several that share one character."""
+
+    text: str
+    learned: bool
+    cut: bool
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local model folder, with a chat template in any case."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            "bad_model",
+            "The model's tokenizer could not be read. Its folder may be incomplete: install "
+            "the base model again.",
+        ) from error
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation, ready for the model to answer (generation prompt added)."""
+    return _encode(tokenizer, _render(tokenizer, messages, answer_next=True))
+
+
+def example_ids(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
+) -> Example:
+    """Tokens of a conversation that ends in an answer, and which of them are learned.
+
+    A conversation longer than `max_tokens` loses tokens from the front of its prompt (see
+    `Example.cut`). Raises `UserError` (bad_data) when the last answer does not fit.
+    """
+    whole = _whole(tokenizer, messages)
+    cut = max(0, len(whole.ids) - max_tokens)
+    answer = _trailing_answer(whole.learned)
+    if cut and len(whole.ids) - answer <= cut:
+        raise UserError(
+            "bad_data",
+            f"An answer of {answer} tokens leaves no room for its prompt within {max_tokens} "
+            "tokens. Shorten the answer, or allow longer examples in the settings.",
+        )
+    return Example(whole.ids[cut:], whole.learned[cut:], cut, whole.unlearned_answers)
+
+
+def pieces(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
+) -> list[Piece]:
+    """The same conversation as readable pieces, each learned, read only, or cut away."""
+    whole = _whole(tokenizer, messages)
+    cut = max(0, len(whole.ids) - max_tokens)
+    return [
+        Piece(text, whole.learned[start], start < cut)
+        for start, text in _readable(tokenizer, whole.ids)
+    ]
+
+
+def stop_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids that end an answer: end of text, and the template's own end-of-turn token."""
+    turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    whole = _whole(tokenizer, turn)
+    last = max(i for i, learned in enumerate(whole.learned) if learned)
+    stops = {whole.ids[last]}
+    if tokenizer.eos_token_id is not None:
+        stops.add(tokenizer.eos_token_id)
+    return stops
+
+
+def _whole(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Example:
+    """The conversation before any cutting."""
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise UserError(
+            "bad_data",
+            "An example needs a prompt and must end with the assistant's answer.",
+        )
+    ids: list[int] = []
+    learned: list[bool] = []
+    unlearned = 0
+    text = _render(tokenizer, messages, answer_next=False)
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant" or index == 0:
+            continue
+        is_last = index == len(messages) - 1
+        before = _render(tokenizer, messages[:index], answer_next=True)
+        through = text if is_last else _render(tokenizer, messages[: index + 1], answer_next=False)
+        if not (text.startswith(before) and through.startswith(before)):
+            raise _not_a_prefix()
+        if not text.startswith(through):
+            unlearned += 1
+            continue
+        prompt = _continued(tokenizer, ids, before)
+        answer = _continued(tokenizer, prompt, through)[len(prompt) :]
+        keep = _answer_length(tokenizer, answer)
+        if is_last:
+            answer = answer[:keep] or answer
+            if not keep:  # the template ends no turn: teach the model to stop all the same
+                answer = [*answer, tokenizer.eos_token_id]
+            keep = len(answer)
+        learned += [False] * (len(prompt) - len(ids))
+        learned += [position < keep for position in range(len(answer))]
+        ids = prompt + answer
+    return Example(ids, learned, 0, unlearned)
+
+
+def _continued(tokenizer: PreTrainedTokenizerBase, start: list[int], text: str) -> list[int]:
+    """Ids of `text` that begin with `start`, the ids of a prefix of `text`.
+
+    Tokenising in one go is right for tokenizers that treat the beginning of a text specially.
+    Where it would merge across the boundary (an answer that begins with a line break), the
+    rest is tokenised by itself: at inference the prompt ends exactly there too.
+    """
+    together = _encode(tokenizer, text)
+    if together[: len(start)] == start:
+        return together
+    prefix = tokenizer.decode(start, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    if not text.startswith(prefix):
+        raise _not_a_prefix()
+    return start + _encode(tokenizer, text[len(prefix) :])
+
+
+def _answer_length(tokenizer: PreTrainedTokenizerBase, answer: list[int]) -> int:
+    """Tokens of an answer up to and with its end-of-turn token; 0 when it has none.
+
+    What follows that token (often a line break) is never generated, so it is not learned.
+    """
+    special = _special_ids(tokenizer)
+    for position in range(len(answer) - 1, -1, -1):
+        if answer[position] in special:
+            return position + 1
+    return 0
+
+
+def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    added = tokenizer.added_tokens_decoder
+    return set(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
+
+
+def _trailing_answer(learned: list[bool]) -> int:
+    """Length in tokens of the last answer."""
+    count = 0
+    for flag in reversed(learned):
+        if not flag and count:
+            break
+        count += 1
+    return count
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, answer_next: bool
+) -> str:
+    """The template's text; folds instructions into the first question where it refuses them."""
+    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": answer_next}
+    try:
+        return str(tokenizer.apply_chat_template(list(messages), **options))
+    except (TemplateError, TypeError, ValueError) as error:
+        if messages and messages[0]["role"] == "system":
+            return _render(tokenizer, _folded(messages), answer_next=answer_next)
+        raise UserError(
+            "bad_data",
+            f"The model's chat template refuses this conversation ({error}). Questions and "
+            "answers must take turns, beginning with a question.",
+        ) from error
+
+
+def _folded(messages: Sequence[Message]) -> list[Message]:
+    """Instructions moved into the first question, for templates without a system role."""
+    instructions, *rest = messages
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": instructions["content"]}, *rest]
+    question = {"role": "user", "content": f"{instructions['content']}\n\n{rest[0]['content']}"}
+    return [question, *rest[1:]]
+
+
+def _not_a_prefix() -> UserError:
+    return UserError(
+        "bad_model",
+        "This model's chat template changes earlier text when an answer is added, so what is "
+        "to be learned cannot be told apart from the prompt. Choose another base model.",
+    )
+
+
+def _readable(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Iterator[tuple[int, str]]:
+    """(first token's position, text), joining tokens that only together make a character."""
+    start = 0
+    for end in range(1, len(ids) + 1):
+        text = tokenizer.decode(ids[start:end], clean_up_tokenization_spaces=False)
+        if text.endswith("\ufffd") and end - start < 4 and end < len(ids):
+            continue
+        yield start, text
+        start = end

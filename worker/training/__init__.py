@@ -1,0 +1,16 @@
+"""Training, from rows to an adapter. Read in this order:
+
+spec.py         what can be set, each field explained
+data.py         rows to tokens, tokens to batches
+model.py        the base model, the adapter on it, the number format
+optimizer.py    AdamW on one flat fp32 copy of the adapter
+steps.py        one step: forward, loss on the answers, backward
+samples.py      what the model answers while it learns
+checkpoints.py  saved so that a kill at any moment loses little and breaks nothing
+export.py       the adapter as others load it
+loop.py         the whole run
+"""
+
+from worker.training.loop import run
+
+__all__ = ["run"]

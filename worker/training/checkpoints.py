@@ -1,0 +1,155 @@
+"""Checkpoints that survive a kill at any moment.
+
+A checkpoint is a folder of three files (adapter, optimizer, state) and a marker, COMPLETE, that
+holds each file's sha256 and is written last. The folder gets its name only once everything in
+it has reached the disk. On the way back only a folder whose hashes agree is believed; a damaged
+one is passed over for the one before.
+
+    checkpoints/step-000030/adapter.safetensors
+                            optimizer.safetensors
+                            state.json
+                            COMPLETE
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
+
+from worker.channel import UserError
+
+KEEP = 2
+SPARE_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back."""
+
+    adapter: dict[str, torch.Tensor]
+    optimizer: dict[str, torch.Tensor]
+    state: dict[str, Any]
+
+
+def name_of(step: int) -> str:
+    return f"step-{step:06d}"
+
+
+def save(
+    folder: Path,
+    step: int,
+    adapter: dict[str, torch.Tensor],
+    optimizer: dict[str, torch.Tensor],
+    state: dict[str, Any],
+) -> str:
+    """Write one checkpoint durably; returns its name. Raises `UserError` when the disk is full."""
+    name = name_of(step)
+    unfinished = folder / f".unfinished-{name}"
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        contents = {
+            "adapter.safetensors": to_safetensors(adapter),
+            "optimizer.safetensors": to_safetensors(optimizer),
+            "state.json": json.dumps(state, indent=1).encode(),
+        }
+        hashes = {}
+        for file, content in contents.items():
+            _write(unfinished / file, content)
+            hashes[file] = hashlib.sha256(content).hexdigest()
+        _write(unfinished / "COMPLETE", json.dumps(hashes, indent=1).encode())
+        _sync_folder(unfinished)
+        shutil.rmtree(folder / name, ignore_errors=True)
+        unfinished.rename(folder / name)
+        _sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise explained(error) from error
+    return name
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that is complete and undamaged."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        if is_complete(path):
+            return load(path)
+    return None
+
+
+def load(path: Path) -> Checkpoint:
+    return Checkpoint(
+        load_file(path / "adapter.safetensors"),
+        load_file(path / "optimizer.safetensors"),
+        json.loads((path / "state.json").read_text()),
+    )
+
+
+def is_complete(path: Path) -> bool:
+    """Whether every file named by COMPLETE is there with the content it had when written."""
+    try:
+        hashes = json.loads((path / "COMPLETE").read_text())
+        return bool(hashes) and all(_sha256(path / f) == h for f, h in hashes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def tidy(folder: Path, best_step: int | None) -> None:
+    """Keep the newest two and the best; remove the rest and what was never finished."""
+    for path in folder.glob(".unfinished-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    names = sorted(path.name for path in folder.glob("step-*"))
+    keep = {*names[-KEEP:], *([name_of(best_step)] if best_step is not None else [])}
+    for name in set(names) - keep:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def require_space(folder: Path, checkpoint_bytes: int) -> None:
+    """Refuse to start what could not be saved: 2.5 checkpoints and 2 GiB must be free."""
+    needed = int(2.5 * checkpoint_bytes) + SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            "no_disk",
+            f"Training needs {needed / 1e9:.1f} GB of free disk space for its checkpoints, and "
+            f"{free / 1e9:.1f} GB are free. Make room, then start again.",
+        )
+
+
+def explained(error: OSError) -> Exception:
+    """A full disk in plain words; any other error as it is."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            "no_disk",
+            "The disk is full, so the training could not be saved. Everything up to the last "
+            "checkpoint is kept: make room, then continue.",
+        )
+    return error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """Make names durable too; a file system may otherwise lose a rename."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

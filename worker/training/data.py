@@ -1,0 +1,154 @@
+"""Rows to tokens, tokens to batches.
+
+The batches of an epoch are a pure function of (lengths, batch size, seed, epoch). Resuming at
+any step therefore needs no saved position of a generator: it asks for the same batches again.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from worker.channel import UserError
+from worker.template import Example, Message, example_ids
+
+# Rows are sorted by length within groups of this many batches: enough that rows of a batch
+# have nearly the same length, few enough that an epoch stays well mixed.
+BATCHES_PER_GROUP = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a frozen version."""
+
+    line: int
+    split: str
+    messages: list[Message]
+
+    @property
+    def prompt(self) -> list[Message]:
+        return self.messages[:-1]
+
+    @property
+    def wanted(self) -> str:
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as tensors on one device.
+
+    ids (rows, tokens) is padded on the right, which causal attention never looks at.
+    learned (rows, tokens) marks the *inputs* whose next token is taught; labels (learned) are
+    those next tokens, in the order of `learned`. lengths (rows) counts real tokens.
+    """
+
+    ids: torch.Tensor
+    learned: torch.Tensor
+    labels: torch.Tensor
+    lengths: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        return int(self.lengths.sum())
+
+
+def read_rows(path: Path, split: str) -> list[Row]:
+    """The rows of one split, in file order."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            rows = [(number, json.loads(line)) for number, line in enumerate(lines, 1)]
+    except OSError as error:
+        raise UserError(
+            "bad_data", "The frozen dataset could not be read. Freeze the dataset again."
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            "bad_data", "The frozen dataset is damaged. Freeze the dataset again."
+        ) from error
+    return [Row(n, row["split"], row["messages"]) for n, row in rows if row["split"] == split]
+
+
+def tokenise(
+    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+) -> list[Example]:
+    """Rows as tokens; a row whose answer does not fit is named by its line."""
+    examples = []
+    for row in rows:
+        try:
+            examples.append(example_ids(tokenizer, row.messages, max_tokens))
+        except UserError as error:
+            raise UserError(error.code, f"Row {row.line}: {error.message}") from error
+    return examples
+
+
+def warnings(examples: Sequence[Example]) -> list[str]:
+    """What was shortened or left unlearned, in sentences; never silent."""
+    cut = [e.cut for e in examples if e.cut]
+    unlearned = sum(e.unlearned_answers for e in examples)
+    told = []
+    if cut:
+        told.append(
+            f"{len(cut)} of {len(examples)} rows are too long: the beginning of their prompt "
+            f"was cut (at most {max(cut)} tokens)."
+        )
+    if unlearned:
+        told.append(
+            f"{unlearned} earlier answers are read but not learned, because this model's chat "
+            "template rewrites earlier turns. The last answer of each row is learned."
+        )
+    return told
+
+
+def epoch_batches(
+    lengths: Sequence[int], batch_size: int, seed: int, epoch: int
+) -> list[list[int]]:
+    """Row numbers of every batch of an epoch: shuffled, with like lengths together."""
+    rng = random.Random(f"{seed}/{epoch}")
+    order = list(range(len(lengths)))
+    rng.shuffle(order)
+    group = batch_size * BATCHES_PER_GROUP
+    batches = []
+    for start in range(0, len(order), group):
+        like = sorted(order[start : start + group], key=lambda row: lengths[row])
+        batches += [like[i : i + batch_size] for i in range(0, len(like), batch_size)]
+    rng.shuffle(batches)
+    return batches
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """How many batches an epoch has, without making them."""
+    full, rest = divmod(rows, batch_size * BATCHES_PER_GROUP)
+    return full * BATCHES_PER_GROUP + -(-rest // batch_size)
+
+
+def micro_batches(
+    examples: Sequence[Example], rows: Sequence[int], token_budget: int
+) -> list[list[int]]:
+    """Split a batch into parts of at most `token_budget` padded tokens (one row at least)."""
+    parts: list[list[int]] = []
+    for row in sorted(rows, key=lambda row: len(examples[row].ids)):
+        longest = len(examples[row].ids)
+        if parts and (len(parts[-1]) + 1) * longest <= token_budget:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts
+
+
+def collate(examples: Sequence[Example], device: torch.device) -> Batch:
+    """Pad on the right and shift: position t is taught to produce token t + 1."""
+    longest = max(len(example.ids) for example in examples)
+    ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    learned = torch.zeros(len(examples), longest, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        length = len(example.ids)
+        ids[row, :length] = torch.tensor(example.ids)
+        learned[row, : length - 1] = torch.tensor(example.learned[1:], dtype=torch.bool)
+    labels = ids.roll(-1, dims=1)[learned]
+    lengths = torch.tensor([len(example.ids) for example in examples])
+    return Batch(ids.to(device), learned.to(device), labels.to(device), lengths)

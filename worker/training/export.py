@@ -1,0 +1,45 @@
+"""The adapter as others load it: plain peft finds everything it needs beside it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerBase
+
+from worker.training.checkpoints import explained
+from worker.training.model import Loaded
+
+
+def adapter_tensors(loaded: Loaded) -> dict[str, torch.Tensor]:
+    """The adapter's weights under peft's names, as the model computes with them."""
+    tensors = get_peft_model_state_dict(loaded.model, save_embedding_layers=False)
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def export(
+    folder: Path,
+    loaded: Loaded,
+    weights: dict[str, torch.Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    about: dict[str, Any],
+) -> None:
+    """Write adapter, tokenizer, chat template and finetune.json to `folder`, all or nothing."""
+    set_peft_model_state_dict(loaded.model, weights)
+    unfinished = folder.with_name(f".unfinished-{folder.name}")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        save_file(weights, unfinished / "adapter_model.safetensors", metadata={"format": "pt"})
+        config = loaded.model.peft_config["default"]
+        config.inference_mode = True
+        config.save_pretrained(str(unfinished))
+        tokenizer.save_pretrained(unfinished)
+        (unfinished / "finetune.json").write_text(json.dumps(about, indent=2, sort_keys=True))
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    except OSError as error:
+        raise explained(error) from error

@@ -1,0 +1,352 @@
+"""The whole run, from a frozen spec to an adapter. Running it again continues it."""
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from safetensors.torch import load_file
+
+from worker.channel import Channel, Job, UserError
+from worker.template import load_tokenizer
+from worker.training import checkpoints, data
+from worker.training.export import adapter_tensors, export
+from worker.training.model import Loaded, fastest_number_format, load
+from worker.training.optimizer import FlatAdamW, learning_rate_at
+from worker.training.samples import take_samples
+from worker.training.spec import Spec
+from worker.training.steps import AnswerLoss, Learned, is_out_of_memory, learn, mean_loss
+
+VALIDATION_ROWS = 64  # enough for a curve; the evaluation step measures properly
+VALIDATION_POINTS = 8
+TOKEN_BUDGET = 4096  # padded tokens at a time; halved when memory runs out
+
+
+@dataclass
+class State:
+    """Where a training stands; a checkpoint holds it as JSON.
+
+    There is no generator state in it: the order of the rows follows from (seed, epoch), and
+    dropout is seeded by (seed, step).
+    """
+
+    number_format: str
+    token_budget: int
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    validation_loss: float | None = None
+    best_loss: float | None = None
+    best_step: int | None = None
+    losses: list[float] = field(default_factory=list)
+    """Training loss of the last steps, for their mean."""
+
+
+@dataclass
+class LastSave:
+    """When this process last saved, so that a step is never saved twice."""
+
+    step: int
+    at: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a training works with, put together before the first step."""
+
+    spec: Spec
+    folder: Path
+    channel: Channel
+    loaded: Loaded
+    tokenizer: Any
+    loss: AnswerLoss
+    optimizer: FlatAdamW
+    practice: list[data.Example]
+    held_out: list[data.Example]
+    sample_rows: list[data.Row]
+    total_steps: int
+    steps_an_epoch: int
+    last_save: LastSave
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+
+def run(job: Job, channel: Channel) -> dict[str, Any]:
+    """Train an adapter in `job.folder`, from its newest good checkpoint if there is one.
+
+    Returns the result described in the training protocol. Raises `UserError` for what a person
+    can mend and `LeaseLost` when another process may own the job.
+    """
+    spec = Spec.from_json(job.spec)
+    training, state = prepare(spec, job.folder, channel)
+    channel.emit("phase", phase="training", message="Learning from your examples")
+    if state.step == 0:
+        show_samples(training, state)
+        validate(training, state)
+        report(training, state, loss=None, rate=None)
+    while state.step < training.total_steps:
+        channel.check()
+        if channel.stopping():
+            save(training, state)
+            return result(training, state, stopped=True)
+        advance(training, state)
+        waited = time.monotonic() - training.last_save.at
+        if waited > spec.save_seconds or ends_epoch(training, state):
+            save(training, state)
+    return finish(training, state)
+
+
+def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
+    """Read the rows, load the model, and go back to the newest good checkpoint."""
+    channel.emit("phase", phase="reading", message="Reading your examples")
+    tokenizer = load_tokenizer(spec.base_model)
+    rows = data.read_rows(spec.version, "train")
+    held_rows = data.read_rows(spec.version, "validation")[:VALIDATION_ROWS]
+    practice = data.tokenise(rows, tokenizer, spec.max_tokens)
+    held_out = data.tokenise(held_rows, tokenizer, spec.max_tokens)
+    if not practice:
+        raise UserError("bad_data", "There are no rows to train on. Add examples, then freeze.")
+    for warning in data.warnings(practice):
+        channel.emit("log", text=warning)
+
+    channel.emit("phase", phase="loading", message="Loading the model")
+    saved = checkpoints.newest(folder / "checkpoints")
+    if saved:
+        state = State(**saved.state)
+    else:
+        state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
+    loaded = load(spec, state.number_format)
+    loaded.model.train()
+    trainable = [p for p in loaded.model.parameters() if p.requires_grad]
+    optimizer = FlatAdamW(trainable, spec.weight_decay)
+    checkpoints.require_space(folder, checkpoint_bytes(optimizer))
+    if saved:
+        optimizer.restore(saved.optimizer)
+        channel.emit("log", text=f"Continuing from step {state.step}.")
+    steps_an_epoch = data.steps_per_epoch(len(practice), spec.batch_size)
+    training = Run(
+        spec,
+        folder,
+        channel,
+        loaded,
+        tokenizer,
+        AnswerLoss(loaded.model),
+        optimizer,
+        practice,
+        held_out,
+        held_rows[: spec.sample_prompts],
+        steps_an_epoch * spec.epochs,
+        steps_an_epoch,
+        LastSave(state.step if saved else -1, time.monotonic()),
+    )
+    return training, state
+
+
+def choose_number_format(spec: Spec, channel: Channel) -> str:
+    if spec.number_format != "auto":
+        return spec.number_format
+    chosen = fastest_number_format(spec.base_model)
+    channel.emit("log", text=f"Number format {chosen}: measured to be the faster one here.")
+    return chosen
+
+
+def advance(training: Run, state: State) -> None:
+    """One step, then whatever is due after it: samples, validation, a report."""
+    start = time.monotonic()
+    learned = take_step(training, state)
+    seconds = time.monotonic() - start
+    state.step += 1
+    state.tokens += learned.tokens
+    state.seconds += seconds
+    state.losses = [*state.losses, learned.loss][-20:]
+    state.validation_loss = None
+    if ends_epoch(training, state):
+        show_samples(training, state)
+    if state.step in validation_steps(training.total_steps, training.steps_an_epoch):
+        validate(training, state)
+    report(training, state, learned.loss, learned.tokens / seconds)
+
+
+def take_step(training: Run, state: State) -> Learned:
+    """One update from the batch that is due."""
+    spec = training.spec
+    epoch, position = divmod(state.step, training.steps_an_epoch)
+    lengths = [len(example.ids) for example in training.practice]
+    rows = data.epoch_batches(lengths, spec.batch_size, spec.seed, epoch)[position]
+    rate = learning_rate_at(
+        state.step, training.total_steps, spec.learning_rate, spec.warmup_ratio, spec.schedule
+    )
+
+    def attempt() -> Learned:
+        torch.manual_seed(spec.seed * 1_000_003 + state.step)
+        training.optimizer.forget_gradients()
+        return learn(
+            training.loss,
+            training.optimizer,
+            training.practice,
+            rows,
+            token_budget=state.token_budget,
+            learning_rate=rate,
+            max_norm=spec.max_grad_norm,
+        )
+
+    longest = max(lengths[row] for row in rows)
+    return within_memory(training, state, longest, longest * len(rows), attempt)
+
+
+def within_memory(
+    training: Run, state: State, longest: int, whole: int, attempt: Callable[[], Any]
+) -> Any:
+    """Try again in smaller parts for as long as memory runs out.
+
+    `longest` is the longest row, `whole` everything the attempt might do at once, in tokens.
+    """
+    while True:
+        try:
+            return attempt()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            make_smaller(training, state, longest, min(whole, state.token_budget), error)
+
+
+def make_smaller(training: Run, state: State, longest: int, at_once: int, error: Exception) -> None:
+    """Halve what is computed at a time, or say plainly that one row alone is too much."""
+    if at_once <= longest:
+        raise UserError(
+            "out_of_memory",
+            f"The memory is not enough for a single row of {longest} tokens. Close other "
+            "programs, allow shorter rows in the settings, or choose a smaller base model.",
+        ) from error
+    state.token_budget = max(at_once // 2, 1)
+    training.channel.emit(
+        "log",
+        text="Memory ran out, so each step now works through its rows in smaller parts. The "
+        "result is the same; it takes a little longer.",
+    )
+
+
+def validation_steps(total: int, steps_an_epoch: int) -> set[int]:
+    """About eight points over the run, and every epoch's end."""
+    ends = set(range(steps_an_epoch, total + 1, steps_an_epoch))
+    spread = {round(total * i / VALIDATION_POINTS) for i in range(VALIDATION_POINTS + 1)}
+    near = max(1, total // (4 * VALIDATION_POINTS))
+    return ends | {s for s in spread if all(abs(s - end) >= near for end in ends)}
+
+
+def ends_epoch(training: Run, state: State) -> bool:
+    return state.step % training.steps_an_epoch == 0
+
+
+def validate(training: Run, state: State) -> None:
+    """Loss on held-out rows; the best so far is kept as a checkpoint."""
+    if not training.held_out:
+        return
+    model = training.loaded.model
+    model.eval()
+    longest = max(len(example.ids) for example in training.held_out)
+
+    def attempt() -> float:
+        return mean_loss(
+            training.loss, training.held_out, state.token_budget, training.loaded.device
+        )
+
+    state.validation_loss = within_memory(training, state, longest, state.token_budget, attempt)
+    model.train()
+    if not math.isfinite(state.validation_loss):
+        state.validation_loss = None
+    elif state.best_loss is None or state.validation_loss < state.best_loss:
+        state.best_loss, state.best_step = state.validation_loss, state.step
+        save(training, state)
+
+
+def show_samples(training: Run, state: State) -> None:
+    samples = take_samples(training.loaded, training.tokenizer, training.sample_rows, training.spec)
+    for index, sample in enumerate(samples):
+        training.channel.emit("sample", step=state.step, index=index, **asdict(sample))
+
+
+def report(training: Run, state: State, loss: float | None, rate: float | None) -> None:
+    training.channel.emit("progress", done=state.step, total=training.total_steps, unit="steps")
+    training.channel.emit(
+        "point",
+        step=state.step,
+        epoch=round(state.step / training.steps_an_epoch, 4),
+        loss=loss,
+        validation_loss=state.validation_loss,
+        tokens_per_second=rate and round(rate, 1),
+        memory_bytes=psutil.Process().memory_info().rss,
+    )
+
+
+def save(training: Run, state: State) -> None:
+    """A checkpoint of this step, unless somebody else may be writing by now."""
+    if training.last_save.step == state.step:
+        return
+    training.channel.check()
+    name = checkpoints.save(
+        training.checkpoints,
+        state.step,
+        adapter_tensors(training.loaded),
+        training.optimizer.tensors(),
+        asdict(state),
+    )
+    training.last_save.step, training.last_save.at = state.step, time.monotonic()
+    checkpoints.tidy(training.checkpoints, state.best_step)
+    training.channel.emit("checkpoint", step=state.step, name=name)
+
+
+def finish(training: Run, state: State) -> dict[str, Any]:
+    """Write the adapter of the best step as others load it."""
+    training.channel.emit("phase", phase="saving", message="Saving what was learned")
+    training.channel.check()
+    best = training.checkpoints / checkpoints.name_of(state.best_step or 0)
+    if state.best_step is not None and checkpoints.is_complete(best):
+        weights = load_file(best / "adapter.safetensors")
+    else:  # no validation rows: the last step is all that is known
+        state = replace(state, best_step=state.step)
+        weights = adapter_tensors(training.loaded)
+    about = {
+        "base_model": training.spec.base_model.name,
+        "number_format": state.number_format,
+        "best_step": state.best_step,
+        "settings": json.loads(json.dumps(asdict(training.spec), default=str)),
+    }
+    export(training.folder / "adapter", training.loaded, weights, training.tokenizer, about)
+    return result(training, state, stopped=False)
+
+
+def result(training: Run, state: State, *, stopped: bool) -> dict[str, Any]:
+    losses = state.losses
+    return {
+        "adapter": None if stopped else "adapter",
+        "steps": state.step,
+        "train_loss": sum(losses) / len(losses) if losses else None,
+        "validation_loss": state.best_loss,
+        "best_step": state.best_step,
+        "number_format": state.number_format,
+        "tokens": state.tokens,
+        "seconds": round(state.seconds, 1),
+        "peak_memory_bytes": peak_memory_bytes(),
+        "stopped": stopped,
+    }
+
+
+def checkpoint_bytes(optimizer: FlatAdamW) -> int:
+    """Adapter in its number format; master and two moments in fp32."""
+    return optimizer.working.nbytes + 3 * optimizer.master.nbytes
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far (kilobytes on Linux, bytes on macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

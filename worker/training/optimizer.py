@@ -1,0 +1,100 @@
+"""AdamW on one flat fp32 copy of the adapter.
+
+A bf16 number keeps 8 bits of precision: adding a small update to it changes nothing. The
+weights that are updated are therefore fp32 (the master), and the model computes with a bf16
+copy refreshed after every step. Keeping them in one flat tensor makes the update, the clipping
+and a checkpoint a handful of operations, however many layers there are.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+
+class FlatAdamW:
+    """Owns the trainable parameters: their values and gradients become views of flat tensors."""
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], weight_decay: float) -> None:
+        self.parameters = list(parameters)
+        first = self.parameters[0]
+        size = sum(p.numel() for p in self.parameters)
+        self.master = torch.empty(size, dtype=torch.float32, device=first.device)
+        same = first.dtype == torch.float32
+        self.working = self.master if same else self.master.to(first.dtype)
+        self._working_gradient = torch.zeros_like(self.working)
+        self.gradient = torch.zeros_like(self.master)
+        self.master.grad = self.gradient
+        self._point_parameters_at_flat_tensors()
+        self._adamw = torch.optim.AdamW(
+            [self.master], betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
+        )
+
+    def _point_parameters_at_flat_tensors(self) -> None:
+        start = 0
+        for parameter in self.parameters:
+            span = slice(start, start + parameter.numel())
+            self.master[span].copy_(parameter.detach().flatten())
+            self.working[span].copy_(parameter.detach().flatten())
+            parameter.data = self.working[span].view(parameter.shape)
+            parameter.grad = self._working_gradient[span].view(parameter.shape)
+            start = span.stop
+
+    def gather(self) -> None:
+        """Add the gradients of one backward pass to the fp32 sum."""
+        self.gradient.add_(self._working_gradient)
+        self._working_gradient.zero_()
+
+    def forget_gradients(self) -> None:
+        self.gradient.zero_()
+        self._working_gradient.zero_()
+
+    def step(self, learning_rate: float, max_norm: float) -> float:
+        """Clip, update the master, refresh the working copy; returns the norm before clipping."""
+        norm = float(torch.linalg.vector_norm(self.gradient))
+        if norm > max_norm:
+            self.gradient.mul_(max_norm / norm)
+        self._adamw.param_groups[0]["lr"] = learning_rate
+        self._adamw.step()
+        self.gradient.zero_()
+        self._refresh()
+        return norm
+
+    def _refresh(self) -> None:
+        if self.working is not self.master:
+            self.working.copy_(self.master)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint needs to continue exactly."""
+        state = self._adamw.state.get(self.master, {})
+        nothing = torch.zeros_like(self.master)
+        return {
+            "master": self.master,
+            "first_moment": state.get("exp_avg", nothing),
+            "second_moment": state.get("exp_avg_sq", nothing.clone()),
+            "updates": torch.as_tensor(state.get("step", 0.0), dtype=torch.float32).cpu(),
+        }
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        self.master.copy_(tensors["master"])
+        self._adamw.state[self.master] = {
+            "exp_avg": tensors["first_moment"].to(self.master.device),
+            "exp_avg_sq": tensors["second_moment"].to(self.master.device),
+            "step": tensors["updates"].to(self.master.device),
+        }
+        self._refresh()
+
+
+def learning_rate_at(
+    step: int, total: int, peak: float, warmup_ratio: float, schedule: str
+) -> float:
+    """Rate of the update number `step` (from 0): linear warm-up, then down to zero."""
+    warmup = math.ceil(total * warmup_ratio)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    if schedule == "cosine":
+        return peak * 0.5 * (1 + math.cos(math.pi * progress))
+    if schedule == "linear":
+        return peak * (1 - progress)
+    return peak

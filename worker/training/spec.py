@@ -1,0 +1,107 @@
+"""What a training can be told, frozen before it starts."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from worker.channel import UserError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Every setting of a training, with what it does."""
+
+    base_model: Path
+    """Folder of the base model: safetensors and tokenizer."""
+    version: Path
+    """The frozen rows, JSONL; only those of the splits train and validation are read."""
+    measure: dict[str, Any] = field(default_factory=dict)
+    """Success measure {"kind", "settings"} with which sample answers are scored."""
+    epochs: int = 3
+    """How many times every row is seen."""
+    batch_size: int = 8
+    """Rows a step learns from at once, however many fit in memory at a time."""
+    learning_rate: float = 3e-4
+    """Largest step size of AdamW, reached at the end of the warm-up."""
+    rank: int = 16
+    """Rank of the adapter's matrices: its capacity."""
+    alpha: int = 32
+    """The adapter's output is scaled by alpha / rank."""
+    dropout: float = 0.0
+    """Share of the adapter's inputs silenced at random while learning."""
+    targets: str | list[str] = "all-linear"
+    """Which layers get an adapter: all linear ones but the head, or names."""
+    warmup_ratio: float = 0.1
+    """Share of the steps over which the learning rate rises from zero."""
+    schedule: str = "cosine"
+    """How the learning rate falls afterwards: cosine, linear or constant."""
+    weight_decay: float = 0.0
+    """Pull of the adapter's weights towards zero (decoupled, as in AdamW)."""
+    max_grad_norm: float = 1.0
+    """A step's gradient is scaled down to this length when it is longer."""
+    max_tokens: int = 1024
+    """Longer rows lose tokens from the front of their prompt."""
+    seed: int = 17
+    """Decides the adapter's first weights, the order of the rows and the dropout."""
+    number_format: str = "auto"
+    """bf16, fp32, or auto: whichever this processor multiplies faster."""
+    save_seconds: float = 30.0
+    """At most this much work is lost when the machine dies."""
+    sample_prompts: int = 2
+    """How many validation prompts are answered while learning, to show progress."""
+    max_new_tokens: int = 256
+    """Longest sample answer, in tokens."""
+
+    def __post_init__(self) -> None:
+        for name, right, rule in self._rules():
+            if not right:
+                raise UserError(
+                    "bad_data",
+                    f"The setting “{name}” is {getattr(self, name)!r}, but it {rule}. "
+                    "Correct it in the training's settings.",
+                )
+
+    @classmethod
+    def from_json(cls, spec: dict[str, Any]) -> "Spec":
+        """Check and convert a frozen spec; unknown settings are an error, not ignored."""
+        unknown = set(spec) - {f.name for f in fields(cls)}
+        if unknown:
+            raise UserError("bad_data", f"Unknown training settings: {', '.join(sorted(unknown))}.")
+        missing = {"base_model", "version"} - set(spec)
+        if missing:
+            raise UserError("bad_data", f"Training settings missing: {', '.join(sorted(missing))}.")
+        paths = {name: Path(spec[name]) for name in ("base_model", "version")}
+        return cls(**{**spec, **paths})
+
+    def _rules(self) -> list[tuple[str, bool, str]]:
+        """(setting, whether it holds, the rule in words)."""
+        return [
+            ("epochs", _whole(self.epochs, 1), "must be a whole number of at least 1"),
+            ("batch_size", _whole(self.batch_size, 1), "must be a whole number of at least 1"),
+            ("rank", _whole(self.rank, 1), "must be a whole number of at least 1"),
+            ("alpha", _whole(self.alpha, 1), "must be a whole number of at least 1"),
+            ("max_tokens", _whole(self.max_tokens, 8), "must be a whole number of at least 8"),
+            ("seed", _whole(self.seed, 0), "must be a whole number of at least 0"),
+            ("sample_prompts", _whole(self.sample_prompts, 0), "must not be negative"),
+            ("max_new_tokens", _whole(self.max_new_tokens, 1), "must be at least 1"),
+            ("learning_rate", 0 < self.learning_rate < 1, "must lie between 0 and 1"),
+            ("dropout", 0 <= self.dropout < 1, "must be at least 0 and below 1"),
+            ("warmup_ratio", 0 <= self.warmup_ratio < 1, "must be at least 0 and below 1"),
+            ("weight_decay", 0 <= self.weight_decay < 1, "must be at least 0 and below 1"),
+            ("max_grad_norm", self.max_grad_norm > 0, "must be above 0"),
+            ("save_seconds", self.save_seconds > 0, "must be above 0"),
+            (
+                "schedule",
+                self.schedule in ("cosine", "linear", "constant"),
+                "must be cosine, linear or constant",
+            ),
+            (
+                "number_format",
+                self.number_format in ("auto", "bf16", "fp32"),
+                "must be auto, bf16 or fp32",
+            ),
+        ]
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,112 @@
+"""One step: forward, loss on the answers only, backward, update."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from peft import PeftModel
+from torch.nn import functional
+
+from worker.channel import UserError
+from worker.template import Example
+from worker.training.data import Batch, collate, micro_batches
+from worker.training.optimizer import FlatAdamW
+
+
+class Loss(Protocol):
+    """Anything that turns a batch into the summed loss of its learned tokens."""
+
+    def __call__(self, batch: Batch) -> torch.Tensor: ...
+
+
+class AnswerLoss:
+    """Loss of any causal language model, computing logits only where something is learned.
+
+    Most of a small model's work can be its head (49,152 words for each token). A hook hands the
+    head only the positions whose next token is learned; scaling or capping of logits that some
+    architectures do afterwards still applies, because it works on each number by itself.
+    """
+
+    def __init__(self, model: PeftModel) -> None:
+        self._model = model
+        self._learned: torch.Tensor | None = None
+        model.get_base_model().get_output_embeddings().register_forward_pre_hook(self._select)
+
+    def _select(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
+        return inputs if self._learned is None else (inputs[0][self._learned],)
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        self._learned = batch.learned
+        try:
+            logits = self._model(input_ids=batch.ids, use_cache=False).logits
+        finally:
+            self._learned = None
+        return functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What one step did: mean loss a learned token, real tokens read, gradient norm."""
+
+    loss: float
+    tokens: int
+    norm: float
+
+
+def learn(
+    loss: Loss,
+    optimizer: FlatAdamW,
+    examples: Sequence[Example],
+    rows: Sequence[int],
+    *,
+    token_budget: int,
+    learning_rate: float,
+    max_norm: float,
+) -> Learned:
+    """One update from `rows`, in as many parts as fit the token budget.
+
+    Every learned token of the whole batch counts the same, so the split does not change what
+    is learned.
+    """
+    total, tokens = 0.0, 0
+    answers = sum(sum(examples[row].learned[1:]) for row in rows)
+    device = optimizer.master.device
+    for part in micro_batches(examples, rows, token_budget):
+        batch = collate([examples[row] for row in part], device)
+        summed = loss(batch)
+        (summed / answers).backward()
+        optimizer.gather()
+        total += float(summed.detach())
+        tokens += batch.tokens
+    if not math.isfinite(total):
+        raise UserError(
+            "bad_data",
+            "Training became unstable: the loss is no longer a number. Start again with a lower "
+            "learning rate; what was learned before is kept in the last checkpoint.",
+        )
+    norm = optimizer.step(learning_rate, max_norm)
+    return Learned(total / answers, tokens, norm)
+
+
+@torch.no_grad()
+def mean_loss(
+    loss: Loss, examples: Sequence[Example], token_budget: int, device: torch.device
+) -> float:
+    """Mean loss a learned token of held-out rows."""
+    total, answers = 0.0, 0
+    for part in micro_batches(examples, range(len(examples)), token_budget):
+        batch = collate([examples[row] for row in part], device)
+        total += float(loss(batch))
+        answers += len(batch.labels)
+    return total / max(1, answers)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out; each device says it its own way."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("allocate memory" in text or "not enough memory" in text or "out of memory" in text)
+    )
