@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from finetune_app.core.secrets import load_secrets
+from finetune_app.core.sockets import run_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
@@ -115,6 +116,8 @@ if ON_SQLITE:
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+    # Tests start real processes, which cannot share a database in memory.
+    DATABASES["default"]["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -198,7 +201,8 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # Jobs: the database is the truth, the broker only wakes a worker (docs/decisions/jobs.md).
-BROKER_SOCKET = DATA_DIR / "run" / "broker.sock"
+RUN_DIR = run_folder(DATA_DIR)  # sockets, reachable by their owner alone
+BROKER_SOCKET = None if os.environ.get("REDIS_URL") else RUN_DIR / "broker.sock"
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{BROKER_SOCKET}"
 CELERY_BROKER_URL = REDIS_URL
 CELERY_RESULT_BACKEND = None
@@ -207,15 +211,16 @@ CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 86400, "socket_connect_timeout": 2}
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 86400, "socket_connect_timeout": 5}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_ROUTES = {"worker.run_heavy": {"queue": "heavy"}, "worker.run_light": {"queue": "light"}}
 
-LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "15"))  # a lease not renewed for this long is stale
+# A lease that was not renewed for this long is stale.
+LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "15"))
 HEARTBEAT_SECONDS = LEASE_SECONDS / 5
 MAX_ATTEMPTS = 5
 
-ENGINE_SOCKET = DATA_DIR / "run" / "engine.sock"
+ENGINE_SOCKET = RUN_DIR / "engine.sock"
 ENGINE_SECRET = SECRETS["engine_secret"]
 
 LOGGING = {
