@@ -1,13 +1,6 @@
 """The people of the stories: an owner, an editor, a viewer of one team, and a stranger."""
 
-import os
-import tempfile
 from pathlib import Path
-
-# Before Django reads its settings: a whole run keeps its files in a folder of its own.
-os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="finetune-tests-"))
-os.environ.setdefault("LOG_LEVEL", "WARNING")
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop beside the ORM
 
 import pytest
 from django.conf import settings
