@@ -1,0 +1,26 @@
+"""Where the Unix sockets of an installation lie.
+
+A socket's path may have about 104 bytes, and only its owner may reach it; so a long DATA_DIR
+gets a private folder among the temporary files instead, always the same one.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+LONGEST_PATH = 100  # bytes; Linux allows 107, macOS 103
+LONGEST_NAME = len("broker.sock")
+
+
+def run_folder(data_dir: Path) -> Path:
+    """The folder for sockets, mode 0700; settings call this once."""
+    folder = data_dir / "run"
+    if len(os.fsencode(folder)) + 1 + LONGEST_NAME > LONGEST_PATH:
+        key = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"finetune-{os.getuid()}-{key}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else; set TMPDIR to a folder of yours")
+    folder.chmod(0o700)
+    return folder

@@ -1,0 +1,155 @@
+"""Real children on a real database file, with leases short enough for a test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+
+from finetune_app.jobs import lease, places, services
+from finetune_app.jobs.models import Job, Journal
+from tests.worker.room import folder_of
+from worker import spare
+from worker.supervise import Supervision
+
+LEASE = 2.0
+
+
+@pytest.fixture
+def counting(monkeypatch, settings):
+    """The counting kind in place of trainings and imports; nobody to wake."""
+    monkeypatch.setenv("FINETUNE_TEST_KINDS", "tests.worker.kinds")
+    settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = LEASE, LEASE / 5
+    monkeypatch.setattr(services, "wake_worker", lambda job: True)
+
+
+@pytest.fixture
+def new_job(counting, transactional_db, team) -> Callable[..., Job]:
+    def make(kind: str = "training", **spec: Any) -> Job:
+        spec = {"steps": 4, "pause": 0.05} | spec
+        return services.create(team=team, kind=kind, title="Count", spec=spec)
+
+    return make
+
+
+def supervise(job: Job, leaving: threading.Event | None = None) -> Job:
+    """Take the lease and run the job to its end, as a worker does."""
+    taken = lease.take(job.pk, worker=places.name_of())
+    assert taken is not None
+    Supervision(taken, spare.light_child, leaving or threading.Event()).run()
+    return Job.objects.get(pk=job.pk)
+
+
+@pytest.fixture
+def start_supervisor(counting, transactional_db) -> Iterator[Callable[[Job], subprocess.Popen]]:
+    """A supervisor in a process of its own, which a test may kill or stop."""
+    started: list[subprocess.Popen] = []
+
+    def start(job: Job) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.worker.supervisor", str(job.pk)],
+            env=os.environ | environment(),
+            cwd=django_settings.BASE_DIR,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+
+
+def environment() -> dict[str, str]:
+    """How another process finds the test's own database and folder."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        url = f"sqlite:///{database['NAME']}"
+    else:
+        host, port = database["HOST"] or "", database["PORT"] or ""
+        url = (
+            f"postgres://{database['USER']}:{database['PASSWORD']}@{host.replace('/', '%2F')}"
+            f"{':' if port else ''}{port}/{database['NAME']}"
+        )
+    return {
+        "DATABASE_URL": url,
+        "DATA_DIR": str(django_settings.DATA_DIR),
+        "FINETUNE_TEST_KINDS": "tests.worker.kinds",
+        "LEASE_SECONDS": str(LEASE),
+        "LOG_LEVEL": "ERROR",
+    }
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true answer of `what`; fails when none came."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s in vain")
+
+
+@contextmanager
+def meanwhile(do: Callable[[], Any], *, after: float = 0.0) -> Iterator[None]:
+    """Do something in a thread while the block runs; what fails there fails the test."""
+    with ThreadPoolExecutor(1) as pool:
+
+        def run() -> None:
+            time.sleep(after)
+            try:
+                do()
+            finally:
+                connection.close()
+
+        future = pool.submit(run)
+        yield
+        future.result()
+
+
+def steps_of(job: Job) -> list[tuple[int, int, float]]:
+    """What the children noted themselves: (step, pid, clock)."""
+    file = folder_of(job) / "steps.txt"
+    if not file.exists():
+        return []
+    rows = [line.split() for line in file.read_text().splitlines()]
+    return [(int(step), int(pid), float(at)) for step, pid, at in rows]
+
+
+def told(job: Job, what: str) -> list[dict[str, Any]]:
+    file: Path = folder_of(job) / "told.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return [value for name, value in lines if name == what]
+
+
+def child_of(job: Job) -> psutil.Process:
+    """The living child of a job, once it has begun to count."""
+    wait_for(lambda: steps_of(job))
+    name = wait_for(lambda: Job.objects.get(pk=job.pk).child)
+    return psutil.Process(int(name.rsplit(":", 2)[1]))
+
+
+def assert_one_at_a_time(job: Job) -> None:
+    """Neither the journal nor the children's own notes show two lives that overlap."""
+    lives = list(Journal.objects.filter(job=job).order_by("started_at"))
+    for earlier, later in pairwise(lives):
+        assert earlier.ended_at is not None
+        assert earlier.ended_at <= later.started_at
+    turns = [pid for _, pid, _ in steps_of(job)]
+    changes = sum(one != other for one, other in pairwise(turns))
+    assert changes == len(set(turns)) - 1, "a child worked after its successor had begun"
