@@ -32,9 +32,15 @@ ICONS: dict[str, str] = {
     "pencil": '<path d="M2.8 13.2l.6-2.9 7.4-7.4 2.3 2.3-7.4 7.4zM9.3 4.4l2.3 2.3"/>',
     "snow": '<path d="M8 2v12M2.8 5l10.4 6M13.2 5L2.8 11"/>',
     "clock": '<circle cx="8" cy="8" r="5.8"/><path d="M8 4.8V8l2.2 1.5"/>',
-    "lock": '<rect x="3.3" y="7" width="9.4" height="6.5" rx="1.3"/><path d="M5.3 7V5.2a2.7 2.7 0 0 1 5.4 0V7"/>',
+    "lock": (
+        '<rect x="3.3" y="7" width="9.4" height="6.5" rx="1.3"/>'
+        '<path d="M5.3 7V5.2a2.7 2.7 0 0 1 5.4 0V7"/>'
+    ),
     "key": '<circle cx="5" cy="11" r="2.7"/><path d="M7 9l6-6M10.4 5.6l2 2"/>',
-    "eye": '<path d="M1.5 8S4 3.8 8 3.8 14.5 8 14.5 8 12 12.2 8 12.2 1.5 8 1.5 8z"/><circle cx="8" cy="8" r="1.9"/>',
+    "eye": (
+        '<path d="M1.5 8S4 3.8 8 3.8 14.5 8 14.5 8 12 12.2 8 12.2 1.5 8 1.5 8z"/>'
+        '<circle cx="8" cy="8" r="1.9"/>'
+    ),
     "person": '<circle cx="8" cy="5.2" r="2.6"/><path d="M2.9 13.5a5.1 5.1 0 0 1 10.2 0"/>',
     "people": (
         '<circle cx="6" cy="5.4" r="2.3"/><path d="M1.6 13a4.4 4.4 0 0 1 8.8 0"/>'
@@ -43,12 +49,11 @@ ICONS: dict[str, str] = {
     "chat": '<path d="M2.3 3.3h11.4v7.9H7.2L4.3 13.7v-2.5h-2z"/>',
     "send": '<path d="M8 13.3V3M3.8 7.2L8 3l4.2 4.2"/>',
     "chip": (
-        '<rect x="3" y="3" width="10" height="10" rx="1.5"/><rect x="6" y="6" width="4" height="4"/>'
+        '<rect x="3" y="3" width="10" height="10" rx="1.5"/>'
+        '<rect x="6" y="6" width="4" height="4"/>'
         '<path d="M6 1v2M10 1v2M6 13v2M10 13v2M1 6h2M1 10h2M13 6h2M13 10h2"/>'
     ),
-    "cloud": (
-        '<path d="M4.5 12.5h7a2.7 2.7 0 0 0 .4-5.4A4 4 0 0 0 4.3 6.6a3 3 0 0 0 .2 5.9z"/>'
-    ),
+    "cloud": ('<path d="M4.5 12.5h7a2.7 2.7 0 0 0 .4-5.4A4 4 0 0 0 4.3 6.6a3 3 0 0 0 .2 5.9z"/>'),
     "up-thumb": (
         '<path d="M5 7.2v6H2.7v-6zM5 7.5l2.4-5c1 0 1.6.6 1.6 1.6v2.3h3.3c.8 0 1.3.7 '
         '1.1 1.5l-1 4c-.1.7-.7 1.2-1.4 1.2H5"/>'

@@ -1,0 +1,37 @@
+"""Charts drawn on the server as SVG: words and numbers in, safe markup out.
+
+How they scale: the outer svg has no viewBox, so text keeps its size and places are percentages;
+lines live in an inner svg that stretches (preserveAspectRatio="none", strokes do not scale).
+Colours are classes (charts.css); there is no style attribute anywhere, so a strict
+Content-Security-Policy holds. Every chart that says something says it in words too.
+"""
+
+from finetune_app.core.charts.bars import (
+    bar,
+    gain,
+    health_bar,
+    memory_bar,
+    memory_scale,
+    passes,
+    spark_bars,
+    sparkline,
+    thin_bar,
+)
+from finetune_app.core.charts.loss import loss_chart
+from finetune_app.core.charts.verdict import Whisker, verdict_marks, whiskers
+
+__all__ = [
+    "Whisker",
+    "bar",
+    "gain",
+    "health_bar",
+    "loss_chart",
+    "memory_bar",
+    "memory_scale",
+    "passes",
+    "spark_bars",
+    "sparkline",
+    "thin_bar",
+    "verdict_marks",
+    "whiskers",
+]
