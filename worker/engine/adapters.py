@@ -169,5 +169,7 @@ def _stamp(folder: Path) -> tuple[int, int]:
     try:
         found = (folder / "adapter_model.safetensors").stat()
     except OSError:
-        raise BadAdapter(f"The adapter in {folder.name} has no adapter_model.safetensors.") from None
+        raise BadAdapter(
+            f"The adapter in {folder.name} has no adapter_model.safetensors."
+        ) from None
     return found.st_mtime_ns, found.st_size

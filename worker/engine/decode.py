@@ -135,10 +135,7 @@ class Masks:
         keys = torch.arange(width, device=self.device)[None, None, None, :]
         here = queries[:, None, :, None]
         full = keys <= here
-        if self.window is None:
-            near = full
-        else:
-            near = full & (keys > here - self.window)
+        near = full if self.window is None else full & (keys > here - self.window)
         if self.kinds == {"full_attention"}:
             return self._form(full)
         if len(self.kinds) > 1:  # such models take one mask for each kind of layer

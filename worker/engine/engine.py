@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -107,9 +106,7 @@ class Engine:
 
     # --- what others call -------------------------------------------------------------
 
-    def submit(
-        self, request: Request, listener: Callable[[Item], None] | None = None
-    ) -> Handle:
+    def submit(self, request: Request, listener: Callable[[Item], None] | None = None) -> Handle:
         """Queue a request. With a listener, pieces and the end go to it, from the engine's thread.
 
         Raises PromptTooLong.

@@ -26,7 +26,7 @@ SIZES = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "vocab_size": 258,
-    "max_position_embeddings": 512,
+    "max_position_embeddings": 4096,
     "bos_token_id": None,
     "eos_token_id": 257,
     "pad_token_id": 257,

@@ -1,0 +1,130 @@
+"""Talking to the engine process: chat answers and token views, over its Unix socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import httpx
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+# Loading a large model takes a while before the first byte; silence longer than this is a fault.
+SILENCE = httpx.Timeout(300.0, connect=2.0)
+
+Lane = dict[str, Any]
+Event = dict[str, Any]
+
+
+class EngineUnavailable(Exception):
+    """The engine cannot answer now; the message is for the person, `retry_after` in seconds."""
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+async def stream_chat(
+    base_model: str,
+    lanes: Sequence[Lane],
+    *,
+    number_format: str = "auto",
+    max_new_tokens: int = 400,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 17,
+) -> AsyncIterator[Event]:
+    """Answers of all lanes as they are written, in one batch.
+
+    lanes: {"name", "adapter": absolute folder or None, "messages"}. Yields {"lane", "text"} and
+    at each lane's end {"lane", "done": True, "finish_reason", "tokens", "seconds"}, or with
+    "error". Closing the iterator cancels the answers. Raises EngineUnavailable.
+    """
+    body = {
+        "base_model": base_model,
+        "number_format": number_format,
+        "lanes": list(lanes),
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "seed": seed,
+    }
+    unfinished = {lane["name"] for lane in lanes}
+    async with _client() as client:
+        try:
+            async with client.stream("POST", "/chat", json=body) as response:
+                await _raise_for(response)
+                async for line in response.aiter_lines():
+                    event = json.loads(line)
+                    if event.get("done"):
+                        unfinished.discard(event["lane"])
+                    yield event
+        except httpx.HTTPError as problem:
+            raise _unavailable() from problem
+    if unfinished:  # the engine ended in the middle
+        raise _unavailable()
+
+
+async def token_view(
+    base_model: str, messages: Sequence[dict[str, str]], *, max_tokens: int = 1024
+) -> list[dict[str, Any]]:
+    """A conversation as the model reads it: pieces {"text", "learned", "cut"}.
+
+    Raises EngineUnavailable.
+    """
+    body = {"base_model": base_model, "messages": list(messages), "max_tokens": max_tokens}
+    pieces: list[dict[str, Any]] = (await _ask("POST", "/tokens", body))["pieces"]
+    return pieces
+
+
+async def health() -> dict[str, Any]:
+    """What is loaded, memory in bytes, queue length. Raises EngineUnavailable."""
+    return await _ask("GET", "/health")
+
+
+async def unload() -> bool:
+    """Ask the engine to free its memory; False while somebody uses it."""
+    return bool((await _ask("POST", "/unload", {}))["unloaded"])
+
+
+async def _ask(method: str, path: str, body: object = None) -> dict[str, Any]:
+    async with _client() as client:
+        try:
+            response = await client.request(method, path, json=body)
+        except httpx.HTTPError as problem:
+            raise _unavailable() from problem
+        await _raise_for(response)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.AsyncHTTPTransport(uds=str(settings.ENGINE_SOCKET)),
+        base_url="http://engine",
+        headers={"X-Engine-Secret": settings.ENGINE_SECRET},
+        timeout=SILENCE,
+    )
+
+
+async def _raise_for(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    await response.aread()
+    if response.status_code == 429:
+        raise EngineUnavailable(
+            _("The model is busy with other questions. Try again in a few seconds."),
+            retry_after=int(response.headers.get("Retry-After", 5)),
+        )
+    try:
+        message = str(response.json()["error"])
+    except (ValueError, KeyError):
+        message = _("The model could not answer because of a fault in the engine.")
+    raise EngineUnavailable(message)
+
+
+def _unavailable() -> EngineUnavailable:
+    return EngineUnavailable(
+        _("The model cannot be reached just now. It restarts by itself: try again in a minute.")
+    )

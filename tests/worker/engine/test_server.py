@@ -1,0 +1,236 @@
+"""The engine process, as the web application meets it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from django.conf import settings as django_settings
+
+from finetune_app.candidates import engine as client
+from finetune_app.candidates.engine import EngineUnavailable
+from tests.worker.engine.tiny import make_adapter, make_base
+
+SECRET = "only for this test"
+MESSAGES = [{"role": "user", "content": "Hello there"}]
+
+
+class Running:
+    """A server process and the folder it may read."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self.base = data / "base"
+        self.socket = Path(tempfile.mkdtemp()) / "engine.sock"
+        self.process = subprocess.Popen(
+            self.command(*options), cwd=django_settings.BASE_DIR, env=self.environment()
+        )
+        self.wait_until(self.socket.exists)
+
+    def command(self, *options: str) -> list[str]:
+        module = "worker.engine.server"
+        return [sys.executable, "-m", module, "--socket", str(self.socket), *options]
+
+    def environment(self) -> dict[str, str]:
+        names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(self.data)}
+        return os.environ | names | {"OMP_NUM_THREADS": "1"}
+
+    def wait_until(self, true, seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.05)
+
+    def get(self, path: str, secret: str = SECRET) -> httpx.Response:
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        with httpx.Client(transport=transport, base_url="http://engine") as http:
+            return http.get(path, headers={"X-Engine-Secret": secret})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    make_base(data / "base", "llama")
+    make_base(data / "other", "qwen2")
+    make_adapter(data / "base", data / "adapter", 1)
+    return data
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    running = Running(folder, "--queue-limit", "4")
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.fixture
+def engine(server, settings):
+    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = server.socket, SECRET
+    return server
+
+
+def lanes(server: Running) -> list[dict]:
+    return [
+        {"name": "base", "adapter": None, "messages": MESSAGES},
+        {"name": "tuned", "adapter": str(server.data / "adapter"), "messages": MESSAGES},
+    ]
+
+
+async def talk(base: Path, lanes: list[dict], **options) -> list[dict]:
+    return [event async for event in client.stream_chat(str(base), lanes, **options)]
+
+
+def text_of(events: list[dict], lane: str) -> str:
+    return "".join(e.get("text", "") for e in events if e["lane"] == lane)
+
+
+def test_two_lanes_stream_next_to_each_other(engine):
+    events = asyncio.run(talk(engine.base, lanes(engine), number_format="fp32", max_new_tokens=30))
+    order = [event["lane"] for event in events]
+    assert order.index("tuned") < len(order) - 1 - order[::-1].index("base")  # interleaved
+    ends = [event for event in events if event.get("done")]
+    assert {end["lane"] for end in ends} == {"base", "tuned"}
+    assert all(end["tokens"] > 0 and end["finish_reason"] in {"stop", "length"} for end in ends)
+    assert text_of(events, "base") != text_of(events, "tuned")
+    state = asyncio.run(client.health())
+    assert state["base_model"] == str(engine.base)
+    assert state["number_format"] == "fp32"
+    assert state["queue"] == 0
+
+
+def test_asking_for_another_model_swaps_once_the_first_is_done(engine):
+    async def both() -> list[list[dict]]:
+        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
+        other = engine.data / "other"
+        return await asyncio.gather(
+            *(talk(base, lane, max_new_tokens=40) for base in (engine.base, other, engine.base))
+        )
+
+    first, second, third = asyncio.run(both())
+    assert text_of(first, "base") == text_of(third, "base") != text_of(second, "base")
+
+
+def test_a_token_view_tells_what_is_learned(engine):
+    example = [*MESSAGES, {"role": "assistant", "content": "Good day"}]
+    pieces = asyncio.run(client.token_view(str(engine.base), example))
+    assert "".join(p["text"] for p in pieces if p["learned"]).startswith("Good day")
+    assert "Hello there" in "".join(p["text"] for p in pieces if not p["learned"])
+    short = asyncio.run(client.token_view(str(engine.base), example, max_tokens=15))
+    assert any(p["cut"] for p in short)
+
+
+def test_without_the_secret_nothing_is_answered(engine):
+    assert engine.get("/health", secret="guess").status_code == 403
+    assert engine.get("/health").status_code == 200
+    assert engine.socket.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("outside", ["/etc", "base", "{data}/../", "{data}/missing"])
+def test_only_folders_of_the_data_folder_are_read(engine, outside):
+    named = outside.format(data=engine.data)
+    with pytest.raises(EngineUnavailable, match="data folder"):
+        asyncio.run(talk(named, lanes(engine)))
+    adapter = [{"name": "x", "adapter": named, "messages": MESSAGES}]
+    with pytest.raises(EngineUnavailable, match="data folder"):
+        asyncio.run(talk(engine.base, adapter))
+
+
+def test_a_full_queue_says_when_to_come_back(engine):
+    many = [{"name": str(i), "adapter": None, "messages": MESSAGES} for i in range(5)]
+    with pytest.raises(EngineUnavailable, match="busy") as caught:
+        asyncio.run(talk(engine.base, many))
+    assert caught.value.retry_after == 5
+
+
+def test_leaving_cancels_what_is_being_written(engine):
+    async def leave_early() -> None:
+        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
+        events = client.stream_chat(str(engine.base), lane, max_new_tokens=4000)
+        async for _event in events:
+            break
+        await events.aclose()
+        for _ in range(100):
+            if (await client.health())["queue"] == 0:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("the answer is still being written")
+
+    asyncio.run(leave_early())
+
+
+def test_one_broken_lane_does_not_stop_the_other(engine):
+    mixed = lanes(engine)
+    mixed[1]["adapter"] = str(engine.data / "other")  # a folder, but no adapter
+    events = asyncio.run(talk(engine.base, mixed, max_new_tokens=5))
+    ends = {event["lane"]: event for event in events if event.get("done")}
+    assert "no adapter_model.safetensors in other" in ends["tuned"]["error"]
+    assert ends["base"]["tokens"] > 0
+
+
+def test_an_engine_that_is_not_there_is_said_plainly(settings, tmp_path):
+    settings.ENGINE_SOCKET = tmp_path / "nobody.sock"
+    with pytest.raises(EngineUnavailable, match="restarts by itself"):
+        asyncio.run(client.health())
+
+
+def test_idle_before_the_first_model_it_is_small_and_afterwards_it_unloads(folder, settings):
+    running = Running(folder, "--idle-unload", "0.5")
+    try:
+        settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
+        assert asyncio.run(client.health())["memory_bytes"] < 200_000_000
+        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
+        asyncio.run(talk(running.base, lane, max_new_tokens=5))
+        running.wait_until(lambda: asyncio.run(client.health())["base_model"] is None)
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+def test_a_sigterm_ends_it_in_the_middle_of_an_answer(folder, settings):
+    running = Running(folder)
+    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
+
+    async def interrupted() -> None:
+        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
+        async for _event in client.stream_chat(str(running.base), lane, max_new_tokens=4000):
+            running.process.send_signal(signal.SIGTERM)
+
+    try:
+        with pytest.raises(EngineUnavailable):
+            asyncio.run(interrupted())
+        assert running.process.wait(timeout=10) == 0
+    finally:
+        running.process.kill()
+
+
+def test_it_dies_with_its_parent(folder):
+    """The parent is killed outright, so nobody tells the engine to go."""
+    place = Path(tempfile.mkdtemp()) / "engine.sock"
+    code = (
+        "import subprocess, sys, time;"
+        f"p = subprocess.Popen([sys.executable, '-m', 'worker.engine.server', '--socket', {str(place)!r}]);"
+        "print(p.pid, flush=True); time.sleep(60)"
+    )
+    names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(folder)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd=django_settings.BASE_DIR,
+        env=os.environ | names,
+    )
+    child = psutil.Process(int(parent.stdout.readline()))
+    deadline = time.monotonic() + 30
+    while not place.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    child.wait(timeout=10)
