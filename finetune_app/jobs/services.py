@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team
 from finetune_app.celery import app
+from finetune_app.core.files import delete_folder
 from finetune_app.jobs.models import CAN_CONTINUE, HEAVY, LEASED, Job, State
 from finetune_app.jobs.rooms import room_of
 
@@ -123,3 +124,16 @@ def _typical_seconds(job: Job) -> float | None:
     spans = done.order_by("-ended_at").values_list(F("ended_at") - F("running_at"), flat=True)[:9]
     seconds = sorted(span.total_seconds() for span in spans)
     return seconds[len(seconds) // 2] if seconds else None
+
+
+def discard(job_pk: int, *, folder: str) -> None:
+    """The row a job belonged to is gone: once that is committed, so are the job and its files.
+
+    A supervisor that finds the job's row gone has lost its lease and kills its child.
+    """
+
+    def remove() -> None:
+        Job.objects.filter(pk=job_pk).delete()
+        delete_folder(folder)
+
+    transaction.on_commit(remove)

@@ -1,0 +1,117 @@
+"""The processes that `manage.py up` keeps: started on a leash, restarted, ended together."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LOG_BYTES = 10_000_000
+FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds before a restart, doubled each time
+SETTLED = 60.0  # a process that ran this long starts again without delay
+
+
+@dataclass
+class Helper:
+    """One process: what it is called in the logs, how it starts, when it starts again."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    delay: float = FIRST_DELAY
+    due: float = 0.0
+    restarts: int = 0
+
+    def start(self, logs: Path) -> None:
+        """Call from the main thread, whose life the leash watches."""
+        leash = [sys.executable, "-m", "finetune_app.core.leash", str(os.getpid())]
+        with (logs / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                leash + self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches `up` alone, which ends all in order
+                env=os.environ | self.environment,
+            )
+        self.started = time.monotonic()
+
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def send(self, number: int) -> None:
+        if self.process and self.is_alive():
+            self.process.send_signal(number)
+
+    def kill_all(self) -> None:
+        """The process and whatever is left of its session."""
+        if self.process:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+class Household:
+    """All helpers of one installation."""
+
+    def __init__(self, logs: Path) -> None:
+        self.logs = logs
+        self.helpers: list[Helper] = []
+
+    def add(self, name: str, command: list[str], **environment: str) -> None:
+        helper = Helper(name, command, environment)
+        self.helpers.append(helper)
+        rotate(self.logs / f"{name}.log")
+        helper.start(self.logs)
+
+    def look_after(self) -> list[str]:
+        """Start again what died, with growing pauses. Returns what it did, in words."""
+        done = []
+        now = time.monotonic()
+        for helper in self.helpers:
+            if helper.is_alive():
+                continue
+            if not helper.due:
+                lived = now - helper.started
+                helper.delay = (
+                    FIRST_DELAY if lived > SETTLED else min(helper.delay * 2, LONGEST_DELAY)
+                )
+                helper.due = now + (helper.delay if helper.restarts else 0)
+                done.append(f"{helper.name} ended; starting it again (see {helper.name}.log).")
+            if now >= helper.due:
+                helper.due, helper.restarts = 0.0, helper.restarts + 1
+                helper.start(self.logs)
+        return done
+
+    def rotate_logs(self) -> None:
+        for helper in self.helpers:
+            rotate(self.logs / f"{helper.name}.log")
+
+    def end(self, patience: float) -> None:
+        """Ask everything but the broker to end, then the broker, then kill what is left."""
+        broker = [helper for helper in self.helpers if helper.name == "broker"]
+        others = [helper for helper in self.helpers if helper.name != "broker"]
+        until = time.monotonic() + patience
+        for group in (others, broker):
+            for helper in group:
+                helper.send(signal.SIGTERM)
+            while any(helper.is_alive() for helper in group) and time.monotonic() < until:
+                time.sleep(0.05)
+        self.kill()
+
+    def kill(self) -> None:
+        for helper in self.helpers:
+            helper.kill_all()
+
+
+def rotate(log: Path) -> None:
+    """Keep a log and one older one. Writers append, so emptying the file under them is fine."""
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        shutil.copyfile(log, log.with_suffix(".old.log"))
+        os.truncate(log, 0)

