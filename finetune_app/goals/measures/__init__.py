@@ -1,0 +1,46 @@
+"""Success measures: how a goal tells a right answer from a wrong one.
+
+One measure a file; pure Python, so the worker and the pages use the same code. No measure runs,
+fetches or evaluates anything it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetune_app.goals.measures.base import Measure, MeasureError, NeedsPerson, Score, Setting
+from finetune_app.goals.measures.bash import Bash
+from finetune_app.goals.measures.choice import Choice
+from finetune_app.goals.measures.close import Close
+from finetune_app.goals.measures.exact import Exact
+from finetune_app.goals.measures.json_fields import JsonFields
+from finetune_app.goals.measures.marks import wash
+from finetune_app.goals.measures.proposing import Proposal, propose
+from finetune_app.goals.measures.reading import fields
+from finetune_app.goals.measures.rules import Rules
+from finetune_app.goals.measures.xml_fields import XmlFields
+
+KINDS: dict[str, type[Measure]] = {
+    measure.kind: measure for measure in (Exact, JsonFields, XmlFields, Bash, Rules, Close, Choice)
+}
+
+
+def get_measure(kind: str, settings: Mapping[str, Any] | None = None) -> Measure:
+    """Return the measure of this kind. Raises MeasureError, with a plain message, if it cannot."""
+    if kind not in KINDS:
+        raise MeasureError(f"There is no measure called “{kind}”.")
+    if settings is not None and not isinstance(settings, Mapping):
+        raise MeasureError("A measure's settings are names with values.")
+    return KINDS[kind](settings)
+
+
+def summary(kind: str, settings: Mapping[str, Any] | None = None) -> str:
+    """Say in plain words when an answer is right. Raises MeasureError for bad settings."""
+    return get_measure(kind, settings).summary()
+
+
+__all__ = [
+    "KINDS", "Measure", "MeasureError", "NeedsPerson", "Proposal", "Score", "Setting", "fields",
+    "get_measure", "propose", "summary", "wash",
+]

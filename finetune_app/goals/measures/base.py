@@ -1,0 +1,118 @@
+"""What every success measure shares: its settings, its score and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+# A longer answer is a runaway, not an answer; checking it would only cost time.
+MAX_CHARACTERS = 200_000
+
+
+class MeasureError(ValueError):
+    """The measure cannot be used like this. The message is plain and fit for a page."""
+
+
+class NeedsPerson(MeasureError):
+    """This measure is a person's choice, so no program can check an answer."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a measure says about one answer.
+
+    `value` lies between 0 and 1 and is 1 for every passed answer, except with graded measures.
+    `why` is a short label for the page, such as "Topic differs".
+    """
+
+    passed: bool
+    value: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a measure: what may be chosen and what holds when nothing is."""
+
+    type: Literal["switch", "count", "share", "text", "list", "choice"]
+    label: str
+    default: Any
+    choices: tuple[str, ...] = ()
+
+    def read(self, given: Any) -> Any:
+        """Return `given` in the right type, or raise MeasureError."""
+        if given is None:
+            return self.default
+        return getattr(self, f"_read_{self.type}")(given)
+
+    def _read_switch(self, given: Any) -> bool:
+        if not isinstance(given, bool):
+            raise MeasureError(f"“{self.label}” is either on or off.")
+        return given
+
+    def _read_count(self, given: Any) -> int:
+        if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= 100_000:
+            raise MeasureError(f"“{self.label}” needs a whole number from 1 to 100,000.")
+        return given
+
+    def _read_share(self, given: Any) -> float:
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= 1:
+            raise MeasureError(f"“{self.label}” needs a number above 0 and at most 1.")
+        return float(given)
+
+    def _read_text(self, given: Any) -> str:
+        if not isinstance(given, str) or len(given) > 1_000:
+            raise MeasureError(f"“{self.label}” needs a text of at most 1,000 characters.")
+        return given
+
+    def _read_list(self, given: Any) -> list[str]:
+        if not isinstance(given, list | tuple) or len(given) > 100:
+            raise MeasureError(f"“{self.label}” needs a list of at most 100 texts.")
+        texts = [self._read_text(text).strip() for text in given]
+        return [text for text in texts if text]
+
+    def _read_choice(self, given: Any) -> str:
+        if given not in self.choices:
+            raise MeasureError(f"“{self.label}” is one of: {', '.join(self.choices)}.")
+        return str(given)
+
+
+class Measure:
+    """A success measure with its settings read and checked.
+
+    Subclasses name their settings in `settings_schema` and implement `_check`.
+    """
+
+    kind: ClassVar[str]
+    settings_schema: ClassVar[dict[str, Setting]] = {}
+    needs_person: ClassVar[bool] = False
+    # A graded measure compares candidates by `Score.value`, the others by `Score.passed`.
+    graded: ClassVar[bool] = False
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        given = dict(settings or {})
+        unknown = sorted(str(name) for name in given.keys() - self.settings_schema.keys())
+        if unknown:
+            raise MeasureError(f"This measure has no setting called “{unknown[0]}”.")
+        self.settings: dict[str, Any] = {
+            name: setting.read(given.get(name)) for name, setting in self.settings_schema.items()
+        }
+
+    def check(self, answer: str, wanted: str) -> Score:
+        """Score `answer` against `wanted`. Never raises for any text, and never runs any of it."""
+        if len(answer) > MAX_CHARACTERS:
+            return Score(False, 0.0, f"Too long to check: {len(answer):,} characters")
+        if len(wanted) > MAX_CHARACTERS:
+            return Score(False, 0.0, "The wanted answer is too long to check")
+        return self._check(answer, wanted)
+
+    def summary(self) -> str:
+        """Say in one plain sentence what passes."""
+        raise NotImplementedError
+
+    def _check(self, answer: str, wanted: str) -> Score:
+        raise NotImplementedError
+
+
+AS_WANTED = Score(True, 1.0, "As wanted")

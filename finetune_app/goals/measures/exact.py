@@ -1,0 +1,84 @@
+"""The answer is exactly the wanted one."""
+
+from __future__ import annotations
+
+from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
+from finetune_app.goals.measures.reading import key_lines
+from finetune_app.goals.measures.wording import about, listed, number
+
+Lines = list[tuple[str, str]]
+
+
+class Exact(Measure):
+    """Character for character, apart from what the settings let pass.
+
+    Where the wanted answer is "key: value" lines, the label names the lines that differ. With
+    `lines`, only those must match; the other lines must be there but may say anything.
+    """
+
+    kind = "exact"
+    settings_schema = {
+        "ignore_case": Setting("switch", "Treat capital and small letters alike", False),
+        "ignore_outer_space": Setting("switch", "Ignore space around the answer", True),
+        "lines": Setting("list", "Lines that must match", []),
+    }
+
+    def summary(self) -> str:
+        details = " Capital and small letters count as the same." * self.settings["ignore_case"]
+        if self.settings["lines"]:
+            names = listed(self.settings["lines"])
+            return f"Right when {names} match the wanted answer, in the same lines.{details}"
+        return f"Right when the answer is exactly the one you wanted.{details}"
+
+    def _check(self, answer: str, wanted: str) -> Score:
+        answer, wanted = self._level(answer), self._level(wanted)
+        if answer == wanted:
+            return AS_WANTED
+        wanted_lines = key_lines(wanted)
+        if wanted_lines:
+            return self._check_lines(key_lines(answer), wanted_lines)
+        if not answer.strip():
+            return Score(False, 0.0, "Empty answer")
+        if answer.casefold() == wanted.casefold():
+            return Score(False, 0.0, "Only capital letters differ")
+        if wanted.strip() and answer.startswith(wanted):
+            return Score(False, 0.0, "Says more than wanted")
+        return Score(False, 0.0, "Not as wanted")
+
+    def _level(self, text: str) -> str:
+        """Remove the differences that the settings let pass."""
+        text = text.replace("\r\n", "\n")
+        if self.settings["ignore_outer_space"]:
+            text = "\n".join(line.rstrip() for line in text.strip().split("\n"))
+        return text.casefold() if self.settings["ignore_case"] else text
+
+    def _check_lines(self, got: Lines | None, wanted: Lines) -> Score:
+        if got is None:
+            return Score(False, 0.0, f"Not in {number(len(wanted))} lines")
+        must_match = self._names(wanted)
+        found = dict(got)
+        missing = [key for key, _ in wanted if key not in found]
+        differing = [key for key, value in wanted
+                     if key in must_match and key in found and found[key] != value]
+        extra = [key for key, _ in got if key not in dict(wanted)]
+        right = len(wanted) - len(missing) - len(differing)
+        value = min(right / max(len(wanted), len(got)), 0.99)
+        if missing:
+            return Score(False, value, about(missing, "is missing", "are missing", "line"))
+        if differing:
+            return Score(False, value, about(differing, "differs", "differ", "line"))
+        if extra:
+            return Score(False, value, about(extra, "was not wanted", "were not wanted", "line"))
+        if [key for key, _ in got] != [key for key, _ in wanted]:
+            return Score(False, value, "Lines in another order")
+        if len(must_match) < len(wanted):
+            return AS_WANTED
+        return Score(False, value, "Spacing differs")
+
+    def _names(self, wanted: Lines) -> set[str]:
+        """Return the keys whose values must match; all of them unless the settings name some."""
+        keys = {key for key, _ in wanted}
+        chosen = {self._level(name) for name in self.settings["lines"]}
+        return (chosen & keys) or keys
+
+

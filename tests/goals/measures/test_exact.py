@@ -1,0 +1,71 @@
+"""An exact answer, and labels that say what is off."""
+
+import pytest
+
+from finetune_app.goals.measures import MeasureError, get_measure
+
+WANTED = "topic: return\ndue: this_week\nreply: We refund it."
+
+
+def why(answer, wanted=WANTED, **settings):
+    return get_measure("exact", settings).check(answer, wanted).why
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [
+        (WANTED, "As wanted"),
+        (f"\n {WANTED.replace(chr(10), '  ' + chr(13) + chr(10))} \n", "As wanted"),
+        (WANTED.replace("return", "order"), "Topic differs"),
+        (WANTED.replace("return", "order").replace("this_week", "today"), "Topic and due differ"),
+        ("topic: return\ndue: this_week", "Reply is missing"),
+        (WANTED + "\nmood: sad", "Mood was not wanted"),
+        ("due: this_week\ntopic: return\nreply: We refund it.", "Lines in another order"),
+        ("topic:   return\ndue: this_week\nreply: We refund it.", "Spacing differs"),
+        ("Thank you for your email.", "Not in three lines"),
+        ("", "Not in three lines"),
+    ],
+)
+def test_the_label_names_the_line_that_differs(answer, label):
+    assert why(answer) == label
+
+
+def test_a_label_answer_is_right_or_wrong():
+    measure = get_measure("exact", {})
+    assert measure.check("card_lost\n", "card_lost").passed
+    assert not measure.check("card_lost", "card_stolen").passed
+    assert why("Card_Lost", "card_lost") == "Only capital letters differ"
+    assert why("Card_Lost", "card_lost", ignore_case=True) == "As wanted"
+    assert why("card_lost. Anything else?", "card_lost") == "Says more than wanted"
+    assert why("", "card_lost") == "Empty answer"
+    assert why(" a", "a", ignore_outer_space=False) == "Not as wanted"
+
+
+def test_only_the_chosen_lines_must_match():
+    other_words = WANTED.replace("We refund it.", "You get your money back.")
+    measure = get_measure("exact", {"lines": ["topic", "due"]})
+    assert measure.check(other_words, WANTED).passed
+    assert measure.check("topic: return\ndue: this_week", WANTED).why == "Reply is missing"
+    assert measure.check(other_words.replace("return", "order"), WANTED).why == "Topic differs"
+
+
+def test_more_right_lines_score_higher_but_only_all_of_them_pass():
+    measure = get_measure("exact", {})
+    scores = [
+        measure.check(answer, WANTED).value
+        for answer in ("prose", "topic: x\ndue: y\nreply: z", "topic: return\ndue: y\nreply: z",
+                       "topic: return\ndue: this_week\nreply: z", WANTED)
+    ]
+    assert scores == sorted(scores)
+    assert scores[-2] < scores[-1] == 1.0
+
+
+def test_bad_settings_are_refused_in_plain_words():
+    with pytest.raises(MeasureError, match="no setting called “ignore_cases”"):
+        get_measure("exact", {"ignore_cases": True})
+    with pytest.raises(MeasureError, match="either on or off"):
+        get_measure("exact", {"ignore_case": "yes"})
+    with pytest.raises(MeasureError, match="no measure called “magic”"):
+        get_measure("magic", {})
+    with pytest.raises(MeasureError, match="names with values"):
+        get_measure("exact", ["ignore_case"])

@@ -1,0 +1,102 @@
+"""A measure proposed from the goal's own words and examples."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from finetune_app.goals.measures import get_measure, propose, summary
+
+SAMPLES = Path(os.environ.get(
+    "FINETUNE_DATA_DIR_SAMPLES", Path(__file__).resolve().parents[4] / "shared" / "data"
+))
+PROSE = ["We are sorry that the lamp broke on the way, and a new one leaves our shop tomorrow.",
+         "It is a pleasure to hear from you, and yes, we do have it in green as well as in red."]
+
+
+def proposed(description, answers=(), kind="task"):
+    return propose(description, kind, [{"prompt": "?", "answer": answer} for answer in answers])
+
+
+@pytest.mark.parametrize(
+    ("description", "answers", "kind"),
+    [
+        ("Turn the request into its parts", ['{"a": 1}', '{"a": 2}'], "json"),
+        ("Answer in JSON", [], "json"),
+        ("Turn it into tags", ["<a>1</a>", "<a><b/></a>"], "xml"),
+        ("Make a command", ["ls -la", "find . -name x | wc -l"], "bash"),
+        ("Write bash for me", ["mytool --x", "ls"], "bash"),
+        ("Which topic?", ["refund", "order_delay"], "exact"),
+        ("Sort my mail by category", [], "exact"),
+        ("Sort mail", ["topic: a\ndue: b", "topic: c\ndue: d"], "exact"),
+        ("Answer kindly, in at most 20 words", PROSE, "rules"),
+        ("Translate to Welsh", PROSE, "close"),
+        ("Write like me", PROSE, "choice"),
+        ("Write like me", [], "choice"),
+        ("", [], "choice"),
+        ("Which topic?", ["5", "true"], "exact"),
+        ("JSON sometimes", ['{"a": 1}', PROSE[0]], "choice"),
+    ],
+)
+def test_the_measure_fits_the_examples(description, answers, kind):
+    proposal = proposed(description, answers)
+    assert proposal.kind == kind
+    assert proposal.because.endswith(".")
+    assert summary(proposal.kind, proposal.settings).endswith(".")
+    measure = get_measure(proposal.kind, proposal.settings)
+    if not measure.needs_person and kind != "rules":
+        assert all(measure.check(answer, answer).passed for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("description", "settings"),
+    [
+        ("at most 20 words", {"max_words": 20}),
+        ("No more than twenty words", {"max_words": 20}),
+        ("in under fifty words", {"max_words": 49}),
+        ("at least 5 words and up to a hundred words", {"min_words": 5, "max_words": 100}),
+        ("more than 5 words", {"min_words": 6}),
+        ("never say “sorry”, and start with 'Dear'",
+         {"never_contains": ["sorry"], "starts_with": "Dear"}),
+        ('must contain "VAT" and end with "Mara"', {"contains": ["VAT"], "ends_with": "Mara"}),
+    ],
+)
+def test_rules_are_read_from_the_description(description, settings):
+    assert proposed(f"Answer the email, {description}.", PROSE).settings == settings
+
+
+@pytest.mark.parametrize("description", [
+    "at most several words", "at least 9 words and at most 2 words", "up to 0 words",
+    'never say "x" but always say "X"',
+])
+def test_rules_that_make_no_sense_are_not_proposed(description):
+    assert proposed(description, PROSE).kind == "choice"
+
+
+def test_free_prose_lines_are_left_free():
+    answers = [f"topic: {topic}\ndue: today\nreply: {text}"
+               for topic, text in zip(("stock", "return"), PROSE, strict=True)]
+    proposal = proposed("Three lines", answers)
+    assert proposal.settings == {"lines": ["topic", "due"]}
+    assert "reply may be worded freely" in proposal.because
+
+
+def test_style_with_short_answers_is_for_a_person():
+    assert proposed("My tone", ["Cheers", "Ta, Mara"], kind="style").kind == "choice"
+
+
+def test_pairs_may_lack_an_answer_or_call_it_wanted():
+    assert propose("x", "task", [{}, {"answer": None}, {"wanted": '{"a": 1}'}]).kind == "json"
+
+
+def test_real_data_gets_the_obvious_measure():
+    path = SAMPLES / "snips_json.jsonl"
+    if not path.exists():
+        pytest.skip(f"no sample data at {path}")
+    rows = [json.loads(line) for line in path.read_text().splitlines()[:200]]
+    answers = [row["messages"][-1]["content"] for row in rows]
+    proposal = proposed("Turn the request into its intent and details", answers)
+    assert proposal.kind == "json"
+    measure = get_measure(proposal.kind, proposal.settings)
+    assert all(measure.check(answer, answer).passed for answer in answers)
