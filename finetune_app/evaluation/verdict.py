@@ -1,0 +1,267 @@
+"""What can honestly be concluded from answers to the same prompts by two candidates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from finetune_app.evaluation import wording
+from finetune_app.evaluation.statistics import (
+    ALPHA,
+    Interval,
+    Split,
+    by_group,
+    decided_needed,
+    net_gain_interval,
+    paired_bootstrap,
+    sign_test,
+    split_of,
+    wilson,
+)
+
+Level = Literal[
+    "consistently_better", "better_on_average", "too_few_to_tell", "no_difference", "worse"
+]
+General = Literal["green", "amber", "red"]
+MOST_LOSSES = 0.2       # of all prompts, for "consistently"
+NO_DIFFERENCE = 0.05    # the whole interval of the net gain must lie within this
+TIE_WITHIN = 0.01       # graded scores this close count as the same
+FEWEST_GRADED = 30      # below, a bootstrap interval is too narrow to prove "no difference"
+MANY_LOOKS = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One prompt: +1 the tuned model did better, 0 the same, -1 worse.
+
+    `gain` is the difference of graded scores, if there are any. `group` names what prompts share
+    (a thread, a document, a prompt with several votes), not the file they came in; None stands
+    alone.
+    """
+
+    sign: int
+    gain: float | None = None
+    group: Hashable | None = None
+
+    @classmethod
+    def of_passes(cls, base: bool, tuned: bool, group: Hashable | None = None) -> Outcome:
+        """Compare right and wrong: both right and both wrong are ties."""
+        return cls(int(tuned) - int(base), None, group)
+
+    @classmethod
+    def of_scores(
+        cls, base: float, tuned: float, group: Hashable | None = None,
+        tie_within: float = TIE_WITHIN,
+    ) -> Outcome:
+        """Compare graded scores between 0 and 1. Raises ValueError for NaN or infinity."""
+        gain = float(tuned) - float(base)
+        if not math.isfinite(gain):
+            raise ValueError("scores must be finite numbers")
+        sign = 0 if abs(gain) <= tie_within else (1 if gain > 0 else -1)
+        return cls(sign, gain, group)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A person's blind choice, already turned from A and B to the candidates' names."""
+
+    choice: Literal["tuned", "base", "tie", "neither"]
+    names_shown: bool = False
+    prompt: Hashable | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict and the sentences that say it.
+
+    `interval` is the Wilson interval of the win rate among the decided, `gain_interval` that of
+    (wins - losses) / all, `mean_gain` that of the graded scores' mean difference. `versus_prompt`
+    says how the tuned model does against the base model with a good prompt.
+    """
+
+    level: Level
+    headline: str
+    sentence: str
+    rarity: str
+    wins: int
+    ties: int
+    losses: int
+    p_value: float
+    interval: Interval
+    gain_interval: Interval
+    mean_gain: Interval | None = None
+    more_prompts_needed: int | None = None
+    notes: tuple[str, ...] = ()
+    versus_prompt: Literal["better", "not_better", "unclear"] | None = None
+
+    @property
+    def better(self) -> bool:
+        return self.level in ("consistently_better", "better_on_average")
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """All numbers that a verdict rests on. `counted` is of groups where prompts share one."""
+
+    shown: Split
+    counted: Split
+    p_value: float
+    interval: Interval
+    gain_interval: Interval
+    mean: float | None
+    mean_gain: Interval | None
+    grouped: bool
+
+
+def from_votes(votes: Iterable[Vote | str | Mapping[str, Any]]) -> list[Outcome]:
+    """Turn blind votes into outcomes. Ties and "neither" count as the same.
+
+    A vote given after the names were shown does not count. Several votes on one prompt form a
+    group. Raises ValueError for an unknown choice.
+    """
+    signs = {"tuned": 1, "base": -1, "tie": 0, "neither": 0}
+    outcomes = []
+    for given in votes:
+        vote = _vote(given)
+        if vote.choice not in signs:
+            raise ValueError(f"a vote is for tuned, base, tie or neither, not {vote.choice!r}")
+        if not vote.names_shown:
+            outcomes.append(Outcome(signs[vote.choice], None, vote.prompt))
+    return outcomes
+
+
+def _vote(given: Vote | str | Mapping[str, Any]) -> Vote:
+    if isinstance(given, Vote):
+        return given
+    return Vote(**given) if isinstance(given, Mapping) else Vote(given)  # type: ignore[arg-type]
+
+
+def judge(
+    pairs: Sequence[Outcome],
+    general_level: str | None = None,
+    looks: int = 1,
+    prompt_result: Sequence[Outcome] | None = None,
+    *,
+    noun: str = "prompts",
+    voted: bool = False,
+) -> Verdict:
+    """Conclude what the outcomes allow, and no more.
+
+    `general_level` is the general check's colour, None until it has run. `looks` counts how often
+    this test set has been evaluated, this time included. `prompt_result` compares the tuned model
+    with the base model with a good prompt. `voted`: a person's choices rather than a measure.
+    """
+    if general_level not in (None, "green", "amber", "red"):
+        raise ValueError(f"unknown general level {general_level!r}")
+    seen = _gather(pairs)
+    level = _level(seen, general_level)
+    needed = _more_needed(seen) if level == "too_few_to_tell" else None
+    verdict = Verdict(
+        level=level,
+        headline=wording.headline(level, general_level, seen.shown),
+        sentence=wording.sentence(level, seen.shown, needed, _most(seen), noun, voted),
+        rarity=wording.rarity(seen.p_value, seen.counted.decided),
+        wins=seen.shown.wins, ties=seen.shown.ties, losses=seen.shown.losses,
+        p_value=seen.p_value, interval=seen.interval, gain_interval=seen.gain_interval,
+        mean_gain=seen.mean_gain, more_prompts_needed=needed,
+    )
+    versus = _versus(prompt_result)
+    notes = (
+        wording.prompt_note(versus, split_of([o.sign for o in prompt_result or ()])),
+        wording.general_note(general_level, verdict.better),
+        wording.gain_note(seen.mean_gain, seen.mean, seen.counted),
+        wording.looks_note(looks, noun) if looks >= MANY_LOOKS else "",
+        wording.groups_note(seen.counted, noun) if seen.grouped else "",
+    )
+    return replace(verdict, versus_prompt=versus, notes=tuple(note for note in notes if note))
+
+
+def _gather(pairs: Sequence[Outcome]) -> _Evidence:
+    signs = [pair.sign for pair in pairs]
+    # A prompt without a group is a group of its own.
+    groups = [("alone", at) if pair.group is None else ("group", pair.group)
+              for at, pair in enumerate(pairs)]
+    shown, counted = split_of(signs), by_group(signs, groups)
+    gains = [pair.gain for pair in pairs if pair.gain is not None]
+    graded = bool(gains) and len(gains) == len(pairs)
+    return _Evidence(
+        shown=shown,
+        counted=counted,
+        p_value=sign_test(counted.wins, counted.losses),
+        interval=wilson(counted.wins, counted.decided),
+        gain_interval=net_gain_interval(counted),
+        mean=math.fsum(gains) / len(gains) if graded else None,
+        mean_gain=paired_bootstrap(gains, groups) if graded else None,
+        grouped=counted.total < shown.total,
+    )
+
+
+def _level(seen: _Evidence, general_level: str | None) -> Level:
+    """Apply the rules, strictest first. One more win never lowers the level."""
+    significant = seen.p_value <= ALPHA
+    if significant and _leans(seen, +1):
+        return "consistently_better" if _consistent(seen, general_level) else "better_on_average"
+    if significant and _leans(seen, -1):
+        return "worse"
+    return "no_difference" if not significant and _no_difference(seen) else "too_few_to_tell"
+
+
+def _leans(seen: _Evidence, way: int) -> bool:
+    """Say whether prompts, groups and graded scores all point the same way."""
+    differences = [seen.shown.wins - seen.shown.losses, seen.counted.wins - seen.counted.losses]
+    return all(way * difference > 0 for difference in differences) and (
+        seen.mean is None or way * seen.mean > 0
+    )
+
+
+def _consistent(seen: _Evidence, general_level: str | None) -> bool:
+    return (
+        general_level != "red"
+        and seen.interval.low > 0.5
+        and seen.shown.losses <= MOST_LOSSES * seen.shown.total
+        and (seen.mean_gain is None or seen.mean_gain.low > 0)
+    )
+
+
+def _no_difference(seen: _Evidence) -> bool:
+    return _most(seen) <= NO_DIFFERENCE
+
+
+def _most(seen: _Evidence) -> float:
+    """Return the largest difference, either way, that still fits what was seen."""
+    intervals = [seen.gain_interval]
+    if seen.mean_gain is not None and seen.counted.total >= FEWEST_GRADED:
+        intervals.append(seen.mean_gain)
+    return min(max(-low, high) for low, high in intervals)
+
+
+def _more_needed(seen: _Evidence) -> int | None:
+    """Return about how many more prompts would settle a difference of this size, or None.
+
+    The rate is drawn a little towards even (one win and one loss added), because the first few
+    prompts tend to flatter. 80 % power, at the share of decided prompts seen so far.
+    """
+    decided = seen.counted.decided
+    if not decided:
+        return None
+    leading = max(seen.counted.wins, seen.counted.losses)
+    needed = decided_needed((leading + 1) / (decided + 2))
+    if needed is None:
+        return None
+    total = seen.shown.total
+    more = math.ceil(needed * total / decided) - total
+    return wording.rounded_up(max(more, 1))
+
+
+def _versus(
+    prompt_result: Sequence[Outcome] | None,
+) -> Literal["better", "not_better", "unclear"] | None:
+    if not prompt_result:
+        return None
+    seen = _gather(prompt_result)
+    if seen.p_value <= ALPHA and _leans(seen, +1):
+        return "better"
+    behind = seen.counted.wins <= seen.counted.losses
+    return "not_better" if behind or _no_difference(seen) else "unclear"

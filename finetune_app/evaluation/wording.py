@@ -1,0 +1,153 @@
+"""The sentences of a verdict: plain, with the number and what it means."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from finetune_app.evaluation.statistics import Interval, Split
+
+if TYPE_CHECKING:
+    from finetune_app.evaluation.verdict import Level
+
+
+def headline(level: Level, general_level: str | None, seen: Split) -> str:
+    if not seen.total:
+        return "Nothing to compare yet."
+    if level == "better_on_average" and general_level == "red":
+        return "Better at your task, but it lost general ability."
+    if general_level is None and level == "consistently_better":
+        return "Better at your task; general ability not checked yet."
+    if general_level is None and level == "better_on_average":
+        return "Better at your task on average; general ability not checked yet."
+    return {
+        "consistently_better": "Yes, consistently better.",
+        "better_on_average": "Better on average, not consistently.",
+        "too_few_to_tell": "Too few to tell.",
+        "no_difference": "No real difference.",
+        "worse": "No, it is worse than the base model.",
+    }[level]
+
+
+def sentence(
+    level: Level, seen: Split, needed: int | None, most: float, noun: str, voted: bool
+) -> str:
+    """Say what was counted and what follows; `most` is the largest difference that still fits."""
+    if not seen.total:
+        return f"Compare answers to a few {noun} first."
+    counts = _counts(seen, noun, voted)
+    if level == "better_on_average" and seen.losses * 5 > seen.total:
+        return f"{counts} It wins more than it loses, but gets worse on {one_in(seen)}."
+    if level == "no_difference":
+        return f"{counts} A real difference is probably at most {math.ceil(most * 100)} in 100."
+    if level == "too_few_to_tell":
+        return f"{counts} {_too_few(seen, needed, noun)}"
+    return counts
+
+
+def _counts(seen: Split, noun: str, voted: bool) -> str:
+    if voted:
+        return (f"Not knowing which was which, you preferred the tuned model on {seen.wins:,} of "
+                f"{seen.total:,}, the base model on {seen.losses:,}, and neither on {seen.ties:,}.")
+    if seen.total == 1:
+        noun = noun.removesuffix("s")
+    return (f"On {seen.total:,} {noun} it had never seen, the tuned model did better than the base "
+            f"model on {seen.wins:,}, the same on {seen.ties:,}, and worse on {seen.losses:,}.")
+
+
+def _too_few(seen: Split, needed: int | None, noun: str) -> str:
+    if not seen.wins + seen.losses:
+        return f"It was the same every time, but a small difference could hide in so few {noun}."
+    chance = f"{seen.wins:,} to {seen.losses:,} could be chance."
+    if needed is None:
+        return f"{chance} A difference this small would take thousands of {noun} to settle."
+    more = noun if needed > 1 else noun.removesuffix("s")
+    return f"{chance} About {needed:,} more {more} would settle a difference this size."
+
+
+def one_in(seen: Split) -> str:
+    """Return the share of losses as "1 in 4", to the nearest fraction with a part of 5 or less."""
+    share = Fraction(seen.losses, seen.total).limit_denominator(5)
+    exact = share == Fraction(seen.losses, seen.total)
+    return f"{'' if exact else 'about '}{share.numerator} in {share.denominator}"
+
+
+def rarity(p_value: float, decided: int) -> str:
+    """Say how often chance alone would give such a split."""
+    if not decided:
+        return "Nothing was better or worse, so there is no split to explain."
+    tries = 1 / max(p_value, 1e-300)
+    if tries < 1.5:
+        return "If there were no real difference, a split like this would be nothing unusual."
+    start = "If there were no real difference, a split this lopsided would"
+    if p_value > 0.05:
+        return f"{start} still come up about once in {plain_number(tries)} tries."
+    how = "very rare" if p_value <= 0.001 else "rare" if p_value <= 0.01 else "unusual"
+    return f"{start} be {how}: about once in {plain_number(tries)} tries."
+
+
+def plain_number(value: float) -> str:
+    """Return two figures and no more: "20", "2,400", "1.6 million", "more than a billion"."""
+    if value > 1e9:
+        return "more than a billion"
+    if value >= 999_500:
+        return f"{value / 1e6:.2g} million" if value < 9.95e6 else f"{_two(value / 1e6):,} million"
+    return f"{_two(value):,}"
+
+
+def _two(value: float) -> int:
+    """Round to two figures."""
+    size = int(10 ** max(0, math.floor(math.log10(max(value, 1))) - 1))
+    return round(value / size) * size
+
+
+def rounded_up(count: int) -> int:
+    """Round a number of prompts up to two figures, since it is only about right."""
+    size = int(10 ** max(0, len(str(count)) - 2))
+    return math.ceil(count / size) * size
+
+
+def prompt_note(versus: str | None, seen: Split) -> str:
+    if versus is None:
+        return ""
+    numbers = f"better on {seen.wins:,}, the same on {seen.ties:,}, worse on {seen.losses:,}"
+    return {
+        "better": f"It also beats the base model with a good prompt: {numbers}.",
+        "not_better": "Your tuned model is not better than the base model with a good prompt: "
+                      f"{numbers}.",
+        "unclear": "Whether it beats the base model with a good prompt, we can’t tell yet: "
+                   f"{numbers}.",
+    }[versus]
+
+
+def general_note(general_level: str | None, better: bool) -> str:
+    return {
+        None: "",  # the headline says it
+        "green": "General ability: no large loss found.",
+        "amber": "General ability: some was lost. Look at what changed before you go live.",
+        "red": "General ability: a lot was lost, so we do not call it consistently better."
+               if better else "General ability: a lot was lost.",
+    }[general_level]
+
+
+def gain_note(gain: Interval | None, mean: float | None, counted: Split) -> str:
+    if gain is None or mean is None:
+        return ""
+    low, high = gain.low * 100, gain.high * 100
+    note = (f"Its score changed by {mean * 100:+.1f} points in 100 on average, "
+            f"probably {low:+.1f} to {high:+.1f}.")
+    if (counted.wins - counted.losses) * mean < 0:
+        note += " It moves one way more often, but further the other way."
+    return note
+
+
+def looks_note(looks: int, noun: str) -> str:
+    return (f"These {noun} have been looked at {looks:,} times. Each look makes a lucky result "
+            "likelier; fresh ones would make the verdict firmer.")
+
+
+def groups_note(counted: Split, noun: str) -> str:
+    few = " Fewer than 6 can never be enough to tell." if counted.total < 6 else ""
+    return (f"Some {noun} share a source, so we count {counted.total:,} sources: {counted.wins:,} "
+            f"better, {counted.ties:,} the same, {counted.losses:,} worse.{few}")
