@@ -104,7 +104,7 @@ class SignIn(forms.Form):
         data = super().clean() or {}
         if data.get("email") and data.get("password"):
             email = data["email"].strip().lower()
-            found = authenticate(self.request, username=email, password=data["password"])
+            found = authenticate(self.request, email=email, password=data["password"])
             if found is None:
                 # One sentence for both mistakes, so that nobody can ask who has an account.
                 raise ValidationError(
@@ -130,9 +130,7 @@ class AskPassword(forms.Form):
 
 class ChangePassword(AskPassword):
     old = PasswordField(label=_("Password now"))
-    new = PasswordField(
-        label=_("New password"), help_text=_("At least 10 characters."), attrs=NEW
-    )
+    new = PasswordField(label=_("New password"), help_text=_("At least 10 characters."), attrs=NEW)
 
     def clean_old(self) -> str:
         return self.check(self.cleaned_data["old"])
@@ -170,7 +168,11 @@ class TeamName(forms.Form):
 
 
 class RoleChoice(forms.Form):
-    role = forms.ChoiceField(label=_("Role"), choices=Role.choices, initial=Role.EDITOR)
+    role = forms.ChoiceField(
+        label=_("Role"),
+        choices=[(Role.OWNER, _("Owner")), (Role.EDITOR, _("Editor")), (Role.VIEWER, _("Viewer"))],
+        initial=Role.EDITOR,
+    )
 
     def chosen(self) -> Role:
         return Role(self.cleaned_data["role"])

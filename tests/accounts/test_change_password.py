@@ -1,5 +1,7 @@
 """Changing the password: this browser stays in, the others are out."""
 
+from axes.models import AccessAttempt
+
 from tests.accounts.pages import LONG_PASSWORD, is_signed_in, sign_in, text
 from tests.conftest import PASSWORD
 
@@ -48,3 +50,11 @@ def test_a_weak_password_is_refused_with_the_reason(as_viewer, viewer):
 
 def test_a_link_changes_nothing(as_viewer):
     assert as_viewer.get("/account/password/").status_code == 405
+
+
+def test_what_the_lock_remembers_holds_no_password(as_viewer):
+    as_viewer.post("/account/password/", {"old": "nearly my password", "new": LONG_PASSWORD})
+    kept = str([vars(attempt) for attempt in AccessAttempt.objects.all()])
+    assert "vera@kettle.example" in kept
+    assert "nearly" not in kept
+    assert "four ordinary" not in kept

@@ -44,7 +44,13 @@ def test_the_way_on_is_the_page_that_was_asked_for(client, owner):
 
 @pytest.mark.parametrize(
     "elsewhere",
-    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "\t//evil.example"],
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "\t//evil.example",
+    ],
 )
 def test_the_way_on_never_leaves_our_pages(client, owner, elsewhere):
     form = {"email": owner.email, "password": PASSWORD, "next": elsewhere}

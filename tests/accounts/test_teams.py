@@ -34,9 +34,15 @@ def test_the_menu_switches(as_viewer, second, team):
     assert as_viewer.get("/team/").context["team"] == team
 
 
-@pytest.mark.parametrize("wrong", ["999999", "", "abc"])
-def test_a_team_that_does_not_exist_is_not_found(as_viewer, wrong):
-    assert as_viewer.post("/teams/switch/", {"team": wrong}).status_code == 404
+def test_a_team_that_does_not_exist_is_not_found(as_viewer):
+    assert as_viewer.post("/teams/switch/", {"team": "999999"}).status_code == 404
+
+
+@pytest.mark.parametrize("wrong", ["", "abc"])
+def test_without_a_team_it_asks_for_one(as_viewer, wrong):
+    response = as_viewer.post("/teams/switch/", {"team": wrong})
+    assert response.status_code == 400
+    assert "Choose the team" in text(response)
 
 
 def test_another_team_is_not_found_either(as_stranger, team):

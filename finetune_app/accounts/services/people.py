@@ -28,7 +28,7 @@ def change_password(*, user: User, password: str) -> None:
 
 def password_is_right(request: HttpRequest, user: User, password: str) -> bool:
     """Ask for the password again. Wrong ones count as wrong sign-ins do, and lock likewise."""
-    return authenticate(request, username=user.email, password=password) is not None
+    return authenticate(request, email=user.email, password=password) is not None
 
 
 def teams_left_without_owner(user: User) -> list[Team]:

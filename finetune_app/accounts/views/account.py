@@ -59,9 +59,7 @@ def change_password(request: HttpRequest) -> HttpResponse:
         return _page(request, password=form)
     services.change_password(user=request.user, password=form.cleaned_data["new"])
     update_session_auth_hash(request, request.user)
-    messages.success(
-        request, _("Your password is changed. Other browsers have been signed out.")
-    )
+    messages.success(request, _("Your password is changed. Other browsers have been signed out."))
     return redirect("accounts:account")
 
 

@@ -13,6 +13,7 @@ from finetune_app.accounts.forms import DeleteTeam, RoleChoice, TeamName
 from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
 from finetune_app.accounts.next_page import next_page
+from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page
 
 
@@ -40,7 +41,7 @@ def _page(
         "invitations": team.invitations.usable().select_related("created_by").order_by("-pk"),
         "rename": rename or TeamName(initial={"name": team.name}),
         "invite": invite or RoleChoice(),
-        "roles": Role.choices,
+        "roles": RoleChoice.base_fields["role"].choices,
         "link": link,
         "days": services.INVITATION_DAYS,
         "port": settings.PORT,
@@ -119,6 +120,8 @@ def withdraw(request: HttpRequest, invitation_id: int) -> HttpResponse:
 def switch_team(request: HttpRequest) -> HttpResponse:
     """Goals belong to a team, so the way on is home unless the form says otherwise."""
     wanted = request.POST.get("team", "")
+    if not wanted.isdigit():
+        raise PlainError(_("Choose the team you want to work in."))
     team = next((t for t in request.teams if str(t.pk) == wanted), None)
     if team is None:
         raise Http404("not a team of this person")

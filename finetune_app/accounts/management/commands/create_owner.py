@@ -28,8 +28,10 @@ class Command(BaseCommand):
                 email=email, name=name, password=password, team_name=options["team"]
             )
         except PlainError as error:
-            raise CommandError(f"{email} has an account already. To let them in again: "
-                               f"manage.py reset_password {email}") from error
+            raise CommandError(
+                f"{email} has an account already. To let them in again: "
+                f"manage.py reset_password {email}"
+            ) from error
         self.stdout.write(f"{email} now owns the team {options['team']}.")
         if made_up:
             self.stdout.write(f"Password, shown once: {password}")

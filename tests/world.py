@@ -1,0 +1,204 @@
+"""One of everything, for tests that walk all pages: a team whose goal went the whole way.
+
+`build_world(team, by)` makes the rows and the small files that the pages below a goal read.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from finetune_app.accounts import services
+from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
+from finetune_app.basemodels.models import BaseModel, Choice, Install
+from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.datasets.models import (
+    Dataset,
+    Edit,
+    Example,
+    Finding,
+    Import,
+    Severity,
+    Split,
+    Version,
+)
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.training.models import Point, SampleAnswer, Training
+
+SPLITS = [Split.TRAIN] * 6 + [Split.VALIDATION] * 2 + [Split.TEST] * 2
+
+
+@dataclass
+class World:
+    team: Team
+    goal: Goal
+    base_model: BaseModel
+    example: Example
+    edit: Edit
+    finding: Finding
+    file: Import
+    version: Version
+    install: Install
+    training: Training
+    candidates: list[Candidate]
+    evaluation: Evaluation
+    member: Membership
+    invitation: Invitation
+    secret: str
+
+
+def build_world(team: Team, by: User) -> World:
+    """Everything below one goal of `team`: dataset, version, training, evaluation, and so on."""
+    goal = Goal.objects.create(
+        team=team,
+        name="Sort shop emails",
+        description="Sort each email.",
+        pairs=[{"prompt": "Is my bike ready?", "answer": "repair_status"}],
+        measure=MeasureKind.EXACT,
+        created_by=by,
+    )
+    dataset = Dataset.objects.create(goal=goal, last_number=len(SPLITS))
+    examples = [_example(dataset, number) for number in range(1, len(SPLITS) + 1)]
+    version = _version(dataset, examples, by)
+    base = BaseModel.objects.create(
+        slug=f"tiny-{team.pk}", name="Tiny", source="tests", parameters=1000, context=512
+    )
+    Choice.objects.create(goal=goal, base_model=base, chosen_by=by)
+    training = _training(goal, version, base, by)
+    candidates = _candidates(goal, base, training)
+    guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")
+    invitation, secret = services.invite(team=team, role=Role.VIEWER, by=by)
+    return World(
+        team=team,
+        goal=goal,
+        base_model=base,
+        example=examples[0],
+        edit=Edit.objects.create(dataset=dataset, what="Set aside No. 1", by=by),
+        finding=_finding(dataset, examples[0]),
+        file=_import(dataset, team, by),
+        version=version,
+        install=_install(team),
+        training=training,
+        candidates=candidates,
+        evaluation=_evaluation(goal, version, candidates, by),
+        member=Membership.objects.create(team=team, user=guest, role=Role.VIEWER),
+        invitation=invitation,
+        secret=secret,
+    )
+
+
+def job(team: Team, kind: Kind, **fields: Any) -> Job:
+    return Job.objects.create(
+        team=team, kind=kind, state=State.SUCCEEDED, title=kind.label,
+        started_at=timezone.now(), ended_at=timezone.now(), **fields,
+    )  # fmt: skip
+
+
+def write(name: str, text: str) -> str:
+    path = Path(settings.DATA_DIR) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return name
+
+
+def _example(dataset: Dataset, number: int) -> Example:
+    prompt, answer = f"Email {number}: is my bike ready?", "repair_status"
+    return Example.objects.create(
+        dataset=dataset, number=number, prompt=prompt, answer=answer, prompt_hash=str(number),
+        messages=[
+            {"role": "user", "content": prompt}, {"role": "assistant", "content": answer},
+        ],
+        split=SPLITS[number - 1], source="emails.csv",
+    )  # fmt: skip
+
+
+def _version(dataset: Dataset, examples: list[Example], by: User) -> Version:
+    rows = [
+        {"id": e.pk, "split": e.split, "messages": e.messages, "source": e.source} for e in examples
+    ]
+    name = f"versions/{dataset.pk}/1.jsonl"
+    return Version.objects.create(
+        dataset=dataset, number=1, sha256="0" * 64, test_sha256="1" * 64, created_by=by,
+        stored_name=write(name, "".join(json.dumps(row) + "\n" for row in rows)),
+        counts={split.value: SPLITS.count(split) for split in Split},
+        longest=60, characters=360,
+    )  # fmt: skip
+
+
+def _finding(dataset: Dataset, example: Example) -> Finding:
+    return Finding.objects.create(
+        dataset=dataset, check_name="duplicates", severity=Severity.WARNING, count=1,
+        examples=[example.pk], message="One example is there twice.",
+    )  # fmt: skip
+
+
+def _import(dataset: Dataset, team: Team, by: User) -> Import:
+    made = Import.objects.create(
+        dataset=dataset, job=job(team, Kind.IMPORT), step=Import.Step.CONFIRM, by=by,
+        file_name="emails.csv", size=60,
+        shape={"format": "csv", "columns": ["email", "topic"], "samples": []},
+        mapping={"prompt": "email", "answer": "topic"},
+    )  # fmt: skip
+    made.stored_name = write(f"uploads/{made.pk}.csv", "email,topic\nIs my bike ready?,status\n")
+    made.save()
+    return made
+
+
+def _install(team: Team) -> Install:
+    return Install.objects.create(
+        job=job(team, Kind.INSTALL), team=team, slug="small", name="Small", source="org/small"
+    )
+
+
+def _training(goal: Goal, version: Version, base: BaseModel, by: User) -> Training:
+    training = Training.objects.create(
+        goal=goal, number=1, version=version, base_model=base, started_by=by,
+        job=job(goal.team, Kind.TRAINING, done=2, total=2, unit="steps"),
+        spec={"base_model": base.folder, "epochs": 1, "batch_size": 8, "seed": 17},
+        adapter_sha256="2" * 64,
+    )  # fmt: skip
+    write(f"{training.adapter_folder}/adapter_config.json", "{}")
+    write(f"{training.adapter_folder}/adapter_model.safetensors", "weights")
+    for step in (1, 2):
+        Point.objects.create(training=training, step=step, loss=2 / step, validation_loss=2.1)
+    SampleAnswer.objects.create(
+        training=training, step=2, index=0, prompt="Is it ready?", wanted="repair_status",
+        answer="repair_status", passed=True,
+    )  # fmt: skip
+    return training
+
+
+def _candidates(goal: Goal, base: BaseModel, training: Training) -> list[Candidate]:
+    now = timezone.now()
+    kinds = [CandidateKind.BASE, CandidateKind.TUNED]
+    return [
+        Candidate.objects.create(
+            goal=goal, kind=kind, name=kind.label, base_model=base, frozen_at=now,
+            training=training if kind == CandidateKind.TUNED else None,
+        )
+        for kind in kinds
+    ]  # fmt: skip
+
+
+def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: User) -> Evaluation:
+    base, tuned = candidates
+    evaluation = Evaluation.objects.create(
+        goal=goal, version=version, base=base, tuned=tuned, measure=MeasureKind.EXACT,
+        job=job(goal.team, Kind.EVALUATION), started_by=by,
+    )  # fmt: skip
+    for index in range(SPLITS.count(Split.TEST)):
+        for candidate, text, passed in ((base, "I see", False), (tuned, "repair_status", True)):
+            Answer.objects.create(
+                evaluation=evaluation, candidate=candidate, index=index, row=index, text=text,
+                passed=passed, score=float(passed),
+            )  # fmt: skip
+        Comparison.objects.create(
+            evaluation=evaluation, index=index, prompt="Is my bike ready?",
+            wanted="repair_status", outcome=Comparison.Outcome.BETTER,
+        )  # fmt: skip
+    return evaluation
