@@ -5,6 +5,7 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
+from finetune_app.datasets.text import last_said, prompt_hash
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
 
@@ -73,6 +74,9 @@ class Example(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.APPROVED)
     split = models.CharField(max_length=10, choices=Split.choices, default=Split.TRAIN)
     source = models.CharField(max_length=200, blank=True)
+    brought_by = models.ForeignKey(
+        "Import", null=True, on_delete=models.SET_NULL, related_name="examples"
+    )
     changed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
@@ -90,16 +94,22 @@ class Example(models.Model):
     def __str__(self) -> str:
         return f"No. {self.number}"
 
+    def set_messages(self, messages: list[dict[str, str]]) -> None:
+        """Take the conversation and refresh what is derived from it."""
+        self.messages = messages
+        self.prompt = last_said(messages, "user")
+        self.answer = last_said(messages, "assistant")
+        self.prompt_hash = prompt_hash(messages)
+
 
 class Edit(models.Model):
-    """A change that can be undone: what the examples were before and after.
-
-    `changes` is a list of {"example": pk, "before": {...}, "after": {...}}.
-    """
+    """A change that can be undone: its `changes` say what the examples were before and after."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="edits")
     what = models.CharField(max_length=120)
-    changes = models.JSONField(default=list)
+    brought = models.ForeignKey(
+        "Import", null=True, on_delete=models.SET_NULL, related_name="edits"
+    )  # the whole of an import: its examples are its changes
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
@@ -109,6 +119,22 @@ class Edit(models.Model):
 
     def __str__(self) -> str:
         return self.what
+
+
+class Change(models.Model):
+    """What one edit did to one example. Only the fields that changed: messages, status, split,
+    deleted (a switch: in the trash or not)."""
+
+    edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="changes")
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="changes")
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.edit_id}: {self.example_id}"
 
 
 class Import(models.Model):
@@ -143,6 +169,11 @@ class Import(models.Model):
     def __str__(self) -> str:
         return self.file_name
 
+    @property
+    def folder(self) -> str:
+        """Below DATA_DIR: the upload and what was read from it."""
+        return self.stored_name.rpartition("/")[0]
+
 
 class Severity(models.TextChoices):
     ERROR = "error", _("must be mended")  # blocks freezing
@@ -161,6 +192,7 @@ class Finding(models.Model):
     message = models.TextField()
     why = models.TextField(blank=True)
     fix = models.CharField(max_length=40, blank=True)  # name of a fix in datasets/fixes.py
+    fix_label = models.CharField(max_length=60, blank=True)  # what its button says
 
     class Meta:
         ordering = ["severity", "pk"]
@@ -179,6 +211,7 @@ class Version(models.Model):
     test_sha256 = models.CharField(max_length=64)  # of the test prompts alone: which test set
     counts = models.JSONField(default=dict)  # {"train": 240, "validation": 40, "test": 60}
     longest = models.PositiveIntegerField(default=0)  # characters of the longest example
+    longest_answer = models.PositiveIntegerField(default=0)  # characters
     characters = models.PositiveIntegerField(default=0)  # of all train examples
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

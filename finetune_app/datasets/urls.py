@@ -1,4 +1,25 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.datasets.views import examples, imports, page, versions
 
 app_name = "datasets"
-urlpatterns: list = []
+urlpatterns = [
+    path("", page.page, name="page"),
+    path("check/", page.check, name="check"),
+    path("fix/<slug:check_name>/", page.fix, name="fix"),
+    path("undo/<int:edit_id>/", page.undo_edit, name="undo"),
+    path("add/", imports.add, name="add"),
+    path("upload/", imports.upload, name="upload"),
+    path("imports/<int:import_id>/", imports.show, name="import"),
+    path("imports/<int:import_id>/confirm/", imports.confirm, name="confirm"),
+    path("imports/<int:import_id>/again/", imports.again, name="again"),
+    path("imports/<int:import_id>/cancel/", imports.cancel, name="cancel"),
+    path("imports/<int:import_id>/left-out/", imports.rejected, name="rejected"),
+    path("write/", examples.write, name="write"),
+    path("examples/<int:number>/", examples.example, name="example"),
+    path("examples/<int:number>/change/", examples.change, name="change"),
+    path("examples/<int:number>/history/", examples.history, name="history"),
+    path("freeze/", versions.make, name="freeze"),
+    path("versions/<int:number>/", versions.show, name="version"),
+    path("versions/<int:number>/download/<slug:form>/", versions.download, name="download"),
+]

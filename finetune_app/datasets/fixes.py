@@ -1,0 +1,98 @@
+"""One-click fixes of findings. Each looks again at the rows as they are now, and is one Edit."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import splits
+from finetune_app.datasets.checks import leakage, repeats
+from finetune_app.datasets.checks.base import Row
+from finetune_app.datasets.models import Dataset, Edit, Finding, Split, Status
+from finetune_app.datasets.services.editing import change_many
+
+Wanted = dict[int, dict[str, Any]]  # pk -> what becomes of it
+
+
+def apply(*, finding: Finding, by: User) -> Edit:
+    """Apply the finding's fix. Raises PlainError when there is nothing left to mend."""
+    dataset = finding.dataset
+    wanted = FIXES[finding.fix](finding, _rows(dataset))
+    if not wanted:
+        raise PlainError(_("This is mended already."), status=409)
+    examples = list(dataset.examples.usable().filter(pk__in=wanted))
+    return change_many(
+        dataset=dataset,
+        by=by,
+        what=f"{finding.fix_label}: {finding.message}",
+        examples=examples,
+        fields=lambda example: wanted[example.pk],
+    )
+
+
+def _set_aside(finding: Finding, rows: list[Row]) -> Wanted:
+    here = set(finding.examples)
+    return {row.pk: {"status": str(Status.SET_ASIDE)} for row in rows if row.pk in here}
+
+
+def _keep_one(finding: Finding, rows: list[Row]) -> Wanted:
+    return {
+        row.pk: {"status": str(Status.SET_ASIDE)}
+        for group in repeats.repeated(rows)
+        for row in group[1:]
+    }
+
+
+def _one_side(finding: Finding, rows: list[Row]) -> Wanted:
+    """Out of the test, to where its look-alike is: never the other way, so that nothing the
+    model may have learned from ends up in a test."""
+    wanted: Wanted = {}
+    for group in leakage.groups_across(rows):
+        sides = {row.split for row in group}
+        if Split.TEST in sides:
+            side = Split.TRAIN if Split.TRAIN in sides else Split.VALIDATION
+            wanted |= {row.pk: {"split": str(side)} for row in group if row.split != side}
+    return wanted
+
+
+def _one_side_practice(finding: Finding, rows: list[Row]) -> Wanted:
+    return {
+        row.pk: {"split": str(Split.TRAIN)}
+        for group in leakage.groups_across(rows)
+        if {row.split for row in group} == {Split.TRAIN, Split.VALIDATION}
+        for row in group
+        if row.split == Split.VALIDATION
+    }
+
+
+def _hold_back(side: Split, share: float) -> Callable[[Finding, list[Row]], Wanted]:
+    """Move the next in the order of their hashes out of the learning part."""
+
+    def fix(finding: Finding, rows: list[Row]) -> Wanted:
+        seed = finding.dataset.seed
+        train = [row for row in rows if row.split == Split.TRAIN]
+        train.sort(key=lambda row: splits.place(seed, row.prompt_hash))
+        want = min(max(1, round(share * len(rows))), len(train) - 1)
+        chosen = {row.prompt_hash for row in train[:want]}
+        return {row.pk: {"split": str(side)} for row in train if row.prompt_hash in chosen}
+
+    return fix
+
+
+FIXES: dict[str, Callable[[Finding, list[Row]], Wanted]] = {
+    "set_aside": _set_aside,
+    "keep_one": _keep_one,
+    "one_side": _one_side,
+    "one_side_practice": _one_side_practice,
+    "hold_back_test": _hold_back(Split.TEST, splits.TEST),
+    "hold_back_practice": _hold_back(Split.VALIDATION, splits.VALIDATION),
+}
+
+
+def _rows(dataset: Dataset) -> list[Row]:
+    values = dataset.examples.usable().order_by("number").values_list(
+        "pk", "number", "prompt", "answer", "split", "prompt_hash", "messages"
+    )
+    return [Row(*one) for one in values]

@@ -1,0 +1,143 @@
+"""What people send: a file or pasted text, the columns, an edited conversation."""
+
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _l
+
+from finetune_app.datasets.mapping import Message
+from finetune_app.datasets.models import Split
+from finetune_app.datasets.services.imports import ENCODINGS
+
+ACCEPT = ".csv,.tsv,.txt,.json,.jsonl,.ndjson"
+DELIMITERS = [(",", _l("comma  ,")), (";", _l("semicolon  ;")), ("\t", _l("tab")), ("|", "|")]
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        label=_l("Drop a CSV or JSON lines file here, or choose one"),
+        required=False,
+        allow_empty_file=True,
+        max_length=None,
+        widget=forms.FileInput(attrs={"accept": ACCEPT}),
+    )
+    text = forms.CharField(
+        label=_l("Or paste rows from a spreadsheet"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
+    )
+
+
+class WriteForm(forms.Form):
+    prompt = forms.CharField(
+        label=_l("When somebody writes"), strip=False, widget=forms.Textarea(attrs={"rows": 5})
+    )
+    answer = forms.CharField(
+        label=_l("it should answer"),
+        strip=False,
+        required=False,
+        help_text=_l("Leave it empty to keep a draft."),
+        widget=forms.Textarea(attrs={"rows": 5}),
+    )
+
+    def messages(self) -> list[Message]:
+        return [
+            {"role": "user", "content": newlines(self.cleaned_data["prompt"])},
+            {"role": "assistant", "content": newlines(self.cleaned_data["answer"])},
+        ]
+
+
+class ShapeForm(forms.Form):
+    """How the file is read, when we guessed wrong."""
+
+    encoding = forms.ChoiceField(label=_l("Encoding"), required=False)
+    delimiter = forms.ChoiceField(
+        label=_l("Between the columns"), choices=DELIMITERS, required=False
+    )
+    has_header = forms.TypedChoiceField(
+        label=_l("First row"),
+        required=False,
+        choices=[("yes", _l("holds the names of the columns")), ("no", _l("is an example already"))],
+        coerce=lambda word: word == "yes",
+        empty_value=None,
+    )
+
+    def __init__(self, *args: Any, shape: dict[str, Any], **kwargs: Any) -> None:
+        now = str(shape.get("encoding", "utf-8"))
+        header = "yes" if shape.get("has_header") else "no"
+        initial = {"encoding": now, "delimiter": shape.get("delimiter"), "has_header": header}
+        super().__init__(*args, initial=initial, **kwargs)
+        names = list(dict.fromkeys([now, *ENCODINGS]))
+        self.fields["encoding"].choices = [(name, name.upper()) for name in names]  # type: ignore[attr-defined]
+        if shape.get("format", "table") != "table":
+            del self.fields["delimiter"], self.fields["has_header"]
+
+    def given(self) -> dict[str, Any]:
+        return {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
+
+
+class MappingForm(forms.Form):
+    """Which column is what."""
+
+    def __init__(self, *args: Any, columns: list[str], mapping: dict[str, str], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.style = mapping.get("style", "pairs")
+        none = [("", _("none"))]
+        every = [(name, name) for name in columns]
+        if self.style == "messages":
+            self._choice("messages", _("Conversations"), every, mapping, required=True)
+        else:
+            self._choice("prompt", _("What is asked"), every, mapping, required=True)
+            self._choice("answer", _("The answer to learn"), every, mapping, required=True)
+            self._choice("context", _("More text for the prompt"), none + every, mapping)
+        self._choice("system", _("Instructions"), none + every, mapping)
+        self._choice("split", _("Learn, practice or test"), none + every, mapping)
+
+    def _choice(
+        self, name: str, label: str, choices: list[tuple[str, str]], mapping: dict[str, str],
+        required: bool = False,
+    ) -> None:
+        start = choices if not required or mapping.get(name) else [("", _("choose")), *choices]
+        self.fields[name] = forms.ChoiceField(
+            label=label, choices=start, required=required, initial=mapping.get(name, ""),
+            error_messages={"required": _("Choose a column.")},
+        )
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        prompt, answer = given.get("prompt"), given.get("answer")
+        if prompt and prompt == answer:
+            self.add_error("answer", _("The prompt and the answer cannot be the same column."))
+        return given
+
+    def mapping(self) -> dict[str, str]:
+        return {"style": self.style} | {k: v or "" for k, v in self.cleaned_data.items()}
+
+
+class MoveForm(forms.Form):
+    split = forms.ChoiceField(choices=Split.choices)
+
+
+def edited_messages(post: QueryDict, before: list[Message]) -> list[Message]:
+    """The conversation with the texts of the boxes; what has no box stays as it was.
+
+    Browsers send line ends as CR LF; a text that only differs in that is left untouched.
+    """
+    messages = []
+    for place, message in enumerate(before):
+        text = post.get(f"message-{place}")
+        if text is None or newlines(text) == newlines(message["content"]):
+            text = message["content"]
+        messages.append({"role": message["role"], "content": text if text is message["content"]
+                         else newlines(text)})
+    if messages and messages[-1]["role"] != "assistant":
+        answer = newlines(post.get("answer", ""))
+        messages.append({"role": "assistant", "content": answer})
+    return messages
+
+
+def newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,119 @@
+"""Freezing a version: what training and evaluation read, for ever the same."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import User
+from finetune_app.core import files
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import checks
+from finetune_app.datasets.models import Dataset, Severity, Split, Version
+from finetune_app.datasets.text import asked
+
+
+def why_not(dataset: Dataset) -> str:
+    """Why no version can be frozen now, in a sentence; empty when it can."""
+    if not dataset.examples.usable().exists():
+        return _("Freezing needs approved examples, and there are none yet.")
+    blocking = dataset.findings.filter(severity=Severity.ERROR).count()
+    if blocking:
+        return ngettext(
+            "First mend what is marked “must be mended” above.",
+            "First mend the %(n)s things marked “must be mended” above.",
+            blocking,
+        ) % {"n": blocking}
+    return ""
+
+
+def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
+    """(version, new). The same content as an earlier version returns that one.
+
+    Raises PlainError while something blocks. The file is complete on disk before its row is.
+    """
+    checks.run(dataset)
+    reason = why_not(dataset)
+    if reason:
+        raise PlainError(reason, status=409, title=_("Not yet"))
+    with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
+        name = f"versions/{dataset.pk}/{number}.jsonl"
+        draft = Path(settings.DATA_DIR) / f"{name}.part"
+        facts = _write(dataset, draft)
+        same = dataset.versions.filter(sha256=facts["sha256"]).first()
+        if same:
+            draft.unlink()
+            return same, False
+        _publish(draft, name)
+        version = Version.objects.create(
+            dataset=dataset, number=number, stored_name=name, created_by=by, **facts
+        )
+    return version, True
+
+
+def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
+    """Write the file and gather its facts on the way."""
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
+    test_prompts, longest, longest_answer, characters = [], 0, 0, 0
+    try:
+        with draft.open("wb") as file:
+            for row in _rows(dataset):
+                line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+                file.write(line)
+                digest.update(line)
+                counts[row["split"]] += 1
+                size = sum(len(message["content"]) for message in row["messages"])
+                longest = max(longest, size)
+                longest_answer = max(longest_answer, len(row["messages"][-1]["content"]))
+                characters += size if row["split"] == Split.TRAIN else 0
+                if row["split"] == Split.TEST:
+                    test_prompts.append(json.dumps(asked(row["messages"]), ensure_ascii=False))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise PlainError(
+            _("The version could not be written: the disk is full or out of reach."), status=507
+        ) from error
+    test = hashlib.sha256("\n".join(sorted(test_prompts)).encode()).hexdigest()
+    return {
+        "sha256": digest.hexdigest(), "test_sha256": test, "counts": dict(counts),
+        "longest": longest, "longest_answer": longest_answer, "characters": characters,
+    }
+
+
+def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    usable = dataset.examples.usable().order_by("number").only(
+        "number", "split", "messages", "source"
+    )
+    for example in usable.iterator(2_000):
+        yield {
+            "id": example.number, "split": str(example.split), "messages": example.messages,
+            "source": example.source,
+        }
+
+
+def _publish(draft: Path, name: str) -> None:
+    final = draft.with_name(Path(name).name)
+    os.replace(draft, final)
+    handle = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    if not files.is_local():
+        with final.open("rb") as file:
+            default_storage.save(name, File(file))

@@ -1,0 +1,133 @@
+"""Which examples teach, which guide the training, which are sealed for the test.
+
+The side of an example follows from a hash of the dataset's seed and its prompt, so it never
+moves when rows come or go, and the same question is never on two sides. Once given, it is
+kept on the row; only a person or a fix moves it.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from finetune_app.datasets import similar
+from finetune_app.datasets.models import Dataset, Split
+from finetune_app.datasets.text import normalise
+
+TEST, VALIDATION = 0.18, 0.12  # the rest is for learning
+LEAST_TEST, LEAST_VALIDATION = 0.15, 0.10  # chance may not leave less, as far as new rows allow
+BIGGEST_GROUP = 0.05  # of the rows; larger groups of look-alikes are not kept together
+
+
+@dataclass
+class Newcomer:
+    """A row on its way in. `text` is its normalised prompt, `given` the file's own split."""
+
+    prompt_hash: str
+    text: str
+    given: str = ""
+    split: str = ""
+
+
+def place(seed: int, key: str) -> float:
+    """Between 0 and 1, always the same for the same seed and prompt."""
+    digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def side(at: float) -> Split:
+    if at < TEST:
+        return Split.TEST
+    return Split.VALIDATION if at < TEST + VALIDATION else Split.TRAIN
+
+
+def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> None:
+    """Give every newcomer its split. `compare` keeps look-alikes on one side."""
+    known = _known(dataset, {row.prompt_hash for row in rows})
+    if any(row.given for row in rows):
+        _as_given(dataset, rows, known)
+        return
+    keys = _keys(dataset, rows, known, compare)
+    for row, key in zip(rows, keys, strict=True):
+        row.split = known.get(row.prompt_hash) or known.get(key) or side(place(dataset.seed, key))
+    _top_up(dataset, rows, keys, known)
+
+
+def _known(dataset: Dataset, hashes: set[str]) -> dict[str, str]:
+    """Where prompts that are here already (also in the trash) stand."""
+    found: dict[str, str] = {}
+    every = sorted(hashes)
+    for start in range(0, len(every), 500):
+        some = dataset.examples.filter(prompt_hash__in=every[start : start + 500])
+        found.update(some.order_by("-number").values_list("prompt_hash", "split"))
+    return found
+
+
+def _as_given(dataset: Dataset, rows: list[Newcomer], known: dict[str, str]) -> None:
+    """The file decides. Where it names no practice part, some of its learning rows become it."""
+    given = {row.given for row in rows}
+    carve = Split.VALIDATION not in given and not dataset.examples.kept().filter(
+        split=Split.VALIDATION
+    ).exists()
+    share = VALIDATION / (1 - TEST)
+    for row in rows:
+        row.split = row.given or known.get(row.prompt_hash) or Split.TRAIN
+        if carve and row.split == Split.TRAIN and place(dataset.seed, row.prompt_hash) < share:
+            row.split = Split.VALIDATION
+
+
+def _keys(
+    dataset: Dataset, rows: list[Newcomer], known: dict[str, str], compare: bool
+) -> list[str]:
+    """The prompt hash that decides for each row: its own, or that of a look-alike."""
+    own = [row.prompt_hash for row in rows]
+    if not compare:
+        return own
+    here = list(
+        dataset.examples.kept().values_list("prompt_hash", "prompt", "split")[: similar.MOST_ROWS]
+    )
+    if len(here) + len(rows) > similar.MOST_ROWS:
+        return own
+    from_here = [normalise(prompt) for _, prompt, _ in here]
+    texts = similar.without_shared_ends(from_here + [row.text for row in rows])
+    leaders = similar.clusters(texts)
+    members = defaultdict(list)
+    for at, leader in enumerate(leaders):
+        members[leader].append(at)
+    hashes = [one for one, _, _ in here] + own
+    for one, _, split in here:
+        known.setdefault(one, split)
+    most = max(10, BIGGEST_GROUP * len(texts))
+    keys = []
+    for at, own_hash in enumerate(own, len(here)):
+        group = members[leaders[at]]
+        keys.append(hashes[group[0]] if len(group) <= most else own_hash)
+    return keys
+
+
+
+
+def _top_up(
+    dataset: Dataset, rows: list[Newcomer], keys: list[str], known: dict[str, str]
+) -> None:
+    """A small set may by chance get hardly any test prompts: then the next in the order of
+    their hashes go there too. Rows that were here before stay where they are."""
+    counts: Counter[str] = Counter(
+        dataset.examples.kept().values_list("split", flat=True)
+    ) if len(rows) <= similar.MOST_ROWS else Counter()
+    counts.update(row.split for row in rows)
+    total = sum(counts.values())
+    groups = defaultdict(list)
+    for row, key in zip(rows, keys, strict=True):
+        if key not in known and row.prompt_hash not in known and row.split == Split.TRAIN:
+            groups[key].append(row)
+    order = sorted(groups, key=lambda key: place(dataset.seed, key))
+    for wanted, share in ((Split.TEST, LEAST_TEST), (Split.VALIDATION, LEAST_VALIDATION)):
+        least = round(share * total) if total < 200 else int(share * total)
+        while counts[wanted] < least and order:
+            group = groups[order.pop(0)]
+            if counts[wanted] + len(group) > 2 * least:
+                continue
+            for row in group:
+                row.split = wanted
+            counts[wanted] += len(group)
+            counts[Split.TRAIN] -= len(group)

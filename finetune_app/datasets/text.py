@@ -1,0 +1,41 @@
+"""Small things about the text of a conversation. Pure Python."""
+
+import hashlib
+import json
+import re
+import unicodedata
+
+_ODD = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+def normalise(text: str) -> str:
+    """The same words however they are typed: case, spaces and look-alike characters."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def last_said(messages: list[dict[str, str]], role: str) -> str:
+    return next((m["content"] for m in reversed(messages) if m.get("role") == role), "")
+
+
+def asked(messages: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """(role, text) of everything before the answer, instructions left out."""
+    before = messages[:-1] if messages and messages[-1].get("role") == "assistant" else messages
+    return [(m["role"], normalise(m["content"])) for m in before if m.get("role") != "system"]
+
+
+def prompt_hash(messages: list[dict[str, str]]) -> str:
+    """32 hex digits that are the same for the same question."""
+    text = json.dumps(asked(messages), ensure_ascii=False)
+    return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+
+
+def clean_name(name: str, most: int = 120) -> str:
+    """A file name that is safe to show and to offer for download: the end of the path, without
+    control characters or marks that turn the direction of writing."""
+    tail = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    tail = " ".join(_ODD.sub(" ", tail).split()).strip(". ")
+    if len(tail) > most:
+        stem, dot, ending = tail.rpartition(".")
+        ending = dot + ending if dot and len(ending) <= 8 else ""
+        tail = tail[: most - len(ending) - 1] + "…" + ending
+    return tail or "file"

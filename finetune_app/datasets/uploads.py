@@ -1,0 +1,26 @@
+"""Stop an upload that is too large while it arrives, with a page that says so."""
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+from django.http import HttpRequest
+
+
+class CappedUpload(FileUploadHandler):
+    """Counts what arrives; the view finds `request.upload_too_large`."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__(request)
+        self.counted_request = request
+        self.arrived = 0
+        request.upload_too_large = False  # type: ignore[attr-defined]
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        self.arrived += len(raw_data)
+        if self.arrived > settings.MAX_UPLOAD_BYTES:
+            self.counted_request.upload_too_large = True  # type: ignore[attr-defined]
+            raise StopUpload(connection_reset=True)
+        return raw_data
+
+    def file_complete(self, file_size: int) -> UploadedFile | None:
+        return None

@@ -1,0 +1,134 @@
+"""What the views share: what is on the page, and how it is drawn again after a change."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.charts import gain, health_bar
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.datasets import checks
+from finetune_app.datasets.browsing import Filters, page_of
+from finetune_app.datasets.models import Dataset, Edit, Example, Finding, Severity, Split
+from finetune_app.datasets.services import why_not
+from finetune_app.goals.measures import fields
+from finetune_app.goals.models import Goal
+
+POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
+A_SENTENCE = 24  # characters from which a value is set as text, not as code
+
+
+def may_edit(request: HttpRequest) -> bool:
+    return bool(request.membership and request.membership.may(Role.EDITOR))
+
+
+def answer_pairs(text: str) -> list[dict[str, Any]] | None:
+    """The answer as terms and values for components/answer.html; None when it is plain text."""
+    pairs = fields(text)
+    if not pairs:
+        return None
+    return [
+        {"key": key, "value": value, "say": len(value) > A_SENTENCE and " " in value}
+        for key, value in pairs
+    ]
+
+
+def shown(example: Example) -> dict[str, Any]:
+    turns = sum(message["role"] == "user" for message in example.messages)
+    return {"example": example, "pairs": answer_pairs(example.answer), "turns": turns}
+
+
+def health(findings: list[Finding]) -> dict[str, Any]:
+    """100 less the stated points of every finding; no finding, no missing point."""
+    points = [POINTS[Severity(finding.severity)] for finding in findings]
+    score = max(0, 100 - sum(points))
+    return {
+        "score": score,
+        "bar": health_bar(score, points if score else []),
+        "rows": [(finding, gain(cost, max(points))) for finding, cost in
+                 zip(findings, points, strict=True)],
+    }
+
+
+def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> dict[str, Any]:
+    """The context of the whole dataset page."""
+    filters = Filters.read(request.GET)
+    findings = sorted(
+        dataset.findings.all(), key=lambda f: (-POINTS[Severity(f.severity)], -f.count)
+    )
+    counts = dataset.examples.kept().counts()
+    version = dataset.versions.first()
+    page = page_of(dataset, filters)
+    last_import = dataset.imports.filter(step="done").first()
+    return {
+        "goal": goal,
+        "dataset": dataset,
+        "filters": filters,
+        "tabs": _tabs(dataset, filters, counts),
+        "counts": counts,
+        "page": page,
+        "rows": [shown(example) for example in page.examples],
+        "findings": findings,
+        "health": health(findings),
+        "filtered_by": next((f for f in findings if f.check_name == filters.finding), None),
+        "stale": checks.stale(dataset),
+        "version": version,
+        "next_number": (version.number if version else 0) + 1,
+        "why_not": why_not(dataset),
+        "last_import": last_import,
+        "open_imports": dataset.imports.exclude(step="done"),
+        "can_edit": may_edit(request),
+        "all_sides": Split.choices,
+        "unfound": filters.query(finding=""),
+        **more,
+    }
+
+
+def _tabs(dataset: Dataset, filters: Filters, counts: dict[str, int]) -> list[dict[str, Any]]:
+    named = [("", _("All"), "all"), ("approved", _("Approved"), "approved"),
+             ("draft", _("Draft"), "draft"), ("set_aside", _("Set aside"), "set_aside")]
+    tabs = [
+        {"name": name, "count": counts[key], "query": filters.query(status=status),
+         "here": filters.status == status}
+        for status, name, key in named
+    ]
+    gone = dataset.examples.exclude(deleted_at=None).count()
+    if gone:
+        tabs.append({"name": _("Trash"), "count": gone, "query": filters.query(status="trash"),
+                     "here": filters.status == "trash"})
+    return tabs
+
+
+def back_to_table(
+    request: HttpRequest, goal: Goal, *, said: str = "", edit: Edit | None = None, at: int = 0,
+    warn: bool = False,
+) -> HttpResponse:
+    """To the table, filters kept, with what happened and a way to undo it."""
+    if said:
+        level = messages.WARNING if warn else messages.SUCCESS
+        text = _with_undo(request, goal, said, edit) if edit else said
+        messages.add_message(request, level, text, extra_tags="undo" if edit else "")
+    filters = Filters.read(request.GET)
+    url = reverse("datasets:page", kwargs={"goal_id": goal.pk}) + filters.here
+    return redirect(url + (f"#row-{at}" if at else ""))
+
+
+def _with_undo(request: HttpRequest, goal: Goal, said: str, edit: Edit) -> str:
+    return format_html(
+        '{} <form method="post" action="{}"><input type="hidden" name="csrfmiddlewaretoken" '
+        'value="{}"><button class="link">{}</button></form>',
+        said,
+        reverse("datasets:undo", kwargs={"goal_id": goal.pk, "edit_id": edit.pk}),
+        get_token(request),
+        _("Undo"),
+    )
+
+
+def render(request: HttpRequest, name: str, context: dict[str, Any], **more: Any) -> HttpResponse:
+    return render_page(request, f"datasets/{name}.html", context, **more)

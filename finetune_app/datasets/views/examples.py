@@ -1,0 +1,201 @@
+"""One example: open in place, edit, approve, set aside, move, delete, history; write a new one."""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest
+from finetune_app.datasets import checks
+from finetune_app.datasets.browsing import Filters
+from finetune_app.datasets.forms import MoveForm, WriteForm, edited_messages
+from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
+from finetune_app.datasets.services import (
+    Stale,
+    add_example,
+    change_many,
+    dataset_of,
+    save_example,
+)
+from finetune_app.datasets.views.common import (
+    back_to_table,
+    may_edit,
+    render,
+    shown,
+    table,
+)
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+
+@goal_page(Role.VIEWER, "GET", "POST")
+def example(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """GET opens the row in place; POST (editors) keeps what was written."""
+    row = _example(goal, number)
+    if request.method == "POST":
+        if not may_edit(request):
+            raise PlainError(
+                _("You may look at these examples. To change them, ask an owner of the team."),
+                status=403,
+            )
+        return _save(request, goal, row)
+    return _opened(request, goal, row)
+
+
+def _opened(
+    request: HttpRequest, goal: Goal, row: Example, status: int = 200, **more: Any
+) -> HttpResponse:
+    """The row alone for htmx; else the page that has it, with the row open."""
+    opened = {"open": row, "boxes": _boxes(row), "sides": Split.choices, **more}
+    context = {"goal": goal, "can_edit": may_edit(request), **opened}
+    if request.htmx and not request.htmx.boosted:
+        context["filters"] = Filters.read(request.GET)
+        if "closed" in request.GET:
+            return render(request, "_row", context | {"row": shown(row)})
+        return render(request, "_opened", context, status=status)
+    if not any((request.GET.get("after"), request.GET.get("before"))):
+        given = request.GET.copy()
+        given["after"] = str(max(row.number - 4, 0))
+        request.GET = given  # type: ignore[assignment]
+    context = table(request, goal, row.dataset, **opened)
+    if all(one["example"].pk != row.pk for one in context["rows"]):
+        context["rows"] = [shown(row), *context["rows"]]
+    return render(request, "page", context, status=status)
+
+
+def _boxes(row: Example, post: Any = None) -> list[dict[str, Any]]:
+    """One box a message: who speaks, and what."""
+    names = {"system": _("Instructions"), "user": _("Prompt"), "assistant": _("Answer")}
+    said = list(row.messages)
+    if not said or said[-1]["role"] != "assistant":
+        said.append({"role": "assistant", "content": ""})
+    users = sum(message["role"] == "user" for message in said)
+    boxes = []
+    for place, message in enumerate(said):
+        last = place == len(said) - 1
+        label = _("Answer you want") if last else names.get(message["role"], message["role"])
+        if users > 1 and not last:
+            label = {"user": _("Person"), "assistant": _("Assistant")}.get(message["role"], label)
+        name = f"message-{place}" if place < len(row.messages) else "answer"
+        text = message["content"]
+        written = post.get(name, text) if post else text
+        boxes.append({
+            "name": name, "label": label, "text": written, "theirs": text, "last": last,
+            "rows": min(max(4, len(written) // 60 + written.count("\n") + 1), 18),
+        })
+    return boxes
+
+
+def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
+    messages = edited_messages(request.POST, row.messages)
+    try:
+        edit = save_example(
+            example=row, by=request.user, messages=messages,
+            seen=_moment(request.POST.get("changed_at", "")),
+        )
+    except Stale as stale:
+        theirs = stale.example
+        boxes = _boxes(theirs, request.POST)
+        return _opened(request, goal, theirs, status=422, boxes=boxes, stale_edit=True)
+    except PlainError as error:
+        boxes = _boxes(row, request.POST)
+        return _opened(request, goal, row, status=422, boxes=boxes, problem=error.message)
+    if edit is None:
+        return back_to_table(request, goal, at=row.number)
+    checks.after_edit(row.dataset)
+    return back_to_table(request, goal, said=_("Saved %s.") % row, edit=edit, at=row.number)
+
+
+def _moment(text: str) -> datetime | None:
+    """None (an unreadable moment) never counts as fresh: it is the beginning of time."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@goal_page(Role.EDITOR, "POST")
+def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """What one button does: approve, draft, set_aside, delete, restore, or move (with split)."""
+    row = _example(goal, number)
+    what = request.POST.get("what", "")
+    if what not in DEEDS:
+        raise PlainError(_("We don’t know that button. Open the row again."))
+    said, fields = DEEDS[what]
+    if what == "move":
+        form = MoveForm(request.POST)
+        if not form.is_valid():
+            raise PlainError(_("Choose what the example is used for: learn, practice or test."))
+        fields = {"split": form.cleaned_data["split"]}
+    if what == "approve" and not row.answer.strip():
+        raise PlainError(_("%s has no answer yet. Write one, then approve it.") % row)
+    edit = _do(row.dataset, request, row, str(said) % {"row": row}, fields)
+    at = 0 if what == "delete" else row.number
+    return back_to_table(request, goal, said=edit.what, edit=edit, at=at)
+
+
+DEEDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "approve": ("Approved %(row)s", {"status": str(Status.APPROVED)}),
+    "draft": ("Made %(row)s a draft", {"status": str(Status.DRAFT)}),
+    "set_aside": ("Set %(row)s aside", {"status": str(Status.SET_ASIDE)}),
+    "delete": ("Moved %(row)s to the trash", {"deleted": True}),
+    "restore": ("Took %(row)s back out of the trash", {"deleted": False}),
+    "move": ("Moved %(row)s", {}),
+}
+
+
+def _do(
+    dataset: Dataset, request: HttpRequest, row: Example, what: str, fields: dict[str, Any]
+) -> Edit:
+    edit = change_many(
+        dataset=dataset, by=request.user, what=what, examples=[row], fields=lambda _row: fields
+    )
+    checks.after_edit(dataset)
+    return edit
+
+
+@goal_page(Role.VIEWER, "GET")
+def history(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    row = _example(goal, number)
+    changes = row.changes.select_related("edit", "edit__by")[:100]
+    return render(
+        request, "history", {"goal": goal, "row": row, "changes": changes, "brought": row.brought_by}
+    )
+
+
+@goal_page(Role.EDITOR, "GET", "POST")
+def write(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """One example by hand."""
+    form = WriteForm(request.POST or None)
+    dataset = dataset_of(goal)
+    if request.method == "POST" and form.is_valid():
+        try:
+            row, edit = add_example(dataset=dataset, by=request.user, messages=form.messages())
+        except PlainError as error:
+            form.add_error("prompt", error.message)
+        else:
+            checks.after_edit(dataset)
+            return back_to_table(
+                request, goal, said=_("Added %s.") % row, edit=edit, at=row.number
+            ) if "again" not in request.POST else _another(request, goal, row)
+    status = 422 if form.errors else 200
+    count = dataset.examples.usable().count()
+    return render(request, "write", {"goal": goal, "form": form, "count": count}, status=status)
+
+
+def _another(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
+    count = row.dataset.examples.usable().count()
+    return render(
+        request, "write", {"goal": goal, "form": WriteForm(), "count": count, "added": row}
+    )
+
+
+def _example(goal: Goal, number: int) -> Example:
+    return get_object_or_404(
+        Example.objects.select_related("dataset__goal", "changed_by", "brought_by"),
+        dataset__goal=goal, number=number,
+    )

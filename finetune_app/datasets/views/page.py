@@ -1,0 +1,63 @@
+"""The dataset itself: the table, the findings, their fixes, undo."""
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.requests import HttpRequest
+from finetune_app.datasets import checks, fixes
+from finetune_app.datasets.forms import UploadForm
+from finetune_app.datasets.services import dataset_of, undo
+from finetune_app.datasets.views.common import back_to_table, render, table
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    dataset = dataset_of(goal)
+    context = table(request, goal, dataset, upload=UploadForm())
+    empty = not dataset.examples.exists()
+    template = "empty" if empty else "page"
+    return render(request, template, context, partial=None if empty else "list")
+
+
+@goal_page(Role.EDITOR, "POST")
+def check(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Look at everything again: large sets are not checked after every edit."""
+    found = checks.run(dataset_of(goal))
+    said = _("Checked: nothing found.") if not found else ngettext(
+        "Checked: %(n)s thing to look at.", "Checked: %(n)s things to look at.", len(found)
+    ) % {"n": len(found)}
+    return back_to_table(request, goal, said=said)
+
+
+@goal_page(Role.EDITOR, "POST")
+def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
+    dataset = dataset_of(goal)
+    finding = get_object_or_404(dataset.findings, check_name=check_name)
+    if finding.fix not in fixes.FIXES:
+        raise Http404("this finding has no fix")
+    edit = fixes.apply(finding=finding, by=request.user)
+    checks.run(dataset)
+    count = edit.changes.count()
+    said = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
+    return back_to_table(request, goal, said=said % {"n": count}, edit=edit)
+
+
+@goal_page(Role.EDITOR, "POST")
+def undo_edit(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
+    dataset = dataset_of(goal)
+    edit = get_object_or_404(dataset.edits, pk=edit_id)
+    back, left = undo(edit=edit, by=request.user)
+    checks.after_edit(dataset)
+    said = _("Undone.")
+    if left:
+        said += " " + ngettext(
+            "%(n)s example was changed since and stays as it is.",
+            "%(n)s examples were changed since and stay as they are.",
+            left,
+        ) % {"n": left}
+    return back_to_table(request, goal, said=said, edit=back)

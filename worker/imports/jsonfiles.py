@@ -1,0 +1,119 @@
+"""JSON lines, JSON lists, and an object with a list in it. Numbers keep their digits."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from finetune_app.datasets.mapping import BadRow, Number, parse_json, text_of
+from worker.imports.delimited import TOO_LONG, checked
+from worker.imports.limits import MOST_ROW
+from worker.imports.lines import Bad, Row, lines_of
+
+BLOCK = 1 << 20
+SPACE = re.compile(r"[\s,]*")
+NOT_ROW = "It is valid JSON, but not a row: a row has names and values, like {\"prompt\": …}."
+TOO_DEEP = "It is nested too deeply to read."
+
+
+def line_rows(file: TextIO) -> Iterator[Row | Bad]:
+    """One JSON object a line."""
+    for line in lines_of(file):
+        if line.too_long:
+            yield Bad(line.number, TOO_LONG)
+        elif line.text.strip():
+            yield _parsed(line.number, line.text)
+
+
+def _parsed(number: int, text: str) -> Row | Bad:
+    try:
+        value = parse_json(text)
+    except RecursionError:
+        return Bad(number, TOO_DEEP, text[:500])
+    except ValueError as error:
+        return Bad(number, f"It is not valid JSON ({_plain(error)}).", text[:500])
+    return as_row(number, value, text[:500])
+
+
+def as_row(number: int, value: Any, text: str) -> Row | Bad:
+    if not isinstance(value, dict):
+        return Bad(number, NOT_ROW, text)
+    flat = {" ".join(str(name).split())[:80]: cell for name, cell in value.items()}
+    try:
+        whole = checked(number, {name: text_of(cell) for name, cell in flat.items()}, text)
+    except BadRow as error:
+        return Bad(number, str(error), text)
+    return whole if isinstance(whole, Bad) else Row(number, flat)
+
+
+def list_rows(file: TextIO) -> Iterator[Row | Bad]:
+    """The objects of a JSON list, streamed. After a broken one the rest cannot be told apart."""
+    decoder = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number)
+    text, at, line, ended, opened = "", 0, 1, False, False
+    while True:
+        at, line = _skip(text, at, line)
+        if not opened and text[at : at + 1] == "[":
+            at, opened = at + 1, True
+            continue
+        if at >= len(text) - 1 and not ended:
+            piece = file.read(BLOCK)
+            text, at, ended = text[at:] + piece, 0, not piece
+            continue
+        if at >= len(text) or text[at] == "]":
+            if opened and at >= len(text):
+                yield Bad(line, "The file breaks off here. The rows before it were read.")
+            return
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except RecursionError:
+            yield Bad(line, TOO_DEEP, text[at : at + 500])
+            return
+        except ValueError as error:
+            if not ended and len(text) - at < MOST_ROW:
+                piece = file.read(BLOCK)
+                text, at, ended = text[at:] + piece, 0, not piece
+                continue
+            yield Bad(
+                line,
+                f"From here on it is not valid JSON ({_plain(error)}). "
+                "The rows before it were read.",
+                text[at : at + 500],
+            )
+            return
+        yield as_row(line, value, text[at : min(end, at + 500)])
+        line += text.count("\n", at, end)
+        at = end
+
+
+def _skip(text: str, at: int, line: int) -> tuple[int, int]:
+    """Past spaces and commas, with the number of the line that follows."""
+    end = SPACE.match(text, at).end()  # type: ignore[union-attr]
+    return end, line + text.count("\n", at, end)
+
+
+def object_rows(text: str) -> list[Row | Bad] | None:
+    """The longest list of objects inside one JSON object; None when there is none."""
+    try:
+        value = parse_json(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    if not lists or any(isinstance(v, str) for v in value.get("messages", [])[:1]):
+        return None
+    if "role" in lists[0][0] or "from" in lists[0][0]:
+        return [as_row(1, value, "")]  # one conversation
+    return [as_row(number, item, "") for number, item in enumerate(max(lists, key=len), 1)]
+
+
+def _plain(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        words = {"Expecting value": "a value is missing",
+                 "Unterminated string starting at": "a quotation mark is missing",
+                 "Extra data": "something follows the closing bracket",
+                 "Expecting ',' delimiter": "a comma or a closing bracket is missing",
+                 "Expecting ':' delimiter": "a colon is missing",
+                 "Expecting property name enclosed in double quotes": "a name needs double quotes"}
+        return f"{words.get(error.msg, error.msg)} at character {error.pos + 1:,}"
+    return "it cannot be read"
