@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from scipy.special import bdtrc
 from scipy.stats import binom, norm
 
 ALPHA = 0.05
@@ -166,11 +167,18 @@ def decided_needed(win_rate: float, wanted_power: float = 0.8, alpha: float = AL
     """
     if not 0.5 < win_rate <= 1:
         return None
-    sizes = np.arange(1, MOST_DECIDED + 1)
-    powers = binom.sf(_critical_wins(sizes, alpha) - 1, sizes, win_rate)
+    sizes, critical = _critical_table(alpha)
+    powers = bdtrc(critical - 1, sizes, win_rate)
     short = np.flatnonzero(powers < wanted_power)
     needed = int(sizes[short[-1]]) + 1 if short.size else 1
     return needed if needed <= MOST_DECIDED else None
+
+
+@lru_cache(maxsize=4)
+def _critical_table(alpha: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the sizes 1 to MOST_DECIDED and the fewest wins each needs; worked out once."""
+    sizes = np.arange(1, MOST_DECIDED + 1)
+    return sizes, _critical_wins(sizes, alpha)
 
 
 def _critical_wins(decided: NDArray[np.int_], alpha: float) -> NDArray[np.int_]:

@@ -1,0 +1,93 @@
+"""Is the verdict honest? Simulated evaluations whose truth is known.
+
+    python -m benchmarks.verdicts
+
+First, evaluations in which nothing differs: the share called "better" must be at most 5 %. Then
+evaluations in which 75 % of the decided prompts are truly won: the share called "better" against
+the exact theory. Last, prompts that share sources, counted with and without regard to them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy.stats import binom
+
+from finetune_app.evaluation.statistics import power
+from finetune_app.evaluation.verdict import Outcome, judge
+
+PROMPTS = (20, 60, 200)
+TIE_RATES = (0.0, 0.3, 0.6, 0.9)
+
+
+@cache
+def _better(wins: int, ties: int, losses: int) -> bool:
+    """Ask the real verdict; without groups it depends on the counts alone."""
+    rows = [Outcome(1)] * wins + [Outcome(0)] * ties + [Outcome(-1)] * losses
+    return judge(rows, "green").better
+
+
+def false_alarms(
+    prompts: int, tie_rate: float, *, evaluations: int, seed: int,
+    sources: int | None = None, ignore_sources: bool = False,
+) -> float:
+    """Return the share of evaluations called better although both candidates are equally good.
+
+    With `sources`, all prompts of a source lean the same way, as rows of one thread do.
+    """
+    draw = np.random.default_rng(seed)
+    chances = [(1 - tie_rate) / 2, tie_rate, (1 - tie_rate) / 2]
+    called = 0
+    for _ in range(evaluations):
+        if sources is None:
+            called += _better(*(int(n) for n in draw.multinomial(prompts, chances)))
+            continue
+        leanings = draw.choice([1, 0, -1], size=sources, p=chances)
+        groups = [at % sources for at in range(prompts)]
+        rows = [Outcome(int(leanings[group]), None, None if ignore_sources else group)
+                for group in groups]
+        called += judge(rows, "green").better
+    return called / evaluations
+
+
+def power_at(
+    prompts: int, tie_rate: float, *, win_rate: float, evaluations: int, seed: int
+) -> tuple[float, float]:
+    """Return the share called better when `win_rate` of the decided are won, seen and by theory."""
+    draw = np.random.default_rng(seed)
+    decided_share = 1 - tie_rate
+    chances = [decided_share * win_rate, tie_rate, decided_share * (1 - win_rate)]
+    splits = draw.multinomial(prompts, chances, size=evaluations)
+    seen = sum(_better(*(int(n) for n in split)) for split in splits) / evaluations
+    theory = sum(
+        float(binom.pmf(decided, prompts, decided_share)) * power(decided, win_rate)
+        for decided in range(prompts + 1)
+    )
+    return seen, theory
+
+
+def main() -> None:
+    print("No difference, 1,000 evaluations each: called better (at most 5 % allowed)\n")
+    print("| prompts | " + " | ".join(f"{rate:.0%} ties" for rate in TIE_RATES) + " |")
+    print("|---|" + "---|" * len(TIE_RATES))
+    for prompts in PROMPTS:
+        shares = [false_alarms(prompts, rate, evaluations=1_000, seed=17) for rate in TIE_RATES]
+        print(f"| {prompts} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+
+    print("\n75 % of the decided prompts won, 10,000 evaluations each: called better\n")
+    print("| prompts | ties | seen | theory | seen / theory |\n|---|---|---|---|---|")
+    for prompts in (20, 35, 60, 200):
+        for rate in (0.0, 0.3, 0.6):
+            seen, theory = power_at(prompts, rate, win_rate=0.75, evaluations=10_000, seed=17)
+            print(f"| {prompts} | {rate:.0%} | {seen:.1%} | {theory:.1%} | {seen / theory:.3f} |")
+
+    print("\nNo difference, 60 prompts from 15 sources that lean together, 30 % ties\n")
+    print("| counted by | called better |\n|---|---|")
+    for name, ignore in (("source", False), ("prompt (wrong here)", True)):
+        share = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15, ignore_sources=ignore)
+        print(f"| {name} | {share:.1%} |")
+
+
+if __name__ == "__main__":
+    main()

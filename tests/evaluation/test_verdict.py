@@ -1,0 +1,236 @@
+"""The verdict says what the numbers allow, in words, and no more."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.verdicts import false_alarms, power_at
+from finetune_app.evaluation.verdict import Outcome, Verdict, Vote, from_votes, judge
+
+RANK = {"worse": 0, "no_difference": 1, "too_few_to_tell": 1,
+        "better_on_average": 2, "consistently_better": 3}
+
+
+def outcomes(wins: int, ties: int, losses: int) -> list[Outcome]:
+    return [Outcome(1)] * wins + [Outcome(0)] * ties + [Outcome(-1)] * losses
+
+
+def verdict(wins: int, ties: int, losses: int, general: str | None = "green", **more) -> Verdict:
+    return judge(outcomes(wins, ties, losses), general, **more)
+
+
+def test_consistently_better():
+    said = verdict(41, 12, 7)
+    assert said.level == "consistently_better"
+    assert said.headline == "Yes, consistently better."
+    assert said.sentence == ("On 60 prompts it had never seen, the tuned model did better than the "
+                             "base model on 41, the same on 12, and worse on 7.")
+    assert said.rarity == ("If there were no real difference, a split this lopsided would be very "
+                           "rare: about once in 1.6 million tries.")
+    assert said.notes == ("General ability: no large loss found.",)
+    assert said.interval.low > 0.5
+
+
+@pytest.mark.parametrize(
+    ("split", "level"),
+    [
+        ((6, 0, 0), "consistently_better"),
+        ((5, 0, 0), "too_few_to_tell"),
+        ((40, 8, 12), "consistently_better"),
+        ((40, 7, 13), "better_on_average"),
+        ((12, 40, 8), "too_few_to_tell"),
+        ((0, 60, 0), "too_few_to_tell"),
+        ((0, 100, 0), "no_difference"),
+        ((1, 298, 1), "no_difference"),
+        ((300, 0, 290), "too_few_to_tell"),
+        ((7, 12, 41), "worse"),
+        ((0, 0, 0), "too_few_to_tell"),
+    ],
+)
+def test_levels(split, level):
+    assert verdict(*split).level == level
+
+
+def test_better_on_average_counts_what_got_worse():
+    said = verdict(30, 15, 15)
+    assert said.headline == "Better on average, not consistently."
+    assert said.sentence.endswith("It wins more than it loses, but gets worse on 1 in 4.")
+    assert "about 1 in 4" in verdict(31, 14, 16).sentence
+
+
+def test_too_few_says_how_many_more():
+    said = verdict(12, 0, 8)
+    assert said.more_prompts_needed == 240
+    assert said.sentence.endswith(
+        "12 to 8 could be chance. About 240 more prompts would settle a difference this size."
+    )
+    assert "thousands of prompts" in verdict(300, 0, 290).sentence
+    assert verdict(300, 0, 290).more_prompts_needed is None
+    assert "could hide in so few" in verdict(0, 5, 0).sentence
+    assert verdict(0, 0, 0).headline == "Nothing to compare yet."
+
+
+def test_no_difference_and_worse_say_so():
+    assert verdict(1, 298, 1).headline == "No real difference."
+    assert verdict(1, 298, 1).sentence.endswith("A real difference is probably at most 2 in 100.")
+    assert verdict(7, 12, 41).headline == "No, it is worse than the base model."
+
+
+def test_the_general_check_has_its_say():
+    unchecked = verdict(41, 12, 7, None)
+    assert unchecked.headline == "Better at your task; general ability not checked yet."
+    assert unchecked.level == "consistently_better"
+    red = verdict(41, 12, 7, "red")
+    assert red.level == "better_on_average"
+    assert red.headline == "Better at your task, but it lost general ability."
+    assert any("some was lost" in note for note in verdict(41, 12, 7, "amber").notes)
+    assert verdict(7, 12, 41, None).headline == verdict(7, 12, 41).headline
+    with pytest.raises(ValueError, match="general level"):
+        verdict(1, 1, 1, "blue")
+
+
+def test_from_the_third_look_the_verdict_says_so():
+    assert not any("looked at" in note for note in verdict(41, 12, 7, looks=2).notes)
+    notes = verdict(41, 12, 7, looks=3).notes
+    assert any(note.startswith("These prompts have been looked at 3 times.") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("against_prompt", "versus", "start"),
+    [
+        ((30, 20, 10), "better", "It also beats the base model with a good prompt"),
+        ((10, 40, 10), "not_better",
+         "Your tuned model is not better than the base model with a good prompt"),
+        ((4, 20, 36), "not_better", "Your tuned model is not better"),
+        ((1, 299, 0), "not_better", "Your tuned model is not better"),
+        ((12, 40, 8), "unclear", "Whether it beats the base model with a good prompt"),
+    ],
+)
+def test_the_most_useful_sentence_comes_first(against_prompt, versus, start):
+    said = verdict(41, 12, 7, prompt_result=outcomes(*against_prompt))
+    assert said.versus_prompt == versus
+    assert said.notes[0].startswith(start)
+
+
+def test_votes_count_when_blind_and_ties_are_answers():
+    votes = ["tuned", "base", "tie", "neither", Vote("tuned", names_shown=True),
+             {"choice": "tuned", "prompt": 4}]
+    counted = from_votes(votes)
+    assert [outcome.sign for outcome in counted] == [1, -1, 0, 0, 1]
+    assert judge(counted, voted=True).sentence.startswith(
+        "Not knowing which was which, you preferred the tuned model on 2 of 5"
+    )
+    with pytest.raises(ValueError, match="tuned, base, tie or neither"):
+        from_votes(["left"])
+
+
+def test_ten_votes_on_one_prompt_are_one_piece_of_evidence():
+    said = judge(from_votes(Vote("tuned", prompt=1) for _ in range(10)))
+    assert said.level == "too_few_to_tell"
+    assert any("Fewer than 6" in note for note in said.notes)
+
+
+def test_passes_and_scores_become_wins_ties_and_losses():
+    signs = [Outcome.of_passes(base, tuned).sign
+             for base in (False, True) for tuned in (False, True)]
+    assert signs == [0, 1, -1, 0]
+    assert Outcome.of_scores(0.50, 0.505).sign == 0
+    assert Outcome.of_scores(0.5, 0.7).sign == 1
+    with pytest.raises(ValueError, match="finite"):
+        Outcome.of_scores(0.5, float("nan"))
+
+
+def test_many_small_wins_do_not_hide_a_few_large_losses():
+    small, large = Outcome.of_scores(0.5, 0.52), Outcome.of_scores(1.0, 0.0)
+    said = judge([small] * 50 + [large] * 10, "green")
+    assert said.level == "too_few_to_tell"
+    assert any("further the other way" in note for note in said.notes)
+    steady = judge([Outcome.of_scores(0.4, 0.6)] * 30, "green")
+    assert steady.level == "consistently_better"
+    assert steady.mean_gain == pytest.approx((0.2, 0.2))
+
+
+counts = st.integers(0, 60)
+general_levels = st.sampled_from([None, "green", "amber", "red"])
+
+
+@settings(deadline=None)
+@given(counts, counts, counts, general_levels, st.integers(0, 9))
+def test_any_split_gets_a_verdict_in_whole_sentences(wins, ties, losses, general, looks):
+    said = verdict(wins, ties, losses, general, looks=looks)
+    assert (said.wins, said.ties, said.losses) == (wins, ties, losses)
+    assert said.level in RANK
+    for text in (said.headline, said.sentence, said.rarity, *said.notes):
+        assert text.endswith(".")
+        assert not [word for word in ("None", "nan", "!") if word in text]
+    assert 0 < said.p_value <= 1
+
+
+@settings(deadline=None)
+@given(counts, counts, counts, general_levels)
+def test_one_more_win_never_makes_it_worse(wins, ties, losses, general):
+    before = RANK[verdict(wins, ties, losses, general).level]
+    assert RANK[verdict(wins + 1, ties, losses, general).level] >= before
+    if losses:
+        assert RANK[verdict(wins + 1, ties, losses - 1, general).level] >= before
+    if ties:
+        assert RANK[verdict(wins + 1, ties - 1, losses, general).level] >= before
+
+
+@settings(deadline=None)
+@given(counts, counts, counts)
+def test_swapping_the_candidates_swaps_the_verdict(wins, ties, losses):
+    there, back = verdict(wins, ties, losses), verdict(losses, ties, wins)
+    assert there.p_value == back.p_value
+    assert there.better == (back.level == "worse")
+    if not there.better and there.level != "worse":
+        assert there.level == back.level
+    assert there.more_prompts_needed == back.more_prompts_needed
+
+
+pairs = st.lists(
+    st.tuples(st.floats(0, 1), st.floats(0, 1), st.sampled_from([None, "a", "b", 3])), max_size=25
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(pairs, general_levels)
+def test_graded_scores_swap_too_and_more_is_never_worse(rows, general):
+    there = judge([Outcome.of_scores(*row) for row in rows], general)
+    back = judge([Outcome.of_scores(tuned, base, group) for base, tuned, group in rows], general)
+    assert there.better == (back.level == "worse")
+    if rows:
+        (base, _, group), *rest = rows
+        lifted = [(base, max(1.0, base), group), *rest]
+        after = judge([Outcome.of_scores(*row) for row in lifted], general)
+        assert RANK[after.level] >= RANK[there.level]
+
+
+def test_levels_are_decided_on_groups():
+    threads = [Outcome(1, None, thread) for thread in range(3) for _ in range(10)]
+    assert judge(threads, "green").level == "too_few_to_tell"
+    assert judge([replace(row, group=None) for row in threads], "green").level == (
+        "consistently_better"
+    )
+
+
+@pytest.mark.parametrize("prompts", [20, 60, 200])
+@pytest.mark.parametrize("tie_rate", [0.0, 0.3, 0.6, 0.9])
+def test_no_difference_is_called_better_in_at_most_one_of_twenty(prompts, tie_rate):
+    assert false_alarms(prompts, tie_rate, evaluations=1_000, seed=17) <= 0.05
+
+
+@pytest.mark.parametrize("prompts", [20, 35, 60])
+@pytest.mark.parametrize("tie_rate", [0.0, 0.3])
+def test_power_is_what_theory_says(prompts, tie_rate):
+    seen, theory = power_at(prompts, tie_rate, win_rate=0.75, evaluations=4_000, seed=17)
+    assert seen == pytest.approx(theory, abs=0.03)
+
+
+def test_prompts_that_share_a_source_do_not_raise_false_alarms():
+    """60 prompts from 15 sources that lean together: one by one, chance looks like proof."""
+    grouped = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15)
+    ignored = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15, ignore_sources=True)
+    assert grouped <= 0.05 < ignored
