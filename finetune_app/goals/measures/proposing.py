@@ -13,11 +13,13 @@ from finetune_app.goals.measures.reading import key_lines
 from finetune_app.goals.measures.wording import NUMBER_WORDS, listed, without_fence
 from finetune_app.goals.measures.xml_fields import NotXml, read_xml
 
-_PROGRAMS = frozenset((
-    "awk cat cd chmod chown cp curl cut date df diff docker du echo export find for git grep gzip "
-    "head if kill ls mkdir mount mv ping printf ps pwd rm rsync screen sed sort source split ssh "
-    "sudo tail tar tee top touch tr uniq wc wget while who xargs zip"
-).split())
+_PROGRAMS = {
+    "awk", "cat", "cd", "chmod", "chown", "cp", "curl", "cut", "date", "df", "diff", "docker",
+    "du", "echo", "export", "find", "for", "git", "grep", "gzip", "head", "if", "kill", "ls",
+    "mkdir", "mount", "mv", "ping", "printf", "ps", "pwd", "rm", "rsync", "screen", "sed", "sort",
+    "source", "split", "ssh", "sudo", "tail", "tar", "tee", "top", "touch", "tr", "uniq", "wc",
+    "wget", "while", "who", "xargs", "zip",
+}
 _WORDY_NUMBERS = {word: n for n, word in enumerate(NUMBER_WORDS)} | {
     "twelve": 12, "fifteen": 15, "twenty": 20, "twenty-five": 25, "thirty": 30, "forty": 40,
     "fifty": 50, "sixty": 60, "eighty": 80, "hundred": 100, "a hundred": 100, "one hundred": 100,

@@ -43,7 +43,7 @@ class XmlFields(Measure):
             return Score(False, 0.0, str(problem))
         chosen = self.settings["fields"]
         if chosen and self.settings["compare"] == "fields":
-            return _judge(Counter(chosen), Counter({tag: 1 for tag in _tags(got)}), only=chosen)
+            return _judge(Counter(set(chosen)), _tags(got), only=chosen)
         try:
             target = read_xml(without_fence(wanted))
         except NotXml:
