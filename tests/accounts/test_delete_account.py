@@ -1,6 +1,7 @@
 """Deleting an account: what goes, what stays, and when it has to wait."""
 
 import pytest
+from axes.models import AccessAttempt
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
@@ -59,6 +60,13 @@ def test_links_they_made_stop_working(as_editor, editor, owner, team):
     as_editor.post("/account/delete/", SURE)
     assert services.invitation_for(secret) is None
     assert not Invitation.objects.usable().exists()
+
+
+def test_the_lock_at_the_door_forgets_them_too(as_editor, editor, owner):
+    as_editor.post("/account/delete/", {"password": "a guess"})
+    assert AccessAttempt.objects.filter(username=editor.email).exists()
+    as_editor.post("/account/delete/", SURE)
+    assert not AccessAttempt.objects.filter(username=editor.email).exists()
 
 
 def test_without_the_password_nobody_goes(as_editor, editor, owner):

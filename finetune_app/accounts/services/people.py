@@ -1,5 +1,6 @@
 """People: their accounts, their passwords, and how they leave."""
 
+from axes.utils import reset as reset_tries
 from django.contrib.auth import authenticate
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
@@ -60,4 +61,5 @@ def delete_account(*, user: User) -> None:
     for team in teams_that_go_with(user):
         delete_team(team=team)
     Invitation.objects.usable().filter(created_by=user).delete()
+    reset_tries(username=user.email)  # what the lock at the door remembers names the person
     user.delete()

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from axes.utils import reset
+from axes.utils import reset as reset_tries
 from django.core.management.base import BaseCommand, CommandError
 
 from finetune_app.accounts import services
@@ -24,7 +24,7 @@ class Command(BaseCommand):
             raise CommandError(f"Nobody here has the address {email}.")
         password, made_up = ask_password(user)
         services.change_password(user=user, password=password)
-        reset(username=email)  # wrong tries with the old one no longer lock the door
+        reset_tries(username=email)  # wrong tries with the old one no longer lock the door
         self.stdout.write(f"{email} has a new password. Their open sessions have ended.")
         if made_up:
             self.stdout.write(f"Password, shown once: {password}")
