@@ -18,11 +18,12 @@ from worker.channel import Channel, Job, UserError
 from worker.template import load_tokenizer
 from worker.training import checkpoints, data
 from worker.training.export import adapter_tensors, export
+from worker.training.fast_llama import FastLlamaLoss, is_supported
 from worker.training.model import Loaded, fastest_number_format, load
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.samples import take_samples
 from worker.training.spec import Spec
-from worker.training.steps import AnswerLoss, Learned, is_out_of_memory, learn, mean_loss
+from worker.training.steps import AnswerLoss, Learned, Loss, is_out_of_memory, learn, mean_loss
 
 VALIDATION_ROWS = 64  # enough for a curve; the evaluation step measures properly
 VALIDATION_POINTS = 8
@@ -66,7 +67,7 @@ class Run:
     channel: Channel
     loaded: Loaded
     tokenizer: Any
-    loss: AnswerLoss
+    loss: Loss
     optimizer: FlatAdamW
     practice: list[data.Example]
     held_out: list[data.Example]
@@ -139,7 +140,7 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
         channel,
         loaded,
         tokenizer,
-        AnswerLoss(loaded.model),
+        choose_loss(loaded),
         optimizer,
         practice,
         held_out,
@@ -157,6 +158,11 @@ def choose_number_format(spec: Spec, channel: Channel) -> str:
     chosen = fastest_number_format(spec.base_model)
     channel.emit("log", text=f"Number format {chosen}: measured to be the faster one here.")
     return chosen
+
+
+def choose_loss(loaded: Loaded) -> Loss:
+    """The hand-written way for the models it knows, the general way for all others."""
+    return FastLlamaLoss(loaded.model) if is_supported(loaded.model) else AnswerLoss(loaded.model)
 
 
 def advance(training: Run, state: State) -> None:

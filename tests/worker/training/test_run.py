@@ -164,7 +164,7 @@ def test_a_loss_that_is_no_longer_a_number_ends_the_training(job, monkeypatch):
         lambda self, batch: torch.tensor(float("nan"), requires_grad=True),
     )
     with pytest.raises(UserError, match="lower learning rate"):
-        run(job(), RecordingChannel())
+        run(job("gpt_neox"), RecordingChannel())
 
 
 def test_cut_rows_are_reported(job):

@@ -1,0 +1,87 @@
+"""The fast way computes what the general way computes."""
+
+import pytest
+import torch
+
+from worker.template import Example
+from worker.training.data import collate
+from worker.training.fast_llama import FastLlamaLoss, is_supported, shared_prefix
+from worker.training.model import load
+from worker.training.spec import Spec
+from worker.training.steps import AnswerLoss, Loss
+
+OPENING = [1, 40, 41, 42, 43]
+
+
+def example(*rest: int, opening: list[int] = OPENING, learned: int = 2) -> Example:
+    ids = [*opening, *rest]
+    return Example(ids, [False] * (len(ids) - learned) + [True] * learned)
+
+
+BATCHES = {
+    "shared opening": [example(50, 51, 52), example(60, 61, 62, 63, 64), example(70, 71)],
+    "nothing shared": [example(7, 8, 9, opening=[5]), example(7, 8, opening=[6])],
+    "one row": [example(50, 51, 52, 53)],
+    "one row inside another": [example(50, 51), example(50, 51, 52, 53)],
+    "same rows": [example(50, 51, 52), example(50, 51, 52)],
+    "several answers": [Example([1, 2, 3, 4, 5, 6], [False, True, False, False, True, True])] * 2,
+}
+
+
+def loaded(base_model, kind: str, **settings):
+    spec = Spec(base_model=base_model(kind), version=base_model(kind), rank=4, **settings)
+    made = load(spec, "fp32")
+    torch.manual_seed(3)
+    for parameter in made.model.parameters():
+        if parameter.requires_grad:  # B starts at zero, which would hide mistakes in A
+            parameter.data = torch.randn_like(parameter) * 0.1
+    return made
+
+
+def loss_and_gradients(loss: Loss, model, examples) -> tuple[float, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    value = loss(collate(examples, torch.device("cpu")))
+    value.backward()
+    gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    return float(value.detach()), gradients
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("batch", BATCHES)
+def test_loss_and_every_gradient_are_equal(base_model, kind, batch):
+    made = loaded(base_model, kind)
+    assert is_supported(made.model)
+    slow, slow_gradients = loss_and_gradients(AnswerLoss(made.model), made.model, BATCHES[batch])
+    fast, fast_gradients = loss_and_gradients(FastLlamaLoss(made.model), made.model, BATCHES[batch])
+    assert fast == pytest.approx(slow, rel=1e-5)
+    assert fast_gradients.keys() == slow_gradients.keys()
+    assert len(fast_gradients) == 2 * 2 * 7
+    for name, gradient in slow_gradients.items():
+        assert torch.allclose(fast_gradients[name], gradient, rtol=1e-3, atol=1e-5), name
+        assert float(gradient.norm()) > 0
+
+
+def test_the_model_itself_still_works_after_fusing(base_model):
+    made = loaded(base_model, "llama")
+    ids = torch.tensor([[1, 40, 50, 51]])
+    before = made.model(input_ids=ids).logits
+    FastLlamaLoss(made.model)
+    assert torch.allclose(made.model(input_ids=ids).logits, before, atol=1e-6)
+
+
+def test_what_it_does_not_compute_is_left_to_the_general_way(base_model):
+    assert not is_supported(loaded(base_model, "gpt_neox").model)
+    assert not is_supported(loaded(base_model, "llama", dropout=0.1).model)
+    assert not is_supported(loaded(base_model, "llama", targets=["q_proj", "v_proj"]).model)
+
+
+def test_the_shared_opening_ends_before_anything_learned():
+    def prefix(name: str) -> int:
+        return shared_prefix(collate(BATCHES[name], torch.device("cpu")))
+
+    assert prefix("shared opening") == 4
+    assert prefix("nothing shared") == 0
+    assert prefix("one row") == 0
+    assert prefix("one row inside another") == 4
+    assert prefix("same rows") == 5
+    assert prefix("several answers") == 0

@@ -1,0 +1,262 @@
+"""The pieces of a Llama with their derivatives written by hand.
+
+Each does in a few large operations what autograd would do in many small ones, keeps only what
+its derivative needs, and never computes a gradient for a frozen weight. Shapes: N tokens laid
+end to end, `in` and `out` widths, R the ranks of all fused adapters together.
+"""
+
+from typing import Any
+
+import torch
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+aten = torch.ops.aten
+
+
+class LoraLinear(Function):
+    """x (N, in) -> (N, out): several frozen projections of one input, as one product.
+
+    `weight` (out, in) is their weights stacked; `pairs` are A (r, in), B (out_i, r) of each, in
+    the same order. The adapters run as one stacked A and one block-diagonal B.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        scale: float,
+        *pairs: torch.Tensor,
+    ) -> torch.Tensor:
+        down = torch.cat(pairs[0::2]) if len(pairs) > 2 else pairs[0]
+        up = _block_diagonal(pairs[1::2], scale)
+        low = x @ down.t()
+        out = x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
+        out.addmm_(low, up.t())
+        ctx.save_for_backward(x, low, weight, down, up)
+        ctx.scale, ctx.shapes = scale, [b.shape for b in pairs[1::2]]
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        x, low, weight, down, up = ctx.saved_tensors
+        grad_low = grad @ up
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = grad @ weight
+            grad_x.addmm_(grad_low, down)
+        grad_down = grad_low.t() @ x
+        pairs = []
+        row = column = 0
+        for out, rank in ctx.shapes:
+            part, narrow = grad[:, row : row + out], low[:, column : column + rank]
+            pairs += [grad_down[column : column + rank], (part.t() @ narrow).mul_(ctx.scale)]
+            row, column = row + out, column + rank
+        return grad_x, None, None, None, *pairs
+
+
+def _block_diagonal(blocks: tuple[torch.Tensor, ...], scale: float) -> torch.Tensor:
+    if len(blocks) == 1:
+        return blocks[0] * scale
+    rows, columns = (sum(b.shape[i] for b in blocks) for i in (0, 1))
+    whole = blocks[0].new_zeros(rows, columns)
+    row = column = 0
+    for block in blocks:
+        torch.mul(
+            block,
+            scale,
+            out=whole[row : row + block.shape[0], column : column + block.shape[1]],
+        )
+        row, column = row + block.shape[0], column + block.shape[1]
+    return whole
+
+
+class RmsNorm(Function):
+    """x (N, width) -> x / rms(x) * weight, computed in fp32."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
+        wide = x.float()
+        inverse = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        inverse = inverse.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        normed = (wide * inverse).to(x.dtype)
+        ctx.save_for_backward(normed, inverse, weight)
+        return normed * weight
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        normed, inverse, weight = ctx.saved_tensors
+        scaled = (grad * weight).float()
+        wide = normed.float()
+        mean = (scaled * wide).mean(-1, keepdim=True)
+        return scaled.sub_(wide.mul_(mean)).mul_(inverse).to(grad.dtype), None, None
+
+
+class SwiGlu(Function):
+    """gate and up side by side (N, 2 inner) -> silu(gate) * up (N, inner)."""
+
+    @staticmethod
+    def forward(ctx: Any, both: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(both)
+        gate, up = both.chunk(2, dim=-1)
+        return aten.silu(gate).mul_(up)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        (both,) = ctx.saved_tensors
+        gate, up = both.chunk(2, dim=-1)
+        out = torch.empty_like(both)
+        grad_gate, grad_up = out.chunk(2, dim=-1)
+        torch.mul(aten.silu(gate), grad, out=grad_up)
+        grad_gate.copy_(aten.silu_backward(grad * up, gate))
+        return out
+
+
+class Attention(Function):
+    """Causal grouped-query attention over a shared prefix and several suffixes.
+
+    qkv (prefix + rows * suffix, (heads + 2 groups) * size) -> (same, heads * size). Every suffix
+    sees the prefix and itself; the prefix, computed once, sees itself. cos and sin (N, 1, size)
+    are the rotary tables of each token's position.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        qkv: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        shape: tuple[int, int, int],
+        heads: tuple[int, int, int],
+    ) -> torch.Tensor:
+        prefix, rows, suffix = shape
+        query, group, size = heads
+        qkv = qkv.view(-1, query + 2 * group, size)
+        turned = rotate(qkv[:, : query + group], cos, sin)
+        q, k, v = turned[:, :query] * size**-0.5, turned[:, query:], qkv[:, query + group :]
+        parts = [_by_group(t[prefix:], rows, suffix, group) for t in (q, k, v)]
+        if prefix:
+            first = [_by_group(t[:prefix], 1, prefix, group) for t in (q, k, v)]
+            for i in (1, 2):
+                shared = first[i].expand(rows, -1, -1, -1)
+                parts[i] = torch.cat((shared, parts[i]), dim=2)
+        else:
+            first = []
+        out = torch.empty_like(q)
+        saved = []
+        for tensors, span, count, length in _spans(first, parts, prefix, rows, suffix):
+            chances = _chances(tensors[0], tensors[1], length)
+            mixed = chances @ tensors[2]
+            out[span] = _by_token(mixed, count, length, group)
+            saved += [*tensors, chances]
+        ctx.save_for_backward(cos, sin, *saved)
+        ctx.shape, ctx.heads = shape, heads
+        return out.view(-1, query * size)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        cos, sin, *saved = ctx.saved_tensors
+        prefix, rows, suffix = ctx.shape
+        query, group, size = ctx.heads
+        grad = grad.view(-1, query, size)
+        whole = grad.new_empty(grad.shape[0], query + 2 * group, size)
+        shared: list[torch.Tensor] = []  # what the suffixes send back to the prefix's keys, values
+        first, parts = (saved[:4], saved[4:]) if prefix else ([], saved)
+        spans = list(_spans(first, parts, prefix, rows, suffix))
+        for tensors, span, count, length in reversed(spans):
+            q, k, v, chances = tensors
+            grad_out = _by_group(grad[span], count, length, group)
+            grad_v = chances.transpose(2, 3) @ grad_out
+            grad_chances = grad_out @ v.transpose(2, 3)
+            grad_scores = aten._softmax_backward_data(grad_chances, chances, -1, chances.dtype)
+            grad_q = (grad_scores @ k).mul_(size**-0.5)
+            grad_k = grad_scores.transpose(2, 3) @ q
+            if span.start:  # suffixes
+                shared = [t[:, :, :prefix].sum(0, keepdim=True) for t in (grad_k, grad_v)]
+                grad_k, grad_v = grad_k[:, :, prefix:], grad_v[:, :, prefix:]
+            elif shared:
+                grad_k, grad_v = grad_k.add_(shared[0]), grad_v.add_(shared[1])
+            whole[span, :query] = _by_token(grad_q, count, length, group)
+            whole[span, query : query + group] = grad_k.transpose(1, 2).flatten(0, 1)
+            whole[span, query + group :] = grad_v.transpose(1, 2).flatten(0, 1)
+        whole[:, : query + group] = rotate(whole[:, : query + group], cos, -sin)
+        return whole.view(grad.shape[0], -1), None, None, None, None
+
+
+def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotary positions: x (N, heads, size) turned by each token's angles; -sin turns back."""
+    half = x.shape[-1] // 2
+    out = x * cos
+    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
+    out[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    return out
+
+
+def _spans(
+    first: list[torch.Tensor], parts: list[torch.Tensor], prefix: int, rows: int, suffix: int
+) -> list[tuple[list[torch.Tensor], slice, int, int]]:
+    """(tensors, which tokens, rows, length) of the prefix, when there is one, and suffixes."""
+    spans = [(parts, slice(prefix, prefix + rows * suffix), rows, suffix)]
+    return [(first, slice(0, prefix), 1, prefix), *spans] if prefix else spans
+
+
+def _by_group(x: torch.Tensor, rows: int, length: int, group: int) -> torch.Tensor:
+    """(rows * length, heads, size) -> (rows, group, heads / group * length, size)."""
+    size = x.shape[-1]
+    x = x.reshape(rows, length, group, -1, size).permute(0, 2, 3, 1, 4)
+    return x.reshape(rows, group, -1, size)
+
+
+def _by_token(x: torch.Tensor, rows: int, length: int, group: int) -> torch.Tensor:
+    """The way back."""
+    size = x.shape[-1]
+    x = x.view(rows, group, -1, length, size).permute(0, 3, 1, 2, 4)
+    return x.reshape(rows * length, -1, size)
+
+
+def _chances(q: torch.Tensor, k: torch.Tensor, length: int) -> torch.Tensor:
+    """softmax(q k) where each of the last `length` positions sees itself and what is before."""
+    seen = k.shape[2]
+    scores = q @ k.transpose(2, 3)
+    hidden = torch.ones(length, seen, dtype=torch.bool, device=q.device)
+    hidden = hidden.triu_(seen - length + 1)
+    scores.view(*scores.shape[:2], -1, length, seen).masked_fill_(hidden, float("-inf"))
+    return torch.softmax(scores, dim=-1)
+
+
+class HeadLoss(Function):
+    """x (n, width), head (words, width), labels (n) -> summed cross-entropy.
+
+    The derivative is worked out on the way forward, a few hundred positions at a time, so that
+    the logits of a long batch never exist all at once.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, head: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        total = x.new_zeros((), dtype=torch.float32)
+        grad = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(x), 256):
+            part = slice(start, start + 256)
+            wanted = labels[part, None]
+            chances = torch.log_softmax((x[part] @ head.t()).float(), dim=-1)
+            total -= chances.gather(1, wanted).sum()
+            if grad is not None:
+                chances.exp_().scatter_add_(1, wanted, chances.new_full(wanted.shape, -1.0))
+                grad[part] = chances.to(x.dtype) @ head
+        if grad is not None:
+            ctx.save_for_backward(grad)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        (grad_x,) = ctx.saved_tensors
+        return grad_x * grad.to(grad_x.dtype), None, None
