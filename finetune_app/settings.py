@@ -9,6 +9,7 @@ S3_BUCKET       keep files in an S3-compatible store (with S3_ENDPOINT_URL, AWS_
 """
 
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,10 +20,17 @@ from finetune_app.core.sockets import run_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+try:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    SECRETS = load_secrets(DATA_DIR)
+    RUN_DIR = run_folder(DATA_DIR)  # sockets, reachable by their owner alone
+except OSError as error:
+    sys.exit(
+        f"Finetune cannot use {DATA_DIR}: {error.strerror}. Change its owner or free some space, "
+        "or set DATA_DIR to another folder."
+    )
 
 DEBUG = os.environ.get("DEBUG") == "1"
-SECRETS = load_secrets(DATA_DIR)
 SECRET_KEY = SECRETS["secret_key"]
 FIELD_KEYS = SECRETS["field_keys"]
 
@@ -201,7 +209,6 @@ CONTENT_SECURITY_POLICY = {
 }
 
 # Jobs: the database is the truth, the broker only wakes a worker (docs/decisions/jobs.md).
-RUN_DIR = run_folder(DATA_DIR)  # sockets, reachable by their owner alone
 BROKER_SOCKET = None if os.environ.get("REDIS_URL") else RUN_DIR / "broker.sock"
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{BROKER_SOCKET}"
 CELERY_BROKER_URL = REDIS_URL
