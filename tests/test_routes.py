@@ -29,6 +29,8 @@ FINE = {200, 201, 204, 302, 303, 400, 409, 422}  # 4xx: an empty form, or not in
 # How to make each id that stands in an address, from a world with one of everything.
 BUILD: dict[str, Callable[[World], Any]] = {
     "goal_id": lambda world: world.goal.pk,
+    "check_name": lambda world: world.finding.check_name,
+    "form": lambda world: "jsonl",  # of a downloaded version
     "number": lambda world: 1,  # of the example, version or training: the world's first
     "example_id": lambda world: world.example.pk,
     "edit_id": lambda world: world.edit.pk,
@@ -49,7 +51,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "secret": lambda world: world.secret,
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
-COUNTED_IN_THE_GOAL = {"goal_id", "number", "index", "slug"}
+COUNTED_IN_THE_GOAL = {"goal_id", "number", "index", "slug", "check_name", "form"}
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def expectation(route: Route, person: Person, method: str) -> str:
         return "door"
     if person.role is None:  # a stranger: what is not theirs does not exist
         return "hidden" if route.ids else "fine"
-    if policy.scope != "account" and not person.role.covers(policy.needed):
+    if policy.scope != "account" and not person.role.covers(policy.needed_for(method)):
         return "refused"
     return "fine"
 
@@ -219,10 +221,13 @@ def describe(route: Route, who: str, method: str, wanted: str, response: HttpRes
 
 def report(route: Route, wrong: list[str]) -> str:
     policy = route.policy
-    needed = policy.needed.value if policy.needed else "nobody in particular"
+    roles = {role.value for m in policy.methods if (role := policy.needed_for(m))}
     return (
-        f"{route.name} (/{route.pattern}) declares scope {policy.scope}, role {needed}, "
-        f"methods {', '.join(policy.methods)}, but:\n" + "\n".join(wrong)
+        f"{route.name} (/{route.pattern}) declares scope {policy.scope}, "
+        f"role {' and '.join(sorted(roles))}, methods {', '.join(policy.methods)}, but:\n"
+        + "\n".join(wrong)
+        + "\n(Some may look and fewer may change? @goal_page(Role.VIEWER, 'GET', 'POST', "
+        "changing=Role.EDITOR).)"
     )
 
 

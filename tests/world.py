@@ -133,18 +133,30 @@ def _version(dataset: Dataset, examples: list[Example], by: User) -> Version:
 def _finding(dataset: Dataset, example: Example) -> Finding:
     return Finding.objects.create(
         dataset=dataset, check_name="duplicates", severity=Severity.WARNING, count=1,
-        examples=[example.pk], message="One example is there twice.",
+        examples=[example.pk], message="One example is there twice.", fix="set_aside",
     )  # fmt: skip
 
 
 def _import(dataset: Dataset, team: Team, by: User) -> Import:
+    """A file that was looked at, with one line that cannot be read; waiting for the person."""
+    line = {"line": 2, "cells": {"email": "Is my bike ready?", "topic": "repair_status"}}
+    bad = {"line": 3, "reason": "This line has no answer."}
     made = Import.objects.create(
         dataset=dataset, job=job(team, Kind.IMPORT), step=Import.Step.CONFIRM, by=by,
-        file_name="emails.csv", size=60,
-        shape={"format": "csv", "columns": ["email", "topic"], "samples": []},
-        mapping={"prompt": "email", "answer": "topic"},
+        file_name="emails.csv", size=60, rejected=[bad], rejected_count=1,
+        shape={
+            "format": "table", "encoding": "utf-8", "encoding_why": "", "delimiter": ",",
+            "has_header": True, "columns": ["email", "topic"], "filled": {"email": 1, "topic": 1},
+            "rows": [line], "row_count": 2, "usable": 1, "unreadable": 1,
+        },
+        mapping={
+            "style": "pairs", "prompt": "email", "answer": "topic", "context": "", "system": "",
+            "split": "", "why": "",
+        },
     )  # fmt: skip
-    made.stored_name = write(f"uploads/{made.pk}.csv", "email,topic\nIs my bike ready?,status\n")
+    text = "email,topic\nIs my bike ready?,repair_status\nHello\n"
+    made.stored_name = write(f"{made.folder}/emails.csv", text)
+    write(f"{made.folder}/rejected.jsonl", json.dumps(bad) + "\n")
     made.save()
     return made
 

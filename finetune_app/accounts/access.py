@@ -27,11 +27,19 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True)
 class Policy:
-    """`needed` is None for public views; `scope` names what the role is looked up on."""
+    """`needed` is None for public views; `scope` names what the role is looked up on.
+
+    `changing` is the role for everything but GET, on a page that some may only look at.
+    """
 
     needed: Role | None
     methods: tuple[str, ...]
     scope: str  # "public", "account", "team", "goal"
+    changing: Role | None = None
+
+    def needed_for(self, method: str | None) -> Role:
+        role = self.needed if method == "GET" else self.changing or self.needed
+        return role or Role.VIEWER
 
 
 def declare(view: View, policy: Policy) -> View:

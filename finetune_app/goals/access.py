@@ -12,12 +12,18 @@ from finetune_app.core.requests import HttpRequest
 from finetune_app.goals.models import Goal
 
 
-def goal_page(needed: Role, *methods: str) -> Callable[[View], View]:
+def goal_page(
+    needed: Role, *methods: str, changing: Role | None = None
+) -> Callable[[View], View]:
     """Decorate `view(request, goal, ...)` for a URL with `<int:goal_id>`.
+
+    `changing` is the role for everything but GET, where that is not `needed` itself.
 
     Another team's goal is 404; a member without the role gets 403. The request's team
     becomes the goal's team.
     """
+
+    policy = Policy(needed, methods, "goal", changing)
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -32,10 +38,10 @@ def goal_page(needed: Role, *methods: str) -> Callable[[View], View]:
             membership = Membership.objects.select_related("team").get(
                 user=request.user, team=goal.team_id
             )
-            require_role(membership, needed)
+            require_role(membership, policy.needed_for(request.method))
             request.team, request.membership = membership.team, membership
             return view(request, goal, *args, **kwargs)
 
-        return declare(inner, Policy(needed, methods, "goal"))
+        return declare(inner, policy)
 
     return decorate
