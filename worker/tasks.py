@@ -60,8 +60,9 @@ def begin_pool_process(**_: Any) -> None:
 
 @worker_ready.connect
 def look_around(**_: Any) -> None:
-    """At start: jobs whose worker died on this machine go back into the queue at once."""
-    reconcile.reconcile(reconcile.Silence())
+    """At start: jobs whose worker died on this machine wait again, and all that waits is taken."""
+    reconcile.recover(reconcile.Silence())
+    reconcile.send_waiting(at_once=True)
 
 
 @worker_shutting_down.connect

@@ -71,12 +71,12 @@ def _why_gone(job: Job, silence: Silence) -> str:
     return ""
 
 
-def send_waiting() -> None:
-    """Wake workers for jobs whose message was lost or never sent."""
+def send_waiting(*, at_once: bool = False) -> None:
+    """Wake workers for jobs whose message was lost or never sent; `at_once` for all that wait."""
     now = timezone.now()
     for heavy in (True, False):
         lane = Job.objects.lane(heavy)
         wait = RESEND_BUSY_SECONDS if lane.leased().exists() else RESEND_SECONDS
         for job in lane.waiting()[:SEND_AT_ONCE]:
-            if job.sent_at is None or job.sent_at < now - timedelta(seconds=wait):
+            if at_once or job.sent_at is None or job.sent_at < now - timedelta(seconds=wait):
                 services.wake_worker(job)

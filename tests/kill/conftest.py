@@ -1,0 +1,99 @@
+"""The real thing, small: a broker, a clock and two Celery workers on the test's database."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+from django.conf import settings
+
+from finetune_app.jobs import services
+from finetune_app.jobs.helpers import Helper, Household
+from finetune_app.jobs.management.commands.up import broker_command, worker_command
+from finetune_app.jobs.models import Job
+from tests.worker.conftest import environment, wait_for
+
+WAIT = 90.0  # seconds in which a job must have ended or gone on
+
+
+class House:
+    """A household that tests may hurt. It mends itself while a test waits."""
+
+    def __init__(self, **environment: str) -> None:
+        logs = settings.DATA_DIR / "logs"
+        logs.mkdir(exist_ok=True)
+        self.household = Household(logs)
+        self.environment = environment
+
+    def start(self) -> None:
+        self.household.add("broker", broker_command(settings.BROKER_SOCKET))
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        self.household.add("clock", [*manage, "clock"], **self.environment, CLOCK_SECONDS="0.5")
+        for lane, processes in (("light", 2), ("heavy", 1)):
+            command = worker_command(lane, processes)
+            self.household.add(lane, command, **self.environment, FINETUNE_LANE=lane)
+
+    def wait_for(self, what: Callable[[], Any], seconds: float = WAIT) -> Any:
+        def look() -> Any:
+            self.household.look_after()
+            return what()
+
+        return wait_for(look, seconds)
+
+    def until(self, job: Job, *states: str, seconds: float = WAIT) -> Job:
+        found = Job.objects.filter(pk=job.pk, state__in=states)
+        return self.wait_for(found.first, seconds)
+
+    def helper(self, name: str) -> Helper:
+        return next(one for one in self.household.helpers if one.name == name)
+
+    def main_process(self, name: str) -> psutil.Process:
+        return psutil.Process(self.helper(name).process.pid)
+
+    def end(self) -> None:
+        self.household.kill()
+
+
+@pytest.fixture(scope="session")
+def whole_house(django_db_setup, django_db_blocker) -> Iterator[House]:
+    with django_db_blocker.unblock():
+        house = House(**environment())
+    house.start()
+    yield house
+    house.end()
+
+
+@pytest.fixture
+def house(whole_house, transactional_db, monkeypatch) -> House:
+    monkeypatch.setenv("FINETUNE_TEST_KINDS", "tests.worker.kinds")
+    whole_house.household.look_after()
+    return whole_house
+
+
+@pytest.fixture
+def new_job(house, team) -> Iterator[Callable[..., Job]]:
+    """Jobs as the web makes them. None is left behind, whatever a test did to it."""
+    made: list[Job] = []
+
+    def make(kind: str = "training", **spec: Any) -> Job:
+        spec = {"steps": 20, "pause": 0.05} | spec
+        made.append(services.create(team=team, kind=kind, title="Count", spec=spec))
+        return made[-1]
+
+    yield make
+    for job in made:
+        services.cancel(job)
+    idle = Job.objects.active()
+    house.wait_for(lambda: not idle.exists())
+
+
+def kill(process: psutil.Process, number: int = signal.SIGKILL) -> None:
+    process.send_signal(number)
+
+
+def worker_of(job: Job) -> psutil.Process:
+    """The pool process that supervises the job."""
+    name = Job.objects.get(pk=job.pk).worker
+    return psutil.Process(int(name.rsplit(":", 2)[1]))
