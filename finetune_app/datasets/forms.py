@@ -12,7 +12,10 @@ from finetune_app.datasets.models import Split
 from finetune_app.datasets.services.imports import ENCODINGS
 
 ACCEPT = ".csv,.tsv,.txt,.json,.jsonl,.ndjson"
-DELIMITERS = [(",", _l("comma  ,")), (";", _l("semicolon  ;")), ("\t", _l("tab")), ("|", "|")]
+DELIMITERS = [
+    ("", _l("as it looks")), (",", _l("comma  ,")), (";", _l("semicolon  ;")), ("\t", _l("tab")),
+    ("|", "|"),
+]
 
 
 class UploadForm(forms.Form):
@@ -60,18 +63,24 @@ class ShapeForm(forms.Form):
     has_header = forms.TypedChoiceField(
         label=_l("First row"),
         required=False,
-        choices=[("yes", _l("holds the names of the columns")), ("no", _l("is an example already"))],
+        choices=[
+            ("", _l("as it looks")),
+            ("yes", _l("holds the names of the columns")),
+            ("no", _l("is an example already")),
+        ],
         coerce=lambda word: word == "yes",
         empty_value=None,
     )
 
     def __init__(self, *args: Any, shape: dict[str, Any], **kwargs: Any) -> None:
-        now = str(shape.get("encoding", "utf-8"))
-        header = "yes" if shape.get("has_header") else "no"
+        now = str(shape.get("encoding", ""))
+        header = {True: "yes", False: "no", None: ""}[shape.get("has_header")]
         initial = {"encoding": now, "delimiter": shape.get("delimiter"), "has_header": header}
         super().__init__(*args, initial=initial, **kwargs)
-        names = list(dict.fromkeys([now, *ENCODINGS]))
-        self.fields["encoding"].choices = [(name, name.upper()) for name in names]  # type: ignore[attr-defined]
+        names = list(dict.fromkeys([now, "", *ENCODINGS]))
+        self.fields["encoding"].choices = [
+            (name, name.upper() or _("as it looks")) for name in names
+        ]  # type: ignore[attr-defined]
         if shape.get("format", "table") != "table":
             del self.fields["delimiter"], self.fields["has_header"]
 

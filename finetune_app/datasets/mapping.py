@@ -68,7 +68,10 @@ def guess(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, str]:
     left = [c for c in columns if c not in (split, system) and not _looks_like_id(c, rows)]
     answer = _named(left, ANSWERS)
     prompt = _named([c for c in left if c != answer], PROMPTS)
-    why = "We know these columns by their names."
+    rest = [c for c in left if c not in (prompt, answer)]
+    answer = answer or _named_in_part(rest, ANSWERS)
+    prompt = prompt or _named_in_part([c for c in rest if c != answer], PROMPTS)
+    why = f"By their names “{prompt}” asks and “{answer}” answers."
     if not (prompt and answer):
         prompt, answer, why = _by_place(left, prompt, answer)
     context = _context(left, prompt, answer)
@@ -100,11 +103,19 @@ def _context(left: list[str], prompt: str, answer: str) -> str:
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str:
+    """The column with one of the names, in their order."""
     by_name = {plain(column): column for column in reversed(columns)}
-    for name in names:
-        if name in by_name:
-            return by_name[name]
-    return ""
+    return next((by_name[name] for name in names if name in by_name), "")
+
+
+def _named_in_part(columns: Sequence[str], names: Sequence[str]) -> str:
+    """The same for a word of the name: "shop_reply" answers, "customer email" asks."""
+    by_word = {
+        word: column
+        for column in reversed(columns)
+        for word in re.split(r"[\W_]+", plain(column))
+    }
+    return next((by_word[name] for name in names if name in by_word), "")
 
 
 def plain(name: str) -> str:
@@ -186,7 +197,8 @@ def _from_messages(value: Any) -> list[Message]:
     if not found:
         raise BadRow("There is no conversation in this row.")
     if len(found) > MOST_MESSAGES:
-        raise BadRow(f"The conversation has {len(found):,} messages; the most is {MOST_MESSAGES:,}.")
+        most = f"{MOST_MESSAGES:,}"
+        raise BadRow(f"The conversation has {len(found):,} messages; the most is {most}.")
     messages = [_message(item, place) for place, item in enumerate(found, 1)]
     roles = [message["role"] for message in messages]
     if "assistant" not in roles:

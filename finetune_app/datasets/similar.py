@@ -5,7 +5,6 @@ overlap (Jaccard). What all texts share at their start or end (a fixed instructi
 left out first, else every prompt would look like every other.
 """
 
-import os
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -50,13 +49,19 @@ def without_shared_ends(texts: Sequence[str]) -> list[str]:
     different = sorted(set(texts))
     if len(different) < 3:
         return list(texts)
-    start = len(os.path.commonprefix([different[0], different[-1]]))
+    start = _shared(different[0], different[-1])
     backwards = sorted(text[::-1][:LONGEST] for text in different)
-    end = len(os.path.commonprefix([backwards[0], backwards[-1]]))
+    end = _shared(backwards[0], backwards[-1])
     end = min(end, min(len(text) for text in different) - start)
     if start + end < 12:
         return list(texts)
     return [text[start : len(text) - end] if end > 0 else text[start:] for text in texts]
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def alike(texts: Sequence[str], least: float = 0.8) -> Iterator[tuple[int, int]]:

@@ -35,7 +35,7 @@ def clean_name(name: str, most: int = 120) -> str:
     tail = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     tail = " ".join(_ODD.sub(" ", tail).split()).strip(". ")
     if len(tail) > most:
-        stem, dot, ending = tail.rpartition(".")
+        _stem, dot, ending = tail.rpartition(".")
         ending = dot + ending if dot and len(ending) <= 8 else ""
         tail = tail[: most - len(ending) - 1] + "…" + ending
     return tail or "file"

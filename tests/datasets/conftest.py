@@ -14,7 +14,9 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as job_services
 from tests.worker.conftest import supervise
 
-TOPICS = ("puncture", "brakes", "saddle", "gears", "light", "chain", "pedal", "bell", "fork", "tyre")
+TOPICS = (
+    "puncture", "brakes", "saddle", "gears", "light", "chain", "pedal", "bell", "fork", "tyre",
+)
 ASKS = (
     "My {0} broke on the way to work, can you look at it {1}?",
     "How much is a new {0} for an older bike, fitted {1}?",

@@ -19,9 +19,10 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+EXCEL = "In Excel choose “Save as”, then CSV UTF-8."
 NOT_TEXT = (
-    (b"PK\x03\x04", "an Excel workbook or a zip file", "In Excel choose “Save as”, then CSV UTF-8."),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "In Excel choose “Save as”, then CSV UTF-8."),
+    (b"PK\x03\x04", "an Excel workbook or a zip file", EXCEL),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", EXCEL),
     (b"%PDF", "a PDF", "Examples come as a table or as JSON lines."),
     (b"PAR1", "a Parquet file", "Save it as CSV or JSON lines first."),
     (b"\x1f\x8b", "a compressed file", "Unpack it first, then choose the file inside."),

@@ -153,7 +153,8 @@ def _row(line: int, cells: list[str], columns: list[str]) -> Row | Bad:
             text,
         )
     if len(cells) < len(columns) and len(cells) < 2 <= len(columns):
-        return Bad(line, f"It has {len(cells)} cell, but the file has {len(columns)} columns.", text)
+        reason = f"It has {len(cells)} cell, but the file has {len(columns)} columns."
+        return Bad(line, reason, text)
     return checked(line, dict(zip(columns, cells, strict=False)), text)
 
 

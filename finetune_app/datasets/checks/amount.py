@@ -59,7 +59,8 @@ def small_test(rows: list[Row], about: About) -> Iterator[Found]:
             check="small_test",
             severity=Severity.INFO,
             message=ngettext(
-                "%(n)s prompt is kept back for the test", "%(n)s prompts are kept back for the test",
+                "%(n)s prompt is kept back for the test",
+                "%(n)s prompts are kept back for the test",
                 tests,
             ) % {"n": tests},
             why=_("With fewer than 20 only a large difference can be told from chance. About 110 "

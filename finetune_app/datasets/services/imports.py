@@ -63,7 +63,7 @@ def _room_for(size: int) -> None:
     free = shutil.disk_usage(settings.DATA_DIR).free
     if free < 3 * size + ROOM_TO_BREATHE:
         raise PlainError(
-            _("There is not enough room on the disk for this file. Free some space, then try again."),
+            _("There is not enough room on the disk for this file. Free some, then try again."),
             status=507,
         )
 

@@ -51,7 +51,7 @@ def health(findings: list[Finding]) -> dict[str, Any]:
     return {
         "score": score,
         "bar": health_bar(score, points if score else []),
-        "rows": [(finding, gain(cost, max(points))) for finding, cost in
+        "rows": [(finding, gain(cost, max(points)), cost) for finding, cost in
                  zip(findings, points, strict=True)],
     }
 

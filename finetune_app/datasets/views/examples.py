@@ -162,9 +162,8 @@ def _do(
 def history(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     row = _example(goal, number)
     changes = row.changes.select_related("edit", "edit__by")[:100]
-    return render(
-        request, "history", {"goal": goal, "row": row, "changes": changes, "brought": row.brought_by}
-    )
+    context = {"goal": goal, "row": row, "changes": changes, "brought": row.brought_by}
+    return render(request, "history", context)
 
 
 @goal_page(Role.EDITOR, "GET", "POST")

@@ -205,9 +205,21 @@ def _question(item: Import, form: MappingForm, mapping: dict[str, str]) -> dict[
         "guessed": guessed,
         "usable": shape["usable"] if guessed else None,
         "left_out": shape["row_count"] - shape["usable"] if guessed else shape["unreadable"],
+        "likely": "" if complete else _likely(shape, mapping),
         "missing": next((n for n in ("answer", "prompt") if not mapping.get(n)), "")
         if not complete else "",
     }
+
+
+def _likely(shape: dict[str, Any], mapping: dict[str, str]) -> str:
+    """The column with the most text among those that have no part yet."""
+    taken = set(mapping.values())
+    left = [name for name in shape["columns"] if name not in taken]
+
+    def says(name: str) -> int:
+        return sum(len(str(row["cells"].get(name) or "")) for row in shape["rows"])
+
+    return max(left, key=says, default="")
 
 
 def _samples(rows: list[dict[str, Any]], mapping: dict[str, str]) -> list[dict[str, Any]]:
