@@ -61,7 +61,7 @@ def load(folder: Path, number_format: str = "auto") -> Loaded:
         number_format, measured = choose_format(folder, config, device)
     if number_format not in DTYPES:
         raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=DTYPES[number_format],
         local_files_only=True,

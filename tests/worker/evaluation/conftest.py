@@ -1,0 +1,77 @@
+import json
+
+import pytest
+import torch
+
+from tests.worker.engine.tiny import make_adapter, make_base
+from worker.channel import Job
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory):
+    return make_base(tmp_path_factory.mktemp("base"), "llama")
+
+
+@pytest.fixture(scope="session")
+def adapter(base, tmp_path_factory):
+    return make_adapter(base, tmp_path_factory.mktemp("adapter"), 1)
+
+
+class Recorder:
+    """A channel that only records; `stop_after` answers the person presses Stop."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.events: list[dict] = []
+        self.stop_after = stop_after
+
+    def emit(self, event: str, **fields) -> None:
+        self.events.append(json.loads(json.dumps({"event": event, **fields})))
+
+    def of(self, event: str) -> list[dict]:
+        return [e for e in self.events if e["event"] == event]
+
+    def stopping(self) -> bool:
+        return self.stop_after is not None and len(self.of("answer")) >= self.stop_after
+
+    def check(self) -> None:
+        pass
+
+
+@pytest.fixture
+def recorder():
+    return Recorder
+
+
+def row(number: int, split: str, prompt: str, answer: str) -> dict:
+    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    return {"id": number, "split": split, "messages": messages, "source": "file.csv"}
+
+
+@pytest.fixture
+def job(base, adapter, tmp_path):
+    """Four test rows among others; base, tuned, and the base with a good prompt."""
+    rows = [row(n, "train", f"Learned {n}", "ok") for n in range(3)]
+    rows += [row(10 + n, "test", "Message " + "x" * n, "ok") for n in range(4)]
+    version = tmp_path / "1.jsonl"
+    version.write_text("\n".join(json.dumps(r) for r in rows))
+    prompt = {"instructions": "Sort it.", "shots": [{"prompt": "a", "answer": "b"}]}
+    spec = {
+        "base_model": str(base),
+        "version": str(version),
+        "measure": {"kind": "exact", "settings": {}},
+        "candidates": [
+            {"id": 3, "name": "base", "adapter": None, "instructions": ""},
+            {"id": 4, "name": "tuned", "adapter": str(adapter), "instructions": ""},
+            {"id": 6, "name": "prompt", "adapter": None, **prompt},
+        ],
+        "number_format": "fp32",
+        "max_new_tokens": 12,
+        "general": False,
+        "seed": 17,
+    }
+    return Job("evaluation", tmp_path / "evaluations" / "1", spec)

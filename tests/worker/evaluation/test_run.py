@@ -1,0 +1,116 @@
+"""An evaluation from its spec to its result."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from worker.channel import UserError
+from worker.engine.engine import Engine
+from worker.engine.requests import Request
+from worker.evaluation.run import run
+
+
+def pairs(answers: list[dict]) -> set[tuple[int, int]]:
+    return {(answer["candidate"], answer["row"]) for answer in answers}
+
+
+ALL = {(candidate, row) for candidate in (3, 4, 6) for row in (10, 11, 12, 13)}
+
+
+def test_every_candidate_answers_every_test_prompt_and_no_other(job, recorder):
+    channel = recorder()
+    result = run(job, channel)
+    answers = channel.of("answer")
+    assert len(answers) == 12
+    assert pairs(answers) == ALL
+    assert result["prompts"] == 4
+    assert result["number_format"] == "fp32"
+    assert result["stopped"] is False
+    assert channel.of("progress")[-1] == {
+        "event": "progress", "done": 12, "total": 12, "unit": "answers"
+    }  # fmt: skip
+    assert all(a["passed"] is (a["text"].strip() == "ok") and a["why"] for a in answers)
+
+
+def test_answers_are_those_of_one_question_at_a_time(job, recorder, base, adapter):
+    channel = recorder()
+    run(job, channel)
+    asked = [{"role": "user", "content": "Message xx"}]
+    shots = [
+        {"role": "system", "content": "Sort it."},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+    ]
+    with Engine(base, "fp32") as engine:
+        alone = {
+            3: engine.generate([Request(asked, max_new_tokens=12)])[0].text,
+            4: engine.generate([Request(asked, adapter, max_new_tokens=12)])[0].text,
+            6: engine.generate([Request(shots + asked, max_new_tokens=12)])[0].text,
+        }
+    assert {a["candidate"]: a["text"] for a in channel.of("answer") if a["row"] == 12} == alone
+    assert len(set(alone.values())) == 3
+
+
+def test_stopped_half_way_it_goes_on_with_the_rest(job, recorder):
+    first = recorder(stop_after=5)
+    assert run(job, first)["stopped"] is True
+    already = pairs(first.of("answer"))
+    assert 5 <= len(already) < 12
+    # The spec says auto now, but the answers of one evaluation share one number format.
+    spec = job.spec | {"answered": sorted(already), "number_format": "auto"}
+    second = recorder()
+    assert run(replace(job, spec=spec), second)["number_format"] == "fp32"
+    assert pairs(second.of("answer")) == ALL - already
+    assert second.of("progress")[0]["done"] == len(already)
+    assert second.of("progress")[-1]["done"] == 12
+
+
+def test_where_a_person_decides_nothing_is_marked(job, recorder):
+    channel = recorder()
+    run(replace(job, spec=job.spec | {"measure": {"kind": "choice", "settings": {}}}), channel)
+    assert {answer["passed"] for answer in channel.of("answer")} == {None}
+
+
+def test_a_prompt_that_is_too_long_fails_alone_and_says_why(job, recorder, base):
+    long = {"id": 99, "split": "test", "messages": [
+        {"role": "user", "content": "x" * 5000}, {"role": "assistant", "content": "ok"}]}  # fmt: skip
+    version = Path(job.spec["version"])
+    version.write_text(version.read_text() + "\n" + json.dumps(long))
+    channel = recorder()
+    run(job, channel)
+    refused = [a for a in channel.of("answer") if a["row"] == 99]
+    assert len(refused) == 3
+    assert all(a["passed"] is False and "Shorten it" in a["why"] for a in refused)
+    assert len(channel.of("answer")) == 15
+
+
+def test_what_cannot_work_is_said_in_a_sentence(job, recorder, tmp_path):
+    for change, words in [
+        ({"version": str(tmp_path / "none.jsonl")}, "frozen version"),
+        ({"base_model": str(tmp_path)}, "config.json is missing"),
+        ({"candidates": [{"id": 1, "name": "t", "adapter": str(tmp_path)}]}, "no adapter_model"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            run(replace(job, folder=tmp_path / "new", spec=job.spec | change), recorder())
+
+
+def test_the_general_check_reports_each_adapter_and_keeps_the_bases_part(job, recorder):
+    job = replace(job, spec=job.spec | {"general": True})
+    first = recorder()
+    run(job, first)
+    (found,) = first.of("general")
+    assert found["candidate"] == 4
+    assert found["perplexity_ratio"] > 0
+    assert found["text_tokens"] > 5000
+    assert found["instructions"] == 20
+    assert len(found["answers"]) == found["instructions"] + found["unrelated"]
+    (kept,) = (job.folder.parent / "general-cache").glob("*.json")
+    stamp = kept.stat().st_mtime_ns
+    second = recorder()
+    answered = [list(pair) for pair in ALL]
+    run(replace(job, spec=job.spec | {"answered": answered}), second)
+    assert kept.stat().st_mtime_ns == stamp
+    assert second.of("general") == [found]
+    assert second.of("answer") == []
