@@ -4,7 +4,7 @@ import os
 from importlib import import_module
 
 MODULES = {
-    "training": "worker.training.run",
+    "training": "worker.training.loop",
     "evaluation": "worker.evaluation.run",
     "import": "worker.imports.run",
     "install": "worker.installs.run",

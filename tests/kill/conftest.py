@@ -28,7 +28,8 @@ class House:
         self.environment = environment
 
     def start(self) -> None:
-        self.household.add("broker", broker_command(settings.BROKER_SOCKET))
+        if settings.BROKER_SOCKET:
+            self.household.add("broker", broker_command(settings.BROKER_SOCKET))
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         self.household.add("clock", [*manage, "clock"], **self.environment, CLOCK_SECONDS="0.5")
         for lane, processes in (("light", 2), ("heavy", 1)):

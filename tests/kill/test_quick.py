@@ -2,6 +2,9 @@
 
 import signal
 
+import pytest
+from django.conf import settings
+
 from finetune_app.celery import app
 from finetune_app.jobs import places, services
 from finetune_app.jobs.models import Job, Journal, State
@@ -73,6 +76,7 @@ def test_kill_9_of_the_worker_leaves_no_orphan_and_the_job_goes_on(house: House,
     assert_one_at_a_time(job)
 
 
+@pytest.mark.skipif(not settings.BROKER_SOCKET, reason="the broker is not this test's own")
 def test_kill_9_of_the_broker_stops_nothing_and_new_work_is_found(house: House, new_job):
     job = new_job(steps=60)
     child_of(job)
