@@ -84,6 +84,22 @@ class Projection:
         return out
 
 
+@dataclass(frozen=True)
+class Layout:
+    """A batch laid end to end: the shared prefix once, then every row's own real tokens.
+
+    ids (N); learned (n), where something is learned; cos and sin (N, 1, size), the rotary
+    tables; places and shape as `fast_ops.Attention` wants them.
+    """
+
+    ids: torch.Tensor
+    learned: torch.Tensor
+    cos: torch.Tensor
+    sin: torch.Tensor
+    places: torch.Tensor
+    shape: tuple[int, int, int]
+
+
 class Layer:
     """One block: attention, then feed-forward, each added to what came in."""
 
@@ -99,13 +115,14 @@ class Layer:
     def __call__(
         self,
         x: torch.Tensor,
-        positions: tuple[torch.Tensor, torch.Tensor],
-        shape: tuple[int, int, int],
+        layout: Layout,
         keep: torch.Tensor | None,
     ) -> torch.Tensor:
         """x (N, width) -> (N, width), or only its `keep` tokens."""
         normed = RmsNorm.apply(x, self.before_attention, self.epsilon)
-        mixed = Attention.apply(self.qkv(normed), *positions, shape, self.heads)
+        mixed = Attention.apply(
+            self.qkv(normed), layout.cos, layout.sin, layout.places, layout.shape, self.heads
+        )
         if keep is not None:
             x, mixed = x[keep], mixed[keep]
         x = x + self.out(mixed)
@@ -128,29 +145,32 @@ class FastLlamaLoss:
         ]
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        prefix = shared_prefix(batch)
-        rows, longest = batch.ids.shape
-        suffix = longest - prefix
-        ids = torch.cat((batch.ids[0, :prefix], batch.ids[:, prefix:].flatten()))
-        learned = batch.learned[:, prefix:].flatten().nonzero().flatten() + prefix
-        x = self._body.embed_tokens(ids)
-        positions = self._rotary(x, prefix, rows, longest)
+        layout = self._lay_out(batch)
+        x = self._body.embed_tokens(layout.ids)
         for layer in self._layers[:-1]:
-            x = layer(x, positions, (prefix, rows, suffix), None)
-        x = self._layers[-1](x, positions, (prefix, rows, suffix), learned)
+            x = layer(x, layout, None)
+        x = self._layers[-1](x, layout, layout.learned)
         x = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
         loss: torch.Tensor = HeadLoss.apply(x, self._head, batch.labels)
         return loss
 
-    def _rotary(
-        self, x: torch.Tensor, prefix: int, rows: int, longest: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """cos and sin (N, 1, size) of the positions of prefix and suffixes."""
-        order = torch.arange(longest, device=x.device)
-        tables = self._body.rotary_emb(x, order[None])
-        places = torch.cat((order[:prefix], order[prefix:].repeat(rows)))
-        cos, sin = (table[0, places, None] for table in tables)
-        return cos, sin
+    def _lay_out(self, batch: Batch) -> Layout:
+        prefix = shared_prefix(batch)
+        rows, longest = batch.ids.shape
+        order = torch.arange(longest, device=batch.ids.device)
+        real = (order < batch.lengths[:, None])[:, prefix:].flatten()
+        places = real.nonzero().flatten()
+        ids = torch.cat((batch.ids[0, :prefix], batch.ids[:, prefix:].flatten()[places]))
+        at = torch.cat((order[:prefix], order[prefix:].repeat(rows)[places]))
+        cos, sin = self._body.rotary_emb(self._head[:1], order[None])
+        return Layout(
+            ids,
+            batch.learned[:, prefix:].flatten()[places].nonzero().flatten() + prefix,
+            cos[0, at, None],
+            sin[0, at, None],
+            places,
+            (prefix, rows, longest - prefix),
+        )
 
 
 def shared_prefix(batch: Batch) -> int:

@@ -120,9 +120,11 @@ class SwiGlu(Function):
 class Attention(Function):
     """Causal grouped-query attention over a shared prefix and several suffixes.
 
-    qkv (prefix + rows * suffix, (heads + 2 groups) * size) -> (same, heads * size). Every suffix
-    sees the prefix and itself; the prefix, computed once, sees itself. cos and sin (N, 1, size)
-    are the rotary tables of each token's position.
+    qkv (N, (heads + 2 groups) * size) -> (N, heads * size), where the N tokens are the prefix,
+    then the real tokens of each suffix. Every suffix sees the prefix and itself; the prefix,
+    computed once, sees itself. cos and sin (N, 1, size) are the rotary tables of each token's
+    position. `shape` is (prefix, rows, longest suffix), `places` (N - prefix) where each suffix
+    token lies on the grid of rows x longest suffix: only here are rows as long as the longest.
     """
 
     @staticmethod
@@ -131,6 +133,7 @@ class Attention(Function):
         qkv: torch.Tensor,
         cos: torch.Tensor,
         sin: torch.Tensor,
+        places: torch.Tensor,
         shape: tuple[int, int, int],
         heads: tuple[int, int, int],
     ) -> torch.Tensor:
@@ -139,7 +142,10 @@ class Attention(Function):
         qkv = qkv.view(-1, query + 2 * group, size)
         turned = rotate(qkv[:, : query + group], cos, sin)
         q, k, v = turned[:, :query] * size**-0.5, turned[:, query:], qkv[:, query + group :]
-        parts = [_by_group(t[prefix:], rows, suffix, group) for t in (q, k, v)]
+        parts = [
+            _by_group(_on_grid(t[prefix:], places, rows * suffix), rows, suffix, group)
+            for t in (q, k, v)
+        ]
         if prefix:
             first = [_by_group(t[:prefix], 1, prefix, group) for t in (q, k, v)]
             for i in (1, 2):
@@ -149,44 +155,59 @@ class Attention(Function):
             first = []
         out = torch.empty_like(q)
         saved = []
-        for tensors, span, count, length in _spans(first, parts, prefix, rows, suffix):
-            chances = _chances(tensors[0], tensors[1], length)
-            mixed = chances @ tensors[2]
-            out[span] = _by_token(mixed, count, length, group)
-            saved += [*tensors, chances]
-        ctx.save_for_backward(cos, sin, *saved)
+        if prefix:
+            chances = _chances(first[0], first[1], prefix)
+            out[:prefix] = _by_token(chances @ first[2], 1, prefix, group)
+            saved += [*first, chances]
+        chances = _chances(parts[0], parts[1], suffix)
+        out[prefix:] = _by_token(chances @ parts[2], rows, suffix, group)[places]
+        ctx.save_for_backward(cos, sin, places, *parts, chances, *saved)
         ctx.shape, ctx.heads = shape, heads
         return out.view(-1, query * size)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        cos, sin, *saved = ctx.saved_tensors
+        cos, sin, places, *saved = ctx.saved_tensors
         prefix, rows, suffix = ctx.shape
         query, group, size = ctx.heads
         grad = grad.view(-1, query, size)
         whole = grad.new_empty(grad.shape[0], query + 2 * group, size)
-        shared: list[torch.Tensor] = []  # what the suffixes send back to the prefix's keys, values
-        first, parts = (saved[:4], saved[4:]) if prefix else ([], saved)
-        spans = list(_spans(first, parts, prefix, rows, suffix))
-        for tensors, span, count, length in reversed(spans):
-            q, k, v, chances = tensors
-            grad_out = _by_group(grad[span], count, length, group)
-            grad_v = chances.transpose(2, 3) @ grad_out
-            grad_chances = grad_out @ v.transpose(2, 3)
-            grad_scores = aten._softmax_backward_data(grad_chances, chances, -1, chances.dtype)
-            grad_q = (grad_scores @ k).mul_(size**-0.5)
-            grad_k = grad_scores.transpose(2, 3) @ q
-            if span.start:  # suffixes
-                shared = [t[:, :, :prefix].sum(0, keepdim=True) for t in (grad_k, grad_v)]
-                grad_k, grad_v = grad_k[:, :, prefix:], grad_v[:, :, prefix:]
-            elif shared:
-                grad_k, grad_v = grad_k.add_(shared[0]), grad_v.add_(shared[1])
-            whole[span, :query] = _by_token(grad_q, count, length, group)
-            whole[span, query : query + group] = grad_k.transpose(1, 2).flatten(0, 1)
-            whole[span, query + group :] = grad_v.transpose(1, 2).flatten(0, 1)
+
+        def put(span: slice, *parts: torch.Tensor) -> None:
+            start = 0
+            for part in parts:
+                whole[span, start : start + part.shape[1]] = part
+                start += part.shape[1]
+
+        grid = _by_group(_on_grid(grad[prefix:], places, rows * suffix), rows, suffix, group)
+        to_q, to_k, to_v = _attention_backward(grid, *saved[:4])
+        own = [_by_token(to_q, rows, suffix, group)] + [
+            t[:, :, prefix:].transpose(1, 2).flatten(0, 1) for t in (to_k, to_v)
+        ]
+        put(slice(prefix, None), *(t[places] for t in own))
+        if prefix:  # its own, and what every suffix sends back to its keys and values
+            shared_k, shared_v = (t[:, :, :prefix].sum(0, keepdim=True) for t in (to_k, to_v))
+            first = _by_group(grad[:prefix], 1, prefix, group)
+            to_q, to_k, to_v = _attention_backward(first, *saved[4:])
+            to_k, to_v = to_k.add_(shared_k), to_v.add_(shared_v)
+            put(
+                slice(0, prefix),
+                _by_token(to_q, 1, prefix, group),
+                *(t.transpose(1, 2).flatten(0, 1) for t in (to_k, to_v)),
+            )
+        whole[:, :query].mul_(size**-0.5)
         whole[:, : query + group] = rotate(whole[:, : query + group], cos, -sin)
-        return whole.view(grad.shape[0], -1), None, None, None, None
+        return whole.view(grad.shape[0], -1), None, None, None, None, None
+
+
+def _attention_backward(
+    grad: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, chances: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients of softmax(q k) v for scaled q, in the shapes of q, k and v."""
+    to_chances = grad @ v.transpose(2, 3)
+    to_scores = aten._softmax_backward_data(to_chances, chances, -1, chances.dtype)
+    return to_scores @ k, to_scores.transpose(2, 3) @ q, chances.transpose(2, 3) @ grad
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -198,12 +219,9 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     return out
 
 
-def _spans(
-    first: list[torch.Tensor], parts: list[torch.Tensor], prefix: int, rows: int, suffix: int
-) -> list[tuple[list[torch.Tensor], slice, int, int]]:
-    """(tensors, which tokens, rows, length) of the prefix, when there is one, and suffixes."""
-    spans = [(parts, slice(prefix, prefix + rows * suffix), rows, suffix)]
-    return [(first, slice(0, prefix), 1, prefix), *spans] if prefix else spans
+def _on_grid(x: torch.Tensor, places: torch.Tensor, size: int) -> torch.Tensor:
+    """Real tokens laid out at their places; what is left between them is zero."""
+    return x.new_zeros(size, *x.shape[1:]).index_copy_(0, places, x)
 
 
 def _by_group(x: torch.Tensor, rows: int, length: int, group: int) -> torch.Tensor:
