@@ -20,7 +20,7 @@ DELIMITERS = [
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        label=_l("Drop a CSV or JSON lines file here, or choose one"),
+        label=_l("Drop a CSV or JSON lines file here"),
         required=False,
         allow_empty_file=True,
         max_length=None,

@@ -1,0 +1,181 @@
+"""Changing one example: in place, with a history, safe against a second tab."""
+
+import pytest
+
+from finetune_app.datasets.models import Example, Split, Status
+
+
+@pytest.fixture
+def row(bring) -> Example:
+    return bring(60).examples.get(number=7)
+
+
+def written(row: Example, answer: str, **more: str) -> dict[str, str]:
+    row.refresh_from_db()
+    return {"changed_at": row.changed_at.isoformat(), "message-0": row.prompt,
+            "message-1": answer} | more
+
+
+def test_the_row_opens_in_place(as_owner, url, row):
+    address = url("example", number=7)
+    alone = as_owner.get(address, headers={"HX-Request": "true"}).content.decode()
+    assert alone.strip().startswith('<tr class="open" id="row-7">')
+    assert row.prompt in alone
+    page = as_owner.get(address).content.decode()
+    assert "<html" in page
+    assert 'class="open" id="row-7"' in page
+    closed = as_owner.get(address + "?closed=1", headers={"HX-Request": "true"}).content.decode()
+    assert "textarea" not in closed
+
+
+def test_a_changed_answer_is_kept(as_owner, owner, url, row):
+    reply = as_owner.post(url("example", number=7), written(row, "topic: bell\r\ndue: today"))
+    assert reply.url.endswith("#row-7")
+    row.refresh_from_db()
+    assert row.answer == "topic: bell\ndue: today"
+    assert row.messages[-1]["content"] == row.answer
+    assert row.changed_by == owner
+    assert "Saved No. 7." in as_owner.get(url("page")).content.decode()
+
+
+def test_saving_without_a_change_changes_nothing(as_owner, url, row, dataset):
+    before = row.changed_at
+    as_owner.post(url("example", number=7), written(row, row.answer))
+    row.refresh_from_db()
+    assert row.changed_at == before
+    assert not dataset.edits.exists()
+
+
+def test_line_ends_of_the_file_survive_an_unrelated_edit(as_owner, url, row):
+    messages = [{"role": "user", "content": "one\r\ntwo"},
+                {"role": "assistant", "content": "short"}]
+    row.set_messages(messages)
+    row.save()
+    form = written(row, "longer") | {"message-0": "one\r\ntwo"}
+    as_owner.post(url("example", number=7), form)
+    row.refresh_from_db()
+    assert row.messages[0]["content"] == "one\r\ntwo"
+    assert row.answer == "longer"
+
+
+def test_a_second_tab_loses_neither_text(as_owner, as_editor, url, row):
+    mine = written(row, "what I wrote")
+    as_editor.post(url("example", number=7), written(row, "what Jonas wrote"))
+    reply = as_owner.post(url("example", number=7), mine)
+    assert reply.status_code == 422
+    page = reply.content.decode()
+    assert "Jonas changed this row while you were writing." in page
+    assert "what I wrote" in page
+    assert "what Jonas wrote" in page
+    row.refresh_from_db()
+    assert row.answer == "what Jonas wrote"
+    as_owner.post(url("example", number=7), written(row, "what I wrote"))
+    row.refresh_from_db()
+    assert row.answer == "what I wrote"
+
+
+def test_a_form_without_its_moment_is_stale(as_owner, url, row):
+    form = {"message-0": row.prompt, "message-1": "sneaked in"}
+    assert as_owner.post(url("example", number=7), form).status_code == 422
+    row.refresh_from_db()
+    assert row.answer != "sneaked in"
+
+
+def test_an_empty_prompt_is_refused_with_the_text_kept(as_owner, url, row):
+    form = written(row, "my new answer") | {"message-0": " "}
+    reply = as_owner.post(url("example", number=7), form)
+    assert reply.status_code == 422
+    assert "The prompt is empty." in reply.content.decode()
+    assert "my new answer" in reply.content.decode()
+
+
+def test_an_emptied_answer_becomes_a_draft(as_owner, url, row):
+    as_owner.post(url("example", number=7), written(row, ""))
+    row.refresh_from_db()
+    assert row.status == Status.DRAFT
+    reply = as_owner.post(url("change", number=7), {"what": "approve"})
+    assert reply.status_code == 400
+    assert "has no answer yet" in reply.content.decode()
+
+
+def test_a_conversation_of_several_turns_is_edited_turn_by_turn(as_owner, url, bring):
+    said = [
+        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello there"},
+        {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Opening hours?"},
+        {"role": "assistant", "content": "Nine to six"},
+    ]
+    row = bring(rows=[{"messages": said}]).examples.get()
+    form = {"changed_at": row.changed_at.isoformat(), "message-4": "Nine to five"}
+    as_owner.post(url("example", number=row.number), form)
+    row.refresh_from_db()
+    assert row.messages == [*said[:-1], {"role": "assistant", "content": "Nine to five"}]
+    assert row.prompt == "Opening hours?"
+
+
+@pytest.mark.parametrize(
+    ("what", "field", "value"),
+    [("set_aside", "status", Status.SET_ASIDE), ("draft", "status", Status.DRAFT)],
+)
+def test_a_button_changes_the_status(as_owner, url, row, what, field, value):
+    as_owner.post(url("change", number=7), {"what": what})
+    row.refresh_from_db()
+    assert getattr(row, field) == value
+
+
+def test_a_row_moves_to_another_side_and_stays_there(as_owner, url, row, bring):
+    other = Split.TEST if row.split != Split.TEST else Split.TRAIN
+    as_owner.post(url("change", number=7), {"what": "move", "split": other})
+    row.refresh_from_db()
+    assert row.split == other
+    bring(30)
+    row.refresh_from_db()
+    assert row.split == other
+    assert as_owner.post(
+        url("change", number=7), {"what": "move", "split": "nowhere"}
+    ).status_code == 400
+
+
+def test_deleted_rows_wait_in_the_trash(as_owner, url, row):
+    as_owner.post(url("change", number=7), {"what": "delete"})
+    page = as_owner.get(url("page")).content.decode()
+    assert 'id="row-7"' not in page
+    assert "Trash" in page
+    assert 'id="row-7"' in as_owner.get(url("page") + "?status=trash").content.decode()
+    as_owner.post(url("change", number=7), {"what": "restore"})
+    assert 'id="row-7"' in as_owner.get(url("page")).content.decode()
+
+
+def test_the_history_tells_it_all(as_owner, as_editor, url, row):
+    as_owner.post(url("example", number=7), written(row, "second"))
+    as_editor.post(url("change", number=7), {"what": "set_aside"})
+    page = as_owner.get(url("history", number=7)).content.decode()
+    assert "Changed No. 7" in page
+    assert "Set No. 7 aside" in page
+    assert "Jonas" in page
+    assert "second" in page
+
+
+def test_written_by_hand(as_owner, url, bring, dataset):
+    bring(12)
+    as_owner.post(url("write"), {"prompt": "A new\r\nquestion", "answer": "topic: other"})
+    new = dataset.examples.order_by("-number").first()
+    assert (new.prompt, new.answer, new.status) == ("A new\nquestion", "topic: other", "approved")
+    as_owner.post(url("write"), {"prompt": "To be answered", "answer": ""})
+    assert dataset.examples.order_by("-number").first().status == Status.DRAFT
+    assert as_owner.post(url("write"), {"prompt": " ", "answer": "x"}).status_code == 422
+
+
+def test_only_editors_change(as_viewer, as_stranger, as_owner, url, row):
+    form = written(row, "not mine")
+    assert as_viewer.post(url("example", number=7), form).status_code == 403
+    assert as_viewer.post(url("change", number=7), {"what": "delete"}).status_code == 403
+    assert as_viewer.get(url("write")).status_code == 403
+    assert as_viewer.get(url("example", number=7)).status_code == 200
+    assert as_viewer.get(url("history", number=7)).status_code == 200
+    assert as_stranger.get(url("example", number=7)).status_code == 404
+    assert as_stranger.post(url("change", number=7), {"what": "delete"}).status_code == 404
+    assert as_owner.get(url("change", number=7)).status_code == 405
+    assert as_owner.put(url("example", number=7)).status_code == 405
+    row.refresh_from_db()
+    assert row.deleted_at is None
+    assert row.answer != "not mine"

@@ -1,0 +1,146 @@
+"""Findings: what each check finds, and that its fix mends it."""
+
+import pytest
+
+from finetune_app.datasets.models import Dataset, Example, Severity, Split, Status
+from tests.datasets.conftest import conversation, pair
+
+
+def found(dataset: Dataset) -> dict[str, str]:
+    return dict(dataset.findings.values_list("check_name", "severity"))
+
+
+def rows(count: int, **more: str) -> list[dict]:
+    return [{"messages": conversation(*pair(n)), **more} for n in range(count)]
+
+
+def test_good_examples_have_no_finding(bring):
+    assert found(bring(150)) == {}
+
+
+@pytest.mark.parametrize(
+    ("count", "severity"), [(9, Severity.ERROR), (49, Severity.WARNING), (99, Severity.INFO)]
+)
+def test_too_few_is_said_in_three_degrees(bring, count, severity):
+    assert found(bring(count))["too_few"] == severity
+
+
+def test_repeats_are_set_aside_but_one(as_owner, url, bring):
+    dataset = bring(rows=[*rows(110), *rows(3)])
+    assert found(dataset) == {"duplicates": Severity.ERROR}
+    reply = as_owner.post(url("fix", check_name="duplicates"), follow=True)
+    assert "Done: 3 examples changed." in reply.content.decode()
+    assert dataset.examples.filter(status=Status.SET_ASIDE).count() == 3
+    assert set(dataset.examples.filter(status=Status.SET_ASIDE).values_list("number", flat=True)
+               ) == {111, 112, 113}
+    assert found(dataset) == {}
+    edit = dataset.edits.latest("pk")
+    as_owner.post(url("undo", edit_id=edit.pk))
+    assert found(dataset) == {"duplicates": Severity.ERROR}
+
+
+def test_a_repeat_that_only_looks_different_is_one(bring):
+    prompt, answer = pair(0)
+    twin = {"messages": conversation(f"  {prompt.upper()} ", answer)}
+    assert "duplicates" in found(bring(rows=[*rows(110), twin]))
+
+
+@pytest.mark.parametrize("change", ["", " Thanks in advance", "!"])
+def test_a_test_prompt_in_the_training_part_is_found_and_moved(as_owner, url, bring, change):
+    examples = rows(120, split="train")
+    for row in examples[:30]:
+        row["split"] = "test"
+    for row in examples[30:50]:
+        row["split"] = "validation"
+    prompt, _answer = pair(3)
+    leak = {"messages": conversation(prompt + change, "topic: other"), "split": "train"}
+    dataset = bring(rows=[*examples, leak])
+    assert found(dataset) == {"leakage": Severity.ERROR}
+    as_owner.post(url("fix", check_name="leakage"))
+    assert dataset.examples.get(number=4).split == Split.TRAIN
+    assert found(dataset) == {}
+
+
+def test_a_practice_prompt_in_the_training_part_is_a_warning(as_owner, url, bring):
+    examples = rows(120, split="train")
+    for row in examples[:30]:
+        row["split"] = "test"
+    examples[40]["split"] = "validation"
+    leak = {"messages": conversation(pair(40)[0], "topic: other"), "split": "train"}
+    dataset = bring(rows=[*examples, leak])
+    assert found(dataset) == {"practice_leakage": Severity.WARNING}
+    as_owner.post(url("fix", check_name="practice_leakage"))
+    assert found(dataset) == {"no_practice": Severity.WARNING}
+
+
+def test_what_every_prompt_shares_is_no_likeness(bring):
+    shared = "You are given a mail to the shop. Say what it is about in one word. The mail: "
+    examples = rows(120)
+    for row in examples:
+        row["messages"][0]["content"] = shared * 3 + row["messages"][0]["content"]
+    assert found(bring(rows=examples)) == {}
+
+
+def test_no_test_and_no_practice_can_be_mended(as_owner, url, bring):
+    dataset = bring(rows=rows(120, split="train"))
+    dataset.examples.update(split=Split.TRAIN)
+    as_owner.post(url("check"))
+    assert found(dataset) == {"no_test": Severity.ERROR, "no_practice": Severity.WARNING}
+    as_owner.post(url("fix", check_name="no_test"))
+    as_owner.post(url("fix", check_name="no_practice"))
+    counts = dataset.examples.counts()
+    assert (counts["test"], counts["validation"], counts["train"]) == (22, 14, 84)
+
+
+def test_a_small_test_is_said(bring):
+    assert found(bring(60))["small_test"] == Severity.INFO
+
+
+def test_missing_answers_and_strange_speakers_are_found(as_owner, url, bring):
+    examples = rows(150)
+    examples[5]["messages"] = examples[5]["messages"][:1]
+    examples[6]["messages"][-1]["content"] = " "
+    examples[7]["messages"][0]["role"] = "narrator"
+    dataset = bring(rows=examples)
+    assert found(dataset) == {"no_answer": Severity.ERROR, "unknown_role": Severity.ERROR}
+    assert "“narrator”" in dataset.findings.get(check_name="unknown_role").message
+    as_owner.post(url("fix", check_name="no_answer"))
+    as_owner.post(url("fix", check_name="unknown_role"))
+    assert found(dataset) == {}
+
+
+def test_answers_that_would_fail_the_own_measure_are_a_warning(goal, bring):
+    goal.measure, goal.measure_settings = "json", {}
+    goal.save()
+    examples = [{"messages": conversation(pair(n)[0], '{"topic": "bell"}')} for n in range(110)]
+    examples[9]["messages"][-1]["content"] = '{"topic": '
+    dataset = bring(rows=examples)
+    assert found(dataset) == {"measure": Severity.WARNING}
+    finding = dataset.findings.get()
+    assert finding.examples == [Example.objects.get(number=10).pk]
+    assert finding.message.startswith("1 answer would fail")
+
+
+def test_set_aside_and_deleted_rows_are_not_looked_at(as_owner, url, bring):
+    dataset = bring(rows=[*rows(110), *rows(2)])
+    as_owner.post(url("change", number=111), {"what": "set_aside"})
+    assert found(dataset) == {"duplicates": Severity.ERROR}
+    as_owner.post(url("change", number=112), {"what": "delete"})
+    assert found(dataset) == {}
+
+
+def test_health_is_a_hundred_less_the_stated_points(as_owner, url, bring):
+    bring(rows=[*rows(110), *rows(2)])
+    page = as_owner.get(url("page")).content.decode()
+    assert '<p class="score">90' in page
+    assert "+10" in page
+
+
+def test_only_editors_fix(as_owner, as_viewer, as_stranger, url, bring):
+    dataset = bring(rows=[*rows(110), *rows(3)])
+    address = url("fix", check_name="duplicates")
+    assert as_viewer.post(address).status_code == 403
+    assert as_stranger.post(address).status_code == 404
+    assert as_owner.get(address).status_code == 405
+    assert as_owner.post(url("fix", check_name="nonsense")).status_code == 404
+    assert not dataset.examples.filter(status=Status.SET_ASIDE).exists()

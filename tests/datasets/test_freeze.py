@@ -1,0 +1,109 @@
+"""Freezing: only what is approved and sound, for ever the same."""
+
+import hashlib
+import json
+
+from finetune_app.core.files import local_path
+from finetune_app.datasets.models import Status, Version
+from tests.datasets.conftest import conversation, pair
+
+
+def lines(version: Version) -> list[dict]:
+    return [json.loads(line) for line in local_path(version.stored_name).read_text().splitlines()]
+
+
+def test_a_version_holds_the_approved_rows(as_owner, url, bring):
+    dataset = bring(60)
+    dataset.examples.filter(number=3).update(status=Status.DRAFT)
+    dataset.examples.filter(number=4).update(status=Status.SET_ASIDE)
+    as_owner.post(url("change", number=5), {"what": "delete"})
+    as_owner.post(url("freeze"))
+    version = Version.objects.get()
+    rows = lines(version)
+    assert {row["id"] for row in rows} == set(range(1, 61)) - {3, 4, 5}
+    assert sum(version.counts.values()) == 57
+    digest = hashlib.sha256(local_path(version.stored_name).read_bytes()).hexdigest()
+    assert version.sha256 == digest
+    assert version.longest == max(sum(len(m["content"]) for m in r["messages"]) for r in rows)
+    assert version.longest_answer == max(len(r["messages"][-1]["content"]) for r in rows)
+
+
+def test_the_same_content_is_the_same_version(as_owner, url, bring):
+    bring(60)
+    as_owner.post(url("freeze"))
+    reply = as_owner.post(url("freeze"), follow=True)
+    assert "Nothing changed since version 1" in reply.content.decode()
+    assert Version.objects.count() == 1
+
+
+def test_a_later_edit_leaves_the_version_as_it_was(as_owner, url, bring):
+    bring(60)
+    as_owner.post(url("freeze"))
+    first = Version.objects.get()
+    before = local_path(first.stored_name).read_bytes()
+    as_owner.post(url("change", number=7), {"what": "set_aside"})
+    as_owner.post(url("freeze"))
+    assert local_path(first.stored_name).read_bytes() == before
+    second = Version.objects.get(number=2)
+    assert second.sha256 != first.sha256
+
+
+def test_the_test_set_has_a_fingerprint_of_its_own(as_owner, url, bring):
+    """It changes with the test prompts, and only with them."""
+    dataset = bring(60)
+    as_owner.post(url("freeze"))
+    train = dataset.examples.filter(split="train").first()
+    as_owner.post(url("change", number=train.number), {"what": "set_aside"})
+    as_owner.post(url("freeze"))
+    test = dataset.examples.filter(split="test").first()
+    as_owner.post(url("change", number=test.number), {"what": "set_aside"})
+    as_owner.post(url("freeze"))
+    one, two, three = Version.objects.order_by("number")
+    assert one.test_sha256 == two.test_sha256 != three.test_sha256
+
+
+def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):
+    rows = [{"messages": conversation(*pair(n))} for n in range(110)]
+    bring(rows=[*rows, rows[0]])
+    page = as_owner.get(url("page")).content.decode()
+    assert "First mend what is marked “must be mended” above." in page
+    assert "disabled>Freeze version 1" in page
+    reply = as_owner.post(url("freeze"))
+    assert reply.status_code == 409
+    assert not Version.objects.exists()
+
+
+def test_a_finding_that_is_new_since_the_last_look_blocks_too(as_owner, url, bring):
+    dataset = bring(60)
+    dataset.examples.filter(number=7).update(answer="", messages=[])
+    assert as_owner.post(url("freeze")).status_code == 409
+    assert dataset.findings.filter(check_name="no_answer").exists()
+
+
+def test_the_version_page_tells_what_is_in_it(as_owner, as_viewer, url, bring):
+    bring(60)
+    as_owner.post(url("freeze"))
+    version = Version.objects.get()
+    page = as_viewer.get(url("version", number=1)).content.decode()
+    assert version.sha256 in page
+    assert "Trainings that learned from it" in page
+
+
+def test_the_file_goes_with_the_goal(
+    as_owner, goal, url, bring, django_capture_on_commit_callbacks
+):
+    bring(60)
+    as_owner.post(url("freeze"))
+    path = local_path(Version.objects.get().stored_name)
+    assert path.exists()
+    with django_capture_on_commit_callbacks(execute=True):
+        goal.delete()
+    assert not path.exists()
+
+
+def test_only_editors_freeze(as_owner, as_viewer, as_stranger, url, bring):
+    bring(60)
+    assert as_viewer.post(url("freeze")).status_code == 403
+    assert as_stranger.post(url("freeze")).status_code == 404
+    assert as_owner.get(url("freeze")).status_code == 405
+    assert not Version.objects.exists()

@@ -1,0 +1,80 @@
+"""Undo puts everything back, once, and can itself be undone."""
+
+import pytest
+
+from finetune_app.datasets.models import Edit, Example, Status
+from finetune_app.datasets.services import change_many, undo
+
+
+@pytest.fixture
+def row(bring) -> Example:
+    return bring(60).examples.get(number=7)
+
+
+def press(client, url, number: int, **form: str) -> Edit:
+    client.post(url("change", number=number), form)
+    return Edit.objects.latest("pk")
+
+
+def test_the_message_offers_undo_and_undo_works(as_owner, url, row):
+    reply = as_owner.post(url("change", number=7), {"what": "set_aside"}, follow=True)
+    edit = Edit.objects.latest("pk")
+    assert url("undo", edit_id=edit.pk) in reply.content.decode()
+    reply = as_owner.post(url("undo", edit_id=edit.pk), follow=True)
+    assert "Undone." in reply.content.decode()
+    row.refresh_from_db()
+    assert row.status == Status.APPROVED
+
+
+def test_an_undo_can_be_undone(as_owner, owner, url, row):
+    edit = press(as_owner, url, 7, what="delete")
+    back, _left = undo(edit=edit, by=owner)
+    undo(edit=back, by=owner)
+    row.refresh_from_db()
+    assert row.deleted_at is not None
+
+
+def test_text_comes_back_to_the_letter(as_owner, url, row, owner):
+    before = row.messages
+    form = {"changed_at": row.changed_at.isoformat(), "message-1": "entirely different"}
+    as_owner.post(url("example", number=7), form)
+    undo(edit=Edit.objects.latest("pk"), by=owner)
+    row.refresh_from_db()
+    assert row.messages == before
+    assert row.answer == before[-1]["content"]
+
+
+def test_twice_is_refused(as_owner, url, row):
+    edit = press(as_owner, url, 7, what="set_aside")
+    as_owner.post(url("undo", edit_id=edit.pk))
+    reply = as_owner.post(url("undo", edit_id=edit.pk))
+    assert reply.status_code == 409
+    assert "undone already" in reply.content.decode()
+
+
+def test_what_somebody_changed_since_is_left_alone(as_owner, as_editor, url, row, owner, dataset):
+    rows = list(dataset.examples.filter(number__in=[7, 8]))
+    edit = change_many(dataset=dataset, by=owner, what="Set two aside", examples=rows,
+                       fields=lambda _row: {"status": "set_aside"})
+    press(as_editor, url, 8, what="draft")
+    reply = as_owner.post(url("undo", edit_id=edit.pk), follow=True)
+    assert "1 example was changed since and stays as it is." in reply.content.decode()
+    statuses = dict(dataset.examples.filter(number__in=[7, 8]).values_list("number", "status"))
+    assert statuses == {7: "approved", 8: "draft"}
+
+
+def test_an_added_example_goes_to_the_trash(as_owner, url, row, owner, dataset):
+    as_owner.post(url("write"), {"prompt": "Brand new", "answer": "topic: other"})
+    undo(edit=Edit.objects.latest("pk"), by=owner)
+    assert not dataset.examples.kept().filter(prompt="Brand new").exists()
+    assert dataset.examples.filter(prompt="Brand new").exists()
+
+
+def test_only_editors_of_this_team(as_owner, as_viewer, as_stranger, url, row):
+    edit = press(as_owner, url, 7, what="set_aside")
+    address = url("undo", edit_id=edit.pk)
+    assert as_viewer.post(address).status_code == 403
+    assert as_stranger.post(address).status_code == 404
+    assert as_owner.get(address).status_code == 405
+    row.refresh_from_db()
+    assert row.status == Status.SET_ASIDE
