@@ -145,6 +145,8 @@ def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
 def _looks_like_id(column: str, rows: Sequence[Cells]) -> bool:
     if plain(column) in ("id", "no", "no.", "nr", "number", "index", "row", "uuid", ""):
         return True
+    if plain(column) in PROMPTS + ANSWERS:
+        return False  # sums have numbers for answers
     values = [str(row.get(column) or "") for row in rows[:20]]
     return bool(values) and all(re.fullmatch(r"\d{1,12}", v) for v in values) and (
         len(set(values)) == len(values) > 2

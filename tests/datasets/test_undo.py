@@ -2,8 +2,9 @@
 
 import pytest
 
-from finetune_app.datasets.models import Edit, Example, Status
-from finetune_app.datasets.services import change_many, undo
+from finetune_app.datasets.models import Edit, Example, Import, Status
+from finetune_app.datasets.services import add_rows, change_many, undo
+from tests.datasets.conftest import conversation
 
 
 @pytest.fixture
@@ -78,3 +79,18 @@ def test_only_editors_of_this_team(as_owner, as_viewer, as_stranger, url, row):
     assert as_owner.get(address).status_code == 405
     row.refresh_from_db()
     assert row.status == Status.SET_ASIDE
+
+
+def test_a_whole_import_can_be_taken_out_again(as_owner, owner, url, dataset, bring):
+    bring(12)
+    item = Import.objects.create(
+        dataset=dataset, step="done", file_name="b.csv", stored_name="uploads/x/upload"
+    )
+    rows = [{"messages": conversation(f"Another {n * 91}?", "x")} for n in range(5)]
+    add_rows(dataset=dataset, by=owner, rows=rows, source="b.csv", brought_by=item)
+    edit = Edit.objects.create(dataset=dataset, what="Added 5 examples", brought=item, by=owner)
+    as_owner.post(url("undo", edit_id=edit.pk))
+    assert dataset.examples.kept().count() == 12
+    back = Edit.objects.latest("pk")
+    as_owner.post(url("undo", edit_id=back.pk))
+    assert dataset.examples.kept().count() == 17

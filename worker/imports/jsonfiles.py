@@ -22,7 +22,7 @@ def line_rows(file: TextIO) -> Iterator[Row | Bad]:
         if line.too_long:
             yield Bad(line.number, TOO_LONG)
         elif line.text.strip():
-            yield _parsed(line.number, line.text)
+            yield _parsed(line.number, line.text.strip())
 
 
 def _parsed(number: int, text: str) -> Row | Bad:

@@ -38,10 +38,12 @@ def shape_of(path: Path, file_name: str, given: dict[str, Any]) -> dict[str, Any
 def _format(sample: str) -> str:
     start = sample.lstrip("\ufeff \t\r\n")
     if start.startswith("["):
-        return "json" if start[1:].lstrip()[:1] in ("{", "]", "[", '"', "") else "table"
-    if not start.startswith("{"):
-        return "jsonl" if _has_objects(start) else "table"
-    return "jsonl" if _has_objects(start) else "json"
+        looks = start[1:].lstrip()[:1] in ("{", "]", "[", '"', "") or start.rstrip().endswith("]")
+        return "json" if looks else "table"
+    if _has_objects(start):
+        alone = start.startswith("{") and "\n" not in start.strip()
+        return "json" if alone else "jsonl"
+    return "json" if start.startswith("{") else "table"
 
 
 def _has_objects(text: str) -> bool:

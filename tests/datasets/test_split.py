@@ -1,0 +1,106 @@
+"""The split: sticky, seeded, fair; the same question never on two sides."""
+
+from collections import Counter
+
+import pytest
+
+from finetune_app.datasets.models import Split
+from finetune_app.datasets.services import add_rows
+from finetune_app.datasets.splits import place, side
+from finetune_app.datasets.text import prompt_hash
+from tests.datasets.conftest import conversation, pair
+
+
+def sides(dataset) -> dict[int, str]:
+    return dict(dataset.examples.values_list("number", "split"))
+
+
+def add(dataset, numbers, **more) -> None:
+    rows = [{"messages": conversation(*pair(n)), **more} for n in numbers]
+    add_rows(dataset=dataset, by=None, rows=rows)
+
+
+def test_the_proportions_hold_over_many_prompts():
+    counts = Counter(side(place(17, f"prompt {n}")) for n in range(20_000))
+    assert counts[Split.TEST] / 20_000 == pytest.approx(0.18, abs=0.01)
+    assert counts[Split.VALIDATION] / 20_000 == pytest.approx(0.12, abs=0.01)
+
+
+def test_another_seed_is_another_split():
+    one = [side(place(17, f"prompt {n}")) for n in range(200)]
+    two = [side(place(18, f"prompt {n}")) for n in range(200)]
+    assert one == [side(place(17, f"prompt {n}")) for n in range(200)]
+    assert one != two
+
+
+def test_new_rows_move_no_old_one(dataset):
+    add(dataset, range(60))
+    before = sides(dataset)
+    add(dataset, range(60, 240))
+    after = sides(dataset)
+    assert {n: after[n] for n in before} == before
+
+
+def test_the_side_depends_on_the_prompt_and_not_on_the_order(dataset):
+    add(dataset, range(240))
+    forward = dict(dataset.examples.values_list("prompt_hash", "split"))
+    dataset.examples.all().delete()
+    add(dataset, reversed(range(240)))
+    assert dict(dataset.examples.values_list("prompt_hash", "split")) == forward
+
+
+def test_a_row_that_comes_back_stands_where_it_stood(dataset):
+    add(dataset, range(60))
+    moved = dataset.examples.get(number=7)
+    moved.split = Split.TEST if moved.split == Split.TRAIN else Split.TRAIN
+    moved.save()
+    add(dataset, [6])  # the same prompt: pair(6) is number 7
+    assert dataset.examples.get(number=61).split == moved.split
+
+
+def test_the_same_question_is_never_on_two_sides(dataset):
+    add(dataset, range(100))
+    rows = [
+        {"messages": conversation(f" {pair(n)[0].upper()}  ", "another answer")}
+        for n in range(100)
+    ]
+    add_rows(dataset=dataset, by=None, rows=rows)
+    by_hash: dict[str, set[str]] = {}
+    for key, split in dataset.examples.values_list("prompt_hash", "split"):
+        by_hash.setdefault(key, set()).add(split)
+    assert len(by_hash) == 100
+    assert all(len(found) == 1 for found in by_hash.values())
+
+
+def test_look_alikes_follow_each_other(dataset):
+    add(dataset, range(100))
+    rows = [{"messages": conversation(pair(n)[0] + " Thanks", "x")} for n in range(100)]
+    add_rows(dataset=dataset, by=None, rows=rows)
+    after = sides(dataset)
+    assert all(after[n] == after[n + 100] for n in range(1, 101))
+
+
+@pytest.mark.parametrize("count", [10, 20, 30, 60])
+def test_a_small_set_still_keeps_some_back(dataset, count):
+    add(dataset, range(count))
+    counts = Counter(sides(dataset).values())
+    assert counts[Split.TEST] >= round(0.15 * count)
+    assert counts[Split.VALIDATION] >= round(0.10 * count)
+    assert counts[Split.TRAIN] >= count / 2
+
+
+def test_a_given_split_is_respected_and_practice_is_carved_from_learning(dataset):
+    add(dataset, range(100), split="train")
+    add(dataset, range(100, 120), split="test")
+    after = sides(dataset)
+    assert all(after[n] == "test" for n in range(101, 121))
+    counts = Counter(after.values())
+    assert 5 <= counts["validation"] <= 25
+    assert counts["test"] == 20
+
+
+def test_the_system_message_does_not_make_another_question():
+    said = conversation("Hello", "Good morning")
+    assert prompt_hash(said) == prompt_hash([{"role": "system", "content": "Be brief"}, *said])
+    assert prompt_hash(said) == prompt_hash(conversation("HELLO ", "Something else"))
+    assert prompt_hash(said) != prompt_hash(conversation("Hello you", "Good morning"))

@@ -1,0 +1,53 @@
+"""Files made by code, and a channel that only records."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.imports.look import look
+from worker.imports.read import read
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def emit(self, event: str, **fields: Any) -> None:
+        self.events.append((event, fields))
+
+    def stopping(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        return None
+
+
+@pytest.fixture
+def channel() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[[bytes], Path]:
+    def store(content: bytes) -> Path:
+        path = tmp_path / "upload"
+        path.write_bytes(content)
+        return path
+
+    return store
+
+
+@pytest.fixture
+def take_in(stored, tmp_path, channel) -> Callable[..., tuple[list[dict], dict]]:
+    """Look at a file and read it as guessed: (what was kept, the result of reading)."""
+    def take(content: bytes, name: str = "file.csv", **given: Any) -> tuple[list[dict], dict]:
+        path = stored(content)
+        seen = look(path, name, given, channel)
+        result = read(path, tmp_path, seen["shape"], seen["mapping"], channel)
+        text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()], result
+
+    return take

@@ -1,0 +1,230 @@
+"""Broken and hostile files. Each ends in a plain sentence or in listed rows; the rest is kept."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from worker.channel import UserError
+
+GOOD = "prompt,answer\nHello,Good morning\n"
+
+
+def refused(take_in, content: bytes, name: str = "file.csv") -> str:
+    with pytest.raises(UserError) as error:
+        take_in(content, name)
+    assert error.value.code == "bad_data"
+    assert len(error.value.message) > 20
+    assert "Traceback" not in error.value.message
+    return error.value.message
+
+
+REFUSED = {
+    "empty": (b"", "The file is empty"),
+    "only spaces": (b" \n\n \t\r\n", "The file is empty"),
+    "only a mark": (b"\xef\xbb\xbf", "The file is empty"),
+    "only zeros": (b"\x00" * 5000, "The file is empty"),
+    "header only": (b"prompt,answer\n", "no rows below its column names"),
+    "empty list": (b"[]", "no rows"),
+    "zip": (b"PK\x03\x04" + os.urandom(2000), "Excel workbook or a zip"),
+    "old excel": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + os.urandom(500), "old Excel"),
+    "pdf": (b"%PDF-1.7\n" + os.urandom(500), "This is a PDF"),
+    "parquet": (b"PAR1" + os.urandom(500), "Parquet"),
+    "gzip": (b"\x1f\x8b\x08" + os.urandom(500), "compressed"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + os.urandom(500), "picture"),
+    "10k columns": (",".join(f"c{n}" for n in range(10_000)).encode() + b"\n1\n",
+                    "10,000 columns"),
+    "json of numbers": (b"[1, 2, 3]", "No row of this file can be used"),
+    "deep json": (b'[' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]", "nested too deeply"),
+    "deep list": (b'{"prompt": "p", "answer": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
+                  "No row of this file can be used"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_holds_nothing_usable_says_so(take_in, case):
+    content, sentence = REFUSED[case]
+    assert sentence in refused(take_in, content)
+
+
+def listed(result: dict) -> dict[int, str]:
+    return {row["line"]: row["reason"] for row in result["rejected"]}
+
+
+LISTED = {
+    "an empty answer": (GOOD + "No answer,\nLast,Kept\n", {3: "“answer” is empty"}, 2),
+    "an empty prompt": (GOOD + ",Nothing asked\nLast,Kept\n", {3: "nothing is asked"}, 2),
+    "a row too long": (GOOD + "a,b,c,d\nLast,Kept\n", {3: "4 cells"}, 2),
+    "a row too short": (GOOD + "alone\nLast,Kept\n", {3: "1 cell"}, 2),
+    "a quote never closed": (GOOD + '"Open,end\nLast,Kept\nMore,Kept\n', {3: "never closed"}, 3),
+    "a quote never closed at the end": (GOOD + 'Last,"Open\n', {3: "never closed"}, 1),
+    "a quote closed two rows on": (GOOD + '"Open,end\nLast,Kept\n"Q","A"\n', {3: "never"}, 3),
+    "a zero byte": (GOOD + "a\x00b,c\nLast,Kept\n", {3: "zero byte"}, 2),
+    "a cell too large": (GOOD + "p," + "x" * 1_100_000 + "\nLast,Kept\n", {3: "longer than"}, 2),
+    "a line beyond all limits": (GOOD + "p," + "x" * 9_000_000 + "\nLast,Kept\n",
+                                 {3: "longer than"}, 2),
+}
+
+
+@pytest.mark.parametrize("case", LISTED)
+def test_a_bad_row_is_listed_and_the_rest_is_kept(take_in, case):
+    content, wanted, count = LISTED[case]
+    found, result = take_in(content.encode())
+    assert len(found) == count
+    reasons = listed(result)
+    assert reasons.keys() == wanted.keys()
+    for line, words in wanted.items():
+        assert words in reasons[line]
+
+
+BAD_LINES = {
+    "not json": ('{"prompt": "p", "answer": }', "not valid JSON"),
+    "cut off": ('{"prompt": "p", "ans', "a quotation mark is missing"),
+    "a list": ("[1, 2]", "not a row"),
+    "null": ("null", "not a row"),
+    "half a character": ('{"prompt": "\\ud800", "answer": "a"}', "broken characters"),
+    "escaped zero": ('{"prompt": "a\\u0000", "answer": "a"}', "zero byte"),
+    "no answer": ('{"prompt": "p"}', "“answer” is empty"),
+    "very deep": ('{"prompt": "p", "answer": ' + "[" * 200 + "]" * 200 + "}", "levels deep"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LINES)
+def test_one_bad_json_line_takes_no_other_with_it(take_in, case):
+    line, words = BAD_LINES[case]
+    good = '{"prompt": "Hello", "answer": "Good morning"}'
+    found, result = take_in(f"{good}\n{line}\n\n{good}\n".encode(), "f.jsonl")
+    assert len(found) == 2
+    assert list(listed(result)) == [2]
+    assert words in listed(result)[2]
+
+
+CHATS = {
+    "nobody": ([], "no conversation"),
+    "no answer": ([{"role": "user", "content": "x"}], "assistant says nothing"),
+    "ends in a question": ([{"role": "user", "content": "x"},
+                            {"role": "assistant", "content": "y"},
+                            {"role": "user", "content": "z"}], "does not end in an answer"),
+    "unknown speaker": ([{"role": "narrator", "content": "x"},
+                         {"role": "assistant", "content": "y"}], "who “narrator” is"),
+    "no speaker": ([{"content": "x"}, {"role": "assistant", "content": "y"}], "no speaker"),
+    "no text": ([{"role": "user"}, {"role": "assistant", "content": "y"}], "has no text"),
+    "empty answer": ([{"role": "user", "content": "x"},
+                      {"role": "assistant", "content": "  "}], "answer is empty"),
+    "a picture": ([{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]},
+                   {"role": "assistant", "content": "y"}], "other than text"),
+    "text": ("hello", "no conversation"),
+}
+
+
+@pytest.mark.parametrize("case", CHATS)
+def test_a_chat_that_teaches_nothing_is_listed(take_in, case):
+    messages, words = CHATS[case]
+    good = {"messages": [{"role": "user", "content": "Hello"},
+                         {"role": "assistant", "content": "Good morning"}]}
+    lines = [json.dumps(good), json.dumps({"messages": messages}), json.dumps(good)]
+    found, result = take_in("\n".join(lines).encode(), "f.jsonl")
+    assert len(found) == 2
+    assert words in listed(result)[2]
+
+
+def test_a_broken_json_list_keeps_what_came_before(take_in):
+    good = '{"prompt": "Hello", "answer": "Good morning"}'
+    found, result = take_in(f"[{good},\n{good},\n{{broken".encode(), "f.json")
+    assert len(found) == 2
+    assert "The rows before it were read." in listed(result)[3]
+
+
+def test_a_json_list_that_breaks_off_keeps_what_came_before(take_in):
+    good = '{"prompt": "Hello", "answer": "Good morning"}'
+    found, result = take_in(f"[{good},\n{good}".encode(), "f.json")
+    assert len(found) == 2
+    assert "breaks off" in next(iter(listed(result).values()))
+
+
+def test_broken_bytes_in_utf8_are_listed_not_guessed_away(take_in):
+    rows = "".join(f"Größe {n}?,Natürlich\n" for n in range(50))
+    content = ("prompt,answer\n" + rows).encode() + b"br\xffken,row\n" + "Ende,Güt\n".encode()
+    found, result = take_in(content)
+    assert len(found) == 51
+    assert "broken characters" in listed(result)[52]
+
+
+def test_mixed_line_ends_and_blank_lines(take_in):
+    found, result = take_in(b"prompt,answer\r\nA,1\n\r\nB,2\rC,3\r\n\n")
+    assert [row["messages"][0]["content"] for row in found] == ["A", "B", "C"]
+    assert result["rejected_count"] == 0
+
+
+def test_columns_without_a_name_or_with_the_same_one(stored, channel):
+    from worker.imports.look import look
+
+    seen = look(stored(b"prompt,answer,answer,,\nA,B,C,D,E\n"), "f.csv", {}, channel)
+    columns = seen["shape"]["columns"]
+    assert columns == ["prompt", "answer", "answer (2)", "Column 4", "Column 5"]
+
+
+def test_right_to_left_emoji_and_zero_width_text_is_kept(take_in):
+    text = "שלום 👩‍👩‍👧 \u200bעולם \u202eabc"
+    found, _result = take_in(f"prompt,answer\n{text},{text}\n".encode())
+    assert found[0]["messages"][1]["content"] == text
+
+
+def test_a_wrong_ending_does_not_matter(take_in):
+    found, _result = take_in(b'{"prompt": "Hello", "answer": "Good morning"}\n', "table.csv")
+    assert len(found) == 1
+
+
+def test_many_open_quotes_do_not_take_for_ever(take_in):
+    content = "prompt,answer\n" + 'a,"b\n' * 3_000 + "Last,Kept\n"
+    began = time.monotonic()
+    _found, result = take_in(content.encode())
+    assert result["rows"] > 0
+    assert time.monotonic() - began < 60  # minutes, were it quadratic in characters
+
+
+SNIPPET = """
+import json, sys
+from pathlib import Path
+from worker.channel import Job, UserError
+from worker.imports import limits, run
+class Quiet:
+    def emit(self, event, **fields): pass
+    def stopping(self): return False
+    def check(self): pass
+limits.MEMORY_BYTES = int(sys.argv[2])
+limits.CPU_SECONDS = int(sys.argv[3])
+file = Path(sys.argv[1])
+try:
+    run.run(Job("import", file.parent, {"step": "look", "file": str(file)}), Quiet())
+    print("fine")
+except UserError as error:
+    print(error.message)
+"""
+
+
+def in_child(path, memory: int, seconds: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPET, str(path), str(memory), str(seconds)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )
+    return done.stdout.strip() or done.stderr[-500:]
+
+
+def test_memory_is_bounded_with_a_plain_sentence(stored):
+    rows = ",".join(['{"prompt": "%s", "answer": "y"}' % ("x" * 900)] * 40_000)
+    path = stored(f'{{"data": [{rows}]}}'.encode())
+    assert "needs more memory than an import may use" in in_child(path, 60_000_000, 60)
+
+
+def test_processor_time_is_bounded_with_a_plain_sentence(stored):
+    path = stored(b"prompt,answer\n" + b"Hello there,Good morning\n" * 1_500_000)
+    assert "took too long" in in_child(path, 1_500_000_000, 1)
+
+
+def test_an_ordinary_file_stays_within_the_limits(stored):
+    path = stored(b"prompt,answer\n" + b"Hello there,Good morning\n" * 10_000)
+    assert in_child(path, 1_500_000_000, 60) == "fine"

@@ -1,0 +1,131 @@
+"""What files look like in the wild, and what they become, letter for letter."""
+
+import json
+
+import pytest
+
+HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good morning"}]
+
+
+def kept(rows: list[dict]) -> list[tuple[str, str]]:
+    return [(row["messages"][-2]["content"], row["messages"][-1]["content"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": HELLO},
+        {"prompt": "Hello", "response": "Good morning"},
+        {"prompt": "Hello", "completion": "Good morning"},
+        {"instruction": "Hello", "input": "", "output": "Good morning"},
+        {"question": "Hello", "answer": "Good morning", "id": 7, "source": "x"},
+        {"conversations": [{"from": "human", "value": "Hello"},
+                           {"from": "gpt", "value": "Good morning"}]},
+        {"contents": [{"role": "user", "parts": [{"text": "Hello"}]},
+                      {"role": "model", "parts": [{"text": "Good morning"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]},
+                      {"role": "assistant", "content": "Good morning"}]},
+    ],
+)
+@pytest.mark.parametrize("shape", ["jsonl", "list", "pretty", "object"])
+def test_every_shape_of_json(take_in, row, shape):
+    rows = [row] * 3
+    content = {
+        "jsonl": "\n".join(json.dumps(one) for one in rows),
+        "list": json.dumps(rows),
+        "pretty": json.dumps(rows, indent=2),
+        "object": json.dumps({"name": "mine", "data": rows}),
+    }[shape]
+    found, result = take_in(content.encode(), "file.json")
+    assert [one["messages"] for one in found] == [HELLO] * 3
+    assert result["rejected_count"] == 0
+
+
+def test_instruction_and_input_are_one_prompt(take_in):
+    row = {"instruction": "Translate", "input": "Guten Tag", "output": "Good day"}
+    found, _result = take_in(json.dumps([row]).encode())
+    assert kept(found) == [("Translate\n\nGuten Tag", "Good day")]
+
+
+def test_a_system_column_and_several_turns_are_kept_whole(take_in):
+    turns = [
+        {"from": "system", "value": "Be brief"}, {"from": "human", "value": "One"},
+        {"from": "gpt", "value": "Two"}, {"from": "human", "value": "Three"},
+        {"from": "gpt", "value": "Four"},
+    ]
+    found, _result = take_in(json.dumps({"conversations": turns}).encode())
+    roles = [message["role"] for message in found[0]["messages"]]
+    assert roles == ["system", "user", "assistant", "user", "assistant"]
+
+
+EXACT = ["NA", "None", "null", "00712", "1e5", " spaced ", "1.10", "TRUE", "línea\nnueva", '"q"']
+
+
+def test_table_cells_stay_exactly_as_they_are(take_in):
+    rows = "".join('Q{},"{}"\n'.format(n, text.replace('"', '""')) for n, text in enumerate(EXACT))
+    found, result = take_in(("prompt,answer\n" + rows).encode())
+    assert [answer for _prompt, answer in kept(found)] == EXACT
+    assert result["rejected_count"] == 0
+
+
+def test_json_numbers_keep_their_digits(take_in):
+    big = "9" * 5000
+    lines = [f'{{"prompt": "p", "answer": {n}}}' for n in ("1.10", "1e400", big, "NaN", "-0")]
+    found, _result = take_in("\n".join(lines).encode(), "n.jsonl")
+    assert [answer for _p, answer in kept(found)] == ["1.10", "1e400", big, "NaN", "-0"]
+
+
+def test_a_nested_answer_stays_json_with_its_digits(take_in):
+    line = '{"prompt": "p", "answer": {"total": 1.10, "items": ["ä", null, true]}}'
+    found, _result = take_in(line.encode(), "n.jsonl")
+    assert kept(found) == [("p", '{"total": 1.10, "items": ["ä", null, true]}')]
+
+
+TEXT = "prompt{d}answer\nÜber Größe fragen{d}Natürlich, gern für dich geöffnet\n"
+RUSSIAN = """prompt{d}answer
+Когда будет готов мой велосипед?{d}Завтра утром, приходите
+Сколько стоит новая цепь?{d}Двадцать рублей
+"""
+JAPANESE = """prompt{d}answer
+自転車の修理はいつ終わりますか{d}明日の朝に終わります
+新しいチェーンはいくらですか{d}二千円です
+"""
+CHINESE = """prompt{d}answer
+我的自行车什么时候修好{d}明天早上可以来取
+新的链条多少钱{d}二十元
+"""
+CASES = [
+    ("utf-8", ",", TEXT), ("utf-8-sig", ";", TEXT), ("utf-16", "\t", TEXT),
+    ("utf-16-le", ",", TEXT), ("utf-16-be", ";", TEXT), ("utf-32", ",", TEXT),
+    ("cp1252", ";", TEXT + "Preis{d}20 €, „gern“\n"), ("iso-8859-1", "\t", TEXT),
+    ("cp1251", ";", RUSSIAN), ("shift_jis", "\t", JAPANESE), ("gb18030", ",", CHINESE),
+]
+
+
+@pytest.mark.parametrize(("encoding", "delimiter", "text"), CASES)
+def test_encodings_and_delimiters_are_found(take_in, encoding, delimiter, text):
+    text = text.replace("{d}", delimiter).replace(
+        "Natürlich, gern", "Natürlich gern" if delimiter == "," else "Natürlich, gern"
+    ).replace(", „", " „" if delimiter == "," else ", „")
+    found, result = take_in(text.encode(encoding))
+    wanted = [tuple(line.split(delimiter)) for line in text.splitlines()[1:]]
+    assert kept(found) == wanted
+    assert result["rejected_count"] == 0
+
+
+def test_a_table_without_names_is_read_from_its_first_row(take_in):
+    content = b"How do I reset my password?,Press reset.\nWhere are you?,In Kettle Lane.\n"
+    found, _result = take_in(content)
+    assert len(found) == 2
+
+
+def test_commas_quotes_and_line_breaks_in_cells(take_in):
+    content = b'prompt,answer\n"Hello, ""you""\nthere","one, two"\n'
+    found, _result = take_in(content)
+    assert kept(found) == [('Hello, "you"\nthere', "one, two")]
+
+
+def test_progress_is_reported(stored, tmp_path, channel, take_in):
+    take_in(b"prompt,answer\n" + b"Hello,Good morning\n" * 5000)
+    done = [fields["done"] for event, fields in channel.events if event == "progress"]
+    assert done == [2000, 4000, 2000, 4000, 5000]
