@@ -74,8 +74,11 @@ def test_where_a_person_decides_nothing_is_marked(job, recorder):
 
 
 def test_a_prompt_that_is_too_long_fails_alone_and_says_why(job, recorder, base):
-    long = {"id": 99, "split": "test", "messages": [
-        {"role": "user", "content": "x" * 5000}, {"role": "assistant", "content": "ok"}]}  # fmt: skip
+    turns = [
+        {"role": "user", "content": "x" * 5000},
+        {"role": "assistant", "content": "ok"},
+    ]
+    long = {"id": 99, "split": "test", "messages": turns}
     version = Path(job.spec["version"])
     version.write_text(version.read_text() + "\n" + json.dumps(long))
     channel = recorder()
