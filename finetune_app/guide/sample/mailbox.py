@@ -1,0 +1,101 @@
+"""Read the sample dataset and say what goal it belongs to."""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).with_name("emails.csv")
+NEW_WORDING = Path(__file__).with_name("new_wording.csv")
+
+NAME = "Sort shop emails"
+
+DESCRIPTION = """\
+You sort the emails of Kettle Lane Cycles, a bike shop. Answer with exactly three lines and \
+nothing else:
+topic: repair, delivery, return or hire
+desk: workshop for repair, office for delivery and return, counter for hire
+due: today if it cannot wait past tomorrow, otherwise this_week"""
+
+# One of each topic, both dues: the shots of the best prompt, and the first three are the goal's
+# own examples. Read by their email, so that they can only be rows the model may learn from.
+SHOWN = (
+    "Hi, is my Gazelle ready? Ticket 2207. I asked on Friday and nobody could tell me, "
+    + "and I need it for work tomorrow.",
+    "The rear light came with a cracked cover. Could I have a replacement or a refund, "
+    + "whichever is easier for you?",
+    "Can we hire four bikes for tomorrow? Two grown ups, two kids of nine and eleven, "
+    + "and helmets please.",
+    "Your confirmation said three to five days. It has been twelve. Has my order been sent at all?",
+)
+
+TOKENS_A_ROW = 69  # the starter's tokenizer and chat template, question and answer, on average
+PASSES = 3
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A goal, its examples, and the best prompt known for the untrained model.
+
+    `rows` are {"messages": [...], "split": "train" | "validation" | "test"}; `pairs` and the
+    shots of `best_prompt` are {"prompt", "answer"}; `training_tokens` is an estimate for the
+    starter over three passes.
+    """
+
+    name: str
+    description: str
+    kind: str
+    measure: str
+    measure_settings: dict[str, Any]
+    pairs: list[dict[str, str]]
+    rows: list[dict[str, Any]]
+    best_prompt: dict[str, Any]
+    path: Path
+    training_tokens: int
+
+    @property
+    def file_name(self) -> str:
+        return self.path.name
+
+    @property
+    def instructions(self) -> str:
+        """The rules as somebody in the shop would write them down; the rows carry none."""
+        return self.description
+
+
+@cache
+def sample() -> Sample:
+    emails = _read(DATA)
+    answers = {row["email"]: row["answer"] for row in emails if row["split"] == "train"}
+    shown = [{"prompt": email, "answer": answers[email]} for email in SHOWN]
+    return Sample(
+        name=NAME,
+        description=DESCRIPTION,
+        kind="format",
+        measure="exact",
+        measure_settings={},
+        pairs=shown[:3],
+        rows=[_as_row(row) for row in emails],
+        best_prompt={"instructions": DESCRIPTION, "shots": shown},
+        path=DATA,
+        training_tokens=TOKENS_A_ROW * PASSES * len(answers),
+    )
+
+
+def new_wording() -> dict[str, list[str]]:
+    """Test emails whose topic is told by words training never uses for it, with those words."""
+    return {row["email"]: row["cue_words"].split() for row in _read(NEW_WORDING)}
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _as_row(row: dict[str, str]) -> dict[str, Any]:
+    messages = [
+        {"role": "user", "content": row["email"]},
+        {"role": "assistant", "content": row["answer"]},
+    ]
+    return {"messages": messages, "split": row["split"]}
