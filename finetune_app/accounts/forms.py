@@ -14,6 +14,7 @@ from finetune_app.accounts.models import Role, Team, User
 
 CURRENT = {"autocomplete": "current-password"}
 NEW = {"autocomplete": "new-password"}
+ROLES = [(Role.OWNER, _("Owner")), (Role.EDITOR, _("Editor")), (Role.VIEWER, _("Viewer"))]
 
 
 class PasswordField(forms.CharField):
@@ -170,7 +171,7 @@ class TeamName(forms.Form):
 class RoleChoice(forms.Form):
     role = forms.ChoiceField(
         label=_("Role"),
-        choices=[(Role.OWNER, _("Owner")), (Role.EDITOR, _("Editor")), (Role.VIEWER, _("Viewer"))],
+        choices=ROLES,
         initial=Role.EDITOR,
     )
 

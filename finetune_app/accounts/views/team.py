@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts import services
 from finetune_app.accounts.access import account, member
-from finetune_app.accounts.forms import DeleteTeam, RoleChoice, TeamName
+from finetune_app.accounts.forms import ROLES, DeleteTeam, RoleChoice, TeamName
 from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
 from finetune_app.accounts.next_page import next_page
@@ -41,7 +41,7 @@ def _page(
         "invitations": team.invitations.usable().select_related("created_by").order_by("-pk"),
         "rename": rename or TeamName(initial={"name": team.name}),
         "invite": invite or RoleChoice(),
-        "roles": RoleChoice.base_fields["role"].choices,
+        "roles": ROLES,
         "link": link,
         "days": services.INVITATION_DAYS,
         "port": settings.PORT,
@@ -122,10 +122,8 @@ def switch_team(request: HttpRequest) -> HttpResponse:
     wanted = request.POST.get("team", "")
     if not wanted.isdigit():
         raise PlainError(_("Choose the team you want to work in."))
-    team = next((t for t in request.teams if str(t.pk) == wanted), None)
-    if team is None:
-        raise Http404("not a team of this person")
-    request.session[SESSION_KEY] = team.pk
+    membership = get_object_or_404(request.user.memberships, team=int(wanted))
+    request.session[SESSION_KEY] = membership.team_id
     return redirect(next_page(request))
 
 
