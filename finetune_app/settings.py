@@ -109,6 +109,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "finetune_app.core.context.page",
+                "finetune_app.guide.context.frame",
             ],
         },
     },

@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class BasemodelsConfig(AppConfig):
     name = "finetune_app.basemodels"
     label = "basemodels"
+
+    def ready(self) -> None:
+        from finetune_app.basemodels import files  # noqa: F401  (connects its receivers)

@@ -1,4 +1,13 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.basemodels import views
 
 app_name = "basemodels"
-urlpatterns: list = []
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("choose/", views.choose, name="choose"),
+    path("install/", views.install, name="install"),
+    path("install/<int:install_id>/cancel/", views.cancel, name="cancel"),
+    path("install/<int:install_id>/continue/", views.go_on, name="continue"),
+    path("token/", views.token, name="token"),
+]

@@ -1,4 +1,9 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.candidates import views
 
 app_name = "candidates"
-urlpatterns: list = []
+urlpatterns = [
+    path("", views.chat, name="chat"),
+    path("stream/", views.stream, name="stream"),
+]

@@ -70,7 +70,13 @@ def delete_folder(prefix: str) -> None:
     if not is_local():
         for name in names_below(prefix):
             default_storage.delete(name)
-    shutil.rmtree(Path(settings.DATA_DIR) / prefix, ignore_errors=True)
+    folder = Path(settings.DATA_DIR) / prefix
+    doomed = folder.with_name(f".{folder.name}.deleted")
+    try:
+        folder.rename(doomed)  # at once out of reach of a child that still writes into it
+    except OSError:
+        doomed = folder
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from django_htmx.middleware import HtmxDetails
 
 if TYPE_CHECKING:
     from finetune_app.accounts.models import Membership, Team, User
+    from finetune_app.goals.models import Goal
 
 
 class HttpRequest(DjangoRequest):
@@ -19,6 +20,7 @@ class HttpRequest(DjangoRequest):
     user: "User"  # type: ignore[assignment]
     team: "Team | None"
     membership: "Membership | None"
+    goal: "Goal | None"
 
 
 def render_page(

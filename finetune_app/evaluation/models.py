@@ -23,6 +23,7 @@ class Evaluation(models.Model):
     looks = models.PositiveIntegerField(default=1)  # times this test set was looked at, this included
     general = models.JSONField(default=dict)  # what the general check found; empty until it ran
     verdict = models.JSONField(default=dict)  # evaluation/verdict.py, stored when the job ends
+    revealed_at = models.DateTimeField(null=True, blank=True)  # blind choice: names shown
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,4 +1,15 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.evaluation import views
 
 app_name = "evaluation"
-urlpatterns: list = []
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("start/", views.start, name="start"),
+    path("<int:evaluation_id>/", views.detail, name="detail"),
+    path("<int:evaluation_id>/vote/", views.vote, name="vote"),
+    path("<int:evaluation_id>/reveal/", views.reveal, name="reveal"),
+    path("<int:evaluation_id>/stop/", views.stop, name="stop"),
+    path("<int:evaluation_id>/continue/", views.go_on, name="continue"),
+    path("<int:evaluation_id>/delete/", views.delete, name="delete"),
+]

@@ -20,7 +20,7 @@ def goal_page(
     `changing` is the role for everything but GET, where that is not `needed` itself.
 
     Another team's goal is 404; a member without the role gets 403. The request's team
-    becomes the goal's team.
+    becomes the goal's team, and `request.goal` tells the frame which rail to draw.
     """
 
     policy = Policy(needed, methods, "goal", changing)
@@ -39,7 +39,7 @@ def goal_page(
                 user=request.user, team=goal.team_id
             )
             require_role(membership, policy.needed_for(request.method))
-            request.team, request.membership = membership.team, membership
+            request.team, request.membership, request.goal = membership.team, membership, goal
             return view(request, goal, *args, **kwargs)
 
         return declare(inner, policy)

@@ -1,6 +1,7 @@
 """Step 1: what should the model do, and how will you know?"""
 
 from django.db import models
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
@@ -36,7 +37,6 @@ class Goal(models.Model):
     description = models.TextField(_("what should the model do"), blank=True)
     kind = models.CharField(max_length=12, choices=GoalKind.choices, default=GoalKind.TASK)
     pairs = models.JSONField(default=list)  # [{"prompt": ..., "answer": ...}], two or three
-    instructions = models.TextField(blank=True)  # a system message given to every candidate
     measure = models.CharField(max_length=8, choices=MeasureKind.choices, blank=True)
     measure_settings = models.JSONField(default=dict)
     is_sample = models.BooleanField(default=False)
@@ -51,3 +51,6 @@ class Goal(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("goals:page", kwargs={"goal_id": self.pk})

@@ -1,4 +1,12 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.goals import views
 
 app_name = "goals"
-urlpatterns: list = []
+urlpatterns = [
+    path("new/", views.new, name="new"),
+    path("<int:goal_id>/", views.page, name="page"),
+    path("<int:goal_id>/edit/", views.edit, name="edit"),
+    path("<int:goal_id>/measure/", views.measure, name="measure"),
+    path("<int:goal_id>/delete/", views.delete, name="delete"),
+]

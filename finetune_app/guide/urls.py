@@ -1,4 +1,9 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.guide import views
 
 app_name = "guide"
-urlpatterns: list = []
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("sample/", views.sample, name="sample"),
+]

@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class TrainingConfig(AppConfig):
     name = "finetune_app.training"
     label = "training"
+
+    def ready(self) -> None:
+        from finetune_app.training import files  # noqa: F401  (connects its receivers)

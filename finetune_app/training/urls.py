@@ -1,4 +1,13 @@
-from django.urls import path  # noqa: F401
+from django.urls import path
+
+from finetune_app.training import views
 
 app_name = "training"
-urlpatterns: list = []
+urlpatterns = [
+    path("", views.page, name="page"),
+    path("start/", views.start, name="start"),
+    path("<int:number>/", views.detail, name="detail"),
+    path("<int:number>/stop/", views.stop, name="stop"),
+    path("<int:number>/continue/", views.go_on, name="continue"),
+    path("<int:number>/delete/", views.delete, name="delete"),
+]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.training.settings_auto import automatic, steps
+from finetune_app.basemodels.automatic import automatic, steps
 
 
 @pytest.mark.parametrize(

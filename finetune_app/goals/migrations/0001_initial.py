@@ -23,7 +23,6 @@ class Migration(migrations.Migration):
                 ('description', models.TextField(blank=True, verbose_name='what should the model do')),
                 ('kind', models.CharField(choices=[('style', 'A style or tone'), ('format', 'A strict format'), ('task', 'A task of ours, done reliably'), ('behaviour', 'A way of behaving')], default='task', max_length=12)),
                 ('pairs', models.JSONField(default=list)),
-                ('instructions', models.TextField(blank=True)),
                 ('measure', models.CharField(blank=True, choices=[('exact', 'The exact answer'), ('json', 'Valid JSON with the right fields'), ('xml', 'Valid XML with the right fields'), ('bash', 'A bash command that parses'), ('rules', 'Rules you write'), ('close', 'Close wording'), ('choice', "A person's blind choice")], max_length=8)),
                 ('measure_settings', models.JSONField(default=dict)),
                 ('is_sample', models.BooleanField(default=False)),

@@ -1,0 +1,45 @@
+"""The catalogue of base models, read from catalogue.toml."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+GROUPS = ("starter", "small", "medium", "large")
+FILE = Path(__file__).with_name("catalogue.toml")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A base model we know. `parameters` in numbers, `context` in tokens, `size_gb` in 10^9 bytes."""
+
+    slug: str
+    name: str
+    hub_id: str
+    group: str
+    licence: str
+    languages: str
+    parameters: int
+    layers: int
+    hidden: int
+    vocabulary: int
+    context: int
+    size_gb: float
+    good_for: str
+    too_small_for: str
+    gated: bool = False
+
+
+@lru_cache(maxsize=1)
+def catalogue() -> tuple[Entry, ...]:
+    """Every entry, smallest first."""
+    with FILE.open("rb") as file:
+        found = [Entry(**row) for row in tomllib.load(file)["model"]]
+    return tuple(sorted(found, key=lambda entry: entry.parameters))
+
+
+def entry_of(slug: str) -> Entry | None:
+    return next((entry for entry in catalogue() if entry.slug == slug), None)
+
+
+STARTER = "smollm2-135m-instruct"

@@ -1,0 +1,123 @@
+"""A conversation with base and tuned at once: what was said, and what comes next."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from finetune_app.candidates import engine, services
+from finetune_app.candidates.models import Candidate
+from finetune_app.core.files import local_folder
+from finetune_app.training.models import Training
+
+MOST_TURNS = 20
+LONGEST = 8_000  # characters of one message
+MAX_NEW_TOKENS = 400
+LANES = ("base", "tuned")
+
+
+@dataclass
+class Turn:
+    """One question and what each side answered; `said` is empty while they still write."""
+
+    asked: str
+    said: dict[str, str] = field(default_factory=dict)
+
+
+class TalkError(Exception):
+    """A sentence for the page."""
+
+
+def read_history(text: str) -> list[Turn]:
+    """The turns so far, from the page's hidden field. Anything odd is dropped, not trusted."""
+    try:
+        rows = json.loads(text or "[]")
+    except ValueError:
+        return []
+    turns = []
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, dict) or not isinstance(row.get("asked"), str):
+            continue
+        said = {lane: str(row.get(lane) or "")[:LONGEST] for lane in LANES}
+        turns.append(Turn(row["asked"][:LONGEST], said))
+    return turns[-MOST_TURNS:]
+
+
+def write_history(turns: list[Turn]) -> str:
+    return json.dumps([{"asked": turn.asked, **turn.said} for turn in turns], ensure_ascii=False)
+
+
+def check_question(text: str) -> str:
+    """Raise TalkError for nothing or too much."""
+    text = text.strip()
+    if not text:
+        raise TalkError(_("Type something first."))
+    if len(text) > LONGEST:
+        raise TalkError(_("That is longer than %(n)d characters. Ask something shorter.")
+                        % {"n": LONGEST})
+    return text
+
+
+def sides(training: Training) -> dict[str, Candidate]:
+    return {
+        "base": services.base_candidate(goal=training.goal, base_model=training.base_model),
+        "tuned": services.tuned_candidate(training=training),
+    }
+
+
+def lanes(training: Training, turns: list[Turn], question: str) -> list[dict[str, Any]]:
+    """What the engine is asked: each side sees its own answers so far."""
+    found = []
+    for name, candidate in sides(training).items():
+        messages: list[dict[str, str]] = []
+        for turn in turns:
+            messages.append({"role": "user", "content": turn.asked})
+            if turn.said.get(name):
+                messages.append({"role": "assistant", "content": turn.said[name]})
+        messages.append({"role": "user", "content": question})
+        found.append(
+            {
+                "name": name,
+                "adapter": services.for_engine(candidate)["adapter"],
+                "messages": services.compose(candidate, messages),
+            }
+        )
+    return found
+
+
+def number_format(training: Training) -> str:
+    """The format it was tested in, so that what is shown here is what was measured."""
+    tested = training.candidates.exclude(number_format="").order_by("-pk").first()
+    return tested.number_format if tested else "auto"
+
+
+def answers(training: Training, asked: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """The engine's events for these lanes."""
+    return engine.stream_chat(
+        str(local_folder(training.base_model.folder)), asked,
+        number_format=number_format(training), max_new_tokens=MAX_NEW_TOKENS,
+    )
+
+
+async def lines(training: Training, asked: list[dict[str, Any]]) -> AsyncIterator[bytes]:
+    """The events as JSON lines for the browser; a fault becomes a last line with "error"."""
+    try:
+        async for event in answers(training, asked):
+            yield json.dumps(event, ensure_ascii=False).encode() + b"\n"
+    except engine.EngineUnavailable as error:
+        yield json.dumps({"error": str(error)}, ensure_ascii=False).encode() + b"\n"
+
+
+async def whole(training: Training, asked: list[dict[str, Any]]) -> dict[str, str]:
+    """Both answers at once, for a browser without script. Raise TalkError when there are none."""
+    said = dict.fromkeys(LANES, "")
+    try:
+        async for event in answers(training, asked):
+            if event.get("error"):
+                raise TalkError(event["error"])
+            said[event["lane"]] += event.get("text", "")
+    except engine.EngineUnavailable as error:
+        raise TalkError(str(error)) from error
+    return said

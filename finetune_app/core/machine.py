@@ -1,0 +1,68 @@
+"""What this machine has. Never imports torch: a graphics card is asked of its own tool."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+
+import psutil
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Card:
+    """A graphics card as nvidia-smi tells it."""
+
+    name: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    cores: int
+    memory_bytes: int
+    free_bytes: int
+    disk_free_bytes: int
+    card: Card | None
+
+    @property
+    def words(self) -> str:
+        """ "2 cores, 24 GB of memory, no graphics card" """
+        cores = ngettext("%(n)d core", "%(n)d cores", self.cores) % {"n": self.cores}
+        memory = _("%(gb).0f GB of memory") % {"gb": self.memory_bytes / GIB}
+        card = self.card.name if self.card else _("no graphics card")
+        return f"{cores}, {memory}, {card}"
+
+
+def this_machine(folder: str | os.PathLike[str] = ".") -> Machine:
+    """Measure now; `folder` names the disk that counts."""
+    memory = psutil.virtual_memory()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Machine(
+        cores=cores or 1,
+        memory_bytes=memory.total,
+        free_bytes=memory.available,
+        disk_free_bytes=shutil.disk_usage(folder).free,
+        card=graphics_card(),
+    )
+
+
+@lru_cache(maxsize=1)
+def graphics_card() -> Card | None:
+    """The first NVIDIA card, or None. Asked once a process."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    asked = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        line = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout
+    except (subprocess.SubprocessError, OSError):
+        return None
+    name, _sep, mib = line.strip().partition("\n")[0].rpartition(",")
+    if not name or not mib.strip().isdigit():
+        return None
+    return Card(name.strip(), int(mib) * 1024**2)

@@ -1,0 +1,73 @@
+"""What a worker asks and tells about an evaluation."""
+
+from typing import Any
+
+from django.conf import settings
+
+from finetune_app.candidates import services as candidates
+from finetune_app.candidates.models import Candidate
+from finetune_app.core.files import local_folder, local_path
+from finetune_app.evaluation import services
+from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.jobs.models import Job
+from finetune_app.training.services import max_new_tokens
+
+
+def child_spec(job: Job) -> dict[str, Any]:
+    evaluation = _of(job)
+    folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
+    folder.mkdir(parents=True, exist_ok=True)
+    answered = evaluation.answers.values_list("candidate_id", "row")
+    return {
+        "kind": job.kind,
+        "folder": str(folder),
+        "spec": {
+            "base_model": str(local_folder(evaluation.base.base_model.folder)),
+            "version": str(local_path(evaluation.version.stored_name)),
+            "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
+            "candidates": [candidates.for_engine(c) for c in services.contenders(evaluation)],
+            "answered": [list(pair) for pair in answered],
+            "number_format": "auto",
+            "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
+            "general": True,
+            "seed": 17,
+        },
+    }
+
+
+def record(job: Job, event: dict[str, Any]) -> None:
+    """Answers as they come, and what the general check found; both may be repeated."""
+    evaluation = _of(job)
+    if event["event"] == "answer":
+        Answer.objects.update_or_create(
+            evaluation=evaluation, candidate_id=event["candidate"], index=event["index"],
+            defaults=services.answer_of(event),
+        )
+    elif event["event"] == "general":
+        evaluation.general = {name: value for name, value in event.items() if name != "event"}
+        evaluation.save(update_fields=["general"])
+
+
+def finish(job: Job, result: dict[str, Any]) -> None:
+    """Compare and conclude; from now on the candidates are frozen."""
+    evaluation = _of(job)
+    if result.get("stopped"):
+        return
+    evaluation.number_format = result.get("number_format", "")
+    evaluation.save(update_fields=["number_format"])
+    taking_part = [candidate.pk for candidate in services.contenders(evaluation)]
+    taken = Candidate.objects.filter(pk__in=taking_part)
+    taken.update(number_format=evaluation.number_format)
+    candidates.freeze(taken)
+    services.compare(evaluation)
+    services.conclude(evaluation)
+
+
+def fail(job: Job) -> None:
+    """Nothing to undo: the answers so far stay, so that it can be continued."""
+
+
+def _of(job: Job) -> Evaluation:
+    return Evaluation.objects.select_related(
+        "version", "base__base_model", "tuned__training", "prompted", "goal"
+    ).get(job=job)

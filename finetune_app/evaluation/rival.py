@@ -1,0 +1,51 @@
+"""The base model with the best prompt we can write from the goal: tuning must beat this too."""
+
+import json
+from dataclasses import dataclass
+
+from finetune_app.core.files import local_path
+from finetune_app.datasets.models import Split
+from finetune_app.goals.measures import summary
+from finetune_app.training.models import Training
+
+SHOTS = 4
+LONGEST_SHOT = 2_000  # characters; longer examples would crowd out the question
+
+
+@dataclass(frozen=True)
+class FairPrompt:
+    instructions: str
+    shots: list[dict[str, str]]
+
+
+def fair_prompt(training: Training) -> FairPrompt:
+    """Instructions from the goal's own words, and shots from the rows it was trained on.
+
+    Only train is read, so that the rival never sees a test prompt. The shots differ in their
+    answers as far as possible, so that a rival that must sort sees several of the sorts.
+    """
+    goal = training.goal
+    kept_rule = "" if goal.measure == "choice" else summary(goal.measure, goal.measure_settings)
+    instructions = "\n\n".join(part for part in (goal.description.strip(), kept_rule) if part)
+    return FairPrompt(instructions, _shots(training))
+
+
+def _shots(training: Training) -> list[dict[str, str]]:
+    chosen: list[dict[str, str]] = []
+    seen: set[str] = set()
+    spare: list[dict[str, str]] = []
+    with local_path(training.version.stored_name).open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            turns = [m for m in row["messages"] if m["role"] != "system"]
+            if row["split"] != Split.TRAIN or len(turns) != 2:
+                continue
+            shot = {"prompt": turns[0]["content"], "answer": turns[1]["content"]}
+            if sum(map(len, shot.values())) > LONGEST_SHOT:
+                continue
+            (spare if shot["answer"] in seen else chosen).append(shot)
+            seen.add(shot["answer"])
+            if len(chosen) >= SHOTS:
+                break
+            spare = spare[:SHOTS]
+    return (chosen + spare)[:SHOTS]

@@ -1,0 +1,178 @@
+"""What the evaluation pages show."""
+
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from finetune_app.core import charts
+from finetune_app.core.charts import Whisker
+from finetune_app.core.templatetags.ui import duration
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.statistics import paired_bootstrap, wilson
+from finetune_app.goals.measures import get_measure
+from finetune_app.goals.showing import shown
+from finetune_app.jobs.models import State
+from finetune_app.jobs.services import queue_place
+
+PAGE = 25
+Outcome = Comparison.Outcome
+
+
+def progress_context(evaluation: Evaluation) -> dict[str, Any]:
+    """While it runs."""
+    job = evaluation.job
+    facts = []
+    if job.total:
+        facts.append(_("%(done)d of %(total)d answers") % {"done": job.done, "total": job.total})
+    return {
+        "headline": _headline(evaluation), "facts": facts,
+        "bar": charts.bar(job.done, job.total), "job": job,
+    }
+
+
+def _headline(evaluation: Evaluation) -> str:
+    job = evaluation.job
+    if job.state == State.QUEUED:
+        place = queue_place(job)
+        return _("Waiting: number %(n)d in line") % {"n": place} if place > 1 else _("About to start")
+    if job.state == State.STOPPED:
+        return _("Stopped")
+    if job.state == State.FAILED:
+        return _("It could not go on")
+    left = job.seconds_left
+    if left is None:
+        return job.message or _("Getting ready")
+    return _("About %(time)s left") % {"time": duration(left)} if left >= 55 else _(
+        "Less than a minute left")
+
+
+def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
+    """The hero: the verdict in words, one mark a prompt, how many each got right."""
+    verdict = evaluation.verdict
+    links = {word: f"{url}?outcome={word}#sides" for word in ("better", "same", "worse")}
+    graded = get_measure(evaluation.measure, evaluation.measure_settings).graded
+    return {
+        "verdict": verdict,
+        "marks": charts.verdict_marks(
+            verdict["wins"], verdict["ties"], verdict["losses"], urls=links
+        ),
+        "scores": _whiskers(evaluation, graded),
+        "graded": graded,
+        "total": verdict["wins"] + verdict["ties"] + verdict["losses"],
+        "general": evaluation.general,
+        "lengths": _lengths(evaluation),
+    }
+
+
+def _whiskers(evaluation: Evaluation, graded: bool) -> str:
+    """How many of all prompts each candidate got right, with the range of the true number."""
+    rows = []
+    total = evaluation.comparisons.count()
+    for candidate, label in _labelled(evaluation):
+        answers = evaluation.answers.filter(candidate=candidate)
+        if graded:
+            scores = [score or 0.0 for score in answers.values_list("score", flat=True)]
+            if not scores:
+                continue
+            low, high = _mean_range(scores)
+            rows.append(Whisker(label, 100 * sum(scores) / len(scores), 100 * low, 100 * high,
+                                ours=candidate == evaluation.tuned))
+            continue
+        right = answers.filter(passed=True).count()
+        if not answers.exclude(passed=None).exists():
+            continue
+        span = wilson(right, total)
+        rows.append(Whisker(label, right, round(span.low * total), round(span.high * total),
+                            ours=candidate == evaluation.tuned))
+    return charts.whiskers(rows, 100 if graded else total) if rows else ""
+
+
+def _mean_range(scores: list[float]) -> tuple[float, float]:
+    span = paired_bootstrap(scores, range(len(scores)))
+    return span.low, span.high
+
+
+def _labelled(evaluation: Evaluation) -> list[tuple[Any, str]]:
+    found = [(evaluation.base, _("Base model"))]
+    if evaluation.prompted:
+        found.append((evaluation.prompted, _("With a good prompt")))
+    return [*found, (evaluation.tuned, _("Tuned"))]
+
+
+def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
+    """Words an answer, on average, of tuned and base."""
+    counts = {}
+    for name in ("base", "tuned"):
+        texts = evaluation.answers.filter(candidate=getattr(evaluation, name)).values_list(
+            "text", flat=True)
+        counts[name] = [len(text.split()) for text in texts]
+    if not counts["base"] or not counts["tuned"]:
+        return None
+    return {name: round(sum(found) / len(found)) for name, found in counts.items()}
+
+
+def counts(evaluation: Evaluation) -> dict[str, int]:
+    """How many prompts in each filter: all, better, same, worse, open."""
+    return evaluation.comparisons.order_by().aggregate(
+        all=Count("pk"), **{o.value: Count("pk", filter=Q(outcome=o)) for o in Outcome}
+    )
+
+
+def filtered(evaluation: Evaluation, outcome: str, text: str) -> QuerySet[Comparison]:
+    rows = evaluation.comparisons.all()
+    if outcome in Outcome.values:
+        rows = rows.filter(outcome=outcome)
+    if text:
+        inside = Answer.objects.filter(evaluation=evaluation, text__icontains=text)
+        rows = rows.filter(
+            Q(prompt__icontains=text)
+            | Q(wanted__icontains=text)
+            | Q(index__in=inside.values("index"))
+        )
+    return rows
+
+
+def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -> dict[str, Any]:
+    """One page of prompts side by side, from the one after `after` on."""
+    rows = filtered(evaluation, outcome, text)
+    page = list(rows.filter(index__gt=after)[: PAGE + 1])
+    more = len(page) > PAGE
+    page = page[:PAGE]
+    answers = {
+        (answer.candidate_id, answer.index): answer
+        for answer in evaluation.answers.filter(index__in=[row.index for row in page])
+    }
+    return {
+        "rows": [_side_by_side(evaluation, row, answers) for row in page],
+        "counts": counts(evaluation), "outcome": outcome, "q": text,
+        "found": rows.count(), "next_after": page[-1].index if more else None,
+    }
+
+
+def _side_by_side(
+    evaluation: Evaluation, row: Comparison, answers: dict[tuple[int, int], Answer]
+) -> dict[str, Any]:
+    base = answers.get((evaluation.base_id, row.index))
+    tuned = answers.get((evaluation.tuned_id, row.index))
+    prompted = answers.get((evaluation.prompted_id or 0, row.index))
+    return {
+        "comparison": row,
+        "wanted": shown(row.wanted),
+        "small": _both(base, tuned) if row.outcome == Outcome.SAME else "",
+        "base": _said(base, row.wanted),
+        "tuned": _said(tuned, row.wanted),
+        "prompted": _said(prompted, row.wanted),
+    }
+
+
+def _both(base: Answer | None, tuned: Answer | None) -> str:
+    if base is None or tuned is None or base.passed is None:
+        return ""
+    return _("both right") if base.passed and tuned.passed else _("both wrong")
+
+
+def _said(answer: Answer | None, wanted: str) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    return {"answer": answer, "shown": shown(answer.text, wanted)}

@@ -1,0 +1,167 @@
+"""Step 5: is it really better?"""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.evaluation import rival, services, showing
+from finetune_app.evaluation.forms import StartForm
+from finetune_app.evaluation.models import Comparison, Evaluation
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.measures import get_measure
+from finetune_app.goals.models import Goal
+from finetune_app.goals.showing import shown
+from finetune_app.training.models import Training
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """The newest evaluation; the launch page while there is none, or when asked for (?new)."""
+    newest = goal.evaluations.first()
+    if newest and "new" not in request.GET:
+        return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=newest.pk)
+    return render_page(request, "evaluation/launch.html", launch_context(goal))
+
+
+@goal_page(Role.EDITOR, "POST")
+def start(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Queue the test of the newest (or the named) training against its base."""
+    trained = goal.trainings.exclude(adapter_sha256="")
+    wanted = request.POST.get("training", "")
+    training = trained.filter(pk=wanted).first() if wanted.isdigit() else trained.first()
+    if training is None:
+        raise Http404("no such training")
+    form = StartForm(request.POST, fair=rival.fair_prompt(training))
+    if not form.is_valid():
+        context = launch_context(goal) | {"form": form}
+        return render_page(request, "evaluation/launch.html", context, status=422)
+    instructions, shots = form.rival()
+    evaluation = services.start(
+        training=training, user=request.user, instructions=instructions, shots=shots
+    )
+    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
+
+
+@goal_page(Role.VIEWER, "GET")
+def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    """Progress while it runs; then the verdict and every prompt side by side."""
+    evaluation = find(goal, evaluation_id)
+    context: dict[str, Any] = {
+        "goal": goal, "evaluation": evaluation, "job": evaluation.job,
+        "may_edit": request.membership and request.membership.may(Role.EDITOR),
+    }
+    if not evaluation.comparisons.exists():
+        context |= showing.progress_context(evaluation)
+        return render_page(request, "evaluation/running.html", context, partial="live")
+    if request.headers.get("HX-Target") == "live":  # it ended while somebody watched
+        response = HttpResponse(status=204)
+        response["HX-Refresh"] = "true"
+        return response
+    if hides_names(evaluation):
+        return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
+    context |= showing.verdict_context(evaluation, request.path) if evaluation.verdict else {}
+    after = request.GET.get("after", "")
+    context |= showing.sides_context(
+        evaluation, request.GET.get("outcome", ""), request.GET.get("q", "")[:200].strip(),
+        int(after) if after.isdigit() else -1,
+    )
+    return render_page(request, "evaluation/detail.html", context, partial="sides")
+
+
+@goal_page(Role.EDITOR, "GET", "POST")
+def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    """One pair of answers, names hidden: A, B, about the same, or neither."""
+    evaluation = find(goal, evaluation_id)
+    if request.method == "POST":
+        pressed, index = request.POST.get("vote", ""), request.POST.get("index", "")
+        if "undo" in request.POST:
+            services.take_back(evaluation=evaluation, user=request.user)
+        elif index.isdigit():
+            services.vote(
+                evaluation=evaluation, index=int(index), user=request.user, pressed=pressed
+            )
+        return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
+    mine = evaluation.votes.filter(by=request.user)
+    open_rows = evaluation.comparisons.exclude(index__in=mine.values("index"))
+    row = open_rows.first()
+    total = evaluation.comparisons.count()
+    context: dict[str, Any] = {
+        "goal": goal, "evaluation": evaluation, "row": row, "total": total,
+        "voted": mine.count(), "left": total - mine.count(),
+    }
+    if row:
+        context |= sides(evaluation, row, request)
+    return render_page(request, "evaluation/vote.html", context, partial="ballot")
+
+
+@goal_page(Role.EDITOR, "POST")
+def reveal(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    """Count the votes and show the names."""
+    evaluation = find(goal, evaluation_id)
+    services.reveal(evaluation=evaluation)
+    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def stop(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    services.stop(evaluation=find(goal, evaluation_id))
+    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation_id)
+
+
+@goal_page(Role.EDITOR, "POST")
+def go_on(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    services.go_on(evaluation=find(goal, evaluation_id))
+    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation_id)
+
+
+@goal_page(Role.EDITOR, "POST")
+def delete(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    services.delete(evaluation=find(goal, evaluation_id))
+    messages.success(request, _("That evaluation is deleted."))
+    return redirect(reverse("evaluation:page", kwargs={"goal_id": goal.pk}))
+
+
+def find(goal: Goal, evaluation_id: int) -> Evaluation:
+    found = (
+        goal.evaluations.select_related("job", "version", "base", "tuned__training", "prompted")
+        .filter(pk=evaluation_id)
+        .first()
+    )
+    if found is None:
+        raise Http404("no such evaluation")
+    return found
+
+
+def hides_names(evaluation: Evaluation) -> bool:
+    """A person's blind choice stays blind until the votes are counted."""
+    measure = get_measure(evaluation.measure, evaluation.measure_settings)
+    return measure.needs_person and not evaluation.revealed_at
+
+
+def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict[str, Any]:
+    """The two answers as A and B."""
+    left = services.left_side(evaluation, row.index, request.user)
+    texts = dict(
+        evaluation.answers.filter(index=row.index).values_list("candidate_id", "text")
+    )
+    by_name = {"base": evaluation.base_id, "tuned": evaluation.tuned_id}
+    order = [left, "tuned" if left == "base" else "base"]
+    a, b = (shown(texts.get(by_name[name], "")) for name in order)
+    return {"a": a, "b": b}
+
+
+def launch_context(goal: Goal) -> dict[str, Any]:
+    training: Training | None = (
+        goal.trainings.exclude(adapter_sha256="").select_related("version", "base_model").first()
+    )
+    context: dict[str, Any] = {"goal": goal, "training": training}
+    if training:
+        context["form"] = StartForm(fair=rival.fair_prompt(training))
+        context["looks"] = services.looks_so_far(goal, training.version.test_sha256)
+    return context

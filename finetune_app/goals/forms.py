@@ -1,0 +1,176 @@
+"""The questions of step 1."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.goals.measures import KINDS, MeasureError, Setting, get_measure
+from finetune_app.goals.models import Goal, GoalKind, MeasureKind
+
+PAIRS = 3  # asked for on the page; at least one, better two or three
+KIND_HINTS = {
+    GoalKind.FORMAT: _("Answers in exact lines, JSON, XML or commands"),
+    GoalKind.TASK: _("Sort, extract, rewrite: one job, done the way you do it"),
+    GoalKind.STYLE: _("Your voice: formal, brief, warm, like your brand"),
+    GoalKind.BEHAVIOUR: _("Follow steps, stay short, decline what it should not do"),
+}
+MEASURE_HINTS = {
+    MeasureKind.EXACT: _("Right when it says exactly what you would have said. For labels and fixed lines."),
+    MeasureKind.JSON: _("Right when it is valid JSON and the fields hold what you wanted."),
+    MeasureKind.XML: _("Right when it is valid XML and the fields hold what you wanted."),
+    MeasureKind.BASH: _("Right when the command can be read as bash. It is never run."),
+    MeasureKind.RULES: _("Right when it keeps rules such as “at most 20 words” or “never says sorry”."),
+    MeasureKind.CLOSE: _("Graded by how close the wording comes to yours."),
+    MeasureKind.CHOICE: _("You look at two answers, names hidden, and pick the better. For style and tone."),
+}
+
+
+class GoalForm(forms.ModelForm):
+    """What should the model do? With two or three pairs that show it."""
+
+    class Meta:
+        model = Goal
+        fields = ["name", "description", "kind"]
+        labels = {
+            "name": _("A short name"),
+            "description": _("What should the model do?"),
+            "kind": _("What are you teaching?"),
+        }
+        help_texts = {
+            "name": _("As you would call it among yourselves."),
+            "description": _("In your own words, as you would explain it to a new colleague."),
+        }
+        widgets = {
+            "name": forms.TextInput(
+                attrs={"placeholder": _("Sort and answer shop emails"), "autocomplete": "off"}
+            ),
+            "description": forms.Textarea(
+                attrs={
+                    "rows": 4,
+                    "placeholder": _("Read a customer's email and say what it is about and who "
+                                     "should answer it, in two fixed lines."),
+                }
+            ),
+            "kind": forms.RadioSelect,
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["description"].required = True
+        kind = self.fields["kind"]
+        assert isinstance(kind, forms.ChoiceField)
+        kind.choices = _cards(GoalKind.choices, KIND_HINTS)
+        saved = (self.instance.pairs or []) if self.instance.pk else []
+        for place in range(PAIRS):
+            pair = saved[place] if place < len(saved) else {}
+            self.fields[f"prompt_{place}"] = forms.CharField(
+                label=_("When I write"), required=False, initial=pair.get("prompt", ""),
+                max_length=20_000, widget=forms.Textarea(attrs={"rows": 3}),
+            )
+            self.fields[f"answer_{place}"] = forms.CharField(
+                label=_("it should answer"), required=False, initial=pair.get("answer", ""),
+                max_length=20_000, widget=forms.Textarea(attrs={"rows": 3, "class": "model"}),
+            )
+
+    @property
+    def pair_fields(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
+        return [(self[f"prompt_{place}"], self[f"answer_{place}"]) for place in range(PAIRS)]
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or self.cleaned_data
+        for place in range(PAIRS):
+            prompt, answer = found.get(f"prompt_{place}"), found.get(f"answer_{place}")
+            if prompt and not answer:
+                self.add_error(f"answer_{place}", _("And what should it answer to that?"))
+            if answer and not prompt:
+                self.add_error(f"prompt_{place}", _("What do you write to get that answer?"))
+        if not self.errors and not self.pairs():
+            self.add_error("prompt_0", _("Give at least one pair, so that we know what you mean."))
+        return found
+
+    def pairs(self) -> list[dict[str, str]]:
+        found = self.cleaned_data
+        both = [(found[f"prompt_{n}"].strip(), found[f"answer_{n}"].strip()) for n in range(PAIRS)]
+        return [{"prompt": prompt, "answer": answer} for prompt, answer in both if prompt]
+
+
+class MeasureForm(forms.Form):
+    """How will you know? One kind of measure, with its own settings below it."""
+
+    measure = forms.ChoiceField(
+        label=_("How will you know it worked?"),
+        choices=MeasureKind.choices,
+        widget=forms.RadioSelect,
+    )
+
+    def __init__(self, *args: Any, kind: str, settings: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["measure"].initial = kind
+        measures = self.fields["measure"]
+        assert isinstance(measures, forms.ChoiceField)
+        measures.choices = _cards(MeasureKind.choices, MEASURE_HINTS)
+        self.kind = self.data.get("measure", kind) if self.is_bound else kind
+        for measure_kind, measure in KINDS.items():
+            given = settings if measure_kind == kind else {}
+            for name, setting in measure.settings_schema.items():
+                field = _field(setting, given.get(name, setting.default))
+                self.fields[f"{measure_kind}-{name}"] = field
+
+    @property
+    def groups(self) -> list[tuple[str, Any, list[forms.BoundField]]]:
+        """(kind, label, the fields of its settings) for each kind that has settings."""
+        return [
+            (kind.value, kind.label, self.settings_of(kind.value))
+            for kind in MeasureKind
+            if KINDS[kind.value].settings_schema
+        ]
+
+    def settings_of(self, kind: str) -> list[forms.BoundField]:
+        return [self[f"{kind}-{name}"] for name in KINDS[kind].settings_schema]
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or self.cleaned_data
+        kind = found.get("measure")
+        if kind and not self.errors:
+            schema = KINDS[kind].settings_schema
+            given = {name: _value(schema[name], found[f"{kind}-{name}"]) for name in schema}
+            self.chosen_settings = {name: value for name, value in given.items() if value is not None}
+            try:
+                get_measure(kind, self.chosen_settings)
+            except MeasureError as error:
+                self.add_error(None, str(error))
+        return found
+
+
+def _cards(choices: Any, hints: dict[Any, Any]) -> list[tuple[str, str]]:
+    """A card shows its label's first line bold and the rest small."""
+    return [(value, f"{label}\n{hints[value]}") for value, label in choices]
+
+
+def _field(setting: Setting, initial: Any) -> forms.Field:
+    common = {"label": _(setting.label), "required": False, "initial": initial}
+    if setting.type == "switch":
+        return forms.BooleanField(**common)
+    if setting.type == "count":
+        return forms.IntegerField(**common, min_value=1, max_value=100_000)
+    if setting.type == "share":
+        return forms.FloatField(**common, min_value=0.01, max_value=1)
+    if setting.type == "choice":
+        choices = [(choice, choice.replace("_", " ")) for choice in setting.choices]
+        return forms.ChoiceField(**common, choices=choices)
+    if setting.type == "list":
+        common["initial"] = "\n".join(initial or [])
+        return forms.CharField(
+            **common, max_length=10_000, help_text=_("One a line."),
+            widget=forms.Textarea(attrs={"rows": 3}),
+        )
+    return forms.CharField(**common, max_length=1_000)
+
+
+def _value(setting: Setting, given: Any) -> Any:
+    if setting.type == "list":
+        return [line.strip() for line in (given or "").splitlines() if line.strip()]
+    if setting.type == "choice":
+        return given or None
+    return given

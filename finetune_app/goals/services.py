@@ -1,0 +1,53 @@
+"""Writes to goals."""
+
+from typing import Any
+
+from django.db import transaction
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.goals.measures import Proposal, get_measure, propose
+from finetune_app.goals.models import Goal
+
+
+def propose_measure(goal: Goal) -> Proposal:
+    """How the app would tell a right answer from a wrong one, from the goal's own words."""
+    return propose(goal.description, goal.kind, goal.pairs)
+
+
+@transaction.atomic
+def create_goal(
+    *, team: Team, user: User | None, name: str, description: str, kind: str,
+    pairs: list[dict[str, str]], is_sample: bool = False,
+) -> Goal:
+    """Make a goal; its measure is the proposed one until somebody chooses."""
+    goal = Goal(
+        team=team, created_by=user, name=name.strip(), description=description.strip(),
+        kind=kind, pairs=pairs, is_sample=is_sample,
+    )
+    proposal = propose_measure(goal)
+    goal.measure, goal.measure_settings = proposal.kind, proposal.settings
+    goal.save()
+    return goal
+
+
+def change_goal(
+    *, goal: Goal, name: str, description: str, kind: str, pairs: list[dict[str, str]]
+) -> Goal:
+    goal.name, goal.description, goal.kind = name.strip(), description.strip(), kind
+    goal.pairs = pairs
+    goal.save(update_fields=["name", "description", "kind", "pairs", "changed_at"])
+    return goal
+
+
+def choose_measure(*, goal: Goal, kind: str, settings: dict[str, Any]) -> Goal:
+    """Raise MeasureError when the settings cannot be used."""
+    goal.measure_settings = get_measure(kind, settings).settings
+    goal.measure = kind
+    goal.save(update_fields=["measure", "measure_settings", "changed_at"])
+    return goal
+
+
+def delete_goal(*, goal: Goal) -> None:
+    """Everything below it goes too; each room removes its own files and ends its jobs."""
+    with transaction.atomic():
+        goal.delete()

@@ -1,0 +1,82 @@
+"""Step 1: the goal."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.access import member
+from finetune_app.accounts.models import Role
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.goals import services
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.forms import GoalForm, MeasureForm
+from finetune_app.goals.measures import summary
+from finetune_app.goals.models import Goal
+
+
+@member(Role.EDITOR, "GET", "POST")
+def new(request: HttpRequest) -> HttpResponse:
+    """What should the model do?"""
+    assert request.team is not None
+    form = GoalForm(request.POST or None, instance=Goal(kind="task"))
+    if request.method == "POST" and form.is_valid():
+        goal = services.create_goal(
+            team=request.team, user=request.user, name=form.cleaned_data["name"],
+            description=form.cleaned_data["description"], kind=form.cleaned_data["kind"],
+            pairs=form.pairs(),
+        )
+        return redirect("goals:measure", goal_id=goal.pk)
+    return render_page(request, "goals/goal.html", {"form": form}, status=_status(form))
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """The goal as it stands, and what is asked next."""
+    return render_page(
+        request, "goals/page.html",
+        {"goal": goal, "measure_summary": summary(goal.measure, goal.measure_settings)},
+    )
+
+
+@goal_page(Role.EDITOR, "GET", "POST")
+def edit(request: HttpRequest, goal: Goal) -> HttpResponse:
+    form = GoalForm(request.POST or None, instance=goal)
+    if request.method == "POST" and form.is_valid():
+        services.change_goal(
+            goal=goal, name=form.cleaned_data["name"],
+            description=form.cleaned_data["description"], kind=form.cleaned_data["kind"],
+            pairs=form.pairs(),
+        )
+        return redirect("goals:measure", goal_id=goal.pk)
+    return render_page(request, "goals/goal.html", {"form": form, "goal": goal}, status=_status(form))
+
+
+@goal_page(Role.EDITOR, "GET", "POST")
+def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """How will you know? The app proposes; the person decides."""
+    form = MeasureForm(
+        request.POST or None, kind=goal.measure, settings=goal.measure_settings
+    )
+    if request.method == "POST" and form.is_valid():
+        services.choose_measure(
+            goal=goal, kind=form.cleaned_data["measure"], settings=form.chosen_settings
+        )
+        return redirect("datasets:page", goal_id=goal.pk)
+    context = {"form": form, "goal": goal, "proposal": services.propose_measure(goal)}
+    return render_page(request, "goals/measure.html", context, status=_status(form))
+
+
+@goal_page(Role.OWNER, "GET", "POST")
+def delete(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Ask once, say what goes, then delete."""
+    if request.method == "POST":
+        name = goal.name
+        services.delete_goal(goal=goal)
+        messages.success(request, _("“%(name)s” and everything in it is deleted.") % {"name": name})
+        return redirect("guide:home")
+    return render_page(request, "goals/delete.html", {"goal": goal})
+
+
+def _status(form: GoalForm | MeasureForm) -> int:
+    return 422 if form.is_bound and form.errors else 200

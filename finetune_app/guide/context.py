@@ -1,0 +1,16 @@
+"""The rail is drawn on every page below a goal, but only when the page asks for it."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from finetune_app.guide.rail import rail
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    goal = getattr(request, "goal", None)
+    if goal is None or goal.pk is None:
+        return {}
+    room = request.resolver_match.app_name if request.resolver_match else ""
+    return {"goal": goal, "rail": SimpleLazyObject(lambda: rail(goal, room))}

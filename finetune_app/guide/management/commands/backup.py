@@ -1,0 +1,28 @@
+"""manage.py backup [FILE]: everything but base models and checkpoints, in one file."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from finetune_app.guide.backups import BackupError, backup
+
+
+class Command(BaseCommand):
+    help = "Save the database, secrets, versions, uploads and adapters in one file."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", nargs="?", type=Path)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stamp = timezone.now().strftime("%Y-%m-%d-%H%M%S")
+        target = options["file"] or Path(settings.DATA_DIR) / "backups" / f"finetune-{stamp}.tar.gz"
+        try:
+            saved = backup(target)
+        except (BackupError, OSError) as error:
+            raise CommandError(str(error)) from error
+        size = saved.stat().st_size / 1e6
+        self.stdout.write(f"Saved {saved} ({size:.1f} MB). It holds your secrets: keep it safe.")

@@ -1,0 +1,72 @@
+"""manage.py doctor: is everything this installation needs in place?"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.core.machine import GIB, this_machine
+from finetune_app.jobs.models import Job, State
+
+Check = tuple[bool, str]
+
+
+class Command(BaseCommand):
+    help = "Look at the machine, the database, the broker, the models and the jobs."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        results = list(checks())
+        for fine, sentence in results:
+            self.stdout.write(f"{'ok  ' if fine else 'LOOK'} {sentence}")
+        if not all(fine for fine, _sentence in results):
+            sys.exit(1)
+
+
+def checks() -> Iterator[Check]:
+    machine = this_machine(settings.DATA_DIR)
+    yield True, f"Python {sys.version.split()[0]}; {machine.words}."
+    free = machine.disk_free_bytes / GIB
+    yield free > 2, f"{free:.1f} GB of disk free in {settings.DATA_DIR} (2 GB or more is wise)."
+    yield machine.memory_bytes > 4 * GIB, f"{machine.memory_bytes / GIB:.1f} GB of memory."
+    yield from database()
+    yield broker()
+    yield from models()
+    stuck = Job.objects.stale().count()
+    yield stuck == 0, f"{stuck} jobs without a living worker."
+    waiting = Job.objects.filter(state=State.QUEUED).order_by("created_at").first()
+    if waiting:
+        minutes = (timezone.now() - waiting.created_at).total_seconds() / 60
+        yield minutes < 60, f"The oldest waiting job has waited {minutes:.0f} minutes."
+
+
+def database() -> Iterator[Check]:
+    vendor = connection.vendor
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    yield not plan, f"Database ({vendor}): {len(plan)} migrations to apply (`manage.py prepare`)."
+
+
+def broker() -> Check:
+    """Valkey or Redis. Not running is normal while Finetune is stopped."""
+    url = settings.REDIS_URL.replace("redis+socket://", "unix://")
+    try:
+        redis.from_url(url, socket_connect_timeout=2).ping()
+    except (redis.RedisError, OSError):
+        return False, "The broker does not answer. With the bundled one: is `make run` running?"
+    return True, "The broker answers."
+
+
+def models() -> Iterator[Check]:
+    found = list(BaseModel.objects.all())
+    yield bool(found), f"{len(found)} base models installed (`manage.py prepare` adds the starter)."
+    for model in found:
+        weights = Path(settings.DATA_DIR) / model.folder / "config.json"
+        yield weights.exists(), f"{model.name}: files in {model.folder}."

@@ -1,0 +1,104 @@
+"""manage.py prepare: the database, the static files and the starter model, ready to start.
+
+Cheap when there is nothing to do. Backs the database up before it migrates one with goals in.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from finetune_app.basemodels import services
+from finetune_app.basemodels.catalogue import STARTER
+from finetune_app.basemodels.models import BaseModel, Speed
+from finetune_app.guide import backups
+from finetune_app.guide.sample import sample
+
+
+class Command(BaseCommand):
+    help = "Prepare the database, the static files and the starter model."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--without-starter", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.migrate()
+        self.collect_static()
+        if not options["without_starter"]:
+            self.starter()
+            self.measure()
+
+    def migrate(self) -> None:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if not plan:
+            return
+        if executor.loader.applied_migrations and backups.has_goals():
+            self.stdout.write("Backing up before the database changes shape.")
+            call_command("backup", stdout=self.stdout)
+        self.stdout.write("Preparing the database.")
+        call_command("migrate", verbosity=0, interactive=False)
+
+    def collect_static(self) -> None:
+        """Again only when a file has changed."""
+        stamp = Path(settings.STATIC_ROOT) / ".state"
+        state = _state_of_static()
+        if stamp.exists() and stamp.read_text() == state:
+            return
+        call_command("collectstatic", verbosity=0, interactive=False, clear=True)
+        stamp.write_text(state)
+
+    def starter(self) -> None:
+        if BaseModel.objects.filter(slug=STARTER).exists() and _is_there(STARTER):
+            return
+        command = [sys.executable, "-m", "worker.installs.starter",
+                   "--to", str(Path(settings.DATA_DIR) / "models")]
+        if subprocess.call(command, cwd=settings.BASE_DIR, env=_quiet()):
+            raise CommandError("The starter model is not there yet; see above.")
+        services.register_starter()
+
+    def measure(self) -> None:
+        """How fast this machine trains the starter: a few steps on the sample, once."""
+        model = BaseModel.objects.get(slug=STARTER)
+        if Speed.objects.filter(base_model=model, what="training").exists():
+            return
+        self.stdout.write("Measuring how fast this machine learns, a few seconds.")
+        command = [sys.executable, "-m", "worker.training.measure",
+                   str(Path(settings.DATA_DIR) / model.folder)]
+        rows = json.dumps([row["messages"] for row in sample().rows[:48]])
+        done = subprocess.run(command, input=rows, capture_output=True, text=True,
+                              cwd=settings.BASE_DIR, env=_quiet())
+        if done.returncode:
+            self.stdout.write("It could not be measured; times shown are guesses for now.")
+            return
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+        Speed.objects.create(base_model=model, what="training", **found)
+        self.stdout.write(f"About {found['tokens_per_second']:.0f} tokens a second.")
+
+
+def _is_there(slug: str) -> bool:
+    return (Path(settings.DATA_DIR) / "models" / slug / "model.safetensors").exists()
+
+
+def _quiet() -> dict[str, str]:
+    quiet = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+             "TRANSFORMERS_VERBOSITY": "error"}
+    return dict(os.environ) | quiet
+
+
+def _state_of_static() -> str:
+    digest = hashlib.sha256(os.fsencode(settings.BASE_DIR))
+    for path in sorted((settings.BASE_DIR / "static").rglob("*")):
+        if path.is_file():
+            digest.update(f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,47 @@
+"""Home, and the sample goal."""
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.shortcuts import redirect
+
+from finetune_app.accounts.access import member
+from finetune_app.accounts.models import Role
+from finetune_app.core.machine import this_machine
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.goals.models import Goal
+from finetune_app.guide import progress, services
+from finetune_app.jobs.models import ACTIVE, Job, State
+
+PAGE = 30
+
+
+@member(Role.VIEWER, "GET")
+def home(request: HttpRequest) -> HttpResponse:
+    """My goals, each with its state in a line and its next action."""
+    goals = Goal.objects.visible_to(request.user).filter(team=request.team)
+    last_seen = request.GET.get("before", "")
+    if last_seen.isdigit():
+        goals = goals.filter(pk__lt=int(last_seen))
+    found = list(goals.order_by("-pk")[: PAGE + 1])
+    jobs = Job.objects.filter(team=request.team, state__in=ACTIVE)
+    return render_page(
+        request, "guide/home.html",
+        {
+            "rows": progress.of(found[:PAGE]),
+            "more_before": found[PAGE - 1].pk if len(found) > PAGE else None,
+            "machine": this_machine(settings.DATA_DIR),
+            "running": jobs.exclude(state=State.QUEUED).count(),
+            "waiting": jobs.filter(state=State.QUEUED).count(),
+            "sample_minutes": services.sample_minutes(),
+            "may_edit": request.membership and request.membership.may(Role.EDITOR),
+        },
+        partial="goals",
+    )
+
+
+@member(Role.EDITOR, "POST")
+def sample(request: HttpRequest) -> HttpResponse:
+    """Make the sample goal, ready to train, and go to its training page."""
+    assert request.team is not None
+    goal = services.create_sample(team=request.team, user=request.user)
+    return redirect("training:page", goal_id=goal.pk)

@@ -1,0 +1,39 @@
+"""The drawer for experts: every automatic setting, changeable."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+
+class SettingsForm(forms.Form):
+    """Empty means automatic."""
+
+    epochs = forms.IntegerField(
+        label=_("Passes over the examples (epochs)"), min_value=1, max_value=50, required=False
+    )
+    learning_rate = forms.FloatField(
+        label=_("Learning rate"), min_value=1e-6, max_value=1e-2, required=False,
+        widget=forms.NumberInput(attrs={"step": "any"}),
+    )
+    batch_size = forms.IntegerField(
+        label=_("Examples a step (batch size)"), min_value=1, max_value=128, required=False
+    )
+    rank = forms.IntegerField(
+        label=_("Size of the adapter (LoRA rank)"), min_value=1, max_value=256, required=False
+    )
+    max_tokens = forms.IntegerField(
+        label=_("Longest example, in tokens"), min_value=16, max_value=32_768, required=False
+    )
+    seed = forms.IntegerField(label=_("Seed of the shuffle"), min_value=0, required=False)
+    number_format = forms.ChoiceField(
+        label=_("Number format"), required=False,
+        choices=[("auto", _("automatic: whichever is faster here")), ("bf16", "bf16"), ("fp32", "fp32")],
+    )
+
+    def __init__(self, *args: Any, automatic: dict[str, Any], **kwargs: Any) -> None:
+        kwargs.setdefault("initial", automatic)
+        super().__init__(*args, **kwargs)
+
+    def chosen(self) -> dict[str, Any]:
+        return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}

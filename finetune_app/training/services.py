@@ -1,0 +1,97 @@
+"""Start, stop, continue and delete trainings."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.basemodels.estimates import automatic_for
+from finetune_app.basemodels.models import Choice
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Version
+from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
+from finetune_app.training.models import Training
+
+STRICT = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)
+CHOOSABLE = ("epochs", "batch_size", "learning_rate", "rank", "max_tokens", "seed", "number_format")
+
+
+def newest_version(goal: Goal) -> Version | None:
+    return Version.objects.filter(dataset__goal=goal).order_by("-number").first()
+
+
+@transaction.atomic
+def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None) -> Training:
+    """Freeze the spec and queue the job. A second click returns the training already going.
+
+    Raise PlainError when a step before this one is missing.
+    """
+    goal = Goal.objects.select_for_update().get(pk=goal.pk)
+    going = goal.trainings.filter(job__state__in=ACTIVE).first()
+    if going:
+        return going
+    version = newest_version(goal)
+    if version is None:
+        raise PlainError(_("Freeze a version of the dataset first; training reads only that."),
+                         title=_("Nothing to learn from yet"))
+    choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
+    if choice is None:
+        raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
+    last = goal.trainings.order_by("-number").first()
+    number = last.number + 1 if last else 1
+    job = jobs.create(
+        team=goal.team, kind=Kind.TRAINING,
+        title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]}, spec={},
+    )
+    return Training.objects.create(
+        goal=goal, number=number, version=version, base_model=choice.base_model, job=job,
+        spec=frozen_spec(goal, version, choice, chosen or {}), started_by=user,
+    )
+
+
+def frozen_spec(
+    goal: Goal, version: Version, choice: Choice, chosen: dict[str, Any]
+) -> dict[str, Any]:
+    """What the child reads, except for the paths, which depend on the machine it runs on."""
+    found = automatic_for(version)["settings"]
+    found |= {name: chosen[name] for name in CHOOSABLE if chosen.get(name) not in (None, "")}
+    return found | {
+        "base_model_sha256": choice.base_model.files.get("model.safetensors", ""),
+        "version_sha256": version.sha256,
+        "measure": {"kind": goal.measure, "settings": goal.measure_settings},
+    }
+
+
+def stop(*, training: Training) -> None:
+    jobs.ask_stop(training.job)
+
+
+def go_on(*, training: Training) -> None:
+    """Continue from the last good checkpoint. Raise PlainError when there is nothing to continue."""
+    if training.job.state not in CAN_CONTINUE:
+        raise PlainError(_("This training is not stopped, so there is nothing to continue."))
+    with transaction.atomic():
+        Goal.objects.select_for_update().get(pk=training.goal_id)
+        if training.goal.trainings.filter(job__state__in=ACTIVE).exclude(pk=training.pk).exists():
+            raise PlainError(_("Another training of this goal is running. Stop it first."))
+        jobs.ask_continue(training.job)
+
+
+def delete(*, training: Training) -> None:
+    """Its curve, checkpoints, adapter and evaluations go too; a running child is ended."""
+    training.delete()
+
+
+def max_new_tokens(measure: str, version: Version) -> int:
+    """How long an answer may get, in tokens, while learning and when tested.
+
+    Where only a strict form is right, an answer three times as long as the longest wanted one
+    is wrong whatever follows; where wording or taste decides, nobody is cut short.
+    """
+    longest = version.longest_answer // 2 + 16
+    if measure in STRICT:
+        return min(max(3 * longest, 48), 512)
+    return min(max(3 * longest, 256), 1024)

@@ -1,0 +1,94 @@
+"""Step 4: one button, then watch it learn."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.basemodels.estimates import automatic_for, estimate
+from finetune_app.basemodels.models import Choice
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+from finetune_app.training import services
+from finetune_app.training.forms import SettingsForm
+from finetune_app.training.models import Training
+from finetune_app.training.showing import live_context
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """The newest training; the launch page while there is none, or when asked for (?new)."""
+    newest = goal.trainings.first()
+    if newest and "new" not in request.GET:
+        return redirect("training:detail", goal_id=goal.pk, number=newest.number)
+    return render_page(request, "training/launch.html", launch_context(goal))
+
+
+@goal_page(Role.EDITOR, "POST")
+def start(request: HttpRequest, goal: Goal) -> HttpResponse:
+    version = services.newest_version(goal)
+    automatic = automatic_for(version) if version else {}
+    form = SettingsForm(request.POST, automatic=automatic.get("settings", {}))
+    if not form.is_valid():
+        context = launch_context(goal) | {"form": form, "open": True}
+        return render_page(request, "training/launch.html", context, status=422)
+    training = services.start(goal=goal, user=request.user, chosen=form.chosen())
+    return redirect("training:detail", goal_id=goal.pk, number=training.number)
+
+
+@goal_page(Role.VIEWER, "GET")
+def detail(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """Live while it runs; afterwards the record of what came of it."""
+    training = find(goal, number)
+    return render_page(
+        request, "training/detail.html", live_context(training, request.membership), partial="live"
+    )
+
+
+@goal_page(Role.EDITOR, "POST")
+def stop(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    training = find(goal, number)
+    services.stop(training=training)
+    return redirect("training:detail", goal_id=goal.pk, number=number)
+
+
+@goal_page(Role.EDITOR, "POST")
+def go_on(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    training = find(goal, number)
+    services.go_on(training=training)
+    return redirect("training:detail", goal_id=goal.pk, number=number)
+
+
+@goal_page(Role.EDITOR, "POST")
+def delete(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    services.delete(training=find(goal, number))
+    messages.success(request, _("Training %(n)d is deleted, with its files.") % {"n": number})
+    return redirect("training:page", goal_id=goal.pk)
+
+
+def find(goal: Goal, number: int) -> Training:
+    found = (
+        goal.trainings.select_related("job", "version", "base_model").filter(number=number).first()
+    )
+    if found is None:
+        raise Http404("no such training")
+    return found
+
+
+def launch_context(goal: Goal) -> dict[str, Any]:
+    version = services.newest_version(goal)
+    choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
+    automatic = automatic_for(version) if version else {}
+    return {
+        "goal": goal,
+        "version": version,
+        "choice": choice,
+        "automatic": automatic,
+        "form": SettingsForm(automatic=automatic.get("settings", {})),
+        "estimate": estimate(choice.base_model, version) if version and choice else None,
+        "earlier": goal.trainings.select_related("job", "version"),
+    }
