@@ -1,0 +1,39 @@
+# make run     install what is missing, start everything, print one address
+# make test    everything a change needs, the browser journey included
+# make check   style, types, contracts, migrations, deploy settings
+# make long    kill matrix, load, big data, long journeys
+PYTHON ?= python3
+VENV ?= .venv
+export VENV
+IN = $(VENV)/bin/
+
+.PHONY: run test test-services check long install dev clean
+
+run:
+	@$(PYTHON) bootstrap.py run
+
+install:
+	@$(PYTHON) bootstrap.py install
+
+dev:
+	@$(PYTHON) bootstrap.py install dev
+
+test: dev
+	@$(IN)python -m tests.run
+
+test-services: dev
+	@$(IN)python -m tests.run services
+
+long: dev
+	@$(IN)python -m tests.run long
+
+check: dev
+	$(IN)ruff check .
+	$(IN)mypy
+	$(IN)lint-imports
+	$(IN)djlint templates --check --lint --quiet
+	DATA_DIR=$$(mktemp -d) $(IN)python manage.py makemigrations --check --dry-run
+	DATA_DIR=$$(mktemp -d) PUBLIC_URL=https://finetune.example HOST=127.0.0.1 $(IN)python manage.py check --deploy --fail-level WARNING
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
