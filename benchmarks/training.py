@@ -381,11 +381,15 @@ def useful_operations(model: Path) -> float:
 
 def table(results: dict[str, dict[str, float]], losses: dict[str, float], need: float) -> str:
     best = results[PEAK]
-    lines = [
-        "| configuration | real tokens/s | per processor second | share of bf16 peak | ours, "
-        + "batch 8, is faster by (wall, processor) | held-out loss |",
-        "|---|---|---|---|---|---|",
-    ]
+    heads = (
+        "configuration",
+        "real tokens/s",
+        "per processor second",
+        "share of bf16 peak",
+        "ours, batch 8, is faster by (wall, processor)",
+        "held-out loss",
+    )
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, found in results.items():
         if name == PEAK:
             continue

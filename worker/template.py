@@ -162,7 +162,7 @@ def _continued(tokenizer: PreTrainedTokenizerBase, start: list[int], text: str) 
     together = _encode(tokenizer, text)
     if together[: len(start)] == start:
         return together
-    prefix = tokenizer.decode(start, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    prefix = str(tokenizer.decode(start, clean_up_tokenization_spaces=False))
     if not text.startswith(prefix):
         raise _not_a_prefix()
     return start + _encode(tokenizer, text[len(prefix) :])
@@ -237,7 +237,7 @@ def _readable(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Iterator[tu
     """(first token's position, text), joining tokens that only together make a character."""
     start = 0
     for end in range(1, len(ids) + 1):
-        text = tokenizer.decode(ids[start:end], clean_up_tokenization_spaces=False)
+        text = str(tokenizer.decode(ids[start:end], clean_up_tokenization_spaces=False))
         if text.endswith("\ufffd") and end - start < 4 and end < len(ids):
             continue
         yield start, text

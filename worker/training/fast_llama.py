@@ -27,8 +27,8 @@ FEED_FORWARD = ("gate_proj", "up_proj")
 
 def is_supported(model: PeftModel) -> bool:
     """Whether this model and adapter are exactly of the kind computed here."""
-    config = model.get_base_model().config
-    lora = model.peft_config["default"]
+    config: Any = model.get_base_model().config
+    lora: Any = model.peft_config["default"]
     return (
         config.model_type in FAMILY
         and config.hidden_act == "silu"
@@ -45,9 +45,10 @@ def is_supported(model: PeftModel) -> bool:
 def _projections(model: PeftModel) -> list[Any]:
     """Every linear layer of every block."""
     names = (*ATTENTION, "o_proj", *FEED_FORWARD, "down_proj")
+    whole: Any = model.get_base_model()
     return [
         getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
-        for layer in model.get_base_model().model.layers
+        for layer in whole.model.layers
         for name in names
     ]
 
@@ -134,7 +135,7 @@ class FastLlamaLoss:
     """Batch -> summed loss of its learned tokens; see the top of this file."""
 
     def __init__(self, model: PeftModel) -> None:
-        whole = model.get_base_model()
+        whole: Any = model.get_base_model()
         self._body, config = whole.model, whole.config
         self._head = whole.lm_head.weight.detach()
         query, group = config.num_attention_heads, config.num_key_value_heads

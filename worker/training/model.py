@@ -67,7 +67,8 @@ def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrai
             "The base model could not be read. Its folder may be incomplete or of a kind this "
             "version does not know: install it again, or choose another.",
         ) from error
-    return model.to(device)
+    model.to(device)  # type: ignore[arg-type]  # its wrapper hides the signature
+    return model
 
 
 def refuse_remote_code(folder: Path) -> None:

@@ -32,7 +32,8 @@ class AnswerLoss:
     def __init__(self, model: PeftModel) -> None:
         self._model = model
         self._learned: torch.Tensor | None = None
-        model.get_base_model().get_output_embeddings().register_forward_pre_hook(self._select)
+        base: Any = model.get_base_model()
+        base.get_output_embeddings().register_forward_pre_hook(self._select)
 
     def _select(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
         return inputs if self._learned is None else (inputs[0][self._learned],)
