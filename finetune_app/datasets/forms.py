@@ -16,6 +16,7 @@ DELIMITERS = [
     ("", _l("as it looks")), (",", _l("comma  ,")), (";", _l("semicolon  ;")), ("\t", _l("tab")),
     ("|", "|"),
 ]
+ENCODING_CHOICES = [("", _l("as it looks")), *((name, name.upper()) for name in ENCODINGS)]
 
 
 class UploadForm(forms.Form):
@@ -56,7 +57,7 @@ class WriteForm(forms.Form):
 class ShapeForm(forms.Form):
     """How the file is read, when we guessed wrong."""
 
-    encoding = forms.ChoiceField(label=_l("Encoding"), required=False)
+    encoding = forms.ChoiceField(label=_l("Encoding"), required=False, choices=ENCODING_CHOICES)
     delimiter = forms.ChoiceField(
         label=_l("Between the columns"), choices=DELIMITERS, required=False
     )
@@ -72,15 +73,13 @@ class ShapeForm(forms.Form):
         empty_value=None,
     )
 
-    def __init__(self, *args: Any, shape: dict[str, Any], **kwargs: Any) -> None:
-        now = str(shape.get("encoding", ""))
+    def __init__(self, data: QueryDict | None = None, *, shape: dict[str, Any]) -> None:
         header = {True: "yes", False: "no", None: ""}[shape.get("has_header")]
-        initial = {"encoding": now, "delimiter": shape.get("delimiter"), "has_header": header}
-        super().__init__(*args, initial=initial, **kwargs)
-        names = list(dict.fromkeys([now, "", *ENCODINGS]))
-        self.fields["encoding"].choices = [
-            (name, name.upper() or _("as it looks")) for name in names
-        ]  # type: ignore[attr-defined]
+        initial = {
+            "encoding": shape.get("encoding", ""), "delimiter": shape.get("delimiter"),
+            "has_header": header,
+        }
+        super().__init__(data, initial=initial)
         if shape.get("format", "table") != "table":
             del self.fields["delimiter"], self.fields["has_header"]
 

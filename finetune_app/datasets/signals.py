@@ -20,7 +20,7 @@ def forget_upload(sender: type, instance: Import, **kwargs: Any) -> None:
     folder, job_id = instance.folder, instance.job_id
 
     def forget() -> None:
-        job = Job.objects.filter(pk=job_id).first()
+        job = Job.objects.filter(pk=job_id).first() if job_id else None
         if job and job.is_active:
             cancel(job)
         if folder.startswith("uploads/"):

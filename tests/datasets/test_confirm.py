@@ -19,7 +19,7 @@ def strange(as_owner, send, work) -> Import:
 
 def test_it_asks_which_column_answers(as_owner, strange, url):
     page = as_owner.get(url("import", import_id=strange.pk)).content.decode()
-    assert "Which column holds" in page
+    assert "Which column holds the answers?" in page
     assert "handled_by" in page
     assert "Add 3 examples" not in page
 
@@ -149,3 +149,12 @@ def test_left_out_rows_are_listed_and_downloadable(
     assert len(lines) == 301
     assert "attachment" in reply["Content-Disposition"]
     assert as_stranger.get(url("rejected", import_id=item.pk)).status_code == 404
+
+
+def test_the_second_unknown_column_is_asked_for_next(as_owner, strange, url):
+    address = url("confirm", import_id=strange.pk)
+    page = as_owner.post(address, {"answer": "antw", "look": "1"}).content.decode()
+    assert "Which column holds what is asked?" in page
+    assert '<option value="antw" selected>' in page
+    page = as_owner.post(address, {"answer": "antw", "prompt": "mails"}).content.decode()
+    assert "Is this how it should learn?" in page

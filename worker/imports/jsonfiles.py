@@ -104,7 +104,8 @@ def object_rows(text: str) -> list[Row | Bad] | None:
         return None
     if "role" in lists[0][0] or "from" in lists[0][0]:
         return [as_row(1, value, "")]  # one conversation
-    return [as_row(number, item, "") for number, item in enumerate(max(lists, key=len), 1)]
+    longest = max(lists, key=lambda found: len(found))
+    return [as_row(number, item, "") for number, item in enumerate(longest, 1)]
 
 
 def _plain(error: ValueError) -> str:

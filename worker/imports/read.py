@@ -8,7 +8,7 @@ from finetune_app.datasets.mapping import BadRow, conversation, given_split
 from worker.channel import Channel, UserError
 from worker.imports.decoding import shown
 from worker.imports.limits import MOST_ROWS
-from worker.imports.lines import Bad
+from worker.imports.lines import Bad, Row
 from worker.imports.opening import rows_of
 
 ON_PAGE = 200  # rejected rows that the result carries; the file has them all
@@ -35,28 +35,30 @@ def read(
                 channel.emit(
                     "progress", done=rows, total=shape.get("row_count", 0), unit="rows"
                 )
-            reason, text = "", ""
-            if isinstance(row, Bad):
-                reason, text = row.reason, row.text
-            else:
-                try:
-                    messages = conversation(row.cells, mapping)
-                except BadRow as error:
-                    reason, text = str(error), _short(row.cells)
-            if reason:
-                entry = {"line": row.line, "reason": shown(reason), "text": shown(text)}
+            taken = _taken(row, mapping)
+            if isinstance(taken, Bad):
+                entry = {"line": row.line, "reason": shown(taken.reason), "text": shown(taken.text)}
                 bad.write(json.dumps(entry, ensure_ascii=False) + "\n")
                 rejected_count += 1
                 if len(rejected) < ON_PAGE:
                     rejected.append(entry)
-                continue
-            kept += 1
-            line = {"line": row.line, "split": given_split(row.cells, mapping),
-                    "messages": messages}
-            good.write(json.dumps(line, ensure_ascii=False) + "\n")
+            else:
+                kept += 1
+                good.write(json.dumps(taken, ensure_ascii=False) + "\n")
     channel.emit("progress", done=rows, total=rows, unit="rows")
     return {"step": "read", "rows": rows, "kept": kept, "rejected": rejected,
             "rejected_count": rejected_count}
+
+
+def _taken(row: Row | Bad, mapping: dict[str, str]) -> dict[str, Any] | Bad:
+    """What becomes of a row: an example on its way in, or why not."""
+    if isinstance(row, Bad):
+        return row
+    try:
+        messages = conversation(row.cells, mapping)
+    except BadRow as error:
+        return Bad(row.line, str(error), _short(row.cells))
+    return {"line": row.line, "split": given_split(row.cells, mapping), "messages": messages}
 
 
 def _short(cells: dict[str, Any]) -> str:

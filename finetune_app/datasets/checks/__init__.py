@@ -64,8 +64,7 @@ def after_edit(dataset: Dataset) -> None:
 
 def stale(dataset: Dataset) -> bool:
     """Whether something changed since the last check."""
-    newest = dataset.examples.order_by("-changed_at").values_list("changed_at", flat=True).first()
-    return newest is not None and (dataset.checked_at is None or dataset.checked_at < newest)
+    return dataset.checked_at is None or dataset.checked_at < dataset.changed_at
 
 
 def _weight(one: Found) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.middleware.csrf import get_token
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -112,20 +111,19 @@ def back_to_table(
     """To the table, filters kept, with what happened and a way to undo it."""
     if said:
         level = messages.WARNING if warn else messages.SUCCESS
-        text = _with_undo(request, goal, said, edit) if edit else said
+        text = _with_undo(goal, said, edit) if edit else said
         messages.add_message(request, level, text, extra_tags="undo" if edit else "")
     filters = Filters.read(request.GET)
-    url = reverse("datasets:page", kwargs={"goal_id": goal.pk}) + filters.here
+    url = reverse("datasets:page", kwargs={"goal_id": goal.pk}) + filters.here.rstrip("?")
     return redirect(url + (f"#row-{at}" if at else ""))
 
 
-def _with_undo(request: HttpRequest, goal: Goal, said: str, edit: Edit) -> str:
+def _with_undo(goal: Goal, said: str, edit: Edit) -> str:
+    """The button belongs to the form "undo" of the page: a paragraph cannot hold a form."""
     return format_html(
-        '{} <form method="post" action="{}"><input type="hidden" name="csrfmiddlewaretoken" '
-        'value="{}"><button class="link">{}</button></form>',
+        '{} <button class="link" form="undo" formaction="{}">{}</button>',
         said,
         reverse("datasets:undo", kwargs={"goal_id": goal.pk, "edit_id": edit.pk}),
-        get_token(request),
         _("Undo"),
     )
 

@@ -125,15 +125,18 @@ def confirm(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
         return redirect("datasets:import", goal_id=goal.pk, import_id=item.pk)
     form = MappingForm(request.POST, columns=item.shape["columns"], mapping=item.mapping)
     context = {"goal": goal, "item": item, "can_edit": True}
-    if not form.is_valid():
-        chosen = {"style": form.style} | {k: request.POST.get(k, "") for k in form.fields}
+    if "add" not in request.POST or not form.is_valid():
+        known = set(item.shape["columns"])
+        sent = {name: request.POST.get(name, "") for name in form.fields}
+        chosen = {name: column if column in known else "" for name, column in sent.items()}
+        chosen["style"] = form.style
+        if "add" not in request.POST:  # still choosing: what is missing is asked next
+            form = MappingForm(columns=item.shape["columns"], mapping=chosen)
+        question = _question(item, form, chosen)
+        status = 422 if form.errors else 200
         return render(
-            request, "import_confirm", context | _question(item, form, chosen), status=422,
-            partial="samples",
+            request, "import_confirm", context | question, status=status, partial="samples"
         )
-    if "add" not in request.POST:
-        question = _question(item, form, form.mapping())
-        return render(request, "import_confirm", context | question, partial="samples")
     confirm_import(item=item, mapping=form.mapping())
     return redirect("datasets:import", goal_id=goal.pk, import_id=item.pk)
 

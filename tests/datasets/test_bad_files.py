@@ -1,0 +1,50 @@
+"""Hostile and broken files through the browser's door: a page that says why, never an error."""
+
+import os
+
+import pytest
+
+from finetune_app.datasets.models import Import
+
+GOOD = b"prompt,answer\nHello,Good morning\n"
+FILES = {
+    "zip": (b"PK\x03\x04" + os.urandom(500), "failed", "Excel workbook or a zip"),
+    "zeros": (b"\x00" * 400, "failed", "The file is empty"),
+    "noise": (bytes(range(128, 256)) * 40, "confirm", "Nothing was added yet."),
+    "header only": (b"prompt,answer\n", "failed", "no rows below"),
+    "10k columns": (b"c," * 10_000 + b"\n" + GOOD, "failed", "We could not read"),
+    "deep": (b'[{"a":' + b"[" * 100_000, "failed", "We could not read"),
+    "markup": (b"prompt,answer\n<script>alert(1)</script>,<svg onload=alert(1)>\n", "confirm",
+               "&lt;script&gt;alert(1)"),
+    "formula": (b'prompt,answer\n=1+1,"=HYPERLINK(""http://evil.example"")"\n', "confirm", "=1+1"),
+    "template": (b"prompt,answer\n{{ 7*7 }},{% for x in y %}\n", "confirm", "{{ 7*7 }}"),
+    "right to left": ("prompt,answer\n\u202eabc,שלום\n".encode(), "confirm", "שלום"),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_ends_in_a_page_that_says_what_it_is(as_owner, send, work, url, dataset, case):
+    content, step, words = FILES[case]
+    item = work(send(as_owner, "file.csv", content))
+    assert item.step == step
+    reply = as_owner.get(url("import", import_id=item.pk))
+    assert reply.status_code == 200
+    page = reply.content.decode()
+    assert words in page
+    assert "<script>alert" not in page
+    assert "<svg onload" not in page
+    assert not dataset.examples.exists()
+
+
+def test_a_child_that_is_killed_leaves_a_message_and_no_rows(
+    as_owner, send, work, url, dataset, settings, monkeypatch
+):
+    """As when the machine runs out of memory: nothing half-done stays behind."""
+    monkeypatch.setenv("FINETUNE_TEST_KINDS", "tests.datasets.dying")
+    settings.MAX_ATTEMPTS = 1
+    item = work(send(as_owner, "file.csv", GOOD))
+    assert item.step == Import.Step.FAILED
+    page = as_owner.get(url("import", import_id=item.pk)).content.decode()
+    assert "We could not read file.csv" in page
+    assert "Choose another file" in page
+    assert not dataset.examples.exists()
