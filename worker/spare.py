@@ -13,7 +13,7 @@ _spare: Child | None = None
 # What a child that trains or evaluates starts with; measured in docs/decisions/jobs.md.
 HEAVY_ENVIRONMENT = {
     "OMP_NUM_THREADS": str(os.cpu_count() or 1),
-    "GOMP_SPINCOUNT": "20000",
+    "GOMP_SPINCOUNT": "1000",
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_OFFLINE": "1",
 }
