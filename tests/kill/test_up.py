@@ -1,0 +1,71 @@
+"""`manage.py up` itself: it starts everything, and nothing outlives it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from django.conf import settings
+
+from finetune_app.jobs import places
+from tests.worker.conftest import wait_for
+
+HELPERS = {"valkey-server", "uvicorn", "clock", "light", "heavy", "worker.engine.server"}
+
+
+@pytest.fixture
+def up(tmp_path) -> Iterator[subprocess.Popen]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(port), "DATABASE_URL": ""}
+    given |= {"REDIS_URL": "", "FINETUNE_TEST_KINDS": "tests.worker.kinds"}
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "up"],
+        cwd=settings.BASE_DIR,
+        env=os.environ | given,
+        stdout=(tmp_path / "up.txt").open("w"),
+        stderr=subprocess.STDOUT,
+    )
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def said(folder: Path) -> str:
+    return (folder / "up.txt").read_text()
+
+
+def family(up: subprocess.Popen) -> list[psutil.Process]:
+    return psutil.Process(up.pid).children(recursive=True)
+
+
+def wait_until_ready(up: subprocess.Popen, folder: Path) -> list[psutil.Process]:
+    wait_for(lambda: "/set-up/?code=" in said(folder), seconds=90)
+    lines = [" ".join(one.cmdline()) for one in family(up)]
+    assert all(any(name in line for line in lines) for name in HELPERS)
+    return family(up)
+
+
+def assert_all_gone(processes: list[psutil.Process]) -> None:
+    wait_for(lambda: all(places.start_of(one.pid) is None for one in processes))
+
+
+def test_ctrl_c_ends_everything(up, tmp_path):
+    processes = wait_until_ready(up, tmp_path)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(30) == 0
+    assert_all_gone(processes)
+
+
+def test_kill_9_leaves_no_orphan(up, tmp_path):
+    processes = wait_until_ready(up, tmp_path)
+    up.kill()
+    up.wait()
+    assert_all_gone(processes)
