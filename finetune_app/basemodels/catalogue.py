@@ -42,4 +42,9 @@ def entry_of(slug: str) -> Entry | None:
     return next((entry for entry in catalogue() if entry.slug == slug), None)
 
 
+def entry_with_hub_id(hub_id: str) -> Entry | None:
+    """Hubs do not tell capitals apart in names."""
+    return next((one for one in catalogue() if one.hub_id.lower() == hub_id.lower()), None)
+
+
 STARTER = "smollm2-135m-instruct"

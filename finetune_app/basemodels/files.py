@@ -19,4 +19,4 @@ def remove_model(sender: type[BaseModel], instance: BaseModel, **kwargs: Any) ->
 
 @receiver(post_delete, sender=Install)
 def remove_install(sender: type[Install], instance: Install, **kwargs: Any) -> None:
-    jobs.discard(instance.job_id, folder=f"installs/{instance.slug}")
+    jobs.discard(instance.job_id, folder=instance.folder)

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.models import Job
+from finetune_app.jobs.models import Job, State
 
 
 class BaseModel(models.Model):
@@ -70,6 +70,20 @@ class Install(models.Model):
 
     def __str__(self) -> str:
         return f"install {self.name}"
+
+    @property
+    def folder(self) -> str:
+        """Where it gathers its files until they are complete."""
+        return f"installs/{self.slug}-{self.pk}"
+
+    @property
+    def can_continue(self) -> bool:
+        """False when trying again would only end the same way."""
+        return self.job.can_continue and self.job.error_code not in ("bad_model", "not_found")
+
+    @property
+    def is_gone(self) -> bool:
+        return self.job.state == State.CANCELLED
 
 
 class HubToken(models.Model):

@@ -1,8 +1,10 @@
 """Choose a base model, install one, register what lies on the disk."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -11,16 +13,17 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.basemodels.catalogue import STARTER, entry_of
+from finetune_app.basemodels.catalogue import STARTER, Entry, entry_of, entry_with_hub_id
 from finetune_app.basemodels.models import BaseModel, Choice, HubToken, Install
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import sha256_of
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, Kind
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
 
-HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,95}$")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+KEPT_FILES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 
 
 def usable_by(team: Team) -> QuerySet[BaseModel]:
@@ -46,75 +49,103 @@ def install(
     """Queue the download of a hub id, or the copy of a folder on this machine.
 
     Raise PlainError for a malformed id, a model that is here already, or a licence not accepted.
-    A second click returns the install already going.
+    A second click returns the install already going; one that stopped goes on.
     """
     source = source.strip()
-    if not from_folder and not HUB_ID.match(source):
+    if not from_folder and (not HUB_ID.fullmatch(source) or ".." in source):
         raise PlainError(_("A hub id looks like “organisation/model”."))
     if not licence_accepted:
         raise PlainError(_("Read the model's licence and accept it first."))
-    slug = slug_for(source, from_folder=from_folder)
-    going = Install.objects.filter(slug=slug, job__state__in=ACTIVE).first()
-    if going:
-        return going
+    entry = None if from_folder else entry_with_hub_id(source)
+    source = entry.hub_id if entry else source
+    slug = entry.slug if entry else slug_for(team, source)
     if BaseModel.objects.filter(slug=slug).exists():
         raise PlainError(_("That model is installed already."))
-    entry = entry_of(slug)
-    name = entry.name if entry else source.rstrip("/").rsplit("/", 1)[-1]
+    if going := Install.objects.filter(slug=slug, job__state__in=ACTIVE).first():
+        return going
+    paused = Install.objects.filter(slug=slug, team=team, job__state__in=CAN_CONTINUE).first()
+    if paused:
+        Install.objects.filter(pk=paused.pk).update(licence_accepted_by=user)
+        jobs.ask_continue(paused.job)
+        return paused
+    name = entry.name if entry else source.rstrip("/").rsplit("/", 1)[-1][:120]
     job = jobs.create(
         team=team, kind=Kind.INSTALL, title=_("Install %(name)s") % {"name": name}, spec={}
     )
     return Install.objects.create(
         job=job, team=team, slug=slug, name=name, source=source, from_folder=from_folder,
         licence=entry.licence if entry else "", licence_accepted_by=user,
-    )
+    )  # fmt: skip
 
 
-def slug_for(source: str, *, from_folder: bool) -> str:
-    from finetune_app.basemodels.catalogue import catalogue
+def go_on(install: Install) -> None:
+    """Try a stopped or failed install again; what came already is kept.
 
-    known = next((entry.slug for entry in catalogue() if entry.hub_id == source), None)
-    if known and not from_folder:
-        return known
-    name = source.rstrip("/").rsplit("/", 1)[-1] if from_folder else source.replace("/", "-")
-    return slugify(name)[:120] or "model"
+    Raise PlainError when somebody else has brought the model meanwhile, or is about to.
+    """
+    if BaseModel.objects.filter(slug=install.slug).exists():
+        raise PlainError(_("That model is installed already."))
+    others = Install.objects.filter(slug=install.slug, job__state__in=ACTIVE)
+    if others.exclude(pk=install.pk).exists():
+        raise PlainError(_("This model is being installed already."))
+    jobs.ask_continue(install.job)
+
+
+def slug_for(team: Team, source: str) -> str:
+    """The folder of a model outside the catalogue: readable, and this team's own."""
+    name = slugify(source.rstrip("/").rsplit("/", 1)[-1])[:80] or "model"
+    return f"{name}-{hashlib.sha256(f'{team.pk}:{source}'.encode()).hexdigest()[:8]}"
 
 
 def register(
     *, slug: str, name: str, source: str, team: Team | None = None, licence: str = "",
     revision: str = "",
-) -> BaseModel:
+) -> BaseModel:  # fmt: skip
     """Write down a model whose folder is complete on the disk: its shape and its hashes."""
     folder = Path(settings.DATA_DIR) / "models" / slug
     config = json.loads((folder / "config.json").read_text())
-    entry = entry_of(slug)
-    files = {
-        path.name: sha256_of(path)
-        for path in sorted(folder.iterdir())
-        if path.suffix in {".safetensors", ".json", ".jinja", ".model", ".txt"}
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KEPT_FILES]
+    found = {
+        "source": source,
+        "revision": revision,
+        "architecture": (config.get("architectures") or [""])[0],
+        "parameters": count_parameters(folder),
+        "context": config.get("max_position_embeddings") or 0,
+        "size": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
+        "files": {path.name: sha256_of(path) for path in paths},
     }
-    model, _created = BaseModel.objects.update_or_create(
-        slug=slug,
-        defaults={
-            "name": entry.name if entry else name,
-            "source": source,
-            "revision": revision,
-            "licence": entry.licence if entry else licence,
-            "architecture": (config.get("architectures") or [""])[0],
-            "parameters": entry.parameters if entry else count_parameters(folder),
-            "context": config.get("max_position_embeddings") or 2048,
-            "size": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
-            "files": files,
-            "team": team,
-        },
-    )
-    return model
+    return _write_down(slug, name, team, licence, found)
+
+
+def register_install(*, install: Install, found: dict[str, Any]) -> BaseModel:
+    """Write down what an install found out about its model (see worker/installs/run.py).
+
+    A model of the catalogue is everybody's, any other belongs to the team that brought it.
+    """
+    team = None if entry_of(install.slug) else install.team
+    return _write_down(install.slug, install.name, team, install.licence, found)
 
 
 def register_starter() -> BaseModel:
     entry = entry_of(STARTER)
     assert entry is not None
     return register(slug=STARTER, name=entry.name, source=entry.hub_id)
+
+
+def _write_down(
+    slug: str, name: str, team: Team | None, licence: str, found: dict[str, Any]
+) -> BaseModel:
+    entry: Entry | None = entry_of(slug)
+    fields = ("source", "revision", "architecture", "parameters", "context", "size", "files")
+    values = {key: found[key] for key in fields}
+    if entry:
+        values |= {"name": entry.name, "licence": entry.licence, "parameters": entry.parameters}
+    else:
+        values |= {"name": name, "licence": licence}
+    model, _created = BaseModel.objects.update_or_create(
+        slug=slug, defaults=values | {"team": team}
+    )
+    return model
 
 
 def count_parameters(folder: Path) -> int:

@@ -1,0 +1,54 @@
+"""What the engine room asks of this room about installs."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from finetune_app.basemodels import services
+from finetune_app.basemodels.models import Install
+from finetune_app.core.files import delete_folder, publish_folder
+from finetune_app.jobs.models import Job, State
+
+# Failures after which what was fetched is of no use to anybody.
+HOPELESS = ("bad_model", "not_found")
+
+
+def child_spec(job: Job) -> dict[str, Any]:
+    """The token goes from here down the child's pipe; it is written nowhere."""
+    install = Install.objects.select_related("team").get(job=job)
+    data_dir = Path(settings.DATA_DIR).resolve()
+    folder = data_dir / install.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "kind": job.kind,
+        "folder": str(folder),
+        "spec": {
+            "source": install.source,
+            "from_folder": install.from_folder,
+            "target": str(data_dir / "models" / install.slug),
+            "token": None if install.from_folder else services.hub_token(install.team),
+        },
+    }
+
+
+def record(job: Job, event: dict[str, Any]) -> None:
+    """An install has no events of its own."""
+
+
+def finish(job: Job, result: dict[str, Any]) -> None:
+    """The model is in its place: write it down."""
+    if result.get("stopped"):
+        return
+    install = Install.objects.select_related("team").get(job=job)
+    services.register_install(install=install, found=result)
+    publish_folder(f"models/{install.slug}")
+
+
+def fail(job: Job) -> None:
+    """Keep what can be continued; throw away what cannot."""
+    install = Install.objects.filter(job=job).first()
+    if install and (job.state == State.CANCELLED or job.error_code in HOPELESS):
+        folder = install.folder
+        transaction.on_commit(lambda: delete_folder(folder))

@@ -1,0 +1,56 @@
+"""A tiny model in a folder, a hub of one's own, and a worker that runs installs for real."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.basemodels.models import Install
+from finetune_app.jobs import lease, places, services
+from finetune_app.jobs.models import Job
+from tests.worker.installs.hub import LocalHub
+from worker import spare
+from worker.supervise import Supervision
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A randomly initialised Qwen2 with a tokenizer and a chat template."""
+    from tests.worker.engine.tiny import make_base
+
+    return make_base(tmp_path_factory.mktemp("models") / "tiny-qwen2", "qwen2")
+
+
+@pytest.fixture
+def hub(monkeypatch) -> Iterator[LocalHub]:
+    with LocalHub() as made:
+        monkeypatch.setenv("HF_ENDPOINT", made.address)
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        yield made
+
+
+@pytest.fixture
+def asleep(monkeypatch) -> None:
+    """No broker to wake; tests run the job themselves."""
+    monkeypatch.setattr(services, "wake_worker", lambda job: True)
+
+
+@pytest.fixture
+def work(asleep, settings) -> Callable[[Install], Job]:
+    """Take the lease of an install and run it to its end, in a real child process."""
+    settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = 60, 5
+
+    def run(install: Install) -> Job:
+        taken = lease.take(install.job_id, worker=places.name_of())
+        assert taken is not None
+        Supervision(taken, spare.light_child, threading.Event()).run()
+        return Job.objects.get(pk=taken.pk)
+
+    return run
+
+
+@pytest.fixture
+def url(goal) -> Callable[..., str]:
+    return lambda name, *ids: reverse(f"basemodels:{name}", args=[goal.pk, *ids])

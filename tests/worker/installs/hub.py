@@ -1,0 +1,144 @@
+"""A model hub on this machine: lists, files by commit, ranges, gates, and bad days."""
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "5" * 40
+
+
+@dataclass
+class Repo:
+    """One model. `extra` are names in its list that it need not have as files."""
+
+    folder: Path
+    token: str = ""  # its files need it
+    extra: list[str] = field(default_factory=list)
+    commit: str = COMMIT
+
+
+class LocalHub:
+    """Serves repos by id. `break_at` cuts an answer short after so many bytes, once a name."""
+
+    def __init__(self) -> None:
+        self.repos: dict[str, Repo] = {}
+        self.asked: list[tuple[str, str | None, str | None]] = []  # path, range, authorization
+        self.break_at: dict[str, int] = {}
+        self.down_after: str = ""  # from the first request for this file the hub is gone
+        self.down = False
+        self.ignore_ranges = False
+        self.damage = ""  # this file's bytes are not what the list says
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def add(self, hub_id: str, folder: Path, **options: Any) -> Repo:
+        self.repos[hub_id] = Repo(folder, **options)
+        return self.repos[hub_id]
+
+    def ranges_of(self, name: str) -> list[str | None]:
+        return [given for path, given, _ in self.asked if path.endswith("/" + name)]
+
+    def __enter__(self) -> "LocalHub":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: LocalHub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        authorization = self.headers.get("Authorization")
+        self.hub.asked.append((path, self.headers.get("Range"), authorization))
+        if self.hub.down:
+            self.close_connection = True
+            return
+        if path.startswith("/api/models/"):
+            hub_id = path.removeprefix("/api/models/").removesuffix("/revision/main")
+            self._list(self.hub.repos.get(hub_id))
+            return
+        hub_id, _, rest = path[1:].partition("/resolve/")
+        commit, _, name = rest.partition("/")
+        repo = self.hub.repos.get(hub_id)
+        if repo is None or commit != repo.commit or not (repo.folder / name).is_file():
+            self._refuse(404, "EntryNotFound")
+        elif repo.token and authorization != f"Bearer {repo.token}":
+            self._refuse(401, "GatedRepo")
+        else:
+            self._send(repo, name)
+
+    def _list(self, repo: Repo | None) -> None:
+        if repo is None:
+            self._refuse(401, "RepoNotFound")  # as the public hub does for strangers
+            return
+        names = [_told(path) for path in sorted(repo.folder.iterdir()) if path.is_file()]
+        names += [{"rfilename": name, "size": 9} for name in repo.extra]
+        body = json.dumps({"id": "x", "sha": repo.commit, "siblings": names}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _send(self, repo: Repo, name: str) -> None:
+        if name == self.hub.down_after:
+            self.hub.down = True
+        body = (repo.folder / name).read_bytes()
+        if name == self.hub.damage:
+            body = bytes(len(body))
+        start, given = 0, self.headers.get("Range")
+        if given and not self.hub.ignore_ranges:
+            start = int(given.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(body):
+                self._refuse(416, "")
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+        self.send_header("X-Repo-Commit", repo.commit)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        cut = self.hub.break_at.pop(name, None)
+        if cut is not None or self.hub.down:
+            self.wfile.write(body[start : start + (len(body) // 2 if cut is None else cut)])
+            self.close_connection = True
+            return
+        self.wfile.write(body[start:])
+
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """A line of the hub's list: large files by SHA-256, small ones by their git hash."""
+    body = path.read_bytes()
+    if path.suffix == ".safetensors":
+        lfs = {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}
+        return {"rfilename": path.name, "size": len(body), "lfs": lfs}
+    blob = hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
+    return {"rfilename": path.name, "size": len(body), "blobId": blob}

@@ -1,0 +1,166 @@
+"""A model from a hub: its list of files, then each file, going on where the last try ended.
+
+Plain HTTP and not the hub's own library, whose current version throws away what it has of a
+file when it is interrupted. Files are asked for by commit, so they cannot change in between.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from worker.channel import UserError
+from worker.installs.files import File, Plan, Tell, plan_of
+
+PUBLIC_HUB = "https://huggingface.co"
+TRIES = 4  # in a row without a single new byte
+CONNECT_SECONDS, READ_SECONDS = 10, 30
+BLOCK = 1 << 18
+
+
+class Unsteady(Exception):
+    """The hub did not answer properly this time; the next time it may."""
+
+
+class Hub:
+    """One model on a hub. `token` is sent to the hub itself and to nobody it refers us to."""
+
+    def __init__(self, hub_id: str, token: str | None) -> None:
+        self.hub_id = hub_id
+        self._has_token = bool(token)
+        self._where = (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
+        headers = {"User-Agent": "finetune", "Accept-Encoding": "identity"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self._client = httpx.Client(
+            headers=headers,
+            follow_redirects=True,
+            max_redirects=5,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def plan(self) -> Plan:
+        """The files of the newest commit."""
+        if os.environ.get("HF_HUB_OFFLINE") == "1":
+            raise UserError(
+                "no_network",
+                "This installation is told to stay offline (HF_HUB_OFFLINE). Install the model "
+                "from a folder instead.",
+            )
+        url = f"{self._where}/api/models/{quote(self.hub_id)}/revision/main"
+        found = self._patiently(lambda: self._ask(url))
+        try:
+            offered = [_file(one) for one in found["siblings"]]
+            return plan_of(self.hub_id, str(found["sha"]), offered)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                "no_network", "The model hub answered something that is not a list of files."
+            ) from error
+
+    def fetch(self, plan: Plan, file: File, path: Path, tell: Tell) -> None:
+        """Bring `file` to `path`; what an earlier try left in `path`.part is used."""
+        part = path.with_name(path.name + ".part")
+        url = f"{self._where}/{quote(self.hub_id)}/resolve/{quote(plan.revision)}/{quote(file.name)}"
+        tries = 0
+        while not part.exists() or part.stat().st_size < file.size:
+            before = part.stat().st_size if part.exists() else 0
+            try:
+                self._stream(url, file, part, tell)
+                if not file.size:
+                    break
+            except (httpx.TransportError, Unsteady) as error:
+                gained = part.exists() and part.stat().st_size > before
+                tries = 1 if gained else tries + 1
+                if tries >= TRIES:
+                    raise _no_network() from error
+                tell(part.stat().st_size if part.exists() else 0)
+                time.sleep(0.5 * 2**tries)
+        if part.stat().st_size > file.size:
+            part.unlink()
+            raise UserError("damaged", f"{file.name} is larger than the hub said. Press Continue.")
+        part.rename(path)
+
+    def _stream(self, url: str, file: File, part: Path, tell: Tell) -> None:
+        here = part.stat().st_size if part.exists() else 0
+        headers = {"Range": f"bytes={here}-"} if here else {}
+        with self._client.stream("GET", url, headers=headers) as answer:
+            if answer.status_code == 416:  # what is here cannot be the beginning of it
+                part.unlink(missing_ok=True)
+                raise Unsteady("range refused")
+            self._understand(answer)
+            goes_on = answer.status_code == 206 and answer.headers.get(
+                "Content-Range", ""
+            ).startswith(f"bytes {here}-")
+            if not goes_on:
+                here = 0
+            with part.open("ab" if goes_on else "wb") as output:
+                for block in answer.iter_bytes(BLOCK):
+                    output.write(block)
+                    here += len(block)
+                    if here > file.size:
+                        return
+                    tell(here)
+
+    def _ask(self, url: str) -> Any:
+        answer = self._client.get(url, params={"blobs": "true"})
+        self._understand(answer)
+        return answer.json()
+
+    def _patiently(self, ask: Any) -> Any:
+        for last in (False, False, True):
+            try:
+                return ask()
+            except (httpx.TransportError, Unsteady) as error:
+                if last:
+                    raise _no_network() from error
+                time.sleep(1)
+        raise AssertionError("unreachable")
+
+    def _understand(self, answer: httpx.Response) -> None:
+        """Turn the hub's refusals into sentences."""
+        status, code = answer.status_code, answer.headers.get("X-Error-Code", "")
+        if status == 404 or code == "RepoNotFound":
+            raise UserError(
+                "not_found",
+                f"The hub has no model “{self.hub_id}”, or it is private. Check the spelling; for "
+                "a private model save an access token first.",
+            )
+        if status in (401, 403):
+            raise UserError("no_access", self._refused())
+        if status == 429 or status >= 500:
+            raise Unsteady(f"status {status}")
+        if status >= 400:
+            raise UserError("no_network", f"The model hub refused with status {status}.")
+
+    def _refused(self) -> str:
+        if self._has_token:
+            return (
+                "Its maker wants you to accept the licence first, or your access token may not "
+                "read this model. Accept the licence on the model's page with the account the "
+                "token belongs to, then press Continue."
+            )
+        return (
+            "Its maker wants you to accept the licence and give a token. Accept it on the model's "
+            "page on the hub, save an access token below, then press Continue."
+        )
+
+
+def _file(one: dict[str, Any]) -> File:
+    large = one.get("lfs") or {}
+    size = large.get("size") or one.get("size") or 0
+    git = "" if large else str(one.get("blobId") or "")
+    return File(str(one["rfilename"]), int(size), str(large.get("sha256") or ""), git)
+
+
+def _no_network() -> UserError:
+    return UserError(
+        "no_network",
+        "The model hub does not answer. What is here already is kept: press Continue when the "
+        "network is back.",
+    )

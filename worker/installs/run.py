@@ -1,0 +1,180 @@
+"""Install a base model: list, small files, checks, weights, then into its place by one rename.
+
+    installs/<slug>/plan.json   what comes, from which commit
+    installs/<slug>/model/      what is here; an unfinished file ends in .part
+    models/<slug>/              exists only when everything was fetched and checked
+"""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from worker.channel import Channel, Job, UserError
+from worker.installs import checks
+from worker.installs.files import File, Plan, Stopped, Tell, shards_of, verified
+from worker.installs.folder import Folder
+from worker.installs.hub import Hub
+from worker.installs.starter import sync
+
+NOTE = "finetune.json"  # lies beside the model and says where it came from
+GIB = 1024**3
+ROOM = 2.2  # times the model: itself, and what training and serving it leave beside it
+TELL_SECONDS = 1.0
+
+
+class Source(Protocol):
+    """Where a model comes from: a hub or a folder."""
+
+    def plan(self) -> Plan: ...
+    def fetch(self, plan: Plan, file: File, path: Path, tell: Tell) -> None: ...
+    def close(self) -> None: ...
+
+
+class Progress:
+    """Bytes that are here, said about once a second; also where stop and the lease are seen."""
+
+    def __init__(self, channel: Channel, total: int) -> None:
+        self._channel = channel
+        self._total = total
+        self._done = 0  # of files that are complete
+        self._next = 0.0
+
+    def tell(self, of_this_file: int) -> None:
+        self._channel.check()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + TELL_SECONDS
+            self._say(self._done + of_this_file)
+        if self._channel.stopping():
+            raise Stopped
+
+    def file_done(self, size: int) -> None:
+        self._done += size
+        self._say(self._done)
+        self._channel.check()
+
+    def _say(self, done: int) -> None:
+        self._channel.emit("progress", done=done, total=self._total, unit="bytes")
+
+
+def run(job: Job, channel: Channel) -> dict[str, Any]:
+    """Spec: {"source", "from_folder", "target": where it belongs, "token"}.
+
+    Returns what the catalogue keeps: revision, architecture, context, parameters, size in bytes,
+    and the SHA-256 of every file.
+    """
+    target = Path(job.spec["target"])
+    if found := _installed(target, job.spec["source"]):
+        return found  # only the word that it is done was lost
+    source = _source(job.spec, target.parent.parent)
+    try:
+        found = _bring(source, job, channel)
+    except Stopped:
+        return {"stopped": True}
+    finally:
+        source.close()
+    _into_place(job.folder / "model", target, found)
+    shutil.rmtree(job.folder, ignore_errors=True)
+    return found
+
+
+def _source(spec: dict[str, Any], data_dir: Path) -> Source:
+    if spec["from_folder"]:
+        return Folder(spec["source"], data_dir)
+    return Hub(spec["source"], spec.get("token"))
+
+
+def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
+    """Fetch and check everything into the job's own folder."""
+    channel.emit("phase", phase="listing", message="Looking at the model's files")
+    draft = job.folder / "model"
+    draft.mkdir(parents=True, exist_ok=True)
+    plan = _plan(source, job)
+    if index := plan.index():
+        _fetch(source, plan, [index], draft, Progress(channel, index.size))
+    weights = plan.weights(shards_of(draft))
+    total = sum(file.size for file in [*plan.small(), *weights])
+    _check_room(draft, total)
+
+    channel.emit("phase", phase="fetching", message="Fetching the model")
+    progress = Progress(channel, total)
+    hashes = _fetch(source, plan, plan.small(), draft, progress)
+    shape = checks.check_small_files(draft)
+    hashes |= _fetch(source, plan, weights, draft, progress)
+
+    channel.emit("phase", phase="checking", message="Checking the model")
+    parameters = sum(checks.check_weights(draft / file.name) for file in weights)
+    return {
+        "source": plan.source,
+        "revision": plan.revision,
+        "architecture": shape.architecture,
+        "context": shape.context,
+        "parameters": parameters,
+        "size": total,
+        "files": hashes,
+    }
+
+
+def _plan(source: Source, job: Job) -> Plan:
+    """The plan of the first attempt; a folder is looked at anew, since it can change."""
+    path = job.folder / "plan.json"
+    plan = None if job.spec["from_folder"] else Plan.load(path, job.spec["source"])
+    if plan is None:
+        plan = source.plan()
+        plan.save(path)
+    return plan
+
+
+def _fetch(
+    source: Source, plan: Plan, files: list[File], draft: Path, progress: Progress
+) -> dict[str, str]:
+    """Bring the files that are not here yet. Returns the SHA-256 of each by name."""
+    hashes = {}
+    for file in files:
+        path = draft / file.name
+        if not path.exists() or path.stat().st_size != file.size:
+            source.fetch(plan, file, path, progress.tell)
+        hashes[file.name] = verified(file, path)
+        progress.file_done(file.size)
+    return hashes
+
+
+def _check_room(draft: Path, total: int) -> None:
+    """Refuse before the disk is full rather than after."""
+    here = sum(path.stat().st_size for path in draft.iterdir())
+    needed = ROOM * total + 2 * GIB - here
+    free = shutil.disk_usage(draft).free
+    if free < needed:
+        raise UserError(
+            "no_disk",
+            f"The disk has {free / 1e9:.1f} GB free, and this model needs {needed / 1e9:.1f} GB: "
+            f"{total / 1e9:.1f} GB for itself, the rest to work with it. Free some space, then "
+            "press Continue.",
+        )
+
+
+def _into_place(draft: Path, target: Path, found: dict[str, Any]) -> None:
+    """One rename, after everything is on the disk."""
+    for left in draft.iterdir():
+        if left.name not in found["files"]:
+            left.unlink()
+    (draft / NOTE).write_text(json.dumps(found, indent=1))
+    sync(draft)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():  # left over: the catalogue knows no model there
+        shutil.rmtree(target)
+    draft.rename(target)
+    handle = os.open(target.parent, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def _installed(target: Path, source: str) -> dict[str, Any] | None:
+    """What an earlier attempt put there just before it died."""
+    try:
+        found = json.loads((target / NOTE).read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("source") == source else None
