@@ -132,11 +132,15 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
             "This model was not taught to answer: it has no chat template. Choose its “instruct” "
             "or “chat” version instead.",
         )
-    turn = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day"}]
+    asked, answered = "Hello", "Good day"
+    turn = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     try:
         with limited(TEMPLATE_SECONDS):
             ids = template.example_ids(tokenizer, turn, LEAST_CONTEXT).ids
-    except (UserError, TimeoutError) as error:
+            text = str(tokenizer.decode(ids))
+        if asked not in text or answered not in text:
+            raise ValueError("the template leaves out what was said")
+    except (UserError, TimeoutError, ValueError) as error:
         raise UserError(
             "bad_model",
             "The model's chat template does not work with a plain question and answer. Choose "

@@ -18,7 +18,6 @@ from worker.installs.files import File, Plan, Tell, plan_of
 PUBLIC_HUB = "https://huggingface.co"
 TRIES = 4  # in a row without a single new byte
 CONNECT_SECONDS, READ_SECONDS = 10, 30
-BLOCK = 1 << 18
 
 
 class Unsteady(Exception):
@@ -66,12 +65,12 @@ class Hub:
     def fetch(self, plan: Plan, file: File, path: Path, tell: Tell) -> None:
         """Bring `file` to `path`; what an earlier try left in `path`.part is used."""
         part = path.with_name(path.name + ".part")
-        url = f"{self._where}/{quote(self.hub_id)}/resolve/{quote(plan.revision)}/{quote(file.name)}"
+        where = f"{quote(self.hub_id)}/resolve/{quote(plan.revision)}/{quote(file.name)}"
         tries = 0
         while not part.exists() or part.stat().st_size < file.size:
             before = part.stat().st_size if part.exists() else 0
             try:
-                self._stream(url, file, part, tell)
+                self._stream(f"{self._where}/{where}", file, part, tell)
                 if not file.size:
                     break
             except (httpx.TransportError, Unsteady) as error:
@@ -100,7 +99,7 @@ class Hub:
             if not goes_on:
                 here = 0
             with part.open("ab" if goes_on else "wb") as output:
-                for block in answer.iter_bytes(BLOCK):
+                for block in answer.iter_bytes():
                     output.write(block)
                     here += len(block)
                     if here > file.size:
