@@ -18,16 +18,23 @@ topic: repair, delivery, return or hire
 desk: workshop for repair, office for delivery and return, counter for hire
 due: today if it cannot wait past tomorrow, otherwise this_week"""
 
-# One of each topic, both dues: the shots of the best prompt, and the first three are the goal's
-# own examples. Read by their email, so that they can only be rows the model may learn from.
+# The shots of the best prompt found, in the order measured; the first three are also the goal's
+# own examples. Looked up by their email, so that they can only be rows the model may learn from.
 SHOWN = (
-    "Hi, is my Gazelle ready? Ticket 2207. I asked on Friday and nobody could tell me, "
-    + "and I need it for work tomorrow.",
-    "The rear light came with a cracked cover. Could I have a replacement or a refund, "
-    + "whichever is easier for you?",
-    "Can we hire four bikes for tomorrow? Two grown ups, two kids of nine and eleven, "
-    + "and helmets please.",
-    "Your confirmation said three to five days. It has been twelve. Has my order been sent at all?",
+    (
+        "Hello, I paid for next day delivery and it hasn't come. Can you call them now? "
+        "I leave the house at four."
+    ),
+    "Is there a discount if we rent six bikes for more than a week? We'd come at half term.",
+    (
+        "Good afternoon, has anyone started on my Giant yet? I was told ready on Wednesday, "
+        "and I need it back tonight."
+    ),
+    (
+        "The rear light came with a cracked cover. Could I have a replacement or a refund, "
+        "whichever is easier for you?"
+    ),
+    "Tomas has my old Dawes for a wheel repair. When will it be finished, roughly?",
 )
 
 TOKENS_A_ROW = 69  # the starter's tokenizer and chat template, question and answer, on average
