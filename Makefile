@@ -31,7 +31,7 @@ check: dev
 	$(IN)ruff check .
 	$(IN)mypy
 	$(IN)lint-imports
-	$(IN)djlint templates --check --lint --quiet
+	$(IN)djlint templates --lint --quiet
 	DATA_DIR=$$(mktemp -d) $(IN)python manage.py makemigrations --check --dry-run
 	DATA_DIR=$$(mktemp -d) PUBLIC_URL=https://finetune.example HOST=127.0.0.1 $(IN)python manage.py check --deploy --fail-level WARNING
 

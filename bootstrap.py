@@ -22,7 +22,7 @@ PYTHON = VENV / "bin" / "python"
 OLDEST = (3, 11)
 NEEDED_GB = 9  # the environment with a CUDA build of torch, the starter model, room to work
 SIZES = {
-    "Linux": "about 3 GB (PyTorch with its CUDA libraries; some 0.5 GB where a CPU build is at hand)",
+    "Linux": "about 3 GB (PyTorch with its CUDA libraries; 0.5 GB where a CPU build is at hand)",
     "Darwin": "about 0.6 GB",
 }
 

@@ -1,9 +1,8 @@
-"""manage.py prepare: the database, the static files and the starter model, ready to start.
+"""manage.py prepare: the database and the starter model, ready to start.
 
 Cheap when there is nothing to do. Backs the database up before it migrates one with goals in.
 """
 
-import hashlib
 import json
 import os
 import subprocess
@@ -26,14 +25,13 @@ from finetune_app.guide.sample import sample
 
 
 class Command(BaseCommand):
-    help = "Prepare the database, the static files and the starter model."
+    help = "Prepare the database and the starter model."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--without-starter", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.migrate()
-        self.collect_static()
         if not options["without_starter"]:
             self.starter()
             self.measure()
@@ -48,15 +46,6 @@ class Command(BaseCommand):
             call_command("backup", stdout=self.stdout)
         self.stdout.write("Preparing the database.")
         call_command("migrate", verbosity=0, interactive=False)
-
-    def collect_static(self) -> None:
-        """Again only when a file has changed."""
-        stamp = Path(settings.STATIC_ROOT) / ".state"
-        state = _state_of_static()
-        if stamp.exists() and stamp.read_text() == state:
-            return
-        call_command("collectstatic", verbosity=0, interactive=False, clear=True)
-        stamp.write_text(state)
 
     def starter(self) -> None:
         if BaseModel.objects.filter(slug=STARTER).exists() and _is_there(STARTER):
@@ -94,11 +83,3 @@ def _quiet() -> dict[str, str]:
     quiet = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
              "TRANSFORMERS_VERBOSITY": "error"}
     return dict(os.environ) | quiet
-
-
-def _state_of_static() -> str:
-    digest = hashlib.sha256(os.fsencode(settings.BASE_DIR))
-    for path in sorted((settings.BASE_DIR / "static").rglob("*")):
-        if path.is_file():
-            digest.update(f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns}".encode())
-    return digest.hexdigest()

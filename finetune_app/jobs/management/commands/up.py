@@ -45,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError(str(problem)) from None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self.note_end)
-        migrate_when_needed(self.stdout.write)
+        migrate_when_needed()
         collect_static_when_needed(self.stdout.write)
         logs = settings.DATA_DIR / "logs"
         logs.mkdir(exist_ok=True)
@@ -150,11 +150,11 @@ def answers() -> bool:
     return True
 
 
-def migrate_when_needed(say: Callable[[str], Any]) -> None:
+def migrate_when_needed() -> None:
+    """Through `prepare`, which saves a backup before it changes a database with goals in."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        say("Preparing the database.")
-        call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+        call_command("prepare", without_starter=True, skip_checks=True)
     connection.close()
 
 
