@@ -96,11 +96,11 @@ def _length(longest_tokens: int) -> Choice:
     value = min(LONGEST, max(SHORTEST, rounded))
     if longest_tokens > LONGEST:
         why = (
-            f"Your longest example has up to {longest_tokens:,} tokens; longer ones than {LONGEST:,} "
-            "lose the beginning of their prompt."
+            f"Your longest example has up to {longest_tokens:,} tokens; longer ones than "
+            f"{LONGEST:,} lose the beginning of their prompt."
         )
     else:
-        why = f"Your longest example has at most {longest_tokens:,} tokens, so all of them fit whole."
+        why = f"Your longest example has at most {longest_tokens:,} tokens, so all fit whole."
     return Choice("max_tokens", value, why)
 
 

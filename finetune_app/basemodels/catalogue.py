@@ -11,7 +11,7 @@ FILE = Path(__file__).with_name("catalogue.toml")
 
 @dataclass(frozen=True)
 class Entry:
-    """A base model we know. `parameters` in numbers, `context` in tokens, `size_gb` in 10^9 bytes."""
+    """A base model we know. `context` is in tokens, `size_gb` in 10^9 bytes."""
 
     slug: str
     name: str

@@ -2,9 +2,10 @@
 
 Memory of a LoRA training, in bytes, is what was measured on the starter, taken apart:
     Python and torch                       0.7 GB
-    base weights                           2 a parameter in bf16
+    base weights                           2 a parameter in bf16, 4 in fp32
     adapter, its master copy and moments   14 a trained parameter (about 3.6% of all)
     what a step keeps for its way back     48 a token, layer and hidden unit
+    what it says next, for every word      12 an answered token and word of the vocabulary
 A finished training replaces the estimate by what it really took (Speed).
 """
 
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from finetune_app.basemodels.automatic import automatic
-from finetune_app.basemodels.catalogue import entry_of
+from finetune_app.basemodels.catalogue import Entry, entry_of
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import GIB, Machine
 from finetune_app.core.templatetags.ui import about, duration
@@ -24,11 +26,44 @@ OVERHEAD = 0.7e9
 ADAPTER_SHARE = 0.036
 ADAPTER_BYTES = 14
 STEP_BYTES = 48
+WORD_BYTES = 12
+ANSWERED = 0.25  # of a row's tokens are the answer, as a rule
 CHARACTERS_A_TOKEN = 3.6
 TEMPLATE_TOKENS = 20  # a row: the roles and their marks
 GUESS = 300.0  # tokens/s of the starter where nothing was measured yet
 STARTER_PARAMETERS = 134.5e6
 ROOM_FOR_SAMPLES = 1.15  # sample answers and validation beside the steps themselves
+START_SECONDS = 5  # loading the model
+SPREAD_MEASURED, SPREAD_GUESSED = 1.4, 2.5
+SLOW_SECONDS = 6 * 3600
+ALMOST = 1.25  # times what is free
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What memory and time depend on: parameters, layers, width and words of a model."""
+
+    parameters: float
+    layers: int
+    hidden: int
+    vocabulary: int
+
+
+# A model whose shape was not written down is taken to be a middle-sized one.
+UNKNOWN = {"layers": 28, "hidden": 1536, "vocabulary": 128_000}
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much there is to learn: tokens in one pass, rows, passes, tokens a step."""
+
+    tokens: int
+    rows: int
+    epochs: int
+    tokens_a_step: int
+
+
+TYPICAL = Work(tokens=20_000, rows=250, epochs=3, tokens_a_step=640)  # until a version is frozen
 
 
 @dataclass(frozen=True)
@@ -42,46 +77,95 @@ class Estimate:
     tokens: int
     tokens_per_second: float
     measured: bool
+    work: Work
 
     @property
     def time_words(self) -> str:
         return about(self.seconds)
 
     @property
-    def time_range_words(self) -> str:
+    def range_words(self) -> str:
+        """ "probably 4 minutes to 9 minutes"; empty where the range is not worth saying."""
         if self.high < 90:
-            return _("measured here") if self.measured else _("a guess until it has run here once")
+            return ""
         low, high = duration(self.low), duration(self.high)
+        return _("probably %(low)s to %(high)s") % {"low": low, "high": high}
+
+    @property
+    def time_range_words(self) -> str:
         why = _("as measured here") if self.measured else _("a guess until it has run here once")
-        return _("probably %(low)s to %(high)s, %(why)s") % {"low": low, "high": high, "why": why}
+        return f"{self.range_words}, {why}" if self.range_words else why
 
     @property
     def memory_words(self) -> str:
-        return _("about %(gb).1f GB") % {"gb": self.memory_bytes / 1e9}
+        return _("about %(gb).1f GB") % {"gb": self.memory_bytes / GIB}
 
     @property
     def memory_why(self) -> str:
-        return _("at %(n).0f tokens a second") % {"n": self.tokens_per_second}
+        return _("the model, what it learns, and %(n)s tokens at a time") % {
+            "n": f"{self.work.tokens_a_step:,}"
+        }
+
+    @property
+    def why(self) -> str:
+        """ "240 examples, read three times, at 430 tokens a second as measured here." """
+        rows = ngettext("%(n)s example", "%(n)s examples", self.work.rows) % {
+            "n": f"{self.work.rows:,}"
+        }
+        speed = f"{self.tokens_per_second:,.0f}"
+        if self.measured:
+            pace = _("%(speed)s tokens a second as measured here") % {"speed": speed}
+        else:
+            pace = _("perhaps %(speed)s tokens a second, a guess until it has run here once") % {
+                "speed": speed
+            }
+        return _("%(rows)s, read %(times)s, at %(pace)s.") % {
+            "rows": rows, "times": times(self.work.epochs), "pace": pace,
+        }  # fmt: skip
 
 
 def estimate(base_model: BaseModel, version: Version) -> Estimate:
     """For an installed model and a frozen version, with the automatic settings."""
-    settings = automatic_for(version)["settings"]
-    tokens = tokens_of(version) * int(settings["epochs"])
-    entry = entry_of(base_model.slug)
-    memory = memory_needed(
-        base_model.parameters, entry.layers if entry else 28, entry.hidden if entry else 1536,
-        tokens_a_step=_tokens_a_step(version, int(settings["batch_size"])),
-    )
-    speed = Speed.objects.filter(base_model=base_model, what="training").first()
-    per_second = speed.tokens_per_second if speed else guessed_speed(base_model.parameters)
+    return estimate_for(shape_of(entry_of(base_model.slug), base_model), work_of(version),
+                        base_model)
+
+
+def estimate_for(shape: Shape, work: Work, base_model: BaseModel | None = None) -> Estimate:
+    """For a model of this shape; `base_model` brings in what was measured of it here."""
+    speed = _measured(base_model) if base_model else None
+    number_bytes = 4 if speed and speed.number_format == "fp32" else 2
+    memory = memory_needed(shape, work.tokens_a_step, number_bytes)
     if speed and speed.peak_memory_bytes:
         memory = max(memory, speed.peak_memory_bytes)
-    seconds = tokens / per_second * ROOM_FOR_SAMPLES + 5
-    spread = 1.4 if speed else 2.5
+    per_second = speed.tokens_per_second if speed else guessed_speed(shape.parameters)
+    tokens = work.tokens * work.epochs
+    seconds = tokens / per_second * ROOM_FOR_SAMPLES + START_SECONDS
+    spread = SPREAD_MEASURED if speed else SPREAD_GUESSED
     return Estimate(
         seconds=seconds, low=seconds / spread, high=seconds * spread, memory_bytes=memory,
-        tokens=tokens, tokens_per_second=per_second, measured=speed is not None,
+        tokens=tokens, tokens_per_second=per_second, measured=speed is not None, work=work,
+    )  # fmt: skip
+
+
+def shape_of(entry: Entry | None, base_model: BaseModel | None) -> Shape:
+    """From the catalogue, else from what the install found."""
+    if entry:
+        return Shape(entry.parameters, entry.layers, entry.hidden, entry.vocabulary)
+    if base_model is None:
+        return Shape(0, 0, 0, 0)
+    return Shape(base_model.parameters, **(UNKNOWN | base_model.shape))
+
+
+def work_of(version: Version | None) -> Work:
+    """What the automatic settings make of a version."""
+    if version is None:
+        return TYPICAL
+    settings = automatic_for(version)["settings"]
+    return Work(
+        tokens=tokens_of(version),
+        rows=version.counts.get("train", 0),
+        epochs=int(settings["epochs"]),
+        tokens_a_step=_tokens_a_step(version, int(settings["batch_size"])),
     )
 
 
@@ -109,15 +193,17 @@ def _tokens_a_step(version: Version, batch_size: int) -> int:
     return int(batch_size * max(typical, longest / 2))
 
 
-def memory_needed(parameters: float, layers: int, hidden: int, tokens_a_step: int) -> float:
+def memory_needed(shape: Shape, tokens_a_step: int, number_bytes: int = 2) -> float:
     """Bytes a training needs at its peak."""
-    adapter = ADAPTER_SHARE * parameters * ADAPTER_BYTES
-    step = STEP_BYTES * tokens_a_step * layers * hidden
-    return OVERHEAD + 2 * parameters + adapter + step
+    weights = number_bytes * shape.parameters
+    adapter = ADAPTER_SHARE * shape.parameters * ADAPTER_BYTES
+    step = STEP_BYTES * tokens_a_step * shape.layers * shape.hidden
+    words = WORD_BYTES * ANSWERED * tokens_a_step * shape.vocabulary
+    return OVERHEAD + weights + adapter + step + words
 
 
 def guessed_speed(parameters: float) -> float:
-    """Tokens a second: from the nearest model measured here, else from a guess, by size."""
+    """Tokens a second: from the last model measured here, else from a guess, by size."""
     known = (
         Speed.objects.filter(what="training", base_model__parameters__gt=0)
         .select_related("base_model")
@@ -128,29 +214,43 @@ def guessed_speed(parameters: float) -> float:
     return GUESS * STARTER_PARAMETERS / max(parameters, 1)
 
 
+def _measured(base_model: BaseModel) -> Speed | None:
+    return Speed.objects.filter(base_model=base_model, what="training").first()
+
+
+def times(count: int) -> str:
+    """ "once", "twice", "three times"... """
+    words = [_("once"), _("twice"), _("three times"), _("four times"), _("five times")]
+    return words[count - 1] if 1 <= count <= len(words) else _("%(n)d times") % {"n": count}
+
+
 @dataclass(frozen=True)
 class Fit:
     """Whether a model can be trained on this machine. level: fits, almost or no."""
 
     level: str
-    memory_bytes: float
     word: str
     sentence: str
+    memory: str
 
 
-def fit(machine: Machine, memory_bytes: float, seconds: float | None) -> Fit:
+def fit(machine: Machine, memory_bytes: float, seconds: float) -> Fit:
     """Compare what a training needs with what is free."""
-    free = machine.free_bytes
-    time = _("Training: %(time)s.") % {"time": about(seconds)} if seconds else ""
+    free = machine.room_bytes
+    need = _("%(gb).1f GB") % {"gb": memory_bytes / GIB}
+    time = _("About %(time)s to train.") % {"time": duration(seconds)}
     if memory_bytes <= free:
-        if seconds and seconds > 6 * 3600:
-            return Fit("almost", memory_bytes, _("Fits, but slow"),
-                       _("%(time)s A graphics card would help.") % {"time": time})
-        return Fit("fits", memory_bytes, _("Fits"), time)
-    over = (memory_bytes - free) / GIB
-    if memory_bytes <= 1.25 * free:
-        return Fit("almost", memory_bytes, _("Almost fits"),
-                   _("Close other programs: %(gb).1f GB more than is free.") % {"gb": over})
-    return Fit("no", memory_bytes, _("Does not fit"),
-               _("It needs %(gb).0f GB of memory; run a worker on a larger machine.")
-               % {"gb": memory_bytes / GIB})
+        if seconds > SLOW_SECONDS and machine.card is None:
+            slow = _("%(time)s A graphics card would help.") % {"time": time}
+            return Fit("almost", _("Fits, but slow"), slow, need)
+        return Fit("fits", _("Fits"), time, need)
+    over = _("%(need)s, %(gb).1f GB more than is free") % {
+        "need": need, "gb": (memory_bytes - free) / GIB,
+    }  # fmt: skip
+    if memory_bytes <= ALMOST * free:
+        close = _("Close other programs, or learn from shorter examples. %(time)s") % {"time": time}
+        return Fit("almost", _("Almost fits"), close, over)
+    card = _("It needs a machine or a graphics card with %(gb)d GB of free memory.") % {
+        "gb": -(-memory_bytes // GIB)
+    }
+    return Fit("no", _("Does not fit"), card, over)

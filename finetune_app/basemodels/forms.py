@@ -1,25 +1,59 @@
-"""Which model, and what it takes to install another."""
+"""Which model to install, and the token some makers ask for."""
+
+from pathlib import Path
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.basemodels.services import HUB_ID
+
 
 class InstallForm(forms.Form):
     source = forms.CharField(
-        label=_("Hub id, or a folder on this machine"), max_length=300,
-        help_text=_("Like “organisation/model”, or a folder that holds config.json and safetensors."),
+        label=_("Hub id, or a folder on this machine"),
+        max_length=300,
+        help_text=_(
+            "Like “organisation/model”, or the full path of a folder that holds config.json and "
+            "safetensors."
+        ),
+        error_messages={"required": _("Say which model.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     licence_accepted = forms.BooleanField(
-        label=_("I have read the model's licence and accept it"), required=True,
+        label=_("I have read the model's licence and accept it"),
+        required=True,
         error_messages={"required": _("Read the licence and accept it first.")},
     )
+
+    def clean_source(self) -> str:
+        """A path from the root, or organisation/model; nothing in between."""
+        source = self.cleaned_data["source"].strip()
+        if Path(source).is_absolute():
+            return str(Path(source))
+        if not HUB_ID.fullmatch(source) or ".." in source:
+            raise forms.ValidationError(
+                _("A hub id looks like “organisation/model”; a folder begins with “/”.")
+            )
+        return source
 
 
 class TokenForm(forms.Form):
     token = forms.CharField(
-        label=_("Access token of the model hub"), required=False, max_length=300,
-        help_text=_("For models whose maker asks for an account. Kept encrypted, never shown again; "
-                    "leave it empty to forget it."),
+        label=_("Access token of the model hub"),
+        required=False,
+        max_length=300,
+        help_text=_(
+            "For models whose maker asks for an account. Kept encrypted, never shown again; leave "
+            "it empty to forget it."
+        ),
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
+
+    def clean_token(self) -> str:
+        """It travels in a header line, so nothing but visible ASCII can be right."""
+        token = self.cleaned_data["token"].strip()
+        if token and not (token.isascii() and token.isprintable() and " " not in token):
+            raise forms.ValidationError(
+                _("A token has only letters, digits and signs. Copy it again from the hub.")
+            )
+        return token

@@ -1,11 +1,13 @@
 """Step 3: which model to start from."""
 
 from django.db import models
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
+from finetune_app.core import charts
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.models import Job, State
+from finetune_app.jobs.models import Job
 
 
 class BaseModel(models.Model):
@@ -22,6 +24,7 @@ class BaseModel(models.Model):
     context = models.PositiveIntegerField(default=0)  # tokens
     size = models.BigIntegerField(default=0)  # bytes on disk
     files = models.JSONField(default=dict)  # name -> sha256
+    shape = models.JSONField(default=dict, blank=True)  # layers, hidden, vocabulary
     team = models.ForeignKey(
         Team, null=True, blank=True, on_delete=models.CASCADE, related_name="base_models"
     )  # None: everybody's (the starter, the catalogue); else only this team's
@@ -77,13 +80,13 @@ class Install(models.Model):
         return f"installs/{self.slug}-{self.pk}"
 
     @property
+    def bar(self) -> SafeString:
+        return charts.thin_bar(self.job.done, self.job.total)
+
+    @property
     def can_continue(self) -> bool:
         """False when trying again would only end the same way."""
         return self.job.can_continue and self.job.error_code not in ("bad_model", "not_found")
-
-    @property
-    def is_gone(self) -> bool:
-        return self.job.state == State.CANCELLED
 
 
 class HubToken(models.Model):

@@ -113,6 +113,7 @@ def register(
         "context": config.get("max_position_embeddings") or 0,
         "size": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "files": {path.name: sha256_of(path) for path in paths},
+        "shape": {},
     }
     return _write_down(slug, name, team, licence, found)
 
@@ -136,7 +137,7 @@ def _write_down(
     slug: str, name: str, team: Team | None, licence: str, found: dict[str, Any]
 ) -> BaseModel:
     entry: Entry | None = entry_of(slug)
-    fields = ("source", "revision", "architecture", "parameters", "context", "size", "files")
+    fields = ("source", "revision", "architecture", "parameters", "context", "size", "files", "shape")
     values = {key: found[key] for key in fields}
     if entry:
         values |= {"name": entry.name, "licence": entry.licence, "parameters": entry.parameters}

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import psutil
 from django.utils.translation import gettext as _
@@ -30,6 +31,16 @@ class Machine:
     card: Card | None
 
     @property
+    def room_bytes(self) -> int:
+        """Where a training has to fit: the graphics card's memory, else what is free."""
+        return self.card.memory_bytes if self.card else self.free_bytes
+
+    @property
+    def scale_bytes(self) -> int:
+        """All there is of that memory."""
+        return self.card.memory_bytes if self.card else self.memory_bytes
+
+    @property
     def words(self) -> str:
         """ "2 cores, 24 GB of memory, no graphics card" """
         cores = ngettext("%(n)d core", "%(n)d cores", self.cores) % {"n": self.cores}
@@ -41,14 +52,37 @@ class Machine:
 def this_machine(folder: str | os.PathLike[str] = ".") -> Machine:
     """Measure now; `folder` names the disk that counts."""
     memory = psutil.virtual_memory()
+    limit, used = container_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Machine(
         cores=cores or 1,
-        memory_bytes=memory.total,
-        free_bytes=memory.available,
+        memory_bytes=min(memory.total, limit or memory.total),
+        free_bytes=min(memory.available, limit - used if limit else memory.available),
         disk_free_bytes=shutil.disk_usage(folder).free,
         card=graphics_card(),
     )
+
+
+def container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
+    """(limit, used) of the container we are in, in bytes; (0, 0) where there is no limit.
+
+    What the kernel would give back at once (inactive pages of files) does not count as used.
+    """
+    for limit, used, key in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most = (root / limit).read_text().strip()
+            if most == "max" or int(most) > 1 << 60:
+                return 0, 0
+            rows = ((root / used).parent / "memory.stat").read_text().splitlines()
+            counts = dict(row.split() for row in rows)
+            taken = int((root / used).read_text()) - int(counts.get(key, 0))
+            return int(most), min(max(taken, 0), int(most))
+        except (OSError, ValueError):
+            continue
+    return 0, 0
 
 
 @lru_cache(maxsize=1)

@@ -8,11 +8,15 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.basemodels.models import Install
-from finetune_app.jobs import lease, places, services
+from finetune_app.basemodels import services
+from finetune_app.jobs import lease, places
+from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from tests.worker.installs.hub import LocalHub
 from worker import spare
 from worker.supervise import Supervision
+
+HUB_ID = "kettle/tiny"
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +38,20 @@ def hub(monkeypatch) -> Iterator[LocalHub]:
 @pytest.fixture
 def asleep(monkeypatch) -> None:
     """No broker to wake; tests run the job themselves."""
-    monkeypatch.setattr(services, "wake_worker", lambda job: True)
+    monkeypatch.setattr(jobs, "wake_worker", lambda job: True)
+
+
+@pytest.fixture
+def install(asleep, team, owner) -> Callable[..., Install]:
+    """What the page's form does, for the owner's team."""
+
+    def start(source: str | Path = HUB_ID) -> Install:
+        return services.install(
+            team=team, user=owner, source=str(source), licence_accepted=True,
+            from_folder=str(source).startswith("/"),
+        )  # fmt: skip
+
+    return start
 
 
 @pytest.fixture

@@ -23,10 +23,13 @@ CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 @dataclass(frozen=True)
 class Shape:
-    """What the small files tell. `context` in tokens, 0 where the model knows no limit."""
+    """What the small files tell; 0 where they do not. `context` is in tokens."""
 
     architecture: str
     context: int
+    layers: int
+    hidden: int
+    vocabulary: int
 
 
 def check_small_files(folder: Path) -> Shape:
@@ -48,8 +51,12 @@ def check_small_files(folder: Path) -> Shape:
             f"This model reads only {context} tokens at once; a question with its answer needs "
             f"{LEAST_CONTEXT} or more. Choose a newer model.",
         )
-    _check_tokenizer(folder, int(getattr(config, "vocab_size", 0) or 0))
-    return Shape(architecture, context)
+    numbers = [
+        int(getattr(config, name, 0) or 0)
+        for name in ("num_hidden_layers", "hidden_size", "vocab_size")
+    ]
+    _check_tokenizer(folder, vocabulary=numbers[2])
+    return Shape(architecture, context, *numbers)
 
 
 def refuse_code(folder: Path) -> None:

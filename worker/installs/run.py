@@ -62,8 +62,8 @@ class Progress:
 def run(job: Job, channel: Channel) -> dict[str, Any]:
     """Spec: {"source", "from_folder", "target": where it belongs, "token"}.
 
-    Returns what the catalogue keeps: revision, architecture, context, parameters, size in bytes,
-    and the SHA-256 of every file.
+    Returns what the catalogue keeps: revision, architecture, context, parameters, shape, size in
+    bytes, and the SHA-256 of every file.
     """
     target = Path(job.spec["target"])
     if found := _installed(target, job.spec["source"]):
@@ -112,6 +112,9 @@ def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
         "architecture": shape.architecture,
         "context": shape.context,
         "parameters": parameters,
+        "shape": {
+            "layers": shape.layers, "hidden": shape.hidden, "vocabulary": shape.vocabulary,
+        },
         "size": total,
         "files": hashes,
     }

@@ -1,0 +1,136 @@
+"""The rows of the catalogue page: what there is, what fits, what is on its way. Reads only."""
+
+import os
+from dataclasses import dataclass
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Team
+from finetune_app.basemodels import services
+from finetune_app.basemodels.catalogue import Entry, catalogue
+from finetune_app.basemodels.estimates import (
+    Estimate,
+    Fit,
+    Work,
+    estimate_for,
+    fit,
+    shape_of,
+)
+from finetune_app.basemodels.models import BaseModel, Install
+from finetune_app.core import charts
+from finetune_app.core.machine import GIB, Machine
+from finetune_app.core.templatetags.ui import size
+from finetune_app.jobs.models import ACTIVE, State
+
+PUBLIC_HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One row: a model of the catalogue or of this team, and how it stands with it here.
+
+    `install` is the team's last attempt to bring it in, unless it is over; `elsewhere` says that
+    another team is bringing it in. `estimate` and `fit` are None until its size is known.
+    """
+
+    slug: str
+    name: str
+    words: str
+    entry: Entry | None
+    installed: BaseModel | None
+    install: Install | None
+    elsewhere: bool
+    estimate: Estimate | None
+    fit: Fit | None
+    bar: SafeString | None
+
+    @property
+    def hub_page(self) -> str:
+        """Where its maker shows the licence."""
+        where = (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
+        return f"{where}/{self.entry.hub_id}" if self.entry else ""
+
+    @property
+    def can_be_installed(self) -> bool:
+        return bool(self.entry) and not (self.installed or self.install or self.elsewhere)
+
+
+def offers(team: Team, machine: Machine, work: Work) -> list[Offer]:
+    """The catalogue, then what this team brought in beside it."""
+    installed = {model.slug: model for model in services.usable_by(team)}
+    installs = _installs_of(team)
+    theirs = Install.objects.exclude(team=team).filter(job__state__in=ACTIVE)
+    elsewhere = set(theirs.values_list("slug", flat=True))
+    found = [
+        _offer(entry.slug, entry, installed, installs, elsewhere, machine, work)
+        for entry in catalogue()
+    ]
+    known = {entry.slug for entry in catalogue()}
+    others = [slug for slug in dict.fromkeys([*installed, *installs]) if slug not in known]
+    found += [_offer(slug, None, installed, installs, set(), machine, work) for slug in others]
+    return found
+
+
+def memory_scale_gb(machine: Machine) -> float:
+    """The right end of the memory bars, in GB: the machine's whole memory."""
+    return machine.scale_bytes / GIB
+
+
+def _installs_of(team: Team) -> dict[str, Install]:
+    """The team's last install of each model that is neither done nor thrown away."""
+    over = (State.SUCCEEDED, State.CANCELLED)
+    mine = Install.objects.filter(team=team).exclude(job__state__in=over)
+    return {one.slug: one for one in mine.select_related("job").order_by("pk")}
+
+
+def _offer(
+    slug: str, entry: Entry | None, installed: dict[str, BaseModel], installs: dict[str, Install],
+    elsewhere: set[str], machine: Machine, work: Work,
+) -> Offer:  # fmt: skip
+    model = installed.get(slug)
+    install = None if model else installs.get(slug)
+    guess = here = bar = None
+    if entry or model:
+        guess = estimate_for(shape_of(entry, model), work, model)
+        here = fit(machine, guess.memory_bytes, guess.seconds)
+        bar = _bar(guess.memory_bytes, machine)
+    return Offer(
+        slug=slug, name=_name(slug, entry, model, install), words=_words(entry, model, install),
+        entry=entry, installed=model, install=install,
+        elsewhere=not model and not install and slug in elsewhere,
+        estimate=guess, fit=here, bar=bar,
+    )  # fmt: skip
+
+
+def _bar(memory_bytes: float, machine: Machine) -> SafeString:
+    need, free = memory_bytes / GIB, machine.room_bytes / GIB
+    label = _("Needs %(need).1f GB of the %(free).1f GB that are free") % {
+        "need": need, "free": free,
+    }  # fmt: skip
+    return charts.memory_bar(need, free, memory_scale_gb(machine), label)
+
+
+def _name(slug: str, entry: Entry | None, model: BaseModel | None, install: Install | None) -> str:
+    named = entry or model or install
+    return named.name if named else slug
+
+
+def _words(entry: Entry | None, model: BaseModel | None, install: Install | None) -> str:
+    """Language, context, licence, download: what one wants to know, in a line."""
+    if entry:
+        parts = [
+            entry.languages,
+            _("%(n)s tokens of context") % {"n": f"{entry.context:,}"},
+            entry.licence,
+        ]
+        if not model:
+            parts.append(_("download %(size)s") % {"size": size(entry.size_gb * 1e9)})
+        return ", ".join(parts) + "."
+    if model:
+        context = _("%(n)s tokens of context") % {"n": f"{model.context:,}"}
+        parts = [model.architecture, *([context] if model.context else [])]
+        return _("%(what)s. From %(source)s.") % {
+            "what": ", ".join(parts), "source": model.source,
+        }  # fmt: skip
+    return _("From %(source)s.") % {"source": install.source if install else ""}
