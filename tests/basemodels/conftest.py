@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
-from finetune_app.basemodels.models import Install
 from finetune_app.basemodels import services
+from finetune_app.basemodels.models import Install
 from finetune_app.jobs import lease, places
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job

@@ -20,7 +20,7 @@ def test_the_whole_model_arrives_and_is_written_down(install, hub, model, data_d
     for name, digest in found["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
         assert (folder / name).read_bytes() == (model / name).read_bytes()
-    assert {WEIGHTS, "config.json", "tokenizer.json", "chat_template.jinja"} <= found["files"].keys()
+    assert {WEIGHTS, "config.json", "tokenizer.json"} <= found["files"].keys()
     assert found["revision"] == COMMIT
     assert found["architecture"] == "Qwen2ForCausalLM"
     assert found["context"] == 4096

@@ -1,0 +1,63 @@
+"""The catalogue: every entry is complete and believable."""
+
+import pytest
+
+from finetune_app.basemodels.catalogue import (
+    GROUPS,
+    STARTER,
+    catalogue,
+    entry_of,
+    entry_with_hub_id,
+)
+from finetune_app.basemodels.estimates import shape_of
+from finetune_app.basemodels.services import HUB_ID
+from worker.installs import starter
+
+EVERY = pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry.slug)
+
+
+@EVERY
+def test_an_entry_says_what_a_person_wants_to_know(entry):
+    assert HUB_ID.fullmatch(entry.hub_id)
+    assert entry.group in GROUPS
+    assert entry.slug.replace("-", "").isalnum()
+    assert entry.slug == entry.slug.lower()
+    for words in (entry.name, entry.licence, entry.languages):
+        assert words.strip()
+    for sentence in (entry.good_for, entry.too_small_for):
+        assert sentence.endswith(".")
+
+
+@EVERY
+def test_its_numbers_belong_together(entry):
+    """Embeddings and the usual 12 h² a layer come near the parameters; bf16 gives the size."""
+    shape = shape_of(entry, None)
+    rough = shape.vocabulary * shape.hidden + 12 * shape.layers * shape.hidden**2
+    assert 0.6 < entry.parameters / rough < 1.7
+    assert 0.95 < entry.size_gb * 1e9 / (2 * entry.parameters) < 1.05
+    assert 2048 <= entry.context <= 1_000_000
+
+
+def test_nothing_is_there_twice():
+    for name in ("slug", "name", "hub_id"):
+        values = [getattr(entry, name) for entry in catalogue()]
+        assert len(set(values)) == len(values)
+
+
+def test_it_reaches_from_the_starter_to_llama_3_8b():
+    entries = catalogue()
+    assert entries[0] == entry_of(STARTER)
+    assert {entry.group for entry in entries} == set(GROUPS)
+    assert entry_of("llama-3-8b-instruct").gated
+    sizes = [entry.parameters for entry in entries]
+    assert sizes == sorted(sizes)
+
+
+def test_capitals_do_not_matter_in_a_hub_id():
+    assert entry_with_hub_id("huggingfacetb/smollm2-135m-instruct") == entry_of(STARTER)
+    assert entry_with_hub_id("nobody/nothing") is None
+
+
+def test_the_starter_is_the_one_that_is_prepared():
+    entry = entry_of(STARTER)
+    assert (entry.slug, entry.hub_id) == (starter.SLUG, starter.HUB_ID)

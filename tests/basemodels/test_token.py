@@ -1,0 +1,88 @@
+"""The access token of a team: kept encrypted, told to the hub alone, shown to nobody."""
+
+import json
+
+import pytest
+from django.core import serializers
+
+from finetune_app.basemodels import jobs, services
+from finetune_app.basemodels.models import BaseModel, HubToken, Install
+from finetune_app.jobs.models import Job, Journal, State
+from tests.basemodels.conftest import HUB_ID
+
+TOKEN = "hf_kettleLaneSecret123"
+
+
+def everything_in_the_database() -> str:
+    rows = [*Job.objects.all(), *Journal.objects.all(), *HubToken.objects.all(),
+            *BaseModel.objects.all()]  # fmt: skip
+    return serializers.serialize("json", rows)
+
+
+def test_the_owner_saves_one_and_nobody_sees_it_again(as_owner, as_editor, url, team):
+    assert as_owner.post(url("token"), {"token": f" {TOKEN} "}).url == url("page")
+    assert services.hub_token(team) == TOKEN
+    for client in (as_owner, as_editor):
+        page = client.get(url("page")).content.decode()
+        assert TOKEN not in page
+        assert "An access token is saved" in page
+    assert TOKEN not in everything_in_the_database()
+
+
+def test_a_new_one_replaces_it_and_an_empty_one_forgets_it(as_owner, url, team):
+    as_owner.post(url("token"), {"token": TOKEN})
+    as_owner.post(url("token"), {"token": "hf_other"})
+    assert services.hub_token(team) == "hf_other"
+    as_owner.post(url("token"), {"token": ""})
+    assert not HubToken.objects.exists()
+
+
+@pytest.mark.parametrize("token", ["a b", "hf_é", "hf_\r\nX-Evil: 1", "x" * 301])
+def test_what_cannot_be_a_token_is_not_saved_nor_repeated(as_owner, url, token):
+    reply = as_owner.post(url("token"), {"token": token})
+    assert reply.status_code == 422
+    assert not HubToken.objects.exists()
+    assert "X-Evil" not in reply.content.decode()
+
+
+def test_who_may_not(as_editor, as_viewer, as_stranger, as_owner, url):
+    for client, status in ((as_editor, 403), (as_viewer, 403), (as_stranger, 404)):
+        assert client.post(url("token"), {"token": TOKEN}).status_code == status
+    assert as_owner.get(url("token")).status_code == 405
+    assert not HubToken.objects.exists()
+
+
+def test_it_is_in_the_childs_order_and_not_in_the_job(install, team):
+    services.save_hub_token(team=team, token=TOKEN)
+    made = install()
+    assert jobs.child_spec(made.job)["spec"]["token"] == TOKEN
+    assert TOKEN not in everything_in_the_database()
+
+
+def test_a_folder_needs_none(install, team):
+    services.save_hub_token(team=team, token=TOKEN)
+    assert jobs.child_spec(install("/models/tiny").job)["spec"]["token"] is None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("right", [True, False])
+def test_the_hub_hears_it_and_no_log_error_or_file_does(
+    install, work, hub, tiny_model, team, data_dir, right, capfd, caplog
+):
+    hub.add(HUB_ID, tiny_model, token=TOKEN if right else "another")
+    services.save_hub_token(team=team, token=TOKEN)
+    made = install()
+    job = work(made)
+    assert {given for _, _, given in hub.asked} == {f"Bearer {TOKEN}"}
+    if right:
+        assert job.state == State.SUCCEEDED
+    else:
+        assert (job.state, job.error_code) == (State.FAILED, "no_access")
+        assert "may not read this model" in job.message
+        assert Install.objects.get(pk=made.pk).can_continue
+    told = job.message + job.detail + json.dumps(job.result) + everything_in_the_database()
+    written = capfd.readouterr()
+    assert TOKEN not in told + written.out + written.err + caplog.text
+    for path in data_dir.rglob("*"):
+        if path.is_file():
+            assert TOKEN.encode() not in path.read_bytes(), path
