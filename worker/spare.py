@@ -6,17 +6,12 @@ imported torch. It costs 344 MB, so only the heavy worker keeps one, and only wh
 
 import os
 
+from finetune_app.core.machine import heavy_environment
 from worker.process import Child
 
 _spare: Child | None = None
 
-# What a child that trains or evaluates starts with; measured in docs/decisions/jobs.md.
-HEAVY_ENVIRONMENT = {
-    "OMP_NUM_THREADS": str(os.cpu_count() or 1),
-    "GOMP_SPINCOUNT": "1000",
-    "TOKENIZERS_PARALLELISM": "false",
-    "HF_HUB_OFFLINE": "1",
-}
+HEAVY_ENVIRONMENT = heavy_environment() | {"HF_HUB_OFFLINE": "1"}
 
 
 def keep(delay: float = 0.0) -> None:

@@ -100,3 +100,13 @@ def graphics_card() -> Card | None:
     if not name or not mib.strip().isdigit():
         return None
     return Card(name.strip(), int(mib) * 1024**2)
+
+
+def heavy_environment() -> dict[str, str]:
+    """What a process that trains starts with: every core, but threads that do not spin for long
+    while they wait (docs/decisions/jobs.md has what was measured)."""
+    return {
+        "OMP_NUM_THREADS": str(os.cpu_count() or 1),
+        "GOMP_SPINCOUNT": "1000",
+        "TOKENIZERS_PARALLELISM": "false",
+    }

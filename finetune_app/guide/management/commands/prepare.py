@@ -20,6 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel, Speed
+from finetune_app.core.machine import heavy_environment
 from finetune_app.guide import backups
 from finetune_app.guide.sample import sample
 
@@ -82,4 +83,4 @@ def _is_there(slug: str) -> bool:
 def _quiet() -> dict[str, str]:
     quiet = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
              "TRANSFORMERS_VERBOSITY": "error"}
-    return dict(os.environ) | quiet
+    return heavy_environment() | dict(os.environ) | quiet
