@@ -8,6 +8,7 @@ from django.test import Client
 
 from finetune_app.accounts.models import Membership, Role, Team, User
 from finetune_app.goals.models import Goal
+from tests.starter import starter  # noqa: F401
 
 PASSWORD = "correct horse battery"
 

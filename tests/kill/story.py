@@ -1,10 +1,7 @@
 """A real training on the starter model, small enough to be killed many times."""
 
 import json
-import os
 import random
-import shutil
-from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
@@ -16,8 +13,9 @@ from finetune_app.datasets.models import Dataset, Version
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs import services
 from finetune_app.training.models import Training
+from tests.starter import lay_into
+from worker.installs.starter import SLUG
 
-STARTER = Path(os.environ.get("FINETUNE_STARTER") or settings.BASE_DIR / "data/models/starter")
 COLOURS = ["red", "green", "blue", "plum", "sand", "rust", "teal", "mint"]
 SPLITS = ["train"] * 12 + ["validation"] + ["test"]
 SPEC = {
@@ -33,12 +31,9 @@ SPEC = {
 
 
 def starter() -> BaseModel:
-    folder = settings.DATA_DIR / "models" / "starter"
-    folder.parent.mkdir(exist_ok=True)
-    if not folder.exists():
-        shutil.copytree(STARTER, folder)
+    lay_into(settings.DATA_DIR)
     return BaseModel.objects.get_or_create(
-        slug="starter", defaults={"name": "SmolLM2 135M", "parameters": 134_515_008}
+        slug=SLUG, defaults={"name": "SmolLM2 135M", "parameters": 134_515_008}
     )[0]
 
 

@@ -24,14 +24,13 @@ from finetune_app.jobs.models import ENDED, Job, Journal, State
 from finetune_app.training.models import Training
 from tests.kill import story
 from tests.kill.conftest import House, kill, worker_of
+from tests.starter import needs_starter
 from tests.worker.conftest import environment
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(3600),
-    pytest.mark.skipif(
-        not story.STARTER.is_dir(), reason="the starter model is not here; set FINETUNE_STARTER"
-    ),
+    needs_starter,
 ]
 
 # KILL_PHASES names some of the phases, for a shorter run.

@@ -1,6 +1,5 @@
 """In fp32 an answer never depends on what shares its batch: it equals plain `generate`."""
 
-import os
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from tests.starter import FOLDER as STARTER
+from tests.starter import needs_starter
 from tests.worker.engine.tiny import CONFIGS, make_adapter, make_base
 from worker.engine.engine import Engine
 from worker.engine.requests import Request
@@ -91,10 +92,7 @@ def test_settings_of_an_adapter_are_honoured(base, tmp_path, engine, lora):
         assert answer.token_ids == plain_answer(base, adapter, prompt, 16)
 
 
-STARTER = Path(os.environ.get("FINETUNE_STARTER") or "data/models/starter")
-
-
-@pytest.mark.skipif(not STARTER.is_dir(), reason="the starter model is not installed")
+@needs_starter
 def test_the_starter_answers_as_with_generate(tmp_path):
     adapter = make_adapter(STARTER, tmp_path, 3, init_lora_weights=True)
     requests = [ask(p, adapter if i % 2 else None, 12) for i, p in enumerate(PROMPTS[:6])]

@@ -1,0 +1,70 @@
+"""The starter model for tests: prepared once into .cache/models, kept between runs.
+
+    python -m tests.starter        prepare it; says in one line when that cannot be done
+
+FINETUNE_STARTER names a folder that has it already. Tests take the fixture `starter`, or mark
+themselves with `needs_starter`; both skip where it is not.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker.installs.starter import SLUG, StarterError, prepare
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache" / "models"
+FOLDER = Path(os.environ.get("FINETUNE_STARTER") or CACHE / SLUG)
+WHY_NOT = "the starter model is not here: python -m tests.starter prepares it"
+
+
+def is_there() -> bool:
+    return (FOLDER / "model.safetensors").exists()
+
+
+needs_starter = pytest.mark.skipif(not is_there(), reason=WHY_NOT)
+
+
+@pytest.fixture
+def starter(db, data_dir):
+    """The starter's BaseModel, its folder laid into the test's DATA_DIR."""
+    from finetune_app.basemodels.services import register_starter
+
+    if not is_there():
+        pytest.skip(WHY_NOT)
+    lay_into(data_dir)
+    return register_starter()
+
+
+def lay_into(data_dir: Path) -> Path:
+    """Put the starter where an installation in `data_dir` expects it; return its folder."""
+    folder = data_dir / "models" / SLUG
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(FOLDER, folder, copy_function=_link_or_copy)
+    return folder
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Half a gigabyte need not be copied where a second name for it does."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def main() -> int:
+    if is_there():
+        return 0
+    try:
+        prepare(CACHE, lambda words: print(words, flush=True))
+    except (StarterError, OSError) as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
