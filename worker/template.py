@@ -205,7 +205,7 @@ def _render(
     """The template's text; folds instructions into the first question where it refuses them."""
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": answer_next}
     try:
-        return str(tokenizer.apply_chat_template(list(messages), **options))
+        return str(tokenizer.apply_chat_template(_harmless(tokenizer, messages), **options))
     except (TemplateError, TypeError, ValueError) as error:
         if messages and messages[0]["role"] == "system":
             return _render(tokenizer, _folded(messages), answer_next=answer_next)
@@ -214,6 +214,26 @@ def _render(
             f"The model's chat template refuses this conversation ({error}). Questions and "
             "answers must take turns, beginning with a question.",
         ) from error
+
+
+def _harmless(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
+) -> list[Message]:
+    """Marks of the template, such as an end of turn, typed by somebody are only text.
+
+    A word joiner after their first character keeps the tokenizer from reading them as marks.
+    Answers stay as they are: they are what the model shall say, to the letter.
+    """
+    marks = [str(tokenizer.convert_ids_to_tokens(i)) for i in _special_ids(tokenizer)]
+    found = []
+    for message in messages:
+        content = message["content"]
+        if message["role"] != "assistant":
+            for mark in marks:
+                if len(mark) > 1 and mark in content:
+                    content = content.replace(mark, f"{mark[0]}\u2060{mark[1:]}")
+        found.append({**message, "content": content})
+    return found
 
 
 def _folded(messages: Sequence[Message]) -> list[Message]:
