@@ -25,10 +25,16 @@ class SettingsForm(forms.Form):
     max_tokens = forms.IntegerField(
         label=_("Longest example, in tokens"), min_value=16, max_value=32_768, required=False
     )
+    replay_share = forms.FloatField(
+        label=_("Everyday conversation among the rows (0 to 0.5; 0 is none)"),
+        min_value=0, max_value=0.5, required=False, widget=forms.NumberInput(attrs={"step": "any"}),
+    )
     seed = forms.IntegerField(label=_("Seed of the shuffle"), min_value=0, required=False)
     number_format = forms.ChoiceField(
         label=_("Number format"), required=False,
-        choices=[("auto", _("automatic: whichever is faster here")), ("bf16", "bf16"), ("fp32", "fp32")],
+        choices=[
+            ("auto", _("automatic: whichever is faster here")), ("bf16", "bf16"), ("fp32", "fp32"),
+        ],
     )
 
     def __init__(self, *args: Any, automatic: dict[str, Any], **kwargs: Any) -> None:

@@ -16,7 +16,10 @@ from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
 from finetune_app.training.models import Training
 
 STRICT = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)
-CHOOSABLE = ("epochs", "batch_size", "learning_rate", "rank", "max_tokens", "seed", "number_format")
+CHOOSABLE = (
+    "epochs", "batch_size", "learning_rate", "rank", "max_tokens", "replay_share", "seed",
+    "number_format",
+)  # fmt: skip
 
 
 def newest_version(goal: Goal) -> Version | None:
@@ -37,6 +40,9 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
     if version is None:
         raise PlainError(_("Freeze a version of the dataset first; training reads only that."),
                          title=_("Nothing to learn from yet"))
+    if not goal.measure:
+        raise PlainError(_("Decide first how to tell a right answer from a wrong one."),
+                         title=_("No measure yet"))
     choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
@@ -58,6 +64,7 @@ def frozen_spec(
     """What the child reads, except for the paths, which depend on the machine it runs on."""
     found = automatic_for(version)["settings"]
     found |= {name: chosen[name] for name in CHOOSABLE if chosen.get(name) not in (None, "")}
+    found["alpha"] = 2 * found["rank"]  # the strength stays the same whatever the size
     return found | {
         "base_model_sha256": choice.base_model.files.get("model.safetensors", ""),
         "version_sha256": version.sha256,
@@ -70,7 +77,7 @@ def stop(*, training: Training) -> None:
 
 
 def go_on(*, training: Training) -> None:
-    """Continue from the last good checkpoint. Raise PlainError when there is nothing to continue."""
+    """Go on from the last good checkpoint. Raise PlainError when there is nothing to continue."""
     if training.job.state not in CAN_CONTINUE:
         raise PlainError(_("This training is not stopped, so there is nothing to continue."))
     with transaction.atomic():

@@ -2,6 +2,7 @@
 
 spec.py         what can be set, each field explained
 data.py         rows to tokens, tokens to batches
+replay/         everyday conversation between the rows, against forgetting
 model.py        the base model, the adapter on it, the number format
 optimizer.py    AdamW on one flat fp32 copy of the adapter
 steps.py        one step: forward, loss on the answers, backward

@@ -21,6 +21,7 @@ from worker.training.export import adapter_tensors, export
 from worker.training.fast_llama import FastLlamaLoss, is_supported
 from worker.training.model import Loaded, fastest_number_format, load
 from worker.training.optimizer import FlatAdamW, learning_rate_at
+from worker.training.replay import due, everyday_examples
 from worker.training.samples import take_samples
 from worker.training.spec import Spec
 from worker.training.steps import AnswerLoss, Learned, Loss, is_out_of_memory, learn, mean_loss
@@ -70,6 +71,7 @@ class Run:
     loss: Loss
     optimizer: FlatAdamW
     practice: list[data.Example]
+    everyday: list[data.Example]
     held_out: list[data.Example]
     sample_rows: list[data.Row]
     total_steps: int
@@ -125,6 +127,7 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
         state = State(**saved.state)
     else:
         state = State(choose_number_format(spec, channel), TOKEN_BUDGET)
+    everyday = everyday_rows(spec, state.number_format, folder, channel)
     loaded = load(spec, state.number_format)
     loaded.model.train()
     trainable = [p for p in loaded.model.parameters() if p.requires_grad]
@@ -143,6 +146,7 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
         choose_loss(loaded),
         optimizer,
         practice,
+        everyday,
         held_out,
         held_rows[: spec.sample_prompts],
         steps_an_epoch * spec.epochs,
@@ -158,6 +162,15 @@ def choose_number_format(spec: Spec, channel: Channel) -> str:
     chosen = fastest_number_format(spec.base_model)
     channel.emit("log", text=f"Number format {chosen}: measured to be the faster one here.")
     return chosen
+
+
+def everyday_rows(
+    spec: Spec, number_format: str, folder: Path, channel: Channel
+) -> list[data.Example]:
+    """What keeps the model from forgetting, unless it was turned off."""
+    if not spec.replay_share:
+        return []
+    return everyday_examples(spec.base_model, number_format, folder, channel)
 
 
 def choose_loss(loaded: Loaded) -> Loss:
@@ -188,6 +201,8 @@ def take_step(training: Run, state: State) -> Learned:
     epoch, position = divmod(state.step, training.steps_an_epoch)
     lengths = [len(example.ids) for example in training.practice]
     rows = data.epoch_batches(lengths, spec.batch_size, spec.seed, epoch)[position]
+    beside = due(state.step, spec.batch_size, spec.replay_share, len(training.everyday), spec.seed)
+    everyday = [training.everyday[row] for row in beside]
     rate = learning_rate_at(
         state.step, training.total_steps, spec.learning_rate, spec.warmup_ratio, spec.schedule
     )
@@ -200,12 +215,13 @@ def take_step(training: Run, state: State) -> Learned:
             training.optimizer,
             training.practice,
             rows,
+            everyday=everyday,
             token_budget=state.token_budget,
             learning_rate=rate,
             max_norm=spec.max_grad_norm,
         )
 
-    longest = max(lengths[row] for row in rows)
+    longest = max([lengths[row] for row in rows] + [len(row.ids) for row in everyday])
     return within_memory(training, state, longest, longest * len(rows), attempt)
 
 

@@ -35,6 +35,9 @@ class Spec:
     """Share of the steps over which the learning rate rises from zero."""
     schedule: str = "cosine"
     """How the learning rate falls afterwards: cosine, linear or constant."""
+    replay_share: float = 0.125
+    """Part of the rows read that are everyday conversation, as the base model answers it, so that
+    the rest is not forgotten; 0 turns it off (see replay/)."""
     weight_decay: float = 0.0
     """Pull of the adapter's weights towards zero (decoupled, as in AdamW)."""
     max_grad_norm: float = 1.0
@@ -87,6 +90,7 @@ class Spec:
             ("learning_rate", 0 < self.learning_rate < 1, "must lie between 0 and 1"),
             ("dropout", 0 <= self.dropout < 1, "must be at least 0 and below 1"),
             ("warmup_ratio", 0 <= self.warmup_ratio < 1, "must be at least 0 and below 1"),
+            ("replay_share", 0 <= self.replay_share <= 0.5, "must lie between 0 and 0.5"),
             ("weight_decay", 0 <= self.weight_decay < 1, "must be at least 0 and below 1"),
             ("max_grad_norm", self.max_grad_norm > 0, "must be above 0"),
             ("save_seconds", self.save_seconds > 0, "must be above 0"),

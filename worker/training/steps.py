@@ -13,6 +13,7 @@ from worker.channel import UserError
 from worker.template import Example
 from worker.training.data import Batch, collate, micro_batches
 from worker.training.optimizer import FlatAdamW
+from worker.training.replay import weight
 
 
 class Loss(Protocol):
@@ -49,7 +50,10 @@ class AnswerLoss:
 
 @dataclass(frozen=True)
 class Learned:
-    """What one step did: mean loss a learned token, real tokens read, gradient norm."""
+    """What one step did: mean loss a learned token, real tokens read, gradient norm.
+
+    Loss and tokens are those of the examples; everyday rows read beside them do not count.
+    """
 
     loss: float
     tokens: int
@@ -62,6 +66,7 @@ def learn(
     examples: Sequence[Example],
     rows: Sequence[int],
     *,
+    everyday: Sequence[Example] = (),
     token_budget: int,
     learning_rate: float,
     max_norm: float,
@@ -69,26 +74,43 @@ def learn(
     """One update from `rows`, in as many parts as fit the token budget.
 
     Every learned token of the whole batch counts the same, so the split does not change what
-    is learned.
+    is learned. `everyday` rows are read apart, because they begin differently and their loss
+    is nobody's curve; they weigh as much as their number, however long their answers are.
     """
-    total, tokens = 0.0, 0
-    answers = sum(sum(examples[row].learned[1:]) for row in rows)
-    device = optimizer.master.device
-    for part in micro_batches(examples, rows, token_budget):
-        batch = collate([examples[row] for row in part], device)
-        summed = loss(batch)
-        (summed / answers).backward()
-        optimizer.gather()
-        total += float(summed.detach())
-        tokens += batch.tokens
-    if not math.isfinite(total):
+    beside = weight(len(rows), len(everyday))
+    chosen = [examples[row] for row in rows]
+    mean, tokens = _backward(loss, optimizer, chosen, token_budget, 1 - beside)
+    if everyday:
+        _backward(loss, optimizer, everyday, token_budget, beside)
+    if not math.isfinite(mean):
         raise UserError(
             "bad_data",
             "Training became unstable: the loss is no longer a number. Start again with a lower "
             "learning rate; what was learned before is kept in the last checkpoint.",
         )
     norm = optimizer.step(learning_rate, max_norm)
-    return Learned(total / answers, tokens, norm)
+    return Learned(mean, tokens, norm)
+
+
+def _backward(
+    loss: Loss,
+    optimizer: FlatAdamW,
+    examples: Sequence[Example],
+    token_budget: int,
+    share: float,
+) -> tuple[float, int]:
+    """Gather `share` times the gradient of the mean loss; returns that loss and the tokens."""
+    total, tokens = 0.0, 0
+    answers = sum(sum(example.learned[1:]) for example in examples)
+    device = optimizer.master.device
+    for part in micro_batches(examples, range(len(examples)), token_budget):
+        batch = collate([examples[row] for row in part], device)
+        summed = loss(batch)
+        (summed * (share / answers)).backward()
+        optimizer.gather()
+        total += float(summed.detach())
+        tokens += batch.tokens
+    return total / answers, tokens
 
 
 @torch.no_grad()

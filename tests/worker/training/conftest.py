@@ -189,6 +189,7 @@ def job(tmp_path: Path, version: Path, base_model: Callable[[str], Path]) -> Cal
             "sample_prompts": 1,
             "max_new_tokens": 4,
             "learning_rate": 1e-2,
+            "replay_share": 0,
         }
         (tmp_path / folder).mkdir(exist_ok=True)
         return Job("training", tmp_path / folder, {**spec, **settings})

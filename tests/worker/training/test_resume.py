@@ -60,7 +60,7 @@ def train_until_killed(job, step: int) -> list[dict]:
 
 
 def test_all_later_losses_and_the_adapter_are_those_of_the_uninterrupted_run(job):
-    settings = {"epochs": 3, "dropout": 0.2, "save_seconds": 0.001}
+    settings = {"epochs": 3, "dropout": 0.2, "save_seconds": 0.001, "replay_share": 0.125}
     whole = job(folder="whole", **settings)
     reference = RecordingChannel()
     run(whole, reference)

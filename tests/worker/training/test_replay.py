@@ -1,0 +1,148 @@
+"""Everyday conversation between the examples: whose words, which rows, and what it keeps."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+
+from finetune_app.datasets.similar import likeness
+from tests.worker.training.conftest import RecordingChannel
+from worker.engine.engine import Engine
+from worker.engine.requests import Request
+from worker.evaluation.general.check import PROMPTS as CHECKED
+from worker.evaluation.general.perplexity import TEXTS
+from worker.template import load_tokenizer, prompt_ids
+from worker.training import run
+from worker.training.replay import due, everyday_examples, weight
+from worker.training.replay.answers import ANSWER_TOKENS, prompts
+
+SHARE = 0.125
+
+
+def everything_said() -> list[str]:
+    return [message["content"] for messages in prompts() for message in messages]
+
+
+def test_the_prompts_are_of_many_kinds():
+    asked = prompts()
+    assert 60 <= len(asked) <= 80
+    assert len({json.dumps(messages) for messages in asked}) == len(asked)
+    assert all(messages[-1]["role"] == "user" for messages in asked)
+    first = Counter(messages[0]["role"] for messages in asked)
+    assert first["system"] >= 6
+    assert first["user"] >= 50
+
+
+def test_no_prompt_is_in_or_near_the_general_check():
+    """The check would be worthless if the model had been drilled on it."""
+    paragraphs = [p for path in TEXTS for p in path.read_text().split("\n\n") if p.strip()]
+    for said in everything_said():
+        assert said not in "\n\n".join(paragraphs)
+        for checked in [*CHECKED, *paragraphs]:
+            assert likeness(said.lower(), checked.lower()) < 0.6, (said, checked)
+
+
+def test_one_row_in_eight_is_everyday_and_all_come_before_one_comes_twice():
+    dealt = [due(step, 8, SHARE, 76, 17) for step in range(700)]
+    assert {len(rows) for rows in dealt} == {1, 2}
+    assert sum(map(len, dealt)) == 800  # beside 5,600 examples
+    line = [row for rows in dealt for row in rows]
+    assert sorted(line[:76]) == list(range(76))
+    assert sorted(line[76:152]) == list(range(76))
+    assert line[:76] != line[76:152]
+    assert dealt[333] == due(333, 8, SHARE, 76, 17)  # asked for alone, as after a kill
+    assert due(333, 8, SHARE, 76, 18) != dealt[333]
+
+
+def test_there_may_be_none():
+    assert due(5, 8, 0.0, 76, 17) == []
+    assert due(5, 8, SHARE, 0, 17) == []
+    assert weight(8, 0) == 0
+    assert weight(7, 1) == SHARE
+
+
+def test_the_answers_are_the_base_models_own(base_model, tmp_path):
+    base = base_model()
+    rows = everyday_examples(base, "fp32", tmp_path, RecordingChannel())
+    assert len(rows) == len(prompts())
+    tokenizer = load_tokenizer(base)
+    with Engine(base, "fp32") as engine:
+        for messages, row in list(zip(prompts(), rows, strict=True))[::25]:
+            asked = prompt_ids(tokenizer, messages)
+            said = engine.generate([Request(messages, max_new_tokens=ANSWER_TOKENS)])[0]
+            assert row.ids == asked + said.token_ids
+            assert row.learned == [False] * len(asked) + [True] * said.tokens
+
+
+def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):
+    tokenizer = load_tokenizer(base_model())
+    rows = everyday_examples(base_model(), "fp32", tmp_path, RecordingChannel())
+    cut = [row for row in rows if sum(row.learned) == ANSWER_TOKENS]
+    assert cut
+    assert any(row.ids[-1] != tokenizer.eos_token_id for row in cut)
+
+
+def test_they_are_asked_once_for_each_base_model(base_model, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    everyday_examples(base_model("qwen2"), "fp32", first, RecordingChannel())
+    again = RecordingChannel()
+    rows = everyday_examples(base_model("qwen2"), "fp32", second, again)
+    assert rows
+    assert again.of("phase") == []
+    assert (first / "everyday.json").read_text() == (second / "everyday.json").read_text()
+
+
+def test_stop_is_heard_while_the_base_model_answers(base_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("worker.training.replay.answers.key", lambda base: "never-asked")
+    channel = RecordingChannel(stop_after=0)
+    assert everyday_examples(base_model(), "fp32", tmp_path, channel) == []
+    assert not (tmp_path / "everyday.json").exists()
+
+
+def test_a_training_continues_with_the_rows_it_began_with(job, monkeypatch):
+    work = job(replay_share=SHARE)
+    run(work, RecordingChannel(stop_after=2))
+    monkeypatch.setattr("worker.training.replay.answers._ask", None)  # nobody is asked again
+    monkeypatch.setattr("worker.training.replay.answers.key", lambda base: "swept away")
+    assert run(work, RecordingChannel())["stopped"] is False
+
+
+def test_the_persons_curve_tokens_and_steps_are_those_of_their_examples(job):
+    without, beside = RecordingChannel(), RecordingChannel()
+    plain = run(job(folder="plain"), without)
+    kept = run(job(folder="kept", replay_share=SHARE), beside)
+    assert (kept["steps"], kept["tokens"]) == (plain["steps"], plain["tokens"])
+    first, same = without.of("point"), beside.of("point")
+    assert same[0]["validation_loss"] == first[0]["validation_loss"]
+    assert same[1]["loss"] == first[1]["loss"]  # before the first update both are one model
+    assert same[5]["loss"] != first[5]["loss"]
+
+
+def test_it_keeps_the_base_models_answers_likelier(job, base_model, tmp_path):
+    """The point of it all, on a tiny model: everyday answers stay closer to the base's."""
+    from worker.training import loop
+    from worker.training.steps import mean_loss
+
+    rows = everyday_examples(base_model(), "fp32", tmp_path / "rows", RecordingChannel())[:20]
+
+    def surprise(share: float) -> float:
+        work = job(folder=f"share-{share}", epochs=4, replay_share=share)
+        run(work, RecordingChannel())
+        spec = loop.Spec.from_json(work.spec)
+        training, _ = loop.prepare(spec, work.folder, RecordingChannel())
+        newest = loop.checkpoints.newest(training.checkpoints)
+        training.optimizer.restore(newest.optimizer)
+        return mean_loss(training.loss, rows, 4096, torch.device("cpu"))
+
+    assert surprise(SHARE) < surprise(0.0)
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.6])
+def test_a_share_that_makes_no_sense_is_refused(job, share):
+    from worker.channel import UserError
+
+    work = job()
+    with pytest.raises(UserError, match="replay_share"):
+        run(replace(work, spec=work.spec | {"replay_share": share}), RecordingChannel())

@@ -1,0 +1,15 @@
+"""Replay: everyday conversation between the examples, so that the model keeps what it knows.
+
+A model that reads nothing but one task soon answers everything in that task's form. So each
+update also reads a few everyday prompts with the answers that the base model itself gives to
+them, which ties the tuned model to the base where the task has no say.
+
+prompts.jsonl  the prompts, written for this project; none is in or near the general check
+answers.py     the base model's own answers, made once for each base model
+schedule.py    which of them an update reads
+"""
+
+from worker.training.replay.answers import everyday_examples
+from worker.training.replay.schedule import due, weight
+
+__all__ = ["due", "everyday_examples", "weight"]

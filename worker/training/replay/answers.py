@@ -1,0 +1,137 @@
+"""What the base model itself answers to everyday prompts, made once and kept.
+
+The answers are kept twice: beside the base models, for every later training, and in the
+training's own folder, so that it continues with exactly the rows it began with.
+"""
+
+import gc
+import hashlib
+import json
+import os
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.channel import Channel, UserError
+from worker.engine.engine import Engine, Item
+from worker.engine.model import BadModel
+from worker.engine.requests import Message, PromptTooLong, Request
+from worker.template import Example, load_tokenizer, prompt_ids
+
+PROMPTS = Path(__file__).with_name("prompts.jsonl")
+ANSWER_TOKENS = 48  # enough to show how the base model speaks; longer answers are cut
+News = queue.SimpleQueue[tuple[int, Item]]
+TICK = 0.5  # seconds between looks at the lease and the stop button
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A prompt's number, and the tokens of the base model's answer to it."""
+
+    prompt: int
+    tokens: list[int]
+
+
+def prompts() -> list[list[Message]]:
+    """The everyday conversations, each ending where the assistant should speak."""
+    return [json.loads(line) for line in PROMPTS.read_text("utf-8").splitlines()]
+
+
+def everyday_examples(
+    base_model: Path, number_format: str, folder: Path, channel: Channel
+) -> list[Example]:
+    """Everyday rows as tokens, ready to be learned; `folder` is the training's own.
+
+    An answer that was cut ends without an end-of-turn token, so brevity is not taught. Empty
+    when the person pressed Stop while the base model was still answering.
+    """
+    own = folder / "everyday.json"
+    shared = base_model.parent / ".everyday" / f"{key(base_model)}.json"
+    answers = _read(own) or _read(shared)
+    if not answers:
+        answers = _ask(base_model, number_format, channel)
+        if not answers:
+            return []
+        _write(shared, answers)
+    if not own.exists():
+        _write(own, answers)
+    tokenizer, asked = load_tokenizer(base_model), prompts()
+    return [_example(prompt_ids(tokenizer, asked[a.prompt]), a.tokens) for a in answers]
+
+
+def key(base_model: Path) -> str:
+    """Changes with the base model's files, the prompts, and the length of an answer."""
+    digest = hashlib.sha256(PROMPTS.read_bytes())
+    digest.update(str(ANSWER_TOKENS).encode())
+    for path in sorted(base_model.glob("*")):
+        found = path.stat()
+        digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _example(prompt: list[int], answer: list[int]) -> Example:
+    return Example(prompt + answer, [False] * len(prompt) + [True] * len(answer))
+
+
+def _ask(base_model: Path, number_format: str, channel: Channel) -> list[Answer]:
+    """Have the base model answer everything in one batch, the likeliest token every time."""
+    channel.emit("phase", phase="everyday", message="Asking the model what it already knows")
+    try:
+        engine = Engine(base_model, number_format)
+    except (BadModel, OSError) as problem:
+        raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem
+    with engine:
+        answers = _collect(engine, channel)
+    del engine
+    gc.collect()  # the training loads the model again, with an adapter
+    return answers
+
+
+def _collect(engine: Engine, channel: Channel) -> list[Answer]:
+    news: News = queue.SimpleQueue()
+    waiting = 0
+    for number, messages in enumerate(prompts()):
+        request = Request(messages, max_new_tokens=ANSWER_TOKENS)
+        try:
+            engine.submit(request, _listener(news, number))
+            waiting += 1
+        except PromptTooLong:
+            pass  # a model that sees very little does without this one
+    answers = []
+    while waiting:
+        channel.check()
+        if channel.stopping():
+            return []
+        try:
+            number, item = news.get(timeout=TICK)
+        except queue.Empty:
+            continue
+        if isinstance(item, str):
+            continue
+        if isinstance(item, Exception):
+            raise item
+        answers.append(Answer(number, item.token_ids))
+        waiting -= 1
+    return sorted(answers, key=lambda answer: answer.prompt)
+
+
+def _listener(news: News, number: int) -> Callable[[Item], None]:
+    return lambda item: news.put((number, item))
+
+
+def _read(path: Path) -> list[Answer]:
+    """Empty when there is none, or when it cannot be read any more."""
+    try:
+        kept: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        return [Answer(**answer) for answer in kept]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _write(path: Path, answers: list[Answer]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f"{path.name}.{os.getpid()}")
+    half.write_text(json.dumps([answer.__dict__ for answer in answers]), "utf-8")
+    half.replace(path)
