@@ -50,7 +50,7 @@ def _epochs(rows: int, batch_size: int) -> Choice:
         value = max(1, MANY_ROWS // rows)
         return Choice("epochs", value, f"With {rows:,} examples, {_passes(value)} is enough.")
     if rows * USUAL_EPOCHS < FEW_ROWS:
-        value = min(MOST_EPOCHS, FEW_ROWS // rows)
+        value = min(MOST_EPOCHS, max(2 * USUAL_EPOCHS, FEW_ROWS // rows))
         why = f"With only {rows} examples, {_passes(value)} give the model enough practice."
         return Choice("epochs", value, why)
     a_pass = -(-rows // batch_size)

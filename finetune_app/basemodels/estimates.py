@@ -85,10 +85,15 @@ class Estimate:
 
     @property
     def range_words(self) -> str:
-        """ "probably 4 minutes to 9 minutes"; empty where the range is not worth saying."""
+        """ "probably 4 to 9 minutes"; empty where the range is not worth saying."""
         if self.high < 90:
             return ""
         low, high = duration(self.low), duration(self.high)
+        number, _space, unit = low.partition(" ")
+        if high.endswith(f" {unit}") and " " not in unit:
+            low = number
+        if low == high.partition(" ")[0]:
+            return ""
         return _("probably %(low)s to %(high)s") % {"low": low, "high": high}
 
     @property

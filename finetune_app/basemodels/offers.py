@@ -52,6 +52,11 @@ class Offer:
         return f"{where}/{self.entry.hub_id}" if self.entry else ""
 
     @property
+    def download(self) -> str:
+        """ "0.3 GB" """
+        return size(self.entry.size_gb * 1e9) if self.entry else ""
+
+    @property
     def can_be_installed(self) -> bool:
         return bool(self.entry) and not (self.installed or self.install or self.elsewhere)
 

@@ -23,6 +23,7 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+FOUND = ("source", "revision", "architecture", "parameters", "context", "size", "files", "shape")
 KEPT_FILES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 
 
@@ -137,8 +138,7 @@ def _write_down(
     slug: str, name: str, team: Team | None, licence: str, found: dict[str, Any]
 ) -> BaseModel:
     entry: Entry | None = entry_of(slug)
-    fields = ("source", "revision", "architecture", "parameters", "context", "size", "files", "shape")
-    values = {key: found[key] for key in fields}
+    values = {key: found[key] for key in FOUND}
     if entry:
         values |= {"name": entry.name, "licence": entry.licence, "parameters": entry.parameters}
     else:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
@@ -46,12 +47,12 @@ def install(request: HttpRequest, goal: Goal) -> HttpResponse:
         context = _context(request, goal) | {"install_form": form, "open": True}
         return render_page(request, "basemodels/page.html", context, status=422)
     source = form.cleaned_data["source"]
-    services.install(
+    begun = services.install(
         team=goal.team, user=request.user, source=source,
         licence_accepted=form.cleaned_data["licence_accepted"],
         from_folder=Path(source).is_absolute(),
     )  # fmt: skip
-    return redirect("basemodels:page", goal_id=goal.pk)
+    return _back(goal, at=f"install-{begun.pk}")
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -99,7 +100,12 @@ def token(request: HttpRequest, goal: Goal) -> HttpResponse:
     services.save_hub_token(team=goal.team, token=given)
     saved = _("The token is saved. It is encrypted and will not be shown again.")
     messages.success(request, saved if given else _("The token is forgotten."))
-    return redirect("basemodels:page", goal_id=goal.pk)
+    return _back(goal, at="work")
+
+
+def _back(goal: Goal, *, at: str) -> HttpResponse:
+    """To the page, and there to the element with this id: a form's own place is not kept."""
+    return redirect(f"{reverse('basemodels:page', args=[goal.pk])}#{at}")
 
 
 def _install(goal: Goal, install_id: int) -> Install:

@@ -1,5 +1,6 @@
 """A tiny model in a folder, a hub of one's own, and a worker that runs installs for real."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,14 @@ def tiny_model(tmp_path_factory) -> Path:
     from tests.worker.engine.tiny import make_base
 
     return make_base(tmp_path_factory.mktemp("models") / "tiny-qwen2", "qwen2")
+
+
+@pytest.fixture(autouse=True)
+def _tidy(data_dir) -> Iterator[None]:
+    """Ids start again after a test, and its folders are named by them."""
+    yield
+    for name in ("installs", "models"):
+        shutil.rmtree(data_dir / name, ignore_errors=True)
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def train(base, folder) -> dict:
     for number in range(24):
         word = ["red", "green", "blue", "gold"][number % 4]
         split = "train" if number < 20 else "validation"
-        messages = [{"role": "user", "content": word}, {"role": "assistant", "content": f"[{word}]"}]
+        asked, answered = ("user", word), ("assistant", f"[{word}]")
+        messages = [{"role": role, "content": text} for role, text in (asked, answered)]
         rows.append({"id": number, "split": split, "messages": messages})
     version = folder / "version.jsonl"
     version.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -131,3 +131,11 @@ def test_what_does_not_fit_says_how_much_would():
 
 def test_counting_words():
     assert [times(n) for n in (1, 2, 3, 12)] == ["once", "twice", "three times", "12 times"]
+
+
+def test_a_range_says_its_unit_once(starter):
+    guess = estimate_for(shape_of(entry_of(STARTER), starter), SMALL, starter)
+    assert guess.range_words == "probably 2 to 10 minutes"
+    short = estimate_for(Shape(1e6, 2, 64, 300), SMALL, starter)
+    assert short.range_words == ""
+    assert short.time_range_words == "a guess until it has run here once"

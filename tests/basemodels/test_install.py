@@ -59,8 +59,8 @@ def test_a_model_that_cannot_be_taken_leaves_nothing_behind(
 
 def test_the_page_queues_it_and_remembers_who_accepted(asleep, as_editor, editor, team, url):
     reply = as_editor.post(url("install"), FORM | {"source": " kettle/tiny "})
-    assert (reply.status_code, reply.url) == (302, url("page"))
     made = Install.objects.get()
+    assert (reply.status_code, reply.url) == (302, f"{url('page')}#install-{made.pk}")
     assert (made.source, made.from_folder, made.team) == (HUB_ID, False, team)
     assert made.licence_accepted_by == editor
     assert made.job.state == State.QUEUED

@@ -20,7 +20,7 @@ def everything_in_the_database() -> str:
 
 
 def test_the_owner_saves_one_and_nobody_sees_it_again(as_owner, as_editor, url, team):
-    assert as_owner.post(url("token"), {"token": f" {TOKEN} "}).url == url("page")
+    assert as_owner.post(url("token"), {"token": f" {TOKEN} "}).url == f"{url('page')}#work"
     assert services.hub_token(team) == TOKEN
     for client in (as_owner, as_editor):
         page = client.get(url("page")).content.decode()

@@ -27,12 +27,16 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class File:
-    """One file to come. `size` in bytes; the hashes are empty where the source knows none."""
+    """One file to come. `size` in bytes; the hashes are empty where the source knows none.
+
+    `changed` is when a file in a folder was last written, in nanoseconds.
+    """
 
     name: str
     size: int
     sha256: str = ""
     git: str = ""
+    changed: int = 0
 
 
 @dataclass

@@ -22,7 +22,8 @@ class Folder:
         offered = []
         for path in sorted(self._root.iterdir()):
             if path.is_file():
-                offered.append(File(path.name, path.stat().st_size))
+                found = path.stat()
+                offered.append(File(path.name, found.st_size, changed=found.st_mtime_ns))
         plan = plan_of(self.source, "", offered)
         for file in plan.files:
             self._inside(file.name)

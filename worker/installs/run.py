@@ -91,7 +91,7 @@ def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
     channel.emit("phase", phase="listing", message="Looking at the model's files")
     draft = job.folder / "model"
     draft.mkdir(parents=True, exist_ok=True)
-    plan = _plan(source, job)
+    plan = _plan(source, job, draft)
     if index := plan.index():
         _fetch(source, plan, [index], draft, Progress(channel, index.size))
     weights = plan.weights(shards_of(draft))
@@ -120,12 +120,19 @@ def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
     }
 
 
-def _plan(source: Source, job: Job) -> Plan:
-    """The plan of the first attempt; a folder is looked at anew, since it can change."""
+def _plan(source: Source, job: Job, draft: Path) -> Plan:
+    """The plan of the first attempt; a folder is looked at anew, since it can change.
+
+    What lies in `draft` from another plan is thrown away.
+    """
     path = job.folder / "plan.json"
-    plan = None if job.spec["from_folder"] else Plan.load(path, job.spec["source"])
-    if plan is None:
-        plan = source.plan()
+    earlier = Plan.load(path, job.spec["source"])
+    if earlier and not job.spec["from_folder"]:
+        return earlier
+    plan = source.plan()
+    if plan != earlier:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
         plan.save(path)
     return plan
 

@@ -127,7 +127,7 @@ def convert(gguf: Path, draft: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name)
     # Otherwise save_pretrained would still think of it as quantised.
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment]
     for attribute in ("hf_quantizer", "is_quantized"):
         model.__dict__.pop(attribute, None)
     if hasattr(model.config, "quantization_config"):

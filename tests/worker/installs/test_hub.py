@@ -124,6 +124,15 @@ def test_a_part_that_cannot_be_the_beginning_is_begun_again(install, hub, model,
     install()
 
 
+def test_what_lies_there_from_another_plan_is_not_used(install, hub, model, data_dir):
+    draft = data_dir / "installs" / "tiny-1" / "model"
+    draft.mkdir(parents=True)
+    (draft / f"{WEIGHTS}.part").write_bytes(b"x" * 100)
+    (draft / "config.json").write_bytes(b"x" * (model / "config.json").stat().st_size)
+    install()
+    assert hub.ranges_of(WEIGHTS) == [None]
+
+
 def test_only_the_shards_of_the_index_come(install, hub, model):
     (model / WEIGHTS).rename(model / "model-00001-of-00001.safetensors")
     (model / "other.safetensors").write_bytes(b"x")

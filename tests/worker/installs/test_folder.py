@@ -1,0 +1,56 @@
+"""A model is copied from a folder: whole, and anew where the folder has changed."""
+
+import os
+
+import pytest
+
+from tests.worker.installs.conftest import Recorder
+from worker.installs import folder as folders
+
+WEIGHTS = "model.safetensors"
+
+
+def test_it_is_copied_and_the_folder_stays_as_it_was(install, model, data_dir):
+    before = {path.name: path.read_bytes() for path in model.iterdir()}
+    channel = Recorder()
+    found = install(model, channel)
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == before
+    target = data_dir / "models" / "tiny"
+    assert (target / WEIGHTS).read_bytes() == before[WEIGHTS]
+    assert not (target / WEIGHTS).samefile(model / WEIGHTS)
+    assert found["revision"] == ""
+    last = channel.of("progress")[-1]
+    assert last["done"] == last["total"] == found["size"]
+
+
+@pytest.fixture
+def half(install, model, monkeypatch):
+    """Stopped in the middle of the weights; says which files are there whole."""
+    monkeypatch.setattr(folders, "BLOCK", 4096)
+    small = sum(path.stat().st_size for path in model.iterdir() if path.name != WEIGHTS)
+    assert install(model, Recorder(stop_after=small + 8192)) == {"stopped": True}
+    return model
+
+
+def copied_again(install, model, monkeypatch) -> list[str]:
+    """The files that a second attempt copies."""
+    names = []
+    copy = folders.Folder.fetch
+
+    def fetch(self, plan, file, path, tell):
+        names.append(file.name)
+        copy(self, plan, file, path, tell)
+
+    monkeypatch.setattr(folders.Folder, "fetch", fetch)
+    install(model)
+    return names
+
+
+def test_continue_copies_only_what_is_missing(half, install, monkeypatch):
+    assert copied_again(install, half, monkeypatch) == [WEIGHTS]
+
+
+def test_a_folder_that_changed_meanwhile_is_copied_anew(half, install, monkeypatch):
+    config = half / "config.json"
+    os.utime(config, (1, 1))
+    assert {"config.json", WEIGHTS} <= set(copied_again(install, half, monkeypatch))
