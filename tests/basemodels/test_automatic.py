@@ -7,7 +7,8 @@ from finetune_app.basemodels.automatic import automatic, steps
 
 @pytest.mark.parametrize(
     ("rows", "epochs"),
-    [(1, 25), (3, 25), (10, 10), (33, 6), (34, 6), (60, 6), (240, 4), (400, 3), (5000, 3), (50_000, 1)],
+    [(1, 25), (3, 25), (10, 10), (33, 6), (34, 6), (60, 6), (240, 4), (400, 3), (5000, 3),
+     (50_000, 1)],
 )
 def test_passes_grow_for_few_rows_and_shrink_for_many(rows, epochs):
     assert automatic(rows, 100)["settings"]["epochs"] == epochs
