@@ -1,11 +1,13 @@
 """Errors a person can do something about, apart from errors of ours."""
 
+from django.utils.translation import gettext as _
+
 
 class PlainError(Exception):
     """Something the person can mend. `message` says what happened, why, and what to do."""
 
-    def __init__(self, message: str, *, status: int = 400, title: str = "That did not work") -> None:
+    def __init__(self, message: str, *, status: int = 400, title: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.status = status
-        self.title = title
+        self.title = title or _("That did not work")

@@ -5,6 +5,7 @@ folder a copy is the file itself, with a remote store it is fetched once into DA
 """
 
 import hashlib
+import secrets
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,7 @@ from django.core.files.storage import FileSystemStorage, default_storage
 
 
 def is_local() -> bool:
-    return isinstance(default_storage, FileSystemStorage) or (
-        settings.FILES_BACKEND["BACKEND"].endswith("FileSystemStorage")
-    )
+    return isinstance(default_storage, FileSystemStorage)
 
 
 def local_path(name: str) -> Path:
@@ -24,10 +23,14 @@ def local_path(name: str) -> Path:
     path = Path(settings.DATA_DIR) / name
     if not is_local() and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".part")
-        with default_storage.open(name) as source, draft.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        draft.replace(path)
+        # A draft of its own for each process: two may fetch the same file at once.
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            with default_storage.open(name) as source, draft.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     return path
 
 
@@ -47,8 +50,11 @@ def publish_folder(prefix: str) -> None:
     root = Path(settings.DATA_DIR)
     for path in sorted((root / prefix).rglob("*")):
         if path.is_file():
+            name = path.relative_to(root).as_posix()
+            if default_storage.exists(name):
+                default_storage.delete(name)  # else some stores keep both, under another name
             with path.open("rb") as file:
-                default_storage.save(str(path.relative_to(root)), File(file))
+                default_storage.save(name, File(file))
 
 
 def names_below(prefix: str) -> list[str]:
@@ -64,8 +70,13 @@ def names_below(prefix: str) -> list[str]:
 
 
 def delete_folder(prefix: str) -> None:
-    """Delete every file below `prefix`, in the store and on this disk. Missing is fine."""
-    if not prefix.strip("/") or ".." in prefix.split("/"):
+    """Delete every file below `prefix`, in the store and on this disk. Missing is fine.
+
+    Only a folder inside one of ours ("runs/7") is deleted, never all of one, and nothing outside
+    DATA_DIR: anything else raises ValueError.
+    """
+    parts = prefix.split("/")
+    if len(parts) < 2 or not all(part.strip(". ") for part in parts) or "\\" in prefix:
         raise ValueError(f"refusing to delete {prefix!r}")
     if not is_local():
         for name in names_below(prefix):

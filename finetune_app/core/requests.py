@@ -40,6 +40,11 @@ def render_page(
     return response
 
 
+def whole_number(text: str | None) -> int | None:
+    """What a person or a link wrote as a number; None for anything that is not a plausible one."""
+    return int(text) if text and text.isdecimal() and len(text) <= 15 else None
+
+
 def client_ip(request: DjangoRequest) -> str:
     """The peer's address. Behind our own proxy, the last hop it added; never the first."""
     if getattr(settings, "SECURE_PROXY_SSL_HEADER", None):

@@ -3,12 +3,14 @@
 import json
 import os
 import secrets
+import tempfile
 from pathlib import Path
+from typing import Any
 
 from cryptography.fernet import Fernet
 
 
-def load_secrets(data_dir: Path) -> dict:
+def load_secrets(data_dir: Path) -> dict[str, Any]:
     """Return {secret_key, field_keys, engine_secret}; make them on the first start.
 
     SECRET_KEY and FIELD_KEYS (comma separated Fernet keys, newest first) from the
@@ -33,12 +35,12 @@ def _write_once(path: Path) -> None:
         "field_keys": [Fernet.generate_key().decode()],
         "engine_secret": secrets.token_urlsafe(32),
     }
-    draft = path.with_suffix(f".{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+    handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # readable by us alone
+    with os.fdopen(handle, "w") as file:
         json.dump(made, file)
     try:
         os.link(draft, path)  # the first process wins; the others read what it wrote
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        os.unlink(draft)
