@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx
@@ -34,7 +34,7 @@ async def stream_chat(
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 17,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Answers of all lanes as they are written, in one batch.
 
     lanes: {"name", "adapter": absolute folder or None, "messages"}. Yields {"lane", "text"} and

@@ -1,8 +1,9 @@
 """Make candidates. An identical one is reused, a frozen one never changed."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -38,17 +39,31 @@ def prompt_candidate(
     )
 
 
-def _same_or_new(goal: Goal, kind: CandidateKind, **pinned: Any) -> Candidate:
+def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:
+    """What is `pinned` makes two candidates the same; how one is called does not."""
     same = Candidate.objects.filter(goal=goal, kind=kind, **pinned).order_by("-pk").first()
     if same:
         return same
-    earlier = Candidate.objects.filter(goal=goal, kind=kind).count()
-    return Candidate.objects.create(goal=goal, kind=kind, revision=earlier + 1, **pinned)
+    last = Candidate.objects.filter(goal=goal, kind=kind).aggregate(Max("revision"))
+    revision = (last["revision__max"] or 0) + 1
+    return Candidate.objects.create(
+        goal=goal, kind=kind, name=name[:100], revision=revision, **pinned
+    )
 
 
-def freeze(candidates: QuerySet[Candidate]) -> None:
-    """From now on they are immutable: what was tested is what is kept."""
-    candidates.filter(frozen_at=None).update(frozen_at=timezone.now())
+def freeze(candidates: QuerySet[Candidate], *, number_format: str) -> None:
+    """From now on they are immutable: what was tested, in this format, is what is kept."""
+    candidates.filter(frozen_at=None).update(
+        frozen_at=timezone.now(), number_format=number_format
+    )
+
+
+def pinned_format(candidates: Iterable[Candidate]) -> str:
+    """The number format in which any of these was tested before, else "auto".
+
+    They answer in one batch, so one that is frozen decides for all.
+    """
+    return next((c.number_format for c in candidates if c.number_format), "auto")
 
 
 def for_engine(candidate: Candidate) -> dict[str, Any]:
@@ -66,11 +81,14 @@ def for_engine(candidate: Candidate) -> dict[str, Any]:
 
 
 def compose(candidate: Candidate, messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The messages the model really gets: instructions first, then shots, then the question."""
-    before: list[dict[str, str]] = []
-    if candidate.instructions:
-        before.append({"role": "system", "content": candidate.instructions})
-        messages = [message for message in messages if message["role"] != "system"]
+    """The messages the model really gets: instructions first, then shots, then the question.
+
+    A system message of the conversation's own comes after the instructions, as in an evaluation.
+    """
+    told = [candidate.instructions] if candidate.instructions else []
+    if messages and messages[0]["role"] == "system":
+        told, messages = [*told, messages[0]["content"]], messages[1:]
+    before = [{"role": "system", "content": "\n\n".join(told)}] if told else []
     for shot in candidate.shots:
         before.append({"role": "user", "content": shot["prompt"]})
         before.append({"role": "assistant", "content": shot["answer"]})

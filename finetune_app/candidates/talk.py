@@ -1,7 +1,8 @@
 """A conversation with base and tuned at once: what was said, and what comes next."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,15 +35,19 @@ def read_history(text: str) -> list[Turn]:
     """The turns so far, from the page's hidden field. Anything odd is dropped, not trusted."""
     try:
         rows = json.loads(text or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     turns = []
     for row in rows if isinstance(rows, list) else []:
         if not isinstance(row, dict) or not isinstance(row.get("asked"), str):
             continue
-        said = {lane: str(row.get(lane) or "")[:LONGEST] for lane in LANES}
-        turns.append(Turn(row["asked"][:LONGEST], said))
+        turns.append(Turn(_plain(row["asked"]), {lane: _plain(row.get(lane)) for lane in LANES}))
     return turns[-MOST_TURNS:]
+
+
+def _plain(text: object) -> str:
+    """A text that can be sent; half a surrogate pair, which JSON can hold, cannot."""
+    return str(text)[:LONGEST].encode(errors="replace").decode() if isinstance(text, str) else ""
 
 
 def write_history(turns: list[Turn]) -> str:
@@ -93,7 +98,9 @@ def number_format(training: Training) -> str:
     return tested.number_format if tested else "auto"
 
 
-def answers(training: Training, asked: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+def answers(
+    training: Training, asked: list[dict[str, Any]]
+) -> AsyncGenerator[engine.Event, None]:
     """The engine's events for these lanes."""
     return engine.stream_chat(
         str(local_folder(training.base_model.folder)), asked,
@@ -104,8 +111,9 @@ def answers(training: Training, asked: list[dict[str, Any]]) -> AsyncIterator[di
 async def lines(training: Training, asked: list[dict[str, Any]]) -> AsyncIterator[bytes]:
     """The events as JSON lines for the browser; a fault becomes a last line with "error"."""
     try:
-        async for event in answers(training, asked):
-            yield json.dumps(event, ensure_ascii=False).encode() + b"\n"
+        async with aclosing(answers(training, asked)) as events:  # closed with us: it cancels
+            async for event in events:
+                yield json.dumps(event, ensure_ascii=False).encode() + b"\n"
     except engine.EngineUnavailable as error:
         yield json.dumps({"error": str(error)}, ensure_ascii=False).encode() + b"\n"
 
@@ -114,10 +122,11 @@ async def whole(training: Training, asked: list[dict[str, Any]]) -> dict[str, st
     """Both answers at once, for a browser without script. Raise TalkError when there are none."""
     said = dict.fromkeys(LANES, "")
     try:
-        async for event in answers(training, asked):
-            if event.get("error"):
-                raise TalkError(event["error"])
-            said[event["lane"]] += event.get("text", "")
+        async with aclosing(answers(training, asked)) as events:
+            async for event in events:
+                if event.get("error"):
+                    raise TalkError(event["error"])
+                said[event["lane"]] += event.get("text", "")
     except engine.EngineUnavailable as error:
         raise TalkError(str(error)) from error
     return said

@@ -5,7 +5,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, S
 
 from finetune_app.accounts.models import Role
 from finetune_app.candidates import talk
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
@@ -53,5 +53,5 @@ def stream(request: HttpRequest, goal: Goal) -> HttpResponseBase:
 def _training(request: HttpRequest, goal: Goal) -> Training | None:
     """The one asked for by number, else the newest that has an adapter."""
     trained = goal.trainings.exclude(adapter_sha256="").select_related("base_model", "goal")
-    number = request.GET.get("training", "")
-    return trained.filter(number=number).first() if number.isdigit() else trained.first()
+    number = whole_number(request.GET.get("training"))
+    return trained.first() if number is None else trained.filter(number=number).first()

@@ -15,6 +15,7 @@ from finetune_app.training.services import max_new_tokens
 
 def child_spec(job: Job) -> dict[str, Any]:
     evaluation = _of(job)
+    contenders = services.contenders(evaluation)
     folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
     folder.mkdir(parents=True, exist_ok=True)
     answered = evaluation.answers.values_list("candidate_id", "row")
@@ -25,9 +26,9 @@ def child_spec(job: Job) -> dict[str, Any]:
             "base_model": str(local_folder(evaluation.base.base_model.folder)),
             "version": str(local_path(evaluation.version.stored_name)),
             "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
-            "candidates": [candidates.for_engine(c) for c in services.contenders(evaluation)],
+            "candidates": [candidates.for_engine(c) for c in contenders],
             "answered": [list(pair) for pair in answered],
-            "number_format": "auto",
+            "number_format": candidates.pinned_format(contenders),
             "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
             "general": True,
             "seed": 17,
@@ -43,7 +44,7 @@ def record(job: Job, event: dict[str, Any]) -> None:
             evaluation=evaluation, candidate_id=event["candidate"], index=event["index"],
             defaults=services.answer_of(event),
         )
-    elif event["event"] == "general":
+    elif event["event"] == "general" and event.get("candidate") == evaluation.tuned_id:
         evaluation.general = {name: value for name, value in event.items() if name != "event"}
         evaluation.save(update_fields=["general"])
 
@@ -56,9 +57,10 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     evaluation.number_format = result.get("number_format", "")
     evaluation.save(update_fields=["number_format"])
     taking_part = [candidate.pk for candidate in services.contenders(evaluation)]
-    taken = Candidate.objects.filter(pk__in=taking_part)
-    taken.update(number_format=evaluation.number_format)
-    candidates.freeze(taken)
+    candidates.freeze(
+        Candidate.objects.filter(pk__in=taking_part), number_format=evaluation.number_format
+    )
+    services.note_look(evaluation)
     services.compare(evaluation)
     services.conclude(evaluation)
 

@@ -20,7 +20,7 @@ class Evaluation(models.Model):
     measure = models.CharField(max_length=8, choices=MeasureKind.choices)
     measure_settings = models.JSONField(default=dict)
     number_format = models.CharField(max_length=8, blank=True)
-    looks = models.PositiveIntegerField(default=1)  # times this test set was looked at, this included
+    looks = models.PositiveIntegerField(default=1)  # times this test set was seen, this included
     general = models.JSONField(default=dict)  # what the general check found; empty until it ran
     verdict = models.JSONField(default=dict)  # evaluation/verdict.py, stored when the job ends
     revealed_at = models.DateTimeField(null=True, blank=True)  # blind choice: names shown
@@ -58,6 +58,24 @@ class Answer(models.Model):
 
     def __str__(self) -> str:
         return f"prompt {self.index}"
+
+
+class Look(models.Model):
+    """A test set's results were seen once. Kept when the evaluation is deleted: to forget the
+    results does not make the prompts unseen again."""
+
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="looks")
+    evaluation = models.OneToOneField(
+        Evaluation, null=True, on_delete=models.SET_NULL, related_name="look"
+    )
+    test_sha256 = models.CharField(max_length=64)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["goal", "test_sha256"])]
+
+    def __str__(self) -> str:
+        return f"look at {self.test_sha256[:12]}"
 
 
 class Comparison(models.Model):

@@ -13,12 +13,12 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation import test_set
-from finetune_app.evaluation.models import Answer, Comparison, Evaluation, Vote
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation, Look, Vote
 from finetune_app.evaluation.verdict import Outcome, Verdict, judge
 from finetune_app.goals.measures import get_measure
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind, State
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
 from finetune_app.training.models import Training
 
 SIGNS = {Comparison.Outcome.BETTER: 1, Comparison.Outcome.SAME: 0, Comparison.Outcome.WORSE: -1}
@@ -31,9 +31,19 @@ VOTE_OUTCOMES = {
 
 
 def looks_so_far(goal: Goal, test_sha256: str) -> int:
-    """How often this test set has been evaluated: the more often, the less it proves."""
-    seen = Evaluation.objects.filter(goal=goal, version__test_sha256=test_sha256)
-    return seen.exclude(job__state=State.CANCELLED).count()
+    """How often this test set's results were seen: the more often, the less it proves."""
+    return goal.looks.filter(test_sha256=test_sha256).count()
+
+
+def note_look(evaluation: Evaluation) -> None:
+    """The results are there to be seen now. Safe to repeat."""
+    seen = evaluation.version.test_sha256
+    _look, new = Look.objects.get_or_create(
+        evaluation=evaluation, defaults={"goal": evaluation.goal, "test_sha256": seen}
+    )
+    if new:
+        evaluation.looks = looks_so_far(evaluation.goal, seen)
+        evaluation.save(update_fields=["looks"])
 
 
 @transaction.atomic
@@ -137,9 +147,10 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
         versus = None
     else:
         indexes = [row.index for row in rows]
-        outcomes = _outcomes(answers, evaluation.base_id, evaluation.tuned_id, indexes, measure.graded)
+        tuned, graded = evaluation.tuned_id, measure.graded
+        outcomes = _outcomes(answers, evaluation.base_id, tuned, indexes, graded)
         versus = (
-            _outcomes(answers, evaluation.prompted_id, evaluation.tuned_id, indexes, measure.graded)
+            _outcomes(answers, evaluation.prompted_id, tuned, indexes, graded)
             if evaluation.prompted_id else None
         )
     verdict = judge(
@@ -152,7 +163,8 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
 
 
 def _outcomes(
-    answers: dict[tuple[int, int], Answer], first: int, second: int, indexes: list[int], graded: bool
+    answers: dict[tuple[int, int], Answer], first: int, second: int, indexes: list[int],
+    graded: bool,
 ) -> list[Outcome]:
     both = [(answers.get((first, i)), answers.get((second, i))) for i in indexes]
     return [_outcome(a, b, graded) for a, b in both if a is not None and b is not None]
@@ -165,6 +177,10 @@ def _answers(evaluation: Evaluation) -> dict[tuple[int, int], Answer]:
 # ---- A person's blind choice ----
 
 
+def by_choice(evaluation: Evaluation) -> bool:
+    return get_measure(evaluation.measure, evaluation.measure_settings).needs_person
+
+
 def left_side(evaluation: Evaluation, index: int, user: User) -> str:
     """Which candidate is shown left: shuffled by prompt and person, but stable on reload."""
     chance = random.Random(f"{evaluation.pk}:{index}:{user.pk}")
@@ -173,10 +189,14 @@ def left_side(evaluation: Evaluation, index: int, user: User) -> str:
 
 @transaction.atomic
 def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vote:
-    """Record A, B, tie or neither. A vote after the names were shown is kept but does not count.
+    """Record A, B, tie or neither. A vote after the names were shown is kept but does not count,
+    and never takes the place of one from before.
 
     Raise PlainError for an unknown prompt or button.
     """
+    evaluation = _locked(evaluation)
+    if not by_choice(evaluation):
+        raise PlainError(_("This test is decided by its measure, not by a choice."), status=409)
     if not evaluation.comparisons.filter(index=index).exists():
         raise PlainError(_("There is no such pair of answers."), status=404)
     left = left_side(evaluation, index, user)
@@ -184,6 +204,9 @@ def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vot
     choices = {"a": left, "b": right, "tie": "tie", "neither": "both_bad"}
     if pressed not in choices:
         raise PlainError(_("Choose A, B, about the same, or neither."))
+    earlier = evaluation.votes.filter(index=index, by=user, counts=True).first()
+    if earlier and evaluation.revealed_at:
+        return earlier
     found, _created = Vote.objects.update_or_create(
         evaluation=evaluation, index=index, by=user,
         defaults={
@@ -196,13 +219,24 @@ def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vot
 
 @transaction.atomic
 def take_back(*, evaluation: Evaluation, user: User) -> int | None:
-    """Undo this person's last vote; return its prompt's index."""
-    last = evaluation.votes.filter(by=user).order_by("-at").first()
+    """Undo this person's last vote; return its prompt's index.
+
+    Raise PlainError when the votes were counted: with the names known it would be a new choice.
+    """
+    evaluation = _locked(evaluation)
+    if evaluation.revealed_at:
+        raise PlainError(_("The votes were counted already, so they stay as they are."), status=409)
+    last = evaluation.votes.filter(by=user).order_by("-at", "-pk").first()
     if last is None:
         return None
     last.delete()
     _tally(evaluation, last.index)
     return last.index
+
+
+def _locked(evaluation: Evaluation) -> Evaluation:
+    """Two people may vote at the same moment, or one votes while the other counts."""
+    return Evaluation.objects.select_for_update().get(pk=evaluation.pk)
 
 
 def _tally(evaluation: Evaluation, index: int) -> None:
@@ -216,8 +250,16 @@ def _tally(evaluation: Evaluation, index: int) -> None:
     evaluation.comparisons.filter(index=index).update(outcome=outcome)
 
 
+@transaction.atomic
 def reveal(*, evaluation: Evaluation) -> Verdict | None:
-    """Show the names and count. Votes after this do not count."""
+    """Show the names and count. Votes after this do not count.
+
+    Raise PlainError when there is nothing to count: the names would be given away for nothing.
+    """
+    evaluation = _locked(evaluation)
+    if not evaluation.comparisons.exclude(outcome=Comparison.Outcome.OPEN).exists():
+        raise PlainError(_("Choose on at least one pair first, then the votes can be counted."),
+                         status=409, title=_("Nothing to count yet"))
     if not evaluation.revealed_at:
         evaluation.revealed_at = timezone.now()
         evaluation.save(update_fields=["revealed_at"])

@@ -20,7 +20,7 @@ class Unseen:
 
 def read(version: Version) -> list[Unseen]:
     """The test prompts in file order."""
-    found = []
+    found: list[Unseen] = []
     with local_path(version.stored_name).open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)

@@ -9,12 +9,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.evaluation import rival, services, showing
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.goals.access import goal_page
-from finetune_app.goals.measures import get_measure
 from finetune_app.goals.models import Goal
 from finetune_app.goals.showing import shown
 from finetune_app.training.models import Training
@@ -33,8 +33,8 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Queue the test of the newest (or the named) training against its base."""
     trained = goal.trainings.exclude(adapter_sha256="")
-    wanted = request.POST.get("training", "")
-    training = trained.filter(pk=wanted).first() if wanted.isdigit() else trained.first()
+    wanted = whole_number(request.POST.get("training"))
+    training = trained.first() if wanted is None else trained.filter(pk=wanted).first()
     if training is None:
         raise Http404("no such training")
     form = StartForm(request.POST, fair=rival.fair_prompt(training))
@@ -64,12 +64,17 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         response["HX-Refresh"] = "true"
         return response
     if hides_names(evaluation):
+        if not context["may_edit"]:
+            raise PlainError(
+                _("Which answer is whose is shown once the votes are counted. Come back then."),
+                status=403, title=_("Not decided yet"),
+            )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
     context |= showing.verdict_context(evaluation, request.path) if evaluation.verdict else {}
-    after = request.GET.get("after", "")
+    after = whole_number(request.GET.get("after"))
+    text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     context |= showing.sides_context(
-        evaluation, request.GET.get("outcome", ""), request.GET.get("q", "")[:200].strip(),
-        int(after) if after.isdigit() else -1,
+        evaluation, request.GET.get("outcome", ""), text, -1 if after is None else after
     )
     return render_page(request, "evaluation/detail.html", context, partial="sides")
 
@@ -79,14 +84,16 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """One pair of answers, names hidden: A, B, about the same, or neither."""
     evaluation = find(goal, evaluation_id)
     if request.method == "POST":
-        pressed, index = request.POST.get("vote", ""), request.POST.get("index", "")
+        pressed, index = request.POST.get("vote", ""), whole_number(request.POST.get("index"))
         if "undo" in request.POST:
             services.take_back(evaluation=evaluation, user=request.user)
-        elif index.isdigit():
+        elif index is not None:
             services.vote(
-                evaluation=evaluation, index=int(index), user=request.user, pressed=pressed
+                evaluation=evaluation, index=index, user=request.user, pressed=pressed
             )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
+    if not hides_names(evaluation):
+        return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
     mine = evaluation.votes.filter(by=request.user)
     open_rows = evaluation.comparisons.exclude(index__in=mine.values("index"))
     row = open_rows.first()
@@ -140,8 +147,7 @@ def find(goal: Goal, evaluation_id: int) -> Evaluation:
 
 def hides_names(evaluation: Evaluation) -> bool:
     """A person's blind choice stays blind until the votes are counted."""
-    measure = get_measure(evaluation.measure, evaluation.measure_settings)
-    return measure.needs_person and not evaluation.revealed_at
+    return services.by_choice(evaluation) and not evaluation.revealed_at
 
 
 def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict[str, Any]:
