@@ -10,15 +10,22 @@ import sqlite3
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connection, connections
 
-FOLDERS = ("versions", "uploads", "imports", "runs")
+from finetune_app.core.files import local_folder, publish_folder
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.preflight import NotReady, only_one
+
+FOLDERS = ("versions", "uploads", "runs", "evaluations")
 LEFT_OUT = ("checkpoints",)
 DATABASE = "database.sqlite3"
 DUMP = "database.dump"
+CLEAN = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
 
 
 class BackupError(Exception):
@@ -30,40 +37,56 @@ def backup(target: Path) -> Path:
     data = Path(settings.DATA_DIR)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".part")
-    with tempfile.TemporaryDirectory(prefix="finetune-backup-") as scratch:
+    with _owner_only(draft), tempfile.TemporaryDirectory(prefix="finetune-backup-") as scratch:
         saved = save_database(Path(scratch))
         with tarfile.open(draft, "w:gz", compresslevel=3) as archive:
             archive.add(saved, saved.name)
             archive.add(data / "secrets.json", "secrets.json")
             for name in FOLDERS:
-                if (data / name).exists():
-                    archive.add(data / name, name, filter=_without_checkpoints)
-    os.chmod(draft, 0o600)  # it holds the secrets
+                for path in sorted(local_folder(name).rglob("*")):
+                    _add(archive, path, path.relative_to(data))
     draft.replace(target)
     return target
 
 
-def _without_checkpoints(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if any(part in LEFT_OUT for part in Path(member.name).parts) else member
+@contextmanager
+def _owner_only(draft: Path) -> Iterator[None]:
+    """A backup holds the secrets, so nobody else may read it; and none is left half written."""
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _add(archive: tarfile.TarFile, path: Path, name: Path) -> None:
+    """A file that a running job removed meanwhile is not missed."""
+    if path.is_file() and not set(LEFT_OUT) & set(name.parts):
+        with suppress(FileNotFoundError):
+            archive.add(path, name, recursive=False)
 
 
 def save_database(folder: Path) -> Path:
     """A consistent copy while the app runs."""
     if settings.ON_SQLITE:
         target = folder / DATABASE
-        source = sqlite3.connect(settings.DATABASES["default"]["NAME"])
-        with source, sqlite3.connect(target) as copy:
+        here = connection.settings_dict["NAME"]
+        with closing(sqlite3.connect(here)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
-        source.close()
         return target
-    return _postgres("pg_dump", folder / DUMP, ["--format=custom", "--file"])
+    target = folder / DUMP
+    name = str(connection.settings_dict["NAME"])
+    _postgres("pg_dump", ["--format=custom", "--no-owner", "--file", str(target), name])
+    return target
 
 
 def restore(source: Path, *, force: bool = False) -> None:
-    """Bring a backup back into DATA_DIR and the database. Finetune must not be running.
+    """Bring a backup back into DATA_DIR and the database.
 
-    Raise BackupError when the file is not a backup, or when there is something here already
-    and `force` is not set.
+    Raise BackupError when Finetune runs here, when the file is not a backup, or when there is
+    something here already and `force` is not set.
     """
     data = Path(settings.DATA_DIR)
     if not tarfile.is_tarfile(source):
@@ -72,51 +95,65 @@ def restore(source: Path, *, force: bool = False) -> None:
         names = archive.getnames()
         if "secrets.json" not in names or not {DATABASE, DUMP} & set(names):
             raise BackupError(f"{source} is not a backup made by `manage.py backup`.")
-        if DATABASE in names and not settings.ON_SQLITE or DUMP in names and settings.ON_SQLITE:
+        if (DATABASE in names) != settings.ON_SQLITE:
             raise BackupError("That backup is of another kind of database (see DATABASE_URL).")
         if has_goals() and not force:
             raise BackupError(
                 f"There are goals in {data} already. Add --force to put the backup in their place."
             )
-        with tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data) as scratch:
-            archive.extractall(scratch, filter="data")
-            _put_back(Path(scratch), data)
+        scratch = tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data)
+        with _nobody_else(), scratch as folder:
+            archive.extractall(folder, filter="data")
+            _put_back(Path(folder), data)
+
+
+@contextmanager
+def _nobody_else() -> Iterator[None]:
+    """Finetune does not run here, and cannot be started meanwhile."""
+    try:
+        lock = only_one(settings.RUN_DIR)
+    except NotReady as error:
+        raise BackupError("Finetune is running here. Stop it first, then restore.") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _put_back(found: Path, data: Path) -> None:
     connections.close_all()
     if settings.ON_SQLITE:
-        place = Path(settings.DATABASES["default"]["NAME"])
+        place = Path(connection.settings_dict["NAME"])
         for suffix in ("-wal", "-shm"):
             place.with_name(place.name + suffix).unlink(missing_ok=True)
         shutil.move(found / DATABASE, place)
     else:
-        _postgres("pg_restore", found / DUMP, ["--clean", "--if-exists", "--no-owner", "--dbname"])
+        name = str(connection.settings_dict["NAME"])
+        _postgres("pg_restore", [*CLEAN, "--dbname", name, str(found / DUMP)])
     for name in FOLDERS:
+        shutil.rmtree(data / name, ignore_errors=True)
         if (found / name).exists():
-            shutil.rmtree(data / name, ignore_errors=True)
             shutil.move(found / name, data / name)
+            publish_folder(name)
     shutil.move(found / "secrets.json", data / "secrets.json")
 
 
 def has_goals() -> bool:
-    from finetune_app.goals.models import Goal
-
     try:
         return Goal.objects.exists()
-    except Exception:  # no tables yet: an empty installation
+    except DatabaseError:  # no tables yet: an empty installation
         return False
 
 
-def _postgres(tool: str, file: Path, options: list[str]) -> Path:
+def _postgres(tool: str, arguments: list[str]) -> None:
+    """Run a client of PostgreSQL; the password goes by the environment, where `ps` shows none."""
     if shutil.which(tool) is None:
         raise BackupError(f"{tool} is needed for a PostgreSQL backup. Install PostgreSQL's client.")
-    url = os.environ["DATABASE_URL"]
-    if tool == "pg_dump":
-        command = [tool, *options, str(file), url]
-    else:
-        command = [tool, *options, url, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    found = connection.settings_dict
+    names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD"}
+    login = {name: str(found[key]) for name, key in names.items() if found.get(key)}
+    done = subprocess.run(
+        [tool, *arguments], capture_output=True, text=True, env=os.environ | login
+    )
     if done.returncode:
         raise BackupError(f"{tool} failed: {done.stderr.strip()[-400:]}")
-    return file

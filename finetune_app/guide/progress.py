@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TypeVar
 
-from django.db.models import Count, Q
+from django.db.models import Count, Model, QuerySet
 from django.urls import reverse
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
@@ -15,6 +17,8 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import State
 from finetune_app.training.models import Training
+
+Row = TypeVar("Row", bound=Model)
 
 STEP_NAMES = [
     gettext_lazy("Goal"), gettext_lazy("Dataset"), gettext_lazy("Base model"),
@@ -76,20 +80,23 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         .annotate(Count("pk"))
     )
     versions = _newest(
-        Version.objects.filter(dataset__goal__in=ids).select_related("dataset"),
-        key=lambda version: version.dataset.goal_id,
+        Version.objects.filter(dataset__goal__in=ids).select_related("dataset"), "dataset.goal_id"
     )
     choices = {
         choice.goal_id: choice
         for choice in Choice.objects.filter(goal__in=ids).select_related("base_model")
     }
-    trainings = Training.objects.filter(goal__in=ids).select_related("job", "version")
+    trainings = (
+        Training.objects.filter(goal__in=ids)
+        .exclude(job__state=State.CANCELLED)
+        .select_related("job", "version")
+    )
     newest = _newest(trainings)
     trained = _newest(trainings.exclude(adapter_sha256=""))
     evaluations = _newest(
         Evaluation.objects.filter(goal__in=ids)
-        .exclude(Q(job__state=State.CANCELLED))
-        .select_related("job")
+        .exclude(job__state=State.CANCELLED)
+        .select_related("job", "tuned")
     )
     return [
         Progress(
@@ -101,12 +108,10 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     ]
 
 
-def _newest(rows, key=lambda row: row.goal_id):
-    """The row with the highest pk a goal."""
-    found = {}
-    for row in rows.order_by("pk"):
-        found[key(row)] = row
-    return found
+def _newest(rows: QuerySet[Row], path: str = "goal_id") -> dict[int, Row]:
+    """The row with the highest pk of each goal; `path` leads from a row to its goal's pk."""
+    goal_of = attrgetter(path)
+    return {goal_of(row): row for row in rows.order_by("pk")}
 
 
 def next_action(progress: Progress) -> NextAction:
@@ -127,9 +132,14 @@ def next_action(progress: Progress) -> NextAction:
         state = _("%(n)d examples frozen as version %(v)d.") % {
             "n": sum(progress.version.counts.values()), "v": progress.version.number}
         return NextAction(3, state, _("Choose a model"), reverse("basemodels:page", kwargs=here))
-    if progress.evaluation and progress.evaluation.job.state != State.FAILED:
-        return _evaluated(progress, here)
+    if progress.evaluation and _is_about_newest(progress.evaluation, progress.training):
+        return _evaluated(progress.evaluation, here)
     return _trained(progress, here)
+
+
+def _is_about_newest(evaluation: Evaluation, training: Training | None) -> bool:
+    """A verdict on an earlier training is not news once another one is under way or done."""
+    return training is None or evaluation.tuned.training_id == training.pk
 
 
 def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
@@ -157,12 +167,15 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
                       _("Continue"), url)
 
 
-def _evaluated(progress: Progress, here: dict[str, int]) -> NextAction:
-    evaluation = progress.evaluation
-    assert evaluation is not None
+def _evaluated(evaluation: Evaluation, here: dict[str, int]) -> NextAction:
     url = reverse("evaluation:detail", kwargs=here | {"evaluation_id": evaluation.pk})
     if evaluation.job.is_active:
         return NextAction(5, _("Being tested on unseen prompts."), _("Watch"), url)
+    if evaluation.job.state == State.STOPPED:
+        return NextAction(5, _("The test was stopped."), _("Continue"), url)
+    if evaluation.job.state == State.FAILED:
+        why = {"why": evaluation.job.message}
+        return NextAction(5, _("The test could not go on: %(why)s") % why, _("See why"), url)
     verdict = evaluation.verdict
     if not verdict:
         return NextAction(5, _("Waiting for your blind choice."), _("Choose"), url)

@@ -7,7 +7,7 @@ from django.shortcuts import redirect
 from finetune_app.accounts.access import member
 from finetune_app.accounts.models import Role
 from finetune_app.core.machine import this_machine
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.goals.models import Goal
 from finetune_app.guide import progress, services
 from finetune_app.jobs.models import ACTIVE, Job, State
@@ -19,9 +19,9 @@ PAGE = 30
 def home(request: HttpRequest) -> HttpResponse:
     """My goals, each with its state in a line and its next action."""
     goals = Goal.objects.visible_to(request.user).filter(team=request.team)
-    last_seen = request.GET.get("before", "")
-    if last_seen.isdigit():
-        goals = goals.filter(pk__lt=int(last_seen))
+    last_seen = whole_number(request.GET.get("before"))
+    if last_seen is not None:
+        goals = goals.filter(pk__lt=last_seen)
     found = list(goals.order_by("-pk")[: PAGE + 1])
     jobs = Job.objects.filter(team=request.team, state__in=ACTIVE)
     return render_page(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
 Check = tuple[bool, str]
+SILENT_LEASES = 8  # a living clock gives a job back long before
 
 
 class Command(BaseCommand):
@@ -39,7 +41,8 @@ def checks() -> Iterator[Check]:
     yield from database()
     yield broker()
     yield from models()
-    stuck = Job.objects.stale().count()
+    silent = timezone.now() - timedelta(seconds=SILENT_LEASES * settings.LEASE_SECONDS)
+    stuck = Job.objects.leased().filter(heartbeat_at__lt=silent).count()
     yield stuck == 0, f"{stuck} jobs without a living worker."
     waiting = Job.objects.filter(state=State.QUEUED).order_by("created_at").first()
     if waiting:
