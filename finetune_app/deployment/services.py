@@ -51,7 +51,7 @@ def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
             status=409, title=_("This is not the adapter that was trained"),
         )
     name = f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
-    archive = tempfile.TemporaryFile()
+    archive = tempfile.TemporaryFile()  # noqa: SIM115  (the response closes it)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
         packed.writestr(f"{name}/README.txt", how_to(training))
         for path in sorted(folder.rglob("*")):

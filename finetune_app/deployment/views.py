@@ -14,9 +14,8 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     trained = list(
         goal.trainings.exclude(adapter_sha256="").select_related("base_model", "version", "job")
     )
-    return render_page(
-        request, "deployment/page.html", {"trained": trained, "newest": trained[0] if trained else None}
-    )
+    newest = trained[0] if trained else None
+    return render_page(request, "deployment/page.html", {"trained": trained, "newest": newest})
 
 
 @goal_page(Role.VIEWER, "GET")

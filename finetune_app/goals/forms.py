@@ -16,13 +16,19 @@ KIND_HINTS = {
     GoalKind.BEHAVIOUR: _("Follow steps, stay short, decline what it should not do"),
 }
 MEASURE_HINTS = {
-    MeasureKind.EXACT: _("Right when it says exactly what you would have said. For labels and fixed lines."),
+    MeasureKind.EXACT: _(
+        "Right when it says exactly what you would have said. For labels and fixed lines."
+    ),
     MeasureKind.JSON: _("Right when it is valid JSON and the fields hold what you wanted."),
     MeasureKind.XML: _("Right when it is valid XML and the fields hold what you wanted."),
     MeasureKind.BASH: _("Right when the command can be read as bash. It is never run."),
-    MeasureKind.RULES: _("Right when it keeps rules such as “at most 20 words” or “never says sorry”."),
+    MeasureKind.RULES: _(
+        "Right when it keeps rules such as “at most 20 words” or “never says sorry”."
+    ),
     MeasureKind.CLOSE: _("Graded by how close the wording comes to yours."),
-    MeasureKind.CHOICE: _("You look at two answers, names hidden, and pick the better. For style and tone."),
+    MeasureKind.CHOICE: _(
+        "You look at two answers, names hidden, and pick the better. For style and tone."
+    ),
 }
 
 
@@ -132,10 +138,14 @@ class MeasureForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         found = super().clean() or self.cleaned_data
         kind = found.get("measure")
+        # The page hides the settings of the other kinds, so what stands there does not count.
+        for name in [name for name in self.errors if "-" in name]:
+            if not name.startswith(f"{kind}-"):
+                del self.errors[name]
         if kind and not self.errors:
             schema = KINDS[kind].settings_schema
             given = {name: _value(schema[name], found[f"{kind}-{name}"]) for name in schema}
-            self.chosen_settings = {name: value for name, value in given.items() if value is not None}
+            self.chosen_settings = {n: value for n, value in given.items() if value is not None}
             try:
                 get_measure(kind, self.chosen_settings)
             except MeasureError as error:

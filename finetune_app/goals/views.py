@@ -33,9 +33,12 @@ def new(request: HttpRequest) -> HttpResponse:
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     """The goal as it stands, and what is asked next."""
+    right_when = (
+        summary(goal.measure, goal.measure_settings)
+        if goal.measure else _("Not decided yet how to tell a right answer.")
+    )
     return render_page(
-        request, "goals/page.html",
-        {"goal": goal, "measure_summary": summary(goal.measure, goal.measure_settings)},
+        request, "goals/page.html", {"goal": goal, "measure_summary": right_when}
     )
 
 
@@ -49,7 +52,10 @@ def edit(request: HttpRequest, goal: Goal) -> HttpResponse:
             pairs=form.pairs(),
         )
         return redirect("goals:measure", goal_id=goal.pk)
-    return render_page(request, "goals/goal.html", {"form": form, "goal": goal}, status=_status(form))
+    if form.is_bound:
+        goal.refresh_from_db()  # the form wrote what was not accepted into it
+    context = {"form": form, "goal": goal}
+    return render_page(request, "goals/goal.html", context, status=_status(form))
 
 
 @goal_page(Role.EDITOR, "GET", "POST")

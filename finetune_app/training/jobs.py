@@ -10,6 +10,8 @@ from finetune_app.jobs.models import Job
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.services import max_new_tokens
 
+MEASURED = ("epoch", "loss", "validation_loss", "tokens_per_second", "memory_bytes")
+
 
 def child_spec(job: Job) -> dict[str, Any]:
     training = Training.objects.select_related("base_model", "version", "goal").get(job=job)
@@ -33,21 +35,23 @@ def record(job: Job, event: dict[str, Any]) -> None:
     """Points of the curve and sample answers; a resumed child may repeat them."""
     training = Training.objects.get(job=job)
     if event["event"] == "point":
-        named = ("epoch", "loss", "validation_loss", "tokens_per_second", "memory_bytes")
-        found = {name: event[name] for name in named if event.get(name) is not None}
+        found = {name: event[name] for name in MEASURED if event.get(name) is not None}
         Point.objects.update_or_create(training=training, step=event["step"], defaults=found)
     elif event["event"] == "sample":
-        named = ("prompt", "wanted", "answer", "passed")
+        found = {name: event.get(name) for name in ("prompt", "wanted", "answer", "passed")}
         SampleAnswer.objects.update_or_create(
             training=training, step=event["step"], index=event["index"],
-            defaults={name: event.get(name) for name in named} | {"why": event.get("why", "")[:200]},
+            defaults=found | {"why": (event.get("why") or "")[:200]},
         )
 
 
 def finish(job: Job, result: dict[str, Any]) -> None:
-    """An adapter is there, unless it was stopped; the machine's speed is remembered."""
-    training = Training.objects.get(job=job)
-    if result.get("stopped") or not result.get("adapter"):
+    """An adapter is there, unless it was stopped; the machine's speed is remembered.
+
+    A second call changes nothing: what was tested stays what was trained.
+    """
+    training = Training.objects.select_related("base_model").get(job=job)
+    if result.get("stopped") or not result.get("adapter") or training.adapter_sha256:
         return
     weights = settings.DATA_DIR / training.adapter_folder / "adapter_model.safetensors"
     training.adapter_sha256 = sha256_of(weights)

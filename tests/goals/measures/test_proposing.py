@@ -50,7 +50,7 @@ def test_the_measure_fits_the_examples(description, answers, kind):
 
 
 @pytest.mark.parametrize(
-    ("description", "settings"),
+    ("description", "chosen"),
     [
         ("at most 20 words", {"max_words": 20}),
         ("No more than twenty words", {"max_words": 20}),
@@ -62,8 +62,8 @@ def test_the_measure_fits_the_examples(description, answers, kind):
         ('must contain "VAT" and end with "Mara"', {"contains": ["VAT"], "ends_with": "Mara"}),
     ],
 )
-def test_rules_are_read_from_the_description(description, settings):
-    assert proposed(f"Answer the email, {description}.", PROSE).settings == settings
+def test_rules_are_read_from_the_description(description, chosen):
+    assert proposed(f"Answer the email, {description}.", PROSE).settings == chosen
 
 
 @pytest.mark.parametrize("description", [

@@ -10,7 +10,7 @@ def why(answer, **settings):
 
 
 @pytest.mark.parametrize(
-    ("settings", "answer", "label"),
+    ("chosen", "answer", "label"),
     [
         ({"max_words": 3}, "one two three", "Keeps every rule"),
         ({"max_words": 20}, "word " * 31, "Too long: 31 words, at most 20"),
@@ -29,8 +29,8 @@ def why(answer, **settings):
         ({"max_words": 5}, "  ", "Empty answer"),
     ],
 )
-def test_one_rule(settings, answer, label):
-    assert why(answer, **settings) == label
+def test_one_rule(chosen, answer, label):
+    assert why(answer, **chosen) == label
 
 
 def test_the_first_broken_rule_is_named_and_the_rest_are_counted():
@@ -42,7 +42,7 @@ def test_the_first_broken_rule_is_named_and_the_rest_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("chosen", "message"),
     [
         ({}, "at least one rule"),
         ({"contains": ["", "  "]}, "at least one rule"),
@@ -58,9 +58,9 @@ def test_the_first_broken_rule_is_named_and_the_rest_are_counted():
         ({"regex": "(a+)+$"}, "no setting called"),
     ],
 )
-def test_rules_that_cannot_work_are_refused(settings, message):
+def test_rules_that_cannot_work_are_refused(chosen, message):
     with pytest.raises(MeasureError, match=message):
-        get_measure("rules", settings)
+        get_measure("rules", chosen)
 
 
 def test_the_summary_reads_as_a_sentence():

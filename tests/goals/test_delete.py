@@ -1,0 +1,82 @@
+"""Deleting a goal: rows, files and work go with it."""
+
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.urls import reverse
+
+from finetune_app.accounts.models import Team
+from finetune_app.accounts.services import delete_team
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
+from finetune_app.training import services as trainings
+from tests import path
+
+BELOW = ("goals", "datasets", "training", "candidates", "evaluation")
+
+
+@pytest.fixture
+def url(goal):
+    return reverse("goals:delete", args=[goal.pk])
+
+
+@pytest.fixture
+def whole(goal, owner):
+    """A goal that went the whole way, with another training waiting."""
+    path.ready(goal, owner)
+    path.tested(path.trained(goal, owner), owner)
+    trainings.start(goal=goal, user=owner)
+    return goal
+
+
+def rows_below() -> dict[str, int]:
+    models = [model for room in BELOW for model in apps.get_app_config(room).get_models()]
+    return {m.__name__: m.objects.count() for m in models if m.objects.count()}
+
+
+def files() -> list[Path]:
+    data = Path(settings.DATA_DIR)
+    folders = ("versions", "uploads", "runs", "evaluations")
+    return [file for name in folders for file in (data / name).rglob("*") if file.is_file()]
+
+
+def test_everything_goes(as_owner, whole, url, django_capture_on_commit_callbacks):
+    before = files()
+    assert before
+    assert {"Version", "Training", "Candidate", "Evaluation", "Answer"} <= rows_below().keys()
+    with django_capture_on_commit_callbacks(execute=True):
+        reply = as_owner.post(url)
+    assert reply["Location"] == reverse("guide:home")
+    assert rows_below() == {}
+    assert not Job.objects.exists()
+    assert not [file for file in before if file.exists()]
+    assert BaseModel.objects.count() == 1  # that stays: it belongs to nobody's goal alone
+
+
+def test_the_question_comes_first(as_owner, goal, url):
+    page = as_owner.get(url).content.decode()
+    assert "Delete “Sort shop emails”?" in page
+    assert Goal.objects.filter(pk=goal.pk).exists()
+
+
+def test_the_page_after_says_what_happened(as_owner, goal, url):
+    reply = as_owner.post(url, follow=True)
+    assert "“Sort shop emails” and everything in it is deleted." in reply.content.decode()
+
+
+def test_only_an_owner_deletes(as_editor, as_viewer, as_stranger, goal, url):
+    assert as_editor.post(url).status_code == 403
+    assert as_viewer.post(url).status_code == 403
+    assert as_stranger.post(url).status_code == 404
+    assert Goal.objects.filter(pk=goal.pk).exists()
+
+
+def test_a_team_goes_with_its_own_models_and_what_was_trained_from_them(team, goal, owner):
+    path.ready(goal, owner, path.install("own", team=team))
+    path.tested(path.trained(goal, owner), owner)
+    delete_team(team=team)
+    assert not Team.objects.filter(pk=team.pk).exists()
+    assert not BaseModel.objects.exists()

@@ -1,0 +1,117 @@
+"""A goal's way through the six steps, for stories that begin in the middle of it.
+
+Each function goes one step with the app's own services; what a worker would do (the steps of a
+training, the answers of a test) is told to the rooms as a worker tells it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from finetune_app.accounts.models import User
+from finetune_app.basemodels.models import BaseModel, Choice
+from finetune_app.datasets import checks
+from finetune_app.datasets import services as datasets
+from finetune_app.datasets.models import Version
+from finetune_app.evaluation import jobs as evaluation_jobs
+from finetune_app.evaluation import services as evaluations
+from finetune_app.evaluation import test_set
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.goals import services as goals
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job, State
+from finetune_app.training import jobs as training_jobs
+from finetune_app.training import services as trainings
+from finetune_app.training.models import Training
+from tests.datasets.conftest import conversation, pair
+
+Say = Callable[[test_set.Unseen, str], tuple[str, bool | None]]
+
+
+def freeze(goal: Goal, by: User, count: int = 60) -> Version:
+    """Step 2: `count` good examples, frozen."""
+    dataset = datasets.dataset_of(goal)
+    missing = count - dataset.examples.count()
+    rows = [{"messages": conversation(*pair(n)), "split": ""} for n in range(count)]
+    if missing > 0:
+        datasets.add_rows(dataset=dataset, by=by, rows=rows[-missing:], source="emails.csv")
+    checks.run(dataset)
+    version, _new = datasets.freeze(dataset=dataset, by=by)
+    return version
+
+
+def install(slug: str = "tiny", **fields: object) -> BaseModel:
+    """A model on the disk, as far as the web looks at it."""
+    model = BaseModel.objects.create(
+        slug=slug, name=slug.title(), source=f"org/{slug}", parameters=1000, context=512,
+        files={"model.safetensors": "a" * 64}, **fields,
+    )  # fmt: skip
+    write(f"{model.folder}/config.json", "{}")
+    return model
+
+
+def ready(goal: Goal, by: User, model: BaseModel | None = None) -> Goal:
+    """Steps 1 to 3: a measure, a frozen version, a base model."""
+    if not goal.measure:
+        goals.choose_measure(goal=goal, kind="exact", settings={})
+    freeze(goal, by)
+    Choice.objects.create(goal=goal, base_model=model or install(), chosen_by=by)
+    return goal
+
+
+def trained(goal: Goal, by: User, weights: str = "weights") -> Training:
+    """Step 4, to its end: an adapter is on the disk."""
+    training = trainings.start(goal=goal, user=by)
+    write(f"{training.adapter_folder}/adapter_model.safetensors", weights)
+    write(f"{training.adapter_folder}/adapter_config.json", "{}")
+    end(training.job, adapter="adapter", tokens=9000, seconds=30, number_format="bf16")
+    training.refresh_from_db()
+    return training
+
+
+def tested(training: Training, by: User, say: Say | None = None, **rival: object) -> Evaluation:
+    """Step 5, to its end. `say(prompt, "base" | "tuned" | "prompt")` is (text, right or wrong)."""
+    evaluation = evaluations.start(training=training, user=by, **rival)
+    answer_all(evaluation, say or tuned_is_right)
+    end(evaluation.job, number_format="fp32")
+    evaluation.refresh_from_db()
+    return evaluation
+
+
+def tuned_is_right(prompt: test_set.Unseen, kind: str) -> tuple[str, bool | None]:
+    return (prompt.wanted, True) if kind == "tuned" else ("I am not sure.", False)
+
+
+def answer_all(evaluation: Evaluation, say: Say) -> None:
+    for prompt in test_set.read(evaluation.version):
+        for candidate in evaluations.contenders(evaluation):
+            text, passed = say(prompt, candidate.kind)
+            evaluation_jobs.record(
+                evaluation.job,
+                {
+                    "event": "answer", "candidate": candidate.pk, "row": prompt.row,
+                    "index": prompt.index, "text": text, "passed": passed, "why": "",
+                    "score": None if passed is None else float(passed),
+                },
+            )  # fmt: skip
+
+
+def end(job: Job, **result: object) -> None:
+    """A worker's child came to its end and said `result`."""
+    state = State.STOPPED if result.get("stopped") else State.SUCCEEDED
+    set_state(job, state, result=result)
+    room = training_jobs if job.kind == "training" else evaluation_jobs
+    room.finish(Job.objects.get(pk=job.pk), result)
+
+
+def set_state(job: Job, state: State, **fields: object) -> None:
+    Job.objects.filter(pk=job.pk).update(state=state, ended_at=timezone.now(), **fields)
+
+
+def write(name: str, text: str) -> Path:
+    path = Path(settings.DATA_DIR) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path

@@ -1,0 +1,53 @@
+"""Deleting a training: its curve, files, candidates and tests go; the goal stays."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from finetune_app.candidates.models import Candidate
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.jobs.models import Job, State
+from finetune_app.training.models import Training
+from tests import path
+
+
+def test_its_files_and_tests_go_too(
+    as_editor, ready, owner, url, django_capture_on_commit_callbacks
+):
+    training = path.trained(ready, owner)
+    path.tested(training, owner)
+    path.write(f"{training.folder}/checkpoints/step-000030/state.pt", "state")
+    with django_capture_on_commit_callbacks(execute=True):
+        reply = as_editor.post(url("delete", 1))
+    assert reply["Location"] == url("page")
+    assert not (Path(settings.DATA_DIR) / training.folder).exists()
+    assert not Evaluation.objects.exists()
+    assert list(Candidate.objects.values_list("kind", flat=True)) == ["base"]
+    assert not Job.objects.exists()
+    assert ready.dataset.versions.exists()
+
+
+def test_a_running_one_loses_its_job_so_its_child_ends(
+    as_editor, waiting, url, django_capture_on_commit_callbacks
+):
+    path.set_state(waiting.job, State.RUNNING)
+    with django_capture_on_commit_callbacks(execute=True):
+        as_editor.post(url("delete", 1))
+    assert not Job.objects.exists()
+
+
+def test_the_next_one_takes_a_number_of_its_own(as_editor, ready, owner, url):
+    path.trained(ready, owner)
+    path.trained(ready, owner)
+    as_editor.post(url("delete", 1))
+    as_editor.post(url("start"))
+    assert set(Training.objects.values_list("number", flat=True)) == {2, 3}
+
+
+@pytest.mark.usefixtures("waiting")
+def test_only_editors_of_the_team_delete(as_viewer, as_stranger, as_owner, url):
+    assert as_viewer.post(url("delete", 1)).status_code == 403
+    assert as_stranger.post(url("delete", 1)).status_code == 404
+    assert as_owner.get(url("delete", 1)).status_code == 405
+    assert Training.objects.count() == 1

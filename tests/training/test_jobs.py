@@ -1,0 +1,97 @@
+"""What a worker asks about a training, and what it tells."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from finetune_app.basemodels.models import Speed
+from finetune_app.core.files import delete_folder, local_path
+from finetune_app.training import jobs
+from finetune_app.training.models import Point, SampleAnswer
+from tests import path
+from worker.training.spec import Spec
+
+
+def test_the_child_gets_paths_of_this_machine(waiting, data_dir):
+    order = jobs.child_spec(waiting.job)
+    assert order["kind"] == "training"
+    assert Path(order["folder"]) == data_dir / "runs" / str(waiting.pk)
+    assert Path(order["folder"]).is_dir()
+    spec = order["spec"]
+    assert Path(spec["base_model"]) == data_dir / "models/tiny"
+    assert Path(spec["version"]) == local_path(waiting.version.stored_name)
+    assert json.loads(json.dumps(order)) == order
+
+
+def test_the_trainer_understands_every_word_of_it(waiting):
+    spec = Spec.from_json(jobs.child_spec(waiting.job)["spec"])
+    assert spec.epochs == waiting.spec["epochs"]
+
+
+def test_an_answer_may_be_as_long_as_the_longest_wanted_one(ready, owner, waiting):
+    strict = jobs.child_spec(waiting.job)["spec"]["max_new_tokens"]
+    assert waiting.version.longest_answer // 2 <= strict <= 512
+    ready.measure = "choice"
+    ready.save()
+    assert jobs.child_spec(waiting.job)["spec"]["max_new_tokens"] >= 256
+
+
+def test_a_point_told_twice_is_one_point(waiting):
+    told = {"event": "point", "step": 10, "epoch": 0.5, "loss": 2.0, "validation_loss": None}
+    jobs.record(waiting.job, told)
+    jobs.record(waiting.job, told | {"loss": 1.5})
+    point = Point.objects.get()
+    assert (point.step, point.loss, point.validation_loss) == (10, 1.5, None)
+
+
+def test_the_two_losses_of_a_step_may_come_apart(waiting):
+    jobs.record(waiting.job, {"event": "point", "step": 10, "loss": 2.0})
+    jobs.record(waiting.job, {"event": "point", "step": 10, "validation_loss": 2.2})
+    point = Point.objects.get()
+    assert (point.loss, point.validation_loss) == (2.0, 2.2)
+
+
+def test_a_sample_told_twice_is_one_sample(waiting):
+    told = {"event": "sample", "step": 30, "index": 1, "prompt": "p", "wanted": "w",
+            "answer": "a", "passed": True, "why": "x" * 300}  # fmt: skip
+    jobs.record(waiting.job, told)
+    jobs.record(waiting.job, told)
+    assert len(SampleAnswer.objects.get().why) == 200
+
+
+def test_a_word_nobody_knows_is_passed_over(waiting):
+    jobs.record(waiting.job, {"event": "checkpoint", "step": 30, "name": "step-000030"})
+    assert not Point.objects.exists()
+
+
+def test_the_end_pins_the_adapter_and_remembers_the_speed(ready, owner):
+    training = path.trained(ready, owner, weights="what it learned")
+    assert training.adapter_sha256 == sha256(b"what it learned").hexdigest()
+    speed = Speed.objects.get()
+    assert (speed.what, speed.tokens_per_second) == ("training", 300.0)
+    assert (speed.base_model, speed.number_format) == (training.base_model, "bf16")
+
+
+def test_the_end_told_twice_changes_nothing(ready, owner):
+    training = path.trained(ready, owner)
+    path.write(f"{training.adapter_folder}/adapter_model.safetensors", "something else")
+    path.end(training.job, adapter="adapter", tokens=1, seconds=1)
+    pinned = training.adapter_sha256
+    training.refresh_from_db()
+    assert training.adapter_sha256 == pinned
+    assert Speed.objects.count() == 1
+
+
+def test_one_that_was_stopped_has_no_adapter(waiting):
+    path.end(waiting.job, stopped=True, adapter=None)
+    waiting.refresh_from_db()
+    assert waiting.adapter_sha256 == ""
+    assert not Speed.objects.exists()
+
+
+def test_a_missing_adapter_is_a_fault_and_not_a_success(waiting):
+    delete_folder(waiting.folder)
+    with pytest.raises(FileNotFoundError):
+        jobs.finish(waiting.job, {"adapter": "adapter", "tokens": 1, "seconds": 1})

@@ -1,0 +1,134 @@
+"""One button: the spec is frozen and the job waits for a worker."""
+
+import pytest
+from django.db import connection
+from django.utils.html import escape
+
+from finetune_app.basemodels.estimates import automatic_for
+from finetune_app.basemodels.models import Choice
+from finetune_app.goals import services as goals
+from finetune_app.jobs.models import Job, State
+from finetune_app.jobs import services as jobs
+from finetune_app.training import services
+from finetune_app.training.models import Training
+from tests import path
+
+
+def test_a_click_starts_a_training(as_editor, editor, ready, url):
+    reply = as_editor.post(url("start"))
+    assert reply["Location"] == url("detail", 1)
+    training = Training.objects.get()
+    assert (training.number, training.started_by) == (1, editor)
+    assert training.version == services.newest_version(ready)
+    assert (training.job.state, training.job.kind) == (State.QUEUED, "training")
+    assert training.job.team == ready.team
+
+
+def test_the_spec_is_frozen_with_hashes(as_editor, ready, url):
+    as_editor.post(url("start"))
+    goals.choose_measure(goal=ready, kind="close", settings={})
+    path.freeze(ready, ready.created_by, count=70)
+    training = Training.objects.get()
+    assert training.version.number == 1
+    assert training.spec["version_sha256"] == training.version.sha256
+    assert training.spec["base_model_sha256"] == "a" * 64
+    assert training.spec["measure"]["kind"] == "exact"
+    assert {"epochs", "batch_size", "learning_rate", "rank", "seed"} - {"seed"} <= set(training.spec)
+
+
+def test_a_second_click_finds_the_first(as_editor, ready, url):
+    first = as_editor.post(url("start"))
+    second = as_editor.post(url("start"))
+    assert first["Location"] == second["Location"]
+    assert Job.objects.filter(kind="training").count() == 1
+
+
+def test_after_it_ended_another_one_can_start(as_editor, owner, ready, url):
+    path.trained(ready, owner)
+    assert as_editor.post(url("start"))["Location"] == url("detail", 2)
+
+
+def test_what_an_expert_chose_is_used(as_editor, ready, url):
+    chosen = {"epochs": "2", "learning_rate": "0.0001", "rank": "8", "seed": "5", "batch_size": "",
+              "number_format": "fp32"}
+    as_editor.post(url("start"), chosen)
+    spec = Training.objects.get().spec
+    assert (spec["epochs"], spec["learning_rate"], spec["rank"]) == (2, 1e-4, 8)
+    assert (spec["seed"], spec["number_format"]) == (5, "fp32")
+    assert spec["alpha"] == 16  # twice the rank, as the page says
+    assert spec["batch_size"] in (4, 8, 16)  # left empty: ours
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": "0"}, {"learning_rate": "9"}, {"rank": "a lot"}, {"number_format": "int1"}],
+)
+def test_a_wrong_setting_opens_the_drawer(as_editor, ready, url, wrong):
+    reply = as_editor.post(url("start"), wrong)
+    assert reply.status_code == 422
+    assert "<details class=\"drawer\" open>" in reply.content.decode()
+    assert not Training.objects.exists()
+
+
+def test_without_a_version_there_is_nothing_to_learn_from(as_editor, goal, url):
+    goals.choose_measure(goal=goal, kind="exact", settings={})
+    reply = as_editor.post(url("start"))
+    assert reply.status_code == 400
+    assert "Freeze a version of the dataset first" in reply.content.decode()
+    assert not Job.objects.exists()
+
+
+def test_without_a_base_model_there_is_nothing_to_start_from(as_editor, ready, url):
+    Choice.objects.all().delete()
+    assert "Choose a base model first" in as_editor.post(url("start")).content.decode()
+    assert not Job.objects.exists()
+
+
+def test_without_a_measure_there_would_be_no_verdict(as_editor, ready, url):
+    ready.measure = ""
+    ready.save()
+    assert as_editor.post(url("start")).status_code == 400
+    assert not Job.objects.exists()
+
+
+def test_the_launch_page_says_what_is_missing(as_editor, goal, url):
+    assert "To the dataset" in as_editor.get(url("page")).content.decode()
+
+
+def test_the_launch_page_explains_every_automatic_setting(as_editor, ready, url):
+    page = as_editor.get(url("page")).content.decode()
+    reasons = automatic_for(services.newest_version(ready))["reasons"]
+    assert not [why for why in reasons.values() if escape(why) not in page]
+
+
+def test_a_worker_is_woken_only_once_the_row_is_there(
+    as_editor, ready, url, monkeypatch, django_capture_on_commit_callbacks
+):
+    seen = []
+    monkeypatch.setattr(
+        jobs, "wake_worker", lambda job: seen.append(Training.objects.filter(job=job).exists())
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        as_editor.post(url("start"))
+        assert seen == []
+    assert seen == [True]
+
+
+def test_a_fault_while_it_starts_leaves_no_job_behind(ready, owner, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(services, "frozen_spec", broken)
+    assert connection.in_atomic_block
+    with pytest.raises(RuntimeError):
+        services.start(goal=ready, user=owner)
+    assert not Job.objects.exists()
+
+
+def test_only_editors_of_the_team_start(as_viewer, as_stranger, as_owner, ready, url):
+    assert as_viewer.post(url("start")).status_code == 403
+    assert as_stranger.post(url("start")).status_code == 404
+    assert as_owner.get(url("start")).status_code == 405
+    assert not Training.objects.exists()
+    page = as_viewer.get(url("page")).content.decode()
+    assert "You may look here, not start a training." in page
