@@ -26,6 +26,7 @@ from finetune_app.datasets.models import (
     Version,
 )
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.services import conclude
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import Job, Kind, State
 from finetune_app.training.models import Point, SampleAnswer, Training
@@ -134,6 +135,7 @@ def _finding(dataset: Dataset, example: Example) -> Finding:
     return Finding.objects.create(
         dataset=dataset, check_name="duplicates", severity=Severity.WARNING, count=1,
         examples=[example.pk], message="One example is there twice.", fix="set_aside",
+        fix_label="Set 1 aside",
     )  # fmt: skip
 
 
@@ -202,6 +204,7 @@ def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: U
     evaluation = Evaluation.objects.create(
         goal=goal, version=version, base=base, tuned=tuned, measure=MeasureKind.EXACT,
         job=job(goal.team, Kind.EVALUATION), started_by=by,
+        general={"level": "green", "sentence": "It writes everyday English as before."},
     )  # fmt: skip
     for index in range(SPLITS.count(Split.TEST)):
         for candidate, text, passed in ((base, "I see", False), (tuned, "repair_status", True)):
@@ -213,4 +216,5 @@ def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: U
             evaluation=evaluation, index=index, prompt="Is my bike ready?",
             wanted="repair_status", outcome=Comparison.Outcome.BETTER,
         )  # fmt: skip
+    conclude(evaluation)
     return evaluation
