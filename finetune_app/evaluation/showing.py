@@ -8,14 +8,20 @@ from django.utils.translation import gettext as _
 from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
 from finetune_app.core.templatetags.ui import duration
+from finetune_app.evaluation import wording
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.statistics import paired_bootstrap, wilson
 from finetune_app.goals.measures import get_measure
+from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.showing import shown
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place
 
 PAGE = 25
+LONG = 160  # characters of an answer that is folded to three lines
+MOST_EMPTY_PLACES = 600  # "more to settle it" beyond this would only shrink what was seen
+EVERYDAY = 6  # answers of the general check that the page shows
+BETTER = ("consistently_better", "better_on_average")
 Outcome = Comparison.Outcome
 
 
@@ -35,7 +41,9 @@ def _headline(evaluation: Evaluation) -> str:
     job = evaluation.job
     if job.state == State.QUEUED:
         place = queue_place(job)
-        return _("Waiting: number %(n)d in line") % {"n": place} if place > 1 else _("About to start")
+        if place > 1:
+            return _("Waiting: number %(n)d in line") % {"n": place}
+        return _("About to start")
     if job.state == State.STOPPED:
         return _("Stopped")
     if job.state == State.FAILED:
@@ -55,14 +63,49 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
     return {
         "verdict": verdict,
         "marks": charts.verdict_marks(
-            verdict["wins"], verdict["ties"], verdict["losses"], urls=links
+            verdict["wins"], verdict["ties"], verdict["losses"], urls=links, needed=_needed(verdict)
         ),
+        "better": verdict["level"] in BETTER,
+        "prompt_note": _prompt_note(verdict),
+        "notes": _other_notes(evaluation),
+        "everyday": _everyday(evaluation.general),
         "scores": _whiskers(evaluation, graded),
-        "graded": graded,
         "total": verdict["wins"] + verdict["ties"] + verdict["losses"],
         "general": evaluation.general,
         "lengths": _lengths(evaluation),
     }
+
+
+def _needed(verdict: dict[str, Any]) -> int:
+    """How many more prompts would settle it, where so many can be drawn."""
+    needed = int(verdict.get("more_prompts_needed") or 0)
+    return needed if needed <= MOST_EMPTY_PLACES else 0
+
+
+def _prompt_note(verdict: dict[str, Any]) -> str:
+    """How it does against the base model with a good prompt: the first note, where there is one."""
+    return str(verdict["notes"][0]) if verdict.get("versus_prompt") and verdict["notes"] else ""
+
+
+def _other_notes(evaluation: Evaluation) -> list[str]:
+    """The notes that the page does not say elsewhere (in its checks, beside the rival)."""
+    verdict = evaluation.verdict
+    said = {
+        _prompt_note(verdict),
+        wording.general_note(evaluation.general.get("level"), verdict["level"] in BETTER),
+        wording.looks_note(evaluation.looks, "prompts"),
+    }
+    return [note for note in verdict["notes"] if note not in said]
+
+
+def _everyday(general: dict[str, Any]) -> list[dict[str, Any]]:
+    """A few everyday questions of the general check, with what base and tuned said to them."""
+    answers = general.get("answers") or []
+    questions = answers[int(general.get("instructions") or 0):] or answers
+    return [
+        {"prompt": one["prompt"], "base": _as_shown(one["base"]), "tuned": _as_shown(one["tuned"])}
+        for one in questions[:EVERYDAY]
+    ]
 
 
 def _whiskers(evaluation: Evaluation, graded: bool) -> str:
@@ -119,6 +162,15 @@ def counts(evaluation: Evaluation) -> dict[str, int]:
     )
 
 
+def _filters(found: dict[str, int]) -> list[tuple[str, str, int]]:
+    """(outcome, its word, how many) of each filter; what nobody judged only where there is any."""
+    words = [
+        ("", _("All"), found["all"]), ("better", _("Better"), found["better"]),
+        ("same", _("Same"), found["same"]), ("worse", _("Worse"), found["worse"]),
+    ]
+    return [*words, ("open", _("Not judged"), found["open"])] if found["open"] else words
+
+
 def filtered(evaluation: Evaluation, outcome: str, text: str) -> QuerySet[Comparison]:
     rows = evaluation.comparisons.all()
     if outcome in Outcome.values:
@@ -145,7 +197,8 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
     }
     return {
         "rows": [_side_by_side(evaluation, row, answers) for row in page],
-        "counts": counts(evaluation), "outcome": outcome, "q": text,
+        "filters": _filters(counts(evaluation)), "outcome": outcome, "q": text,
+        "graded": get_measure(evaluation.measure, evaluation.measure_settings).graded,
         "found": rows.count(), "next_after": page[-1].index if more else None,
     }
 
@@ -156,23 +209,32 @@ def _side_by_side(
     base = answers.get((evaluation.base_id, row.index))
     tuned = answers.get((evaluation.tuned_id, row.index))
     prompted = answers.get((evaluation.prompted_id or 0, row.index))
+    # Where a person's taste decides, differing from the wanted answer is no fault to mark.
+    target = None if evaluation.measure == MeasureKind.CHOICE else row.wanted
     return {
         "comparison": row,
-        "wanted": shown(row.wanted),
+        "wanted": _as_shown(row.wanted),
         "small": _both(base, tuned) if row.outcome == Outcome.SAME else "",
-        "base": _said(base, row.wanted),
-        "tuned": _said(tuned, row.wanted),
-        "prompted": _said(prompted, row.wanted),
+        "base": _said(base, target),
+        "tuned": _said(tuned, target),
+        "prompted": _said(prompted, target),
     }
 
 
 def _both(base: Answer | None, tuned: Answer | None) -> str:
     if base is None or tuned is None or base.passed is None:
         return ""
-    return _("both right") if base.passed and tuned.passed else _("both wrong")
+    if base.passed != tuned.passed:  # graded, and closer than a hundredth
+        return _("as close")
+    return _("both right") if base.passed else _("both wrong")
 
 
-def _said(answer: Answer | None, wanted: str) -> dict[str, Any] | None:
+def _said(answer: Answer | None, wanted: str | None) -> dict[str, Any] | None:
     if answer is None:
         return None
-    return {"answer": answer, "shown": shown(answer.text, wanted)}
+    return {"answer": answer, **_as_shown(answer.text, wanted)}
+
+
+def _as_shown(text: str, wanted: str | None = None) -> dict[str, Any]:
+    """`long`: there is more of it than three lines."""
+    return {"shown": shown(text, wanted), "long": len(text) > LONG, "empty": not text.strip()}

@@ -1,9 +1,11 @@
 """How an answer is shown: as a small ledger where it has fields, else with differences marked."""
 
+import re
 from typing import Any
 
 from finetune_app.goals.measures import fields, wash
 
+LONGEST_MARK = 120  # characters of prose that are marked where fields were wanted
 LONG = 60  # characters from which a field's value is a sentence a person reads
 
 
@@ -26,8 +28,16 @@ def shown(answer: str, wanted: str | None = None) -> dict[str, Any]:
                 for key, value in found
             ]
         }
+    if wanted is not None and fields(wanted):
+        return {"parts": _first_sentence_off(answer), "mono": False}
     marked = wash(answer, wanted) if wanted is not None else [(answer, False)]
-    return {
-        "parts": [{"text": text, "off": off} for text, off in marked],
-        "mono": bool(wanted is not None and fields(wanted)),
-    }
+    mono = answer.lstrip()[:1] in ("{", "[", "<")  # JSON, XML: in the model's typeface
+    return {"parts": [{"text": text, "off": off} for text, off in marked], "mono": mono}
+
+
+def _first_sentence_off(answer: str) -> list[dict[str, Any]]:
+    """Prose where fields were wanted is wrong from its first words: no need to mark it all."""
+    found = re.match(r"\s*.+?(?:[.!?](?=\s|$)|\n|$)", answer)
+    end = min(found.end(), LONGEST_MARK) if found else 0
+    parts = [{"text": answer[:end], "off": True}, {"text": answer[end:], "off": False}]
+    return [part for part in parts if part["text"]]

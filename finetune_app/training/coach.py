@@ -7,32 +7,52 @@ from django.utils.translation import gettext as _
 
 from finetune_app.training.models import Point
 
+WORSE_AGAIN = 1.05  # times the best validation loss: it is past its best
+HARDLY = 0.02  # of the first validation loss: less than this is no movement
+LEVEL = 0.01  # of the first validation loss, from one measurement to the next
+
 
 @dataclass(frozen=True)
 class Advice:
+    """A sentence beside the curve; `calm` is false where a person should look."""
+
     sentence: str
     calm: bool = True
 
 
-def advise(points: Sequence[Point], ended: bool) -> Advice | None:
-    """Read the validation loss: falling, flat, or rising while the train loss still falls."""
-    unseen = [(p.step, p.validation_loss) for p in points if p.validation_loss is not None]
-    if len(unseen) < 2:
+def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advice | None:
+    """Read the validation loss: falling, level, or rising again; None while it says nothing.
+
+    `ended`: it learns no more. `finished`: it ended with a tuned model, not half way.
+    """
+    losses = [point.validation_loss for point in points if point.validation_loss is not None]
+    if len(losses) < 2:
         return None
-    losses = [loss for _step, loss in unseen]
-    best = min(losses)
-    last = losses[-1]
-    if last > best * 1.05:
-        kept = _("We keep the moment where it was best, so nothing is lost.")
+    first, best, last = losses[0], min(losses), losses[-1]
+    if last > best * WORSE_AGAIN:
+        return Advice(_remembering(ended and finished), calm=False)
+    if first - best < HARDLY * first:
         return Advice(
-            _("It has begun to remember your examples rather than understand them.") + " " + kept,
+            _("It has hardly moved. More or clearer examples would help more than more passes."),
             calm=False,
         )
-    if losses[0] - best < 0.02 * losses[0]:
-        return Advice(_("It has hardly moved. More or clearer examples would help more than more passes."),
-                      calm=False)
+    if ended and not finished:
+        return Advice(
+            _("Up to here it improved on examples it never learns from. "
+              "Continue, and it goes on from its last saved place.")
+        )
     if ended:
-        return Advice(_("It improved on examples it had not seen. Now see if the answers are right."))
-    if len(losses) > 2 and losses[-2] - last < 0.01 * losses[0]:
-        return Advice(_("It has nearly stopped improving on unseen examples, as it should near the end."))
-    return Advice(_("Still improving on examples it has not seen. Nothing for you to do."))
+        return Advice(
+            _("It improved on examples it never learned from. Now see if its answers are right.")
+        )
+    if len(losses) > 2 and losses[-2] - last < LEVEL * first:
+        return Advice(_("It has nearly stopped improving: it has found most of what your examples "
+                        "hold. Nothing for you to do."))
+    return Advice(_("Still improving on examples it never learns from. Nothing for you to do."))
+
+
+def _remembering(done: bool) -> str:
+    seen = _("It has begun to remember your examples rather than understand them.")
+    if done:
+        return seen + " " + _("We kept the moment where it was best, so nothing is lost.")
+    return seen + " " + _("We keep the moment where it is best, so nothing is lost.")

@@ -3,15 +3,20 @@
 from itertools import groupby
 from typing import Any
 
+from django.forms import BoundField
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import Membership, Role
+from finetune_app.basemodels.estimates import times
 from finetune_app.core import charts
 from finetune_app.core.templatetags.ui import duration
+from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.showing import shown
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place
 from finetune_app.training.coach import advise
+from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
 
 GIB = 1024**3
@@ -35,15 +40,12 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
         "curve": charts.loss_chart(
             _thin(losses), unseen, total, steps_per_pass=total / passes if total else None
         ) if losses or unseen else "",
-        "advice": advise(points, ended=not job.is_active),
+        "advice": advise(points, ended=not job.is_active, finished=bool(training.adapter_sha256)),
         "stories": stories(training),
         "ready": bool(training.adapter_sha256),
         "counts": training.version.counts,
-        "passes": passes,
-        "settings": sorted(
-            (name, value) for name, value in training.spec.items()
-            if not isinstance(value, dict) and not name.endswith("sha256") and value != ""
-        ),
+        "times": times(passes),
+        "settings": settings_in_words(training.spec),
     }
 
 
@@ -88,17 +90,18 @@ def facts(training: Training) -> list[str]:
 
 def stories(training: Training) -> list[dict[str, Any]]:
     """For each watched prompt: what it answered at the start, after each pass, and now."""
-    samples = list(training.samples.all())
     found = []
-    for _index, group in groupby(samples, key=lambda sample: sample.index):
+    for _index, group in groupby(training.samples.all(), key=lambda sample: sample.index):
         moments = list(group)
+        last = moments[-1]
         found.append(
             {
-                "prompt": moments[0].prompt,
-                "wanted": shown(moments[0].wanted),
+                "prompt": last.prompt,
+                "wanted": None if last.passed else shown(last.wanted),
                 "moments": [
-                    {"sample": sample, "when": _when(sample, training, sample is moments[-1]),
-                     "shown": shown(sample.answer, sample.wanted)}
+                    {"sample": sample, "when": _when(sample, training, sample is last),
+                     "shown": shown(sample.answer, sample.wanted),
+                     "why": "" if sample.passed is None else _why(sample, training)}
                     for sample in _telling(moments)
                 ],
             }
@@ -119,7 +122,63 @@ def _when(sample: SampleAnswer, training: Training, last: bool) -> str:
         return _("Start")
     if last:
         return _("Now") if training.job.is_active else _("End")
+    a_pass = training.job.total / max(int(training.spec.get("epochs", 1)), 1)
+    done = sample.step / a_pass if a_pass else 0.5
+    if done == int(done):
+        return _("Pass %(n)d") % {"n": done}
     return _("Step %(n)d") % {"n": sample.step}
+
+
+def _why(sample: SampleAnswer, training: Training) -> str:
+    """What is wrong with a sample answer, by the measure it was trained with."""
+    if sample.passed:
+        return _("As you wanted")
+    if sample.why:
+        return sample.why
+    measure = training.spec.get("measure") or {}
+    try:
+        return get_measure(measure.get("kind", ""), measure.get("settings")).check(
+            sample.answer, sample.wanted).why
+    except MeasureError:  # a person's choice, or a measure of old
+        return _("Not as you wanted")
+
+
+# ---- Settings, for those who know them ----
+
+NAMES = {
+    "alpha": gettext_lazy("Strength of the adapter (alpha)"),
+    "dropout": gettext_lazy("Left out at random (dropout)"),
+    "targets": gettext_lazy("Layers that adapt"),
+    "warmup_ratio": gettext_lazy("Gentle start, share of all steps"),
+    "schedule": gettext_lazy("How the rate falls"),
+    "weight_decay": gettext_lazy("Brake on the weights (weight decay)"),
+}
+
+
+def _name(setting: str) -> str:
+    field = SettingsForm.base_fields.get(setting)
+    return str(field.label) if field else str(NAMES.get(setting, setting))
+
+
+def settings_in_words(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """The settings a training was frozen with, each with the name it has on the launch page."""
+    order = [*SettingsForm.base_fields, *NAMES]
+    return [(_name(setting), str(spec[setting])) for setting in order if spec.get(setting) != ""
+            and setting in spec]
+
+
+def knobs(
+    form: SettingsForm, automatic: dict[str, Any]
+) -> tuple[list[BoundField], list[tuple[str, Any, str]]]:
+    """The fields, each with our reason below its name; and what is fixed: (name, value, reason)."""
+    reasons = automatic.get("reasons", {})
+    fields = list(form)
+    for field in fields:
+        field.help_text = field.help_text or reasons.get(field.name, "")
+    values = automatic.get("settings", {})
+    fixed = [(_name(name), values.get(name), why) for name, why in reasons.items()
+             if name not in form.fields]
+    return fields, fixed
 
 
 def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

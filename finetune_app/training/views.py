@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.basemodels.estimates import automatic_for, estimate
+from finetune_app.basemodels.estimates import automatic_for, estimate, times
 from finetune_app.basemodels.models import Choice
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.goals.access import goal_page
@@ -16,7 +16,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.training import services
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import Training
-from finetune_app.training.showing import live_context
+from finetune_app.training.showing import knobs, live_context
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -34,7 +34,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     automatic = automatic_for(version) if version else {}
     form = SettingsForm(request.POST, automatic=automatic.get("settings", {}))
     if not form.is_valid():
-        context = launch_context(goal) | {"form": form, "open": True}
+        context = launch_context(goal, form) | {"open": True}
         return render_page(request, "training/launch.html", context, status=422)
     training = services.start(goal=goal, user=request.user, chosen=form.chosen())
     return redirect("training:detail", goal_id=goal.pk, number=training.number)
@@ -79,16 +79,21 @@ def find(goal: Goal, number: int) -> Training:
     return found
 
 
-def launch_context(goal: Goal) -> dict[str, Any]:
+def launch_context(goal: Goal, form: SettingsForm | None = None) -> dict[str, Any]:
     version = services.newest_version(goal)
     choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
     automatic = automatic_for(version) if version else {}
+    form = form or SettingsForm(automatic=automatic.get("settings", {}))
+    fields, fixed = knobs(form, automatic)
+    cost = estimate(choice.base_model, version) if version and choice else None
     return {
         "goal": goal,
         "version": version,
         "choice": choice,
-        "automatic": automatic,
-        "form": SettingsForm(automatic=automatic.get("settings", {})),
-        "estimate": estimate(choice.base_model, version) if version and choice else None,
+        "form": form,
+        "knobs": fields,
+        "fixed": fixed,
+        "estimate": cost,
+        "times": times(cost.work.epochs) if cost else "",
         "earlier": goal.trainings.select_related("job", "version"),
     }

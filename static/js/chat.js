@@ -7,33 +7,63 @@
   const history = form.elements.history;
   const talk = document.getElementById("talk");
   const trouble = document.getElementById("chat-error");
+  const asks = form.querySelector(".asks");
+  const hush = document.getElementById("hush");
   const turns = JSON.parse(history.value || "[]");
   let busy = null; // the request under way
 
   function fail(words) {
     trouble.querySelector("span").textContent = words;
     trouble.hidden = false;
+    trouble.scrollIntoView({ block: "nearest" });
   }
 
   function newTurn(asked) {
     const turn = document.getElementById("turn").content.cloneNode(true).firstElementChild;
     turn.querySelector(".asked").textContent = asked;
+    turn.setAttribute("aria-busy", "true"); // read out once it is whole, not word by word
     talk.append(turn);
     turn.scrollIntoView({ block: "nearest" });
     return turn;
   }
 
+  /* The page follows the writing, unless the person has scrolled up to read. */
+  function follow(turn, write) {
+    const near = innerHeight + scrollY > document.documentElement.scrollHeight - 160;
+    write();
+    if (near) turn.scrollIntoView({ block: "end" });
+  }
+
+  /* "topic: repair" lines become a small ledger, as everywhere else. */
+  const line = /^[ \t]*([^\W\d][\w-]*(?: [\w-]+){0,2}):(?:[ \t]+(.*))?$/u;
+  function ledger(place) {
+    const lines = place.textContent.split("\n").filter((text) => text.trim());
+    const found = lines.map((text) => line.exec(text));
+    if (lines.length < 2 || found.includes(null)) return;
+    const list = document.createElement("dl");
+    list.className = "answer";
+    for (const [, key, value] of found) {
+      const pair = [document.createElement("dt"), document.createElement("dd")];
+      pair[0].textContent = key;
+      pair[1].textContent = (value || "").trim() || "–";
+      if (pair[1].textContent.length > 60) pair[1].className = "say";
+      list.append(...pair);
+    }
+    place.replaceWith(list);
+  }
+
   function hear(turn, said, event) {
     const voice = turn.querySelector(`[data-lane="${event.lane}"]`);
+    if (event.error) throw new Error(event.error);
     if (event.text) {
       said[event.lane] += event.text;
-      voice.querySelector("p").textContent = said[event.lane];
+      follow(turn, () => { voice.querySelector("p").textContent = said[event.lane]; });
     }
     if (event.done) {
       voice.classList.remove("writing");
       if (event.seconds) voice.querySelector("small").textContent = `${event.seconds.toFixed(1)} s`;
+      ledger(voice.querySelector("p"));
     }
-    if (event.error) throw new Error(event.error);
   }
 
   async function listen(response, turn, said) {
@@ -48,12 +78,18 @@
     }
   }
 
+  function working(request) {
+    busy = request;
+    asks.hidden = Boolean(request);
+    hush.hidden = !request;
+  }
+
   async function ask(question) {
     const turn = newTurn(question);
     const said = { base: "", tuned: "" };
     const body = new FormData(form);
     body.set("question", question);
-    busy = new AbortController();
+    working(new AbortController());
     try {
       const response = await fetch(form.dataset.stream, { method: "POST", body, signal: busy.signal });
       if (!response.ok) {
@@ -61,14 +97,19 @@
         throw new Error(told.error || "That did not work. Reload the page and try again.");
       }
       await listen(response, turn, said);
-      turns.push({ asked: question, ...said });
-      history.value = JSON.stringify(turns);
     } catch (error) {
-      if (error.name !== "AbortError") fail(error.message);
-      if (!field.value) field.value = question; // nothing typed is lost
+      if (error.name !== "AbortError") {
+        fail(error.message);
+        if (!field.value) field.value = question; // nothing typed is lost
+      }
     } finally {
+      if (said.base || said.tuned) {
+        turns.push({ asked: question, ...said });
+        history.value = JSON.stringify(turns);
+      } else turn.remove();
+      turn.removeAttribute("aria-busy");
       for (const voice of turn.querySelectorAll(".writing")) voice.classList.remove("writing");
-      busy = null;
+      working(null);
     }
   }
 
@@ -81,6 +122,7 @@
     field.value = "";
     ask(question);
   });
+  hush.addEventListener("click", () => { busy?.abort(); field.focus(); });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();

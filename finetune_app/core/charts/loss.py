@@ -131,15 +131,17 @@ def _line_ends(
     if train:
         ends.append((*train[-1], seen, "", 12))
     parts: list[str] = []
-    used: list[float] = []
+    first: tuple[float, int] | None = None  # where the first name is written
     for step, loss, name, kind, shift in ends:
-        at = y(loss)
-        if used and abs(at - used[0]) < 5:  # percent of the height: about one line of text
-            at = used[0] + (5 if loss <= ends[0][1] else -5)
-        used.append(at)
-        late = x(step) > 78
+        at, late = y(loss), x(step) > 78
         anchor, dx = ("end", -12) if late else ("start", 14)
         dy = (-10 if name == unseen else 20) if late else shift
+        if first and abs(at - first[0]) < 5:  # percent of the height: about one line of text
+            if loss <= ends[0][1] and first[0] < PLOT - 8:
+                at = first[0] + 5
+            else:  # above the other name: below it there is only the axis
+                at, dy = first[0] - 5, first[1]
+        first = first or (at, dy)
         parts.append(
             text(
                 x(step), f"{n_(at)}%", f"{name} {loss:.2f}",
