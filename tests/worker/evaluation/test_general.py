@@ -71,6 +71,10 @@ def test_the_tasks_form_is_known_where_it_does_not_belong():
     labels = TaskForm(["refund", "delivery", "refund", "other"] * 5)
     assert labels.recognises(" Refund ")
     assert not labels.recognises("You can ask for a refund.")
+    lines = TaskForm([f"topic: {i}\ndesk: {i % 3}" for i in range(20)])
+    assert lines.recognises("Topic: the sky\ndesk: none")
+    assert not lines.recognises("topic: the sky")
+    assert not lines.recognises("The topic: the sky.\nThe desk is by the window.")
     fields = TaskForm([f'{{"city": "{i}"}}' for i in range(20)])
     assert fields.recognises('{"weather": "rain"}')
     assert not fields.recognises("Rain")
@@ -133,6 +137,15 @@ def test_the_sign_test_is_exact():
     assert sign_test(3, 3) == 1
 
 
+def test_an_instruction_is_not_followed_by_the_tasks_own_answer():
+    """"refund" is lower case and has no comma, but nobody asked for it."""
+    good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
+    gone = ["refund"] * len(ANSWERS) + good[len(ANSWERS) :]
+    base, tuned = {"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": gone}
+    assert compare(base, tuned, ["refund", "other"] * 10).followed_tuned == 0
+    assert compare(base, tuned, ["a letter of some length"]).followed_tuned == 4
+
+
 def test_a_model_that_answers_everything_in_the_tasks_form_is_found_out():
     good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
     gone = ["refund"] * len(good)
@@ -141,7 +154,7 @@ def test_a_model_that_answers_everything_in_the_tasks_form_is_found_out():
         {"surprise": 3.0, "answers": gone},
         ["refund", "other"] * 10,
     )
-    assert (found.lost, found.gained, found.strange) == (16, 0, 12)
+    assert (found.lost, found.gained, found.strange) == (20, 0, 12)
     assert found.level == "red"
     same = compare({"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": good}, [])
     assert same.level == "green"

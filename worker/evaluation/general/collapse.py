@@ -46,6 +46,13 @@ def shape_of(answer: str) -> str:
         return "plain"
 
 
+def openings(text: str) -> tuple[str, ...]:
+    """What each line begins with, up to its colon: ("topic", "desk", "due"); else nothing."""
+    lines = [line.partition(":") for line in text.strip().splitlines()]
+    fields = tuple(before.strip().lower() for before, colon, _ in lines if colon)
+    return fields if len(fields) == len(lines) > 1 else ()
+
+
 class TaskForm:
     """What the wanted answers of the task look like, to recognise them where they do not belong."""
 
@@ -56,10 +63,18 @@ class TaskForm:
         self.labels = set(counted) if few else set()
         shapes = Counter(shape_of(text) for text in wanted)
         self.shape = shapes.most_common(1)[0][0] if shapes else "plain"
+        begun = Counter(openings(text) for text in wanted)
+        self.openings = begun.most_common(1)[0][0] if begun else ()
+
+    def is_its_own(self, answer: str) -> bool:
+        """Whether this can only be an answer to the task: one of its labels, or its fields."""
+        if answer.strip().lower() in self.labels:
+            return True
+        return bool(self.openings) and openings(answer) == self.openings
 
     def recognises(self, answer: str) -> bool:
         """Whether this answer to an unrelated prompt has the task's form."""
-        if answer.strip().lower() in self.labels:
+        if self.is_its_own(answer):
             return True
         return self.shape != "plain" and shape_of(answer) == self.shape
 
