@@ -1,0 +1,39 @@
+"""A trained model, tested by measure or by a person's blind choice."""
+
+from collections.abc import Callable
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.test_set import Unseen
+from finetune_app.goals import services as goals
+from finetune_app.training.models import Training
+from tests import path
+
+
+@pytest.fixture
+def trained(goal, owner) -> Training:
+    return path.trained(path.ready(goal, owner), owner)
+
+
+@pytest.fixture
+def tested(trained, owner) -> Evaluation:
+    return path.tested(trained, owner)
+
+
+@pytest.fixture
+def ballot(goal, owner) -> Evaluation:
+    """Answers without a judge: base says one thing, tuned another, a person chooses."""
+    goals.choose_measure(goal=goal, kind="choice", settings={})
+    training = path.trained(path.ready(goal, owner), owner)
+    return path.tested(training, owner, say=two_voices)
+
+
+def two_voices(prompt: Unseen, kind: str) -> tuple[str, None]:
+    return (f"Long and winding {prompt.index}" if kind == "base" else f"Short {prompt.index}", None)
+
+
+@pytest.fixture
+def url(goal) -> Callable[..., str]:
+    return lambda name, *pk: reverse(f"evaluation:{name}", args=[goal.pk, *pk])

@@ -1,0 +1,120 @@
+"""Starting a test: base, tuned and a fair rival on the same frozen prompts."""
+
+import pytest
+
+from finetune_app.candidates.models import Candidate
+from finetune_app.datasets.models import Version
+from finetune_app.evaluation import services
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.goals import services as goals
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Job, State
+from tests import path
+
+
+def test_a_click_starts_it(as_editor, editor, goal, trained, url):
+    reply = as_editor.post(url("start"))
+    evaluation = Evaluation.objects.get()
+    assert reply["Location"] == url("detail", evaluation.pk)
+    assert evaluation.started_by == editor
+    assert evaluation.version == trained.version
+    assert (evaluation.job.state, evaluation.job.kind) == (State.QUEUED, "evaluation")
+    assert evaluation.tuned.adapter_sha256 == trained.adapter_sha256
+    assert evaluation.base.training is None
+    assert "About to start" in as_editor.get(url("detail", evaluation.pk)).content.decode()
+
+
+def test_a_bare_click_brings_our_own_rival(as_editor, goal, trained, url):
+    as_editor.post(url("start"))
+    rival = Evaluation.objects.get().prompted
+    assert "Sort each email." in rival.instructions
+    assert len(rival.shots) == 4
+
+
+def test_the_person_writes_a_better_rival(as_editor, trained, url):
+    form = {"from_page": "1", "with_prompt": "on", "instructions": "You sort emails. Be terse."}
+    as_editor.post(url("start"), form)
+    assert Evaluation.objects.get().prompted.instructions == "You sort emails. Be terse."
+
+
+def test_without_a_tick_there_is_no_rival(as_editor, trained, url):
+    as_editor.post(url("start"), {"from_page": "1", "instructions": "Anything"})
+    assert Evaluation.objects.get().prompted is None
+
+
+def test_too_long_a_rival_is_refused(as_editor, trained, url):
+    form = {"from_page": "1", "with_prompt": "on", "instructions": "x" * 20_001}
+    assert as_editor.post(url("start"), form).status_code == 422
+    assert not Evaluation.objects.exists()
+
+
+def test_a_second_click_finds_the_first(as_editor, trained, url):
+    assert as_editor.post(url("start"))["Location"] == as_editor.post(url("start"))["Location"]
+    assert Job.objects.filter(kind="evaluation").count() == 1
+
+
+def test_the_measure_is_frozen_with_it(as_editor, goal, trained, url):
+    as_editor.post(url("start"))
+    goals.choose_measure(goal=goal, kind="close", settings={})
+    assert Evaluation.objects.get().measure == "exact"
+
+
+def test_the_training_named_is_the_one_tested(as_editor, owner, goal, trained, url):
+    path.trained(goal, owner, weights="another")
+    as_editor.post(url("start"), {"training": trained.pk})
+    assert Evaluation.objects.get().tuned.training == trained
+
+
+@pytest.mark.parametrize("odd", ["²", "9" * 5000, "1e3", "-1"])
+def test_an_odd_number_is_no_fault_of_ours(as_editor, trained, url, odd):
+    assert as_editor.post(url("start"), {"training": odd}).status_code in (302, 404)
+
+
+def test_without_an_adapter_there_is_nothing_to_test(as_editor, goal, owner, url):
+    path.ready(goal, owner)
+    assert as_editor.post(url("start")).status_code == 404
+    assert "There is nothing to compare yet" in as_editor.get(url("page")).content.decode()
+
+
+def test_without_test_prompts_there_is_nothing_to_test_it_on(as_editor, trained, url):
+    Version.objects.update(counts={"train": 60, "validation": 0, "test": 0})
+    reply = as_editor.post(url("start"))
+    assert reply.status_code == 400
+    assert "This version has no test prompts" in reply.content.decode()
+    assert not Job.objects.filter(kind="evaluation").exists()
+
+
+def test_a_worker_is_woken_only_once_the_row_is_there(
+    as_editor, trained, url, monkeypatch, django_capture_on_commit_callbacks
+):
+    seen = []
+    monkeypatch.setattr(
+        jobs, "wake_worker", lambda job: seen.append(Evaluation.objects.filter(job=job).exists())
+    )
+    with django_capture_on_commit_callbacks(execute=True):
+        as_editor.post(url("start"))
+        assert seen == []
+    assert seen == [True]
+
+
+def test_a_fault_while_it_starts_leaves_nothing_behind(trained, owner, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(Evaluation.objects, "create", broken)
+    with pytest.raises(RuntimeError):
+        services.start(training=trained, user=owner)
+    assert not Job.objects.filter(kind="evaluation").exists()
+    assert not Candidate.objects.exists()
+
+
+def test_the_launch_page_says_how_often_these_prompts_were_seen(as_editor, tested, url):
+    page = as_editor.get(url("page") + "?new").content.decode()
+    assert "Looked at 1 time before." in page
+
+
+def test_only_editors_of_the_team_start(as_viewer, as_stranger, as_owner, trained, url):
+    assert as_viewer.post(url("start")).status_code == 403
+    assert as_stranger.post(url("start")).status_code == 404
+    assert as_owner.get(url("start")).status_code == 405
+    assert not Evaluation.objects.exists()

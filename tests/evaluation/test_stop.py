@@ -1,0 +1,61 @@
+"""Stopping a test, going on, deleting it."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from finetune_app.candidates.models import Candidate
+from finetune_app.evaluation import services
+from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.jobs.models import Job, State
+from tests import path
+
+
+@pytest.fixture
+def waiting(trained, owner):
+    return services.start(training=trained, user=owner)
+
+
+def test_it_stops_and_goes_on(as_editor, waiting, url):
+    as_editor.post(url("stop", waiting.pk))
+    waiting.job.refresh_from_db()
+    assert waiting.job.state == State.STOPPED
+    assert url("continue", waiting.pk) in as_editor.get(url("detail", waiting.pk)).content.decode()
+    as_editor.post(url("continue", waiting.pk))
+    waiting.job.refresh_from_db()
+    assert waiting.job.state == State.QUEUED
+
+
+def test_what_is_not_stopped_cannot_go_on(as_editor, waiting, url):
+    assert as_editor.post(url("continue", waiting.pk)).status_code == 400
+
+
+def test_a_failure_says_why(as_viewer, waiting, url):
+    path.set_state(waiting.job, State.FAILED, message="The disk is full.", detail="OSError 28")
+    page = as_viewer.get(url("detail", waiting.pk)).content.decode()
+    assert "The disk is full." in page
+    assert "OSError 28" in page
+
+
+def test_deleting_takes_answers_votes_and_files(
+    as_editor, tested, url, django_capture_on_commit_callbacks
+):
+    file = path.write(f"evaluations/{tested.pk}/number_format.json", '"fp32"')
+    with django_capture_on_commit_callbacks(execute=True):
+        assert as_editor.post(url("delete", tested.pk))["Location"] == url("page")
+    assert not Evaluation.objects.exists()
+    assert not Answer.objects.exists()
+    assert not file.parent.exists()
+    assert not Job.objects.filter(kind="evaluation").exists()
+    assert Candidate.objects.count() == 2  # what took part stays as it was
+    assert Path(settings.DATA_DIR, tested.version.stored_name).exists()
+
+
+def test_only_editors_of_the_team(as_viewer, as_stranger, as_owner, waiting, url):
+    for name in ("stop", "continue", "delete"):
+        assert as_viewer.post(url(name, waiting.pk)).status_code == 403
+        assert as_stranger.post(url(name, waiting.pk)).status_code == 404
+        assert as_owner.get(url(name, waiting.pk)).status_code == 405
+    waiting.job.refresh_from_db()
+    assert waiting.job.state == State.QUEUED
