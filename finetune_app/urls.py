@@ -12,7 +12,6 @@ urlpatterns = [
     path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
     path("goals/<int:goal_id>/chat/", include("finetune_app.candidates.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
-    path("jobs/", include("finetune_app.jobs.urls")),
 ]
 
 handler400 = "finetune_app.core.views.bad_request"
