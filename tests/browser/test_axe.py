@@ -1,0 +1,253 @@
+"""Every page there is, looked at by axe: wide and narrow, light and dark, and in trouble too.
+
+Walks the URL configuration with the helpers of tests/test_routes.py, so a new page is looked at
+without a line here. On each page: nothing for axe to say, nothing wider than the screen, nothing
+on the console (where a broken content security policy also shows).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.db import transaction
+from django.http import HttpResponseBase
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import BrowserContext, Page
+
+from finetune_app.accounts.models import Role
+from finetune_app.accounts.services import set_up_url
+from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.jobs.models import Job, State
+from tests.browser.conftest import listen
+from tests.conftest import person, signed_in
+from tests.test_routes import DECLARED, Route, ids_of
+from tests.world import World, build_world
+
+WIDE = {"width": 1280, "height": 900}
+NARROW = {"width": 390, "height": 844}
+AXE = Axe()
+EVERYTHING = {"resultTypes": ["violations"]}
+COLOURS = EVERYTHING | {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+# What a page shows only when it is asked for.
+ASKED: dict[str, list[str]] = {
+    "training:page": ["?new"],
+    "evaluation:page": ["?new"],
+    "evaluation:detail": ["?outcome=worse", "?q=nothing-says-this"],
+    "datasets:page": ["?q=nothing-says-this", "?status=set_aside"],
+}
+ONE_USE = re.compile(rb'csrfmiddlewaretoken" value="[^"]*"|X-CSRFToken": "[^"]*"')
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+
+
+class Looker:
+    """Opens pages, remembers what it saw, and collects what is wrong with them."""
+
+    def __init__(self, context: BrowserContext, server: str) -> None:
+        self.context, self.server = context, server
+        self.page: Page = context.new_page()
+        self.console = listen(self.page)
+        self.seen: set[int] = set()
+        self.wrong: list[str] = []
+        self.looked_at = 0
+
+    def is_new(self, response: HttpResponseBase) -> bool:
+        """A page in HTML with content that was not looked at before."""
+        if response.streaming or "text/html" not in response.get("Content-Type", ""):
+            return False
+        content = hash(ONE_USE.sub(b"", response.content))
+        known = content in self.seen
+        self.seen.add(content)
+        return bool(response.content) and not known
+
+    def visit(self, who: str, address: str) -> None:
+        self.look(f"{address} as {who}", lambda: self.page.goto(self.server + address))
+
+    def show(self, what: str, address: str, response: Any) -> None:
+        """A page that was answered already, with its own headers, at its own address."""
+        with self.answering(self.server + address, response):
+            self.look(what, lambda: self.page.goto(self.server + address))
+
+    @contextmanager
+    def answering(self, url: str, response: Any) -> Iterator[None]:
+        headers = dict(response.items())
+        self.page.route(url, lambda route: route.fulfill(
+            status=200, headers=headers, body=response.content))
+        yield
+        self.page.unroute(url)
+
+    def look(self, what: str, open_page: Callable[[], Any]) -> None:
+        self.looked_at += 1
+        self.console.clear()
+        self.page.set_viewport_size(WIDE)
+        self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        open_page()
+        self.page.evaluate(AXE.axe_script)
+        for size in (WIDE, NARROW):
+            self.page.set_viewport_size(size)
+            where = f"{what}, {size['width']} wide"
+            self.note(f"{where}, light", self.violations(EVERYTHING))
+            self.page.emulate_media(color_scheme="dark")
+            self.note(f"{where}, dark", self.violations(COLOURS))
+            self.page.emulate_media(color_scheme="light")
+            width = self.page.evaluate("document.documentElement.scrollWidth")
+            if width > size["width"]:
+                self.note(where, [f"scrolls sideways: {width} px"])
+        self.note(what, [f"console: {words}" for words in self.console])
+
+    def violations(self, options: dict[str, Any]) -> list[str]:
+        found = self.page.evaluate("(options) => axe.run(document, options)", options)
+        return [
+            f"{one['id']}: {one['help']}: {node['target']} {node['html'][:200]}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
+
+    def note(self, where: str, problems: list[str]) -> None:
+        self.wrong += [f"{where}: {problem}" for problem in problems]
+
+    def assert_all_well(self, at_least: int) -> None:
+        print(self.looked_at, "pages")
+        assert self.looked_at >= at_least, f"only {self.looked_at} pages were found"
+        assert not self.wrong, "\n".join(dict.fromkeys(self.wrong))
+
+
+@pytest.fixture
+def looker(new_context, live_server) -> Looker:
+    return Looker(new_context(), live_server.url)
+
+
+@pytest.fixture
+def sign_in_the_browser(looker) -> Callable[[Client], None]:
+    def sign_in(client: Client) -> None:
+        looker.context.clear_cookies()
+        cookies = [
+            {"name": name, "value": one.value, "url": looker.server}
+            for name, one in client.cookies.items()
+        ]
+        looker.context.add_cookies(cookies)
+
+    return sign_in
+
+
+@pytest.fixture
+def walk(looker, sign_in_the_browser) -> Callable[..., None]:
+    """Visit every page of the URL configuration as `client`."""
+
+    def visit(who: str, client: Client, routes: list[Route], ids: Callable[[Route], dict]) -> None:
+        sign_in_the_browser(client)
+        for route in routes:
+            for query in ["", *ASKED.get(route.name, [])]:
+                address = reverse(route.name, kwargs=ids(route)) + query
+                response = undone(client, "get", address)
+                if response.status_code == 200 and looker.is_new(response):
+                    looker.visit(who, address)
+
+    return visit
+
+
+def undone(client: Client, method: str, address: str) -> Any:
+    """One request after which the database is as before."""
+    copy = Client(raise_request_exception=False)
+    copy.cookies = client.cookies.copy()  # signing out must not sign out the others
+    with transaction.atomic():
+        response = getattr(copy, method)(address, headers={"host": "localhost"})
+        transaction.set_rollback(True)
+    return response
+
+
+PAGES = [route for route in DECLARED if "GET" in route.policy.methods]
+BELOW_A_GOAL = [route for route in PAGES if set(route.ids) == {"goal_id"}]
+
+
+@pytest.fixture
+def world(transactional_db, team, owner) -> World:
+    return build_world(team, owner)
+
+
+def test_pages_with_everything_in_them(world, as_owner, as_viewer, walk, looker):
+    def ids(route: Route) -> dict[str, Any]:
+        return ids_of(route, world)
+
+    walk("the owner", as_owner, PAGES, ids)
+    walk("a viewer", as_viewer, [r for r in PAGES if r.policy.scope == "goal"], ids)
+    walk("somebody outside", Client(), [r for r in PAGES if r.policy.scope == "public"], ids)
+    looker.assert_all_well(at_least=25)
+
+
+def test_pages_with_nothing_in_them_yet(transactional_db, team, owner, as_owner, walk, looker):
+    walk("the owner", as_owner, [r for r in PAGES if not r.ids], lambda route: {})
+    goal = Goal.objects.create(team=team, name="Sort emails", created_by=owner)
+    walk("the owner", as_owner, BELOW_A_GOAL, lambda route: {"goal_id": goal.pk})
+    looker.assert_all_well(at_least=10)
+
+
+def test_the_first_page_of_all(transactional_db, looker):
+    """Before there is anybody: with the code, with a wrong one, without one."""
+    address = urlsplit(set_up_url())
+    for query in (f"?{address.query}", "?code=WRONG", ""):
+        looker.visit("the first person", f"{address.path}{query}")
+    looker.assert_all_well(at_least=3)
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.STOPPED, State.FAILED])
+def test_pages_while_work_is_under_way_or_has_failed(world, as_owner, walk, looker, state):
+    from finetune_app.evaluation.models import Comparison
+    from finetune_app.training.models import Training
+
+    Job.objects.update(
+        state=state, done=3, total=9, unit="steps", message="What happened, and what to do now.",
+        error_code="crash" if state == State.FAILED else "", detail="Traceback: line 1",
+    )  # fmt: skip
+    Training.objects.update(adapter_sha256="")
+    Comparison.objects.all().delete()
+    with_work = [r for r in PAGES if r.policy.scope == "goal" or r.name == "guide:home"]
+    rooms = ("training", "evaluation", "datasets:import", "datasets:page", "basemodels", "guide")
+    routes = [route for route in with_work if route.name.startswith(rooms)]
+    walk("the owner", as_owner, routes, lambda route: ids_of(route, world))
+    looker.assert_all_well(at_least=3)
+
+
+def test_the_blind_choice(world, as_owner, walk, looker):
+    world.evaluation.measure = MeasureKind.CHOICE
+    world.evaluation.save()
+    routes = [route for route in PAGES if route.name.startswith("evaluation:")]
+    walk("the owner", as_owner, routes, lambda route: ids_of(route, world))
+    looker.assert_all_well(at_least=1)
+
+
+def test_pages_that_say_what_went_wrong(world, team, as_owner, sign_in_the_browser, looker):
+    """Every address that takes a form gets an empty one; each kind of answer is looked at."""
+    sign_in_the_browser(as_owner)
+    kinds = set()
+    viewer = signed_in(person("vic@kettle.example", team, Role.VIEWER))
+    for route in DECLARED:
+        address = reverse(route.name, kwargs=ids_of(route, world))
+        answers = {"an empty form": undone(as_owner, "post", address)}
+        if route.policy.scope != "public":
+            answers["a viewer's click"] = undone(viewer, "post", address)
+        for what, response in answers.items():
+            if response.status_code in (204, 302, 405) or not looker.is_new(response):
+                continue
+            kind = (response.status_code, *(template.name for template in response.templates))
+            if kind not in kinds:
+                kinds.add(kind)
+                looker.show(f"{address} after {what} ({response.status_code})", address, response)
+    looker.show("a missing page", "/no-such/", undone(as_owner, "get", "/no-such/"))
+    looker.assert_all_well(at_least=8)
+
+
+def test_the_page_after_an_error_of_ours(looker):
+    from django.test import RequestFactory
+
+    from finetune_app.core.views import bad_request, server_error
+
+    request = RequestFactory().get("/")
+    for view in (bad_request, server_error):
+        looker.show(view.__name__, "/sign-in/", view(request))
+    looker.assert_all_well(at_least=2)
