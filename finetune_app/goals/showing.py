@@ -15,7 +15,7 @@ def shown(answer: str, wanted: str | None = None) -> dict[str, Any]:
     Without `wanted` nothing is marked.
     """
     found = fields(answer)
-    if found:
+    if found and any(value for _key, value in found):  # "Eggs:" and "Milk:" alone are a list
         right = dict(fields(wanted) or []) if wanted is not None else None
         return {
             "pairs": [

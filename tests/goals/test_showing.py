@@ -1,4 +1,4 @@
-"""How an answer is shown: fields as a ledger, prose with what differs, and no more red than helps."""
+"""How an answer is shown: fields as a ledger, prose with what differs, no more red than helps."""
 
 from finetune_app.goals.showing import shown
 
@@ -44,6 +44,10 @@ def test_no_answer_at_all_is_nothing_to_mark():
 
 def test_prose_against_prose_is_marked_word_by_word():
     assert marked("We open at nine.", "We open at ten.") == ["nine"]
+
+
+def test_headings_without_a_value_are_prose():
+    assert "pairs" not in shown("Boil an egg:\nBoil an egg:\nBoil an egg:")
 
 
 def test_a_long_value_is_a_sentence_to_read():

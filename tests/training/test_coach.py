@@ -21,17 +21,20 @@ def test_it_says_nothing_before_there_are_two_measurements():
 
 def test_while_the_loss_falls_there_is_nothing_to_do():
     advice = said(curve(3.0, 1.5, 1.0))
-    assert advice.sentence.startswith("Still improving") and advice.calm
+    assert advice.sentence.startswith("Still improving")
+    assert advice.calm
 
 
 def test_when_the_loss_levels_off_it_has_found_what_there_is():
     advice = said(curve(3.0, 1.0, 0.99))
-    assert advice.sentence.startswith("It has nearly stopped improving") and advice.calm
+    assert advice.sentence.startswith("It has nearly stopped improving")
+    assert advice.calm
 
 
 def test_a_loss_that_rises_again_means_remembering_and_the_best_moment_is_kept():
     advice = said(curve(3.0, 1.0, 1.1))
-    assert "remember your examples" in advice.sentence and "We keep" in advice.sentence
+    assert "remember your examples" in advice.sentence
+    assert "We keep" in advice.sentence
     assert not advice.calm
 
 
@@ -41,7 +44,8 @@ def test_a_wobble_of_a_few_percent_is_not_called_remembering():
 
 def test_a_loss_that_hardly_moves_asks_for_better_examples():
     advice = said(curve(3.0, 2.97, 2.96))
-    assert "hardly moved" in advice.sentence and not advice.calm
+    assert "hardly moved" in advice.sentence
+    assert not advice.calm
 
 
 def test_at_the_end_it_points_to_the_answers():
@@ -50,7 +54,8 @@ def test_at_the_end_it_points_to_the_answers():
 
 def test_half_way_it_does_not_speak_as_if_there_were_a_model_to_try():
     advice = said(curve(3.0, 1.0), ended=True, finished=False)
-    assert "Continue" in advice.sentence and "answers are right" not in advice.sentence
+    assert "Continue" in advice.sentence
+    assert "answers are right" not in advice.sentence
 
 
 def test_what_was_kept_is_said_as_done_once_it_is_done():

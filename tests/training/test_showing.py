@@ -88,7 +88,9 @@ def test_where_a_person_decides_a_sample_is_neither_right_nor_wrong(training):
 def test_of_many_samples_four_tell_the_story(training):
     watch(training, *[(step, "Hello", False) for step in range(0, 100, 10)])
     shown = [moment["sample"].step for moment in stories(training)[0]["moments"]]
-    assert shown[0] == 0 and shown[-1] == 90 and len(shown) == 4
+    assert shown[0] == 0
+    assert shown[-1] == 90
+    assert len(shown) == 4
 
 
 def test_frozen_settings_have_words_and_no_fingerprints():
@@ -141,10 +143,12 @@ def test_a_viewer_watches_without_buttons(as_viewer, training):
     put(training, State.RUNNING, done=1, total=2)
     page = as_viewer.get(f"/goals/{training.goal_id}/training/1/").content.decode()
     assert "Is it learning?" in page
-    assert "/stop/" not in page and "delete-training" not in page
+    assert "/stop/" not in page
+    assert "delete-training" not in page
 
 
 def test_the_launch_page_says_what_will_happen(as_owner, world):
     page = as_owner.get(f"/goals/{world.goal.pk}/training/?new").content.decode()
     assert "Then it reads 6 examples" in page
-    assert "2 practice examples show" in page and "2 prompts stay sealed" in page
+    assert "2 practice examples show" in page
+    assert "2 prompts stay sealed" in page
