@@ -72,24 +72,39 @@ def sides(training: Training) -> dict[str, Candidate]:
     }
 
 
-def lanes(training: Training, turns: list[Turn], question: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Asked:
+    """All that the engine is asked; made before the answers are awaited, since awaiting code
+    must not ask the database."""
+
+    base_model: str
+    number_format: str
+    lanes: list[dict[str, Any]]
+
+
+def ask(training: Training, turns: list[Turn], question: str) -> Asked:
     """What the engine is asked: each side sees its own answers so far."""
-    found = []
-    for name, candidate in sides(training).items():
-        messages: list[dict[str, str]] = []
-        for turn in turns:
-            messages.append({"role": "user", "content": turn.asked})
-            if turn.said.get(name):
-                messages.append({"role": "assistant", "content": turn.said[name]})
-        messages.append({"role": "user", "content": question})
-        found.append(
+    return Asked(
+        base_model=str(local_folder(training.base_model.folder)),
+        number_format=number_format(training),
+        lanes=[
             {
                 "name": name,
                 "adapter": services.for_engine(candidate)["adapter"],
-                "messages": services.compose(candidate, messages),
+                "messages": services.compose(candidate, _heard_by(name, turns, question)),
             }
-        )
-    return found
+            for name, candidate in sides(training).items()
+        ],
+    )
+
+
+def _heard_by(name: str, turns: list[Turn], question: str) -> list[dict[str, str]]:
+    messages: list[dict[str, str]] = []
+    for turn in turns:
+        messages.append({"role": "user", "content": turn.asked})
+        if turn.said.get(name):
+            messages.append({"role": "assistant", "content": turn.said[name]})
+    return [*messages, {"role": "user", "content": question}]
 
 
 def number_format(training: Training) -> str:
@@ -98,31 +113,29 @@ def number_format(training: Training) -> str:
     return tested.number_format if tested else "auto"
 
 
-def answers(
-    training: Training, asked: list[dict[str, Any]]
-) -> AsyncGenerator[engine.Event, None]:
+def answers(asked: Asked) -> AsyncGenerator[engine.Event, None]:
     """The engine's events for these lanes."""
     return engine.stream_chat(
-        str(local_folder(training.base_model.folder)), asked,
-        number_format=number_format(training), max_new_tokens=MAX_NEW_TOKENS,
+        asked.base_model, asked.lanes, number_format=asked.number_format,
+        max_new_tokens=MAX_NEW_TOKENS,
     )
 
 
-async def lines(training: Training, asked: list[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def lines(asked: Asked) -> AsyncIterator[bytes]:
     """The events as JSON lines for the browser; a fault becomes a last line with "error"."""
     try:
-        async with aclosing(answers(training, asked)) as events:  # closed with us: it cancels
+        async with aclosing(answers(asked)) as events:  # closed with us: it cancels
             async for event in events:
                 yield json.dumps(event, ensure_ascii=False).encode() + b"\n"
     except engine.EngineUnavailable as error:
         yield json.dumps({"error": str(error)}, ensure_ascii=False).encode() + b"\n"
 
 
-async def whole(training: Training, asked: list[dict[str, Any]]) -> dict[str, str]:
+async def whole(asked: Asked) -> dict[str, str]:
     """Both answers at once, for a browser without script. Raise TalkError when there are none."""
     said = dict.fromkeys(LANES, "")
     try:
-        async with aclosing(answers(training, asked)) as events:
+        async with aclosing(answers(asked)) as events:
             async for event in events:
                 if event.get("error"):
                     raise TalkError(event["error"])

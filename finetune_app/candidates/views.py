@@ -20,7 +20,7 @@ def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
     if request.method == "POST" and training:
         try:
             question = talk.check_question(request.POST.get("question", ""))
-            said = async_to_sync(talk.whole)(training, talk.lanes(training, turns, question))
+            said = async_to_sync(talk.whole)(talk.ask(training, turns, question))
             turns.append(talk.Turn(question, said))
         except talk.TalkError as problem:
             error = str(problem)
@@ -43,9 +43,9 @@ def stream(request: HttpRequest, goal: Goal) -> HttpResponseBase:
         question = talk.check_question(request.POST.get("question", ""))
     except talk.TalkError as problem:
         return JsonResponse({"error": str(problem)}, status=422)
-    asked = talk.lanes(training, talk.read_history(request.POST.get("history", "")), question)
+    asked = talk.ask(training, talk.read_history(request.POST.get("history", "")), question)
     return StreamingHttpResponse(
-        talk.lines(training, asked), content_type="application/x-ndjson",
+        talk.lines(asked), content_type="application/x-ndjson",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 

@@ -1,0 +1,25 @@
+"""A trained goal, and the addresses of its chat."""
+
+from collections.abc import Callable
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.training.models import Training
+from tests import path
+
+
+@pytest.fixture(autouse=True)
+def _strict(monkeypatch) -> None:
+    """A test run allows the database in asynchronous code, for the browser's sake; not here."""
+    monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE", raising=False)
+
+
+@pytest.fixture
+def trained(goal, owner) -> Training:
+    return path.trained(path.ready(goal, owner), owner)
+
+
+@pytest.fixture
+def url(goal) -> Callable[..., str]:
+    return lambda name: reverse(f"candidates:{name}", args=[goal.pk])

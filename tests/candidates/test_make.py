@@ -1,0 +1,96 @@
+"""Candidates: an identical one is reused, a frozen one never changed."""
+
+from pathlib import Path
+
+import pytest
+from django.db.models import QuerySet
+
+from finetune_app.candidates import services
+from finetune_app.candidates.models import Candidate
+from finetune_app.jobs.models import Job
+from tests import path
+from worker.evaluation.contest import read_contenders
+
+SHOTS = [{"prompt": "Hello", "answer": "topic: other"}]
+
+
+def every() -> QuerySet[Candidate]:
+    return Candidate.objects.all()
+
+
+def rival(training, instructions="Sort it.", shots=SHOTS):
+    return services.prompt_candidate(
+        goal=training.goal, base_model=training.base_model, instructions=instructions, shots=shots
+    )
+
+
+def test_an_identical_one_is_reused(trained):
+    assert rival(trained) == rival(trained, "  Sort it.\n")
+    assert services.tuned_candidate(training=trained) == services.tuned_candidate(training=trained)
+    assert every().count() == 2
+
+
+def test_an_edit_makes_a_new_revision(trained):
+    first = rival(trained)
+    second = rival(trained, "Sort it well.")
+    third = rival(trained, shots=[])
+    assert [first.revision, second.revision, third.revision] == [1, 2, 3]
+    assert rival(trained) == first
+
+
+def test_what_it_is_called_does_not_make_another(trained):
+    first = services.base_candidate(goal=trained.goal, base_model=trained.base_model)
+    trained.base_model.name = "Tiny, renamed"
+    trained.base_model.save()
+    assert services.base_candidate(goal=trained.goal, base_model=trained.base_model) == first
+
+
+def test_tuned_pins_its_adapter(trained, goal, owner):
+    first = services.tuned_candidate(training=trained)
+    other = services.tuned_candidate(training=path.trained(goal, owner, weights="other"))
+    assert first.adapter_sha256 == trained.adapter_sha256 != other.adapter_sha256
+    assert other.revision == 2
+
+
+def test_a_frozen_one_never_changes(trained):
+    first = rival(trained)
+    services.freeze(every(), number_format="fp32")
+    frozen = Candidate.objects.get(pk=first.pk)
+    services.freeze(every(), number_format="bf16")
+    again = Candidate.objects.get(pk=first.pk)
+    assert (again.frozen_at, again.number_format) == (frozen.frozen_at, "fp32")
+    assert rival(trained) == first
+    assert rival(trained, "Different.") != first
+
+
+def test_the_tested_format_is_asked_for_again(trained):
+    one, two = rival(trained), services.tuned_candidate(training=trained)
+    assert services.pinned_format([one, two]) == "auto"
+    services.freeze(Candidate.objects.filter(pk=one.pk), number_format="bf16")
+    assert services.pinned_format(every()) == "bf16"
+
+
+def test_the_engine_gets_folders_of_this_machine(trained, data_dir):
+    asked = services.for_engine(services.tuned_candidate(training=trained))
+    assert Path(asked["adapter"]) == data_dir / trained.adapter_folder
+    assert services.for_engine(rival(trained))["adapter"] is None
+
+
+@pytest.mark.parametrize("instructions", ["", "Sort it."])
+@pytest.mark.parametrize("shots", [[], SHOTS])
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be kind."}]])
+def test_the_chat_and_the_test_ask_in_the_same_words(trained, instructions, shots, system):
+    """One code composes for the page, another for the evaluating child: they must agree."""
+    candidate = rival(trained, instructions, shots)
+    question = [*system, {"role": "user", "content": "Is it ready?"}]
+    (contender,) = read_contenders([services.for_engine(candidate)])
+    assert services.compose(candidate, question) == contender.asked(question)
+    roles = [message["role"] for message in services.compose(candidate, question)]
+    assert roles[-1] == "user"
+    assert roles.count("system") == bool(instructions or system)
+
+
+def test_making_one_starts_no_work(trained):
+    before = Job.objects.count()
+    rival(trained)
+    assert Job.objects.count() == before

@@ -1,0 +1,95 @@
+"""Answers as they are written, by a real engine process on a tiny model."""
+
+import asyncio
+import json
+from contextlib import aclosing
+
+import pytest
+from django.test import AsyncClient
+
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import talk
+from finetune_app.training.models import Training
+from tests.worker.engine.test_server import SECRET, Running
+from tests.worker.engine.tiny import make_adapter, make_base
+
+QUESTION = "Hello there"
+# The test client reads an asynchronous answer in one piece; uvicorn does not.
+pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    make_base(data / "base", "llama")
+    make_adapter(data / "base", data / "adapter", 1)
+    running = Running(data)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.fixture
+def engine(house, trained, settings, monkeypatch):
+    """The installation's engine reads the tiny model in place of the goal's own."""
+    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = house.socket, SECRET
+    folders = {trained.base_model.folder: "base", trained.adapter_folder: "adapter"}
+    for module in (talk, talk.services):
+        monkeypatch.setattr(module, "local_folder", lambda name: house.data / folders[name])
+    return house
+
+
+def events(body: bytes) -> list[dict]:
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def said(found: list[dict], lane: str) -> str:
+    return "".join(event.get("text", "") for event in found if event["lane"] == lane)
+
+
+def test_lines_come_for_both_lanes_and_both_end(as_viewer, trained, engine, url):
+    reply = as_viewer.post(url("stream"), {"question": QUESTION})
+    assert reply["Content-Type"] == "application/x-ndjson"
+    assert reply["Cache-Control"] == "no-store"
+    found = events(b"".join(reply))
+    assert {event["lane"] for event in found if event.get("done")} == {"base", "tuned"}
+    assert said(found, "base") != said(found, "tuned")
+
+
+def test_without_script_the_same_is_said(as_viewer, trained, engine, url):
+    streamed = events(b"".join(as_viewer.post(url("stream"), {"question": QUESTION})))
+    whole = as_viewer.post(url("chat"), {"question": QUESTION}).context["turns"][0].said
+    assert whole == {lane: said(streamed, lane) for lane in ("base", "tuned")}
+
+
+def test_who_goes_away_cancels_the_answers(trained: Training, engine):
+    training = Training.objects.select_related("base_model", "goal").get(pk=trained.pk)
+    asked = talk.ask(training, [], QUESTION)
+
+    async def leave_after_the_first_line():
+        async with aclosing(talk.lines(asked)) as lines:
+            async for _line in lines:
+                break
+
+    asyncio.run(leave_after_the_first_line())
+    engine.wait_until(lambda: engine.get("/health").json()["queue"] == 0)
+
+
+def test_a_missing_adapter_is_told_in_a_sentence(as_viewer, trained, engine, url, monkeypatch):
+    monkeypatch.setattr(talk.services, "local_folder", lambda name: engine.data / "nowhere")
+    body = b"".join(as_viewer.post(url("stream"), {"question": QUESTION}))
+    assert any(event.get("error") for event in events(body))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_streams_under_asgi_too(owner, trained, engine, url):
+    client = AsyncClient()
+    client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+
+    async def ask() -> bytes:
+        reply = await client.post(url("stream"), {"question": QUESTION})
+        return b"".join([part async for part in reply])
+
+    found = events(asyncio.run(ask()))
+    assert {event["lane"] for event in found if event.get("done")} == {"base", "tuned"}
+    assert BaseModel.objects.exists()
