@@ -37,8 +37,10 @@ def _shots(training: Training) -> list[dict[str, str]]:
     with local_path(training.version.stored_name).open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
+            if row["split"] != Split.TRAIN:
+                continue
             turns = [m for m in row["messages"] if m["role"] != "system"]
-            if row["split"] != Split.TRAIN or len(turns) != 2:
+            if len(turns) != 2:
                 continue
             shot = {"prompt": turns[0]["content"], "answer": turns[1]["content"]}
             if sum(map(len, shot.values())) > LONGEST_SHOT:

@@ -7,8 +7,8 @@ from django.utils.html import escape
 from finetune_app.basemodels.estimates import automatic_for
 from finetune_app.basemodels.models import Choice
 from finetune_app.goals import services as goals
-from finetune_app.jobs.models import Job, State
 from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Job, State
 from finetune_app.training import services
 from finetune_app.training.models import Training
 from tests import path
