@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-MINIMUM_STEPS = 100
+MINIMUM_STEPS = 80
 FEW_ROWS, MANY_ROWS = 100, 25_000
 USUAL_EPOCHS, MOST_EPOCHS = 3, 25
 SHORTEST, LONGEST = 128, 4096
@@ -85,6 +85,12 @@ def _fixed() -> list[Choice]:
         Choice("targets", "all-linear", "Every layer adapts a little, which learns best."),
         Choice("warmup_ratio", 0.1, "The first tenth is taken gently, so that nothing is undone."),
         Choice("schedule", "cosine", "Smaller and smaller corrections towards the end."),
+        Choice(
+            "replay_share",
+            0.125,
+            "About one row in eight is everyday conversation the model already masters, so that "
+            "it does not forget.",
+        ),
         Choice("weight_decay", 0.0, "Short training on few weights needs no extra brake."),
         Choice("number_format", "auto", "Whichever this processor turns out to be faster with."),
     ]

@@ -53,7 +53,7 @@ def _projections(model: PeftModel) -> list[Any]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Projection:
     """One or more adapted linear layers with the same input, fused.
 
@@ -113,6 +113,10 @@ class Layer:
         self.gate_up = Projection.fuse(*(getattr(block.mlp, name) for name in FEED_FORWARD))
         self.down = Projection.fuse(block.mlp.down_proj)
 
+    @property
+    def projections(self) -> tuple["Projection", ...]:
+        return self.qkv, self.out, self.gate_up, self.down
+
     def __call__(
         self,
         x: torch.Tensor,
@@ -145,15 +149,34 @@ class FastLlamaLoss:
             Layer(block, (query, group, size), self._epsilon) for block in self._body.layers
         ]
 
-    def __call__(self, batch: Batch) -> torch.Tensor:
+    def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        labels = batch.labels if wanted is None else wanted
+        loss: torch.Tensor = HeadLoss.apply(self._states(batch), self._head, labels)
+        return loss
+
+    @torch.no_grad()
+    def base_chances(self, batch: Batch) -> torch.Tensor:
+        """See `steps.Loss`; the adapters are scaled to nothing meanwhile."""
+        projections = [p for layer in self._layers for p in layer.projections]
+        scales = [projection.scale for projection in projections]
+        try:
+            for projection in projections:
+                projection.scale = 0.0
+            x = self._states(batch)
+        finally:
+            for projection, scale in zip(projections, scales, strict=True):
+                projection.scale = scale
+        return torch.softmax((x @ self._head.t()).float(), dim=-1)
+
+    def _states(self, batch: Batch) -> torch.Tensor:
+        """What the head reads, (learned, width)."""
         layout = self._lay_out(batch)
         x = self._body.embed_tokens(layout.ids)
         for layer in self._layers[:-1]:
             x = layer(x, layout, None)
         x = self._layers[-1](x, layout, layout.learned)
-        x = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
-        loss: torch.Tensor = HeadLoss.apply(x, self._head, batch.labels)
-        return loss
+        states: torch.Tensor = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
+        return states
 
     def _lay_out(self, batch: Batch) -> Layout:
         prefix = shared_prefix(batch)

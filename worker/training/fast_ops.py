@@ -251,6 +251,8 @@ def _chances(q: torch.Tensor, k: torch.Tensor, length: int) -> torch.Tensor:
 class HeadLoss(Function):
     """x (n, width), head (words, width), labels (n) -> summed cross-entropy.
 
+    Instead of labels, chances of every word (n, words) can be wanted.
+
     The derivative is worked out on the way forward, a few hundred positions at a time, so that
     the logits of a long batch never exist all at once.
     """
@@ -263,11 +265,15 @@ class HeadLoss(Function):
         grad = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         for start in range(0, len(x), 256):
             part = slice(start, start + 256)
-            wanted = labels[part, None]
             chances = torch.log_softmax((x[part] @ head.t()).float(), dim=-1)
-            total -= chances.gather(1, wanted).sum()
-            if grad is not None:
+            if labels.dim() == 2:
+                total -= (chances * labels[part]).sum()
+                chances.exp_().sub_(labels[part])
+            else:
+                wanted = labels[part, None]
+                total -= chances.gather(1, wanted).sum()
                 chances.exp_().scatter_add_(1, wanted, chances.new_full(wanted.shape, -1.0))
+            if grad is not None:
                 grad[part] = chances.to(x.dtype) @ head
         if grad is not None:
             ctx.save_for_backward(grad)

@@ -17,9 +17,15 @@ from worker.training.replay import weight
 
 
 class Loss(Protocol):
-    """Anything that turns a batch into the summed loss of its learned tokens."""
+    """Anything that turns a batch into the summed loss of its learned tokens.
 
-    def __call__(self, batch: Batch) -> torch.Tensor: ...
+    `wanted` (learned, words) replaces the labels by chances of every word; `base_chances` are
+    those that the base model gives, as if there were no adapter.
+    """
+
+    def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor: ...
+
+    def base_chances(self, batch: Batch) -> torch.Tensor: ...
 
 
 class AnswerLoss:
@@ -39,13 +45,29 @@ class AnswerLoss:
     def _select(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
         return inputs if self._learned is None else (inputs[0][self._learned],)
 
-    def __call__(self, batch: Batch) -> torch.Tensor:
+    def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor:
+        labels = batch.labels if wanted is None else wanted
+        return functional.cross_entropy(self._scores(batch), labels, reduction="sum")
+
+    @torch.no_grad()
+    def base_chances(self, batch: Batch) -> torch.Tensor:
+        """See `Loss`; without dropout, whatever the base model was built with."""
+        was_training = self._model.training
+        self._model.eval()
+        try:
+            with self._model.disable_adapter():
+                return torch.softmax(self._scores(batch), dim=-1)
+        finally:
+            self._model.train(was_training)
+
+    def _scores(self, batch: Batch) -> torch.Tensor:
+        """Logits (learned, words)."""
         self._learned = batch.learned
         try:
-            logits = self._model(input_ids=batch.ids, use_cache=False).logits
+            logits: torch.Tensor = self._model(input_ids=batch.ids, use_cache=False).logits
         finally:
             self._learned = None
-        return functional.cross_entropy(logits.float(), batch.labels, reduction="sum")
+        return logits.float()
 
 
 @dataclass(frozen=True)
@@ -75,13 +97,13 @@ def learn(
 
     Every learned token of the whole batch counts the same, so the split does not change what
     is learned. `everyday` rows are read apart, because they begin differently and their loss
-    is nobody's curve; they weigh as much as their number, however long their answers are.
+    is nobody's curve; how much they weigh depends on their number, not on their length.
     """
     beside = weight(len(rows), len(everyday))
     chosen = [examples[row] for row in rows]
     mean, tokens = _backward(loss, optimizer, chosen, token_budget, 1 - beside)
     if everyday:
-        _backward(loss, optimizer, everyday, token_budget, beside)
+        _backward(loss, optimizer, everyday, token_budget, beside, as_base=True)
     if not math.isfinite(mean):
         raise UserError(
             "bad_data",
@@ -98,14 +120,19 @@ def _backward(
     examples: Sequence[Example],
     token_budget: int,
     share: float,
+    *,
+    as_base: bool = False,
 ) -> tuple[float, int]:
-    """Gather `share` times the gradient of the mean loss; returns that loss and the tokens."""
+    """Gather `share` times the gradient of the mean loss; returns that loss and the tokens.
+
+    What is learned are the labels, or else, `as_base`, whatever the base model would expect.
+    """
     total, tokens = 0.0, 0
     answers = sum(sum(example.learned[1:]) for example in examples)
     device = optimizer.master.device
     for part in micro_batches(examples, range(len(examples)), token_budget):
         batch = collate([examples[row] for row in part], device)
-        summed = loss(batch)
+        summed = loss(batch, loss.base_chances(batch) if as_base else None)
         (summed * (share / answers)).backward()
         optimizer.gather()
         total += float(summed.detach())

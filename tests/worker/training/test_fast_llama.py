@@ -38,9 +38,12 @@ def loaded(base_model, kind: str, **settings):
     return made
 
 
-def loss_and_gradients(loss: Loss, model, examples) -> tuple[float, dict[str, torch.Tensor]]:
+def loss_and_gradients(
+    loss: Loss, model, examples, *, as_base: bool = False
+) -> tuple[float, dict[str, torch.Tensor]]:
     model.zero_grad()
-    value = loss(collate(examples, torch.device("cpu")))
+    batch = collate(examples, torch.device("cpu"))
+    value = loss(batch, loss.base_chances(batch) if as_base else None)
     value.backward()
     gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
     return float(value.detach()), gradients
@@ -48,17 +51,33 @@ def loss_and_gradients(loss: Loss, model, examples) -> tuple[float, dict[str, to
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 @pytest.mark.parametrize("batch", BATCHES)
-def test_loss_and_every_gradient_are_equal(base_model, kind, batch):
+@pytest.mark.parametrize("as_base", [False, True])
+def test_loss_and_every_gradient_are_equal(base_model, kind, batch, as_base):
     made = loaded(base_model, kind)
     assert is_supported(made.model)
-    slow, slow_gradients = loss_and_gradients(AnswerLoss(made.model), made.model, BATCHES[batch])
-    fast, fast_gradients = loss_and_gradients(FastLlamaLoss(made.model), made.model, BATCHES[batch])
+    slow, slow_gradients = loss_and_gradients(
+        AnswerLoss(made.model), made.model, BATCHES[batch], as_base=as_base
+    )
+    fast, fast_gradients = loss_and_gradients(
+        FastLlamaLoss(made.model), made.model, BATCHES[batch], as_base=as_base
+    )
     assert fast == pytest.approx(slow, rel=1e-5)
     assert fast_gradients.keys() == slow_gradients.keys()
     assert len(fast_gradients) == 2 * 2 * 7
     for name, gradient in slow_gradients.items():
         assert torch.allclose(fast_gradients[name], gradient, rtol=1e-3, atol=1e-5), name
         assert float(gradient.norm()) > 0
+
+
+def test_the_bases_chances_are_those_of_the_model_without_its_adapter(base_model):
+    made = loaded(base_model, "llama")
+    batch = collate(BATCHES["several answers"], torch.device("cpu"))
+    with torch.no_grad(), made.model.disable_adapter():
+        wanted = made.model(input_ids=batch.ids).logits[batch.learned].softmax(-1)
+    for loss in (AnswerLoss(made.model), FastLlamaLoss(made.model)):
+        before = float(loss(batch).detach())
+        assert torch.allclose(loss.base_chances(batch), wanted, atol=1e-6)
+        assert float(loss(batch).detach()) == before  # the adapter is back
 
 
 def test_the_model_itself_still_works_after_fusing(base_model):

@@ -15,8 +15,12 @@ from worker.evaluation.general.check import PROMPTS as CHECKED
 from worker.evaluation.general.perplexity import TEXTS
 from worker.template import load_tokenizer, prompt_ids
 from worker.training import run
+from worker.training.data import collate
+from worker.training.loop import choose_loss
+from worker.training.model import load
 from worker.training.replay import due, everyday_examples, weight
 from worker.training.replay.answers import ANSWER_TOKENS, prompts
+from worker.training.spec import Spec
 
 SHARE = 0.125
 
@@ -60,7 +64,12 @@ def test_there_may_be_none():
     assert due(5, 8, 0.0, 76, 17) == []
     assert due(5, 8, SHARE, 0, 17) == []
     assert weight(8, 0) == 0
-    assert weight(7, 1) == SHARE
+
+
+def test_an_everyday_row_weighs_more_than_an_example_but_never_all():
+    assert weight(8, 1) == pytest.approx(4 / 12)
+    assert weight(8, 1) < weight(8, 2) < 1
+    assert weight(4, 1) == weight(8, 2)
 
 
 def test_the_answers_are_the_base_models_own(base_model, tmp_path):
@@ -82,6 +91,20 @@ def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):
     cut = [row for row in rows if sum(row.learned) == ANSWER_TOKENS]
     assert cut
     assert any(row.ids[-1] != tokenizer.eos_token_id for row in cut)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_the_base_itself_has_nothing_to_learn_from_them(base_model, tmp_path, kind):
+    base = base_model(kind)
+    rows = everyday_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
+    made = load(Spec(base_model=base, version=base, rank=4), "fp32")
+    loss, batch = choose_loss(made), collate(rows, torch.device("cpu"))
+    loss(batch, loss.base_chances(batch)).backward()
+    fresh = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
+    made.model.zero_grad()
+    loss(batch).backward()
+    labelled = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
+    assert max(fresh) < 1e-3 * max(labelled)
 
 
 def test_they_are_asked_once_for_each_base_model(base_model, tmp_path):

@@ -165,7 +165,7 @@ def test_memory_too_small_for_one_row_is_said_plainly(job, monkeypatch):
 def test_a_loss_that_is_no_longer_a_number_ends_the_training(job, monkeypatch):
     monkeypatch.setattr(
         "worker.training.steps.AnswerLoss.__call__",
-        lambda self, batch: torch.tensor(float("nan"), requires_grad=True),
+        lambda self, batch, wanted=None: torch.tensor(float("nan"), requires_grad=True),
     )
     with pytest.raises(UserError, match="lower learning rate"):
         run(job("gpt_neox"), RecordingChannel())

@@ -2,7 +2,9 @@
 
 A model that reads nothing but one task soon answers everything in that task's form. So each
 update also reads a few everyday prompts with the answers that the base model itself gives to
-them, which ties the tuned model to the base where the task has no say.
+them. At each word of such an answer the tuned model is taught to expect what the base model
+expects, with the same chances (not just the one word that came): that costs the task little and
+ties the model to its base where the task has no say.
 
 prompts.jsonl  the prompts, written for this project; none is in or near the general check
 answers.py     the base model's own answers, made once for each base model

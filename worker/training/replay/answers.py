@@ -42,10 +42,10 @@ def prompts() -> list[list[Message]]:
 def everyday_examples(
     base_model: Path, number_format: str, folder: Path, channel: Channel
 ) -> list[Example]:
-    """Everyday rows as tokens, ready to be learned; `folder` is the training's own.
+    """Everyday rows as tokens; `folder` is the training's own.
 
-    An answer that was cut ends without an end-of-turn token, so brevity is not taught. Empty
-    when the person pressed Stop while the base model was still answering.
+    An answer that was cut ends without an end-of-turn token. Empty when the person pressed Stop
+    while the base model was still answering.
     """
     own = folder / "everyday.json"
     shared = base_model.parent / ".everyday" / f"{key(base_model)}.json"

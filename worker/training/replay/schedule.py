@@ -3,6 +3,7 @@
 import math
 import random
 
+FIRMNESS = 4  # how much more an everyday row weighs than an example; measured, see docs/decisions
 TOGETHER = 1e-9  # rounding: 8 * 3 / 8 must not become 2.9999
 
 
@@ -28,5 +29,9 @@ def _at(position: int, pool: int, seed: int) -> int:
 
 
 def weight(rows: int, everyday: int) -> float:
-    """Part of an update's loss that its everyday rows make up: their part of its rows."""
-    return everyday / (rows + everyday)
+    """Part of an update's loss that its everyday rows make up.
+
+    Their loss is the distance from the base model, which begins at nothing and stays small, so
+    they may weigh more than their number without holding the task back.
+    """
+    return FIRMNESS * everyday / (rows + FIRMNESS * everyday)
