@@ -71,7 +71,9 @@ def trained(goal: Goal, by: User, weights: str = "weights") -> Training:
     return training
 
 
-def tested(training: Training, by: User, say: Say | None = None, **rival: object) -> Evaluation:
+def evaluated(
+    training: Training, by: User, say: Say | None = None, **rival: object
+) -> Evaluation:
     """Step 5, to its end. `say(prompt, "base" | "tuned" | "prompt")` is (text, right or wrong)."""
     evaluation = evaluations.start(training=training, user=by, **rival)
     answer_all(evaluation, say or tuned_is_right)

@@ -15,6 +15,7 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
 from finetune_app.training.models import Training
 
+SEED = 17  # of the shuffle, where nobody chose another
 STRICT = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)
 CHOOSABLE = (
     "epochs", "batch_size", "learning_rate", "rank", "max_tokens", "replay_share", "seed",
@@ -64,6 +65,7 @@ def frozen_spec(
     """What the child reads, except for the paths, which depend on the machine it runs on."""
     found = automatic_for(version)["settings"]
     found |= {name: chosen[name] for name in CHOOSABLE if chosen.get(name) not in (None, "")}
+    found.setdefault("seed", SEED)
     found["alpha"] = 2 * found["rank"]  # the strength stays the same whatever the size
     return found | {
         "base_model_sha256": choice.base_model.files.get("model.safetensors", ""),

@@ -1,49 +1,73 @@
-"""What the machine has, also when a container allows less."""
+"""What this machine has, asked without importing torch."""
+
+import sys
 
 import pytest
 
-from finetune_app.core.machine import container_memory, this_machine
+from finetune_app.core import machine
+from finetune_app.core.machine import GIB, Card, Machine
+
+
+def test_this_machine_has_something(tmp_path):
+    here = machine.this_machine(tmp_path)
+    assert here.cores >= 1
+    assert 0 < here.free_bytes <= here.memory_bytes
+    assert here.disk_free_bytes > 0
+
+
+def test_its_words():
+    assert Machine(2, 24 * GIB, GIB, GIB, None).words == (
+        "2 cores, 24 GB of memory, no graphics card"
+    )
+    assert Machine(1, GIB, GIB, GIB, Card("H100", 80 * GIB)).words.endswith("H100")
+
+
+def test_a_graphics_card_is_where_a_training_has_to_fit():
+    with_card = Machine(8, 64 * GIB, 32 * GIB, GIB, Card("L4", 24 * GIB))
+    assert (with_card.room_bytes, with_card.scale_bytes) == (24 * GIB, 24 * GIB)
+    without = Machine(8, 64 * GIB, 32 * GIB, GIB, None)
+    assert (without.room_bytes, without.scale_bytes) == (32 * GIB, 64 * GIB)
 
 
 @pytest.fixture
-def group(tmp_path):
+def limits(tmp_path):
     def write(**files: str):
         for name, text in files.items():
             (tmp_path / name.replace("__", ".")).write_text(text)
-        return tmp_path
+        return machine.container_memory(tmp_path)
 
     return write
 
 
-def test_a_containers_limit_counts_and_file_pages_do_not(group):
-    root = group(
-        memory__max="4000\n", memory__current="3000\n", memory__stat="anon 9\ninactive_file 500\n"
-    )
-    assert container_memory(root) == (4000, 2500)
+def test_a_container_knows_its_limit(limits):
+    assert limits(
+        memory__max=f"{4 * GIB}\n", memory__current=str(3 * GIB),
+        memory__stat=f"anon 1\ninactive_file {GIB}\n",
+    ) == (4 * GIB, 2 * GIB)  # fmt: skip
 
 
-@pytest.mark.parametrize("most", ["max\n", str(2**63), "nonsense"])
-def test_no_limit(group, most):
-    root = group(memory__max=most, memory__current="3000\n", memory__stat="inactive_file 5\n")
-    assert container_memory(root) == (0, 0)
+def test_without_a_limit_the_whole_machine_counts(limits):
+    assert limits(memory__max="max\n") == (0, 0)
+    assert limits(memory__max=str(1 << 62)) == (0, 0)
 
 
-def test_no_group_at_all(tmp_path):
-    assert container_memory(tmp_path) == (0, 0)
+def test_odd_files_are_no_limit(limits):
+    assert limits(memory__max="lots") == (0, 0)
 
 
-def test_the_older_kind_of_group(tmp_path):
-    folder = tmp_path / "memory"
-    folder.mkdir()
-    (folder / "memory.limit_in_bytes").write_text("4000\n")
-    (folder / "memory.usage_in_bytes").write_text("1000\n")
-    (folder / "memory.stat").write_text("total_inactive_file 1500\n")
-    assert container_memory(tmp_path) == (4000, 0)
-
-
-def test_this_machine_is_believable(tmp_path):
-    found = this_machine(tmp_path)
-    assert found.cores >= 1
-    assert 0 <= found.free_bytes <= found.memory_bytes
-    assert found.disk_free_bytes > 0
-    assert "GB of memory" in found.words
+@pytest.mark.parametrize(
+    ("said", "card"),
+    [
+        ("NVIDIA H100 80GB HBM3, 81559", Card("NVIDIA H100 80GB HBM3", 81559 * 1024**2)),
+        ("No devices were found", None),
+        ("", None),
+    ],
+)
+def test_a_card_is_what_its_own_tool_says(tmp_path, monkeypatch, said, card):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!{sys.executable}\nprint({said!r})\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    machine.graphics_card.cache_clear()
+    assert machine.graphics_card() == card
+    machine.graphics_card.cache_clear()

@@ -19,7 +19,7 @@ def trained(goal, owner) -> Training:
 
 @pytest.fixture
 def tested(trained, owner) -> Evaluation:
-    return path.tested(trained, owner)
+    return path.evaluated(trained, owner)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def ballot(goal, owner) -> Evaluation:
     """Answers without a judge: base says one thing, tuned another, a person chooses."""
     goals.choose_measure(goal=goal, kind="choice", settings={})
     training = path.trained(path.ready(goal, owner), owner)
-    return path.tested(training, owner, say=two_voices)
+    return path.evaluated(training, owner, say=two_voices)
 
 
 def two_voices(prompt: Unseen, kind: str) -> tuple[str, None]:

@@ -30,7 +30,7 @@ def test_worse_and_same_are_told_apart(trained, owner):
         right = {0: kind == "base", 1: True}.get(prompt.index, False)
         return ("yes" if right else "no", right)
 
-    evaluation = path.tested(trained, owner, say=say)
+    evaluation = path.evaluated(trained, owner, say=say)
     assert outcomes(evaluation)[:3] == ["worse", "same", "same"]
     assert evaluation.verdict["losses"] == 1
     assert evaluation.verdict["level"] != "consistently_better"
@@ -40,7 +40,7 @@ def test_it_is_weighed_against_a_good_prompt_too(trained, owner):
     def prompt_is_as_good(prompt, kind):
         return ("no", False) if kind == "base" else (prompt.wanted, True)
 
-    evaluation = path.tested(trained, owner, say=prompt_is_as_good, instructions="Sort it.")
+    evaluation = path.evaluated(trained, owner, say=prompt_is_as_good, instructions="Sort it.")
     assert evaluation.verdict["versus_prompt"] == "not_better"
 
 
@@ -109,7 +109,7 @@ def test_the_general_check_of_the_tuned_model_counts(trained, owner):
 
 
 def test_the_third_look_says_so(as_owner, trained, owner, url):
-    first, second, third = (path.tested(trained, owner) for _ in range(3))
+    first, second, third = (path.evaluated(trained, owner) for _ in range(3))
     assert [first.looks, second.looks, third.looks] == [1, 2, 3]
     assert not any("3" in note for note in first.verdict["notes"])
     assert len(third.verdict["notes"]) > len(second.verdict["notes"])
@@ -118,18 +118,18 @@ def test_the_third_look_says_so(as_owner, trained, owner, url):
 
 def test_to_delete_a_test_does_not_make_its_prompts_unseen(tested, trained, owner):
     services.delete(evaluation=tested)
-    assert path.tested(trained, owner).looks == 2
+    assert path.evaluated(trained, owner).looks == 2
 
 
 def test_one_that_showed_nothing_was_no_look(trained, owner):
     stopped = services.start(training=trained, user=owner)
     path.end(stopped.job, stopped=True)
-    assert path.tested(trained, owner).looks == 1
+    assert path.evaluated(trained, owner).looks == 1
 
 
 def test_new_prompts_are_a_new_test_set(tested, goal, owner):
     path.freeze(goal, owner, count=110)
-    assert path.tested(path.trained(goal, owner), owner).looks == 1
+    assert path.evaluated(path.trained(goal, owner), owner).looks == 1
 
 
 @pytest.mark.parametrize("who", ["as_viewer", "as_owner"])

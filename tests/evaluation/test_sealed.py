@@ -18,7 +18,7 @@ from worker.training.loop import run
 
 # Where a test row is told from another one: the room that splits and freezes, and evaluation.
 MAY_TELL = ("finetune_app/datasets/", "finetune_app/evaluation/", "worker/evaluation/")
-MAY_OPEN = MAY_TELL + ("finetune_app/training/jobs.py",)  # hands the child its path
+MAY_OPEN = (*MAY_TELL, "finetune_app/training/jobs.py")  # hands the child its path
 
 
 def poison(training) -> Path:

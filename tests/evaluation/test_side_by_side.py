@@ -13,7 +13,7 @@ def mixed(trained, owner):
         right = kind == ("base" if prompt.index == 0 else "tuned")
         return (prompt.wanted if right else f"No idea about {prompt.index}", right)
 
-    return path.tested(trained, owner, say=say)
+    return path.evaluated(trained, owner, say=say)
 
 
 def test_the_filter_shows_one_kind(as_viewer, mixed, url):
@@ -48,7 +48,7 @@ def test_the_next_page_begins_after_the_last(as_viewer, mixed, url, monkeypatch)
     first = as_viewer.get(url("detail", mixed.pk)).context
     assert first["next_after"] == 1
     second = as_viewer.get(url("detail", mixed.pk), {"after": 1}).context
-    assert [row["comparison"].index for row in second["rows"]][0] == 2
+    assert second["rows"][0]["comparison"].index == 2
 
 
 def test_a_long_page_costs_no_more_queries(

@@ -27,7 +27,7 @@ def url(goal):
 def whole(goal, owner):
     """A goal that went the whole way, with another training waiting."""
     path.ready(goal, owner)
-    path.tested(path.trained(goal, owner), owner)
+    path.evaluated(path.trained(goal, owner), owner)
     trainings.start(goal=goal, user=owner)
     return goal
 
@@ -76,7 +76,7 @@ def test_only_an_owner_deletes(as_editor, as_viewer, as_stranger, goal, url):
 
 def test_a_team_goes_with_its_own_models_and_what_was_trained_from_them(team, goal, owner):
     path.ready(goal, owner, path.install("own", team=team))
-    path.tested(path.trained(goal, owner), owner)
+    path.evaluated(path.trained(goal, owner), owner)
     delete_team(team=team)
     assert not Team.objects.filter(pk=team.pk).exists()
     assert not BaseModel.objects.exists()

@@ -16,7 +16,7 @@ def test_its_files_and_tests_go_too(
     as_editor, ready, owner, url, django_capture_on_commit_callbacks
 ):
     training = path.trained(ready, owner)
-    path.tested(training, owner)
+    path.evaluated(training, owner)
     path.write(f"{training.folder}/checkpoints/step-000030/state.pt", "state")
     with django_capture_on_commit_callbacks(execute=True):
         reply = as_editor.post(url("delete", 1))

@@ -37,8 +37,8 @@ def test_it_shows_step_pace_curve_and_answers(as_viewer, waiting, url):
          "answer": "I am a model", "passed": False, "why": None},
     )  # fmt: skip
     page = as_viewer.get(url("detail", 1)).content.decode()
-    for words in ("step 12 of 90", "410 tokens/s", "2.0 GB", "Is it ready?", "I am a model", "<svg"):
-        assert words in page
+    wanted = ("step 12 of 90", "410 tokens/s", "2.0 GB", "Is it ready?", "I am a model", "<svg")
+    assert [words for words in wanted if words not in page] == []
 
 
 @pytest.mark.parametrize(

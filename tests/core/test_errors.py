@@ -1,0 +1,78 @@
+"""Errors a person can mend become pages; every answer carries the id of its log lines."""
+
+import logging
+
+import pytest
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django.urls import reverse
+
+from finetune_app.core.errors import PlainError
+from finetune_app.core.logs import RequestIdFilter, request_id
+from finetune_app.core.middleware import PlainErrorMiddleware, RequestIdMiddleware
+from finetune_app.core.requests import whole_number
+
+
+def test_a_plain_error_is_a_page_that_says_what_to_do(as_editor, goal):
+    reply = as_editor.post(reverse("training:start", args=[goal.pk]))
+    page = reply.content.decode()
+    assert reply.status_code == 400
+    assert "Nothing to learn from yet" in page
+    assert "Freeze a version of the dataset first" in page
+    assert "Traceback" not in page
+
+
+def test_it_has_a_title_even_where_nobody_wrote_one():
+    error = PlainError("The disk is full. Free some space.")
+    assert (error.title, error.status) == ("That did not work", 400)
+
+
+def test_the_words_of_an_error_are_shown_and_not_run(db):
+    request = RequestFactory().get("/")
+    request.user = None
+    middleware = PlainErrorMiddleware(lambda _request: HttpResponse())
+    reply = middleware.process_exception(request, PlainError("<script>alert(1)</script>"))
+    assert b"<script>alert" not in reply.content
+
+
+def test_faults_of_ours_are_not_dressed_up():
+    middleware = PlainErrorMiddleware(lambda _request: HttpResponse())
+    assert middleware.process_exception(RequestFactory().get("/"), ValueError("ours")) is None
+
+
+def test_every_answer_has_an_id_of_its_own(client, db):
+    ids = {client.get("/sign-in/")["X-Request-Id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_log_lines_carry_the_id_of_their_request():
+    seen = []
+
+    def view(request):
+        record = logging.LogRecord("x", logging.INFO, "f", 1, "m", None, None)
+        RequestIdFilter().filter(record)
+        seen.append(record.request_id)
+        return HttpResponse()
+
+    reply = RequestIdMiddleware(view)(RequestFactory().get("/"))
+    assert seen == [reply["X-Request-Id"]] == [request_id.get()]
+
+
+def test_a_fault_of_ours_names_its_id(client, owner, monkeypatch):
+    monkeypatch.setattr(
+        "finetune_app.guide.services.sample_minutes", lambda: 1 / 0  # any fault at all
+    )
+    client.raise_request_exception = False
+    client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    reply = client.get("/")
+    assert reply.status_code == 500
+    assert reply["X-Request-Id"] in reply.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("7", 7), ("007", 7), ("", None), (None, None), ("-1", None), ("²", None), ("1e3", None),
+     ("9" * 16, None), ("٣", 3)],
+)  # fmt: skip
+def test_numbers_in_addresses_are_read_with_care(written, read):
+    assert whole_number(written) == read

@@ -1,0 +1,99 @@
+"""Files here and in a store elsewhere; and what is never deleted."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+from finetune_app.core import files
+
+IN_MEMORY = {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+
+
+@pytest.fixture
+def folder(settings, tmp_path) -> Path:
+    settings.DATA_DIR = tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def elsewhere(settings, folder) -> Path:
+    """A store that is not a folder of this machine."""
+    settings.STORAGES = settings.STORAGES | IN_MEMORY
+    return folder
+
+
+def keep(name: str, content: bytes) -> None:
+    default_storage.save(name, ContentFile(content))
+
+
+def test_a_local_file_is_used_where_it_lies(folder):
+    assert files.is_local()
+    assert files.local_path("versions/3/2.jsonl") == folder / "versions/3/2.jsonl"
+
+
+def test_a_file_elsewhere_is_fetched_once(elsewhere):
+    assert not files.is_local()
+    keep("versions/3/2.jsonl", b"rows")
+    path = files.local_path("versions/3/2.jsonl")
+    assert path.read_bytes() == b"rows"
+    default_storage.delete("versions/3/2.jsonl")
+    assert files.local_path("versions/3/2.jsonl").read_bytes() == b"rows"
+
+
+def test_several_may_fetch_it_at_the_same_moment(elsewhere):
+    keep("versions/3/2.jsonl", b"x" * 3_000_000)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _n: files.local_path("versions/3/2.jsonl"), range(8)))
+    assert {path.stat().st_size for path in found} == {3_000_000}
+    assert [path.name for path in found[0].parent.iterdir()] == ["2.jsonl"]  # no drafts left
+
+
+def test_a_file_that_is_nowhere_leaves_no_draft(elsewhere):
+    with pytest.raises(FileNotFoundError):
+        files.local_path("versions/3/9.jsonl")
+    assert list((elsewhere / "versions/3").iterdir()) == []
+
+
+def test_a_folder_goes_there_and_comes_back(elsewhere):
+    run = elsewhere / "runs/7/adapter"
+    (run / "deep").mkdir(parents=True)
+    (run / "weights").write_bytes(b"first")
+    (run / "deep/er").write_bytes(b"more")
+    files.publish_folder("runs/7/adapter")
+    (run / "weights").write_bytes(b"second")
+    files.publish_folder("runs/7/adapter")
+    assert sorted(files.names_below("runs/7")) == [
+        "runs/7/adapter/deep/er", "runs/7/adapter/weights",
+    ]  # fmt: skip
+    (run / "weights").unlink()
+    again = files.local_folder("runs/7/adapter")
+    assert (again / "weights").read_bytes() == b"second"
+
+
+def test_deleting_removes_it_here_and_there(elsewhere):
+    keep("runs/7/adapter/weights", b"w")
+    files.local_folder("runs/7")
+    files.delete_folder("runs/7")
+    assert files.names_below("runs/7") == []
+    assert not (elsewhere / "runs/7").exists()
+    files.delete_folder("runs/7")  # what is gone already is fine
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["", "/", ".", "..", "runs", "runs/", "/etc/passwd", "/runs/7", "runs/..", "runs/../../etc",
+     "runs/.", "./runs", "runs//7", "../runs/7", "runs/7/", "runs\\7\\x/y", "runs/ "],
+)  # fmt: skip
+def test_odd_names_are_never_deleted(folder, odd):
+    (folder / "runs/7").mkdir(parents=True)
+    with pytest.raises(ValueError, match="refusing"):
+        files.delete_folder(odd)
+    assert (folder / "runs/7").is_dir()
+
+
+def test_a_hash_is_that_of_the_content(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert files.sha256_of(tmp_path / "abc").startswith("ba7816bf8f01cfea")

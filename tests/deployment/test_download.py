@@ -1,0 +1,112 @@
+"""Taking the adapter away: all that plain peft needs, and only what was trained."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from django.urls import reverse
+
+from tests import path
+
+
+@pytest.fixture
+def trained(goal, owner):
+    return path.trained(path.ready(goal, owner), owner)
+
+
+@pytest.fixture
+def url(goal):
+    return lambda number=1: reverse("deployment:adapter", args=[goal.pk, number])
+
+
+def unpack(reply) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(b"".join(reply.streaming_content)))
+
+
+def test_a_viewer_takes_it_away(as_viewer, trained, url):
+    path.write(f"{trained.adapter_folder}/chat_template.jinja", "{{ messages }}")
+    reply = as_viewer.get(url())
+    assert reply["Content-Type"] == "application/zip"
+    assert 'filename="sort-shop-emails-training-1.zip"' in reply["Content-Disposition"]
+    packed = unpack(reply)
+    top = "sort-shop-emails-training-1"
+    assert f"{top}/adapter/adapter_model.safetensors" in packed.namelist()
+    assert f"{top}/adapter/chat_template.jinja" in packed.namelist()
+    assert packed.read(f"{top}/adapter/adapter_model.safetensors") == b"weights"
+    readme = packed.read(f"{top}/README.txt").decode()
+    assert trained.adapter_sha256 in readme
+    assert 'from_pretrained("org/tiny")' in readme
+
+
+def test_a_name_in_another_script_makes_a_file_name_too(as_viewer, goal, trained, url):
+    goal.name = "メール"
+    goal.save()
+    assert 'filename="goal-training-1.zip"' in as_viewer.get(url())["Content-Disposition"]
+
+
+def test_a_missing_file_is_said_plainly(as_viewer, trained, url, data_dir):
+    (data_dir / trained.adapter_folder / "adapter_model.safetensors").unlink()
+    reply = as_viewer.get(url())
+    assert reply.status_code == 409
+    assert "missing or has been changed" in reply.content.decode()
+
+
+def test_a_changed_file_is_not_passed_off_as_the_trained_one(as_viewer, trained, url):
+    path.write(f"{trained.adapter_folder}/adapter_model.safetensors", "something else")
+    assert as_viewer.get(url()).status_code == 409
+
+
+def test_before_there_is_an_adapter_there_is_nothing(as_viewer, goal, owner, url):
+    path.ready(goal, owner)
+    assert as_viewer.get(url()).status_code == 404
+    page = as_viewer.get(reverse("deployment:page", args=[goal.pk])).content.decode()
+    assert "There is nothing to take with you yet" in page
+
+
+def test_the_page_lists_what_can_be_taken(as_viewer, goal, owner, trained, url):
+    path.trained(goal, owner, weights="second")
+    page = as_viewer.get(reverse("deployment:page", args=[goal.pk])).content.decode()
+    assert url(1) in page
+    assert url(2) in page
+
+
+def test_only_the_team_and_only_to_read(as_stranger, as_owner, goal, trained, url):
+    assert as_stranger.get(url()).status_code == 404
+    assert as_owner.get(url(2)).status_code == 404
+    assert as_owner.post(url()).status_code == 405
+    assert as_stranger.get(reverse("deployment:page", args=[goal.pk])).status_code == 404
+
+
+def test_plain_peft_loads_it(as_viewer, trained, url, tmp_path, data_dir):
+    """A real training of a tiny model, downloaded, unpacked, and loaded as the README says."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from finetune_app.core.files import sha256_of
+    from finetune_app.training import jobs
+    from tests.worker.engine.tiny import make_base
+    from tests.worker.training.conftest import RecordingChannel
+    from worker.channel import Job
+    from worker.training.loop import run
+
+    torch.set_num_threads(1)
+    base = make_base(tmp_path / "base", "llama")
+    order = jobs.child_spec(trained.job)
+    spec = order["spec"] | {"base_model": str(base), "epochs": 1, "number_format": "fp32"}
+    folder = data_dir / trained.folder
+    run(Job("training", folder, spec | {"max_new_tokens": 4}), RecordingChannel())
+    trained.adapter_sha256 = sha256_of(folder / "adapter" / "adapter_model.safetensors")
+    trained.save()
+
+    unpack(as_viewer.get(url())).extractall(tmp_path)
+    adapter = tmp_path / "sort-shop-emails-training-1" / "adapter"
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
+    tokenizer = AutoTokenizer.from_pretrained(adapter)
+    asked = [{"role": "user", "content": "Hello"}]
+    tokens = tokenizer.apply_chat_template(
+        asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    assert model.generate(**tokens, max_new_tokens=3).shape[1] > tokens["input_ids"].shape[1]
+    assert json.loads((adapter / "finetune.json").read_text())

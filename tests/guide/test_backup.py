@@ -1,0 +1,139 @@
+"""A backup in one file, and back again, with the real database."""
+
+import os
+import shutil
+import tarfile
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from finetune_app.accounts.models import User
+from finetune_app.core.files import local_path
+from finetune_app.evaluation.models import Answer
+from finetune_app.goals.models import Goal
+from finetune_app.guide import backups
+from finetune_app.jobs.preflight import only_one
+from finetune_app.training.models import Training
+from tests import path
+
+needs_client = pytest.mark.skipif(
+    connection.vendor == "postgresql" and not shutil.which("pg_dump"),
+    reason="pg_dump is not on this machine",
+)
+pytestmark = [needs_client, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def whole(goal, owner) -> Goal:
+    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    training = Training.objects.get()
+    path.write(f"{training.folder}/checkpoints/step-000030/state.pt", "large")
+    path.write(f"uploads/{goal.pk}/emails.csv", "email,topic\n")
+    return goal
+
+
+@pytest.fixture
+def saved(whole, tmp_path) -> Path:
+    target = tmp_path / "kept" / "backup.tar.gz"
+    call_command("backup", str(target), stdout=StringIO())
+    return target
+
+
+def restore(source: Path, **options: object) -> str:
+    out = StringIO()
+    call_command("restore", str(source), stdout=out, **options)
+    return out.getvalue()
+
+
+def test_it_comes_back_whole(saved, whole, owner, data_dir):
+    version = local_path(whole.dataset.versions.get().stored_name).read_bytes()
+    answers = list(Answer.objects.values_list("text", flat=True))
+    weights = data_dir / Training.objects.get().adapter_folder / "adapter_model.safetensors"
+    secrets = (data_dir / "secrets.json").read_bytes()
+    whole.delete()
+    User.objects.all().delete()
+    shutil.rmtree(data_dir / "runs")
+    late = path.write("uploads/99/late.csv", "came after the backup")
+
+    assert "Restored." in restore(saved)
+
+    back = Goal.objects.get()
+    assert (back.name, back.created_by.email) == ("Sort shop emails", owner.email)
+    assert list(Answer.objects.values_list("text", flat=True)) == answers
+    assert local_path(back.dataset.versions.get().stored_name).read_bytes() == version
+    assert weights.read_text() == "weights"
+    assert (data_dir / "secrets.json").read_bytes() == secrets
+    assert not late.exists()
+    assert Goal.objects.create(team=back.team, name="Another").pk > back.pk
+
+
+def test_it_holds_no_checkpoints_no_models_and_is_private(saved):
+    assert saved.stat().st_mode & 0o077 == 0
+    with tarfile.open(saved) as archive:
+        names = archive.getnames()
+    assert any(name.endswith("adapter_model.safetensors") for name in names)
+    assert any(name.startswith("uploads/") for name in names)
+    assert not [name for name in names if "checkpoints" in name or name.startswith("models")]
+
+
+def test_what_is_here_is_not_overwritten_unasked(saved, whole):
+    whole.name = "Changed since"
+    whole.save()
+    with pytest.raises(CommandError, match="Add --force"):
+        restore(saved)
+    assert Goal.objects.get().name == "Changed since"
+    restore(saved, force=True)
+    assert Goal.objects.get().name == "Sort shop emails"
+
+
+def test_not_while_finetune_runs(saved, settings):
+    lock = only_one(settings.RUN_DIR)
+    try:
+        with pytest.raises(CommandError, match="Stop it first"):
+            restore(saved, force=True)
+    finally:
+        os.close(lock)
+    restore(saved, force=True)
+
+
+def test_any_other_file_is_refused(tmp_path, db):
+    with pytest.raises(CommandError, match="There is no file"):
+        restore(tmp_path / "nothing.tar.gz")
+    other = tmp_path / "notes.txt"
+    other.write_text("not a backup")
+    with pytest.raises(CommandError, match="is not a backup"):
+        restore(other)
+    with tarfile.open(tmp_path / "photos.tar.gz", "w:gz") as archive:
+        archive.add(other, "notes.txt")
+    with pytest.raises(CommandError, match="is not a backup"):
+        restore(tmp_path / "photos.tar.gz")
+
+
+def test_a_backup_of_another_kind_of_database_is_refused(tmp_path, data_dir, settings, db):
+    wrong = backups.DUMP if settings.ON_SQLITE else backups.DATABASE
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as archive:
+        archive.add(data_dir / "secrets.json", "secrets.json")
+        archive.add(data_dir / "secrets.json", wrong)
+    with pytest.raises(CommandError, match="another kind of database"):
+        restore(tmp_path / "other.tar.gz")
+
+
+def test_a_backup_that_fails_leaves_nothing_half_written(whole, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(backups, "_add", full)
+    with pytest.raises(CommandError, match="No space left"):
+        call_command("backup", str(tmp_path / "b.tar.gz"), stdout=StringIO())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_name_it_lies_among_the_backups(whole, data_dir):
+    out = StringIO()
+    call_command("backup", stdout=out)
+    (made,) = (data_dir / "backups").iterdir()
+    assert str(made) in out.getvalue()
+    made.unlink()

@@ -1,0 +1,66 @@
+"""manage.py doctor: what is fine, and what to look at."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from finetune_app.guide.management.commands import doctor
+from finetune_app.jobs.models import Job, State
+from tests import path
+
+
+def looked_at() -> tuple[str, int]:
+    out, code = StringIO(), 0
+    try:
+        call_command("doctor", stdout=out)
+    except SystemExit as left:
+        code = int(left.code or 0)
+    return out.getvalue(), code
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    monkeypatch.setattr(doctor, "broker", lambda: (True, "The broker answers."))
+
+
+@pytest.fixture
+def healthy(db, broker):
+    path.install()
+
+
+def test_all_is_well(healthy):
+    said, code = looked_at()
+    assert "LOOK" not in said
+    assert code == 0
+    assert "0 migrations to apply" in said
+    assert "1 base models installed" in said
+
+
+def test_a_silent_broker_is_told_without_a_traceback(db, settings, tmp_path):
+    settings.REDIS_URL = f"redis+socket://{tmp_path}/nobody.sock"
+    said, code = looked_at()
+    assert "LOOK The broker does not answer." in said
+    assert code == 1
+
+
+def test_a_model_whose_files_are_gone_is_named(healthy, data_dir):
+    (data_dir / "models/tiny/config.json").unlink()
+    assert "LOOK Tiny: files in models/tiny." in looked_at()[0]
+
+
+def test_a_job_without_a_living_worker_is_counted(healthy, team):
+    fresh = timezone.now()
+    Job.objects.create(team=team, kind="training", state=State.RUNNING, heartbeat_at=fresh)
+    assert "ok   0 jobs without a living worker." in looked_at()[0]
+    old = fresh - timedelta(hours=1)
+    Job.objects.create(team=team, kind="training", state=State.RUNNING, heartbeat_at=old)
+    assert "LOOK 1 jobs without a living worker." in looked_at()[0]
+
+
+def test_a_job_that_waits_long_is_told(healthy, team):
+    job = Job.objects.create(team=team, kind="training")
+    Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=2))
+    assert "LOOK The oldest waiting job has waited 120 minutes." in looked_at()[0]

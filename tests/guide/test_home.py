@@ -1,0 +1,164 @@
+"""Home: every goal with its state in a line, six marks and its next action."""
+
+import html
+import re
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.basemodels.models import Choice
+from finetune_app.evaluation import services as evaluations
+from finetune_app.goals import services as goals
+from finetune_app.goals.models import Goal
+from finetune_app.guide import progress
+from finetune_app.jobs.models import State
+from finetune_app.training import services as trainings
+from tests import path
+
+HOME = reverse("guide:home")
+
+
+def now(goal) -> progress.NextAction:
+    (found,) = progress.of([Goal.objects.get(pk=goal.pk)])
+    return found.next
+
+
+def says(goal, step, label, state) -> None:
+    action = now(goal)
+    assert (action.step, action.label) == (step, label)
+    assert state in action.state
+
+
+def test_an_empty_home_invites(as_editor):
+    page = as_editor.get(HOME).content.decode()
+    assert "Teach a model something you do every day." in page
+    assert reverse("guide:sample") in page
+    assert reverse("goals:new") in page
+
+
+def test_a_viewer_is_told_whom_to_ask(as_viewer):
+    page = as_viewer.get(HOME).content.decode()
+    assert "Ask an owner of the team to make you an editor." in page
+    assert reverse("guide:sample") not in page
+
+
+def test_a_row_has_state_marks_and_action(as_viewer, goal, owner):
+    path.ready(goal, owner)
+    page = html.unescape(as_viewer.get(HOME).content.decode())
+    assert "Ready to train Tiny." in page
+    row = page[page.index('<ul class="goals">') : page.index("</ul>")]
+    assert "4 of 6 · Training" in row
+    assert re.search(r'aria-label="Train: Sort shop emails"', row)
+    assert len(re.findall(r"<i\b", row)) >= 6
+
+
+def test_the_way_from_the_first_word_to_the_verdict(goal, owner):
+    says(goal, 1, "Decide", "Not decided yet")
+    goals.choose_measure(goal=goal, kind="exact", settings={})
+    says(goal, 2, "Add examples", "No examples yet.")
+    version = path.freeze(goal, owner)
+    version.delete()
+    says(goal, 2, "Check them", "60 examples, not frozen yet.")
+    path.freeze(goal, owner)
+    says(goal, 3, "Choose a model", "60 examples frozen as version 1.")
+    Choice.objects.create(goal=goal, base_model=path.install(), chosen_by=owner)
+    says(goal, 4, "Train", "Ready to train Tiny.")
+    training = trainings.start(goal=goal, user=owner)
+    says(goal, 4, "Watch", "Training: getting ready.")
+    path.set_state(training.job, State.RUNNING, done=61, total=90)
+    says(goal, 4, "Watch", "Training now: step 61 of 90.")
+    path.set_state(training.job, State.STOPPED)
+    says(goal, 4, "Continue", "Training stopped at step 61.")
+    path.set_state(training.job, State.FAILED, message="Not enough memory.")
+    says(goal, 4, "See why", "Not enough memory.")
+    path.set_state(training.job, State.CANCELLED)
+    says(goal, 4, "Train", "Ready to train Tiny.")
+    trained = path.trained(goal, owner)
+    says(goal, 5, "Evaluate", "Not tested yet.")
+    evaluation = evaluations.start(training=trained, user=owner)
+    says(goal, 5, "Watch", "Being tested on unseen prompts.")
+    path.set_state(evaluation.job, State.STOPPED)
+    says(goal, 5, "Continue", "The test was stopped.")
+    path.set_state(evaluation.job, State.FAILED, message="The disk is full.")
+    says(goal, 5, "See why", "The disk is full.")
+    evaluations.delete(evaluation=evaluation)
+    tested = path.evaluated(trained, owner)
+    total = tested.version.counts["test"]
+    says(goal, 5, "See the verdict", f"Better on {total} of {total}, worse on 0.")
+
+
+def test_a_blind_choice_waits_for_the_person(goal, owner):
+    goals.choose_measure(goal=goal, kind="choice", settings={})
+    trained = path.trained(path.ready(goal, owner), owner)
+    path.evaluated(trained, owner, say=lambda prompt, kind: (kind, None))
+    says(goal, 5, "Choose", "Waiting for your blind choice.")
+
+
+def test_an_old_verdict_is_not_the_news_of_a_new_training(goal, owner):
+    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    trainings.start(goal=goal, user=owner)
+    says(goal, 4, "Watch", "Training: getting ready.")
+
+
+def test_every_next_action_leads_to_a_page(as_owner, goal, owner):
+    for step in (lambda: None, lambda: path.ready(goal, owner), lambda: path.trained(goal, owner)):
+        step()
+        reply = as_owner.get(now(goal).url, follow=True)
+        assert reply.status_code == 200
+
+
+def test_twenty_goals_cost_no_more_queries_than_two(as_viewer, team, owner, monkeypatch):
+    model = path.install()
+    for number in range(2):
+        add(team, owner, model, number)
+    few = count_queries(as_viewer)
+    for number in range(2, 8):
+        add(team, owner, model, number)
+    assert count_queries(as_viewer) == few
+    assert few <= 25
+
+
+def add(team, owner, model, number):
+    goal = Goal.objects.create(team=team, name=f"Goal {number}", measure="exact")
+    path.evaluated(path.trained(path.ready(goal, owner, model), owner), owner)
+
+
+def count_queries(browser) -> int:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as seen:
+        assert browser.get(HOME).status_code == 200
+    return len(seen)
+
+
+def test_many_goals_come_in_pages(as_viewer, team):
+    made = [Goal.objects.create(team=team, name=f"Number {n:02}") for n in range(31)]
+    first = as_viewer.get(HOME).content.decode()
+    assert "Number 30" in first
+    assert "Number 00" not in first
+    second = as_viewer.get(HOME, {"before": made[1].pk}).content.decode()
+    assert "Number 00" in second
+    assert "Older goals" not in second
+
+
+@pytest.mark.parametrize("odd", ["x", "²", "-1", "9" * 5000])
+def test_an_odd_page_number_shows_the_newest(as_viewer, goal, odd):
+    reply = as_viewer.get(HOME, {"before": odd})
+    assert reply.status_code == 200
+    assert "Sort shop emails" in reply.content.decode()
+
+
+def test_what_runs_is_said(as_viewer, goal, owner):
+    trainings.start(goal=path.ready(goal, owner), user=owner)
+    page = as_viewer.get(HOME).content.decode()
+    assert "0 jobs running" in page
+    assert "1 waiting" in page
+
+
+def test_another_team_sees_its_own(as_stranger, goal):
+    assert "Sort shop emails" not in as_stranger.get(HOME).content.decode()
+
+
+def test_home_is_only_looked_at(as_owner):
+    assert as_owner.post(HOME).status_code == 405

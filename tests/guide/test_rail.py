@@ -1,0 +1,35 @@
+"""The rail: six steps, each with the one fact it has produced."""
+
+from finetune_app.goals.models import Goal
+from finetune_app.guide.rail import rail
+from tests import path
+
+
+def steps(goal, room="goals"):
+    return rail(Goal.objects.get(pk=goal.pk), room)
+
+
+def test_at_the_beginning_every_step_says_what_it_is_for(goal):
+    found = steps(goal)
+    assert [step.number for step in found] == [1, 2, 3, 4, 5, 6]
+    assert found[0].state == "now"
+    assert {step.state for step in found[1:]} == {"todo"}
+    assert found[1].fact == "What it learns from"
+
+
+def test_each_step_shows_what_came_of_it(goal, owner):
+    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    facts = [step.fact for step in steps(goal, "evaluation")]
+    assert facts[0] == "The exact answer"
+    assert facts[1] == "60 examples, version 1"
+    assert facts[2] == "Tiny"
+    assert facts[3] == "Trained on version 1"
+    assert facts[4].startswith("Better on ")
+    states = [step.state for step in steps(goal, "evaluation")]
+    assert states == ["done", "done", "done", "done", "now", "todo"]
+
+
+def test_every_step_can_be_opened(as_viewer, goal, owner):
+    path.ready(goal, owner)
+    for step in steps(goal):
+        assert as_viewer.get(step.url, follow=True).status_code == 200

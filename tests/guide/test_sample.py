@@ -1,0 +1,73 @@
+"""The sample goal: one click, and only the training is left to do."""
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.basemodels.catalogue import STARTER
+from finetune_app.basemodels.models import Speed
+from finetune_app.goals.models import Goal
+from finetune_app.guide import progress, services
+from finetune_app.guide.sample import sample
+from tests import path
+
+URL = reverse("guide:sample")
+
+
+@pytest.fixture
+def starter(db):
+    return path.install(STARTER)
+
+
+def test_it_is_ready_to_train(as_editor, editor, team, starter):
+    reply = as_editor.post(URL)
+    goal = Goal.objects.get()
+    assert reply["Location"] == reverse("training:page", args=[goal.pk])
+    assert (goal.is_sample, goal.team, goal.created_by) == (True, team, editor)
+    assert goal.measure == sample().measure
+    version = goal.dataset.versions.get()
+    assert version.counts == {"train": 240, "validation": 40, "test": 60}
+    (found,) = progress.of([goal])
+    assert (found.next.step, found.next.label) == (4, "Train")
+    assert as_editor.get(reply["Location"]).status_code == 200
+
+
+def test_twice_gives_two_of_them(as_editor, starter):
+    as_editor.post(URL)
+    as_editor.post(URL)
+    one, two = Goal.objects.all()
+    assert one.dataset.versions.get().sha256
+    assert one.dataset != two.dataset
+
+
+def test_without_the_starter_only_the_model_is_left_to_choose(as_editor):
+    as_editor.post(URL)
+    (found,) = progress.of(Goal.objects.all())
+    assert (found.next.step, found.next.label) == (3, "Choose a model")
+
+
+def test_only_an_editor_makes_one(as_viewer, as_owner, client):
+    assert as_viewer.post(URL).status_code == 403
+    assert as_owner.get(URL).status_code == 405
+    assert client.post(URL).status_code == 302  # to the door
+    assert not Goal.objects.exists()
+
+
+def test_the_minutes_are_a_guess_until_this_machine_was_measured(db):
+    assert services.sample_minutes() == services.GUESS_MINUTES
+
+
+def test_then_they_come_from_the_last_measurement(starter):
+    tokens = sample().training_tokens
+    for minutes in (30, 4):
+        Speed.objects.create(
+            base_model=starter, what="training",
+            tokens_per_second=tokens * (1 + services.EVALUATION_SHARE) / (minutes * 60 - 30),
+        )  # fmt: skip
+    Speed.objects.create(base_model=starter, what="evaluation", tokens_per_second=1)
+    Speed.objects.create(base_model=path.install("other"), what="training", tokens_per_second=1)
+    assert services.sample_minutes() == 4
+
+
+def test_home_says_how_long_it_takes_here(as_editor, starter):
+    Speed.objects.create(base_model=starter, what="training", tokens_per_second=1e9)
+    assert "about 1 minute here" in as_editor.get(reverse("guide:home")).content.decode()
