@@ -8,8 +8,8 @@ from typing import Literal
 
 Level = Literal["green", "amber", "red"]
 
-# There are no published thresholds. These are working values: perplexity and collapse from the
-# project's research notes; they have yet to be calibrated on deliberately over-trained adapters.
+# There are no published thresholds. These were held against the base model itself and against
+# over-trained adapters of the starter: docs/benchmarks/general-check.md.
 PERPLEXITY_GREEN, PERPLEXITY_AMBER = 1.05, 1.20
 COLLAPSE_GREEN, COLLAPSE_AMBER = 0.02, 0.05
 # One odd answer of a dozen would already be 8%, so red takes at least two.
