@@ -222,7 +222,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 86400, "socket_connect_timeout": 5}
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_ROUTES = {"worker.run_heavy": {"queue": "heavy"}, "worker.run_light": {"queue": "light"}}
+CELERY_TASK_ROUTES = {
+    "worker.run_heavy": {"queue": "heavy"},
+    "worker.run_light": {"queue": "light"},
+}
 
 # A lease that was not renewed for this long is stale.
 LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "15"))
