@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 
 POSTGRES = os.environ.get("TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/test")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
@@ -19,31 +18,41 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else "embedded"
+    services_here = listens(5432) and listens(6379)
+    if wanted == "services" and not services_here:
+        print("Left out: the pass on PostgreSQL and Redis (neither runs here).")
+        return 0
     left_out = []
-    marks = ["long"] if wanted == "long" else ["not long"]
-    if not any(map(shutil.which, BROWSERS)):
-        marks.append("not browser")
-        left_out.append("the browser journey (no Chromium here)")
-    elif wanted == "services":
-        marks.append("not browser")
+    browser_here = any(map(shutil.which, BROWSERS))
+    if not browser_here:
+        left_out.append("what drives a browser (no Chromium here)")
+    if not services_here:
+        left_out.append("the pass on PostgreSQL and Redis (not running here)")
     # In a process of its own: converting the model needs memory that the tests want back.
     if subprocess.call([sys.executable, "-m", "tests.starter"]):
         left_out.append("what needs the starter model (it could not be fetched)")
-    environment = dict(os.environ, DATA_DIR=tempfile.mkdtemp(prefix="finetune-tests-"))
-    if wanted == "services":
-        if not (listens(5432) and listens(6379)):
-            print("Left out: the pass on PostgreSQL and Redis (neither runs here).")
-            return 0
-        environment |= {"DATABASE_URL": POSTGRES, "REDIS_URL": REDIS}
-    elif not (listens(5432) and listens(6379)):
-        left_out.append("the pass on PostgreSQL and Redis (not running here)")
     if left_out:
         print("Left out:", "; ".join(left_out) + ".", flush=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-m", " and ".join(marks)]
-    try:
-        return subprocess.call([*command, *sys.argv[2:]], env=environment)
-    finally:
-        shutil.rmtree(environment["DATA_DIR"], ignore_errors=True)
+    environment = dict(os.environ)
+    if wanted == "services":
+        environment |= {"DATABASE_URL": POSTGRES, "REDIS_URL": REDIS}
+    codes = [
+        subprocess.call([sys.executable, "-m", "pytest", "-q", *part, *sys.argv[2:]],
+                        env=environment)
+        for part in parts(wanted, browser_here)
+    ]
+    return max(codes)
+
+
+def parts(wanted: str, browser_here: bool) -> list[list[str]]:
+    """The options of each pytest run. Two processes share the many short tests by file; what
+    trains for minutes, or drives a browser, has the machine to itself."""
+    if wanted == "long":
+        return [["-s", "-m", "long" if browser_here else "long and not browser"]]
+    short = ["-n", "2", "--dist", "loadfile", "-m", "not long and not browser"]
+    if wanted == "services" or not browser_here:
+        return [short]
+    return [short, ["-s", "-m", "browser and not long"]]
 
 
 def listens(port: int) -> bool:
