@@ -5,6 +5,8 @@ import json
 from contextlib import aclosing
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.test import AsyncClient
 
 from finetune_app.basemodels.models import BaseModel
@@ -88,7 +90,9 @@ def test_it_streams_under_asgi_too(owner, trained, engine, url):
 
     async def ask() -> bytes:
         reply = await client.post(url("stream"), {"question": QUESTION})
-        return b"".join([part async for part in reply])
+        body = b"".join([part async for part in reply])
+        await sync_to_async(connections.close_all)()  # of the thread that the view ran in
+        return body
 
     found = events(asyncio.run(ask()))
     assert {event["lane"] for event in found if event.get("done")} == {"base", "tuned"}

@@ -37,15 +37,15 @@ def rows_below() -> dict[str, int]:
     return {m.__name__: m.objects.count() for m in models if m.objects.count()}
 
 
-def files() -> list[Path]:
+def files(goal: Goal) -> list[Path]:
+    folders = [f"versions/{goal.dataset.pk}", *(one.folder for one in goal.trainings.all())]
     data = Path(settings.DATA_DIR)
-    folders = ("versions", "uploads", "runs", "evaluations")
     return [file for name in folders for file in (data / name).rglob("*") if file.is_file()]
 
 
 def test_everything_goes(as_owner, whole, url, django_capture_on_commit_callbacks):
-    before = files()
-    assert before
+    before = files(whole)
+    assert {file.name for file in before} >= {"1.jsonl", "adapter_model.safetensors"}
     assert {"Version", "Training", "Candidate", "Evaluation", "Answer"} <= rows_below().keys()
     with django_capture_on_commit_callbacks(execute=True):
         reply = as_owner.post(url)
