@@ -48,3 +48,4 @@ def entry_with_hub_id(hub_id: str) -> Entry | None:
 
 
 STARTER = "smollm2-135m-instruct"
+PUBLIC_HUB = "https://huggingface.co"  # where hub ids lead unless HF_ENDPOINT says otherwise

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team
 from finetune_app.basemodels import services
-from finetune_app.basemodels.catalogue import Entry, catalogue
+from finetune_app.basemodels.catalogue import PUBLIC_HUB, Entry, catalogue
 from finetune_app.basemodels.estimates import (
     Estimate,
     Fit,
@@ -22,8 +22,6 @@ from finetune_app.core import charts
 from finetune_app.core.machine import GIB, Machine
 from finetune_app.core.templatetags.ui import size
 from finetune_app.jobs.models import ACTIVE, State
-
-PUBLIC_HUB = "https://huggingface.co"
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import httpx
 
+from finetune_app.basemodels.catalogue import PUBLIC_HUB
 from worker.channel import UserError
 from worker.installs.files import File, Plan, Tell, plan_of
 
-PUBLIC_HUB = "https://huggingface.co"
 TRIES = 4  # in a row without a single new byte
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 
