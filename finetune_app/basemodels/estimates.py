@@ -174,14 +174,15 @@ def work_of(version: Version | None) -> Work:
     )
 
 
-def automatic_for(version: Version) -> dict[str, Any]:
-    """The settings we would choose for a version (see automatic.py).
+def automatic_for(version: Version, base_model: BaseModel | None = None) -> dict[str, Any]:
+    """The settings we would choose for a version and a base model (see automatic.py).
 
     The longest row is counted generously, two characters a token, so that none is cut.
     """
     return automatic(
         rows=version.counts.get("train", 0),
         longest_tokens=version.longest // 2 + TEMPLATE_TOKENS * 2,
+        parameters=base_model.parameters if base_model else 0,
     )
 
 

@@ -63,7 +63,7 @@ def frozen_spec(
     goal: Goal, version: Version, choice: Choice, chosen: dict[str, Any]
 ) -> dict[str, Any]:
     """What the child reads, except for the paths, which depend on the machine it runs on."""
-    found = automatic_for(version)["settings"]
+    found = automatic_for(version, choice.base_model)["settings"]
     found |= {name: chosen[name] for name in CHOOSABLE if chosen.get(name) not in (None, "")}
     found.setdefault("seed", SEED)
     found["alpha"] = 2 * found["rank"]  # the strength stays the same whatever the size

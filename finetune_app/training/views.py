@@ -82,7 +82,7 @@ def find(goal: Goal, number: int) -> Training:
 def launch_context(goal: Goal, form: SettingsForm | None = None) -> dict[str, Any]:
     version = services.newest_version(goal)
     choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
-    automatic = automatic_for(version) if version else {}
+    automatic = automatic_for(version, choice.base_model if choice else None) if version else {}
     form = form or SettingsForm(automatic=automatic.get("settings", {}))
     fields, fixed = knobs(form, automatic)
     cost = estimate(choice.base_model, version) if version and choice else None

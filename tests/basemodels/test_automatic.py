@@ -58,3 +58,8 @@ def test_the_trainer_accepts_every_choice():
         settings = automatic(rows, 200)["settings"]
         made = spec.Spec.from_json({"base_model": "/m", "version": "/v", **settings})
         assert made.epochs == settings["epochs"]
+
+
+def test_a_larger_model_learns_at_a_gentler_rate():
+    small, large = (automatic(240, 90, size)["settings"] for size in (135_000_000, 8_000_000_000))
+    assert large["learning_rate"] == small["learning_rate"] / 2
