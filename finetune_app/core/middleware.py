@@ -3,8 +3,10 @@
 import uuid
 from collections.abc import Callable
 
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.core.logs import request_id
@@ -31,6 +33,15 @@ class PlainErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if _has_nul(error):
+            error = PlainError(
+                _("That text holds a character that cannot be kept (NUL). Remove it and try again.")
+            )
         if not isinstance(error, PlainError):
             return None
         return render(request, "errors/plain.html", {"error": error}, status=error.status)
+
+
+def _has_nul(error: Exception) -> bool:
+    """PostgreSQL refuses NUL in any text, a search for it included; SQLite does not mind."""
+    return isinstance(error, DataError | ValueError) and "NUL" in str(error)

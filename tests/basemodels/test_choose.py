@@ -24,7 +24,7 @@ def test_another_choice_replaces_the_first(as_owner, goal, url, starter):
     assert Choice.objects.get(goal=goal).base_model.slug == "larger"
 
 
-@pytest.mark.parametrize("slug", ["", "nothing", "llama-3-8b-instruct", "../tiny", "tiny\x00"])
+@pytest.mark.parametrize("slug", ["", "nothing", "llama-3-8b-instruct", "../tiny"])
 def test_what_is_not_installed_cannot_be_chosen(as_owner, url, starter, slug):
     reply = as_owner.post(url("choose"), {"base": slug})
     assert reply.status_code == 400

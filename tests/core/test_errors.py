@@ -76,3 +76,10 @@ def test_a_fault_of_ours_names_its_id(client, owner, monkeypatch):
 )  # fmt: skip
 def test_numbers_in_addresses_are_read_with_care(written, read):
     assert whole_number(written) == read
+
+
+def test_a_nul_in_a_search_or_a_choice_is_no_fault_of_ours(as_editor, goal):
+    searched = as_editor.get(reverse("datasets:page", args=[goal.pk]), {"q": "a\x00b"})
+    chosen = as_editor.post(reverse("basemodels:choose", args=[goal.pk]), {"base": "tiny\x00"})
+    assert searched.status_code in {200, 400}
+    assert chosen.status_code == 400

@@ -1,6 +1,7 @@
 """Files here and in a store elsewhere; and what is never deleted."""
 
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,11 @@ def test_a_file_elsewhere_is_fetched_once(elsewhere):
     assert files.local_path("versions/3/2.jsonl").read_bytes() == b"rows"
 
 
-def test_several_may_fetch_it_at_the_same_moment(elsewhere):
+def test_several_may_fetch_it_at_the_same_moment(elsewhere, monkeypatch):
     keep("versions/3/2.jsonl", b"x" * 3_000_000)
-    with ThreadPoolExecutor(8) as pool:
+    with monkeypatch.context() as patch, ThreadPoolExecutor(8) as pool:
+        # The store in memory hands every reader the same open file; a real one does not.
+        patch.setattr(files.default_storage, "open", lambda _name: BytesIO(b"x" * 3_000_000))
         found = list(pool.map(lambda _n: files.local_path("versions/3/2.jsonl"), range(8)))
     assert {path.stat().st_size for path in found} == {3_000_000}
     assert [path.name for path in found[0].parent.iterdir()] == ["2.jsonl"]  # no drafts left
