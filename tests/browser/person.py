@@ -156,9 +156,11 @@ class Person:
         expect(some_words.first).to_be_visible(timeout=2 * MINUTES)
         expect(self.page.locator(".voice.writing")).to_have_count(0, timeout=5 * MINUTES)
         assert self.page.locator("#chat-error").is_hidden(), self.reads("#chat-error")
-        voices = [self.page.locator(f"[data-lane={lane}] p").last for lane in ("base", "tuned")]
-        base, tuned = (voice.inner_text() for voice in voices)
-        return base, tuned
+        said = {}
+        for lane in ("base", "tuned"):
+            voice = self.page.locator(f"[data-lane={lane}]").last
+            said[lane] = voice.locator("p, dl").first.inner_text()  # lines become a small ledger
+        return said["base"], said["tuned"]
 
     def downloads_the_adapter(self) -> Download:
         self.page.locator("#rail").get_by_role("link", name=re.compile("Deployment")).click()

@@ -52,8 +52,6 @@ def test_from_the_set_up_code_to_a_model_proven_better(installation, new_context
     right = mara.right()
     print(words, *(f"{name}: {share:.0%} right" for name, share in right.items()), sep="\n")
     mara.photograph("side-by-side")
-    assert right["Base model"] <= 0.2
-    assert right["Tuned"] >= 0.8
     assert "With a good prompt" in right
 
     base, tuned = mara.asks(EMAIL)
@@ -72,7 +70,10 @@ def test_from_the_set_up_code_to_a_model_proven_better(installation, new_context
     wait_for(lambda: not installation.files_of_goals(), seconds=30)
     expect(mara.page.locator(".goals")).to_have_count(0)
 
-    assert level == "consistently_better", words  # last, so that a red one hides nothing else
+    # Last, so that a result that is not good enough hides nothing else.
+    assert right["Base model"] <= 0.2
+    assert right["Tuned"] >= 0.8
+    assert level == "consistently_better", words
 
 
 def first_step(installation: Installation) -> bool:
