@@ -17,6 +17,7 @@ _LANGUAGE = Language(tree_sitter_bash.language())
 LONGEST_COMMAND = 10_000
 # The grammar lets a lone closing word stand as a command; bash does not.
 _CLOSING_WORDS = {"fi", "then", "else", "elif", "do", "done", "esac"}
+_NOT_PLAIN = re.compile(r"[^\n\t -~]")
 # Any prose is a "command" to bash ("Thank you" runs Thank): a sentence is told apart by its form.
 _SENTENCE = re.compile(r"(?:[A-Z][\w’']*[,!]?|I) (?:[\w’',-]+[,:;]? ){2,}.*[.?!:]", re.DOTALL)
 # Programs whose long options have one dash: -name is one flag, not -n -a -m -e.
@@ -68,7 +69,7 @@ def parse(text: str) -> Node | None:
     if "\0" in text or len(text) > LONGEST_COMMAND:
         return None
     # A heredoc or a trailing comment ends at a line end, so give the text one.
-    tree = Parser(_LANGUAGE).parse(text.strip().encode("utf-8", "replace") + b"\n").root_node
+    tree = Parser(_LANGUAGE).parse(_plain(text.strip()).encode("ascii") + b"\n").root_node
     if tree.has_error or not tree.named_child_count:
         return None
     if all(child.type == "comment" for child in tree.children):
@@ -76,6 +77,15 @@ def parse(text: str) -> Node | None:
     if any(name in _CLOSING_WORDS for name, _ in commands(tree)):
         return None
     return tree
+
+
+def _plain(text: str) -> str:
+    """Spell out every character but plain ASCII, different ones differently.
+
+    To bash they are letters like any other; the grammar's native scanner has crashed on some of
+    them (a segmentation fault, found by random texts), and a crash would take the process along.
+    """
+    return _NOT_PLAIN.sub(lambda found: f"u{ord(found.group()):x}u", text)
 
 
 def reads_like_prose(text: str) -> bool:
