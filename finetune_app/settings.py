@@ -131,6 +131,10 @@ if ON_SQLITE:
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    if os.environ.get("FINETUNE_LANE"):
+        # A worker frozen in the middle of a transaction would keep its locks for ever, and
+        # nobody could take its job over.
+        DATABASES["default"]["OPTIONS"] = {"options": "-c idle_in_transaction_session_timeout=8s"}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"

@@ -3,13 +3,14 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def start_supervisor(counting, transactional_db) -> Iterator[Callable[[Job], sub
     def start(job: Job) -> subprocess.Popen:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.worker.supervisor", str(job.pk)],
-            env=os.environ | environment(),
+            env=os.environ | environment() | {"FINETUNE_LANE": "heavy"},
             cwd=django_settings.BASE_DIR,
         )
         started.append(process)
@@ -73,6 +74,28 @@ def start_supervisor(counting, transactional_db) -> Iterator[Callable[[Job], sub
             process.send_signal(signal.SIGCONT)
             process.kill()
         process.wait()
+
+
+def freeze(supervisor: subprocess.Popen) -> None:
+    """SIGSTOP, at a moment when it holds no lock of a file database: nothing could break that
+    lock, so that is not what these stories are about. (PostgreSQL breaks it by itself.)"""
+    for _ in range(50):
+        os.kill(supervisor.pid, signal.SIGSTOP)
+        if connection.vendor != "sqlite" or _writable(connection.settings_dict["NAME"]):
+            return
+        os.kill(supervisor.pid, signal.SIGCONT)
+        time.sleep(0.05)
+    raise AssertionError("the supervisor is always in the middle of a write")
+
+
+def _writable(file: str) -> bool:
+    with closing(sqlite3.connect(file, timeout=0.3, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 def environment() -> dict[str, str]:

@@ -12,6 +12,7 @@ from tests.worker.conftest import (
     LEASE,
     assert_one_at_a_time,
     child_of,
+    freeze,
     meanwhile,
     steps_of,
     supervise,
@@ -59,7 +60,7 @@ def test_a_frozen_supervisor_loses_the_job_and_its_child_ends_itself(
     job = new_job(steps=200, pause=0.05)
     supervisor = start_supervisor(job)
     child = child_of(job)
-    os.kill(supervisor.pid, signal.SIGSTOP)
+    freeze(supervisor)
     wait_for(lambda: places.start_of(child.pid) is None, seconds=LEASE)
     clock(job)
     Job.objects.filter(pk=job.pk).update(spec={"steps": 60, "pause": 0.05})
@@ -78,7 +79,7 @@ def test_a_frozen_child_that_wakes_after_its_lease_does_no_further_step(
     job = new_job(steps=400, pause=0.01)
     supervisor = start_supervisor(job)
     child = child_of(job)
-    os.kill(supervisor.pid, signal.SIGSTOP)
+    freeze(supervisor)
     os.kill(child.pid, signal.SIGSTOP)
     time.sleep(LEASE)
     before = len(steps_of(job))
@@ -92,7 +93,7 @@ def test_a_frozen_child_is_killed_before_its_successor_starts(new_job, start_sup
     job = new_job(steps=400, pause=0.01)
     supervisor = start_supervisor(job)
     child = child_of(job)
-    os.kill(supervisor.pid, signal.SIGSTOP)
+    freeze(supervisor)
     os.kill(child.pid, signal.SIGSTOP)
     clock(job)
     assert places.start_of(child.pid) is None
