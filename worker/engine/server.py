@@ -257,15 +257,22 @@ class Server(uvicorn.Server):
 
 
 def open_socket(path: Path) -> socket.socket:
-    """A listening place that only this user may open; a dead predecessor's is replaced."""
+    """A listening place that only this user may open; a dead predecessor's is replaced.
+
+    It gets its name once it listens: whoever sees the file can connect, even while the server
+    behind it is still starting.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
     place = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old = os.umask(0o177)
     try:
-        place.bind(str(path))
+        place.bind(str(draft))
     finally:
         os.umask(old)
+    place.listen(128)
+    draft.replace(path)
     return place
 
 
