@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 LONGEST_PATH = 100  # bytes; Linux allows 107, macOS 103
-LONGEST_NAME = len("broker.sock")
+LONGEST_NAME = len("engine.sock.new")  # what it is called until it listens
 
 
 def run_folder(data_dir: Path) -> Path:
