@@ -64,3 +64,10 @@ def test_a_job_that_waits_long_is_told(healthy, team):
     job = Job.objects.create(team=team, kind="training")
     Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(hours=2))
     assert "LOOK The oldest waiting job has waited 120 minutes." in looked_at()[0]
+
+
+def test_a_database_behind_on_migrations_is_told_and_not_asked_further(healthy, monkeypatch):
+    behind = (False, "2 migrations to apply")
+    monkeypatch.setattr(doctor, "database", lambda: behind)
+    monkeypatch.setattr(doctor, "models", lambda: pytest.fail("asked for a missing column"))
+    assert behind in list(doctor.checks())
