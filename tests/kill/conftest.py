@@ -57,8 +57,9 @@ class House:
         self.household.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def whole_house(django_db_setup, django_db_blocker) -> Iterator[House]:
+    """Gone before the next file: its workers would take that file's jobs from the database."""
     with django_db_blocker.unblock():
         house = House(**environment())
     house.start()
