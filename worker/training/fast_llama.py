@@ -10,6 +10,8 @@ it fast, on a processor without a GPU:
 - the last layer's feed-forward part and the head see only positions that are learned.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +141,7 @@ class FastLlamaLoss:
     """Batch -> summed loss of its learned tokens; see the top of this file."""
 
     def __init__(self, model: PeftModel) -> None:
+        self._model = model
         whole: Any = model.get_base_model()
         self._body, config = whole.model, whole.config
         self._head = whole.lm_head.weight.detach()
@@ -154,19 +157,23 @@ class FastLlamaLoss:
         loss: torch.Tensor = HeadLoss.apply(self._states(batch), self._head, labels)
         return loss
 
-    @torch.no_grad()
-    def base_chances(self, batch: Batch) -> torch.Tensor:
-        """See `steps.Loss`; the adapters are scaled to nothing meanwhile."""
+    def chances(self, batch: Batch) -> torch.Tensor:
+        """See `steps.Loss`."""
+        return torch.softmax((self._states(batch) @ self._head.t()).float(), dim=-1)
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """See `steps.Loss`; the adapters computed here are scaled to nothing meanwhile."""
         projections = [p for layer in self._layers for p in layer.projections]
         scales = [projection.scale for projection in projections]
         try:
             for projection in projections:
                 projection.scale = 0.0
-            x = self._states(batch)
+            with self._model.disable_adapter():  # for what the model itself computes
+                yield
         finally:
             for projection, scale in zip(projections, scales, strict=True):
                 projection.scale = scale
-        return torch.softmax((x @ self._head.t()).float(), dim=-1)
 
     def _states(self, batch: Batch) -> torch.Tensor:
         """What the head reads, (learned, width)."""

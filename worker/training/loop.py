@@ -92,10 +92,6 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     spec = Spec.from_json(job.spec)
     training, state = prepare(spec, job.folder, channel)
     channel.emit("phase", phase="training", message="Learning from your examples")
-    if state.step == 0:
-        show_samples(training, state)
-        validate(training, state)
-        report(training, state, loss=None, rate=None)
     while state.step < training.total_steps:
         channel.check()
         if channel.stopping():
@@ -188,11 +184,27 @@ def advance(training: Run, state: State) -> None:
     state.seconds += seconds
     state.losses = [*state.losses, learned.loss][-20:]
     state.validation_loss = None
+    training.channel.emit("progress", done=state.step, total=training.total_steps, unit="steps")
+    if state.step == 1:
+        look_at_base(training, state)
     if ends_epoch(training, state):
         show_samples(training, state)
     if state.step in validation_steps(training.total_steps, training.steps_an_epoch):
         validate(training, state)
     report(training, state, learned.loss, learned.tokens / seconds)
+
+
+def look_at_base(training: Run, state: State) -> None:
+    """Where the curve and the sample answers begin: the base model, before it learned anything.
+
+    Looked at with the adapter off once a step is done, so that a person who pressed the button
+    sees the learning begin and does not wait for this first.
+    """
+    before = replace(state, step=0)
+    with training.loss.without_adapter():
+        show_samples(training, before)
+        before.validation_loss = held_out_loss(training, state)
+    report(training, before, loss=None, rate=None)
 
 
 def take_step(training: Run, state: State) -> Learned:
@@ -271,10 +283,16 @@ def ends_epoch(training: Run, state: State) -> bool:
 
 def validate(training: Run, state: State) -> None:
     """Loss on held-out rows; the best so far is kept as a checkpoint."""
+    loss = state.validation_loss = held_out_loss(training, state)
+    if loss is not None and (state.best_loss is None or loss < state.best_loss):
+        state.best_loss, state.best_step = loss, state.step
+        save(training, state)
+
+
+def held_out_loss(training: Run, state: State) -> float | None:
+    """None where there are no held-out rows, or when the loss is not a number."""
     if not training.held_out:
-        return
-    model = training.loaded.model
-    model.eval()
+        return None
     longest = max(len(example.ids) for example in training.held_out)
 
     def attempt() -> float:
@@ -282,13 +300,13 @@ def validate(training: Run, state: State) -> None:
             training.loss, training.held_out, state.token_budget, training.loaded.device
         )
 
-    state.validation_loss = within_memory(training, state, longest, state.token_budget, attempt)
-    model.train()
-    if not math.isfinite(state.validation_loss):
-        state.validation_loss = None
-    elif state.best_loss is None or state.validation_loss < state.best_loss:
-        state.best_loss, state.best_step = state.validation_loss, state.step
-        save(training, state)
+    model = training.loaded.model
+    model.eval()
+    try:
+        loss: float = within_memory(training, state, longest, state.token_budget, attempt)
+    finally:
+        model.train()
+    return loss if math.isfinite(loss) else None
 
 
 def show_samples(training: Run, state: State) -> None:
@@ -298,7 +316,6 @@ def show_samples(training: Run, state: State) -> None:
 
 
 def report(training: Run, state: State, loss: float | None, rate: float | None) -> None:
-    training.channel.emit("progress", done=state.step, total=training.total_steps, unit="steps")
     training.channel.emit(
         "point",
         step=state.step,

@@ -1,7 +1,8 @@
 """One step: forward, loss on the answers only, backward, update."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,13 +20,15 @@ from worker.training.replay import weight
 class Loss(Protocol):
     """Anything that turns a batch into the summed loss of its learned tokens.
 
-    `wanted` (learned, words) replaces the labels by chances of every word; `base_chances` are
-    those that the base model gives, as if there were no adapter.
+    `wanted` (learned, words) replaces the labels by chances of every word; `chances` are those
+    that the model gives. Within `without_adapter` both are the base model's.
     """
 
     def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor: ...
 
-    def base_chances(self, batch: Batch) -> torch.Tensor: ...
+    def chances(self, batch: Batch) -> torch.Tensor: ...
+
+    def without_adapter(self) -> AbstractContextManager[None]: ...
 
 
 class AnswerLoss:
@@ -49,14 +52,18 @@ class AnswerLoss:
         labels = batch.labels if wanted is None else wanted
         return functional.cross_entropy(self._scores(batch), labels, reduction="sum")
 
-    @torch.no_grad()
-    def base_chances(self, batch: Batch) -> torch.Tensor:
+    def chances(self, batch: Batch) -> torch.Tensor:
+        """See `Loss`."""
+        return torch.softmax(self._scores(batch), dim=-1)
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
         """See `Loss`; without dropout, whatever the base model was built with."""
         was_training = self._model.training
         self._model.eval()
         try:
             with self._model.disable_adapter():
-                return torch.softmax(self._scores(batch), dim=-1)
+                yield
         finally:
             self._model.train(was_training)
 
@@ -132,12 +139,18 @@ def _backward(
     device = optimizer.master.device
     for part in micro_batches(examples, range(len(examples)), token_budget):
         batch = collate([examples[row] for row in part], device)
-        summed = loss(batch, loss.base_chances(batch) if as_base else None)
+        summed = loss(batch, base_chances(loss, batch) if as_base else None)
         (summed * (share / answers)).backward()
         optimizer.gather()
         total += float(summed.detach())
         tokens += batch.tokens
     return total / answers, tokens
+
+
+@torch.no_grad()
+def base_chances(loss: Loss, batch: Batch) -> torch.Tensor:
+    with loss.without_adapter():
+        return loss.chances(batch)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from worker.training.model import load
 from worker.training.replay import due, everyday_examples, weight
 from worker.training.replay.answers import ANSWER_TOKENS, prompts
 from worker.training.spec import Spec
+from worker.training.steps import base_chances
 
 SHARE = 0.125
 
@@ -99,7 +100,7 @@ def test_the_base_itself_has_nothing_to_learn_from_them(base_model, tmp_path, ki
     rows = everyday_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
     made = load(Spec(base_model=base, version=base, rank=4), "fp32")
     loss, batch = choose_loss(made), collate(rows, torch.device("cpu"))
-    loss(batch, loss.base_chances(batch)).backward()
+    loss(batch, base_chances(loss, batch)).backward()
     fresh = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
     made.model.zero_grad()
     loss(batch).backward()

@@ -59,6 +59,22 @@ def test_the_person_sees_phases_points_and_answers(job):
     assert channel.of("progress")[-1] == {"done": 10, "total": 10, "unit": "steps"}
 
 
+def test_learning_begins_before_the_base_is_looked_at(job):
+    """The first step is not kept waiting, and what is shown as step 0 has learned nothing."""
+    channel = RecordingChannel()
+    run(job(learning_rate=0.5, warmup_ratio=0.0, epochs=1), channel)
+    told = [name for name, _ in channel.events if name in ("progress", "sample", "point")]
+    assert told[:3] == ["progress", "sample", "point"]
+    untouched = RecordingChannel()
+    run(job(folder="other", learning_rate=1e-9, epochs=1), untouched)
+    first, last = channel.of("point")[0], channel.of("point")[-1]
+    assert first["validation_loss"] == pytest.approx(
+        untouched.of("point")[-1]["validation_loss"], rel=1e-4
+    )
+    assert last["validation_loss"] != pytest.approx(first["validation_loss"], rel=1e-2)
+    assert channel.of("sample")[0]["answer"] == untouched.of("sample")[-1]["answer"]
+
+
 def test_stop_leaves_a_complete_checkpoint_and_continue_finishes(job):
     uninterrupted = run(job(folder="whole"), RecordingChannel())
     work = job(folder="halves")
