@@ -1,6 +1,7 @@
 """Chat: the same question to base and tuned, answers side by side."""
 
 from asgiref.sync import async_to_sync
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
 from finetune_app.accounts.models import Role
@@ -25,7 +26,8 @@ def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
         except talk.TalkError as problem:
             error = str(problem)
     context = {
-        "goal": goal, "training": training, "turns": turns, "error": error,
+        "goal": goal, "training": training, "trained": _trained(goal),
+        "turns": turns, "error": error,
         "history": talk.write_history(turns),
         "question": request.POST.get("question", "") if error else "",
         "examples": [pair["prompt"] for pair in goal.pairs][:3],
@@ -52,6 +54,11 @@ def stream(request: HttpRequest, goal: Goal) -> HttpResponseBase:
 
 def _training(request: HttpRequest, goal: Goal) -> Training | None:
     """The one asked for by number, else the newest that has an adapter."""
-    trained = goal.trainings.exclude(adapter_sha256="").select_related("base_model", "goal")
     number = whole_number(request.GET.get("training"))
+    trained = _trained(goal)
     return trained.first() if number is None else trained.filter(number=number).first()
+
+
+def _trained(goal: Goal) -> QuerySet[Training]:
+    """Trainings that can answer, the newest first."""
+    return goal.trainings.exclude(adapter_sha256="").select_related("base_model", "goal")

@@ -157,17 +157,17 @@ def judge(
         raise ValueError(f"unknown general level {general_level!r}")
     seen = _gather(pairs)
     level = _level(seen, general_level)
+    versus = _versus(prompt_result)
     needed = _more_needed(seen) if level == "too_few_to_tell" else None
     verdict = Verdict(
         level=level,
-        headline=wording.headline(level, general_level, seen.shown),
+        headline=wording.headline(level, general_level, seen.shown, versus),
         sentence=wording.sentence(level, seen.shown, needed, _most(seen), noun, voted),
         rarity=wording.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins, ties=seen.shown.ties, losses=seen.shown.losses,
         p_value=seen.p_value, interval=seen.interval, gain_interval=seen.gain_interval,
         mean_gain=seen.mean_gain, more_prompts_needed=needed,
     )
-    versus = _versus(prompt_result)
     notes = (
         wording.prompt_note(versus, split_of([o.sign for o in prompt_result or ()])),
         wording.general_note(general_level, verdict.better),

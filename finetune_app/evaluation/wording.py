@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from finetune_app.evaluation.verdict import Level
 
 
-def headline(level: Level, general_level: str | None, seen: Split) -> str:
+def headline(
+    level: Level, general_level: str | None, seen: Split, versus: str | None = None
+) -> str:
     if not seen.total:
         return "Nothing to compare yet."
+    if versus == "not_better" and level == "consistently_better":
+        return "Better than the base model, but a good prompt does at least as well."
     if level == "better_on_average" and general_level == "red":
         return "Better at your task, but it lost general ability."
     if general_level is None and level == "consistently_better":
@@ -123,7 +127,7 @@ def prompt_note(versus: str | None, seen: Split) -> str:
 
 def general_note(general_level: str | None, better: bool) -> str:
     return {
-        None: "",  # the headline says it
+        None: "",  # the headline says it, or the general check's own line
         "green": "General ability: no large loss found.",
         "amber": "General ability: some was lost. Look at what changed before you go live.",
         "red": "General ability: a lot was lost, so we do not call it consistently better."

@@ -123,7 +123,7 @@ class Job(models.Model):
     def seconds_left(self) -> float | None:
         """From the pace so far; None until there is one."""
         since = self.running_at
-        if self.state != State.RUNNING or not since or self.fraction < 0.02:
+        if self.state != State.RUNNING or not since or self.fraction < 0.05:
             return None
         start = float(self.result.get("resumed_at", 0) or 0)
         gone = (timezone.now() - since).total_seconds()

@@ -154,6 +154,19 @@ NAMES = {
     "weight_decay": gettext_lazy("Brake on the weights (weight decay)"),
 }
 
+VALUES = {
+    ("targets", "all-linear"): gettext_lazy("all of them"),
+    ("schedule", "cosine"): gettext_lazy("in a gentle curve (cosine)"),
+    ("schedule", "linear"): gettext_lazy("in a straight line (linear)"),
+    ("schedule", "constant"): gettext_lazy("not at all (constant)"),
+    ("number_format", "auto"): gettext_lazy("the faster one here"),
+}
+
+
+def _value(setting: str, value: Any) -> str:
+    words = VALUES.get((setting, value)) if isinstance(value, str) else None
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(words or value)
+
 
 def _name(setting: str) -> str:
     field = SettingsForm.base_fields.get(setting)
@@ -163,7 +176,7 @@ def _name(setting: str) -> str:
 def settings_in_words(spec: dict[str, Any]) -> list[tuple[str, str]]:
     """The settings a training was frozen with, each with the name it has on the launch page."""
     order = [*SettingsForm.base_fields, *NAMES]
-    return [(_name(setting), str(spec[setting])) for setting in order if spec.get(setting) != ""
+    return [(_name(setting), _value(setting, spec[setting])) for setting in order if spec.get(setting) != ""
             and setting in spec]
 
 
@@ -176,7 +189,7 @@ def knobs(
     for field in fields:
         field.help_text = field.help_text or reasons.get(field.name, "")
     values = automatic.get("settings", {})
-    fixed = [(_name(name), values.get(name), why) for name, why in reasons.items()
+    fixed = [(_name(name), _value(name, values.get(name)), why) for name, why in reasons.items()
              if name not in form.fields]
     return fields, fixed
 

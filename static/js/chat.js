@@ -34,6 +34,12 @@
     if (near) turn.scrollIntoView({ block: "end" });
   }
 
+  /* A long answer scrolls in its own box; the keyboard must get there too. */
+  function reach(words) {
+    if (words.scrollHeight > words.clientHeight) words.tabIndex = 0;
+  }
+  talk.querySelectorAll(".voice .verbatim").forEach(reach);
+
   /* "topic: repair" lines become a small ledger, as everywhere else. */
   const line = /^[ \t]*([^\W\d][\w-]*(?: [\w-]+){0,2}):(?:[ \t]+(.*))?$/u;
   function ledger(place) {
@@ -57,11 +63,14 @@
     if (event.error) throw new Error(event.error);
     if (event.text) {
       said[event.lane] += event.text;
-      follow(turn, () => { voice.querySelector("p").textContent = said[event.lane]; });
+      const words = voice.querySelector("p");
+      follow(turn, () => { words.textContent = said[event.lane]; });
+      words.scrollTop = words.scrollHeight; // a long answer keeps to its own box
     }
     if (event.done) {
       voice.classList.remove("writing");
       if (event.seconds) voice.querySelector("small").textContent = `${event.seconds.toFixed(1)} s`;
+      reach(voice.querySelector("p"));
       ledger(voice.querySelector("p"));
     }
   }

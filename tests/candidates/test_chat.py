@@ -6,6 +6,7 @@ import json
 import pytest
 
 from finetune_app.candidates import engine, talk
+from tests import path
 
 HELLO = {"question": "Is my bike ready?"}
 
@@ -72,6 +73,15 @@ def test_a_training_can_be_named(as_viewer, trained, voices, url):
     assert as_viewer.post(url("chat") + "?training=1", HELLO).status_code == 200
     assert "There is no second voice yet" in text(as_viewer.get(url("chat") + "?training=7"))
     assert as_viewer.get(url("chat") + "?training=²").status_code == 200
+
+
+def test_with_several_trainings_one_is_chosen(as_viewer, trained, voices, url, owner):
+    assert "Which training answers" not in text(as_viewer.get(url("chat")))
+    second = path.trained(trained.goal, owner)
+    page = text(as_viewer.get(url("chat")))
+    assert f'href="?training={trained.number}"' in page
+    assert f'href="?training={second.number}" aria-current="true"' in page
+    assert "as training 1 left it" in text(as_viewer.get(url("chat") + "?training=1"))
 
 
 @pytest.mark.parametrize("question", ["", "   \n"])

@@ -112,6 +112,8 @@ def test_the_most_useful_sentence_comes_first(against_prompt, versus, start):
     said = verdict(41, 12, 7, prompt_result=outcomes(*against_prompt))
     assert said.versus_prompt == versus
     assert said.notes[0].startswith(start)
+    as_good = "Better than the base model, but a good prompt does at least as well."
+    assert said.headline == (as_good if versus == "not_better" else "Yes, consistently better.")
 
 
 def test_votes_count_when_blind_and_ties_are_answers():

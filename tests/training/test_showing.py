@@ -95,10 +95,12 @@ def test_of_many_samples_four_tell_the_story(training):
 
 def test_frozen_settings_have_words_and_no_fingerprints():
     told = dict(settings_in_words(
-        {"epochs": 3, "alpha": 32, "version_sha256": "0" * 64, "measure": {"kind": "exact"}}
+        {"epochs": 3, "alpha": 32, "targets": "all-linear", "version_sha256": "0" * 64,
+         "measure": {"kind": "exact"}}
     ))  # fmt: skip
     assert told == {"Passes over the examples (epochs)": "3",
-                    "Strength of the adapter (alpha)": "32"}
+                    "Strength of the adapter (alpha)": "32",
+                    "Layers that adapt": "all of them"}
 
 
 def test_each_knob_has_its_reason_and_the_rest_is_said_to_be_fixed():
@@ -108,7 +110,7 @@ def test_each_knob_has_its_reason_and_the_rest_is_said_to_be_fixed():
     }
     fields, fixed = knobs(SettingsForm(automatic=automatic["settings"]), automatic)
     assert {field.name: field.help_text for field in fields}["epochs"] == "Three passes."
-    assert fixed == [("Strength of the adapter (alpha)", 32, "The usual strength.")]
+    assert fixed == [("Strength of the adapter (alpha)", "32", "The usual strength.")]
 
 
 # ---- The live part ----
