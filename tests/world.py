@@ -157,7 +157,7 @@ def _import(dataset: Dataset, team: Team, by: User) -> Import:
         },
     )  # fmt: skip
     text = "email,topic\nIs my bike ready?,repair_status\nHello\n"
-    made.stored_name = write(f"{made.folder}/emails.csv", text)
+    made.stored_name = write(f"uploads/{made.pk}/emails.csv", text)
     write(f"{made.folder}/rejected.jsonl", json.dumps(bad) + "\n")
     made.save()
     return made
