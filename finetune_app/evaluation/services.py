@@ -144,7 +144,7 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
     answers = _answers(evaluation)
     if measure.needs_person:
         outcomes = [Outcome(SIGNS[Comparison.Outcome(row.outcome)]) for row in rows]
-        versus = None
+        versus = wrong = None
     else:
         indexes = [row.index for row in rows]
         tuned, graded = evaluation.tuned_id, measure.graded
@@ -153,9 +153,10 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
             _outcomes(answers, evaluation.prompted_id, tuned, indexes, graded)
             if evaluation.prompted_id else None
         )
+        wrong = None if graded else sum(not answers[tuned, index].passed for index in indexes)
     verdict = judge(
         outcomes, evaluation.general.get("level"), evaluation.looks, versus,
-        voted=measure.needs_person,
+        voted=measure.needs_person, wrong=wrong,
     )
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])

@@ -146,12 +146,14 @@ def judge(
     *,
     noun: str = "prompts",
     voted: bool = False,
+    wrong: int | None = None,
 ) -> Verdict:
     """Conclude what the outcomes allow, and no more.
 
     `general_level` is the general check's colour, None until it has run. `looks` counts how often
     this test set has been evaluated, this time included. `prompt_result` compares the tuned model
     with the base model with a good prompt. `voted`: a person's choices rather than a measure.
+    `wrong`: how many prompts the tuned model still gets wrong, where there is right and wrong.
     """
     if general_level not in (None, "green", "amber", "red"):
         raise ValueError(f"unknown general level {general_level!r}")
@@ -162,7 +164,7 @@ def judge(
     verdict = Verdict(
         level=level,
         headline=wording.headline(level, general_level, seen.shown, versus),
-        sentence=wording.sentence(level, seen.shown, needed, _most(seen), noun, voted),
+        sentence=wording.sentence(level, seen.shown, needed, _most(seen), noun, voted, wrong),
         rarity=wording.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins, ties=seen.shown.ties, losses=seen.shown.losses,
         p_value=seen.p_value, interval=seen.interval, gain_interval=seen.gain_interval,

@@ -35,9 +35,13 @@ def headline(
 
 
 def sentence(
-    level: Level, seen: Split, needed: int | None, most: float, noun: str, voted: bool
+    level: Level, seen: Split, needed: int | None, most: float, noun: str, voted: bool,
+    wrong: int | None = None,
 ) -> str:
-    """Say what was counted and what follows; `most` is the largest difference that still fits."""
+    """Say what was counted and what follows; `most` is the largest difference that still fits.
+
+    Better need not be good: that most prompts are still answered `wrong` is said at once.
+    """
     if not seen.total:
         return f"Compare answers to a few {noun} first."
     counts = _counts(seen, noun, voted)
@@ -47,6 +51,8 @@ def sentence(
         return f"{counts} A real difference is probably at most {math.ceil(most * 100)} in 100."
     if level == "too_few_to_tell":
         return f"{counts} {_too_few(seen, needed, noun)}"
+    if level == "consistently_better" and wrong is not None and wrong * 2 > seen.total:
+        return f"{counts} But it is still wrong on {wrong:,} of {seen.total:,}."
     return counts
 
 

@@ -176,8 +176,11 @@ def _name(setting: str) -> str:
 def settings_in_words(spec: dict[str, Any]) -> list[tuple[str, str]]:
     """The settings a training was frozen with, each with the name it has on the launch page."""
     order = [*SettingsForm.base_fields, *NAMES]
-    return [(_name(setting), _value(setting, spec[setting])) for setting in order if spec.get(setting) != ""
-            and setting in spec]
+    return [
+        (_name(setting), _value(setting, spec[setting]))
+        for setting in order
+        if spec.get(setting, "") != ""
+    ]
 
 
 def knobs(

@@ -116,6 +116,12 @@ def test_the_most_useful_sentence_comes_first(against_prompt, versus, start):
     assert said.headline == (as_good if versus == "not_better" else "Yes, consistently better.")
 
 
+@pytest.mark.parametrize(("wrong", "said"), [(59, True), (36, False), (None, False)])
+def test_better_is_not_yet_good(wrong, said):
+    sentence = verdict(12, 60, 0, wrong=wrong).sentence
+    assert sentence.endswith("But it is still wrong on 59 of 72.") is said
+
+
 def test_votes_count_when_blind_and_ties_are_answers():
     votes = ["tuned", "base", "tie", "neither", Vote("tuned", names_shown=True),
              {"choice": "tuned", "prompt": 4}]

@@ -1,0 +1,252 @@
+"""One side of the training benchmark, in a process of its own: our loop, TRL's, or the peak.
+
+    python -m benchmarks.sides MODEL CONFIGURATION
+
+Takes a step for each line "go" on its input and tells what it took as a JSON line.
+"""
+
+import csv
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = Path(os.environ.get("FINETUNE_DATA_DIR_SAMPLES", ROOT.parent / "shared" / "data"))
+ROWS, HELD_OUT, SEED, RATE = 320, 100, 17, 3e-4
+PEAK = "bf16 matrix product"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to train. `ours`, or TRL with these options."""
+
+    name: str
+    batch: int = 8
+    ours: bool = False
+    checkpointing: bool = False
+    grouped: bool = True
+    attention: str = "sdpa"
+    weights: str = "float32"
+    replay: float = 0.0
+    """Share of everyday rows beside ours, which nobody counts; the app's default is 0.125."""
+    plain: bool = False
+    """TRL as it comes, without an option of ours."""
+
+
+# --- the rows ---------------------------------------------------------------------------------
+
+
+def conversations() -> tuple[list[list[dict[str, str]]], list[list[dict[str, str]]]]:
+    """Practice and held-out conversations."""
+    with (SAMPLES / "nl2bash.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    random.Random(SEED).shuffle(rows)
+    found = [
+        [
+            {"role": "user", "content": row["request"]},
+            {"role": "assistant", "content": row["command"]},
+        ]
+        for row in rows[: ROWS + HELD_OUT]
+    ]
+    return found[:ROWS], found[ROWS:]
+
+
+# --- one configuration, in its own process ----------------------------------------------------
+
+
+class Turns:
+    """Waits to be told to go on before each step, and reports what the last one took."""
+
+    def __init__(self) -> None:
+        self.out = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)  # whatever libraries print must not mix with the reports
+        self.start: tuple[float, float] | None = None
+        self.tokens = 0
+
+    def wait(self) -> bool:
+        """Report the step that ended, wait; False when there is to be no further step."""
+        if self.start:
+            self.tell(
+                tokens=self.tokens,
+                wall=time.perf_counter() - self.start[0],
+                cpu=time.process_time() - self.start[1],
+            )
+        else:
+            self.tell(ready=True)
+        go = sys.stdin.readline().strip() == "go"
+        self.start, self.tokens = (time.perf_counter(), time.process_time()), 0
+        return go
+
+    def tell(self, **fields: Any) -> None:
+        print(json.dumps(fields), file=self.out, flush=True)
+
+
+def train_ours(configuration: Configuration, model: Path, folder: Path, turns: Turns) -> Path:
+    """Our loop as the app runs it, saving included."""
+    from worker.channel import Job
+    from worker.training import run
+
+    class Stepwise:
+        ended = False
+
+        def emit(self, event: str, **fields: Any) -> None:
+            pass
+
+        def check(self) -> None:
+            pass
+
+        def stopping(self) -> bool:
+            self.ended = self.ended or not turns.wait()
+            return self.ended
+
+    practice, _ = conversations()
+    version = folder / "version.jsonl"
+    with version.open("w") as file:
+        for number, messages in enumerate(practice):
+            file.write(json.dumps({"id": number, "split": "train", "messages": messages}) + "\n")
+    count_tokens(turns)
+    spec = {
+        "base_model": str(model),
+        "version": str(version),
+        "epochs": 1,
+        "batch_size": configuration.batch,
+        "learning_rate": RATE,
+        "seed": SEED,
+        "sample_prompts": 0,
+        "replay_share": configuration.replay,
+    }
+    result = run(Job("training", folder, spec), Stepwise())
+    if result["stopped"]:
+        raise SystemExit(0)
+    turns.wait()
+    return folder / "adapter"
+
+
+def count_tokens(turns: Turns) -> None:
+    """Have each step say how many real tokens it read."""
+    from worker.training import loop
+
+    learn = loop.learn
+
+    def counted(*args: Any, **options: Any) -> Any:
+        learned = learn(*args, **options)
+        turns.tokens = learned.tokens
+        return learned
+
+    loop.learn = counted
+
+
+def train_trl(configuration: Configuration, model: Path, folder: Path, turns: Turns) -> Path:
+    """SFTTrainer on the same conversations, learning the answers only."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    practice, _ = conversations()
+    rows = Dataset.from_list([{"prompt": m[:-1], "completion": m[-1:]} for m in practice])
+    options: dict[str, Any] = {}
+    if configuration.grouped:
+        options["train_sampling_strategy"] = "group_by_length"
+    if not configuration.plain:
+        options |= {"gradient_checkpointing": configuration.checkpointing, "bf16": True}
+    arguments = SFTConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=configuration.batch,
+        num_train_epochs=1,
+        learning_rate=RATE,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.1,
+        seed=SEED,
+        use_cpu=True,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        **options,
+    )
+
+    class Stepwise(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> Any:
+            if not turns.wait():
+                raise SystemExit(0)
+            return control
+
+    base = AutoModelForCausalLM.from_pretrained(
+        model,
+        dtype=getattr(torch, configuration.weights),
+        attn_implementation=configuration.attention,
+    )
+    trainer = SFTTrainer(
+        model=base,
+        args=arguments,
+        train_dataset=rows,
+        processing_class=AutoTokenizer.from_pretrained(model),
+        peft_config=LoraConfig(
+            task_type="CAUSAL_LM", r=16, lora_alpha=32, lora_dropout=0.0,
+            target_modules="all-linear",
+        ),
+        callbacks=[Stepwise()],
+    )  # fmt: skip
+    step = trainer.training_step
+
+    def counted(model: Any, inputs: Any, *rest: Any) -> Any:
+        turns.tokens += int(inputs["attention_mask"].sum())
+        return step(model, inputs, *rest)
+
+    trainer.training_step = counted
+    trainer.train()
+    turns.wait()
+    trainer.save_model(str(folder / "adapter"))
+    return folder / "adapter"
+
+
+def held_out_loss(model: Path, adapter: Path) -> float:
+    """fp32 loss on the answers of rows that nobody trained on."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from worker.template import load_tokenizer
+    from worker.training.data import Row, tokenise
+    from worker.training.steps import AnswerLoss, mean_loss
+
+    _, held = conversations()
+    rows = [Row(number, "validation", messages) for number, messages in enumerate(held)]
+    examples = tokenise(rows, load_tokenizer(model), 1024)
+    whole = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    tuned = PeftModel.from_pretrained(whole, adapter)
+    return mean_loss(AnswerLoss(tuned.eval()), examples, 4096, torch.device("cpu"))
+
+
+def peak(turns: Turns) -> None:
+    """The processor's best: a large bf16 product, in "tokens" of 1e9 operations."""
+    import torch
+
+    a, b = (torch.randn(2048, 2048).to(torch.bfloat16) for _ in range(2))
+    while turns.wait():
+        for _ in range(10):
+            torch.nn.functional.linear(a, b)
+        turns.tokens = 10 * 2 * 2048**3 // 10**9
+
+
+def child(configuration: Configuration, model: Path) -> None:
+    """Train as long as there are turns; after the last step, say the held-out loss."""
+    turns = Turns()
+    if configuration.name == PEAK:
+        peak(turns)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        train = train_ours if configuration.ours else train_trl
+        adapter = train(configuration, model, Path(scratch), turns)
+        turns.tell(held_out=held_out_loss(model, adapter))
+
+
+if __name__ == "__main__":
+    child(Configuration(**json.loads(sys.argv[2])), Path(sys.argv[1]))
