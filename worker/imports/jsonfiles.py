@@ -100,7 +100,9 @@ def object_rows(text: str) -> list[Row | Bad] | None:
     if not isinstance(value, dict):
         return None
     lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
-    if not lists or any(isinstance(v, str) for v in value.get("messages", [])[:1]):
+    messages = value.get("messages")
+    texts = isinstance(messages, list) and any(isinstance(v, str) for v in messages[:1])
+    if not lists or texts:
         return None
     if "role" in lists[0][0] or "from" in lists[0][0]:
         return [as_row(1, value, "")]  # one conversation

@@ -7,6 +7,7 @@ A shape says all that reading needs:
 
 import csv
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,24 @@ def rows_of(path: Path, shape: dict[str, Any]) -> Iterator[Row | Bad]:
 def _json(path: Path, encoding: str) -> Iterator[Row | Bad]:
     with open_text(path, encoding) as file:
         start = file.read(1000).lstrip("\ufeff \t\r\n")
-    if start.startswith("{") and path.stat().st_size <= WHOLE:
+    large = path.stat().st_size > WHOLE
+    if start.startswith("{") and not large:
         with open_text(path, encoding) as file:
             found = jsonfiles.object_rows(file.read())
         if found is not None:
             yield from found
             return
     with open_text(path, encoding) as file:
-        yield from jsonfiles.list_rows(file)
+        rows = jsonfiles.list_rows(file)
+        first = list(islice(rows, 2))
+        if large and start.startswith("{") and len(first) == 1 and isinstance(first[0], Bad):
+            raise _too_large()  # nothing need be wrong with it but its size
+        yield from chain(first, rows)
+
+
+def _too_large() -> UserError:
+    return UserError(
+        "bad_data",
+        f"A JSON file larger than {WHOLE // 10**6} MB can only be read when it is a list of rows. "
+        "Save this one as JSON lines, or bring it in smaller parts.",
+    )

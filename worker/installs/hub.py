@@ -53,13 +53,15 @@ class Hub:
                 "from a folder instead.",
             )
         url = f"{self._where}/api/models/{quote(self.hub_id)}/revision/main"
-        found = self._patiently(lambda: self._ask(url))
         try:
+            found = self._patiently(lambda: self._ask(url))
             offered = [_file(one) for one in found["siblings"]]
             return plan_of(self.hub_id, str(found["sha"]), offered)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
-                "no_network", "The model hub answered something that is not a list of files."
+                "no_network",
+                "The model hub answered something that is not a list of files. Perhaps this "
+                "network wants you to sign in first: do so, then press Continue.",
             ) from error
 
     def fetch(self, plan: Plan, file: File, path: Path, tell: Tell) -> None:
@@ -93,11 +95,8 @@ class Hub:
                 part.unlink(missing_ok=True)
                 raise Unsteady("range refused")
             self._understand(answer)
-            goes_on = answer.status_code == 206 and answer.headers.get(
-                "Content-Range", ""
-            ).startswith(f"bytes {here}-")
-            if not goes_on:
-                here = 0
+            goes_on = _goes_on(answer, here, file)
+            before, here = here, here if goes_on else 0
             with part.open("ab" if goes_on else "wb") as output:
                 for block in answer.iter_bytes():
                     output.write(block)
@@ -105,6 +104,8 @@ class Hub:
                     if here > file.size:
                         return
                     tell(here)
+        if file.size and here <= before:
+            raise Unsteady("nothing new came")  # asked again at once, it might never end
 
     def _ask(self, url: str) -> Any:
         answer = self._client.get(url, params={"blobs": "true"})
@@ -148,6 +149,20 @@ class Hub:
             "Its maker wants you to accept the licence and give a token. Accept it on the model's "
             "page on the hub, save an access token below, then press Continue."
         )
+
+
+def _goes_on(answer: httpx.Response, here: int, file: File) -> bool:
+    """Whether the answer goes on after the `here` bytes there are; else it is the whole file.
+
+    Raise Unsteady when it can be neither: a proxy's page must not replace what has come so far.
+    """
+    part = answer.status_code == 206
+    if part and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
+        return True
+    length = answer.headers.get("Content-Length", str(file.size))
+    if here and (part or length != str(file.size)):
+        raise Unsteady("that is not the file")
+    return False
 
 
 def _file(one: dict[str, Any]) -> File:

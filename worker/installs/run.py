@@ -173,7 +173,7 @@ def _into_place(draft: Path, target: Path, found: dict[str, Any]) -> None:
     (draft / NOTE).write_text(json.dumps(found, indent=1))
     sync(draft)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():  # left over: the catalogue knows no model there
+    if target.exists():  # left over: no whole model is there
         shutil.rmtree(target)
     draft.rename(target)
     handle = os.open(target.parent, os.O_RDONLY)
@@ -182,9 +182,10 @@ def _into_place(draft: Path, target: Path, found: dict[str, Any]) -> None:
 
 
 def _installed(target: Path, source: str) -> dict[str, Any] | None:
-    """What an earlier attempt put there just before it died."""
+    """What an earlier attempt put there just before it died, if it is all there still."""
     try:
         found = json.loads((target / NOTE).read_text())
-    except (OSError, ValueError):
+        whole = all((target / name).exists() for name in found["files"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, dict) and found.get("source") == source else None
+    return found if whole and found.get("source") == source else None

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from worker.channel import UserError
+from worker.imports import opening
 
 GOOD = "prompt,answer\nHello,Good morning\n"
 
@@ -143,6 +144,31 @@ def test_a_json_list_that_breaks_off_keeps_what_came_before(take_in):
     found, result = take_in(f"[{good},\n{good}".encode(), "f.json")
     assert len(found) == 2
     assert "breaks off" in next(iter(listed(result).values()))
+
+
+def test_a_large_json_object_is_told_how_to_come_instead(take_in, monkeypatch):
+    """Its list is inside, so it cannot be read row by row, and whole it is too much."""
+    monkeypatch.setattr(opening, "WHOLE", 1_000_000)
+    row = {"prompt": "Hello", "answer": "Good morning" * 500}
+    content = json.dumps({"data": [row] * 1000}).encode()
+    message = refused(take_in, content, "f.json")
+    assert "larger than 1 MB" in message
+    assert "Save this one as JSON lines" in message
+    assert "not valid" not in message
+
+
+def test_large_json_objects_one_after_the_other_are_read(take_in, monkeypatch):
+    monkeypatch.setattr(opening, "WHOLE", 1000)
+    row = json.dumps({"prompt": "Hello", "answer": "Good morning"}, indent=1)
+    found, _result = take_in("\n".join([row] * 100).encode(), "f.json")
+    assert len(found) == 100
+
+
+@pytest.mark.parametrize("messages", [None, 7, {}, []])
+def test_empty_messages_beside_the_rows_do_not_matter(take_in, messages):
+    content = {"messages": messages, "rows": [{"prompt": "Hello", "answer": "Good morning"}]}
+    found, _result = take_in(json.dumps(content, indent=1).encode(), "f.json")
+    assert len(found) == 1
 
 
 def test_broken_bytes_in_utf8_are_listed_not_guessed_away(take_in):

@@ -33,6 +33,8 @@ class LocalHub:
         self.down = False
         self.ignore_ranges = False
         self.damage = ""  # this file's bytes are not what the list says
+        self.page = b""  # a proxy answers with it, whatever was asked for
+        self.page_has_length = True
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -72,6 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.down:
             self.close_connection = True
             return
+        if self.hub.page:
+            self._show(self.hub.page)
+            return
         if path.startswith("/api/models/"):
             hub_id = path.removeprefix("/api/models/").removesuffix("/revision/main")
             self._list(self.hub.repos.get(hub_id))
@@ -85,6 +90,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(401, "GatedRepo")
         else:
             self._send(repo, name)
+
+    def _show(self, page: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        if self.hub.page_has_length:
+            self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+        self.close_connection = not self.hub.page_has_length
 
     def _list(self, repo: Repo | None) -> None:
         if repo is None:

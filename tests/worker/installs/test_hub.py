@@ -11,6 +11,7 @@ from worker.channel import UserError
 from worker.installs import hub as hubs
 
 WEIGHTS = "model.safetensors"
+LOGIN = b"<html>Sign in to this network first.</html>"
 
 
 def test_the_whole_model_arrives_and_is_written_down(install, hub, model, data_dir):
@@ -83,6 +84,42 @@ def test_when_the_network_goes_what_came_is_kept_and_used(install, refusal, hub,
     assert hub.ranges_of("main") == []
 
 
+@pytest.mark.parametrize("page", [LOGIN, b"[]", b"{}", b'{"sha": "x", "siblings": ["a"]}', b"7"])
+def test_a_page_in_place_of_the_list_is_said(refusal, hub, page):
+    hub.page = page
+    error = refusal()
+    assert error.code == "no_network"
+    assert "wants you to sign in first" in error.message
+
+
+def test_a_page_in_place_of_the_rest_leaves_what_came(install, refusal, hub, data_dir):
+    hub.down_after = WEIGHTS
+    refusal()
+    part = data_dir / "installs" / "tiny-1" / "model" / f"{WEIGHTS}.part"
+    kept = part.read_bytes()
+
+    hub.down, hub.down_after, hub.page = False, "", LOGIN
+    hub.asked.clear()
+    assert refusal().code == "no_network"
+    assert hub.ranges_of(WEIGHTS) == [f"bytes={len(kept)}-"] * hubs.TRIES
+    assert part.read_bytes() == kept
+
+    hub.page = b""
+    install()
+    assert hub.ranges_of(WEIGHTS)[-1] == f"bytes={len(kept)}-"
+
+
+def test_a_page_without_a_length_is_not_asked_for_without_end(refusal, hub):
+    """It cannot be told from the file, but nothing ever comes of it."""
+    hub.down_after = WEIGHTS
+    refusal()
+    hub.down, hub.down_after = False, ""
+    hub.page, hub.page_has_length = LOGIN, False
+    hub.asked.clear()
+    assert refusal().code == "no_network"
+    assert len(hub.ranges_of(WEIGHTS)) == hubs.TRIES
+
+
 def test_stop_keeps_what_came_and_continue_fetches_the_rest(install, hub, model):
     small = sum(p.stat().st_size for p in model.iterdir() if p.name != WEIGHTS)
     assert install(channel=Recorder(stop_after=small + 8192)) == {"stopped": True}
@@ -148,6 +185,14 @@ def test_the_word_that_it_is_done_can_be_lost(install, hub):
     hub.asked.clear()
     assert install() == first
     assert hub.asked == []
+
+
+def test_a_model_that_lost_a_file_is_brought_in_again(install, hub, data_dir):
+    first = install()
+    config = data_dir / "models" / "tiny" / "config.json"
+    config.unlink()
+    assert install() == first
+    assert config.exists()
 
 
 def test_the_token_goes_to_the_hub_only_when_there_is_one(install, hub):
