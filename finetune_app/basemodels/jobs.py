@@ -37,13 +37,18 @@ def record(job: Job, event: dict[str, Any]) -> None:
     """An install has no events of its own."""
 
 
+def before_finish(job: Job, result: dict[str, Any]) -> None:
+    """Gigabytes go to the store."""
+    if not result.get("stopped"):
+        publish_folder(f"models/{Install.objects.get(job=job).slug}")
+
+
 def finish(job: Job, result: dict[str, Any]) -> None:
     """The model is in its place: write it down."""
     if result.get("stopped"):
         return
     install = Install.objects.select_related("team").get(job=job)
     services.register_install(install=install, found=result)
-    publish_folder(f"models/{install.slug}")
 
 
 def fail(job: Job) -> None:

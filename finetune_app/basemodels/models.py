@@ -1,5 +1,9 @@
 """Step 3: which model to start from."""
 
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.storage import default_storage
 from django.db import models
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -11,8 +15,8 @@ from finetune_app.jobs.models import Job
 
 
 class BaseModel(models.Model):
-    """A model on this installation's disk, ready to train. The catalogue (catalogue.toml)
-    knows more models than are installed."""
+    """A model that was installed here, ready to train while its files are here. The catalogue
+    (catalogue.toml) knows more models than are installed."""
 
     slug = models.SlugField(max_length=120, unique=True)  # its folder below models/
     name = models.CharField(max_length=120)
@@ -39,6 +43,12 @@ class BaseModel(models.Model):
     @property
     def folder(self) -> str:
         return f"models/{self.slug}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its files are: a backup brings back this row without them."""
+        name = f"{self.folder}/config.json"
+        return (Path(settings.DATA_DIR) / name).exists() or default_storage.exists(name)
 
 
 class Choice(models.Model):

@@ -28,8 +28,9 @@ from finetune_app.jobs.models import ACTIVE, State
 class Offer:
     """One row: a model of the catalogue or of this team, and how it stands with it here.
 
-    `install` is the team's last attempt to bring it in, unless it is over; `elsewhere` says that
-    another team is bringing it in. `estimate` and `fit` are None until its size is known.
+    `lost` is one that was installed, but its files are gone. `install` is the team's last attempt
+    to bring it in, unless it is over; `elsewhere` says that another team is bringing it in.
+    `estimate` and `fit` are None until its size is known.
     """
 
     slug: str
@@ -37,6 +38,7 @@ class Offer:
     words: str
     entry: Entry | None
     installed: BaseModel | None
+    lost: BaseModel | None
     install: Install | None
     elsewhere: bool
     estimate: Estimate | None
@@ -44,10 +46,17 @@ class Offer:
     bar: SafeString | None
 
     @property
+    def source(self) -> str:
+        """What installs it: a hub id, or a folder for a model outside the catalogue."""
+        if self.entry:
+            return self.entry.hub_id
+        return self.lost.source if self.lost else ""
+
+    @property
     def hub_page(self) -> str:
-        """Where its maker shows the licence."""
+        """Where its maker shows the licence; empty for a folder."""
         where = (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
-        return f"{where}/{self.entry.hub_id}" if self.entry else ""
+        return f"{where}/{self.source}" if services.HUB_ID.fullmatch(self.source) else ""
 
     @property
     def download(self) -> str:
@@ -56,22 +65,23 @@ class Offer:
 
     @property
     def can_be_installed(self) -> bool:
-        return bool(self.entry) and not (self.installed or self.install or self.elsewhere)
+        on_its_way = self.install or self.elsewhere
+        return bool(self.entry or self.lost) and not (self.installed or on_its_way)
 
 
 def offers(team: Team, machine: Machine, work: Work) -> list[Offer]:
     """The catalogue, then what this team brought in beside it."""
-    installed = {model.slug: model for model in services.usable_by(team)}
+    models = {model.slug: model for model in services.usable_by(team)}
     installs = _installs_of(team)
     theirs = Install.objects.exclude(team=team).filter(job__state__in=ACTIVE)
     elsewhere = set(theirs.values_list("slug", flat=True))
     found = [
-        _offer(entry.slug, entry, installed, installs, elsewhere, machine, work)
+        _offer(entry.slug, entry, models, installs, elsewhere, machine, work)
         for entry in catalogue()
     ]
     known = {entry.slug for entry in catalogue()}
-    others = [slug for slug in dict.fromkeys([*installed, *installs]) if slug not in known]
-    found += [_offer(slug, None, installed, installs, set(), machine, work) for slug in others]
+    others = [slug for slug in dict.fromkeys([*models, *installs]) if slug not in known]
+    found += [_offer(slug, None, models, installs, set(), machine, work) for slug in others]
     return found
 
 
@@ -88,21 +98,23 @@ def _installs_of(team: Team) -> dict[str, Install]:
 
 
 def _offer(
-    slug: str, entry: Entry | None, installed: dict[str, BaseModel], installs: dict[str, Install],
+    slug: str, entry: Entry | None, models: dict[str, BaseModel], installs: dict[str, Install],
     elsewhere: set[str], machine: Machine, work: Work,
 ) -> Offer:  # fmt: skip
-    model = installed.get(slug)
-    install = None if model else installs.get(slug)
-    guess = here = bar = None
+    model = models.get(slug)
+    installed = model if model and model.is_here else None
+    install = None if installed else installs.get(slug)
+    guess = fits = bar = None
     if entry or model:
         guess = estimate_for(shape_of(entry, model), work, model)
-        here = fit(machine, guess.memory_bytes, guess.seconds)
+        fits = fit(machine, guess.memory_bytes, guess.seconds)
         bar = _bar(guess.memory_bytes, machine)
     return Offer(
-        slug=slug, name=_name(slug, entry, model, install), words=_words(entry, model, install),
-        entry=entry, installed=model, install=install,
-        elsewhere=not model and not install and slug in elsewhere,
-        estimate=guess, fit=here, bar=bar,
+        slug=slug, name=_name(slug, entry, model, install),
+        words=_words(entry, installed if entry else model, install),
+        entry=entry, installed=installed, lost=None if installed else model, install=install,
+        elsewhere=not installed and not install and slug in elsewhere,
+        estimate=guess, fit=fits, bar=bar,
     )  # fmt: skip
 
 

@@ -28,14 +28,19 @@ KEPT_FILES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 
 
 def usable_by(team: Team) -> QuerySet[BaseModel]:
-    """Everybody's models and this team's own."""
+    """Everybody's models and this team's own; of some the files may be gone (`is_here`)."""
     return BaseModel.objects.filter(Q(team=None) | Q(team=team))
+
+
+def is_installed(slug: str) -> bool:
+    model = BaseModel.objects.filter(slug=slug).first()
+    return model is not None and model.is_here
 
 
 def choose(*, goal: Goal, slug: str, user: User | None) -> Choice:
     """Raise PlainError when the model is not installed here."""
     base_model = usable_by(goal.team).filter(slug=slug).first()
-    if base_model is None:
+    if base_model is None or not base_model.is_here:
         raise PlainError(_("That model is not installed here yet. Install it first."))
     choice, _created = Choice.objects.update_or_create(
         goal=goal, defaults={"base_model": base_model, "chosen_by": user}
@@ -60,7 +65,7 @@ def install(
     entry = None if from_folder else entry_with_hub_id(source)
     source = entry.hub_id if entry else source
     slug = entry.slug if entry else slug_for(team, source)
-    if BaseModel.objects.filter(slug=slug).exists():
+    if is_installed(slug):
         raise PlainError(_("That model is installed already."))
     if going := Install.objects.filter(slug=slug, job__state__in=ACTIVE).first():
         return going
@@ -84,7 +89,7 @@ def go_on(install: Install) -> None:
 
     Raise PlainError when somebody else has brought the model meanwhile, or is about to.
     """
-    if BaseModel.objects.filter(slug=install.slug).exists():
+    if is_installed(install.slug):
         raise PlainError(_("That model is installed already."))
     others = Install.objects.filter(slug=install.slug, job__state__in=ACTIVE)
     if others.exclude(pk=install.pk).exists():

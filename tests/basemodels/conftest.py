@@ -9,10 +9,11 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.basemodels import services
-from finetune_app.basemodels.models import Install
+from finetune_app.basemodels.models import BaseModel, Install
 from finetune_app.jobs import lease, places
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
+from tests import path
 from tests.worker.installs.hub import LocalHub
 from worker import spare
 from worker.supervise import Supervision
@@ -26,6 +27,13 @@ def tiny_model(tmp_path_factory) -> Path:
     from tests.worker.engine.tiny import make_base
 
     return make_base(tmp_path_factory.mktemp("models") / "tiny-qwen2", "qwen2")
+
+
+def laid(slug: str, **fields: object) -> BaseModel:
+    """A model that is installed, as far as the web looks at it."""
+    made = BaseModel.objects.create(slug=slug, **{"name": slug.title(), "source": "x"} | fields)
+    path.write(f"{made.folder}/config.json", "{}")
+    return made
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,12 @@
 import pytest
 
 from finetune_app.basemodels.models import BaseModel, Choice
+from tests.basemodels.conftest import laid
 
 
 @pytest.fixture
 def starter(db) -> BaseModel:
-    return BaseModel.objects.create(slug="tiny", name="Tiny", source="x", parameters=1000)
+    return laid("tiny", parameters=1000)
 
 
 def test_an_editor_chooses_and_goes_on_to_train(as_editor, editor, goal, url, starter):
@@ -18,7 +19,7 @@ def test_an_editor_chooses_and_goes_on_to_train(as_editor, editor, goal, url, st
 
 
 def test_another_choice_replaces_the_first(as_owner, goal, url, starter):
-    BaseModel.objects.create(slug="larger", name="Larger", source="x", parameters=2000)
+    laid("larger", parameters=2000)
     as_owner.post(url("choose"), {"base": "tiny"})
     as_owner.post(url("choose"), {"base": "larger"})
     assert Choice.objects.get(goal=goal).base_model.slug == "larger"

@@ -8,7 +8,7 @@ from finetune_app.basemodels import services
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs.models import Job, State
-from tests.basemodels.conftest import HUB_ID
+from tests.basemodels.conftest import HUB_ID, laid
 from tests.worker.training.conftest import RecordingChannel
 
 WEIGHTS = "model.safetensors"
@@ -111,7 +111,7 @@ def test_when_another_team_was_faster(install, stranger, as_owner, url):
     made.refresh_from_db()
     with pytest.raises(PlainError, match="being installed already"):
         services.go_on(made)
-    BaseModel.objects.create(slug=made.slug, name="x", source=hub_id)
+    laid(made.slug)
     assert as_owner.post(url("continue", made.pk)).status_code == 400
     assert Job.objects.get(pk=made.job_id).state == State.FAILED
 

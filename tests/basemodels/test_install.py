@@ -8,7 +8,7 @@ from finetune_app.basemodels import services
 from finetune_app.basemodels.models import BaseModel, Install
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs.models import Job, State
-from tests.basemodels.conftest import HUB_ID
+from tests.basemodels.conftest import HUB_ID, laid
 
 FORM = {"licence_accepted": "on"}
 
@@ -104,7 +104,7 @@ def test_one_that_stopped_goes_on(install):
 
 
 def test_one_that_is_here_is_not_fetched_again(install, as_owner, url, goal):
-    BaseModel.objects.create(slug="smollm2-135m-instruct", name="SmolLM2 135M", source="x")
+    laid("smollm2-135m-instruct")
     with pytest.raises(PlainError, match="installed already"):
         install("HuggingFaceTB/SmolLM2-135M-Instruct")
 

@@ -6,6 +6,7 @@ import pytest
 
 from finetune_app.basemodels.models import BaseModel, Choice
 from finetune_app.jobs.models import Job, State
+from tests.basemodels.conftest import laid
 
 HTMX = {"HX-Request": "true"}
 
@@ -16,10 +17,7 @@ def models(db) -> list[BaseModel]:
         ("smollm2-135m-instruct", "SmolLM2 135M", 134_515_008),
         ("smollm2-360m-instruct", "SmolLM2 360M", 361_821_120),
     ]
-    return [
-        BaseModel.objects.create(slug=slug, name=name, source="x", parameters=size)
-        for slug, name, size in made
-    ]
+    return [laid(slug, name=name, parameters=size) for slug, name, size in made]
 
 
 def page(client, url, query: str = "", **headers) -> str:
