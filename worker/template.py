@@ -28,6 +28,11 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
 )
 
+# What some templates ask for. Without its thinking a model answers as it is taught here: the
+# empty thought is then part of the prompt, in training and in every use alike. Llama 3.2 writes
+# the date into each prompt, and the same conversation must give the same tokens tomorrow.
+OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
+
 
 @dataclass(frozen=True)
 class Example:
@@ -133,11 +138,11 @@ def _whole(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> E
         is_last = index == len(messages) - 1
         before = _render(tokenizer, messages[:index], answer_next=True)
         through = text if is_last else _render(tokenizer, messages[: index + 1], answer_next=False)
-        if not (text.startswith(before) and through.startswith(before)):
-            raise _not_a_prefix()
         if not text.startswith(through):
             unlearned += 1
             continue
+        if not through.startswith(before):
+            raise _not_a_prefix()
         prompt = _continued(tokenizer, ids, before)
         answer = _continued(tokenizer, prompt, through)[len(prompt) :]
         keep = _answer_length(tokenizer, answer)
@@ -204,8 +209,9 @@ def _render(
 ) -> str:
     """The template's text; folds instructions into the first question where it refuses them."""
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": answer_next}
+    said = _harmless(tokenizer, messages)
     try:
-        return str(tokenizer.apply_chat_template(_harmless(tokenizer, messages), **options))
+        return str(tokenizer.apply_chat_template(said, **options, **OPTIONS))
     except (TemplateError, TypeError, ValueError) as error:
         if messages and messages[0]["role"] == "system":
             return _render(tokenizer, _folded(messages), answer_next=answer_next)

@@ -78,6 +78,43 @@ def test_a_template_that_shortens_history_learns_the_last_answer(tokenizer, monk
     assert example.unlearned_answers == 1
 
 
+THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{% if m['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and enable_thinking is false %}"
+    "<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def test_the_empty_thought_of_a_thinking_model_belongs_to_the_prompt(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", THINKING)
+    example = example_ids(tokenizer, [ASK, SAY], 200)
+    prompt = prompt_ids(tokenizer, [ASK])
+    assert tokenizer.decode(prompt).endswith("assistant\n<think>\n\n</think>\n\n")
+    assert example.ids[: len(prompt)] == prompt
+    assert learned_text(tokenizer, example) == "blue<|im_end|>"
+
+
+def test_a_thinking_model_that_drops_old_thoughts_learns_the_last_answer(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", THINKING)
+    second = {"role": "assistant", "content": "gold"}
+    example = example_ids(tokenizer, [ASK, SAY, ASK, second], 200)
+    assert learned_text(tokenizer, example) == "gold<|im_end|>"
+    assert example.unlearned_answers == 1
+
+
+def test_a_template_that_writes_the_date_gives_the_same_prompt_every_day(tokenizer, monkeypatch):
+    dated = (
+        "{% if not date_string is defined %}"
+        "{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+        "Today Date: {{ date_string }}\n{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    )
+    monkeypatch.setattr(tokenizer, "chat_template", dated)
+    assert tokenizer.decode(prompt_ids(tokenizer, [ASK])) == "Today Date: 26 Jul 2024\nred"
+
+
 def test_a_template_without_a_system_role_reads_instructions_in_the_question(
     tokenizer, monkeypatch
 ):
