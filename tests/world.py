@@ -124,7 +124,7 @@ def _version(dataset: Dataset, examples: list[Example], by: User) -> Version:
     ]
     name = f"versions/{dataset.pk}/1.jsonl"
     return Version.objects.create(
-        dataset=dataset, number=1, sha256="0" * 64, test_sha256="1" * 64, created_by=by,
+        dataset=dataset, number=1, sha256="0" * 64, created_by=by,
         stored_name=write(name, "".join(json.dumps(row) + "\n" for row in rows)),
         counts={split.value: SPLITS.count(split) for split in Split},
         longest=60, characters=360,
@@ -176,6 +176,8 @@ def _training(goal: Goal, version: Version, base: BaseModel, by: User) -> Traini
         spec={"base_model": base.folder, "epochs": 1, "batch_size": 8, "seed": 17},
         adapter_sha256="2" * 64,
     )  # fmt: skip
+    goal.last_training = 1
+    goal.save()
     write(f"{training.adapter_folder}/adapter_config.json", "{}")
     write(f"{training.adapter_folder}/adapter_model.safetensors", "weights")
     for step in (1, 2):

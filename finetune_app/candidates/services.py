@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates.models import Candidate, CandidateKind
-from finetune_app.core.files import local_folder
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 
@@ -64,6 +65,22 @@ def pinned_format(candidates: Iterable[Candidate]) -> str:
     They answer in one batch, so one that is frozen decides for all.
     """
     return next((c.number_format for c in candidates if c.number_format), "auto")
+
+
+def require_its_adapter(candidate: Candidate) -> None:
+    """Raise PlainError when the adapter's file is not the one that was trained."""
+    if not candidate.training:
+        return
+    folder = local_folder(candidate.training.adapter_folder)
+    try:
+        found = sha256_of(folder / "adapter_model.safetensors")
+    except OSError:
+        found = ""
+    if found != candidate.adapter_sha256:
+        raise PlainError(
+            _("The files of training %(n)d are missing or were changed since it ended, so a test "
+              "would prove nothing. Train again.") % {"n": candidate.training.number}
+        )
 
 
 def for_engine(candidate: Candidate) -> dict[str, Any]:

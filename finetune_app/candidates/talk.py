@@ -101,8 +101,8 @@ def ask(training: Training, turns: list[Turn], question: str) -> Asked:
 def _heard_by(name: str, turns: list[Turn], question: str) -> list[dict[str, str]]:
     messages: list[dict[str, str]] = []
     for turn in turns:
-        messages.append({"role": "user", "content": turn.asked})
-        if turn.said.get(name):
+        if turn.said.get(name):  # a side that said nothing was not asked: turns must alternate
+            messages.append({"role": "user", "content": turn.asked})
             messages.append({"role": "assistant", "content": turn.said[name]})
     return [*messages, {"role": "user", "content": question}]
 

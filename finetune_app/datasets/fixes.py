@@ -14,6 +14,7 @@ from finetune_app.datasets.models import Dataset, Edit, Finding, Split, Status
 from finetune_app.datasets.services.editing import change_many
 
 Wanted = dict[int, dict[str, Any]]  # pk -> what becomes of it
+Fix = Callable[[Finding, list[Row]], Wanted]
 
 
 def apply(*, finding: Finding, by: User) -> Edit:
@@ -22,7 +23,8 @@ def apply(*, finding: Finding, by: User) -> Edit:
     wanted = FIXES[finding.fix](finding, _rows(dataset))
     if not wanted:
         raise PlainError(_("This is mended already."), status=409)
-    examples = list(dataset.examples.usable().filter(pk__in=wanted))
+    usable = dataset.examples.usable()
+    examples = [row for row in usable.order_by("number").iterator(2_000) if row.pk in wanted]
     return change_many(
         dataset=dataset,
         by=by,
@@ -37,12 +39,14 @@ def _set_aside(finding: Finding, rows: list[Row]) -> Wanted:
     return {row.pk: {"status": str(Status.SET_ASIDE)} for row in rows if row.pk in here}
 
 
-def _keep_one(finding: Finding, rows: list[Row]) -> Wanted:
-    return {
-        row.pk: {"status": str(Status.SET_ASIDE)}
-        for group in repeats.repeated(rows)
-        for row in group[1:]
-    }
+def _keep_first(groups: Callable[[list[Row]], list[list[Row]]]) -> Fix:
+    """Of each group the first row stays."""
+
+    def fix(finding: Finding, rows: list[Row]) -> Wanted:
+        aside = {"status": str(Status.SET_ASIDE)}
+        return {row.pk: aside for group in groups(rows) for row in group[1:]}
+
+    return fix
 
 
 def _one_side(finding: Finding, rows: list[Row]) -> Wanted:
@@ -67,7 +71,7 @@ def _one_side_practice(finding: Finding, rows: list[Row]) -> Wanted:
     }
 
 
-def _hold_back(side: Split, share: float) -> Callable[[Finding, list[Row]], Wanted]:
+def _hold_back(side: Split, share: float) -> Fix:
     """Move the next in the order of their hashes out of the learning part."""
 
     def fix(finding: Finding, rows: list[Row]) -> Wanted:
@@ -81,9 +85,10 @@ def _hold_back(side: Split, share: float) -> Callable[[Finding, list[Row]], Want
     return fix
 
 
-FIXES: dict[str, Callable[[Finding, list[Row]], Wanted]] = {
+FIXES: dict[str, Fix] = {
     "set_aside": _set_aside,
-    "keep_one": _keep_one,
+    "keep_one": _keep_first(repeats.repeated),
+    "keep_one_spelling": _keep_first(repeats.spelled_alike),
     "one_side": _one_side,
     "one_side_practice": _one_side_practice,
     "hold_back_test": _hold_back(Split.TEST, splits.TEST),

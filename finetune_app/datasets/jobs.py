@@ -20,6 +20,13 @@ def record(job: Job, event: dict[str, Any]) -> None:
     """An import has no events of its own."""
 
 
+def before_finish(job: Job, result: dict[str, Any]) -> None:
+    """Reading thousands of texts for their likeness; `finish` finds that done."""
+    item = _import_of(job)
+    if item is not None and result["step"] != "look":
+        imports.get_ready(item)
+
+
 def finish(job: Job, result: dict[str, Any]) -> None:
     item = _import_of(job)
     if item is None:

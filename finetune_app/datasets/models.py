@@ -208,10 +208,10 @@ class Version(models.Model):
     number = models.PositiveIntegerField()
     stored_name = models.CharField(max_length=200)  # versions/<dataset>/<n>.jsonl
     sha256 = models.CharField(max_length=64)
-    test_sha256 = models.CharField(max_length=64)  # of the test prompts alone: which test set
     counts = models.JSONField(default=dict)  # {"train": 240, "validation": 40, "test": 60}
-    longest = models.PositiveIntegerField(default=0)  # characters of the longest example
-    longest_answer = models.PositiveIntegerField(default=0)  # characters
+    # In letters as services.freezing.weight counts them, to estimate tokens from.
+    longest = models.PositiveIntegerField(default=0)  # of the longest example
+    longest_answer = models.PositiveIntegerField(default=0)
     characters = models.PositiveIntegerField(default=0)  # of all train examples
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

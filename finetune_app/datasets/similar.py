@@ -22,7 +22,7 @@ A = _random.integers(1, PRIME, 128, dtype=np.uint64)
 B = _random.integers(0, PRIME, 128, dtype=np.uint64)
 
 
-@lru_cache(maxsize=30_000)
+@lru_cache(maxsize=500)  # some are large: 90 bytes for each character of a long text
 def runs(text: str) -> frozenset[int]:
     text = text[:LONGEST]
     ends = range(max(1, len(text) - RUN + 1))
@@ -32,7 +32,7 @@ def runs(text: str) -> frozenset[int]:
 @lru_cache(maxsize=30_000)
 def signature(text: str) -> bytes:
     """128 minima of 32 bits."""
-    hashes = np.fromiter(runs(text), dtype=np.uint64)
+    hashes = np.fromiter(runs.__wrapped__(text), dtype=np.uint64)
     hashes %= np.uint64(PRIME)
     mixed = (A[:, None] * hashes[None, :] + B[:, None]) % np.uint64(PRIME)
     return bytes(mixed.min(axis=1).astype(np.uint32).tobytes())

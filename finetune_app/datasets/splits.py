@@ -82,13 +82,10 @@ def _keys(
     own = [row.prompt_hash for row in rows]
     if not compare:
         return own
-    here = list(
-        dataset.examples.kept().values_list("prompt_hash", "prompt", "split")[: similar.MOST_ROWS]
-    )
+    here = _here(dataset)
     if len(here) + len(rows) > similar.MOST_ROWS:
         return own
-    from_here = [normalise(prompt) for _, prompt, _ in here]
-    texts = similar.without_shared_ends(from_here + [row.text for row in rows])
+    texts = _compared(here, [row.text for row in rows])
     leaders = similar.clusters(texts)
     members = defaultdict(list)
     for at, leader in enumerate(leaders):
@@ -96,15 +93,37 @@ def _keys(
     hashes = [one for one, _, _ in here] + own
     for one, _, split in here:
         known.setdefault(one, split)
-    most = max(10, BIGGEST_GROUP * len(texts))
     keys = []
     for at, own_hash in enumerate(own, len(here)):
         group = members[leaders[at]]
-        keys.append(hashes[group[0]] if len(group) <= most else own_hash)
+        keys.append(own_hash if is_too_big(len(group), len(texts)) else hashes[group[0]])
     return keys
 
 
+Here = list[tuple[str, str, str]]  # prompt hash, prompt, split
 
+
+def _here(dataset: Dataset) -> Here:
+    kept = dataset.examples.kept().values_list("prompt_hash", "prompt", "split")
+    return list(kept[: similar.MOST_ROWS])
+
+
+def _compared(here: Here, new: list[str]) -> list[str]:
+    """The texts as they are compared: what was here first, then the new ones."""
+    return similar.without_shared_ends([normalise(prompt) for _, prompt, _ in here] + new)
+
+
+def sign(dataset: Dataset, new: list[str]) -> None:
+    """Work out the signatures that `assign` will want, beforehand: they take the most time."""
+    here = _here(dataset)
+    if len(here) + len(new) <= similar.MOST_ROWS:
+        for text in _compared(here, new):
+            similar.signature(text)
+
+
+def is_too_big(group: int, rows: int) -> bool:
+    """Whether so many of `rows` are look-alikes that one side cannot hold them all."""
+    return group > max(10, BIGGEST_GROUP * rows)
 
 def _top_up(
     dataset: Dataset, rows: list[Newcomer], keys: list[str], known: dict[str, str]

@@ -1,4 +1,4 @@
-"""Stop an upload that is too large while it arrives, with a page that says so."""
+"""A file that is too large ends in a page that says so."""
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -7,7 +7,10 @@ from django.http import HttpRequest
 
 
 class CappedUpload(FileUploadHandler):
-    """Counts what arrives; the view finds `request.upload_too_large`."""
+    """Counts the file while the form is read; the view finds `request.upload_too_large`.
+
+    By then the request has arrived whole. What is far too large never does (core/body_cap.py).
+    """
 
     def __init__(self, request: HttpRequest) -> None:
         super().__init__(request)

@@ -24,10 +24,15 @@ class StartForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fair = fair
 
+    @property
+    def from_page(self) -> bool:
+        """Sent from the launch page, and not by a bare click on Evaluate elsewhere."""
+        return "from_page" in self.data
+
     def rival(self) -> tuple[str, list[dict[str, str]]]:
         """(instructions, shots) of the rival. A bare click on Evaluate means ours; unticking
         the box on the launch page means none: ("", [])."""
-        asked = "from_page" in self.data
+        asked = self.from_page
         if asked and not self.cleaned_data["with_prompt"]:
             return "", []
         written = self.cleaned_data["instructions"].strip()

@@ -16,6 +16,8 @@ from finetune_app.training.services import max_new_tokens
 def child_spec(job: Job) -> dict[str, Any]:
     evaluation = _of(job)
     contenders = services.contenders(evaluation)
+    for candidate in contenders:
+        candidates.require_its_adapter(candidate)
     folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
     folder.mkdir(parents=True, exist_ok=True)
     answered = evaluation.answers.values_list("candidate_id", "row")
@@ -47,6 +49,10 @@ def record(job: Job, event: dict[str, Any]) -> None:
     elif event["event"] == "general" and event.get("candidate") == evaluation.tuned_id:
         evaluation.general = {name: value for name, value in event.items() if name != "event"}
         evaluation.save(update_fields=["general"])
+
+
+def before_finish(job: Job, result: dict[str, Any]) -> None:
+    """Nothing slow."""
 
 
 def finish(job: Job, result: dict[str, Any]) -> None:

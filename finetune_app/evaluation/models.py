@@ -45,6 +45,7 @@ class Answer(models.Model):
     passed = models.BooleanField(null=True)
     score = models.FloatField(null=True)
     why = models.CharField(max_length=200, blank=True)
+    refused = models.BooleanField(default=False)  # it could not be asked: too long a prompt
     tokens = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(default=0)
 
@@ -68,14 +69,11 @@ class Look(models.Model):
     evaluation = models.OneToOneField(
         Evaluation, null=True, on_delete=models.SET_NULL, related_name="look"
     )
-    test_sha256 = models.CharField(max_length=64)
+    rows = models.JSONField(default=list)  # ids of the test rows, which stay when a set grows
     at = models.DateTimeField(auto_now_add=True)
 
-    class Meta:
-        indexes = [models.Index(fields=["goal", "test_sha256"])]
-
     def __str__(self) -> str:
-        return f"look at {self.test_sha256[:12]}"
+        return f"look at {len(self.rows)} prompts"
 
 
 class Comparison(models.Model):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Split
@@ -10,6 +11,8 @@ from finetune_app.training.models import Training
 
 SHOTS = 4
 LONGEST_SHOT = 2_000  # characters; longer examples would crowd out the question
+LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
+READ = 2_000  # rows in which to look for shots
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,11 @@ def fair_prompt(training: Training) -> FairPrompt:
     goal = training.goal
     kept_rule = "" if goal.measure == "choice" else summary(goal.measure, goal.measure_settings)
     instructions = "\n\n".join(part for part in (goal.description.strip(), kept_rule) if part)
-    return FairPrompt(instructions, _shots(training))
+    room = training.base_model.context or LEAST_CONTEXT  # half of it, at two letters a token
+    shots = _shots(training)
+    while shots and len(instructions) + sum(len(s["prompt"] + s["answer"]) for s in shots) > room:
+        shots.pop()
+    return FairPrompt(instructions, shots)
 
 
 def _shots(training: Training) -> list[dict[str, str]]:
@@ -35,7 +42,7 @@ def _shots(training: Training) -> list[dict[str, str]]:
     seen: set[str] = set()
     spare: list[dict[str, str]] = []
     with local_path(training.version.stored_name).open(encoding="utf-8") as file:
-        for line in file:
+        for line in islice(file, READ):
             row = json.loads(line)
             if row["split"] != Split.TRAIN:
                 continue

@@ -12,13 +12,14 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Version
 from finetune_app.evaluation import test_set
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation, Look, Vote
 from finetune_app.evaluation.verdict import Outcome, Verdict, judge
 from finetune_app.goals.measures import get_measure
-from finetune_app.goals.models import Goal
+from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind, State
 from finetune_app.training.models import Training
 
 SIGNS = {Comparison.Outcome.BETTER: 1, Comparison.Outcome.SAME: 0, Comparison.Outcome.WORSE: -1}
@@ -30,19 +31,25 @@ VOTE_OUTCOMES = {
 }
 
 
-def looks_so_far(goal: Goal, test_sha256: str) -> int:
-    """How often this test set's results were seen: the more often, the less it proves."""
-    return goal.looks.filter(test_sha256=test_sha256).count()
+def looks_so_far(goal: Goal, version: Version) -> int:
+    """How often results on these test prompts were seen: the more often, the less they prove.
+
+    Test prompts stay test prompts when a dataset grows, so a look counts as long as at least
+    half of the prompts there are now were among those seen.
+    """
+    looks = [set(rows) for rows in goal.looks.values_list("rows", flat=True)]
+    now = {prompt.row for prompt in test_set.read(version)} if looks else set()
+    return sum(2 * len(seen & now) >= len(now) for seen in looks)
 
 
 def note_look(evaluation: Evaluation) -> None:
     """The results are there to be seen now. Safe to repeat."""
-    seen = evaluation.version.test_sha256
+    seen = [prompt.row for prompt in test_set.read(evaluation.version)]
     _look, new = Look.objects.get_or_create(
-        evaluation=evaluation, defaults={"goal": evaluation.goal, "test_sha256": seen}
+        evaluation=evaluation, defaults={"goal": evaluation.goal, "rows": seen}
     )
     if new:
-        evaluation.looks = looks_so_far(evaluation.goal, seen)
+        evaluation.looks = looks_so_far(evaluation.goal, evaluation.version)
         evaluation.save(update_fields=["looks"])
 
 
@@ -52,7 +59,8 @@ def start(
     shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
     """Queue base against tuned (and base with a good prompt, when there are instructions or
-    shots) on the version's test split. A second click returns the one already going.
+    shots, and a measure to judge it by) on the version's test split. A second click returns the
+    one already going.
 
     Raise PlainError when there is no adapter or no test prompt.
     """
@@ -72,7 +80,7 @@ def start(
     base = candidates.base_candidate(goal=goal, base_model=training.base_model)
     tuned = candidates.tuned_candidate(training=training)
     prompted = None
-    if instructions.strip() or shots:
+    if goal.measure != MeasureKind.CHOICE and (instructions.strip() or shots):
         prompted = candidates.prompt_candidate(
             goal=goal, base_model=training.base_model, instructions=instructions,
             shots=shots or [],
@@ -84,8 +92,16 @@ def start(
     return Evaluation.objects.create(
         goal=goal, version=version, job=job, base=base, tuned=tuned, prompted=prompted,
         measure=goal.measure, measure_settings=goal.measure_settings,
-        looks=looks_so_far(goal, version.test_sha256) + 1, started_by=user,
+        looks=looks_so_far(goal, version) + 1, started_by=user,
     )
+
+
+def already_tested(training: Training) -> Evaluation | None:
+    """Its newest finished test by the goal's measure of today."""
+    return training.goal.evaluations.filter(
+        tuned__training=training, measure=training.goal.measure,
+        measure_settings=training.goal.measure_settings, job__state=State.SUCCEEDED,
+    ).first()
 
 
 def contenders(evaluation: Evaluation) -> list[Candidate]:
@@ -145,6 +161,7 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
     if measure.needs_person:
         outcomes = [Outcome(SIGNS[Comparison.Outcome(row.outcome)]) for row in rows]
         versus = wrong = None
+        unasked = 0
     else:
         indexes = [row.index for row in rows]
         tuned, graded = evaluation.tuned_id, measure.graded
@@ -153,10 +170,14 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
             _outcomes(answers, evaluation.prompted_id, tuned, indexes, graded)
             if evaluation.prompted_id else None
         )
+        unasked = sum(
+            answer.refused for (of, _index), answer in answers.items()
+            if of == evaluation.prompted_id
+        )
         wrong = None if graded else sum(not answers[tuned, index].passed for index in indexes)
     verdict = judge(
         outcomes, evaluation.general.get("level"), evaluation.looks, versus,
-        voted=measure.needs_person, wrong=wrong,
+        voted=measure.needs_person, wrong=wrong, unasked=unasked,
     )
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])
@@ -167,8 +188,12 @@ def _outcomes(
     answers: dict[tuple[int, int], Answer], first: int, second: int, indexes: list[int],
     graded: bool,
 ) -> list[Outcome]:
+    """Without the prompts that only the first could not be asked: nobody won those."""
     both = [(answers.get((first, i)), answers.get((second, i))) for i in indexes]
-    return [_outcome(a, b, graded) for a, b in both if a is not None and b is not None]
+    return [
+        _outcome(a, b, graded) for a, b in both
+        if a is not None and b is not None and (b.refused or not a.refused)
+    ]
 
 
 def _answers(evaluation: Evaluation) -> dict[tuple[int, int], Answer]:
@@ -277,4 +302,5 @@ def answer_of(result: dict[str, Any]) -> dict[str, Any]:
         "row": result["row"], "text": result.get("text", ""), "passed": result.get("passed"),
         "score": result.get("score"), "why": (result.get("why") or "")[:200],
         "tokens": result.get("tokens") or 0, "seconds": result.get("seconds") or 0.0,
+        "refused": result.get("finish_reason") == "refused",
     }

@@ -67,6 +67,7 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
         ),
         "better": verdict["level"] in BETTER,
         "prompt_note": _prompt_note(verdict),
+        "prompt_does_it": _prompt_does_it(evaluation),
         "notes": _other_notes(evaluation),
         "everyday": _everyday(evaluation.general),
         "scores": _whiskers(evaluation, graded),
@@ -85,6 +86,12 @@ def _needed(verdict: dict[str, Any]) -> int:
 def _prompt_note(verdict: dict[str, Any]) -> str:
     """How it does against the base model with a good prompt: the first note, where there is one."""
     return str(verdict["notes"][0]) if verdict.get("versus_prompt") and verdict["notes"] else ""
+
+
+def _prompt_does_it(evaluation: Evaluation) -> bool:
+    """Whether the base model with a good prompt gets most prompts right."""
+    right = evaluation.answers.filter(candidate=evaluation.prompted, passed=True).count()
+    return evaluation.prompted is not None and 2 * right > evaluation.comparisons.count()
 
 
 def _other_notes(evaluation: Evaluation) -> list[str]:

@@ -147,6 +147,7 @@ def judge(
     noun: str = "prompts",
     voted: bool = False,
     wrong: int | None = None,
+    unasked: int = 0,
 ) -> Verdict:
     """Conclude what the outcomes allow, and no more.
 
@@ -154,17 +155,21 @@ def judge(
     this test set has been evaluated, this time included. `prompt_result` compares the tuned model
     with the base model with a good prompt. `voted`: a person's choices rather than a measure.
     `wrong`: how many prompts the tuned model still gets wrong, where there is right and wrong.
+    `unasked`: how many the base model with a good prompt could not be asked.
     """
     if general_level not in (None, "green", "amber", "red"):
         raise ValueError(f"unknown general level {general_level!r}")
     seen = _gather(pairs)
     level = _level(seen, general_level)
     versus = _versus(prompt_result)
-    needed = _more_needed(seen) if level == "too_few_to_tell" else None
+    mixed = level == "too_few_to_tell" and seen.p_value <= ALPHA
+    needed = _more_needed(seen) if level == "too_few_to_tell" and not mixed else None
     verdict = Verdict(
         level=level,
-        headline=wording.headline(level, general_level, seen.shown, versus),
-        sentence=wording.sentence(level, seen.shown, needed, _most(seen), noun, voted, wrong),
+        headline=wording.headline(level, general_level, seen.shown, versus, mixed=mixed),
+        sentence=wording.sentence(
+            level, seen.shown, needed, _most(seen), noun, voted, wrong, mixed=mixed
+        ),
         rarity=wording.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins, ties=seen.shown.ties, losses=seen.shown.losses,
         p_value=seen.p_value, interval=seen.interval, gain_interval=seen.gain_interval,
@@ -172,6 +177,7 @@ def judge(
     )
     notes = (
         wording.prompt_note(versus, split_of([o.sign for o in prompt_result or ()])),
+        wording.unasked_note(unasked, noun),
         wording.general_note(general_level, verdict.better),
         wording.gain_note(seen.mean_gain, seen.mean, seen.counted),
         wording.looks_note(looks, noun) if looks >= MANY_LOOKS else "",
@@ -265,5 +271,5 @@ def _versus(
     seen = _gather(prompt_result)
     if seen.p_value <= ALPHA and _leans(seen, +1):
         return "better"
-    behind = seen.counted.wins <= seen.counted.losses
+    behind = seen.p_value <= ALPHA and _leans(seen, -1)
     return "not_better" if behind or _no_difference(seen) else "unclear"

@@ -41,6 +41,9 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     if not form.is_valid():
         context = launch_context(goal) | {"form": form}
         return render_page(request, "evaluation/launch.html", context, status=422)
+    tested = services.already_tested(training)
+    if tested and not form.from_page:  # a bare click: a second test would only be a second look
+        return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=tested.pk)
     instructions, shots = form.rival()
     evaluation = services.start(
         training=training, user=request.user, instructions=instructions, shots=shots
@@ -70,7 +73,8 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
                 status=403, title=_("Not decided yet"),
             )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
-    context |= showing.verdict_context(evaluation, request.path) if evaluation.verdict else {}
+    if evaluation.verdict and request.headers.get("HX-Target") != "sides":
+        context |= showing.verdict_context(evaluation, request.path)
     after = whole_number(request.GET.get("after"))
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     context |= showing.sides_context(
@@ -169,5 +173,5 @@ def launch_context(goal: Goal) -> dict[str, Any]:
     context: dict[str, Any] = {"goal": goal, "training": training}
     if training:
         context["form"] = StartForm(fair=rival.fair_prompt(training))
-        context["looks"] = services.looks_so_far(goal, training.version.test_sha256)
+        context["looks"] = services.looks_so_far(goal, training.version)
     return context

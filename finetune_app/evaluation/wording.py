@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 
 def headline(
-    level: Level, general_level: str | None, seen: Split, versus: str | None = None
+    level: Level, general_level: str | None, seen: Split, versus: str | None = None,
+    *, mixed: bool = False,
 ) -> str:
     if not seen.total:
         return "Nothing to compare yet."
+    if mixed:
+        return "Mixed: no clear answer."
     if versus == "not_better" and level == "consistently_better":
         return "Better than the base model, but a good prompt does at least as well."
     if level == "better_on_average" and general_level == "red":
@@ -36,15 +39,18 @@ def headline(
 
 def sentence(
     level: Level, seen: Split, needed: int | None, most: float, noun: str, voted: bool,
-    wrong: int | None = None,
+    wrong: int | None = None, *, mixed: bool = False,
 ) -> str:
     """Say what was counted and what follows; `most` is the largest difference that still fits.
 
     Better need not be good: that most prompts are still answered `wrong` is said at once.
+    `mixed`: how often and how far it changed are not chance, and point different ways.
     """
     if not seen.total:
         return f"Compare answers to a few {noun} first."
     counts = _counts(seen, noun, voted)
+    if mixed:
+        return f"{counts} Counted it goes one way, by its scores the other, so we call it neither."
     if level == "better_on_average" and seen.losses * 5 > seen.total:
         return f"{counts} It wins more than it loses, but gets worse on {one_in(seen)}."
     if level == "no_difference":
@@ -131,11 +137,19 @@ def prompt_note(versus: str | None, seen: Split) -> str:
     }[versus]
 
 
+def unasked_note(unasked: int, noun: str) -> str:
+    if not unasked:
+        return ""
+    return (f"With a good prompt before it, the base model could not be asked {unasked:,} of the "
+            f"{noun}: together they are too long for it. Those are left out of that comparison.")
+
+
 def general_note(general_level: str | None, better: bool) -> str:
     return {
         None: "",  # the headline says it, or the general check's own line
         "green": "General ability: no large loss found.",
-        "amber": "General ability: some was lost. Look at what changed before you go live.",
+        "amber": "General ability: some may have been lost. Look at what changed before you go "
+                 "live.",
         "red": "General ability: a lot was lost, so we do not call it consistently better."
                if better else "General ability: a lot was lost.",
     }[general_level]

@@ -40,6 +40,7 @@ class Goal(models.Model):
     measure = models.CharField(max_length=8, choices=MeasureKind.choices, blank=True)
     measure_settings = models.JSONField(default=dict)
     is_sample = models.BooleanField(default=False)
+    last_training = models.PositiveIntegerField(default=0)  # numbers are not given out twice
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)

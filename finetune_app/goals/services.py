@@ -1,17 +1,23 @@
 """Writes to goals."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.goals.measures import Proposal, get_measure, propose
+from finetune_app.goals.measures import MeasureError, Proposal, get_measure, propose
 from finetune_app.goals.models import Goal
 
 
 def propose_measure(goal: Goal) -> Proposal:
     """How the app would tell a right answer from a wrong one, from the goal's own words."""
-    return propose(goal.description, goal.kind, goal.pairs)
+    found = propose(goal.description, goal.kind, goal.pairs)
+    try:
+        return replace(found, settings=get_measure(found.kind, found.settings).settings)
+    except MeasureError:  # words that look like a rule and are none
+        return Proposal("choice", {}, _("Whether these are right is best decided by a person."))
 
 
 @transaction.atomic

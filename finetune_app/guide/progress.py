@@ -97,6 +97,7 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         Evaluation.objects.filter(goal__in=ids)
         .exclude(job__state=State.CANCELLED)
         .select_related("job", "tuned")
+        .defer("general")  # all everyday answers, which nobody needs here
     )
     return [
         Progress(

@@ -29,6 +29,12 @@ def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advic
     if len(losses) < 2:
         return None
     first, best, last = losses[0], min(losses), losses[-1]
+    if ended and finished and min(losses[1:]) >= first:  # where it began is not a model we keep
+        return Advice(
+            _("On examples it never learns from it does worse than before it began. Try a lower "
+              "learning rate, or look at the examples again."),
+            calm=False,
+        )
     if last > best * WORSE_AGAIN:
         return Advice(_remembering(ended and finished), calm=False)
     if first - best < HARDLY * first:

@@ -29,7 +29,9 @@ class SettingsForm(forms.Form):
         label=_("Everyday conversation among the rows (0 to 0.5; 0 is none)"),
         min_value=0, max_value=0.5, required=False, widget=forms.NumberInput(attrs={"step": "any"}),
     )
-    seed = forms.IntegerField(label=_("Seed of the shuffle"), min_value=0, required=False)
+    seed = forms.IntegerField(
+        label=_("Seed of the shuffle"), min_value=0, max_value=2**31 - 1, required=False
+    )
     number_format = forms.ChoiceField(
         label=_("Number format"), required=False,
         choices=[
@@ -42,4 +44,8 @@ class SettingsForm(forms.Form):
         super().__init__(*args, **kwargs)
 
     def chosen(self) -> dict[str, Any]:
-        return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        """What somebody set: neither left empty nor left at the automatic value shown."""
+        return {
+            name: value for name, value in self.cleaned_data.items()
+            if value not in (None, "", self.initial.get(name))
+        }

@@ -47,8 +47,8 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
     choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
-    last = goal.trainings.order_by("-number").first()
-    number = last.number + 1 if last else 1
+    number = goal.last_training + 1
+    Goal.objects.filter(pk=goal.pk).update(last_training=number)
     job = jobs.create(
         team=goal.team, kind=Kind.TRAINING,
         title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]}, spec={},
@@ -98,9 +98,9 @@ def max_new_tokens(measure: str, version: Version) -> int:
     """How long an answer may get, in tokens, while learning and when tested.
 
     Where only a strict form is right, an answer three times as long as the longest wanted one
-    is wrong whatever follows; where wording or taste decides, nobody is cut short.
+    is wrong whatever follows; where wording or taste decides, it may ramble longer. The longest
+    wanted answer always fits, however long it is.
     """
     longest = version.longest_answer // 2 + 16
-    if measure in STRICT:
-        return min(max(3 * longest, 48), 512)
-    return min(max(3 * longest, 256), 1024)
+    least, usual = (48, 512) if measure in STRICT else (256, 1024)
+    return max(longest, min(max(3 * longest, least), usual))

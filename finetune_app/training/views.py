@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
@@ -30,9 +31,12 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    version = services.newest_version(goal)
-    automatic = automatic_for(version) if version else {}
-    form = SettingsForm(request.POST, automatic=automatic.get("settings", {}))
+    shown = (request.POST.get("version"), request.POST.get("base_model"))
+    if shown != (None, None) and shown != _shown(goal):
+        messages.warning(request, _("The dataset or the base model has changed since you opened "
+                                    "this page. Look again, then press Train."))
+        return redirect(reverse("training:page", args=[goal.pk]) + "?new")
+    form = SettingsForm(request.POST, automatic=_automatic(goal).get("settings", {}))
     if not form.is_valid():
         context = launch_context(goal, form) | {"open": True}
         return render_page(request, "training/launch.html", context, status=422)
@@ -79,10 +83,24 @@ def find(goal: Goal, number: int) -> Training:
     return found
 
 
+def _chosen_model(goal: Goal) -> Choice | None:
+    return Choice.objects.select_related("base_model").filter(goal=goal).first()
+
+
+def _shown(goal: Goal) -> tuple[str, str]:
+    """What a training would learn from and start from now, as the launch page sends it back."""
+    version, choice = services.newest_version(goal), _chosen_model(goal)
+    return str(version.pk if version else ""), str(choice.base_model_id if choice else "")
+
+
+def _automatic(goal: Goal) -> dict[str, Any]:
+    version, choice = services.newest_version(goal), _chosen_model(goal)
+    return automatic_for(version, choice.base_model if choice else None) if version else {}
+
+
 def launch_context(goal: Goal, form: SettingsForm | None = None) -> dict[str, Any]:
-    version = services.newest_version(goal)
-    choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
-    automatic = automatic_for(version, choice.base_model if choice else None) if version else {}
+    version, choice = services.newest_version(goal), _chosen_model(goal)
+    automatic = _automatic(goal)
     form = form or SettingsForm(automatic=automatic.get("settings", {}))
     fields, fixed = knobs(form, automatic)
     cost = estimate(choice.base_model, version) if version and choice else None

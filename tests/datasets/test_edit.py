@@ -3,6 +3,7 @@
 import pytest
 
 from finetune_app.datasets.models import Example, Split, Status
+from finetune_app.datasets.services import change_many, save_example
 
 
 @pytest.fixture
@@ -72,6 +73,19 @@ def test_a_second_tab_loses_neither_text(as_owner, as_editor, url, row):
     as_owner.post(url("example", number=7), written(row, "what I wrote"))
     row.refresh_from_db()
     assert row.answer == "what I wrote"
+
+
+def test_an_approval_keeps_the_words_somebody_else_saved_meanwhile(owner, editor, row):
+    """Both opened the row; one changes its text, the other approves what was loaded before."""
+    loaded = Example.objects.get(pk=row.pk)
+    messages = [*row.messages[:-1], {"role": "assistant", "content": "topic: hire"}]
+    save_example(example=row, by=editor, messages=messages, seen=None)
+    change_many(
+        dataset=loaded.dataset, by=owner, what="Set aside", examples=[loaded],
+        fields=lambda _row: {"status": "set_aside"},
+    )  # fmt: skip
+    row.refresh_from_db()
+    assert (row.answer, row.status) == ("topic: hire", "set_aside")
 
 
 def test_a_form_without_its_moment_is_stale(as_owner, url, row):

@@ -39,10 +39,23 @@ def test_repeats_are_set_aside_but_one(as_owner, url, bring):
     assert found(dataset) == {"duplicates": Severity.ERROR}
 
 
-def test_a_repeat_that_only_looks_different_is_one(bring):
+def test_spaces_around_make_no_difference(bring):
     prompt, answer = pair(0)
-    twin = {"messages": conversation(f"  {prompt.upper()} ", answer)}
-    assert "duplicates" in found(bring(rows=[*rows(110), twin]))
+    twin = {"messages": conversation(f"  {prompt} ", answer)}
+    assert found(bring(rows=[*rows(110), twin])) == {"duplicates": Severity.ERROR}
+
+
+def test_what_differs_in_capitals_alone_is_for_a_person_to_decide(as_owner, url, bring):
+    """Putting capitals right may be the very thing that is taught."""
+    prompt, answer = pair(0)
+    twin = {"messages": conversation(prompt.upper(), answer)}
+    dataset = bring(rows=[*rows(110), twin, twin])
+    assert found(dataset) == {"duplicates": Severity.ERROR, "spelled_alike": Severity.WARNING}
+    as_owner.post(url("fix", check_name="duplicates"))
+    assert found(dataset) == {"spelled_alike": Severity.WARNING}
+    as_owner.post(url("fix", check_name="spelled_alike"))
+    assert found(dataset) == {}
+    assert dataset.examples.get(number=1).status == Status.APPROVED
 
 
 @pytest.mark.parametrize("change", ["", " Thanks in advance", "!"])

@@ -48,18 +48,15 @@ def test_a_later_edit_leaves_the_version_as_it_was(as_owner, url, bring):
     assert second.sha256 != first.sha256
 
 
-def test_the_test_set_has_a_fingerprint_of_its_own(as_owner, url, bring):
-    """It changes with the test prompts, and only with them."""
-    dataset = bring(60)
+def test_other_writing_counts_for_the_tokens_it_may_take(as_owner, url, bring):
+    """The longest row decides how much a training and an answer have room for."""
+    _prompt, answer = pair(0)
+    bring(rows=[{"messages": conversation("修理は終わりましたか" * 40, answer)},
+                *({"messages": conversation(*pair(n))} for n in range(60))])  # fmt: skip
     as_owner.post(url("freeze"))
-    train = dataset.examples.filter(split="train").first()
-    as_owner.post(url("change", number=train.number), {"what": "set_aside"})
-    as_owner.post(url("freeze"))
-    test = dataset.examples.filter(split="test").first()
-    as_owner.post(url("change", number=test.number), {"what": "set_aside"})
-    as_owner.post(url("freeze"))
-    one, two, three = Version.objects.order_by("number")
-    assert one.test_sha256 == two.test_sha256 != three.test_sha256
+    version = Version.objects.get()
+    assert version.longest == 2 * 400 * 3 + len(answer)
+    assert version.longest_answer < 100
 
 
 def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):

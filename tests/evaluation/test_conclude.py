@@ -37,11 +37,23 @@ def test_worse_and_same_are_told_apart(trained, owner):
 
 
 def test_it_is_weighed_against_a_good_prompt_too(trained, owner):
-    def prompt_is_as_good(prompt, kind):
-        return ("no", False) if kind == "base" else (prompt.wanted, True)
+    def a_prompt_is_enough(prompt, kind):
+        return (prompt.wanted, True) if kind == "prompt" else ("no", False)
 
-    evaluation = path.evaluated(trained, owner, say=prompt_is_as_good, instructions="Sort it.")
+    evaluation = path.evaluated(trained, owner, say=a_prompt_is_enough, instructions="Sort it.")
     assert evaluation.verdict["versus_prompt"] == "not_better"
+
+
+def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
+    """Its prompt was too long for the model: that says nothing about either of them."""
+    evaluation = services.start(training=trained, user=owner, instructions="Sort it.")
+    path.answer_all(evaluation, path.tuned_is_right)
+    evaluation.answers.filter(candidate=evaluation.prompted).update(refused=True, text="")
+    path.end(evaluation.job, number_format="fp32")
+    evaluation.refresh_from_db()
+    assert evaluation.verdict["level"] == "consistently_better"
+    assert evaluation.verdict["versus_prompt"] is None
+    assert any("could not be asked" in note for note in evaluation.verdict["notes"])
 
 
 def test_the_end_told_twice_changes_nothing(tested):
@@ -127,8 +139,13 @@ def test_one_that_showed_nothing_was_no_look(trained, owner):
     assert path.evaluated(trained, owner).looks == 1
 
 
-def test_new_prompts_are_a_new_test_set(tested, goal, owner):
-    path.freeze(goal, owner, count=110)
+def test_prompts_seen_before_stay_seen_when_the_dataset_grows(tested, goal, owner):
+    path.freeze(goal, owner, count=80)
+    assert path.evaluated(path.trained(goal, owner), owner).looks == 2
+
+
+def test_mostly_new_prompts_are_a_new_test_set(tested, goal, owner):
+    path.freeze(goal, owner, count=200)
     assert path.evaluated(path.trained(goal, owner), owner).looks == 1
 
 

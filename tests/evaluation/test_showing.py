@@ -2,6 +2,7 @@
 
 import pytest
 
+from finetune_app.candidates.services import prompt_candidate
 from finetune_app.evaluation import services, showing
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from tests.world import World, build_world
@@ -89,9 +90,16 @@ def test_a_good_prompt_that_does_as_well_is_said_loudly(as_owner, evaluation):
     evaluation.verdict |= {
         "versus_prompt": "not_better", "notes": ["Your tuned model is not better than a prompt."],
     }
+    evaluation.prompted = prompt_candidate(
+        goal=evaluation.goal, base_model=evaluation.base.base_model, instructions="Sort.", shots=[]
+    )
     evaluation.save()
-    shown = page(as_owner, evaluation)
-    assert "Your tuned model is not better than a prompt. A good prompt costs nothing" in shown
+    said = "Your tuned model is not better than a prompt."
+    assert f"{said} A good prompt costs nothing" not in page(as_owner, evaluation)
+    evaluation.answers.filter(candidate=evaluation.base).update(
+        candidate=evaluation.prompted, passed=True
+    )
+    assert f"{said} A good prompt costs nothing" in page(as_owner, evaluation)
 
 
 def test_the_same_is_both_right_or_both_wrong(evaluation):

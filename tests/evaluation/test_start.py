@@ -3,7 +3,10 @@
 import pytest
 
 from finetune_app.candidates.models import Candidate
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Version
+from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
@@ -51,6 +54,37 @@ def test_too_long_a_rival_is_refused(as_editor, trained, url):
 def test_a_second_click_finds_the_first(as_editor, trained, url):
     assert as_editor.post(url("start"))["Location"] == as_editor.post(url("start"))["Location"]
     assert Job.objects.filter(kind="evaluation").count() == 1
+
+
+def test_a_bare_click_on_what_is_tested_shows_that_test(as_editor, tested, url):
+    """The same greedy answers again would only be a second look at the sealed prompts."""
+    form = {"training": tested.tuned.training_id}
+    assert as_editor.post(url("start"), form)["Location"] == url("detail", tested.pk)
+    assert Evaluation.objects.count() == 1
+    as_editor.post(url("start"), form | {"from_page": "1"})
+    assert Evaluation.objects.count() == 2
+
+
+def test_where_a_person_decides_there_is_no_rival_to_judge(as_editor, goal, trained, url):
+    goals.choose_measure(goal=goal, kind="choice", settings={})
+    assert "A fair rival" not in as_editor.get(url("page")).content.decode()
+    as_editor.post(url("start"))
+    assert Evaluation.objects.get().prompted is None
+
+
+def test_a_long_rival_leaves_room_for_the_question(as_editor, trained, url):
+    trained.base_model.context = 256
+    trained.base_model.save()
+    as_editor.post(url("start"))
+    assert len(Evaluation.objects.get().prompted.shots) < 4
+
+
+def test_an_adapter_that_was_changed_is_not_tested(trained, owner):
+    evaluation = services.start(training=trained, user=owner)
+    weights = local_path(trained.adapter_folder) / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"more")
+    with pytest.raises(PlainError, match="were changed since it ended"):
+        evaluation_jobs.child_spec(evaluation.job)
 
 
 def test_the_measure_is_frozen_with_it(as_editor, goal, trained, url):

@@ -85,7 +85,7 @@ def test_the_general_check_has_its_say():
     red = verdict(41, 12, 7, "red")
     assert red.level == "better_on_average"
     assert red.headline == "Better at your task, but it lost general ability."
-    assert any("some was lost" in note for note in verdict(41, 12, 7, "amber").notes)
+    assert any("may have been lost" in note for note in verdict(41, 12, 7, "amber").notes)
     assert verdict(7, 12, 41, None).headline == verdict(7, 12, 41).headline
     with pytest.raises(ValueError, match="general level"):
         verdict(1, 1, 1, "blue")
@@ -101,8 +101,10 @@ def test_from_the_third_look_the_verdict_says_so():
     ("against_prompt", "versus", "start"),
     [
         ((30, 20, 10), "better", "It also beats the base model with a good prompt"),
-        ((10, 40, 10), "not_better",
+        ((10, 280, 10), "not_better",
          "Your tuned model is not better than the base model with a good prompt"),
+        ((10, 40, 10), "unclear", "Whether it beats the base model with a good prompt"),
+        ((0, 20, 0), "unclear", "Whether it beats the base model with a good prompt"),
         ((4, 20, 36), "not_better", "Your tuned model is not better"),
         ((1, 299, 0), "not_better", "Your tuned model is not better"),
         ((12, 40, 8), "unclear", "Whether it beats the base model with a good prompt"),

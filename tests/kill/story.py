@@ -55,7 +55,6 @@ def _version(dataset: Dataset) -> Version:
         number=1,
         stored_name=f"versions/kill-{dataset.pk}/1.jsonl",
         counts={"train": 96, "validation": 8, "test": 8},
-        test_sha256="colours",
         longest_answer=12,
     )
     path = settings.DATA_DIR / version.stored_name

@@ -36,6 +36,21 @@ def test_the_spec_is_frozen_with_hashes(as_editor, ready, url):
     assert {"epochs", "batch_size", "learning_rate", "rank", "seed"} <= set(training.spec)
 
 
+def test_what_the_page_showed_is_what_is_trained(as_editor, ready, url):
+    """In another tab a further version was frozen; pressing Train here must not take that one."""
+    shown = {
+        "version": services.newest_version(ready).pk,
+        "base_model": Choice.objects.get(goal=ready).base_model_id,
+    }
+    path.freeze(ready, ready.created_by, count=70)
+    reply = as_editor.post(url("start"), shown, follow=True)
+    assert "has changed since you opened this page" in reply.content.decode()
+    assert not Training.objects.exists()
+    shown["version"] = services.newest_version(ready).pk
+    as_editor.post(url("start"), shown)
+    assert Training.objects.get().version.number == 2
+
+
 def test_a_second_click_finds_the_first(as_editor, ready, url):
     first = as_editor.post(url("start"))
     second = as_editor.post(url("start"))

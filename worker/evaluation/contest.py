@@ -50,12 +50,12 @@ class Contender:
 def read_questions(version: Path) -> list[Question]:
     """The test rows of a frozen version, the wanted answer set apart."""
     try:
-        lines = version.read_text("utf-8").splitlines()
-    except OSError as problem:
+        with version.open(encoding="utf-8") as lines:  # not splitlines: rows may hold U+2028
+            rows = [json.loads(line) for line in lines if line.strip()]
+    except (OSError, ValueError) as problem:
         raise UserError(
             "bad_data", "The frozen version cannot be read. Freeze the dataset again."
         ) from problem
-    rows = [json.loads(line) for line in lines if line.strip()]
     tests = [row for row in rows if row["split"] == "test"]
     if not tests:
         raise UserError("bad_data", "This version has no test rows, so nothing can be compared.")

@@ -144,4 +144,7 @@ def _judged(
     if measure.needs_person:
         return event | {"passed": None, "score": None, "why": ""}
     score = measure.check(item.text, question.wanted)
-    return event | {"passed": score.passed, "score": score.value, "why": score.why}
+    why = score.why
+    if item.finish_reason == "length" and not score.passed:
+        why = f"Cut off after {item.tokens:,} tokens. {why}"
+    return event | {"passed": score.passed, "score": score.value, "why": why}

@@ -49,6 +49,7 @@ def run(dataset: Dataset) -> list[Finding]:
         for one in sorted(found, key=_weight)
     ]
     with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=dataset.pk)  # two checks at once take turns
         dataset.findings.all().delete()
         Finding.objects.bulk_create(findings)
         Dataset.objects.filter(pk=dataset.pk).update(checked_at=started)

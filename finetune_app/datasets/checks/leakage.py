@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.datasets import similar
+from finetune_app.datasets import similar, splits
 from finetune_app.datasets.checks.base import About, Found, Row
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.datasets.text import asked, normalise
@@ -23,9 +23,14 @@ def groups_across(rows: list[Row]) -> list[list[Row]]:
         )
     else:
         leaders = [row.prompt_hash for row in rows]
-    groups = defaultdict(list)
+    groups: dict[object, list[Row]] = defaultdict(list)
     for leader, row in zip(leaders, rows, strict=True):
         groups[leader].append(row)
+    # What has very many look-alikes was not kept on one side either (a shared instruction, say):
+    # there only the very same question counts.
+    for key in [key for key, group in groups.items() if splits.is_too_big(len(group), len(rows))]:
+        for row in groups.pop(key):
+            groups[row.prompt_hash].append(row)
     return [group for group in groups.values() if len({row.split for row in group}) > 1]
 
 

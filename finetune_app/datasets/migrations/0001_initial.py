@@ -135,7 +135,6 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveIntegerField()),
                 ('stored_name', models.CharField(max_length=200)),
                 ('sha256', models.CharField(max_length=64)),
-                ('test_sha256', models.CharField(max_length=64)),
                 ('counts', models.JSONField(default=dict)),
                 ('longest', models.PositiveIntegerField(default=0)),
                 ('longest_answer', models.PositiveIntegerField(default=0)),

@@ -1,6 +1,6 @@
 """Adding and changing examples. Every change is an Edit, and every Edit can be undone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -18,6 +18,11 @@ from finetune_app.datasets.text import normalise
 from finetune_app.goals.models import Goal
 
 BATCH = 1_000
+SOME = 500  # keys in one query: databases take only so many variables
+COLUMNS = {
+    "messages": ["messages", "prompt", "answer", "prompt_hash"],
+    "status": ["status"], "split": ["split"], "deleted": ["deleted_at"],
+}  # fmt: skip
 MOST_CHARACTERS = 1_000_000  # of one message
 
 
@@ -157,19 +162,19 @@ def change_many(
     fields: Callable[[Example], dict[str, Any]],
 ) -> Edit:
     """One Edit over some examples. `fields` says for each what becomes of messages, status,
-    split or deleted."""
+    split or deleted. What somebody else changed since `examples` were read is kept."""
     now = timezone.now()
     changes = []
     with transaction.atomic():
         edit = Edit.objects.create(dataset=dataset, what=what[:120], by=by)
-        for example in examples:
+        for example in _as_they_are(dataset, examples):
             after = {k: v for k, v in fields(example).items() if state_of(example)[k] != v}
             if not after:
                 continue
             before = {k: v for k, v in state_of(example).items() if k in after}
             changes.append(Change(edit=edit, example=example, before=before, after=after))
             _apply(example, after, by, now)
-        _store([change.example for change in changes])
+        _store(changes)
         Change.objects.bulk_create(changes, batch_size=BATCH)
         _touch(dataset)
     return edit
@@ -236,10 +241,21 @@ def _apply(example: Example, after: dict[str, Any], by: User | None, now: dateti
     example.changed_by, example.changed_at = by, now
 
 
-def _store(examples: list[Example]) -> None:
-    names = ["messages", "prompt", "answer", "prompt_hash", "status", "split", "deleted_at",
-             "changed_by", "changed_at"]
-    Example.objects.bulk_update(examples, names, batch_size=BATCH // 10)
+def _as_they_are(dataset: Dataset, examples: list[Example]) -> Iterator[Example]:
+    """The same rows read anew, and held until the transaction ends."""
+    wanted = [example.pk for example in examples]
+    for start in range(0, len(wanted), SOME):
+        rows = dataset.examples.select_for_update().in_bulk(wanted[start : start + SOME])
+        yield from (rows[pk] for pk in wanted[start : start + SOME] if pk in rows)
+
+
+def _store(changes: list[Change]) -> None:
+    names = {"changed_by", "changed_at"}
+    for change in changes:
+        for field in change.after:
+            names.update(COLUMNS[field])
+    rows = [change.example for change in changes]
+    Example.objects.bulk_update(rows, sorted(names), batch_size=BATCH // 10)
 
 
 def _sensible(messages: list[dict[str, str]]) -> None:

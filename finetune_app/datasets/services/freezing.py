@@ -20,7 +20,6 @@ from finetune_app.core import files
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import checks
 from finetune_app.datasets.models import Dataset, Severity, Split, Version
-from finetune_app.datasets.text import asked
 
 
 def why_not(dataset: Dataset) -> str:
@@ -47,7 +46,12 @@ def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
     if reason:
         raise PlainError(reason, status=409, title=_("Not yet"))
     with transaction.atomic():
-        Dataset.objects.select_for_update().get(pk=dataset.pk)
+        locked = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        if checks.stale(locked):
+            raise PlainError(
+                _("Somebody changed an example just now. Freeze again."), status=409,
+                title=_("Not yet"),
+            )
         number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
         name = f"versions/{dataset.pk}/{number}.jsonl"
         draft = Path(settings.DATA_DIR) / f"{name}.part"
@@ -67,7 +71,7 @@ def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
     """Write the file and gather its facts on the way."""
     draft.parent.mkdir(parents=True, exist_ok=True)
     digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
-    test_prompts, longest, longest_answer, characters = [], 0, 0, 0
+    longest, longest_answer, characters = 0, 0, 0
     try:
         with draft.open("wb") as file:
             for row in _rows(dataset):
@@ -75,12 +79,10 @@ def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
                 file.write(line)
                 digest.update(line)
                 counts[row["split"]] += 1
-                size = sum(len(message["content"]) for message in row["messages"])
-                longest = max(longest, size)
-                longest_answer = max(longest_answer, len(row["messages"][-1]["content"]))
+                sizes = [weight(message["content"]) for message in row["messages"]]
+                size = sum(sizes)
+                longest, longest_answer = max(longest, size), max(longest_answer, sizes[-1])
                 characters += size if row["split"] == Split.TRAIN else 0
-                if row["split"] == Split.TEST:
-                    test_prompts.append(json.dumps(asked(row["messages"]), ensure_ascii=False))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -88,11 +90,21 @@ def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
         raise PlainError(
             _("The version could not be written: the disk is full or out of reach."), status=507
         ) from error
-    test = hashlib.sha256("\n".join(sorted(test_prompts)).encode()).hexdigest()
     return {
-        "sha256": digest.hexdigest(), "test_sha256": test, "counts": dict(counts),
+        "sha256": digest.hexdigest(), "counts": dict(counts),
         "longest": longest, "longest_answer": longest_answer, "characters": characters,
     }
+
+
+def weight(text: str) -> int:
+    """Length in letters, from which tokens are estimated.
+
+    Tokenizers know English best. Of other writing they may make a token out of every byte, so
+    each of its bytes counts as two letters: at two letters a token nothing is underestimated.
+    """
+    if text.isascii():
+        return len(text)
+    return 2 * len(text.encode()) - len(text.encode("ascii", "ignore"))
 
 
 def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:

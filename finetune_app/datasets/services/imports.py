@@ -4,6 +4,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path, publish_folder
+from finetune_app.datasets import similar, splits
 from finetune_app.datasets.models import Dataset, Edit, Import
 from finetune_app.datasets.services.editing import add_rows, label
-from finetune_app.datasets.text import clean_name
+from finetune_app.datasets.text import clean_name, last_said, normalise
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Kind
 
@@ -115,6 +117,13 @@ def take_look(item: Import, result: dict[str, Any]) -> None:
     item.shape, item.mapping = result["shape"], result["mapping"]
     item.step = Import.Step.CONFIRM
     item.save(update_fields=["shape", "mapping", "step"])
+
+
+def get_ready(item: Import) -> None:
+    """Have the signatures of the new texts worked out (similar.py remembers them)."""
+    rows = _read(local_path(item.stored_name).parent / "rows.jsonl")
+    some = [last_said(row["messages"], "user") for row in islice(rows, similar.MOST_ROWS)]
+    splits.sign(item.dataset, [normalise(text)[: similar.LONGEST] for text in some])
 
 
 def bring_in(item: Import, result: dict[str, Any]) -> None:

@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                 ('text', models.TextField(blank=True)),
                 ('passed', models.BooleanField(null=True)),
                 ('score', models.FloatField(null=True)),
+                ('refused', models.BooleanField(default=False)),
                 ('why', models.CharField(blank=True, max_length=200)),
                 ('tokens', models.PositiveIntegerField(default=0)),
                 ('seconds', models.FloatField(default=0)),
@@ -81,14 +82,11 @@ class Migration(migrations.Migration):
             name='Look',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('test_sha256', models.CharField(max_length=64)),
+                ('rows', models.JSONField(default=list)),
                 ('at', models.DateTimeField(auto_now_add=True)),
                 ('evaluation', models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='look', to='evaluation.evaluation')),
                 ('goal', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='looks', to='goals.goal')),
             ],
-            options={
-                'indexes': [models.Index(fields=['goal', 'test_sha256'], name='evaluation__goal_id_9ae709_idx')],
-            },
         ),
         migrations.CreateModel(
             name='Vote',

@@ -19,7 +19,8 @@ LONGEST_COMMAND = 10_000
 _CLOSING_WORDS = {"fi", "then", "else", "elif", "do", "done", "esac"}
 _NOT_PLAIN = re.compile(r"[^\n\t -~]")
 # Any prose is a "command" to bash ("Thank you" runs Thank): a sentence is told apart by its form.
-_SENTENCE = re.compile(r"(?:[A-Z][\w’']*[,!]?|I) (?:[\w’',-]+[,:;]? ){2,}.*[.?!:]", re.DOTALL)
+# Words are possessive (++): a comma could end them in two ways, and n of them in 2 ** n.
+_SENTENCE = re.compile(r"(?:[A-Z][\w’']*[,!]?|I) (?:[\w’',-]++[:;]? ){2,}.*[.?!:]", re.DOTALL)
 # Programs whose long options have one dash: -name is one flag, not -n -a -m -e.
 _ONE_DASH = {"find", "java", "openssl", "ffmpeg", "convert", "xdotool", "gcc", "clang", "qemu"}
 

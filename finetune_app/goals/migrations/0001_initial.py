@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                 ('measure', models.CharField(blank=True, choices=[('exact', 'The exact answer'), ('json', 'Valid JSON with the right fields'), ('xml', 'Valid XML with the right fields'), ('bash', 'A bash command that parses'), ('rules', 'Rules you write'), ('close', 'Close wording'), ('choice', "A person's blind choice")], max_length=8)),
                 ('measure_settings', models.JSONField(default=dict)),
                 ('is_sample', models.BooleanField(default=False)),
+                ('last_training', models.PositiveIntegerField(default=0)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('changed_at', models.DateTimeField(auto_now=True)),
                 ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),

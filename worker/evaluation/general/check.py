@@ -44,11 +44,10 @@ def check_general(
     channel.emit("phase", phase="general", message="Checking that nothing else was forgotten")
     windows = text_windows(engine)
     base = _cached(cache / f"{_key(engine)}.json", lambda: _measure(engine, None, windows))
-    for done, contender in enumerate(tuned):
+    for contender in tuned:
         channel.check()
         if channel.stopping():
             return True
-        channel.emit("progress", done=done, total=len(tuned), unit="checks")
         mine = _measure(engine, contender.adapter, windows)
         found = compare(base, mine, wanted)
         channel.emit(
@@ -66,7 +65,6 @@ def check_general(
                 )
             ],
         )
-    channel.emit("progress", done=len(tuned), total=len(tuned), unit="checks")
     return False
 
 
