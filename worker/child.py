@@ -88,12 +88,15 @@ class PipeChannel:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can carry it: NaN and infinity become None, numpy scalars numbers."""
+    """`value` as JSON and databases can carry it: NaN and infinity become None, numpy scalars
+    numbers, and a NUL in a text the sign for it."""
     if isinstance(value, dict):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str):
+        return value.replace("\0", "\N{SYMBOL FOR NULL}")  # no database keeps NUL in a text
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Path):
         return str(value)

@@ -127,8 +127,8 @@ class Supervision:
     def _look(self, child: Child) -> None:
         """Once a second: write what came, and do what the person or the machine asks."""
         try:
-            self._write()
             asked = Job.objects.held_by(self.job).values("stop_asked", "cancel_asked").first()
+            self._write()
         except DatabaseError as error:
             log.warning("job %s: the database does not answer: %s", self.job.pk, error)
             connection.close()
@@ -198,6 +198,7 @@ class Supervision:
 
     def _finish(self, result: dict[str, Any]) -> None:
         try:
+            self._insist(lambda: self.room.before_finish(self.job, result))
             self._insist(lambda: self._finish_once(result))
         except (LostLease, DatabaseError):
             raise

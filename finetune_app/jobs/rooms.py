@@ -3,6 +3,8 @@
 A room's jobs.py has
     child_spec(job) -> dict       what the child gets, made when a worker has the lease
     record(job, event) -> None    an event of the child; may be repeated after a resume
+    before_finish(job, result)    what is slow and may be repeated, before that transaction: it
+                                  holds the one write lock of SQLite, and running jobs wait for it
     finish(job, result) -> None   in the transaction that ends the job well
     fail(job) -> None             in the transaction that fails or cancels it for good
 """
@@ -24,6 +26,7 @@ ROOMS = {
 class Room(Protocol):
     def child_spec(self, job: Job) -> dict[str, Any]: ...
     def record(self, job: Job, event: dict[str, Any]) -> None: ...
+    def before_finish(self, job: Job, result: dict[str, Any]) -> None: ...
     def finish(self, job: Job, result: dict[str, Any]) -> None: ...
     def fail(self, job: Job) -> None: ...
 

@@ -4,6 +4,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -134,6 +135,9 @@ def discard(job_pk: int, *, folder: str) -> None:
 
     def remove() -> None:
         Job.objects.filter(pk=job_pk).delete()
+        for path in (f"logs/job-{job_pk}.log", f"run/job-{job_pk}.lock"):
+            (settings.DATA_DIR / path).unlink(missing_ok=True)
         delete_folder(folder)
 
-    transaction.on_commit(remove)
+    # Robust: one store that does not answer must not keep the rest from going.
+    transaction.on_commit(remove, robust=True)

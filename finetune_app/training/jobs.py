@@ -45,6 +45,12 @@ def record(job: Job, event: dict[str, Any]) -> None:
         )
 
 
+def before_finish(job: Job, result: dict[str, Any]) -> None:
+    """The adapter goes to the store, which may take a while."""
+    if result.get("adapter") and not result.get("stopped"):
+        publish_folder(Training.objects.get(job=job).adapter_folder)
+
+
 def finish(job: Job, result: dict[str, Any]) -> None:
     """An adapter is there, unless it was stopped; the machine's speed is remembered.
 
@@ -56,7 +62,6 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     weights = settings.DATA_DIR / training.adapter_folder / "adapter_model.safetensors"
     training.adapter_sha256 = sha256_of(weights)
     training.save(update_fields=["adapter_sha256"])
-    publish_folder(training.adapter_folder)
     if result.get("seconds") and result.get("tokens"):
         Speed.objects.create(
             base_model=training.base_model, what="training",

@@ -21,6 +21,10 @@ def record(job: Job, event: dict[str, Any]) -> None:
     _append(job, "record", event)
 
 
+def before_finish(job: Job, result: dict[str, Any]) -> None:
+    _append(job, "before_finish", result)
+
+
 def finish(job: Job, result: dict[str, Any]) -> None:
     _append(job, "finish", result)
 

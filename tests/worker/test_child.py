@@ -145,6 +145,7 @@ def test_a_second_child_waits_until_the_first_is_gone(child):
 
 
 def test_numbers_that_json_has_not_become_none():
+    assert plain({"text": "a\0b"}) == {"text": "a␀b"}  # PostgreSQL keeps no NUL
     assert plain({"loss": math.nan, "rate": [math.inf, 1.5, True]}) == {
         "loss": None,
         "rate": [None, 1.5, True],

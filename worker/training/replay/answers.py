@@ -36,7 +36,8 @@ class Answer:
 
 def prompts() -> list[list[Message]]:
     """The everyday conversations, each ending where the assistant should speak."""
-    return [json.loads(line) for line in PROMPTS.read_text("utf-8").splitlines()]
+    with PROMPTS.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def everyday_examples(
