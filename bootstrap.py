@@ -60,7 +60,9 @@ def install(extra):
     if (stamp.exists() and stamp.read_text() == state) or dev_covers(extra, state):
         return
     free = shutil.disk_usage(str(HERE)).free / 1e9
-    if not PYTHON.exists():
+    # pip comes last: without it an earlier attempt was interrupted.
+    whole = PYTHON.exists() and any(PYTHON.parent.glob("pip*"))
+    if not whole:
         if free < NEEDED_GB:
             stop(
                 "There are {:.1f} GB free on this disk and Finetune needs about {} GB. Make room "
@@ -68,7 +70,8 @@ def install(extra):
             )
         say("Finetune installs itself into {}. It downloads {}.".format(
             VENV.name, SIZES.get(platform.system(), SIZES["Linux"])))
-        call([sys.executable, "-m", "venv", str(VENV)], "A virtual environment could not be made.")
+        call([sys.executable, "-m", "venv", "--clear", str(VENV)],
+             "A virtual environment could not be made.")
     else:
         say("Updating what is installed.")
     what = str(HERE) + ("[dev]" if extra == "dev" else "")

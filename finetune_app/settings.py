@@ -36,7 +36,8 @@ FIELD_KEYS = SECRETS["field_keys"]
 
 HOST = os.environ.get("HOST", "127.0.0.1")
 PORT = int(os.environ.get("PORT", "8000"))
-PUBLIC_URL = os.environ.get("PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
+HERE = "localhost" if HOST in {"0.0.0.0", "::"} else HOST  # "every address" is none to visit
+PUBLIC_URL = (os.environ.get("PUBLIC_URL") or f"http://{HERE}:{PORT}").rstrip("/")
 PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname or HOST
 ONLY_THIS_COMPUTER = PUBLIC_HOST in {"127.0.0.1", "localhost", "::1"}
 ALLOWED_HOSTS = sorted({"127.0.0.1", "localhost", "[::1]", PUBLIC_HOST})
@@ -161,7 +162,8 @@ AXES_CLIENT_IP_CALLABLE = "finetune_app.core.requests.client_ip"
 AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True  # who came in when and from where is shown nowhere, so not kept
 # What axes keeps of a wrong try is without these fields ("password" it leaves out by itself).
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "email", "old", "new", "code"]
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "email", "old", "new", "code", "next",
+                             "csrfmiddlewaretoken"]
 
 LANGUAGE_CODE = "en-gb"
 USE_I18N = USE_TZ = True
@@ -258,5 +260,7 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         "axes": {"level": "ERROR"},
+        # Its warnings name the address, and that of an invitation is a secret.
+        "django.security.csrf": {"level": "ERROR"},
     },
 }

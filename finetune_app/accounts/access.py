@@ -17,9 +17,12 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import resolve_url
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from finetune_app.accounts.models import Membership, Role
+from finetune_app.accounts.next_page import page_before
+from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
 
 View = Callable[..., HttpResponseBase]
@@ -80,6 +83,7 @@ def member(needed: Role, *methods: str) -> Callable[[View], View]:
                 return to_sign_in(request)
             if request.membership is None and request.method == "GET":
                 return HttpResponseRedirect(resolve_url("accounts:new_team"))
+            require_same_team(request)
             require_role(request.membership, needed)
             return view(request, *args, **kwargs)
 
@@ -96,10 +100,24 @@ def require_role(membership: Membership | None, needed: Role) -> None:
         )
 
 
+def require_same_team(request: HttpRequest) -> None:
+    """A form's address may name its team (?in_team=). In another tab the person may have gone
+    over to another since, and must not invite somebody there who was meant for here."""
+    named = request.GET.get("in_team", "")
+    if request.method == "POST" and named and named != str(request.team and request.team.pk):
+        raise PlainError(
+            _("You went over to another team in the meantime. Go back to this one and try again."),
+            status=409, title=_("Another team"),
+        )
+
+
 def to_sign_in(request: HttpRequest) -> HttpResponse | HttpResponseRedirect:
     """htmx cannot follow a redirect to another page by itself, so it is told in a header."""
     if request.htmx:
         response = HttpResponse(status=204)
         response["HX-Redirect"] = resolve_url("accounts:sign_in")
         return response
-    return redirect_to_login(request.get_full_path())
+    # What cannot be sent again by opening an address leads back to the page it was sent from.
+    return redirect_to_login(
+        request.get_full_path() if request.method == "GET" else page_before(request)
+    )

@@ -115,8 +115,14 @@
     const button = event.target.closest("[data-copy]");
     if (!button) return;
     const source = document.querySelector(button.dataset.copy);
-    await navigator.clipboard.writeText((source.value ?? source.textContent).trim());
-    saved("Copied");
+    try {
+      await navigator.clipboard.writeText((source.value ?? source.textContent).trim());
+      saved("Copied");
+    } catch { /* browsers copy for us only on https and on this computer's own address */
+      getSelection().selectAllChildren(source);
+      source.select?.();
+      saved("Press Ctrl+C to copy");
+    }
   });
 
   /* The drop zone is the file control itself; this only lights it up. */

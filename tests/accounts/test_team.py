@@ -1,6 +1,6 @@
 """The team's page: who is in, and what each may change."""
 
-from finetune_app.accounts.models import Membership
+from finetune_app.accounts.models import Invitation, Membership
 from tests.accounts.pages import text
 
 
@@ -20,6 +20,19 @@ def test_another_team_sees_nothing_of_it(as_stranger, owner):
     page = text(as_stranger.get("/team/"))
     assert "Kettle Lane" not in page
     assert "mara@kettle.example" not in page
+
+
+def test_a_form_acts_on_the_team_it_was_made_for(as_owner, owner):
+    """In another tab the person went over to another team: nobody is invited there by mistake."""
+    page = text(as_owner.get("/team/"))
+    here = Membership.objects.get(user=owner).team
+    assert f"/team/invite/?in_team={here.pk}" in page
+    as_owner.post("/teams/new/", {"name": "Another client"})
+    for what in ("invite", "rename", "leave"):
+        reply = as_owner.post(f"/team/{what}/?in_team={here.pk}", {"role": "editor", "name": "X"})
+        assert reply.status_code == 409
+        assert "another team in the meantime" in text(reply)
+    assert not Invitation.objects.exists()
 
 
 def test_the_only_owner_is_told_why_the_role_stays(as_owner, owner, editor):

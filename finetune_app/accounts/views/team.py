@@ -8,13 +8,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts import services
-from finetune_app.accounts.access import account, member
+from finetune_app.accounts.access import account, member, require_same_team
 from finetune_app.accounts.forms import ROLES, DeleteTeam, RoleChoice, TeamName
 from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
 from finetune_app.accounts.next_page import next_page
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
 
 
 def _team(request: HttpRequest) -> Team:
@@ -90,6 +90,7 @@ def remove_member(request: HttpRequest, membership_id: int) -> HttpResponse:
 
 @account("POST")
 def leave_team(request: HttpRequest) -> HttpResponse:
+    require_same_team(request)
     team = _team(request)
     assert request.membership is not None
     services.remove_member(membership=request.membership)
@@ -120,9 +121,10 @@ def withdraw(request: HttpRequest, invitation_id: int) -> HttpResponse:
 def switch_team(request: HttpRequest) -> HttpResponse:
     """Goals belong to a team, so the way on is home unless the form says otherwise."""
     wanted = request.POST.get("team", "")
-    if not wanted.isdigit():
+    pk = whole_number(wanted)
+    if pk is None:
         raise PlainError(_("Choose the team you want to work in."))
-    membership = get_object_or_404(request.user.memberships, team=int(wanted))
+    membership = get_object_or_404(request.user.memberships, team=pk)
     request.session[SESSION_KEY] = membership.team_id
     return redirect(next_page(request))
 

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
@@ -55,6 +55,10 @@ def checks() -> Iterator[Check]:
 
 def database() -> Check:
     vendor = connection.vendor
+    try:
+        connection.ensure_connection()
+    except DatabaseError:
+        return False, f"The database ({vendor}) does not answer. Is it running?"
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     return not plan, f"Database ({vendor}): {len(plan)} migrations to apply (`manage.py prepare`)."
