@@ -4,5 +4,7 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from finetune_app.core.body_cap import BodyCap
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-application = get_asgi_application()
+application = BodyCap(get_asgi_application())

@@ -68,7 +68,7 @@ def test_a_form_without_the_token_is_refused(owner, url):
     assert not Import.objects.exists()
 
 
-def test_a_file_above_the_limit_is_stopped_while_it_arrives(as_owner, url, settings):
+def test_a_file_above_the_limit_ends_in_a_page_that_says_so(as_owner, url, settings):
     settings.MAX_UPLOAD_BYTES = 2 * 1024 * 1024
     reply = as_owner.post(url("upload"), attached(b"x" * (3 * 1024 * 1024)))
     assert reply.status_code == 413

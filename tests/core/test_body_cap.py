@@ -1,0 +1,92 @@
+"""What is far too large is refused before it is written anywhere; anything else goes through."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from django.core.handlers import asgi
+
+from finetune_app.asgi import application
+from finetune_app.core.body_cap import ROOM_FOR_THE_FORM
+
+MOST = 100_000
+BLOCK = 60_000
+
+
+@pytest.fixture(autouse=True)
+def _small_uploads(settings):
+    settings.MAX_UPLOAD_BYTES = MOST
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[int]:
+    """The size of every piece that Django puts into its temporary file."""
+    pieces: list[int] = []
+    made = asgi.tempfile.SpooledTemporaryFile
+
+    class Noted(made):
+        def write(self, data: bytes) -> int:
+            pieces.append(len(data))
+            return super().write(data)
+
+    monkeypatch.setattr(asgi.tempfile, "SpooledTemporaryFile", Noted)
+    return pieces
+
+
+def post(size: int, *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
+    """Send `size` bytes to an address that is nowhere: (status, text, bytes not asked for)."""
+    pieces, sent = blocks(size), []
+    scope = {
+        "type": "http", "method": "POST", "path": "/nowhere/", "query_string": b"",
+        "headers": [(b"host", b"localhost"), *headers],
+    }  # fmt: skip
+
+    async def receive() -> dict:
+        piece = next(pieces, None)
+        if piece is None:
+            await asyncio.Event().wait()  # the browser waits for its answer
+        return {"type": "http.request", "body": piece, "more_body": len(piece) == BLOCK}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    asyncio.run(application(scope, receive, send))
+    text = b"".join(message.get("body", b"") for message in sent).decode()
+    return sent[0]["status"], text, sum(len(piece) for piece in pieces)
+
+
+def blocks(size: int) -> Iterator[bytes]:
+    yield from [b"x" * BLOCK] * (size // BLOCK)
+    yield b"x" * (size % BLOCK)
+
+
+def length(size: int) -> tuple[bytes, bytes]:
+    return (b"content-length", str(size).encode())
+
+
+@pytest.mark.parametrize("said", [b"210763777", b"9" * 5000])
+def test_one_that_says_it_is_too_large_is_not_read_at_all(written, settings, said):
+    """The first is one byte more than goes through."""
+    settings.MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+    status, text, left = post(600_000, (b"content-length", said))
+    assert (status, left) == (413, 600_000)
+    assert "larger than 200 MB" in text
+    assert "split the file" in text
+    assert written == []
+
+
+@pytest.mark.parametrize("headers", [[], [length(10)], [(b"content-length", b"\xb2")]])
+def test_one_that_does_not_say_so_is_read_no_further_than_the_limit(written, headers):
+    status, text, left = post(5_000_000, *headers)
+    assert status == 413
+    assert "split the file" in text
+    assert left > 3_000_000
+    assert sum(written) <= MOST + ROOM_FOR_THE_FORM
+
+
+def test_one_that_is_only_a_little_too_large_reaches_the_pages(written, db):
+    """Where the form says so itself."""
+    size = MOST + ROOM_FOR_THE_FORM
+    status, _text, left = post(size, length(size))
+    assert (status, left) == (404, 0)
+    assert sum(written) == size
