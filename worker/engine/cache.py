@@ -13,6 +13,11 @@ from torch import Tensor
 GROWTH = 128  # tokens added at a time, so that buffers are seldom copied
 
 
+def slots_for(rows: int) -> int:
+    """Slots that are made for so many rows: a power of two, so that buffers are seldom copied."""
+    return 1 << (rows - 1).bit_length()
+
+
 class SlotCache:
     """Keys and values of all rows; buffers appear on first use, in the layer's own shape."""
 
@@ -74,7 +79,7 @@ class SlotCache:
         slots, length = (old[0].shape[0], old[0].shape[2]) if old is not None else (0, 0)
         if old is not None and slots >= self._rows.stop and length >= self._width:
             return old
-        slots = max(slots, 1 << (self._rows.stop - 1).bit_length())
+        slots = max(slots, slots_for(self._rows.stop))
         length = max(length, -(-self._width // GROWTH) * GROWTH)
         new = tuple(t.new_zeros(slots, t.shape[1], length, t.shape[3]) for t in (keys, values))
         if old is not None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 import torch
 
+from finetune_app.core.machine import this_machine
 from worker.engine.adapters import Adapters
+from worker.engine.cache import slots_for
 from worker.engine.model import Loaded, load
 from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
 from worker.engine.rows import Row
@@ -38,7 +39,7 @@ class Handle:
     def __init__(self, listener: Callable[[Item], None] | None = None) -> None:
         self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.put = listener or self._items.put
-        self._cancelled = threading.Event()
+        self.unwanted = threading.Event()
 
     def __iter__(self) -> Iterator[str]:
         """Pieces of text as they are written; `completion` is set afterwards."""
@@ -60,11 +61,11 @@ class Handle:
 
     def cancel(self) -> None:
         """Nobody wants this answer any more; the row leaves before the next step."""
-        self._cancelled.set()
+        self.unwanted.set()
 
     @property
     def cancelled(self) -> bool:
-        return self._cancelled.is_set()
+        return self.unwanted.is_set()
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Engine:
         self.number_format = self.loaded.number_format
         self.adapters = Adapters(self.loaded.model, self.loaded.dtype, adapters_kept)
         self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
-        self._cache_bytes = int(CACHE_SHARE * psutil.virtual_memory().available)
+        self._cache_bytes = int(CACHE_SHARE * _free_bytes(self.loaded.device))
         self._max_rows = max_rows
         self._waiting: deque[_Waiting] = deque()
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -229,7 +230,7 @@ class Engine:
         longest = max(
             [len(row.prompt) + row.room for row in rows] + [len(waiting.prompt) + waiting.room]
         )
-        needed = (len(rows) + 1) * longest * self._bytes_per_token
+        needed = slots_for(len(rows) + 1) * longest * self._bytes_per_token
         return not rows or needed <= self._cache_bytes
 
     def _start(self, waiting: _Waiting) -> Row | None:
@@ -241,18 +242,23 @@ class Engine:
         except Exception as problem:
             waiting.handle.put(problem)
             return None
-        row = Row(waiting.request, waiting.prompt, adapter, waiting.room, self.loaded.ends)
+        row = Row(
+            waiting.request,
+            waiting.prompt,
+            adapter,
+            waiting.room,
+            self.loaded.ends,
+            waiting.handle.unwanted,
+        )
         self._handles[id(row)] = waiting.handle
         return row
 
     def _hand_out(self) -> None:
         """Pass on new text; say goodbye to rows that are over."""
         for row in self._decoder.rows:
-            handle = self._handles[id(row)]
-            row.cancelled = handle.cancelled
             piece = row.new_text(self.loaded.tokenizer)
             if piece:
-                handle.put(piece)
+                self._handles[id(row)].put(piece)
         for row in self._decoder.drop_finished():
             self._handles.pop(id(row)).put(row.completion(self.loaded.tokenizer))
 
@@ -263,3 +269,8 @@ class Engine:
         self._waiting.clear()
         for handle in handles:
             handle.put(problem)
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Memory that nobody uses where the model lies."""
+    return torch.cuda.mem_get_info()[0] if device.type == "cuda" else this_machine().free_bytes

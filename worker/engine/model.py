@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
+from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
+from finetune_app.core.machine import this_machine
 from worker.template import load_tokenizer, stop_ids
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -61,25 +62,39 @@ def load(folder: Path, number_format: str = "auto") -> Loaded:
         number_format, measured = choose_format(folder, config, device)
     if number_format not in DTYPES:
         raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=DTYPES[number_format],
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
+    model = _read_weights(folder, DTYPES[number_format])
     model.to(device).eval().requires_grad_(False)
     tokenizer = load_tokenizer(folder)
+    ends = _ends(model, tokenizer)
+    # Some models come with habits such as a penalty for repeating themselves, which `generate`
+    # would add to whatever a request asks for.
+    model.generation_config = GenerationConfig()
     return Loaded(
         folder=folder,
         model=model,
         tokenizer=tokenizer,
         number_format=number_format,
         device=device,
-        ends=_ends(model, tokenizer),
+        ends=ends,
         context=_context(model, tokenizer),
         measured=measured,
     )
+
+
+def _read_weights(folder: Path, dtype: torch.dtype) -> Any:
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise BadModel(
+            "The base model could not be read. Its folder may be incomplete or of a kind this "
+            "version does not know: install it again, or choose another."
+        ) from error
 
 
 def choose_format(
@@ -94,11 +109,16 @@ def choose_format(
     width = int(text.get("hidden_size") or text.get("n_embd") or 1024)
     inner = int(text.get("intermediate_size") or text.get("n_inner") or 4 * width)
     measured = {name: _time_layer(width, inner, dtype, device) for name, dtype in DTYPES.items()}
-    stored = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
-    size_fp32 = stored * (1 if config.get("dtype") == "float32" else 2)
-    if device.type == "cpu" and size_fp32 > 0.6 * psutil.virtual_memory().available:
+    if device.type == "cpu" and fp32_bytes(folder, config) > 0.6 * this_machine().free_bytes:
         return "bf16", measured
     return ("bf16" if measured["fp32"] > WORTH_IT * measured["bf16"] else "fp32"), measured
+
+
+def fp32_bytes(folder: Path, config: dict[str, Any]) -> int:
+    """Memory that a model's weights take in fp32, judged by its files."""
+    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    kind = config.get("dtype") or config.get("torch_dtype")  # its name before transformers 5
+    return stored * (1 if kind == "float32" else 2)
 
 
 def _time_layer(width: int, inner: int, dtype: torch.dtype, device: torch.device) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -15,21 +16,32 @@ class Row:
     """An answer being written.
 
     prompt: token ids of the conversation. adapter: the name `Adapters.load` gave.
-    room: most tokens this answer may have.
+    room: most tokens this answer may have. unwanted: set by anybody, at any time, once nobody
+    wants the answer any more.
     """
 
     def __init__(
-        self, request: Request, prompt: list[int], adapter: str, room: int, ends: frozenset[int]
+        self,
+        request: Request,
+        prompt: list[int],
+        adapter: str,
+        room: int,
+        ends: frozenset[int],
+        unwanted: threading.Event | None = None,
     ) -> None:
         self.request, self.prompt, self.adapter = request, prompt, adapter
         self.room, self.ends = room, ends
         self.written: list[int] = []
         self.finish_reason: str | None = None
-        self.cancelled = False
+        self.unwanted = unwanted or threading.Event()
         self.joined_at = time.monotonic()
         self._generator = torch.Generator().manual_seed(request.seed)
         self._sent = 0
         self._cut: int | None = None  # where a stop string ends the text
+
+    @property
+    def cancelled(self) -> bool:
+        return self.unwanted.is_set()
 
     @property
     def length(self) -> int:

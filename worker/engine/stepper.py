@@ -74,6 +74,6 @@ def _probe(decoder: SlotDecoder) -> tuple[float, int]:
             row.add(int(slow.argmax()))
     size = decoder.cache.bytes_per_token()
     for row in rows:
-        row.cancelled = True
+        row.unwanted.set()
     decoder.drop_finished()
     return worst, size

@@ -1,10 +1,14 @@
 """What a caller sees: pieces, stops, draws, cancellation, and plain refusals."""
 
+import json
 import threading
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.worker.engine.tiny import make_adapter, make_base
+from worker.engine import model
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
 from worker.engine.model import BadModel
@@ -69,6 +73,34 @@ def test_a_cancelled_answer_leaves_the_others_alone(engine):
     assert engine.busy == 0
 
 
+def test_stop_is_heard_while_whole_answers_are_written_the_plain_way(tmp_path):
+    base = make_base(tmp_path, "mamba")
+    with Engine(base, "fp32") as engine:
+        assert engine.generate([ask(max_new_tokens=200)])[0].tokens == 200
+        handles = []
+
+        def press_stop(*_) -> None:
+            for handle in handles:
+                handle.cancel()
+
+        engine.loaded.model.register_forward_hook(press_stop)
+        handles.append(engine.submit(ask(max_new_tokens=200)))
+        assert handles[0].result().finish_reason == "cancelled"
+    assert handles[0].completion.tokens < 200
+
+
+def test_rows_wait_where_the_memory_they_really_take_is_not_free(base):
+    with Engine(base, "fp32") as engine:
+        alone = engine.generate([ask(max_new_tokens=20)])[0]
+        engine._cache_bytes = 7 * (alone.prompt_tokens + 20) * engine._bytes_per_token
+        together = []
+        step = engine._decoder.step
+        engine._decoder.step = lambda: (together.append(len(engine._decoder.rows)), step())
+        answers = engine.generate([ask(max_new_tokens=20)] * 7)
+    assert max(together) == 4  # the fifth would make room for eight
+    assert all(answer.token_ids == alone.token_ids for answer in answers)
+
+
 def test_an_answer_ends_where_the_model_can_see_no_further(engine):
     prompt = "x" * (engine.loaded.context - 60)
     answer = engine.generate([ask(prompt, max_new_tokens=400)])[0]
@@ -104,6 +136,13 @@ def test_a_folder_with_program_code_is_not_loaded(tmp_path):
     (tmp_path / "config.json").write_text(config.replace("{", '{"auto_map": {},', 1))
     with pytest.raises(BadModel, match="program code"):
         Engine(tmp_path)
+
+
+def test_a_truncated_weights_file_is_said_plainly(tmp_path):
+    weights = make_base(tmp_path, "llama") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(BadModel, match="install it again"):
+        Engine(tmp_path, "fp32")
 
 
 def test_a_failure_in_the_middle_reaches_every_caller_and_the_engine_goes_on(base):
@@ -148,3 +187,12 @@ def test_auto_picks_a_format_and_says_what_it_measured(base):
         assert engine.number_format in {"bf16", "fp32"}
         assert set(engine.loaded.measured) == {"bf16", "fp32"}
         assert next(engine.loaded.model.parameters()).dtype == engine.loaded.dtype
+
+
+@pytest.mark.parametrize(("free", "format"), [(2**40, "fp32"), (1000, "bf16")])
+def test_what_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, free, format):
+    monkeypatch.setattr(model, "_time_layer", lambda *args: 1.0)  # both are equally fast
+    monkeypatch.setattr(model, "this_machine", lambda: SimpleNamespace(free_bytes=free))
+    config = json.loads((base / "config.json").read_text())
+    chosen, _measured = model.choose_format(base, config, torch.device("cpu"))
+    assert chosen == format

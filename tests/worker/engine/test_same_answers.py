@@ -1,5 +1,7 @@
 """In fp32 an answer never depends on what shares its batch: it equals plain `generate`."""
 
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -74,6 +76,19 @@ def test_a_model_with_a_running_state_is_served_the_plain_way(tmp_path):
         answers = engine.generate([ask(p, None, 12) for p in PROMPTS[:4]])
     for prompt, answer in zip(PROMPTS, answers, strict=False):
         assert answer.token_ids == plain_answer(base, None, prompt, 12)
+
+
+def test_a_model_that_comes_with_a_penalty_for_repeating_answers_without_it(tmp_path):
+    base, fussy = tmp_path / "base", tmp_path / "fussy"
+    shutil.copytree(make_base(base, "mamba"), fussy)
+    habits = json.loads((fussy / "generation_config.json").read_text())
+    habits |= {"repetition_penalty": 1.5, "eos_token_id": 256}
+    (fussy / "generation_config.json").write_text(json.dumps(habits))
+    wanted = plain_answer(base, None, PROMPTS[1], 12)
+    assert plain_answer(fussy, None, PROMPTS[1], 12) != wanted
+    with Engine(fussy, "fp32") as engine:
+        assert engine.generate([ask(PROMPTS[1], None, 12)])[0].token_ids == wanted
+        assert engine.loaded.ends == {256, 257}  # where it ends is still its own to say
 
 
 @pytest.mark.parametrize(
