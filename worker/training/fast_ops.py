@@ -13,6 +13,11 @@ from torch.autograd.function import once_differentiable
 
 aten = torch.ops.aten
 
+# An attention matrix grows with the square of its rows, and every layer has one: those of a
+# single row of 4,096 tokens would take many GB. Larger ones are therefore computed again on the
+# way back; smaller ones, where that would cost more time than memory is worth, are kept.
+KEPT_BYTES = 16 * 1024**2
+
 
 class LoraLinear(Function):
     """x (N, in) -> (N, out): several frozen projections of one input, as one product.
@@ -158,10 +163,10 @@ class Attention(Function):
         if prefix:
             chances = _chances(first[0], first[1], prefix)
             out[:prefix] = _by_token(chances @ first[2], 1, prefix, group)
-            saved += [*first, chances]
+            saved += [*first, _if_small(chances)]
         chances = _chances(parts[0], parts[1], suffix)
         out[prefix:] = _by_token(chances @ parts[2], rows, suffix, group)[places]
-        ctx.save_for_backward(cos, sin, places, *parts, chances, *saved)
+        ctx.save_for_backward(cos, sin, places, *parts, _if_small(chances), *saved)
         ctx.shape, ctx.heads = shape, heads
         return out.view(-1, query * size)
 
@@ -181,7 +186,7 @@ class Attention(Function):
                 start += part.shape[1]
 
         grid = _by_group(_on_grid(grad[prefix:], places, rows * suffix), rows, suffix, group)
-        to_q, to_k, to_v = _attention_backward(grid, *saved[:4])
+        to_q, to_k, to_v = _attention_backward(suffix, grid, *saved[:4])
         own = [_by_token(to_q, rows, suffix, group)] + [
             t[:, :, prefix:].transpose(1, 2).flatten(0, 1) for t in (to_k, to_v)
         ]
@@ -189,7 +194,7 @@ class Attention(Function):
         if prefix:  # its own, and what every suffix sends back to its keys and values
             shared_k, shared_v = (t[:, :, :prefix].sum(0, keepdim=True) for t in (to_k, to_v))
             first = _by_group(grad[:prefix], 1, prefix, group)
-            to_q, to_k, to_v = _attention_backward(first, *saved[4:])
+            to_q, to_k, to_v = _attention_backward(prefix, first, *saved[4:])
             to_k, to_v = to_k.add_(shared_k), to_v.add_(shared_v)
             put(
                 slice(0, prefix),
@@ -201,10 +206,24 @@ class Attention(Function):
         return whole.view(grad.shape[0], -1), None, None, None, None, None
 
 
+def _if_small(chances: torch.Tensor) -> torch.Tensor | None:
+    return chances if chances.nbytes <= KEPT_BYTES else None
+
+
 def _attention_backward(
-    grad: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, chances: torch.Tensor
+    length: int,
+    grad: torch.Tensor,
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    chances: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of softmax(q k) v for scaled q, in the shapes of q, k and v."""
+    """Gradients of softmax(q k) v for scaled q, in the shapes of q, k and v.
+
+    `chances` is that softmax where it was kept; `length` as in `_chances`.
+    """
+    if chances is None:
+        chances = _chances(q, k, length)
     to_chances = grad @ v.transpose(2, 3)
     to_scores = aten._softmax_backward_data(to_chances, chances, -1, chances.dtype)
     return to_scores @ k, to_scores.transpose(2, 3) @ q, chances.transpose(2, 3) @ grad

@@ -50,8 +50,13 @@ class FlatAdamW:
         self._working_gradient.zero_()
 
     def step(self, learning_rate: float, max_norm: float) -> float:
-        """Clip, update the master, refresh the working copy; returns the norm before clipping."""
+        """Clip, update the master, refresh the working copy; returns the norm before clipping.
+
+        Nothing is updated where the norm is not finite: it would spoil every weight for good.
+        """
         norm = float(torch.linalg.vector_norm(self.gradient))
+        if not math.isfinite(norm):
+            return norm
         if norm > max_norm:
             self.gradient.mul_(max_norm / norm)
         self._adamw.param_groups[0]["lr"] = learning_rate

@@ -111,13 +111,13 @@ def learn(
     mean, tokens = _backward(loss, optimizer, chosen, token_budget, 1 - beside)
     if everyday:
         _backward(loss, optimizer, everyday, token_budget, beside, as_base=True)
-    if not math.isfinite(mean):
+    norm = optimizer.step(learning_rate, max_norm) if math.isfinite(mean) else math.nan
+    if not math.isfinite(norm):
         raise UserError(
             "bad_data",
             "Training became unstable: the loss is no longer a number. Start again with a lower "
             "learning rate; what was learned before is kept in the last checkpoint.",
         )
-    norm = optimizer.step(learning_rate, max_norm)
     return Learned(mean, tokens, norm)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from worker.template import Example
+from worker.training import fast_ops
 from worker.training.data import collate
 from worker.training.fast_llama import FastLlamaLoss, is_supported, shared_prefix
 from worker.training.model import load
@@ -67,6 +68,20 @@ def test_loss_and_every_gradient_are_equal(base_model, kind, batch, as_base):
     for name, gradient in slow_gradients.items():
         assert torch.allclose(fast_gradients[name], gradient, rtol=1e-3, atol=1e-5), name
         assert float(gradient.norm()) > 0
+
+
+@pytest.mark.parametrize("batch", ["shared opening", "one row"])
+def test_attention_that_is_too_large_to_keep_gives_the_same_gradients(
+    base_model, monkeypatch, batch
+):
+    made = loaded(base_model, "llama")
+    loss = FastLlamaLoss(made.model)
+    kept, kept_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
+    monkeypatch.setattr(fast_ops, "KEPT_BYTES", 0)
+    again, again_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
+    assert again == kept
+    for name, gradient in kept_gradients.items():
+        assert torch.equal(again_gradients[name], gradient), name
 
 
 def test_the_bases_chances_are_those_of_the_model_without_its_adapter(base_model):

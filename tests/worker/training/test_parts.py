@@ -9,6 +9,7 @@ from worker.training.data import collate, epoch_batches, micro_batches, steps_pe
 from worker.training.loop import validation_steps
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import Spec
+from worker.training.steps import learn
 
 
 def test_an_epoch_sees_every_row_once_in_an_order_that_only_the_seed_decides():
@@ -69,6 +70,31 @@ def test_the_flat_optimizer_equals_plain_adamw():
         reference.zero_grad()
     for one, other in zip(ours, plain, strict=True):
         assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_a_number_changes_no_weight(bad):
+    weight = torch.nn.Parameter(torch.ones(3))
+    flat = FlatAdamW([weight], weight_decay=0.1)
+
+    def loss(batch, wanted=None):
+        """Finite itself, but not its gradient."""
+        broken = weight.sum()
+        broken.register_hook(lambda gradient: gradient * bad)
+        return broken
+
+    with pytest.raises(UserError, match="lower learning rate"):
+        learn(
+            loss,
+            flat,
+            [Example([1, 2], [False, True])],
+            [0],
+            token_budget=100,
+            learning_rate=0.1,
+            max_norm=1.0,
+        )
+    assert torch.equal(weight.detach(), torch.ones(3))
+    assert int(flat.tensors()["updates"]) == 0
 
 
 def test_masters_remember_updates_that_bf16_cannot_hold():
