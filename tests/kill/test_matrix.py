@@ -133,7 +133,7 @@ def kill_in_phase(house: House, job: Job, folder: Path, process: str, phase: str
         cell.children = Journal.objects.filter(job=job).count()
         if row.state in ENDED:
             return True
-        if process in RECOVERS:
+        if process in RECOVERS and phase != "queued":  # there no child was lost
             return cell.children > 1 and row.state == State.RUNNING
         return row.state == State.RUNNING and row.done > steps
 
