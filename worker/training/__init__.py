@@ -10,6 +10,7 @@ fast_llama.py   the same step for Llama-like models on a processor, several time
 fast_ops.py     its pieces, with their derivatives
 samples.py      what the model answers while it learns
 checkpoints.py  saved so that a kill at any moment loses little and breaks nothing
+memory.py       how much memory it takes
 export.py       the adapter as others load it
 loop.py         the whole run
 """

@@ -63,13 +63,13 @@ def save(
         }
         hashes = {}
         for file, content in contents.items():
-            _write(unfinished / file, content)
+            write(unfinished / file, content)
             hashes[file] = hashlib.sha256(content).hexdigest()
-        _write(unfinished / "COMPLETE", json.dumps(hashes, indent=1).encode())
-        _sync_folder(unfinished)
+        write(unfinished / "COMPLETE", json.dumps(hashes, indent=1).encode())
+        sync(unfinished)
         shutil.rmtree(folder / name, ignore_errors=True)
         unfinished.rename(folder / name)
-        _sync_folder(folder)
+        sync(folder)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise explained(error) from error
@@ -123,9 +123,13 @@ def require_space(folder: Path, checkpoint_bytes: int) -> None:
         )
 
 
-def explained(error: OSError) -> Exception:
-    """A full disk in plain words; any other error as it is."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def explained(error: Exception) -> Exception:
+    """A full disk in plain words; any other error as it is.
+
+    Libraries written in Rust, such as tokenizers, tell it in words only.
+    """
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    if full or os.strerror(errno.ENOSPC) in str(error):
         return UserError(
             "no_disk",
             "The disk is full, so the training could not be saved. Everything up to the last "
@@ -134,15 +138,15 @@ def explained(error: OSError) -> Exception:
     return error
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync_folder(path: Path) -> None:
-    """Make names durable too; a file system may otherwise lose a rename."""
+def sync(path: Path) -> None:
+    """Make a file durable, or a folder's names: a file system may otherwise lose a rename."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
 """Rows to tokens, tokens to batches.
 
 The batches of an epoch are a pure function of (lengths, batch size, seed, epoch). Resuming at
-any step therefore needs no saved position of a generator: it asks for the same batches again.
+any step therefore needs no saved position of a generator: `Batches` makes the same ones again.
 """
 
 import json
@@ -13,19 +13,24 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from worker.channel import UserError
+from worker.channel import Channel, UserError
 from worker.template import Example, Message, example_ids
 
 # Rows are sorted by length within groups of this many batches: enough that rows of a batch
 # have nearly the same length, few enough that an epoch stays well mixed.
 BATCHES_PER_GROUP = 16
+LOOK_EVERY = 500  # rows made to tokens between looks at the lease and the stop button
+
+
+class Stopped(Exception):
+    """The person pressed Stop before the first step."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a frozen version."""
+    """One row of a frozen version; its number is the one the person knows it by."""
 
-    line: int
+    number: int
     split: str
     messages: list[Message]
 
@@ -61,7 +66,7 @@ def read_rows(path: Path, split: str) -> list[Row]:
     """The rows of one split, in file order."""
     try:
         with path.open(encoding="utf-8") as lines:
-            rows = [(number, json.loads(line)) for number, line in enumerate(lines, 1)]
+            rows = [(place, json.loads(line)) for place, line in enumerate(lines, 1)]
     except OSError as error:
         raise UserError(
             "bad_data", "The frozen dataset could not be read. Freeze the dataset again."
@@ -70,19 +75,38 @@ def read_rows(path: Path, split: str) -> list[Row]:
         raise UserError(
             "bad_data", "The frozen dataset is damaged. Freeze the dataset again."
         ) from error
-    return [Row(n, row["split"], row["messages"]) for n, row in rows if row["split"] == split]
+    return [
+        Row(row.get("id", place), row["split"], row["messages"])
+        for place, row in rows
+        if row["split"] == split
+    ]
+
+
+def pick(rows: Sequence[Row], most: int, seed: int) -> list[Row]:
+    """At most so many rows, from all over: those of a file sorted by label begin alike."""
+    return random.Random(seed).sample(rows, min(most, len(rows)))
 
 
 def tokenise(
-    rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    rows: Sequence[Row],
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
+    channel: Channel | None = None,
 ) -> list[Example]:
-    """Rows as tokens; a row whose answer does not fit is named by its line."""
+    """Rows as tokens; a row whose answer does not fit is named by its number.
+
+    Raises `Stopped` when a channel is given and says so: many rows take minutes.
+    """
     examples = []
-    for row in rows:
+    for done, row in enumerate(rows, 1):
+        if channel and done % LOOK_EVERY == 0:
+            channel.check()
+            if channel.stopping():
+                raise Stopped
         try:
             examples.append(example_ids(tokenizer, row.messages, max_tokens))
         except UserError as error:
-            raise UserError(error.code, f"Row {row.line}: {error.message}") from error
+            raise UserError(error.code, f"Row {row.number}: {error.message}") from error
     return examples
 
 
@@ -124,6 +148,25 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
     """How many batches an epoch has, without making them."""
     full, rest = divmod(rows, batch_size * BATCHES_PER_GROUP)
     return full * BATCHES_PER_GROUP + -(-rest // batch_size)
+
+
+class Batches:
+    """The rows of the batch at any step; those of the epoch last asked for are kept."""
+
+    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int) -> None:
+        self._lengths = [len(example.ids) for example in examples]
+        self._batch_size, self._seed = batch_size, seed
+        self.an_epoch = steps_per_epoch(len(examples), batch_size)
+        self._epoch: int | None = None
+        self._kept: list[list[int]] = []
+
+    def at(self, step: int) -> list[int]:
+        """Numbers of the rows that belong to update `step` (from 0)."""
+        epoch, position = divmod(step, self.an_epoch)
+        if epoch != self._epoch:
+            self._kept = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
+            self._epoch = epoch
+        return self._kept[position]
 
 
 def micro_batches(

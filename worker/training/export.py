@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from transformers import PreTrainedTokenizerBase
 
-from worker.training.checkpoints import explained
+from worker.training.checkpoints import explained, sync, write
 from worker.training.model import Loaded
 
 
@@ -27,19 +27,27 @@ def export(
     tokenizer: PreTrainedTokenizerBase,
     about: dict[str, Any],
 ) -> None:
-    """Write adapter, tokenizer, chat template and finetune.json to `folder`, all or nothing."""
+    """Write adapter, tokenizer, chat template and finetune.json to `folder`, all or nothing.
+
+    It has reached the disk by the return. Raises `UserError` when the disk is full.
+    """
     set_peft_model_state_dict(loaded.model, weights)
     unfinished = folder.with_name(f".unfinished-{folder.name}")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        save_file(weights, unfinished / "adapter_model.safetensors", metadata={"format": "pt"})
+        content = to_safetensors(weights, metadata={"format": "pt"})
+        write(unfinished / "adapter_model.safetensors", content)
         config = loaded.model.peft_config["default"]
         config.inference_mode = True
         config.save_pretrained(str(unfinished))
         tokenizer.save_pretrained(unfinished)
         (unfinished / "finetune.json").write_text(json.dumps(about, indent=2, sort_keys=True))
+        for path in (*unfinished.iterdir(), unfinished):
+            sync(path)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
-    except OSError as error:
+        sync(folder.parent)
+    except Exception as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise explained(error) from error

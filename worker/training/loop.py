@@ -2,15 +2,12 @@
 
 import json
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from safetensors.torch import load_file
 
@@ -19,7 +16,8 @@ from worker.template import load_tokenizer
 from worker.training import checkpoints, data
 from worker.training.export import adapter_tensors, export
 from worker.training.fast_llama import FastLlamaLoss, is_supported
-from worker.training.model import Loaded, fastest_number_format, load
+from worker.training.memory import memory_bytes, peak_memory_bytes
+from worker.training.model import Loaded, context, fastest_number_format, load
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.replay import due, everyday_examples
 from worker.training.samples import take_samples
@@ -71,12 +69,19 @@ class Run:
     loss: Loss
     optimizer: FlatAdamW
     practice: list[data.Example]
+    batches: data.Batches
     everyday: list[data.Example]
     held_out: list[data.Example]
     sample_rows: list[data.Row]
-    total_steps: int
-    steps_an_epoch: int
     last_save: LastSave
+
+    @property
+    def steps_an_epoch(self) -> int:
+        return self.batches.an_epoch
+
+    @property
+    def total_steps(self) -> int:
+        return self.steps_an_epoch * self.spec.epochs
 
     @property
     def checkpoints(self) -> Path:
@@ -90,7 +95,10 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     can mend and `LeaseLost` when another process may own the job.
     """
     spec = Spec.from_json(job.spec)
-    training, state = prepare(spec, job.folder, channel)
+    try:
+        training, state = prepare(spec, job.folder, channel)
+    except data.Stopped:
+        return nothing_new(job.folder)
     channel.emit("phase", phase="training", message="Learning from your examples")
     while state.step < training.total_steps:
         channel.check()
@@ -108,9 +116,11 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
     """Read the rows, load the model, and go back to the newest good checkpoint."""
     channel.emit("phase", phase="reading", message="Reading your examples")
     tokenizer = load_tokenizer(spec.base_model)
+    most = context(spec.base_model) or spec.max_tokens
+    spec = replace(spec, max_tokens=min(spec.max_tokens, most))
     rows = data.read_rows(spec.version, "train")
-    held_rows = data.read_rows(spec.version, "validation")[:VALIDATION_ROWS]
-    practice = data.tokenise(rows, tokenizer, spec.max_tokens)
+    held_rows = data.pick(data.read_rows(spec.version, "validation"), VALIDATION_ROWS, spec.seed)
+    practice = data.tokenise(rows, tokenizer, spec.max_tokens, channel)
     held_out = data.tokenise(held_rows, tokenizer, spec.max_tokens)
     if not practice:
         raise UserError("bad_data", "There are no rows to train on. Add examples, then freeze.")
@@ -128,11 +138,10 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
     loaded.model.train()
     trainable = [p for p in loaded.model.parameters() if p.requires_grad]
     optimizer = FlatAdamW(trainable, spec.weight_decay)
-    checkpoints.require_space(folder, checkpoint_bytes(optimizer))
+    checkpoints.require_space(folder, optimizer.checkpoint_bytes)
     if saved:
         optimizer.restore(saved.optimizer)
         channel.emit("log", text=f"Continuing from step {state.step}.")
-    steps_an_epoch = data.steps_per_epoch(len(practice), spec.batch_size)
     training = Run(
         spec,
         folder,
@@ -142,21 +151,26 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
         choose_loss(loaded),
         optimizer,
         practice,
+        data.Batches(practice, spec.batch_size, spec.seed),
         everyday,
         held_out,
         held_rows[: spec.sample_prompts],
-        steps_an_epoch * spec.epochs,
-        steps_an_epoch,
         LastSave(state.step if saved else -1, time.monotonic()),
     )
     return training, state
+
+
+def nothing_new(folder: Path) -> dict[str, Any]:
+    """What a stop leaves that came before this process took a step: the newest checkpoint."""
+    saved = checkpoints.newest(folder / "checkpoints")
+    return {"adapter": None, "steps": saved.state["step"] if saved else 0, "stopped": True}
 
 
 def choose_number_format(spec: Spec, channel: Channel) -> str:
     if spec.number_format != "auto":
         return spec.number_format
     chosen = fastest_number_format(spec.base_model)
-    channel.emit("log", text=f"Number format {chosen}: measured to be the faster one here.")
+    channel.emit("log", text=f"Number format {chosen}: the faster one that fits here.")
     return chosen
 
 
@@ -210,9 +224,7 @@ def look_at_base(training: Run, state: State) -> None:
 def take_step(training: Run, state: State) -> Learned:
     """One update from the batch that is due."""
     spec = training.spec
-    epoch, position = divmod(state.step, training.steps_an_epoch)
-    lengths = [len(example.ids) for example in training.practice]
-    rows = data.epoch_batches(lengths, spec.batch_size, spec.seed, epoch)[position]
+    rows = training.batches.at(state.step)
     beside = due(state.step, spec.batch_size, spec.replay_share, len(training.everyday), spec.seed)
     everyday = [training.everyday[row] for row in beside]
     rate = learning_rate_at(
@@ -220,7 +232,7 @@ def take_step(training: Run, state: State) -> Learned:
     )
 
     def attempt() -> Learned:
-        torch.manual_seed(spec.seed * 1_000_003 + state.step)
+        torch.manual_seed((spec.seed * 1_000_003 + state.step) % 2**63)
         training.optimizer.forget_gradients()
         return learn(
             training.loss,
@@ -233,7 +245,7 @@ def take_step(training: Run, state: State) -> Learned:
             max_norm=spec.max_grad_norm,
         )
 
-    longest = max([lengths[row] for row in rows] + [len(row.ids) for row in everyday])
+    longest = max(len(row.ids) for row in [*(training.practice[n] for n in rows), *everyday])
     return within_memory(training, state, longest, longest * len(rows), attempt)
 
 
@@ -323,7 +335,7 @@ def report(training: Run, state: State, loss: float | None, rate: float | None) 
         loss=loss,
         validation_loss=state.validation_loss,
         tokens_per_second=rate and round(rate, 1),
-        memory_bytes=psutil.Process().memory_info().rss,
+        memory_bytes=memory_bytes(),
     )
 
 
@@ -378,14 +390,3 @@ def result(training: Run, state: State, *, stopped: bool) -> dict[str, Any]:
         "peak_memory_bytes": peak_memory_bytes(),
         "stopped": stopped,
     }
-
-
-def checkpoint_bytes(optimizer: FlatAdamW) -> int:
-    """Adapter in its number format; master and two moments in fp32."""
-    return optimizer.working.nbytes + 3 * optimizer.master.nbytes
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident size of this process so far (kilobytes on Linux, bytes on macOS)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

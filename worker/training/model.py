@@ -4,13 +4,17 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
+from finetune_app.core.machine import this_machine
 from worker.channel import UserError
+from worker.engine.model import fp32_bytes
 from worker.training.spec import Spec
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -38,7 +42,7 @@ def load(spec: Spec, number_format: str) -> Loaded:
         target_modules=spec.targets,
         base_model_name_or_path=str(spec.base_model),
     )
-    torch.manual_seed(spec.seed)
+    torch.manual_seed(spec.seed % 2**63)
     try:
         model = get_peft_model(base, config, autocast_adapter_dtype=False)
     except ValueError as error:
@@ -61,25 +65,22 @@ def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrai
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(
             "bad_model",
             "The base model could not be read. Its folder may be incomplete or of a kind this "
             "version does not know: install it again, or choose another.",
         ) from error
+    # Some models come with habits such as a penalty for repeating themselves, which `generate`
+    # would add to what it is asked for.
+    model.generation_config = GenerationConfig()
     model.to(device)  # type: ignore[arg-type]  # its wrapper hides the signature
     return model
 
 
 def refuse_remote_code(folder: Path) -> None:
     """A model that asks to run its own code is never loaded."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "bad_model", "The base model's config.json is missing or damaged. Install it again."
-        ) from error
-    if "auto_map" in config:
+    if "auto_map" in read_config(folder):
         raise UserError(
             "bad_model",
             "This model wants to run its own program code, which is not safe to allow. Choose a "
@@ -87,14 +88,35 @@ def refuse_remote_code(folder: Path) -> None:
         )
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            "bad_model", "The base model's config.json is missing or damaged. Install it again."
+        ) from error
+    return config
+
+
+def context(folder: Path) -> int | None:
+    """Most tokens the model can see, where its config says so."""
+    config = read_config(folder)
+    text = config.get("text_config", config)
+    stated = text.get("max_position_embeddings") or text.get("n_positions")
+    return int(stated) if stated else None
+
+
 def fastest_number_format(folder: Path) -> str:
     """bf16 or fp32: whichever this machine multiplies faster, measured in about 0.1 s.
 
-    The matrix has the model's own width, because small and large ones can differ.
+    The matrix has the model's own width, because small and large ones can differ. On a
+    processor it is bf16 in any case where fp32 weights would take half of the free memory.
     """
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    config = json.loads((folder / "config.json").read_text())
+    config = read_config(folder)
+    if fp32_bytes(folder, config) > this_machine().free_bytes / 2:
+        return "bf16"
     width = min(int(config.get("hidden_size") or config.get("n_embd") or 512), 2048)
     seconds = {name: _seconds_a_product(width, dtype) for name, dtype in DTYPES.items()}
     return min(seconds, key=lambda name: seconds[name])

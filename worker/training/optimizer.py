@@ -80,6 +80,11 @@ class FlatAdamW:
             "updates": torch.as_tensor(state.get("step", 0.0), dtype=torch.float32).cpu(),
         }
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Adapter in its number format; master and two moments in fp32."""
+        return self.working.nbytes + 3 * self.master.nbytes
+
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         self.master.copy_(tensors["master"])
         self._adamw.state[self.master] = {

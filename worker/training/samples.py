@@ -30,7 +30,11 @@ def take_samples(
     """Greedy answers to all prompts at once."""
     if not rows:
         return []
-    answers = _answers(loaded, tokenizer, rows, _longest_worth_reading(tokenizer, rows, spec))
+    longest = _longest_worth_reading(tokenizer, rows, spec)
+    # As in training, what is too long loses its beginning; the answer needs its room as well.
+    room = max(1, spec.max_tokens - longest)
+    prompts = [prompt_ids(tokenizer, row.prompt)[-room:] for row in rows]
+    answers = _answers(loaded, tokenizer, prompts, longest)
     return [
         Sample(row.prompt[-1]["content"], row.wanted, answer, _passed(spec.measure, answer, row))
         for row, answer in zip(rows, answers, strict=True)
@@ -42,14 +46,13 @@ def _longest_worth_reading(
 ) -> int:
     """A sample shows whether the model is on its way; one that rambles is cut early."""
     wanted = max(len(tokenizer(row.wanted)["input_ids"]) for row in rows)
-    return min(spec.max_new_tokens, wanted + wanted // 2 + 16)
+    return min(spec.max_new_tokens, wanted + wanted // 2 + 16, spec.max_tokens - 1)
 
 
 @torch.inference_mode()
 def _answers(
-    loaded: Loaded, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], longest: int
+    loaded: Loaded, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], longest: int
 ) -> list[str]:
-    prompts = [prompt_ids(tokenizer, row.prompt) for row in rows]
     width = max(map(len, prompts))
     ids = torch.zeros(len(prompts), width, dtype=torch.long)
     seen = torch.zeros_like(ids)

@@ -5,7 +5,15 @@ import torch
 
 from worker.channel import UserError
 from worker.template import Example
-from worker.training.data import collate, epoch_batches, micro_batches, steps_per_epoch
+from worker.training.data import (
+    Batches,
+    Row,
+    collate,
+    epoch_batches,
+    micro_batches,
+    pick,
+    steps_per_epoch,
+)
 from worker.training.loop import validation_steps
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import Spec
@@ -28,6 +36,26 @@ def test_rows_of_a_batch_have_like_lengths():
         for batch in epoch_batches(lengths, 8, seed=1, epoch=0)
     )
     assert padded < 1.12 * sum(lengths)
+
+
+def test_a_batch_asked_for_at_any_step_is_that_of_its_epoch():
+    examples = [Example([0] * (10 + i % 9), [True] * (10 + i % 9)) for i in range(50)]
+    lengths = [len(example.ids) for example in examples]
+    epochs = [epoch_batches(lengths, 8, seed=1, epoch=epoch) for epoch in range(3)]
+    in_turn = [batch for batches in epochs for batch in batches]
+    batches = Batches(examples, 8, seed=1)
+    assert [batches.at(step) for step in range(21)] == in_turn
+    assert Batches(examples, 8, seed=1).at(17) == in_turn[17]  # asked for alone, as after a kill
+
+
+def test_held_out_rows_of_a_file_sorted_by_label_are_of_all_labels():
+    rows = [Row(n, "validation", [{"role": "assistant", "content": "abcd"[n // 100]}])
+            for n in range(400)]
+    picked = pick(rows, 64, seed=17)
+    assert len({row.number for row in picked}) == 64
+    assert {row.wanted for row in picked} == set("abcd")
+    assert pick(rows, 64, seed=17) == picked
+    assert len(pick(rows[:5], 64, seed=17)) == 5
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 9, 127, 128, 129, 300])

@@ -137,6 +137,28 @@ def test_too_little_disk_refuses_before_training(job, monkeypatch):
     assert channel.of("point") == []
 
 
+@pytest.mark.parametrize(
+    ("at", "error"),
+    [
+        ("worker.training.export.write", OSError(28, "No space left on device")),
+        # as it comes from a library written in Rust
+        ("tokenizers.Tokenizer.save", Exception("No space left on device (os error 28)")),
+    ],
+)
+def test_a_disk_that_fills_up_at_the_very_end_is_named(job, monkeypatch, at, error):
+    def full(*args, **options):
+        raise error
+
+    work = job(epochs=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(at, full)
+        with pytest.raises(checkpoints.UserError) as raised:
+            run(work, RecordingChannel())
+    assert raised.value.code == "no_disk"
+    assert [path.name for path in work.folder.iterdir()] == ["checkpoints"]
+    assert run(work, RecordingChannel())["adapter"] == "adapter"  # once there is room
+
+
 def test_a_disk_that_fills_up_is_named(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")

@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftModel, PeftModelForCausalLM
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.worker.training.conftest import RecordingChannel
 from worker.channel import LeaseLost, UserError
-from worker.training import checkpoints, loop, run
+from worker.training import checkpoints, loop, memory, model, run
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt_neox"])
@@ -54,8 +56,8 @@ def test_the_person_sees_phases_points_and_answers(job):
     assert points[10]["validation_loss"] is not None
     assert [s["step"] for s in channel.of("sample")] == [0, 5, 10]
     sample = channel.of("sample")[-1]
-    assert sample["wanted"] == "[red]"
-    assert sample["passed"] is (sample["answer"] == "[red]")
+    assert sample["wanted"] == f"[{sample['prompt'].split()[0]}]"
+    assert sample["passed"] is (sample["answer"] == sample["wanted"])
     assert channel.of("progress")[-1] == {"done": 10, "total": 10, "unit": "steps"}
 
 
@@ -90,6 +92,18 @@ def test_stop_leaves_a_complete_checkpoint_and_continue_finishes(job):
     assert finished["steps"] == 10
     assert finished["tokens"] == uninterrupted["tokens"]
     assert finished["validation_loss"] == pytest.approx(uninterrupted["validation_loss"], abs=1e-3)
+
+
+def test_stop_is_heard_while_many_rows_are_read(job, monkeypatch):
+    monkeypatch.setattr("worker.training.data.LOOK_EVERY", 10)
+    work = job()
+    channel = RecordingChannel(stop_after=0)
+    stopped = run(work, channel)
+    assert (stopped["stopped"], stopped["adapter"], stopped["steps"]) == (True, None, 0)
+    assert [p["phase"] for p in channel.of("phase")] == ["reading"]  # no model was loaded
+    assert run(work, RecordingChannel(stop_after=3))["steps"] == 3
+    assert run(work, RecordingChannel(stop_after=0))["steps"] == 3
+    assert run(work, RecordingChannel())["steps"] == 10
 
 
 def test_running_a_finished_training_again_changes_nothing(job):
@@ -187,6 +201,63 @@ def test_a_loss_that_is_no_longer_a_number_ends_the_training(job, monkeypatch):
         run(job("gpt_neox"), RecordingChannel())
 
 
+def changed_base(work, folder, file, **values):
+    """A copy of a job's base model with other values in one of its files."""
+    shutil.copytree(work.spec["base_model"], folder)
+    found = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**found, **values}))
+    return str(folder)
+
+
+def test_nothing_is_longer_than_the_model_can_see(job, tmp_path, monkeypatch):
+    short = changed_base(job(), tmp_path / "short", "config.json", max_position_embeddings=30)
+    seen = []
+    real_generate = PeftModelForCausalLM.generate
+
+    def watched(self, **asked):
+        seen.append(asked["input_ids"].shape[1] + asked["generation_config"].max_new_tokens)
+        return real_generate(self, **asked)
+
+    monkeypatch.setattr(PeftModelForCausalLM, "generate", watched)
+    channel = RecordingChannel()
+    run(job(base_model=short, sample_prompts=6, epochs=1), channel)
+    assert any("too long" in log["text"] for log in channel.of("log"))
+    assert max(seen) == 30
+
+
+def test_sample_answers_are_the_likeliest_whatever_habits_a_model_comes_with(job, tmp_path):
+    def answers(**settings):
+        channel = RecordingChannel()
+        untaught = {"learning_rate": 1e-9, "epochs": 1, "max_new_tokens": 16}
+        run(job(folder=f"run-{len(settings)}", **untaught, **settings), channel)
+        return [sample["answer"] for sample in channel.of("sample")]
+
+    habits = {"repetition_penalty": 3.0}
+    fussy = changed_base(job(), tmp_path / "fussy", "generation_config.json", **habits)
+    assert answers(base_model=fussy) == answers()
+
+
+def test_fp32_is_not_chosen_where_it_would_fill_the_memory(job, monkeypatch):
+    def fp32_is_faster(width, dtype):
+        return 1 / dtype.itemsize
+
+    monkeypatch.setattr(model, "_seconds_a_product", fp32_is_faster)
+    base = Path(job().spec["base_model"])
+    assert model.fastest_number_format(base) == "fp32"
+    monkeypatch.setattr(model, "this_machine", lambda: SimpleNamespace(free_bytes=10_000))
+    assert model.fastest_number_format(base) == "bf16"
+
+
+def test_on_a_card_its_own_memory_is_what_counts(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda: 123)
+    assert memory.memory_bytes() == memory.peak_memory_bytes() == 123
+
+
+def test_a_seed_may_be_as_large_as_anybody_likes(job):
+    assert run(job(seed=2**70, dropout=0.1, epochs=1), RecordingChannel())["steps"] == 5
+
+
 def test_cut_rows_are_reported(job):
     channel = RecordingChannel()
     run(job(max_tokens=30, epochs=1), channel)
@@ -208,13 +279,28 @@ def test_no_practice_rows_is_an_error(job, version):
     assert raised.value.code == "bad_data"
 
 
+def test_an_answer_that_is_too_long_is_named_by_the_number_of_its_example(job, version):
+    rows = [json.loads(line) for line in version.read_text().splitlines()]
+    rows[3]["messages"][-1]["content"] = "blue " * 500
+    rows = [row | {"id": 100 + row["id"]} for row in rows]
+    version.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    with pytest.raises(UserError, match="Row 103: "):
+        run(job(max_tokens=100), RecordingChannel())
+
+
 def test_models_that_want_to_run_code_are_refused(job, tmp_path):
-    folder = tmp_path / "coded"
-    work = job()
-    base = work.spec["base_model"]
-    shutil.copytree(base, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "x.Y"}}))
+    wants = {"auto_map": {"AutoModel": "x.Y"}}
+    coded = changed_base(job(), tmp_path / "coded", "config.json", **wants)
     with pytest.raises(UserError) as raised:
+        run(job(base_model=coded), RecordingChannel())
+    assert raised.value.code == "bad_model"
+
+
+def test_a_truncated_weights_file_is_said_plainly(job, tmp_path):
+    folder = tmp_path / "truncated"
+    shutil.copytree(job().spec["base_model"], folder)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="install it again") as raised:
         run(job(base_model=str(folder)), RecordingChannel())
     assert raised.value.code == "bad_model"
