@@ -7,7 +7,7 @@ from django.db import transaction
 from finetune_app.accounts.models import Team, User
 from finetune_app.basemodels import services as basemodels
 from finetune_app.basemodels.catalogue import STARTER
-from finetune_app.basemodels.models import BaseModel, Speed
+from finetune_app.basemodels.models import Speed
 from finetune_app.datasets import services as datasets
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
@@ -29,7 +29,7 @@ def create_sample(*, team: Team, user: User | None) -> Goal:
         dataset = datasets.dataset_of(goal)
         datasets.add_rows(dataset=dataset, by=user, rows=found.rows, source=found.file_name)
         datasets.freeze(dataset=dataset, by=user)
-        if BaseModel.objects.filter(slug=STARTER).exists():
+        if basemodels.is_installed(STARTER):
             basemodels.choose(goal=goal, slug=STARTER, user=user)
     return goal
 

@@ -54,13 +54,13 @@ def _version(dataset: Dataset) -> Version:
         dataset=dataset,
         number=1,
         stored_name=f"versions/kill-{dataset.pk}/1.jsonl",
-        counts={"train": 96, "validation": 8, "test": 8},
+        counts={"train": 48, "validation": 4, "test": 4},
         longest_answer=12,
     )
     path = settings.DATA_DIR / version.stored_name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        for row in range(112):
+        for row in range(56):
             first, second = chance.sample(COLOURS, 2)
             messages = [
                 {"role": "user", "content": f"Mix {first} and {second}."},
