@@ -8,6 +8,7 @@ on the console (where a broken content security policy also shows).
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from finetune_app.accounts.services import set_up_url
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import Job, State
 from tests.browser.conftest import listen
+from tests.browser.person import SHOTS
 from tests.conftest import person, signed_in
 from tests.test_routes import DECLARED, Route, ids_of
 from tests.world import World, build_world
@@ -92,13 +94,22 @@ class Looker:
             self.page.set_viewport_size(size)
             where = f"{what}, {size['width']} wide"
             self.note(f"{where}, light", self.violations(EVERYTHING))
+            self.photograph(where, "light")
             self.page.emulate_media(color_scheme="dark")
             self.note(f"{where}, dark", self.violations(COLOURS))
+            self.photograph(where, "dark")
             self.page.emulate_media(color_scheme="light")
             width = self.page.evaluate("document.documentElement.scrollWidth")
             if width > size["width"]:
                 self.note(where, [f"scrolls sideways: {width} px"])
         self.note(what, [f"console: {words}" for words in self.console])
+
+    def photograph(self, where: str, light: str) -> None:
+        """Into FINETUNE_SHOTS, when somebody wants to see the pages."""
+        if SHOTS:
+            Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            name = re.sub(r"[^a-z0-9]+", "-", f"{self.looked_at:02} {where} {light}".lower())
+            self.page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
     def violations(self, options: dict[str, Any]) -> list[str]:
         found = self.page.evaluate("(options) => axe.run(document, options)", options)
