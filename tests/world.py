@@ -69,6 +69,7 @@ def build_world(team: Team, by: User) -> World:
     base = BaseModel.objects.create(
         slug=f"tiny-{team.pk}", name="Tiny", source="tests", parameters=1000, context=512
     )
+    write(f"{base.folder}/config.json", "{}")
     Choice.objects.create(goal=goal, base_model=base, chosen_by=by)
     training = _training(goal, version, base, by)
     candidates = _candidates(goal, base, training)

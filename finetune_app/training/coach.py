@@ -29,7 +29,9 @@ def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advic
     if len(losses) < 2:
         return None
     first, best, last = losses[0], min(losses), losses[-1]
-    if ended and finished and min(losses[1:]) >= first:  # where it began is not a model we keep
+    began = points[0].validation_loss if points[0].step == 0 else None
+    # Where it began is not a model that we keep, so "best" is the best of those after it.
+    if ended and finished and began is not None and min(losses[1:]) >= began:
         return Advice(
             _("On examples it never learns from it does worse than before it began. Try a lower "
               "learning rate, or look at the examples again."),

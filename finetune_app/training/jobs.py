@@ -32,11 +32,14 @@ def child_spec(job: Job) -> dict[str, Any]:
 
 
 def record(job: Job, event: dict[str, Any]) -> None:
-    """Points of the curve and sample answers; a resumed child may repeat them."""
+    """Points of the curve, sample answers and warnings; a resumed child may repeat them."""
     training = Training.objects.get(job=job)
     if event["event"] == "point":
         found = {name: event[name] for name in MEASURED if event.get(name) is not None}
         Point.objects.update_or_create(training=training, step=event["step"], defaults=found)
+    elif event["event"] == "warning" and event["text"] not in training.warnings:
+        training.warnings.append(event["text"])
+        training.save(update_fields=["warnings"])
     elif event["event"] == "sample":
         found = {name: event.get(name) for name in ("prompt", "wanted", "answer", "passed")}
         SampleAnswer.objects.update_or_create(

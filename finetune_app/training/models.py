@@ -17,6 +17,7 @@ class Training(models.Model):
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training")
     spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
     adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when there is an adapter
+    warnings = models.JSONField(default=list)  # sentences: what was cut, or could not be learned
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -62,3 +62,9 @@ def test_what_was_kept_is_said_as_done_once_it_is_done():
     points = curve(3.0, 1.0, 1.5)
     assert "We kept the moment" in said(points, ended=True).sentence
     assert "We keep the moment" in said(points, ended=True, finished=False).sentence
+
+
+def test_a_training_that_only_made_it_worse_is_not_called_kept_at_its_best():
+    advice = said(curve(2.0, 5.0, 6.0), ended=True)
+    assert "worse than before it began" in advice.sentence
+    assert not advice.calm

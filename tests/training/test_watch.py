@@ -27,6 +27,13 @@ def test_a_poll_gets_the_live_part_alone(as_viewer, waiting, url):
     assert "<html" not in part
 
 
+def test_what_was_cut_is_said_once_and_stays_said(as_viewer, waiting, url):
+    words = "3 of 40 rows are too long: the beginning of their prompt was cut."
+    for _try in range(2):  # a resumed child says it again
+        jobs.record(waiting.job, {"event": "warning", "text": words})
+    assert as_viewer.get(url("detail", 1)).content.decode().count(words) == 1
+
+
 def test_it_shows_step_pace_curve_and_answers(as_viewer, waiting, url):
     path.set_state(waiting.job, State.RUNNING, done=12, total=90)
     point(waiting, 0, loss=2.5, validation_loss=2.4)

@@ -125,7 +125,7 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
     if not practice:
         raise UserError("bad_data", "There are no rows to train on. Add examples, then freeze.")
     for warning in data.warnings(practice):
-        channel.emit("log", text=warning)
+        channel.emit("warning", text=warning)
 
     channel.emit("phase", phase="loading", message="Loading the model")
     saved = checkpoints.newest(folder / "checkpoints")
@@ -275,7 +275,7 @@ def make_smaller(training: Run, state: State, longest: int, at_once: int, error:
         ) from error
     state.token_budget = max(at_once // 2, 1)
     training.channel.emit(
-        "log",
+        "warning",
         text="Memory ran out, so each step now works through its rows in smaller parts. The "
         "result is the same; it takes a little longer.",
     )

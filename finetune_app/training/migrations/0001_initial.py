@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveIntegerField()),
                 ('spec', models.JSONField(default=dict)),
                 ('adapter_sha256', models.CharField(blank=True, max_length=64)),
+                ('warnings', models.JSONField(default=list)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('base_model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trainings', to='basemodels.basemodel')),
                 ('goal', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='trainings', to='goals.goal')),

@@ -176,7 +176,7 @@ def test_out_of_memory_halves_the_parts_and_learns_the_same(job, monkeypatch):
     monkeypatch.setattr("worker.training.steps.collate", small_machine)
     channel = RecordingChannel()
     parts = run(job(folder="parts"), channel)
-    assert any("smaller parts" in log["text"] for log in channel.of("log"))
+    assert any("smaller parts" in told["text"] for told in channel.of("warning"))
     assert parts["validation_loss"] == pytest.approx(whole["validation_loss"], abs=1e-3)
     assert parts["steps"] == whole["steps"]
 
@@ -221,7 +221,7 @@ def test_nothing_is_longer_than_the_model_can_see(job, tmp_path, monkeypatch):
     monkeypatch.setattr(PeftModelForCausalLM, "generate", watched)
     channel = RecordingChannel()
     run(job(base_model=short, sample_prompts=6, epochs=1), channel)
-    assert any("too long" in log["text"] for log in channel.of("log"))
+    assert any("too long" in told["text"] for told in channel.of("warning"))
     assert max(seen) == 30
 
 
@@ -261,7 +261,7 @@ def test_a_seed_may_be_as_large_as_anybody_likes(job):
 def test_cut_rows_are_reported(job):
     channel = RecordingChannel()
     run(job(max_tokens=30, epochs=1), channel)
-    assert any("too long" in log["text"] for log in channel.of("log"))
+    assert any("too long" in told["text"] for told in channel.of("warning"))
 
 
 def test_without_validation_rows_the_last_step_is_kept(job, version):
