@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Split, Version
 
@@ -26,11 +28,23 @@ def read(version: Version) -> list[Unseen]:
             row = json.loads(line)
             if row["split"] != Split.TEST:
                 continue
-            users = [m["content"] for m in row["messages"] if m["role"] == "user"]
             found.append(
                 Unseen(
-                    index=len(found), row=row["id"], prompt=users[-1] if users else "",
+                    index=len(found), row=row["id"], prompt=_asked(row["messages"][:-1]),
                     wanted=row["messages"][-1]["content"], source=row.get("source", ""),
                 )
             )
     return found
+
+
+def _asked(messages: list[dict[str, str]]) -> str:
+    """What was asked, as people read it; a conversation of several turns whole, because its last
+    question alone ("Yes, the second one") cannot be judged."""
+    turns = [message for message in messages if message["role"] != "system"]
+    if len(turns) == 1:
+        return turns[0]["content"]
+    return "\n\n".join(f"{_speaker(turn)}: {turn['content']}" for turn in turns)
+
+
+def _speaker(turn: dict[str, str]) -> str:
+    return str(_("Model") if turn["role"] == "assistant" else _("You"))

@@ -98,3 +98,20 @@ def test_nobody_else_opens_a_version():
     opens = re.compile(r"version\.stored_name|\.stored_name\)")
     found = {name for name, text in sources() if opens.search(text)}
     assert {name for name in found if not name.startswith(MAY_OPEN)} == set()
+
+
+def test_a_conversation_of_several_turns_is_shown_whole(trained):
+    path = local_path(trained.version.stored_name)
+    talk = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Which bikes can I hire?"},
+        {"role": "assistant", "content": "Two: Dawes or Giant."},
+        {"role": "user", "content": "The second one."},
+        {"role": "assistant", "content": "topic: hire"},
+    ]
+    path.write_text(json.dumps({"id": 1, "split": "test", "messages": talk}) + "\n")
+    (prompt,) = test_set.read(trained.version)
+    assert prompt.prompt == (
+        "You: Which bikes can I hire?\n\nModel: Two: Dawes or Giant.\n\nYou: The second one."
+    )
+    assert prompt.wanted == "topic: hire"
