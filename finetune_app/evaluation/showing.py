@@ -15,7 +15,7 @@ from finetune_app.goals.measures import get_measure
 from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.showing import shown
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.services import queue_place, seconds_to_start
 
 PAGE = 25
 LONG = 160  # characters of an answer that is folded to three lines
@@ -29,6 +29,9 @@ def progress_context(evaluation: Evaluation) -> dict[str, Any]:
     """While it runs."""
     job = evaluation.job
     facts = []
+    wait = seconds_to_start(job)
+    if wait:
+        facts.append(_("begins in about %(time)s") % {"time": duration(wait)})
     if job.total:
         facts.append(_("%(done)d of %(total)d answers") % {"done": job.done, "total": job.total})
     return {

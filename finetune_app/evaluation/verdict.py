@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from finetune_app.evaluation import wording
 from finetune_app.evaluation.statistics import (
@@ -37,7 +37,7 @@ class Outcome:
     """One prompt: +1 the tuned model did better, 0 the same, -1 worse.
 
     `gain` is the difference of graded scores, if there are any. `group` names what prompts share
-    (a thread, a document, a prompt with several votes), not the file they came in; None stands
+    (a thread, a document), not the file they came in; None stands
     alone.
     """
 
@@ -61,15 +61,6 @@ class Outcome:
             raise ValueError("scores must be finite numbers")
         sign = 0 if abs(gain) <= tie_within else (1 if gain > 0 else -1)
         return cls(sign, gain, group)
-
-
-@dataclass(frozen=True)
-class Vote:
-    """A person's blind choice, already turned from A and B to the candidates' names."""
-
-    choice: Literal["tuned", "base", "tie", "neither"]
-    names_shown: bool = False
-    prompt: Hashable | None = None
 
 
 @dataclass(frozen=True)
@@ -113,29 +104,6 @@ class _Evidence:
     mean: float | None
     mean_gain: Interval | None
     grouped: bool
-
-
-def from_votes(votes: Iterable[Vote | str | Mapping[str, Any]]) -> list[Outcome]:
-    """Turn blind votes into outcomes. Ties and "neither" count as the same.
-
-    A vote given after the names were shown does not count. Several votes on one prompt form a
-    group. Raises ValueError for an unknown choice.
-    """
-    signs = {"tuned": 1, "base": -1, "tie": 0, "neither": 0}
-    outcomes = []
-    for given in votes:
-        vote = _vote(given)
-        if vote.choice not in signs:
-            raise ValueError(f"a vote is for tuned, base, tie or neither, not {vote.choice!r}")
-        if not vote.names_shown:
-            outcomes.append(Outcome(signs[vote.choice], None, vote.prompt))
-    return outcomes
-
-
-def _vote(given: Vote | str | Mapping[str, Any]) -> Vote:
-    if isinstance(given, Vote):
-        return given
-    return Vote(**given) if isinstance(given, Mapping) else Vote(given)  # type: ignore[arg-type]
 
 
 def judge(

@@ -119,6 +119,12 @@ def likely_start(job: Job) -> datetime | None:
     return timezone.now() + timedelta(seconds=wait + others * (typical or 0.0))
 
 
+def seconds_to_start(job: Job) -> float | None:
+    """How long a waiting job probably still waits; None if unknown."""
+    at = likely_start(job)
+    return max((at - timezone.now()).total_seconds(), 0.0) if at else None
+
+
 def _typical_seconds(job: Job) -> float | None:
     """The median length of the last jobs of this lane."""
     done = Job.objects.lane(job.is_heavy).filter(state=State.SUCCEEDED, running_at__isnull=False)

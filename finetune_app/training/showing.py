@@ -14,7 +14,7 @@ from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.measures import MeasureError, get_measure
 from finetune_app.goals.showing import shown
 from finetune_app.jobs.models import State
-from finetune_app.jobs.services import queue_place
+from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.training.coach import advise
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
@@ -78,6 +78,9 @@ def headline(training: Training) -> str:
 def facts(training: Training) -> list[str]:
     job = training.job
     found = []
+    wait = seconds_to_start(job)
+    if wait:
+        found.append(_("begins in about %(time)s") % {"time": duration(wait)})
     if job.total:
         found.append(_("step %(done)d of %(total)d") % {"done": job.done, "total": job.total})
     last = training.points.exclude(tokens_per_second=None).last()

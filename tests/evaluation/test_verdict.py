@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.verdicts import false_alarms, power_at
-from finetune_app.evaluation.verdict import Outcome, Verdict, Vote, from_votes, judge
+from finetune_app.evaluation.verdict import Outcome, Verdict, judge
 
 RANK = {"worse": 0, "no_difference": 1, "too_few_to_tell": 1,
         "better_on_average": 2, "consistently_better": 3}
@@ -124,20 +124,15 @@ def test_better_is_not_yet_good(wrong, said):
     assert sentence.endswith("But it is still wrong on 59 of 72.") is said
 
 
-def test_votes_count_when_blind_and_ties_are_answers():
-    votes = ["tuned", "base", "tie", "neither", Vote("tuned", names_shown=True),
-             {"choice": "tuned", "prompt": 4}]
-    counted = from_votes(votes)
-    assert [outcome.sign for outcome in counted] == [1, -1, 0, 0, 1]
+def test_a_persons_choices_are_told_as_choices():
+    counted = [Outcome(sign) for sign in (1, -1, 0, 0, 1)]
     assert judge(counted, voted=True).sentence.startswith(
         "Not knowing which was which, you preferred the tuned model on 2 of 5"
     )
-    with pytest.raises(ValueError, match="tuned, base, tie or neither"):
-        from_votes(["left"])
 
 
-def test_ten_votes_on_one_prompt_are_one_piece_of_evidence():
-    said = judge(from_votes(Vote("tuned", prompt=1) for _ in range(10)))
+def test_ten_answers_from_one_thread_are_one_piece_of_evidence():
+    said = judge([Outcome(1, group="thread 1")] * 10)
     assert said.level == "too_few_to_tell"
     assert any("Fewer than 6" in note for note in said.notes)
 
@@ -156,6 +151,9 @@ def test_many_small_wins_do_not_hide_a_few_large_losses():
     small, large = Outcome.of_scores(0.5, 0.52), Outcome.of_scores(1.0, 0.0)
     said = judge([small] * 50 + [large] * 10, "green")
     assert said.level == "too_few_to_tell"
+    assert said.headline == "Mixed: no clear answer."
+    assert said.more_prompts_needed is None
+    assert "could be chance" not in said.sentence
     assert any("further the other way" in note for note in said.notes)
     steady = judge([Outcome.of_scores(0.4, 0.6)] * 30, "green")
     assert steady.level == "consistently_better"

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from finetune_app.jobs.models import State
+from finetune_app.jobs.models import Job, State
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
-from finetune_app.training.showing import headline, knobs, settings_in_words, stories
+from finetune_app.training.showing import facts, headline, knobs, settings_in_words, stories
 from tests.world import World, build_world
 
 WANTED = "topic: repair\ndesk: workshop"
@@ -53,6 +53,16 @@ def test_the_headline_says_how_long_from_the_pace_so_far(training):
     assert headline(put(training, State.RUNNING, result={}, **gone)) == "About 4 minutes left"
     gone |= {"done": 80}
     assert headline(put(training, State.RUNNING, **gone)) == "Less than a minute left"
+
+
+def test_one_that_waits_says_when_it_probably_begins(training):
+    ahead = Job.objects.create(
+        team=training.goal.team, kind="evaluation", state=State.RUNNING, done=50, total=100,
+        running_at=timezone.now() - timedelta(minutes=4),
+    )  # fmt: skip
+    assert "begins in about 4 minutes" in facts(put(training, State.QUEUED))
+    ahead.delete()
+    assert not any("begins" in fact for fact in facts(put(training, State.RUNNING)))
 
 
 def test_a_story_names_its_moments_by_the_pass_they_ended(training):
