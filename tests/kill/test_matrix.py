@@ -107,12 +107,16 @@ def one_cell(house: House, team, process: str, phase: str) -> Cell:
 
 def begin(house: House, team, phase: str) -> tuple[Job, Path]:
     """A new training, or a test of one that is done."""
+    if phase != "evaluating":
+        training = story.new_training(team)
+        return training.job, settings.DATA_DIR / training.folder
     trained = Training.objects.exclude(adapter_sha256="").first()
-    if phase == "evaluating" and trained:
-        job = evaluations.start(training=trained, user=None).job
-        return job, settings.DATA_DIR / trained.folder
-    training = story.new_training(team)
-    return training.job, settings.DATA_DIR / training.folder
+    if trained is None:
+        trained = story.new_training(team)
+        house.until(trained.job, State.SUCCEEDED, seconds=300)
+        trained.refresh_from_db()
+    job = evaluations.start(training=trained, user=None).job
+    return job, settings.DATA_DIR / "evaluations"
 
 
 def kill_in_phase(house: House, job: Job, folder: Path, process: str, phase: str) -> Cell:
@@ -178,7 +182,8 @@ def victim_of(house: House, job: Job, process: str) -> psutil.Process:
 
 
 def age_of_checkpoint(folder: Path, now: float) -> float:
-    """Seconds of work since the newest complete checkpoint; 0 before there is work to lose."""
+    """Seconds of work since the newest complete checkpoint; 0 before there is work to lose, and
+    in an evaluation, where every answer is kept as it comes."""
     marks = [mark.stat().st_mtime for mark in folder.glob("checkpoints/step-*/COMPLETE")]
     return now - max(marks) if marks else 0.0
 
