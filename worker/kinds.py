@@ -8,6 +8,7 @@ MODULES = {
     "evaluation": "worker.evaluation.run",
     "import": "worker.imports.run",
     "install": "worker.installs.run",
+    "index": "worker.knowledge.run",
 }
 
 

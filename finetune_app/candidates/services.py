@@ -8,12 +8,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates.composing import Recipe
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 
+LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
 
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
     """The base model as it is."""
@@ -83,8 +85,16 @@ def require_its_adapter(candidate: Candidate) -> None:
         )
 
 
+def recipe_of(candidate: Candidate) -> Recipe:
+    """What it puts before a question."""
+    return Recipe.from_json(_recipe(candidate))
+
+
 def for_engine(candidate: Candidate) -> dict[str, Any]:
-    """What the engine needs to answer as this candidate; paths on this machine."""
+    """What a worker needs to answer as this candidate; paths on this machine.
+
+    Goes to a child's input only, never into the database: the key of a remote model is in it.
+    """
     adapter = None
     if candidate.training:
         adapter = str(local_folder(candidate.training.adapter_folder))
@@ -92,21 +102,16 @@ def for_engine(candidate: Candidate) -> dict[str, Any]:
         "id": candidate.pk,
         "name": candidate.kind,
         "adapter": adapter,
-        "instructions": candidate.instructions,
-        "shots": candidate.shots,
+        "sampling": candidate.sampling,
+        **_recipe(candidate),
     }
 
 
-def compose(candidate: Candidate, messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The messages the model really gets: instructions first, then shots, then the question.
-
-    A system message of the conversation's own comes after the instructions, as in an evaluation.
-    """
-    told = [candidate.instructions] if candidate.instructions else []
-    if messages and messages[0]["role"] == "system":
-        told, messages = [*told, messages[0]["content"]], messages[1:]
-    before = [{"role": "system", "content": "\n\n".join(told)}] if told else []
-    for shot in candidate.shots:
-        before.append({"role": "user", "content": shot["prompt"]})
-        before.append({"role": "assistant", "content": shot["answer"]})
-    return before + messages
+def _recipe(candidate: Candidate) -> dict[str, Any]:
+    model = candidate.endpoint or candidate.base_model
+    return {
+        "instructions": candidate.instructions,
+        "shots": candidate.shots,
+        "grounded": candidate.knowledge_id is not None,
+        "room": (model.context if model else 0) or LEAST_CONTEXT,
+    }

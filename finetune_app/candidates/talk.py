@@ -8,8 +8,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from finetune_app.candidates import engine, services
+from finetune_app.candidates import services
+from finetune_app.candidates.composing import compose
 from finetune_app.candidates.models import Candidate
+from finetune_app.core import engine
 from finetune_app.core.files import local_folder
 from finetune_app.training.models import Training
 
@@ -91,7 +93,9 @@ def ask(training: Training, turns: list[Turn], question: str) -> Asked:
             {
                 "name": name,
                 "adapter": services.for_engine(candidate)["adapter"],
-                "messages": services.compose(candidate, _heard_by(name, turns, question)),
+                "messages": compose(
+                    services.recipe_of(candidate), _heard_by(name, turns, question)
+                ).messages,
             }
             for name, candidate in sides(training).items()
         ],

@@ -15,6 +15,7 @@ from finetune_app.training.services import max_new_tokens
 
 def child_spec(job: Job) -> dict[str, Any]:
     evaluation = _of(job)
+    assert evaluation.base.base_model is not None
     contenders = services.contenders(evaluation)
     for candidate in contenders:
         candidates.require_its_adapter(candidate)

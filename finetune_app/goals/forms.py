@@ -14,6 +14,7 @@ KIND_HINTS = {
     GoalKind.TASK: _("Sort, extract, rewrite: one job, done the way you do it"),
     GoalKind.STYLE: _("Your voice: formal, brief, warm, like your brand"),
     GoalKind.BEHAVIOUR: _("Follow steps, stay short, decline what it should not do"),
+    GoalKind.KNOWLEDGE: _("What your handbook, prices or rules say; it cannot know them"),
 }
 MEASURE_HINTS = {
     MeasureKind.EXACT: _(

@@ -12,6 +12,24 @@ class GoalKind(models.TextChoices):
     FORMAT = "format", _("A strict format")
     TASK = "task", _("A task of ours, done reliably")
     BEHAVIOUR = "behaviour", _("A way of behaving")
+    KNOWLEDGE = "knowledge", _("Answers from our own documents")
+
+
+class Method(models.TextChoices):
+    """How the model is customised. Step 4 of the rail is the method's own page."""
+
+    PROMPT = "prompt", _("Better instructions")
+    RAG = "rag", _("Searching your documents")
+    FINE_TUNE = "fine_tune", _("Fine-tuning")
+    RAG_THEN_FINE_TUNE = "rag_then_fine_tune", _("Your documents, then fine-tuning")
+
+    @property
+    def searches(self) -> bool:
+        return self in (Method.RAG, Method.RAG_THEN_FINE_TUNE)
+
+    @property
+    def trains(self) -> bool:
+        return self in (Method.FINE_TUNE, Method.RAG_THEN_FINE_TUNE)
 
 
 class MeasureKind(models.TextChoices):
@@ -36,6 +54,7 @@ class Goal(models.Model):
     name = models.CharField(_("name"), max_length=100)
     description = models.TextField(_("what should the model do"), blank=True)
     kind = models.CharField(max_length=12, choices=GoalKind.choices, default=GoalKind.TASK)
+    method = models.CharField(max_length=20, choices=Method.choices, default=Method.FINE_TUNE)
     pairs = models.JSONField(default=list)  # [{"prompt": ..., "answer": ...}], two or three
     measure = models.CharField(max_length=8, choices=MeasureKind.choices, blank=True)
     measure_settings = models.JSONField(default=dict)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
 from finetune_app.goals.measures import MeasureError, Proposal, get_measure, propose
-from finetune_app.goals.models import Goal
+from finetune_app.goals.models import Goal, Method
 
 
 def propose_measure(goal: Goal) -> Proposal:
@@ -50,6 +50,13 @@ def choose_measure(*, goal: Goal, kind: str, settings: dict[str, Any]) -> Goal:
     goal.measure_settings = get_measure(kind, settings).settings
     goal.measure = kind
     goal.save(update_fields=["measure", "measure_settings", "changed_at"])
+    return goal
+
+
+def choose_method(*, goal: Goal, method: str) -> Goal:
+    """How the model will be customised. Nothing that was made for another method is lost."""
+    goal.method = Method(method)
+    goal.save(update_fields=["method", "changed_at"])
     return goal
 
 

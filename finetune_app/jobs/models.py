@@ -31,6 +31,7 @@ class Kind(models.TextChoices):
     INSTALL = "install", _("download")
     TRAINING = "training", _("training")
     EVALUATION = "evaluation", _("evaluation")
+    INDEX = "index", _("reading of documents")
 
 
 HEAVY = (Kind.TRAINING, Kind.EVALUATION)  # one at a time on a machine or GPU

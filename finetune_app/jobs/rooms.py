@@ -20,6 +20,7 @@ ROOMS = {
     "evaluation": "finetune_app.evaluation.jobs",
     "import": "finetune_app.datasets.jobs",
     "install": "finetune_app.basemodels.jobs",
+    "index": "finetune_app.knowledge.jobs",
 }
 
 

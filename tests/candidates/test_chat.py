@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from finetune_app.candidates import engine, talk
+from finetune_app.candidates import talk
+from finetune_app.core import engine
 from tests import path
 
 HELLO = {"question": "Is my bike ready?"}

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import pytest
 from django.db.models import QuerySet
 
 from finetune_app.candidates import services
 from finetune_app.candidates.models import Candidate
 from finetune_app.jobs.models import Job
 from tests import path
-from worker.evaluation.contest import read_contenders
 
 SHOTS = [{"prompt": "Hello", "answer": "topic: other"}]
 
@@ -74,20 +72,6 @@ def test_the_engine_gets_folders_of_this_machine(trained, data_dir):
     asked = services.for_engine(services.tuned_candidate(training=trained))
     assert Path(asked["adapter"]) == data_dir / trained.adapter_folder
     assert services.for_engine(rival(trained))["adapter"] is None
-
-
-@pytest.mark.parametrize("instructions", ["", "Sort it."])
-@pytest.mark.parametrize("shots", [[], SHOTS])
-@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be kind."}]])
-def test_the_chat_and_the_test_ask_in_the_same_words(trained, instructions, shots, system):
-    """One code composes for the page, another for the evaluating child: they must agree."""
-    candidate = rival(trained, instructions, shots)
-    question = [*system, {"role": "user", "content": "Is it ready?"}]
-    (contender,) = read_contenders([services.for_engine(candidate)])
-    assert services.compose(candidate, question) == contender.asked(question)
-    roles = [message["role"] for message in services.compose(candidate, question)]
-    assert roles[-1] == "user"
-    assert roles.count("system") == bool(instructions or system)
 
 
 def test_making_one_starts_no_work(trained):

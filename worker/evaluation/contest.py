@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune_app.candidates.composing import Passage, Recipe, compose
 from worker.channel import UserError
 from worker.engine.requests import Message, Request
 
@@ -28,19 +30,11 @@ class Contender:
     id: int
     name: str
     adapter: Path | None
-    instructions: str
-    shots: tuple[tuple[str, str], ...]
+    recipe: Recipe
 
-    def asked(self, question: list[Message]) -> list[Message]:
-        """The question behind this candidate's instructions and example turns."""
-        own = [self.instructions] if self.instructions else []
-        if question and question[0]["role"] == "system":
-            own, question = [*own, question[0]["content"]], question[1:]
-        messages = [{"role": "system", "content": "\n\n".join(own)}] if own else []
-        for prompt, answer in self.shots:
-            messages.append({"role": "user", "content": prompt})
-            messages.append({"role": "assistant", "content": answer})
-        return messages + question
+    def asked(self, question: list[Message], passages: Sequence[Passage] = ()) -> list[Message]:
+        """The question behind this candidate's instructions, example turns and passages."""
+        return compose(self.recipe, question, passages).messages
 
     def request(self, question: list[Message], max_new_tokens: int) -> Request:
         """Greedy, so that a second look finds the same answer."""
@@ -72,8 +66,7 @@ def read_contenders(spec: list[dict[str, Any]]) -> list[Contender]:
             id=given["id"],
             name=given["name"],
             adapter=Path(given["adapter"]) if given.get("adapter") else None,
-            instructions=given.get("instructions") or "",
-            shots=tuple((shot["prompt"], shot["answer"]) for shot in given.get("shots") or ()),
+            recipe=Recipe.from_json(given),
         )
         for given in spec
     ]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
 from finetune_app.goals.measures.reading import key_lines
 from finetune_app.goals.measures.wording import about, listed, number
 
 Lines = list[tuple[str, str]]
+_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")  # 3.5 is one number, 90W a number and a unit
 
 
 class Exact(Measure):
     """Character for character, apart from what the settings let pass.
 
     Where the wanted answer is "key: value" lines, the label names the lines that differ. With
-    `lines`, only those must match; the other lines must be there but may say anything.
+    `lines`, only those must match; the other lines must be there but may say anything. With
+    `within`, the wanted answer must stand somewhere in what was said, as whole words: for facts,
+    which may come in a sentence.
     """
 
     kind = "exact"
@@ -21,9 +26,12 @@ class Exact(Measure):
         "ignore_case": Setting("switch", "Treat capital and small letters alike", False),
         "ignore_outer_space": Setting("switch", "Ignore space around the answer", True),
         "lines": Setting("list", "Lines that must match", []),
+        "within": Setting("switch", "The answer may say more around it", False),
     }
 
     def summary(self) -> str:
+        if self.settings["within"]:
+            return "Right when what you wanted stands in the answer, whatever is said around it."
         details = " Capital and small letters count as the same." * self.settings["ignore_case"]
         if self.settings["lines"]:
             names = listed(self.settings["lines"])
@@ -31,6 +39,8 @@ class Exact(Measure):
         return f"Right when the answer is exactly the one you wanted.{details}"
 
     def _check(self, answer: str, wanted: str) -> Score:
+        if self.settings["within"]:
+            return self._check_within(answer, wanted)
         answer, wanted = self._level(answer), self._level(wanted)
         if answer == wanted:
             return AS_WANTED
@@ -44,6 +54,15 @@ class Exact(Measure):
         if wanted.strip() and answer.startswith(wanted):
             return Score(False, 0.0, "Says more than wanted")
         return Score(False, 0.0, "Not as wanted")
+
+    def _check_within(self, answer: str, wanted: str) -> Score:
+        """Letters and figures alone count: neither case, nor spacing, nor punctuation."""
+        said, sought = (f" {' '.join(_WORD.findall(t.casefold()))} " for t in (answer, wanted))
+        if not sought.strip():
+            return Score(False, 0.0, "There is no wanted answer")
+        if sought in said:
+            return Score(True, 1.0, "It says so")
+        return Score(False, 0.0, "Empty answer" if not said.strip() else "Does not say so")
 
     def _level(self, text: str) -> str:
         """Remove the differences that the settings let pass."""

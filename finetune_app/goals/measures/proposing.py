@@ -54,14 +54,15 @@ class Proposal:
 def propose(description: str, kind: str, pairs: Sequence[Mapping[str, Any]]) -> Proposal:
     """Propose how to tell a right answer from a wrong one.
 
-    `description` is the goal in the person's words, `kind` the goal's kind (style, format, task or
-    behaviour), `pairs` examples with an "answer" (or "wanted"). The first reading that fits every
-    example wins; a person's choice is what is left for free prose.
+    `description` is the goal in the person's words, `kind` the goal's kind (style, format, task,
+    behaviour or knowledge), `pairs` examples with an "answer" (or "wanted"). The first
+    reading that fits every example wins; a person's choice is what is left for free
+    prose.
     """
     answers = [str(pair.get("answer") or pair.get("wanted") or "").strip() for pair in pairs]
     answers = [answer for answer in answers if answer]
     readings: list[Callable[[str, str, list[str]], Proposal | None]] = [
-        _as_json, _as_xml, _as_lines, _as_bash, _as_rules, _as_labels, _as_close,
+        _as_fact, _as_json, _as_xml, _as_lines, _as_bash, _as_rules, _as_labels, _as_close,
     ]
     for reading in readings:
         if proposal := reading(description, kind, answers):
@@ -72,6 +73,14 @@ def propose(description: str, kind: str, pairs: Sequence[Mapping[str, Any]]) -> 
 
 def _mentions(description: str, words: str) -> bool:
     return re.search(rf"\b(?:{words})\b", description, re.IGNORECASE) is not None
+
+
+def _as_fact(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if kind != "knowledge" or any(len(answer.split()) > 8 for answer in answers):
+        return None
+    return Proposal("exact", {"within": True},
+                    "Your answers are short facts. One is right when the fact is said, whatever "
+                    "stands around it.")
 
 
 def _as_json(description: str, kind: str, answers: list[str]) -> Proposal | None:

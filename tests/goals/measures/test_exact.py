@@ -69,3 +69,21 @@ def test_bad_settings_are_refused_in_plain_words():
         get_measure("magic", {})
     with pytest.raises(MeasureError, match="names with values"):
         get_measure("exact", ["ignore_case"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "right"),
+    [
+        ("The pump is rated 90 W.", "90W", True),
+        ("It takes three years, says the handbook.", "Three years", True),
+        ("It takes thirty-three years.", "three", True),
+        ("It is 190 W.", "90 W", False),
+        ("About 3.55 bar.", "3.5", False),
+        ("Use 3.5 bar.", "3.5 bar", True),
+        ("I cannot say.", "90 W", False),
+        ("", "90 W", False),
+        ("Anything", " .", False),
+    ],
+)
+def test_a_fact_may_stand_anywhere_in_the_answer(answer, wanted, right):
+    assert get_measure("exact", {"within": True}).check(answer, wanted).passed is right

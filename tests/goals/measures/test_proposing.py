@@ -100,3 +100,9 @@ def test_real_data_gets_the_obvious_measure():
     assert proposal.kind == "json"
     measure = get_measure(proposal.kind, proposal.settings)
     assert all(measure.check(answer, answer).passed for answer in answers)
+
+
+def test_short_facts_may_be_said_in_a_sentence():
+    pairs = [{"prompt": "How strong is the pump?", "answer": "90 W"}]
+    proposal = propose("Answer from the handbook.", "knowledge", pairs)
+    assert (proposal.kind, proposal.settings) == ("exact", {"within": True})

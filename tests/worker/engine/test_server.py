@@ -14,8 +14,8 @@ import psutil
 import pytest
 from django.conf import settings as django_settings
 
-from finetune_app.candidates import engine as client
-from finetune_app.candidates.engine import EngineUnavailable
+from finetune_app.core import engine as client
+from finetune_app.core.engine import EngineUnavailable
 from tests.worker.engine.tiny import make_adapter, make_base
 
 SECRET = "only for this test"

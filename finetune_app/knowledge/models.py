@@ -1,0 +1,69 @@
+"""Documents that a model looks things up in, cut into passages that can be searched.
+
+The text of a document lives in files below `Knowledge.folder` alone, never in the database: what
+is deleted there is gone. An index is a folder of its own (`index-3`), written once and whole.
+"""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import User
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
+
+
+class Knowledge(models.Model):
+    """What a goal's model may look up."""
+
+    goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="knowledge")
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")  # newest
+    index = models.PositiveIntegerField(default=0)  # number of the index in use; 0: none yet
+    last_index = models.PositiveIntegerField(default=0)  # numbers are not given out twice
+    embedder = models.CharField(max_length=120, blank=True)  # that made the index
+    passages = models.PositiveIntegerField(default=0)  # in the index
+    characters = models.PositiveIntegerField(default=0)  # of all documents in it
+    indexed_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"knowledge of {self.goal}"
+
+    @property
+    def folder(self) -> str:
+        return f"knowledge/{self.pk}"
+
+    @property
+    def index_folder(self) -> str:
+        """The index in use, below DATA_DIR; "" while there is none."""
+        return f"{self.folder}/index-{self.index}" if self.index else ""
+
+
+class Document(models.Model):
+    """One file. `stored_name` is the upload, beside it lies its text as it was read."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        READY = "ready", _("can be searched")
+        FAILED = "failed", _("could not be read")
+
+    knowledge = models.ForeignKey(Knowledge, on_delete=models.CASCADE, related_name="documents")
+    name = models.CharField(max_length=200)  # as the person called the file
+    stored_name = models.CharField(max_length=200)  # knowledge/<id>/documents/<uuid>/<name>
+    sha256 = models.CharField(max_length=64)
+    size = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    message = models.TextField(blank=True)  # why it could not be read, in plain words
+    pages = models.PositiveIntegerField(default=0)
+    passages = models.PositiveIntegerField(default=0)
+    characters = models.PositiveIntegerField(default=0)
+    added_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    added_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> str:
+        return self.stored_name.rpartition("/")[0]
