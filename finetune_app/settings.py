@@ -5,6 +5,8 @@ DATABASE_URL    default: SQLite in DATA_DIR
 REDIS_URL       default: the bundled Valkey, on a Unix socket in DATA_DIR
 HOST, PORT      where the web listens (default 127.0.0.1:8000)
 PUBLIC_URL      the address people use, when it is not http://HOST:PORT
+ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may add, with
+                commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
 S3_BUCKET       keep files in an S3-compatible store (with S3_ENDPOINT_URL, AWS_* keys)
 """
 
@@ -239,6 +241,11 @@ CELERY_TASK_ROUTES = {
 LEASE_SECONDS = float(os.environ.get("LEASE_SECONDS", "15"))
 HEARTBEAT_SECONDS = LEASE_SECONDS / 5
 MAX_ATTEMPTS = 5
+
+# Models elsewhere lie in the public internet, behind https, but for these (providers/guard.py).
+ENDPOINTS_ALLOWED = frozenset(
+    place.strip().lower() for place in os.environ.get("ENDPOINTS_ALLOWED", "").split(",")
+) - {""}
 
 ENGINE_SOCKET = RUN_DIR / "engine.sock"
 ENGINE_SECRET = SECRETS["engine_secret"]

@@ -5,6 +5,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
+    path("team/models/", include("finetune_app.providers.urls")),
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),
     path("goals/<int:goal_id>/base-model/", include("finetune_app.basemodels.urls")),

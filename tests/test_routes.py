@@ -49,6 +49,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "membership_id": lambda world: world.member.pk,
     "invitation_id": lambda world: world.invitation.pk,
     "secret": lambda world: world.secret,
+    "endpoint_id": lambda world: world.endpoint.pk,
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
 COUNTED_IN_THE_GOAL = {"goal_id", "number", "index", "slug", "check_name", "form"}

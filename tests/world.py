@@ -29,6 +29,7 @@ from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
 
 SPLITS = [Split.TRAIN] * 6 + [Split.VALIDATION] * 2 + [Split.TEST] * 2
@@ -51,6 +52,7 @@ class World:
     member: Membership
     invitation: Invitation
     secret: str
+    endpoint: Endpoint
 
 
 def build_world(team: Team, by: User) -> World:
@@ -91,6 +93,10 @@ def build_world(team: Team, by: User) -> World:
         member=Membership.objects.create(team=team, user=guest, role=Role.VIEWER),
         invitation=invitation,
         secret=secret,
+        endpoint=Endpoint.objects.create(
+            team=team, name="Elsewhere", url="https://api.example.com/v1", model="big-1",
+            consented_by=by, consented_at=timezone.now(),
+        ),
     )
 
 

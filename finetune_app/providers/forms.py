@@ -1,0 +1,124 @@
+"""A remote model: where it answers, which one, and the key."""
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.core.errors import PlainError
+from finetune_app.providers import guard
+from finetune_app.providers.models import Endpoint
+from finetune_app.providers.services import checked_address
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
+
+
+def price_field(label: "StrPromise", help_text: "StrPromise") -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label, help_text=help_text, max_digits=10, decimal_places=4, required=False,
+        min_value=Decimal("0.0001"),
+        error_messages={
+            "min_value": _("Leave it empty when it costs nothing or you do not know.")
+        },
+    )  # fmt: skip
+
+
+class AddressForm(forms.Form):
+    url = forms.CharField(
+        label=_("Address of its API"),
+        max_length=300,
+        help_text=_("As its maker or your operator gives it, like https://api.example.com/v1."),
+        error_messages={"required": _("Say where it answers.")},
+        widget=forms.TextInput(attrs=PLAIN | {"inputmode": "url"}),
+    )
+
+    def clean_url(self) -> str:
+        try:
+            return str(checked_address(self.cleaned_data["url"]))
+        except PlainError as problem:
+            raise forms.ValidationError(problem.message) from None
+
+
+class KnownForm(forms.Form):
+    """What may be changed later."""
+
+    name = forms.CharField(
+        label=_("A name for it"), max_length=80,
+        help_text=_("As your team will see it."),
+        error_messages={"required": _("Give it a name.")},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )  # fmt: skip
+    key = forms.CharField(
+        label=_("Key"), required=False, max_length=500,
+        help_text=_("Kept encrypted and never shown again. Some servers of your own need none."),
+        widget=forms.PasswordInput(attrs=PLAIN | {"autocomplete": "new-password"}),
+    )  # fmt: skip
+    context = forms.IntegerField(
+        label=_("How much it can see at once"), min_value=512, max_value=10_000_000, initial=8192,
+        help_text=_("In tokens (pieces of words): instructions, passages, question and answer."),
+        widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
+    )  # fmt: skip
+    price_in = price_field(
+        _("Price of a million tokens in"),
+        _("In your own currency. Leave it empty when you do not know it."),
+    )
+    price_out = price_field(
+        _("Price of a million tokens out"), _("The same, for what it writes.")
+    )
+
+    def __init__(self, *args: Any, endpoint: Endpoint | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if endpoint and endpoint.secret:
+            self.fields["key"].help_text = _("There is one. Type another to put it in its place.")
+            self.fields["forget_key"] = forms.BooleanField(
+                label=_("Forget the key"), required=False
+            )
+
+    def clean_key(self) -> str:
+        """It travels in a header line, so nothing but visible ASCII can be right."""
+        key: str = self.cleaned_data["key"].strip()
+        if key and not (key.isascii() and key.isprintable() and " " not in key):
+            raise forms.ValidationError(
+                _("A key has only letters, digits and signs. Copy it again.")
+            )
+        return key
+
+
+class NewForm(AddressForm, KnownForm):
+    """All of it. The host that was agreed to is the one that stood beside the tick."""
+
+    model = forms.CharField(
+        label=_("Model"), max_length=200,
+        help_text=_("What it is called there, as in its maker's list."),
+        error_messages={"required": _("Say which model.")}, widget=forms.TextInput(attrs=PLAIN),
+    )  # fmt: skip
+    consent_to = forms.CharField(widget=forms.HiddenInput, required=False)
+    consent = forms.BooleanField(
+        label=_("I agree to this for the team"), required=True,
+        error_messages={"required": _("Nothing is sent there until you agree.")},
+    )  # fmt: skip
+    field_order = ["url", "model", "name", "key"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["url"].widget = forms.HiddenInput()
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("url") and data.get("consent") and data.get("consent_to") != self.host:
+            self.add_error(
+                "consent", _("The address is another one now. Read again where it goes.")
+            )
+        return data
+
+    @property
+    def host(self) -> str:
+        """Where it would go; "" while the address is not a good one."""
+        try:
+            return guard.host_of(checked_address(str(self["url"].value() or "")))
+        except PlainError:
+            return ""

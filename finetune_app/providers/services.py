@@ -1,0 +1,110 @@
+"""Add, change, try and delete a remote model."""
+
+from decimal import Decimal
+
+import httpx
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.core.encryption import encrypt
+from finetune_app.core.errors import PlainError
+from finetune_app.providers import guard
+from finetune_app.providers.client import Answer, RemoteError, target_of, whole
+from finetune_app.providers.models import Endpoint
+
+MILLION = 1_000_000
+TRIED = "What is 2 + 3? Answer with the number alone."
+
+
+def checked_address(text: str) -> httpx.URL:
+    """An address that may be added. Raise PlainError; a name is looked up each time it is asked."""
+    try:
+        url = guard.read_address(text)
+        guard.check(url, private=guard.place_of(url) in settings.ENDPOINTS_ALLOWED)
+    except guard.NotAllowed as problem:
+        raise PlainError(str(problem), status=422) from None
+    return url
+
+
+def add(
+    *, team: Team, user: User, consent_to: str, name: str, url: str, model: str, key: str = "",
+    context: int = 8192, price_in: Decimal | None = None, price_out: Decimal | None = None,
+) -> Endpoint:
+    """`consent_to` is the host that `user` agreed to. Raise PlainError when it is another."""
+    checked = checked_address(url)
+    if consent_to != guard.host_of(checked):
+        raise PlainError(
+            _("Agree first to what goes to %(host)s.") % {"host": guard.host_of(checked)},
+            status=422,
+        )
+    try:
+        with transaction.atomic():
+            return Endpoint.objects.create(
+                team=team, name=name.strip(), url=str(checked), model=model.strip(),
+                secret=encrypt(key) if key else "", context=context,
+                price_in=price_in, price_out=price_out,
+                consented_by=user, consented_at=timezone.now(),
+            )
+    except IntegrityError:
+        raise _taken(name) from None
+
+
+def change(
+    *, endpoint: Endpoint, name: str, key: str = "", forget_key: bool = False, context: int,
+    price_in: Decimal | None, price_out: Decimal | None,
+) -> Endpoint:
+    """Where it is and which model it is stay: what was tested with it was tested with that one.
+
+    An empty `key` keeps the one there is.
+    """
+    endpoint.name, endpoint.context = name.strip(), context
+    endpoint.price_in, endpoint.price_out = price_in, price_out
+    if key:
+        endpoint.secret = encrypt(key)
+    elif forget_key:
+        endpoint.secret = ""
+    try:
+        with transaction.atomic():
+            endpoint.save(update_fields=["name", "secret", "context", "price_in", "price_out"])
+    except IntegrityError:
+        raise _taken(name) from None
+    return endpoint
+
+
+def _taken(name: str) -> PlainError:
+    return PlainError(
+        _("The team has a remote model called “%(name)s” already.") % {"name": name}, status=422
+    )
+
+
+def delete(*, endpoint: Endpoint) -> None:
+    """The key goes with it, and what answered through it too."""
+    endpoint.delete()
+
+
+def try_it(*, endpoint: Endpoint) -> Answer:
+    """Ask one small question. Raise PlainError with what it said or what went wrong."""
+    try:
+        answer = async_to_sync(whole)(
+            target_of(endpoint), [{"role": "user", "content": TRIED}], 400
+        )
+    except RemoteError as problem:
+        raise PlainError(problem.message, status=502, title=_("No answer")) from None
+    if not answer.text.strip():
+        raise PlainError(
+            _("It answered with nothing. Is “%(model)s” a model for chat?")
+            % {"model": endpoint.model}, status=502, title=_("No answer"),
+        )  # fmt: skip
+    return answer
+
+
+def cost_of(endpoint: Endpoint, tokens_in: int | None, tokens_out: int | None) -> Decimal | None:
+    """What so many tokens cost, in the team's currency; None where anything is not known."""
+    price_in, price_out = endpoint.price_in, endpoint.price_out
+    if price_in is None or price_out is None or tokens_in is None or tokens_out is None:
+        return None
+    return (price_in * tokens_in + price_out * tokens_out) / MILLION

@@ -1,0 +1,20 @@
+"""A model elsewhere, which is a real server on this machine that the operator allowed."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from finetune_app.providers.models import Endpoint
+from tests import remote
+
+
+@pytest.fixture
+def platform(settings) -> Iterator[remote.Platform]:
+    with remote.running() as platform:
+        settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
+        yield platform
+
+
+@pytest.fixture
+def endpoint(platform, team, owner) -> Endpoint:
+    return platform.endpoint(team, owner)

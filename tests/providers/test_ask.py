@@ -1,0 +1,156 @@
+"""Questions to a model elsewhere: what is sent, what comes back, what every trouble says."""
+
+import asyncio
+import json
+import logging
+import traceback
+from contextlib import aclosing
+
+import pytest
+
+from finetune_app.providers import client
+from finetune_app.providers.client import RemoteError, Target, answer, stream, target_of
+from tests.remote import KEY
+
+ASK = [{"role": "user", "content": "What is 2 + 3?"}]
+
+
+def heard(target, **options) -> list[dict]:
+    async def go() -> list[dict]:
+        return [event async for event in stream(target, ASK, max_tokens=50, **options)]
+
+    return asyncio.run(go())
+
+
+def test_words_come_as_they_are_written(platform, endpoint):
+    events = heard(endpoint)
+    assert [event["text"] for event in events[:-1]] == ["It ", "is ", "5. "]
+    assert events[-1]["done"]
+    assert (events[-1]["prompt_tokens"], events[-1]["tokens"]) == (40, 4)
+    assert events[-1]["finish_reason"] == "stop"
+
+
+def test_what_is_sent_is_the_question_and_nothing_else(platform, endpoint):
+    heard(endpoint, temperature=0.3)
+    (request,) = platform.requests
+    assert request["path"] == "/v1/chat/completions"
+    assert request["headers"]["Authorization"] == f"Bearer {KEY}"
+    assert request["headers"]["Host"] == platform.place
+    assert request["body"] == {
+        "model": "kind", "messages": ASK, "max_tokens": 50, "temperature": 0.3, "stream": True,
+        "stream_options": {"include_usage": True},
+    }  # fmt: skip
+
+
+def test_a_worker_gets_one_whole_answer(platform, endpoint):
+    given = Target.from_json(json.loads(json.dumps(target_of(endpoint).to_json())))
+    got = answer(given, ASK, max_tokens=50)
+    assert (got.text, got.tokens_in, got.tokens_out) == ("It is 5. ", 40, 4)
+    assert got.seconds >= 0
+
+
+def test_a_server_that_does_not_stream_is_understood_too(platform, team, owner):
+    got = answer(target_of(platform.endpoint(team, owner, "whole")), ASK, max_tokens=50)
+    assert (got.text, got.finish_reason, got.tokens_out) == ("It is 5.", "stop", 4)
+
+
+def test_what_a_model_refuses_by_name_is_said_in_its_way(platform, team, owner):
+    assert answer(target_of(platform.endpoint(team, owner, "picky")), ASK, max_tokens=50).text
+    last = platform.requests[-1]["body"]
+    assert set(last) == {"model", "messages", "stream", "max_completion_tokens"}
+    assert last["max_completion_tokens"] == 50
+
+
+def test_a_busy_platform_is_asked_again_by_a_worker_alone(platform, team, owner):
+    once = target_of(platform.endpoint(team, owner, "busy once"))
+    assert answer(once, ASK, max_tokens=50).text
+    assert len(platform.requests) == 2
+    with pytest.raises(RemoteError) as told:
+        heard(target_of(platform.endpoint(team, owner, "busy")))
+    assert told.value.retry_after == 7
+    assert len(platform.requests) == 3
+
+
+TROUBLE = {
+    "wrong key": "did not accept the key",
+    "poor": "no credit left",
+    "unknown": "does not know the model",
+    "busy": "is busy",
+    "broken": "a fault of its own (503)",
+    "fussy": "did not take the question (400): messages: too long for …",
+    "moved": "sends us on to another address",
+    "web page": "not in the chat format",
+    "packed": "packs its answers",
+    "breaks off": "ended in the middle",
+    "stumbles": "broke off: overloaded, …",
+    "endless": "too long",
+}
+
+
+@pytest.mark.parametrize("kind", TROUBLE)
+def test_every_trouble_is_a_plain_sentence_without_the_key(platform, team, owner, kind, caplog):
+    with caplog.at_level(logging.DEBUG), pytest.raises(RemoteError) as told:
+        heard(platform.endpoint(team, owner, kind))
+    assert TROUBLE[kind] in told.value.message
+    assert KEY not in "".join(traceback.format_exception(told.value)) + caplog.text
+
+
+def test_a_redirect_is_not_followed(platform, team, owner):
+    with pytest.raises(RemoteError):
+        heard(platform.endpoint(team, owner, "moved"))
+    assert len(platform.requests) == 1
+
+
+def test_nobody_there_is_said(platform, endpoint, settings):
+    endpoint.url = "http://127.0.0.1:9/v1"
+    settings.ENDPOINTS_ALLOWED = frozenset({"127.0.0.1:9"})
+    with pytest.raises(RemoteError, match="cannot be reached"):
+        heard(endpoint)
+
+
+def test_silence_has_an_end(platform, team, owner, monkeypatch):
+    monkeypatch.setattr(client, "WHOLE_SECONDS", 0.3)
+    with pytest.raises(RemoteError, match="too long"):
+        heard(platform.endpoint(team, owner, "slow"))
+
+
+def test_what_the_operator_no_longer_allows_is_not_asked(platform, endpoint, settings):
+    settings.ENDPOINTS_ALLOWED = frozenset()
+    with pytest.raises(RemoteError, match="Only https"):
+        heard(endpoint)
+    endpoint.url = endpoint.url.replace("http:", "https:")
+    with pytest.raises(RemoteError, match="inside this machine"):
+        heard(endpoint)
+    assert platform.requests == []
+
+
+def test_who_goes_away_hangs_up(platform, team, owner):
+    slow = target_of(platform.endpoint(team, owner, "slow"))
+
+    async def leave_after_the_first_word() -> None:
+        async with aclosing(stream(slow, ASK, max_tokens=50)) as events:
+            async for _event in events:
+                break
+
+    asyncio.run(leave_after_the_first_word())
+    assert platform.hung_up.wait(5)
+
+
+def test_a_target_does_not_show_its_key(endpoint):
+    target = target_of(endpoint)
+    assert target.key == KEY
+    assert KEY not in repr(target)
+    assert KEY not in f"{target}"
+
+
+def test_a_key_that_cannot_be_read_any_more_is_asked_for_again(endpoint):
+    endpoint.secret = "gAAAAA-not-ours"
+    with pytest.raises(RemoteError, match="enter it again"):
+        target_of(endpoint)
+
+
+def test_no_proxy_of_the_surroundings_is_asked(platform, endpoint, monkeypatch):
+    """It would connect in our place, to addresses nobody checked."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert heard(endpoint)[-1]["done"]

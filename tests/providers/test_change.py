@@ -1,0 +1,54 @@
+"""What may change later, what stays, and what goes when it is deleted."""
+
+from finetune_app.core.encryption import decrypt
+from finetune_app.providers.models import Endpoint
+from tests.accounts.pages import text
+from tests.remote import KEY
+
+SAME = {"name": "Big one", "key": "", "context": 4096, "price_in": "1", "price_out": "2"}
+
+
+def at(endpoint: Endpoint, what: str = "") -> str:
+    return f"/team/models/{endpoint.pk}/{what}"
+
+
+def test_name_room_and_prices_change_the_key_stays(as_owner, endpoint):
+    as_owner.post(at(endpoint), SAME)
+    changed = Endpoint.objects.get()
+    assert (changed.name, changed.context, changed.price_out) == ("Big one", 4096, 2)
+    assert decrypt(changed.secret) == KEY
+
+
+def test_another_key_takes_its_place_or_none(as_owner, endpoint):
+    as_owner.post(at(endpoint), SAME | {"key": "another"})
+    assert decrypt(Endpoint.objects.get().secret) == "another"
+    as_owner.post(at(endpoint), SAME | {"forget_key": "on"})
+    assert Endpoint.objects.get().secret == ""
+
+
+def test_where_it_is_and_which_it_is_stay(as_owner, endpoint):
+    """A key sent to another host would be a key given away."""
+    as_owner.post(at(endpoint), SAME | {"url": "https://evil.example/v1", "model": "other"})
+    same = Endpoint.objects.get()
+    assert (same.url, same.model) == (endpoint.url, endpoint.model)
+
+
+def test_a_name_somebody_gave_already_is_refused(as_owner, endpoint, platform, team, owner):
+    platform.endpoint(team, owner, name="Big one")
+    reply = as_owner.post(at(endpoint), SAME)
+    assert reply.status_code == 422
+    assert "already" in text(reply)
+
+
+def test_deleting_it_deletes_the_key(as_owner, endpoint):
+    as_owner.post(at(endpoint, "delete/"))
+    assert not Endpoint.objects.exists()
+
+
+def test_who_may_not(as_editor, as_viewer, as_stranger, as_owner, endpoint):
+    for what in ("", "delete/", "try/"):
+        assert as_stranger.post(at(endpoint, what), SAME).status_code == 404
+        assert as_editor.post(at(endpoint, what), SAME).status_code == 403
+        assert as_viewer.post(at(endpoint, what), SAME).status_code == 403
+        assert as_owner.put(at(endpoint, what)).status_code == 405
+    assert Endpoint.objects.get().name == endpoint.name
