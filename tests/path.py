@@ -15,10 +15,11 @@ from finetune_app.basemodels.models import BaseModel, Choice
 from finetune_app.datasets import checks
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Version
+from finetune_app.evaluation import contenders, test_set
 from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation import services as evaluations
-from finetune_app.evaluation import test_set
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.evaluation.rival import FairPrompt
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
@@ -72,14 +73,33 @@ def trained(goal: Goal, by: User, weights: str = "weights") -> Training:
 
 
 def evaluated(
-    training: Training, by: User, say: Say | None = None, **rival: object
+    training: Training, by: User, say: Say | None = None, *,
+    instructions: str = "", shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
     """Step 5, to its end. `say(prompt, "base" | "tuned" | "prompt")` is (text, right or wrong)."""
-    evaluation = evaluations.start(training=training, user=by, **rival)
+    evaluation = begun(training, by, instructions=instructions, shots=shots)
     answer_all(evaluation, say or tuned_is_right)
-    end(evaluation.job, number_format="fp32")
+    finish(evaluation)
     evaluation.refresh_from_db()
     return evaluation
+
+
+def begun(
+    training: Training, by: User, *, instructions: str = "",
+    shots: list[dict[str, str]] | None = None,
+) -> Evaluation:
+    """Step 5 begins: base against tuned, and with a good prompt where there are words for it."""
+    basis = contenders.Basis.of(training.goal, training)
+    prompt = FairPrompt(instructions, shots or [])
+    taking_part = contenders.take_part(basis, prompt=prompt, keys=["prompt", "tuned"])
+    return evaluations.start(
+        goal=basis.goal, version=basis.version, contenders=taking_part, user=by
+    )
+
+
+def finish(evaluation: Evaluation) -> None:
+    taking_part = evaluations.contenders_of(evaluation)
+    end(evaluation.job, number_formats={str(one.pk): "fp32" for one in taking_part})
 
 
 def tuned_is_right(prompt: test_set.Unseen, kind: str) -> tuple[str, bool | None]:
@@ -88,7 +108,7 @@ def tuned_is_right(prompt: test_set.Unseen, kind: str) -> tuple[str, bool | None
 
 def answer_all(evaluation: Evaluation, say: Say) -> None:
     for prompt in test_set.read(evaluation.version):
-        for candidate in evaluations.contenders(evaluation):
+        for candidate in evaluations.contenders_of(evaluation):
             text, passed = say(prompt, candidate.kind)
             evaluation_jobs.record(
                 evaluation.job,

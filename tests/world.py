@@ -211,7 +211,7 @@ def _candidates(goal: Goal, base: BaseModel, training: Training) -> list[Candida
 def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: User) -> Evaluation:
     base, tuned = candidates
     evaluation = Evaluation.objects.create(
-        goal=goal, version=version, base=base, tuned=tuned, measure=MeasureKind.EXACT,
+        goal=goal, version=version, base=base, ours=tuned, measure=MeasureKind.EXACT,
         job=job(goal.team, Kind.EVALUATION), started_by=by,
         general={"level": "green", "sentence": "It writes everyday English as before."},
     )  # fmt: skip

@@ -21,6 +21,9 @@ class CandidateKind(models.TextChoices):
     COMBINED = "combined", _("Tuned, with your documents")
 
 
+EFFORT = {kind.value: place for place, kind in enumerate(CandidateKind)}
+
+
 class Candidate(models.Model):
     """Immutable once evaluated (`frozen_at`): an edit makes a new revision.
 

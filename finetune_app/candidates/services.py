@@ -1,6 +1,5 @@
 """Make candidates. An identical one is reused, a frozen one never changed."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Max, QuerySet
@@ -13,9 +12,11 @@ from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
+from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 
 LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
+
 
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
     """The base model as it is."""
@@ -33,12 +34,13 @@ def tuned_candidate(*, training: Training) -> Candidate:
 
 
 def prompt_candidate(
-    *, goal: Goal, base_model: BaseModel, instructions: str, shots: list[dict[str, str]]
+    *, goal: Goal, instructions: str, shots: list[dict[str, str]],
+    base_model: BaseModel | None = None, endpoint: Endpoint | None = None,
 ) -> Candidate:
-    """The base model with good instructions and example shots (of train only)."""
+    """A model, here or elsewhere, with good instructions and example shots (of train only)."""
     return _same_or_new(
-        goal, CandidateKind.PROMPT, name=_("With a good prompt"), base_model=base_model,
-        instructions=instructions.strip(), shots=shots,
+        goal, CandidateKind.PROMPT, name=endpoint.name if endpoint else _("With a good prompt"),
+        base_model=base_model, endpoint=endpoint, instructions=instructions.strip(), shots=shots,
     )
 
 
@@ -59,14 +61,6 @@ def freeze(candidates: QuerySet[Candidate], *, number_format: str) -> None:
     candidates.filter(frozen_at=None).update(
         frozen_at=timezone.now(), number_format=number_format
     )
-
-
-def pinned_format(candidates: Iterable[Candidate]) -> str:
-    """The number format in which any of these was tested before, else "auto".
-
-    They answer in one batch, so one that is frozen decides for all.
-    """
-    return next((c.number_format for c in candidates if c.number_format), "auto")
 
 
 def require_its_adapter(candidate: Candidate) -> None:
@@ -101,10 +95,17 @@ def for_engine(candidate: Candidate) -> dict[str, Any]:
     return {
         "id": candidate.pk,
         "name": candidate.kind,
+        "base_model": _folder(candidate),
         "adapter": adapter,
+        "number_format": candidate.number_format,
         "sampling": candidate.sampling,
         **_recipe(candidate),
     }
+
+
+def _folder(candidate: Candidate) -> str | None:
+    """Of the base model on this machine; None where the answers come from elsewhere."""
+    return str(local_folder(candidate.base_model.folder)) if candidate.base_model else None
 
 
 def _recipe(candidate: Candidate) -> dict[str, Any]:

@@ -1,39 +1,58 @@
-"""The fair rival: what the base model is told before it is compared."""
+"""Who takes part in a test, and what the rival with a good prompt is told."""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.evaluation.contenders import PROMPT, Offer
 from finetune_app.evaluation.rival import FairPrompt
 
 
 class StartForm(forms.Form):
-    """Without a word from the person the rival gets our own best prompt."""
+    """Without a word from the person all take part that cost nothing, with our best prompt."""
 
-    with_prompt = forms.BooleanField(
-        label=_("Also compare with the base model and a good prompt"), required=False, initial=True
-    )
     instructions = forms.CharField(
-        label=_("What the base model is told"), required=False, max_length=20_000,
+        label=_("What it is told first"), required=False, max_length=20_000,
         widget=forms.Textarea(attrs={"rows": 6}),
     )
 
-    def __init__(self, *args: Any, fair: FairPrompt, **kwargs: Any) -> None:
-        kwargs.setdefault("initial", {"instructions": fair.instructions, "with_prompt": True})
+    def __init__(
+        self, *args: Any, fair: FairPrompt, offers: list[Offer], **kwargs: Any
+    ) -> None:
+        kwargs.setdefault("initial", {"instructions": fair.instructions})
         super().__init__(*args, **kwargs)
-        self.fair = fair
+        self.fair, self.offers = fair, offers
+        for offer in offers:
+            self.fields[self.name_of(offer)] = forms.BooleanField(
+                label=offer.label, required=False, initial=offer.ticked, help_text=offer.why
+            )
+
+    @staticmethod
+    def name_of(offer: Offer) -> str:
+        return f"with_{offer.key}"
+
+    @property
+    def boxes(self) -> list[forms.BoundField]:
+        """One for each who may take part, where there is a choice."""
+        return [self[self.name_of(offer)] for offer in self.offers] if self.offers[1:] else []
 
     @property
     def from_page(self) -> bool:
         """Sent from the launch page, and not by a bare click on Evaluate elsewhere."""
         return "from_page" in self.data
 
-    def rival(self) -> tuple[str, list[dict[str, str]]]:
-        """(instructions, shots) of the rival. A bare click on Evaluate means ours; unticking
-        the box on the launch page means none: ("", [])."""
-        asked = self.from_page
-        if asked and not self.cleaned_data["with_prompt"]:
-            return "", []
-        written = self.cleaned_data["instructions"].strip()
-        return (written if asked else self.fair.instructions), self.fair.shots
+    def keys(self) -> list[str]:
+        """Of those who take part."""
+        if not self.from_page or not self.boxes:
+            return [offer.key for offer in self.offers if offer.ticked]
+        return [one.key for one in self.offers if self.cleaned_data[self.name_of(one)]]
+
+    def prompt(self) -> FairPrompt:
+        """What the rival with a good prompt is told: ours after a bare click."""
+        if not self.from_page:
+            return self.fair
+        return FairPrompt(self.cleaned_data["instructions"].strip(), self.fair.shots)
+
+    def wants_prompt(self) -> bool:
+        return PROMPT in self.keys()

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
-from finetune_app.core.files import local_folder, local_path
+from finetune_app.core.files import local_path
 from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.models import Job
@@ -15,8 +15,7 @@ from finetune_app.training.services import max_new_tokens
 
 def child_spec(job: Job) -> dict[str, Any]:
     evaluation = _of(job)
-    assert evaluation.base.base_model is not None
-    contenders = services.contenders(evaluation)
+    contenders = services.contenders_of(evaluation)
     for candidate in contenders:
         candidates.require_its_adapter(candidate)
     folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
@@ -26,12 +25,10 @@ def child_spec(job: Job) -> dict[str, Any]:
         "kind": job.kind,
         "folder": str(folder),
         "spec": {
-            "base_model": str(local_folder(evaluation.base.base_model.folder)),
             "version": str(local_path(evaluation.version.stored_name)),
             "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
             "candidates": [candidates.for_engine(c) for c in contenders],
             "answered": [list(pair) for pair in answered],
-            "number_format": candidates.pinned_format(contenders),
             "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
             "general": True,
             "seed": 17,
@@ -47,9 +44,12 @@ def record(job: Job, event: dict[str, Any]) -> None:
             evaluation=evaluation, candidate_id=event["candidate"], index=event["index"],
             defaults=services.answer_of(event),
         )
-    elif event["event"] == "general" and event.get("candidate") == evaluation.tuned_id:
+    elif event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
         evaluation.general = {name: value for name, value in event.items() if name != "event"}
         evaluation.save(update_fields=["general"])
+    elif event["event"] == "pace":
+        evaluation.pace[str(event["candidate"])] = event["seconds"]
+        evaluation.save(update_fields=["pace"])
 
 
 def before_finish(job: Job, result: dict[str, Any]) -> None:
@@ -61,12 +61,14 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     evaluation = _of(job)
     if result.get("stopped"):
         return
-    evaluation.number_format = result.get("number_format", "")
+    formats = result.get("number_formats") or {}
+    evaluation.number_format = formats.get(str(evaluation.base_id), "")
     evaluation.save(update_fields=["number_format"])
-    taking_part = [candidate.pk for candidate in services.contenders(evaluation)]
-    candidates.freeze(
-        Candidate.objects.filter(pk__in=taking_part), number_format=evaluation.number_format
-    )
+    for candidate in services.contenders_of(evaluation):
+        candidates.freeze(
+            Candidate.objects.filter(pk=candidate.pk),
+            number_format=formats.get(str(candidate.pk), ""),
+        )
     services.note_look(evaluation)
     services.compare(evaluation)
     services.conclude(evaluation)
@@ -78,5 +80,5 @@ def fail(job: Job) -> None:
 
 def _of(job: Job) -> Evaluation:
     return Evaluation.objects.select_related(
-        "version", "base__base_model", "tuned__training", "prompted", "goal"
+        "version", "base__base_model", "ours__training", "goal"
     ).get(job=job)

@@ -11,17 +11,21 @@ from finetune_app.jobs.models import Job
 
 
 class Evaluation(models.Model):
+    """`ours` is the candidate that the verdict is about, `base` what it is held against; `rivals`
+    answer the same prompts beside them."""
+
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="evaluations")
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="evaluations")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="evaluation")
     base = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
-    tuned = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
-    prompted = models.ForeignKey(Candidate, null=True, on_delete=models.CASCADE, related_name="+")
+    ours = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
+    rivals = models.ManyToManyField(Candidate, related_name="+")
     measure = models.CharField(max_length=8, choices=MeasureKind.choices)
     measure_settings = models.JSONField(default=dict)
     number_format = models.CharField(max_length=8, blank=True)
     looks = models.PositiveIntegerField(default=1)  # times this test set was seen, this included
     general = models.JSONField(default=dict)  # what the general check found; empty until it ran
+    pace = models.JSONField(default=dict)  # candidate -> seconds for an answer, asked alone
     verdict = models.JSONField(default=dict)  # evaluation/verdict.py, stored when the job ends
     revealed_at = models.DateTimeField(null=True, blank=True)  # blind choice: names shown
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -47,6 +51,8 @@ class Answer(models.Model):
     why = models.CharField(max_length=200, blank=True)
     refused = models.BooleanField(default=False)  # it could not be asked: too long a prompt
     tokens = models.PositiveIntegerField(default=0)
+    prompt_tokens = models.PositiveIntegerField(default=0)  # all that it was told
+    passages = models.JSONField(default=list)  # it was shown: [{"document", "page", "at"}], no text
     seconds = models.FloatField(default=0)
 
     class Meta:
@@ -77,7 +83,7 @@ class Look(models.Model):
 
 
 class Comparison(models.Model):
-    """One test prompt of an evaluation, with the outcome of tuned against base.
+    """One test prompt of an evaluation, with the outcome of ours against base.
 
     Written when both answers are in (or when a person has voted), so that the page can
     filter and search without looking at the version file.
@@ -112,7 +118,7 @@ class Vote(models.Model):
 
     class Choice(models.TextChoices):
         BASE = "base", _("base")
-        TUNED = "tuned", _("tuned")
+        OURS = "ours", _("ours")
         TIE = "tie", _("tie")
         BOTH_BAD = "both_bad", _("both bad")
 
@@ -120,7 +126,7 @@ class Vote(models.Model):
     index = models.PositiveIntegerField()
     by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     choice = models.CharField(max_length=8, choices=Choice.choices)
-    left_was = models.CharField(max_length=8)  # "base" or "tuned": which side was shown left
+    left_was = models.CharField(max_length=8)  # "base" or "ours": which side was shown left
     counts = models.BooleanField(default=True)
     at = models.DateTimeField(auto_now=True)
 

@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass
 from itertools import islice
 
+from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.files import local_path
-from finetune_app.datasets.models import Split
+from finetune_app.datasets.models import Split, Version
 from finetune_app.goals.measures import summary
-from finetune_app.training.models import Training
+from finetune_app.goals.models import Goal
 
 SHOTS = 4
 LONGEST_SHOT = 2_000  # characters; longer examples would crowd out the question
@@ -21,27 +22,26 @@ class FairPrompt:
     shots: list[dict[str, str]]
 
 
-def fair_prompt(training: Training) -> FairPrompt:
-    """Instructions from the goal's own words, and shots from the rows it was trained on.
+def fair_prompt(goal: Goal, version: Version, base_model: BaseModel) -> FairPrompt:
+    """Instructions from the goal's own words, and shots from the rows that a model may learn from.
 
     Only train is read, so that the rival never sees a test prompt. The shots differ in their
     answers as far as possible, so that a rival that must sort sees several of the sorts.
     """
-    goal = training.goal
     kept_rule = "" if goal.measure == "choice" else summary(goal.measure, goal.measure_settings)
     instructions = "\n\n".join(part for part in (goal.description.strip(), kept_rule) if part)
-    room = training.base_model.context or LEAST_CONTEXT  # half of it, at two letters a token
-    shots = _shots(training)
+    room = base_model.context or LEAST_CONTEXT  # half of it, at two letters a token
+    shots = _shots(version)
     while shots and len(instructions) + sum(len(s["prompt"] + s["answer"]) for s in shots) > room:
         shots.pop()
     return FairPrompt(instructions, shots)
 
 
-def _shots(training: Training) -> list[dict[str, str]]:
+def _shots(version: Version) -> list[dict[str, str]]:
     chosen: list[dict[str, str]] = []
     seen: set[str] = set()
     spare: list[dict[str, str]] = []
-    with local_path(training.version.stored_name).open(encoding="utf-8") as file:
+    with local_path(version.stored_name).open(encoding="utf-8") as file:
         for line in islice(file, READ):
             row = json.loads(line)
             if row["split"] != Split.TRAIN:

@@ -1,33 +1,30 @@
-"""Start evaluations, record votes, draw conclusions."""
+"""Start evaluations, set answers side by side, draw conclusions."""
 
-import random
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
-from finetune_app.candidates import services as candidates
-from finetune_app.candidates.models import Candidate
+from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Version
 from finetune_app.evaluation import test_set
-from finetune_app.evaluation.models import Answer, Comparison, Evaluation, Look, Vote
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation, Look
 from finetune_app.evaluation.verdict import Outcome, Verdict, judge
 from finetune_app.goals.measures import get_measure
-from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind, State
-from finetune_app.training.models import Training
 
 SIGNS = {Comparison.Outcome.BETTER: 1, Comparison.Outcome.SAME: 0, Comparison.Outcome.WORSE: -1}
-VOTE_OUTCOMES = {
-    Vote.Choice.TUNED: Comparison.Outcome.BETTER,
-    Vote.Choice.BASE: Comparison.Outcome.WORSE,
-    Vote.Choice.TIE: Comparison.Outcome.SAME,
-    Vote.Choice.BOTH_BAD: Comparison.Outcome.SAME,
+CALLED: dict[str, str] = {
+    CandidateKind.PROMPT: "the model with a good prompt",
+    CandidateKind.RAG: "the model with your documents",
+    CandidateKind.TUNED: "the tuned model",
+    CandidateKind.COMBINED: "the tuned model with your documents",
 }
 
 
@@ -55,59 +52,81 @@ def note_look(evaluation: Evaluation) -> None:
 
 @transaction.atomic
 def start(
-    *, training: Training, user: User | None, instructions: str = "",
-    shots: list[dict[str, str]] | None = None,
+    *, goal: Goal, version: Version, contenders: Sequence[Candidate], user: User | None
 ) -> Evaluation:
-    """Queue base against tuned (and base with a good prompt, when there are instructions or
-    shots, and a measure to judge it by) on the version's test split. A second click returns the
-    one already going.
+    """Queue a test of these candidates on the version's test split: first the base that all are
+    held against, then the others. The verdict is about the one that took the most effort.
 
-    Raise PlainError when there is no adapter or no test prompt.
+    A second click returns the test that is going already. Raise PlainError when there is nobody
+    to hold against the base, or no test prompt.
     """
-    goal = Goal.objects.select_for_update().get(pk=training.goal_id)
-    if not training.adapter_sha256:
-        raise PlainError(_("There is no tuned model yet. Finish the training first."),
+    goal = Goal.objects.select_for_update().get(pk=goal.pk)
+    if len(contenders) < 2:
+        raise PlainError(_("There is nothing yet to compare the base model with."),
                          title=_("Nothing to test yet"))
-    version = training.version
     if not version.counts.get("test"):
         raise PlainError(
             _("This version has no test prompts. Keep some examples back and freeze again."),
             title=_("Nothing to test it on"),
         )
-    going = goal.evaluations.filter(tuned__training=training, job__state__in=ACTIVE).first()
+    going = goal.evaluations.filter(job__state__in=ACTIVE).first()
     if going:
         return going
-    base = candidates.base_candidate(goal=goal, base_model=training.base_model)
-    tuned = candidates.tuned_candidate(training=training)
-    prompted = None
-    if goal.measure != MeasureKind.CHOICE and (instructions.strip() or shots):
-        prompted = candidates.prompt_candidate(
-            goal=goal, base_model=training.base_model, instructions=instructions,
-            shots=shots or [],
-        )
-    job = jobs.create(
-        team=goal.team, kind=Kind.EVALUATION, spec={},
-        title=_("Test of training %(n)d") % {"n": training.number},
-    )
-    return Evaluation.objects.create(
-        goal=goal, version=version, job=job, base=base, tuned=tuned, prompted=prompted,
+    base, *others = contenders
+    ours = max(others, key=lambda one: (not one.is_remote, EFFORT[one.kind]))
+    job = jobs.create(team=goal.team, kind=Kind.EVALUATION, spec={}, title=_title(ours))
+    evaluation = Evaluation.objects.create(
+        goal=goal, version=version, job=job, base=base, ours=ours,
         measure=goal.measure, measure_settings=goal.measure_settings,
         looks=looks_so_far(goal, version) + 1, started_by=user,
+        general={} if ours.training_id else _nothing_changed(),
+    )
+    evaluation.rivals.set([one for one in others if one != ours])
+    return evaluation
+
+
+def _title(ours: Candidate) -> str:
+    if ours.training:
+        return _("Test of training %(n)d") % {"n": ours.training.number}
+    return _("Test of “%(name)s”") % {"name": ours.name}
+
+
+def _nothing_changed() -> dict[str, str]:
+    """In place of the general check, where no adapter was trained."""
+    return {
+        "level": "unchanged",
+        "sentence": _("Nothing in the model itself was changed, so it has forgotten nothing."),
+    }
+
+
+def already_tested(
+    goal: Goal, version: Version, contenders: Sequence[Candidate]
+) -> Evaluation | None:
+    """The newest finished test of exactly these candidates, by the goal's measure of today."""
+    same = goal.evaluations.filter(
+        version=version, base=contenders[0], measure=goal.measure,
+        measure_settings=goal.measure_settings, job__state=State.SUCCEEDED,
+    )
+    wanted = {one.pk for one in contenders}
+    return next(
+        (found for found in same if {one.pk for one in contenders_of(found)} == wanted), None
     )
 
 
-def already_tested(training: Training) -> Evaluation | None:
-    """Its newest finished test by the goal's measure of today."""
-    return training.goal.evaluations.filter(
-        tuned__training=training, measure=training.goal.measure,
-        measure_settings=training.goal.measure_settings, job__state=State.SUCCEEDED,
+def contenders_of(evaluation: Evaluation) -> list[Candidate]:
+    """All that take part: the base, then by the effort they took."""
+    others = [*evaluation.rivals.select_related("base_model", "endpoint", "training", "knowledge"),
+              evaluation.ours]
+    return [evaluation.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
+
+
+def prompted_of(evaluation: Evaluation) -> Candidate | None:
+    """The same model with a good prompt, where it takes part beside what took more effort."""
+    if evaluation.ours.kind == CandidateKind.PROMPT:
+        return None
+    return evaluation.rivals.filter(
+        kind=CandidateKind.PROMPT, base_model=evaluation.base.base_model_id
     ).first()
-
-
-def contenders(evaluation: Evaluation) -> list[Candidate]:
-    """Base, with a good prompt (if it takes part), tuned: the order of the page."""
-    found = [evaluation.base, evaluation.prompted, evaluation.tuned]
-    return [candidate for candidate in found if candidate is not None]
 
 
 def go_on(*, evaluation: Evaluation) -> None:
@@ -121,18 +140,28 @@ def stop(*, evaluation: Evaluation) -> None:
     jobs.ask_stop(evaluation.job)
 
 
+def delete(*, evaluation: Evaluation) -> None:
+    evaluation.delete()
+
+
+def by_choice(evaluation: Evaluation) -> bool:
+    """Whether a person decides."""
+    return get_measure(evaluation.measure, evaluation.measure_settings).needs_person
+
+
 def compare(evaluation: Evaluation) -> None:
-    """Set base and tuned side by side, prompt by prompt. Safe to repeat."""
-    answers = _answers(evaluation)
+    """Set base and ours side by side, prompt by prompt. Safe to repeat."""
+    answers = answers_of(evaluation)
     measure = get_measure(evaluation.measure, evaluation.measure_settings)
     for prompt in test_set.read(evaluation.version):
         base = answers.get((evaluation.base_id, prompt.index))
-        tuned = answers.get((evaluation.tuned_id, prompt.index))
-        if base is None or tuned is None:
+        ours = answers.get((evaluation.ours_id, prompt.index))
+        if base is None or ours is None:
             continue
         outcome = Comparison.Outcome.OPEN
         if not measure.needs_person:
-            outcome = outcome_of(base, tuned, graded=measure.graded)
+            sign = outcome_of(base, ours, graded=measure.graded).sign
+            outcome = next(word for word, value in SIGNS.items() if value == sign)
         Comparison.objects.update_or_create(
             evaluation=evaluation, index=prompt.index,
             defaults={"prompt": prompt.prompt, "wanted": prompt.wanted}
@@ -140,12 +169,7 @@ def compare(evaluation: Evaluation) -> None:
         )
 
 
-def outcome_of(base: Answer, tuned: Answer, *, graded: bool) -> Comparison.Outcome:
-    sign = _outcome(base, tuned, graded).sign
-    return next(outcome for outcome, value in SIGNS.items() if value == sign)
-
-
-def _outcome(first: Answer, second: Answer, graded: bool) -> Outcome:
+def outcome_of(first: Answer, second: Answer, *, graded: bool) -> Outcome:
     if graded:
         return Outcome.of_scores(first.score or 0.0, second.score or 0.0)
     return Outcome.of_passes(bool(first.passed), bool(second.passed))
@@ -153,147 +177,54 @@ def _outcome(first: Answer, second: Answer, graded: bool) -> Outcome:
 
 def conclude(evaluation: Evaluation) -> Verdict | None:
     """Draw the verdict from what there is and store it; None while a person must still choose."""
-    measure = get_measure(evaluation.measure, evaluation.measure_settings)
     rows = list(evaluation.comparisons.exclude(outcome=Comparison.Outcome.OPEN))
     if not rows:
         return None
-    answers = _answers(evaluation)
-    if measure.needs_person:
-        outcomes = [Outcome(SIGNS[Comparison.Outcome(row.outcome)]) for row in rows]
-        versus = wrong = None
-        unasked = 0
+    common = {
+        "general_level": evaluation.general.get("level"), "looks": evaluation.looks,
+        "ours": CALLED.get(evaluation.ours.kind, f"“{evaluation.ours.name}”"),
+    }
+    if by_choice(evaluation):
+        chosen = [Outcome(SIGNS[Comparison.Outcome(row.outcome)]) for row in rows]
+        verdict = judge(chosen, voted=True, **common)
     else:
-        indexes = [row.index for row in rows]
-        tuned, graded = evaluation.tuned_id, measure.graded
-        outcomes = _outcomes(answers, evaluation.base_id, tuned, indexes, graded)
-        versus = (
-            _outcomes(answers, evaluation.prompted_id, tuned, indexes, graded)
-            if evaluation.prompted_id else None
-        )
-        unasked = sum(
-            answer.refused for (of, _index), answer in answers.items()
-            if of == evaluation.prompted_id
-        )
-        wrong = None if graded else sum(not answers[tuned, index].passed for index in indexes)
-    verdict = judge(
-        outcomes, evaluation.general.get("level"), evaluation.looks, versus,
-        voted=measure.needs_person, wrong=wrong, unasked=unasked,
-    )
+        verdict = _by_measure(evaluation, [row.index for row in rows], common)
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])
     return verdict
 
 
-def _outcomes(
-    answers: dict[tuple[int, int], Answer], first: int, second: int, indexes: list[int],
-    graded: bool,
-) -> list[Outcome]:
-    """Without the prompts that only the first could not be asked: nobody won those."""
-    both = [(answers.get((first, i)), answers.get((second, i))) for i in indexes]
-    return [
-        _outcome(a, b, graded) for a, b in both
-        if a is not None and b is not None and (b.refused or not a.refused)
-    ]
+def _by_measure(
+    evaluation: Evaluation, indexes: list[int], common: dict[str, Any]
+) -> Verdict:
+    answers = answers_of(evaluation)
+    graded = get_measure(evaluation.measure, evaluation.measure_settings).graded
+    prompted = prompted_of(evaluation)
+    ours = evaluation.ours_id
 
+    def held_against(first: int) -> list[Outcome]:
+        """Without the prompts that only the first could not be asked: nobody won those."""
+        both = [(answers.get((first, i)), answers.get((ours, i))) for i in indexes]
+        return [
+            outcome_of(a, b, graded=graded) for a, b in both
+            if a is not None and b is not None and (b.refused or not a.refused)
+        ]
 
-def _answers(evaluation: Evaluation) -> dict[tuple[int, int], Answer]:
-    return {(answer.candidate_id, answer.index): answer for answer in evaluation.answers.all()}
-
-
-# ---- A person's blind choice ----
-
-
-def by_choice(evaluation: Evaluation) -> bool:
-    return get_measure(evaluation.measure, evaluation.measure_settings).needs_person
-
-
-def left_side(evaluation: Evaluation, index: int, user: User) -> str:
-    """Which candidate is shown left: shuffled by prompt and person, but stable on reload."""
-    chance = random.Random(f"{evaluation.pk}:{index}:{user.pk}")
-    return chance.choice(["base", "tuned"])
-
-
-@transaction.atomic
-def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vote:
-    """Record A, B, tie or neither. A vote after the names were shown is kept but does not count,
-    and never takes the place of one from before.
-
-    Raise PlainError for an unknown prompt or button.
-    """
-    evaluation = _locked(evaluation)
-    if not by_choice(evaluation):
-        raise PlainError(_("This test is decided by its measure, not by a choice."), status=409)
-    if not evaluation.comparisons.filter(index=index).exists():
-        raise PlainError(_("There is no such pair of answers."), status=404)
-    left = left_side(evaluation, index, user)
-    right = "tuned" if left == "base" else "base"
-    choices = {"a": left, "b": right, "tie": "tie", "neither": "both_bad"}
-    if pressed not in choices:
-        raise PlainError(_("Choose A, B, about the same, or neither."))
-    earlier = evaluation.votes.filter(index=index, by=user, counts=True).first()
-    if earlier and evaluation.revealed_at:
-        return earlier
-    found, _created = Vote.objects.update_or_create(
-        evaluation=evaluation, index=index, by=user,
-        defaults={
-            "choice": choices[pressed], "left_was": left, "counts": not evaluation.revealed_at,
-        },
+    return judge(
+        held_against(evaluation.base_id),
+        prompt_result=held_against(prompted.pk) if prompted else None,
+        wrong=None if graded else sum(not answers[ours, index].passed for index in indexes),
+        unasked=sum(
+            answer.refused for (of, _index), answer in answers.items()
+            if prompted and of == prompted.pk
+        ),
+        **common,
     )
-    _tally(evaluation, index)
-    return found
 
 
-@transaction.atomic
-def take_back(*, evaluation: Evaluation, user: User) -> int | None:
-    """Undo this person's last vote; return its prompt's index.
-
-    Raise PlainError when the votes were counted: with the names known it would be a new choice.
-    """
-    evaluation = _locked(evaluation)
-    if evaluation.revealed_at:
-        raise PlainError(_("The votes were counted already, so they stay as they are."), status=409)
-    last = evaluation.votes.filter(by=user).order_by("-at", "-pk").first()
-    if last is None:
-        return None
-    last.delete()
-    _tally(evaluation, last.index)
-    return last.index
-
-
-def _locked(evaluation: Evaluation) -> Evaluation:
-    """Two people may vote at the same moment, or one votes while the other counts."""
-    return Evaluation.objects.select_for_update().get(pk=evaluation.pk)
-
-
-def _tally(evaluation: Evaluation, index: int) -> None:
-    """Several people may have voted on one pair: the majority decides, a draw is a tie."""
-    counted = evaluation.votes.filter(index=index, counts=True).values_list("choice", flat=True)
-    outcome = Comparison.Outcome.OPEN
-    if counted:
-        signs = [SIGNS[VOTE_OUTCOMES[Vote.Choice(choice)]] for choice in counted]
-        total = (sum(signs) > 0) - (sum(signs) < 0)
-        outcome = next(o for o, sign in SIGNS.items() if sign == total)
-    evaluation.comparisons.filter(index=index).update(outcome=outcome)
-
-
-@transaction.atomic
-def reveal(*, evaluation: Evaluation) -> Verdict | None:
-    """Show the names and count. Votes after this do not count.
-
-    Raise PlainError when there is nothing to count: the names would be given away for nothing.
-    """
-    evaluation = _locked(evaluation)
-    if not evaluation.comparisons.exclude(outcome=Comparison.Outcome.OPEN).exists():
-        raise PlainError(_("Choose on at least one pair first, then the votes can be counted."),
-                         status=409, title=_("Nothing to count yet"))
-    if not evaluation.revealed_at:
-        evaluation.revealed_at = timezone.now()
-        evaluation.save(update_fields=["revealed_at"])
-    return conclude(evaluation)
-
-
-def delete(*, evaluation: Evaluation) -> None:
-    evaluation.delete()
+def answers_of(evaluation: Evaluation) -> dict[tuple[int, int], Answer]:
+    """By candidate and place."""
+    return {(answer.candidate_id, answer.index): answer for answer in evaluation.answers.all()}
 
 
 def answer_of(result: dict[str, Any]) -> dict[str, Any]:
@@ -302,5 +233,7 @@ def answer_of(result: dict[str, Any]) -> dict[str, Any]:
         "row": result["row"], "text": result.get("text", ""), "passed": result.get("passed"),
         "score": result.get("score"), "why": (result.get("why") or "")[:200],
         "tokens": result.get("tokens") or 0, "seconds": result.get("seconds") or 0.0,
+        "prompt_tokens": result.get("prompt_tokens") or 0,
+        "passages": result.get("passages") or [],
         "refused": result.get("finish_reason") == "refused",
     }

@@ -5,11 +5,13 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 
+from finetune_app.candidates.models import Candidate
 from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation import wording
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.services import contenders_of, prompted_of
 from finetune_app.evaluation.statistics import paired_bootstrap, wilson
 from finetune_app.goals.measures import get_measure
 from finetune_app.goals.models import MeasureKind
@@ -93,8 +95,8 @@ def _prompt_note(verdict: dict[str, Any]) -> str:
 
 def _prompt_does_it(evaluation: Evaluation) -> bool:
     """Whether the base model with a good prompt gets most prompts right."""
-    right = evaluation.answers.filter(candidate=evaluation.prompted, passed=True).count()
-    return evaluation.prompted is not None and 2 * right > evaluation.comparisons.count()
+    right = evaluation.answers.filter(candidate=prompted_of(evaluation), passed=True).count()
+    return 2 * right > evaluation.comparisons.count() > 0
 
 
 def _other_notes(evaluation: Evaluation) -> list[str]:
@@ -130,14 +132,14 @@ def _whiskers(evaluation: Evaluation, graded: bool) -> str:
                 continue
             low, high = _mean_range(scores)
             rows.append(Whisker(label, 100 * sum(scores) / len(scores), 100 * low, 100 * high,
-                                ours=candidate == evaluation.tuned))
+                                ours=candidate == evaluation.ours))
             continue
         right = answers.filter(passed=True).count()
         if not answers.exclude(passed=None).exists():
             continue
         span = wilson(right, total)
         rows.append(Whisker(label, right, round(span.low * total), round(span.high * total),
-                            ours=candidate == evaluation.tuned))
+                            ours=candidate == evaluation.ours))
     return charts.whiskers(rows, 100 if graded else total) if rows else ""
 
 
@@ -146,21 +148,23 @@ def _mean_range(scores: list[float]) -> tuple[float, float]:
     return span.low, span.high
 
 
-def _labelled(evaluation: Evaluation) -> list[tuple[Any, str]]:
-    found = [(evaluation.base, _("Base model"))]
-    if evaluation.prompted:
-        found.append((evaluation.prompted, _("With a good prompt")))
-    return [*found, (evaluation.tuned, _("Tuned"))]
+def _labelled(evaluation: Evaluation) -> list[tuple[Candidate, str]]:
+    return [(one, label_of(one)) for one in contenders_of(evaluation)]
+
+
+def label_of(candidate: Candidate) -> str:
+    """What a way is called beside the others: a model elsewhere by its name."""
+    return candidate.name if candidate.is_remote else candidate.get_kind_display()
 
 
 def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
-    """Words an answer, on average, of tuned and base."""
+    """Words an answer, on average, of ours and base."""
     counts = {}
-    for name in ("base", "tuned"):
+    for name in ("base", "ours"):
         texts = evaluation.answers.filter(candidate=getattr(evaluation, name)).values_list(
             "text", flat=True)
         counts[name] = [len(text.split()) for text in texts]
-    if not counts["base"] or not counts["tuned"]:
+    if not counts["base"] or not counts["ours"]:
         return None
     return {name: round(sum(found) / len(found)) for name, found in counts.items()}
 
@@ -205,8 +209,11 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
         (answer.candidate_id, answer.index): answer
         for answer in evaluation.answers.filter(index__in=[row.index for row in page])
     }
+    rivals = [pair for pair in _labelled(evaluation)
+              if pair[0] not in (evaluation.base, evaluation.ours)]
     return {
-        "rows": [_side_by_side(evaluation, row, answers) for row in page],
+        "ours_label": label_of(evaluation.ours),
+        "rows": [_side_by_side(evaluation, row, answers, rivals) for row in page],
         "filters": _filters(counts(evaluation)), "outcome": outcome, "q": text,
         "graded": get_measure(evaluation.measure, evaluation.measure_settings).graded,
         "found": rows.count(), "next_after": page[-1].index if more else None,
@@ -214,27 +221,30 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
 
 
 def _side_by_side(
-    evaluation: Evaluation, row: Comparison, answers: dict[tuple[int, int], Answer]
+    evaluation: Evaluation, row: Comparison, answers: dict[tuple[int, int], Answer],
+    rivals: list[tuple[Candidate, str]],
 ) -> dict[str, Any]:
     base = answers.get((evaluation.base_id, row.index))
-    tuned = answers.get((evaluation.tuned_id, row.index))
-    prompted = answers.get((evaluation.prompted_id or 0, row.index))
+    ours = answers.get((evaluation.ours_id, row.index))
     # Where a person's taste decides, differing from the wanted answer is no fault to mark.
     target = None if evaluation.measure == MeasureKind.CHOICE else row.wanted
     return {
         "comparison": row,
         "wanted": _as_shown(row.wanted),
-        "small": _both(base, tuned) if row.outcome == Outcome.SAME else "",
+        "small": _both(base, ours) if row.outcome == Outcome.SAME else "",
         "base": _said(base, target),
-        "tuned": _said(tuned, target),
-        "prompted": _said(prompted, target),
+        "ours": _said(ours, target),
+        "rivals": [
+            {"label": label, "said": _said(answers[one.pk, row.index], target)}
+            for one, label in rivals if (one.pk, row.index) in answers
+        ],
     }
 
 
-def _both(base: Answer | None, tuned: Answer | None) -> str:
-    if base is None or tuned is None or base.passed is None:
+def _both(base: Answer | None, ours: Answer | None) -> str:
+    if base is None or ours is None or base.passed is None:
         return ""
-    if base.passed != tuned.passed:  # graded, and closer than a hundredth
+    if base.passed != ours.passed:  # graded, and closer than a hundredth
         return _("as close")
     return _("both right") if base.passed else _("both wrong")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from finetune_app.evaluation import wording
 from finetune_app.evaluation.statistics import (
@@ -24,7 +24,7 @@ from finetune_app.evaluation.statistics import (
 Level = Literal[
     "consistently_better", "better_on_average", "too_few_to_tell", "no_difference", "worse"
 ]
-General = Literal["green", "amber", "red"]
+General = Literal["green", "amber", "red", "unchanged"]
 MOST_LOSSES = 0.2       # of all prompts, for "consistently"
 NO_DIFFERENCE = 0.05    # the whole interval of the net gain must lie within this
 TIE_WITHIN = 0.01       # graded scores this close count as the same
@@ -34,7 +34,7 @@ MANY_LOOKS = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """One prompt: +1 the tuned model did better, 0 the same, -1 worse.
+    """One prompt: +1 ours did better, 0 the same, -1 worse.
 
     `gain` is the difference of graded scores, if there are any. `group` names what prompts share
     (a thread, a document), not the file they came in; None stands
@@ -69,7 +69,7 @@ class Verdict:
 
     `interval` is the Wilson interval of the win rate among the decided, `gain_interval` that of
     (wins - losses) / all, `mean_gain` that of the graded scores' mean difference. `versus_prompt`
-    says how the tuned model does against the base model with a good prompt.
+    says how ours does against the base model with a good prompt.
     """
 
     level: Level
@@ -113,19 +113,21 @@ def judge(
     prompt_result: Sequence[Outcome] | None = None,
     *,
     noun: str = "prompts",
+    ours: str = "the tuned model",
     voted: bool = False,
     wrong: int | None = None,
     unasked: int = 0,
 ) -> Verdict:
     """Conclude what the outcomes allow, and no more.
 
-    `general_level` is the general check's colour, None until it has run. `looks` counts how often
-    this test set has been evaluated, this time included. `prompt_result` compares the tuned model
-    with the base model with a good prompt. `voted`: a person's choices rather than a measure.
-    `wrong`: how many prompts the tuned model still gets wrong, where there is right and wrong.
+    `general_level` is the general check's colour, None until it has run, "unchanged" where nothing
+    was trained. `looks` counts how often this test set has been evaluated, this time included.
+    `ours` is what the candidate in question is called. `prompt_result` compares it with the base
+    model with a good prompt. `voted`: a person's choices rather than a measure. `wrong`: how many
+    prompts it still gets wrong, where there is right and wrong.
     `unasked`: how many the base model with a good prompt could not be asked.
     """
-    if general_level not in (None, "green", "amber", "red"):
+    if general_level not in (None, *get_args(General)):
         raise ValueError(f"unknown general level {general_level!r}")
     seen = _gather(pairs)
     level = _level(seen, general_level)
@@ -136,7 +138,7 @@ def judge(
         level=level,
         headline=wording.headline(level, general_level, seen.shown, versus, mixed=mixed),
         sentence=wording.sentence(
-            level, seen.shown, needed, _most(seen), noun, voted, wrong, mixed=mixed
+            level, seen.shown, needed, _most(seen), noun, voted, wrong, ours=ours, mixed=mixed
         ),
         rarity=wording.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins, ties=seen.shown.ties, losses=seen.shown.losses,
@@ -144,7 +146,7 @@ def judge(
         mean_gain=seen.mean_gain, more_prompts_needed=needed,
     )
     notes = (
-        wording.prompt_note(versus, split_of([o.sign for o in prompt_result or ()])),
+        wording.prompt_note(versus, split_of([o.sign for o in prompt_result or ()]), ours),
         wording.unasked_note(unasked, noun),
         wording.general_note(general_level, verdict.better),
         wording.gain_note(seen.mean_gain, seen.mean, seen.counted),

@@ -11,13 +11,14 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.evaluation import rival, services, showing
+from finetune_app.evaluation import contenders, services, showing, table, votes
+from finetune_app.evaluation.contenders import Basis
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.goals.showing import shown
-from finetune_app.training.models import Training
+from finetune_app.training.services import newest_version
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -31,22 +32,24 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Queue the test of the newest (or the named) training against its base."""
-    trained = goal.trainings.exclude(adapter_sha256="")
+    """Queue a test of all that take part, on the newest (or the named) training's version."""
     wanted = whole_number(request.POST.get("training"))
-    training = trained.first() if wanted is None else trained.filter(pk=wanted).first()
-    if training is None:
-        raise Http404("no such training")
-    form = StartForm(request.POST, fair=rival.fair_prompt(training))
+    training = None
+    if wanted is not None:
+        training = goal.trainings.exclude(adapter_sha256="").filter(pk=wanted).first()
+        if training is None:
+            raise Http404("no such training")
+    basis = Basis.of(goal, training)
+    form = start_form(basis, request.POST)
     if not form.is_valid():
         context = launch_context(goal) | {"form": form}
         return render_page(request, "evaluation/launch.html", context, status=422)
-    tested = services.already_tested(training)
+    taking_part = contenders.take_part(basis, prompt=form.prompt(), keys=form.keys())
+    tested = services.already_tested(goal, basis.version, taking_part)
     if tested and not form.from_page:  # a bare click: a second test would only be a second look
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=tested.pk)
-    instructions, shots = form.rival()
     evaluation = services.start(
-        training=training, user=request.user, instructions=instructions, shots=shots
+        goal=goal, version=basis.version, contenders=taking_part, user=request.user
     )
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
@@ -75,6 +78,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
     if evaluation.verdict and request.headers.get("HX-Target") != "sides":
         context |= showing.verdict_context(evaluation, request.path)
+        context |= table.methods_context(evaluation)
     after = whole_number(request.GET.get("after"))
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     context |= showing.sides_context(
@@ -90,9 +94,9 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     if request.method == "POST":
         pressed, index = request.POST.get("vote", ""), whole_number(request.POST.get("index"))
         if "undo" in request.POST:
-            services.take_back(evaluation=evaluation, user=request.user)
+            votes.take_back(evaluation=evaluation, user=request.user)
         elif index is not None:
-            services.vote(
+            votes.vote(
                 evaluation=evaluation, index=index, user=request.user, pressed=pressed
             )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
@@ -115,7 +119,7 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
 def reveal(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """Count the votes and show the names."""
     evaluation = find(goal, evaluation_id)
-    services.reveal(evaluation=evaluation)
+    votes.reveal(evaluation=evaluation)
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
 
@@ -140,7 +144,7 @@ def delete(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
 
 def find(goal: Goal, evaluation_id: int) -> Evaluation:
     found = (
-        goal.evaluations.select_related("job", "version", "base", "tuned__training", "prompted")
+        goal.evaluations.select_related("job", "version", "base", "ours__training")
         .filter(pk=evaluation_id)
         .first()
     )
@@ -156,22 +160,38 @@ def hides_names(evaluation: Evaluation) -> bool:
 
 def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict[str, Any]:
     """The two answers as A and B."""
-    left = services.left_side(evaluation, row.index, request.user)
+    left = votes.left_side(evaluation, row.index, request.user)
     texts = dict(
         evaluation.answers.filter(index=row.index).values_list("candidate_id", "text")
     )
-    by_name = {"base": evaluation.base_id, "tuned": evaluation.tuned_id}
-    order = [left, "tuned" if left == "base" else "base"]
+    by_name = {"base": evaluation.base_id, "ours": evaluation.ours_id}
+    order = [left, votes.other_side(left)]
     a, b = (shown(texts.get(by_name[name], "")) for name in order)
     return {"a": a, "b": b}
 
 
-def launch_context(goal: Goal) -> dict[str, Any]:
-    training: Training | None = (
-        goal.trainings.exclude(adapter_sha256="").select_related("version", "base_model").first()
+def start_form(basis: Basis, data: Any = None) -> StartForm:
+    return StartForm(
+        data, fair=contenders.best_prompt(basis), offers=contenders.offers(basis)
     )
-    context: dict[str, Any] = {"goal": goal, "training": training}
-    if training:
-        context["form"] = StartForm(fair=rival.fair_prompt(training))
-        context["looks"] = services.looks_so_far(goal, training.version)
-    return context
+
+
+def launch_context(goal: Goal) -> dict[str, Any]:
+    """What can be tested now, or why nothing can and where to mend that."""
+    try:
+        basis = Basis.of(goal)
+    except PlainError as problem:
+        step = "basemodels" if newest_version(goal) else "datasets"
+        return {"goal": goal, "why_not": problem.message, "mend_url": _page_of(step, goal)}
+    form = start_form(basis)
+    if not form.offers:
+        why_not = _("There is nothing yet to compare the base model with.")
+        return {"goal": goal, "why_not": why_not, "mend_url": _page_of("training", goal)}
+    return {
+        "goal": goal, "basis": basis, "form": form,
+        "looks": services.looks_so_far(goal, basis.version),
+    }
+
+
+def _page_of(step: str, goal: Goal) -> str:
+    return reverse(f"{step}:page", kwargs={"goal_id": goal.pk})

@@ -39,7 +39,7 @@ def headline(
 
 def sentence(
     level: Level, seen: Split, needed: int | None, most: float, noun: str, voted: bool,
-    wrong: int | None = None, *, mixed: bool = False,
+    wrong: int | None = None, *, ours: str = "the tuned model", mixed: bool = False,
 ) -> str:
     """Say what was counted and what follows; `most` is the largest difference that still fits.
 
@@ -48,7 +48,7 @@ def sentence(
     """
     if not seen.total:
         return f"Compare answers to a few {noun} first."
-    counts = _counts(seen, noun, voted)
+    counts = _counts(seen, noun, voted, ours)
     if mixed:
         return f"{counts} Counted it goes one way, by its scores the other, so we call it neither."
     if level == "better_on_average" and seen.losses * 5 > seen.total:
@@ -62,13 +62,13 @@ def sentence(
     return counts
 
 
-def _counts(seen: Split, noun: str, voted: bool) -> str:
+def _counts(seen: Split, noun: str, voted: bool, ours: str) -> str:
     if voted:
-        return (f"Not knowing which was which, you preferred the tuned model on {seen.wins:,} of "
+        return (f"Not knowing which was which, you preferred {ours} on {seen.wins:,} of "
                 f"{seen.total:,}, the base model on {seen.losses:,}, and neither on {seen.ties:,}.")
     if seen.total == 1:
         noun = noun.removesuffix("s")
-    return (f"On {seen.total:,} {noun} it had never seen, the tuned model did better than the base "
+    return (f"On {seen.total:,} {noun} it had never seen, {ours} did better than the base "
             f"model on {seen.wins:,}, the same on {seen.ties:,}, and worse on {seen.losses:,}.")
 
 
@@ -124,14 +124,14 @@ def rounded_up(count: int) -> int:
     return math.ceil(count / size) * size
 
 
-def prompt_note(versus: str | None, seen: Split) -> str:
+def prompt_note(versus: str | None, seen: Split, ours: str) -> str:
     if versus is None:
         return ""
     numbers = f"better on {seen.wins:,}, the same on {seen.ties:,}, worse on {seen.losses:,}"
     return {
         "better": f"It also beats the base model with a good prompt: {numbers}.",
-        "not_better": "Your tuned model is not better than the base model with a good prompt: "
-                      f"{numbers}.",
+        "not_better": f"Your {ours.removeprefix('the ')} is not better than the base model with a "
+                      f"good prompt: {numbers}.",
         "unclear": "Whether it beats the base model with a good prompt, we can’t tell yet: "
                    f"{numbers}.",
     }[versus]

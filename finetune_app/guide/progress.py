@@ -96,7 +96,7 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     evaluations = _newest(
         Evaluation.objects.filter(goal__in=ids)
         .exclude(job__state=State.CANCELLED)
-        .select_related("job", "tuned")
+        .select_related("job", "ours")
         .defer("general")  # all everyday answers, which nobody needs here
     )
     return [
@@ -140,7 +140,7 @@ def next_action(progress: Progress) -> NextAction:
 
 def _is_about_newest(evaluation: Evaluation, training: Training | None) -> bool:
     """A verdict on an earlier training is not news once another one is under way or done."""
-    return training is None or evaluation.tuned.training_id == training.pk
+    return training is None or evaluation.ours.training_id == training.pk
 
 
 def _trained(progress: Progress, here: dict[str, int]) -> NextAction:

@@ -70,4 +70,4 @@ def test_the_page_and_the_evaluating_child_ask_in_the_same_words(trained, instru
     )
     (contender,) = read_contenders([services.for_engine(candidate)])
     here = compose(services.recipe_of(candidate), KIND + ASKED).messages
-    assert here == contender.asked(KIND + ASKED)
+    assert here == contender.asked(KIND + ASKED).messages

@@ -62,10 +62,11 @@ def test_a_frozen_one_never_changes(trained):
 
 
 def test_the_tested_format_is_asked_for_again(trained):
-    one, two = rival(trained), services.tuned_candidate(training=trained)
-    assert services.pinned_format([one, two]) == "auto"
+    one = rival(trained)
+    assert services.for_engine(one)["number_format"] == ""
     services.freeze(Candidate.objects.filter(pk=one.pk), number_format="bf16")
-    assert services.pinned_format(every()) == "bf16"
+    one.refresh_from_db()
+    assert services.for_engine(one)["number_format"] == "bf16"
 
 
 def test_the_engine_gets_folders_of_this_machine(trained, data_dir):

@@ -34,7 +34,7 @@ def questions(tmp_path):
 
 def answers(engine, questions, order, at_once):
     """Each question's answer by the base model, asked in `order`, `at_once` at a time."""
-    base = Contender(1, "base", None, Recipe())
+    base = Contender(1, "base", FOLDER, None, Recipe())
     said = {}
     for start in range(0, len(order), at_once):
         batch = order[start : start + at_once]

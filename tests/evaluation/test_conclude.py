@@ -46,10 +46,11 @@ def test_it_is_weighed_against_a_good_prompt_too(trained, owner):
 
 def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
     """Its prompt was too long for the model: that says nothing about either of them."""
-    evaluation = services.start(training=trained, user=owner, instructions="Sort it.")
+    evaluation = path.begun(trained, owner, instructions="Sort it.")
     path.answer_all(evaluation, path.tuned_is_right)
-    evaluation.answers.filter(candidate=evaluation.prompted).update(refused=True, text="")
-    path.end(evaluation.job, number_format="fp32")
+    rival = services.prompted_of(evaluation)
+    evaluation.answers.filter(candidate=rival).update(refused=True, text="")
+    path.finish(evaluation)
     evaluation.refresh_from_db()
     assert evaluation.verdict["level"] == "consistently_better"
     assert evaluation.verdict["versus_prompt"] is None
@@ -58,10 +59,11 @@ def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
 
 def test_the_end_told_twice_changes_nothing(tested):
     before = (outcomes(tested), tested.verdict, tested.looks)
-    path.end(tested.job, number_format="bf16")
+    formats = {str(tested.ours_id): "bf16", str(tested.base_id): "bf16"}
+    path.end(tested.job, number_formats=formats)
     tested.refresh_from_db()
     assert (outcomes(tested), tested.verdict, tested.looks) == before
-    assert tested.tuned.number_format == "fp32"
+    assert tested.ours.number_format == "fp32"
 
 
 def test_an_answer_told_twice_is_one_answer(tested):
@@ -71,7 +73,7 @@ def test_an_answer_told_twice_is_one_answer(tested):
 
 
 def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, owner):
-    evaluation = services.start(training=trained, user=owner)
+    evaluation = path.begun(trained, owner)
     first = test_set.read(evaluation.version)[0]
     told = {"event": "answer", "candidate": evaluation.base_id, "row": first.row, "index": 0,
             "text": "no", "passed": False, "score": 0.0}  # fmt: skip
@@ -85,33 +87,35 @@ def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, o
 
 
 def test_the_child_gets_all_it_needs(trained, owner, data_dir):
-    evaluation = services.start(training=trained, user=owner, instructions="Sort it.")
+    evaluation = path.begun(trained, owner, instructions="Sort it.")
     order = jobs.child_spec(evaluation.job)
     spec = order["spec"]
     assert json.loads(json.dumps(order)) == order
     assert [c["name"] for c in spec["candidates"]] == ["base", "prompt", "tuned"]
     assert spec["candidates"][2]["adapter"] == str(data_dir / trained.adapter_folder)
-    assert spec["number_format"] == "auto"
+    assert {c["number_format"] for c in spec["candidates"]} == {""}, "nobody was tested before"
+    assert len({c["base_model"] for c in spec["candidates"]}) == 1
     assert spec["general"] is True
 
 
 def test_what_was_tested_in_one_format_is_tested_in_it_again(tested, trained, owner):
-    again = services.start(training=trained, user=owner)
-    assert jobs.child_spec(again.job)["spec"]["number_format"] == "fp32"
+    again = path.begun(trained, owner)
+    told = jobs.child_spec(again.job)["spec"]["candidates"]
+    assert [one["number_format"] for one in told] == ["fp32", "fp32"]
 
 
 def test_the_candidates_are_frozen_from_then_on(tested):
     assert tested.base.frozen_at
-    assert tested.tuned.frozen_at
+    assert tested.ours.frozen_at
 
 
 def test_the_general_check_of_the_tuned_model_counts(trained, owner):
-    evaluation = services.start(training=trained, user=owner)
+    evaluation = path.begun(trained, owner)
     told = {"event": "general", "level": "red", "sentence": "It forgot how to write."}
-    jobs.record(evaluation.job, told | {"candidate": evaluation.tuned_id})
+    jobs.record(evaluation.job, told | {"candidate": evaluation.ours_id})
     jobs.record(evaluation.job, told | {"candidate": 12345, "level": "green"})
     path.answer_all(evaluation, path.tuned_is_right)
-    path.end(evaluation.job, number_format="fp32")
+    path.finish(evaluation)
     evaluation.refresh_from_db()
     assert evaluation.general["level"] == "red"
     assert evaluation.verdict["level"] != "consistently_better"
@@ -134,7 +138,7 @@ def test_to_delete_a_test_does_not_make_its_prompts_unseen(tested, trained, owne
 
 
 def test_one_that_showed_nothing_was_no_look(trained, owner):
-    stopped = services.start(training=trained, user=owner)
+    stopped = path.begun(trained, owner)
     path.end(stopped.job, stopped=True)
     assert path.evaluated(trained, owner).looks == 1
 

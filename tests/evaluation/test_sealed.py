@@ -41,19 +41,23 @@ def poisoned(trained):
     path.write_text(before)
 
 
+def prompt_of(training):
+    return rival.fair_prompt(training.goal, training.version, training.base_model)
+
+
 def test_the_rival_is_written_from_practice_rows_alone(poisoned):
-    fair = rival.fair_prompt(poisoned)
+    fair = prompt_of(poisoned)
     assert len(fair.shots) == rival.SHOTS
 
 
 def test_the_rival_sees_answers_of_several_sorts(trained):
-    answers = [shot["answer"] for shot in rival.fair_prompt(trained).shots]
+    answers = [shot["answer"] for shot in prompt_of(trained).shots]
     assert len(set(answers)) == len(answers)
 
 
 def test_no_shot_is_a_test_prompt(trained):
     tests = {prompt.prompt for prompt in test_set.read(trained.version)}
-    assert not tests & {shot["prompt"] for shot in rival.fair_prompt(trained).shots}
+    assert not tests & {shot["prompt"] for shot in prompt_of(trained).shots}
 
 
 def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):

@@ -27,7 +27,7 @@ def fill(evaluation: Evaluation, better: int, same: int, worse: int) -> Evaluati
     signs = [1] * better + [0] * same + [-1] * worse
     for index, sign in enumerate(signs):
         both = index % 2 == 0  # of those that are the same: right by turns
-        right = {"base": sign < 0 or (not sign and both), "tuned": sign > 0 or (not sign and both)}
+        right = {"base": sign < 0 or (not sign and both), "ours": sign > 0 or (not sign and both)}
         for name, passed in right.items():
             Answer.objects.create(
                 evaluation=evaluation, candidate=getattr(evaluation, name), index=index, row=index,
@@ -90,14 +90,15 @@ def test_a_good_prompt_that_does_as_well_is_said_loudly(as_owner, evaluation):
     evaluation.verdict |= {
         "versus_prompt": "not_better", "notes": ["Your tuned model is not better than a prompt."],
     }
-    evaluation.prompted = prompt_candidate(
+    prompted = prompt_candidate(
         goal=evaluation.goal, base_model=evaluation.base.base_model, instructions="Sort.", shots=[]
     )
+    evaluation.rivals.add(prompted)
     evaluation.save()
     said = "Your tuned model is not better than a prompt."
     assert f"{said} A good prompt costs nothing" not in page(as_owner, evaluation)
     evaluation.answers.filter(candidate=evaluation.base).update(
-        candidate=evaluation.prompted, passed=True
+        candidate=prompted, passed=True
     )
     assert f"{said} A good prompt costs nothing" in page(as_owner, evaluation)
 

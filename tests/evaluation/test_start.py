@@ -1,8 +1,8 @@
 """Starting a test: base, tuned and a fair rival on the same frozen prompts."""
 
 import pytest
+from django.urls import reverse
 
-from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Version
@@ -14,6 +14,8 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
 from tests import path
 
+TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on"}
+
 
 def test_a_click_starts_it(as_editor, editor, goal, trained, url):
     reply = as_editor.post(url("start"))
@@ -22,31 +24,31 @@ def test_a_click_starts_it(as_editor, editor, goal, trained, url):
     assert evaluation.started_by == editor
     assert evaluation.version == trained.version
     assert (evaluation.job.state, evaluation.job.kind) == (State.QUEUED, "evaluation")
-    assert evaluation.tuned.adapter_sha256 == trained.adapter_sha256
+    assert evaluation.ours.adapter_sha256 == trained.adapter_sha256
     assert evaluation.base.training is None
     assert "About to start" in as_editor.get(url("detail", evaluation.pk)).content.decode()
 
 
 def test_a_bare_click_brings_our_own_rival(as_editor, goal, trained, url):
     as_editor.post(url("start"))
-    rival = Evaluation.objects.get().prompted
+    rival = services.prompted_of(Evaluation.objects.get())
     assert "Sort each email." in rival.instructions
     assert len(rival.shots) == 4
 
 
 def test_the_person_writes_a_better_rival(as_editor, trained, url):
-    form = {"from_page": "1", "with_prompt": "on", "instructions": "You sort emails. Be terse."}
-    as_editor.post(url("start"), form)
-    assert Evaluation.objects.get().prompted.instructions == "You sort emails. Be terse."
+    as_editor.post(url("start"), TICKED | {"instructions": "You sort emails. Be terse."})
+    rival = services.prompted_of(Evaluation.objects.get())
+    assert rival.instructions == "You sort emails. Be terse."
 
 
 def test_without_a_tick_there_is_no_rival(as_editor, trained, url):
-    as_editor.post(url("start"), {"from_page": "1", "instructions": "Anything"})
-    assert Evaluation.objects.get().prompted is None
+    as_editor.post(url("start"), {"from_page": "1", "with_tuned": "on", "instructions": "Any"})
+    assert services.prompted_of(Evaluation.objects.get()) is None
 
 
 def test_too_long_a_rival_is_refused(as_editor, trained, url):
-    form = {"from_page": "1", "with_prompt": "on", "instructions": "x" * 20_001}
+    form = TICKED | {"instructions": "x" * 20_001}
     assert as_editor.post(url("start"), form).status_code == 422
     assert not Evaluation.objects.exists()
 
@@ -58,29 +60,33 @@ def test_a_second_click_finds_the_first(as_editor, trained, url):
 
 def test_a_bare_click_on_what_is_tested_shows_that_test(as_editor, tested, url):
     """The same greedy answers again would only be a second look at the sealed prompts."""
-    form = {"training": tested.tuned.training_id}
-    assert as_editor.post(url("start"), form)["Location"] == url("detail", tested.pk)
-    assert Evaluation.objects.count() == 1
-    as_editor.post(url("start"), form | {"from_page": "1"})
+    form = {"training": tested.ours.training_id}
+    as_editor.post(url("start"), form)
+    with_rival = Evaluation.objects.first()
+    path.answer_all(with_rival, path.tuned_is_right)
+    path.finish(with_rival)
+    assert as_editor.post(url("start"), form)["Location"] == url("detail", with_rival.pk)
     assert Evaluation.objects.count() == 2
+    as_editor.post(url("start"), form | TICKED)
+    assert Evaluation.objects.count() == 3
 
 
 def test_where_a_person_decides_there_is_no_rival_to_judge(as_editor, goal, trained, url):
     goals.choose_measure(goal=goal, kind="choice", settings={})
     assert "A fair rival" not in as_editor.get(url("page")).content.decode()
     as_editor.post(url("start"))
-    assert Evaluation.objects.get().prompted is None
+    assert not Evaluation.objects.get().rivals.exists()
 
 
 def test_a_long_rival_leaves_room_for_the_question(as_editor, trained, url):
     trained.base_model.context = 256
     trained.base_model.save()
     as_editor.post(url("start"))
-    assert len(Evaluation.objects.get().prompted.shots) < 4
+    assert len(services.prompted_of(Evaluation.objects.get()).shots) < 4
 
 
 def test_an_adapter_that_was_changed_is_not_tested(trained, owner):
-    evaluation = services.start(training=trained, user=owner)
+    evaluation = path.begun(trained, owner)
     weights = local_path(trained.adapter_folder) / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"more")
     with pytest.raises(PlainError, match="were changed since it ended"):
@@ -96,7 +102,7 @@ def test_the_measure_is_frozen_with_it(as_editor, goal, trained, url):
 def test_the_training_named_is_the_one_tested(as_editor, owner, goal, trained, url):
     path.trained(goal, owner, weights="another")
     as_editor.post(url("start"), {"training": trained.pk})
-    assert Evaluation.objects.get().tuned.training == trained
+    assert Evaluation.objects.get().ours.training == trained
 
 
 @pytest.mark.parametrize("odd", ["²", "9" * 5000, "1e3", "-1"])
@@ -104,10 +110,28 @@ def test_an_odd_number_is_no_fault_of_ours(as_editor, trained, url, odd):
     assert as_editor.post(url("start"), {"training": odd}).status_code in (302, 404)
 
 
-def test_without_an_adapter_there_is_nothing_to_test(as_editor, goal, owner, url):
+def test_before_any_training_a_good_prompt_is_held_against_the_base(as_editor, goal, owner, url):
     path.ready(goal, owner)
-    assert as_editor.post(url("start")).status_code == 404
-    assert "There is nothing to compare yet" in as_editor.get(url("page")).content.decode()
+    assert "Training 1" not in as_editor.get(url("page")).content.decode()
+    as_editor.post(url("start"))
+    evaluation = Evaluation.objects.get()
+    assert (evaluation.base.kind, evaluation.ours.kind) == ("base", "prompt")
+    assert evaluation.general["level"] == "unchanged", "nothing was trained, nothing forgotten"
+
+
+def test_without_a_version_or_a_model_the_page_says_what_is_missing(as_editor, goal, owner, url):
+    page = as_editor.get(url("page")).content.decode()
+    assert "Freeze a version" in page
+    assert reverse("datasets:page", args=[goal.pk]) in page
+    path.freeze(goal, owner)
+    assert "Choose a base model first" in as_editor.get(url("page")).content.decode()
+    assert as_editor.post(url("start")).status_code == 400
+
+
+def test_with_nobody_ticked_there_is_nothing_to_compare(as_editor, trained, url):
+    reply = as_editor.post(url("start"), {"from_page": "1", "instructions": "Sort."})
+    assert reply.status_code == 400
+    assert "nothing yet to compare" in reply.content.decode()
 
 
 def test_without_test_prompts_there_is_nothing_to_test_it_on(as_editor, trained, url):
@@ -137,9 +161,8 @@ def test_a_fault_while_it_starts_leaves_nothing_behind(trained, owner, monkeypat
 
     monkeypatch.setattr(Evaluation.objects, "create", broken)
     with pytest.raises(RuntimeError):
-        services.start(training=trained, user=owner)
+        path.begun(trained, owner)
     assert not Job.objects.filter(kind="evaluation").exists()
-    assert not Candidate.objects.exists()
 
 
 def test_the_launch_page_says_how_often_these_prompts_were_seen(as_editor, tested, url):

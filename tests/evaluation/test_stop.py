@@ -6,7 +6,6 @@ import pytest
 from django.conf import settings
 
 from finetune_app.candidates.models import Candidate
-from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.models import Job, State
 from tests import path
@@ -14,7 +13,7 @@ from tests import path
 
 @pytest.fixture
 def waiting(trained, owner):
-    return services.start(training=trained, user=owner)
+    return path.begun(trained, owner)
 
 
 def test_it_stops_and_goes_on(as_editor, waiting, url):
@@ -41,7 +40,7 @@ def test_a_failure_says_why(as_viewer, waiting, url):
 def test_deleting_takes_answers_votes_and_files(
     as_editor, tested, url, django_capture_on_commit_callbacks
 ):
-    file = path.write(f"evaluations/{tested.pk}/number_format.json", '"fp32"')
+    file = path.write(f"evaluations/{tested.pk}/number_formats.json", "{}")
     with django_capture_on_commit_callbacks(execute=True):
         assert as_editor.post(url("delete", tested.pk))["Location"] == url("page")
     assert not Evaluation.objects.exists()

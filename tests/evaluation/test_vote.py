@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from finetune_app.evaluation import services
+from finetune_app.evaluation import votes
 from finetune_app.evaluation.models import Vote
 from tests.conftest import person, signed_in
 
@@ -12,13 +12,13 @@ BUTTON = {"left": "a", "right": "b"}
 
 
 def side_of(evaluation, index, user, name):
-    """The button for `name` ("base" or "tuned") on this person's ballot."""
-    return "a" if services.left_side(evaluation, index, user) == name else "b"
+    """The button for `name` ("base" or "ours") on this person's ballot."""
+    return "a" if votes.left_side(evaluation, index, user) == name else "b"
 
 
 def vote(evaluation, index, user, name):
-    pressed = side_of(evaluation, index, user, name) if name in ("base", "tuned") else name
-    return services.vote(evaluation=evaluation, index=index, user=user, pressed=pressed)
+    pressed = side_of(evaluation, index, user, name) if name in ("base", "ours") else name
+    return votes.vote(evaluation=evaluation, index=index, user=user, pressed=pressed)
 
 
 def outcome(evaluation, index=0):
@@ -35,28 +35,28 @@ def test_the_page_asks_and_names_nobody(as_editor, ballot, url):
     assert "Which answer would you send?" in page
     body = page[page.index("<main") : page.index("</main>")].lower()
     assert len(papers(page)) == 2
-    assert not re.search(r"\bbase\b|tuned|candidate|left_was", body)
+    assert not re.search(r"\bbase\b|tuned|ours|candidate|left_was", body)
 
 
 def test_sides_are_shuffled_but_stay_where_they_are(as_editor, editor, ballot, url):
-    sides = {services.left_side(ballot, index, editor) for index in range(20)}
-    assert sides == {"base", "tuned"}
+    sides = {votes.left_side(ballot, index, editor) for index in range(20)}
+    assert sides == {"base", "ours"}
     one = papers(as_editor.get(url("vote", ballot.pk)).content.decode())
     assert one == papers(as_editor.get(url("vote", ballot.pk)).content.decode())
 
 
 def test_two_people_do_not_share_the_same_shuffle(owner, editor, ballot):
     orders = [
-        [services.left_side(ballot, index, one) for index in range(30)] for one in (owner, editor)
+        [votes.left_side(ballot, index, one) for index in range(30)] for one in (owner, editor)
     ]
     assert orders[0] != orders[1]
 
 
 def test_a_vote_is_kept_for_whom_it_was_meant(as_editor, editor, ballot, url):
-    pressed = side_of(ballot, 0, editor, "tuned")
+    pressed = side_of(ballot, 0, editor, "ours")
     as_editor.post(url("vote", ballot.pk), {"vote": pressed, "index": "0"})
     kept = Vote.objects.get()
-    assert (kept.choice, kept.by, kept.counts) == ("tuned", editor, True)
+    assert (kept.choice, kept.by, kept.counts) == ("ours", editor, True)
     assert outcome(ballot) == "better"
     page = as_editor.get(url("vote", ballot.pk)).content.decode()
     assert papers(page)[0].endswith(" 1")  # the next pair
@@ -64,7 +64,7 @@ def test_a_vote_is_kept_for_whom_it_was_meant(as_editor, editor, ballot, url):
 
 @pytest.mark.parametrize(
     ("pressed", "expected"),
-    [("base", "worse"), ("tuned", "better"), ("tie", "same"), ("neither", "same")],
+    [("base", "worse"), ("ours", "better"), ("tie", "same"), ("neither", "same")],
 )
 def test_each_button_has_its_outcome(editor, ballot, pressed, expected):
     vote(ballot, 0, editor, pressed)
@@ -72,7 +72,7 @@ def test_each_button_has_its_outcome(editor, ballot, pressed, expected):
 
 
 def test_undo_takes_the_last_one_back(as_editor, editor, ballot, url):
-    vote(ballot, 0, editor, "tuned")
+    vote(ballot, 0, editor, "ours")
     vote(ballot, 1, editor, "base")
     as_editor.post(url("vote", ballot.pk), {"undo": "1"})
     assert (outcome(ballot, 0), outcome(ballot, 1)) == ("better", "open")
@@ -84,7 +84,7 @@ def test_undo_takes_the_last_one_back(as_editor, editor, ballot, url):
 
 def test_the_majority_decides_and_a_draw_is_a_tie(owner, editor, team, ballot):
     third = person("lena@kettle.example", team)
-    vote(ballot, 0, owner, "tuned")
+    vote(ballot, 0, owner, "ours")
     vote(ballot, 0, editor, "base")
     assert outcome(ballot) == "same"
     vote(ballot, 0, third, "base")
@@ -93,7 +93,7 @@ def test_the_majority_decides_and_a_draw_is_a_tie(owner, editor, team, ballot):
 
 def test_counting_shows_names_and_verdict(as_editor, editor, ballot, url):
     for comparison in ballot.comparisons.all():
-        vote(ballot, comparison.index, editor, "tuned")
+        vote(ballot, comparison.index, editor, "ours")
     assert "Count the votes" in as_editor.get(url("vote", ballot.pk)).content.decode()
     page = as_editor.post(url("reveal", ballot.pk), follow=True).content.decode()
     ballot.refresh_from_db()
@@ -103,20 +103,20 @@ def test_counting_shows_names_and_verdict(as_editor, editor, ballot, url):
 
 
 def test_votes_after_the_names_were_shown_do_not_count(owner, editor, ballot):
-    vote(ballot, 0, editor, "tuned")
-    services.reveal(evaluation=ballot)
+    vote(ballot, 0, editor, "ours")
+    votes.reveal(evaluation=ballot)
     vote(ballot, 0, owner, "base")
     vote(ballot, 0, editor, "base")  # nor do they replace one from before
     assert outcome(ballot) == "better"
-    assert list(Vote.objects.filter(counts=True).values_list("choice", flat=True)) == ["tuned"]
-    services.reveal(evaluation=ballot)
+    assert list(Vote.objects.filter(counts=True).values_list("choice", flat=True)) == ["ours"]
+    votes.reveal(evaluation=ballot)
     ballot.refresh_from_db()
     assert ballot.verdict["wins"] == 1
 
 
 def test_nobody_takes_a_vote_back_once_it_was_counted(as_editor, editor, ballot, url):
-    vote(ballot, 0, editor, "tuned")
-    services.reveal(evaluation=ballot)
+    vote(ballot, 0, editor, "ours")
+    votes.reveal(evaluation=ballot)
     assert as_editor.post(url("vote", ballot.pk), {"undo": "1"}).status_code == 409
     assert Vote.objects.count() == 1
 
@@ -145,8 +145,8 @@ def test_a_viewer_waits_until_the_votes_are_counted(as_viewer, editor, ballot, u
     assert reply.status_code == 403
     assert "once the votes are counted" in reply.content.decode()
     assert not papers(reply.content.decode())
-    vote(ballot, 0, editor, "tuned")
-    services.reveal(evaluation=ballot)
+    vote(ballot, 0, editor, "ours")
+    votes.reveal(evaluation=ballot)
     assert as_viewer.get(url("detail", ballot.pk)).status_code == 200
 
 
@@ -160,6 +160,6 @@ def test_only_editors_of_the_team_vote(as_viewer, as_stranger, as_owner, ballot,
 
 
 def test_what_a_colleague_chose_is_not_shown(owner, as_editor, ballot, url):
-    vote(ballot, 0, owner, "tuned")
+    vote(ballot, 0, owner, "ours")
     assert len(papers(as_editor.get(url("vote", ballot.pk)).content.decode())) == 2
     assert signed_in(owner).get(url("vote", ballot.pk)).status_code == 200

@@ -75,7 +75,7 @@ def test_the_way_from_the_first_word_to_the_verdict(goal, owner):
     says(goal, 4, "Train", "Ready to train Tiny.")
     trained = path.trained(goal, owner)
     says(goal, 5, "Evaluate", "Not tested yet.")
-    evaluation = evaluations.start(training=trained, user=owner)
+    evaluation = path.begun(trained, owner)
     says(goal, 5, "Watch", "Being tested on unseen prompts.")
     path.set_state(evaluation.job, State.STOPPED)
     says(goal, 5, "Continue", "The test was stopped.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune_app.candidates.composing import Passage, Recipe, compose
+from finetune_app.candidates.composing import Composed, Passage, Recipe, compose
 from worker.channel import UserError
 from worker.engine.requests import Message, Request
 
@@ -22,23 +22,38 @@ class Question:
     messages: list[Message]
     wanted: str
 
+    @property
+    def sought(self) -> str:
+        """What is looked up in documents: the last thing that was asked."""
+        return self.messages[-1]["content"] if self.messages else ""
+
 
 @dataclass(frozen=True)
 class Contender:
-    """A candidate as the worker sees it."""
+    """A candidate as the worker sees it: what answers, and what is put before a question.
+
+    Exactly one of `base_model` (a folder here) and `endpoint` (a model elsewhere) is set.
+    `knowledge` says which index is searched, and how many passages are shown.
+    """
 
     id: int
     name: str
+    base_model: Path | None
     adapter: Path | None
     recipe: Recipe
+    number_format: str = "auto"
+    sampling: dict[str, Any] = field(default_factory=dict)
+    knowledge: dict[str, Any] | None = None
+    endpoint: dict[str, Any] | None = field(default=None, repr=False)  # its key is in it
 
-    def asked(self, question: list[Message], passages: Sequence[Passage] = ()) -> list[Message]:
+    def asked(self, question: list[Message], passages: Sequence[Passage] = ()) -> Composed:
         """The question behind this candidate's instructions, example turns and passages."""
-        return compose(self.recipe, question, passages).messages
+        return compose(self.recipe, question, passages)
 
-    def request(self, question: list[Message], max_new_tokens: int) -> Request:
-        """Greedy, so that a second look finds the same answer."""
-        return Request(self.asked(question), self.adapter, max_new_tokens=max_new_tokens)
+    def request(self, messages: list[Message], max_new_tokens: int) -> Request:
+        """Greedy unless the candidate says otherwise; the seed is always the same, so that a
+        second look finds the same answer."""
+        return Request(messages, self.adapter, max_new_tokens=max_new_tokens, **self.sampling)
 
 
 def read_questions(version: Path) -> list[Question]:
@@ -65,8 +80,13 @@ def read_contenders(spec: list[dict[str, Any]]) -> list[Contender]:
         Contender(
             id=given["id"],
             name=given["name"],
+            base_model=Path(given["base_model"]) if given.get("base_model") else None,
             adapter=Path(given["adapter"]) if given.get("adapter") else None,
             recipe=Recipe.from_json(given),
+            number_format=given.get("number_format") or "auto",
+            sampling=given.get("sampling") or {},
+            knowledge=given.get("knowledge"),
+            endpoint=given.get("endpoint"),
         )
         for given in spec
     ]

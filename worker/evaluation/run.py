@@ -1,13 +1,15 @@
 """An evaluation: all candidates answer all test prompts, then the general check.
 
 Answers are reported as they come. A job that was stopped or killed is given the answers it
-already has (`answered`) and goes on with the rest, in the number format it began with.
+already has (`answered`) and goes on with the rest, in the number format it began with. Candidates
+that share a base model answer in one batch; base models come one after the other, so that only
+one is in memory.
 """
 
 from __future__ import annotations
 
-import json
 import queue
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ from finetune_app.goals.measures import Measure, get_measure
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine, Handle, Item
-from worker.engine.model import BadModel
 from worker.engine.requests import Completion, PromptTooLong
 from worker.evaluation.contest import Contender, Question, read_contenders, read_questions
+from worker.evaluation.formats import Formats, open_engine
 from worker.evaluation.general.check import check_general
 
+TIMED = 3  # answers of each candidate that are timed alone
 TICK = 0.5  # seconds between looks at the lease and the stop button
 Pair = tuple[Contender, Question]
 News = queue.SimpleQueue[tuple[Pair, Item]]
@@ -29,97 +32,139 @@ News = queue.SimpleQueue[tuple[Pair, Item]]
 def run(job: Job, channel: Channel) -> dict[str, Any]:
     """Do the whole evaluation; returns the result event. See the contract of Channel."""
     started, spec = time.monotonic(), job.spec
-    questions = read_questions(Path(spec["version"]))
-    contenders = read_contenders(spec["candidates"])
-    measure = get_measure(spec["measure"]["kind"], spec["measure"].get("settings"))
-    channel.emit("phase", phase="loading", message="Loading the model")
-    with open_engine(job) as engine:
-        pairs = _left_to_do(contenders, questions, spec.get("answered") or [])
-        stopped = _answer(engine, pairs, len(contenders) * len(questions), job, measure, channel)
-        if spec.get("general") and not stopped:
-            stopped = check_general(
-                engine,
-                contenders,
-                wanted=[question.wanted for question in questions],
-                cache=job.folder.parent / "general-cache",
-                channel=channel,
-            )
-        return {
-            "prompts": len(questions),
-            "candidates": len(contenders),
-            "answers": len(pairs),
-            "number_format": engine.number_format,
-            "measured_ms": engine.loaded.measured,
-            "seconds": round(time.monotonic() - started, 2),
-            "stopped": stopped,
-        }
+    contest = Contest(job, channel)
+    formats = Formats(job.folder)
+    stopped = False
+    for base, group in by_base_model(contest.contenders).items():
+        channel.emit("phase", phase="loading", message="Loading the model")
+        with open_engine(base, group, formats) as engine:
+            stopped = contest.answer(engine, group)
+            if not stopped:
+                contest.time_alone(engine, group)
+            if spec.get("general") and not stopped:
+                stopped = check_general(
+                    engine,
+                    group,
+                    wanted=[question.wanted for question in contest.questions],
+                    cache=job.folder.parent / "general-cache",
+                    channel=channel,
+                )
+        if stopped:
+            break
+    return {
+        "prompts": len(contest.questions),
+        "candidates": len(contest.contenders),
+        "answers": contest.new,
+        "number_formats": {
+            str(one.id): formats.of(one.base_model) for one in contest.contenders if one.base_model
+        },
+        "seconds": round(time.monotonic() - started, 2),
+        "stopped": stopped,
+    }
 
 
-def open_engine(job: Job) -> Engine:
-    """Load the base model; a job that continues keeps the number format it began with."""
-    chosen = job.folder / "number_format.json"
-    number_format = job.spec.get("number_format", "auto")
-    if chosen.exists():
-        number_format = json.loads(chosen.read_text())
-    try:
-        engine = Engine(job.spec["base_model"], number_format)
-    except (BadModel, OSError) as problem:
-        raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem
-    job.folder.mkdir(parents=True, exist_ok=True)
-    chosen.write_text(json.dumps(engine.number_format))
-    return engine
+def by_base_model(contenders: list[Contender]) -> dict[Path, list[Contender]]:
+    groups: dict[Path, list[Contender]] = {}
+    for contender in contenders:
+        if contender.base_model:
+            groups.setdefault(contender.base_model, []).append(contender)
+    return groups
 
 
-def _left_to_do(
-    contenders: list[Contender], questions: list[Question], answered: list[list[int]]
-) -> list[Pair]:
-    """All pairs without an answer. One question's pairs stand together, so that candidates
-    share a batch and an evaluation stopped half-way holds complete comparisons."""
-    done = {(candidate, row) for candidate, row in answered}
-    by_length = sorted(questions, key=lambda q: sum(len(m["content"]) for m in q.messages))
-    return [(c, q) for q in by_length for c in contenders if (c.id, q.row) not in done]
+class Contest:
+    """Questions, candidates, and how many of the answers are in."""
 
+    def __init__(self, job: Job, channel: Channel) -> None:
+        spec = job.spec
+        self.channel = channel
+        self.questions = read_questions(Path(spec["version"]))
+        self.contenders = read_contenders(spec["candidates"])
+        self.measure: Measure = get_measure(
+            spec["measure"]["kind"], spec["measure"].get("settings")
+        )
+        self.limit = int(spec.get("max_new_tokens", 256))
+        self.answered = {(candidate, row) for candidate, row in spec.get("answered") or []}
+        self.total = len(self.contenders) * len(self.questions)
+        self.new = 0
 
-def _answer(
-    engine: Engine, pairs: list[Pair], total: int, job: Job, measure: Measure, channel: Channel
-) -> bool:
-    """Have every pair answered; returns whether the person stopped it."""
-    channel.emit("phase", phase="answering", message="Answering your test prompts")
-    news: News = queue.SimpleQueue()
-    limit = int(job.spec.get("max_new_tokens", 256))
-    handles = [_submit(engine, pair, limit, news) for pair in pairs]
-    done = total - len(pairs)
-    channel.emit("progress", done=done, total=total, unit="answers")
-    while done < total:
-        channel.check()
-        if channel.stopping():
-            for handle in handles:
-                if handle:
-                    handle.cancel()
-            return True
+    def left_to_do(self, group: list[Contender]) -> list[Pair]:
+        """All pairs without an answer. One question's pairs stand together, so that candidates
+        share a batch and an evaluation stopped half-way holds complete comparisons."""
+        by_length = sorted(
+            self.questions, key=lambda q: sum(len(m["content"]) for m in q.messages)
+        )
+        return [(c, q) for q in by_length for c in group if (c.id, q.row) not in self.answered]
+
+    def answer(self, engine: Engine, group: list[Contender]) -> bool:
+        """Have every pair of these candidates answered; returns whether the person stopped it."""
+        self.channel.emit("phase", phase="answering", message="Answering your test prompts")
+        news: News = queue.SimpleQueue()
+        pairs = self.left_to_do(group)
+        handles = [self._submit(engine, pair, news) for pair in pairs]
+        self._report()
+        waiting = len(pairs)
+        while waiting:
+            self.channel.check()
+            if self.channel.stopping():
+                for handle in handles:
+                    if handle:
+                        handle.cancel()
+                return True
+            try:
+                pair, item = news.get(timeout=TICK)
+            except queue.Empty:
+                continue
+            if not isinstance(item, str):
+                waiting -= 1
+                self.take(pair, item)
+        return False
+
+    def time_alone(self, engine: Engine, group: list[Contender]) -> None:
+        """How long each takes for one answer when nobody else asks: what a person waits for.
+
+        A batch shares its time among all its rows, so nothing can be read off there. A few
+        questions of middling length are asked, and the median counts.
+        """
+        by_length = sorted(self.questions, key=lambda q: len(q.sought))
+        middle = len(by_length) // 2
+        for contender in group:
+            seconds = []
+            for question in by_length[middle : middle + TIMED]:
+                self.channel.check()
+                if self.channel.stopping():
+                    return
+                asked = contender.request(contender.asked(question.messages).messages, self.limit)
+                try:
+                    seconds.append(engine.generate([asked])[0].seconds)
+                except (PromptTooLong, UserError):
+                    continue
+            if seconds:
+                self.channel.emit(
+                    "pace", candidate=contender.id, seconds=round(statistics.median(seconds), 3)
+                )
+
+    def take(self, pair: Pair, item: Completion | Exception) -> None:
+        """Judge one answer and pass it on."""
+        self.new += 1
+        self.channel.emit("answer", **judged(*pair, item, self.measure))
+        self._report()
+
+    def _submit(self, engine: Engine, pair: Pair, news: News) -> Handle | None:
+        contender, question = pair
         try:
-            (contender, question), item = news.get(timeout=TICK)
-        except queue.Empty:
-            continue
-        if isinstance(item, str):
-            continue
-        done += 1
-        channel.emit("answer", **_judged(contender, question, item, measure))
-        channel.emit("progress", done=done, total=total, unit="answers")
-    return False
+            composed = contender.asked(question.messages)
+            request = contender.request(composed.messages, self.limit)
+            return engine.submit(request, lambda item: news.put((pair, item)))
+        except (PromptTooLong, UserError) as problem:
+            news.put((pair, problem))  # no answer for this one; the others go on
+            return None
+
+    def _report(self) -> None:
+        done = len(self.answered) + self.new
+        self.channel.emit("progress", done=done, total=self.total, unit="answers")
 
 
-def _submit(engine: Engine, pair: Pair, limit: int, news: News) -> Handle | None:
-    contender, question = pair
-    try:
-        request = contender.request(question.messages, limit)
-        return engine.submit(request, lambda item: news.put((pair, item)))
-    except (PromptTooLong, UserError) as problem:
-        news.put((pair, problem))  # no answer for this one; the others go on
-        return None
-
-
-def _judged(
+def judged(
     contender: Contender, question: Question, item: Completion | Exception, measure: Measure
 ) -> dict[str, Any]:
     """The answer event. A candidate that could not answer this prompt failed it, and says why."""
@@ -138,6 +183,7 @@ def _judged(
     event |= {
         "text": item.text,
         "tokens": item.tokens,
+        "prompt_tokens": item.prompt_tokens,
         "seconds": round(item.seconds, 3),
         "finish_reason": item.finish_reason,
     }

@@ -60,16 +60,15 @@ def job(base, adapter, tmp_path):
     version = tmp_path / "1.jsonl"
     version.write_text("\n".join(json.dumps(r) for r in rows))
     prompt = {"instructions": "Sort it.", "shots": [{"prompt": "a", "answer": "b"}]}
+    fp32 = {"base_model": str(base), "number_format": "fp32"}
     spec = {
-        "base_model": str(base),
         "version": str(version),
         "measure": {"kind": "exact", "settings": {}},
         "candidates": [
-            {"id": 3, "name": "base", "adapter": None, "instructions": ""},
-            {"id": 4, "name": "tuned", "adapter": str(adapter), "instructions": ""},
-            {"id": 6, "name": "prompt", "adapter": None, **prompt},
+            {"id": 3, "name": "base", "adapter": None, **fp32},
+            {"id": 4, "name": "tuned", "adapter": str(adapter), **fp32},
+            {"id": 6, "name": "prompt", "adapter": None, **fp32, **prompt},
         ],
-        "number_format": "fp32",
         "max_new_tokens": 12,
         "general": False,
         "seed": 17,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.worker.engine.tiny import make_base
 from worker.channel import UserError
 from worker.engine.engine import Engine
 from worker.engine.requests import Request
@@ -26,7 +27,7 @@ def test_every_candidate_answers_every_test_prompt_and_no_other(job, recorder):
     assert len(answers) == 12
     assert pairs(answers) == ALL
     assert result["prompts"] == 4
-    assert result["number_format"] == "fp32"
+    assert result["number_formats"] == {"3": "fp32", "4": "fp32", "6": "fp32"}
     assert result["stopped"] is False
     assert channel.of("progress")[-1] == {
         "event": "progress", "done": 12, "total": 12, "unit": "answers"
@@ -58,10 +59,11 @@ def test_stopped_half_way_it_goes_on_with_the_rest(job, recorder):
     assert run(job, first)["stopped"] is True
     already = pairs(first.of("answer"))
     assert 5 <= len(already) < 12
-    # The spec says auto now, but the answers of one evaluation share one number format.
-    spec = job.spec | {"answered": sorted(already), "number_format": "auto"}
+    # Nobody asks for a format now, but the answers of one evaluation share one number format.
+    anybody = [one | {"number_format": ""} for one in job.spec["candidates"]]
+    spec = job.spec | {"answered": sorted(already), "candidates": anybody}
     second = recorder()
-    assert run(replace(job, spec=spec), second)["number_format"] == "fp32"
+    assert set(run(replace(job, spec=spec), second)["number_formats"].values()) == {"fp32"}
     assert pairs(second.of("answer")) == ALL - already
     assert second.of("progress")[0]["done"] == len(already)
     assert second.of("progress")[-1]["done"] == 12
@@ -90,10 +92,11 @@ def test_a_prompt_that_is_too_long_fails_alone_and_says_why(job, recorder, base)
 
 
 def test_what_cannot_work_is_said_in_a_sentence(job, recorder, tmp_path):
+    one = job.spec["candidates"][0]
     for change, words in [
         ({"version": str(tmp_path / "none.jsonl")}, "frozen version"),
-        ({"base_model": str(tmp_path)}, "config.json is missing"),
-        ({"candidates": [{"id": 1, "name": "t", "adapter": str(tmp_path)}]}, "no adapter_model"),
+        ({"candidates": [one | {"base_model": str(tmp_path)}]}, "config.json is missing"),
+        ({"candidates": [one | {"adapter": str(tmp_path)}]}, "no adapter_model"),
     ]:
         with pytest.raises(UserError, match=words):
             run(replace(job, folder=tmp_path / "new", spec=job.spec | change), recorder())
@@ -117,3 +120,33 @@ def test_the_general_check_reports_each_adapter_and_keeps_the_bases_part(job, re
     assert kept.stat().st_mtime_ns == stamp
     assert second.of("general") == [found]
     assert second.of("answer") == []
+
+
+def test_each_is_timed_alone(job, recorder):
+    channel = recorder()
+    run(job, channel)
+    assert [one["candidate"] for one in channel.of("pace")] == [3, 4, 6]
+    assert all(one["seconds"] > 0 for one in channel.of("pace"))
+
+
+def test_candidates_on_another_base_model_answer_after_the_first(job, recorder, tmp_path):
+    other = make_base(tmp_path / "other", "qwen2")
+    last = job.spec["candidates"][0] | {"id": 9, "base_model": str(other)}
+    spec = job.spec | {"candidates": [*job.spec["candidates"], last]}
+    channel = recorder()
+    result = run(replace(job, spec=spec), channel)
+    order = [answer["candidate"] for answer in channel.of("answer")]
+    assert set(order[:12]) == {3, 4, 6}
+    assert order[12:] == [9] * 4
+    assert channel.of("progress")[-1]["done"] == channel.of("progress")[-1]["total"] == 16
+    assert result["number_formats"]["9"] == "fp32"
+
+
+def test_two_with_the_same_adapter_are_checked_once_and_both_told(job, recorder):
+    tuned = job.spec["candidates"][1]
+    spec = job.spec | {"general": True, "candidates": [tuned, tuned | {"id": 8}]}
+    channel = recorder()
+    run(replace(job, spec=spec), channel)
+    first, second = channel.of("general")
+    assert (first["candidate"], second["candidate"]) == (4, 8)
+    assert first | {"candidate": 8} == second

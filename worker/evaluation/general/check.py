@@ -44,11 +44,14 @@ def check_general(
     channel.emit("phase", phase="general", message="Checking that nothing else was forgotten")
     windows = text_windows(engine)
     base = _cached(cache / f"{_key(engine)}.json", lambda: _measure(engine, None, windows))
+    measured: dict[Path | None, dict[str, Any]] = {}  # two candidates may share an adapter
     for contender in tuned:
         channel.check()
         if channel.stopping():
             return True
-        mine = _measure(engine, contender.adapter, windows)
+        if contender.adapter not in measured:
+            measured[contender.adapter] = _measure(engine, contender.adapter, windows)
+        mine = measured[contender.adapter]
         found = compare(base, mine, wanted)
         channel.emit(
             "general",

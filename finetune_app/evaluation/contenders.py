@@ -1,0 +1,121 @@
+"""Who can take part in a test: what the goal has so far, from the least to the most effort.
+
+`offers` only reads, so that a page can show them; `take_part` makes the candidates.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from finetune_app.basemodels.models import BaseModel, Choice
+from finetune_app.candidates import services as candidates
+from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Version
+from finetune_app.evaluation.rival import FairPrompt, fair_prompt
+from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.providers.models import Endpoint
+from finetune_app.training.models import Training
+from finetune_app.training.services import newest_version
+
+PROMPT, TUNED = "prompt", "tuned"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One who may take part beside the base model. `ticked`: unless somebody says otherwise."""
+
+    key: str
+    label: str
+    why: str
+    ticked: bool = True
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Everything a test of this goal is made of."""
+
+    goal: Goal
+    base_model: BaseModel
+    version: Version
+    training: Training | None = None
+
+    @classmethod
+    def of(cls, goal: Goal, training: Training | None = None) -> "Basis":
+        """With `training`, else the newest that has an adapter, else without any.
+
+        Raise PlainError when a step before this one is missing.
+        """
+        training = training or newest_training(goal)
+        if training:
+            return cls(goal, training.base_model, training.version, training)
+        version = newest_version(goal)
+        if version is None:
+            raise PlainError(_("Freeze a version of the dataset first; a test reads only that."),
+                             title=_("Nothing to test it on yet"))
+        choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
+        if choice is None:
+            raise PlainError(_("Choose a base model first."), title=_("Nobody to test yet"))
+        return cls(goal, choice.base_model, version)
+
+
+def newest_training(goal: Goal) -> Training | None:
+    return (
+        goal.trainings.exclude(adapter_sha256="").select_related("version", "base_model").first()
+    )
+
+
+def offers(basis: Basis) -> list[Offer]:
+    """All who may take part, the base apart. A model elsewhere is only asked when ticked: it
+    costs, and the prompts leave this machine."""
+    found = []
+    if basis.goal.measure != MeasureKind.CHOICE:
+        found.append(Offer(PROMPT, _("With a good prompt"),
+                           _("The words below and a few of your examples before each question")))
+    if basis.training:
+        found.append(Offer(TUNED, _("Tuned"), _("Training %(n)d, taught with version %(v)d") % {
+            "n": basis.training.number, "v": basis.version.number}))
+    if basis.goal.measure == MeasureKind.CHOICE:
+        return found[-1:]  # a person compares two, not five
+    return found + [
+        Offer(f"endpoint-{one.pk}", one.name,
+              _("Answers elsewhere: your test prompts are sent to it"), ticked=False)
+        for one in _endpoints(basis.goal)
+    ]
+
+
+def take_part(
+    basis: Basis, *, prompt: FairPrompt, keys: Collection[str]
+) -> list[Candidate]:
+    """The candidates of a test: the base, and those of the offers whose keys are named. `prompt`
+    is what the rival with a good prompt, and a model elsewhere, are told. What the goal does not
+    have is passed over."""
+    goal, base = basis.goal, basis.base_model
+    found = [candidates.base_candidate(goal=goal, base_model=base)]
+    if PROMPT in keys and (prompt.instructions.strip() or prompt.shots):
+        found.append(candidates.prompt_candidate(
+            goal=goal, base_model=base, instructions=prompt.instructions, shots=prompt.shots
+        ))
+    if TUNED in keys and basis.training:
+        found.append(candidates.tuned_candidate(training=basis.training))
+    for endpoint in _endpoints(goal):
+        if f"endpoint-{endpoint.pk}" in keys:
+            found.append(candidates.prompt_candidate(
+                goal=goal, endpoint=endpoint, instructions=prompt.instructions, shots=prompt.shots
+            ))
+    return found
+
+
+def best_prompt(basis: Basis) -> FairPrompt:
+    """The newest instructions that somebody kept for this model, else the best we can write."""
+    kept = basis.goal.candidates.filter(
+        kind=CandidateKind.PROMPT, base_model=basis.base_model, saved=True
+    ).order_by("-pk").first()
+    if kept:
+        return FairPrompt(kept.instructions, kept.shots)
+    return fair_prompt(basis.goal, basis.version, basis.base_model)
+
+
+def _endpoints(goal: Goal) -> list[Endpoint]:
+    return list(goal.team.endpoints.all())
