@@ -225,5 +225,22 @@ def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: U
             evaluation=evaluation, index=index, prompt="Is my bike ready?",
             wanted="repair_status", outcome=Comparison.Outcome.BETTER,
         )  # fmt: skip
+    _rival(evaluation)
     conclude(evaluation)
     return evaluation
+
+
+def _rival(evaluation: Evaluation) -> None:
+    """A good prompt answers too, and gets one of two right."""
+    rival = Candidate.objects.create(
+        goal=evaluation.goal, kind=CandidateKind.PROMPT, name="With a good prompt",
+        base_model=evaluation.base.base_model, instructions="Sort it.", frozen_at=timezone.now(),
+    )  # fmt: skip
+    evaluation.rivals.add(rival)
+    evaluation.pace = {str(rival.pk): 1.2}
+    evaluation.save()
+    for index in range(SPLITS.count(Split.TEST)):
+        Answer.objects.create(
+            evaluation=evaluation, candidate=rival, index=index, row=index, tokens=3,
+            prompt_tokens=180, text="repair_status", passed=not index, score=float(not index),
+        )  # fmt: skip

@@ -2,7 +2,6 @@
 
 import pytest
 
-from finetune_app.candidates.services import prompt_candidate
 from finetune_app.evaluation import services, showing
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from tests.world import World, build_world
@@ -90,11 +89,8 @@ def test_a_good_prompt_that_does_as_well_is_said_loudly(as_owner, evaluation):
     evaluation.verdict |= {
         "versus_prompt": "not_better", "notes": ["Your tuned model is not better than a prompt."],
     }
-    prompted = prompt_candidate(
-        goal=evaluation.goal, base_model=evaluation.base.base_model, instructions="Sort.", shots=[]
-    )
-    evaluation.rivals.add(prompted)
     evaluation.save()
+    prompted = evaluation.rivals.get()
     said = "Your tuned model is not better than a prompt."
     assert f"{said} A good prompt costs nothing" not in page(as_owner, evaluation)
     evaluation.answers.filter(candidate=evaluation.base).update(

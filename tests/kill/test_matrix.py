@@ -17,11 +17,11 @@ import psutil
 import pytest
 from django.conf import settings
 
-from finetune_app.evaluation import services as evaluations
 from finetune_app.jobs import places
 from finetune_app.jobs.management.commands.up import web_command
 from finetune_app.jobs.models import ENDED, Job, Journal, State
 from finetune_app.training.models import Training
+from tests import path
 from tests.kill import story
 from tests.kill.conftest import House, kill, worker_of
 from tests.starter import needs_starter
@@ -115,7 +115,7 @@ def begin(house: House, team, phase: str) -> tuple[Job, Path]:
         trained = story.new_training(team)
         house.until(trained.job, State.SUCCEEDED, seconds=300)
         trained.refresh_from_db()
-    job = evaluations.start(training=trained, user=None).job
+    job = path.begun(trained, None).job
     return job, settings.DATA_DIR / "evaluations"
 
 
