@@ -30,6 +30,9 @@ from benchmarks.sides import PEAK, SAMPLES, Configuration, conversations  # noqa
 from finetune_app.core.machine import heavy_environment  # noqa: E402
 
 OURS = Configuration("Finetune, batch 8", ours=True)
+OURS_LARGER = [
+    Configuration(f"Finetune, batch {batch}", batch, ours=True) for batch in (16, 32)
+]
 WITH_REPLAY = Configuration("Finetune, batch 8, with its everyday rows", ours=True, replay=0.125)
 DEFAULTS = Configuration("TRL defaults, batch 8", checkpointing=True, grouped=False, plain=True)
 QUICK = [
@@ -194,7 +197,7 @@ def main() -> None:
     if not (SAMPLES / "nl2bash.csv").exists():
         raise SystemExit(f"No sample rows in {SAMPLES}: set FINETUNE_DATA_DIR_SAMPLES.")
     losses = quality(given.model, given.threads) if given.quality else {}
-    configurations = [DEFAULTS, WITH_REPLAY, *(QUICK if given.quick else MORE)]
+    configurations = [DEFAULTS, WITH_REPLAY, *OURS_LARGER, *(QUICK if given.quick else MORE)]
     results = compare(configurations, given.model, given.threads, given.steps, given.at_once)
     need = useful_operations(given.model)
     text = table(results, losses, need)

@@ -12,6 +12,7 @@ from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
+from finetune_app.providers.client import RemoteError, target_of
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 
@@ -98,9 +99,18 @@ def for_engine(candidate: Candidate) -> dict[str, Any]:
         "base_model": _folder(candidate),
         "adapter": adapter,
         "number_format": candidate.number_format,
+        "endpoint": _elsewhere(candidate),
         "sampling": candidate.sampling,
         **_recipe(candidate),
     }
+
+
+def _elsewhere(candidate: Candidate) -> dict[str, Any] | None:
+    """How a model elsewhere is asked, its key included. Raise PlainError when that is lost."""
+    try:
+        return target_of(candidate.endpoint).to_json() if candidate.endpoint else None
+    except RemoteError as problem:
+        raise PlainError(problem.message) from problem
 
 
 def _folder(candidate: Candidate) -> str | None:

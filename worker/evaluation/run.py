@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from finetune_app.candidates.composing import Composed
 from finetune_app.goals.measures import Measure, get_measure
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
@@ -22,6 +23,7 @@ from worker.engine.requests import Completion, PromptTooLong
 from worker.evaluation.contest import Contender, Question, read_contenders, read_questions
 from worker.evaluation.formats import Formats, open_engine
 from worker.evaluation.general.check import check_general
+from worker.evaluation.remote import answer_elsewhere
 
 TIMED = 3  # answers of each candidate that are timed alone
 TICK = 0.5  # seconds between looks at the lease and the stop button
@@ -51,6 +53,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
                 )
         if stopped:
             break
+    stopped = stopped or answer_elsewhere(contest)
     return {
         "prompts": len(contest.questions),
         "candidates": len(contest.contenders),
@@ -133,7 +136,7 @@ class Contest:
                 self.channel.check()
                 if self.channel.stopping():
                     return
-                asked = contender.request(contender.asked(question.messages).messages, self.limit)
+                asked = contender.request(self.asked(contender, question).messages, self.limit)
                 try:
                     seconds.append(engine.generate([asked])[0].seconds)
                 except (PromptTooLong, UserError):
@@ -149,11 +152,14 @@ class Contest:
         self.channel.emit("answer", **judged(*pair, item, self.measure))
         self._report()
 
+    def asked(self, contender: Contender, question: Question) -> Composed:
+        """What this candidate is told and asked."""
+        return contender.asked(question.messages)
+
     def _submit(self, engine: Engine, pair: Pair, news: News) -> Handle | None:
         contender, question = pair
         try:
-            composed = contender.asked(question.messages)
-            request = contender.request(composed.messages, self.limit)
+            request = contender.request(self.asked(contender, question).messages, self.limit)
             return engine.submit(request, lambda item: news.put((pair, item)))
         except (PromptTooLong, UserError) as problem:
             news.put((pair, problem))  # no answer for this one; the others go on

@@ -1,0 +1,90 @@
+"""Who can take part in a test: what the goal has so far."""
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.candidates.models import Candidate
+from finetune_app.evaluation import contenders, services
+from finetune_app.evaluation import jobs as evaluation_jobs
+from finetune_app.evaluation.models import Evaluation
+from tests import path, remote
+
+TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on", "instructions": "Sort."}
+
+
+@pytest.fixture
+def endpoint(team, owner, settings):
+    with remote.running() as platform:
+        settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
+        yield platform.endpoint(team, owner, name="Distant")
+
+
+def labels(goal) -> list[str]:
+    return [one.label for one in contenders.offers(contenders.Basis.of(goal))]
+
+
+def test_each_step_done_adds_a_way(goal, owner):
+    path.ready(goal, owner)
+    assert labels(goal) == ["With a good prompt"]
+    path.trained(goal, owner)
+    assert labels(goal) == ["With a good prompt", "Tuned"]
+
+
+def test_looking_makes_no_candidates(as_editor, trained, url):
+    as_editor.get(url("page") + "?new")
+    assert not Candidate.objects.exists()
+
+
+def test_instructions_that_somebody_kept_take_the_place_of_ours(trained):
+    kept = Candidate.objects.create(
+        goal=trained.goal, kind="prompt", base_model=trained.base_model, saved=True,
+        name="Mine", instructions="You sort emails. Be terse.",
+        shots=[{"prompt": "Hello", "answer": "topic: other"}],
+    )  # fmt: skip
+    best = contenders.best_prompt(contenders.Basis.of(trained.goal))
+    assert (best.instructions, best.shots) == (kept.instructions, kept.shots)
+
+
+def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(
+    as_editor, trained, endpoint, url
+):
+    page = as_editor.get(url("page") + "?new").content.decode()
+    assert "Distant" in page
+    assert "your test prompts are sent to it" in page
+    as_editor.post(url("start"))
+    bare = Evaluation.objects.get()
+    assert not any(one.is_remote for one in services.contenders_of(bare))
+    bare.delete()
+    as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
+    found = services.contenders_of(Evaluation.objects.get())
+    assert [(one.kind, one.is_remote) for one in found] == [
+        ("base", False), ("prompt", False), ("prompt", True), ("tuned", False),
+    ]  # fmt: skip
+    assert found[2].instructions == "Sort."
+
+
+def test_the_verdict_is_about_what_took_the_most_work_here(as_editor, trained, endpoint, url):
+    as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
+    assert Evaluation.objects.get().ours.kind == "tuned"
+
+
+def test_the_key_goes_to_the_child_and_not_into_the_database(
+    as_editor, trained, endpoint, url
+):
+    as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
+    evaluation = Evaluation.objects.get()
+    order = evaluation_jobs.child_spec(evaluation.job)
+    assert remote.KEY in str(order)
+    assert remote.KEY not in str(evaluation.job.spec)
+
+
+def test_another_teams_model_is_not_offered(trained, stranger, settings):
+    other = stranger.memberships.get().team
+    with remote.running() as platform:
+        platform.endpoint(other, stranger, name="Theirs")
+    assert "Theirs" not in labels(trained.goal)
+
+
+def test_where_a_person_decides_two_are_compared(as_editor, ballot, url):
+    page = as_editor.get(reverse("evaluation:page", args=[ballot.goal_id]) + "?new")
+    assert "Who takes part" not in page.content.decode()
