@@ -51,6 +51,7 @@ def test_from_the_set_up_code_to_a_model_proven_better(installation, new_context
     level, words = mara.verdict()
     right = mara.right()
     print(words, *(f"{name}: {share:.0%} right" for name, share in right.items()), sep="\n")
+    print(mara.reads("#conclusion"))
     mara.photograph("side-by-side")
     assert "With a good prompt" in right
 
