@@ -11,7 +11,7 @@ urlpatterns = [
     path("goals/<int:goal_id>/base-model/", include("finetune_app.basemodels.urls")),
     path("goals/<int:goal_id>/training/", include("finetune_app.training.urls")),
     path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
-    path("goals/<int:goal_id>/chat/", include("finetune_app.candidates.urls")),
+    path("goals/<int:goal_id>/", include("finetune_app.candidates.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
 ]
 

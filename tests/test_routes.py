@@ -50,6 +50,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "invitation_id": lambda world: world.invitation.pk,
     "secret": lambda world: world.secret,
     "endpoint_id": lambda world: world.endpoint.pk,
+    "kept_id": lambda world: world.kept.pk,
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
 COUNTED_IN_THE_GOAL = {"goal_id", "number", "index", "slug", "check_name", "form"}

@@ -14,7 +14,8 @@ from django.utils import timezone
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
 from finetune_app.basemodels.models import BaseModel, Choice, Install
-from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.candidates import drafts, practice, trying
+from finetune_app.candidates.models import Candidate, CandidateKind, Try
 from finetune_app.datasets.models import (
     Dataset,
     Edit,
@@ -53,6 +54,7 @@ class World:
     invitation: Invitation
     secret: str
     endpoint: Endpoint
+    kept: Candidate
 
 
 def build_world(team: Team, by: User) -> World:
@@ -97,6 +99,7 @@ def build_world(team: Team, by: User) -> World:
             team=team, name="Elsewhere", url="https://api.example.com/v1", model="big-1",
             consented_by=by, consented_at=timezone.now(),
         ),
+        kept=_tried(goal, base, by),
     )
 
 
@@ -206,6 +209,28 @@ def _candidates(goal: Goal, base: BaseModel, training: Training) -> list[Candida
         )
         for kind in kinds
     ]  # fmt: skip
+
+
+def _tried(goal: Goal, base: BaseModel, by: User) -> Candidate:
+    """Two kept versions and a draft, each tried on the practice prompts; one answer is wrong."""
+    shots = [{"prompt": "Email 1: is my bike ready?", "answer": "repair_status"}]
+    draft = drafts.save(
+        draft=drafts.draft_of(goal=goal, user=by), base_model=base, shots=shots,
+        instructions="Sort each email.", proposal="Sort each email into one topic.",
+        proposed_by="Elsewhere",
+    )  # fmt: skip
+    first = drafts.keep(draft=draft)
+    drafts.save(draft=draft, instructions="Sort each email. Answer with the topic.", shots=[])
+    drafts.keep(draft=draft)
+    for candidate, right in ((first, 2), (draft.as_candidate(), 1)):
+        for at, asked in enumerate(practice.prompts(goal)):
+            Try.objects.create(
+                goal=goal, recipe=practice.fingerprint(candidate), question=asked.fingerprint,
+                row=asked.row, text="repair_status" if at < right else "I am not sure.",
+                passed=at < right, why="As wanted" if at < right else "Not as wanted",
+                measure=trying.Judge(goal).fingerprint,
+            )  # fmt: skip
+    return first
 
 
 def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: User) -> Evaluation:

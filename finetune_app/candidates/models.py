@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
@@ -78,3 +79,75 @@ class Candidate(models.Model):
     def model_name(self) -> str:
         """Of what answers, wherever it is."""
         return str(self.endpoint.name if self.endpoint else self.base_model)
+
+
+class WorkbenchDraft(models.Model):
+    """What one person is writing for a goal. Kept as they type; a kept version is a Candidate."""
+
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="drafts")
+    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    base_model = models.ForeignKey(
+        BaseModel, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    endpoint = models.ForeignKey(
+        Endpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    instructions = models.TextField(blank=True)
+    shots = models.JSONField(default=list)  # [{"prompt", "answer"}], from train only
+    sampling = models.JSONField(default=dict)
+    proposal = models.TextField(blank=True)  # better instructions that a model has written
+    proposed_by = models.CharField(max_length=120, blank=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["goal", "by"], name="one_draft_a_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.by}'s draft for {self.goal}"
+
+    def as_candidate(self) -> Candidate:
+        """What answers now; not kept."""
+        return Candidate(
+            goal=self.goal, kind=CandidateKind.PROMPT, base_model=self.base_model,
+            endpoint=self.endpoint, instructions=self.instructions.strip(), shots=self.shots,
+            sampling=self.sampling,
+        )
+
+
+class TryQuerySet(models.QuerySet["Try"]):
+    def of(self, goal: Goal, recipes: "list[str]", questions: "list[str]") -> "TryQuerySet":
+        return self.filter(goal=goal, recipe__in=recipes, question__in=questions)
+
+
+class Try(models.Model):
+    """What was said to one practice prompt, so that it need not be asked twice.
+
+    `recipe` is the fingerprint of all that the candidate is made of, `question` that of the
+    prompt and its wanted answer: whatever changes, its old tries no longer count for it.
+    """
+
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="tries")
+    recipe = models.CharField(max_length=64)
+    question = models.CharField(max_length=64)
+    row = models.BigIntegerField()  # the example's id
+    text = models.TextField(blank=True)
+    passed = models.BooleanField(null=True)  # None: a person decides
+    why = models.CharField(max_length=200, blank=True)
+    measure = models.CharField(max_length=64, blank=True)  # fingerprint of what judged it
+    finish_reason = models.CharField(max_length=40, blank=True)
+    seconds = models.FloatField(default=0)
+    at = models.DateTimeField(auto_now_add=True)
+
+    objects = TryQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["goal", "recipe", "question"], name="one_try_a_question"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"try of example {self.row}"

@@ -42,7 +42,30 @@ def prompt_candidate(
     return _same_or_new(
         goal, CandidateKind.PROMPT, name=endpoint.name if endpoint else _("With a good prompt"),
         base_model=base_model, endpoint=endpoint, instructions=instructions.strip(), shots=shots,
+        sampling={},
     )
+
+
+def keep_prompt(
+    *, goal: Goal, base_model: BaseModel | None, endpoint: Endpoint | None, instructions: str,
+    shots: list[dict[str, str]], sampling: dict[str, Any],
+) -> Candidate:
+    """A version that a person keeps: of a model here, or of one elsewhere."""
+    candidate = _same_or_new(
+        goal, CandidateKind.PROMPT, name=_("Instructions"), base_model=base_model,
+        endpoint=endpoint, instructions=instructions.strip(), shots=shots, sampling=sampling,
+    )
+    if not candidate.saved:
+        candidate.saved = True
+        if candidate.name == _("Instructions"):  # made just now: a test knows the others' names
+            candidate.name = _("Instructions %(n)d") % {"n": candidate.revision}
+        candidate.save(update_fields=["saved", "name"])
+    return candidate
+
+
+def forget(*, candidate: Candidate) -> None:
+    """Off the list of kept versions. The row stays: a test may name it, now or later."""
+    Candidate.objects.filter(pk=candidate.pk).update(saved=False)
 
 
 def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:

@@ -1,12 +1,12 @@
 """A trained goal, and the addresses of its chat."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.urls import reverse
 
 from finetune_app.training.models import Training
-from tests import path
+from tests import path, remote
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +23,11 @@ def trained(goal, owner) -> Training:
 @pytest.fixture
 def url(goal) -> Callable[..., str]:
     return lambda name: reverse(f"candidates:{name}", args=[goal.pk])
+
+
+@pytest.fixture
+def platform(settings) -> Iterator[remote.Platform]:
+    """A model elsewhere, which is a real server on this machine that the operator allowed."""
+    with remote.running() as platform:
+        settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
+        yield platform

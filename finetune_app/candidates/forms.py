@@ -1,0 +1,72 @@
+"""The workbench's one form: the words, the model, and two knobs for experts."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.basemodels.services import usable_by
+from finetune_app.candidates.models import WorkbenchDraft
+
+LONGEST = 20_000
+
+
+class DraftForm(forms.Form):
+    """Whatever is right in it is saved, so that a wrong number loses no words."""
+
+    instructions = forms.CharField(
+        label=_("Instructions"), required=False, max_length=LONGEST, strip=False,
+        widget=forms.Textarea(attrs={"rows": 9}),
+    )  # fmt: skip
+    model = forms.ChoiceField(label=_("Which model answers"), required=False)
+    temperature = forms.FloatField(
+        label=_("Temperature"), required=False, min_value=0, max_value=2,
+        help_text=_("0, or empty: always the likeliest word, so that a second try says the same."),
+        widget=forms.NumberInput(attrs={"step": "0.1"}),
+    )  # fmt: skip
+    top_p = forms.FloatField(
+        label=_("Top p"), required=False, min_value=0.05, max_value=1,
+        help_text=_("Draw only from the likeliest words that together hold this share. Empty: 1."),
+        widget=forms.NumberInput(attrs={"step": "0.05"}),
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, draft: WorkbenchDraft, **kwargs: Any) -> None:
+        kwargs["initial"] = {
+            "instructions": draft.instructions, "model": value_of(draft), **draft.sampling,
+        }  # fmt: skip
+        super().__init__(*args, **kwargs)
+        self.here = {f"base:{one.pk}": one for one in usable_by(draft.goal.team) if one.is_here}
+        self.elsewhere = {f"endpoint:{one.pk}": one for one in draft.goal.team.endpoints.all()}
+        groups: list[Any] = []
+        if self.here:
+            groups.append((_("On this machine"), [(v, one.name) for v, one in self.here.items()]))
+        if self.elsewhere:
+            groups.append((_("Elsewhere"), [(v, one.name) for v, one in self.elsewhere.items()]))
+        field: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
+        field.choices = groups
+
+    def fields_of_draft(self) -> dict[str, Any]:
+        """What of the draft can be set from what was sent."""
+        found: dict[str, Any] = {}
+        good = self.cleaned_data
+        if "instructions" in good and "instructions" in self.data:
+            found["instructions"] = good["instructions"].replace("\r\n", "\n")
+        if good.get("model"):
+            found["base_model"] = self.here.get(good["model"])
+            found["endpoint"] = self.elsewhere.get(good["model"])
+        if {"temperature", "top_p"} <= good.keys() and "temperature" in self.data:
+            found["sampling"] = sampling(good["temperature"], good["top_p"])
+        return found
+
+
+def sampling(temperature: float | None, top_p: float | None) -> dict[str, float]:
+    """Empty is greedy."""
+    if not temperature:
+        return {}
+    return {"temperature": temperature} | ({"top_p": top_p} if top_p and top_p < 1 else {})
+
+
+def value_of(draft: WorkbenchDraft) -> str:
+    if draft.endpoint_id:
+        return f"endpoint:{draft.endpoint_id}"
+    return f"base:{draft.base_model_id}" if draft.base_model_id else ""

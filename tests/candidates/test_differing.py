@@ -1,0 +1,57 @@
+"""What changed between two texts: words added, words taken out, and nothing lost on the way."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune_app.candidates.differing import difference, words_between
+
+PIECES = ["sort", "each", "mail", ".", " ", "\n", "well", "ü"]
+WORDS = st.lists(st.sampled_from(PIECES), max_size=30)
+
+
+def told(before: str, after: str) -> list[tuple[str, str]]:
+    return [(piece.kind, piece.text) for piece in words_between(before, after)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "pieces"),
+    [
+        ("", "", []),
+        ("Sort it.", "Sort it.", [("same", "Sort it.")]),
+        ("Sort it.", "Sort it well.", [("same", "Sort it"), ("added", " well"), ("same", ".")]),
+        ("Sort it well.", "Sort it.", [("same", "Sort it"), ("gone", " well"), ("same", ".")]),
+        ("", "New.", [("added", "New.")]),
+        ("be very kind now", "be quite brief now",
+         [("same", "be "), ("gone", "very kind"), ("added", "quite brief"), ("same", " now")]),
+    ],
+)  # fmt: skip
+def test_words_are_told_apart(before, after, pieces):
+    assert told(before, after) == pieces
+
+
+@given(WORDS, WORDS)
+def test_nothing_is_lost(some, others):
+    before, after = "".join(some), "".join(others)
+    pieces = words_between(before, after)
+    assert "".join(p.text for p in pieces if p.kind != "added") == before
+    assert "".join(p.text for p in pieces if p.kind != "gone") == after
+
+
+def test_a_long_text_is_compared_line_by_line_and_quickly():
+    lines = [f"line {n} of many words in a row" for n in range(3000)]
+    changed = difference("\n".join(lines), "\n".join([*lines[:-1], "another end"]))
+    assert [piece.kind for piece in changed.words] == ["same", "gone", "added"]
+
+
+def test_shots_are_compared_too():
+    one, two = {"prompt": "a", "answer": "b"}, {"prompt": "c", "answer": "d"}
+    found = difference("x", "x", [one], [two])
+    assert (found.shots_gone, found.shots_added) == ([one], [two])
+    assert not found.is_none
+    assert difference("x", "x", [one], [one]).is_none
+
+
+def test_words_are_counted():
+    found = difference("Sort it.", "Sort every mail well.")
+    assert (found.added, found.gone) == (3, 1)

@@ -1,0 +1,235 @@
+"""A checklist out of the failures themselves, and a model that may write a proposal."""
+
+import json
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import improving, practice
+from finetune_app.candidates.improving import hints
+from finetune_app.candidates.models import Candidate, Try, WorkbenchDraft
+from finetune_app.candidates.practice import Practice, Tried
+from tests import path
+from tests.accounts.pages import text
+from tests.candidates.test_workbench import HTMX, Voice
+
+JSON = ['{"a": 1, "b": 2}', '{"b": 3, "a": 4, "c": 5}', '{"a": 9, "b": 9}']
+LINES = ["topic: card\ndue: today", "topic: bike\ndue: monday", "topic: card\ndue: never"]
+SORTS = ["card_lost", "top_up", "card_lost", "refund", "top_up", "card_lost"]
+
+
+def tried(*answers: tuple, finish: str = "stop") -> list[Tried]:
+    """(wanted, said, right or wrong[, why])"""
+    return [
+        Tried(
+            Practice(at, ({"role": "user", "content": f"Question {at}"},), wanted),
+            Try(row=at, text=said, passed=passed, why=(why or ["Not as wanted"])[0],
+                finish_reason=finish),
+        )
+        for at, (wanted, said, passed, *why) in enumerate(answers)
+    ]  # fmt: skip
+
+
+def found(rows, known, shots=True, instructions="Do it.") -> dict[str, improving.Hint]:
+    shown = [{"prompt": "p", "answer": "a"}] if shots else []
+    candidate = Candidate(instructions=instructions, shots=shown)
+    return {hint.key: hint for hint in hints(rows, known, candidate)}
+
+
+def test_where_nothing_is_wrong_there_is_nothing_to_say():
+    assert found(tried(("a", "a", True)), SORTS) == {}
+    assert found([], SORTS) == {}
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "told", "words"),
+    [
+        (JSON, "Sure! Here it is", "the wanted form (JSON)", "with the fields a and b,"),
+        (LINES, "It is a card", "(lines topic and due)", "topic: …\ndue: …"),
+        (SORTS, "You lost it", "(one of 3 answers)", "card_lost, refund, top_up"),
+        (["<a>1</a>", "<a>2</a>"], "one", "(XML)", "XML only"),
+    ],
+)
+def test_a_form_that_is_missed_is_named(known, said, told, words):
+    rows = tried((known[0], said, False), (known[1], said, False), (known[0], known[0], True))
+    hint = found(rows, known)["form"]
+    assert "2 of 2 wrong answers are not in the wanted form" in hint.text
+    assert told in hint.text
+    assert words in hint.insert
+
+
+def test_a_wrong_answer_in_the_right_form_is_not_blamed_for_its_form():
+    assert "form" not in found(tried(("card_lost", "top_up", False)), SORTS)
+
+
+def test_free_prose_has_no_form():
+    prose = ["We open at nine.", "Yes, of course.", "Bring it in on Monday, please."]
+    assert improving.form_of(prose) is None
+
+
+def test_the_right_one_among_other_words():
+    hint = found(tried(("card_lost", "The topic is card_lost.", False)), SORTS)["around"]
+    assert hint.text == "1 wrong answer holds the right one among other words."
+    assert "alone" in hint.insert
+
+
+def test_too_long_is_measured_by_what_is_wanted():
+    rows = tried(("a b", "one two three four", False), ("a b", "x " * 50, False))
+    hint = found(rows, ["a b c"])["length"]
+    assert "2 answers are longer than any you want (3 words at most)" in hint.text
+    assert hint.insert == "Answer in at most 3 words."
+
+
+def test_empty_ones_and_those_cut_off_are_counted():
+    assert "1 answer is empty." in found(tried(("a", "", False)), ["a"])["empty"].text
+    cut = found(tried(("a", "b", False), finish="length"), ["a"])["cut"]
+    assert "did not end by itself" in cut.text
+
+
+def test_what_is_missed_each_time_should_be_shown():
+    rows = tried(("card_lost", "top_up", False), ("card_lost", "refund", False),
+                 ("top_up", "top_up", True))  # fmt: skip
+    hint = found(rows, SORTS)["missed"]
+    assert "“card_lost” was wanted 2 times and missed each time" in hint.text
+    assert hint.show == "card_lost"
+    rows = tried(("card_lost", "top_up", False), ("card_lost", "card_lost", True))
+    assert "missed" not in found(rows, SORTS)
+
+
+def test_a_reason_that_comes_again_is_said():
+    rows = tried(("a", "x", False, "“thanks” is missing"), ("b", "y", False, "“thanks” is missing"))
+    hint = found(rows, ["a", "b"])["reason"]
+    assert "2 of 2 for the same reason" in hint.text
+    assert hint.insert == "Always say “thanks”."
+
+
+def test_words_that_are_there_already_are_not_offered_again():
+    rows = tried(("card_lost", "no", False))
+    words = found(rows, SORTS)["form"].insert
+    assert found(rows, SORTS, instructions=f"Hello. {words}")["form"].insert == ""
+
+
+def test_without_examples_that_is_said():
+    assert found(tried(("a", "b", False)), ["a"], shots=False)["shots"].pick
+
+
+# ---- On the page ----
+
+
+@pytest.fixture
+def bench(goal, owner):
+    return path.ready(goal, owner)
+
+
+@pytest.fixture
+def voice(monkeypatch) -> Voice:
+    from finetune_app.core import engine
+
+    voice = Voice()
+    monkeypatch.setattr(engine, "stream_chat", voice)
+    return voice
+
+
+@pytest.fixture
+def failed(as_editor, bench, voice):
+    """Everything was tried, and all of it is wrong."""
+    for _press in range(4):
+        as_editor.post(at(bench, "try_some"), {"instructions": "Sort it."}, headers=HTMX)
+    return as_editor
+
+
+def at(goal, name: str) -> str:
+    return reverse(f"candidates:{name}", args=[goal.pk])
+
+
+def test_a_click_puts_the_words_in(failed, bench):
+    page = text(failed.get(at(bench, "workbench")))
+    assert "are not in the wanted form (lines topic and due)" in page
+    reply = failed.post(
+        at(bench, "take_hint"), {"instructions": "Sort it.", "hint": "form"}, headers=HTMX
+    )
+    assert "topic: …\ndue: …" in WorkbenchDraft.objects.get().instructions
+    assert WorkbenchDraft.objects.get().instructions.startswith("Sort it.\n\n")
+    assert 'id="words"' in text(reply)
+    assert 'id="tries" aria-labelledby="h-tries" hx-swap-oob="true"' in text(reply)
+
+
+def test_a_click_shows_examples(failed, bench):
+    failed.post(at(bench, "take_hint"), {"instructions": "Sort it.", "hint": "shots"})
+    assert len(WorkbenchDraft.objects.get().shots) == 4
+
+
+def test_an_unknown_hint_changes_nothing(failed, bench):
+    failed.post(at(bench, "take_hint"), {"instructions": "Sort it.", "hint": "<script>"})
+    assert WorkbenchDraft.objects.get().instructions == "Sort it."
+
+
+def test_a_small_model_does_not_pretend_to_write(failed, bench):
+    page = text(failed.get(at(bench, "workbench")))
+    assert "a small one would only pretend" in page
+    assert "Suggest an improvement" not in page
+    BaseModel.objects.update(parameters=improving.CAPABLE)
+    assert "Suggest an improvement" in text(failed.get(at(bench, "workbench")))
+
+
+def test_a_model_elsewhere_writes_a_proposal_nobody_has_to_take(
+    failed, bench, platform, team, owner
+):
+    endpoint = platform.endpoint(team, owner)
+    platform.say = lambda messages: "# Instructions\nSort each mail by its topic."
+    form = {"instructions": "Sort it.", "write": "1", "writer": f"endpoint:{endpoint.pk}"}
+    page = text(failed.post(at(bench, "suggest"), form, headers=HTMX))
+    assert f"{endpoint.name} suggests" in page
+    assert "<ins>" in page
+    draft = WorkbenchDraft.objects.get()
+    assert (draft.instructions, draft.proposal) == ("Sort it.", "Sort each mail by its topic.")
+    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "take": "1"})
+    draft.refresh_from_db()
+    assert (draft.instructions, draft.proposal) == ("Sort each mail by its topic.", "")
+
+
+def test_a_proposal_can_be_left(failed, bench, platform, team, owner):
+    platform.endpoint(team, owner)
+    platform.say = lambda messages: "Better words."
+    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "write": "1"})
+    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "leave": "1"})
+    draft = WorkbenchDraft.objects.get()
+    assert (draft.instructions, draft.proposal) == ("Sort it.", "")
+
+
+def test_what_the_writer_sees_is_what_was_agreed_to(failed, bench, platform, team, owner):
+    platform.endpoint(team, owner)
+    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "write": "1"})
+    sent = json.dumps(platform.requests[-1]["body"]["messages"], ensure_ascii=False)
+    asked = practice.prompts(bench)
+    shown = [one for one in asked if json.dumps(one.prompt)[1:-1] in sent]
+    assert 0 < len(shown) <= improving.SHOWN
+    assert "Sort it." in sent
+    assert "Nothing of that." in sent
+    others = bench.dataset.examples.exclude(pk__in=[one.row for one in asked])
+    assert not [one for one in others if json.dumps(one.prompt)[1:-1] in sent]
+
+
+def test_before_anything_was_tried_there_is_nothing_to_learn_from(
+    as_editor, bench, platform, team, owner
+):
+    platform.endpoint(team, owner)
+    page = text(as_editor.post(at(bench, "suggest"), {"instructions": "x", "write": "1"},
+                               headers=HTMX))  # fmt: skip
+    assert "Try the instructions first" in page
+    assert platform.requests == []
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("Sort it.", "Sort it."),
+        ("```\nSort it.\n```", "Sort it."),
+        ("**New instructions:**\nSort it.", "Sort it."),
+        ("<think>hm\nhm</think>\nSort it.", "Sort it."),
+        ("<think>never ends", ""),
+    ],
+)
+def test_what_stands_around_the_instructions_is_taken_off(written, kept):
+    assert improving.tidied(written) == kept
