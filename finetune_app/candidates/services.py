@@ -1,5 +1,6 @@
 """Make candidates. An identical one is reused, a frozen one never changed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Max, QuerySet
@@ -12,11 +13,15 @@ from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
+from finetune_app.knowledge.models import Knowledge
+from finetune_app.knowledge.services import fits_whole
 from finetune_app.providers.client import RemoteError, target_of
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 
 LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
+PASSAGES = 5  # that a model is shown a question
+
 
 
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
@@ -66,6 +71,46 @@ def keep_prompt(
 def forget(*, candidate: Candidate) -> None:
     """Off the list of kept versions. The row stays: a test may name it, now or later."""
     Candidate.objects.filter(pk=candidate.pk).update(saved=False)
+
+
+def rag_candidate(
+    *, goal: Goal, base_model: BaseModel | None = None, endpoint: Endpoint | None = None,
+    instructions: str = "", shots: Sequence[dict[str, str]] = (),
+    training: Training | None = None, count: int = PASSAGES,
+    sampling: dict[str, Any] | None = None,
+) -> Candidate:
+    """A model that looks things up in the goal's documents before it answers; with a training,
+    the tuned model does. Pins the index in use.
+
+    Raise PlainError when there are no documents that can be searched.
+    """
+    knowledge = Knowledge.objects.filter(goal=goal).first()
+    if knowledge is None or not knowledge.is_searchable:
+        raise PlainError(_("There are no documents yet that can be searched. Add some first."))
+    kind = CandidateKind.COMBINED if training else CandidateKind.RAG
+    if training:
+        base_model, endpoint = training.base_model, None
+    return _same_or_new(
+        goal, kind, name=str(kind.label), base_model=base_model, endpoint=endpoint,
+        instructions=instructions.strip(), shots=[*shots], knowledge=knowledge,
+        knowledge_index=knowledge.index, passages=count, training=training,
+        adapter_sha256=training.adapter_sha256 if training else "", sampling=sampling or {},
+    )
+
+
+def current(candidate: Candidate) -> Candidate:
+    """The same with today's documents: itself, or a new revision when they have changed.
+
+    Raise PlainError when there are none any more.
+    """
+    knowledge = candidate.knowledge
+    if knowledge is None or knowledge.index == candidate.knowledge_index:
+        return candidate
+    return rag_candidate(
+        goal=candidate.goal, base_model=candidate.base_model, endpoint=candidate.endpoint,
+        instructions=candidate.instructions, shots=candidate.shots, training=candidate.training,
+        count=candidate.passages, sampling=candidate.sampling,
+    )
 
 
 def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:
@@ -124,6 +169,7 @@ def for_engine(candidate: Candidate) -> dict[str, Any]:
         "number_format": candidate.number_format,
         "endpoint": _elsewhere(candidate),
         "sampling": candidate.sampling,
+        "knowledge": searches(candidate),
         **_recipe(candidate),
     }
 
@@ -141,11 +187,39 @@ def _folder(candidate: Candidate) -> str | None:
     return str(local_folder(candidate.base_model.folder)) if candidate.base_model else None
 
 
+def searches(candidate: Candidate) -> dict[str, Any] | None:
+    """Where it looks things up: {"index": a folder on this machine, "count", "whole"}; None when
+    it does not. `whole`: all documents go into every prompt, because they are that short.
+
+    Raise PlainError when the documents it was made with have changed.
+    """
+    knowledge = candidate.knowledge
+    if knowledge is None:
+        return None
+    index = local_folder(f"{knowledge.folder}/index-{candidate.knowledge_index}")
+    if knowledge.index != candidate.knowledge_index or not (index / "index.json").exists():
+        raise PlainError(
+            _("The documents have changed since “%(name)s” was made, so what it looked things up "
+              "in is no longer here. Open the documents page, wait until they can be searched, "
+              "and start again with today's documents.") % {"name": candidate.name},
+            status=409,
+        )
+    beside = len(candidate.instructions)
+    beside += sum(len(shot["prompt"]) + len(shot["answer"]) for shot in candidate.shots)
+    whole = fits_whole(knowledge, _context(candidate), beside)
+    return {"index": str(index), "count": candidate.passages or PASSAGES, "whole": whole}
+
+
 def _recipe(candidate: Candidate) -> dict[str, Any]:
-    model = candidate.endpoint or candidate.base_model
     return {
         "instructions": candidate.instructions,
         "shots": candidate.shots,
         "grounded": candidate.knowledge_id is not None,
-        "room": (model.context if model else 0) or LEAST_CONTEXT,
+        "room": _context(candidate),
     }
+
+
+def _context(candidate: Candidate) -> int:
+    """What its model can see, in tokens."""
+    model = candidate.endpoint or candidate.base_model
+    return (model.context if model else 0) or LEAST_CONTEXT

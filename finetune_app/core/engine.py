@@ -1,4 +1,4 @@
-"""Talking to the engine process: chat answers and token views, over its Unix socket."""
+"""Talking to the engine process, over its Unix socket: chat, token views, search in documents."""
 
 from __future__ import annotations
 
@@ -76,6 +76,19 @@ async def token_view(
     body = {"base_model": base_model, "messages": list(messages), "max_tokens": max_tokens}
     pieces: list[dict[str, Any]] = (await _ask("POST", "/tokens", body))["pieces"]
     return pieces
+
+
+async def search(
+    index: str, question: str, *, count: int, whole: bool = False
+) -> list[dict[str, Any]]:
+    """Passages of an index (an absolute folder), best first, as fields of composing.Passage; none
+    when nothing fits. `whole`: all of them, in the documents' order.
+
+    Raises EngineUnavailable.
+    """
+    body = {"index": index, "question": question, "count": count, "whole": whole}
+    passages: list[dict[str, Any]] = (await _ask("POST", "/search", body))["passages"]
+    return passages
 
 
 async def health() -> dict[str, Any]:

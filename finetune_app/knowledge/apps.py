@@ -4,3 +4,6 @@ from django.apps import AppConfig
 class KnowledgeConfig(AppConfig):
     name = "finetune_app.knowledge"
     label = "knowledge"
+
+    def ready(self) -> None:
+        from finetune_app.knowledge import files  # noqa: F401  (connects its receivers)

@@ -23,9 +23,15 @@ class Knowledge(models.Model):
     passages = models.PositiveIntegerField(default=0)  # in the index
     characters = models.PositiveIntegerField(default=0)  # of all documents in it
     indexed_at = models.DateTimeField(null=True, blank=True)
+    # How well search found the answers of practice questions: {"asked", "found", "missed": [ids]}
+    practice = models.JSONField(default=dict, blank=True)
 
     def __str__(self) -> str:
         return f"knowledge of {self.goal}"
+
+    @property
+    def is_searchable(self) -> bool:
+        return bool(self.index)
 
     @property
     def folder(self) -> str:
@@ -37,8 +43,17 @@ class Knowledge(models.Model):
         return f"{self.folder}/index-{self.index}" if self.index else ""
 
 
+class DocumentQuerySet(models.QuerySet["Document"]):
+    def readable(self) -> "DocumentQuerySet":
+        """Those that are in the next index, or were not looked at yet."""
+        return self.exclude(state=Document.State.FAILED)
+
+    def waiting(self) -> "DocumentQuerySet":
+        return self.filter(state=Document.State.WAITING)
+
+
 class Document(models.Model):
-    """One file. `stored_name` is the upload, beside it lies its text as it was read."""
+    """One file. In its folder lies the upload, and beside it its text as it was read."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
@@ -47,7 +62,7 @@ class Document(models.Model):
 
     knowledge = models.ForeignKey(Knowledge, on_delete=models.CASCADE, related_name="documents")
     name = models.CharField(max_length=200)  # as the person called the file
-    stored_name = models.CharField(max_length=200)  # knowledge/<id>/documents/<uuid>/<name>
+    folder = models.CharField(max_length=200)  # knowledge/<id>/documents/<uuid>
     sha256 = models.CharField(max_length=64)
     size = models.BigIntegerField(default=0)
     state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
@@ -58,6 +73,8 @@ class Document(models.Model):
     added_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     added_at = models.DateTimeField(auto_now_add=True)
 
+    objects = DocumentQuerySet.as_manager()
+
     class Meta:
         ordering = ["name", "pk"]
 
@@ -65,5 +82,5 @@ class Document(models.Model):
         return self.name
 
     @property
-    def folder(self) -> str:
-        return self.stored_name.rpartition("/")[0]
+    def upload(self) -> str:
+        return f"{self.folder}/upload"

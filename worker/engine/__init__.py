@@ -8,5 +8,6 @@ decode.py     the decode loop: prefill, one step for everybody, rows come and go
 plain.py      the slower way, for architectures whose memory is not the standard one
 stepper.py    which of the two serves this model, proved by a probe when it loads
 engine.py     the thread and the queue around it: what other code calls
+library.py    search in documents: open indexes, one embedder
 server.py     the same over HTTP on a Unix socket, for the web application
 """

@@ -123,7 +123,7 @@ class House:
         engine, self.engine = self.engine, None
         if engine is not None:
             await asyncio.to_thread(engine.close)
-            await asyncio.to_thread(_give_memory_back)
+            await asyncio.to_thread(give_memory_back)
 
     def _leave(self) -> None:
         self._guests -= 1
@@ -132,7 +132,7 @@ class House:
             self._empty.set()
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     """Freed weights return to the system only when the allocator is asked (glibc)."""
     import ctypes
     import gc

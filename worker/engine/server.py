@@ -1,4 +1,4 @@
-"""The engine over HTTP on a Unix socket, for the web application's chat and token views.
+"""The engine over HTTP on a Unix socket, for the web application's chat, token views and search.
 
     python -m worker.engine.server --socket PATH [--idle-unload 600]
 
@@ -33,6 +33,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.channel import UserError
+from worker.engine import library
 from worker.engine.house import Busy, House, NotAllowed
 from worker.engine.requests import Completion, Request
 
@@ -194,10 +195,12 @@ def make_app(house: House, secret: str) -> Starlette:
     """The ASGI application around one house."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        idle = asyncio.create_task(house.watch_idleness())
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        shelves = app.state.library
+        idle = [asyncio.create_task(one.watch_idleness()) for one in (house, shelves)]
         yield
-        idle.cancel()
+        for task in idle:
+            task.cancel()
 
     app = Starlette(
         routes=[
@@ -205,6 +208,8 @@ def make_app(house: House, secret: str) -> Starlette:
             Route("/chat", chat, methods=["POST"]),
             Route("/tokens", tokens, methods=["POST"]),
             Route("/unload", unload, methods=["POST"]),
+            Route("/search", library.search, methods=["POST"]),
+            Route("/embed", library.embed, methods=["POST"]),
         ],
         middleware=[Middleware(NeedsSecret, secret=secret)],
         exception_handlers={
@@ -217,6 +222,7 @@ def make_app(house: House, secret: str) -> Starlette:
         lifespan=lifespan,
     )
     app.state.house = house
+    app.state.library = library.Library(house.idle_unload)
     return app
 
 

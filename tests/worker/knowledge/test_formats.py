@@ -1,0 +1,89 @@
+"""Each kind of document becomes the words that a person reads in it, with headings and pages."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.worker.knowledge import files
+from worker.knowledge.reading import formats
+from worker.knowledge.reading.text import Text
+
+LONG = "The pump for {} is made of brass and carries a warranty of some months from its deliv-"
+
+
+def read(folder: Path, name: str, content: str | bytes) -> Text:
+    path = folder / "upload"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return formats.read(path, name)
+
+
+def blocks(text: Text) -> list[tuple[int, int, str]]:
+    return [(b.level, b.page, text.text[b.at : b.end]) for b in text.blocks]
+
+
+def test_a_pdf_page_by_page_without_its_running_head_and_page_numbers(tmp_path):
+    pages = [
+        [(9, f"Aldermere handbook, part {n}"), (22, f"Chapter {n}"), (11, LONG.format(animal)),
+         (11, "ery day."), (11, f"Then {animal} come."), (9, str(n))]
+        for n, animal in enumerate(("hens", "cats", "dogs", "bees", "cows"), start=1)
+    ]
+    found = blocks(read(tmp_path, "handbook.pdf", files.pdf(pages)))
+    assert found[:3] == [
+        (1, 1, "Chapter 1"),
+        (0, 1, LONG.format("hens").replace("deliv-", "delivery day.")),
+        (0, 1, "Then hens come."),
+    ]
+    assert [page for level, page, _text in found if level] == [1, 2, 3, 4, 5]
+
+
+def test_word_with_headings_lists_and_tables(tmp_path):
+    found = blocks(read(tmp_path, "x.docx", files.word()))
+    assert [(level, text) for level, _page, text in found] == [
+        (1, "Price list"), (2, "Seals"), (0, "A seal is changed once a year."),
+        (0, "Part: Seal 61-0448; Price: 3.40"), (0, "- Ring first"),
+    ]  # fmt: skip
+
+
+def test_markdown_without_its_dress(tmp_path):
+    text = read(
+        tmp_path, "notes.md",
+        "---\nauthor: me\n---\n# The *pump*\n\nIt is **brass**, see [here](http://x.example).\n\n"
+        "- one\n- two\n\n| Part | Price |\n|---|---|\n| Seal | 3.40 |\n\n```\nset speed = 4\n```\n",
+    )  # fmt: skip
+    assert text.text.split("\n\n") == [
+        "The pump", "It is brass, see here.", "- one\n- two", "Part | Price", "Seal | 3.40",
+        "set speed = 4",
+    ]  # fmt: skip
+    assert text.blocks[0].level == 1
+
+
+def test_html_without_scripts_and_menus(tmp_path):
+    text = read(
+        tmp_path, "page.html",
+        "<!doctype html><html><head><title>Shop</title><style>p{}</style></head><body>"
+        "<nav>Home</nav><script>steal('cookies')</script><h2>Opening hours</h2>"
+        "<p>We open at 8.30<br>on Tuesdays &amp; Fridays.<p>Closed on Mondays",
+    )  # fmt: skip
+    assert text.text.split("\n\n") == [
+        "Opening hours", "We open at 8.30\non Tuesdays & Fridays.", "Closed on Mondays",
+    ]  # fmt: skip
+
+
+def test_each_row_of_a_table_can_stand_alone(tmp_path):
+    text = read(tmp_path, "parts.csv", "Part;Price\nSeal;3,40\nPump;\n\nRing;1,10\n")
+    assert text.text.split("\n\n") == [
+        "Part: Seal; Price: 3,40", "Part: Pump", "Part: Ring; Price: 1,10",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_text_in_any_encoding(tmp_path, encoding):
+    content = "Die Größe des Gehäuses.\r\n\r\nCafé “Zum Hirsch” öffnet um acht.".encode(encoding)
+    assert read(tmp_path, "notes.txt", content).text == (
+        "Die Größe des Gehäuses.\n\nCafé “Zum Hirsch” öffnet um acht."
+    )
+
+
+def test_content_decides_and_not_the_name(tmp_path):
+    assert read(tmp_path, "notes.txt", files.pdf([[(11, "Really a PDF.")]])).pages == 1
+    assert read(tmp_path, "notes", "<html><body><h1>Really HTML</h1>").blocks[0].level == 1

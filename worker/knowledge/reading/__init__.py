@@ -1,0 +1,1 @@
+"""From a stranger's file to plain text with headings and pages."""
