@@ -49,11 +49,15 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "membership_id": lambda world: world.member.pk,
     "invitation_id": lambda world: world.invitation.pk,
     "secret": lambda world: world.secret,
+    "question": lambda world: "improve",  # of the wizard
+    "advice_id": lambda world: world.advice.pk,
     "endpoint_id": lambda world: world.endpoint.pk,
     "kept_id": lambda world: world.kept.pk,
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
-COUNTED_IN_THE_GOAL = {"goal_id", "number", "index", "slug", "check_name", "form"}
+COUNTED_IN_THE_GOAL = {
+    "goal_id", "number", "index", "slug", "check_name", "form", "question",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

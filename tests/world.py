@@ -29,6 +29,9 @@ from finetune_app.datasets.models import (
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
 from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.guide.models import Advice
+from finetune_app.guide.wizard import services as wizard
+from finetune_app.guide.wizard.screens import ALL
 from finetune_app.jobs.models import Job, Kind, State
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
@@ -53,6 +56,7 @@ class World:
     member: Membership
     invitation: Invitation
     secret: str
+    advice: Advice
     endpoint: Endpoint
     kept: Candidate
 
@@ -95,6 +99,7 @@ def build_world(team: Team, by: User) -> World:
         member=Membership.objects.create(team=team, user=guest, role=Role.VIEWER),
         invitation=invitation,
         secret=secret,
+        advice=_advice(goal, by),
         endpoint=Endpoint.objects.create(
             team=team, name="Elsewhere", url="https://api.example.com/v1", model="big-1",
             consented_by=by, consented_at=timezone.now(),
@@ -231,6 +236,14 @@ def _tried(goal: Goal, base: BaseModel, by: User) -> Candidate:
                 measure=trying.Judge(goal).fingerprint,
             )  # fmt: skip
     return first
+
+
+def _advice(goal: Goal, by: User) -> Advice:
+    """Asked to the end, with one question skipped."""
+    for screen in ALL:
+        given = None if screen.name == "facts_change" else screen.cards[1].gives
+        wizard.answer(goal=goal, user=by, screen=screen, given=given)
+    return wizard.finish(goal=goal, user=by)
 
 
 def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: User) -> Evaluation:

@@ -68,7 +68,7 @@ def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
         services.choose_measure(
             goal=goal, kind=form.cleaned_data["measure"], settings=form.chosen_settings
         )
-        return redirect("datasets:page", goal_id=goal.pk)
+        return redirect("guide:onward", goal_id=goal.pk)
     context = {"form": form, "goal": goal, "proposal": services.propose_measure(goal)}
     return render_page(request, "goals/measure.html", context, status=_status(form))
 

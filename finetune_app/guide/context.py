@@ -12,5 +12,5 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     goal = getattr(request, "goal", None)
     if goal is None or goal.pk is None:
         return {}
-    room = request.resolver_match.app_name if request.resolver_match else ""
-    return {"goal": goal, "rail": SimpleLazyObject(lambda: rail(goal, room))}
+    page = request.resolver_match.view_name if request.resolver_match else ""
+    return {"goal": goal, "rail": SimpleLazyObject(lambda: rail(goal, page))}

@@ -1,4 +1,4 @@
-"""How far each goal is along the six steps, in six queries however many goals there are."""
+"""How far each goal is along the six steps, in eight queries however many goals there are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,10 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from finetune_app.basemodels.models import Choice
+from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.datasets.models import Example, Status, Version
 from finetune_app.evaluation.models import Evaluation
-from finetune_app.goals.models import Goal
+from finetune_app.goals.models import Goal, Method
+from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
 from finetune_app.jobs.models import State
+from finetune_app.knowledge.models import Knowledge
 from finetune_app.training.models import Training
 
 Row = TypeVar("Row", bound=Model)
@@ -26,6 +29,11 @@ STEP_NAMES = [
 ]
 
 
+def step_name(goal: Goal, number: int) -> str:
+    """Step 4 is called what the goal's method is called."""
+    return str(STEP_4[Method(goal.method)] if number == 4 else STEP_NAMES[number - 1])
+
+
 @dataclass
 class Progress:
     """What the steps of one goal have produced so far; None where nothing yet."""
@@ -34,6 +42,9 @@ class Progress:
     examples: int = 0
     version: Version | None = None
     choice: Choice | None = None
+    instructions: Candidate | None = None  # the newest that a person kept
+    knowledge: Knowledge | None = None
+    documents: int = 0
     training: Training | None = None  # the newest
     trained: Training | None = None  # the newest with an adapter
     evaluation: Evaluation | None = None  # the newest
@@ -54,7 +65,11 @@ class Progress:
 
     @property
     def step_name(self) -> str:
-        return str(STEP_NAMES[self.at - 1])
+        return step_name(self.goal, self.at)
+
+    @property
+    def searchable(self) -> bool:
+        return bool(self.knowledge and self.knowledge.index)
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,16 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         choice.goal_id: choice
         for choice in Choice.objects.filter(goal__in=ids).select_related("base_model")
     }
+    kept = _newest(
+        Candidate.objects.filter(goal__in=ids, kind=CandidateKind.PROMPT, saved=True)
+        .only("goal_id", "created_at")
+    )
+    knowledge = {
+        one.goal_id: one
+        for one in Knowledge.objects.filter(goal__in=ids)
+        .select_related("job").annotate(document_count=Count("documents"))
+    }
+    documents = {goal_id: one.document_count for goal_id, one in knowledge.items()}
     trainings = (
         Training.objects.filter(goal__in=ids)
         .exclude(job__state=State.CANCELLED)
@@ -102,7 +127,9 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     return [
         Progress(
             goal=goal, examples=examples.get(goal.pk, 0), version=versions.get(goal.pk),
-            choice=choices.get(goal.pk), training=newest.get(goal.pk),
+            choice=choices.get(goal.pk), instructions=kept.get(goal.pk),
+            knowledge=knowledge.get(goal.pk), documents=documents.get(goal.pk, 0),
+            training=newest.get(goal.pk),
             trained=trained.get(goal.pk), evaluation=evaluations.get(goal.pk),
         )
         for goal in goals
@@ -122,25 +149,75 @@ def next_action(progress: Progress) -> NextAction:
     if not goal.measure:
         return NextAction(1, _("Not decided yet how to tell a right answer."), _("Decide"),
                           reverse("goals:measure", kwargs=here))
-    if not progress.examples:
-        return NextAction(2, _("No examples yet."), _("Add examples"),
-                          reverse("datasets:page", kwargs=here))
     if not progress.version:
-        state = ngettext("%(n)d example, not frozen yet.", "%(n)d examples, not frozen yet.",
-                         progress.examples) % {"n": progress.examples}
-        return NextAction(2, state, _("Check them"), reverse("datasets:page", kwargs=here))
+        return _to_freeze(progress, here)
     if not progress.choice:
         state = _("%(n)d examples frozen as version %(v)d.") % {
             "n": sum(progress.version.counts.values()), "v": progress.version.number}
         return NextAction(3, state, _("Choose a model"), reverse("basemodels:page", kwargs=here))
-    if progress.evaluation and _is_about_newest(progress.evaluation, progress.training):
+    if progress.evaluation and _is_about_newest(progress.evaluation, progress):
         return _evaluated(progress.evaluation, here)
-    return _trained(progress, here)
+    method = Method(goal.method)
+    if method.searches and not progress.searchable:
+        return _to_read(progress)
+    if method.trains:
+        return _trained(progress, here)
+    return _made(progress, here)
 
 
-def _is_about_newest(evaluation: Evaluation, training: Training | None) -> bool:
-    """A verdict on an earlier training is not news once another one is under way or done."""
-    return training is None or evaluation.ours.training_id == training.pk
+def _to_freeze(progress: Progress, here: dict[str, int]) -> NextAction:
+    """Step 2: examples to learn from, or only questions to test with."""
+    url = reverse("datasets:page", kwargs=here)
+    if Method(progress.goal.method).trains:
+        none, some, verb = _("No examples yet."), ngettext(
+            "%(n)d example, not frozen yet.", "%(n)d examples, not frozen yet.", progress.examples
+        ), _("Add examples")
+    else:
+        none, some, verb = _("No test questions yet."), ngettext(
+            "%(n)d question, not frozen yet.", "%(n)d questions, not frozen yet.",
+            progress.examples,
+        ), _("Write questions")
+    if not progress.examples:
+        return NextAction(2, none, verb, url)
+    return NextAction(2, some % {"n": progress.examples}, _("Check them"), url)
+
+
+def _to_read(progress: Progress) -> NextAction:
+    """Step 4, while nothing can be searched yet."""
+    knowledge, url = progress.knowledge, DOCUMENTS.url(progress.goal)
+    if knowledge is None or not progress.documents:
+        return NextAction(4, _("No documents yet."), _("Add documents"), url)
+    if knowledge.job and knowledge.job.is_active:
+        return NextAction(4, _("Your documents are being read."), _("Watch"), url)
+    return NextAction(4, _("Your documents cannot be searched yet."), _("See why"), url)
+
+
+def _made(progress: Progress, here: dict[str, int]) -> NextAction:
+    """Step 4 without a training: then the test is next."""
+    test = reverse("evaluation:page", kwargs=here)
+    if progress.goal.method == Method.RAG:
+        return NextAction(5, _("Your documents can be searched. Not tested yet."), _("Evaluate"),
+                          test)
+    if progress.instructions is None:
+        assert progress.choice is not None
+        state = _("Ready to write instructions for %(model)s.") % {
+            "model": progress.choice.base_model.name}
+        return NextAction(4, state, _("Write them"), INSTRUCTIONS.url(progress.goal))
+    ago = timesince(progress.instructions.created_at, depth=1)
+    return NextAction(5, _("Instructions kept %(ago)s ago. Not tested yet.") % {"ago": ago},
+                      _("Evaluate"), test)
+
+
+def _is_about_newest(evaluation: Evaluation, progress: Progress) -> bool:
+    """A verdict on what was there before is not news once something newer is under way or done."""
+    method = Method(progress.goal.method)
+    if method.trains:
+        training = progress.training
+        return training is None or evaluation.ours.training_id == training.pk
+    made = progress.knowledge.indexed_at if method.searches and progress.knowledge else None
+    if method == Method.PROMPT and progress.instructions:
+        made = progress.instructions.created_at
+    return made is None or made <= evaluation.created_at
 
 
 def _trained(progress: Progress, here: dict[str, int]) -> NextAction:

@@ -78,6 +78,7 @@ class Person:
         self.click("Save and go on")
         self.page.get_by_role("radio", name=re.compile(f"^{measure}")).check()
         self.click("Use this measure")
+        self.click("^Training$", where="main")  # they know what they want: no questions
         expect(self.page.locator("input[type=file]").first).to_be_visible()
 
     def brings_a_file(self, path: Path) -> None:

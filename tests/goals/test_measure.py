@@ -30,7 +30,7 @@ def url(goal):
 def test_each_kind_keeps_its_settings(as_editor, goal, url, kind, typed, kept):
     form = {f"{kind}-{name}": value for name, value in typed.items()}
     reply = as_editor.post(url, {"measure": kind} | form)
-    assert reply["Location"] == reverse("datasets:page", args=[goal.pk])
+    assert reply["Location"] == reverse("guide:onward", args=[goal.pk])
     goal.refresh_from_db()
     assert goal.measure == kind
     assert kept.items() <= goal.measure_settings.items()

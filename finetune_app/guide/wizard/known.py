@@ -1,0 +1,54 @@
+"""What the app knows by itself, and therefore does not ask."""
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.datasets.models import Example, Finding, Split
+from finetune_app.goals.models import Goal
+from finetune_app.guide.advice.questions import Value
+from finetune_app.knowledge.models import Document
+
+PRIVATE_CHECKS = ("personal_data", "secrets")  # checks of the dataset that find private data
+
+
+@dataclass(frozen=True)
+class Fact:
+    """`name` is the question that it answers."""
+
+    name: str
+    value: Value
+    words: str  # "You have 214 examples"
+
+
+def facts_of(goal: Goal) -> list[Fact]:
+    """Only what is there: none in the app does not mean that a person has none."""
+    usable = Example.objects.usable().filter(dataset__goal=goal).order_by()
+    pairs = usable.count()
+    tests = usable.filter(split=Split.TEST).count()
+    documents = Document.objects.filter(
+        knowledge__goal=goal, state=Document.State.READY
+    ).count()
+    found = []
+    if documents:
+        found.append(Fact("documents", documents, _said(
+            ngettext("You have %(n)s document", "You have %(n)s documents", documents), documents)))
+    if pairs:
+        found.append(Fact("pairs", pairs, _said(
+            ngettext("You have %(n)s example", "You have %(n)s examples", pairs), pairs)))
+    if tests:
+        found.append(Fact("test_questions", tests, _said(
+            ngettext("%(n)s of them is kept back to test with",
+                     "%(n)s of them are kept back to test with", tests), tests)))
+    if Finding.objects.filter(dataset__goal=goal, check_name__in=PRIVATE_CHECKS).exists():
+        found.append(Fact("private_data", True, _("There is private data in your examples")))
+    return found
+
+
+def known(goal: Goal) -> dict[str, Value]:
+    return {fact.name: fact.value for fact in facts_of(goal)}
+
+
+def _said(words: str, n: int) -> str:
+    return words % {"n": f"{n:,}"}

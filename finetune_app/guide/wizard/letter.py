@@ -1,0 +1,220 @@
+"""An advice as a letter: the headline, why, what not yet, what would change it, how sure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from finetune_app.goals.models import Goal, Method
+from finetune_app.guide import progress
+from finetune_app.guide.advice import Answers, Recommend, advise
+from finetune_app.guide.advice.questions import QUESTIONS
+from finetune_app.guide.advice.rules import pairs_missing
+from finetune_app.guide.methods import DOCUMENTS, WAYS
+from finetune_app.guide.models import Advice
+from finetune_app.guide.wizard.known import facts_of, known
+from finetune_app.guide.wizard.screens import Screen, screens
+
+HEADLINE = {
+    Recommend.PROMPT: gettext_lazy("Start with better instructions."),
+    Recommend.RAG: gettext_lazy("Let it look things up."),
+    Recommend.FINE_TUNE: gettext_lazy("Teach a model."),
+    Recommend.RAG_THEN_FINE_TUNE: gettext_lazy("Look things up first, then teach it."),
+    Recommend.COLLECT_DOCUMENTS: gettext_lazy("Gather your documents first."),
+    Recommend.COLLECT_TESTS: gettext_lazy("Write about 20 test questions first."),
+    Recommend.GOOD_ENOUGH: gettext_lazy("Keep what you have."),
+}
+LEAD = {
+    Recommend.PROMPT: gettext_lazy(
+        "Prompt engineering (saying clearly what you want, with a few examples) is the cheapest "
+        "thing that could work. You can measure here whether it does."),
+    Recommend.RAG: gettext_lazy(
+        "Searching your documents (experts call it RAG) puts the passages that fit before each "
+        "question, so that it answers from what your papers say today."),
+    Recommend.FINE_TUNE: gettext_lazy(
+        "Fine-tuning (training a model a little further on your examples) fits what you "
+        "describe."),
+    Recommend.RAG_THEN_FINE_TUNE: gettext_lazy(
+        "Searching your documents (RAG) brings the facts; fine-tuning (training a model a little "
+        "further on your examples) then teaches the way of answering. In this order: each helps "
+        "by itself, and you see what the second adds."),
+    Recommend.COLLECT_PAIRS: gettext_lazy(
+        "Fine-tuning (training a model a little further on your examples) is the right way for "
+        "what you describe. It lacks only what to learn from."),
+    Recommend.COLLECT_DOCUMENTS: gettext_lazy(
+        "Searching your documents (experts call it RAG) is the right way for what you describe. "
+        "It lacks only what to search."),
+    Recommend.COLLECT_TESTS: gettext_lazy(
+        "Questions whose right answers you know, which nothing learns from. They take an hour, and "
+        "they are the only way to find out whether anything helps."),
+    Recommend.GOOD_ENOUGH: gettext_lazy(
+        "What you have does the job. If you like, measure it once, so that you notice when it no "
+        "longer does."),
+}  # fmt: skip
+SURE = {
+    "high": (4, gettext_lazy("Quite sure.")),
+    "medium": (3, gettext_lazy("Fairly sure.")),
+    "low": (1, gettext_lazy("A first guess.")),
+}
+NEXT = {
+    1: gettext_lazy("how you will know that it worked"),
+    3: gettext_lazy("choose the model to start from"),
+    5: gettext_lazy("see how it does on prompts it has never seen"),
+    6: gettext_lazy("take it with you"),
+}
+STEP_4 = {
+    Method.PROMPT: gettext_lazy("write instructions, and see what they do"),
+    Method.RAG: gettext_lazy("bring the documents it may look things up in"),
+    Method.FINE_TUNE: gettext_lazy("train it"),
+    Method.RAG_THEN_FINE_TUNE: gettext_lazy("train it on top of the search"),
+}
+
+
+@dataclass(frozen=True)
+class Next:
+    """What the letter's button does: takes `method`, and leads to `url`."""
+
+    method: Method
+    sentence: str
+    verb: str
+    url: str
+
+
+def method_of(advice: Advice) -> Method:
+    """The method that an advice leads to."""
+    return Method(advice.result.get("way") or Method.PROMPT)
+
+
+def after(goal: Goal, method: str, what: str = "") -> Next:
+    """Where a goal goes on with this method, and with `what` was advised. Nothing is saved."""
+    trial = Goal.objects.get(pk=goal.pk)
+    trial.method = Method(method)
+    (so_far,) = progress.of([trial])
+    dataset = reverse("datasets:page", kwargs={"goal_id": goal.pk})
+    if what == Recommend.COLLECT_PAIRS and trial.method.trains:
+        sentence = _("bring the examples it learns from")
+        return Next(trial.method, sentence, _("Add examples"), dataset)
+    if what == Recommend.COLLECT_TESTS:
+        return Next(trial.method, _("about 20 questions to test it with"), _("Write questions"),
+                    dataset)
+    if trial.method.searches and not so_far.documents and so_far.at > 1:
+        # The documents are what it is about, so they come before the questions to test them with.
+        return Next(trial.method, str(STEP_4[Method.RAG]), _("Add documents"), DOCUMENTS.url(goal))
+    return Next(trial.method, _sentence(so_far), so_far.next.label, so_far.next.url)
+
+
+def _sentence(so_far: progress.Progress) -> str:
+    """What comes next, after "Next:"."""
+    method = Method(so_far.goal.method)
+    if so_far.at == 4:
+        return str(STEP_4[method])
+    if so_far.at == 2:
+        return (
+            _("bring the examples it learns from") if method.trains
+            else _("about 20 questions to test it with")
+        )
+    return str(NEXT[so_far.at])
+
+
+def letter(goal: Goal, advice: Advice) -> dict[str, Any]:
+    """The context of one letter."""
+    what = Recommend(advice.recommendation)
+    answers = Answers.read(advice.answers | advice.known)
+    asked = screens(advice.known)
+    reasons = advice.result["reasons"]
+    notes = len(reasons) - advice.result.get("notes", 0)
+    bars, sure = SURE[advice.result["confidence"]]
+    return {
+        "advice": advice,
+        "answered": sum(_is_answered(screen, advice.answers) for screen in asked),
+        "headline": _headline(what, answers),
+        "lead": LEAD[what],
+        "reasons": [_reason(one, asked, advice) for one in reasons[:notes]],
+        "notes": [_reason(one, asked, advice) for one in reasons[notes:]],
+        "not_yet": [(_method_name(one["method"]), one["text"])
+                    for one in advice.result["not_yet"]],
+        "would_change": advice.result["would_change"],
+        "bars": [n < bars for n in range(5)],
+        "sure": sure,
+        "doubts": [QUESTIONS[name].title for name in advice.result["doubts"]],
+        "sources": advice.result["sources"],
+        "answers": _answers(asked, answers, advice),
+    }  # fmt: skip
+
+
+def _is_answered(screen: Screen, answers: dict[str, Any]) -> bool:
+    return any(answers.get(name) is not None for name in screen.names)
+
+
+def _headline(what: Recommend, answers: Answers) -> str:
+    if what != Recommend.COLLECT_PAIRS:
+        return str(HEADLINE[what])
+    more = pairs_missing(answers)
+    return ngettext(
+        "Collect about %(n)s more example first.", "Collect about %(n)s more examples first.", more
+    ) % {"n": more}
+
+
+def _method_name(method: str) -> str:
+    return next(str(way.name) for way in WAYS if way.method == method)
+
+
+def _reason(one: dict[str, Any], asked: list[Screen], advice: Advice) -> dict[str, Any]:
+    """A reason with the answers it speaks of, each with where it was given."""
+    return {
+        "text": one["text"],
+        "quotes": [
+            {"words": words, **_where(name, asked, advice)}
+            for name, words in one["you_said"].items()
+        ],
+    }
+
+
+def _where(name: str, asked: list[Screen], advice: Advice) -> dict[str, Any]:
+    if name in advice.known:
+        counted = _("Found in your examples") if name == "private_data" else _("Counted here")
+        return {"note": counted, "screen": ""}
+    for number, screen in enumerate(asked, start=1):
+        if name in screen.names:
+            note = _("Your answer to question %(n)d") % {"n": number}
+            return {"note": note, "screen": screen.name}
+    return {"note": _("Your answer"), "screen": ""}
+
+
+def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[dict[str, Any]]:
+    """Every question with what was answered, to change one."""
+    rows: list[dict[str, Any]] = []
+    for screen in asked:
+        given = [QUESTIONS[name].words(value) for name in screen.names
+                 if (value := getattr(answers, name)) is not None]
+        rows.append({"title": screen.title, "words": ". ".join(given), "screen": screen.name})
+    for name, value in advice.known.items():
+        question = QUESTIONS[name]
+        rows.append({"title": question.title, "words": question.words(value), "screen": ""})
+    return rows
+
+
+# ---- What has changed since ----
+
+
+def changes(goal: Goal, advice: Advice) -> dict[str, Any]:
+    """What the app knows now and did not know then, and what would be advised today."""
+    before = advice.answers | advice.known
+    new = [fact.words for fact in facts_of(goal) if before.get(fact.name) != fact.value]
+    today = advise(Answers.read(before | known(goal)))
+    return {
+        "changed": new,
+        "today": str(HEADLINE.get(today.recommendation) or _("Collect more examples first."))
+        if new and today.recommendation != advice.recommendation else "",
+    }
+
+
+def put_off(goal: Goal) -> dict[str, str]:
+    """method -> why not yet, as of now; nothing where nobody asked for advice."""
+    advice = goal.advices.given().first()
+    if advice is None:
+        return {}
+    today = advise(Answers.read(advice.answers | advice.known | known(goal)))
+    return {later.method: later.text for later in today.not_yet}

@@ -1,0 +1,76 @@
+"""Writes of the wizard. An advice begins as a draft and stays for ever once it is finished."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from finetune_app.accounts.models import User
+from finetune_app.goals import services as goals
+from finetune_app.goals.models import Goal, Method
+from finetune_app.guide.advice import Answers, advise
+from finetune_app.guide.models import Advice
+from finetune_app.guide.wizard.known import known
+from finetune_app.guide.wizard.screens import Screen
+
+
+def answers_now(goal: Goal) -> dict[str, Any]:
+    """What was answered last: in the draft, else in the advice before it."""
+    latest = goal.advices.first()
+    return dict(latest.answers) if latest else {}
+
+
+@transaction.atomic
+def answer(
+    *, goal: Goal, user: User, screen: Screen, given: Mapping[str, Any] | None
+) -> Advice:
+    """Keep the answers of one screen; None means that it was skipped."""
+    Goal.objects.select_for_update().get(pk=goal.pk)  # two people at once take turns
+    draft = goal.advices.draft() or Advice(goal=goal, answers=answers_now(goal))
+    draft.answers |= dict.fromkeys(screen.names) | dict(given or {})
+    draft.by = user
+    draft.save()
+    return draft
+
+
+@transaction.atomic
+def finish(*, goal: Goal, user: User) -> Advice:
+    """Advise from the answers and what is known now. The same as before is not kept twice."""
+    Goal.objects.select_for_update().get(pk=goal.pk)
+    draft = goal.advices.draft()
+    answers, facts = answers_now(goal), known(goal)
+    before = goal.advices.given().first()
+    if before and (before.answers, before.known) == (answers, facts):
+        if draft:
+            draft.delete()
+        return before
+    advice = draft or Advice(goal=goal, answers=answers)
+    found = advise(Answers.read(answers | facts))
+    advice.known, advice.recommendation = facts, found.recommendation
+    advice.result = found.as_json() | {
+        "way": found.way, "doubts": list(found.doubts), "notes": len(found.keep_in_mind)
+    }
+    advice.by, advice.finished_at = user, timezone.now()
+    advice.save()
+    return advice
+
+
+@transaction.atomic
+def take(*, goal: Goal, method: str) -> None:
+    """Go this way. The newest advice remembers what was made of it."""
+    goals.choose_method(goal=goal, method=method)
+    latest = goal.advices.finished().first()
+    if latest:
+        latest.chosen = method
+        latest.save(update_fields=["chosen"])
+
+
+@transaction.atomic
+def skip_all(*, goal: Goal, user: User, method: str) -> None:
+    """No advice wanted: this way, and the questions do not come up by themselves again."""
+    Goal.objects.select_for_update().get(pk=goal.pk)
+    draft = goal.advices.draft() or Advice(goal=goal)
+    draft.by, draft.finished_at, draft.chosen = user, timezone.now(), Method(method)
+    draft.save()
+    goals.choose_method(goal=goal, method=method)

@@ -1,0 +1,148 @@
+"""The wizard: one question a screen, then a letter."""
+
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal, Method
+from finetune_app.guide.methods import WAYS
+from finetune_app.guide.models import Advice
+from finetune_app.guide.wizard import services
+from finetune_app.guide.wizard.compare import METHODS
+from finetune_app.guide.wizard.forms import AnswerForm
+from finetune_app.guide.wizard.known import facts_of
+from finetune_app.guide.wizard.letter import after, changes, letter, method_of
+from finetune_app.guide.wizard.screens import Screen, screens
+
+
+@goal_page(Role.VIEWER, "GET")
+def onward(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """After step 1: to the advice where nobody has asked for it yet, else to the dataset."""
+    if goal.advices.finished().exists() or not _may_edit(request):
+        return redirect("datasets:page", goal_id=goal.pk)
+    return redirect("guide:advice", goal_id=goal.pk)
+
+
+@goal_page(Role.VIEWER, "GET")
+def advice(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """The newest letter; where there is none yet, the question at which somebody stopped."""
+    newest = goal.advices.given().first()
+    if newest:
+        return _letter(request, goal, newest)
+    if not _may_edit(request):
+        return render_page(request, "guide/no_advice.html", {"goal": goal})
+    return redirect("guide:question", goal_id=goal.pk, question=_first_open(goal).name)
+
+
+@goal_page(Role.VIEWER, "GET")
+def earlier(request: HttpRequest, goal: Goal, advice_id: int) -> HttpResponse:
+    """A letter of before, as it was said then."""
+    return _letter(request, goal, get_object_or_404(goal.advices.given(), pk=advice_id))
+
+
+@goal_page(Role.EDITOR, "GET", "POST")
+def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
+    facts = facts_of(goal)
+    asked = screens([fact.name for fact in facts])
+    at = next((n for n, screen in enumerate(asked) if screen.name == question), None)
+    if at is None:
+        raise Http404("no such question, or it is known already")
+    screen, answers = asked[at], services.answers_now(goal)
+    form = AnswerForm(request.POST or None, screen=screen, answers=answers)
+    if request.method == "POST" and form.is_valid():
+        given, go = form.given(), request.POST.get("go", "next")
+        if given is None and go in ("next", "finish"):
+            form.add_error(None, _("Choose one, or skip this question."))
+        else:
+            if go == "skip" or given is not None:
+                given = None if go == "skip" else given
+                services.answer(goal=goal, user=request.user, screen=screen, given=given)
+            return _onward(request, goal, asked, at, go)
+    all_seen = all(name in answers for one in asked for name in one.names)
+    context = {
+        "goal": goal, "form": form, "screen": screen, "facts": facts, "at": at + 1,
+        "total": len(asked), "left": len(asked) - at - 1, "ways": WAYS,
+        "marks": ["done" if n < at else "now" if n == at else "" for n in range(len(asked))],
+        "go": "next" if at + 1 < len(asked) and not all_seen else "finish",
+    }
+    status = 422 if form.is_bound else 200
+    return render_page(request, "guide/question.html", context, status=status)
+
+
+@goal_page(Role.EDITOR, "POST")
+def again(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Advise anew from the same answers and what is known now."""
+    if not goal.advices.exists():
+        raise PlainError(_("Nobody has answered the questions yet."), status=409)
+    services.finish(goal=goal, user=request.user)
+    return redirect("guide:advice", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def take(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Go the way that was advised, or another one that is named."""
+    newest = goal.advices.given().first()
+    method = request.POST.get("method") or (method_of(newest) if newest else "")
+    if method not in Method.values:
+        raise PlainError(_("That is not one of the methods. Choose one on the page of the advice."),
+                         status=422)
+    services.take(goal=goal, method=method)
+    advised = newest.recommendation if newest and method == method_of(newest) else ""
+    return redirect(after(goal, method, advised).url)
+
+
+@goal_page(Role.EDITOR, "POST")
+def skip(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """No questions: who knows what they want says so in one click."""
+    method = request.POST.get("method") or Method.FINE_TUNE
+    if method not in Method.values:
+        raise PlainError(_("That is not one of the methods."), status=422)
+    services.skip_all(goal=goal, user=request.user, method=method)
+    return redirect(after(goal, method).url)
+
+
+def _may_edit(request: HttpRequest) -> bool:
+    return bool(request.membership and request.membership.may(Role.EDITOR))
+
+
+def _first_open(goal: Goal) -> Screen:
+    """The first question that was neither answered nor skipped; the last when none is open."""
+    asked = screens([fact.name for fact in facts_of(goal)])
+    answers = services.answers_now(goal)
+    is_open = (one for one in asked if not set(one.names) <= set(answers))
+    return next(is_open, asked[-1])
+
+
+def _onward(
+    request: HttpRequest, goal: Goal, asked: list[Screen], at: int, go: str
+) -> HttpResponse:
+    if go == "finish" or (at + 1 == len(asked) and go != "back"):
+        services.finish(goal=goal, user=request.user)
+        return redirect("guide:advice", goal_id=goal.pk)
+    if go == "back" and at == 0:
+        return redirect("goals:measure", goal_id=goal.pk)
+    to = asked[at - 1] if go == "back" else asked[at + 1]
+    return redirect("guide:question", goal_id=goal.pk, question=to.name)
+
+
+def _letter(request: HttpRequest, goal: Goal, advice: Advice) -> HttpResponse:
+    newest = goal.advices.given().first()
+    is_newest = newest == advice
+    context: dict[str, Any] = {
+        "goal": goal,
+        "is_newest": is_newest,
+        "may_edit": _may_edit(request),
+        "next_step": after(goal, method_of(advice), advice.recommendation),
+        "first_a_prompt": method_of(advice) not in (Method.PROMPT, Method.RAG),
+        "compared": METHODS,
+        "others": goal.advices.finished().exclude(pk=advice.pk).select_related("by")[:20],
+        **letter(goal, advice),
+        **(changes(goal, advice) if is_newest else {}),
+    }
+    return render_page(request, "guide/letter.html", context)

@@ -1,0 +1,171 @@
+"""Step 4 follows the goal's method: the rail, the ways at the top of its pages, the next action."""
+
+import html
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from finetune_app.basemodels.models import Choice
+from finetune_app.candidates import services as candidates
+from finetune_app.goals import services as goals
+from finetune_app.goals.models import Goal
+from finetune_app.guide import progress
+from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
+from finetune_app.guide.rail import rail, step_of
+from finetune_app.knowledge.models import Document, Knowledge
+from tests import path
+from tests.guide.wizard.conftest import READY, advised  # noqa: F401
+
+
+def with_method(goal, method) -> Goal:
+    return goals.choose_method(goal=goal, method=method)
+
+
+def step_4(goal):
+    return rail(Goal.objects.get(pk=goal.pk), "training:page")[3]
+
+
+def now(goal) -> tuple[int, str, str]:
+    (found,) = progress.of([Goal.objects.get(pk=goal.pk)])
+    return found.next.step, found.next.label, found.next.state
+
+
+def keep_instructions(goal):
+    made = candidates.prompt_candidate(
+        goal=goal, base_model=goal.base_choice.base_model, instructions="Sort it.", shots=[]
+    )
+    made.saved = True
+    made.save()
+    return made
+
+
+def bring_documents(goal, index=1):
+    knowledge = Knowledge.objects.create(
+        goal=goal, index=index, indexed_at=timezone.now() if index else None
+    )
+    Document.objects.create(knowledge=knowledge, name="Prices.pdf", state=Document.State.READY)
+    return knowledge
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "way"),
+    [
+        ("prompt", "Instructions", INSTRUCTIONS),
+        ("rag", "Documents", DOCUMENTS),
+        ("fine_tune", "Training", TRAINING),
+        ("rag_then_fine_tune", "Documents, training", DOCUMENTS),
+    ],
+)
+def test_the_fourth_step_is_called_after_the_method(goal, method, name, way):
+    with_method(goal, method)
+    step = step_4(goal)
+    assert (step.name, step.url) == (name, way.url(goal))
+
+
+def test_documents_then_training_goes_on_to_the_training(goal):
+    with_method(goal, "rag_then_fine_tune")
+    bring_documents(goal)
+    assert step_4(goal).url == TRAINING.url(goal)
+
+
+def test_the_second_step_asks_for_questions_where_nothing_is_learned(goal):
+    with_method(goal, "prompt")
+    assert rail(goal, "goals")[1].fact == "What it is tested with"
+
+
+def test_pages_belong_to_their_step():
+    pages = {
+        "guide:advice": 1, "guide:question": 1, "knowledge:page": 4, "candidates:workbench": 4,
+        "training:detail": 4, "candidates:chat": 5, "accounts:team": 0,
+    }  # fmt: skip
+    assert {page: step_of(page) for page in pages} == pages
+
+
+# ---- What to do next ----
+
+
+def test_instructions_from_the_first_question_to_the_verdict(goal, owner):
+    goals.choose_measure(goal=goal, kind="exact", settings={})
+    with_method(goal, "prompt")
+    assert now(goal) == (2, "Write questions", "No test questions yet.")
+    path.freeze(goal, owner).delete()
+    assert now(goal) == (2, "Check them", "60 questions, not frozen yet.")
+    path.freeze(goal, owner)
+    assert now(goal)[:2] == (3, "Choose a model")
+    Choice.objects.create(goal=goal, base_model=path.install(), chosen_by=owner)
+    assert now(goal) == (4, "Write them", "Ready to write instructions for Tiny.")
+    assert step_4(goal).fact == "What you tell it"
+    keep_instructions(goal)
+    step, label, state = now(goal)
+    assert (step, label) == (5, "Evaluate")
+    assert state.startswith("Instructions kept ")
+    assert rail(goal, "goals")[3].state == "done"
+
+
+def test_documents_from_the_first_file_to_the_test(goal, owner):
+    with_method(path.ready(goal, owner), "rag")
+    assert now(goal) == (4, "Add documents", "No documents yet.")
+    knowledge = bring_documents(goal, index=0)
+    assert now(goal) == (4, "See why", "Your documents cannot be searched yet.")
+    knowledge.index, knowledge.indexed_at = 1, timezone.now()
+    knowledge.save()
+    assert now(goal) == (5, "Evaluate", "Your documents can be searched. Not tested yet.")
+    assert step_4(goal).fact == "Can be searched"
+
+
+def test_documents_then_training_asks_for_both(goal, owner):
+    with_method(path.ready(goal, owner), "rag_then_fine_tune")
+    assert now(goal)[1] == "Add documents"
+    bring_documents(goal)
+    assert now(goal)[1] == "Train"
+    assert rail(goal, "goals")[3].state == "todo"
+    path.trained(goal, owner)
+    assert now(goal)[1] == "Evaluate"
+    assert rail(goal, "goals")[3].state == "done"
+
+
+def test_new_instructions_are_news_after_a_verdict(goal, owner):
+    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    with_method(goal, "prompt")
+    assert now(goal)[1] == "See the verdict"
+    keep_instructions(goal)
+    assert now(goal)[1] == "Evaluate"
+
+
+def test_home_names_the_step_after_the_method(as_viewer, goal, owner):
+    with_method(path.ready(goal, owner), "prompt")
+    page = as_viewer.get(reverse("guide:home")).content.decode()
+    assert "4 of 6 · Instructions" in page
+
+
+# ---- The ways, at the top of the pages of step 4 ----
+
+
+def training_page(browser, goal) -> str:
+    page = browser.get(reverse("training:page", args=[goal.pk])).content.decode()
+    return " ".join(html.unescape(page).split())
+
+
+def test_the_chosen_way_is_marked_and_the_others_say_why_not_yet(
+    as_viewer, goal, advised  # noqa: F811
+):
+    advised(**READY)
+    page = training_page(as_viewer, goal)
+    assert 'aria-current="page"><b>Training</b> <span class="ours">' in page
+    assert "Not needed so far: nothing you said has to be looked up." in page
+    assert "Not alone: you tried instructions" in page
+    assert "Make this our way" not in page
+
+
+def test_without_advice_nothing_is_put_off(as_viewer, goal):
+    assert "Not yet" not in training_page(as_viewer, goal)
+
+
+def test_an_editor_may_make_another_way_theirs(as_editor, as_viewer, goal):
+    with_method(goal, "prompt")
+    assert "Make this our way" in training_page(as_editor, goal)
+    assert "Make this our way" not in training_page(as_viewer, goal)
+    as_editor.post(reverse("guide:take", args=[goal.pk]), {"method": "fine_tune"})
+    goal.refresh_from_db()
+    assert goal.method == "fine_tune"

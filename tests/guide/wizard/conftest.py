@@ -1,0 +1,42 @@
+import pytest
+from django.urls import reverse
+
+from finetune_app.goals import services as goals
+from finetune_app.guide.wizard import services
+from finetune_app.guide.wizard.screens import ALL
+
+# Ready for training: everything is at hand.
+READY = {
+    "improve": "format", "tried_prompt": "inconsistent", "facts_change": "never",
+    "needs_sources": False, "documents": 0, "pairs": 300, "test_questions": 20,
+    "private_data": False, "heavy_use": False,
+}  # fmt: skip
+
+
+@pytest.fixture
+def goal(goal):
+    """After step 1."""
+    return goals.choose_measure(goal=goal, kind="close", settings={})
+
+
+@pytest.fixture
+def url(goal):
+    """The address of a page of the wizard."""
+
+    def url_(name: str, **ids) -> str:
+        return reverse(f"guide:{name}", kwargs={"goal_id": goal.pk} | ids)
+
+    return url_
+
+
+@pytest.fixture
+def advised(goal, owner):
+    """Ask the whole wizard; what is not given is skipped."""
+
+    def advised_(**answers):
+        for screen in ALL:
+            given = {name: answers[name] for name in screen.names if name in answers}
+            services.answer(goal=goal, user=owner, screen=screen, given=given or None)
+        return services.finish(goal=goal, user=owner)
+
+    return advised_
