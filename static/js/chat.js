@@ -10,6 +10,7 @@
   const asks = form.querySelector(".asks");
   const hush = document.getElementById("hush");
   const turns = JSON.parse(history.value || "[]");
+  const hidden = "hidden" in form.dataset; /* names are hidden, and so is what would give them away */
   let busy = null; // the request under way
 
   function fail(words) {
@@ -58,9 +59,34 @@
     place.replaceWith(list);
   }
 
+  /* What was looked up before the answer: numbered, each with the way to its place. */
+  function cite(voice, cited) {
+    const place = document.getElementById("cited").content.cloneNode(true).firstElementChild;
+    if (!cited.length) place.querySelector(".label").textContent = place.dataset.none;
+    for (const one of cited) {
+      const item = document.createElement("li");
+      const name = document.createElement(one.url ? "a" : "b");
+      if (one.url) name.href = one.url;
+      name.textContent = one.name;
+      const where = document.createElement("small");
+      where.textContent = one.page ? `${one.title} · ${place.dataset.page} ${one.page}` : one.title;
+      item.append(name, " ", where);
+      place.querySelector("ol").append(item);
+    }
+    voice.append(place);
+  }
+
   function hear(turn, said, event) {
     const voice = turn.querySelector(`[data-lane="${event.lane}"]`);
     if (event.error) throw new Error(event.error);
+    if (event.cited && !hidden) cite(voice, event.cited);
+    if (event.trouble) {
+      const words = voice.querySelector("p");
+      words.className = "said bad";
+      words.textContent = event.trouble;
+      voice.classList.remove("writing");
+      return;
+    }
     if (event.text) {
       said[event.lane] += event.text;
       const words = voice.querySelector("p");
@@ -69,7 +95,7 @@
     }
     if (event.done) {
       voice.classList.remove("writing");
-      if (event.seconds) voice.querySelector("small").textContent = `${event.seconds.toFixed(1)} s`;
+      if (event.seconds && !hidden) voice.querySelector("small").textContent = `${event.seconds.toFixed(1)} s`;
       reach(voice.querySelector("p"));
       ledger(voice.querySelector("p"));
     }
@@ -95,7 +121,7 @@
 
   async function ask(question) {
     const turn = newTurn(question);
-    const said = { base: "", tuned: "" };
+    const said = Object.fromEntries([...turn.querySelectorAll("[data-lane]")].map((voice) => [voice.dataset.lane, ""]));
     const body = new FormData(form);
     body.set("question", question);
     working(new AbortController());
@@ -112,10 +138,11 @@
         if (!field.value) field.value = question; // nothing typed is lost
       }
     } finally {
-      if (said.base || said.tuned) {
+      if (Object.values(said).some(Boolean)) {
         turns.push({ asked: question, ...said });
-        history.value = JSON.stringify(turns);
-      } else turn.remove();
+        for (const place of document.querySelectorAll("[name=history]")) place.value = JSON.stringify(turns);
+        document.getElementById("guessing")?.removeAttribute("hidden");
+      } else if (!turn.querySelector(".said.bad")) turn.remove();
       turn.removeAttribute("aria-busy");
       for (const voice of turn.querySelectorAll(".writing")) voice.classList.remove("writing");
       working(null);

@@ -77,12 +77,11 @@ def test_a_training_can_be_named(as_viewer, trained, voices, url):
 
 
 def test_with_several_trainings_one_is_chosen(as_viewer, trained, voices, url, owner):
-    assert "Which training answers" not in text(as_viewer.get(url("chat")))
     second = path.trained(trained.goal, owner)
     page = text(as_viewer.get(url("chat")))
-    assert f'href="?training={trained.number}"' in page
-    assert f'href="?training={second.number}" aria-current="true"' in page
-    assert "as training 1 left it" in text(as_viewer.get(url("chat") + "?training=1"))
+    assert f'value="training-{second.number}" selected' in page
+    assert f'value="training-{trained.number}"' in page
+    assert "after training 1" in text(as_viewer.get(url("chat") + "?training=1"))
 
 
 @pytest.mark.parametrize("question", ["", "   \n"])

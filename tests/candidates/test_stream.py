@@ -10,7 +10,7 @@ from django.db import connections
 from django.test import AsyncClient
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.candidates import talk
+from finetune_app.candidates import speakers, talk
 from finetune_app.training.models import Training
 from tests.worker.engine.test_server import SECRET, Running
 from tests.worker.engine.tiny import make_adapter, make_base
@@ -36,8 +36,7 @@ def engine(house, trained, settings, monkeypatch):
     """The installation's engine reads the tiny model in place of the goal's own."""
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = house.socket, SECRET
     folders = {trained.base_model.folder: "base", trained.adapter_folder: "adapter"}
-    for module in (talk, talk.services):
-        monkeypatch.setattr(module, "local_folder", lambda name: house.data / folders[name])
+    monkeypatch.setattr(talk.services, "local_folder", lambda name: house.data / folders[name])
     return house
 
 
@@ -65,8 +64,9 @@ def test_without_script_the_same_is_said(as_viewer, trained, engine, url):
 
 
 def test_who_goes_away_cancels_the_answers(trained: Training, engine):
-    training = Training.objects.select_related("base_model", "goal").get(pk=trained.pk)
-    asked = talk.ask(training, [], QUESTION)
+    goal = Training.objects.select_related("goal").get(pk=trained.pk).goal
+    pair = speakers.chosen(goal, speakers.available(goal))
+    asked = talk.ask(speakers.voices(pair), [], QUESTION)
 
     async def leave_after_the_first_line():
         async with aclosing(talk.lines(asked)) as lines:
