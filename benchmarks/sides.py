@@ -93,16 +93,19 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: T
     from worker.training import run
 
     class Stepwise:
-        ended = False
+        """Takes a turn for each step; what is read and loaded before the first takes none."""
+
+        ended = learning = False
 
         def emit(self, event: str, **fields: Any) -> None:
-            pass
+            self.learning = self.learning or fields.get("phase") == "training"
 
         def check(self) -> None:
             pass
 
         def stopping(self) -> bool:
-            self.ended = self.ended or not turns.wait()
+            if self.learning:
+                self.ended = self.ended or not turns.wait()
             return self.ended
 
     practice, _ = conversations()

@@ -23,6 +23,7 @@ from worker.engine.requests import Completion, PromptTooLong
 from worker.evaluation.contest import Contender, Question, read_contenders, read_questions
 from worker.evaluation.formats import Formats, open_engine
 from worker.evaluation.general.check import check_general
+from worker.evaluation.lookup import look_up
 from worker.evaluation.remote import answer_elsewhere
 
 TIMED = 3  # answers of each candidate that are timed alone
@@ -89,6 +90,7 @@ class Contest:
         self.answered = {(candidate, row) for candidate, row in spec.get("answered") or []}
         self.total = len(self.contenders) * len(self.questions)
         self.new = 0
+        self.shown = look_up(self.contenders, self.questions, channel)
 
     def left_to_do(self, group: list[Contender]) -> list[Pair]:
         """All pairs without an answer. One question's pairs stand together, so that candidates
@@ -149,12 +151,16 @@ class Contest:
     def take(self, pair: Pair, item: Completion | Exception) -> None:
         """Judge one answer and pass it on."""
         self.new += 1
-        self.channel.emit("answer", **judged(*pair, item, self.measure))
+        used = [
+            {"document": one.document, "page": one.page, "at": one.at}
+            for one in self.asked(*pair).passages
+        ]
+        self.channel.emit("answer", **judged(*pair, item, self.measure), passages=used)
         self._report()
 
     def asked(self, contender: Contender, question: Question) -> Composed:
-        """What this candidate is told and asked."""
-        return contender.asked(question.messages)
+        """What this candidate is told, shown and asked."""
+        return contender.asked(question.messages, self.shown.get((contender.id, question.row), []))
 
     def _submit(self, engine: Engine, pair: Pair, news: News) -> Handle | None:
         contender, question = pair

@@ -1,0 +1,294 @@
+"""Which method wins on which goal: base, a good prompt, documents, fine-tuning, and both.
+
+    python benchmarks/methods.py --model FOLDER [--goal NAME] [--write FILE]
+
+Two goals of opposite kinds, with the app's own parts: its automatic settings and training loop, its
+index and search, its evaluation, its success measures and its one sentence of advice. First the
+wizard is asked, before anything is measured.
+
+- `handbook`: 60 questions about a made-up product whose handbook of 30 pages no model has read. The
+  fine-tuned model learns 240 questions and answers about the same facts, in other words.
+- `mailbox`: the sample goal, a strict form. Its "documents" are the written rules of the shop.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+HANDBOOK = ROOT / "benchmarks" / "handbook"
+SEED = 17
+PASSAGES = 5
+
+from finetune_app.basemodels.automatic import automatic  # noqa: E402
+from finetune_app.evaluation.methods import Conclusion, Standing, conclude  # noqa: E402
+from finetune_app.evaluation.statistics import wilson  # noqa: E402
+from finetune_app.guide.advice import advise  # noqa: E402
+from finetune_app.guide.sample import sample  # noqa: E402
+from worker.channel import Job  # noqa: E402
+
+Row = dict[str, Any]
+SHOP_RULES = """# How we sort the mailbox
+
+## Topic
+repair: how is my bike that you have. delivery: where is my order. return: money back, or another
+one. hire: renting a bike.
+
+## Desk
+Repairs go to the workshop, deliveries and returns to the office, hires to the counter.
+
+## Due
+today, if it cannot wait past tomorrow. Otherwise this_week.
+
+## Form
+Each email gets exactly three lines, and nothing else:
+
+topic: repair, delivery, return or hire
+desk: workshop, office or counter
+due: today or this_week
+"""
+
+
+@dataclass
+class Goal:
+    """What is taught, how it is measured, and what the wizard is told about it."""
+
+    name: str
+    answers: dict[str, Any]
+    measure: dict[str, Any]
+    rows: list[Row]
+    instructions: str
+    shots: list[dict[str, str]]
+    documents: dict[str, str]
+    graded: bool = False
+
+
+class Listener:
+    """A channel that keeps what it is told and lets nobody stop it."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def emit(self, event: str, **fields: Any) -> None:
+        self.events.append({"event": event} | fields)
+
+    def check(self) -> None:
+        pass
+
+    def stopping(self) -> bool:
+        return False
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [one for one in self.events if one["event"] == event]
+
+
+# --- the two goals ----------------------------------------------------------------------------
+
+
+def handbook() -> Goal:
+    facts, tests = (read(HANDBOOK / name) for name in ("facts.jsonl", "questions.jsonl"))
+    random.Random(SEED).shuffle(facts)
+    splits = ["validation"] * 30 + ["train"] * (len(facts) - 30)
+    rows = [pair(one, split) for one, split in zip(facts, splits, strict=True)]
+    return Goal(
+        name="handbook",
+        answers={
+            "improve": "facts", "facts_change": "monthly", "needs_sources": True,
+            "tried_prompt": "lacks_facts", "pairs": 240, "documents": 30, "test_questions": 60,
+        },
+        measure={"kind": "exact", "settings": {"within": True}},
+        rows=rows + [pair(one, "test") for one in tests],
+        instructions="Answer the customer's question about the Tarnwell D6 in a few words.",
+        shots=[{"prompt": one["question"], "answer": one["answer"]} for one in facts[30:34]],
+        documents={page.name: page.read_text() for page in sorted((HANDBOOK / "pages").iterdir())},
+    )  # fmt: skip
+
+
+def mailbox() -> Goal:
+    found = sample()
+    rows = [{"split": row["split"], "messages": row["messages"]} for row in found.rows]
+    learned = [row["messages"] for row in rows if row["split"] == "train"]
+    shots: dict[str, str] = {}
+    for messages in learned:
+        shots.setdefault(messages[-1]["content"], messages[0]["content"])
+    return Goal(
+        name="mailbox",
+        answers={
+            "improve": "format", "facts_change": "never", "needs_sources": False,
+            "tried_prompt": "inconsistent", "pairs": 240, "documents": 0, "test_questions": 60,
+        },
+        measure={"kind": found.measure, "settings": found.measure_settings},
+        rows=rows,
+        instructions=SHOP_RULES.strip(),
+        shots=[{"prompt": prompt, "answer": answer} for answer, prompt in list(shots.items())[:5]],
+        documents={"rules.md": SHOP_RULES},
+    )  # fmt: skip
+
+
+def read(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def pair(one: Row, split: str) -> Row:
+    asked = {"role": "user", "content": one["question"]}
+    return {"split": split, "messages": [asked, {"role": "assistant", "content": one["answer"]}]}
+
+
+# --- what the app would do --------------------------------------------------------------------
+
+
+def freeze(goal: Goal, folder: Path) -> Path:
+    version = folder / "version.jsonl"
+    with version.open("w") as file:
+        for number, row in enumerate(goal.rows):
+            file.write(json.dumps({"id": number, "source": ""} | row) + "\n")
+    return version
+
+
+def train(goal: Goal, model: Path, version: Path, folder: Path) -> tuple[Path, float]:
+    from worker.training import run
+
+    rows = sum(row["split"] == "train" for row in goal.rows)
+    spec = automatic(rows, 256)["settings"] | {
+        "base_model": str(model), "version": str(version), "seed": SEED, "sample_prompts": 0,
+        "measure": goal.measure,
+    }  # fmt: skip
+    result = run(Job("training", folder / "run", spec), Listener())
+    return folder / "run" / "adapter", result["seconds"]
+
+
+def index(goal: Goal, folder: Path) -> tuple[Path, float]:
+    from worker.knowledge.run import run
+
+    began = time.monotonic()
+    documents = []
+    for number, (name, text) in enumerate(goal.documents.items(), start=1):
+        place = folder / "documents" / str(number)
+        place.mkdir(parents=True)
+        (place / "upload").write_text(text)
+        documents.append({"id": number, "name": name, "folder": str(place)})
+    where = folder / "index"
+    run(Job("index", where, {"documents": documents, "questions": []}), Listener())
+    return where, time.monotonic() - began
+
+
+@dataclass
+class Way:
+    """One candidate, as the worker is told of it."""
+
+    name: str
+    label: str
+    effort: int
+    parts: dict[str, Any]
+    made: str = "nothing"
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
+
+def ways(goal: Goal, model: Path, adapter: Path, trained: float, where: Path,
+         indexed: float) -> list[Way]:  # fmt: skip
+    prompt = {"instructions": goal.instructions, "shots": goal.shots}
+    documents = {
+        "grounded": True, "knowledge": {"index": str(where), "count": PASSAGES, "whole": False}
+    }
+    tuned = {"adapter": str(adapter)}
+    read_once, learned = f"{indexed:.0f} s of reading", f"{trained:.0f} s of training"
+    return [
+        Way("the base model as it is", "base", 0, {}),
+        Way("a good prompt", "prompt", 1, prompt, "some writing"),
+        Way("searching your documents", "documents", 2, documents, read_once),
+        Way("fine-tuning", "tuned", 3, tuned, learned),
+        Way("fine-tuning with your documents", "both", 4, documents | tuned,
+            f"{read_once}, {learned}"),
+    ]
+
+
+def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Way], dict[int, float]]:
+    """Every way on the same test prompts, by the app's own evaluation."""
+    from worker.evaluation.run import run
+
+    version = freeze(goal, folder)
+    adapter, trained = train(goal, model, version, folder)
+    where, indexed = index(goal, folder)
+    taking_part = ways(goal, model, adapter, trained, where, indexed)
+    context = json.loads((model / "config.json").read_text())["max_position_embeddings"]
+    spec = {
+        "version": str(version), "measure": goal.measure, "max_new_tokens": 64, "general": False,
+        "candidates": [
+            {"id": number, "name": way.label, "base_model": str(model), "room": context} | way.parts
+            for number, way in enumerate(taking_part)
+        ],
+    }  # fmt: skip
+    heard = Listener()
+    run(Job("evaluation", folder / "evaluation", spec), heard)
+    for number, way in enumerate(taking_part):
+        mine = [one for one in heard.of("answer") if one["candidate"] == number]
+        way.answers = sorted(mine, key=lambda one: one["index"])
+    return taking_part, {one["candidate"]: one["seconds"] for one in heard.of("pace")}
+
+
+# --- the table --------------------------------------------------------------------------------
+
+
+def told(goal: Goal, taking_part: list[Way], pace: dict[int, float]) -> str:
+    advice = advise(goal.answers)
+    standings = [
+        Standing(way.name, (0, way.effort), tuple(float(a["passed"]) for a in way.answers))
+        for way in taking_part
+    ]
+    found: Conclusion | None = conclude(standings)
+    lines = [
+        f"## {goal.name}\n",
+        f"Asked beforehand, the wizard says: **{advice.recommendation}**.\n",
+        "| way | right | probably | seconds an answer | tokens read, written | to make |",
+        "|---|---|---|---|---|---|",
+    ]
+    for number, (way, standing) in enumerate(zip(taking_part, standings, strict=True)):
+        n = len(standing.scores)
+        low, high = (n * end for end in wilson(int(sum(standing.scores)), n))
+        lines.append(
+            f"| {way.name} | {standing.result} | {low:.0f} to {high:.0f} "
+            f"| {pace.get(number, float('nan')):.1f} "
+            f"| {mean(way, 'prompt_tokens'):.0f}, {mean(way, 'tokens'):.0f} | {way.made} |"
+        )
+    return "\n".join([*lines, "", f"**{found.sentence}**" if found else "", ""])
+
+
+def mean(way: Way, what: str) -> float:
+    return sum(one[what] for one in way.answers) / max(1, len(way.answers))
+
+
+GOALS = {"handbook": handbook, "mailbox": mailbox}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--model", type=Path, required=True, help="the starter model's folder")
+    options.add_argument("--goal", choices=GOALS, help="only this one")
+    options.add_argument("--write", type=Path, help="write the tables to this file")
+    options.add_argument("--keep", type=Path, help="keep every answer in this folder")
+    given = options.parse_args()
+    model = given.model.resolve()
+    parts = []
+    for name in [given.goal] if given.goal else GOALS:
+        goal = GOALS[name]()
+        with tempfile.TemporaryDirectory() as scratch:
+            taking_part, pace = compare(goal, model, Path(scratch))
+        parts.append(told(goal, taking_part, pace))
+        print(parts[-1], flush=True)
+        if given.keep:
+            given.keep.mkdir(parents=True, exist_ok=True)
+            said = {way.label: way.answers for way in taking_part}
+            (given.keep / f"{name}.json").write_text(json.dumps(said, indent=1))
+    if given.write:
+        given.write.write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
