@@ -23,7 +23,6 @@ LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
 PASSAGES = 5  # that a model is shown a question
 
 
-
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
     """The base model as it is."""
     return _same_or_new(goal, CandidateKind.BASE, name=base_model.name, base_model=base_model)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from finetune_app.basemodels.models import BaseModel, Choice
 from finetune_app.candidates import services as candidates
@@ -15,11 +16,12 @@ from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Version
 from finetune_app.evaluation.rival import FairPrompt, fair_prompt
 from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 from finetune_app.training.services import newest_version
 
-PROMPT, TUNED = "prompt", "tuned"
+PROMPT, RAG, TUNED, COMBINED = "prompt", "rag", "tuned", "combined"
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,20 @@ def newest_training(goal: Goal) -> Training | None:
 def offers(basis: Basis) -> list[Offer]:
     """All who may take part, the base apart. A model elsewhere is only asked when ticked: it
     costs, and the prompts leave this machine."""
+    documents = _documents(basis.goal)
     found = []
     if basis.goal.measure != MeasureKind.CHOICE:
         found.append(Offer(PROMPT, _("With a good prompt"),
                            _("The words below and a few of your examples before each question")))
+    if documents:
+        found.append(Offer(RAG, _("With your documents"), ngettext(
+            "It looks each question up in %(n)d document",
+            "It looks each question up in %(n)d documents", documents) % {"n": documents}))
     if basis.training:
         found.append(Offer(TUNED, _("Tuned"), _("Training %(n)d, taught with version %(v)d") % {
             "n": basis.training.number, "v": basis.version.number}))
+    if documents and basis.training:
+        found.append(Offer(COMBINED, _("Tuned, with your documents"), _("Both together")))
     if basis.goal.measure == MeasureKind.CHOICE:
         return found[-1:]  # a person compares two, not five
     return found + [
@@ -97,8 +106,15 @@ def take_part(
         found.append(candidates.prompt_candidate(
             goal=goal, base_model=base, instructions=prompt.instructions, shots=prompt.shots
         ))
+    documents = bool(_documents(goal))
+    if RAG in keys and documents:
+        found.append(candidates.rag_candidate(
+            goal=goal, base_model=base, instructions=prompt.instructions
+        ))
     if TUNED in keys and basis.training:
         found.append(candidates.tuned_candidate(training=basis.training))
+    if COMBINED in keys and documents and basis.training:
+        found.append(candidates.rag_candidate(goal=goal, training=basis.training))
     for endpoint in _endpoints(goal):
         if f"endpoint-{endpoint.pk}" in keys:
             found.append(candidates.prompt_candidate(
@@ -115,6 +131,14 @@ def best_prompt(basis: Basis) -> FairPrompt:
     if kept:
         return FairPrompt(kept.instructions, kept.shots)
     return fair_prompt(basis.goal, basis.version, basis.base_model)
+
+
+def _documents(goal: Goal) -> int:
+    """How many of the goal's documents can be searched."""
+    knowledge = Knowledge.objects.filter(goal=goal).first()
+    if knowledge is None or not knowledge.is_searchable:
+        return 0
+    return knowledge.documents.filter(state=Document.State.READY).count()
 
 
 def _endpoints(goal: Goal) -> list[Endpoint]:

@@ -146,6 +146,7 @@ def unasked_note(unasked: int, noun: str) -> str:
 
 def general_note(general_level: str | None, better: bool) -> str:
     return {
+        "unchanged": "",
         None: "",  # the headline says it, or the general check's own line
         "green": "General ability: no large loss found.",
         "amber": "General ability: some may have been lost. Look at what changed before you go "

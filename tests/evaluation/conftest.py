@@ -10,6 +10,7 @@ from finetune_app.evaluation.test_set import Unseen
 from finetune_app.goals import services as goals
 from finetune_app.training.models import Training
 from tests import path
+from tests.knowledge.conftest import knowledge, now  # noqa: F401
 
 
 @pytest.fixture

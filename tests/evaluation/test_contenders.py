@@ -4,9 +4,11 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.candidates.models import Candidate
+from finetune_app.core.errors import PlainError
 from finetune_app.evaluation import contenders, services
 from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.knowledge.models import Knowledge
 from tests import path, remote
 
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on", "instructions": "Sort."}
@@ -88,3 +90,45 @@ def test_another_teams_model_is_not_offered(trained, stranger, settings):
 def test_where_a_person_decides_two_are_compared(as_editor, ballot, url):
     page = as_editor.get(reverse("evaluation:page", args=[ballot.goal_id]) + "?new")
     assert "Who takes part" not in page.content.decode()
+
+
+# ---- Documents ----
+
+
+def test_documents_take_part_alone_and_with_the_tuned_model(as_editor, trained, knowledge, url):
+    assert labels(trained.goal) == [
+        "With a good prompt", "With your documents", "Tuned", "Tuned, with your documents",
+    ]  # fmt: skip
+    as_editor.post(url("start"))
+    evaluation = Evaluation.objects.get()
+    found = services.contenders_of(evaluation)
+    assert [one.kind for one in found] == ["base", "prompt", "rag", "tuned", "combined"]
+    assert evaluation.ours.kind == "combined"
+    spec = evaluation_jobs.child_spec(evaluation.job)["spec"]
+    assert [bool(one["knowledge"]) for one in spec["candidates"]] == [
+        False, False, True, False, True,
+    ]  # fmt: skip
+
+
+def test_before_any_training_documents_are_what_is_judged(as_editor, goal, owner, knowledge, url):
+    path.ready(goal, owner)
+    as_editor.post(url("start"))
+    evaluation = Evaluation.objects.get()
+    assert evaluation.ours.kind == "rag"
+    path.answer_all(evaluation, lambda prompt, kind: (prompt.wanted, kind == "rag"))
+    path.finish(evaluation)
+    evaluation.refresh_from_db()
+    assert evaluation.verdict["headline"] == "Yes, consistently better."
+    assert "the model with your documents did better" in evaluation.verdict["sentence"]
+    page = as_editor.get(url("detail", evaluation.pk)).content.decode()
+    assert "Searching your documents is worth the work" in page
+
+
+def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
+    as_editor, goal, owner, knowledge, url
+):
+    path.ready(goal, owner)
+    as_editor.post(url("start"))
+    Knowledge.objects.update(index=0)
+    with pytest.raises(PlainError, match="documents have changed"):
+        evaluation_jobs.child_spec(Evaluation.objects.get().job)

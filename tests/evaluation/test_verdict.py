@@ -242,3 +242,11 @@ def test_prompts_that_share_a_source_do_not_raise_false_alarms():
     grouped = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15)
     ignored = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15, ignore_sources=True)
     assert grouped <= 0.05 < ignored
+
+
+def test_where_nothing_was_trained_nothing_can_be_forgotten():
+    wins = [Outcome(1)] * 20
+    verdict = judge(wins, "unchanged", ours="the model with your documents")
+    assert verdict.headline == "Yes, consistently better."
+    assert "the model with your documents did better" in verdict.sentence
+    assert not any("General ability" in note for note in verdict.notes)
