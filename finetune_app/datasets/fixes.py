@@ -71,16 +71,22 @@ def _one_side_practice(finding: Finding, rows: list[Row]) -> Wanted:
     }
 
 
-def _hold_back(side: Split, share: float) -> Fix:
-    """Move the next in the order of their hashes out of the learning part."""
+def _hold_back(side: Split) -> Fix:
+    """Move the next in the order of their hashes out of the learning part; where nothing learns,
+    all of it may go, and after it questions of the test may become practice, never the reverse."""
 
     def fix(finding: Finding, rows: list[Row]) -> Wanted:
-        seed = finding.dataset.seed
-        train = [row for row in rows if row.split == Split.TRAIN]
-        train.sort(key=lambda row: splits.place(seed, row.prompt_hash))
-        want = min(max(1, round(share * len(rows))), len(train) - 1)
-        chosen = {row.prompt_hash for row in train[:want]}
-        return {row.pk: {"split": str(side)} for row in train if row.prompt_hash in chosen}
+        dataset = finding.dataset
+        shares, trains = splits.shares_of(dataset.goal), dataset.goal.trains
+        share = shares.test if side == Split.TEST else shares.validation
+        givers = [row for row in rows if row.split == Split.TRAIN]
+        if not trains and side == Split.VALIDATION and not givers:
+            givers = [row for row in rows if row.split == Split.TEST]
+        givers.sort(key=lambda row: splits.place(dataset.seed, row.prompt_hash))
+        most = len(givers) if not trains and side == Split.TEST else len(givers) - 1
+        want = min(max(1, round(share * len(rows))), most)
+        chosen = {row.prompt_hash for row in givers[:want]}
+        return {row.pk: {"split": str(side)} for row in givers if row.prompt_hash in chosen}
 
     return fix
 
@@ -91,8 +97,8 @@ FIXES: dict[str, Fix] = {
     "keep_one_spelling": _keep_first(repeats.spelled_alike),
     "one_side": _one_side,
     "one_side_practice": _one_side_practice,
-    "hold_back_test": _hold_back(Split.TEST, splits.TEST),
-    "hold_back_practice": _hold_back(Split.VALIDATION, splits.VALIDATION),
+    "hold_back_test": _hold_back(Split.TEST),
+    "hold_back_practice": _hold_back(Split.VALIDATION),
 }
 
 

@@ -2,7 +2,8 @@
 
 The side of an example follows from a hash of the dataset's seed and its prompt, so it never
 moves when rows come or go, and the same question is never on two sides. Once given, it is
-kept on the row; only a person or a fix moves it.
+kept on the row; only a person or a fix moves it. Where a goal trains nothing (its method is
+instructions or documents), newcomers are for the test or for practice.
 """
 
 import hashlib
@@ -12,9 +13,24 @@ from dataclasses import dataclass
 from finetune_app.datasets import similar
 from finetune_app.datasets.models import Dataset, Split
 from finetune_app.datasets.text import normalise
+from finetune_app.goals.models import Goal
 
-TEST, VALIDATION = 0.18, 0.12  # the rest is for learning
-LEAST_TEST, LEAST_VALIDATION = 0.15, 0.10  # chance may not leave less, as far as new rows allow
+
+@dataclass(frozen=True)
+class Shares:
+    """Of all rows. Chance may not leave less than the least, as far as new rows allow."""
+
+    test: float
+    validation: float  # the rest is for learning
+    least_test: float
+    least_validation: float
+    giver: dict[Split, Split]  # the side that a side which got too little takes from
+
+
+LEARNING = Shares(0.18, 0.12, 0.15, 0.10, {
+    Split.TEST: Split.TRAIN, Split.VALIDATION: Split.TRAIN})
+TESTING = Shares(0.70, 0.30, 0.60, 0.20, {
+    Split.TEST: Split.VALIDATION, Split.VALIDATION: Split.TEST})
 BIGGEST_GROUP = 0.05  # of the rows; larger groups of look-alikes are not kept together
 
 
@@ -34,22 +50,29 @@ def place(seed: int, key: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def side(at: float) -> Split:
-    if at < TEST:
+def shares_of(goal: Goal) -> Shares:
+    return LEARNING if goal.trains else TESTING
+
+
+def side(at: float, shares: Shares = LEARNING) -> Split:
+    if at < shares.test:
         return Split.TEST
-    return Split.VALIDATION if at < TEST + VALIDATION else Split.TRAIN
+    held = shares.test + shares.validation
+    return Split.VALIDATION if at < held or held >= 1 else Split.TRAIN
 
 
 def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> None:
     """Give every newcomer its split. `compare` keeps look-alikes on one side."""
     known = _known(dataset, {row.prompt_hash for row in rows})
+    shares = shares_of(dataset.goal)
     if any(row.given for row in rows):
-        _as_given(dataset, rows, known)
+        _as_given(dataset, rows, known, Split.TRAIN if dataset.goal.trains else Split.TEST)
         return
     keys = _keys(dataset, rows, known, compare)
     for row, key in zip(rows, keys, strict=True):
-        row.split = known.get(row.prompt_hash) or known.get(key) or side(place(dataset.seed, key))
-    _top_up(dataset, rows, keys, known)
+        stands = known.get(row.prompt_hash) or known.get(key)
+        row.split = stands or side(place(dataset.seed, key), shares)
+    _top_up(dataset, rows, keys, known, shares)
 
 
 def _known(dataset: Dataset, hashes: set[str]) -> dict[str, str]:
@@ -62,15 +85,17 @@ def _known(dataset: Dataset, hashes: set[str]) -> dict[str, str]:
     return found
 
 
-def _as_given(dataset: Dataset, rows: list[Newcomer], known: dict[str, str]) -> None:
+def _as_given(
+    dataset: Dataset, rows: list[Newcomer], known: dict[str, str], otherwise: Split
+) -> None:
     """The file decides. Where it names no practice part, some of its learning rows become it."""
     given = {row.given for row in rows}
     carve = Split.VALIDATION not in given and not dataset.examples.kept().filter(
         split=Split.VALIDATION
     ).exists()
-    share = VALIDATION / (1 - TEST)
+    share = LEARNING.validation / (1 - LEARNING.test)
     for row in rows:
-        row.split = row.given or known.get(row.prompt_hash) or Split.TRAIN
+        row.split = row.given or known.get(row.prompt_hash) or otherwise
         if carve and row.split == Split.TRAIN and place(dataset.seed, row.prompt_hash) < share:
             row.split = Split.VALIDATION
 
@@ -125,8 +150,9 @@ def is_too_big(group: int, rows: int) -> bool:
     """Whether so many of `rows` are look-alikes that one side cannot hold them all."""
     return group > max(10, BIGGEST_GROUP * rows)
 
+
 def _top_up(
-    dataset: Dataset, rows: list[Newcomer], keys: list[str], known: dict[str, str]
+    dataset: Dataset, rows: list[Newcomer], keys: list[str], known: dict[str, str], shares: Shares
 ) -> None:
     """A small set may by chance get hardly any test prompts: then the next in the order of
     their hashes go there too. Rows that were here before stay where they are."""
@@ -137,16 +163,25 @@ def _top_up(
     total = sum(counts.values())
     groups = defaultdict(list)
     for row, key in zip(rows, keys, strict=True):
-        if key not in known and row.prompt_hash not in known and row.split == Split.TRAIN:
+        if key not in known and row.prompt_hash not in known:
             groups[key].append(row)
     order = sorted(groups, key=lambda key: place(dataset.seed, key))
-    for wanted, share in ((Split.TEST, LEAST_TEST), (Split.VALIDATION, LEAST_VALIDATION)):
+    seen: set[str] = set()
+    for wanted, share in (
+        (Split.TEST, shares.least_test), (Split.VALIDATION, shares.least_validation)
+    ):
         least = round(share * total) if total < 200 else int(share * total)
-        while counts[wanted] < least and order:
-            group = groups[order.pop(0)]
+        giver = shares.giver[wanted]
+        for key in order:
+            group = groups[key]
+            if counts[wanted] >= least:
+                break
+            if key in seen or group[0].split != giver:
+                continue
+            seen.add(key)
             if counts[wanted] + len(group) > 2 * least:
                 continue
             for row in group:
                 row.split = wanted
             counts[wanted] += len(group)
-            counts[Split.TRAIN] -= len(group)
+            counts[giver] -= len(group)

@@ -74,3 +74,8 @@ class Goal(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("goals:page", kwargs={"goal_id": self.pk})
+
+    @property
+    def trains(self) -> bool:
+        """Whether something learns from its examples; else they are questions to test with."""
+        return Method(self.method).trains

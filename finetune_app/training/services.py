@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.estimates import automatic_for
@@ -21,6 +22,9 @@ CHOOSABLE = (
     "epochs", "batch_size", "learning_rate", "rank", "max_tokens", "replay_share", "seed",
     "number_format",
 )  # fmt: skip
+NOTHING_TO_LEARN = gettext_lazy(
+    "Version %(v)d holds only questions to test with. Make training your way, add examples to "
+    "learn from in step 2, and freeze again.")
 
 
 def newest_version(goal: Goal) -> Version | None:
@@ -40,6 +44,9 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
     version = newest_version(goal)
     if version is None:
         raise PlainError(_("Freeze a version of the dataset first; training reads only that."),
+                         title=_("Nothing to learn from yet"))
+    if not version.counts.get("train"):
+        raise PlainError(NOTHING_TO_LEARN % {"v": version.number},
                          title=_("Nothing to learn from yet"))
     if not goal.measure:
         raise PlainError(_("Decide first how to tell a right answer from a wrong one."),

@@ -38,7 +38,8 @@ def run(dataset: Dataset) -> list[Finding]:
             "pk", "number", "prompt", "answer", "split", "prompt_hash", "messages"
         ).iterator(2_000)
     ]
-    about = About(dataset.goal.measure, dataset.goal.measure_settings)
+    goal = dataset.goal
+    about = About(goal.measure, goal.measure_settings, goal.trains)
     found = [one for check in CHECKS for one in check(rows, about)] if rows else []
     findings = [
         Finding(

@@ -1,6 +1,8 @@
 """Too few, or nothing kept back. Thresholds from published advice: 10 at the least, 50 to see
-an effect, 100 for a good start (OpenAI, Google, Kiln)."""
+an effect, 100 for a good start (OpenAI, Google, Kiln). Where nothing is trained, about 20
+questions to test with are all that is needed."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -9,14 +11,16 @@ from django.utils.translation import ngettext
 
 from finetune_app.datasets.checks.base import About, Found, Row
 from finetune_app.datasets.models import Severity, Split
+from finetune_app.datasets.splits import TESTING
 
 LEAST, SOME, GOOD = 10, 50, 100
+LEAST_QUESTIONS = 3  # from which some can be for practice and some for the test
 TEST = 20
 
 
 def too_few(rows: list[Row], about: About) -> Iterator[Found]:
     have = len(rows)
-    if have >= GOOD:
+    if have >= GOOD or not about.trains:
         return
     message = ngettext("You have %(n)s approved example", "You have %(n)s approved examples", have)
     if have < LEAST:
@@ -33,16 +37,18 @@ def too_few(rows: list[Row], about: About) -> Iterator[Found]:
 
 def no_test(rows: list[Row], about: About) -> Iterator[Found]:
     counts = _counts(rows)
-    if len(rows) >= LEAST and not counts[Split.TEST]:
+    if len(rows) >= _enough(about) and not counts[Split.TEST]:
         yield Found(
             check="no_test",
             severity=Severity.ERROR,
             message=_("Nothing is kept back for the test"),
-            why=_("Only prompts the model has never seen can show whether it learned anything."),
+            why=_("Only prompts the model has never seen can show whether it learned anything.")
+            if about.trains else
+            _("Only questions that you did not look at while writing can show whether it works."),
             fix="hold_back_test",
             fix_label=_("Keep some back"),
         )
-    if len(rows) >= LEAST and not counts[Split.TRAIN]:
+    if about.trains and len(rows) >= LEAST and not counts[Split.TRAIN]:
         yield Found(
             check="no_train",
             severity=Severity.ERROR,
@@ -54,7 +60,9 @@ def no_test(rows: list[Row], about: About) -> Iterator[Found]:
 
 def small_test(rows: list[Row], about: About) -> Iterator[Found]:
     tests = _counts(rows)[Split.TEST]
-    if 0 < tests < TEST:
+    if 0 < tests < TEST and not about.trains:
+        yield _few_questions(tests)
+    elif 0 < tests < TEST:
         yield Found(
             check="small_test",
             severity=Severity.INFO,
@@ -69,15 +77,42 @@ def small_test(rows: list[Row], about: About) -> Iterator[Found]:
 
 
 def no_practice(rows: list[Row], about: About) -> Iterator[Found]:
-    if len(rows) >= LEAST and not _counts(rows)[Split.VALIDATION]:
+    if len(rows) >= _enough(about) and not _counts(rows)[Split.VALIDATION]:
         yield Found(
             check="no_practice",
             severity=Severity.WARNING,
             message=_("No practice prompts are kept back"),
-            why=_("While it learns, a few prompts it does not learn from show when to stop."),
+            why=_("While it learns, a few prompts it does not learn from show when to stop.")
+            if about.trains else
+            _("You try things out on practice prompts, so that the test stays sealed."),
             fix="hold_back_practice",
             fix_label=_("Keep some back"),
         )
+
+
+def _few_questions(tests: int) -> Found:
+    more = math.ceil((TEST - tests) / TESTING.test)
+    return Found(
+        check="small_test",
+        severity=Severity.WARNING,
+        message=ngettext(
+            "%(n)s question is kept back for the test",
+            "%(n)s questions are kept back for the test",
+            tests,
+        ) % {"n": tests},
+        why=ngettext(
+            "About 20 tell a real difference from chance. Write about %(n)s more; some become "
+            "practice prompts.",
+            "About 20 tell a real difference from chance. Write about %(n)s more; some become "
+            "practice prompts.",
+            more,
+        ) % {"n": more},
+    )
+
+
+def _enough(about: About) -> int:
+    """Rows from which a part of them can be kept back."""
+    return LEAST if about.trains else LEAST_QUESTIONS
 
 
 def _counts(rows: list[Row]) -> Counter[str]:

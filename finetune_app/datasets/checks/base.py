@@ -24,6 +24,7 @@ class About:
 
     measure: str
     measure_settings: dict[str, Any]
+    trains: bool = True  # else the rows are only questions to test and to practise with
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
+from finetune_app.datasets import checks
+from finetune_app.datasets.services import dataset_of
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.advice import Answers, advise
@@ -59,7 +61,7 @@ def finish(*, goal: Goal, user: User) -> Advice:
 @transaction.atomic
 def take(*, goal: Goal, method: str) -> None:
     """Go this way. The newest advice remembers what was made of it."""
-    goals.choose_method(goal=goal, method=method)
+    _go(goal, method)
     latest = goal.advices.finished().first()
     if latest:
         latest.chosen = method
@@ -73,4 +75,12 @@ def skip_all(*, goal: Goal, user: User, method: str) -> None:
     draft = goal.advices.draft() or Advice(goal=goal)
     draft.by, draft.finished_at, draft.chosen = user, timezone.now(), Method(method)
     draft.save()
+    _go(goal, method)
+
+
+def _go(goal: Goal, method: str) -> None:
+    """What is wrong with a dataset depends on whether anything learns from it."""
     goals.choose_method(goal=goal, method=method)
+    dataset = dataset_of(goal)
+    if dataset.examples.exists():
+        checks.after_edit(dataset)
