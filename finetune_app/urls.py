@@ -9,6 +9,7 @@ urlpatterns = [
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),
     path("goals/<int:goal_id>/base-model/", include("finetune_app.basemodels.urls")),
+    path("goals/<int:goal_id>/documents/", include("finetune_app.knowledge.urls")),
     path("goals/<int:goal_id>/training/", include("finetune_app.training.urls")),
     path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
     path("goals/<int:goal_id>/", include("finetune_app.candidates.urls")),

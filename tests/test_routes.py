@@ -53,6 +53,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "advice_id": lambda world: world.advice.pk,
     "endpoint_id": lambda world: world.endpoint.pk,
     "kept_id": lambda world: world.kept.pk,
+    "document_id": lambda world: world.document.pk,
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
 COUNTED_IN_THE_GOAL = {

@@ -33,6 +33,7 @@ from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.screens import ALL
 from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
 
@@ -59,6 +60,7 @@ class World:
     advice: Advice
     endpoint: Endpoint
     kept: Candidate
+    document: Document
 
 
 def build_world(team: Team, by: User) -> World:
@@ -105,6 +107,7 @@ def build_world(team: Team, by: User) -> World:
             consented_by=by, consented_at=timezone.now(),
         ),
         kept=_tried(goal, base, by),
+        document=_document(goal, by),
     )
 
 
@@ -182,6 +185,32 @@ def _install(team: Team) -> Install:
     return Install.objects.create(
         job=job(team, Kind.INSTALL), team=team, slug="small", name="Small", source="org/small"
     )
+
+
+def _document(goal: Goal, by: User) -> Document:
+    """Two documents: one that was read and can be searched, one that could not be read."""
+    text = "Warranty\n\nThe pump carries a warranty of 27 months."
+    knowledge = Knowledge.objects.create(
+        goal=goal, job=job(goal.team, Kind.INDEX), index=1, last_index=1, passages=1,
+        characters=len(text), indexed_at=timezone.now(),
+        practice={"asked": 8, "found": 7, "missed": [goal.dataset.examples.earliest("pk").pk]},
+    )  # fmt: skip
+    folder = f"{knowledge.folder}/documents/1"
+    blocks = [[0, 8, 1, 1], [10, len(text), 0, 1]]
+    write(f"{folder}/text.txt", text)
+    write(f"{folder}/read.json", json.dumps({"reader": 1, "pages": 1, "blocks": blocks}))
+    passages = [[10, len(text), 10, 1, "Warranty", 1]]
+    write(f"{folder}/passages.json", json.dumps({"passages": passages}))
+    write(f"{knowledge.index_folder}/index.json", "{}")
+    Document.objects.create(
+        knowledge=knowledge, name="scan.pdf", folder=f"{knowledge.folder}/documents/2",
+        sha256="1" * 64, size=90_000, state=Document.State.FAILED,
+        message="There is no text in this PDF, only pictures of pages: it was scanned.",
+    )  # fmt: skip
+    return Document.objects.create(
+        knowledge=knowledge, name="handbook.pdf", folder=folder, sha256="0" * 64, size=4200,
+        state=Document.State.READY, pages=1, passages=1, characters=len(text), added_by=by,
+    )  # fmt: skip
 
 
 def _training(goal: Goal, version: Version, base: BaseModel, by: User) -> Training:

@@ -150,6 +150,24 @@ def stop(*, goal: Goal) -> None:
         jobs.cancel(knowledge.job)
 
 
+def is_missing(knowledge: Knowledge) -> bool:
+    """Whether the index in use is not in its place: after a restore, or by somebody's hand."""
+    name = f"{knowledge.index_folder}/index.json"
+    if not knowledge.index or (Path(settings.DATA_DIR) / name).exists():
+        return False
+    return is_local() or not default_storage.exists(name)
+
+
+def make_missing() -> int:
+    """Have every index made that is missing; how many. A backup leaves them out."""
+    missing = [one for one in Knowledge.objects.exclude(index=0) if is_missing(one)]
+    for knowledge in missing:
+        with transaction.atomic():
+            Knowledge.objects.filter(pk=knowledge.pk).update(index=0)
+            _have_read(knowledge)
+    return len(missing)
+
+
 def _locked(pk: int) -> Knowledge:
     locked = Knowledge.objects.select_for_update(of=("self",)).select_related("job", "goal__team")
     return locked.get(pk=pk)

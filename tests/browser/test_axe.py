@@ -38,6 +38,8 @@ COLOURS = EVERYTHING | {"runOnly": {"type": "rule", "values": ["color-contrast"]
 # What a page shows only when it is asked for.
 ASKED: dict[str, list[str]] = {
     "training:page": ["?new"],
+    "knowledge:ask": ["?q=How+long+is+the+warranty"],
+    "knowledge:document": ["?at=10"],
     "evaluation:page": ["?new"],
     "evaluation:detail": ["?outcome=worse", "?q=nothing-says-this"],
     "datasets:page": ["?q=nothing-says-this", "?status=set_aside"],

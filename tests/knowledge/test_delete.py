@@ -113,3 +113,25 @@ def test_another_documents_same_words_stay(goal, owner, now):
     now(services.delete_document, document=document)
     assert [name.rpartition("/")[2] for name in files_with("Aldermere")]
     assert now(read, goal).passages >= 1
+
+
+# ---- From the page ----
+
+
+def test_an_editor_deletes_and_reads_what_went(knowledge, as_editor, url, now):
+    document = knowledge.documents.get(name="pump.md")
+    reply = now(as_editor.post, url("delete", document_id=document.pk), follow=True)
+    assert "“pump.md” is deleted" in reply.content.decode()
+    assert [one.name for one in Document.objects.all()] == ["shop.md"]
+
+
+def test_a_viewer_deletes_nothing(knowledge, as_viewer, url):
+    address = url("delete", document_id=knowledge.documents.first().pk)
+    assert as_viewer.post(address).status_code == 403
+    assert Document.objects.count() == 2
+
+
+def test_a_stranger_deletes_nothing(knowledge, as_stranger, url):
+    address = url("delete", document_id=knowledge.documents.first().pk)
+    assert as_stranger.post(address).status_code == 404
+    assert Document.objects.count() == 2
