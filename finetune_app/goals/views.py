@@ -10,6 +10,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.goals import services
 from finetune_app.goals.access import goal_page
+from finetune_app.goals.examples import by_kind, start_of
 from finetune_app.goals.forms import GoalForm, MeasureForm
 from finetune_app.goals.measures import summary
 from finetune_app.goals.models import Goal
@@ -19,7 +20,10 @@ from finetune_app.goals.models import Goal
 def new(request: HttpRequest) -> HttpResponse:
     """What should the model do?"""
     assert request.team is not None
-    form = GoalForm(request.POST or None, instance=Goal(kind="task"))
+    start = start_of(request.GET.get("example", ""))
+    form = GoalForm(
+        request.POST or None, instance=Goal(kind="task"), initial=start.initial() if start else {}
+    )
     if request.method == "POST" and form.is_valid():
         goal = services.create_goal(
             team=request.team, user=request.user, name=form.cleaned_data["name"],
@@ -27,7 +31,8 @@ def new(request: HttpRequest) -> HttpResponse:
             pairs=form.pairs(),
         )
         return redirect("goals:measure", goal_id=goal.pk)
-    return render_page(request, "goals/goal.html", {"form": form}, status=_status(form))
+    context = {"form": form, "start": start, "starts": by_kind()}
+    return render_page(request, "goals/goal.html", context, status=_status(form))
 
 
 @goal_page(Role.VIEWER, "GET")
