@@ -151,6 +151,10 @@ def next_action(progress: Progress) -> NextAction:
                           reverse("goals:measure", kwargs=here))
     if not progress.version:
         return _to_freeze(progress, here)
+    if goal.trains and not progress.version.counts.get("train"):
+        state = _("Version %(v)d holds only questions to test with.") % {
+            "v": progress.version.number}
+        return NextAction(2, state, _("Add examples"), reverse("datasets:page", kwargs=here))
     if not progress.choice:
         state = _("%(n)d examples frozen as version %(v)d.") % {
             "n": sum(progress.version.counts.values()), "v": progress.version.number}

@@ -42,6 +42,7 @@ ASKED: dict[str, list[str]] = {
     "knowledge:document": ["?at=10"],
     "evaluation:page": ["?new"],
     "evaluation:detail": ["?outcome=worse", "?q=nothing-says-this"],
+    "goals:new": ["?example=json"],
     "datasets:page": ["?q=nothing-says-this", "?status=set_aside"],
 }
 ONE_USE = re.compile(rb'csrfmiddlewaretoken" value="[^"]*"|X-CSRFToken": "[^"]*"')

@@ -133,6 +133,16 @@ def test_new_instructions_are_news_after_a_verdict(goal, owner):
     assert now(goal)[1] == "Evaluate"
 
 
+def test_questions_alone_are_nothing_to_train_on(goal, owner):
+    with_method(path.ready(goal, owner), "fine_tune")
+    version = goal.dataset.versions.get()
+    version.counts = {"train": 0, "validation": 18, "test": 42}
+    version.save()
+    assert now(goal) == (2, "Add examples", "Version 1 holds only questions to test with.")
+    with_method(goal, "prompt")
+    assert now(goal)[0] == 4
+
+
 def test_home_names_the_step_after_the_method(as_viewer, goal, owner):
     with_method(path.ready(goal, owner), "prompt")
     page = as_viewer.get(reverse("guide:home")).content.decode()

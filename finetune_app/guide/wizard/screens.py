@@ -70,6 +70,7 @@ ASKED = (
 )  # fmt: skip
 ALL = (*(_screen(QUESTIONS[name]) for name in ASKED), USE)
 WITHOUT_PRIVATE = _screen(HEAVY_USE)  # the last screen, when private data was found already
+NAMES = frozenset(screen.name for screen in (*ALL, WITHOUT_PRIVATE))
 
 
 def screens(known: Collection[str]) -> list[Screen]:

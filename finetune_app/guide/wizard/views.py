@@ -18,7 +18,7 @@ from finetune_app.guide.wizard.compare import METHODS
 from finetune_app.guide.wizard.forms import AnswerForm
 from finetune_app.guide.wizard.known import facts_of
 from finetune_app.guide.wizard.letter import after, changes, letter, method_of
-from finetune_app.guide.wizard.screens import Screen, screens
+from finetune_app.guide.wizard.screens import NAMES, Screen, screens
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -51,8 +51,10 @@ def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
     facts = facts_of(goal)
     asked = screens([fact.name for fact in facts])
     at = next((n for n, screen in enumerate(asked) if screen.name == question), None)
+    if at is None and question in NAMES:  # known by now, so no longer asked
+        return redirect("guide:advice", goal_id=goal.pk)
     if at is None:
-        raise Http404("no such question, or it is known already")
+        raise Http404("no such question")
     screen, answers = asked[at], services.answers_now(goal)
     form = AnswerForm(request.POST or None, screen=screen, answers=answers)
     if request.method == "POST" and form.is_valid():
