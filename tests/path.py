@@ -89,9 +89,17 @@ def begun(
     shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
     """Step 5 begins: base against tuned, and with a good prompt where there are words for it."""
-    basis = contenders.Basis.of(training.goal, training)
     prompt = FairPrompt(instructions, shots or [])
-    taking_part = contenders.take_part(basis, prompt=prompt, keys=["prompt", "tuned"])
+    return started(training.goal, by, ["prompt", "tuned"], training=training, prompt=prompt)
+
+
+def started(
+    goal: Goal, by: User, keys: list[str], *, training: Training | None = None,
+    prompt: FairPrompt = FairPrompt("", []),
+) -> Evaluation:
+    """A test of the base and the ways named, waiting for a worker."""
+    basis = contenders.Basis.of(goal, training)
+    taking_part = contenders.take_part(basis, prompt=prompt, keys=keys)
     return evaluations.start(
         goal=basis.goal, version=basis.version, contenders=taking_part, user=by
     )

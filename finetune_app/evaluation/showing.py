@@ -1,5 +1,8 @@
 """What the evaluation pages show."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+from statistics import fmean
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
@@ -18,6 +21,7 @@ from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.showing import shown
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
+from finetune_app.knowledge.models import Document
 
 PAGE = 25
 LONG = 160  # characters of an answer that is folded to three lines
@@ -122,25 +126,28 @@ def _everyday(general: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _whiskers(evaluation: Evaluation, graded: bool) -> str:
     """How many of all prompts each candidate got right, with the range of the true number."""
-    rows = []
     total = evaluation.comparisons.count()
-    for candidate, label in _labelled(evaluation):
-        answers = evaluation.answers.filter(candidate=candidate)
-        if graded:
-            scores = [score or 0.0 for score in answers.values_list("score", flat=True)]
-            if not scores:
-                continue
-            low, high = _mean_range(scores)
-            rows.append(Whisker(label, 100 * sum(scores) / len(scores), 100 * low, 100 * high,
-                                ours=candidate == evaluation.ours))
-            continue
-        right = answers.filter(passed=True).count()
-        if not answers.exclude(passed=None).exists():
-            continue
-        span = wilson(right, total)
-        rows.append(Whisker(label, right, round(span.low * total), round(span.high * total),
-                            ours=candidate == evaluation.ours))
+    judged: dict[int, list[tuple[bool, float]]] = defaultdict(list)
+    answers = evaluation.answers.exclude(passed=None)
+    for of, passed, score in answers.values_list("candidate", "passed", "score"):
+        judged[of].append((bool(passed), score or 0.0))
+    rows = [
+        _whisker(label, judged[candidate.pk], total, graded, ours=candidate == evaluation.ours)
+        for candidate, label in _labelled(evaluation) if judged[candidate.pk]
+    ]
     return charts.whiskers(rows, 100 if graded else total) if rows else ""
+
+
+def _whisker(
+    label: str, judged: list[tuple[bool, float]], total: int, graded: bool, *, ours: bool
+) -> Whisker:
+    if graded:
+        scores = [score for _passed, score in judged]
+        low, high = _mean_range(scores)
+        return Whisker(label, 100 * fmean(scores), 100 * low, 100 * high, ours=ours)
+    right = sum(passed for passed, _score in judged)
+    span = wilson(right, total)
+    return Whisker(label, right, round(span.low * total), round(span.high * total), ours=ours)
 
 
 def _mean_range(scores: list[float]) -> tuple[float, float]:
@@ -211,9 +218,10 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
     }
     rivals = [pair for pair in _labelled(evaluation)
               if pair[0] not in (evaluation.base, evaluation.ours)]
+    places = _places(evaluation, answers.values())
     return {
         "ours_label": label_of(evaluation.ours),
-        "rows": [_side_by_side(evaluation, row, answers, rivals) for row in page],
+        "rows": [_side_by_side(evaluation, row, answers, rivals, places) for row in page],
         "filters": _filters(counts(evaluation)), "outcome": outcome, "q": text,
         "graded": get_measure(evaluation.measure, evaluation.measure_settings).graded,
         "found": rows.count(), "next_after": page[-1].index if more else None,
@@ -222,7 +230,7 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
 
 def _side_by_side(
     evaluation: Evaluation, row: Comparison, answers: dict[tuple[int, int], Answer],
-    rivals: list[tuple[Candidate, str]],
+    rivals: list[tuple[Candidate, str]], places: dict[int, str],
 ) -> dict[str, Any]:
     base = answers.get((evaluation.base_id, row.index))
     ours = answers.get((evaluation.ours_id, row.index))
@@ -232,10 +240,10 @@ def _side_by_side(
         "comparison": row,
         "wanted": _as_shown(row.wanted),
         "small": _both(base, ours) if row.outcome == Outcome.SAME else "",
-        "base": _said(base, target),
-        "ours": _said(ours, target),
+        "base": _said(base, target, places),
+        "ours": _said(ours, target, places),
         "rivals": [
-            {"label": label, "said": _said(answers[one.pk, row.index], target)}
+            {"label": label, "said": _said(answers[one.pk, row.index], target, places)}
             for one, label in rivals if (one.pk, row.index) in answers
         ],
     }
@@ -249,10 +257,24 @@ def _both(base: Answer | None, ours: Answer | None) -> str:
     return _("both right") if base.passed else _("both wrong")
 
 
-def _said(answer: Answer | None, wanted: str | None) -> dict[str, Any] | None:
+def _said(
+    answer: Answer | None, wanted: str | None, places: dict[int, str]
+) -> dict[str, Any] | None:
+    """`cites`: where it looked, of what is still there."""
     if answer is None:
         return None
-    return {"answer": answer, **_as_shown(answer.text, wanted)}
+    cites = [one | {"name": places[one["document"]]} for one in answer.passages
+             if one["document"] in places]
+    return {"answer": answer, "cites": cites, **_as_shown(answer.text, wanted)}
+
+
+def _places(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
+    """The names of the documents that any of these answers looked into."""
+    seen = {one["document"] for answer in answers for one in answer.passages}
+    if not seen:
+        return {}
+    documents = Document.objects.filter(knowledge__goal=evaluation.goal_id, pk__in=seen)
+    return dict(documents.values_list("pk", "name"))
 
 
 def _as_shown(text: str, wanted: str | None = None) -> dict[str, Any]:

@@ -132,3 +132,19 @@ def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
     Knowledge.objects.update(index=0)
     with pytest.raises(PlainError, match="documents have changed"):
         evaluation_jobs.child_spec(Evaluation.objects.get().job)
+
+
+def test_where_an_answer_looked_is_one_click_away(as_viewer, goal, owner, knowledge, url):
+    path.ready(goal, owner)
+    evaluation = path.started(goal, owner, ["rag"])
+    path.answer_all(evaluation, path.tuned_is_right)
+    document = knowledge.documents.first()
+    evaluation.answers.filter(candidate=evaluation.ours).update(
+        passages=[{"document": document.pk, "page": 0, "at": 17}]
+    )
+    path.finish(evaluation)
+    page = as_viewer.get(url("detail", evaluation.pk)).content.decode()
+    place = reverse("knowledge:document", args=[goal.pk, document.pk])
+    assert f'href="{place}?at=17"' in page
+    document.delete()
+    assert place not in as_viewer.get(url("detail", evaluation.pk)).content.decode()
