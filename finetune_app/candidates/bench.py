@@ -33,7 +33,8 @@ def context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
         if draft.proposal else None,
         "found": shots.search(goal, text, draft.shots),
         "q": text,
-        "can_learn": shots.trainable(goal).exists(),
+        "can_show": shots.can_show(goal),
+        "only_practice": shots.only_practice(goal),
         "versions": _listed(goal, kept, asked),
         "host": _host(candidate),
     }  # fmt: skip
@@ -87,11 +88,11 @@ def _listed(
     goal: Goal, kept: list[Candidate], asked: list[practice.Practice]
 ) -> list[dict[str, Any]]:
     found: dict[int, Score] = practice.scores(goal, kept, asked)
-    best = max((score.right for score in found.values() if score.is_whole and score.judged),
+    best = max((score.share for score in found.values() if score.is_whole and score.judged),
                default=0)
     return [
         {"kept": one, "score": found[one.pk], "host": _host(one),
-         "best": best and found[one.pk].is_whole and found[one.pk].right == best}
+         "best": best and found[one.pk].is_whole and found[one.pk].share == best}
         for one in kept
     ]  # fmt: skip
 

@@ -104,10 +104,12 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
 
 
 def outcomes(before: list[Any], after: list[Any]) -> list[dict[str, Any]]:
-    """The practice prompts on which two versions differ: {"practice", "before", "after"}."""
-    pairs = zip(before, after, strict=True)
+    """The practice prompts on which two versions differ: {"practice", "before", "after"}. Only
+    those that both were asked."""
+    then = {one.practice.row: one for one in before if one.answer}
     return [
-        {"practice": old.practice, "before": old.answer, "after": new.answer}
-        for old, new in pairs
-        if old.answer and new.answer and old.answer.passed != new.answer.passed
+        {"practice": new.practice, "before": old.answer, "after": new.answer}
+        for new in after
+        if new.answer and (old := then.get(new.practice.row))
+        and old.answer.passed != new.answer.passed
     ]

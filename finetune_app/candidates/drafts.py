@@ -11,11 +11,10 @@ from finetune_app.candidates import improving, practice, services, shots, trying
 from finetune_app.candidates.improving import Hint
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Example
 from finetune_app.goals.measures import summary
 from finetune_app.goals.models import Goal
 
-LEARNED_FROM = 200  # right answers of training examples from which the wanted form is told
+LEARNED_FROM = 200  # right answers from which the wanted form is told
 
 
 def draft_of(*, goal: Goal, user: User) -> WorkbenchDraft:
@@ -55,23 +54,26 @@ def save(*, draft: WorkbenchDraft, **fields: Any) -> WorkbenchDraft:
 # ---- Shots ----
 
 
-def add_shot(*, draft: WorkbenchDraft, example: Example) -> None:
-    """`example` comes from train. Raise PlainError when it cannot be shown."""
-    shot = shots.shot_of(example)
-    if shot is None:
-        raise PlainError(_("That example is too long, or has several turns. Choose another."),
-                         status=422)
-    if shot in draft.shots:
+def add_shot(*, draft: WorkbenchDraft, key: str) -> None:
+    """Raise PlainError when what `key` names cannot be shown."""
+    found = shots.find(draft.goal, key)
+    if found is None:
+        raise PlainError(_("That example is not there any more, or cannot be shown."), status=422)
+    _show(draft, found)
+
+
+def _show(draft: WorkbenchDraft, found: shots.Showable) -> None:
+    if found.shot in draft.shots:
         return
     if len(draft.shots) >= shots.MOST:
         raise PlainError(_("%(n)d examples are enough. Take one out first.") % {"n": shots.MOST},
                          status=422)
-    if len(shots.within([*draft.shots, shot], _room(draft))) <= len(draft.shots):
+    if len(shots.within([*draft.shots, found.shot], _room(draft))) <= len(draft.shots):
         raise PlainError(
             _("With that example there is no room left for the question. Take another out first, "
               "or choose a shorter one."), status=422,
         )  # fmt: skip
-    save(draft=draft, shots=[*draft.shots, shot])
+    save(draft=draft, shots=[*draft.shots, found.shot])
 
 
 def drop_shot(*, draft: WorkbenchDraft, place: int) -> None:
@@ -82,7 +84,7 @@ def pick_shots(*, draft: WorkbenchDraft) -> None:
     """The most typical one and the most different ones, in place of those there are."""
     picked = shots.pick(draft.goal, room=_room(draft))
     if not picked:
-        raise PlainError(_("No training example is short enough to be shown."), status=422)
+        raise PlainError(_("No example is short enough to be shown."), status=422)
     save(draft=draft, shots=picked)
 
 
@@ -95,8 +97,8 @@ def _room(draft: WorkbenchDraft) -> int:
 
 
 def hints_for(draft: WorkbenchDraft, tried: list[practice.Tried]) -> list[Hint]:
-    known = shots.trainable(draft.goal).values_list("answer", flat=True)[:LEARNED_FROM]
-    return improving.hints(tried, list(known), draft.as_candidate())
+    known = shots.answers(draft.goal, LEARNED_FROM)
+    return improving.hints(tried, known, draft.as_candidate())
 
 
 def take_hint(*, draft: WorkbenchDraft, key: str) -> None:
@@ -108,9 +110,9 @@ def take_hint(*, draft: WorkbenchDraft, key: str) -> None:
     if hint.pick:
         pick_shots(draft=draft)
     elif hint.show:
-        example = shots.trainable(draft.goal).filter(answer=hint.show).first()
-        if example:
-            add_shot(draft=draft, example=example)
+        found = shots.with_answer(draft.goal, hint.show)
+        if found:
+            _show(draft, found)
     elif hint.insert:
         words = f"{draft.instructions.rstrip()}\n\n{hint.insert}".strip()
         save(draft=draft, instructions=words)

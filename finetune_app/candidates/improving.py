@@ -51,8 +51,9 @@ def hints(
         return []
     known = [*wanted, *(one.practice.wanted for one in tried)]
     found = [
-        _form(wrong, known), _around(wrong), _length(wrong, known), _cut(wrong), _empty(wrong),
-        _missed(tried, known, candidate), _same_reason(wrong), _no_shots(candidate),
+        _form(wrong, known), _values(wrong, known), _around(wrong), _length(wrong, known),
+        _cut(wrong), _empty(wrong), _missed(tried, known, candidate), _same_reason(wrong),
+        _no_shots(candidate),
     ]  # fmt: skip
     told = candidate.instructions.casefold()
     return [
@@ -112,6 +113,42 @@ def _lines_form(keys: list[str]) -> tuple[str, str, Holds]:
     words = _("Answer in exactly these lines, and nothing else:\n%(lines)s") % {"lines": lines}
     name = _("lines %(names)s") % {"names": listed(keys)}
     return name, words, lambda answer: set(keys) <= {k for k, _v in key_lines(answer) or []}
+
+
+def _values(wrong: Sequence[Tried], known: Sequence[str]) -> Hint | None:
+    """A field was given values that are never wanted in it: say which ones there are."""
+    given: Counter[str] = Counter()
+    odd: dict[str, str] = {}
+    sorts = _sorts_of_fields(known)
+    for one in wrong:
+        for key, value in fields(_said(one)) or []:
+            if key in sorts and value not in sorts[key]:
+                given[key] += 1
+                odd.setdefault(key, value)
+    if not given:
+        return None
+    key, count = given.most_common(1)[0]
+    text = ngettext(
+        "%(n)d wrong answer has a “%(key)s” that you never use, like “%(odd)s”.",
+        "%(n)d wrong answers have a “%(key)s” that you never use, like “%(odd)s”.", count,
+    ) % {"n": count, "key": key, "odd": _short(odd[key]) or "–"}  # fmt: skip
+    words = [
+        _("%(key)s is one of: %(sorts)s.") % {"key": key, "sorts": ", ".join(sorted(sorts[key]))}
+        for key in sorts if key in given
+    ]  # fmt: skip
+    return Hint("values", text, insert="\n".join(words))
+
+
+def _sorts_of_fields(known: Sequence[str]) -> dict[str, set[str]]:
+    """The fields whose values come again and again, with all of them."""
+    found: dict[str, list[str]] = {}
+    for answer in known:
+        for key, value in fields(answer) or []:
+            found.setdefault(key, []).append(value)
+    return {
+        key: set(values) for key, values in found.items()
+        if len(set(values)) <= MOST_SORTS // 2 and len(set(values)) * 3 <= len(values)
+    }  # fmt: skip
 
 
 def _around(wrong: Sequence[Tried]) -> Hint | None:

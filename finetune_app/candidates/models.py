@@ -93,7 +93,7 @@ class WorkbenchDraft(models.Model):
         Endpoint, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     instructions = models.TextField(blank=True)
-    shots = models.JSONField(default=list)  # [{"prompt", "answer"}], from train only
+    shots = models.JSONField(default=list)  # [{"prompt", "answer"}], never from test
     sampling = models.JSONField(default=dict)
     proposal = models.TextField(blank=True)  # better instructions that a model has written
     proposed_by = models.CharField(max_length=120, blank=True)

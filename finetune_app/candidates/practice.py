@@ -64,6 +64,10 @@ class Score:
     def is_whole(self) -> bool:
         return 0 < self.total == self.tried
 
+    @property
+    def share(self) -> float:
+        return self.right / self.total if self.total else 0.0
+
 
 def prompts(goal: Goal) -> list[Practice]:
     rows = Example.objects.usable().filter(dataset__goal=goal, split=Split.VALIDATION)
@@ -93,8 +97,15 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def unseen_by(candidate: Candidate, asked: Sequence[Practice]) -> list[Practice]:
+    """Without those that it is shown as examples: it would only have to repeat their answers."""
+    shown = {(shot["prompt"], shot["answer"]) for shot in candidate.shots}
+    return [one for one in asked if (one.messages[-1]["content"], one.wanted) not in shown]
+
+
 def results(goal: Goal, candidate: Candidate, asked: Sequence[Practice]) -> list[Tried]:
     """Each practice prompt with what this candidate said to it."""
+    asked = unseen_by(candidate, asked)
     tries = Try.objects.of(
         goal, [fingerprint(candidate)], [practice.fingerprint for practice in asked]
     )
@@ -106,13 +117,20 @@ def scores(
     goal: Goal, candidates: Iterable[Candidate], asked: Sequence[Practice]
 ) -> dict[int, Score]:
     """The score of each kept candidate, by its pk, in one query."""
+    candidates = list(candidates)
     recipes = {candidate.pk: fingerprint(candidate) for candidate in candidates}
-    questions = [practice.fingerprint for practice in asked]
-    found: dict[str, list[bool | None]] = {}
-    tries = Try.objects.of(goal, list(recipes.values()), questions)
-    for recipe, passed in tries.values_list("recipe", "passed"):
-        found.setdefault(recipe, []).append(passed)
-    return {pk: _score(found.get(recipe, []), len(asked)) for pk, recipe in recipes.items()}
+    tries = Try.objects.of(
+        goal, list(recipes.values()), [practice.fingerprint for practice in asked]
+    )
+    found: dict[tuple[str, str], bool | None] = {
+        (recipe, question): passed
+        for recipe, question, passed in tries.values_list("recipe", "question", "passed")
+    }
+    scores = {}
+    for candidate in candidates:
+        its = [(recipes[candidate.pk], one.fingerprint) for one in unseen_by(candidate, asked)]
+        scores[candidate.pk] = _score([found[key] for key in its if key in found], len(its))
+    return scores
 
 
 def score_of(tried: Sequence[Tried]) -> Score:

@@ -63,6 +63,14 @@ def test_a_wrong_answer_in_the_right_form_is_not_blamed_for_its_form():
     assert "form" not in found(tried(("card_lost", "top_up", False)), SORTS)
 
 
+def test_a_value_that_is_never_wanted_is_named_with_those_that_are():
+    known = [f"topic: {topic}\ndue: {n}" for n in range(4) for topic in ("card", "bike")]
+    rows = tried((known[0], "topic: parcel\ndue: 0", False), (known[1], known[0], False))
+    hint = found(rows, known)["values"]
+    assert hint.text == "1 wrong answer has a “topic” that you never use, like “parcel”."
+    assert hint.insert == "topic is one of: bike, card."
+
+
 def test_free_prose_has_no_form():
     prose = ["We open at nine.", "Yes, of course.", "Bring it in on Monday, please."]
     assert improving.form_of(prose) is None

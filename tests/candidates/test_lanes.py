@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from django.urls import reverse
 
 from finetune_app.candidates import drafts, services, speakers
 from finetune_app.core import engine
@@ -139,6 +140,8 @@ def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, vo
     assert "The pump" not in str(lanes["base"])
     assert "Looked up in your documents" in page
     assert page.index("handbook.md") < page.index("prices.csv")
+    there = reverse("knowledge:document", args=[ready.pk, 7])
+    assert f'<a href="{there}?at=120">handbook.md</a>' in page
     assert "page 3" in page
 
 

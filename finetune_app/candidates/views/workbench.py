@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.candidates import bench, drafts, services, shots, trying
+from finetune_app.candidates import bench, drafts, services, trying
 from finetune_app.candidates.forms import DraftForm
 from finetune_app.candidates.models import Candidate, CandidateKind, WorkbenchDraft
 from finetune_app.candidates.practice import fingerprint
@@ -43,9 +43,10 @@ def save(request: HttpRequest, goal: Goal) -> HttpResponse:
     same = request.POST.get("seen") == fingerprint(draft.as_candidate())
     if request.htmx and same and not form.errors:
         response = HttpResponse(status=204)
-        response["HX-Trigger"] = json.dumps({"saved": _("Saved")})
-        return response
-    return _answer(request, draft, form, "tries")
+    else:
+        response = _answer(request, draft, form, "tries")
+    response["HX-Trigger"] = json.dumps({"saved": _("Saved")})
+    return response
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -72,14 +73,11 @@ def change_shots(request: HttpRequest, goal: Goal) -> HttpResponse:
     draft, form = _saved(request, goal)
 
     def change() -> None:
-        added, dropped = (whole_number(request.POST.get(name)) for name in ("add", "drop"))
+        dropped = whole_number(request.POST.get("drop"))
         if "pick" in request.POST:
             drafts.pick_shots(draft=draft)
-        elif added is not None:
-            example = shots.trainable(goal).filter(pk=added).first()
-            if example is None:
-                raise PlainError(_("That example is not there any more."), status=404)
-            drafts.add_shot(draft=draft, example=example)
+        elif added := request.POST.get("add", ""):
+            drafts.add_shot(draft=draft, key=added)
         elif dropped is not None:
             drafts.drop_shot(draft=draft, place=dropped)
 
