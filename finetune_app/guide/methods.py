@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +16,7 @@ class Way:
     route: str  # the name of its page
 
     def url(self, goal: Goal) -> str:
-        return page_of(self.route, goal)
+        return reverse(self.route, kwargs={"goal_id": goal.pk})
 
     def belongs_to(self, method: str) -> bool:
         """Whether a goal with this method goes this way, alone or as one of two."""
@@ -39,11 +39,3 @@ STEP_4 = {
     Method.FINE_TUNE: TRAINING.name,
     Method.RAG_THEN_FINE_TUNE: _("Documents, training"),
 }
-
-
-def page_of(route: str, goal: Goal) -> str:
-    """A page of step 4; while a way has none yet, that of the training."""
-    try:
-        return reverse(route, kwargs={"goal_id": goal.pk})
-    except NoReverseMatch:
-        return reverse(TRAINING.route, kwargs={"goal_id": goal.pk})

@@ -5,16 +5,8 @@ from enum import StrEnum
 
 from finetune_app.guide.advice import rules
 from finetune_app.guide.advice.answers import Answers
-from finetune_app.guide.advice.rules import (
-    GATES,
-    LAST,
-    MATERIAL,
-    NOTES,
-    POINTS,
-    Points,
-    Rule,
-    have,
-)
+from finetune_app.guide.advice.kinds import Points, Rule
+from finetune_app.guide.advice.rules import GATES, LAST, MATERIAL, NOTES, POINTS, have
 
 ENOUGH = 2  # points from which a method is worth its effort
 

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from finetune_app.guide.advice import rules
 from finetune_app.guide.advice.answers import COUNTS, Answers
 from finetune_app.guide.advice.decide import ENOUGH, Decision, Recommend, decide
+from finetune_app.guide.advice.kinds import Rule
 from finetune_app.guide.advice.questions import QUESTIONS, Value, quoted
-from finetune_app.guide.advice.rules import Rule
 from finetune_app.guide.advice.sources import SOURCES
 
 MOST_CHANGES = 4
