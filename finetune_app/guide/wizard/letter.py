@@ -187,9 +187,12 @@ def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[dict
     """Every question with what was answered, to change one."""
     rows: list[dict[str, Any]] = []
     for screen in asked:
-        given = [QUESTIONS[name].words(value) for name in screen.names
-                 if (value := getattr(answers, name)) is not None]
-        rows.append({"title": screen.title, "words": ". ".join(given), "screen": screen.name})
+        given = answers.as_json()
+        cards = {card.key: str(card.title) for card in screen.cards}
+        words = cards.get(screen.chosen(given)) or ". ".join(
+            QUESTIONS[name].words(given[name]) for name in screen.names if name in given
+        )
+        rows.append({"title": screen.title, "words": words, "screen": screen.name})
     for name, value in advice.known.items():
         question = QUESTIONS[name]
         rows.append({"title": question.title, "words": question.words(value), "screen": ""})
