@@ -23,7 +23,7 @@ from finetune_app.core.machine import GIB, this_machine
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.datasets.models import Version
 from finetune_app.goals.access import goal_page
-from finetune_app.goals.models import Goal
+from finetune_app.goals.models import Goal, Method
 from finetune_app.jobs import services as jobs
 
 
@@ -36,7 +36,8 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
     services.choose(goal=goal, slug=request.POST.get("base", ""), user=request.user)
-    return redirect("training:page", goal_id=goal.pk)
+    onward = "training:page" if goal.method == Method.FINE_TUNE else "guide:onward"
+    return redirect(onward, goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")

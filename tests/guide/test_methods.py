@@ -179,3 +179,34 @@ def test_an_editor_may_make_another_way_theirs(as_editor, as_viewer, goal):
     as_editor.post(reverse("guide:take", args=[goal.pk]), {"method": "fine_tune"})
     goal.refresh_from_db()
     assert goal.method == "fine_tune"
+
+
+# ---- With nothing to learn from, every step works ----
+
+
+@pytest.mark.parametrize("method", ["prompt", "rag"])
+def test_questions_alone_lead_through_all_steps(as_editor, goal, owner, method):
+    goals.choose_measure(goal=goal, kind="exact", settings={})
+    with_method(goal, method)
+    version = path.freeze(goal, owner)
+    assert version.counts["train"] == 0
+    for page in ("datasets:page", "basemodels:page", "training:page", "candidates:workbench",
+                 "knowledge:page", "evaluation:page", "deployment:page", "guide:advice"):
+        reply = as_editor.get(reverse(page, args=[goal.pk]), follow=True)
+        assert reply.status_code == 200, page
+    model = path.install()
+    page = as_editor.get(reverse("basemodels:page", args=[goal.pk])).content.decode()
+    assert "Which model should answer?" in page
+    assert "Time to train" not in page
+    chosen = as_editor.post(reverse("basemodels:choose", args=[goal.pk]), {"base": model.slug},
+                            follow=True)  # fmt: skip
+    way = INSTRUCTIONS if method == "prompt" else DOCUMENTS
+    assert chosen.redirect_chain[-1][0] == way.url(goal)
+    for page in ("basemodels:page", "training:page", "candidates:workbench", "evaluation:page"):
+        assert as_editor.get(reverse(page, args=[goal.pk]), follow=True).status_code == 200, page
+    keep_instructions(goal)
+    reply = as_editor.post(reverse("evaluation:start", args=[goal.pk]))
+    assert reply.status_code == 302
+    (evaluation,) = goal.evaluations.all()
+    assert evaluation.ours.kind == "prompt"
+    assert evaluation.ours.training is None

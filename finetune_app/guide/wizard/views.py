@@ -23,7 +23,9 @@ from finetune_app.guide.wizard.screens import NAMES, Screen, screens
 
 @goal_page(Role.VIEWER, "GET")
 def onward(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """After step 1: to the advice where nobody has asked for it yet, else to the dataset."""
+    """To the advice where nobody has asked for it yet, else on with the goal's way."""
+    if goal.method != Method.FINE_TUNE:
+        return redirect(after(goal, goal.method).url)
     if goal.advices.finished().exists() or not _may_edit(request):
         return redirect("datasets:page", goal_id=goal.pk)
     return redirect("guide:advice", goal_id=goal.pk)
