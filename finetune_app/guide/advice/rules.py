@@ -307,6 +307,15 @@ NOTES = (
         "8 to 19 test questions",
     ),
     Rule(
+        "short_enough_to_paste",
+        lambda a: 0 < have(a.documents) <= FEW_DOCUMENTS,
+        Note(("rag", "rag_then_fine_tune")),
+        _("If your documents are only a few pages, paste them into the instructions first. A "
+          "search pays when they do not fit there."),
+        ("documents",), ("anthropic-retrieval",),
+        "at most 3 documents",
+    ),
+    Rule(
         "new_skill",
         lambda a: a.improve == "skill",
         Note(("fine_tune", "rag_then_fine_tune")),

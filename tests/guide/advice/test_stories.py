@@ -18,6 +18,8 @@ FURTHER = {
                "test_questions": 25}, Recommend.FINE_TUNE),
     "few_tests": ({"improve": "format", "tried_prompt": "inconsistent", "pairs": 300,
                    "test_questions": 9}, Recommend.FINE_TUNE),
+    "short_enough_to_paste": ({"improve": "facts", "tried_prompt": "lacks_facts", "documents": 2,
+                               "test_questions": 25}, Recommend.RAG),
     "train_again": ({"improve": "tone", "tried_prompt": "inconsistent", "pairs": 300,
                      "facts_change": "monthly", "test_questions": 30}, Recommend.FINE_TUNE),
     "nothing_stands_out": ({"improve": "unsure", "tried_prompt": "inconsistent", "pairs": 3,
