@@ -98,7 +98,7 @@ def form_of(known: Sequence[str]) -> tuple[str, str, Holds] | None:
         words = _("Answer with the XML only, and no other words.")
         return "XML", words, lambda answer: without_fence(answer).lstrip().startswith("<")
     sorts = Counter(answer.strip() for answer in known)
-    if len(sorts) <= MOST_SORTS and len(sorts) * 2 <= len(known):
+    if 1 < len(sorts) <= MOST_SORTS and len(sorts) * 2 <= len(known):
         words = _("Answer with exactly one of these, and nothing else: %(sorts)s.")
         return (
             _("one of %(n)d answers") % {"n": len(sorts)},

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates import services
@@ -20,6 +21,7 @@ from finetune_app.candidates.practice import Practice, digest, fingerprint, prom
 from finetune_app.core import engine
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
+from finetune_app.datasets.models import Example
 from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.goals.models import Goal
 from finetune_app.providers import client as remote
@@ -143,15 +145,19 @@ def _keep(
                 finish_reason=said.finish_reason, seconds=said.seconds,
             )
         )
-    Try.objects.bulk_create(rows, ignore_conflicts=True)  # another tab may have been quicker
+    here = Example.objects.filter(dataset__goal=goal)
+    with transaction.atomic():
+        Try.objects.bulk_create(rows, ignore_conflicts=True)  # another tab may have been quicker
+        # An answer may repeat its question: it goes when the question is gone for good.
+        Try.objects.filter(goal=goal).exclude(row__in=here.values("pk")).delete()
 
 
 def judge_again(*, goal: Goal) -> None:
     """The goal's measure is another one now: what was said stays, what it is worth may change."""
     judge = Judge(goal)
-    stale = Try.objects.filter(goal=goal).exclude(measure=judge.fingerprint)
     wanted = {one.fingerprint: one.wanted for one in prompts(goal)}
-    rows = [one for one in stale if one.question in wanted]
+    stale = Try.objects.filter(goal=goal, question__in=wanted)
+    rows = list(stale.exclude(measure=judge.fingerprint))
     for one in rows:
         said = Said(one.text, one.finish_reason, why=one.why if _refused(one) else "")
         one.passed, why = judge(said, wanted[one.question])

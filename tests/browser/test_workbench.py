@@ -95,6 +95,8 @@ def keeps(mara: Person) -> None:
 def talks(mara: Person, question: str) -> dict[str, str]:
     mara.type("Your question", question)
     mara.click("^Ask$")
+    some_words = mara.page.locator(".voice.writing p", has_text=re.compile(r"\S"))
+    expect(some_words.first).to_be_visible(timeout=2 * MINUTES)  # seen as they come
     expect(mara.page.locator(".voice.writing")).to_have_count(0, timeout=5 * MINUTES)
     assert mara.page.locator("#chat-error").is_hidden(), mara.reads("#chat-error")
     sides = mara.page.locator(".voice").all()

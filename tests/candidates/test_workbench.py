@@ -211,6 +211,15 @@ def test_a_changed_example_is_asked_anew(as_editor, bench, at, voice):
     assert [one.practice.row for one in tried if one.answer is None] == [row.pk]
 
 
+def test_what_was_said_to_a_question_that_is_gone_goes_too(as_editor, bench, at, voice):
+    tries_all(as_editor, at)
+    gone = practice.prompts(bench)[0].row
+    Example.objects.filter(pk=gone).delete()
+    tries_all(as_editor, at, instructions="Other words.")
+    assert not Try.objects.filter(row=gone).exists()
+    assert Try.objects.exists()
+
+
 # ---- Elsewhere ----
 
 
