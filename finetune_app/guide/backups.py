@@ -1,10 +1,12 @@
 """Keep a copy of an installation in one file, and bring it back.
 
-A backup holds the database, the secrets, the frozen versions, the uploads and the adapters.
-Base models are left out (they can be fetched again), and so are checkpoints of runs.
+A backup holds the database, the secrets, the frozen versions, the uploads, the documents and the
+adapters. Base models are left out (they can be fetched again), and so are checkpoints of runs and
+the indexes of documents: those are made again after a restore.
 """
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -20,9 +22,10 @@ from django.db import DatabaseError, connection, connections
 from finetune_app.core.files import local_folder, publish_folder
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.preflight import NotReady, only_one
+from finetune_app.knowledge import services as knowledge
 
-FOLDERS = ("versions", "uploads", "runs", "evaluations")
-LEFT_OUT = ("checkpoints",)
+FOLDERS = ("versions", "uploads", "runs", "evaluations", "knowledge")
+LEFT_OUT = re.compile(r"checkpoints|index-\d+")  # folders
 DATABASE = "database.sqlite3"
 DUMP = "database.dump"
 CLEAN = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
@@ -65,7 +68,7 @@ def _owner_only(draft: Path) -> Iterator[None]:
 
 def _add(archive: tarfile.TarFile, path: Path, name: Path) -> None:
     """A file that a running job removed meanwhile is not missed."""
-    if path.is_file() and not set(LEFT_OUT) & set(name.parts):
+    if path.is_file() and not any(LEFT_OUT.fullmatch(part) for part in name.parts):
         with suppress(FileNotFoundError):
             archive.add(path, name, recursive=False)
 
@@ -107,6 +110,7 @@ def restore(source: Path, *, force: bool = False) -> None:
         with _nobody_else(), scratch as folder:
             archive.extractall(folder, filter="data")
             _put_back(Path(folder), data)
+            knowledge.make_missing()
 
 
 @contextmanager

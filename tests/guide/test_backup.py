@@ -16,6 +16,7 @@ from finetune_app.evaluation.models import Answer
 from finetune_app.goals.models import Goal
 from finetune_app.guide import backups
 from finetune_app.jobs.preflight import only_one
+from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.training.models import Training
 from tests import path
 
@@ -137,3 +138,23 @@ def test_without_a_name_it_lies_among_the_backups(whole, data_dir):
     (made,) = (data_dir / "backups").iterdir()
     assert str(made) in out.getvalue()
     made.unlink()
+
+
+def test_documents_are_in_it_and_their_index_is_made_again(whole, owner, tmp_path, data_dir):
+    """The upload and its text come back; what can be made again is left out."""
+    found = Knowledge.objects.create(goal=whole, index=4, last_index=4, passages=1)
+    folder = f"{found.folder}/documents/1"
+    Document.objects.create(
+        knowledge=found, name="pump.md", folder=folder, sha256="0" * 64, state="ready"
+    )
+    path.write(f"{folder}/upload", "# Pump")
+    path.write(f"{found.index_folder}/index.json", "{}")
+    target = tmp_path / "backup.tar.gz"
+    call_command("backup", str(target), stdout=StringIO())
+    with tarfile.open(target) as archive:
+        assert not [name for name in archive.getnames() if "index-4" in name]
+    shutil.rmtree(data_dir / "knowledge")
+    restore(target, force=True)
+    assert (data_dir / folder / "upload").read_text() == "# Pump"
+    back = Knowledge.objects.get()
+    assert (back.index, back.job.state, back.job.spec["number"]) == (0, "queued", 5)

@@ -8,6 +8,7 @@ Nothing is ever deleted from one, because LanceDB leaves deleted text on the dis
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from typing import Any
 import lancedb
 import numpy as np
 import pyarrow as pa
-from lancedb.index import FTS, HnswSq
+from lancedb.index import FTS, IvfFlat
 
 from worker.knowledge.cutting import Cut
 from worker.knowledge.stored import Embedded
@@ -61,7 +62,8 @@ def write(folder: Path, parts: Iterable[Part], *, embedder: str, size: int) -> d
     if about["passages"]:
         table.create_index("words", config=FTS(), wait_timeout=INDEX_PATIENCE)
     if about["passages"] >= MANY:
-        config = HnswSq(distance_type="cosine")
+        cells = math.isqrt(about["passages"])
+        config = IvfFlat(distance_type="cosine", num_partitions=cells)
         table.create_index("vector", config=config, wait_timeout=INDEX_PATIENCE)
     _finish(folder, about)
     return about

@@ -23,7 +23,9 @@ from worker.knowledge.index import FORMAT, TABLE
 Row = dict[str, Any]
 POOL = 100  # passages that are looked at closely
 POOL_BY_WORDS = 40
-BY_WORDS = 0.4  # what a rank by words counts: people ask in other words than those who wrote
+CELLS = 32  # of an index of many vectors (about a tenth), in which the nearest are looked for
+BY_WORDS = 0.3  # what a rank by words counts: people ask in other words than those who wrote
+HALF = 0.5  # of the question's telling words
 SMOOTHING = 60  # of reciprocal rank fusion, as in Cormack et al. 2009
 FLOOR = 0.25  # below this nearness of the best passage the documents speak of something else
 COLUMNS = ["id", "document", "name", "title", "page", "at", "text"]
@@ -67,25 +69,33 @@ class Index:
         return fused(near, worded, question, count)
 
     def near(self, vector: np.ndarray, also: list[Row] = []) -> list[Row]:  # noqa: B006
-        """By meaning, nearest first, `also` among them. A passage is as near as it is on the
-        whole and by its best sentence, on average: what is asked is often said in one sentence."""
+        """By meaning, nearest first, `also` among them."""
         query: Any = self._table.search(vector, vector_column_name="vector")
         query = query.distance_type("cosine")
-        rows = query.select([*COLUMNS, "vector", "lines", "_distance"]).limit(POOL).to_list()
+        query = query.nprobes(CELLS)  # nothing, where there is no index of vectors
+        rows = query.select([*COLUMNS, "lines", "_distance"]).limit(POOL).to_list()
+        for row in rows:
+            row["whole"] = 1.0 - row["_distance"]
         known = {row["id"] for row in rows}
-        rows += [row for row in also if row["id"] not in known]
+        for row in also:
+            if row["id"] not in known:
+                row["whole"] = float(np.dot(vector, row["vector"]))
+                rows.append(row)
         for row in rows:
             row["near"] = _nearness(vector, row)
         return sorted(rows, key=lambda row: (-row["near"], row["id"]))
 
-    def worded(self, question: str) -> list[Row]:
-        """By words, the rarer the better (BM25)."""
-        if not WORD.search(question):
+    def worded(self, question: str, share: float = HALF) -> list[Row]:
+        """By words, the rarer the better (BM25). One in common with the question is not enough:
+        `share` of those that say something are."""
+        words = telling_words(question)
+        if not words:
             return []
-        match = MatchQuery(question, "words")  # type: ignore[call-arg]  # it has defaults
+        match = MatchQuery(" ".join(words), "words")  # type: ignore[call-arg]  # it has defaults
         query = self._table.search(match, query_type="fts")
         columns = [*COLUMNS, "vector", "lines", "_score"]
-        return list(query.select(columns).limit(POOL_BY_WORDS).to_list())
+        found = query.select(columns).limit(POOL_BY_WORDS).to_list()
+        return [row for row in found if _shares(words, row) >= share * len(words)]
 
     def all(self) -> list[Passage]:
         """Every passage in the order of the documents; what two share is told once."""
@@ -105,9 +115,17 @@ OTHER_EMBEDDER = (
 
 
 def _nearness(vector: np.ndarray, row: Row) -> float:
-    whole = float(np.dot(vector, row["vector"]))
+    """What is asked is often said in one sentence or two, and the rest of the passage is about
+    something else. So a passage is as near as it is on the whole, by its best sentence and by its
+    best two in a row, on average."""
+    whole = float(row["whole"])
     lines = embedding.large(np.frombuffer(row["lines"], dtype=np.int8)).reshape(-1, len(vector))
-    return (whole + float((lines @ vector).max(initial=-1.0))) / 2
+    if not len(lines):
+        return whole
+    ones = lines @ vector
+    pairs = lines[:-1] + lines[1:] if len(lines) > 1 else lines
+    twos = (pairs @ vector) / np.maximum(np.linalg.norm(pairs, axis=1), 1e-6)
+    return (whole + float(ones.max()) + float(twos.max())) / 3
 
 
 def fused(near: list[Row], worded: list[Row], question: str, count: int) -> list[Passage]:
@@ -129,22 +147,30 @@ def fused(near: list[Row], worded: list[Row], question: str, count: int) -> list
 
 def why(question: str, row: Row, close: bool) -> str:
     """In a few words what made it fit."""
-    shared = shared_words(question, f"{row['title']} {row['text']}")
+    there = _stems(row)
+    shared = [word for word in telling_words(question) if _stem(word) in there]
     reasons = ["its words: " + ", ".join(shared[:4])] if shared else []
     if close or not reasons:
         reasons.append("close in meaning")
     return "; ".join(reasons)
 
 
-def shared_words(question: str, text: str) -> list[str]:
-    """Words of the question that the text has too, in one form or another."""
-    there = {_stem(word) for word in WORD.findall(text.lower())}
-    found = dict.fromkeys(word for word in WORD.findall(question.lower()) if word not in EMPTY)
-    return [word for word in found if _stem(word) in there]
+def telling_words(question: str) -> list[str]:
+    """Its words that say what is asked about, each once."""
+    return [*dict.fromkeys(w for w in WORD.findall(question.lower()) if w not in EMPTY)]
+
+
+def _shares(words: list[str], row: Row) -> int:
+    there = _stems(row)
+    return sum(_stem(word) in there for word in words)
+
+
+def _stems(row: Row) -> set[str]:
+    return {_stem(word) for word in WORD.findall(f"{row['title']} {row['text']}".lower())}
 
 
 def _stem(word: str) -> str:
-    """Crude: enough to tell people why, never to decide what is found."""
+    """Crude, and enough to see that two words are one in two forms."""
     for ending in ("ies", "ing", "ed", "es", "s", "e", "y"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
