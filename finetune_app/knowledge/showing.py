@@ -112,6 +112,7 @@ def cited(goal: Goal, passages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         passage
         | {
             "number": number,
+            "reasons": passage["why"].split("; "),
             "url": reverse(
                 "knowledge:document",
                 kwargs={"goal_id": goal.pk, "document_id": passage["document"]},

@@ -81,13 +81,20 @@ def _add(request: HttpRequest, goal: Goal) -> HttpResponse:
     taken = 0
     for file in form.cleaned_data["documents"]:
         try:
-            services.add_document(goal=goal, by=request.user, file=file, name=file.name)
+            made = services.add_document(goal=goal, by=request.user, file=file, name=file.name)
             taken += 1
+            if made.knowledge.documents.filter(name=made.name).count() > 1:
+                messages.warning(request, _called_alike(made))
         except PlainError as error:  # this file's alone; the others come in
             messages.warning(request, error.message)
     if taken:
         messages.success(request, added(taken))
     return redirect("knowledge:page", goal_id=goal.pk)
+
+
+def _called_alike(document: Document) -> str:
+    return _("There are several documents called “%(name)s” now, and all are searched. If the new "
+             "one replaces another, delete that.") % {"name": document.name}
 
 
 def _asked_again(

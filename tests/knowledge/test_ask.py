@@ -110,7 +110,7 @@ def test_a_citation_opens_the_place(knowledge, library, as_viewer, url):
         "When is the shop closed?", 1)[0]
     page = as_viewer.get(url("document", document_id=document.pk), {"at": passage.at})
     text = page.content.decode()
-    assert 'id="here"' in text
+    assert 'id="here" tabindex="-1" autofocus' in text  # scrolled to without script
     marked = text.partition("<mark>")[2].partition("</mark>")[0]
     assert marked in passage.text
     assert "<h2>The shop on Kettle Lane</h2>" in text

@@ -86,6 +86,13 @@ def test_how_well_it_finds_is_said_with_what_it_missed(knowledge, goal, owner, a
     assert missed.prompt[:20] in page
 
 
+def test_another_embedder_can_take_all_in(knowledge, as_editor, as_viewer, url, now):
+    assert "Read all again" in shown(as_editor, url)
+    assert "Read all again" not in shown(as_viewer, url)
+    now(as_editor.post, url("again"))
+    assert Knowledge.objects.get().job.spec["number"] == 2
+
+
 def test_a_long_list_comes_in_pages(knowledge, as_viewer, url):
     for number in range(120):
         Document.objects.create(

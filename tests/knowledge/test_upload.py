@@ -36,6 +36,14 @@ def test_one_that_cannot_be_taken_leaves_the_others(as_editor, url):
     assert Document.objects.count() == 1
 
 
+def test_a_newer_version_does_not_hide_the_older(as_editor, url):
+    as_editor.post(url("add"), {"documents": [file("prices.md", "# Seals\n\nA seal costs 3.")]})
+    newer = [file("prices.md", "# Seals\n\nA seal costs 4.")]
+    page = as_editor.post(url("add"), {"documents": newer}, follow=True).content.decode()
+    assert "several documents called “prices.md” now" in page
+    assert Document.objects.count() == 2
+
+
 def test_a_hostile_name_names_no_path(as_editor, url, data_dir):
     as_editor.post(url("add"), {"documents": [file("../../etc/pass\u202ewd\r\n.md")]})
     document = Document.objects.get()

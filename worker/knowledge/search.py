@@ -110,7 +110,7 @@ class Index:
 GONE = "The documents have changed meanwhile, and what was asked for is no longer here. Ask again."
 OTHER_EMBEDDER = (
     "These documents were read by another embedding model than the one in use now. On the "
-    "documents page, choose “Read again”."
+    "documents page, under “Add documents”, press “Read all again”."
 )
 
 

@@ -66,7 +66,7 @@ def test_all_of_it_in_order_and_nothing_twice(shelf):
 def test_another_embedders_index_is_not_compared_with_this_one(shop, monkeypatch):
     index = Index(shop.folder)
     index.about = index.about | {"embedder": "other-123"}
-    with pytest.raises(UserError, match="Read again"):
+    with pytest.raises(UserError, match="Read all again"):
         index.search("When is the shop closed?", 5)
 
 
