@@ -30,7 +30,8 @@ PASSAGES = 5
 from finetune_app.basemodels.automatic import automatic  # noqa: E402
 from finetune_app.evaluation.methods import Conclusion, Standing, conclude  # noqa: E402
 from finetune_app.evaluation.statistics import wilson  # noqa: E402
-from finetune_app.guide.advice import advise  # noqa: E402
+from finetune_app.guide.advice.answers import Answers  # noqa: E402
+from finetune_app.guide.advice.decide import decide  # noqa: E402
 from finetune_app.guide.sample import sample  # noqa: E402
 from worker.channel import Job  # noqa: E402
 
@@ -236,8 +237,7 @@ def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Way], dict[int,
 # --- the table --------------------------------------------------------------------------------
 
 
-def told(goal: Goal, taking_part: list[Way], pace: dict[int, float]) -> str:
-    advice = advise(goal.answers)
+def told(goal: Goal, advice: str, taking_part: list[Way], pace: dict[int, float]) -> str:
     standings = [
         Standing(way.name, (0, way.effort), tuple(float(a["passed"]) for a in way.answers))
         for way in taking_part
@@ -245,7 +245,7 @@ def told(goal: Goal, taking_part: list[Way], pace: dict[int, float]) -> str:
     found: Conclusion | None = conclude(standings)
     lines = [
         f"## {goal.name}\n",
-        f"Asked beforehand, the wizard says: **{advice.recommendation}**.\n",
+        f"Asked beforehand, the wizard says: **{advice}**.\n",
         "| way | right | probably | seconds an answer | tokens read, written | to make |",
         "|---|---|---|---|---|---|",
     ]
@@ -278,14 +278,15 @@ def main() -> None:
     parts = []
     for name in [given.goal] if given.goal else GOALS:
         goal = GOALS[name]()
+        advice = decide(Answers.read(goal.answers)).what
         with tempfile.TemporaryDirectory() as scratch:
             taking_part, pace = compare(goal, model, Path(scratch))
-        parts.append(told(goal, taking_part, pace))
-        print(parts[-1], flush=True)
         if given.keep:
             given.keep.mkdir(parents=True, exist_ok=True)
             said = {way.label: way.answers for way in taking_part}
             (given.keep / f"{name}.json").write_text(json.dumps(said, indent=1))
+        parts.append(told(goal, str(advice), taking_part, pace))
+        print(parts[-1], flush=True)
     if given.write:
         given.write.write_text("\n".join(parts))
 

@@ -191,12 +191,13 @@ def _have_read(knowledge: Knowledge) -> None:
 # ---- When the job is done ----
 
 
+@transaction.atomic
 def switch(
     *, job: Job, number: int, told: Iterable[dict[str, Any]], about: dict[str, Any],
     practice: dict[str, Any],
 ) -> bool:
     """Search the new index from now on. False when it may not be used: its job is not the newest,
-    or it holds a document that was deleted meanwhile. Call in a transaction."""
+    or it holds a document that was deleted meanwhile."""
     knowledge = _locked(int(job.spec["knowledge"]))
     by_id = {one["id"]: one for one in told}
     here = {document.pk: document for document in knowledge.documents.all()}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from django.core.files.base import ContentFile
+from django.db import transaction
 from django.urls import reverse
 
 from finetune_app.goals.models import Goal
@@ -55,8 +56,9 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
 
 def end(job: Job, result: dict[str, Any]) -> None:
     knowledge_jobs.before_finish(job, result)
-    path.set_state(job, State.SUCCEEDED, result=result)
-    knowledge_jobs.finish(Job.objects.get(pk=job.pk), result)
+    with transaction.atomic():  # as the supervisor ends a job
+        path.set_state(job, State.SUCCEEDED, result=result)
+        knowledge_jobs.finish(Job.objects.get(pk=job.pk), result)
 
 
 def read(goal: Goal) -> Knowledge:
