@@ -46,13 +46,13 @@ def main() -> int:
 
 def parts(wanted: str, browser_here: bool) -> list[list[str]]:
     """The options of each pytest run. Two processes share the many short tests by file; what
-    trains for minutes, or drives a browser, has the machine to itself."""
+    starts a whole installation, to train in it, has the machine to itself."""
     if wanted == "long":
         return [["-s", "-m", "long" if browser_here else "long and not browser"]]
-    short = ["-n", "2", "--dist", "loadfile", "-m", "not long and not browser"]
+    short = ["-n", "2", "--dist", "loadfile", "-m"]
     if wanted == "services" or not browser_here:
-        return [short]
-    return [short, ["-s", "-m", "browser and not long"]]
+        return [[*short, "not long and not browser"]]
+    return [[*short, "not long and not alone"], ["-s", "-m", "alone and not long"]]
 
 
 def listens(port: int) -> bool:

@@ -28,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            if "installation" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session")
