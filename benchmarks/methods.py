@@ -25,9 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 HANDBOOK = ROOT / "benchmarks" / "handbook"
 SEED = 17
-PASSAGES = 5
+PARAMETERS = 134_515_008  # of the starter
 
 from finetune_app.basemodels.automatic import automatic  # noqa: E402
+from finetune_app.candidates.composing import passages_for  # noqa: E402
 from finetune_app.evaluation.methods import Conclusion, Standing, conclude  # noqa: E402
 from finetune_app.evaluation.statistics import wilson  # noqa: E402
 from finetune_app.guide.advice.answers import Answers  # noqa: E402
@@ -196,7 +197,8 @@ def ways(goal: Goal, model: Path, adapter: Path, trained: float, where: Path,
          indexed: float) -> list[Way]:  # fmt: skip
     prompt = {"instructions": goal.instructions, "shots": goal.shots}
     documents = {
-        "grounded": True, "knowledge": {"index": str(where), "count": PASSAGES, "whole": False}
+        "grounded": True,
+        "knowledge": {"index": str(where), "count": passages_for(PARAMETERS), "whole": False},
     }
     tuned = {"adapter": str(adapter)}
     read_once, learned = f"{indexed:.0f} s of reading", f"{trained:.0f} s of training"

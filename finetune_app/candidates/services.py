@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.candidates.composing import Recipe
+from finetune_app.candidates.composing import PASSAGES, Recipe, passages_for
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
@@ -20,7 +20,6 @@ from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 
 LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
-PASSAGES = 5  # that a model is shown a question
 
 
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
@@ -75,11 +74,12 @@ def forget(*, candidate: Candidate) -> None:
 def rag_candidate(
     *, goal: Goal, base_model: BaseModel | None = None, endpoint: Endpoint | None = None,
     instructions: str = "", shots: Sequence[dict[str, str]] = (),
-    training: Training | None = None, count: int = PASSAGES,
+    training: Training | None = None, count: int | None = None,
     sampling: dict[str, Any] | None = None,
 ) -> Candidate:
     """A model that looks things up in the goal's documents before it answers; with a training,
-    the tuned model does. Pins the index in use.
+    the tuned model does. Pins the index in use, and how many passages it is shown: `count`, or
+    what suits the size of the model.
 
     Raise PlainError when there are no documents that can be searched.
     """
@@ -89,6 +89,8 @@ def rag_candidate(
     kind = CandidateKind.COMBINED if training else CandidateKind.RAG
     if training:
         base_model, endpoint = training.base_model, None
+    if count is None:
+        count = passages_for(base_model.parameters if base_model else 0)
     return _same_or_new(
         goal, kind, name=str(kind.label), base_model=base_model, endpoint=endpoint,
         instructions=instructions.strip(), shots=[*shots], knowledge=knowledge,

@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_app.candidates import services
-from finetune_app.candidates.composing import NOT_THERE, Passage, Recipe, compose
+from finetune_app.candidates.composing import NOT_THERE, Passage, Recipe, compose, passages_for
 from worker.evaluation.contest import read_contenders
 
 SHOT = ("Hello", "topic: other")
@@ -71,3 +71,10 @@ def test_the_page_and_the_evaluating_child_ask_in_the_same_words(trained, instru
     (contender,) = read_contenders([services.for_engine(candidate)])
     here = compose(services.recipe_of(candidate), KIND + ASKED).messages
     assert here == contender.asked(KIND + ASKED).messages
+
+
+@pytest.mark.parametrize(
+    ("parameters", "count"), [(134_515_008, 1), (1_700_000_000, 3), (8_000_000_000, 5), (0, 5)]
+)
+def test_a_small_model_is_shown_fewer_passages(parameters, count):
+    assert passages_for(parameters) == count

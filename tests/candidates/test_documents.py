@@ -28,7 +28,7 @@ def rag(training, **more):
 
 def test_it_pins_the_index_in_use(trained, knowledge):
     made = rag(trained)
-    assert (made.kind, made.knowledge_index, made.passages) == (CandidateKind.RAG, 3, 5)
+    assert (made.kind, made.knowledge_index, made.passages) == (CandidateKind.RAG, 3, 1)
     assert rag(trained) == made
     assert services.recipe_of(made).grounded
 
@@ -48,7 +48,7 @@ def test_without_documents_there_is_none(trained):
 def test_the_worker_gets_the_folder_of_the_index(trained, knowledge, data_dir):
     asked = services.for_engine(rag(trained))["knowledge"]
     assert asked == {
-        "index": str(data_dir / knowledge.index_folder), "count": 5, "whole": False,
+        "index": str(data_dir / knowledge.index_folder), "count": 1, "whole": False,
     }  # fmt: skip
     plain = services.base_candidate(goal=trained.goal, base_model=trained.base_model)
     assert services.for_engine(plain)["knowledge"] is None
