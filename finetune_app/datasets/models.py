@@ -1,10 +1,12 @@
 """Step 2: example conversations, their checks, their frozen versions."""
 
+import uuid
+
 from django.db import models
 from django.db.models import Count, Q
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.accounts.models import User
+from finetune_app.accounts.models import Team, User
 from finetune_app.datasets.text import last_said, prompt_hash
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
@@ -17,7 +19,10 @@ class Split(models.TextChoices):
 
 
 class Status(models.TextChoices):
-    DRAFT = "draft", _("Draft")
+    """Where an example stands on its way into a version. Only the approved are frozen."""
+
+    PENDING = "pending", _("To do")  # no answer yet
+    DRAFT = "draft", _("Draft")  # begun, not vouched for
     APPROVED = "approved", _("Approved")
     SET_ASIDE = "set_aside", _("Set aside")
 
@@ -28,6 +33,9 @@ class Dataset(models.Model):
     last_number = models.PositiveIntegerField(default=0)
     checked_at = models.DateTimeField(null=True, blank=True)
     changed_at = models.DateTimeField(auto_now=True)
+    guidelines = models.TextField(blank=True)  # how to label, in the team's words
+    labels = models.JSONField(default=list)  # the closed set of answers; empty: answers are free
+    twice_percent = models.PositiveSmallIntegerField(default=0)  # of rows two people label
 
     def __str__(self) -> str:
         return f"dataset of {self.goal}"
@@ -74,6 +82,9 @@ class Example(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.APPROVED)
     split = models.CharField(max_length=10, choices=Split.choices, default=Split.TRAIN)
     source = models.CharField(max_length=200, blank=True)
+    key = models.CharField(max_length=200, blank=True)  # the file's own name for the row: to merge
+    group = models.CharField(max_length=64, blank=True)  # rows of one group share a split
+    assigned_to = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     brought_by = models.ForeignKey(
         "Import", null=True, on_delete=models.SET_NULL, related_name="examples"
     )
@@ -89,7 +100,10 @@ class Example(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["dataset", "number"], name="one_number_a_dataset")
         ]
-        indexes = [models.Index(fields=["dataset", "status", "number"])]
+        indexes = [
+            models.Index(fields=["dataset", "status", "number"]),
+            models.Index(fields=["dataset", "key"]),
+        ]
 
     def __str__(self) -> str:
         return f"No. {self.number}"
@@ -100,6 +114,62 @@ class Example(models.Model):
         self.prompt = last_said(messages, "user")
         self.answer = last_said(messages, "assistant")
         self.prompt_hash = prompt_hash(messages)
+
+
+class Draft(models.Model):
+    """What a person has typed into an example and not saved yet: kept as they type."""
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="drafts")
+    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    messages = models.JSONField(default=list)
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["example", "by"], name="one_example_draft_a_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"draft of {self.example_id}"
+
+
+class Label(models.Model):
+    """One person's answer to an example that two people answer without seeing each other."""
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="labels")
+    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    answer = models.TextField()
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["example", "by"], name="one_example_label_a_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"label of {self.example_id}"
+
+
+class Suggestion(models.Model):
+    """An answer that a candidate proposes. It counts for nothing until a person takes it."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("suggested")
+        TAKEN = "taken", _("taken")
+        DISMISSED = "dismissed", _("dismissed")
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="suggestions")
+    answer = models.TextField()
+    source = models.CharField(max_length=200)  # who proposes, as people know it
+    candidate_id = models.PositiveBigIntegerField(null=True)  # its row, in a room further down
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"suggestion for {self.example_id}"
 
 
 class Edit(models.Model):
@@ -137,8 +207,45 @@ class Change(models.Model):
         return f"{self.edit_id}: {self.example_id}"
 
 
+class Upload(models.Model):
+    """A large file that arrives in pieces, and may go on after a break."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="uploads")
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    file_name = models.CharField(max_length=200)
+    size = models.BigIntegerField()  # as announced
+    received = models.BigIntegerField(default=0)
+    at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.file_name
+
+
+class Layout(models.Model):
+    """Which column was what, the last time a file of this shape came."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="layouts")
+    fingerprint = models.CharField(max_length=64)  # of the format and the column names
+    mapping = models.JSONField(default=dict)
+    used_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team", "fingerprint"], name="one_layout_a_shape")
+        ]
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
 class Import(models.Model):
     """A file on its way in: first looked at, then (once its columns are confirmed) read."""
+
+    class Mode(models.TextChoices):
+        APPEND = "append", _("add to what is here")
+        REPLACE = "replace", _("replace what is here")
+        MERGE = "merge", _("update rows with the same key")
 
     class Step(models.TextChoices):
         LOOKING = "looking", _("looking at the file")
@@ -155,6 +262,9 @@ class Import(models.Model):
     size = models.BigIntegerField(default=0)
     shape = models.JSONField(default=dict)  # format, encoding, delimiter, columns, samples
     mapping = models.JSONField(default=dict)  # which column is what
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.APPEND)
+    whole_or_nothing = models.BooleanField(default=False)  # one bad row keeps all out
+    plan = models.JSONField(default=dict)  # before it is done: {"new", "changed", "same", "gone"}
     rows_read = models.PositiveIntegerField(default=0)
     rows_kept = models.PositiveIntegerField(default=0)
     rejected = models.JSONField(default=list)  # first 200: {"line": 17, "reason": "..."}
@@ -189,6 +299,8 @@ class Finding(models.Model):
     severity = models.CharField(max_length=8, choices=Severity.choices)
     count = models.PositiveIntegerField(default=0)
     examples = models.JSONField(default=list)  # pks
+    groups = models.JSONField(default=list)  # lists of pks that belong together
+    spans = models.JSONField(default=dict)  # pk: [[message, start, end, what]] to highlight
     message = models.TextField()
     why = models.TextField(blank=True)
     fix = models.CharField(max_length=40, blank=True)  # name of a fix in datasets/fixes.py
@@ -206,6 +318,8 @@ class Version(models.Model):
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
+    name = models.CharField(max_length=80, blank=True)
+    note = models.TextField(blank=True)
     stored_name = models.CharField(max_length=200)  # versions/<dataset>/<n>.jsonl
     sha256 = models.CharField(max_length=64)
     counts = models.JSONField(default=dict)  # {"train": 240, "validation": 40, "test": 60}

@@ -32,6 +32,8 @@ class Kind(models.TextChoices):
     TRAINING = "training", _("training")
     EVALUATION = "evaluation", _("evaluation")
     INDEX = "index", _("reading of documents")
+    CHECK = "check", _("check of examples")
+    SUGGEST = "suggest", _("suggested answers")
 
 
 HEAVY = (Kind.TRAINING, Kind.EVALUATION)  # one at a time on a machine or GPU
