@@ -36,6 +36,10 @@ class Dataset(models.Model):
     guidelines = models.TextField(blank=True)  # how to label, in the team's words
     labels = models.JSONField(default=list)  # the closed set of answers; empty: answers are free
     twice_percent = models.PositiveSmallIntegerField(default=0)  # of rows two people label
+    check_job = models.ForeignKey(
+        Job, null=True, on_delete=models.SET_NULL, related_name="+"
+    )  # the last thorough check
+    facts = models.JSONField(default=dict)  # what the last check counted (checks/facts.py)
 
     def __str__(self) -> str:
         return f"dataset of {self.goal}"
@@ -289,6 +293,25 @@ class Severity(models.TextChoices):
     ERROR = "error", _("must be mended")  # blocks freezing
     WARNING = "warning", _("worth a look")
     INFO = "info", _("good to know")
+
+
+class Look(models.Model):
+    """What the checks saw in one example by itself (checks.base.Seen), and in which text of it:
+    only what changed since is looked at again."""
+
+    example = models.OneToOneField(
+        Example, primary_key=True, on_delete=models.CASCADE, related_name="look"
+    )
+    fingerprint = models.CharField(max_length=32)  # of the messages and of our rules
+    marks = models.JSONField(default=list)  # [[check, message, start, end, what], ...]
+    language = models.CharField(max_length=8, blank=True)
+    toxic = models.FloatField(null=True)  # 0 to 1; null: only a thorough check tells
+    tokens = models.PositiveIntegerField(null=True)  # of the whole example, the same
+    answer_tokens = models.PositiveIntegerField(null=True)
+    model = models.CharField(max_length=120, blank=True)  # whose tokens were counted
+
+    def __str__(self) -> str:
+        return f"look at {self.example_id}"
 
 
 class Finding(models.Model):

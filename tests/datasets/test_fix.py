@@ -68,10 +68,10 @@ def test_a_test_prompt_in_the_training_part_is_found_and_moved(as_owner, url, br
     prompt, _answer = pair(3)
     leak = {"messages": conversation(prompt + change, "topic: other"), "split": "train"}
     dataset = bring(rows=[*examples, leak])
-    assert found(dataset) == {"leakage": Severity.ERROR}
+    assert found(dataset)["leakage"] == Severity.ERROR
     as_owner.post(url("fix", check_name="leakage"))
     assert dataset.examples.get(number=4).split == Split.TRAIN
-    assert found(dataset) == {}
+    assert "leakage" not in found(dataset)
 
 
 def test_a_practice_prompt_in_the_training_part_is_a_warning(as_owner, url, bring):
@@ -81,9 +81,10 @@ def test_a_practice_prompt_in_the_training_part_is_a_warning(as_owner, url, brin
     examples[40]["split"] = "validation"
     leak = {"messages": conversation(pair(40)[0], "topic: other"), "split": "train"}
     dataset = bring(rows=[*examples, leak])
-    assert found(dataset) == {"practice_leakage": Severity.WARNING}
+    assert found(dataset)["practice_leakage"] == Severity.WARNING
     as_owner.post(url("fix", check_name="practice_leakage"))
-    assert found(dataset) == {"no_practice": Severity.WARNING}
+    assert "practice_leakage" not in found(dataset)
+    assert found(dataset)["no_practice"] == Severity.WARNING
 
 
 def test_what_every_prompt_shares_is_no_likeness(bring):
@@ -128,8 +129,8 @@ def test_answers_that_would_fail_the_own_measure_are_a_warning(goal, bring):
     examples = [{"messages": conversation(pair(n)[0], '{"topic": "bell"}')} for n in range(110)]
     examples[9]["messages"][-1]["content"] = '{"topic": '
     dataset = bring(rows=examples)
-    assert found(dataset) == {"measure": Severity.WARNING}
-    finding = dataset.findings.get()
+    assert found(dataset)["measure"] == Severity.WARNING
+    finding = dataset.findings.get(check_name="measure")
     assert finding.examples == [Example.objects.get(number=10).pk]
     assert finding.message.startswith("1 answer would fail")
 

@@ -1,4 +1,4 @@
-"""Answers that are missing, speakers nobody knows, answers that miss the goal's own measure."""
+"""What is missing in a row, and answers that teach the wrong thing."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,20 +7,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.datasets.checks.base import About, Found, Row
+from finetune_app.datasets.checks.labels import closed_set
 from finetune_app.datasets.models import Severity
 from finetune_app.goals.measures import MeasureError, get_measure
 
-ROLES = {"system", "user", "assistant"}
+MANY_REFUSALS = 0.2  # of all answers
 
 
 def no_answer(rows: list[Row], about: About) -> Iterator[Found]:
-    found = [
-        row.pk
-        for row in rows
-        if not row.messages
-        or row.messages[-1].get("role") != "assistant"
-        or not row.messages[-1].get("content", "").strip()
-    ]
+    found = list(about.marked("no_answer"))
     if found:
         yield Found(
             check="no_answer",
@@ -37,13 +32,9 @@ def no_answer(rows: list[Row], about: About) -> Iterator[Found]:
 
 
 def unknown_role(rows: list[Row], about: About) -> Iterator[Found]:
-    strange: dict[int, str] = {}
-    for row in rows:
-        odd = [m.get("role") for m in row.messages if m.get("role") not in ROLES]
-        if odd:
-            strange[row.pk] = str(odd[0])
+    strange = about.marked("unknown_role")
     if strange:
-        who = Counter(strange.values()).most_common(1)[0][0][:40]
+        who = Counter(marks[0].what for marks in strange.values()).most_common(1)[0][0]
         yield Found(
             check="unknown_role",
             severity=Severity.ERROR,
@@ -56,6 +47,85 @@ def unknown_role(rows: list[Row], about: About) -> Iterator[Found]:
             examples=list(strange),
             fix="set_aside",
             fix_label=_("Set %(n)s aside") % {"n": len(strange)},
+        )
+
+
+def no_question(rows: list[Row], about: About) -> Iterator[Found]:
+    found = list(about.marked("no_question"))
+    if found:
+        yield Found(
+            check="no_question",
+            severity=Severity.WARNING,
+            message=ngettext(
+                "%(n)s example has no question", "%(n)s examples have no question", len(found)
+            ) % {"n": len(found)},
+            why=_("Nobody asks anything there, so the model would learn to talk unasked."),
+            examples=found,
+            fix="set_aside",
+            fix_label=_("Set %(n)s aside") % {"n": len(found)},
+        )
+
+
+def blank_answer(rows: list[Row], about: About) -> Iterator[Found]:
+    """A placeholder in place of an answer. “None” counts only where answers are free text."""
+    found = set(about.marked("blank_answer"))
+    if closed_set(rows, about) is None:
+        found |= set(about.marked("perhaps_blank"))
+    else:
+        found = {pk for pk in found if pk not in _own_labels(rows, about)}
+    if found:
+        yield Found(
+            check="blank_answer",
+            severity=Severity.WARNING,
+            message=ngettext(
+                "%(n)s answer only stands for a missing one, such as “N/A”",
+                "%(n)s answers only stand for missing ones, such as “N/A”",
+                len(found),
+            ) % {"n": len(found)},
+            why=_("The model would learn to answer just that. Write what it should say, or set "
+                  "it aside."),
+            examples=sorted(found),
+            fix="set_aside",
+            fix_label=_("Set %(n)s aside") % {"n": len(found)},
+        )
+
+
+def _own_labels(rows: list[Row], about: About) -> set[int]:
+    own = set(about.labels)
+    return {row.pk for row in rows if row.answer.strip() in own} if own else set()
+
+
+def copied_answer(rows: list[Row], about: About) -> Iterator[Found]:
+    found = list(about.marked("copied_answer"))
+    if found:
+        yield Found(
+            check="copied_answer",
+            severity=Severity.WARNING,
+            message=ngettext(
+                "%(n)s answer only repeats the question",
+                "%(n)s answers only repeat the question",
+                len(found),
+            ) % {"n": len(found)},
+            why=_("That teaches to say back what was asked. Leave them if nothing was to be "
+                  "changed there."),
+            examples=found,
+            fix="set_aside",
+            fix_label=_("Set %(n)s aside") % {"n": len(found)},
+        )
+
+
+def refusals(rows: list[Row], about: About) -> Iterator[Found]:
+    found = about.marked("refusals")
+    if len(found) > MANY_REFUSALS * len(rows):
+        yield Found(
+            check="refusals",
+            severity=Severity.WARNING,
+            message=_("%(share)s of answers say “I can’t”: %(n)s of %(all)s") % {
+                "share": f"{len(found) / len(rows):.0%}", "n": len(found), "all": len(rows)},
+            why=_("The model would refuse about that often, also where it could answer. Keep only "
+                  "those that are really wanted."),
+            examples=list(found),
+            spans={pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()},
         )
 
 

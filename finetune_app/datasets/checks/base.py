@@ -1,5 +1,6 @@
 """What a check gets and what it gives."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,13 +19,63 @@ class Row(NamedTuple):
     messages: list[dict[str, str]]
 
 
+class Mark(NamedTuple):
+    """What was seen in one row: by which check, in which message, from where to where."""
+
+    check: str
+    message: int = 0
+    start: int = 0
+    end: int = 0
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that can be seen in a row by itself, and in what language it is ("": cannot be told).
+
+    `toxic` (0 to 1) and the two lengths in tokens are None until they were worked out, which
+    takes a process of its own.
+    """
+
+    marks: tuple[Mark, ...] = ()
+    language: str = ""
+    toxic: float | None = None
+    tokens: int | None = None
+    answer_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """The model whose tokens count, and how many of them a training reads of one example."""
+
+    key: str  # tells one model's tokens from another's
+    model: str  # its name
+    folder: str  # below DATA_DIR
+    most: int
+
+
 @dataclass(frozen=True)
 class About:
-    """What checks know about the goal."""
+    """What checks know about the goal, and about each row by itself."""
 
     measure: str
     measure_settings: dict[str, Any]
     trains: bool = True  # else the rows are only questions to test and to practise with
+    labels: list[str] = field(default_factory=list)  # the closed set of answers, if there is one
+    ruler: Ruler | None = None  # None: no base model is chosen yet
+    disagreed: list[int] = field(default_factory=list)  # pks that two people answer differently
+    labelled_twice: int = 0
+    seen: dict[int, Seen] = field(default_factory=dict)  # by pk
+    alike: list[list[Row]] = field(default_factory=list)  # groups with nearly the same question
+
+    def marked(self, check: str) -> dict[int, list[Mark]]:
+        """pk -> marks of one check."""
+        found = {}
+        for pk, seen in self.seen.items():
+            marks = [mark for mark in seen.marks if mark.check == check]
+            if marks:
+                found[pk] = marks
+        return found
 
 
 @dataclass(frozen=True)
@@ -36,7 +87,13 @@ class Found:
     examples: list[int] = field(default_factory=list)  # pks
     fix: str = ""
     fix_label: str = ""
+    groups: list[list[int]] = field(default_factory=list)  # pks that belong together
+    spans: dict[int, list[list[Any]]] = field(default_factory=dict)  # pk: [message, from, to, what]
 
     @property
     def count(self) -> int:
         return len(self.examples)
+
+
+def grouped(groups: Iterable[Iterable[Row]]) -> list[list[int]]:
+    return [[row.pk for row in group] for group in groups]

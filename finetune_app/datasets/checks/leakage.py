@@ -1,37 +1,64 @@
 """The same question, or nearly the same, on two sides of the split."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.datasets import similar, splits
-from finetune_app.datasets.checks.base import About, Found, Row
+from finetune_app.datasets.checks.base import About, Found, Row, grouped
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.datasets.text import asked, normalise
 
 ALIKE = 0.8  # overlap from which two prompts count as the same
+MOST_GROUPS = 20_000
 
 
-def groups_across(rows: list[Row]) -> list[list[Row]]:
-    """Groups of rows with (nearly) the same question that stand on more than one side."""
-    texts = [_text(row) for row in rows]
+class Asked(Sequence[str]):
+    """What each row asks, as it is compared, without what all of them share. Made when it is
+    asked for: a million texts are not held at once."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+        self._ends = (0, 0)
+        self._ends = similar.shared_ends(self)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        return similar.trimmed(_text(self._rows[place]), *self._ends)
+
+
+def look_alikes(rows: list[Row], signed: similar.Hook = lambda done: None) -> list[list[Row]]:
+    """Groups of rows with (nearly) the same question, the first row first."""
+    texts: Sequence[str] = Asked(rows)
     if len(rows) <= similar.MOST_ROWS:
-        leaders: list[int] | list[str] = similar.clusters(
-            similar.without_shared_ends(texts), ALIKE
-        )
-    else:
-        leaders = [row.prompt_hash for row in rows]
+        texts = list(texts)
     groups: dict[object, list[Row]] = defaultdict(list)
-    for leader, row in zip(leaders, rows, strict=True):
+    for leader, row in zip(similar.clusters(texts, ALIKE, signed), rows, strict=True):
         groups[leader].append(row)
-    # What has very many look-alikes was not kept on one side either (a shared instruction, say):
-    # there only the very same question counts.
-    for key in [key for key, group in groups.items() if splits.is_too_big(len(group), len(rows))]:
-        for row in groups.pop(key):
-            groups[row.prompt_hash].append(row)
-    return [group for group in groups.values() if len({row.split for row in group}) > 1]
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def groups_across(alike: list[list[Row]], total: int) -> list[list[Row]]:
+    """Of the groups with (nearly) the same question those that stand on more than one side.
+
+    What has very many look-alikes was not kept on one side either (a shared instruction, say):
+    there only the very same question counts.
+    """
+    groups: list[list[Row]] = []
+    for group in alike:
+        if not splits.is_too_big(len(group), total):
+            groups.append(group)
+            continue
+        same: dict[str, list[Row]] = defaultdict(list)
+        for row in group:
+            same[row.prompt_hash].append(row)
+        groups += same.values()
+    return [group for group in groups if len({row.split for row in group}) > 1]
 
 
 def _text(row: Row) -> str:
@@ -42,7 +69,7 @@ def _text(row: Row) -> str:
 
 
 def across(rows: list[Row], about: About) -> Iterator[Found]:
-    groups = groups_across(rows)
+    groups = groups_across(about.alike, len(rows))
     yield from _in_the_test(groups)
     yield from _in_practice(groups)
 
@@ -61,6 +88,7 @@ def _in_the_test(groups: list[list[Row]]) -> Iterator[Found]:
             ) % {"n": count},
             why=_("It would pass those from memory, and the result would look better than it is."),
             examples=[row.pk for group, tests in leaking if tests for row in group],
+            groups=grouped(group for group, tests in leaking[:MOST_GROUPS] if tests),
             fix="one_side",
             fix_label=_("Move %(n)s out") % {"n": count},
         )
@@ -82,6 +110,7 @@ def _in_practice(groups: list[list[Row]]) -> Iterator[Found]:
             why=_("Practice prompts tell when to stop learning. They can only do so when they are "
                   "new to the model."),
             examples=[row.pk for group in leaking for row in group],
+            groups=grouped(leaking[:MOST_GROUPS]),
             fix="one_side_practice",
             fix_label=_("Move %(n)s over") % {"n": count},
         )

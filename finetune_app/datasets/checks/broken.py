@@ -1,0 +1,42 @@
+"""Characters that went wrong on the way: é instead of é, or a mark where a letter was lost."""
+
+from collections.abc import Iterator
+
+import ftfy
+from ftfy.badness import is_bad
+
+LOST = "\ufffd"
+LONGEST = 200_000  # characters of a message that are looked at
+
+
+def broken(text: str) -> list[tuple[int, int]]:
+    """Where the text is broken: the words that hold it."""
+    if text.isascii():
+        return []
+    text = text[:LONGEST]
+    if LOST not in text and not is_bad(text):
+        return []
+    return list(_words(text))
+
+
+def can_be_mended(text: str) -> bool:
+    return not text.isascii() and mended(text) != text
+
+
+def mended(text: str) -> str:
+    """The text as it was meant. What was lost stays lost; good words are left as they are."""
+    parts, last = [], 0
+    for start, end in broken(text):
+        parts += [text[last:start], ftfy.fix_encoding(text[start:end])]
+        last = end
+    return "".join([*parts, text[last:]])
+
+
+def _words(text: str) -> Iterator[tuple[int, int]]:
+    at = 0
+    for line in text.splitlines(keepends=True):
+        for word in line.split(" "):
+            if not word.isascii() and (LOST in word or is_bad(word)):
+                yield at, at + len(word)
+            at += len(word) + 1
+        at -= 1

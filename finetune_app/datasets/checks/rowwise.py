@@ -1,0 +1,97 @@
+"""All that can be seen in one row by itself. Pure: the same row gives the same look.
+
+Marks are kept with a fingerprint of the row (`fingerprint`), so that an edit costs a look at the
+rows it changed, and no more.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from finetune_app.datasets.checks import broken, languages, private
+from finetune_app.datasets.checks.base import Mark, Seen
+from finetune_app.datasets.text import last_said, normalise
+
+RULES = 1  # raise when a rule below or in private.py changes: every row is looked at again
+ROLES = {"system", "user", "assistant"}
+# What stands in a cell where nobody wrote an answer. The second set may be an answer of its own
+# ("none" in a list of labels), which only the whole set can tell.
+NO_ANSWER = {"n/a", "#n/a", "na", "n.a.", "null", "nan", "tbd", "todo", "-", "--", "?", "…", "...",
+             "undefined", "no answer", "keine antwort"}
+PERHAPS_NO_ANSWER = {"none", "nil", "unknown", "empty"}
+MOST_SPANS = 20  # highlighted in one row
+_REFUSES = re.compile(
+    r"^\W*(?:(?:i(?:'|’)?m|i am) (?:very |so |really )?sorry,? (?:but )?|sorry,? (?:but )?"
+    r"|unfortunately,? |i apologi[sz]e,? (?:but )?)?"
+    r"(?:i (?:can(?:no|'|’)t|can not|am unable to|am not able to|won(?:'|’)t be able to"
+    r"|do not feel comfortable|must decline)|i(?:'|’)m (?:unable|not able) to"
+    r"|as an? (?:ai|language model)"
+    r"|ich kann (?:ihnen |dir |das |dabei |hierbei |leider )*(?:nicht|keine)"
+    r"|tut mir leid,? (?:aber )?(?:ich|das|dabei) kann|leider kann ich"
+    r"|je (?:ne peux pas|suis désolé|ne suis pas en mesure)"
+    r"|lo siento,? (?:pero )?no puedo|no puedo|non posso|mi dispiace,? (?:ma )?non posso)",
+    re.I,
+)
+
+
+def look(messages: list[dict[str, Any]]) -> Seen:
+    """What is to be seen in a conversation; without what takes a process of its own."""
+    marks = [*_shape(messages), *_answer(messages)]
+    if all(isinstance(message.get("content"), str) for message in messages):
+        marks += _stretches(messages)
+        return Seen(tuple(marks), languages.of(messages))
+    return Seen(tuple(marks))
+
+
+def fingerprint(messages: list[dict[str, Any]]) -> str:
+    """32 hex digits, other ones for any other text or for other rules."""
+    text = json.dumps([RULES, messages], ensure_ascii=False, sort_keys=True)
+    return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+
+
+def _shape(messages: list[dict[str, Any]]) -> Iterator[Mark]:
+    strange = [one.get("role") for one in messages if one.get("role") not in ROLES]
+    if strange:
+        yield Mark("unknown_role", what=str(strange[0])[:40])
+    if not messages or messages[-1].get("role") != "assistant" or not _said(messages[-1]):
+        yield Mark("no_answer")
+    if not strange and not any(one["role"] == "user" and _said(one) for one in messages):
+        yield Mark("no_question")
+    if any(one.get("role") == "system" and _said(one) for one in messages):
+        yield Mark("instructed")
+
+
+def _said(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    return content.strip() if isinstance(content, str) else ""
+
+
+def _answer(messages: list[dict[str, Any]]) -> Iterator[Mark]:
+    answer = _said(messages[-1]) if messages and messages[-1].get("role") == "assistant" else ""
+    if not answer:
+        return
+    last = len(messages) - 1
+    plain = normalise(answer)
+    if plain in NO_ANSWER:
+        yield Mark("blank_answer", last)
+    elif plain in PERHAPS_NO_ANSWER:
+        yield Mark("perhaps_blank", last)
+    elif plain == normalise(last_said(messages, "user")):
+        yield Mark("copied_answer", last)
+    refusal = _REFUSES.match(answer[:200])
+    if refusal:
+        yield Mark("refusals", last, 0, refusal.end())
+
+
+def _stretches(messages: list[dict[str, Any]]) -> Iterator[Mark]:
+    """Private data, secrets and broken characters, with their places."""
+    for place, message in enumerate(messages):
+        text = message["content"]
+        for start, end, what in private.secrets(text)[:MOST_SPANS]:
+            yield Mark("secrets", place, start, end, what)
+        for start, end, what in private.personal(text)[:MOST_SPANS]:
+            yield Mark("personal", place, start, end, what)
+        for start, end in broken.broken(text)[:MOST_SPANS]:
+            yield Mark("broken", place, start, end)

@@ -1,0 +1,212 @@
+"""What each check sees, that its fix mends it, and that the fix can be undone."""
+
+import pytest
+
+from finetune_app.datasets import checks
+from finetune_app.datasets.checks import kept, rowwise
+from finetune_app.datasets.models import Dataset, Label, Look, Severity, Status
+from tests.conftest import person
+from tests.datasets.conftest import conversation, pair
+
+LONG = "Could you please tell me when the repair of my bicycle will be finished this week"
+ANSWER = "topic: other\ndue: today"
+FRENCH = "Pouvez-vous me dire quand la réparation de mon vélo sera terminée cette semaine"
+
+
+def rows(count: int = 120) -> list[dict]:
+    return [{"messages": conversation(*pair(n))} for n in range(count)]
+
+
+def with_row(prompt: str, answer: str, times: int = 1) -> list[dict]:
+    return [*rows(), *({"messages": conversation(f"{prompt}", answer)} for _ in range(times))]
+
+
+def found(dataset: Dataset) -> dict[str, str]:
+    return dict(dataset.findings.values_list("check_name", "severity"))
+
+
+def mend(client, url, dataset: Dataset, check: str) -> None:
+    """Press the fix; what it did can be undone and done again."""
+    before = list(dataset.examples.order_by("pk").values_list("messages", "status", "split"))
+    client.post(url("fix", check_name=check))
+    assert check not in found(dataset)
+    client.post(url("undo", edit_id=dataset.edits.latest("pk").pk))
+    after = list(dataset.examples.order_by("pk").values_list("messages", "status", "split"))
+    assert after == before
+    assert check in found(dataset)
+    client.post(url("fix", check_name=check))
+    assert check not in found(dataset)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "what"),
+    [
+        ("Write to anna.berg@posteo.de about it", "email"),
+        ("Call me on +49 30 901820 after five", "phone"),
+        ("My phone number is (415) 555-2671", "phone"),
+        ("Take it from DE89 3704 0044 0532 0130 00", "iban"),
+        ("My card is 4111 1111 1111 1111", "card"),
+        ("It came from 84.17.52.3 at night", "ip"),
+    ],
+)
+def test_personal_data_is_shown_in_place_and_replaced(as_owner, url, bring, prompt, what):
+    dataset = bring(rows=with_row(prompt, ANSWER))
+    finding = dataset.findings.get(check_name="personal")
+    assert finding.severity == Severity.WARNING
+    (places,) = finding.spans.values()
+    message, start, end, kind = places[0]
+    assert (message, kind) == (0, what)
+    mend(as_owner, url, dataset, "personal")
+    text = dataset.examples.latest("number").prompt
+    assert text == prompt[:start] + f"[{what}]" + prompt[end:]
+
+
+@pytest.mark.parametrize(
+    "innocent",
+    [
+        "Order 20230415123456789 has not come", "See example.com or mail you@example.com",
+        "The server is 192.168.0.12, version 10.2.3.4", "scp notes.txt sam@host.com:/tmp",
+        "Between 2019-2021 it cost 1.299,00", "git clone git@github.com:a/b.git",
+    ],
+)
+def test_what_only_looks_personal_is_left_alone(bring, innocent):
+    assert "personal" not in found(bring(rows=with_row(innocent, ANSWER)))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "password: hunter2!x", "the key is sk-abcdEFGH1234abcdEFGH1234",
+        "AKIAIOSFODNN7EXAMPLE", "postgres://bob:s3cr3t9@db.shop.io/main",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----",
+    ],
+)
+def test_secrets_block_until_they_are_replaced(as_owner, url, bring, secret):
+    dataset = bring(rows=with_row(f"It fails with {secret}", ANSWER))
+    assert found(dataset)["secrets"] == Severity.ERROR
+    assert as_owner.post(url("freeze")).status_code == 409
+    mend(as_owner, url, dataset, "secrets")
+    assert as_owner.post(url("freeze")).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "innocent", ["pass your_password here", "password=$PASSWORD", "the secret is out"]
+)
+def test_what_only_stands_for_a_secret_is_left_alone(bring, innocent):
+    assert "secrets" not in found(bring(rows=with_row(innocent, ANSWER)))
+
+
+def test_broken_characters_are_put_back(as_owner, url, bring):
+    dataset = bring(rows=with_row("Der ReiÃŸverschluss am KÃ¶nigsplatz", ANSWER))
+    assert found(dataset)["broken"] == Severity.WARNING
+    mend(as_owner, url, dataset, "broken")
+    assert dataset.examples.latest("number").prompt == "Der Reißverschluss am Königsplatz"
+
+
+def test_another_language_is_found_once_it_is_more_than_a_few(bring):
+    few = with_row(f"{FRENCH}, numéro 3", ANSWER)
+    assert "languages" not in found(bring(rows=few))
+
+
+def test_many_rows_of_another_language_are_found(as_owner, url, bring):
+    more = [{"messages": conversation(f"{FRENCH}, {n} {n * 77}", ANSWER)} for n in range(12)]
+    dataset = bring(rows=[*rows(), *more])
+    finding = dataset.findings.get(check_name="languages")
+    assert finding.message == "12 examples look French"
+    mend(as_owner, url, dataset, "languages")
+
+
+def test_almost_the_same_is_kept_once(as_owner, url, bring):
+    prompt = f"{LONG}, because I need it for the long way to my work"
+    twins = [{"messages": conversation(prompt + end, ANSWER)} for end in (".", " now.", " then.")]
+    dataset = bring(rows=[*rows(), *twins])
+    finding = dataset.findings.get(check_name="near_duplicates")
+    assert [len(group) for group in finding.groups] == [3]
+    mend(as_owner, url, dataset, "near_duplicates")
+    assert dataset.examples.filter(status=Status.SET_ASIDE).count() == 2
+
+
+def test_the_same_question_with_two_answers_is_a_contradiction(bring):
+    dataset = bring(rows=[*with_row(LONG, "topic: repair\ndue: today"),
+                          {"messages": conversation(LONG, "topic: order\ndue: never")}])
+    finding = dataset.findings.get(check_name="contradictions")
+    assert (finding.severity, [len(group) for group in finding.groups]) == (Severity.WARNING, [2])
+
+
+def test_other_instructions_may_want_another_answer(bring):
+    told = [{"messages": [{"role": "system", "content": text}, *conversation(LONG, answer)]}
+            for text, answer in (("Say the topic", "repair"), ("Say the mood", "calm"))]
+    assert "contradictions" not in found(bring(rows=[*rows(), *told]))
+
+
+def test_instructions_on_some_rows_only_are_given_to_all(as_owner, url, bring):
+    sort = {"role": "system", "content": "Sort it."}
+    told = [{"messages": [sort, *one["messages"]]} for one in rows()]
+    told[5]["messages"] = told[5]["messages"][1:]
+    dataset = bring(rows=told)
+    assert found(dataset) == {"instructions": Severity.INFO}
+    mend(as_owner, url, dataset, "instructions")
+    assert dataset.examples.get(number=6).messages[0] == sort
+
+
+def test_placeholders_and_copies_are_no_answers(as_owner, url, bring):
+    dataset = bring(rows=[*with_row("Where is it?", "N/A"), {"messages": conversation(LONG, LONG)}])
+    assert {"blank_answer", "copied_answer"} <= set(found(dataset))
+    mend(as_owner, url, dataset, "blank_answer")
+    mend(as_owner, url, dataset, "copied_answer")
+
+
+def test_none_is_an_answer_where_it_is_one_of_the_labels(bring):
+    labelled = rows()
+    for number, row in enumerate(labelled):
+        row["messages"][-1]["content"] = ["none", "urgent", "later"][number % 3]
+    assert "blank_answer" not in found(bring(rows=labelled))
+
+
+def test_many_refusals_are_said(bring):
+    refusing = rows()
+    for row in refusing[:30]:
+        row["messages"][-1]["content"] = "I'm sorry, but I can't help with that."
+    assert found(bring(rows=refusing))["refusals"] == Severity.WARNING
+
+
+def test_a_label_that_is_hardly_shown_is_named(bring):
+    labelled = rows()
+    for number, row in enumerate(labelled):
+        label = "refund" if number == 7 else ["repair", "order"][number % 2]
+        row["messages"][-1]["content"] = label
+    dataset = bring(rows=labelled)
+    finding = dataset.findings.get(check_name="imbalance")
+    assert finding.message == "“refund” has only 1 example"
+
+
+def test_two_people_who_disagree_are_told(team, owner, bring):
+    dataset = bring(120)
+    other = person("kim@kettle.example", team)
+    for place, example in enumerate(dataset.examples.all()[:10]):
+        Label.objects.create(example=example, by=owner, answer="repair")
+        Label.objects.create(example=example, by=other, answer="repair" if place < 6 else "order")
+    checks.run(dataset)
+    finding = dataset.findings.get(check_name="disagreement")
+    assert finding.message == "Two people disagree on 4 of 10 examples"
+
+
+def test_an_edit_costs_a_look_at_the_row_it_changed(as_owner, url, bring, monkeypatch):
+    dataset = bring(120)
+    assert Look.objects.filter(example__dataset=dataset).count() == 120
+    looked = []
+
+    def watched(messages):
+        looked.append(messages)
+        return rowwise.look(messages)
+
+    monkeypatch.setattr(kept, "look", watched)
+    as_owner.post(url("change", number=7), {"what": "draft"})
+    as_owner.post(url("change", number=7), {"what": "approve"})
+    assert looked == []
+    row = dataset.examples.get(number=7)
+    as_owner.post(url("example", number=7), {
+        "message-0": "Call +49 30 901820", "message-1": row.answer,
+        "changed_at": row.changed_at.isoformat()})
+    assert len(looked) == 1
+    assert "personal" in found(dataset)
