@@ -1,17 +1,17 @@
 """What people send: a file or pasted text, the columns, an edited conversation."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
+from finetune_app.datasets.encodings import ENCODINGS
 from finetune_app.datasets.mapping import Message
 from finetune_app.datasets.models import Split
-from finetune_app.datasets.services.imports import ENCODINGS
 
-ACCEPT = ".csv,.tsv,.txt,.json,.jsonl,.ndjson"
+ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
 DELIMITERS = [
     ("", _l("as it looks")), (",", _l("comma  ,")), (";", _l("semicolon  ;")), ("\t", _l("tab")),
     ("|", "|"),
@@ -21,7 +21,7 @@ ENCODING_CHOICES = [("", _l("as it looks")), *((name, name.upper()) for name in 
 
 class UploadForm(forms.Form):
     file = forms.FileField(
-        label=_l("Drop a CSV or JSON lines file here"),
+        label=_l("Drop a table, a workbook or JSON lines here"),
         required=False,
         allow_empty_file=True,
         max_length=None,
@@ -55,8 +55,11 @@ class WriteForm(forms.Form):
 
 
 class ShapeForm(forms.Form):
-    """How the file is read, when we guessed wrong."""
+    """How the file is read, when we guessed wrong. `shape` is what worker/imports/opening.py
+    says of it: a table has a delimiter, a workbook sheets, a zip members."""
 
+    member = forms.ChoiceField(label=_l("File in the zip"), required=False)
+    sheet = forms.ChoiceField(label=_l("Sheet"), required=False)
     encoding = forms.ChoiceField(label=_l("Encoding"), required=False, choices=ENCODING_CHOICES)
     delimiter = forms.ChoiceField(
         label=_l("Between the columns"), choices=DELIMITERS, required=False
@@ -77,14 +80,31 @@ class ShapeForm(forms.Form):
         header = {True: "yes", False: "no", None: ""}[shape.get("has_header")]
         initial = {
             "encoding": shape.get("encoding", ""), "delimiter": shape.get("delimiter"),
-            "has_header": header,
+            "has_header": header, "sheet": shape.get("sheet"), "member": shape.get("member"),
         }
         super().__init__(data, initial=initial)
-        if shape.get("format", "table") != "table":
-            del self.fields["delimiter"], self.fields["has_header"]
+        form = shape.get("format", "table")
+        for name, several in (("member", "members"), ("sheet", "sheets")):
+            choices = [(one, one) for one in shape.get(several, [])]
+            cast(forms.ChoiceField, self.fields[name]).choices = choices
+            if len(choices) < 2:
+                del self.fields[name]
+        if form != "table":
+            del self.fields["delimiter"]
+        if form not in ("table", "sheet"):
+            del self.fields["has_header"]
+        if form in ("sheet", "parquet"):
+            del self.fields["encoding"]
 
     def given(self) -> dict[str, Any]:
-        return {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
+        """What was chosen. Another file of the zip, or another sheet, is looked at afresh: what
+        the form said of the one before it means nothing there."""
+        chosen = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
+        for name in ("member", "sheet"):
+            if name in chosen and chosen[name] != self.initial[name]:
+                return {k: v for k, v in chosen.items()
+                        if k in ("member", name) or v != self.initial[k]}
+        return chosen
 
 
 class MappingForm(forms.Form):

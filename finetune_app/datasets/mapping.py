@@ -1,49 +1,49 @@
-"""Which column is what: guess it, explain it, turn a row into a conversation.
+"""From a row of a file to a conversation, by the columns that a person confirmed.
 
 Pure Python, shared by the pages (the three samples) and by the child that reads the file.
-A mapping is a dict with the names of columns:
+A mapping is a dict with the names of columns ("" or absent: there is none):
 
-    {"style": "pairs", "prompt": "question", "answer": "reply",
-     "context": "", "system": "", "split": ""}
-    {"style": "messages", "messages": "messages", "system": "", "split": ""}
+    {"style": "pairs", "prompt": "question", "answer": "reply", "context": "", ...}
+    {"style": "messages", "messages": "messages", ...}
+
+and for both styles
+    "system"      instructions that go before the conversation
+    "split"       train, validation or test
+    "key"         the row's own name, by which a later file is merged
+    "group"       what rows of one source share, so that they stay on one side of the split
+    "unanswered"  "keep": a row without an answer comes in to be labelled, its last message an
+                  empty one of the assistant; "": such a row is listed as left out
 
 A cell is text as it stood in the file, or (from JSON) a list or dict whose numbers are
 `Number`, which keeps the digits as they were written.
 """
 
+import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 Message = dict[str, str]
 Cells = Mapping[str, Any]
 
-MESSAGES = ("messages", "conversations", "conversation", "contents", "dialogue", "dialog", "chat")
-PROMPTS = (
-    "prompt", "question", "instruction", "input", "query", "user", "request", "email", "mail",
-    "message", "utterance", "text", "source", "nl", "description", "frage", "pregunta",
-)
-ANSWERS = (
-    "answer", "response", "completion", "output", "reply", "assistant", "target", "label",
-    "command", "cmd", "bash", "code", "chosen", "result", "summary", "intent", "antwort",
-)
-CONTEXTS = ("input", "context", "passage")
-SYSTEMS = ("system", "system_prompt", "system prompt", "instructions")
-SPLITS = ("split", "set", "subset", "partition", "fold", "used to", "used_to")
-
 ROLES = {
     "system": "system", "developer": "system", "user": "user", "human": "user",
     "assistant": "assistant", "gpt": "assistant", "model": "assistant", "ai": "assistant",
+    "chatgpt": "assistant", "bot": "assistant",
 }
+TOOLS = ("tool", "function", "function_call", "observation", "ipython")
+SPEAKER = ("role", "from", "speaker", "author")
+SAID = ("content", "value", "text", "parts")
 SPLIT_WORDS = {
     "train": "train", "training": "train", "learn": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "practice": "validation", "eval": "validation",
     "test": "test", "testing": "test", "holdout": "test", "held-out": "test",
 }
+KEEP = "keep"
 MOST_DEPTH = 40
 MOST_MESSAGES = 1_000
+LONGEST_KEY, LONGEST_GROUP = 200, 64  # as the database keeps them
 
 
 class BadRow(ValueError):
@@ -54,118 +54,19 @@ class Number(str):
     """A JSON number, kept exactly as it was written (1.10 stays 1.10)."""
 
 
-# ---- Guessing ----
-
-
-def guess(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, str]:
-    """A mapping with a plain `why`. "answer" is empty when nothing looks like one."""
-    split = _split_column(columns, rows)
-    system = _named(columns, SYSTEMS)
-    chat = _chat_column(columns, rows)
-    if chat:
-        why = f"“{chat}” holds whole conversations."
-        return {"style": "messages", "messages": chat, "system": system, "split": split, "why": why}
-    left = [c for c in columns if c not in (split, system) and not _looks_like_id(c, rows)]
-    answer = _named(left, ANSWERS)
-    prompt = _named([c for c in left if c != answer], PROMPTS)
-    rest = [c for c in left if c not in (prompt, answer)]
-    answer = answer or _named_in_part(rest, ANSWERS)
-    prompt = prompt or _named_in_part([c for c in rest if c != answer], PROMPTS)
-    why = f"By their names “{prompt}” asks and “{answer}” answers."
-    if not (prompt and answer):
-        prompt, answer, why = _by_place(left, prompt, answer)
-    context = _context(left, prompt, answer)
-    if context:
-        why += f" Where “{context}” has text, it follows the “{prompt}”."
-    return {
-        "style": "pairs", "prompt": prompt, "answer": answer, "context": context,
-        "system": system, "split": split, "why": why,
-    }
-
-
-def _by_place(left: list[str], prompt: str, answer: str) -> tuple[str, str, str]:
-    """What two columns are when their names say nothing."""
-    if len(left) == 2:
-        prompt = prompt or next(c for c in left if c != answer)
-        answer = answer or next(c for c in left if c != prompt)
-        return prompt, answer, "The file has two columns of text: usually the first one asks."
-    if not answer:
-        known = "Usually it is called “answer”, “response” or “completion”."
-        return prompt, "", f"No column is called anything we know as the answer. {known}"
-    return "", answer, "No column is called anything we know as what people ask."
-
-
-def _context(left: list[str], prompt: str, answer: str) -> str:
-    """Alpaca's files ask in "instruction" and give the material in "input"."""
-    if plain(prompt) not in ("instruction", "question", "prompt", "query"):
-        return ""
-    return _named([c for c in left if c not in (prompt, answer)], CONTEXTS)
-
-
-def _named(columns: Sequence[str], names: Sequence[str]) -> str:
-    """The column with one of the names, in their order."""
-    by_name = {plain(column): column for column in reversed(columns)}
-    return next((by_name[name] for name in names if name in by_name), "")
-
-
-def _named_in_part(columns: Sequence[str], names: Sequence[str]) -> str:
-    """The same for a word of the name: "shop_reply" answers, "customer email" asks."""
-    by_word = {
-        word: column
-        for column in reversed(columns)
-        for word in re.split(r"[\W_]+", plain(column))
-    }
-    return next((by_word[name] for name in names if name in by_word), "")
-
-
-def plain(name: str) -> str:
-    return " ".join(name.strip().strip('"').lower().split())
-
-
-def known_name(name: str) -> bool:
-    every = (*MESSAGES, *PROMPTS, *ANSWERS, *CONTEXTS, *SYSTEMS, *SPLITS, "id")
-    return plain(name) in every
-
-
-def _split_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """Only when its values are words we know."""
-    found = _named(columns, SPLITS)
-    values = {plain(str(row.get(found) or "")) for row in rows} - {""}
-    return found if values and values <= SPLIT_WORDS.keys() else ""
-
-
-def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    for column in [*(c for c in columns if plain(c) in MESSAGES), *columns]:
-        values = [row.get(column) for row in rows[:20]]
-        if any(_as_list(value) is not None for value in values):
-            return column
-    return ""
-
-
-def _looks_like_id(column: str, rows: Sequence[Cells]) -> bool:
-    if plain(column) in ("id", "no", "no.", "nr", "number", "index", "row", "uuid", ""):
-        return True
-    if plain(column) in PROMPTS + ANSWERS:
-        return False  # sums have numbers for answers
-    values = [str(row.get(column) or "") for row in rows[:20]]
-    return bool(values) and all(re.fullmatch(r"\d{1,12}", v) for v in values) and (
-        len(set(values)) == len(values) > 2
-    )
-
-
-# ---- From a row to a conversation ----
-
-
 def conversation(cells: Cells, mapping: Mapping[str, str]) -> list[Message]:
-    """The row's messages, ending in the assistant's answer. Raises BadRow."""
-    system = text_of(cells.get(mapping.get("system", "")))
+    """The row's messages, the last one the assistant's. Raises BadRow.
+
+    Its text is empty only where the mapping keeps rows without an answer.
+    """
+    keep = mapping.get("unanswered") == KEEP
+    system = _instructions(cells.get(mapping.get("system", "")))
     if mapping.get("style") == "messages":
-        messages = _from_messages(cells.get(mapping["messages"]))
+        messages = _from_messages(cells.get(mapping["messages"]), keep)
         if system.strip() and messages[0]["role"] != "system":
             messages.insert(0, {"role": "system", "content": system})
-    else:
-        messages = _from_pair(cells, mapping, system)
-    return messages
+        return messages
+    return _from_pair(cells, mapping, system, keep)
 
 
 def given_split(cells: Cells, mapping: Mapping[str, str]) -> str:
@@ -174,35 +75,100 @@ def given_split(cells: Cells, mapping: Mapping[str, str]) -> str:
     return SPLIT_WORDS.get(plain(text_of(cells.get(column))), "") if column else ""
 
 
-def _from_pair(cells: Cells, mapping: Mapping[str, str], system: str) -> list[Message]:
-    prompt = text_of(cells.get(mapping["prompt"]))
+def given_names(cells: Cells, mapping: Mapping[str, str]) -> dict[str, str]:
+    """{"key", "group"} as far as the mapping names their columns."""
+    found = {}
+    for name, most in (("key", LONGEST_KEY), ("group", LONGEST_GROUP)):
+        if mapping.get(name):
+            found[name] = _short_name(text_of(cells.get(mapping[name])).strip(), most)
+    return found
+
+
+def _short_name(text: str, most: int) -> str:
+    """A name that fits; two long ones that differ stay different."""
+    if len(text) <= most:
+        return text
+    mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    return f"{text[: most - 17]}…{mark}"
+
+
+def plain(name: str) -> str:
+    return " ".join(name.strip().strip('"').lower().split())
+
+
+# ---- Two columns ----
+
+
+def _from_pair(
+    cells: Cells, mapping: Mapping[str, str], system: str, keep: bool
+) -> list[Message]:
+    asked, answered = cells.get(mapping["prompt"]), cells.get(mapping.get("answer", ""))
+    chat = chat_of(asked)
+    if chat:  # a preference file: the conversation so far, and what is answered to it
+        return _with_system(system, _ended(_messages(chat), _spoken(answered), keep))
+    prompt, answer = text_of(asked), _spoken(answered)
     context = text_of(cells.get(mapping.get("context", "")))
-    answer = text_of(cells.get(mapping["answer"]))
     if context.strip():
         prompt = f"{prompt}\n\n{context}" if prompt.strip() else context
     if not prompt.strip() and not answer.strip():
-        raise BadRow(f"“{mapping['prompt']}” and “{mapping['answer']}” are both empty.")
+        names = f"“{mapping['prompt']}” and “{mapping.get('answer')}” are both"
+        raise BadRow(f"{names if mapping.get('answer') else 'The row is'} empty.")
     if not prompt.strip():
         raise BadRow(f"“{mapping['prompt']}” is empty, so nothing is asked.")
-    if not answer.strip():
-        raise BadRow(f"“{mapping['answer']}” is empty, so there is nothing to learn.")
-    start = [{"role": "system", "content": system}] if system.strip() else []
+    before = _earlier(cells.get("history"))
+    asks = [*before, {"role": "user", "content": prompt}]
+    if not answer.strip() and not keep:
+        raise BadRow(f"“{mapping.get('answer')}” is empty, so there is nothing to learn.")
+    return _with_system(system, _ended(asks, answer, keep))
+
+
+def _with_system(system: str, messages: list[Message]) -> list[Message]:
+    if not system.strip() or messages[0]["role"] == "system":
+        return messages
+    return [{"role": "system", "content": system}, *messages]
+
+
+def _ended(messages: list[Message], answer: str, keep: bool) -> list[Message]:
+    if not answer.strip() and not keep:
+        raise BadRow("There is no answer, so there is nothing to learn.")
+    text = answer if answer.strip() else ""
+    return [*messages, {"role": "assistant", "content": text}]
+
+
+def _spoken(value: Any) -> str:
+    """An answer as text, also where it is a list of one message."""
+    chat = chat_of(value)
+    return _messages(chat)[-1]["content"] if chat else text_of(value)
+
+
+def _earlier(value: Any) -> list[Message]:
+    """Alpaca's files keep earlier turns in "history", as a list of [asked, answered]."""
+    if not isinstance(value, list) or not all(
+        isinstance(turn, list) and len(turn) == 2 and all(isinstance(t, str) for t in turn)
+        for turn in value
+    ):
+        return []
     return [
-        *start,
-        {"role": "user", "content": prompt},
-        {"role": "assistant", "content": answer},
+        {"role": role, "content": str(text)}
+        for turn in value
+        for role, text in zip(("user", "assistant"), turn, strict=True)
     ]
 
 
-def _from_messages(value: Any) -> list[Message]:
-    found = _as_list(value)
+# ---- Whole conversations ----
+
+
+def _from_messages(value: Any, keep: bool) -> list[Message]:
+    found = chat_of(value)
     if not found:
         raise BadRow("There is no conversation in this row.")
-    if len(found) > MOST_MESSAGES:
-        most = f"{MOST_MESSAGES:,}"
-        raise BadRow(f"The conversation has {len(found):,} messages; the most is {most}.")
-    messages = [_message(item, place) for place, item in enumerate(found, 1)]
+    messages = _messages(found)
     roles = [message["role"] for message in messages]
+    if keep and "user" in roles:
+        if roles[-1] == "user":
+            return [*messages, {"role": "assistant", "content": ""}]
+        if roles[-1] == "assistant" and not messages[-1]["content"].strip():
+            return [*messages[:-1], {"role": "assistant", "content": ""}]
     if "assistant" not in roles:
         raise BadRow("The assistant says nothing here, so there is nothing to learn.")
     if roles[-1] != "assistant":
@@ -214,14 +180,23 @@ def _from_messages(value: Any) -> list[Message]:
     return messages
 
 
+def _messages(found: list[Any]) -> list[Message]:
+    if len(found) > MOST_MESSAGES:
+        most = f"{MOST_MESSAGES:,}"
+        raise BadRow(f"The conversation has {len(found):,} messages; the most is {most}.")
+    return [_message(item, place) for place, item in enumerate(found, 1)]
+
+
 def _message(item: Any, place: int) -> Message:
     if not isinstance(item, Mapping):
         raise BadRow(f"Message {place} has no speaker.")
-    speaker = item.get("role", item.get("from", item.get("speaker")))
-    content = item.get("content", item.get("value", item.get("text", item.get("parts"))))
+    speaker = next((item[name] for name in SPEAKER if name in item), None)
+    content = next((item[name] for name in SAID if name in item), None)
     if not isinstance(speaker, str) or not speaker.strip():
         raise BadRow(f"Message {place} has no speaker.")
     role = ROLES.get(plain(speaker))
+    if plain(speaker) in TOOLS or item.get("tool_calls") or item.get("function_call"):
+        raise BadRow(f"Message {place} uses a tool, which cannot be learned here yet.")
     if role is None:
         who = speaker.strip()[:40]
         raise BadRow(f"We don't know who “{who}” is in message {place}: you, or the assistant?")
@@ -240,16 +215,28 @@ def _parts(content: Any) -> str:
     return text_of(content)
 
 
-def _as_list(value: Any) -> list[Any] | None:
-    """A conversation, also when a CSV cell holds it as JSON; None when it is none."""
-    if isinstance(value, str) and not isinstance(value, Number) and value.lstrip()[:1] == "[":
+def _instructions(value: Any) -> str:
+    """Instructions as text, or as Vertex writes them: {"role", "parts": [{"text"}]}."""
+    if isinstance(value, Mapping):
+        said = next((value[name] for name in SAID if name in value), None)
+        return _parts(said) if said is not None else text_of(value)
+    return text_of(value)
+
+
+def chat_of(value: Any) -> list[Any] | None:
+    """A conversation, also when a cell holds it as JSON; None when it is none."""
+    if isinstance(value, str) and not isinstance(value, Number) and value.lstrip()[:1] in "[{":
+        if not any(f'"{name}"' in value for name in SPEAKER) and value.strip() != "[]":
+            return None
         try:
             value = parse_json(value)
         except (ValueError, RecursionError):
             return None
+    if isinstance(value, Mapping):
+        value = value.get("messages")
     if not isinstance(value, list):
         return None
-    speaks = any(isinstance(v, Mapping) and {"role", "from", "speaker"} & v.keys() for v in value)
+    speaks = any(isinstance(v, Mapping) and v.keys() & set(SPEAKER) for v in value)
     return value if speaks or not value else None
 
 

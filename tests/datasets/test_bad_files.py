@@ -8,7 +8,7 @@ from finetune_app.datasets.models import Import
 
 GOOD = b"prompt,answer\nHello,Good morning\n"
 FILES = {
-    "zip": (b"PK\x03\x04" + os.urandom(500), "failed", "Excel workbook or a zip"),
+    "zip": (b"PK\x03\x04" + os.urandom(500), "failed", "cut off or damaged"),
     "zeros": (b"\x00" * 400, "failed", "The file is empty"),
     "noise": (bytes(range(128, 256)) * 40, "confirm", "Nothing was added yet."),
     "header only": (b"prompt,answer\n", "failed", "no rows below"),

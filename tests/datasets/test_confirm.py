@@ -3,6 +3,7 @@
 import pytest
 
 from finetune_app.datasets.models import Import
+from tests.worker.imports.files import GOOD, xlsx, zipped
 
 STRANGE = b"""id;mails;antw;handled_by
 1;Is my bike ready?;topic: repair_status;Jonas
@@ -96,7 +97,7 @@ def test_a_file_that_cannot_be_read_says_why_and_changes_nothing(
     item = work(send(as_owner, "budget.xlsx", b"PK\x03\x04 and so on"))
     assert item.step == Import.Step.FAILED
     page = as_owner.get(url("import", import_id=item.pk)).content.decode()
-    assert "This is an Excel workbook or a zip file, whatever its name says." in page
+    assert "The file is cut off or damaged" in page
     assert "Choose another file" in page
     assert not dataset.examples.exists()
 
@@ -158,3 +159,39 @@ def test_the_second_unknown_column_is_asked_for_next(as_owner, strange, url):
     assert '<option value="antw" selected>' in page
     page = as_owner.post(address, {"answer": "antw", "prompt": "mails"}).content.decode()
     assert "Is this how it should learn?" in page
+
+
+def test_another_sheet_of_a_workbook_is_looked_at(as_owner, send, work, url):
+    book = xlsx({"Orders": GOOD, "Archive": [["frage", "antwort"], ["Hallo", "Guten Tag"]]})
+    item = work(send(as_owner, "orders.xlsx", book))
+    page = as_owner.get(url("import", import_id=item.pk)).content.decode()
+    assert "(one of 2)" in page
+    assert "Encoding" not in page
+    as_owner.post(url("again", import_id=item.pk), {"sheet": "Archive", "has_header": "yes"})
+    item = work(item)
+    assert item.shape["sheet"] == "Archive"
+    assert "Guten Tag" in as_owner.get(url("import", import_id=item.pk)).content.decode()
+
+
+def test_another_file_of_a_zip_is_looked_at_afresh(as_owner, send, work, url, dataset):
+    """What the form said of the encoding and the columns of the first means nothing there."""
+    files = zipped({"a.csv": "prompt;answer\nGrüße;Hallo\n".encode("cp1252") * 2,
+                    "b.jsonl": '{"prompt": "Größe", "answer": "Hallo"}'})
+    item = work(send(as_owner, "files.zip", files))
+    assert item.shape["encoding"] == "cp1252"
+    form = {"member": "b.jsonl", "encoding": "cp1252", "delimiter": ";", "has_header": "yes"}
+    as_owner.post(url("again", import_id=item.pk), form)
+    item = work(item)
+    assert (item.shape["member"], item.shape["encoding"]) == ("b.jsonl", "utf-8")
+    as_owner.post(
+        url("confirm", import_id=item.pk), {"prompt": "prompt", "answer": "answer", "add": "1"}
+    )
+    work(item)
+    assert dataset.examples.get().prompt == "Größe"
+
+
+def test_a_sheet_that_is_not_offered_is_refused(as_owner, send, work, url):
+    item = work(send(as_owner, "orders.xlsx", xlsx({"Orders": GOOD, "Archive": GOOD})))
+    as_owner.post(url("again", import_id=item.pk), {"sheet": "Other"})
+    item.refresh_from_db()
+    assert item.step == Import.Step.CONFIRM

@@ -7,9 +7,11 @@ from typing import TextIO
 
 import chardet
 
+from finetune_app.datasets.encodings import listed
 from worker.channel import UserError
 
 BLOCK = 1 << 20
+NEARLY = 0.005  # two guesses as sure as each other
 BROKEN_BYTE = "\udc80"  # stands for bytes that the encoding does not know; no real text has it
 LONE = re.compile("[\ud800-\udfff]")
 BOMS = (
@@ -19,12 +21,12 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-EXCEL = "In Excel choose “Save as”, then CSV UTF-8."
 NOT_TEXT = (
-    (b"PK\x03\x04", "an Excel workbook or a zip file", EXCEL),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", EXCEL),
+    (b"PK\x03\x04", "a workbook or a zip file", "Save it as CSV."),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file", "Save it as CSV."),
+    (b"PAR1", "a Parquet file", "Save it as CSV."),
+    (b"PARE", "a Parquet file with a password", "Save it without one."),
     (b"%PDF", "a PDF", "Examples come as a table or as JSON lines."),
-    (b"PAR1", "a Parquet file", "Save it as CSV or JSON lines first."),
     (b"\x1f\x8b", "a compressed file", "Unpack it first, then choose the file inside."),
     (b"BZh", "a compressed file", "Unpack it first, then choose the file inside."),
     (b"7z\xbc\xaf", "a compressed file", "Unpack it first, then choose the file inside."),
@@ -107,12 +109,17 @@ def _guessed(start: bytes) -> tuple[str, str]:
     if _mostly_utf8(start):
         why = "Nearly all of it is UTF-8; rows with broken characters are listed."
         return "utf-8", why
-    found = chardet.detect(start[:200_000])
-    name = (found.get("encoding") or "").lower()
     why = "We guessed it from its accents; check the samples."
-    if name in ("", "ascii", "iso-8859-1", "latin-1", "windows-1252") or not _known(name):
+    found = [
+        (listed(one["encoding"] or ""), one["confidence"])
+        for one in chardet.detect_all(start[:200_000])
+    ]
+    found = [(name, sure) for name, sure in found if name not in ("", "utf-8", "utf-8-sig")]
+    best = max((sure for _name, sure in found), default=0.0)
+    likely = [name for name, sure in found if sure > best - NEARLY]
+    if not likely or set(likely) & {"cp1252", "iso-8859-1", "iso-8859-15"}:
         return "cp1252", why  # a superset of Latin-1 in practice: curly quotes, the euro sign
-    return name, why
+    return likely[0], why
 
 
 def _mostly_utf8(start: bytes) -> bool:
@@ -121,10 +128,3 @@ def _mostly_utf8(start: bytes) -> bool:
     broken = text.count("�")
     real = sum(1 for character in text if ord(character) > 127) - broken
     return real > 5 * broken
-
-
-def _known(name: str) -> bool:
-    try:
-        return not codecs.lookup(name).name.startswith(("utf-7", "base64", "hex", "rot"))
-    except LookupError:
-        return False

@@ -7,6 +7,7 @@ from typing import TextIO
 
 import clevercsv
 
+from finetune_app.datasets.guessing import known_name
 from worker.channel import UserError
 from worker.imports.decoding import LONE
 from worker.imports.limits import MOST_CELL, MOST_COLUMNS
@@ -127,6 +128,15 @@ def header_of(cells: list[str]) -> list[str]:
             again += 1
         names.append(name)
     return names
+
+
+def is_header(cells: list[str]) -> bool:
+    """Whether the cells of a first row look like names of columns."""
+    if any(known_name(cell) for cell in cells):
+        return True
+    names = [cell.strip() for cell in cells]
+    short = all(0 < len(cell) <= 30 and cell[-1] not in ".?!" for cell in names)
+    return short and len(set(names)) == len(names) and not any(c.isdigit() for c in names)
 
 
 def table_rows(

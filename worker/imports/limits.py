@@ -15,6 +15,12 @@ MOST_ROWS = 5_000_000
 MOST_COLUMNS = 1_000
 MOST_CELL = 1_000_000  # characters
 MOST_ROW = 4_000_000
+MOST_MEMBERS = 1_000  # files in a zip
+MOST_UNPACKED = 2_000_000_000  # bytes, of one file in a zip or of all of a Parquet file
+MOST_RATIO = 100  # unpacked to packed, once it is more than
+SMALL = 10_000_000  # bytes, below which no ratio can hurt
+MOST_WORKBOOK = 300_000_000  # bytes unpacked: a workbook is read whole
+MOST_SHEET_CELLS = 10_000_000  # corner to corner, empty ones included
 
 
 def apply() -> None:

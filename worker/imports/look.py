@@ -1,25 +1,33 @@
 """Step 1 of an import: look at the whole file once and say what is in it."""
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from finetune_app.datasets.mapping import BadRow, conversation, guess, text_of
+from finetune_app.datasets.guessing import guess
+from finetune_app.datasets.mapping import KEEP, BadRow, conversation, text_of
 from worker.channel import Channel, UserError
-from worker.imports.limits import MOST_COLUMNS, MOST_ROWS
+from worker.imports.limits import MOST_COLUMNS
 from worker.imports.lines import Bad, Row
 from worker.imports.opening import rows_of, shape_of
+from worker.imports.progress import Meter, Progress
 
 KEPT_ROWS = 20
+GUESSED_FROM = 200  # rows
+UNREADABLE = 5_000  # rows, after which no good one is expected
 SHOWN = 1_000  # characters of a cell that the page gets
-EVERY = 2_000  # rows between two reports
 
 
 def look(path: Path, file_name: str, given: dict[str, Any], channel: Channel) -> dict[str, Any]:
     """The shape with columns, first rows and a guessed mapping, for the person to confirm."""
-    channel.emit("phase", phase="looking", message="Looking at the file")
+    meter = Meter()
+    progress = Progress(channel, meter, "looking", "Looking at the file")
     shape = shape_of(path, file_name, given)
-    first = _first_rows(path, shape)
+    every = rows_of(path, shape, meter)
+    start = _start(every)
+    first = [row for row in start if isinstance(row, Row)]
     columns = shape.get("columns") or list(dict.fromkeys(c for row in first for c in row.cells))
     if len(columns) > MOST_COLUMNS:
         raise UserError(
@@ -27,60 +35,58 @@ def look(path: Path, file_name: str, given: dict[str, Any], channel: Channel) ->
             f"The rows have {len(columns):,} different names; the most is {MOST_COLUMNS:,}.",
         )
     mapping = guess(columns, [row.cells for row in first])
-    counts = _count(path, shape, mapping, channel)
+    counts = _count(chain(start, every), mapping, progress)
     shape |= {
         "columns": columns,
         "filled": {c: counts["filled"].get(c, 0) for c in columns},
         "rows": [{"line": r.line, "cells": {c: _cut(r.cells.get(c)) for c in columns}}
                  for r in first[:KEPT_ROWS]],
-        "row_count": counts["rows"],
+        "row_count": progress.rows,
         "usable": counts["usable"],
         "unreadable": counts["unreadable"],
     }
     return {"step": "look", "shape": shape, "mapping": mapping}
 
 
-def _first_rows(path: Path, shape: dict[str, Any]) -> list[Row]:
-    rows, reasons = [], []
-    for row in rows_of(path, shape):
-        if isinstance(row, Row):
-            rows.append(row)
-        else:
-            reasons.append(row)
-        if len(rows) == 200 or len(reasons) > 5_000:
+def _start(rows: Iterator[Row | Bad]) -> list[Row | Bad]:
+    """The first rows, enough to guess from. Raises UserError when none is good."""
+    start: list[Row | Bad] = []
+    good = 0
+    for row in rows:
+        start.append(row)
+        good += isinstance(row, Row)
+        if good == GUESSED_FROM or len(start) - good > UNREADABLE:
             break
-    if rows:
-        return rows
-    if reasons:
-        line, reason = reasons[0].line, reasons[0].reason
-        raise UserError("bad_data", f"No row of this file can be used. Line {line}: {reason}")
+    if good:
+        return start
+    bad = next((row for row in start if isinstance(row, Bad)), None)
+    if bad:
+        raise UserError(
+            "bad_data", f"No row of this file can be used. Line {bad.line}: {bad.reason}"
+        )
     raise UserError(
         "bad_data", "The file has no rows below its column names. Add some examples and try again."
     )
 
 
 def _count(
-    path: Path, shape: dict[str, Any], mapping: dict[str, str], channel: Channel
+    rows: Iterator[Row | Bad], mapping: dict[str, str], progress: Progress
 ) -> dict[str, Any]:
-    """One pass over the file: rows, filled cells, rows that would become examples."""
+    """Filled cells, rows that would become examples, rows that cannot be read."""
     filled: Counter[str] = Counter()
-    rows = usable = unreadable = 0
-    complete = mapping["style"] == "messages" or bool(mapping["prompt"] and mapping["answer"])
-    for row in rows_of(path, shape):
-        rows += 1
-        if rows % EVERY == 0:
-            channel.check()
-            channel.emit("progress", done=rows, total=0, unit="rows")
-        if rows > MOST_ROWS:
-            raise UserError(
-                "bad_data", f"The file has more than {MOST_ROWS:,} rows. Bring it in smaller parts."
-            )
+    usable = unreadable = 0
+    complete = mapping["style"] == "messages" or bool(
+        mapping["prompt"] and (mapping["answer"] or mapping["unanswered"] == KEEP)
+    )
+    for row in rows:
+        progress.row()
         if isinstance(row, Bad):
             unreadable += 1
             continue
         filled.update(name for name, value in row.cells.items() if value not in (None, ""))
         usable += complete and _works(row, mapping)
-    return {"rows": rows, "filled": filled, "usable": usable, "unreadable": unreadable}
+    progress.end()
+    return {"filled": filled, "usable": usable, "unreadable": unreadable}
 
 
 def _works(row: Row, mapping: dict[str, str]) -> bool:
@@ -101,6 +107,6 @@ def _cut(value: Any) -> str:
         ]
         return text_of(value)
     text = text_of(value)
-    if text.lstrip()[:1] == "[":
+    if text.lstrip()[:1] in ("[", "{"):
         return text[: 20 * SHOWN]
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"

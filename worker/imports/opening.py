@@ -1,28 +1,125 @@
 """What kind of file is it, and how are its rows read?
 
-A shape says all that reading needs:
-    {"format": "table" | "jsonl" | "json", "encoding": "utf-8", "delimiter": ",",
-     "has_header": true, "columns": ["question", "answer"]}
+A shape says all that reading needs. All have
+    {"kind": "csv" | "jsonl" | "json" | "xlsx" | "xlsb" | "ods" | "parquet" | "zip",
+     "format": "table" | "jsonl" | "json" | "sheet" | "parquet", "columns": [...],
+     "encoding": "utf-8" ("" where the file is no text), "encoding_why": "..."}
+and further
+    a table      {"delimiter": ",", "has_header": true}
+    a sheet      {"sheets": [...], "sheet": "Orders", "has_header": true, "starts": 3}
+    in a zip     {"members": [...], "member": "train.csv"}, and the rest is the member's
+`given`, what the person chose, has any of encoding, delimiter, has_header, sheet, member.
 """
 
 import csv
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from finetune_app.datasets.mapping import known_name, parse_json
+from finetune_app.datasets.mapping import parse_json
 from worker.channel import UserError
-from worker.imports import delimited, jsonfiles
+from worker.imports import binary, delimited, jsonfiles, packed, sheets
 from worker.imports.decoding import encoding_of, open_text
 from worker.imports.lines import Bad, Row
+from worker.imports.progress import Meter
 
 SAMPLE = 1 << 20
 WHOLE = 50_000_000  # bytes of a JSON object that is read in one piece
+TRIED = 20  # files of a zip, until one can be read
+OLD = b"\xd0\xcf\x11\xe0"
+ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 
-def shape_of(path: Path, file_name: str, given: dict[str, Any]) -> dict[str, Any]:
+def shape_of(
+    path: Path, file_name: str, given: dict[str, Any], in_zip: bool = False
+) -> dict[str, Any]:
     """Detect the shape; what the person chose in `given` wins."""
+    with path.open("rb") as file:
+        start = file.read(SAMPLE)
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        kind = packed.kind_of(path)
+        if kind == "zip" and in_zip:
+            raise UserError("bad_data", "There is a zip inside the zip. Unpack it first.")
+        if kind == "zip":
+            return _zip(path, given)
+        return {"kind": kind} | sheets.shape(path, kind, given)
+    if start.startswith(OLD):
+        raise _old(start)
+    if start.startswith(b"PAR1"):
+        names = [str(name) for name in next(iter(binary.ask("schema", path)))]
+        return {
+            "kind": "parquet", "format": "parquet", "encoding": "", "encoding_why": "",
+            "columns": delimited.header_of(names),
+        }
+    return _text(path, file_name, given)
+
+
+def rows_of(
+    path: Path, shape: dict[str, Any], meter: Meter | None = None
+) -> Iterator[Row | Bad]:
+    """Every row of the file, in order. `meter` is told how far it is."""
+    meter = meter or Meter()
+    if shape.get("member"):
+        inside = path.with_name("member")
+        packed.unpack(path, shape["member"], inside)
+        try:
+            yield from rows_of(inside, shape | {"member": ""}, meter)
+        finally:
+            meter.settle()
+            inside.unlink(missing_ok=True)
+    elif shape["format"] == "sheet":
+        yield from sheets.rows(path, shape, meter)
+    elif shape["format"] == "parquet":
+        yield from _parquet(path, shape["columns"], meter)
+    else:
+        yield from _text_rows(path, shape, meter)
+
+
+def _zip(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The shape of the chosen file inside, or of the likeliest one that can be read."""
+    members = packed.members_of(path)
+    inside = path.with_name("member")
+    first: UserError | None = None
+    for member in [given["member"]] if given.get("member") else members[:TRIED]:
+        packed.unpack(path, member, inside)
+        try:
+            shape = shape_of(inside, member, given, in_zip=True)
+        except UserError as error:
+            first = first or error
+            continue
+        finally:
+            inside.unlink(missing_ok=True)
+        return shape | {"kind": "zip", "members": members, "member": member}
+    assert first
+    raise first
+
+
+def _old(start: bytes) -> UserError:
+    if ENCRYPTED in start:
+        return UserError("bad_data", "The workbook has a password. Save it without one.")
+    return UserError(
+        "bad_data",
+        "This is an old Excel or Word file, whatever its name says. "
+        "In Excel choose “Save as”, then Excel workbook (.xlsx) or CSV UTF-8.",
+    )
+
+
+def _parquet(path: Path, columns: list[str], meter: Meter) -> Iterator[Row | Bad]:
+    size, done = path.stat().st_size, 0
+    meter.watch(lambda: done, size)
+    for told in binary.ask("parquet", path):
+        if isinstance(told, dict):
+            done = size * int(told["done"]) // max(int(told["total"]), 1)
+            continue
+        for line, cells in told:
+            yield jsonfiles.as_row(int(line), dict(zip(columns, cells, strict=True)), "")
+
+
+# ---- Text ----
+
+
+def _text(path: Path, file_name: str, given: dict[str, Any]) -> dict[str, Any]:
     encoding, why = encoding_of(path)
     if given.get("encoding"):
         encoding, why = given["encoding"], "You chose it."
@@ -30,8 +127,10 @@ def shape_of(path: Path, file_name: str, given: dict[str, Any]) -> dict[str, Any
         sample = file.read(SAMPLE)
     if not sample.strip():
         raise UserError("bad_data", "The file is empty. Choose the one that holds your examples.")
-    shape = {"encoding": encoding, "encoding_why": why, "format": _format(sample)}
-    if shape["format"] == "table":
+    form = _format(sample)
+    shape = {"encoding": encoding, "encoding_why": why, "format": form,
+             "kind": "csv" if form == "table" else form}
+    if form == "table":
         shape |= _table(path, encoding, sample, file_name, given)
     return shape
 
@@ -66,7 +165,7 @@ def _table(
     first = _first_record(path, encoding, delimiter)
     header = given.get("has_header")
     if header is None:
-        header = _is_header(first)
+        header = delimited.is_header(first)
     names = first if header else [f"Column {n}" for n in range(1, len(first) + 1)]
     columns = delimited.header_of(names)
     return {"delimiter": delimiter, "has_header": header, "columns": columns}
@@ -83,28 +182,25 @@ def _first_record(path: Path, encoding: str, delimiter: str) -> list[str]:
     )
 
 
-def _is_header(cells: list[str]) -> bool:
-    if any(known_name(cell) for cell in cells):
-        return True
-    plain = [cell.strip() for cell in cells]
-    short = all(0 < len(cell) <= 30 and cell[-1] not in ".?!" for cell in plain)
-    return short and len(set(plain)) == len(plain) and not any(c.isdigit() for c in plain)
-
-
-def rows_of(path: Path, shape: dict[str, Any]) -> Iterator[Row | Bad]:
-    """Every row of the file, in order."""
+def _text_rows(path: Path, shape: dict[str, Any], meter: Meter) -> Iterator[Row | Bad]:
     csv.field_size_limit(1_000_000)
     with open_text(path, shape["encoding"]) as file:
+        _watch(file, path, meter)
         if shape["format"] == "table":
             columns = shape["columns"]
             yield from delimited.table_rows(file, shape["delimiter"], shape["has_header"], columns)
         elif shape["format"] == "jsonl":
             yield from jsonfiles.line_rows(file)
         else:
-            yield from _json(path, shape["encoding"])
+            yield from _json(path, shape["encoding"], meter)
+        meter.settle()
 
 
-def _json(path: Path, encoding: str) -> Iterator[Row | Bad]:
+def _watch(file: TextIO, path: Path, meter: Meter) -> None:
+    meter.watch(lambda: file.buffer.tell(), path.stat().st_size)
+
+
+def _json(path: Path, encoding: str, meter: Meter) -> Iterator[Row | Bad]:
     with open_text(path, encoding) as file:
         start = file.read(1000).lstrip("\ufeff \t\r\n")
     large = path.stat().st_size > WHOLE
@@ -115,11 +211,13 @@ def _json(path: Path, encoding: str) -> Iterator[Row | Bad]:
             yield from found
             return
     with open_text(path, encoding) as file:
+        _watch(file, path, meter)
         rows = jsonfiles.list_rows(file)
         first = list(islice(rows, 2))
         if large and start.startswith("{") and len(first) == 1 and isinstance(first[0], Bad):
             raise _too_large()  # nothing need be wrong with it but its size
         yield from chain(first, rows)
+        meter.settle()
 
 
 def _too_large() -> UserError:

@@ -25,12 +25,6 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Kind
 
 ROOM_TO_BREATHE = 200 * 1024 * 1024  # bytes of disk that an import leaves free
-ENCODINGS = (
-    "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32",
-    "cp1252", "iso-8859-1", "iso-8859-2", "cp1250",
-    "cp1251", "koi8-r", "iso-8859-7", "cp1253", "iso-8859-9", "cp1254", "cp1255", "cp1256",
-    "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "mac_roman", "cp437", "cp850",
-)
 
 
 def start_import(*, dataset: Dataset, by: User, file: File, name: str) -> Import:

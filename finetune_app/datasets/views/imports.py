@@ -16,6 +16,7 @@ from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.core.requests import HttpRequest
+from finetune_app.core.templatetags.ui import size
 from finetune_app.datasets.forms import MappingForm, ShapeForm, UploadForm
 from finetune_app.datasets.mapping import BadRow, conversation
 from finetune_app.datasets.models import Edit, Import
@@ -107,7 +108,7 @@ def _waiting(item: Import) -> dict[str, Any]:
     job = item.job
     done, total = (job.done, job.total) if job else (0, 0)
     place = queue_place(job) if job else 0
-    facts = [_("%(n)s rows") % {"n": f"{int(done):,}"}] if done else []
+    facts = [_("%(done)s of %(all)s") % {"done": size(done), "all": size(total)}] if done else []
     return {
         "job": job,
         "bar": bar(done, total),

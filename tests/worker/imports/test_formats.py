@@ -125,7 +125,16 @@ def test_commas_quotes_and_line_breaks_in_cells(take_in):
     assert kept(found) == [('Hello, "you"\nthere', "one, two")]
 
 
-def test_progress_is_reported(stored, tmp_path, channel, take_in):
-    take_in(b"prompt,answer\n" + b"Hello,Good morning\n" * 5000)
-    done = [fields["done"] for event, fields in channel.events if event == "progress"]
-    assert done == [2000, 4000, 2000, 4000, 5000]
+def test_progress_is_told_in_bytes_and_rows(take_in, channel, monkeypatch):
+    monkeypatch.setattr("worker.imports.progress.PAUSE", 0)
+    content = b"prompt,answer\n" + b"Hello,Good morning\n" * 5000
+    take_in(content)
+    told = [fields for event, fields in channel.events if event == "progress"]
+    assert told[-1]["done"] == told[-1]["total"] == len(content)
+    assert told[-1]["rows"] == 5000
+    assert told[-1]["unit"] == "bytes"
+    reading = told[len(told) // 2 :]
+    assert [one["done"] for one in reading] == sorted(one["done"] for one in reading)
+    assert 0 < reading[0]["done"] < len(content)
+    said = [fields["message"] for event, fields in channel.events if event == "phase"]
+    assert said[-1].startswith("5,000 rows so far, ")

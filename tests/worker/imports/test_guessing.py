@@ -1,0 +1,153 @@
+"""Which column is what: guessed from names and values, with a reason; answers may be missing."""
+
+import json
+
+import pytest
+
+from finetune_app.datasets.guessing import guess
+from finetune_app.datasets.mapping import BadRow, conversation, given_names
+from worker.imports.look import look
+from worker.imports.read import read
+
+HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
+WAITING = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": ""}]
+
+
+def guessed(rows: list[dict]) -> dict[str, str]:
+    return guess(list(rows[0]), rows)
+
+
+def taken(rows: list[dict]) -> list[list[dict]]:
+    mapping = guessed(rows)
+    return [conversation(row, mapping) for row in rows]
+
+
+def test_prompts_alone_come_in_to_be_answered():
+    rows = [{"id": "1", "email": "Hello"}, {"id": "2", "email": "Bye"}]
+    mapping = guessed(rows)
+    assert (mapping["prompt"], mapping["answer"], mapping["unanswered"]) == ("email", "", "keep")
+    assert "yours to write" in mapping["why"]
+    assert conversation(rows[0], mapping) == WAITING
+
+
+def test_a_column_of_answers_that_is_mostly_empty_is_to_be_filled():
+    rows = [{"prompt": "Hello", "answer": ""}] * 2 + [{"prompt": "Hello", "answer": "Hi"}]
+    assert guessed(rows)["unanswered"] == "keep"
+    assert taken(rows) == [WAITING, WAITING, HELLO]
+
+
+def test_a_few_empty_answers_are_left_out():
+    rows = [{"prompt": "Hello", "answer": "Hi"}] * 2 + [{"prompt": "Hello", "answer": " "}]
+    mapping = guessed(rows)
+    assert mapping["unanswered"] == ""
+    with pytest.raises(BadRow, match="“answer” is empty"):
+        conversation(rows[-1], mapping)
+
+
+def test_several_unknown_columns_are_asked_about():
+    mapping = guessed([{"aa": "Hello", "bb": "Hi", "cc": "You"}] * 3)
+    assert (mapping["answer"], mapping["unanswered"]) == ("", "")
+
+
+def test_conversations_that_wait_get_an_empty_answer():
+    chat = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"}]
+    mapping = guessed([{"messages": chat}])
+    assert mapping["unanswered"] == "keep"
+    assert conversation({"messages": chat}, mapping) == [*chat, WAITING[-1]]
+    empty = [*chat, {"role": "assistant", "content": "  "}]
+    assert conversation({"messages": empty}, mapping) == [*chat, WAITING[-1]]
+    whole = [*chat, HELLO[-1]]
+    assert conversation({"messages": whole}, mapping) == whole
+
+
+def test_to_keep_the_unanswered_is_not_to_keep_the_unasked():
+    mapping = guessed([{"prompt": "Hello"}])
+    with pytest.raises(BadRow, match="empty"):
+        conversation({"prompt": " "}, mapping)
+    chat = guessed([{"messages": HELLO[:1]}])
+    with pytest.raises(BadRow):
+        conversation({"messages": [{"role": "system", "content": "x"}]}, chat)
+
+
+def test_a_row_may_have_a_name_and_a_group():
+    rows = [{"id": f"t{n}", "thread_id": f"a{n // 2}", "prompt": "Hello", "answer": "Hi"}
+            for n in range(4)]
+    mapping = guessed(rows)
+    assert (mapping["key"], mapping["group"]) == ("id", "thread_id")
+    assert given_names(rows[3], mapping) == {"key": "t3", "group": "a1"}
+
+
+def test_a_name_that_comes_twice_is_no_key():
+    mapping = guessed([{"id": "1", "prompt": "Hello", "answer": "Hi"}] * 2)
+    assert mapping["key"] == ""
+    assert given_names({"id": "1"}, mapping) == {}
+
+
+def test_long_names_are_cut_and_stay_apart():
+    mapping = {"key": "id", "group": "g"}
+    one = given_names({"id": "x" * 500 + "1", "g": "y" * 99}, mapping)
+    other = given_names({"id": "x" * 500 + "2", "g": "y" * 99}, mapping)
+    assert len(one["key"]) == 200
+    assert len(one["group"]) == 64
+    assert one["key"] != other["key"]
+    assert one["group"] == other["group"]
+
+
+def test_names_and_groups_reach_the_file(stored, tmp_path, channel):
+    path = stored(b"id,prompt,answer\na1,Hello,Hi\na2,Bye,\n")
+    mapping = {"style": "pairs", "prompt": "prompt", "answer": "answer", "key": "id",
+               "unanswered": "keep"}
+    shape = look(path, "f.csv", {}, channel)["shape"]
+    read(path, tmp_path, shape, mapping, channel)
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row["key"] for row in rows] == ["a1", "a2"]
+    assert rows[1]["messages"][-1] == {"role": "assistant", "content": ""}
+
+
+PREFERENCES = [
+    {"prompt": "Hello", "chosen": "Hi", "rejected": "Go away"},
+    {"prompt": HELLO[:1], "chosen": HELLO[1:], "rejected": HELLO[1:]},
+    {"rejected": HELLO, "chosen": HELLO},
+    {"input": {"messages": HELLO[:1]}, "preferred_output": HELLO[1:],
+     "non_preferred_output": HELLO[1:]},
+]
+
+
+@pytest.mark.parametrize("row", PREFERENCES)
+def test_of_two_answers_the_good_one_is_learned(row):
+    assert taken([row]) == [HELLO]
+    assert "learns the good answers only" in guessed([row])["why"]
+
+
+def test_columns_without_a_part_are_named():
+    mapping = guessed([{"prompt": "a", "answer": "b", "who": "c", "when": "d", "w": "e", "v": "f"}])
+    assert "Not used: “who”, “when”, “w” and 1 more." in mapping["why"]
+
+
+WHOLE = [
+    {"systemInstruction": {"role": "system", "parts": [{"text": "Be brief"}]},
+     "contents": [{"role": "user", "parts": [{"text": "Hello"}]},
+                  {"role": "model", "parts": [{"text": "Hi"}]}]},
+    {"system": "Be brief", "conversations": [{"from": "human", "value": "Hello"},
+                                             {"from": "gpt", "value": "Hi"}]},
+    {"messages": [{"role": "developer", "content": "Be brief"}, *HELLO]},
+    {"system": "Be brief", "instruction": "Hello", "input": "", "output": "Hi"},
+    {"system_prompt": "Be brief", "prompt": "Hello", "completion": "Hi"},
+]
+
+
+@pytest.mark.parametrize("row", WHOLE)
+def test_instructions_are_found_in_every_format(row):
+    assert taken([row]) == [[{"role": "system", "content": "Be brief"}, *HELLO]]
+
+
+def test_the_history_of_an_alpaca_row_comes_before_it():
+    row = {"instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]}
+    assert taken([row]) == [[*HELLO, {"role": "user", "content": "Bye"},
+                             {"role": "assistant", "content": "Take care"}]]
+
+
+def test_a_tool_is_named_as_what_cannot_be_learned():
+    chat = [HELLO[0], {"role": "tool", "content": "4"}, HELLO[1]]
+    with pytest.raises(BadRow, match="uses a tool"):
+        taken([{"messages": chat}])

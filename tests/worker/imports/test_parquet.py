@@ -1,0 +1,143 @@
+"""Parquet: read in batches, never trusted."""
+
+import contextlib
+import datetime
+import decimal
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.worker.imports.files import parquet
+from worker.channel import UserError
+from worker.imports.look import look
+
+PAIR = {"prompt": ["Hello", "Bye"], "answer": ["Good morning", "Take care"]}
+
+
+def test_a_table_is_read_in_order(take_in, stored, channel):
+    content = parquet({"prompt": [f"Q{n}" for n in range(1000)], "answer": ["A"] * 1000},
+                      row_group_size=300)
+    found, result = take_in(content, "rows.parquet")
+    assert [row["messages"][0]["content"] for row in found] == [f"Q{n}" for n in range(1000)]
+    assert [row["line"] for row in found] == list(range(1, 1001))
+    assert result["rejected_count"] == 0
+    shape = look(stored(content), "rows.parquet", {}, channel)["shape"]
+    assert (shape["kind"], shape["format"], shape["encoding"]) == ("parquet", "parquet", "")
+
+
+def test_conversations_stay_whole(take_in):
+    chat = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Bye"},
+            {"role": "assistant", "content": "Take care"}]
+    found, _result = take_in(parquet({"id": [1], "messages": [chat]}))
+    assert found[0]["messages"] == chat
+
+
+VALUES = {
+    "text": (pa.array(["00712"]), "00712"), "NA": (pa.array(["NA"]), "NA"),
+    "whole": (pa.array([7]), "7"), "part": (pa.array([1.5]), "1.5"),
+    "huge": (pa.array([2**63 - 1]), str(2**63 - 1)),
+    "not a number": (pa.array([float("nan")]), "NaN"),
+    "endless": (pa.array([float("inf")]), "Infinity"),
+    "yes": (pa.array([True]), "true"),
+    "money": (pa.array([decimal.Decimal("1.10")]), "1.10"),
+    "day": (pa.array([datetime.date(2024, 1, 5)]), "2024-01-05"),
+    "moment": (pa.array([datetime.datetime(2024, 1, 5, 14, 30)]), "2024-01-05 14:30:00"),
+    "list": (pa.array([["a", "ä"]]), '["a", "ä"]'),
+    "bytes": (pa.array([b"text"]), "text"),
+    "dictionary": (pa.array(["billing"]).dictionary_encode(), "billing"),
+    "other bytes": (pa.array([b"\xff\xfe\x00"]), "(3 bytes that are not text)"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_every_type_becomes_text(take_in, case):
+    array, text = VALUES[case]
+    found, _result = take_in(parquet({"prompt": ["p"], "answer": array}))
+    assert found[0]["messages"][-1]["content"] == text
+
+
+def extension() -> bytes:
+    class Custom(pa.ExtensionType):
+        def __init__(self) -> None:
+            super().__init__(pa.string(), "evil.pickle")
+
+        def __arrow_ext_serialize__(self) -> bytes:
+            return b"cos\nsystem\n(S'true'\ntR."
+
+        @classmethod
+        def __arrow_ext_deserialize__(cls, storage, serialized):
+            raise AssertionError("never opened")
+
+    storage = pa.array(["a"])
+    return parquet({"prompt": ["p"], "answer": pa.ExtensionArray.from_storage(Custom(), storage)})
+
+
+def lying(content: bytes) -> bytes:
+    """The last number of the footer says that the header is far longer than the file."""
+    return content[:-8] + (2**31 - 1).to_bytes(4, "little") + b"PAR1"
+
+
+def invalid_text() -> bytes:
+    storage = pa.array([b"good", b"br\xffken"])
+    text = pa.Array.from_buffers(pa.string(), 2, storage.buffers())
+    return parquet({"prompt": ["a", "b"], "answer": text})
+
+
+HOSTILE = {
+    "cut off": (lambda: parquet(PAIR)[:-20], "cut off or damaged"),
+    "cut in the middle": (lambda: b"PAR1" + parquet(PAIR)[400:], "cut off or damaged"),
+    "a header that lies": (lambda: lying(parquet(PAIR)), "cut off or damaged"),
+    "an extension type": (extension, "custom type"),
+    "a bomb": (lambda: parquet({"prompt": ["x" * 900_000] * 300, "answer": ["y"] * 300},
+                               use_dictionary=False, compression="zstd"), "100 times its size"),
+    "too many columns": (lambda: parquet({f"c{n}": ["x"] for n in range(1_500)}),
+                         "1,500 columns"),
+    "no rows": (lambda: parquet({"prompt": pa.array([], pa.string()),
+                                 "answer": pa.array([], pa.string())}), "no rows"),
+    "a password": (lambda: b"PARE" + bytes(200) + b"PARE", "password"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_file_ends_in_a_sentence(take_in, case):
+    make, sentence = HOSTILE[case]
+    with pytest.raises(UserError) as error:
+        take_in(make(), "rows.parquet")
+    assert sentence in error.value.message
+
+
+def test_broken_pages_end_in_a_sentence_or_a_listed_row(take_in):
+    """Every byte of the data may be wrong; nothing ends in a crash."""
+    whole = bytearray(parquet(PAIR, compression="none", use_dictionary=False))
+    for at in range(4, 200, 23):
+        content = bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        with contextlib.suppress(UserError):
+            take_in(content, "rows.parquet")
+
+
+def test_text_that_is_not_utf8_is_listed_by_row(take_in):
+    found, result = take_in(invalid_text(), "rows.parquet")
+    assert len(found) == 1
+    assert result["rejected"][0]["line"] == 2
+    assert "broken characters" in result["rejected"][0]["reason"]
+
+
+def test_a_cell_beyond_all_limits_is_listed(take_in):
+    content = parquet({"prompt": ["p", "q"], "answer": ["kept", "é" * 1_100_000]})
+    found, result = take_in(content)
+    assert len(found) == 1
+    assert "longer than" in result["rejected"][0]["reason"]
+
+
+def test_two_columns_of_one_name_are_both_there(take_in, stored, channel):
+    buffer = io.BytesIO()
+    table = pa.Table.from_arrays([pa.array(["p"]), pa.array(["a"]), pa.array(["b"])],
+                                 names=["prompt", "answer", "answer"])
+    pq.write_table(table, buffer)
+    shape = look(stored(buffer.getvalue()), "x.parquet", {}, channel)["shape"]
+    assert shape["columns"] == ["prompt", "answer", "answer (2)"]
+    assert json.dumps(shape)

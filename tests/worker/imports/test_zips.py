@@ -1,0 +1,106 @@
+"""A zip: one file inside is chosen and read; nothing is unpacked under a name from inside."""
+
+import io
+import struct
+import zipfile
+
+import pytest
+
+from tests.worker.imports.files import GOOD, parquet, xlsx, zip_with_link, zipped
+from worker.channel import UserError
+from worker.imports.look import look
+
+CSV = b"prompt,answer\nHello,Good morning\n"
+LINE = '{"prompt": "Bye", "answer": "Take care"}\n'
+
+
+def asked(found: list[dict]) -> list[str]:
+    return [row["messages"][0]["content"] for row in found]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", CSV), ("deep/er/a.jsonl", LINE), ("a.parquet", parquet({"prompt": ["Hello"],
+     "answer": ["Hi"]})), ("a.xlsx", xlsx({"A": GOOD})), ("a.json", f"[{LINE}]")],
+)
+def test_every_format_may_be_inside(take_in, tmp_path, name, content):
+    found, _result = take_in(zipped({name: content, "__MACOSX/._a.csv": b"x", "notes.md": "x"}))
+    assert asked(found)
+    assert not (tmp_path / "member").exists()
+
+
+def test_the_largest_is_taken_and_another_may_be_chosen(take_in, stored, channel):
+    content = zipped({"small.jsonl": LINE, "big.csv": CSV * 2, "readme.pdf": b"%PDF"})
+    shape = look(stored(content), "files.zip", {}, channel)["shape"]
+    assert (shape["kind"], shape["format"]) == ("zip", "table")
+    assert shape["members"] == ["big.csv", "small.jsonl"]
+    assert shape["member"] == "big.csv"
+    found, _result = take_in(content, member="small.jsonl")
+    assert asked(found) == ["Bye"]
+
+
+def test_a_file_that_cannot_be_read_gives_way_to_the_next(take_in):
+    content = zipped({"scan.csv": b"%PDF" + bytes(500), "rows.csv": CSV})
+    assert asked(take_in(content)[0]) == ["Hello"]
+
+
+def encrypted() -> bytes:
+    """The flag of a password on both headers."""
+    content = bytearray(zipped({"rows.csv": CSV}))
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.index(mark) + at
+        content[place] |= 1
+    return bytes(content)
+
+
+def lying() -> bytes:
+    """The directory says 10 bytes; the data unpack to 50 million."""
+    content = bytearray(zipped({"rows.csv": b"a" * 50_000_000}))
+    place = content.index(b"PK\x01\x02")
+    content[place + 24 : place + 28] = struct.pack("<I", 10)
+    return bytes(content)
+
+
+def many() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for n in range(1_001):
+            archive.writestr(f"{n}.csv", b"")
+    return buffer.getvalue()
+
+
+HOSTILE = {
+    "slip": (lambda: zipped({"../../etc/cron.d/x.csv": CSV}), "outside its folder"),
+    "slip by backslash": (lambda: zipped({"..\\x.csv": CSV}), "outside its folder"),
+    "absolute": (lambda: zipped({"/etc/x.csv": CSV}), "outside its folder"),
+    "a drive": (lambda: zipped({"C:\\x.csv": CSV}), "outside its folder"),
+    "slip beside a good file": (lambda: zipped({"a.csv": CSV, "../b.txt": b"x"}), "outside"),
+    "a link": (lambda: zip_with_link("/etc/passwd"), "a link to another file"),
+    "a bomb": (lambda: zipped({"rows.csv": b"a" * 50_000_000}), "100 times its size"),
+    "a bomb that lies": (lying, "damaged"),
+    "a password": (encrypted, "password"),
+    "many files": (many, "1,001 files"),
+    "nothing to read": (lambda: zipped({"a.png": b"x", "b.docx": b"x"}), "no file that we can"),
+    "a zip inside": (lambda: zipped({"a.zip": zipped({"a.csv": CSV})}), "zip inside it"),
+    "a zip inside under another name": (
+        lambda: zipped({"a.csv": zipped({"b.csv": CSV})}), "zip inside the zip"),
+    "no member": (lambda: zipped({}), "no file that we can"),
+    "cut off": (lambda: zipped({"rows.csv": CSV})[:-30], "cut off or damaged"),
+    "broken data": (
+        lambda: zipped({"rows.csv": CSV * 500}).replace(b"rows.csv", b"rows.csv\xff\xff", 1),
+        "damaged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_zip_ends_in_a_sentence(take_in, tmp_path, case):
+    make, sentence = HOSTILE[case]
+    with pytest.raises(UserError) as error:
+        take_in(make(), "files.zip")
+    assert sentence in error.value.message
+    assert {path.name for path in tmp_path.iterdir()} <= {"upload"}
+
+
+def test_a_member_that_is_not_there_is_said(take_in):
+    with pytest.raises(UserError, match=r"no “other\.csv”"):
+        take_in(zipped({"rows.csv": CSV}), member="other.csv")
