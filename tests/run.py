@@ -45,11 +45,12 @@ def main() -> int:
 
 
 def parts(wanted: str, browser_here: bool) -> list[list[str]]:
-    """The options of each pytest run. Two processes share the many short tests by file; what
-    starts a whole installation, to train in it, has the machine to itself."""
+    """The options of each pytest run. The many short tests are shared out by file, to one process
+    more than there are cores, because some wait for processes of their own; what starts a whole
+    installation, to train in it, has the machine to itself."""
     if wanted == "long":
         return [["-s", "-m", "long" if browser_here else "long and not browser"]]
-    short = ["-n", "2", "--dist", "loadfile", "-m"]
+    short = ["-n", str(min(8, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "-m"]
     if wanted == "services" or not browser_here:
         return [[*short, "not long and not browser"]]
     return [[*short, "not long and not alone"], ["-s", "-m", "alone and not long"]]

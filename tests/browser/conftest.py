@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            if "installation" in getattr(item, "fixturenames", ()):
+            if {"installation", "house"} & set(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.alone)
 
 
@@ -84,6 +85,20 @@ class Installation:
 
 @pytest.fixture
 def installation(tmp_path) -> Iterator[Installation]:
+    """One of its own, before anybody has signed up."""
+    with started(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory) -> Iterator[Installation]:
+    """One that several walks share, since each start takes a while: everybody brings a goal."""
+    with started(tmp_path_factory.mktemp("house")) as made:
+        yield made
+
+
+@contextmanager
+def started(tmp_path: Path) -> Iterator[Installation]:
     """`manage.py prepare`, then `manage.py up` on a free port, as `make run` does."""
     if not starter.is_there():
         pytest.skip(starter.WHY_NOT)

@@ -1,14 +1,20 @@
 """Somebody at the screen: they click, they type, they read. Nothing else reaches the app."""
 
+from __future__ import annotations
+
 import os
 import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import BrowserContext, Download, Page, expect
 
+if TYPE_CHECKING:
+    from tests.browser.conftest import Installation
+
+EMAIL = "mara@kettle.example"
 PASSWORD = "correct horse battery"
 MINUTES = 60_000.0  # Playwright counts in milliseconds
 SHOTS = os.environ.get("FINETUNE_SHOTS")
@@ -20,7 +26,7 @@ class Person:
     page: Page
 
     @classmethod
-    def arrives(cls, context: BrowserContext, address: str) -> "Person":
+    def arrives(cls, context: BrowserContext, address: str) -> Person:
         context.set_default_timeout(30_000)
         page = context.new_page()
         page.goto(address)
@@ -59,8 +65,21 @@ class Person:
 
     # ---- The path ----
 
+    @classmethod
+    def comes_in(cls, context: BrowserContext, house: Installation) -> Person:
+        """Into a house where somebody may have signed up before."""
+        person = cls.arrives(context, house.address)
+        if person.page.get_by_label("Your team").count():
+            person.signs_up()
+            return person
+        person.page.goto(house.address.split("/set-up")[0])
+        person.type("E-mail address", EMAIL)
+        person.type("Password", PASSWORD)
+        person.click("^Sign in$")
+        return person
+
     def signs_up(self) -> None:
-        self.type("E-mail address", "mara@kettle.example")
+        self.type("E-mail address", EMAIL)
         self.type("Your name", "Mara")
         self.type("Password", PASSWORD)
         self.type("Your team", "Kettle Lane Cycles")
@@ -70,7 +89,7 @@ class Person:
         self, *, what: str, name: str, prompt: str, answer: str, measure: str
     ) -> None:
         """Step 1, with the measure named by its label."""
-        self.click("^Start$")
+        self.click("^(Start|New goal)$")
         self.type("What should the model do", what)
         self.type("A short name", name)
         self.page.get_by_label("When I write").first.fill(prompt)

@@ -20,9 +20,8 @@ def files(folder: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
-def test_from_a_file_to_the_place_that_answers(new_context, installation, tmp_path):
-    mara = Person.arrives(new_context(), installation.address)
-    mara.signs_up()
+def test_from_a_file_to_the_place_that_answers(new_context, house, tmp_path):
+    mara = Person.comes_in(new_context(), house)
     mara.brings_a_goal(
         what="Answer questions about our pump and our shop.", name="Ask the shop",
         prompt="When do you open?", answer="At half past eight.", measure="Close wording",
@@ -57,6 +56,6 @@ def test_from_a_file_to_the_place_that_answers(new_context, installation, tmp_pa
     mara.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(mara.page.get_by_text("is deleted: the file, its text")).to_be_visible()
     expect(ready).to_be_attached(timeout=3 * MINUTES)
-    holding = [name for name in installation.files_of_goals()
-               if b"ldermere" in (installation.data_dir / name).read_bytes()]
+    holding = [name for name in house.files_of_goals()
+               if b"ldermere" in (house.data_dir / name).read_bytes()]
     assert holding == []

@@ -18,9 +18,8 @@ SCORE = re.compile(r"^(\d+) of (\d+) right$")
 
 
 @pytest.mark.timeout(1200)
-def test_instructions_are_written_tried_kept_and_compared(installation, new_context):
-    mara = Person.arrives(new_context(), installation.address)
-    mara.signs_up()
+def test_instructions_are_written_tried_kept_and_compared(house, new_context):
+    mara = Person.comes_in(new_context(), house)
     mara.click("Try it with sample data")
     mara.click("^Instructions", where=".ways")
     wrong = listen(mara.page)

@@ -143,6 +143,10 @@ class Adapters:
         """Folders of the adapters now in memory, longest unused first."""
         return list(self._loaded)
 
+    def identity(self, name: str) -> tuple[str, tuple[int, int] | None]:
+        """Another one as soon as the folder's weights were read anew."""
+        return name, self._stamps.get(name)
+
     def _hook(self, layer: str) -> None:
         if layer not in self._hooks:
 

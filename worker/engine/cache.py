@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from worker.engine.prefixes import Layers
+
 GROWTH = 128  # tokens added at a time, so that buffers are seldom copied
 
 
@@ -26,12 +28,28 @@ class SlotCache:
         self._rows = slice(0, 0)
         self._index: Tensor | None = None
         self._positions: Tensor | None = None
-        self._width = 0
+        self._start = self._width = 0
 
-    def aim_at_prompts(self, first: int, count: int, length: int) -> None:
-        """The next forward fills slots first..first+count from position 0, `length` tokens each."""
-        self._rows, self._width = slice(first, first + count), length
+    def aim_at_prompts(self, first: int, count: int, start: int, end: int) -> None:
+        """The next forward fills slots first..first+count from position `start` up to `end`."""
+        self._rows, self._start, self._width = slice(first, first + count), start, end
         self._positions = None
+
+    def lay(self, first: int, count: int, layers: Layers) -> None:
+        """Begin slots first..first+count with tokens that were read before."""
+        self._rows = slice(first, first + count)
+        for layer, (keys, values) in layers.items():
+            self._width = keys.shape[1]
+            stored_keys, stored_values = self._room(layer, keys[None], values[None])
+            stored_keys[self._rows, :, : self._width] = keys
+            stored_values[self._rows, :, : self._width] = values
+
+    def copy(self, slot: int, length: int) -> Layers:
+        """The first `length` tokens of a slot."""
+        return {
+            layer: (keys[slot, :, :length].clone(), values[slot, :, :length].clone())
+            for layer, (keys, values) in self.buffers.items()
+        }
 
     def aim_at_steps(self, positions: Tensor, width: int) -> None:
         """The next forward adds one token to slots 0..n, at `positions` (n,); all see `width`."""
@@ -45,17 +63,19 @@ class SlotCache:
         """Store (rows, heads, tokens, head size) of this forward; return all that rows may see."""
         stored_keys, stored_values = self._room(layer_idx, keys, values)
         if self._positions is None:
-            stored_keys[self._rows, :, : self._width] = keys
-            stored_values[self._rows, :, : self._width] = values
-            return keys, values
-        stored_keys[self._index, :, self._positions] = keys[:, :, 0]
-        stored_values[self._index, :, self._positions] = values[:, :, 0]
+            stored_keys[self._rows, :, self._start : self._width] = keys
+            stored_values[self._rows, :, self._start : self._width] = values
+            if not self._start:
+                return keys, values
+        else:
+            stored_keys[self._index, :, self._positions] = keys[:, :, 0]
+            stored_values[self._index, :, self._positions] = values[:, :, 0]
         seen = (self._rows, slice(None), slice(0, self._width))
         return stored_keys[seen], stored_values[seen]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens before this forward; only asked by code that was not given positions."""
-        return 0 if self._positions is None else self._width - 1
+        return self._start if self._positions is None else self._width - 1
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy a row's `length` tokens into another slot."""

@@ -3,7 +3,8 @@
 A prompt is read in two parts. All its tokens but the last go through together with those of
 the other newcomers (prefill), which only fills the cache. The last one is then an ordinary
 step, shared with the rows that were already writing, so there is one place where tokens are
-chosen and the vocabulary layer never runs over a whole prompt.
+chosen and the vocabulary layer never runs over a whole prompt. What several prompts begin with
+is read once (prefixes.py).
 
 Everything here runs inside torch.inference_mode, entered once by the engine's thread.
 """
@@ -11,15 +12,16 @@ Everything here runs inside torch.inference_mode, entered once by the engine's t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from worker.engine.adapters import Adapters
+from worker.engine.adapters import BASE, Adapters
 from worker.engine.cache import SlotCache
 from worker.engine.model import Loaded
+from worker.engine.prefixes import Prefix, Prefixes, Tokens
 from worker.engine.rows import Row
 
 PREFILL_TOKENS = 4096  # most padded tokens in one prefill, to bound its memory
@@ -32,6 +34,7 @@ class SlotDecoder:
         self.loaded, self.adapters = loaded, adapters
         self.rows: list[Row] = []
         self.cache = SlotCache()
+        self.prefixes = Prefixes()
         self._masks = Masks(loaded)
         accepted = inspect.signature(loaded.model.forward).parameters
         # transformers renames past_key_values to cache in 5.40.
@@ -39,17 +42,19 @@ class SlotDecoder:
         self._only_last = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
 
     def join(self, rows: Sequence[Row]) -> None:
-        """Give each row a slot and read its prompt."""
-        waiting = sorted(rows, key=lambda row: len(row.prompt))
-        while waiting:
-            # Rows of similar length share a forward: its cost is rows x longest prompt.
-            group = [waiting.pop()]
-            longest = len(group[0].prompt)
-            while waiting and (len(group) + 1) * longest <= PREFILL_TOKENS:
-                if len(waiting[-1].prompt) < 0.6 * longest:
-                    break
-                group.append(waiting.pop())
-            self._prefill(group)
+        """Give each row a slot and read its prompt, or what follows a beginning already read."""
+        for prefix, some in self._by_beginning(rows):
+            read = len(prefix.tokens) if prefix else 0
+            waiting = sorted(some, key=lambda row: len(row.prompt))
+            while waiting:
+                # Rows of similar length share a forward: its cost is rows x longest prompt.
+                group = [waiting.pop()]
+                longest = len(group[0].prompt) - read
+                while waiting and (len(group) + 1) * longest <= PREFILL_TOKENS:
+                    if len(waiting[-1].prompt) - read < 0.6 * longest:
+                        break
+                    group.append(waiting.pop())
+                self._prefill(group, prefix)
 
     def step(self) -> None:
         """Write one token in every row."""
@@ -74,20 +79,51 @@ class SlotDecoder:
         self.rows = []
         self.cache.clear()
 
-    def _prefill(self, group: list[Row]) -> None:
-        first = len(self.rows)
+    def _by_beginning(self, rows: Sequence[Row]) -> Iterable[tuple[Prefix | None, list[Row]]]:
+        """The rows, grouped by how their prompts begin. What is shared and new is read first."""
+        at_hand = (BASE, *self.adapters.names)
+        self.prefixes.forget_others({self.adapters.identity(name) for name in at_hand})
+        groups: dict[int, tuple[Prefix | None, list[Row]]] = {}
+        for row in rows:
+            adapter = self.adapters.identity(row.adapter)
+            prefix = self.prefixes.of(adapter, row)
+            if prefix is None:
+                peers = [other for other in rows if other.adapter == row.adapter]
+                shared = self.prefixes.shared(adapter, row, peers)
+                prefix = self._read(shared, row.adapter) if shared else None
+            self.prefixes.remember(adapter, row)
+            groups.setdefault(id(prefix), (prefix, []))[1].append(row)
+        return groups.values()
+
+    def _read(self, tokens: Tokens, adapter: str) -> Prefix:
+        """Read a beginning in the first free slot and keep it."""
+        slot, length = len(self.rows), len(tokens)
+        self.cache.aim_at_prompts(slot, 1, 0, length)
+        places = torch.arange(length, device=self.loaded.device)[None]
+        mask = self._masks.prompts(1, 0, length)
+        self._forward(torch.tensor([tokens]), places, mask, [adapter])
+        prefix = Prefix(tokens, self.cache.copy(slot, length))
+        self.prefixes.keep(self.adapters.identity(adapter), prefix)
+        return prefix
+
+    def _prefill(self, group: list[Row], prefix: Prefix | None) -> None:
+        first, start = len(self.rows), len(prefix.tokens) if prefix else 0
+        end = max(len(row.prompt) for row in group) - 1
         self.rows.extend(group)
-        length = max(len(row.prompt) for row in group) - 1
-        if length == 0:
+        if prefix:
+            self.cache.lay(first, len(group), prefix.layers)
+        if end == start:
             return
         # Shorter prompts are padded on the right. No real token sees the padding, and what it
         # leaves in the cache is overwritten before the row's length reaches it.
-        ids = torch.zeros(len(group), length, dtype=torch.long)
+        ids = torch.zeros(len(group), end - start, dtype=torch.long)
         for i, row in enumerate(group):
-            ids[i, : len(row.prompt) - 1] = torch.tensor(row.prompt[:-1])
-        self.cache.aim_at_prompts(first, len(group), length)
-        positions = torch.arange(length, device=self.loaded.device).expand(len(group), -1)
-        self._forward(ids, positions, self._masks.prompts(len(group), length), group)
+            rest = row.prompt[start:-1]
+            ids[i, : len(rest)] = torch.tensor(rest)
+        self.cache.aim_at_prompts(first, len(group), start, end)
+        positions = torch.arange(start, end, device=self.loaded.device).expand(len(group), -1)
+        mask = self._masks.prompts(len(group), start, end)
+        self._forward(ids, positions, mask, [row.adapter for row in group])
 
     def next_logits(self) -> Tensor:
         """Feed each row's last token; returns scores (rows, vocabulary) of the one after it."""
@@ -95,11 +131,12 @@ class SlotDecoder:
         width = max(row.length for row in self.rows)
         ids = torch.tensor([[row.last_token] for row in self.rows])
         self.cache.aim_at_steps(places, width)
-        return self._forward(ids, places[:, None], self._masks.steps(places, width), self.rows)
+        mask = self._masks.steps(places, width)
+        return self._forward(ids, places[:, None], mask, [row.adapter for row in self.rows])
 
-    def _forward(self, ids: Tensor, positions: Tensor, mask: Any, rows: list[Row]) -> Tensor:
+    def _forward(self, ids: Tensor, positions: Tensor, mask: Any, adapters: list[str]) -> Tensor:
         """Logits (rows, vocabulary) after the last column of `ids` (rows, tokens)."""
-        self.adapters.select([row.adapter for row in rows])
+        self.adapters.select(adapters)
         out = self.loaded.model(
             input_ids=ids.to(self.loaded.device),
             position_ids=positions,
@@ -122,10 +159,10 @@ class Masks:
         self.additive = config._attn_implementation == "eager"
         self.dtype, self.device = loaded.dtype, loaded.device
 
-    def prompts(self, rows: int, length: int) -> Any:
-        """Each token sees itself and what came before."""
-        places = torch.arange(length, device=self.device).expand(rows, -1)
-        return self._build(places, length)
+    def prompts(self, rows: int, start: int, end: int) -> Any:
+        """Tokens start..end: each sees itself and what came before."""
+        places = torch.arange(start, end, device=self.device).expand(rows, -1)
+        return self._build(places, end)
 
     def steps(self, places: Tensor, width: int) -> Any:
         """One new token a row at `places` (rows,) sees everything up to itself."""

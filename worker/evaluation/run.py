@@ -26,7 +26,8 @@ from worker.evaluation.general.check import check_general
 from worker.evaluation.lookup import look_up
 from worker.evaluation.remote import answer_elsewhere
 
-TIMED = 3  # answers of each candidate that are timed alone
+TIMED = 3  # answers of each candidate that are timed alone, if it answers quickly
+TIMING_SECONDS = 4.0  # after so long no further one is begun
 TICK = 0.5  # seconds between looks at the lease and the stop button
 Pair = tuple[Contender, Question]
 News = queue.SimpleQueue[tuple[Pair, Item]]
@@ -138,6 +139,8 @@ class Contest:
                 self.channel.check()
                 if self.channel.stopping():
                     return
+                if sum(seconds) > TIMING_SECONDS:
+                    break  # the median of few answers, rather than a long wait for the verdict
                 asked = contender.request(self.asked(contender, question).messages, self.limit)
                 try:
                     seconds.append(engine.generate([asked])[0].seconds)
