@@ -134,7 +134,7 @@ class Contest:
         by_length = sorted(self.questions, key=lambda q: len(q.sought))
         middle = len(by_length) // 2
         for contender in group:
-            seconds = []
+            seconds: list[float] = []
             for question in by_length[middle : middle + TIMED]:
                 self.channel.check()
                 if self.channel.stopping():
