@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.datasets.encodings import ENCODINGS
 from finetune_app.datasets.mapping import Message
-from finetune_app.datasets.models import Split
+from finetune_app.datasets.models import Import, Split
 
 ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
 DELIMITERS = [
@@ -108,7 +108,10 @@ class ShapeForm(forms.Form):
 
 
 class MappingForm(forms.Form):
-    """Which column is what."""
+    """Which column is what. `unanswered` says what becomes of rows that have no answer."""
+
+    RARE = ("split", "key", "group", "unanswered")
+    NO_COLUMN = ("unanswered",)
 
     def __init__(self, *args: Any, columns: list[str], mapping: dict[str, str], **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -119,10 +122,22 @@ class MappingForm(forms.Form):
             self._choice("messages", _("Conversations"), every, mapping, required=True)
         else:
             self._choice("prompt", _("What is asked"), every, mapping, required=True)
-            self._choice("answer", _("The answer to learn"), every, mapping, required=True)
+            if mapping.get("unanswered"):
+                self._choice("answer", _("The answer to learn"), none + every, mapping)
+            else:
+                self._choice("answer", _("The answer to learn"), every, mapping, required=True)
             self._choice("context", _("More text for the prompt"), none + every, mapping)
         self._choice("system", _("Instructions"), none + every, mapping)
         self._choice("split", _("Learn, practice or test"), none + every, mapping)
+        self._choice("key", _("A name or number of its own for each row"), none + every, mapping)
+        self._choice("group", _("Rows that belong together"), none + every, mapping)
+        self.fields["key"].help_text = _("With it, a newer file can update these rows later.")
+        self.fields["group"].help_text = _(
+            "Such as a customer: rows of one group are never both learned and tested."
+        )
+        self._choice("unanswered", _("Rows without an answer"), [
+            ("", _("leave them out")), ("keep", _("bring them in, to be answered here")),
+        ], mapping)  # fmt: skip
 
     def _choice(
         self, name: str, label: str, choices: list[tuple[str, str]], mapping: dict[str, str],
@@ -134,6 +149,14 @@ class MappingForm(forms.Form):
             error_messages={"required": _("Choose a column.")},
         )
 
+    @property
+    def usual(self) -> list[forms.BoundField]:
+        return [one for one in self if one.name not in self.RARE]
+
+    @property
+    def rare(self) -> list[forms.BoundField]:
+        return [one for one in self if one.name in self.RARE]
+
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         prompt, answer = given.get("prompt"), given.get("answer")
@@ -143,6 +166,36 @@ class MappingForm(forms.Form):
 
     def mapping(self) -> dict[str, str]:
         return {"style": self.style} | {k: v or "" for k, v in self.cleaned_data.items()}
+
+
+class HowForm(forms.Form):
+    """What becomes of the rows that are here already, and of rows that cannot be used."""
+
+    mode = forms.ChoiceField(
+        label=_l("What about the examples that are here?"), required=False,
+        choices=[
+            ("append", _l("Keep them\nand add these")),
+            ("merge", _l("Update them\nthe same rows are changed, new ones are added")),
+            ("replace", _l("Replace them\nwhat is not in the file goes into the trash")),
+        ],
+        widget=forms.RadioSelect, initial=Import.Mode.APPEND,
+    )
+    whole_or_nothing = forms.BooleanField(
+        label=_l("Add nothing at all if one row cannot be used"), required=False
+    )
+
+    def __init__(self, *args: Any, empty: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if empty:
+            del self.fields["mode"]
+
+    def given(self) -> dict[str, Any]:
+        """The words of confirm_import; what makes no sense counts as not said."""
+        self.is_valid()
+        return {
+            "mode": self.cleaned_data.get("mode") or Import.Mode.APPEND,
+            "whole_or_nothing": self.cleaned_data.get("whole_or_nothing", False),
+        }
 
 
 class MoveForm(forms.Form):

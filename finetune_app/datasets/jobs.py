@@ -7,7 +7,8 @@ from django.db import transaction
 from finetune_app.core.files import local_path
 from finetune_app.datasets import checks
 from finetune_app.datasets.models import Import
-from finetune_app.datasets.services import imports
+from finetune_app.datasets.services import bringing, imports
+from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
 
@@ -21,10 +22,20 @@ def record(job: Job, event: dict[str, Any]) -> None:
 
 
 def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """Reading thousands of texts for their likeness; `finish` finds that done."""
+    """The long part, in short transactions: `finish` then only says that it is done."""
     item = _import_of(job)
-    if item is not None and result["step"] != "look":
-        imports.get_ready(item)
+    if item is None or result["step"] == "look":
+        return
+    try:
+        if result["step"] == "bring":
+            bringing.stage(item, job, item.plan["new"] + item.plan["changed"])
+        elif not imports.refused(item, result):
+            if item.mode == Import.Mode.APPEND:
+                bringing.stage(item, job, result["kept"])
+            else:
+                Import.objects.filter(pk=item.pk).update(plan=bringing.plan(item))
+    except bringing.Over:
+        lease.let_go(job)
 
 
 def finish(job: Job, result: dict[str, Any]) -> None:
@@ -33,16 +44,18 @@ def finish(job: Job, result: dict[str, Any]) -> None:
         return
     if result["step"] == "look":
         imports.take_look(item, result)
-        return
-    imports.bring_in(item, result)
-    dataset = item.dataset
-    transaction.on_commit(lambda: checks.run(dataset))
+    elif result["step"] == "bring" or imports.take_rows(item, result):
+        bringing.settle(item)
+        dataset = item.dataset
+        transaction.on_commit(lambda: checks.run(dataset))
 
 
 def fail(job: Job) -> None:
     item = _import_of(job)
-    if item is not None:
-        Import.objects.filter(pk=item.pk).update(step=Import.Step.FAILED, message=job.message)
+    if item is None or item.step == Import.Step.CANCELLED:
+        return
+    Import.objects.filter(pk=item.pk).update(step=Import.Step.FAILED, message=job.message)
+    transaction.on_commit(lambda: imports.take_back(item))
 
 
 def _import_of(job: Job) -> Import | None:

@@ -46,9 +46,14 @@ class Dataset(models.Model):
 
 
 class ExampleQuerySet(models.QuerySet["Example"]):
+    def arrived(self) -> "ExampleQuerySet":
+        """Without the rows of an import that is still under way: they show all at once."""
+        under_way = Import.objects.exclude(step=Import.Step.DONE).order_by().values("pk")
+        return self.exclude(brought_by__in=under_way)
+
     def kept(self) -> "ExampleQuerySet":
-        """Not in the trash."""
-        return self.filter(deleted_at=None)
+        """Arrived, and not in the trash."""
+        return self.arrived().filter(deleted_at=None)
 
     def usable(self) -> "ExampleQuerySet":
         """What a version freezes: approved and not in the trash."""
@@ -107,6 +112,9 @@ class Example(models.Model):
         indexes = [
             models.Index(fields=["dataset", "status", "number"]),
             models.Index(fields=["dataset", "key"]),
+            models.Index(
+                fields=["dataset", "group"], condition=~Q(group=""), name="rows_of_one_group"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -184,6 +192,7 @@ class Edit(models.Model):
     brought = models.ForeignKey(
         "Import", null=True, on_delete=models.SET_NULL, related_name="edits"
     )  # the whole of an import: its examples are its changes
+    takes_out = models.BooleanField(default=False)  # of an import: whether its rows went or came
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
@@ -255,8 +264,11 @@ class Import(models.Model):
         LOOKING = "looking", _("looking at the file")
         CONFIRM = "confirm", _("waiting for you")
         READING = "reading", _("reading")
+        PLANNED = "planned", _("waiting for you: this is what changes")
+        ADDING = "adding", _("adding")
         DONE = "done", _("done")
         FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")  # what it had brought so far is being removed
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="imports")
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="import_of")

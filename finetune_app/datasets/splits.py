@@ -10,6 +10,8 @@ import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
+from django.db.models import Count
+
 from finetune_app.datasets import similar
 from finetune_app.datasets.models import Dataset, Split
 from finetune_app.datasets.text import normalise
@@ -36,11 +38,13 @@ BIGGEST_GROUP = 0.05  # of the rows; larger groups of look-alikes are not kept t
 
 @dataclass
 class Newcomer:
-    """A row on its way in. `text` is its normalised prompt, `given` the file's own split."""
+    """A row on its way in. `text` is its normalised prompt, `given` the file's own split; rows of
+    one `group` stand on one side."""
 
     prompt_hash: str
     text: str
     given: str = ""
+    group: str = ""
     split: str = ""
 
 
@@ -63,26 +67,35 @@ def side(at: float, shares: Shares = LEARNING) -> Split:
 
 def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> None:
     """Give every newcomer its split. `compare` keeps look-alikes on one side."""
-    known = _known(dataset, {row.prompt_hash for row in rows})
+    known = _known(dataset, "prompt_hash", {row.prompt_hash for row in rows})
     shares = shares_of(dataset.goal)
     if any(row.given for row in rows):
         _as_given(dataset, rows, known, Split.TRAIN if dataset.goal.trains else Split.TEST)
         return
     keys = _keys(dataset, rows, known, compare)
+    if any(row.group for row in rows):
+        groups = _known(dataset, "group", {row.group for row in rows} - {""})
+        known |= {_group_key(group): split for group, split in groups.items()}
+        pairs = zip(rows, keys, strict=True)
+        keys = [_group_key(row.group) if row.group else key for row, key in pairs]
     for row, key in zip(rows, keys, strict=True):
         stands = known.get(row.prompt_hash) or known.get(key)
         row.split = stands or side(place(dataset.seed, key), shares)
     _top_up(dataset, rows, keys, known, shares)
 
 
-def _known(dataset: Dataset, hashes: set[str]) -> dict[str, str]:
-    """Where prompts that are here already (also in the trash) stand."""
+def _known(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]:
+    """Where prompts (or groups) that are here already, also in the trash, stand."""
     found: dict[str, str] = {}
-    every = sorted(hashes)
+    every = sorted(values)
     for start in range(0, len(every), 500):
-        some = dataset.examples.filter(prompt_hash__in=every[start : start + 500])
-        found.update(some.order_by("-number").values_list("prompt_hash", "split"))
+        some = dataset.examples.filter(**{f"{column}__in": every[start : start + 500]})
+        found.update(some.order_by("-number").values_list(column, "split"))
     return found
+
+
+def _group_key(group: str) -> str:
+    return f"group {group}"
 
 
 def _as_given(
@@ -138,14 +151,6 @@ def _compared(here: Here, new: list[str]) -> list[str]:
     return similar.without_shared_ends([normalise(prompt) for _, prompt, _ in here] + new)
 
 
-def sign(dataset: Dataset, new: list[str]) -> None:
-    """Work out the signatures that `assign` will want, beforehand: they take the most time."""
-    here = _here(dataset)
-    if len(here) + len(new) <= similar.MOST_ROWS:
-        for text in _compared(here, new):
-            similar.signature(text)
-
-
 def is_too_big(group: int, rows: int) -> bool:
     """Whether so many of `rows` are look-alikes that one side cannot hold them all."""
     return group > max(10, BIGGEST_GROUP * rows)
@@ -156,9 +161,8 @@ def _top_up(
 ) -> None:
     """A small set may by chance get hardly any test prompts: then the next in the order of
     their hashes go there too. Rows that were here before stay where they are."""
-    counts: Counter[str] = Counter(
-        dataset.examples.kept().values_list("split", flat=True)
-    ) if len(rows) <= similar.MOST_ROWS else Counter()
+    here = dataset.examples.kept().order_by().values_list("split")
+    counts: Counter[str] = Counter(dict(here.annotate(Count("pk"))))
     counts.update(row.split for row in rows)
     total = sum(counts.values())
     groups = defaultdict(list)

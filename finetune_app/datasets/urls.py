@@ -1,6 +1,6 @@
 from django.urls import path
 
-from finetune_app.datasets.views import examples, imports, page, versions
+from finetune_app.datasets.views import confirming, examples, imports, page, versions
 
 app_name = "datasets"
 urlpatterns = [
@@ -11,8 +11,9 @@ urlpatterns = [
     path("add/", imports.add, name="add"),
     path("upload/", imports.upload, name="upload"),
     path("imports/<int:import_id>/", imports.show, name="import"),
-    path("imports/<int:import_id>/confirm/", imports.confirm, name="confirm"),
-    path("imports/<int:import_id>/again/", imports.again, name="again"),
+    path("imports/<int:import_id>/confirm/", confirming.confirm, name="confirm"),
+    path("imports/<int:import_id>/again/", confirming.again, name="again"),
+    path("imports/<int:import_id>/decide/", confirming.decide, name="decide"),
     path("imports/<int:import_id>/cancel/", imports.cancel, name="cancel"),
     path("imports/<int:import_id>/left-out/", imports.rejected, name="rejected"),
     path("write/", examples.write, name="write"),

@@ -227,6 +227,38 @@ def test_pages_while_work_is_under_way_or_has_failed(world, as_owner, walk, look
     looker.assert_all_well(at_least=3)
 
 
+IMPORTS: dict[str, dict[str, Any]] = {
+    "as last time, with more to choose": {
+        "step": "confirm", "mode": "merge",
+        "mapping": {"key": "email", "unanswered": "keep"},
+        "shape": {"remembered": True},
+    },
+    "what would change": {
+        "step": "planned", "mode": "replace",
+        "plan": {"new": 2, "changed": 1, "same": 0, "gone": 3, "first": [{
+            "number": 1, "before": {"prompt": "Is my bike ready?", "answer": "order_status"},
+            "after": {"prompt": "Is my bike ready?", "answer": "repair_status"}}]},
+    },
+    "what has changed": {
+        "step": "done", "mode": "merge", "rows_kept": 2,
+        "plan": {"new": 2, "changed": 1, "same": 0, "gone": 0, "first": []},
+    },
+    "all or nothing": {"step": "failed", "whole_or_nothing": True, "message": "One is bad."},
+    "adding": {"step": "adding"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", IMPORTS)
+def test_an_import_on_its_way(world, as_owner, walk, looker, what):
+    for name, value in IMPORTS[what].items():
+        before = getattr(world.file, name)
+        setattr(world.file, name, before | value if name in ("mapping", "shape") else value)
+    world.file.save()
+    routes = [route for route in PAGES if route.name == "datasets:import"]
+    walk(f"the owner, {what}", as_owner, routes, lambda route: ids_of(route, world))
+    looker.assert_all_well(at_least=1)
+
+
 def test_the_blind_choice(world, as_owner, walk, looker):
     world.evaluation.measure = MeasureKind.CHOICE
     world.evaluation.save()

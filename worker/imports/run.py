@@ -10,9 +10,12 @@ from worker.imports.read import read
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"step": "look" | "read", "file", "file_name", "given", "shape", "mapping"}."""
+    """Spec: {"step", "file", "file_name", "given", "shape", "mapping"}; the step is "look", "read"
+    or "bring"."""
     limits.apply()
     spec = job.spec
+    if spec["step"] == "bring":
+        return {"step": "bring"}  # the rows are read already; storing them is the supervisor's
     path = Path(spec["file"])
     if not path.exists():
         raise UserError("bad_data", "The uploaded file is gone. Upload it again.")

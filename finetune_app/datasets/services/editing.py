@@ -1,8 +1,7 @@
-"""Adding and changing examples. Every change is an Edit, and every Edit can be undone."""
+"""Changing examples. Every change is an Edit, and every Edit can be undone (undoing.py)."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from django.db import transaction
@@ -12,9 +11,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import similar, splits
-from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
-from finetune_app.datasets.text import normalise
+from finetune_app.datasets.models import Change, Dataset, Edit, Example, Status
 from finetune_app.goals.models import Goal
 
 BATCH = 1_000
@@ -39,94 +36,6 @@ def dataset_of(goal: Goal) -> Dataset:
     return Dataset.objects.get_or_create(goal=goal)[0]
 
 
-# ---- Adding ----
-
-
-def add_rows(
-    *,
-    dataset: Dataset,
-    by: User | None,
-    rows: Iterable[dict[str, Any]],
-    source: str = "",
-    brought_by: Import | None = None,
-    status: str = Status.APPROVED,
-) -> int:
-    """Add {"messages": [...], "split": "" or one of the three} rows; returns how many.
-
-    All or nothing, in batches. Where a row names no split, it gets its sticky one.
-    """
-    rows = iter(rows)
-    added = 0
-    with transaction.atomic():
-        number = _lock(dataset).last_number
-        small = list(islice(rows, similar.MOST_ROWS))
-        while small:
-            examples = [
-                _new(dataset, row, by=by, source=source, brought_by=brought_by, status=status)
-                for row in small
-            ]
-            _give_splits(dataset, examples, [row.get("split", "") for row in small])
-            for example in examples:
-                number += 1
-                example.number = number
-            Example.objects.bulk_create(examples, batch_size=BATCH)
-            added += len(examples)
-            small = list(islice(rows, similar.MOST_ROWS))
-        _touch(dataset, last_number=number)
-    return added
-
-
-def add_example(
-    *, dataset: Dataset, by: User, messages: list[dict[str, str]], split: str = ""
-) -> tuple[Example, Edit]:
-    """One example written by hand: approved when it has an answer, else a draft."""
-    _sensible(messages)
-    done = bool(messages[-1]["content"].strip())
-    with transaction.atomic():
-        add_rows(
-            dataset=dataset,
-            by=by,
-            rows=[{"messages": messages, "split": split}],
-            source=_("written here"),
-            status=Status.APPROVED if done else Status.DRAFT,
-        )
-        example = dataset.examples.order_by("-number")[:1].get()
-        edit = Edit.objects.create(dataset=dataset, by=by, what=_("Added %s") % example)
-        Change.objects.create(
-            edit=edit, example=example, before={"deleted": True}, after={"deleted": False}
-        )
-    return example, edit
-
-
-def _new(
-    dataset: Dataset,
-    row: dict[str, Any],
-    *,
-    by: User | None,
-    source: str,
-    brought_by: Import | None,
-    status: str,
-) -> Example:
-    example = Example(
-        dataset=dataset, status=status, source=source[:200], changed_by=by, brought_by=brought_by
-    )
-    example.set_messages(row["messages"])
-    return example
-
-
-def _give_splits(dataset: Dataset, examples: list[Example], given: list[str]) -> None:
-    newcomers = [
-        splits.Newcomer(e.prompt_hash, normalise(e.prompt)[: similar.LONGEST], given=side or "")
-        for e, side in zip(examples, given, strict=True)
-    ]
-    splits.assign(dataset, newcomers)
-    for example, newcomer in zip(examples, newcomers, strict=True):
-        example.split = newcomer.split
-
-
-# ---- Changing ----
-
-
 def save_example(
     *, example: Example, by: User, messages: list[dict[str, str]], seen: datetime | None
 ) -> Edit | None:
@@ -134,7 +43,7 @@ def save_example(
 
     Raises Stale when the row moved on meanwhile. None when nothing changed.
     """
-    _sensible(messages)
+    sensible(messages)
     with transaction.atomic():
         current = Example.objects.select_for_update().get(pk=example.pk)
         if seen is not None and current.changed_at != seen:
@@ -160,63 +69,37 @@ def change_many(
     what: str,
     examples: list[Example],
     fields: Callable[[Example], dict[str, Any]],
+    edit: Edit | None = None,
 ) -> Edit:
-    """One Edit over some examples. `fields` says for each what becomes of messages, status,
-    split or deleted. What somebody else changed since `examples` were read is kept."""
+    """One Edit over some examples, a new one or (a large one, in parts) more of `edit`.
+
+    `fields` says for each what becomes of messages, status, split or deleted. What somebody else
+    changed since `examples` were read is kept.
+    """
     now = timezone.now()
     changes = []
     with transaction.atomic():
-        edit = Edit.objects.create(dataset=dataset, what=what[:120], by=by)
+        edit = edit or Edit.objects.create(dataset=dataset, what=what[:120], by=by)
         for example in _as_they_are(dataset, examples):
             after = {k: v for k, v in fields(example).items() if state_of(example)[k] != v}
             if not after:
                 continue
             before = {k: v for k, v in state_of(example).items() if k in after}
             changes.append(Change(edit=edit, example=example, before=before, after=after))
-            _apply(example, after, by, now)
-        _store(changes)
+            apply(example, after, by, now)
+        store(changes)
         Change.objects.bulk_create(changes, batch_size=BATCH)
-        _touch(dataset)
+        touch(dataset)
     return edit
 
 
-def undo(*, edit: Edit, by: User) -> tuple[Edit, int]:
-    """Put back what the edit changed; itself an Edit, so it can be undone too.
-
-    Examples that somebody changed since are left alone: returns how many.
-    """
-    with transaction.atomic():
-        once = Edit.objects.filter(pk=edit.pk, undone_at=None).update(undone_at=timezone.now())
-        if not once:
-            raise PlainError(_("This change is undone already."), status=409)
-        if edit.brought_id:
-            return _undo_import(edit, by), 0
-        wanted, left = {}, 0
-        for change in edit.changes.select_related("example"):
-            current = state_of(change.example)
-            if all(current[key] == value for key, value in change.after.items()):
-                wanted[change.example_id] = (change.example, change.before)
-            else:
-                left += 1
-        back = change_many(
-            dataset=edit.dataset,
-            by=by,
-            what=_("Undid: %s") % edit.what,
-            examples=[example for example, _before in wanted.values()],
-            fields=lambda example: wanted[example.pk][1],
+def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
+    """Into the trash or out of it again, as part of `edit`: the rows carry its time, which says
+    later whether somebody has touched them since."""
+    for start in range(0, len(pks), SOME):
+        Example.objects.filter(pk__in=pks[start : start + SOME]).update(
+            deleted_at=edit.at if away else None, changed_at=edit.at, changed_by=edit.by
         )
-    return back, left
-
-
-def _undo_import(edit: Edit, by: User) -> Edit:
-    examples = list(edit.dataset.examples.kept().filter(brought_by=edit.brought_id))
-    return change_many(
-        dataset=edit.dataset,
-        by=by,
-        what=_("Undid: %s") % edit.what,
-        examples=examples,
-        fields=lambda _example: {"deleted": True},
-    )
 
 
 def state_of(example: Example) -> dict[str, Any]:
@@ -229,7 +112,7 @@ def state_of(example: Example) -> dict[str, Any]:
     }
 
 
-def _apply(example: Example, after: dict[str, Any], by: User | None, now: datetime) -> None:
+def apply(example: Example, after: dict[str, Any], by: User | None, now: datetime) -> None:
     if "messages" in after:
         example.set_messages(after["messages"])
     if "status" in after:
@@ -249,7 +132,7 @@ def _as_they_are(dataset: Dataset, examples: list[Example]) -> Iterator[Example]
         yield from (rows[pk] for pk in wanted[start : start + SOME] if pk in rows)
 
 
-def _store(changes: list[Change]) -> None:
+def store(changes: list[Change]) -> None:
     names = {"changed_by", "changed_at"}
     for change in changes:
         for field in change.after:
@@ -258,7 +141,7 @@ def _store(changes: list[Change]) -> None:
     Example.objects.bulk_update(rows, sorted(names), batch_size=BATCH // 10)
 
 
-def _sensible(messages: list[dict[str, str]]) -> None:
+def sensible(messages: list[dict[str, str]]) -> None:
     for message in messages:
         if len(message["content"]) > MOST_CHARACTERS:
             raise PlainError(
@@ -275,11 +158,11 @@ def _sensible(messages: list[dict[str, str]]) -> None:
         raise PlainError(_("The prompt is empty. Write what somebody would ask."))
 
 
-def _lock(dataset: Dataset) -> Dataset:
+def lock(dataset: Dataset) -> Dataset:
     return Dataset.objects.select_for_update().get(pk=dataset.pk)
 
 
-def _touch(dataset: Dataset, **values: Any) -> None:
+def touch(dataset: Dataset, **values: Any) -> None:
     Dataset.objects.filter(pk=dataset.pk).update(changed_at=timezone.now(), **values)
 
 

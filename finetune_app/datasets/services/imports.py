@@ -1,11 +1,9 @@
 """A file on its way in: upload, look, confirm, read, done."""
 
+import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -13,14 +11,14 @@ from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_path, publish_folder
-from finetune_app.datasets import similar, splits
-from finetune_app.datasets.models import Dataset, Edit, Import
-from finetune_app.datasets.services.editing import add_rows, label
-from finetune_app.datasets.text import clean_name, last_said, normalise
+from finetune_app.datasets.models import Dataset, Edit, Import, Layout
+from finetune_app.datasets.services.bringing import remove_staged
+from finetune_app.datasets.services.undoing import undo
+from finetune_app.datasets.text import clean_name
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Kind
 
@@ -72,19 +70,88 @@ def look_again(*, item: Import, given: dict[str, Any]) -> None:
         _enqueue(item, {"step": "look", "given": given})
 
 
-def confirm_import(*, item: Import, mapping: dict[str, str]) -> None:
-    """The columns are right: read the rows."""
+def confirm_import(
+    *, item: Import, mapping: dict[str, str], mode: str = Import.Mode.APPEND,
+    whole_or_nothing: bool = False,
+) -> None:
+    """The columns are right: read the rows, and remember the columns for the next such file."""
     with transaction.atomic():
-        _move(item, (Import.Step.CONFIRM,), Import.Step.READING)
-        item.mapping = mapping
-        item.save(update_fields=["mapping"])
-        shape = {k: v for k, v in item.shape.items() if k not in ("rows", "filled")}
-        _enqueue(item, {"step": "read", "mapping": mapping, "shape": shape})
+        _move(item, (Import.Step.CONFIRM, Import.Step.PLANNED), Import.Step.READING)
+        item.mapping, item.mode, item.whole_or_nothing = mapping, mode, whole_or_nothing
+        item.plan = {}
+        item.save(update_fields=["mapping", "mode", "whole_or_nothing", "plan"])
+        Layout.objects.update_or_create(
+            team=item.dataset.goal.team, fingerprint=fingerprint(item.shape),
+            defaults={"mapping": {k: v for k, v in mapping.items() if k != "why"}},
+        )
+        _read(item)
+
+
+def good_rows_only(*, item: Import) -> None:
+    """All or nothing was asked for, and a row is bad: bring in the others after all."""
+    if not item.whole_or_nothing:
+        raise PlainError(_("This import has moved on meanwhile. Open it again."), status=409)
+    with transaction.atomic():
+        _move(item, (Import.Step.FAILED,), Import.Step.READING)
+        item.whole_or_nothing = False
+        item.save(update_fields=["whole_or_nothing"])
+        _read(item)
+
+
+def change_columns(*, item: Import) -> None:
+    """Back from the plan to the columns."""
+    _move(item, (Import.Step.PLANNED,), Import.Step.CONFIRM)
+
+
+def carry_out(*, item: Import) -> None:
+    """The plan is right: do it."""
+    with transaction.atomic():
+        _move(item, (Import.Step.PLANNED,), Import.Step.ADDING)
+        _enqueue(item, {"step": "bring"})
+
+
+def forget_layout(*, item: Import) -> None:
+    """Guess the columns anew, here and for the next file of this shape."""
+    with transaction.atomic():
+        _move(item, (Import.Step.CONFIRM,), Import.Step.CONFIRM)
+        Layout.objects.filter(
+            team=item.dataset.goal.team, fingerprint=fingerprint(item.shape)
+        ).delete()
+        item.mapping = item.shape.get("guess", item.mapping)
+        item.shape.pop("remembered", None)
+        item.save(update_fields=["mapping", "shape"])
 
 
 def cancel_import(*, item: Import) -> None:
-    """Forget the upload. What it brought in already stays (that is undone by an Edit)."""
-    item.delete()  # its file and its job go with it (signals.py)
+    """Forget the upload and what it has stored so far. Once it is done, only an undo helps."""
+    before = tuple(step for step in Import.Step.values if step != Import.Step.DONE)
+    with transaction.atomic():
+        _move(item, before, Import.Step.CANCELLED)
+        if item.job and item.job.is_active:
+            jobs.cancel(item.job)
+    take_back(item)
+    item.delete()  # its file goes with it (signals.py)
+
+
+def take_back(item: Import) -> None:
+    """Nothing half: remove what an import that did not end well has stored and changed."""
+    for edit in Edit.objects.filter(brought=item, undone_at=None):
+        undo(edit=edit, by=item.by)
+        edit.dataset.edits.filter(brought=item).delete()
+    remove_staged(item)
+
+
+def tidy_up() -> None:
+    """What a process that died left of cancelled imports."""
+    for item in Import.objects.filter(step=Import.Step.CANCELLED):
+        take_back(item)
+        item.delete()
+
+
+def _read(item: Import) -> None:
+    kept = ("rows", "filled", "guess")
+    shape = {k: v for k, v in item.shape.items() if k not in kept}
+    _enqueue(item, {"step": "read", "mapping": item.mapping, "shape": shape})
 
 
 def _move(item: Import, before: tuple[str, ...], after: str) -> None:
@@ -108,46 +175,43 @@ def _enqueue(item: Import, spec: dict[str, Any]) -> None:
 
 
 def take_look(item: Import, result: dict[str, Any]) -> None:
+    """What is in the file; and which column was what, the last time a file like it came."""
     item.shape, item.mapping = result["shape"], result["mapping"]
+    item.shape["guess"] = result["mapping"]
+    layout = Layout.objects.filter(
+        team=item.dataset.goal.team, fingerprint=fingerprint(item.shape)
+    ).first()
+    if layout:
+        item.shape["remembered"] = True
+        item.mapping = item.mapping | layout.mapping
     item.step = Import.Step.CONFIRM
     item.save(update_fields=["shape", "mapping", "step"])
 
 
-def get_ready(item: Import) -> None:
-    """Have the signatures of the new texts worked out (similar.py remembers them)."""
-    rows = _read(local_path(item.stored_name).parent / "rows.jsonl")
-    some = [last_said(row["messages"], "user") for row in islice(rows, similar.MOST_ROWS)]
-    splits.sign(item.dataset, [normalise(text)[: similar.LONGEST] for text in some])
-
-
-def bring_in(item: Import, result: dict[str, Any]) -> None:
-    """Turn what the child read into examples. Part of the transaction that ends the job."""
-    folder = local_path(item.stored_name).parent
-    added = add_rows(
-        dataset=item.dataset,
-        by=item.by,
-        rows=_read(folder / "rows.jsonl"),
-        source=item.file_name,
-        brought_by=item,
-    )
-    item.rows_read, item.rows_kept = result["rows"], added
+def take_rows(item: Import, result: dict[str, Any]) -> bool:
+    """The rows are read: keep what the person will want to know. Whether they may come in now."""
+    item.rows_read, item.rows_kept = result["rows"], result["kept"]
     item.rejected, item.rejected_count = result["rejected"], result["rejected_count"]
-    item.step = Import.Step.DONE
+    ready = item.mode == Import.Mode.APPEND
+    if refused(item, result):
+        ready, item.step = False, Import.Step.FAILED
+        item.message = ngettext(
+            "%(n)s row cannot be used, and you wanted all or nothing. Nothing was added.",
+            "%(n)s rows cannot be used, and you wanted all or nothing. Nothing was added.",
+            item.rejected_count,
+        ) % {"n": f"{item.rejected_count:,}"}
+    elif not ready:
+        item.step = Import.Step.PLANNED
     item.save()
-    if added:
-        what = _("Added %(examples)s from %(file)s") % {
-            "examples": label(added), "file": item.file_name,
-        }
-        Edit.objects.create(dataset=item.dataset, by=item.by, what=what[:120], brought=item)
-
-    def tidy() -> None:
-        (folder / "rows.jsonl").unlink(missing_ok=True)
-        publish_folder(item.folder)
-
-    transaction.on_commit(tidy)
+    return ready
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
+def refused(item: Import, result: dict[str, Any]) -> bool:
+    """Whether a bad row keeps all the others out."""
+    return bool(item.whole_or_nothing and result["rejected_count"])
+
+
+def fingerprint(shape: dict[str, Any]) -> str:
+    """The same for files of the same format with the same columns."""
+    about = json.dumps([shape.get("format", ""), shape["columns"]], ensure_ascii=False)
+    return hashlib.sha256(about.encode("utf-8", "replace")).hexdigest()

@@ -19,7 +19,7 @@ from finetune_app.goals.models import Goal
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset = dataset_of(goal)
     context = table(request, goal, dataset, upload=UploadForm())
-    empty = not dataset.examples.exists()
+    empty = not dataset.examples.arrived().exists()
     template = "empty" if empty else "page"
     return render(request, template, context, partial=None if empty else "list")
 

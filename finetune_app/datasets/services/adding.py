@@ -1,0 +1,112 @@
+"""Adding examples: rows of a file, or one written by hand."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.datasets import similar, splits
+from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
+from finetune_app.datasets.services.editing import BATCH, lock, sensible, touch
+from finetune_app.datasets.text import normalise
+
+AT_ONCE = similar.MOST_ROWS  # rows whose sides are found together
+
+
+def add_rows(
+    *,
+    dataset: Dataset,
+    by: User | None,
+    rows: Iterable[dict[str, Any]],
+    source: str = "",
+    brought_by: Import | None = None,
+    status: str = Status.APPROVED,
+) -> int:
+    """Add {"messages": [...], "split", "key", "group"} rows; returns how many.
+
+    All or nothing, in one transaction: files of any size come in through bringing.py. Where a
+    row names no split, it gets its sticky one.
+    """
+    rows = iter(rows)
+    added = 0
+    with transaction.atomic():
+        locked = lock(dataset)
+        while small := list(islice(rows, AT_ONCE)):
+            examples = made_of(
+                dataset, small, by=by, source=source, brought_by=brought_by, status=status
+            )
+            store_new(locked, examples)
+            added += len(examples)
+        touch(dataset)
+    return added
+
+
+def add_example(
+    *, dataset: Dataset, by: User, messages: list[dict[str, str]], split: str = ""
+) -> tuple[Example, Edit]:
+    """One example written by hand: approved when it has an answer, else a draft."""
+    sensible(messages)
+    done = bool(messages[-1]["content"].strip())
+    with transaction.atomic():
+        [example] = made_of(
+            dataset,
+            [{"messages": messages, "split": split}],
+            by=by,
+            source=_("written here"),
+            status=Status.APPROVED if done else Status.DRAFT,
+        )
+        store_new(lock(dataset), [example])
+        touch(dataset)
+        edit = Edit.objects.create(dataset=dataset, by=by, what=_("Added %s") % example)
+        Change.objects.create(
+            edit=edit, example=example, before={"deleted": True}, after={"deleted": False}
+        )
+    return example, edit
+
+
+def made_of(
+    dataset: Dataset,
+    rows: list[dict[str, Any]],
+    *,
+    by: User | None,
+    source: str,
+    brought_by: Import | None = None,
+    status: str = "",
+) -> list[Example]:
+    """Examples that are not stored yet, with their sides. Writes nothing.
+
+    Without a status: approved, or still to be answered.
+    """
+    by_answer = {True: Status.APPROVED, False: Status.PENDING}
+    examples = []
+    for row in rows:
+        example = Example(
+            dataset=dataset, source=source[:200], changed_by=by, brought_by=brought_by,
+            key=row.get("key", "")[:200], group=row.get("group", "")[:64],
+        )
+        example.set_messages(row["messages"])
+        example.status = status or by_answer[bool(example.answer.strip())]
+        examples.append(example)
+    newcomers = [
+        splits.Newcomer(
+            example.prompt_hash, normalise(example.prompt)[: similar.LONGEST],
+            given=row.get("split") or "", group=example.group,
+        )
+        for example, row in zip(examples, rows, strict=True)
+    ]
+    splits.assign(dataset, newcomers)
+    for example, newcomer in zip(examples, newcomers, strict=True):
+        example.split = newcomer.split
+    return examples
+
+
+def store_new(locked: Dataset, examples: list[Example]) -> None:
+    """Number and store them; `locked` is the dataset's row, held by this transaction."""
+    for number, example in enumerate(examples, locked.last_number + 1):
+        example.number = number
+    Example.objects.bulk_create(examples, batch_size=BATCH)
+    locked.last_number += len(examples)
+    Dataset.objects.filter(pk=locked.pk).update(last_number=locked.last_number)

@@ -1,0 +1,250 @@
+"""From rows.jsonl to examples: in short transactions, hidden until all of them are here.
+
+A job's last transaction holds the one write lock of SQLite; others wait for it, the leases of
+running trainings among them. So rows are stored in batches beforehand, under an import that is
+still under way (ExampleQuerySet.arrived leaves them out), and the last transaction only says
+that it is done. A worker that is killed begins anew: what it had stored is removed first, what
+it had changed is recognised. See docs/decisions/bringing.md.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.core.files import local_path, publish_folder
+from finetune_app.datasets.matching import Matcher
+from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
+from finetune_app.datasets.services.adding import AT_ONCE, made_of, store_new
+from finetune_app.datasets.services.editing import change_many, label, lock, stamp, touch
+from finetune_app.datasets.text import last_said
+from finetune_app.jobs import lease
+from finetune_app.jobs.models import Job
+
+STORED = 5_000  # rows in one transaction: well under a second
+CHANGED = 1_000
+FIRST = 3  # changed rows that the plan shows
+UNDER_WAY = (Import.Step.READING, Import.Step.ADDING)
+
+
+class Over(Exception):
+    """Nobody wants these rows any more: the import was cancelled, or another worker has it."""
+
+
+class Hold:
+    """The right to write for an import: its job's lease, and that nobody cancelled it."""
+
+    def __init__(self, item: Import, job: Job, total: int) -> None:
+        self.item, self.job, self.total = item, job, total
+        self.done = 0
+        self._told = 0.0
+
+    def check(self, more: int = 0) -> None:
+        """In each transaction, first: raises Over."""
+        wanted = Import.objects.select_for_update().filter(pk=self.item.pk, step__in=UNDER_WAY)
+        if not wanted.exists():
+            raise Over
+        self.done += more
+        fields: dict[str, Any] = {"done": self.done, "total": self.total, "unit": "rows"}
+        if not self._told:
+            fields |= {"phase": "adding", "message": _("Adding the rows"),
+                       "running_at": timezone.now(), "result": {}}
+        if not self._told or time.monotonic() > self._told + 0.5 or not more:
+            self._told = time.monotonic()
+            if not lease.write(self.job, **fields):
+                raise Over
+
+
+# ---- What would change ----
+
+
+def plan(item: Import) -> dict[str, Any]:
+    """{"new", "changed", "same", "gone", "first"} of a file that updates or replaces."""
+    matcher = Matcher(item.dataset)
+    counts = {"new": 0, "changed": 0, "same": 0}
+    first: list[dict[str, Any]] = []
+    for matches in matcher.match(rows_of(item)):
+        for one in matches:
+            kind = "new" if one.example is None else "changed" if one.is_change else "same"
+            counts[kind] += 1
+            if kind == "changed" and one.example and len(first) < FIRST:
+                first.append({
+                    "number": one.example.number, "before": _shown(one.example.messages),
+                    "after": _shown(one.row["messages"]),
+                })
+    here = item.dataset.examples.kept().count()
+    gone = here - len(matcher.taken) if item.mode == Import.Mode.REPLACE else 0
+    return {**counts, "gone": gone, "first": first}
+
+
+def _shown(messages: list[dict[str, str]]) -> dict[str, str]:
+    return {
+        "prompt": last_said(messages, "user")[:2_000],
+        "answer": last_said(messages, "assistant")[:2_000],
+    }
+
+
+# ---- Bringing them ----
+
+
+def stage(item: Import, job: Job, total: int) -> None:
+    """Store the new rows, out of sight, and make the changes. May be repeated from the start."""
+    hold = Hold(item, job, total)
+    remove_staged(item)
+    if item.mode == Import.Mode.APPEND:
+        _store(item, rows_of(item), hold)
+        return
+    matcher = Matcher(item.dataset)
+    changes = folder_of(item) / "changes.jsonl"
+    with changes.open("w", encoding="utf-8") as file:
+        _store(item, _new_ones(matcher, item, file), hold)
+    edit = _edit_of(item)
+    _change(edit, _lines(changes), hold)
+    if item.mode == Import.Mode.REPLACE:
+        _put_aside(edit, matcher.taken, hold)
+
+
+def _new_ones(matcher: Matcher, item: Import, changes: Any) -> Iterator[dict[str, Any]]:
+    """The rows that stand for no example; those that change one go into the file."""
+    for matches in matcher.match(rows_of(item)):
+        for one in matches:
+            if one.example is None:
+                yield one.row
+            elif one.is_change or one.brings_key:
+                entry = {"pk": one.example.pk, "key": one.row.get("key", "")[:200]}
+                if one.is_change:
+                    entry["messages"] = one.row["messages"]
+                changes.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def _store(item: Import, rows: Iterator[dict[str, Any]], hold: Hold) -> None:
+    dataset = item.dataset
+    while some := list(islice(rows, AT_ONCE)):
+        seen = Dataset.objects.get(pk=dataset.pk).last_number
+        examples = _made(item, some)
+        for start in range(0, len(examples), STORED):
+            batch = examples[start : start + STORED]
+            with transaction.atomic():
+                hold.check(len(batch))
+                locked = lock(dataset)
+                if locked.last_number != seen:  # somebody added rows since: their sides count
+                    batch = _made(item, some[start : start + STORED])
+                store_new(locked, batch)
+                seen = locked.last_number
+
+
+def _made(item: Import, rows: list[dict[str, Any]]) -> list[Example]:
+    return made_of(item.dataset, rows, by=item.by, source=item.file_name, brought_by=item)
+
+
+def _edit_of(item: Import) -> Edit:
+    """The change that this import is; the same one when it is tried again."""
+    found = Edit.objects.filter(brought=item, undone_at=None).order_by("pk").first()
+    return found or Edit.objects.create(
+        dataset=item.dataset, by=item.by, what=_what(item)[:120], brought=item
+    )
+
+
+def _change(edit: Edit, entries: Iterable[dict[str, Any]], hold: Hold) -> None:
+    entries = iter(entries)
+    while some := list(islice(entries, CHANGED)):
+        with transaction.atomic():
+            hold.check(len(some))
+            _change_some(edit, some)
+
+
+def _change_some(edit: Edit, entries: list[dict[str, Any]]) -> None:
+    texts = {entry["pk"]: entry for entry in entries if "messages" in entry}
+    change_many(
+        dataset=edit.dataset, by=edit.by, what="", edit=edit,
+        examples=list(edit.dataset.examples.filter(pk__in=texts).order_by("number")),
+        fields=lambda example: _wanted(example, texts[example.pk]),
+    )
+    named = [Example(pk=entry["pk"], key=entry["key"]) for entry in entries if entry["key"]]
+    Example.objects.bulk_update(named, ["key"], batch_size=100)
+
+
+def _wanted(example: Example, entry: dict[str, Any]) -> dict[str, Any]:
+    """An example that waited for an answer and gets one is as good as the file's others."""
+    answered = {"status": Status.APPROVED.value} if example.status == Status.PENDING else {}
+    return {"messages": entry["messages"]} | answered
+
+
+def _put_aside(edit: Edit, taken: set[int], hold: Hold) -> None:
+    """Everything that the file does not have goes into the trash, with this edit's time on it."""
+    kept = edit.dataset.examples.kept().exclude(brought_by=edit.brought_id).order_by("pk")
+    at = 0
+    while some := list(kept.filter(pk__gt=at).values_list("pk", flat=True)[:STORED]):
+        at = some[-1]
+        gone = [pk for pk in some if pk not in taken]
+        with transaction.atomic():
+            hold.check()
+            stamp(gone, edit, away=True)
+
+
+def settle(item: Import) -> None:
+    """All is here: show it. Part of the transaction that ends the job."""
+    item.rows_kept = item.examples.count()
+    item.step = Import.Step.DONE
+    item.save(update_fields=["step", "rows_kept"])
+    if item.rows_kept:
+        _edit_of(item)
+    touch(item.dataset)
+    folder, name = folder_of(item), item.folder
+
+    def tidy() -> None:
+        for done in ("rows.jsonl", "changes.jsonl"):
+            (folder / done).unlink(missing_ok=True)
+        publish_folder(name)
+
+    transaction.on_commit(tidy)
+
+
+def _what(item: Import) -> str:
+    words = {"examples": label(item.rows_kept), "file": item.file_name}
+    if item.mode == Import.Mode.REPLACE:
+        return _("Replaced all with %(file)s") % words
+    if item.mode == Import.Mode.MERGE:
+        return _("Updated from %(file)s") % words
+    return _("Added %(examples)s from %(file)s") % words
+
+
+# ---- When it does not come to that ----
+
+
+def remove_staged(item: Import) -> None:
+    """Rows of an import that did not end well. They have never been seen; nothing refers to
+    them."""
+    staged = Example.objects.filter(brought_by=item).exclude(brought_by__step=Import.Step.DONE)
+    while some := list(staged.order_by("pk").values_list("pk", flat=True)[:STORED]):
+        with transaction.atomic():
+            last = lock(item.dataset).last_number
+            doomed = item.dataset.examples.filter(pk__range=(some[0], some[-1]), brought_by=item)
+            doomed._raw_delete(doomed.db)
+            highest = item.dataset.examples.order_by("-number").values_list("number", flat=True)
+            number = highest.first() or 0
+            if number < last:
+                Dataset.objects.filter(pk=item.dataset_id).update(last_number=number)
+
+
+# ---- Its files ----
+
+
+def folder_of(item: Import) -> Path:
+    return local_path(item.stored_name).parent
+
+
+def rows_of(item: Import) -> Iterator[dict[str, Any]]:
+    return _lines(folder_of(item) / "rows.jsonl")
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
