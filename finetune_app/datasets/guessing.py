@@ -169,11 +169,11 @@ def _group_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
 
 
 def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """A column of conversations in which both sides speak; by its name also one that waits."""
+    """A column of conversations that end in an answer; by its name also one that waits."""
     named = [c for c in columns if plain(c) in MESSAGES]
     for column in [*named, *(c for c in columns if plain(c) not in REJECTED)]:
-        chats = [chat_of(row.get(column)) for row in rows[:20]]
-        if any(chat is not None and (column in named or _both_speak(chat)) for chat in chats):
+        chats = [chat for row in rows[:20] if (chat := chat_of(row.get(column))) is not None]
+        if any(column in named or (_both_speak(chat) and _answered(chat)) for chat in chats):
             return column
     return ""
 

@@ -1,6 +1,13 @@
 from django.urls import path
 
-from finetune_app.datasets.views import confirming, examples, imports, page, versions
+from finetune_app.datasets.views import (
+    confirming,
+    downloads,
+    examples,
+    imports,
+    page,
+    versions,
+)
 
 app_name = "datasets"
 urlpatterns = [
@@ -22,5 +29,5 @@ urlpatterns = [
     path("examples/<int:number>/history/", examples.history, name="history"),
     path("freeze/", versions.make, name="freeze"),
     path("versions/<int:number>/", versions.show, name="version"),
-    path("versions/<int:number>/download/<slug:form>/", versions.download, name="download"),
+    path("versions/<int:number>/download/<slug:form>/", downloads.version, name="download"),
 ]

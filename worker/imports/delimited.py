@@ -23,7 +23,7 @@ BROKEN = "It contains broken characters; the file's encoding may be another one.
 
 def delimiter_of(sample: str) -> str:
     """The stdlib's sniffer first, clevercsv when it gives up, a comma in the end."""
-    sample = sample[:SNIFFED]
+    sample = sample[:SNIFFED].replace("\r\n", "\n").replace("\r", "\n")
     try:
         return csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
     except csv.Error:

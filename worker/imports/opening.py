@@ -12,6 +12,7 @@ and further
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -148,7 +149,7 @@ def _format(sample: str) -> str:
 
 def _has_objects(text: str) -> bool:
     """Whether one of the first lines is a whole JSON object."""
-    for line in text.splitlines()[:20]:
+    for line in re.split(r"\r\n|\r|\n", text, maxsplit=20)[:20]:
         if line.lstrip().startswith("{"):
             try:
                 return isinstance(parse_json(line), dict)

@@ -48,6 +48,6 @@ def take_in(stored, tmp_path, channel) -> Callable[..., tuple[list[dict], dict]]
         seen = look(path, name, given, channel)
         result = read(path, tmp_path, seen["shape"], seen["mapping"], channel)
         text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()], result
+        return [json.loads(line) for line in text.split("\n")[:-1]], result
 
     return take

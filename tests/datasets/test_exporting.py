@@ -1,0 +1,80 @@
+"""What a format cannot say is said before anything is sent."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import exporting
+from finetune_app.datasets.exporting import Layout
+from tests.datasets.conftest import conversation
+
+SYSTEM = {"role": "system", "content": "Be brief"}
+CHAT = [*conversation("Hello", "Hi"), *conversation("Bye", "Take care")]
+
+
+def rows(*conversations: list[dict]) -> exporting.Rows:
+    found = [{"id": number, "split": "train", "messages": messages, "source": "f"}
+             for number, messages in enumerate(conversations, 1)]
+    return lambda: iter(found)
+
+
+def table(some: exporting.Rows, **layout) -> list[list[str]]:
+    content = b"".join(exporting.table_pieces(some, Layout(**layout)))
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def test_a_table_has_the_columns_that_it_needs():
+    pair = conversation("Hello", "Hi")
+    assert table(rows(pair))[0] == ["number", "split", "prompt", "answer"]
+    names = table(rows(pair, [SYSTEM, *pair]))[0]
+    assert names == ["number", "split", "system", "prompt", "answer"]
+    assert table(rows(pair), columns="pairs") == [["prompt", "answer"], ["Hello", "Hi"]]
+    whole = table(rows(pair, CHAT))
+    assert whole[0] == ["number", "split", "prompt", "answer", "messages"]
+    assert json.loads(whole[1][-1]) == pair
+    assert json.loads(whole[2][-1]) == CHAT
+    assert whole[2][2:4] == ["Bye", "Take care"]
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2", "@SUM(A1)", "\tx", "\rx", "\nx"])
+def test_what_a_spreadsheet_would_run_is_text(text):
+    assert table(rows(conversation(text, text)), columns="pairs")[1] == ["'" + text] * 2
+    assert table(rows(conversation(text, text)), columns="pairs", exact=True)[1] == [text] * 2
+
+
+def test_a_character_that_the_encoding_lacks_is_named():
+    with pytest.raises(PlainError, match="Example 2 holds “ł”, which CP1252 cannot write"):
+        exporting.table_pieces(
+            rows(conversation("Größe", "ja"), conversation("a", "Zła")), Layout("cp1252")
+        )
+
+
+def test_a_mark_of_the_encoding_comes_once():
+    content = b"".join(exporting.blocks(iter(["a" * exporting.BLOCK, "b"]), "utf-16"))
+    assert content.decode("utf-16") == "a" * exporting.BLOCK + "b"
+    assert content[2:].count(b"\xff\xfe") == 0
+
+
+def test_alpaca_needs_turns_and_vertex_instructions_at_the_start():
+    twice = [*conversation("Hello", "Hi")[:1], *CHAT]
+    with pytest.raises(PlainError, match="do not take turns"):
+        exporting.json_pieces("alpaca", rows(twice))
+    middle = [*conversation("Hello", "Hi"), SYSTEM, *conversation("Bye", "Take care")]
+    with pytest.raises(PlainError, match="in the middle"):
+        exporting.json_pieces("vertex", rows(middle))
+    assert b"".join(exporting.json_pieces("sharegpt", rows(middle)))
+
+
+def test_excel_has_its_limits():
+    exporting.require_excel(exporting.facts_of(rows(CHAT)))
+    with pytest.raises(PlainError, match="32,767 characters"):
+        exporting.require_excel(exporting.facts_of(rows(conversation("x" * 40_000, "y"))))
+    with pytest.raises(PlainError, match="1,048,575 rows"):
+        exporting.require_excel(exporting.Facts(1_048_576, False, True, True, 5))
+
+
+def test_an_empty_list_is_still_json():
+    assert json.loads(b"".join(exporting.json_pieces("json", rows()))) == []

@@ -1,0 +1,66 @@
+"""Excel and Parquet files of a version, written to standard output: `exports FORM PATH`.
+
+A process of its own, started for one download: the web imports none of these libraries, and
+answers others while a large file is written.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from finetune_app.datasets.exporting import DANGEROUS, Rows, facts_of, rows_in, table
+
+BATCH = 2_000  # rows
+
+
+def xlsx(rows: Rows, output: BinaryIO) -> None:
+    """Cells of text. One that would be run when it is typed in gets Excel's own mark for text
+    (the style that its ' sets), so that the text itself stays as it is."""
+    import xlsxwriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        book = xlsxwriter.Workbook(output, {"constant_memory": True, "tmpdir": folder})
+        sheet = book.add_worksheet("Examples")
+        bold, guarded = book.add_format({"bold": True}), book.add_format({"quote_prefix": True})
+        wide = book.add_format({"text_wrap": True, "valign": "top"})
+        sheet.freeze_panes(1, 0)
+        for at, cells in enumerate(table(rows, facts_of(rows), "all")):
+            for place, cell in enumerate(cells):
+                if at == 0:
+                    sheet.set_column(place, place, 60 if cell in ("prompt", "answer") else 12, wide)
+                look = bold if at == 0 else guarded if cell.startswith(DANGEROUS) else None
+                sheet.write_string(at, place, cell, look)
+        book.close()
+
+
+def parquet(rows: Rows, output: BinaryIO) -> None:
+    """Columns id, split, source, messages (a list of role and content)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    schema = pa.schema([
+        ("id", pa.int64()), ("split", pa.string()), ("source", pa.string()),
+        ("messages", pa.list_(message)),
+    ])  # fmt: skip
+    with pq.ParquetWriter(output, schema, compression="zstd") as writer:
+        for some in _batches(rows()):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
+
+
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while some := list(islice(rows, BATCH)):
+        yield some
+
+
+def main() -> None:
+    form, path = sys.argv[1:3]
+    {"xlsx": xlsx, "parquet": parquet}[form](rows_in(Path(path)), sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
