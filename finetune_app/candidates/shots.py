@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from finetune_app.candidates.composing import LETTERS_A_TOKEN
 from finetune_app.datasets import similar
 from finetune_app.datasets.models import Example, ExampleQuerySet, Split
+from finetune_app.datasets.search import saying
 from finetune_app.datasets.splits import place
 from finetune_app.datasets.text import normalise
 from finetune_app.goals.models import Goal
@@ -99,7 +100,7 @@ def answers(goal: Goal, most: int) -> list[str]:
 def search(goal: Goal, text: str, chosen: list[Shot]) -> list[Showable]:
     """What could be shown; without words to look for, a few from all over."""
     rows = rows_of(goal)
-    some = rows.search(text)[: 5 * FOUND] if text else _spread(rows, 5 * FOUND)
+    some = rows.filter(saying(text))[: 5 * FOUND] if text else _spread(rows, 5 * FOUND)
     look = text.casefold()
     pairs = [one for one in from_goal(goal)
              if look in one.prompt.casefold() or look in one.answer.casefold()]

@@ -33,7 +33,8 @@ def render_page(
 ) -> HttpResponse:
     """Render the whole page, or only `partial` of it when htmx asks for that target."""
     htmx = getattr(request, "htmx", None)
-    if partial and htmx and not htmx.boosted:
+    # Going back in the browser, htmx asks for the whole page.
+    if partial and htmx and not (htmx.boosted or htmx.history_restore_request):
         template = f"{template}#{partial}"
     response = render(request, template, context or {}, status=status)
     response.headers.setdefault("Vary", "HX-Request")

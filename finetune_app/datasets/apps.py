@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class DatasetsConfig(AppConfig):
@@ -6,4 +7,6 @@ class DatasetsConfig(AppConfig):
     label = "datasets"
 
     def ready(self) -> None:
-        from finetune_app.datasets import signals  # noqa: F401
+        from finetune_app.datasets import search, signals  # noqa: F401
+
+        post_migrate.connect(search.put_up, sender=self)

@@ -4,6 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import Count, Q
+from django.db.models.functions import Length, Lower, Substr
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
@@ -40,6 +41,7 @@ class Dataset(models.Model):
         Job, null=True, on_delete=models.SET_NULL, related_name="+"
     )  # the last thorough check
     facts = models.JSONField(default=dict)  # what the last check counted (checks/facts.py)
+    tally = models.JSONField(default=dict)  # what a large set was counted to be (tally.py)
 
     def __str__(self) -> str:
         return f"dataset of {self.goal}"
@@ -59,9 +61,6 @@ class ExampleQuerySet(models.QuerySet["Example"]):
         """What a version freezes: approved and not in the trash."""
         return self.kept().filter(status=Status.APPROVED)
 
-    def search(self, text: str) -> "ExampleQuerySet":
-        return self.filter(Q(prompt__icontains=text) | Q(answer__icontains=text))
-
     def counts(self) -> dict[str, int]:
         """{"all", "draft", "approved", "set_aside", "train", "validation", "test"}.
 
@@ -75,14 +74,20 @@ class ExampleQuerySet(models.QuerySet["Example"]):
         )
 
 
+KEPT = Q(deleted_at__isnull=True)
+
+
 class Example(models.Model):
     """One conversation that ends in the answer to learn.
 
     `prompt` (the last user message) and `answer` (the last assistant message) are copies
-    out of `messages` for search and for the table.
+    out of `messages` for search and for the table. Every filter and every order of the table
+    has an index that ends in the number: pages of a large set are read off it.
     """
 
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="examples")
+    dataset = models.ForeignKey(
+        Dataset, on_delete=models.CASCADE, related_name="examples", db_index=False
+    )
     number = models.PositiveIntegerField()
     messages = models.JSONField(default=list)
     prompt = models.TextField(blank=True)
@@ -93,14 +98,26 @@ class Example(models.Model):
     source = models.CharField(max_length=200, blank=True)
     key = models.CharField(max_length=200, blank=True)  # the file's own name for the row: to merge
     group = models.CharField(max_length=64, blank=True)  # rows of one group share a split
-    assigned_to = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    brought_by = models.ForeignKey(
-        "Import", null=True, on_delete=models.SET_NULL, related_name="examples"
+    assigned_to = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
-    changed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    brought_by = models.ForeignKey(
+        "Import", null=True, on_delete=models.SET_NULL, related_name="examples", db_index=False
+    )
+    changed_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    length = models.GeneratedField(  # characters of the prompt and the answer
+        expression=Length("prompt") + Length("answer"),
+        output_field=models.PositiveIntegerField(), db_persist=True,
+    )
+    prompt_start = models.GeneratedField(  # to sort by; a whole prompt is too long for an index
+        expression=Lower(Substr("prompt", 1, 60)),
+        output_field=models.CharField(max_length=60), db_persist=True,
+    )
 
     objects = ExampleQuerySet.as_manager()
 
@@ -110,11 +127,28 @@ class Example(models.Model):
             models.UniqueConstraint(fields=["dataset", "number"], name="one_number_a_dataset")
         ]
         indexes = [
-            models.Index(fields=["dataset", "status", "number"]),
             models.Index(fields=["dataset", "key"]),
             models.Index(
                 fields=["dataset", "group"], condition=~Q(group=""), name="rows_of_one_group"
             ),
+            models.Index(
+                fields=["dataset", "status", "number"], condition=KEPT, name="kept_by_status"),
+            models.Index(
+                fields=["dataset", "split", "number"], condition=KEPT, name="kept_by_split"),
+            models.Index(
+                fields=["dataset", "changed_at", "number"], condition=KEPT, name="kept_by_change"),
+            models.Index(
+                fields=["dataset", "length", "number"], condition=KEPT, name="kept_by_length"),
+            models.Index(
+                fields=["dataset", "prompt_start", "number"], condition=KEPT,
+                name="kept_by_prompt"),
+            models.Index(fields=["dataset", "number"], condition=Q(deleted_at__isnull=False),
+                name="in_the_trash"),
+            models.Index(fields=["brought_by", "number"], name="by_import"),
+            models.Index(fields=["changed_by", "dataset", "number"], name="by_changer"),
+            models.Index(
+                fields=["assigned_to", "dataset", "number"], name="by_assigned",
+                condition=Q(assigned_to__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -185,7 +219,8 @@ class Suggestion(models.Model):
 
 
 class Edit(models.Model):
-    """A change that can be undone: its `changes` say what the examples were before and after."""
+    """A change that can be undone: its `changes` say what the examples were before and after,
+    one by one, and its `sweeps` do for what happened alike to many."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="edits")
     what = models.CharField(max_length=120)
@@ -196,6 +231,9 @@ class Edit(models.Model):
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
+    count = models.PositiveIntegerField(default=0)  # of examples swept so far
+    left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
+    todo = models.JSONField(default=dict)  # of a sweep that is not through (services/sweeping.py)
 
     class Meta:
         ordering = ["-pk"]
@@ -204,9 +242,26 @@ class Edit(models.Model):
         return self.what
 
 
+class Sweep(models.Model):
+    """What one edit did alike to many examples, in little room: their numbers as runs."""
+
+    edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="sweeps")
+    first = models.PositiveIntegerField()  # number
+    last = models.PositiveIntegerField()
+    numbers = models.TextField()  # "1-400 402 500-7000"
+    before = models.JSONField(default=dict)  # as in Change, without messages
+    after = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.edit_id}: {self.numbers[:40]}"
+
+
 class Change(models.Model):
     """What one edit did to one example. Only the fields that changed: messages, status, split,
-    deleted (a switch: in the trash or not)."""
+    assigned_to (a user's key or None), deleted (a switch: in the trash or not)."""
 
     edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="changes")
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="changes")

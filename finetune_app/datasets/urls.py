@@ -1,11 +1,13 @@
 from django.urls import path
 
 from finetune_app.datasets.views import (
+    bulk,
     confirming,
     downloads,
     examples,
     imports,
     page,
+    trash,
     versions,
 )
 
@@ -15,6 +17,9 @@ urlpatterns = [
     path("check/", page.check, name="check"),
     path("fix/<slug:check_name>/", page.fix, name="fix"),
     path("undo/<int:edit_id>/", page.undo_edit, name="undo"),
+    path("bulk/", bulk.bulk, name="bulk"),
+    path("edits/<int:edit_id>/", bulk.watch, name="edit"),
+    path("trash/empty/", trash.empty, name="empty"),
     path("add/", imports.add, name="add"),
     path("upload/", imports.upload, name="upload"),
     path("imports/<int:import_id>/", imports.show, name="import"),

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from finetune_app.basemodels.models import Choice
 from finetune_app.candidates.models import Candidate, CandidateKind
-from finetune_app.datasets.models import Example, Status, Version
+from finetune_app.datasets import tally
+from finetune_app.datasets.models import Dataset, Version
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
@@ -86,14 +87,9 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     """The progress of each goal, in the order given."""
     goals = list(goals)
     ids = [goal.pk for goal in goals]
-    examples = dict(
-        Example.objects.kept()
-        .exclude(status=Status.SET_ASIDE)
-        .filter(dataset__goal__in=ids)
-        .order_by()
-        .values_list("dataset__goal")
-        .annotate(Count("pk"))
-    )
+    datasets = list(Dataset.objects.filter(goal__in=ids))
+    counted = tally.kept_or_begun(datasets)
+    examples = {one.goal_id: counted[one.pk] for one in datasets if counted.get(one.pk)}
     versions = _newest(
         Version.objects.filter(dataset__goal__in=ids).select_related("dataset"), "dataset.goal_id"
     )

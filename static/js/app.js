@@ -146,6 +146,27 @@
     if (input && !input.disabled) input.click();
   });
 
+  /* Ticked rows: one box ticks them all, and the menu says how many are ticked. */
+  function ticks(root) {
+    for (const every of all("[data-tick-all]", root)) every.hidden = false;
+  }
+  document.addEventListener("change", (event) => {
+    const every = event.target.closest("[data-tick-all]");
+    const name = every ? every.dataset.tickAll : event.target.matches("td input[type=checkbox][form]") && event.target.name;
+    if (!name) return;
+    const boxes = all(`input[type=checkbox][name="${name}"]`);
+    if (every) for (const box of boxes) box.checked = every.checked;
+    const ticked = boxes.filter((box) => box.checked).length;
+    const main = document.querySelector(`[data-tick-all="${name}"]`);
+    main.checked = ticked === boxes.length;
+    main.indeterminate = ticked > 0 && !main.checked;
+    const option = document.querySelector("[data-ticked]");
+    if (option) {
+      option.textContent = option.dataset.ticked.replace("0", ticked);
+      option.closest("select").value = option.value;
+    }
+  });
+
   /* What went wrong on the way is said, not swallowed. */
   document.addEventListener("htmx:sendError", () => saved("No connection to the server. Nothing was changed."));
   document.addEventListener("htmx:responseError", (event) => {
@@ -153,7 +174,7 @@
     saved(gone === 403 ? "You may not change this. Reload the page." : "That did not work. Reload the page and try again.");
   });
 
-  function ready(root) { localTimes(root); title(root); }
+  function ready(root) { localTimes(root); title(root); ticks(root); }
   document.addEventListener("htmx:load", (event) => ready(event.detail.elt));
-  document.addEventListener("DOMContentLoaded", () => localTimes(document));
+  document.addEventListener("DOMContentLoaded", () => { localTimes(document); ticks(document); });
 })();

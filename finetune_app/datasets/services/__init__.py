@@ -1,9 +1,11 @@
 """Every write of this room. Files by what they do: adding, editing, undoing, imports (a file's
-way), bringing (its rows), freezing."""
+way), bringing (its rows), freezing, sweeping (many alike), emptying the trash."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
 from finetune_app.datasets.services.editing import Stale, change_many, dataset_of, save_example
+from finetune_app.datasets.services.emptying import empty_trash
 from finetune_app.datasets.services.freezing import freeze, why_not
+from finetune_app.datasets.services.ground import label
 from finetune_app.datasets.services.imports import (
     cancel_import,
     carry_out,
@@ -14,10 +16,12 @@ from finetune_app.datasets.services.imports import (
     look_again,
     start_import,
 )
+from finetune_app.datasets.services.sweeping import go_on, share, sweep
 from finetune_app.datasets.services.undoing import undo
 
 __all__ = [
     "Stale", "add_example", "add_rows", "cancel_import", "carry_out", "change_columns",
-    "change_many", "confirm_import", "dataset_of", "forget_layout", "freeze", "good_rows_only",
-    "look_again", "save_example", "start_import", "undo", "why_not",
+    "change_many", "confirm_import", "dataset_of", "empty_trash", "forget_layout", "freeze",
+    "go_on", "good_rows_only", "label", "look_again", "save_example", "share", "start_import",
+    "sweep", "undo", "why_not",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Adding examples: rows of a file, or one written by hand."""
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -8,9 +9,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
-from finetune_app.datasets import similar, splits
+from finetune_app.datasets import similar, splits, tally
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
-from finetune_app.datasets.services.editing import BATCH, lock, sensible, touch
+from finetune_app.datasets.services.editing import BATCH, sensible
+from finetune_app.datasets.services.ground import lock, touch
 from finetune_app.datasets.text import normalise
 
 AT_ONCE = similar.MOST_ROWS  # rows whose sides are found together
@@ -31,7 +33,7 @@ def add_rows(
     row names no split, it gets its sticky one.
     """
     rows = iter(rows)
-    added = 0
+    new: Counter[tally.Kind] = Counter()
     with transaction.atomic():
         locked = lock(dataset)
         while small := list(islice(rows, AT_ONCE)):
@@ -39,9 +41,9 @@ def add_rows(
                 dataset, small, by=by, source=source, brought_by=brought_by, status=status
             )
             store_new(locked, examples)
-            added += len(examples)
-        touch(dataset)
-    return added
+            new.update(map(tally.kind_of, examples))
+        touch(dataset, new)
+    return new.total()
 
 
 def add_example(
@@ -59,7 +61,7 @@ def add_example(
             status=Status.APPROVED if done else Status.DRAFT,
         )
         store_new(lock(dataset), [example])
-        touch(dataset)
+        touch(dataset, Counter([tally.kind_of(example)]))
         edit = Edit.objects.create(dataset=dataset, by=by, what=_("Added %s") % example)
         Change.objects.create(
             edit=edit, example=example, before={"deleted": True}, after={"deleted": False}

@@ -22,7 +22,8 @@ from finetune_app.core.files import local_path, publish_folder
 from finetune_app.datasets.matching import Matcher
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.adding import AT_ONCE, made_of, store_new
-from finetune_app.datasets.services.editing import change_many, label, lock, stamp, touch
+from finetune_app.datasets.services.editing import change_many, stamp
+from finetune_app.datasets.services.ground import label, lock, touch
 from finetune_app.datasets.text import last_said
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job

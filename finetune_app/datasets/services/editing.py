@@ -1,5 +1,6 @@
 """Changing examples. Every change is an Edit, and every Edit can be undone (undoing.py)."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,9 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
+from finetune_app.datasets import tally
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Status
+from finetune_app.datasets.services.ground import lock, touch
 from finetune_app.goals.models import Goal
 
 BATCH = 1_000
@@ -19,6 +22,7 @@ SOME = 500  # keys in one query: databases take only so many variables
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
     "status": ["status"], "split": ["split"], "deleted": ["deleted_at"],
+    "assigned_to": ["assigned_to"],
 }  # fmt: skip
 MOST_CHARACTERS = 1_000_000  # of one message
 
@@ -45,6 +49,7 @@ def save_example(
     """
     sensible(messages)
     with transaction.atomic():
+        lock(example.dataset)
         current = Example.objects.select_for_update().get(pk=example.pk)
         if seen is not None and current.changed_at != seen:
             raise Stale(current)
@@ -71,14 +76,16 @@ def change_many(
     fields: Callable[[Example], dict[str, Any]],
     edit: Edit | None = None,
 ) -> Edit:
-    """One Edit over some examples, a new one or (a large one, in parts) more of `edit`.
+    """One Edit over some examples, a new one or (a large one, in parts) more of `edit`. It is kept
+    row by row: many that change alike are for sweeping.sweep.
 
-    `fields` says for each what becomes of messages, status, split or deleted. What somebody else
-    changed since `examples` were read is kept.
+    `fields` says for each what becomes of messages, status, split, assigned_to (a user's key) or
+    deleted. What somebody else changed since `examples` were read is kept.
     """
     now = timezone.now()
-    changes = []
+    changes, delta = [], Counter[tally.Kind]()
     with transaction.atomic():
+        lock(dataset)
         edit = edit or Edit.objects.create(dataset=dataset, what=what[:120], by=by)
         for example in _as_they_are(dataset, examples):
             after = {k: v for k, v in fields(example).items() if state_of(example)[k] != v}
@@ -86,10 +93,12 @@ def change_many(
                 continue
             before = {k: v for k, v in state_of(example).items() if k in after}
             changes.append(Change(edit=edit, example=example, before=before, after=after))
+            delta[tally.kind_of(example)] -= 1
             apply(example, after, by, now)
+            delta[tally.kind_of(example)] += 1
         store(changes)
         Change.objects.bulk_create(changes, batch_size=BATCH)
-        touch(dataset)
+        touch(dataset, delta)
     return edit
 
 
@@ -108,6 +117,7 @@ def state_of(example: Example) -> dict[str, Any]:
         "messages": example.messages,
         "status": str(example.status),
         "split": str(example.split),
+        "assigned_to": example.assigned_to_id,
         "deleted": example.deleted_at is not None,
     }
 
@@ -119,6 +129,8 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
         example.status = after["status"]
     if "split" in after:
         example.split = after["split"]
+    if "assigned_to" in after:
+        example.assigned_to_id = after["assigned_to"]
     if "deleted" in after:
         example.deleted_at = now if after["deleted"] else None
     example.changed_by, example.changed_at = by, now
@@ -156,17 +168,3 @@ def sensible(messages: list[dict[str, str]]) -> None:
             raise PlainError(_("The text contains a zero byte, which cannot be kept."))
     if not any(m["role"] == "user" and m["content"].strip() for m in messages):
         raise PlainError(_("The prompt is empty. Write what somebody would ask."))
-
-
-def lock(dataset: Dataset) -> Dataset:
-    return Dataset.objects.select_for_update().get(pk=dataset.pk)
-
-
-def touch(dataset: Dataset, **values: Any) -> None:
-    Dataset.objects.filter(pk=dataset.pk).update(changed_at=timezone.now(), **values)
-
-
-def label(count: int) -> str:
-    return ngettext("%(n)s example", "%(n)s examples", count) % {"n": f"{count:,}"}
-
-

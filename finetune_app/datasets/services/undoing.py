@@ -10,7 +10,9 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Change, Edit, Example
-from finetune_app.datasets.services.editing import change_many, stamp, state_of, touch
+from finetune_app.datasets.services import sweeping
+from finetune_app.datasets.services.editing import change_many, stamp, state_of
+from finetune_app.datasets.services.ground import lock, touch
 
 AT_ONCE = 2_000  # changes in one transaction
 STAMPED = 5_000  # rows that only go or come back
@@ -18,9 +20,11 @@ STAMPED = 5_000  # rows that only go or come back
 
 def undo(*, edit: Edit, by: User | None) -> tuple[Edit, int]:
     """The edit that puts back what `edit` did, and how many examples somebody changed since:
-    those are left alone."""
+    those are left alone. Of a sweep over very many, some may be left `todo`."""
     with transaction.atomic():
-        once = Edit.objects.filter(pk=edit.pk, undone_at=None).update(undone_at=timezone.now())
+        lock(edit.dataset)
+        fresh = Edit.objects.filter(pk=edit.pk, undone_at=None)
+        once = fresh.update(undone_at=timezone.now(), todo={})
         if not once:
             raise PlainError(_("This change is undone already."), status=409)
         what = (_("Undid: %s") % edit.what)[:120]
@@ -29,7 +33,10 @@ def undo(*, edit: Edit, by: User | None) -> tuple[Edit, int]:
             takes_out=bool(edit.brought_id) and not edit.takes_out,
         )
         if not edit.brought_id:
-            return back, _put_back(edit, back)
+            left = _put_back(edit, back)
+    if not edit.brought_id:
+        back = sweeping.take_back(edit=edit, back=back)
+        return back, left + back.left
     # An import may be large: in short transactions, so that others can write meanwhile. What is
     # interrupted half way is an edit like any other, and can be undone.
     left = _put_back(edit, back)

@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.core.charts import gain, health_bar
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.datasets import checks
-from finetune_app.datasets.browsing import Filters, page_of
+from finetune_app.datasets import checks, tally
+from finetune_app.datasets.browsing import NOBODY, SORTS, TRASH, Filters, Page, Total, page_of
+from finetune_app.datasets.deeds import deeds, labellers
 from finetune_app.datasets.models import Dataset, Edit, Example, Finding, Severity, Split
 from finetune_app.datasets.services import why_not
 from finetune_app.goals.measures import fields
@@ -61,7 +62,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
     findings = sorted(
         dataset.findings.all(), key=lambda f: (-POINTS[Severity(f.severity)], -f.count)
     )
-    counts = dataset.examples.kept().counts()
+    counts = tally.counts(dataset)
     version = dataset.versions.first()
     page = page_of(dataset, filters)
     last_import = dataset.imports.filter(step="done").first()
@@ -85,7 +86,29 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "can_edit": may_edit(request),
         "all_sides": Split.choices,
         "unfound": filters.query(finding=""),
+        "showing": showing(page),
+        "how_many": how_many(page.total),
+        "sorts": [(name, label) for name, (_field, label) in SORTS.items()],
+        "people": [(str(user.pk), str(user)) for user in labellers(goal.team)],
+        "nobody": NOBODY,
+        "files": dataset.imports.filter(step="done").values_list("pk", "file_name")[:50],
+        "deeds": deeds(goal.team, trash=filters.status == TRASH),
+        "half_done": dataset.edits.exclude(todo={})[:3],
         **more,
+    }
+
+
+def how_many(total: Total) -> str:
+    shown = f"{total.rows:,}"
+    return _("more than %(n)s") % {"n": shown} if total.more else shown
+
+
+def showing(page: Page) -> str:
+    if not page.first:
+        return _("%(some)s of %(total)s") % {"some": len(page.examples), "total": how_many(
+            page.total)}  # fmt: skip
+    return _("%(first)s to %(last)s of %(total)s") % {
+        "first": f"{page.first:,}", "last": f"{page.last:,}", "total": how_many(page.total),
     }
 
 
@@ -97,10 +120,13 @@ def _tabs(dataset: Dataset, filters: Filters, counts: dict[str, int]) -> list[di
          "here": filters.status == status}
         for status, name, key in named
     ]
-    gone = dataset.examples.exclude(deleted_at=None).count()
-    if gone:
-        tabs.append({"name": _("Trash"), "count": gone, "query": filters.query(status="trash"),
-                     "here": filters.status == "trash"})
+    if counts["pending"]:
+        tabs.insert(1, {"name": _("To do"), "count": counts["pending"],
+                        "query": filters.query(status="pending"),
+                        "here": filters.status == "pending"})
+    if counts["trash"]:
+        tabs.append({"name": _("Trash"), "count": counts["trash"],
+                     "query": filters.query(status=TRASH), "here": filters.status == TRASH})
     return tabs
 
 

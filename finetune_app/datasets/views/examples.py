@@ -11,9 +11,17 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks
-from finetune_app.datasets.browsing import Filters
+from finetune_app.datasets.browsing import Filters, sweeps_over
 from finetune_app.datasets.forms import MoveForm, WriteForm, edited_messages
-from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
+from finetune_app.datasets.models import (
+    Change,
+    Dataset,
+    Edit,
+    Example,
+    Split,
+    Status,
+    Sweep,
+)
 from finetune_app.datasets.services import (
     Stale,
     add_example,
@@ -52,7 +60,7 @@ def _opened(
         if "closed" in request.GET:
             return render(request, "_row", context | {"row": shown(row)})
         return render(request, "_opened", context, status=status)
-    if not any((request.GET.get("after"), request.GET.get("before"))):
+    if not any(request.GET.get(name) for name in ("after", "before", "sort")):
         given = request.GET.copy()
         given["after"] = str(max(row.number - 4, 0))
         request.GET = given  # type: ignore[assignment]
@@ -156,8 +164,10 @@ def _do(
 @goal_page(Role.VIEWER, "GET")
 def history(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     row = _example(goal, number)
-    changes = row.changes.select_related("edit", "edit__by")[:100]
-    context = {"goal": goal, "row": row, "changes": changes, "brought": row.brought_by}
+    changes: list[Change | Sweep] = [*row.changes.select_related("edit__by")[:100]]
+    changes += sweeps_over(row)
+    changes.sort(key=lambda change: -change.edit_id)
+    context = {"goal": goal, "row": row, "changes": changes[:100], "brought": row.brought_by}
     return render(request, "history", context)
 
 

@@ -1,7 +1,8 @@
 """The dataset itself: the table, the findings, their fixes, undo."""
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -21,7 +22,11 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     context = table(request, goal, dataset, upload=UploadForm())
     empty = not dataset.examples.arrived().exists()
     template = "empty" if empty else "page"
-    return render(request, template, context, partial=None if empty else "list")
+    response = render(request, template, context, partial=None if empty else "list")
+    if request.htmx:  # the address says what is chosen, and nothing of what is not
+        query = context["filters"].here.rstrip("?")
+        response["HX-Push-Url"] = reverse("datasets:page", args=[goal.pk]) + query
+    return response
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -52,6 +57,8 @@ def undo_edit(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     dataset = dataset_of(goal)
     edit = get_object_or_404(dataset.edits, pk=edit_id)
     back, left = undo(edit=edit, by=request.user)
+    if back.todo:
+        return redirect("datasets:edit", goal_id=goal.pk, edit_id=back.pk)
     checks.after_edit(dataset)
     said = _("Undone.")
     if left:

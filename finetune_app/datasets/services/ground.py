@@ -1,0 +1,31 @@
+"""What every write of examples stands on: one writer a dataset, and a tally that stays true.
+
+Take the dataset's lock before you read the examples that you are going to change: writers that
+take their locks in the same order never wait for each other in a ring.
+"""
+
+from collections import Counter
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import ngettext
+
+from finetune_app.datasets import tally
+from finetune_app.datasets.models import Dataset
+
+
+def lock(dataset: Dataset) -> Dataset:
+    """The dataset as it is now, held until the transaction ends."""
+    return Dataset.objects.select_for_update().get(pk=dataset.pk)
+
+
+def touch(dataset: Dataset, delta: Counter[tally.Kind] | None = None, **values: Any) -> None:
+    """Say that examples changed. `delta`: how many more or fewer there are of each kind now
+    (tally.Kind); without it a large set is counted anew by the next reader."""
+    now = timezone.now()
+    counted = {} if delta is None else tally.moved(lock(dataset), now, delta)
+    Dataset.objects.filter(pk=dataset.pk).update(changed_at=now, tally=counted, **values)
+
+
+def label(count: int) -> str:
+    return ngettext("%(n)s example", "%(n)s examples", count) % {"n": f"{count:,}"}

@@ -1,0 +1,143 @@
+"""Many rows at once: ask how many, do it, watch it, empty the trash."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q
+from django.db.models.functions import Length, Trim
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.charts import bar
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest
+from finetune_app.datasets import checks
+from finetune_app.datasets.browsing import PAGE, TRASH, Filters, examples_of
+from finetune_app.datasets.deeds import Deed, deeds
+from finetune_app.datasets.models import Dataset, Edit, ExampleQuerySet, Status
+from finetune_app.datasets.services import dataset_of, go_on, label, share, sweep
+from finetune_app.datasets.views.common import back_to_table, may_edit, render, shown
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+
+@goal_page(Role.EDITOR, "GET", "POST")
+def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """GET asks, and says how many; POST does it. Both take the table's filters, `what` and
+    either `which=all` or the numbers of the ticked rows as `row`."""
+    dataset = dataset_of(goal)
+    given = request.POST if request.method == "POST" else request.GET
+    filters, numbers = _filters(request), _numbers(given)
+    deed = _deed(goal, filters, given.get("what", ""))
+    if deed is None:
+        return back_to_table(request, goal, said=_("Choose what to do with them."), warn=True)
+    if numbers is not None and not numbers:
+        return back_to_table(request, goal, said=_("Tick the rows first."), warn=True)
+    rows = _rows(dataset, filters, numbers)
+    if request.method == "POST":
+        return _do(request, goal, dataset, deed, filters, numbers)
+    total, changing = rows.count(), _changing(rows, deed).count()
+    context = {
+        "goal": goal, "filters": filters, "deed": deed, "numbers": numbers,
+        "question": deed.ask % {"n": label(changing)}, "changing": changing,
+        "already": total - changing, "rows": [shown(row) for row in _changing(rows, deed)[:5]],
+        "further": max(changing - 5, 0),
+    }
+    return render(request, "bulk", context)
+
+
+def _filters(request: HttpRequest) -> Filters:
+    """On a POST too they stand in the address."""
+    return Filters.read(request.GET)
+
+
+def _numbers(given: QueryDict) -> list[int] | None:
+    """The ticked rows; None when it is about everything that matches."""
+    if given.get("which") == "all":
+        return None
+    found = {int(n) for n in given.getlist("row") if n.isascii() and n.isdigit() and len(n) < 10}
+    return sorted(found)[: 4 * PAGE]
+
+
+def _deed(goal: Goal, filters: Filters, name: str) -> Deed | None:
+    every = deeds(goal.team, trash=filters.status == TRASH)
+    return next((deed for deed in every if deed.name == name), None)
+
+
+def _rows(dataset: Dataset, filters: Filters, numbers: list[int] | None) -> ExampleQuerySet:
+    if numbers is None:
+        return examples_of(dataset, filters).order_by("number")
+    there = examples_of(dataset, Filters(status=TRASH if filters.status == TRASH else ""))
+    return there.filter(number__in=numbers).order_by("number")
+
+
+def _changing(rows: ExampleQuerySet, deed: Deed) -> ExampleQuerySet:
+    """Those that are not so already."""
+    ((name, value),) = deed.after.items()
+    if name == "deleted":
+        return rows  # the tab decides that
+    if value is None:
+        return rows.exclude(**{name: None})
+    rows = rows.filter(~Q(**{name: value}) | Q(**{name: None}) if name == "assigned_to"
+                       else ~Q(**{name: value}))  # fmt: skip
+    if value == Status.APPROVED:
+        rows = rows.annotate(said=Length(Trim("answer"))).filter(said__gt=0)
+    return rows
+
+
+def _do(
+    request: HttpRequest, goal: Goal, dataset: Dataset, deed: Deed, filters: Filters,
+    numbers: Iterable[int] | None,
+) -> HttpResponse:
+    if numbers is not None:
+        filters = Filters(status=TRASH if filters.status == TRASH else "")
+    edit = sweep(
+        dataset=dataset, by=request.user, said=deed.said, after=deed.after, filters=filters,
+        numbers=numbers,
+    )
+    return _then(request, goal, edit)
+
+
+def _then(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
+    """To the table when it is through, else to the page where one can watch."""
+    if edit.todo:
+        return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
+    checks.after_edit(edit.dataset)
+    return back_to_table(request, goal, said=f"{edit.what}. {left_said(edit.left)}", edit=edit)
+
+
+def left_said(left: int) -> str:
+    return ngettext(
+        "%(n)s example was left as it is.", "%(n)s examples were left as they are.", left
+    ) % {"n": f"{left:,}"} if left else ""
+
+
+@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
+def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
+    """A large change on its way. Looking at it changes nothing; a POST does the next part."""
+    edit = get_object_or_404(dataset_of(goal).edits, pk=edit_id)
+    if request.method == "POST":
+        if edit.undone_at:
+            raise PlainError(_("This change is undone already."), status=409)
+        edit = go_on(edit)
+        if not edit.todo:
+            return _through(request, goal, edit)
+        if not request.htmx:
+            return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
+    context: dict[str, Any] = {
+        "goal": goal, "edit": edit, "can_edit": may_edit(request),
+        "headline": _("%(percent)s%% done") % {"percent": int(100 * share(edit))},
+        "facts": [_("%(n)s changed so far") % {"n": label(edit.count)}],
+        "bar": bar(share(edit), 1),
+    }
+    return render(request, "edit", context, partial="going")
+
+
+def _through(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
+    reply = _then(request, goal, edit)
+    if request.htmx:  # a redirect would be swapped into the little part that polls
+        reply = HttpResponse(headers={"HX-Redirect": reply["Location"]})
+    return reply

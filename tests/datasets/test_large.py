@@ -1,0 +1,110 @@
+"""What a large set remembers and how it is searched, on a small one that counts as large."""
+
+import pytest
+from django.db import connection
+
+from finetune_app.datasets import runs, search, tally
+from finetune_app.datasets.browsing import Filters, examples_of
+from finetune_app.datasets.models import Dataset
+from finetune_app.datasets.services import change_many, empty_trash, sweep, undo
+from tests.datasets.conftest import conversation
+
+
+@pytest.fixture
+def large(bring, monkeypatch) -> Dataset:
+    monkeypatch.setattr(tally, "LARGE", 10)
+    monkeypatch.setattr(search, "LARGE", 10)
+    dataset = bring(60)
+    tally.counts(Dataset.objects.get(pk=dataset.pk))
+    return dataset
+
+
+def remembered(dataset: Dataset) -> dict[str, int]:
+    """Without counting, and the same as a count."""
+    fresh = Dataset.objects.get(pk=dataset.pk)
+    assert fresh.tally["at"] == fresh.changed_at.isoformat(), "it would be counted anew"
+    found = tally.counts(fresh)
+    assert found == tally.counts(Dataset(pk=dataset.pk, last_number=0))
+    return found
+
+
+def test_every_write_keeps_the_tally(large, owner, bring):
+    assert remembered(large)["approved"] == 60
+    bring(rows=[{"messages": conversation("One more?", "yes")}])
+    edit = sweep(dataset=large, by=owner, said="x", after={"status": "draft"},
+                 filters=Filters(), numbers=[1, 2, 3])  # fmt: skip
+    assert remembered(large)["draft"] == 3
+    undo(edit=edit, by=owner)
+    assert remembered(large)["draft"] == 0
+    change_many(dataset=large, by=owner, what="x", examples=[large.examples.get(number=5)],
+                fields=lambda _row: {"deleted": True, "split": "test"})  # fmt: skip
+    assert remembered(large)["trash"] == 1
+    empty_trash(dataset=large)
+    assert remembered(large) | {"all": 60, "trash": 0} == remembered(large)
+
+
+def test_a_tally_that_somebody_passed_by_is_counted_anew(large):
+    large.examples.filter(number__lte=5).update(status="draft")
+    large.save()  # moves changed_at
+    assert tally.counts(Dataset.objects.get(pk=large.pk))["draft"] == 5
+
+
+def asked(large: Dataset, text: str, **more: str) -> set[int]:
+    found = examples_of(Dataset.objects.get(pk=large.pk), Filters(q=text, **more))
+    return set(found.values_list("number", flat=True))
+
+
+@pytest.mark.parametrize("most", [search.MOST, 2])
+def test_the_index_finds_what_looking_through_finds(large, monkeypatch, most):
+    monkeypatch.setattr(search, "MOST", most)
+    for text in ("saddle", "SADDLE", "dle back", "due: today", "100%_ \\ '\"", "zebra", "My", "ü"):
+        seen = large.examples.filter(search.saying(text)).values_list("number", flat=True)
+        assert asked(large, text) == set(seen), text
+
+
+def test_the_index_follows_every_change(large, owner):
+    row = large.examples.get(number=7)
+    row.set_messages(conversation("A unicorn on a bike, 50%_off?", 'say "yes" to \\it'))
+    row.save()
+    assert asked(large, "unicorn") == asked(large, "50%_off") == asked(large, '"yes" to \\i') == {7}
+    large.examples.filter(number=8).update(answer="another unicorn")
+    assert asked(large, "unicorn") == {7, 8}
+    assert asked(large, "unicorn", status="draft") == set()
+    row.delete()
+    assert asked(large, "unicorn") == {8}
+
+
+def test_another_dataset_is_not_searched(large, as_owner, team, owner, goal):
+    from finetune_app.datasets.services import add_rows, dataset_of
+    from finetune_app.goals.models import Goal
+
+    other = dataset_of(Goal.objects.create(team=team, name="Other", created_by=owner))
+    add_rows(dataset=other, by=owner, rows=[{"messages": conversation("A unicorn?", "no")}] * 3)
+    assert asked(large, "unicorn") == set()
+
+
+def test_without_the_index_the_rows_are_looked_through(large, monkeypatch):
+    assert search.has_index(connection.vendor)
+    monkeypatch.setattr(search, "has_index", lambda vendor: False)
+    assert asked(large, "saddle")
+
+
+def test_the_index_comes_back_when_a_migration_lost_its_triggers(large):
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite loses them")
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER datasets_words_insert")
+        cursor.execute("DROP TRIGGER datasets_words_update")
+        cursor.execute("DROP TRIGGER datasets_words_delete")
+    large.examples.filter(number=7).update(prompt="A unicorn?")
+    search.put_up()
+    assert asked(large, "unicorn") == {7}
+
+
+def test_runs_of_numbers_take_little_room():
+    numbers = [1, 2, 3, 7, 9, 10]
+    assert runs.pack(numbers) == "1-3 7 9-10"
+    assert list(runs.unpack("1-3 7 9-10")) == numbers
+    assert [n for n in range(12) if runs.has("1-3 7 9-10", n)] == numbers
+    assert runs.pack([]) == ""
+    assert list(runs.unpack("")) == []

@@ -1,0 +1,71 @@
+"""The trash: back out of it, and out of it for good."""
+
+import pytest
+
+from finetune_app.datasets.models import Change, Edit, Example, Suggestion
+from finetune_app.datasets.services import emptying, freeze
+
+
+@pytest.fixture
+def rows(bring, as_owner, url):
+    dataset = bring(60)
+    as_owner.post(url("bulk"), {"what": "delete", "row": ["3", "7", "8"]})
+    return dataset.examples
+
+
+def test_it_says_what_goes_and_that_no_model_has_it(as_owner, url, rows):
+    assert url("empty") in as_owner.get(url("page") + "?status=trash").content.decode()
+    page = as_owner.get(url("empty")).content.decode()
+    assert "Delete 3 examples for good?" in page
+    assert "no model has learned from them" in page
+    assert rows.count() == 60
+
+
+def test_it_names_the_versions_that_keep_them(as_owner, url, bring, dataset, owner):
+    bring(60)
+    version, _new = freeze(dataset=dataset, by=owner)
+    as_owner.post(url("bulk"), {"what": "delete", "row": ["3", "7"]})
+    page = as_owner.get(url("empty")).content.decode()
+    assert url("version", number=version.number) in page
+    assert "holds 2 examples of these." in page
+    assert "No training has learned from it." in page
+
+
+def test_they_are_really_gone(as_owner, url, rows):
+    example = rows.get(number=7)
+    Suggestion.objects.create(example=example, answer="x", source="base")
+    reply = as_owner.post(url("empty"), follow=True)
+    assert "The trash is empty." in reply.content.decode()
+    assert not Example.objects.filter(number__in=[3, 7, 8]).exists()
+    assert not Change.objects.filter(example_id=example.pk).exists()
+    assert rows.count() == 57
+    assert "Trash" not in as_owner.get(url("page")).content.decode().split("<table")[0]
+
+
+def test_an_undo_of_what_is_gone_says_so(as_owner, url, rows):
+    edit = Edit.objects.latest("pk")
+    as_owner.post(url("empty"))
+    reply = as_owner.post(url("undo", edit_id=edit.pk), follow=True)
+    assert "3 examples were changed since" in reply.content.decode()
+    assert rows.count() == 57
+
+
+def test_a_large_trash_goes_in_parts(as_owner, url, rows, monkeypatch):
+    monkeypatch.setattr(emptying, "SOME", 2)
+    monkeypatch.setattr(emptying, "MOMENT", 0)
+    assert "1 example to go" in as_owner.post(url("empty")).content.decode()
+    reply = as_owner.post(url("empty"), headers={"HX-Request": "true"})
+    assert reply["HX-Redirect"] == url("page")
+    assert rows.count() == 57
+
+
+def test_an_empty_trash_has_nothing_to_empty(as_owner, url, bring):
+    bring(12)
+    assert as_owner.get(url("empty")).status_code == 302
+
+
+def test_only_editors_of_this_team(as_viewer, as_stranger, url, rows):
+    for ask in (as_viewer.get, as_viewer.post):
+        assert ask(url("empty")).status_code == 403
+    assert as_stranger.post(url("empty")).status_code == 404
+    assert rows.count() == 60
