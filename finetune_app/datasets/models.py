@@ -26,6 +26,7 @@ class Status(models.TextChoices):
     DRAFT = "draft", _("Draft")  # begun, not vouched for
     APPROVED = "approved", _("Approved")
     SET_ASIDE = "set_aside", _("Set aside")
+    DISPUTED = "disputed", _("Disagreement")  # two people answered it differently
 
 
 class Dataset(models.Model):
@@ -36,6 +37,7 @@ class Dataset(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
     guidelines = models.TextField(blank=True)  # how to label, in the team's words
     labels = models.JSONField(default=list)  # the closed set of answers; empty: answers are free
+    offer_labels = models.BooleanField(default=True)  # until somebody says that answers are free
     twice_percent = models.PositiveSmallIntegerField(default=0)  # of rows two people label
     check_job = models.ForeignKey(
         Job, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -62,7 +64,7 @@ class ExampleQuerySet(models.QuerySet["Example"]):
         return self.kept().filter(status=Status.APPROVED)
 
     def counts(self) -> dict[str, int]:
-        """{"all", "draft", "approved", "set_aside", "train", "validation", "test"}.
+        """{"all", "pending", "draft", "approved", "set_aside", "disputed"} and one for each split.
 
         The split counts are of usable examples only.
         """
@@ -234,6 +236,7 @@ class Edit(models.Model):
     count = models.PositiveIntegerField(default=0)  # of examples swept so far
     left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
     todo = models.JSONField(default=dict)  # of a sweep that is not through (services/sweeping.py)
+    undoes = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
         ordering = ["-pk"]
@@ -261,7 +264,8 @@ class Sweep(models.Model):
 
 class Change(models.Model):
     """What one edit did to one example. Only the fields that changed: messages, status, split,
-    assigned_to (a user's key or None), deleted (a switch: in the trash or not)."""
+    assigned_to (a user's key or None), deleted (a switch: in the trash or not), labels (each
+    person's answer, by their key)."""
 
     edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="changes")
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="changes")

@@ -22,11 +22,14 @@ from playwright.sync_api import BrowserContext, Page
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.services import set_up_url
+from finetune_app.datasets.services import suggestions, together
+from finetune_app.datasets.services.labelling import answer_row
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import Job, State
 from tests.browser.conftest import listen
 from tests.browser.person import SHOTS
 from tests.conftest import person, signed_in
+from tests.datasets.labelling import to_do
 from tests.test_routes import DECLARED, Route, ids_of
 from tests.world import World, build_world
 
@@ -265,6 +268,51 @@ def test_the_blind_choice(world, as_owner, walk, looker):
     routes = [route for route in PAGES if route.name.startswith("evaluation:")]
     walk("the owner", as_owner, routes, lambda route: ids_of(route, world))
     looker.assert_all_well(at_least=1)
+
+
+def test_the_focus_view(world, owner, as_owner, as_viewer, sign_in_the_browser, looker):
+    """Rows to do with free answers, with buttons, offered and suggested; what was begun; done."""
+    dataset = world.goal.dataset
+    to_do(dataset, owner, 3, start=200)
+    first, second = (reverse("datasets:desk", kwargs={"goal_id": world.goal.pk, "number": number})
+                     for number in (11, 12))
+    sign_in_the_browser(as_owner)
+    looker.visit("the owner", first)
+    suggestions.add(example_id=dataset.examples.get(number=11).pk, candidate_id=1,
+                    source="Tiny with your prompt", answer="service_due")
+    looker.visit("the owner, with a suggestion", first)
+    looker.show("nothing written", second, undone(as_owner, "post", second))
+    dataset.labels = ["repair_status", "service_due", "a rather long answer on a button"]
+    dataset.guidelines = "Ask for the frame number first."
+    dataset.save()
+    looker.visit("the owner, with buttons", first)
+    as_owner.post(second.replace("/12/", "/12/keep/"), {
+        "answer": "half a sen", "seen": dataset.examples.get(number=12).changed_at.isoformat()})
+    looker.visit("the owner, with a draft", second)
+    sign_in_the_browser(as_viewer)
+    looker.visit("a viewer", first)
+    looker.assert_all_well(at_least=6)
+
+
+def test_a_disagreement_and_who_answers_what(
+    world, owner, editor, as_owner, sign_in_the_browser, looker
+):
+    dataset = world.goal.dataset
+    to_do(dataset, owner, 14, start=200)
+    dataset.twice_percent = 100
+    dataset.save()
+    for one in dataset.examples.filter(number__gt=10):
+        answers = (("service_due", owner), ("order_status", editor))
+        for text, who in answers[: 1 if one.number == 12 else 2]:
+            answer_row(example=one, by=who, text=text, seen=None)
+    together.assign(dataset=dataset, to=editor, most=1)
+    sign_in_the_browser(as_owner)
+    where = {"goal_id": world.goal.pk}
+    looker.visit("the owner", reverse("datasets:desk", kwargs=where | {"number": 11}))
+    looker.visit("the owner, waiting", reverse("datasets:desk", kwargs=where | {"number": 12}))
+    looker.visit("the owner, who is done", reverse("datasets:label", kwargs=where))
+    looker.visit("the owner", reverse("datasets:together", kwargs=where))
+    looker.assert_all_well(at_least=4)
 
 
 def test_pages_that_say_what_went_wrong(world, team, as_owner, sign_in_the_browser, looker):

@@ -1,5 +1,6 @@
-"""Every write of this room. Files by what they do: adding, editing, undoing, imports (a file's
-way), bringing (its rows), freezing, sweeping (many alike), emptying the trash."""
+"""Every write of this room. Files by what they do: adding, editing, undoing, labelling (one row at
+a time), together (who does it, and how), suggestions, imports (a file's way), bringing (its
+rows), freezing, sweeping (many alike), emptying the trash."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
 from finetune_app.datasets.services.editing import Stale, change_many, dataset_of, save_example

@@ -1,7 +1,7 @@
 """Changing examples. Every change is an Edit, and every Edit can be undone (undoing.py)."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import tally
-from finetune_app.datasets.models import Change, Dataset, Edit, Example, Status
+from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
 from finetune_app.datasets.services.ground import lock, touch
 from finetune_app.goals.models import Goal
 
@@ -22,7 +22,7 @@ SOME = 500  # keys in one query: databases take only so many variables
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
     "status": ["status"], "split": ["split"], "deleted": ["deleted_at"],
-    "assigned_to": ["assigned_to"],
+    "assigned_to": ["assigned_to"], "labels": [],
 }  # fmt: skip
 MOST_CHARACTERS = 1_000_000  # of one message
 
@@ -79,8 +79,8 @@ def change_many(
     """One Edit over some examples, a new one or (a large one, in parts) more of `edit`. It is kept
     row by row: many that change alike are for sweeping.sweep.
 
-    `fields` says for each what becomes of messages, status, split, assigned_to (a user's key) or
-    deleted. What somebody else changed since `examples` were read is kept.
+    `fields` says for each what becomes of messages, status, split, assigned_to (a user's key),
+    deleted or labels. What somebody else changed since `examples` were read is kept.
     """
     now = timezone.now()
     changes, delta = [], Counter[tally.Kind]()
@@ -88,10 +88,12 @@ def change_many(
         lock(dataset)
         edit = edit or Edit.objects.create(dataset=dataset, what=what[:120], by=by)
         for example in _as_they_are(dataset, examples):
-            after = {k: v for k, v in fields(example).items() if state_of(example)[k] != v}
+            wanted = fields(example)
+            current = state_of(example, wanted)
+            after = {k: v for k, v in wanted.items() if current[k] != v}
             if not after:
                 continue
-            before = {k: v for k, v in state_of(example).items() if k in after}
+            before = {k: current[k] for k in after}
             changes.append(Change(edit=edit, example=example, before=before, after=after))
             delta[tally.kind_of(example)] -= 1
             apply(example, after, by, now)
@@ -111,15 +113,19 @@ def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
         )
 
 
-def state_of(example: Example) -> dict[str, Any]:
+READ: dict[str, Callable[[Example], Any]] = {
+    "messages": lambda example: example.messages,
+    "status": lambda example: str(example.status),
+    "split": lambda example: str(example.split),
+    "assigned_to": lambda example: example.assigned_to_id,
+    "deleted": lambda example: example.deleted_at is not None,
+    "labels": lambda example: {str(one.by_id): one.answer for one in example.labels.all()},
+}
+
+
+def state_of(example: Example, keys: Iterable[str]) -> dict[str, Any]:
     """What an Edit may change, as it is now."""
-    return {
-        "messages": example.messages,
-        "status": str(example.status),
-        "split": str(example.split),
-        "assigned_to": example.assigned_to_id,
-        "deleted": example.deleted_at is not None,
-    }
+    return {key: READ[key](example) for key in keys}
 
 
 def apply(example: Example, after: dict[str, Any], by: User | None, now: datetime) -> None:
@@ -149,8 +155,21 @@ def store(changes: list[Change]) -> None:
     for change in changes:
         for field in change.after:
             names.update(COLUMNS[field])
+        if "labels" in change.after:
+            _set_labels(change.example, change.after["labels"])
     rows = [change.example for change in changes]
     Example.objects.bulk_update(rows, sorted(names), batch_size=BATCH // 10)
+
+
+def _set_labels(example: Example, labels: dict[str, str]) -> None:
+    """Who has left for good has no label that could be put back."""
+    here = {str(pk) for pk in User.objects.filter(pk__in=labels).values_list("pk", flat=True)}
+    example.labels.exclude(by__in=[int(pk) for pk in here]).delete()
+    known = READ["labels"](example)
+    for pk in (pk for pk in here if known.get(pk) != labels[pk]):
+        Label.objects.update_or_create(
+            example=example, by_id=int(pk), defaults={"answer": labels[pk]}
+        )
 
 
 def sensible(messages: list[dict[str, str]]) -> None:

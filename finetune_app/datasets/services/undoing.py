@@ -29,7 +29,7 @@ def undo(*, edit: Edit, by: User | None) -> tuple[Edit, int]:
             raise PlainError(_("This change is undone already."), status=409)
         what = (_("Undid: %s") % edit.what)[:120]
         back = Edit.objects.create(
-            dataset=edit.dataset, by=by, what=what, brought=edit.brought,
+            dataset=edit.dataset, by=by, what=what, brought=edit.brought, undoes=edit,
             takes_out=bool(edit.brought_id) and not edit.takes_out,
         )
         if not edit.brought_id:
@@ -57,7 +57,7 @@ def _put_back(edit: Edit, back: Edit) -> int:
 
 def _stands(change: Change) -> bool:
     """Whether nobody has changed since what it changed."""
-    current = state_of(change.example)
+    current = state_of(change.example, change.after)
     return all(current[key] == value for key, value in change.after.items())
 
 

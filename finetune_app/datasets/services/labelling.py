@@ -1,0 +1,152 @@
+"""What a person does with one row at a time: answer it, leave it for later, set it aside, undo.
+
+Two people may have to answer a row without seeing each other (`queues.takes_two`): their answers
+wait as Labels, and only the second one moves the row on.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Dataset, Draft, Edit, Example, Status
+from finetune_app.datasets.queues import takes_two
+from finetune_app.datasets.services.editing import Stale, change_many, sensible
+from finetune_app.datasets.services.ground import lock
+from finetune_app.datasets.text import last_said
+
+Messages = list[dict[str, str]]
+LOOK_BACK = 30  # edits of this person among which the last one of a single row is sought
+
+
+def with_answer(messages: Messages, text: str) -> Messages:
+    """The conversation, ending in this answer."""
+    before = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
+    return [*before, {"role": "assistant", "content": text}]
+
+
+def answer_row(
+    *, example: Example, by: User, text: str, seen: datetime | None, done: bool = True
+) -> Edit | None:
+    """Give the row this answer and vouch for it; with done=False it stays a draft.
+
+    `seen` is the row's `changed_at` when the person began. Raises Stale when it moved on since,
+    PlainError for an answer that cannot stand. None when nothing changes.
+    """
+    if done and not text.strip():
+        raise PlainError(_("There is no answer yet. Write one, or set the row aside."), status=422)
+    with transaction.atomic():
+        row = _held(example)
+        messages = with_answer(row.messages, text)
+        sensible(messages)
+        if takes_two(row):
+            if not done:
+                raise PlainError(_("Two people answer this row, so a draft of yours is kept for "
+                                   "you alone: it is saved as you type."), status=422)
+            edit = _one_of_two(row, by, text)
+        else:
+            if seen is not None and row.changed_at != seen:
+                raise Stale(row)
+            fields = {"messages": messages, "status": str(Status.APPROVED if done else
+                                                          Status.DRAFT)}
+            what = _("Answered %s") if done else _("Kept %s as a draft")
+            edit = _change(row, by, what % row, fields)
+        row.drafts.filter(by=by).delete()
+    return edit
+
+
+def _one_of_two(row: Example, by: User, text: str) -> Edit | None:
+    """The first answer waits; the second makes the row done, or a disagreement."""
+    labels = {str(one.by_id): one.answer for one in row.labels.all()} | {str(by.pk): text}
+    fields: dict[str, Any] = {"labels": labels}
+    if len(labels) < 2:
+        return _change(row, by, _("Answered %s, as the first of two") % row, fields)
+    if len({answer.strip() for answer in labels.values()}) == 1:
+        fields |= {"messages": with_answer(row.messages, text), "status": str(Status.APPROVED)}
+        return _change(row, by, _("Answered %s: both agree") % row, fields)
+    fields["status"] = str(Status.DISPUTED)
+    return _change(row, by, _("Answered %s: a disagreement") % row, fields)
+
+
+def settle(*, example: Example, by: User, text: str, seen: datetime | None) -> Edit | None:
+    """End a disagreement with this answer. The two labels stay, to tell how well people agree."""
+    if not text.strip():
+        raise PlainError(_("Choose one of the two answers, or write a third."), status=422)
+    with transaction.atomic():
+        row = _held(example)
+        if row.status != Status.DISPUTED or (seen is not None and row.changed_at != seen):
+            raise Stale(row)
+        messages = with_answer(row.messages, text)
+        sensible(messages)
+        fields = {"messages": messages, "status": str(Status.APPROVED)}
+        edit = _change(row, by, _("Settled %s") % row, fields)
+        row.drafts.filter(by=by).delete()
+    return edit
+
+
+def move(*, example: Example, by: User, status: str) -> Edit | None:
+    """Set aside, or back to do; the answer stays as it is."""
+    words = {Status.SET_ASIDE: _("Set %s aside"), Status.PENDING: _("Put %s back to do")}
+    with transaction.atomic():
+        row = _held(example)
+        fields: dict[str, Any] = {"status": str(status)}
+        if status == Status.PENDING and row.labels.exists():
+            fields["labels"] = {}  # both begin again
+        return _change(row, by, words[Status(status)] % row, fields)
+
+
+def keep_draft(*, example: Example, by: User, text: str, seen: datetime | None) -> bool:
+    """Keep what is being typed. False when this person has saved the row since they began, here
+    or in another tab: then a late request must not bring an old text back."""
+    with transaction.atomic():
+        row = _held(example)
+        mine = row.labels.filter(by=by).first()
+        saved = mine.answer if mine else row.answer
+        if text == saved or not text.strip():
+            row.drafts.filter(by=by).delete()
+            return True
+        if row.changed_by_id == by.pk and row.changed_at != seen:
+            return False
+        messages = with_answer(row.messages, text)
+        sensible(messages)
+        Draft.objects.update_or_create(example=row, by=by, defaults={"messages": messages})
+    return True
+
+
+def drop_draft(*, example: Example, by: User) -> None:
+    example.drafts.filter(by=by).delete()
+
+
+def draft_text(example: Example, by: User) -> tuple[str, datetime] | None:
+    """What this person has typed here and not saved, and when."""
+    found = example.drafts.filter(by=by).first()
+    return (last_said(found.messages, "assistant"), found.at) if found else None
+
+
+def last_edit(dataset: Dataset, by: User) -> Edit | None:
+    """This person's newest change of a single row that is not undone yet."""
+    mine = dataset.edits.filter(by=by, undone_at=None, undoes=None, brought=None)
+    for edit in mine.order_by("-pk")[:LOOK_BACK]:
+        if len(edit.changes.all()[:2]) == 1:
+            return edit
+    return None
+
+
+def _held(example: Example) -> Example:
+    """The row as it is now, until the transaction ends; its dataset's lock first (ground.py)."""
+    lock(example.dataset)
+    row = Example.objects.select_for_update(of=("self",)).select_related("dataset__goal")
+    return row.get(pk=example.pk)
+
+
+def _change(row: Example, by: User, what: str, fields: dict[str, Any]) -> Edit | None:
+    edit = change_many(
+        dataset=row.dataset, by=by, what=what, examples=[row], fields=lambda _row: fields
+    )
+    if edit.changes.exists():
+        return edit
+    edit.delete()
+    return None

@@ -1,0 +1,274 @@
+"""The focus view: one example at a time, keyboard first. Every button is a form's, so that it
+works without script; whatever is pressed, what was typed is kept."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.charts import thin_bar
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest
+from finetune_app.datasets import checks, labels, pace, queues
+from finetune_app.datasets.forms import newlines
+from finetune_app.datasets.models import Dataset, Edit, Example, Status
+from finetune_app.datasets.queues import Desk
+from finetune_app.datasets.services import Stale, dataset_of, labelling, suggestions, together, undo
+from finetune_app.datasets.views.common import answer_pairs, may_edit, render
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+CHECKED_AT_ONCE = 200  # rows
+A_HEADING = 280  # characters up to which a prompt is set large
+
+
+@goal_page(Role.VIEWER, "GET")
+def start(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """To the first row of the queue; where there is none, what to do instead."""
+    desk, dataset = Desk.read(request.GET), dataset_of(goal)
+    row = queues.following(dataset, request.user, desk)
+    if row is not None:
+        return redirect(_address(goal, row, desk))
+    context = _frame(request, goal, desk, None)
+    theirs = queues.rows(dataset, request.user, Desk(desk.queue, queues.EVERYBODY))
+    context["theirs"] = desk.query(whose=queues.EVERYBODY) if theirs.exists() else ""
+    context["others"] = dataset.examples.kept().filter(status=Status.PENDING).count()
+    return render(request, "label_done", context)
+
+
+@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
+def desk(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """GET shows the row; POST does what was pressed and goes on to the next one."""
+    row = _row(goal, number)
+    if request.method == "POST":
+        return _act(request, goal, row)
+    return _shown(request, goal, row)
+
+
+@goal_page(Role.EDITOR, "POST")
+def keep(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """As they type, and when the tab closes."""
+    row = _row(goal, number)
+    kept = labelling.keep_draft(
+        example=row, by=request.user, text=newlines(request.POST.get("answer", "")),
+        seen=_moment(request.POST.get("seen", "")),
+    )
+    said = _("Kept") if kept else _("You saved this row elsewhere. Press Save to keep this, too.")
+    response = HttpResponse(status=204)
+    response["HX-Trigger"] = json.dumps({"saved": said})
+    return response
+
+
+@goal_page(Role.EDITOR, "POST")
+def undo_last(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """The last change of one row that this person made here, or the one that is named."""
+    desk, dataset = Desk.read(request.GET), dataset_of(goal)
+    named = request.POST.get("edit", "")
+    edit: Edit | None = labelling.last_edit(dataset, request.user)
+    if named.isdecimal():
+        edit = dataset.edits.filter(pk=int(named[:12]), by=request.user).first()
+    if edit is None:
+        messages.info(request, _("There is nothing of yours to undo."))
+        return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
+    change = edit.changes.select_related("example").first()
+    back, left = undo(edit=edit, by=request.user)
+    _check(dataset)
+    if left:
+        messages.warning(request, _("Somebody changed the row since, so it stays as it is."))
+    else:
+        messages.success(request, _again(edit, back), extra_tags="undo")
+    if change is None:
+        return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
+    return redirect(_address(goal, change.example, desk))
+
+
+@goal_page(Role.EDITOR, "POST")
+def guidelines(request: HttpRequest, goal: Goal) -> HttpResponse:
+    dataset = dataset_of(goal)
+    together.save_guidelines(dataset=dataset, text=newlines(request.POST.get("guidelines", "")))
+    messages.success(request, _("Guidelines saved."))
+    number = request.POST.get("row", "")
+    row = dataset.examples.filter(number=int(number[:9])).first() if number.isdecimal() else None
+    desk = Desk.read(request.GET)
+    if row:
+        return redirect(_address(goal, row, desk))
+    return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
+
+
+# ---- What the buttons do ----
+
+
+def _act(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
+    try:
+        said = _do(request, row)
+    except Stale as stale:
+        return _shown(request, goal, _row(goal, row.number), status=422, theirs=stale.example)
+    except PlainError as error:
+        return _shown(request, goal, row, status=422, problem=error.message)
+    desk = Desk.read(request.GET)
+    if request.POST.get("do") in ("drop", "own"):
+        return redirect(_address(goal, row, desk))
+    if said:
+        _check(row.dataset)
+        messages.success(request, said)
+    here = queues.preceding if request.POST.get("do") == "back" else queues.following
+    found = here(row.dataset, request.user, desk, row.number)
+    if found is None and request.POST.get("do") == "back":
+        found = row
+    if found is None:
+        return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
+    return redirect(_address(goal, found, desk))
+
+
+def _do(request: HttpRequest, row: Example) -> str:
+    """Do it, and say what was done; nothing for what changes nothing."""
+    post, by = request.POST, request.user
+    what, seen = post.get("do", ""), _moment(post.get("seen", ""))
+    text = newlines(post.get("label") or post.get("answer", ""))
+    edit: Edit | None = None
+    if post.get("label") or what == "save":
+        answer = labelling.settle if row.status == Status.DISPUTED else labelling.answer_row
+        edit = answer(example=row, by=by, text=text, seen=seen)
+        suggestions.take(example=row, answer=text)
+    elif what == "draft":
+        edit = labelling.answer_row(example=row, by=by, text=text, seen=seen, done=False)
+    elif what in ("aside", "again"):
+        _keep_typed(request, row)
+        status = Status.SET_ASIDE if what == "aside" else Status.PENDING
+        edit = labelling.move(example=row, by=by, status=status)
+    elif what in ("skip", "back"):
+        _keep_typed(request, row)
+    elif what == "drop":
+        labelling.drop_draft(example=row, by=by)
+    elif what == "own":
+        suggestions.dismiss(example=row)
+        labelling.drop_draft(example=row, by=by)
+    else:
+        raise PlainError(_("We don’t know that button. Open the row again."), status=400)
+    return edit.what if edit else ""
+
+
+def _check(dataset: Dataset) -> None:
+    """Only while that takes no time: an answer a second is given here. The dataset's own page
+    says that it was not looked at since, and freezing looks."""
+    if dataset.examples.usable().count() <= CHECKED_AT_ONCE:
+        checks.run(dataset)
+
+
+def _keep_typed(request: HttpRequest, row: Example) -> None:
+    """Without script nothing was kept as they typed. A suggestion that stands in the box as it
+    came is nobody's text."""
+    if "answer" in request.POST:
+        text = newlines(request.POST["answer"])
+        suggested = suggestions.shown(row)
+        if not suggested or text.strip() != suggested.answer:
+            seen = _moment(request.POST.get("seen", ""))
+            labelling.keep_draft(example=row, by=request.user, text=text, seen=seen)
+
+
+# ---- What is shown ----
+
+
+def _shown(
+    request: HttpRequest, goal: Goal, row: Example, status: int = 200, problem: str = "",
+    theirs: Example | None = None,
+) -> HttpResponse:  # fmt: skip
+    desk = Desk.read(request.GET)
+    context = _frame(request, goal, desk, row)
+    context |= _written(request, row) | {"problem": problem, "theirs": theirs}
+    return render(request, "label", context, status=status)
+
+
+def _frame(request: HttpRequest, goal: Goal, desk: Desk, row: Example | None) -> dict[str, Any]:
+    """What stands around the row: the queues, how far, the guidelines."""
+    dataset = row.dataset if row else dataset_of(goal)
+    found = queues.counts(dataset, request.user, desk.whose)
+    tabs = [
+        {"name": queues.NAMES[queue], "count": found[queue], "query": desk.query(queue=queue),
+         "here": queue == desk.queue}
+        for queue in queues.STATUS
+        if found[queue] or queue in (queues.TODO, queues.DONE, desk.queue)
+    ]
+    return {
+        "goal": goal, "dataset": dataset, "desk": desk, "tabs": tabs, "counts": found,
+        "done_bar": thin_bar(found["approved"], max(found["all"], 1)),
+        "pace": pace.of(dataset, request.user, found[queues.TODO]),
+        "can_edit": may_edit(request),
+        "assigned": dataset.examples.exclude(assigned_to=None).exists(),
+        "undoable": labelling.last_edit(dataset, request.user) if may_edit(request) else None,
+    }  # fmt: skip
+
+
+def _written(request: HttpRequest, row: Example) -> dict[str, Any]:
+    """The row itself: what is asked, and what stands in the box."""
+    dataset, user = row.dataset, request.user
+    draft = labelling.draft_text(row, user)
+    suggestion = suggestions.shown(row)
+    mine = row.labels.filter(by=user).first()
+    disputed = row.status == Status.DISPUTED
+    text = row.answer or (mine.answer if mine else "") or (suggestion.answer if suggestion else "")
+    if draft:
+        text = draft[0]
+    if request.method == "POST" and "answer" in request.POST:
+        text = request.POST["answer"]
+    chosen = "" if disputed else mine.answer if mine else row.answer
+    before = list(row.messages)
+    if before and before[-1]["role"] == "assistant":
+        before = before[:-1]
+    asked = before[-1]["content"] if before else ""
+    return {
+        "row": row, "before": before[:-1], "asked": asked, "large": len(asked) <= A_HEADING,
+        "text": text, "lines": min(max(4, len(text) // 52 + text.count("\n") + 1), 16),
+        "draft": draft, "mine": mine, "suggestion": suggestion,
+        "buttons": [
+            {"answer": one, "key": at if at <= labels.KEYS else "", "chosen": one == chosen,
+             "suggested": bool(suggestion and one == suggestion.answer)}
+            for at, one in enumerate(dataset.labels, start=1)
+        ],
+        "offered": labels.offered(dataset) if may_edit(request) else [],
+        "takes_two": queues.takes_two(row), "disputed": _sides(row) if disputed else [],
+        "pairs": answer_pairs(row.answer),
+    }  # fmt: skip
+
+
+def _sides(row: Example) -> list[dict[str, Any]]:
+    """Who said what, for whoever settles it."""
+    said = row.labels.select_related("by").order_by("at", "pk")
+    return [
+        {"by": one.by, "answer": one.answer, "pairs": answer_pairs(one.answer), "key": at}
+        for at, one in enumerate(said, start=1)
+    ]
+
+
+def _again(edit: Edit, back: Edit) -> str:
+    return format_html(
+        '{} <button class="link" form="undo" name="edit" value="{}">{}</button>',
+        _("Undone: %s.") % edit.what, back.pk, _("Do it again"),
+    )
+
+
+def _address(goal: Goal, row: Example, desk: Desk) -> str:
+    where = {"goal_id": goal.pk, "number": row.number}
+    return reverse("datasets:desk", kwargs=where) + desk.here
+
+
+def _moment(text: str) -> datetime | None:
+    """Never fresh where it cannot be read: the beginning of time."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _row(goal: Goal, number: int) -> Example:
+    return get_object_or_404(
+        Example.objects.kept().select_related("dataset__goal", "changed_by", "assigned_to"),
+        dataset__goal=goal, number=number,
+    )  # fmt: skip

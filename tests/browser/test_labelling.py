@@ -1,0 +1,226 @@
+"""Somebody with rows to answer and a keyboard. Nothing they typed is ever lost."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from playwright.sync_api import BrowserContext, Page, expect
+
+from finetune_app.datasets.models import Dataset, Status
+from finetune_app.datasets.services import dataset_of
+from finetune_app.goals.models import Goal
+from tests.browser.conftest import listen
+from tests.datasets.labelling import done, row, to_do
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ANSWERS = ["bell", "gears", "chain"]
+SHOTS = os.environ.get("FINETUNE_SHOTS")
+
+
+@pytest.fixture
+def browser(new_context, live_server) -> Callable[..., BrowserContext]:
+    """A browser in which somebody is signed in."""
+
+    def sign_in(client: Client, **options) -> BrowserContext:
+        context = new_context(**options)
+        context.set_default_timeout(15_000)
+        context.add_cookies([
+            {"name": name, "value": one.value, "url": live_server.url}
+            for name, one in client.cookies.items()
+        ])
+        return context
+
+    return sign_in
+
+
+@pytest.fixture
+def address(goal: Goal, live_server) -> Callable[..., str]:
+    def build(name: str, query: str = "", **ids) -> str:
+        return live_server.url + reverse(f"datasets:{name}", kwargs={"goal_id": goal.pk} | ids
+                                         ) + query
+
+    return build
+
+
+@pytest.fixture
+def dataset(transactional_db, goal) -> Dataset:
+    return dataset_of(goal)
+
+
+def photograph(page: Page, name: str) -> None:
+    """Into FINETUNE_SHOTS: wide and narrow, light and dark."""
+    if not SHOTS:
+        return
+    Path(SHOTS).mkdir(parents=True, exist_ok=True)
+    before = page.viewport_size
+    for width, height in ((1280, 900), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(250)  # colours change in a moment
+            page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True,
+                            caret="initial")  # hiding it takes a style that our policy forbids
+    page.set_viewport_size(before)
+    page.emulate_media(color_scheme="light")
+
+
+def at(page: Page, number: int) -> None:
+    expect(page.locator("#which")).to_contain_text(f"No. {number}")
+
+
+def test_thirty_rows_by_keyboard_alone(dataset, owner, as_owner, browser, address):
+    """Buttons with keys first, then sentences; the tab is closed in the middle of a word."""
+    done(dataset, owner, ANSWERS * 4)
+    to_do(dataset, owner, 30)
+    page = browser(as_owner).new_page()
+    wrong = listen(page)
+    page.goto(address("label"))
+    at(page, 13)
+    photograph(page, "label-offer")
+    page.get_by_role("button", name="Use these buttons").press("Enter")
+    expect(page.locator(".key")).to_have_count(3)
+    photograph(page, "label-closed")
+    for number in range(13, 33):  # twenty with a key each
+        at(page, number)
+        page.keyboard.press(str(number % 3 + 1))
+    at(page, 33)
+    said = [row(dataset, number).answer for number in range(13, 33)]
+    assert said == [ANSWERS[number % 3] for number in range(13, 33)]
+
+    page.keyboard.press("w")  # one of one's own
+    page.keyboard.type("not a bicycle, 3 times")  # digits in it press no button
+    page.keyboard.press("Control+Enter")
+    at(page, 34)
+    assert row(dataset, 33).answer == "not a bicycle, 3 times"
+
+    page.keyboard.press("s")
+    at(page, 35)
+    page.keyboard.press("ArrowLeft")
+    at(page, 34)
+    page.keyboard.press("x")
+    at(page, 35)
+    assert row(dataset, 34).status == Status.SET_ASIDE
+    page.keyboard.press("z")  # what was set aside by mistake
+    at(page, 34)
+    expect(page.get_by_text("Undone: Set No. 34 aside.")).to_be_visible()
+    assert row(dataset, 34).status == Status.PENDING
+
+    page.keyboard.press("w")
+    page.keyboard.type("half a sen")
+    page.close(run_before_unload=False)  # in the middle of a word, at once
+    page = page.context.new_page()
+    page.goto(address("label"))
+    at(page, 34)
+    expect(page.locator("#text")).to_have_value("half a sen")
+    page.locator("#text").focus()
+    page.keyboard.press("End")
+    page.keyboard.type("tence")
+    page.keyboard.press("Control+Enter")
+    for number in range(35, 43):
+        at(page, number)
+        page.keyboard.press("2")
+    expect(page.get_by_role("heading", name="Every row has an answer.")).to_be_visible()
+    photograph(page, "label-finished")
+    assert row(dataset, 34).answer == "half a sentence"
+    assert dataset.examples.filter(status=Status.APPROVED).count() == 42
+
+    for _step in range(30):  # and all of it can be taken back
+        page.keyboard.press("z")
+        expect(page.locator(".told")).to_contain_text("Undone")
+        page.wait_for_load_state()
+        page.evaluate("document.querySelector('.told').textContent = ''")
+    at(page, 13)
+    assert dataset.examples.filter(status=Status.PENDING, answer="").count() == 30
+    assert wrong == []
+
+
+def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
+    to_do(dataset, owner, 3)
+    page = browser(as_owner).new_page()
+    wrong = listen(page)
+    page.goto(address("label"))
+    at(page, 1)
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.type("We will call you back? Yes, soon")  # a question mark opens no help
+    photograph(page, "label-free")
+    page.keyboard.press("Control+Enter")
+    at(page, 2)
+    assert row(dataset, 1).answer == "We will call you back? Yes, soon"
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="All keys")).to_be_visible()
+    photograph(page, "label-keys")
+    page.keyboard.press("s")  # silent while the sheet is open
+    at(page, 2)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="All keys")).to_be_hidden()
+    page.keyboard.press("Backspace")  # does nothing at all
+    page.keyboard.press("s")
+    at(page, 3)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="Are these good examples?")).to_be_visible()
+    photograph(page, "label-table")
+    assert row(dataset, 2).status == Status.PENDING
+    assert wrong == []
+
+
+def test_without_script_everything_is_a_form(dataset, owner, as_owner, browser, address):
+    to_do(dataset, owner, 2)
+    page = browser(as_owner, java_script_enabled=False).new_page()
+    page.goto(address("label"))
+    page.get_by_label("Answer", exact=True).fill("half a sen")
+    page.get_by_role("button", name="Skip").click()
+    at(page, 2)
+    page.get_by_role("button", name="Skip").click()
+    at(page, 1)
+    expect(page.get_by_label("Answer", exact=True)).to_have_value("half a sen")
+    page.get_by_role("button", name="Save and go on").click()
+    at(page, 2)
+    page.get_by_role("button", name="Undo").click()
+    at(page, 1)
+    assert row(dataset, 1).answer == ""
+
+
+def test_two_people_disagree_and_settle_it(
+    dataset, owner, editor, as_owner, as_editor, browser, address
+):
+    """Mara and Jonas, each in a browser of their own, answer the same rows blindly."""
+    dataset.labels, dataset.twice_percent = ANSWERS, 100
+    dataset.save()
+    to_do(dataset, owner, 2)
+    mara, jonas = browser(as_owner).new_page(), browser(as_editor).new_page()
+    for page in (mara, jonas):
+        page.goto(address("label"))
+        at(page, 1)
+        expect(page.get_by_text("neither sees the other’s answer")).to_be_visible()
+    mara.keyboard.press("1")
+    at(mara, 2)
+    jonas.reload()
+    expect(jonas.locator(".key.chosen")).to_have_count(0)  # nothing of hers is to be seen
+    expect(jonas.locator("main")).not_to_contain_text("Mara")
+    jonas.keyboard.press("1")
+    at(jonas, 2)
+    assert row(dataset, 1).answer == "bell"
+    assert row(dataset, 1).status == Status.APPROVED
+
+    mara.keyboard.press("1")
+    expect(mara.get_by_role("heading", name="You have answered all that is yours.")).to_be_visible()
+    jonas.keyboard.press("2")
+    expect(jonas.get_by_text("1 disagreement is left to settle.")).to_be_visible()
+    assert row(dataset, 2).status == Status.DISPUTED
+
+    jonas.get_by_role("link", name="Settle them").click()
+    at(jonas, 2)
+    expect(jonas.get_by_text("Take Mara’s")).to_be_visible()
+    expect(jonas.locator(".key.chosen")).to_have_count(0)
+    photograph(jonas, "label-disputed")
+    jonas.keyboard.press("1")  # the first of the two that stand side by side
+    expect(jonas.get_by_role("heading", name="This queue is empty.")).to_be_visible()
+    assert row(dataset, 2).answer == "bell"
+    jonas.goto(address("together"))
+    expect(jonas.get_by_text("The same answer on 1 of 2 rows.")).to_be_visible()
+    photograph(jonas, "label-together")
