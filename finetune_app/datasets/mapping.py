@@ -41,6 +41,7 @@ SPLIT_WORDS = {
     "test": "test", "testing": "test", "holdout": "test", "held-out": "test",
 }
 KEEP = "keep"
+MAY_BE_JSON = ("", "[", "{", " ", "\t", "\r", "\n", "\ufeff")  # its start
 MOST_DEPTH = 40
 MOST_MESSAGES = 1_000
 LONGEST_KEY, LONGEST_GROUP = 200, 64  # as the database keeps them
@@ -60,7 +61,7 @@ def conversation(cells: Cells, mapping: Mapping[str, str]) -> list[Message]:
     Its text is empty only where the mapping keeps rows without an answer.
     """
     keep = mapping.get("unanswered") == KEEP
-    system = _instructions(cells.get(mapping.get("system", "")))
+    system = _instructions(cells.get(mapping["system"])) if mapping.get("system") else ""
     if mapping.get("style") == "messages":
         messages = _from_messages(cells.get(mapping["messages"]), keep)
         if system.strip() and messages[0]["role"] != "system":
@@ -103,11 +104,14 @@ def _from_pair(
     cells: Cells, mapping: Mapping[str, str], system: str, keep: bool
 ) -> list[Message]:
     asked, answered = cells.get(mapping["prompt"]), cells.get(mapping.get("answer", ""))
+    plainly = _plain_text(asked) and _plain_text(answered) and "history" not in cells
+    if plainly and not mapping.get("context"):  # nearly every row, so without further questions
+        return _with_system(system, _pair(asked, answered))
     chat = chat_of(asked)
     if chat:  # a preference file: the conversation so far, and what is answered to it
         return _with_system(system, _ended(_messages(chat), _spoken(answered), keep))
     prompt, answer = text_of(asked), _spoken(answered)
-    context = text_of(cells.get(mapping.get("context", "")))
+    context = text_of(cells.get(mapping["context"])) if mapping.get("context") else ""
     if context.strip():
         prompt = f"{prompt}\n\n{context}" if prompt.strip() else context
     if not prompt.strip() and not answer.strip():
@@ -115,11 +119,19 @@ def _from_pair(
         raise BadRow(f"{names if mapping.get('answer') else 'The row is'} empty.")
     if not prompt.strip():
         raise BadRow(f"“{mapping['prompt']}” is empty, so nothing is asked.")
-    before = _earlier(cells.get("history"))
-    asks = [*before, {"role": "user", "content": prompt}]
+    asks = [*_earlier(cells.get("history")), {"role": "user", "content": prompt}]
     if not answer.strip() and not keep:
         raise BadRow(f"“{mapping.get('answer')}” is empty, so there is nothing to learn.")
     return _with_system(system, _ended(asks, answer, keep))
+
+
+def _pair(asked: Any, answered: Any) -> list[Message]:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+
+
+def _plain_text(value: Any) -> bool:
+    """Text that says something and cannot be anything else."""
+    return type(value) is str and value[:1] not in MAY_BE_JSON
 
 
 def _with_system(system: str, messages: list[Message]) -> list[Message]:
@@ -143,7 +155,8 @@ def _spoken(value: Any) -> str:
 
 def _earlier(value: Any) -> list[Message]:
     """Alpaca's files keep earlier turns in "history", as a list of [asked, answered]."""
-    if not isinstance(value, list) or not all(
+    value = _json_cell(value, "[") or value
+    if not value or not isinstance(value, list) or not all(
         isinstance(turn, list) and len(turn) == 2 and all(isinstance(t, str) for t in turn)
         for turn in value
     ):
@@ -217,21 +230,17 @@ def _parts(content: Any) -> str:
 
 def _instructions(value: Any) -> str:
     """Instructions as text, or as Vertex writes them: {"role", "parts": [{"text"}]}."""
-    if isinstance(value, Mapping):
-        said = next((value[name] for name in SAID if name in value), None)
+    found = _json_cell(value, "{") or value
+    if isinstance(found, Mapping) and found.keys() <= {"role", *SAID}:
+        said = next((found[name] for name in SAID if name in found), None)
         return _parts(said) if said is not None else text_of(value)
     return text_of(value)
 
 
 def chat_of(value: Any) -> list[Any] | None:
     """A conversation, also when a cell holds it as JSON; None when it is none."""
-    if isinstance(value, str) and not isinstance(value, Number) and value.lstrip()[:1] in "[{":
-        if not any(f'"{name}"' in value for name in SPEAKER) and value.strip() != "[]":
-            return None
-        try:
-            value = parse_json(value)
-        except (ValueError, RecursionError):
-            return None
+    if isinstance(value, str):
+        value = _json_cell(value, "[{")
     if isinstance(value, Mapping):
         value = value.get("messages")
     if not isinstance(value, list):
@@ -240,12 +249,26 @@ def chat_of(value: Any) -> list[Any] | None:
     return value if speaks or not value else None
 
 
+def _json_cell(value: Any, starts: str) -> Any:
+    """What a cell of text holds as JSON that begins with one of `starts`; else None."""
+    if not isinstance(value, str) or value[:1] not in MAY_BE_JSON:
+        return None
+    if not (start := value.lstrip()[:1]) or start not in starts:
+        return None
+    try:
+        return parse_json(value)
+    except (ValueError, RecursionError):
+        return None
+
+
 # ---- Text, exactly ----
+
+DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=Number)
 
 
 def parse_json(text: str) -> Any:
     """json.loads that keeps every number, NaN included, as it was written."""
-    return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=Number)
+    return DECODER.decode(text)
 
 
 def text_of(value: Any) -> str:

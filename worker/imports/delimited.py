@@ -2,7 +2,7 @@
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TextIO
 
 import clevercsv
@@ -32,7 +32,8 @@ def delimiter_of(sample: str) -> str:
     if not any(delimiter in first for delimiter in DELIMITERS):
         return ","  # one column
     try:
-        found = clevercsv.Sniffer().sniff(sample[:16_000], delimiters=list(DELIMITERS))
+        clean = LONE.sub("?", sample[:16_000])
+        found = clevercsv.Sniffer().sniff(clean, delimiters=list(DELIMITERS))
     except clevercsv.Error:
         found = None
     best = max(DELIMITERS, key=first.count)
@@ -69,10 +70,14 @@ class _Feed:
 
 
 def records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]] | Bad]:
-    """(line, cells) of every record, or what is wrong with it. Blank lines are left out."""
+    """(line, cells) of every record, or what is wrong with it. Blank lines are left out.
+
+    Read strictly, because a quotation mark that is never closed would else swallow the rows up
+    to the next one. A line that only has marks in odd places is read leniently, by itself.
+    """
     csv.field_size_limit(MOST_CELL)
     feed = _Feed(lines_of(file))
-    reader = csv.reader(feed, delimiter=delimiter)
+    reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         feed.taken = []
         try:
@@ -81,34 +86,25 @@ def records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]] | Ba
             return
         except csv.Error as error:
             first = feed.again_after_first()
-            reader = csv.reader(feed, delimiter=delimiter)
-            yield Bad(first.number, _reason(first, str(error)), first.text[:500])
+            reader = csv.reader(feed, delimiter=delimiter, strict=True)
+            yield _leniently(first, delimiter, str(error))
             continue
         first = feed.taken[0]
         if first.too_long:
             yield Bad(first.number, TOO_LONG)
-        elif len(feed.taken) > 1 and not _well_quoted(feed.taken, delimiter):
-            first = feed.again_after_first()
-            reader = csv.reader(feed, delimiter=delimiter)
-            yield Bad(first.number, UNCLOSED, first.text[:500])
-        elif feed.ended and not _well_quoted(feed.taken, delimiter) and first.text.count('"') % 2:
-            yield Bad(first.number, UNCLOSED, first.text[:500])
         elif any(cell.strip() for cell in cells):
             yield first.number, cells
 
 
-def _reason(first: Line, error: str) -> str:
+def _leniently(first: Line, delimiter: str, error: str) -> tuple[int, list[str]] | Bad:
     if first.too_long or len(first.text) > MOST_CELL:
-        return TOO_LONG
-    return UNCLOSED if "field limit" in error or '"' in first.text else f"Not readable: {error}."
-
-
-def _well_quoted(taken: list[Line], delimiter: str) -> bool:
+        return Bad(first.number, TOO_LONG, first.text[:500])
+    if first.text.count('"') % 2 or "field limit" in error:
+        return Bad(first.number, UNCLOSED, first.text[:500])
     try:
-        list(csv.reader((line.text for line in taken), delimiter=delimiter, strict=True))
+        return first.number, next(csv.reader([first.text], delimiter=delimiter))
     except csv.Error:
-        return False
-    return True
+        return Bad(first.number, f"Not readable: {error}.", first.text[:500])
 
 
 def header_of(cells: list[str]) -> list[str]:
@@ -154,6 +150,11 @@ def table_rows(
 
 
 def _row(line: int, cells: list[str], columns: list[str]) -> Row | Bad:
+    if len(cells) == len(columns):
+        wrong = wrong_with(cells)
+        if not wrong:
+            return Row(line, dict(zip(columns, cells, strict=True)))
+        return Bad(line, wrong, " | ".join(cells)[:500].replace("\x00", "␀"))
     text = " | ".join(cells)[:500]
     if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns):]):
         return Bad(
@@ -168,14 +169,21 @@ def _row(line: int, cells: list[str], columns: list[str]) -> Row | Bad:
     return checked(line, dict(zip(columns, cells, strict=False)), text)
 
 
-def checked(line: int, cells: dict, text: str) -> Row | Bad:
+def checked(line: int, cells: dict[str, str], text: str) -> Row | Bad:
     """A row whose cells are text that can be kept."""
-    for value in cells.values():
-        if isinstance(value, str):
-            if "\x00" in value:
-                return Bad(line, ZERO, text.replace("\x00", "␀"))
-            if LONE.search(value):
-                return Bad(line, BROKEN, text)
-            if len(value) > MOST_CELL:
-                return Bad(line, TOO_LONG, text)
-    return Row(line, cells)
+    wrong = wrong_with(cells.values())
+    return Bad(line, wrong, text.replace("\x00", "␀")) if wrong else Row(line, cells)
+
+
+def wrong_with(texts: Collection[str]) -> str:
+    """Why these texts cannot be kept, in a sentence; "" when they can. Looked at as one."""
+    every = "".join(texts)
+    if "\x00" in every:
+        return ZERO
+    try:
+        every.encode()  # far quicker than looking for the marks of broken bytes
+    except UnicodeEncodeError:
+        return BROKEN
+    if len(every) > MOST_CELL and any(len(text) > MOST_CELL for text in texts):
+        return TOO_LONG
+    return ""

@@ -1,21 +1,18 @@
 """A file's lines with their numbers; a line that is too long never enters memory whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from worker.imports.limits import MOST_ROW
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     number: int  # counted from 1
     text: str  # with its line end; "" when the line was too long
     too_long: bool = False
 
 
-@dataclass(frozen=True)
-class Bad:
+class Bad(NamedTuple):
     """A row that could not be read."""
 
     line: int
@@ -23,8 +20,7 @@ class Bad:
     text: str = ""  # the start of it, for the download
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     line: int
     cells: dict
 

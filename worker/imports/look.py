@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from worker.imports.progress import Meter, Progress
 KEPT_ROWS = 20
 GUESSED_FROM = 200  # rows
 UNREADABLE = 5_000  # rows, after which no good one is expected
-SHOWN = 1_000  # characters of a cell that the page gets
+SHOWN = 1_000  # characters of a text that the page gets
+ROW_SHOWN = 50_000  # and of a row; past that its cells get only
+LITTLE = 100
+HEAVY = 10_000_000  # characters, as good as GUESSED_FROM rows
 
 
 def look(path: Path, file_name: str, given: dict[str, Any], channel: Channel) -> dict[str, Any]:
@@ -39,8 +42,7 @@ def look(path: Path, file_name: str, given: dict[str, Any], channel: Channel) ->
     shape |= {
         "columns": columns,
         "filled": {c: counts["filled"].get(c, 0) for c in columns},
-        "rows": [{"line": r.line, "cells": {c: _cut(r.cells.get(c)) for c in columns}}
-                 for r in first[:KEPT_ROWS]],
+        "rows": [_shown(row, columns) for row in first[:KEPT_ROWS]],
         "row_count": progress.rows,
         "usable": counts["usable"],
         "unreadable": counts["unreadable"],
@@ -51,11 +53,13 @@ def look(path: Path, file_name: str, given: dict[str, Any], channel: Channel) ->
 def _start(rows: Iterator[Row | Bad]) -> list[Row | Bad]:
     """The first rows, enough to guess from. Raises UserError when none is good."""
     start: list[Row | Bad] = []
-    good = 0
+    good = weight = 0
     for row in rows:
         start.append(row)
-        good += isinstance(row, Row)
-        if good == GUESSED_FROM or len(start) - good > UNREADABLE:
+        if isinstance(row, Row):
+            good += 1
+            weight += sum(len(c) if isinstance(c, str) else 1_000 for c in row.cells.values())
+        if good == GUESSED_FROM or weight > HEAVY or len(start) - good > UNREADABLE:
             break
     if good:
         return start
@@ -97,16 +101,31 @@ def _works(row: Row, mapping: dict[str, str]) -> bool:
     return True
 
 
+def _shown(row: Row, columns: list[str]) -> dict[str, Any]:
+    """A row for the page: cells as text, shortened."""
+    cells, weight = {}, 0
+    for name in columns:
+        text = _cut(row.cells.get(name))
+        cells[name] = text if weight + len(text) <= ROW_SHOWN else text[:LITTLE]
+        weight += len(cells[name])
+    return {"line": row.line, "cells": cells}
+
+
 def _cut(value: Any) -> str:
-    """A cell for the page: as text, shortened; a conversation stays a conversation."""
-    if isinstance(value, list):
-        value = [
-            {k: v[:SHOWN] if isinstance(v, str) else v for k, v in item.items()}
-            if isinstance(item, dict) else item
-            for item in value[:20]
-        ]
-        return text_of(value)
+    """A cell as text, shortened; what is inside a conversation, so that it stays one."""
+    if isinstance(value, list | dict):
+        return text_of(_short(value))
     text = text_of(value)
     if text.lstrip()[:1] in ("[", "{"):
         return text[: 20 * SHOWN]
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name)[:80]: _short(inner) for name, inner in islice(value.items(), 50)}
+    if isinstance(value, list):
+        return [_short(inner) for inner in value[:20]]
+    if isinstance(value, str) and len(value) > SHOWN:
+        return value[:SHOWN]
+    return value

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from finetune_app.datasets.mapping import BadRow, conversation, given_names, given_split
 from worker.channel import Channel
 from worker.imports.decoding import shown
@@ -27,7 +29,7 @@ def read(
     progress = Progress(channel, meter, "reading", "Reading the rows")
     kept = rejected_count = 0
     rejected: list[dict[str, Any]] = []
-    with (folder / "rows.jsonl").open("w", encoding="utf-8") as good, (
+    with (folder / "rows.jsonl").open("wb") as good, (
         folder / "rejected.jsonl"
     ).open("w", encoding="utf-8") as bad:
         for row in rows_of(path, shape, meter):
@@ -41,7 +43,7 @@ def read(
                     rejected.append(entry)
             else:
                 kept += 1
-                good.write(json.dumps(taken, ensure_ascii=False) + "\n")
+                good.write(orjson.dumps(taken, option=orjson.OPT_APPEND_NEWLINE))
     progress.end()
     return {"step": "read", "rows": progress.rows, "kept": kept, "rejected": rejected,
             "rejected_count": rejected_count}

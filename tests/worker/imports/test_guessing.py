@@ -151,3 +151,18 @@ def test_a_tool_is_named_as_what_cannot_be_learned():
     chat = [HELLO[0], {"role": "tool", "content": "4"}, HELLO[1]]
     with pytest.raises(BadRow, match="uses a tool"):
         taken([{"messages": chat}])
+
+
+@pytest.mark.parametrize("row", [*WHOLE, *PREFERENCES, {
+    "instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]}])
+def test_the_samples_on_the_page_are_what_will_be_learned(stored, channel, row):
+    """The page gets cells as text, whatever they were in the file."""
+    seen = look(stored(json.dumps(row).encode()), "f.json", {}, channel)
+    shown = seen["shape"]["rows"][0]["cells"]
+    assert all(isinstance(cell, str) for cell in shown.values())
+    assert conversation(shown, seen["mapping"]) == conversation(row, seen["mapping"])
+
+
+def test_a_system_prompt_that_is_json_stays_as_it_is():
+    row = {"system": '{"tone": "warm", "parts": ["a"]}', "prompt": "Hello", "answer": "Hi"}
+    assert taken([row])[0][0]["content"] == row["system"]
