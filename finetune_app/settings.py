@@ -35,6 +35,7 @@ except OSError as error:
 DEBUG = os.environ.get("DEBUG") == "1"
 SECRET_KEY = SECRETS["secret_key"]
 FIELD_KEYS = SECRETS["field_keys"]
+KEY_PEPPER = SECRETS["key_pepper"]
 
 HOST = os.environ.get("HOST", "127.0.0.1")
 PORT = int(os.environ.get("PORT", "8000"))

@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 urlpatterns = [
+    path("v1/", include("finetune_app.deployment.api.urls")),
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
     path("team/models/", include("finetune_app.providers.urls")),

@@ -26,6 +26,8 @@ from finetune_app.datasets.models import (
     Split,
     Version,
 )
+from finetune_app.deployment import keys
+from finetune_app.deployment.models import ApiKey, Deployment, Release, Request
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
 from finetune_app.goals.models import Goal, MeasureKind
@@ -61,6 +63,7 @@ class World:
     endpoint: Endpoint
     kept: Candidate
     document: Document
+    api_key: ApiKey
 
 
 def build_world(team: Team, by: User) -> World:
@@ -108,7 +111,22 @@ def build_world(team: Team, by: User) -> World:
         ),
         kept=_tried(goal, base, by),
         document=_document(goal, by),
+        api_key=_live(goal, candidates[1], by),
     )
+
+
+def _live(goal: Goal, candidate: Candidate, by: User) -> ApiKey:
+    """It answers for others: two versions, a key, a request that went well and one that failed."""
+    live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
+    for number in (1, 2):
+        Release.objects.create(deployment=live, number=number, candidate=candidate, by=by)
+    key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
+    for status, error in ((200, ""), (429, "engine_busy")):
+        Request.objects.create(
+            team=goal.team, deployment=live, release=live.current, key=key, model=live.name,
+            status=status, error=error, tokens=44, prompt_tokens=90, seconds=0.8,
+        )
+    return key
 
 
 def job(team: Team, kind: Kind, **fields: Any) -> Job:

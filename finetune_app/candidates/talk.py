@@ -118,6 +118,17 @@ def ask(voices: Sequence[Voice], turns: list[Turn], question: str) -> Asked:
     return Asked(goal_id, question, lanes)
 
 
+def lane_of(candidate: Candidate) -> Lane:
+    """How a candidate is asked; the messages are still to come. Raise PlainError when it cannot
+    be asked any more."""
+    return _lane("0", candidate, [])
+
+
+def plain_lane(base_model: str) -> Lane:
+    """A base model (an absolute folder) as it is, for whoever needs no goal."""
+    return Lane("0", Recipe(), [], {}, base_model=base_model)
+
+
 def _lane(name: str, candidate: Candidate, messages: list[Message]) -> Lane:
     given = services.for_engine(candidate)
     there = given["endpoint"]

@@ -1,5 +1,7 @@
 """Secrets of one installation: made once, kept in DATA_DIR, never in the database."""
 
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -11,15 +13,19 @@ from cryptography.fernet import Fernet
 
 
 def load_secrets(data_dir: Path) -> dict[str, Any]:
-    """Return {secret_key, field_keys, engine_secret}; make them on the first start.
+    """Return {secret_key, field_keys, engine_secret, key_pepper}; make them on the first start.
 
-    SECRET_KEY and FIELD_KEYS (comma separated Fernet keys, newest first) from the
-    environment win, so that several machines can share them.
+    SECRET_KEY, FIELD_KEYS (comma separated Fernet keys, newest first), ENGINE_SECRET and
+    KEY_PEPPER from the environment win, so that several machines can share them.
     """
     path = data_dir / "secrets.json"
     if not path.exists():
         _write_once(path)
     found = json.loads(path.read_text())
+    # An installation from before there were API keys has no pepper yet: made from what it has.
+    found.setdefault("key_pepper", _derived(found["engine_secret"]))
+    if os.environ.get("KEY_PEPPER"):
+        found["key_pepper"] = os.environ["KEY_PEPPER"]
     if os.environ.get("SECRET_KEY"):
         found["secret_key"] = os.environ["SECRET_KEY"]
     if os.environ.get("FIELD_KEYS"):
@@ -34,6 +40,7 @@ def _write_once(path: Path) -> None:
         "secret_key": secrets.token_urlsafe(50),
         "field_keys": [Fernet.generate_key().decode()],
         "engine_secret": secrets.token_urlsafe(32),
+        "key_pepper": secrets.token_urlsafe(32),
     }
     handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # readable by us alone
     with os.fdopen(handle, "w") as file:
@@ -44,3 +51,7 @@ def _write_once(path: Path) -> None:
         pass
     finally:
         os.unlink(draft)
+
+
+def _derived(secret: str) -> str:
+    return hmac.new(secret.encode(), b"key pepper", hashlib.sha256).hexdigest()

@@ -1,69 +1,53 @@
-"""Take a trained adapter away, with everything plain peft needs to load it."""
+"""Going live, going back, pausing. Only what was measured or can be measured again goes live."""
 
-import tempfile
-import zipfile
-from typing import IO
-
+from django.db import transaction
+from django.utils import timezone
 from django.utils.text import slugify
-from django.utils.translation import gettext as _
 
-from finetune_app.core.errors import PlainError
-from finetune_app.core.files import local_folder, sha256_of
-from finetune_app.training.models import Training
-
-HOW_TO = """\
-{name}
-{line}
-
-An adapter (LoRA) for {model} ({source}).
-It holds what the model learned; the base model itself is not in here.
-
-Load it with peft:
-
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    base = AutoModelForCausalLM.from_pretrained("{source}")
-    model = PeftModel.from_pretrained(base, "adapter")
-    tokenizer = AutoTokenizer.from_pretrained("adapter")
-
-Ask it the way it was taught: with the chat template that lies beside it
-(tokenizer.apply_chat_template(..., add_generation_prompt=True)).
-
-sha256 of adapter_model.safetensors: {sha256}
-"""
+from finetune_app.accounts.models import User
+from finetune_app.candidates import services as candidates
+from finetune_app.candidates.models import Candidate
+from finetune_app.deployment.models import Deployment, Release
+from finetune_app.goals.models import Goal
 
 
-def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
-    """A zip of the adapter folder and its file name.
-
-    Raise PlainError when there is no adapter, or when the file on the disk is not the one
-    that was trained.
-    """
-    if not training.adapter_sha256:
-        raise PlainError(_("This training has no adapter yet."), status=404)
-    folder = local_folder(training.adapter_folder)
-    weights = folder / "adapter_model.safetensors"
-    if not weights.exists() or sha256_of(weights) != training.adapter_sha256:
-        raise PlainError(
-            _("The adapter's file is missing or has been changed since it was trained. "
-              "Train again, or restore a backup."),
-            status=409, title=_("This is not the adapter that was trained"),
-        )
-    name = f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
-    archive = tempfile.TemporaryFile()  # noqa: SIM115  (the response closes it)
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        packed.writestr(f"{name}/README.txt", how_to(training))
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                packed.write(path, f"{name}/adapter/{path.relative_to(folder)}")
-    archive.seek(0)
-    return archive, f"{name}.zip"
-
-
-def how_to(training: Training) -> str:
-    title = f"{training.goal.name}, training {training.number}"
-    return HOW_TO.format(
-        name=title, line="=" * len(title), model=training.base_model.name,
-        source=training.base_model.source, sha256=training.adapter_sha256,
+@transaction.atomic
+def go_live(*, goal: Goal, candidate: Candidate, by: User) -> Release:
+    """Let this candidate answer under the goal's name from now on. The same one again changes
+    nothing. Raise PlainError when its files are not those that were trained."""
+    candidates.require_its_adapter(candidate)
+    Goal.objects.select_for_update().get(pk=goal.pk)
+    deployment = Deployment.objects.filter(goal=goal).first()
+    if deployment is None:
+        deployment = Deployment.objects.create(goal=goal, team=goal.team, name=_free_name(goal))
+    current = deployment.current
+    if current and current.candidate_id == candidate.pk:
+        return current
+    if candidate.frozen_at is None:
+        Candidate.objects.filter(pk=candidate.pk).update(frozen_at=timezone.now())
+    number = current.number + 1 if current else 1
+    return Release.objects.create(
+        deployment=deployment, number=number, candidate=candidate, by=by
     )
+
+
+def roll_back(*, deployment: Deployment, to: Release, by: User) -> Release:
+    """What an earlier release answered, as a new one."""
+    return go_live(goal=deployment.goal, candidate=to.candidate, by=by)
+
+
+def pause(*, deployment: Deployment) -> None:
+    Deployment.objects.filter(pk=deployment.pk, paused_at=None).update(paused_at=timezone.now())
+
+
+def resume(*, deployment: Deployment) -> None:
+    Deployment.objects.filter(pk=deployment.pk).update(paused_at=None)
+
+
+def _free_name(goal: Goal) -> str:
+    base = slugify(goal.name)[:50].strip("-") or f"goal-{goal.pk}"
+    taken = set(Deployment.objects.filter(team=goal.team).values_list("name", flat=True))
+    name, n = base, 2
+    while name in taken:
+        name, n = f"{base}-{n}", n + 1
+    return name

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from finetune_app.deployment.models import Deployment
 from finetune_app.goals.models import Goal, MeasureKind, Method
 from finetune_app.guide import progress
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
@@ -35,10 +36,11 @@ def rail(goal: Goal, page: str) -> list[Step]:
     """The six steps of a goal as seen from `page` (its name, or only that of its room)."""
     (so_far,) = progress.of([goal])
     now = step_of(page)
-    facts, urls = _facts(so_far), _urls(so_far)
+    live = Deployment.objects.filter(goal=goal, paused_at=None).exists()
+    facts, urls = _facts(so_far, live), _urls(so_far)
     done = [
         bool(goal.measure), bool(so_far.version), bool(so_far.choice), _is_made(so_far),
-        bool(so_far.evaluation and so_far.evaluation.verdict), False,
+        bool(so_far.evaluation and so_far.evaluation.verdict), live,
     ]
     return [
         Step(
@@ -85,7 +87,7 @@ def _work(so_far: progress.Progress) -> str:
     return _("One button")
 
 
-def _facts(so_far: progress.Progress) -> list[str]:
+def _facts(so_far: progress.Progress, live: bool) -> list[str]:
     goal, version, evaluation = so_far.goal, so_far.version, so_far.evaluation
     trains = Method(goal.method).trains
     dataset = _("What it learns from") if trains else _("What it is tested with")
@@ -107,5 +109,5 @@ def _facts(so_far: progress.Progress) -> list[str]:
         so_far.choice.base_model.name if so_far.choice else _("What to start from"),
         _work(so_far),
         verdict,
-        _("Chat, download"),
+        _("Live") if live else _("Chat, download"),
     ]

@@ -61,7 +61,7 @@ def test_before_there_is_an_adapter_there_is_nothing(as_viewer, goal, owner, url
     path.ready(goal, owner)
     assert as_viewer.get(url()).status_code == 404
     page = as_viewer.get(reverse("deployment:page", args=[goal.pk])).content.decode()
-    assert "There is nothing to take with you yet" in page
+    assert "Take it with you" not in page
 
 
 def test_the_page_lists_what_can_be_taken(as_viewer, goal, owner, trained, url):

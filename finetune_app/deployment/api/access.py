@@ -1,0 +1,65 @@
+"""Who may call the API: whoever shows a key. A browser's session counts for nothing here."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from finetune_app.accounts.access import Policy
+from finetune_app.deployment import keys, limits
+from finetune_app.deployment.api.errors import ApiError
+from finetune_app.deployment.models import ApiKey
+
+log = logging.getLogger(__name__)
+ApiView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+
+
+def api(*methods: str) -> Callable[[ApiView], ApiView]:
+    """Decorate `async view(request, key, ...)`; whatever goes wrong becomes an error of the API."""
+
+    def decorate(view: ApiView) -> ApiView:
+        @wraps(view)
+        async def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                if request.method not in methods:
+                    raise ApiError(405, f"This address takes {' or '.join(methods)}.")
+                key = await sync_to_async(key_of)(request)
+                return await view(request, key, *args, **kwargs)
+            except ApiError as error:
+                return error.response()
+            except Exception:
+                log.exception("the API failed")
+                return ApiError(500, "Something went wrong here. Try again.").response()
+
+        inner.policy = Policy(None, methods, "key")  # type: ignore[attr-defined]
+        return csrf_exempt(inner)
+
+    return decorate
+
+
+def key_of(request: HttpRequest) -> ApiKey:
+    """The key that was shown, one request counted for it. Raises ApiError."""
+    kind, _space, text = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not text.strip():
+        raise ApiError(
+            401, "No API key was sent. Send it as “Authorization: Bearer ft-…”; a person of your "
+            "team makes one on the deployment page.", code="missing_api_key",
+        )  # fmt: skip
+    key = keys.find(text.strip())
+    if key is None:
+        raise ApiError(
+            401, "This API key is not known, was revoked or has expired.", code="invalid_api_key"
+        )
+    try:
+        limits.take_request(key)
+    except limits.TooMuch as much:
+        raise ApiError(
+            429, f"This key may use {much.most:,} {much.what} a minute. "
+            f"Try again in {much.seconds} seconds.", code="rate_limit_exceeded",
+            retry_after=much.seconds,
+        ) from much  # fmt: skip
+    return key

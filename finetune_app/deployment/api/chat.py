@@ -1,0 +1,162 @@
+"""POST /v1/chat/completions: one conversation, one or several answers, whole or as they come."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
+
+from finetune_app.candidates import talk
+from finetune_app.core.engine import EngineUnavailable, Event
+from finetune_app.deployment import journal
+from finetune_app.deployment.api import models
+from finetune_app.deployment.api.access import api
+from finetune_app.deployment.api.errors import ApiError
+from finetune_app.deployment.api.wire import DONE, ChatRequest, Reply, event, read_chat
+from finetune_app.deployment.models import ApiKey
+
+GONE = 499  # they went away before the end; nginx's number for it
+
+
+@api("POST")
+async def completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
+    asked = read_chat(request.body)
+    call = Call(key, asked, Reply(asked.model, asked.n))
+    try:
+        call.served = await sync_to_async(models.find)(key, asked.model)
+        answers = call.answers()
+        # The first event decides the status: a busy or broken model must not begin with a 200.
+        first = await anext(answers, None)
+    except ApiError as error:
+        await call.over(error.status, error.code)
+        raise
+    except Exception:
+        await call.over(500, "server_error")
+        raise
+    if asked.stream:
+        response = StreamingHttpResponse(
+            call.chunks(first, answers), content_type="text/event-stream"
+        )
+        response["Cache-Control"] = "no-store"
+        response["X-Accel-Buffering"] = "no"  # a proxy must not gather what should stream
+        return response
+    return JsonResponse(await call.whole(answers))
+
+
+@dataclass
+class Call:
+    """One request on its way, and what will be told of it."""
+
+    key: ApiKey
+    asked: ChatRequest
+    reply: Reply
+    served: models.Served | None = None
+    began: float = field(default_factory=time.monotonic)
+    first_at: float | None = None
+    told: bool = False
+
+    async def answers(self) -> AsyncGenerator[Event, None]:
+        """The events of all lanes, every failure as an ApiError."""
+        try:
+            async with aclosing(talk.answers(self._question())) as events:
+                async for item in events:
+                    self._note(item)
+                    yield item
+        except EngineUnavailable as problem:
+            status = 429 if problem.retry_after else 503
+            raise ApiError(
+                status, str(problem), code="engine_busy" if status == 429 else "engine_unavailable",
+                retry_after=problem.retry_after or 10,
+            ) from problem  # fmt: skip
+
+    def _question(self) -> talk.Asked:
+        assert self.served is not None
+        lane, asked = self.served.lane, self.asked
+        lanes = [
+            replace(
+                lane, name=str(at), messages=asked.messages,
+                sampling=lane.sampling | asked.sampling | {"seed": asked.seed + at},
+            )
+            for at in range(asked.n)
+        ]
+        return talk.Asked(self.served.goal_id, asked.messages[-1]["content"], lanes)
+
+    def _note(self, item: Event) -> None:
+        """What the event adds to the reply. Raises ApiError where the answer failed."""
+        problem = item.get("error") or item.get("trouble")
+        if problem:
+            long = "tokens and this model can see only" in str(problem)
+            raise ApiError(
+                400 if long else 503, str(problem),
+                code="context_length_exceeded" if long else "model_failed",
+                param="messages" if long else None,
+            )
+        choice = self.reply.choices[int(item["lane"])]
+        if item.get("text"):
+            self.first_at = self.first_at or time.monotonic()
+            choice.text += item["text"]
+        if item.get("done"):
+            choice.finish_reason = "length" if item.get("finish_reason") == "length" else "stop"
+            choice.tokens = int(item.get("tokens") or 0)
+            choice.prompt_tokens = int(item.get("prompt_tokens") or 0)
+
+    async def whole(self, answers: AsyncGenerator[Event, None]) -> dict[str, Any]:
+        status, code = GONE, "gone"
+        try:
+            async with aclosing(answers):
+                async for _item in answers:
+                    pass
+            status, code = 200, ""
+        except ApiError as error:
+            status, code = error.status, error.code
+            raise
+        finally:
+            await self.over(status, code)
+        return self.reply.whole()
+
+    async def chunks(
+        self, first: Event | None, answers: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """Server-sent events. A failure after the first of them is told in the stream."""
+        status, code = GONE, "gone"
+        try:
+            for at in range(self.asked.n):
+                yield self.reply.first(at)
+            if first:
+                for chunk in self._written(first):
+                    yield chunk
+            async with aclosing(answers):
+                async for item in answers:
+                    for chunk in self._written(item):
+                        yield chunk
+            if self.asked.include_usage:
+                yield self.reply.counted()
+            yield DONE
+            status, code = 200, ""
+        except ApiError as error:
+            status, code = error.status, error.code
+            yield event(error.body())
+        finally:
+            await self.over(status, code)
+
+    def _written(self, item: Event) -> list[bytes]:
+        at = int(item["lane"])
+        piece = [self.reply.piece(at, item["text"])] if item.get("text") else []
+        return [*piece, self.reply.last(at)] if item.get("done") else piece
+
+    async def over(self, status: int, code: str = "") -> None:
+        """Told once, whatever ended it."""
+        if self.told:
+            return
+        self.told = True
+        usage = self.reply.usage
+        first = self.first_at - self.began if self.first_at else None
+        await sync_to_async(journal.note)(
+            key=self.key, served=self.served, model=self.asked.model, status=status, error=code,
+            streamed=self.asked.stream, prompt_tokens=usage["prompt_tokens"],
+            tokens=usage["completion_tokens"], first_seconds=first,
+            seconds=time.monotonic() - self.began,
+        )

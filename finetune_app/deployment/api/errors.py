@@ -1,0 +1,39 @@
+"""Errors in OpenAI's form, so that its clients raise the exception that fits."""
+
+from typing import Any
+
+from django.http import JsonResponse
+
+TYPES = {
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
+    404: "not_found_error", 405: "invalid_request_error", 409: "conflict_error",
+    413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error",
+}  # fmt: skip
+
+
+class ApiError(Exception):
+    """What went wrong, for a program and for the person who reads its log."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str = "", param: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param = status, message, code, param
+        self.retry_after = retry_after
+
+    def body(self) -> dict[str, Any]:
+        return {
+            "error": {
+                "message": self.message, "type": TYPES.get(self.status, "server_error"),
+                "param": self.param, "code": self.code or None,
+            }
+        }
+
+    def response(self) -> JsonResponse:
+        response = JsonResponse(self.body(), status=self.status)
+        if self.retry_after is not None:
+            response["Retry-After"] = str(self.retry_after)
+        if self.status == 401:
+            response["WWW-Authenticate"] = "Bearer"
+        return response

@@ -1,0 +1,96 @@
+"""Which models a key can ask: the installed base models, the starter first, then what is live."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, JsonResponse
+
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import talk
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_folder
+from finetune_app.deployment.api.access import api
+from finetune_app.deployment.api.errors import ApiError
+from finetune_app.deployment.models import ApiKey, Deployment, Release
+
+
+@dataclass(frozen=True)
+class Served:
+    """Something that can be asked. `goal_id` is 0 for a base model."""
+
+    lane: talk.Lane
+    goal_id: int = 0
+    deployment: Deployment | None = None
+    release: Release | None = None
+
+
+def find(key: ApiKey, name: str) -> Served:
+    """What goes by this name for this key. Raises ApiError; another team's does not exist."""
+    live = _deployments(key).filter(name=name).first()
+    if live:
+        return _live(live)
+    model = next((one for one in _base_models(key) if one.slug == name), None)
+    if model is None:
+        raise ApiError(
+            404, f"The model “{name[:80]}” does not exist, or this key may not use it.",
+            code="model_not_found", param="model",
+        )  # fmt: skip
+    folder = str(local_folder(model.folder))
+    return Served(talk.plain_lane(base_model=folder))
+
+
+def _live(deployment: Deployment) -> Served:
+    if deployment.paused_at:
+        raise ApiError(
+            503, f"“{deployment.name}” is paused. A person of your team can resume it.",
+            code="model_paused", retry_after=60,
+        )  # fmt: skip
+    release = deployment.current
+    if release is None:
+        raise ApiError(404, f"“{deployment.name}” is not live.", code="model_not_found")
+    try:
+        lane = talk.lane_of(release.candidate)
+    except PlainError as problem:
+        raise ApiError(503, problem.message, code="model_not_ready") from problem
+    return Served(lane, deployment.goal_id, deployment, release)
+
+
+def _deployments(key: ApiKey) -> QuerySet[Deployment]:
+    found = Deployment.objects.filter(team=key.team_id).select_related("goal")
+    return found.filter(pk=key.deployment_id) if key.deployment_id else found
+
+
+def _base_models(key: ApiKey) -> list[BaseModel]:
+    """Those whose files are here, the smallest first: that is the starter."""
+    if key.deployment_id:
+        return []
+    theirs = BaseModel.objects.filter(Q(team=None) | Q(team=key.team_id))
+    return [model for model in theirs if model.is_here]
+
+
+@api("GET")
+async def listing(request: HttpRequest, key: ApiKey) -> JsonResponse:
+    return JsonResponse({"object": "list", "data": await sync_to_async(_all)(key)})
+
+
+@api("GET")
+async def detail(request: HttpRequest, key: ApiKey, name: str) -> JsonResponse:
+    for model in await sync_to_async(_all)(key):
+        if model["id"] == name:
+            return JsonResponse(model)
+    raise ApiError(404, f"The model “{name[:80]}” does not exist.", code="model_not_found")
+
+
+def _all(key: ApiKey) -> list[dict[str, Any]]:
+    bases = [_row(one.slug, 0, "finetune") for one in _base_models(key)]
+    live = [
+        _row(one.name, int(one.created_at.timestamp()), f"team-{key.team_id}")
+        for one in _deployments(key).filter(paused_at=None).order_by("pk")
+    ]
+    return bases + live
+
+
+def _row(name: str, created: int, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created, "owned_by": owner}

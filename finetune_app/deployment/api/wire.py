@@ -1,0 +1,219 @@
+"""OpenAI's chat format: what a request may say, and how answers are written down.
+
+Source: OpenAI's API reference as the official client speaks it. What would change the result and
+is not done here is refused by name; what changes nothing is let pass.
+"""
+
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_app.deployment.api.errors import ApiError
+
+Message = dict[str, str]
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+MOST_MESSAGES = 500
+MOST_CHARACTERS = 400_000
+MOST_CHOICES = 8
+MOST_TOKENS = 4_096
+USUAL_TOKENS = 1_024
+NOT_DONE = ("tools", "functions", "audio", "prediction", "web_search_options")
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A request that can be answered. `sampling` holds only what it says itself."""
+
+    model: str
+    messages: list[Message]
+    sampling: dict[str, Any]
+    n: int = 1
+    seed: int = 17
+    stream: bool = False
+    include_usage: bool = False
+
+
+def read_chat(body: bytes) -> ChatRequest:
+    """Raises ApiError for whatever cannot be read or would be ignored to the asker's harm."""
+    given = read_json(body)
+    for name in NOT_DONE:
+        if given.get(name):
+            raise _wrong(f"“{name}” is not supported here. Leave it out.", name)
+    if given.get("response_format", {"type": "text"}) != {"type": "text"}:
+        raise _wrong(
+            "“response_format” is not supported yet. Ask for the form in your instructions.",
+            "response_format",
+        )
+    if given.get("logprobs"):
+        raise _wrong("“logprobs” is not supported yet.", "logprobs")
+    for name in ("presence_penalty", "frequency_penalty"):
+        if _number(given, name, 0.0, -2.0, 2.0):
+            raise _wrong(f"“{name}” is not supported: this model answers as tested.", name)
+    model = given.get("model")
+    if not isinstance(model, str) or not model:
+        raise _wrong("Say which model: “model” is missing.", "model")
+    options = given.get("stream_options") or {}
+    return ChatRequest(
+        model=model,
+        messages=_messages(given.get("messages")),
+        sampling=_sampling(given),
+        n=int(_number(given, "n", 1, 1, MOST_CHOICES)),
+        seed=int(_number(given, "seed", 17, -(2**63), 2**63)) % 2**31,
+        stream=given.get("stream") is True,
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+    )
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    try:
+        given = json.loads(body or b"null")
+    except (ValueError, RecursionError):
+        raise _wrong("The body is not valid JSON.") from None
+    if not isinstance(given, dict):
+        raise _wrong("The body must be a JSON object.")
+    return given
+
+
+def _sampling(given: dict[str, Any]) -> dict[str, Any]:
+    """Only what is said: what is not said stays as the candidate was tested."""
+    found: dict[str, Any] = {}
+    if given.get("temperature") is not None:
+        found["temperature"] = _number(given, "temperature", 0.0, 0.0, 2.0)
+    if given.get("top_p") is not None:
+        found["top_p"] = max(_number(given, "top_p", 1.0, 0.0, 1.0), 1e-6)
+    name = "max_completion_tokens" if given.get("max_completion_tokens") else "max_tokens"
+    found["max_new_tokens"] = int(_number(given, name, USUAL_TOKENS, 1, MOST_TOKENS))
+    stop = given.get("stop")
+    if stop:
+        stops = [stop] if isinstance(stop, str) else stop
+        if not isinstance(stops, list) or len(stops) > 4 or not all(
+            isinstance(one, str) and one for one in stops
+        ):
+            raise _wrong("“stop” is a text or a list of up to four texts.", "stop")
+        found["stop"] = stops
+    return found
+
+
+def _messages(given: Any) -> list[Message]:
+    if not isinstance(given, list) or not given:
+        raise _wrong("“messages” must be a list with at least one message.", "messages")
+    if len(given) > MOST_MESSAGES:
+        raise _wrong(f"“messages” may have at most {MOST_MESSAGES} entries.", "messages")
+    messages = [_message(item, f"messages[{at}]") for at, item in enumerate(given)]
+    if sum(len(message["content"]) for message in messages) > MOST_CHARACTERS:
+        raise _wrong(
+            f"The messages are longer than {MOST_CHARACTERS:,} characters.", "messages",
+            code="context_length_exceeded",
+        )
+    if messages[-1]["role"] != "user":
+        raise _wrong("The last message must be the user's: it is what is answered.", "messages")
+    return messages
+
+
+def _message(item: Any, where: str) -> Message:
+    role = item.get("role") if isinstance(item, dict) else None
+    if not isinstance(role, str) or role not in ROLES:
+        raise _wrong(f"{where}.role must be system, user or assistant.", f"{where}.role")
+    return {"role": ROLES[role], "content": _text(item.get("content"), f"{where}.content")}
+
+
+def _text(content: Any, where: str) -> str:
+    """A string, or a list of parts of text. Half a surrogate pair cannot be sent on."""
+    if isinstance(content, list):
+        parts = [
+            part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+            for part in content
+        ]
+        if all(isinstance(part, str) for part in parts):
+            content = "".join(str(part) for part in parts)
+    if not isinstance(content, str):
+        raise _wrong(f"{where} must be text; pictures and sound are not understood here.", where)
+    return content.encode(errors="replace").decode()
+
+
+def _number(
+    given: dict[str, Any], name: str, usual: float, least: float, most: float
+) -> float:
+    value = given.get(name)
+    if value is None:
+        return usual
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise _wrong(f"“{name}” must be a number from {least:g} to {most:g}.", name)
+    return value
+
+
+def _wrong(message: str, param: str | None = None, code: str = "") -> ApiError:
+    return ApiError(400, message, param=param, code=code)
+
+
+# ---- Answers ----
+
+
+@dataclass
+class Choice:
+    """One answer in the making."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    tokens: int = 0
+    prompt_tokens: int = 0
+
+
+class Reply:
+    """Writes down one reply to one request, whole or in chunks, under one id."""
+
+    def __init__(self, model: str, n: int) -> None:
+        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self.created, self.model = int(time.time()), model
+        self.choices = [Choice() for _ in range(n)]
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """The prompt counts once, however many answers it got."""
+        read = max((choice.prompt_tokens for choice in self.choices), default=0)
+        written = sum(choice.tokens for choice in self.choices)
+        return {
+            "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written
+        }
+
+    def whole(self) -> dict[str, Any]:
+        choices = [
+            {
+                "index": at, "finish_reason": choice.finish_reason or "stop", "logprobs": None,
+                "message": {"role": "assistant", "content": choice.text, "refusal": None},
+            }
+            for at, choice in enumerate(self.choices)
+        ]
+        return self._head("chat.completion") | {"choices": choices, "usage": self.usage}
+
+    def first(self, at: int) -> bytes:
+        return self._chunk(at, {"role": "assistant", "content": ""})
+
+    def piece(self, at: int, text: str) -> bytes:
+        return self._chunk(at, {"content": text})
+
+    def last(self, at: int) -> bytes:
+        return self._chunk(at, {}, self.choices[at].finish_reason or "stop")
+
+    def counted(self) -> bytes:
+        """The chunk with the usage, which has no choices."""
+        head = self._head("chat.completion.chunk")
+        return event(head | {"choices": [], "usage": self.usage})
+
+    def _chunk(self, at: int, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+        choice = {
+            "index": at, "delta": delta, "logprobs": None, "finish_reason": finish_reason
+        }
+        return event(self._head("chat.completion.chunk") | {"choices": [choice]})
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def event(content: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(content, ensure_ascii=False).encode() + b"\n\n"

@@ -1,0 +1,69 @@
+"""Take a trained adapter away, with everything plain peft needs to load it."""
+
+import tempfile
+import zipfile
+from typing import IO
+
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_folder, sha256_of
+from finetune_app.training.models import Training
+
+HOW_TO = """\
+{name}
+{line}
+
+An adapter (LoRA) for {model} ({source}).
+It holds what the model learned; the base model itself is not in here.
+
+Load it with peft:
+
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = AutoModelForCausalLM.from_pretrained("{source}")
+    model = PeftModel.from_pretrained(base, "adapter")
+    tokenizer = AutoTokenizer.from_pretrained("adapter")
+
+Ask it the way it was taught: with the chat template that lies beside it
+(tokenizer.apply_chat_template(..., add_generation_prompt=True)).
+
+sha256 of adapter_model.safetensors: {sha256}
+"""
+
+
+def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
+    """A zip of the adapter folder and its file name.
+
+    Raise PlainError when there is no adapter, or when the file on the disk is not the one
+    that was trained.
+    """
+    if not training.adapter_sha256:
+        raise PlainError(_("This training has no adapter yet."), status=404)
+    folder = local_folder(training.adapter_folder)
+    weights = folder / "adapter_model.safetensors"
+    if not weights.exists() or sha256_of(weights) != training.adapter_sha256:
+        raise PlainError(
+            _("The adapter's file is missing or has been changed since it was trained. "
+              "Train again, or restore a backup."),
+            status=409, title=_("This is not the adapter that was trained"),
+        )
+    name = f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
+    archive = tempfile.TemporaryFile()  # noqa: SIM115  (the response closes it)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+        packed.writestr(f"{name}/README.txt", how_to(training))
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                packed.write(path, f"{name}/adapter/{path.relative_to(folder)}")
+    archive.seek(0)
+    return archive, f"{name}.zip"
+
+
+def how_to(training: Training) -> str:
+    title = f"{training.goal.name}, training {training.number}"
+    return HOW_TO.format(
+        name=title, line="=" * len(title), model=training.base_model.name,
+        source=training.base_model.source, sha256=training.adapter_sha256,
+    )

@@ -1,0 +1,127 @@
+"""Step 6: a candidate in use, the keys that open it, and what was asked of it."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.candidates.models import Candidate
+from finetune_app.goals.models import Goal
+
+
+class Deployment(models.Model):
+    """A name under which a goal's candidate answers. What it says now is its newest release."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="deployments")
+    goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="deployment")
+    name = models.SlugField(_("name"), max_length=60)  # what programs call the model
+    paused_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team", "name"], name="one_deployment_name_a_team")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def current(self) -> "Release | None":
+        return self.releases.select_related("candidate", "by").first()
+
+
+class Release(models.Model):
+    """One version of what a deployment answers. A roll-back is a release of an earlier candidate,
+    so the list always tells what was live when."""
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="releases")
+    number = models.PositiveIntegerField()
+    candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="releases")
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "number"], name="one_release_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deployment} {self.number}"
+
+
+class ApiKey(models.Model):
+    """Opens a team's models to a program. Only a hash of its secret is kept."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(_("what it is for"), max_length=60)
+    prefix = models.CharField(max_length=12, unique=True)  # its open part, to find the row by
+    ending = models.CharField(max_length=4)
+    digest = models.CharField(max_length=64)
+    deployment = models.ForeignKey(
+        Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="keys"
+    )  # None: everything of the team
+    requests_a_minute = models.PositiveIntegerField(default=60)
+    tokens_a_minute = models.PositiveIntegerField(default=100_000)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"ft-{self.prefix}…{self.ending}"
+
+
+TROUBLE = {
+    "engine_busy": _("The model was busy"),
+    "engine_unavailable": _("The model was away"),
+    "context_length_exceeded": _("The conversation was too long"),
+    "model_paused": _("It was paused"),
+    "model_not_found": _("No such model"),
+    "model_failed": _("The model broke down"),
+    "gone": _("They went away before the end"),
+    "server_error": _("A fault of ours"),
+}
+
+
+class Request(models.Model):
+    """One call of the API: how it went, not what was said."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+    deployment = models.ForeignKey(
+        Deployment, null=True, on_delete=models.CASCADE, related_name="requests"
+    )
+    release = models.ForeignKey(Release, null=True, on_delete=models.SET_NULL, related_name="+")
+    key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    model = models.CharField(max_length=120)  # as it was asked for
+    status = models.PositiveSmallIntegerField()  # of HTTP; 499: they went away
+    error = models.CharField(max_length=60, blank=True)  # its code
+    streamed = models.BooleanField(default=False)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    tokens = models.PositiveIntegerField(default=0)
+    first_seconds = models.FloatField(null=True, blank=True)  # until the first piece of text
+    seconds = models.FloatField(default=0)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["deployment", "at"]),
+            models.Index(fields=["key", "at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.status}"
+
+    @property
+    def failed(self) -> bool:
+        return self.status >= 400
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong, in words; what its asker did wrong was told to them alone."""
+        return str(TROUBLE.get(self.error, _("It could not be read")))

@@ -1,0 +1,67 @@
+"""The API as a program meets it: uvicorn on a port, a real engine on a tiny model, OpenAI's own
+client."""
+
+import threading
+import time
+
+import openai
+import pytest
+import uvicorn
+
+from finetune_app.asgi import application
+from finetune_app.candidates import services as candidates
+from finetune_app.deployment import keys, services
+from tests.path import install, ready, trained
+from tests.worker.engine.test_server import SECRET, Running
+from tests.worker.engine.tiny import make_adapter, make_base
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    make_base(data / "base", "llama")
+    make_adapter(data / "base", data / "adapter", 1)
+    running = Running(data)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Where uvicorn serves the whole application, in a thread of this process."""
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/v1"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def live(transactional_db, goal, owner, house, settings, monkeypatch):
+    """The tuned model, live as “sort-shop-emails”."""
+    training = trained(ready(goal, owner, install("starter")), owner)
+    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = house.socket, SECRET
+    live = services.go_live(
+        goal=goal, candidate=candidates.tuned_candidate(training=training), by=owner
+    ).deployment  # before the engine reads other weights in its place
+    folders = {training.base_model.folder: "base", training.adapter_folder: "adapter"}
+    for place in ("finetune_app.candidates.services", "finetune_app.deployment.api.models"):
+        monkeypatch.setattr(f"{place}.local_folder", lambda name: house.data / folders[name])
+    return live
+
+
+@pytest.fixture
+def key(live, team, owner):
+    """(row, text) of a key for all of the team."""
+    return keys.make(team=team, by=owner, name="a program", requests_a_minute=1000)
+
+
+@pytest.fixture
+def client(address, key):
+    with openai.OpenAI(base_url=address, api_key=key[1], max_retries=0, timeout=60) as found:
+        yield found
