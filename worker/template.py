@@ -56,6 +56,7 @@ class Piece:
     text: str
     learned: bool
     cut: bool
+    special: bool = False  # a mark of the template, such as an end of turn
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -104,10 +105,31 @@ def pieces(
     """The same conversation as readable pieces, each learned, read only, or cut away."""
     whole = _whole(tokenizer, messages)
     cut = max(0, len(whole.ids) - max_tokens)
+    special = _special_ids(tokenizer)
     return [
-        Piece(text, whole.learned[start], start < cut)
+        Piece(text, whole.learned[start], start < cut, whole.ids[start] in special)
         for start, text in _readable(tokenizer, whole.ids)
     ]
+
+
+class Renderer:
+    """The text of many conversations of one model, to count tokens: marks typed by somebody are
+    not told apart, and what a template refuses is counted as it stands."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+
+    def text(self, messages: Sequence[Message]) -> str:
+        for said in (messages, _folded(messages) if messages else messages):
+            try:
+                return str(
+                    self._tokenizer.apply_chat_template(
+                        list(said), tokenize=False, add_generation_prompt=False, **OPTIONS
+                    )
+                )
+            except (TemplateError, TypeError, ValueError):
+                continue
+        return "\n".join(str(one.get("content", "")) for one in messages)
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:

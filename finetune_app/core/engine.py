@@ -69,7 +69,7 @@ async def stream_chat(
 async def token_view(
     base_model: str, messages: Sequence[dict[str, str]], *, max_tokens: int = 1024
 ) -> list[dict[str, Any]]:
-    """A conversation as the model reads it: pieces {"text", "learned", "cut"}.
+    """A conversation as the model reads it: pieces {"text", "learned", "cut", "special"}.
 
     Raises EngineUnavailable.
     """

@@ -1,10 +1,11 @@
 from django.urls import path
 
-from finetune_app.training import views
+from finetune_app.training import tokens, views
 
 app_name = "training"
 urlpatterns = [
     path("", views.page, name="page"),
+    path("tokens/<int:number>/", tokens.show, name="tokens"),
     path("start/", views.start, name="start"),
     path("<int:number>/", views.detail, name="detail"),
     path("<int:number>/stop/", views.stop, name="stop"),

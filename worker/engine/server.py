@@ -59,7 +59,7 @@ async def unload(request: HttpRequest) -> Response:
 
 
 async def tokens(request: HttpRequest) -> Response:
-    """A conversation as pieces of text: {"text", "learned", "cut"}."""
+    """A conversation as pieces of text: {"text", "learned", "cut", "special"}."""
     asked, house = await request.json(), _house(request)
     base = house.folder(asked["base_model"])
 

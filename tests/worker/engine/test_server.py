@@ -123,6 +123,8 @@ def test_a_token_view_tells_what_is_learned(engine):
     pieces = asyncio.run(client.token_view(str(engine.base), example))
     assert "".join(p["text"] for p in pieces if p["learned"]).startswith("Good day")
     assert "Hello there" in "".join(p["text"] for p in pieces if not p["learned"])
+    assert any(p["special"] for p in pieces)
+    assert "Good" not in "".join(p["text"] for p in pieces if p["special"])
     short = asyncio.run(client.token_view(str(engine.base), example, max_tokens=15))
     assert any(p["cut"] for p in short)
 
