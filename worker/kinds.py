@@ -9,6 +9,7 @@ MODULES = {
     "import": "worker.imports.run",
     "install": "worker.installs.run",
     "index": "worker.knowledge.run",
+    "check": "worker.checks.run",
 }
 
 

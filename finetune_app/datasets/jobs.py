@@ -5,9 +5,8 @@ from typing import Any
 from django.db import transaction
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets import checks
 from finetune_app.datasets.models import Import
-from finetune_app.datasets.services import bringing, imports
+from finetune_app.datasets.services import bringing, check_all, imports
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
@@ -47,7 +46,7 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     elif result["step"] == "bring" or imports.take_rows(item, result):
         bringing.settle(item)
         dataset = item.dataset
-        transaction.on_commit(lambda: checks.run(dataset))
+        transaction.on_commit(lambda: check_all(dataset))
 
 
 def fail(job: Job) -> None:

@@ -37,8 +37,17 @@ def forget_version(sender: type, instance: Version, **kwargs: Any) -> None:
 
 @receiver(post_delete, sender=Dataset)
 def forget_versions(sender: type, instance: Dataset, **kwargs: Any) -> None:
-    folder = f"versions/{instance.pk}"
-    transaction.on_commit(lambda: delete_folder(folder))
+    versions, copies = f"versions/{instance.pk}", f"checks/{instance.pk}"
+    job_id = instance.check_job_id
+
+    def forget() -> None:
+        job = Job.objects.filter(pk=job_id).first() if job_id else None
+        if job and job.is_active:
+            cancel(job)
+        delete_folder(versions)
+        delete_folder(copies)
+
+    transaction.on_commit(forget)
 
 
 def _delete(name: str) -> None:

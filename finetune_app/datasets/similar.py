@@ -9,7 +9,7 @@ file above ON_DISK of them).
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -97,13 +97,18 @@ def _shared(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def alike(
-    texts: Sequence[str], least: float = 0.8, signed: Hook = lambda done: None
-) -> Iterator[tuple[int, int]]:
+def alike(texts: Sequence[str], least: float = 0.8) -> Iterator[tuple[int, int]]:
     """Pairs of places in `texts` whose likeness is at least `least`; equal texts are no pair."""
+    return ((one, other) for one, other, _likeness in pairs(texts, least))
+
+
+def pairs(
+    texts: Sequence[str], least: float, signed: Hook = lambda done: None
+) -> Iterator[tuple[int, int, float]]:
+    """The same, with their likeness."""
     places = _first_places(texts)
     signatures = _signatures(texts, places, signed)
-    rows = 6 if least >= 0.75 else 4
+    rows = 6 if least >= 0.75 else 4  # 4: a pair at 0.6 is met with a chance of 99%
     bands = MINIMA // rows
     for band in range(bands):
         for earlier, later in _in_buckets(signatures[:, band * rows : (band + 1) * rows]):
@@ -112,8 +117,9 @@ def alike(
             if _estimate(signatures[earlier], signatures[later]) < least - 0.2:
                 continue  # six deviations off: the exact count would say the same
             one, other = int(places[earlier]), int(places[later])
-            if likeness(texts[one], texts[other]) >= least:
-                yield one, other
+            found = likeness(texts[one], texts[other])
+            if found >= least:
+                yield one, other, found
 
 
 def _first_places(texts: Sequence[str]) -> np.ndarray:
@@ -169,10 +175,13 @@ def _estimate(one: np.ndarray, other: np.ndarray) -> float:
     return float((one == other).mean())
 
 
-def clusters(
-    texts: Sequence[str], least: float = 0.8, signed: Hook = lambda done: None
-) -> list[int]:
+def clusters(texts: Sequence[str], least: float = 0.8) -> list[int]:
     """For each text the place of the first one of its group (itself when it is alone)."""
+    return joined(texts, alike(texts, least))
+
+
+def joined(texts: Sequence[str], together: Iterable[tuple[int, int]]) -> list[int]:
+    """Groups of what belongs together, and of equal texts, as `clusters` tells them."""
     leader = list(range(len(texts)))
 
     def find(at: int) -> int:
@@ -181,7 +190,7 @@ def clusters(
             at = leader[at]
         return at
 
-    for one, other in alike(texts, least, signed):
+    for one, other in together:
         a, b = sorted((find(one), find(other)))
         leader[b] = a
     place: dict[int, int] = {}

@@ -21,6 +21,7 @@ ROOMS = {
     "import": "finetune_app.datasets.jobs",
     "install": "finetune_app.basemodels.jobs",
     "index": "finetune_app.knowledge.jobs",
+    "check": "finetune_app.datasets.check_jobs",
 }
 
 

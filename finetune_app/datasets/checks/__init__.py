@@ -127,11 +127,12 @@ def stale(dataset: Dataset) -> bool:
 
 
 def _labelled_twice(dataset: Dataset) -> tuple[int, list[int]]:
-    """How many usable examples two people answered, and those they answered differently."""
-    usable = Example.objects.usable().filter(dataset=dataset)
+    """How many examples two people answered, and those they answered differently: also such as
+    wait for somebody to settle them."""
+    there = Example.objects.kept().filter(dataset=dataset)
     answers_of: dict[int, set[str]] = {}
     people: dict[int, int] = {}
-    labelled = Label.objects.filter(example__in=usable).values_list("example_id", "answer")
+    labelled = Label.objects.filter(example__in=there).values_list("example_id", "answer")
     for pk, answer in labelled.iterator(2_000):
         answers_of.setdefault(pk, set()).add(" ".join(answer.split()))
         people[pk] = people.get(pk, 0) + 1

@@ -55,6 +55,15 @@ class Ruler:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """Rows that ask nearly the same: in groups, the first row first; and pairs of different
+    questions that may be the same but for a typing mistake or two."""
+
+    groups: list[list[Row]] = field(default_factory=list)
+    pairs: list[tuple[Row, Row]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class About:
     """What checks know about the goal, and about each row by itself."""
 
@@ -66,7 +75,7 @@ class About:
     disagreed: list[int] = field(default_factory=list)  # pks that two people answer differently
     labelled_twice: int = 0
     seen: dict[int, Seen] = field(default_factory=dict)  # by pk
-    alike: list[list[Row]] = field(default_factory=list)  # groups with nearly the same question
+    alike: Alike = field(default_factory=lambda: Alike())
 
     def marked(self, check: str) -> dict[int, list[Mark]]:
         """pk -> marks of one check."""

@@ -8,11 +8,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.datasets import similar, splits
-from finetune_app.datasets.checks.base import About, Found, Row, grouped
+from finetune_app.datasets.checks.base import About, Alike, Found, Row, grouped
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.datasets.text import asked, normalise
 
 ALIKE = 0.8  # overlap from which two prompts count as the same
+PERHAPS = 0.6  # from which two may be the same but for a typing mistake or two
 MOST_GROUPS = 20_000
 
 
@@ -32,15 +33,21 @@ class Asked(Sequence[str]):
         return similar.trimmed(_text(self._rows[place]), *self._ends)
 
 
-def look_alikes(rows: list[Row], signed: similar.Hook = lambda done: None) -> list[list[Row]]:
-    """Groups of rows with (nearly) the same question, the first row first."""
+def look_alikes(rows: list[Row], signed: similar.Hook = lambda done: None) -> Alike:
+    """Which rows ask nearly the same."""
     texts: Sequence[str] = Asked(rows)
     if len(rows) <= similar.MOST_ROWS:
         texts = list(texts)
+    close: list[tuple[int, int]] = []
+    perhaps: list[tuple[Row, Row]] = []
+    for one, other, likeness in similar.pairs(texts, PERHAPS, signed):
+        if likeness >= ALIKE:
+            close.append((one, other))
+        perhaps.append((rows[one], rows[other]))
     groups: dict[object, list[Row]] = defaultdict(list)
-    for leader, row in zip(similar.clusters(texts, ALIKE, signed), rows, strict=True):
+    for leader, row in zip(similar.joined(texts, close), rows, strict=True):
         groups[leader].append(row)
-    return [group for group in groups.values() if len(group) > 1]
+    return Alike([group for group in groups.values() if len(group) > 1], perhaps)
 
 
 def groups_across(alike: list[list[Row]], total: int) -> list[list[Row]]:
@@ -69,7 +76,7 @@ def _text(row: Row) -> str:
 
 
 def across(rows: list[Row], about: About) -> Iterator[Found]:
-    groups = groups_across(about.alike, len(rows))
+    groups = groups_across(about.alike.groups, len(rows))
     yield from _in_the_test(groups)
     yield from _in_practice(groups)
 

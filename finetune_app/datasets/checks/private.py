@@ -84,7 +84,7 @@ def personal(text: str) -> list[Span]:
     if "@" in text:
         found += _spans(_EMAIL, text, "email", _is_somebody)
     if sum(character.isdigit() for character in text) >= 7:
-        found += _spans(_IBAN, text, "iban", _is_iban)
+        found += _ibans(text)
         found += _spans(_CARD, text, "card", _is_card)
         found += _spans(_SSN, text, "ssn")
         found += _spans(_IPV4, text, "ip", _is_public)
@@ -147,8 +147,18 @@ def _is_card(match: re.Match[str]) -> bool:
     return (sum(digits[-1::-2]) + sum(double)) % 10 == 0
 
 
-def _is_iban(match: re.Match[str]) -> bool:
-    code = match.group().replace(" ", "")
+def _ibans(text: str) -> Iterator[Span]:
+    """A word in capitals may follow the number and look like the end of it."""
+    for match in _IBAN.finditer(text):
+        code = match.group()
+        while code and not _is_iban(code):
+            code = code.rpartition(" ")[0]
+        if code:
+            yield Span(match.start(), match.start() + len(code), "iban")
+
+
+def _is_iban(text: str) -> bool:
+    code = text.replace(" ", "")
     if not 15 <= len(code) <= 34:
         return False
     return int("".join(str(int(one, 36)) for one in code[4:] + code[:4])) % 97 == 1
@@ -184,6 +194,8 @@ def _is_password(value: str, in_address: bool) -> bool:
     if _STANDS_FOR.search(value):
         return False
     if in_address:
+        return True
+    if len(value) >= 16 and value.lower() != value != value.upper():
         return True
     kinds = (str.isdigit, str.isalpha, lambda one: not one.isalnum())
     return sum(any(kind(one) for one in value.rstrip(".!?)")) for kind in kinds) >= 2

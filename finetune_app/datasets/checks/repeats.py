@@ -1,20 +1,22 @@
 """The same example more than once, or almost."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from rapidfuzz import fuzz
 
 from finetune_app.datasets import similar
-from finetune_app.datasets.checks.base import About, Found, Row, grouped
+from finetune_app.datasets.checks.base import About, Alike, Found, Row, grouped
 from finetune_app.datasets.checks.conflicts import same_meaning
 from finetune_app.datasets.models import Severity
 from finetune_app.datasets.text import asked, normalise
 
-ALMOST = 0.85  # overlap of two whole examples from which they are almost the same
-MOST_COMPARED = 30  # each row of a group with so many before it
+ALMOST = 90.0  # percent of the letters of two whole examples that are the same, in order
+_NUMBER = re.compile(r"\d+")
 MOST_GROUPS = 20_000
 
 
@@ -30,38 +32,60 @@ def spelled_alike(rows: list[Row]) -> list[list[Row]]:
     return _groups(left, lambda row: [row.prompt_hash, normalise(row.answer)])
 
 
-def almost(alike: list[list[Row]]) -> list[list[Row]]:
-    """Within groups with nearly the same question: rows that are nearly the same as a whole, and
-    answer the same. Those that `repeated` or `spelled_alike` have are left out but for one."""
-    found: list[list[Row]] = []
-    for group in alike:
-        different = {_spelled(row): row for row in reversed(group)}
-        rows = list(reversed(different.values()))
-        if len(rows) > 1:
-            found += _almost_within(rows)
-    return found
+def almost(alike: Alike) -> list[list[Row]]:
+    """Groups of rows that are the same but for a few letters, and answer the same. Those that
+    `repeated` or `spelled_alike` have are left out but for one."""
+    leader: dict[int, Row] = {}
+    together: dict[int, list[Row]] = {}
+    for one, other in sorted(_close_pairs(alike), key=lambda pair: pair[1].number):
+        first = leader.get(one.pk, one)
+        if other.pk in leader or other.pk in together:
+            continue
+        leader[other.pk] = first
+        together.setdefault(first.pk, [first]).append(other)
+    return list(together.values())
 
 
-def _almost_within(rows: list[Row]) -> Iterator[list[Row]]:
-    texts = [whole(row) for row in rows]
-    leader = list(range(len(rows)))
-    for at in range(1, len(rows)):
-        for other in range(max(0, at - MOST_COMPARED), at):
-            if similar.likeness(texts[at], texts[other]) >= ALMOST and same_meaning(
-                rows[at].answer, rows[other].answer
-            ):
-                leader[at] = leader[other]
-                break
-    together: dict[int, list[Row]] = defaultdict(list)
-    for row, first in zip(rows, leader, strict=True):
-        together[first].append(row)
-    return (group for group in together.values() if len(group) > 1)
+def _close_pairs(alike: Alike) -> Iterator[tuple[Row, Row]]:
+    """The earlier row first; rows that differ in spelling alone stand for each other."""
+    seen: dict[bytes, Row] = {}
+    for pair in (*alike.pairs, *_equal_questions(alike.groups)):
+        one, other = (seen.setdefault(_spelled(row), row) for row in _in_order(pair))
+        if one.pk != other.pk and is_almost(one, other):
+            yield _in_order((one, other))
+
+
+def _equal_questions(groups: list[list[Row]]) -> Iterator[tuple[Row, Row]]:
+    """Of rows that ask the very same: each with the first one."""
+    for group in groups:
+        first: dict[str, Row] = {}
+        for row in group:
+            if first.setdefault(row.prompt_hash, row) is not row:
+                yield first[row.prompt_hash], row
+
+
+def _in_order(pair: tuple[Row, Row]) -> tuple[Row, Row]:
+    one, other = pair
+    return (one, other) if one.number <= other.number else (other, one)
+
+
+def is_almost(one: Row, other: Row) -> bool:
+    """Whether hardly a letter differs, and both answer the same."""
+    if not same_meaning(one.answer, other.answer):
+        return False
+    a, b = whole(one), whole(other)
+    return fuzz.ratio(a, b, score_cutoff=ALMOST) >= ALMOST and _same_numbers(a, b)
+
+
+def _same_numbers(one: str, other: str) -> bool:
+    """Another number is another question, however alike the rest is."""
+    return sorted(_NUMBER.findall(one)) == sorted(_NUMBER.findall(other))
 
 
 def whole(row: Row) -> str:
     """All that is said in a row but its instructions, as it is compared."""
     turns = [text for _role, text in asked(row.messages)]
-    return "\n".join([*turns, normalise(row.answer)])
+    return "\n".join([*turns, normalise(row.answer)])[: similar.LONGEST]
 
 
 def _spelled(row: Row) -> bytes:

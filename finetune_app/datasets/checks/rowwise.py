@@ -14,7 +14,7 @@ from finetune_app.datasets.checks import broken, languages, private
 from finetune_app.datasets.checks.base import Mark, Seen
 from finetune_app.datasets.text import last_said, normalise
 
-RULES = 1  # raise when a rule below or in private.py changes: every row is looked at again
+RULES = 3  # raise when a rule below or in private.py changes: every row is looked at again
 ROLES = {"system", "user", "assistant"}
 # What stands in a cell where nobody wrote an answer. The second set may be an answer of its own
 # ("none" in a list of labels), which only the whole set can tell.
@@ -29,7 +29,7 @@ _REFUSES = re.compile(
     r"|do not feel comfortable|must decline)|i(?:'|’)m (?:unable|not able) to"
     r"|as an? (?:ai|language model)"
     r"|ich kann (?:ihnen |dir |das |dabei |hierbei |leider )*(?:nicht|keine)"
-    r"|tut mir leid,? (?:aber )?(?:ich|das|dabei) kann|leider kann ich"
+    r"|(?:es )?tut mir (?:sehr )?leid,? (?:aber )?(?:ich|das|dabei) kann|leider kann ich"
     r"|je (?:ne peux pas|suis désolé|ne suis pas en mesure)"
     r"|lo siento,? (?:pero )?no puedo|no puedo|non posso|mi dispiace,? (?:ma )?non posso)",
     re.I,
@@ -82,7 +82,7 @@ def _answer(messages: list[dict[str, Any]]) -> Iterator[Mark]:
         yield Mark("copied_answer", last)
     refusal = _REFUSES.match(answer[:200])
     if refusal:
-        yield Mark("refusals", last, 0, refusal.end())
+        yield Mark("refusals", last, 0, refusal.end(), "refusal")
 
 
 def _stretches(messages: list[dict[str, Any]]) -> Iterator[Mark]:
@@ -94,4 +94,4 @@ def _stretches(messages: list[dict[str, Any]]) -> Iterator[Mark]:
         for start, end, what in private.personal(text)[:MOST_SPANS]:
             yield Mark("personal", place, start, end, what)
         for start, end in broken.broken(text)[:MOST_SPANS]:
-            yield Mark("broken", place, start, end)
+            yield Mark("broken", place, start, end, "broken")

@@ -89,14 +89,11 @@ def mixed_languages(rows: list[Row], about: About) -> Iterator[Found]:
     counts = Counter(code for code in of.values() if code)
     if len(counts) < 2:
         return
-    (main, _most), (_second, count) = counts.most_common(2)
-    told = sum(counts.values())
-    if count <= MIXED * told:
-        return
+    main, told = counts.most_common(1)[0][0], sum(counts.values())
     # One or two rows in a language of their own are probably told wrong.
     other = [code for code, n in counts.most_common() if code != main and n >= max(3, 0.01 * told)]
     found = [pk for pk, code in of.items() if code in other]
-    if not found:
+    if len(found) <= MIXED * told:
         return
     yield Found(
         check="languages",
@@ -135,8 +132,10 @@ def instructions_on_some(rows: list[Row], about: About) -> Iterator[Found]:
         yield Found(
             check="instructions",
             severity=Severity.INFO,
-            message=_("%(n)s examples have instructions, %(others)s have none") % {
-                "n": len(told), "others": len(without)},
+            message=ngettext(
+                "%(n)s example has instructions, %(others)s have none",
+                "%(n)s examples have instructions, %(others)s have none", len(told),
+            ) % {"n": len(told), "others": len(without)},
             why=_("In use every question comes with the same instructions or with none, so the "
                   "examples should too."),
             examples=without if len(without) < len(told) else sorted(told),

@@ -3,6 +3,7 @@ a time), together (who does it, and how), suggestions, imports (a file's way), b
 rows), freezing, sweeping (many alike), emptying the trash."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
+from finetune_app.datasets.services.checking import check_all, start_check, stop_check
 from finetune_app.datasets.services.editing import Stale, change_many, dataset_of, save_example
 from finetune_app.datasets.services.emptying import empty_trash
 from finetune_app.datasets.services.freezing import freeze, why_not
@@ -22,7 +23,7 @@ from finetune_app.datasets.services.undoing import undo
 
 __all__ = [
     "Stale", "add_example", "add_rows", "cancel_import", "carry_out", "change_columns",
-    "change_many", "confirm_import", "dataset_of", "empty_trash", "forget_layout", "freeze",
-    "go_on", "good_rows_only", "label", "look_again", "save_example", "share", "start_import",
-    "sweep", "undo", "why_not",
+    "change_many", "check_all", "confirm_import", "dataset_of", "empty_trash", "forget_layout",
+    "freeze", "go_on", "good_rows_only", "label", "look_again", "save_example", "share",
+    "start_check", "start_import", "stop_check", "sweep", "undo", "why_not",
 ]  # fmt: skip

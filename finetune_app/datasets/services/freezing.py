@@ -26,6 +26,8 @@ def why_not(dataset: Dataset) -> str:
     """Why no version can be frozen now, in a sentence; empty when it can."""
     if not dataset.examples.usable().exists():
         return _("Freezing needs approved examples, and there are none yet.")
+    if checks.is_large(dataset) and checks.stale(dataset):
+        return _("First let the examples be checked: they changed since the last time.")
     blocking = dataset.findings.filter(severity=Severity.ERROR).count()
     if blocking:
         return ngettext(
@@ -39,9 +41,10 @@ def why_not(dataset: Dataset) -> str:
 def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
     """(version, new). The same content as an earlier version returns that one.
 
-    Raises PlainError while something blocks. The file is complete on disk before its row is.
+    Raises PlainError while something blocks, or while nobody has looked at a large set as it is
+    now. The file is complete on disk before its row is.
     """
-    checks.run(dataset)
+    checks.after_edit(dataset)  # a large set was checked by a job, or it is not frozen
     reason = why_not(dataset)
     if reason:
         raise PlainError(reason, status=409, title=_("Not yet"))

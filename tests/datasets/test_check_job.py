@@ -1,0 +1,202 @@
+"""The thorough check: a job with a child of its own, for what an edit must not wait for."""
+
+import json
+
+import pytest
+from django.conf import settings
+
+from finetune_app.datasets import check_jobs, checks
+from finetune_app.datasets.checks import kept
+from finetune_app.datasets.models import Dataset, Look, Severity
+from finetune_app.datasets.services import start_check
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Job, Kind, State
+from tests.datasets.conftest import conversation, pair
+from tests.worker.conftest import supervise
+from worker.channel import Job as ChildJob
+from worker.checks.run import run
+
+RUDE = "You are a fucking idiot and I hate you, give me my money back"
+
+
+class Recorder:
+    """A channel that only remembers, and asks to stop once so much progress was made."""
+
+    def __init__(self, stop_at: float = float("inf")) -> None:
+        self.told: list[tuple[str, dict]] = []
+        self.stop_at = stop_at
+
+    def emit(self, event: str, **fields) -> None:
+        self.told.append((event, fields))
+
+    def stopping(self) -> bool:
+        return any(fields.get("done", 0) >= self.stop_at for _event, fields in self.told)
+
+    def check(self) -> None:
+        pass
+
+
+def found(dataset: Dataset) -> dict[str, str]:
+    return dict(dataset.findings.values_list("check_name", "severity"))
+
+
+def rows(count: int = 120) -> list[dict]:
+    return [{"messages": conversation(*pair(n))} for n in range(count)]
+
+
+@pytest.fixture
+def large(monkeypatch) -> None:
+    """Sets of more than 100 rows count as large."""
+    monkeypatch.setattr(checks, "AT_ONCE", 100)
+
+
+def in_this_process(job: Job) -> None:
+    """What a worker does, without its processes."""
+    order = check_jobs.child_spec(job)
+    folder = settings.DATA_DIR / check_jobs.folder_of(job)
+    result = run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    check_jobs.before_finish(job, result)
+    check_jobs.finish(job, result)
+    Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED)
+
+
+def test_pressing_check_looks_at_once_and_again_thoroughly(
+    as_owner, url, bring, no_worker, transactional_db
+):
+    dataset = bring(rows=[*rows(), {"messages": conversation(RUDE, "topic: money\ndue: today")}])
+    assert kept.not_thorough(dataset) == 121
+    as_owner.post(url("check"))
+    job = Job.objects.get(kind=Kind.CHECK)
+    as_owner.post(url("check"))
+    assert Job.objects.filter(kind=Kind.CHECK).count() == 1
+    assert "toxic" not in found(dataset)
+    assert supervise(job).state == State.SUCCEEDED
+    assert found(dataset)["toxic"] == Severity.WARNING
+    assert kept.not_thorough(dataset) == 0
+    assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
+
+
+def test_after_an_edit_only_the_changed_row_waits_for_a_thorough_look(
+    as_owner, url, bring, no_worker, django_capture_on_commit_callbacks
+):
+    dataset = bring(rows=rows())
+    with django_capture_on_commit_callbacks(execute=True):
+        in_this_process(start_check(dataset))
+    assert kept.not_thorough(dataset) == 0
+    row = dataset.examples.get(number=7)
+    as_owner.post(url("example", number=7), {
+        "message-0": RUDE, "message-1": row.answer, "changed_at": row.changed_at.isoformat()})
+    assert kept.not_thorough(dataset) == 1
+    page = as_owner.get(url("health")).content.decode()
+    assert "1 example has not been checked thoroughly since it changed" in page
+
+
+def test_a_large_set_is_not_checked_by_an_edit_and_says_so(as_owner, url, bring, no_worker, large):
+    dataset = bring(rows=rows(130))
+    before = dataset.checked_at
+    as_owner.post(url("change", number=7), {"what": "set_aside"})
+    dataset.refresh_from_db()
+    assert dataset.checked_at == before
+    page = as_owner.get(url("page")).content.decode()
+    assert "Examples changed since the last check." in page
+    assert "disabled>Freeze version 1" in page
+    reply = as_owner.post(url("freeze"))
+    assert reply.status_code == 409
+    assert "First let the examples be checked" in reply.content.decode()
+
+
+def test_a_large_set_is_frozen_once_a_job_has_looked_at_it(
+    as_owner, url, bring, no_worker, large, django_capture_on_commit_callbacks
+):
+    dataset = bring(rows=rows(130))
+    as_owner.post(url("change", number=7), {"what": "set_aside"})
+    as_owner.post(url("check"))
+    dataset.refresh_from_db()
+    with django_capture_on_commit_callbacks(execute=True):
+        in_this_process(dataset.check_job)
+    dataset.refresh_from_db()
+    assert not checks.stale(dataset)
+    assert as_owner.post(url("freeze")).status_code == 302
+
+
+def test_a_job_finds_what_a_check_at_once_finds(bring, no_worker, large, owner):
+    twin = {"messages": conversation(pair(3)[0], "topic: other\ndue: never"), "split": "test"}
+    mail = {"messages": conversation("Write to anna.berg@posteo.de please", "topic: x\ndue: y")}
+    dataset = bring(rows=[*rows(130), *rows(4), twin, mail])
+    at_once = {one.check_name: (one.count, one.groups, one.spans, one.message)
+               for one in dataset.findings.all()}
+    facts = Dataset.objects.get(pk=dataset.pk).facts
+    in_this_process(start_check(dataset))
+    by_job = {one.check_name: (one.count, one.groups, one.spans, one.message)
+              for one in dataset.findings.all()}
+    assert by_job == at_once
+    assert {"duplicates", "contradictions", "personal", "leakage"} <= set(by_job)
+    assert Dataset.objects.get(pk=dataset.pk).facts == facts
+
+
+def test_what_changed_while_it_looked_leaves_it_stale(as_owner, url, bring, no_worker, large):
+    dataset = bring(rows=rows(130))
+    job = start_check(dataset)
+    order = check_jobs.child_spec(job)
+    as_owner.post(url("change", number=7), {"what": "set_aside"})
+    folder = settings.DATA_DIR / check_jobs.folder_of(job)
+    result = run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    check_jobs.finish(job, result)
+    dataset.refresh_from_db()
+    assert checks.stale(dataset)
+    assert as_owner.post(url("freeze")).status_code == 409
+
+
+def test_an_attempt_that_died_is_gone_on_from(bring, no_worker):
+    dataset = bring(rows=rows())
+    job = start_check(dataset)
+    order = check_jobs.child_spec(job)
+    folder = settings.DATA_DIR / check_jobs.folder_of(job)
+    run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    lines = (folder / "looks.jsonl").read_text().splitlines()
+    (folder / "looks.jsonl").write_text("\n".join(lines[:60]) + "\n" + lines[60][:9])
+    run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    again = [json.loads(line)[0] for line in (folder / "looks.jsonl").read_text().splitlines()]
+    assert len(again) == len(set(again)) == 120
+
+
+def test_it_can_be_cancelled(
+    as_owner, as_viewer, as_stranger, url, bring, no_worker, django_capture_on_commit_callbacks
+):
+    dataset = bring(rows=rows())
+    job = start_check(dataset)
+    check_jobs.child_spec(job)
+    assert as_viewer.post(url("stop_check")).status_code == 403
+    assert as_stranger.post(url("stop_check")).status_code == 404
+    assert as_owner.get(url("stop_check")).status_code == 405
+    with django_capture_on_commit_callbacks(execute=True):
+        as_owner.post(url("stop_check"))
+    job.refresh_from_db()
+    assert job.state == State.CANCELLED
+    assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
+    assert found(dataset) == found(dataset)
+
+
+def test_the_page_tells_how_far_it_is(as_owner, as_viewer, url, bring, no_worker):
+    job = start_check(bring(rows=rows()))
+    Job.objects.filter(pk=job.pk).update(
+        state=State.RUNNING, done=40, total=120, unit="examples", message="Looking at each example")
+    asks = {"HX-Request": "true"}
+    answer = as_viewer.get(url("checking"), headers=asks).content.decode()
+    assert "40 of 120 examples" in answer
+    assert "hx-trigger" in answer
+    Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED)
+    answer = as_viewer.get(url("checking"), headers=asks).content.decode()
+    assert "hx-trigger" not in answer
+    assert as_viewer.get(url("checking")).status_code == 302
+
+
+def test_the_rows_go_with_the_goal(goal, bring, no_worker, django_capture_on_commit_callbacks):
+    dataset = bring(rows=rows())
+    job = start_check(dataset)
+    check_jobs.child_spec(job)
+    with django_capture_on_commit_callbacks(execute=True):
+        goal.delete()
+    assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
+    assert not Look.objects.exists()
+    assert not jobs.Job.objects.filter(state=State.QUEUED).exists()

@@ -1,0 +1,1 @@
+"""The thorough check of a dataset, in its own process."""

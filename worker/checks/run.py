@@ -1,0 +1,69 @@
+"""One thorough check: look at each row that is new, compare all of them, say what is wrong.
+
+Killed at any point, the next attempt finds what was seen before in looks.jsonl and goes on from
+there. Nothing of a row's text goes into an event.
+"""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from worker.channel import Channel, Job
+
+
+def run(job: Job, channel: Channel) -> dict[str, Any]:
+    """Spec: {"rows": how many, "about": fields of checks.base.About, "tokenizer": folder or ""}.
+
+    Reads rows.jsonl in job.folder (datasets/check_jobs.py writes it), leaves looks.jsonl and
+    found.json there.
+    """
+    _prepare_django()
+    from finetune_app.datasets import checks
+    from finetune_app.datasets.checks import facts, leakage
+    from worker.checks.looking import Looking
+
+    channel.emit("phase", phase="looking", message="Looking at each example")
+    looking = Looking(job, channel)
+    rows = looking.rows()
+    if channel.stopping():
+        return {"stopped": True}
+    channel.emit("phase", phase="comparing", message="Comparing them with each other")
+
+    def signed(done: int) -> None:
+        channel.check()
+        channel.emit("progress", done=done, total=len(rows), unit="examples")
+
+    about = replace(looking.about, seen=looking.seen, alike=leakage.look_alikes(rows, signed))
+    channel.emit("phase", phase="finding", message="Writing down what is wrong")
+    found = []
+    for number, check in enumerate(checks.CHECKS if rows else ()):
+        channel.check()
+        channel.emit("progress", done=number, total=len(checks.CHECKS), unit="checks")
+        found += list(check(rows, about))
+        if channel.stopping():
+            return {"stopped": True}
+    told = {"found": [_told(one) for one in found], "facts": facts.count(rows, about)}
+    _write(job.folder / "found.json", told)
+    return {"rows": len(rows), "found": len(found)}
+
+
+def _told(one: Any) -> dict[str, Any]:
+    return asdict(one) | {"severity": str(one.severity)}
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
+    draft.replace(path)
+
+
+def _prepare_django() -> None:
+    """The checks speak in sentences, which need the settings' language. No database is read."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
+    import django
+
+    django.setup()
+
+
