@@ -5,6 +5,7 @@ from finetune_app.datasets.views import (
     confirming,
     downloads,
     examples,
+    health,
     imports,
     label,
     page,
@@ -16,7 +17,11 @@ from finetune_app.datasets.views import (
 app_name = "datasets"
 urlpatterns = [
     path("", page.page, name="page"),
+    path("health/", health.page, name="health"),
+    path("health/right/", health.choose, name="choose"),
     path("check/", page.check, name="check"),
+    path("check/state/", page.checking, name="checking"),
+    path("check/stop/", page.stop, name="stop_check"),
     path("fix/<slug:check_name>/", page.fix, name="fix"),
     path("undo/<int:edit_id>/", page.undo_edit, name="undo"),
     path("bulk/", bulk.bulk, name="bulk"),

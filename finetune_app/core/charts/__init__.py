@@ -17,14 +17,17 @@ from finetune_app.core.charts.bars import (
     sparkline,
     thin_bar,
 )
+from finetune_app.core.charts.counts import count_bar, histogram
 from finetune_app.core.charts.loss import loss_chart
 from finetune_app.core.charts.verdict import Whisker, verdict_marks, whiskers
 
 __all__ = [
     "Whisker",
     "bar",
+    "count_bar",
     "gain",
     "health_bar",
+    "histogram",
     "loss_chart",
     "memory_bar",
     "memory_scale",

@@ -10,17 +10,16 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.charts import gain, health_bar
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.datasets import checks, tally
+from finetune_app.datasets import tally
 from finetune_app.datasets.browsing import NOBODY, SORTS, TRASH, Filters, Page, Total, page_of
 from finetune_app.datasets.deeds import deeds, labellers
-from finetune_app.datasets.models import Dataset, Edit, Example, Finding, Severity, Split
+from finetune_app.datasets.health import health, sorted_findings, under_way
+from finetune_app.datasets.models import Dataset, Edit, Example, Split
 from finetune_app.datasets.services import why_not
 from finetune_app.goals.measures import fields
 from finetune_app.goals.models import Goal
 
-POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
 A_SENTENCE = 24  # characters from which a value is set as text, not as code
 
 
@@ -44,24 +43,10 @@ def shown(example: Example) -> dict[str, Any]:
     return {"example": example, "pairs": answer_pairs(example.answer), "turns": turns}
 
 
-def health(findings: list[Finding]) -> dict[str, Any]:
-    """100 less the stated points of every finding; no finding, no missing point."""
-    points = [POINTS[Severity(finding.severity)] for finding in findings]
-    score = max(0, 100 - sum(points))
-    return {
-        "score": score,
-        "bar": health_bar(score, points if score else []),
-        "rows": [(finding, gain(cost, max(points)), cost) for finding, cost in
-                 zip(findings, points, strict=True)],
-    }
-
-
 def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> dict[str, Any]:
     """The context of the whole dataset page."""
     filters = Filters.read(request.GET)
-    findings = sorted(
-        dataset.findings.all(), key=lambda f: (-POINTS[Severity(f.severity)], -f.count)
-    )
+    findings = sorted_findings(dataset)
     counts = tally.counts(dataset)
     version = dataset.versions.first()
     page = page_of(dataset, filters)
@@ -77,7 +62,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "findings": findings,
         "health": health(findings),
         "filtered_by": next((f for f in findings if f.check_name == filters.finding), None),
-        "stale": checks.stale(dataset),
+        **under_way(dataset),
         "version": version,
         "next_number": (version.number if version else 0) + 1,
         "why_not": why_not(dataset),
@@ -137,14 +122,14 @@ def back_to_table(
     """To the table, filters kept, with what happened and a way to undo it."""
     if said:
         level = messages.WARNING if warn else messages.SUCCESS
-        text = _with_undo(goal, said, edit) if edit else said
+        text = with_undo(goal, said, edit) if edit else said
         messages.add_message(request, level, text, extra_tags="undo" if edit else "")
     filters = Filters.read(request.GET)
     url = reverse("datasets:page", kwargs={"goal_id": goal.pk}) + filters.here.rstrip("?")
     return redirect(url + (f"#row-{at}" if at else ""))
 
 
-def _with_undo(goal: Goal, said: str, edit: Edit) -> str:
+def with_undo(goal: Goal, said: str, edit: Edit) -> str:
     """The button belongs to the form "undo" of the page: a paragraph cannot hold a form."""
     return format_html(
         '{} <button class="link" form="undo" formaction="{}">{}</button>',

@@ -1,5 +1,6 @@
 """The dataset itself: the table, the findings, their fixes, undo."""
 
+from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -10,8 +11,9 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks, fixes
 from finetune_app.datasets.forms import UploadForm
-from finetune_app.datasets.services import dataset_of, undo
-from finetune_app.datasets.views.common import back_to_table, render, table
+from finetune_app.datasets.health import under_way
+from finetune_app.datasets.services import check_all, dataset_of, stop_check, undo
+from finetune_app.datasets.views.common import back_to_table, render, table, with_undo
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -31,12 +33,24 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def check(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Look at everything again: large sets are not checked after every edit."""
-    found = checks.run(dataset_of(goal))
-    said = _("Checked: nothing found.") if not found else ngettext(
-        "Checked: %(n)s thing to look at.", "Checked: %(n)s things to look at.", len(found)
-    ) % {"n": len(found)}
-    return back_to_table(request, goal, said=said)
+    """Look at everything again, thoroughly: large sets are not checked after every edit."""
+    check_all(dataset_of(goal))
+    return back_to_table(request, goal)
+
+
+@goal_page(Role.VIEWER, "GET")
+def checking(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """How far the thorough check is; a page asks every second while it is under way."""
+    if not request.htmx:
+        return redirect("datasets:health", goal_id=goal.pk)
+    context = {"goal": goal, "polled": True} | under_way(dataset_of(goal))
+    return render(request, "_checking", context)
+
+
+@goal_page(Role.EDITOR, "POST")
+def stop(request: HttpRequest, goal: Goal) -> HttpResponse:
+    stop_check(dataset_of(goal))
+    return back_to_table(request, goal, said=_("The check is cancelled. What was found stays."))
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -46,10 +60,14 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
     if finding.fix not in fixes.FIXES:
         raise Http404("this finding has no fix")
     edit = fixes.apply(finding=finding, by=request.user)
-    checks.run(dataset)
+    checks.after_edit(dataset)
     count = edit.changes.count()
     said = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
-    return back_to_table(request, goal, said=said % {"n": count}, edit=edit)
+    said = said % {"n": count}
+    if request.POST.get("from") == "health":
+        messages.success(request, with_undo(goal, said, edit), extra_tags="undo")
+        return redirect("datasets:health", goal_id=goal.pk)
+    return back_to_table(request, goal, said=said, edit=edit)
 
 
 @goal_page(Role.EDITOR, "POST")
