@@ -1,0 +1,369 @@
+"""How much each check finds of what was planted into real rows, and how much of what it says is so.
+
+    python -m benchmarks.checks [--data FOLDER] [--seed 2026] [--rows 4000]
+    python -m benchmarks.checks --time 100000
+
+Real rows come from --data (nl2bash.csv, snips_json.jsonl, seed_tasks_alpaca.json; not part of this
+repository). Of real rows that are nearly alike by another measure (rapidfuzz's ratio of 85) one is
+kept, so that what the checks say of likeness beyond the planted rows is wrong. Beside each defect
+stand rows that only look like it. Seeds below 100 are for working on a check; the table in
+docs/benchmarks/checks.md comes from one that was not looked at before.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import re
+import resource
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
+os.environ.setdefault("DATA_DIR", tempfile.mkdtemp())
+
+import django
+
+django.setup()
+
+from rapidfuzz import fuzz, process  # noqa: E402
+
+from benchmarks.defects import foreign, private  # noqa: E402
+from finetune_app.datasets import checks  # noqa: E402
+from finetune_app.datasets.checks import leakage, rowwise  # noqa: E402
+from finetune_app.datasets.checks.base import About, Row, Seen  # noqa: E402
+from finetune_app.datasets.text import last_said, normalise, prompt_hash  # noqa: E402
+
+Messages = list[dict[str, str]]
+SPLITS = ["train"] * 7 + ["validation"] + ["test"] * 2
+EACH = 300  # planted rows of each defect and file at most
+REFUSING = (
+    "I'm sorry, but I can't help with that.",
+    "As an AI language model, I cannot do this.",
+    "I cannot assist with this request.",
+    "Unfortunately, I am unable to answer.",
+    "Es tut mir leid, aber ich kann dabei nicht helfen.",
+    "Lo siento, pero no puedo ayudarte.",
+)
+BLANK = ("N/A", "n/a", "-", "null", "TBD", "?", "NaN", "...")
+
+
+@dataclass
+class Planted:
+    """A set of rows, and which of them (by pk) have which defect."""
+
+    rows: list[Row] = field(default_factory=list)
+    wanted: dict[str, set[int]] = field(default_factory=dict)
+    either: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # not judged
+
+    def add(self, said: Messages, split: str, defect: str = "") -> Row:
+        pk = len(self.rows) + 1
+        row = Row(
+            pk,
+            pk,
+            last_said(said, "user"),
+            last_said(said, "assistant"),
+            split,
+            prompt_hash(said),
+            said,
+        )
+        self.rows.append(row)
+        if defect:
+            self.wanted.setdefault(defect, set()).add(pk)
+        return row
+
+
+def said(prompt: str, answer: str) -> Messages:
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+
+
+def real_rows(data: Path) -> dict[str, list[Messages]]:
+    with (data / "nl2bash.csv").open(encoding="utf-8") as file:
+        bash = [said(one["request"], one["command"]) for one in csv.DictReader(file)]
+    lines = (data / "snips_json.jsonl").read_text("utf-8").splitlines()
+    snips = [json.loads(line)["messages"][1:] for line in lines]
+    tasks = [
+        said(f"{one['instruction']}\n{one['input']}".strip(), one["output"])
+        for one in json.loads((data / "seed_tasks_alpaca.json").read_text("utf-8"))
+    ]
+    return {"nl2bash": bash, "snips": snips, "seed tasks": tasks}
+
+
+def unlike(rows: list[Messages], most: int, dice: random.Random) -> list[Messages]:
+    """Rows of which no two ask nearly the same, judged by rapidfuzz."""
+    some = dice.sample(rows, min(len(rows), most))
+    asked = [normalise(last_said(one, "user")) for one in some]
+    likeness = process.cdist(asked, asked, scorer=fuzz.ratio, score_cutoff=85, dtype=np.uint8)
+    kept: list[int] = []
+    for at in range(len(some)):
+        if not likeness[at, kept].any():
+            kept.append(at)
+    return [some[at] for at in kept]
+
+
+# --- planting ---------------------------------------------------------------------------
+
+
+class Fresh:
+    """Real rows, each handed out once: some for the set, others to be changed on the way in."""
+
+    def __init__(self, rows: list[Messages]) -> None:
+        self._rows = rows
+
+    def __call__(self) -> Messages:
+        return self._rows.pop()
+
+
+def plant(real: list[Messages], dice: random.Random) -> Planted:
+    """Half of the rows are the set; defects are copies of some of them (each used once) or are
+    written into rows of the other half."""
+    dice.shuffle(real)
+    planted = Planted()
+    base = [planted.add(one, dice.choice(SPLITS)) for one in real[: len(real) // 2]]
+    each = min(EACH, len(base) // 6)
+    answers = [row.answer for row in base]
+    copied = [row for row in base if len(row.prompt) >= 40]
+    dice.shuffle(copied)
+    tests = [row for row in copied if row.split == "test"][:each]
+    others = [row for row in copied if row not in tests]
+    for row in others[: each // 2]:
+        planted.add(_padded(row.messages), row.split, "duplicates")
+    for row in others[each // 2 : each + each // 2]:
+        planted.add(_edited(row, dice), row.split, "near_duplicates")
+    for row in others[each + each // 2 : 2 * each + each // 2]:
+        other = dice.choice(answers)
+        while fuzz.ratio(other, row.answer) >= 45 or normalise(other) == normalise(row.answer):
+            other = dice.choice(answers)
+        planted.add(
+            [*row.messages[:-1], {"role": "assistant", "content": other}],
+            row.split,
+            "contradictions",
+        )
+    _leak(planted, tests, dice)
+    fresh = Fresh([one for one in real[len(real) // 2 :] if not _PRIVATE.search(str(one))])
+    _plant_private(planted, fresh, max(each // 3, 8), dice)
+    _plant_words(planted, fresh, answers, max(each // 3, 8), dice)
+    return planted
+
+
+_PRIVATE = re.compile(r"@|\d{1,3}\.\d{1,3}\.\d|\d{5}|password|secret|token|key", re.I)
+
+
+def _plant_private(planted: Planted, fresh: Fresh, each: int, dice: random.Random) -> None:
+    for number in range(each):
+        kind = list(private.PERSONAL)[number % len(private.PERSONAL)]
+        planted.add(_with(fresh(), private.PERSONAL[kind](dice), dice), "train", "personal")
+        planted.add(_with(fresh(), private.looks_personal(dice), dice), "train")
+        planted.add(_with(fresh(), private.secret(dice), dice), "train", "secrets")
+        planted.add(_with(fresh(), private.looks_secret(dice), dice), "train")
+
+
+def _plant_words(
+    planted: Planted, fresh: Fresh, answers: list[str], each: int, dice: random.Random
+) -> None:
+    for number in range(3 * each):
+        language = dice.choice(("de", "fr", "es", "it"))
+        text = f"{foreign.sentence(dice, language)} {number}{dice.randrange(10**6)}"
+        planted.add(said(text, dice.choice(answers)), "train", "languages")
+    for number in range(each):
+        extra = f" {number}{dice.randrange(10**6)}"
+        answer = dice.choice(answers)
+        row = planted.add(said(foreign.mojibake(dice) + extra, answer), "train", "broken")
+        planted.either["languages"].add(row.pk)  # whichever language that still is
+        planted.add(said(foreign.rude(dice) + extra, answer), "train", "toxic")
+        planted.add(said(foreign.sentence(dice, "en") + extra, answer), "train")
+        planted.add(said(last_said(fresh(), "user"), dice.choice(BLANK)), "train", "blank_answer")
+        prompt = last_said(fresh(), "user")
+        planted.add(said(prompt, f"{prompt} "), "train", "copied_answer")
+        row = planted.add(
+            said(last_said(fresh(), "user"), dice.choice(REFUSING)), "train", "refusals"
+        )
+        planted.either["languages"].add(row.pk)  # some refuse in another language
+
+
+def _padded(messages: Messages) -> Messages:
+    return [{**one, "content": f" {one['content']}\n"} for one in messages]
+
+
+def _edited(row: Row, dice: random.Random) -> Messages:
+    """A typing mistake or two, or a word more: still the same to a reader."""
+    text, rest = row.prompt, row.messages[:-2]
+    for _ in range(1 + (len(text) > 120)):
+        at = dice.choice(
+            [
+                at
+                for at in range(5, len(text) - 5)
+                if text[at] != text[at + 1]
+                and not text[at : at + 2].isdigit()
+                and text[at].isalpha()
+            ]
+        )
+        swap = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+        options = [
+            f"{text}, thanks",
+            f"{text} please",
+            f"Hi, {text}",
+            text[:at] + text[at + 1 :],
+            swap,
+        ]
+        text = dice.choice(options)
+    return [*rest, *said(text, row.answer)]
+
+
+def _leak(planted: Planted, tests: list[Row], dice: random.Random) -> None:
+    """A test prompt, sometimes with a small change, in the part that is learned from. The finding
+    names both rows; it is a repeat as well."""
+    for row in tests:
+        text = dice.choice((row.prompt, row.prompt + ".", row.prompt + " Thanks"))
+        copy = planted.add([*row.messages[:-2], *said(text, row.answer)], "train", "leakage")
+        planted.wanted["leakage"].add(row.pk)
+        same = "duplicates" if text == row.prompt else "near_duplicates"
+        planted.wanted[same].add(copy.pk)
+
+
+def _with(messages: Messages, more: str, dice: random.Random) -> Messages:
+    asked = last_said(messages, "user")
+    prompt = dice.choice((f"{asked} {more}", f"{more} {asked}", f"{asked}\n{more}"))
+    return said(prompt, last_said(messages, "assistant"))
+
+
+# --- judging ----------------------------------------------------------------------------
+
+
+def found_in(planted: Planted) -> dict[str, set[int]]:
+    """pks that each check names; of repeated rows all but the first."""
+    from worker.checks.heavy import toxicity
+
+    rows = planted.rows
+    looks = [rowwise.look(row.messages) for row in rows]
+    rude = toxicity([row.messages for row in rows], [look.language for look in looks])
+    seen = {
+        row.pk: Seen(look.marks, look.language, toxic)
+        for row, look, toxic in zip(rows, looks, rude, strict=True)
+    }
+    about = About("", {}, seen=seen, alike=leakage.look_alikes(rows))
+    found: dict[str, set[int]] = {"refusals": set(about.marked("refusals"))}
+    for one in checks.find(rows, about):
+        if one.check in ("duplicates", "near_duplicates") or one.check == "contradictions":
+            found[one.check] = {pk for group in one.groups for pk in group[1:]}
+        elif one.check != "refusals":
+            found[one.check] = set(one.examples)
+    return found
+
+
+def judge(planted: Planted, found: dict[str, set[int]], real: int) -> Iterator[tuple[Any, ...]]:
+    """(check, planted, found of them, said beyond them)."""
+    for check, wanted in planted.wanted.items():
+        named = found.get(check, set())
+        beyond = named - wanted - planted.either[check]
+        if check in ("personal", "secrets", "toxic"):
+            # What real rows hold by themselves was read by hand; only our look-alikes count here.
+            beyond = {pk for pk in beyond if pk > real}
+        yield check, len(wanted), len(named & wanted), len(beyond), sorted(beyond)
+
+
+def table(data: Path, seed: int, most: int, show: bool) -> None:
+    total: dict[str, list[int]] = {}
+    for name, rows in real_rows(data).items():
+        dice = random.Random(f"{seed}/{name}")
+        real = unlike(rows, most, dice)
+        planted = plant(real, dice)
+        found = found_in(planted)
+        own = len(real) // 2
+        print(f"{name}: {own} real rows, {len(planted.rows)} with what was planted")
+        for check, wanted, hit, wrong, which in judge(planted, found, own):
+            counts = total.setdefault(check, [0, 0, 0])
+            counts[0] += wanted
+            counts[1] += hit
+            counts[2] += wrong
+            if show:
+                missed = sorted(planted.wanted[check] - found.get(check, set()))
+                for what, pks in (("missed", missed[:4]), ("wrong", which[:4])):
+                    for pk in pks:
+                        row = planted.rows[pk - 1]
+                        print(f"   {check} {what}: {row.prompt[:110]!r} -> {row.answer[:40]!r}")
+    print(f"\nseed {seed}\n| check | planted | recall | precision |\n|---|---:|---:|---:|")
+    for check, (wanted, hit, wrong) in total.items():
+        precision = hit / (hit + wrong) if hit + wrong else 0
+        print(f"| {check} | {wanted} | {hit / wanted:.1%} | {precision:.1%} |")
+
+
+# --- time -------------------------------------------------------------------------------
+
+
+class Clock:
+    """A channel that prints when a phase begins."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+
+    def emit(self, event: str, **fields: Any) -> None:
+        if event == "phase":
+            self.say(fields["phase"])
+
+    def say(self, what: str) -> None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        print(f"{time.perf_counter() - self.began:8.1f} s  {peak:6.0f} MB  {what}", flush=True)
+
+    def stopping(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        pass
+
+
+def many(data: Path, count: int, seed: int) -> Iterator[Messages]:
+    """Real commands, then the same with a third of the words changed for others."""
+    dice, real = random.Random(seed), real_rows(data)["nl2bash"]
+    words = sorted({word for one in real for word in last_said(one, "user").split()})
+    for number in range(count):
+        one = real[number % len(real)]
+        prompt = last_said(one, "user")
+        if number >= len(real):
+            prompt = " ".join(
+                word if dice.random() > 0.35 else dice.choice(words) for word in prompt.split()
+            )
+        yield said(prompt, last_said(one, "assistant"))
+
+
+def timed(data: Path, count: int, seed: int) -> None:
+    """The child of a thorough check, as a worker runs it."""
+    from worker.channel import Job
+    from worker.checks.run import run
+
+    folder, dice = Path(tempfile.mkdtemp()), random.Random(seed)
+    with (folder / "rows.jsonl").open("w", encoding="utf-8") as file:
+        for pk, messages in enumerate(many(data, count, seed), 1):
+            line = [pk, pk, dice.choice(SPLITS), prompt_hash(messages), messages, None]
+            file.write(json.dumps(line) + "\n")
+    about = {"measure": "", "measure_settings": {}, "ruler": None}
+    clock = Clock()
+    spec = {"rows": count, "about": about, "tokenizer": ""}
+    print(run(Job("check", folder, spec), clock))  # type: ignore[arg-type]
+    clock.say(f"all of {count:,} rows")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--rows", type=int, default=4_000, help="real rows of each file at most")
+    parser.add_argument("--show", action="store_true", help="print what was missed or wrong")
+    parser.add_argument("--time", type=int, default=0, help="only time so many rows")
+    asked = parser.parse_args(argv)
+    if asked.time:
+        timed(asked.data, asked.time, asked.seed)
+    else:
+        table(asked.data, asked.seed, asked.rows, asked.show)
+
+
+if __name__ == "__main__":
+    main()
