@@ -67,7 +67,8 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
     assert kept.not_thorough(dataset) == 121
     as_owner.post(url("check"))
     job = Job.objects.get(kind=Kind.CHECK)
-    as_owner.post(url("check"))
+    reply = as_owner.post(url("check"), {"from": "health"})
+    assert reply["Location"] == url("health")
     assert Job.objects.filter(kind=Kind.CHECK).count() == 1
     assert "toxic" not in found(dataset)
     assert supervise(job).state == State.SUCCEEDED

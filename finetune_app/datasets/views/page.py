@@ -12,6 +12,7 @@ from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks, fixes
 from finetune_app.datasets.forms import UploadForm
 from finetune_app.datasets.health import under_way
+from finetune_app.datasets.models import Edit
 from finetune_app.datasets.services import check_all, dataset_of, stop_check, undo
 from finetune_app.datasets.views.common import back_to_table, render, table, with_undo
 from finetune_app.goals.access import goal_page
@@ -35,7 +36,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 def check(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Look at everything again, thoroughly: large sets are not checked after every edit."""
     check_all(dataset_of(goal))
-    return back_to_table(request, goal)
+    return _back(request, goal)
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -50,7 +51,7 @@ def checking(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def stop(request: HttpRequest, goal: Goal) -> HttpResponse:
     stop_check(dataset_of(goal))
-    return back_to_table(request, goal, said=_("The check is cancelled. What was found stays."))
+    return _back(request, goal, _("The check is cancelled. What was found stays."))
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -63,11 +64,19 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
     checks.after_edit(dataset)
     count = edit.changes.count()
     said = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
-    said = said % {"n": count}
-    if request.POST.get("from") == "health":
-        messages.success(request, with_undo(goal, said, edit), extra_tags="undo")
-        return redirect("datasets:health", goal_id=goal.pk)
-    return back_to_table(request, goal, said=said, edit=edit)
+    return _back(request, goal, said % {"n": count}, edit)
+
+
+def _back(
+    request: HttpRequest, goal: Goal, said: str = "", edit: Edit | None = None
+) -> HttpResponse:
+    """To the page whose button it was."""
+    if request.POST.get("from") != "health":
+        return back_to_table(request, goal, said=said, edit=edit)
+    if said:
+        text = with_undo(goal, said, edit) if edit else said
+        messages.success(request, text, extra_tags="undo" if edit else "")
+    return redirect("datasets:health", goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
