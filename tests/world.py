@@ -15,7 +15,7 @@ from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
 from finetune_app.basemodels.models import BaseModel, Choice, Install
 from finetune_app.candidates import drafts, practice, trying
-from finetune_app.candidates.models import Candidate, CandidateKind, Try
+from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, Try
 from finetune_app.datasets.models import (
     Dataset,
     Edit,
@@ -88,7 +88,7 @@ def build_world(team: Team, by: User) -> World:
     candidates = _candidates(goal, base, training)
     guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")
     invitation, secret = services.invite(team=team, role=Role.VIEWER, by=by)
-    return World(
+    world = World(
         team=team,
         goal=goal,
         base_model=base,
@@ -113,6 +113,8 @@ def build_world(team: Team, by: User) -> World:
         document=_document(goal, by),
         api_key=_live(goal, candidates[1], by),
     )
+    _suggestions(world.kept, by)
+    return world
 
 
 def _live(goal: Goal, candidate: Candidate, by: User) -> ApiKey:
@@ -283,6 +285,13 @@ def _tried(goal: Goal, base: BaseModel, by: User) -> Candidate:
                 measure=trying.Judge(goal).fingerprint,
             )  # fmt: skip
     return first
+
+
+def _suggestions(kept: Candidate, by: User) -> None:
+    SuggestionRun.objects.create(
+        goal=kept.goal, candidate=kept, job=job(kept.goal.team, Kind.SUGGEST, done=9, total=9),
+        rows=9, started_by=by,
+    )  # fmt: skip
 
 
 def _advice(goal: Goal, by: User) -> Advice:

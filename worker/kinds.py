@@ -10,6 +10,7 @@ MODULES = {
     "install": "worker.installs.run",
     "index": "worker.knowledge.run",
     "check": "worker.checks.run",
+    "suggest": "worker.suggesting.run",
 }
 
 

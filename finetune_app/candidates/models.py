@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import Job
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
@@ -151,3 +152,21 @@ class Try(models.Model):
 
     def __str__(self) -> str:
         return f"try of example {self.row}"
+
+
+class SuggestionRun(models.Model):
+    """A candidate suggests answers for rows that have none. What it says are Suggestions of the
+    dataset's room; this is who was asked, when, and the job."""
+
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="suggestion_runs")
+    candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="suggestion_run")
+    rows = models.PositiveIntegerField()  # asked for
+    started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"suggestions by {self.candidate}"

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from finetune_app.candidates.views import chat, workbench
+from finetune_app.candidates.views import chat, suggestions, workbench
 
 app_name = "candidates"
 urlpatterns = [
@@ -16,4 +16,6 @@ urlpatterns = [
     path("instructions/versions/<int:kept_id>/", workbench.version, name="version"),
     path("instructions/versions/<int:kept_id>/use/", workbench.take_up, name="take_up"),
     path("instructions/versions/<int:kept_id>/forget/", workbench.forget, name="forget"),
+    path("suggestions/", suggestions.page, name="suggestions"),
+    path("suggestions/stop/", suggestions.stop, name="stop_suggestions"),
 ]

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset
+from finetune_app.datasets.text import normalise
 
 LOOKED_AT = 500  # answers from which a closed set is told
 LEAST_ROWS = 10
@@ -44,3 +45,12 @@ def read(text: str) -> list[str]:
         raise PlainError(_("An answer on a button has at most %(most)d characters.") % {
             "most": MOST_LETTERS}, status=422)
     return found
+
+
+def meant(labels: list[str], text: str) -> str:
+    """The label that a model meant: "Bell." is "bell". What is none of them stays."""
+
+    def bare(words: str) -> str:
+        return normalise(words).strip(" .,:;!?\"'`*")
+
+    return next((one for one in labels if bare(one) == bare(text)), text)

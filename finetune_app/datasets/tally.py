@@ -16,6 +16,7 @@ from django.db.models import Count, Q
 from finetune_app.datasets.models import Dataset, Example, Split, Status
 
 LARGE = 10_000  # numbers given out from which a set remembers
+WAITING = (Status.PENDING, Status.DISPUTED)  # for a person
 
 Kind = tuple[str, str, bool]  # status, split, whether it is in the trash
 
@@ -54,17 +55,23 @@ def moved(dataset: Dataset, at: datetime, delta: Counter[Kind]) -> dict[str, Any
     return _stored(now, at)
 
 
-def kept_or_begun(datasets: Iterable[Dataset]) -> dict[int, int]:
-    """By dataset: how many examples are neither set aside nor in the trash."""
+def begun_and_waiting(datasets: Iterable[Dataset]) -> dict[int, tuple[int, int]]:
+    """By dataset: how many examples are approved or begun, and how many wait for a person's
+    answer. What is set aside or in the trash counts for neither."""
     found, small = {}, []
     for dataset in datasets:
         if dataset.last_number <= LARGE:
             small.append(dataset.pk)
         else:
             every = counts(dataset)
-            found[dataset.pk] = every["all"] - every[Status.SET_ASIDE]
+            waiting = sum(every[status] for status in WAITING)
+            found[dataset.pk] = (every["all"] - every[Status.SET_ASIDE] - waiting, waiting)
     rows = Example.objects.kept().exclude(status=Status.SET_ASIDE).filter(dataset__in=small)
-    return found | dict(rows.order_by().values_list("dataset").annotate(Count("pk")))
+    waits = Q(status__in=WAITING)
+    few = rows.order_by().values_list("dataset").annotate(
+        begun=Count("pk", filter=~waits), waiting=Count("pk", filter=waits)
+    )
+    return found | {pk: (begun, waiting) for pk, begun, waiting in few}
 
 
 def kind_of(example: Example) -> Kind:

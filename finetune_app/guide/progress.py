@@ -23,6 +23,7 @@ from finetune_app.knowledge.models import Knowledge
 from finetune_app.training.models import Training
 
 Row = TypeVar("Row", bound=Model)
+ENOUGH = 100  # examples with an answer, from which freezing them is next, whatever else waits
 
 STEP_NAMES = [
     gettext_lazy("Goal"), gettext_lazy("Dataset"), gettext_lazy("Base model"),
@@ -40,7 +41,8 @@ class Progress:
     """What the steps of one goal have produced so far; None where nothing yet."""
 
     goal: Goal
-    examples: int = 0
+    examples: int = 0  # approved or begun
+    to_answer: int = 0  # rows that wait for a person's answer: not done
     version: Version | None = None
     choice: Choice | None = None
     instructions: Candidate | None = None  # the newest that a person kept
@@ -87,9 +89,7 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     """The progress of each goal, in the order given."""
     goals = list(goals)
     ids = [goal.pk for goal in goals]
-    datasets = list(Dataset.objects.filter(goal__in=ids))
-    counted = tally.kept_or_begun(datasets)
-    examples = {one.goal_id: counted[one.pk] for one in datasets if counted.get(one.pk)}
+    examples, to_answer = _rows(ids)
     versions = _newest(
         Version.objects.filter(dataset__goal__in=ids).select_related("dataset"), "dataset.goal_id"
     )
@@ -122,7 +122,8 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     )
     return [
         Progress(
-            goal=goal, examples=examples.get(goal.pk, 0), version=versions.get(goal.pk),
+            goal=goal, examples=examples.get(goal.pk, 0),
+            to_answer=to_answer.get(goal.pk, 0), version=versions.get(goal.pk),
             choice=choices.get(goal.pk), instructions=kept.get(goal.pk),
             knowledge=knowledge.get(goal.pk), documents=documents.get(goal.pk, 0),
             training=newest.get(goal.pk),
@@ -130,6 +131,14 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         )
         for goal in goals
     ]
+
+
+def _rows(ids: list[int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Of each goal's rows, how many are examples, and how many wait for a person's answer."""
+    datasets = list(Dataset.objects.filter(goal__in=ids))
+    counted = tally.begun_and_waiting(datasets)
+    begun = {one.goal_id: counted[one.pk][0] for one in datasets if one.pk in counted}
+    return begun, {one.goal_id: counted[one.pk][1] for one in datasets if one.pk in counted}
 
 
 def _newest(rows: QuerySet[Row], path: str = "goal_id") -> dict[int, Row]:
@@ -177,9 +186,21 @@ def _to_freeze(progress: Progress, here: dict[str, int]) -> NextAction:
             "%(n)d question, not frozen yet.", "%(n)d questions, not frozen yet.",
             progress.examples,
         ), _("Write questions")
+    if progress.to_answer and progress.examples < ENOUGH:
+        return _to_answer(progress, here)
     if not progress.examples:
         return NextAction(2, none, verb, url)
     return NextAction(2, some % {"n": progress.examples}, _("Check them"), url)
+
+
+def _to_answer(progress: Progress, here: dict[str, int]) -> NextAction:
+    """Step 2, while rows wait for an answer and too few have one."""
+    left = progress.to_answer
+    shown = {"n": f"{left:,}", "done": f"{progress.examples:,}"}
+    state = ngettext("%(n)s row waits for an answer, %(done)s are done.",
+                     "%(n)s rows wait for an answer, %(done)s are done.", left) % shown
+    verb = ngettext("Label %(n)s row", "Label %(n)s rows", left) % shown
+    return NextAction(2, state, verb, reverse("datasets:label", kwargs=here))
 
 
 def _to_read(progress: Progress) -> NextAction:

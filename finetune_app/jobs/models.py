@@ -36,7 +36,7 @@ class Kind(models.TextChoices):
     SUGGEST = "suggest", _("suggested answers")
 
 
-HEAVY = (Kind.TRAINING, Kind.EVALUATION)  # one at a time on a machine or GPU
+HEAVY = (Kind.TRAINING, Kind.EVALUATION, Kind.SUGGEST)  # one at a time on a machine or GPU
 
 
 class JobQuerySet(models.QuerySet["Job"]):

@@ -9,7 +9,7 @@
     const form = event.target.closest("form");
     const inside = form && form.querySelector("details[open] button[value=save]");
     const save = inside || document.querySelector("[data-save]");
-    if (!save || (form && form.id !== "answer")) return;
+    if (!save || (form && form !== save.form)) return;
     event.preventDefault();
     save.click();
   });

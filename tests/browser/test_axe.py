@@ -224,7 +224,8 @@ def test_pages_while_work_is_under_way_or_has_failed(world, as_owner, walk, look
     Training.objects.update(adapter_sha256="")
     Comparison.objects.all().delete()
     with_work = [r for r in PAGES if r.policy.scope == "goal" or r.name == "guide:home"]
-    rooms = ("training", "evaluation", "datasets:import", "datasets:page", "basemodels", "guide")
+    rooms = ("training", "evaluation", "datasets:import", "datasets:page", "basemodels", "guide",
+             "candidates:suggestions")
     routes = [route for route in with_work if route.name.startswith(rooms)]
     walk("the owner", as_owner, routes, lambda route: ids_of(route, world))
     looker.assert_all_well(at_least=3)

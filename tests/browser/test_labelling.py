@@ -10,7 +10,7 @@ from django.urls import reverse
 from playwright.sync_api import BrowserContext, Page, expect
 
 from finetune_app.datasets.models import Dataset, Status
-from finetune_app.datasets.services import dataset_of
+from finetune_app.datasets.services import dataset_of, suggestions
 from finetune_app.goals.models import Goal
 from tests.browser.conftest import listen
 from tests.datasets.labelling import done, row, to_do
@@ -224,3 +224,50 @@ def test_two_people_disagree_and_settle_it(
     jonas.goto(address("together"))
     expect(jonas.get_by_text("The same answer on 1 of 2 rows.")).to_be_visible()
     photograph(jonas, "label-together")
+
+
+def test_suggestions_are_accepted_changed_and_sent_away(
+    dataset, owner, as_owner, browser, address
+):
+    to_do(dataset, owner, 4)
+    for number in (1, 2, 3):
+        suggestions.add(example_id=row(dataset, number).pk, candidate_id=1,
+                        source="Instructions 2, Tiny", answer=f"suggestion {number}")
+    page = browser(as_owner).new_page()
+    page.goto(address("label"))
+    at(page, 1)
+    expect(page.get_by_text("Suggested by Instructions 2, Tiny.")).to_be_visible()
+    photograph(page, "label-suggested")
+    page.keyboard.press("Enter")
+    at(page, 2)
+    page.locator("#text").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type(", corrected")
+    page.keyboard.press("Control+Enter")
+    at(page, 3)
+    page.keyboard.press("r")
+    expect(page.locator("#text")).to_have_value("")
+    page.keyboard.type("my own")
+    page.keyboard.press("Control+Enter")
+    at(page, 4)
+    said = list(dataset.examples.order_by("number").values_list("answer", flat=True))
+    assert said == ["suggestion 1", "suggestion 2, corrected", "my own", ""]
+
+
+def test_from_a_handful_to_more(dataset, goal, as_owner, browser, address):
+    goal.pairs = [{"prompt": "My card was swallowed", "answer": "card_swallowed"}]
+    goal.save()
+    page = browser(as_owner).new_page()
+    wrong = listen(page)
+    page.goto(address("page"))
+    page.get_by_role("link", name="I have only a handful: help me write more").click()
+    photograph(page, "ideas")
+    for prompt in ("It ate my card", "CARD GONE!!"):
+        page.get_by_label("Somebody writes").fill(prompt)
+        page.get_by_label("it should answer").fill("card_swallowed")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("main")).to_contain_text("Added No.")
+    expect(page.get_by_role("heading", name="2 of 50")).to_be_visible()
+    page.goto(address("page").replace("/dataset/", "/suggestions/"))
+    photograph(page, "suggestions-none")
+    assert wrong == []

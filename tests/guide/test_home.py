@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.basemodels.models import Choice
+from finetune_app.datasets.services import dataset_of
 from finetune_app.evaluation import services as evaluations
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
@@ -14,6 +15,7 @@ from finetune_app.guide import progress
 from finetune_app.jobs.models import State
 from finetune_app.training import services as trainings
 from tests import path
+from tests.datasets.labelling import done, to_do
 
 HOME = reverse("guide:home")
 
@@ -162,3 +164,13 @@ def test_another_team_sees_its_own(as_stranger, goal):
 
 def test_home_is_only_looked_at(as_owner):
     assert as_owner.post(HOME).status_code == 405
+
+
+def test_rows_that_wait_for_an_answer_are_not_done(goal, owner):
+    goals.choose_measure(goal=goal, kind="exact", settings={})
+    dataset = dataset_of(goal)
+    to_do(dataset, owner, 30)
+    says(goal, 2, "Label 30 rows", "30 rows wait for an answer, 0 are done.")
+    assert now(goal).url == reverse("datasets:label", kwargs={"goal_id": goal.pk})
+    done(dataset, owner, ["bell", "gears"] * 50)
+    says(goal, 2, "Check them", "100 examples, not frozen yet.")

@@ -10,47 +10,47 @@ from worker.channel import UserError
 from worker.engine.requests import Completion
 
 if TYPE_CHECKING:
-    from worker.evaluation.run import Contest, Pair
+    from worker.evaluation.asking import Asking, Pair
 
 AT_ONCE = 4  # polite, and still several times faster than one by one
 TICK = 0.5  # seconds between looks at the lease and the stop button
 
 
-def answer_elsewhere(contest: Contest) -> bool:
+def answer_elsewhere(asking: Asking) -> bool:
     """Have the pairs of all remote candidates answered; returns whether the person stopped it.
 
     Raises UserError where a platform answers nothing at all: the key, the address or the network
     is wrong then, and the job can go on once that is mended.
     """
-    pairs = contest.left_to_do([one for one in contest.contenders if one.endpoint])
+    pairs = asking.left_to_do([one for one in asking.contenders if one.endpoint])
     if not pairs:
         return False
-    contest.channel.emit("phase", phase="asking", message="Asking the model elsewhere")
-    answered = {candidate for candidate, _row in contest.answered}
+    asking.channel.emit("phase", phase="asking", message="Asking the model elsewhere")
+    answered = {candidate for candidate, _row in asking.answered}
     pool = ThreadPoolExecutor(AT_ONCE)
-    waiting = {pool.submit(_ask, contest, pair): pair for pair in pairs}
+    waiting = {pool.submit(_ask, asking, pair): pair for pair in pairs}
     try:
         while waiting:
-            contest.channel.check()
-            if contest.channel.stopping():
+            asking.channel.check()
+            if asking.channel.stopping():
                 return True
             done, _rest = wait(waiting, TICK, FIRST_COMPLETED)
             for future in done:
                 pair = waiting.pop(future)
-                contest.take(pair, _said(future, pair[0].id in answered))
+                asking.take(pair, _said(future, pair[0].id in answered))
                 answered.add(pair[0].id)
     finally:  # what is under way is not waited for: this process ends soon
         pool.shutdown(wait=False, cancel_futures=True)
     return False
 
 
-def _ask(contest: Contest, pair: Pair) -> Completion:
+def _ask(asking: Asking, pair: Pair) -> Completion:
     contender, question = pair
     assert contender.endpoint is not None
     found = answer(
         Target.from_json(contender.endpoint),
-        contest.asked(contender, question).messages,
-        max_tokens=contest.limit,
+        asking.asked(contender, question).messages,
+        max_tokens=asking.limit,
         temperature=float(contender.sampling.get("temperature", 0)),
     )
     return Completion(

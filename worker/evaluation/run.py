@@ -8,29 +8,24 @@ one is in memory.
 
 from __future__ import annotations
 
-import queue
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
-from finetune_app.candidates.composing import Composed
 from finetune_app.goals.measures import Measure, get_measure
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
-from worker.engine.engine import Engine, Handle, Item
+from worker.engine.engine import Engine
 from worker.engine.requests import Completion, PromptTooLong
+from worker.evaluation.asking import Asking, Pair, by_base_model
 from worker.evaluation.contest import Contender, Question, read_contenders, read_questions
 from worker.evaluation.formats import Formats, open_engine
 from worker.evaluation.general.check import check_general
-from worker.evaluation.lookup import look_up
 from worker.evaluation.remote import answer_elsewhere
 
 TIMED = 3  # answers of each candidate that are timed alone, if it answers quickly
 TIMING_SECONDS = 4.0  # after so long no further one is begun
-TICK = 0.5  # seconds between looks at the lease and the stop button
-Pair = tuple[Contender, Question]
-News = queue.SimpleQueue[tuple[Pair, Item]]
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
@@ -68,62 +63,19 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     }
 
 
-def by_base_model(contenders: list[Contender]) -> dict[Path, list[Contender]]:
-    groups: dict[Path, list[Contender]] = {}
-    for contender in contenders:
-        if contender.base_model:
-            groups.setdefault(contender.base_model, []).append(contender)
-    return groups
-
-
-class Contest:
-    """Questions, candidates, and how many of the answers are in."""
+class Contest(Asking):
+    """An Asking whose answers are judged by the goal's measure."""
 
     def __init__(self, job: Job, channel: Channel) -> None:
         spec = job.spec
-        self.channel = channel
-        self.questions = read_questions(Path(spec["version"]))
-        self.contenders = read_contenders(spec["candidates"])
+        super().__init__(
+            channel, read_contenders(spec["candidates"]), read_questions(Path(spec["version"])),
+            limit=int(spec.get("max_new_tokens", 256)),
+            answered={(candidate, row) for candidate, row in spec.get("answered") or []},
+        )  # fmt: skip
         self.measure: Measure = get_measure(
             spec["measure"]["kind"], spec["measure"].get("settings")
         )
-        self.limit = int(spec.get("max_new_tokens", 256))
-        self.answered = {(candidate, row) for candidate, row in spec.get("answered") or []}
-        self.total = len(self.contenders) * len(self.questions)
-        self.new = 0
-        self.shown = look_up(self.contenders, self.questions, channel)
-
-    def left_to_do(self, group: list[Contender]) -> list[Pair]:
-        """All pairs without an answer. One question's pairs stand together, so that candidates
-        share a batch and an evaluation stopped half-way holds complete comparisons."""
-        by_length = sorted(
-            self.questions, key=lambda q: sum(len(m["content"]) for m in q.messages)
-        )
-        return [(c, q) for q in by_length for c in group if (c.id, q.row) not in self.answered]
-
-    def answer(self, engine: Engine, group: list[Contender]) -> bool:
-        """Have every pair of these candidates answered; returns whether the person stopped it."""
-        self.channel.emit("phase", phase="answering", message="Answering your test prompts")
-        news: News = queue.SimpleQueue()
-        pairs = self.left_to_do(group)
-        handles = [self._submit(engine, pair, news) for pair in pairs]
-        self._report()
-        waiting = len(pairs)
-        while waiting:
-            self.channel.check()
-            if self.channel.stopping():
-                for handle in handles:
-                    if handle:
-                        handle.cancel()
-                return True
-            try:
-                pair, item = news.get(timeout=TICK)
-            except queue.Empty:
-                continue
-            if not isinstance(item, str):
-                waiting -= 1
-                self.take(pair, item)
-        return False
 
     def time_alone(self, engine: Engine, group: list[Contender]) -> None:
         """How long each takes for one answer when nobody else asks: what a person waits for.
@@ -159,24 +111,7 @@ class Contest:
             for one in self.asked(*pair).passages
         ]
         self.channel.emit("answer", **judged(*pair, item, self.measure), passages=used)
-        self._report()
-
-    def asked(self, contender: Contender, question: Question) -> Composed:
-        """What this candidate is told, shown and asked."""
-        return contender.asked(question.messages, self.shown.get((contender.id, question.row), []))
-
-    def _submit(self, engine: Engine, pair: Pair, news: News) -> Handle | None:
-        contender, question = pair
-        try:
-            request = contender.request(self.asked(contender, question).messages, self.limit)
-            return engine.submit(request, lambda item: news.put((pair, item)))
-        except (PromptTooLong, UserError) as problem:
-            news.put((pair, problem))  # no answer for this one; the others go on
-            return None
-
-    def _report(self) -> None:
-        done = len(self.answered) + self.new
-        self.channel.emit("progress", done=done, total=self.total, unit="answers")
+        self.report()
 
 
 def judged(

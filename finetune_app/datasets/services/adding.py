@@ -47,7 +47,7 @@ def add_rows(
 
 
 def add_example(
-    *, dataset: Dataset, by: User, messages: list[dict[str, str]], split: str = ""
+    *, dataset: Dataset, by: User, messages: list[dict[str, str]], split: str = "", source: str = ""
 ) -> tuple[Example, Edit]:
     """One example written by hand: approved when it has an answer, else a draft."""
     sensible(messages)
@@ -57,7 +57,7 @@ def add_example(
             dataset,
             [{"messages": messages, "split": split}],
             by=by,
-            source=_("written here"),
+            source=source or _("written here"),
             status=Status.APPROVED if done else Status.DRAFT,
         )
         store_new(lock(dataset), [example])

@@ -1,5 +1,6 @@
 """Answers that a candidate proposes. They count for nothing until a person takes one."""
 
+from finetune_app.datasets import labels
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Status, Suggestion
 from finetune_app.datasets.queues import takes_two
 
@@ -24,13 +25,17 @@ def waiting(dataset: Dataset, candidate_id: int, most: int) -> list[Example]:
 def add(*, example_id: int, candidate_id: int, source: str, answer: str) -> Suggestion | None:
     """Propose an answer. The same candidate's next word replaces its last one; None where the row
     is gone or needs no suggestion any more."""
-    row = Example.objects.kept().filter(pk=example_id, status__in=OPEN_ROWS).first()
+    rows = Example.objects.kept().filter(pk=example_id, status__in=OPEN_ROWS)
+    row = rows.select_related("dataset").first()
     answer = answer.strip()[:LONGEST]
     if row is None or not answer:
         return None
     suggestion, _new = Suggestion.objects.update_or_create(
         example=row, candidate_id=candidate_id,
-        defaults={"answer": answer, "source": source[:200], "state": Suggestion.State.OPEN},
+        defaults={
+            "answer": labels.meant(row.dataset.labels, answer), "source": source[:200],
+            "state": Suggestion.State.OPEN,
+        },
     )
     return suggestion
 

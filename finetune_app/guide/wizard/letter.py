@@ -94,8 +94,9 @@ def after(goal: Goal, method: str, what: str = "") -> Next:
     (so_far,) = progress.of([trial])
     dataset = reverse("datasets:page", kwargs={"goal_id": goal.pk})
     if what == Recommend.COLLECT_PAIRS and trial.method.trains:
-        sentence = _("bring the examples it learns from")
-        return Next(trial.method, sentence, _("Add examples"), dataset)
+        sentence = _("write more of them, one idea at a time, or bring a file")
+        ideas = reverse("datasets:ideas", kwargs={"goal_id": goal.pk})
+        return Next(trial.method, sentence, _("Write more"), ideas)
     if what == Recommend.COLLECT_TESTS:
         return Next(trial.method, _("about 20 questions to test it with"), _("Write questions"),
                     dataset)

@@ -66,7 +66,7 @@ def test_the_button_takes_the_method_and_leads_to_its_step(as_editor, goal, advi
 @pytest.mark.parametrize(
     ("changed", "method", "verb"),
     [
-        ({"pairs": 6}, "fine_tune", "Add examples"),
+        ({"pairs": 6}, "fine_tune", "Write more"),
         ({"test_questions": 0}, "fine_tune", "Write questions"),
         ({"tried_prompt": "good_enough"}, "prompt", "Write questions"),
         ({"tried_prompt": "no"}, "prompt", "Write questions"),
@@ -78,7 +78,8 @@ def test_what_is_missing_is_collected_in_the_dataset(
     advised(**READY | changed)
     assert f'value="{method}">{verb}</button>' in read(as_editor, url("advice"))
     reply = as_editor.post(url("take"))
-    assert reply["Location"] == reverse("datasets:page", args=[goal.pk])
+    where = "datasets:ideas" if verb == "Write more" else "datasets:page"
+    assert reply["Location"] == reverse(where, args=[goal.pk])
     goal.refresh_from_db()
     assert goal.method == method
 

@@ -1,0 +1,14 @@
+"""When a run of suggestions goes, its job ends and its files go."""
+
+from typing import Any
+
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+
+from finetune_app.candidates.models import SuggestionRun
+from finetune_app.jobs import services as jobs
+
+
+@receiver(post_delete, sender=SuggestionRun)
+def remove(sender: type[SuggestionRun], instance: SuggestionRun, **kwargs: Any) -> None:
+    jobs.discard(instance.job_id, folder=f"suggestions/{instance.pk}")

@@ -1,0 +1,188 @@
+"""Let a model suggest answers. Each is marked, and counts for nothing until it is accepted."""
+
+import shutil
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.candidates import jobs, suggesting
+from finetune_app.candidates.models import SuggestionRun
+from finetune_app.core.files import local_folder
+from finetune_app.datasets.models import Status, Suggestion
+from finetune_app.jobs import services as job_services
+from finetune_app.jobs.models import Job, Kind, State
+from tests.datasets.labelling import pressed, row, to_do
+from tests.worker.conftest import supervise
+from tests.worker.engine.tiny import make_base
+from tests.world import World, build_world
+
+
+@pytest.fixture
+def world(team, owner, monkeypatch) -> World:
+    monkeypatch.setattr(job_services, "wake_worker", lambda job: True)
+    world = build_world(team, owner)
+    to_do(world.goal.dataset, owner, 3, start=200)  # No. 11 to 13
+    return world
+
+
+@pytest.fixture
+def address(world):
+    def build(name: str = "candidates:suggestions", **ids) -> str:
+        return reverse(name, kwargs={"goal_id": world.goal.pk} | ids)
+
+    return build
+
+
+@pytest.fixture
+def data_url(world):
+    return lambda name, **ids: reverse(f"datasets:{name}",
+                                       kwargs={"goal_id": world.goal.pk} | ids)
+
+
+@pytest.fixture
+def run(world, as_owner, address) -> SuggestionRun:
+    kept = f"kept-{world.kept.pk}"
+    as_owner.post(address(), {"who": kept, "rows": "20"})
+    return SuggestionRun.objects.latest("pk")
+
+
+def says(run: SuggestionRun, number: int, text: str) -> None:
+    """What the child reports."""
+    example = row(run.goal.dataset, number)
+    event = {"event": "suggestion", "row": example.pk, "candidate": run.candidate_id}
+    jobs.record(run.job, event | {"text": text})
+
+
+def test_everybody_who_answers_can_be_asked(as_owner, address, world):
+    page = as_owner.get(address()).content.decode()
+    for name in ("Tiny", world.kept.name, "Tuned", "Elsewhere"):
+        assert name in page
+    assert "3 rows wait for an answer." in page
+
+
+def test_it_is_a_job_of_its_own(run, world, as_owner, address):
+    assert run.job.kind == Kind.SUGGEST
+    assert run.rows == 3
+    assert "Waiting for its turn" in as_owner.get(address()).content.decode()
+    as_owner.post(address(), {"who": f"kept-{world.kept.pk}", "rows": "20"})  # a second click
+    assert SuggestionRun.objects.latest("pk") == run
+
+
+def test_the_child_gets_prompts_and_no_answers(run, world):
+    example = row(world.goal.dataset, 12)
+    example.split = "test"
+    example.save()
+    spec = jobs.child_spec(run.job)["spec"]
+    asked = {one["row"]: one["messages"] for one in spec["questions"]}
+    assert list(asked[example.pk]) == [{"role": "user", "content": example.prompt}]
+    assert all(turn["role"] != "assistant" for one in asked.values() for turn in one)
+    assert spec["candidate"]["instructions"] == world.kept.instructions
+    done = world.goal.dataset.examples.usable().values_list("pk", flat=True)
+    assert not set(asked) & set(done)
+
+
+def test_a_suggestion_is_marked_and_counts_for_nothing(run, as_owner, data_url):
+    says(run, 11, "topic: bell ")
+    page = as_owner.get(data_url("desk", number=11)).content.decode()
+    assert "topic: bell" in page
+    assert f"Suggested by {run.candidate.name}, Tiny." in page
+    example = row(run.goal.dataset, 11)
+    assert (example.status, example.answer) == (Status.PENDING, "")
+    assert "0 rows" not in page
+
+
+def test_accepting_one_makes_the_row_done(run, as_owner, data_url):
+    says(run, 11, "topic: bell")
+    pressed(as_owner, data_url, run.goal.dataset, 11, do="save", answer="topic: bell")
+    assert row(run.goal.dataset, 11).status == Status.APPROVED
+    assert Suggestion.objects.get().state == "taken"
+    as_owner.post(data_url("undo_last"))
+    assert "Suggested by" in as_owner.get(data_url("desk", number=11)).content.decode()
+
+
+def test_skipping_one_keeps_no_draft_of_it(run, as_owner, owner, data_url):
+    says(run, 11, "topic: bell")
+    pressed(as_owner, data_url, run.goal.dataset, 11, do="skip", answer="topic: bell")
+    assert not row(run.goal.dataset, 11).drafts.exists()
+
+
+def test_one_can_be_sent_away(run, as_owner, data_url):
+    says(run, 11, "topic: bell")
+    pressed(as_owner, data_url, run.goal.dataset, 11, do="own", answer="topic: bell")
+    page = as_owner.get(data_url("desk", number=11)).content.decode()
+    assert "topic: bell" not in page
+
+
+def test_with_buttons_it_names_one_of_them(run, as_owner, data_url):
+    dataset = run.goal.dataset
+    dataset.labels = ["bell", "gears"]
+    dataset.save()
+    says(run, 11, " Bell.\n")
+    page = as_owner.get(data_url("desk", number=11)).content.decode()
+    assert Suggestion.objects.get().answer == "bell"
+    assert "suggested" in page
+
+
+def test_what_is_said_twice_is_kept_once(run):
+    says(run, 11, "topic: bell")
+    says(run, 11, "topic: gears")
+    assert Suggestion.objects.get().answer == "topic: gears"
+    assert suggesting.made(run) == 1
+
+
+def test_after_a_break_only_the_others_are_asked(run):
+    says(run, 11, "topic: bell")
+    spec = jobs.child_spec(run.job)["spec"]
+    assert spec["made"] == 1
+    assert len(spec["questions"]) == 2
+
+
+def test_an_answered_row_gets_none_any_more(run, as_owner, data_url):
+    pressed(as_owner, data_url, run.goal.dataset, 11, do="save", answer="mine")
+    says(run, 11, "topic: bell")
+    assert not Suggestion.objects.exists()
+
+
+def test_it_can_be_stopped(run, as_owner, address):
+    as_owner.post(address("candidates:stop_suggestions"))
+    run.job.refresh_from_db()
+    assert run.job.state == State.STOPPED
+    assert "Stopped" in as_owner.get(address()).content.decode()
+
+
+def test_nothing_waits(as_owner, world, address):
+    world.goal.dataset.examples.filter(status=Status.PENDING).update(status=Status.SET_ASIDE)
+    reply = as_owner.post(address(), {"who": f"kept-{world.kept.pk}", "rows": "20"})
+    assert reply.status_code == 422
+    assert "No row waits for a suggestion" in reply.content.decode()
+    assert as_owner.post(address(), {"who": "nobody"}).status_code == 422
+
+
+def test_it_goes_with_its_goal(run, world, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        world.goal.delete()
+    assert not Job.objects.filter(pk=run.job_id).exists()
+
+
+def test_only_editors_ask(as_viewer, as_stranger, as_owner, address, world):
+    assert as_viewer.get(address()).status_code == 200
+    assert as_viewer.post(address(), {"who": "base"}).status_code == 403
+    assert as_viewer.post(address("candidates:stop_suggestions")).status_code == 403
+    assert as_stranger.get(address()).status_code == 404
+    assert as_stranger.post(address("candidates:stop_suggestions")).status_code == 404
+    assert as_owner.put(address()).status_code == 405
+    assert as_owner.get(address("candidates:stop_suggestions")).status_code == 405
+    assert SuggestionRun.objects.count() == 1  # the world's own
+
+
+def test_a_child_of_its_own_suggests(transactional_db, world, run, settings):
+    """The whole way: order, child process, engine, events, rows. A model of random weights says
+    nonsense, so only what must hold for any words is looked at."""
+    shutil.rmtree(local_folder(world.base_model.folder))
+    make_base(settings.DATA_DIR / world.base_model.folder, "llama")
+    job = supervise(run.job)
+    assert job.state == State.SUCCEEDED, job.detail
+    assert (job.done, job.total) == (3, 3)
+    assert Suggestion.objects.count() == 3 - job.result["refused"]
+    waiting = world.goal.dataset.examples.filter(status=Status.PENDING)
+    assert waiting.filter(answer="").count() == 3

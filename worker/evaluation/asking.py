@@ -1,0 +1,103 @@
+"""Candidates asked many questions: which pairs are left, one batch a base model, progress, stop.
+
+Evaluation judges what comes back; suggestions only pass it on. Both ask in this one way, so that
+what was tested is what suggests.
+"""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+
+from finetune_app.candidates.composing import Composed
+from worker.channel import Channel, UserError
+from worker.engine.engine import Engine, Handle, Item
+from worker.engine.requests import Completion, PromptTooLong
+from worker.evaluation.contest import Contender, Question
+from worker.evaluation.lookup import look_up
+
+TICK = 0.5  # seconds between looks at the lease and the stop button
+Pair = tuple[Contender, Question]
+News = queue.SimpleQueue[tuple[Pair, Item]]
+
+
+def by_base_model(contenders: list[Contender]) -> dict[Path, list[Contender]]:
+    groups: dict[Path, list[Contender]] = {}
+    for contender in contenders:
+        if contender.base_model:
+            groups.setdefault(contender.base_model, []).append(contender)
+    return groups
+
+
+class Asking:
+    """Questions, candidates, and how many of the answers are in. `take` does something with one."""
+
+    doing = "Answering your test prompts"
+    unit = "answers"
+
+    def __init__(
+        self, channel: Channel, contenders: list[Contender], questions: list[Question], *,
+        limit: int, answered: set[tuple[int, int]], before: int | None = None,
+    ) -> None:  # fmt: skip
+        self.channel = channel
+        self.contenders = contenders
+        self.questions = questions
+        self.limit = limit
+        self.answered = answered
+        self.before = len(answered) if before is None else before
+        self.total = len(contenders) * len(questions)
+        self.new = 0
+        self.shown = look_up(contenders, questions, channel)
+
+    def left_to_do(self, group: list[Contender]) -> list[Pair]:
+        """All pairs without an answer. One question's pairs stand together, so that candidates
+        share a batch and an evaluation stopped half-way holds complete comparisons."""
+        by_length = sorted(
+            self.questions, key=lambda q: sum(len(m["content"]) for m in q.messages)
+        )
+        return [(c, q) for q in by_length for c in group if (c.id, q.row) not in self.answered]
+
+    def answer(self, engine: Engine, group: list[Contender]) -> bool:
+        """Have every pair of these candidates answered; returns whether the person stopped it."""
+        self.channel.emit("phase", phase="answering", message=self.doing)
+        news: News = queue.SimpleQueue()
+        pairs = self.left_to_do(group)
+        handles = [self._submit(engine, pair, news) for pair in pairs]
+        self.report()
+        waiting = len(pairs)
+        while waiting:
+            self.channel.check()
+            if self.channel.stopping():
+                for handle in handles:
+                    if handle:
+                        handle.cancel()
+                return True
+            try:
+                pair, item = news.get(timeout=TICK)
+            except queue.Empty:
+                continue
+            if not isinstance(item, str):
+                waiting -= 1
+                self.take(pair, item)
+        return False
+
+    def take(self, pair: Pair, item: Completion | Exception) -> None:
+        """Do something with one answer, and report."""
+        raise NotImplementedError
+
+    def asked(self, contender: Contender, question: Question) -> Composed:
+        """What this candidate is told, shown and asked."""
+        return contender.asked(question.messages, self.shown.get((contender.id, question.row), []))
+
+    def report(self) -> None:
+        done = self.before + self.new
+        self.channel.emit("progress", done=done, total=self.total, unit=self.unit)
+
+    def _submit(self, engine: Engine, pair: Pair, news: News) -> Handle | None:
+        contender, question = pair
+        try:
+            request = contender.request(self.asked(contender, question).messages, self.limit)
+            return engine.submit(request, lambda item: news.put((pair, item)))
+        except (PromptTooLong, UserError) as problem:
+            news.put((pair, problem))  # no answer for this one; the others go on
+            return None

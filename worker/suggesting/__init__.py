@@ -1,0 +1,1 @@
+"""Answers that a candidate proposes for rows that have none."""
