@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
@@ -27,6 +27,7 @@ NAMES = {
 }  # fmt: skip
 QUEUE_OF = {status: queue for queue, status in STATUS.items()}
 MINE, EVERYBODY = "mine", "all"
+MANY = 1_000  # rows of one person's queue; more are not counted
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,25 @@ def preceding(dataset: Dataset, user: User, desk: Desk, number: int) -> Example 
 
 def counts(dataset: Dataset, user: User, whose: str) -> dict[str, int]:
     """How many rows each queue has for this person; "all": rows of the dataset that are not set
-    aside; "approved": those of them that are done."""
+    aside; "approved": those of them that are done. Where rows are somebody's, what is to do is
+    counted up to MANY, so that a page never waits for a hundred thousand."""
     every = tally.counts(dataset)
     found = {queue: every[status] for queue, status in STATUS.items()}
     found["approved"] = found[DONE]
     found["all"] = every["all"] - found[ASIDE]
-    if found[TODO]:
-        found[TODO] = rows(dataset, user, Desk(TODO, whose)).count()
     if whose == MINE:
-        for queue in (DRAFT, DISPUTED, DONE, ASIDE):
-            found[queue] = rows(dataset, user, Desk(queue, whose)).count()
+        mine = dataset.examples.kept().filter(assigned_to=user).order_by()
+        by_status = dict(mine.values_list("status").annotate(Count("pk")))
+        found |= {queue: by_status.get(status, 0) for queue, status in STATUS.items()}
+    if every[Status.PENDING] and (whose or dataset.twice_percent or anybodys(dataset)):
+        some = rows(dataset, user, Desk(TODO, whose)).order_by()[: MANY + 1]
+        found[TODO] = some.count()
     return found
+
+
+def anybodys(dataset: Dataset) -> bool:
+    """Whether any row was given to somebody."""
+    return dataset.examples.filter(assigned_to__isnull=False).exists()
 
 
 def takes_two(row: Example) -> bool:

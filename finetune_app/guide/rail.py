@@ -15,6 +15,7 @@ ROOM_STEP = {
     "candidates": 4, "evaluation": 5, "deployment": 6,
 }
 TALK = ("candidates:chat", "candidates:stream")  # the room's other pages make instructions
+ANSWERS = ("candidates:suggestions", "candidates:stop_suggestions")  # for rows of the dataset
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Step:
 
 def step_of(page: str) -> int:
     """The step that a page belongs to, by its full name (room:page); 0 for none."""
+    if page in ANSWERS:
+        return 2
     return 5 if page in TALK else ROOM_STEP.get(page.partition(":")[0], 0)
 
 

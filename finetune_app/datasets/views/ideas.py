@@ -29,6 +29,9 @@ def ideas(request: HttpRequest, goal: Goal) -> HttpResponse:
     at = dataset.examples.count() if at is None else at % 1_000_000
     idea = variations.idea(dataset, at)
     form = WriteForm(request.POST or None)
+    for field in form.fields.values():
+        field.widget.attrs["rows"] = 3
+    form.fields["prompt"].widget.attrs["autofocus"] = True
     if request.method == "POST" and form.is_valid():
         source = _("idea: %s") % (idea.way.ask if idea else "")
         try:

@@ -16,10 +16,10 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import checks, labels, pace, queues
+from finetune_app.datasets import checks, labels, pace, queues, tally
 from finetune_app.datasets.forms import newlines
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
-from finetune_app.datasets.queues import Desk
+from finetune_app.datasets.queues import MANY, Desk
 from finetune_app.datasets.services import Stale, dataset_of, labelling, suggestions, together, undo
 from finetune_app.datasets.views.common import answer_pairs, may_edit, render
 from finetune_app.goals.access import goal_page
@@ -39,7 +39,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     context = _frame(request, goal, desk, None)
     theirs = queues.rows(dataset, request.user, Desk(desk.queue, queues.EVERYBODY))
     context["theirs"] = desk.query(whose=queues.EVERYBODY) if theirs.exists() else ""
-    context["others"] = dataset.examples.kept().filter(status=Status.PENDING).count()
+    context["others"] = tally.counts(dataset)[Status.PENDING]
     return render(request, "label_done", context)
 
 
@@ -191,8 +191,8 @@ def _frame(request: HttpRequest, goal: Goal, desk: Desk, row: Example | None) ->
     dataset = row.dataset if row else dataset_of(goal)
     found = queues.counts(dataset, request.user, desk.whose)
     tabs = [
-        {"name": queues.NAMES[queue], "count": found[queue], "query": desk.query(queue=queue),
-         "here": queue == desk.queue}
+        {"name": queues.NAMES[queue], "count": found[queue], "many": found[queue] == MANY + 1,
+         "query": desk.query(queue=queue), "here": queue == desk.queue}
         for queue in queues.STATUS
         if found[queue] or queue in (queues.TODO, queues.DONE, desk.queue)
     ]
@@ -201,7 +201,7 @@ def _frame(request: HttpRequest, goal: Goal, desk: Desk, row: Example | None) ->
         "done_bar": thin_bar(found["approved"], max(found["all"], 1)),
         "pace": pace.of(dataset, request.user, found[queues.TODO]),
         "can_edit": may_edit(request),
-        "assigned": dataset.examples.exclude(assigned_to=None).exists(),
+        "assigned": queues.anybodys(dataset),
         "undoable": labelling.last_edit(dataset, request.user) if may_edit(request) else None,
     }  # fmt: skip
 
