@@ -204,6 +204,7 @@ WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 
 # Uploads: the file itself is capped by an upload handler in the datasets room.
 MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+MAX_LARGE_UPLOAD_BYTES = 2 * 1024**3  # in pieces
 MAX_TEAM_DOCUMENT_BYTES = 2 * 1024**3  # of all documents of a team together
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000

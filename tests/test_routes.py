@@ -37,6 +37,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "edit_id": lambda world: world.edit.pk,
     "finding_id": lambda world: world.finding.pk,
     "import_id": lambda world: world.file.pk,
+    "upload_id": lambda world: world.upload.pk,
     "version_id": lambda world: world.version.pk,
     "install_id": lambda world: world.install.pk,
     "base_model_id": lambda world: world.base_model.pk,

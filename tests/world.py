@@ -24,6 +24,7 @@ from finetune_app.datasets.models import (
     Import,
     Severity,
     Split,
+    Upload,
     Version,
 )
 from finetune_app.deployment import keys
@@ -51,6 +52,7 @@ class World:
     edit: Edit
     finding: Finding
     file: Import
+    upload: Upload
     version: Version
     install: Install
     training: Training
@@ -96,6 +98,9 @@ def build_world(team: Team, by: User) -> World:
         edit=Edit.objects.create(dataset=dataset, what="Set aside No. 1", by=by),
         finding=_finding(dataset, examples[0]),
         file=_import(dataset, team, by),
+        upload=Upload.objects.create(
+            dataset=dataset, by=by, file_name="years of emails.jsonl", size=900_000_000
+        ),
         version=version,
         install=_install(team),
         training=training,

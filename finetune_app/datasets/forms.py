@@ -130,7 +130,7 @@ class MappingForm(forms.Form):
             self._choice("context", _("More text for the prompt"), none + every, mapping)
         self._choice("system", _("Instructions"), none + every, mapping)
         self._choice("split", _("Learn, practice or test"), none + every, mapping)
-        self._choice("key", _("A name or number of its own for each row"), none + every, mapping)
+        self._choice("key", _("The row’s own name or number"), none + every, mapping)
         self._choice("group", _("Rows that belong together"), none + every, mapping)
         self.fields["key"].help_text = _("With it, a newer file can update these rows later.")
         self.fields["group"].help_text = _(

@@ -81,7 +81,7 @@ class Matcher:
         self.taken |= found.keys()
         every = list(found)
         for start in range(0, len(every), IN_QUERY):
-            some = among.only("number", "messages", "key")
+            some = among.only("dataset", "number", "messages", "key")
             for pk, example in some.in_bulk(every[start : start + IN_QUERY]).items():
                 found[pk].example = example
 

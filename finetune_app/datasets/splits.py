@@ -10,9 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from django.db.models import Count
-
-from finetune_app.datasets import similar
+from finetune_app.datasets import similar, tally
 from finetune_app.datasets.models import Dataset, Split
 from finetune_app.datasets.text import normalise
 from finetune_app.goals.models import Goal
@@ -161,8 +159,9 @@ def _top_up(
 ) -> None:
     """A small set may by chance get hardly any test prompts: then the next in the order of
     their hashes go there too. Rows that were here before stay where they are."""
-    here = dataset.examples.kept().order_by().values_list("split")
-    counts: Counter[str] = Counter(dict(here.annotate(Count("pk"))))
+    counts = Counter[str]()
+    for (_status, split, gone), number in tally.kinds(dataset).items():
+        counts[split] += 0 if gone else number
     counts.update(row.split for row in rows)
     total = sum(counts.values())
     groups = defaultdict(list)

@@ -167,6 +167,15 @@
     }
   });
 
+  /* A drawer with an id that stands open stays open when htmx brings its part of the page anew. */
+  let opened = [];
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    opened = all("details.drawer[id][open]", event.detail.target).map((drawer) => drawer.id);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+  });
+
   /* What went wrong on the way is said, not swallowed. */
   document.addEventListener("htmx:sendError", () => saved("No connection to the server. Nothing was changed."));
   document.addEventListener("htmx:responseError", (event) => {

@@ -9,9 +9,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
+from finetune_app.core import bulk
 from finetune_app.datasets import similar, splits, tally
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
-from finetune_app.datasets.services.editing import BATCH, sensible
+from finetune_app.datasets.services.editing import sensible
 from finetune_app.datasets.services.ground import lock, touch
 from finetune_app.datasets.text import normalise
 
@@ -77,12 +78,14 @@ def made_of(
     source: str,
     brought_by: Import | None = None,
     status: str = "",
+    compare: bool = True,
 ) -> list[Example]:
     """Examples that are not stored yet, with their sides. Writes nothing.
 
-    Without a status: approved, or still to be answered.
+    Without a status: approved, or still to be answered. `compare` keeps look-alikes on one side;
+    where more rows follow than can be compared, it only takes time.
     """
-    by_answer = {True: Status.APPROVED, False: Status.PENDING}
+    by_answer = {True: Status.APPROVED.value, False: Status.PENDING.value}
     examples = []
     for row in rows:
         example = Example(
@@ -99,7 +102,7 @@ def made_of(
         )
         for example, row in zip(examples, rows, strict=True)
     ]
-    splits.assign(dataset, newcomers)
+    splits.assign(dataset, newcomers, compare=compare)
     for example, newcomer in zip(examples, newcomers, strict=True):
         example.split = newcomer.split
     return examples
@@ -109,6 +112,9 @@ def store_new(locked: Dataset, examples: list[Example]) -> None:
     """Number and store them; `locked` is the dataset's row, held by this transaction."""
     for number, example in enumerate(examples, locked.last_number + 1):
         example.number = number
-    Example.objects.bulk_create(examples, batch_size=BATCH)
+    if len(examples) == 1:
+        examples[0].save()
+    else:
+        bulk.insert(examples)
     locked.last_number += len(examples)
     Dataset.objects.filter(pk=locked.pk).update(last_number=locked.last_number)

@@ -10,6 +10,7 @@ it had changed is recognised. See docs/decisions/bringing.md.
 import json
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from finetune_app.core import bulk
 from finetune_app.core.files import local_path, publish_folder
 from finetune_app.datasets.matching import Matcher
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
@@ -28,7 +30,7 @@ from finetune_app.datasets.text import last_said
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
-STORED = 5_000  # rows in one transaction: well under a second
+STORED = 2_000  # rows in one transaction: a fraction of a second
 CHANGED = 1_000
 FIRST = 3  # changed rows that the plan shows
 UNDER_WAY = (Import.Step.READING, Import.Step.ADDING)
@@ -126,22 +128,22 @@ def _new_ones(matcher: Matcher, item: Import, changes: Any) -> Iterator[dict[str
 
 def _store(item: Import, rows: Iterator[dict[str, Any]], hold: Hold) -> None:
     dataset = item.dataset
+    made = partial(
+        made_of, dataset, by=item.by, source=item.file_name, brought_by=item,
+        compare=hold.total <= AT_ONCE,
+    )  # fmt: skip
     while some := list(islice(rows, AT_ONCE)):
         seen = Dataset.objects.get(pk=dataset.pk).last_number
-        examples = _made(item, some)
+        examples = made(some)
         for start in range(0, len(examples), STORED):
             batch = examples[start : start + STORED]
             with transaction.atomic():
                 hold.check(len(batch))
                 locked = lock(dataset)
                 if locked.last_number != seen:  # somebody added rows since: their sides count
-                    batch = _made(item, some[start : start + STORED])
+                    batch = made(some[start : start + STORED])
                 store_new(locked, batch)
                 seen = locked.last_number
-
-
-def _made(item: Import, rows: list[dict[str, Any]]) -> list[Example]:
-    return made_of(item.dataset, rows, by=item.by, source=item.file_name, brought_by=item)
 
 
 def _edit_of(item: Import) -> Edit:
@@ -168,7 +170,7 @@ def _change_some(edit: Edit, entries: list[dict[str, Any]]) -> None:
         fields=lambda example: _wanted(example, texts[example.pk]),
     )
     named = [Example(pk=entry["pk"], key=entry["key"]) for entry in entries if entry["key"]]
-    Example.objects.bulk_update(named, ["key"], batch_size=100)
+    bulk.update(named, ["key"])
 
 
 def _wanted(example: Example, entry: dict[str, Any]) -> dict[str, Any]:

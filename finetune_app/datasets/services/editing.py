@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
+from finetune_app.core import bulk
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import tally
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
 from finetune_app.datasets.services.ground import lock, touch
 from finetune_app.goals.models import Goal
 
-BATCH = 1_000
 SOME = 500  # keys in one query: databases take only so many variables
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
@@ -99,7 +99,7 @@ def change_many(
             apply(example, after, by, now)
             delta[tally.kind_of(example)] += 1
         store(changes)
-        Change.objects.bulk_create(changes, batch_size=BATCH)
+        bulk.insert(changes)
         touch(dataset, delta)
     return edit
 
@@ -111,6 +111,7 @@ def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
         Example.objects.filter(pk__in=pks[start : start + SOME]).update(
             deleted_at=edit.at if away else None, changed_at=edit.at, changed_by=edit.by
         )
+    touch(edit.dataset)
 
 
 READ: dict[str, Callable[[Example], Any]] = {
@@ -158,7 +159,7 @@ def store(changes: list[Change]) -> None:
         if "labels" in change.after:
             _set_labels(change.example, change.after["labels"])
     rows = [change.example for change in changes]
-    Example.objects.bulk_update(rows, sorted(names), batch_size=BATCH // 10)
+    bulk.update(rows, sorted(names))
 
 
 def _set_labels(example: Example, labels: dict[str, str]) -> None:

@@ -32,30 +32,37 @@ def start_import(*, dataset: Dataset, by: User, file: File, name: str) -> Import
         raise PlainError(_("The file is empty. Choose the one that holds your examples."))
     if size > settings.MAX_UPLOAD_BYTES:
         raise PlainError(too_large(), status=413)
-    _room_for(size)
+    room_for(size)
     stored = default_storage.save(f"uploads/{uuid.uuid4().hex}/upload", file)
     try:
         with transaction.atomic():
-            item = Import.objects.create(
-                dataset=dataset, by=by, file_name=clean_name(name), stored_name=stored, size=size
-            )
-            _enqueue(item, {"step": "look"})
+            return begin_import(dataset=dataset, by=by, name=name, stored=stored, size=size)
     except BaseException:
         default_storage.delete(stored)
         raise
+
+
+def begin_import(*, dataset: Dataset, by: User, name: str, stored: str, size: int) -> Import:
+    """The file is in the store: have a worker look at it."""
+    item = Import.objects.create(
+        dataset=dataset, by=by, file_name=clean_name(name), stored_name=stored, size=size
+    )
+    _enqueue(item, {"step": "look"})
     return item
 
 
 def too_large() -> str:
     most = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
-        "The file is larger than %(most)s MB, the most we take at once. "
-        "Bring it in smaller parts."
+        "The file is larger than %(most)s MB, the most we take at once. A browser with JavaScript "
+        "sends up to 2 GB in pieces; else bring it in smaller parts."
     ) % {"most": most}
 
 
-def _room_for(size: int) -> None:
-    free = shutil.disk_usage(settings.DATA_DIR).free
+def room_for(size: int, besides: int = 0) -> None:
+    """Whether the disk holds the file, what is read from it and its examples, `besides` bytes
+    that are on their way already."""
+    free = shutil.disk_usage(settings.DATA_DIR).free - besides
     if free < 3 * size + ROOM_TO_BREATHE:
         raise PlainError(
             _("There is not enough room on the disk for this file. Free some, then try again."),

@@ -18,7 +18,7 @@ from finetune_app.core.files import local_path
 from finetune_app.core.requests import HttpRequest
 from finetune_app.core.templatetags.ui import about, size
 from finetune_app.datasets.forms import ShapeForm, UploadForm
-from finetune_app.datasets.models import Edit, Import
+from finetune_app.datasets.models import Edit, Import, Upload
 from finetune_app.datasets.services import cancel_import, dataset_of, start_import
 from finetune_app.datasets.services.imports import too_large
 from finetune_app.datasets.uploads import CappedUpload
@@ -32,7 +32,13 @@ from finetune_app.jobs.services import queue_place
 
 @goal_page(Role.EDITOR, "GET")
 def add(request: HttpRequest, goal: Goal) -> HttpResponse:
-    return render(request, "add", {"goal": goal, "upload": UploadForm()})
+    return render(request, "add", {"goal": goal, **bringing(request, goal)})
+
+
+def bringing(request: HttpRequest, goal: Goal) -> dict[str, Any]:
+    """The context of the form that brings a file."""
+    unfinished = Upload.objects.filter(dataset__goal=goal, by=request.user)
+    return {"upload": UploadForm(), "unfinished": unfinished.order_by("at")}
 
 
 @csrf_exempt  # checked in _upload: the cap must be in place before the form is read
@@ -66,7 +72,7 @@ def _upload(request: HttpRequest, goal: Goal) -> HttpResponse:
 def _asked_again(
     request: HttpRequest, goal: Goal, form: UploadForm, problem: str, status: int
 ) -> HttpResponse:
-    context = {"goal": goal, "upload": form, "problem": problem}
+    context = {"goal": goal, **bringing(request, goal), "upload": form, "problem": problem}
     return render(request, "add", context, status=status)
 
 

@@ -10,11 +10,11 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks, fixes
-from finetune_app.datasets.forms import UploadForm
 from finetune_app.datasets.health import under_way
 from finetune_app.datasets.models import Edit
 from finetune_app.datasets.services import check_all, dataset_of, stop_check, undo
 from finetune_app.datasets.views.common import back_to_table, render, table, with_undo
+from finetune_app.datasets.views.imports import bringing
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -22,7 +22,7 @@ from finetune_app.goals.models import Goal
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset = dataset_of(goal)
-    context = table(request, goal, dataset, upload=UploadForm())
+    context = table(request, goal, dataset, **bringing(request, goal))
     empty = not dataset.examples.arrived().exists()
     template = "empty" if empty else "page"
     response = render(request, template, context, partial=None if empty else "list")

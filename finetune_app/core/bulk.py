@@ -1,0 +1,66 @@
+"""Many rows at once, prepared as a model saves them and sent with executemany.
+
+Django's bulk_create and bulk_update build one large statement out of expressions for each field
+of each row. For ten thousand rows that takes seconds, with SQLite's write lock held; this takes
+a tenth of it. Signals are not sent, and `insert` does not learn the keys of what it stores.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, models
+
+PLAIN = {str, int, type(None)}  # every database takes these as they are
+
+
+def insert(rows: Sequence[models.Model]) -> None:
+    """Store new rows of one model whose key the database makes."""
+    if not rows:
+        return
+    meta: Any = rows[0]._meta
+    fields = [f for f in meta.concrete_fields if not (f.primary_key or f.generated)]
+    columns = ", ".join(_quoted(field.column) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    values = [_reader(field, new=True) for field in fields]
+    _send(
+        f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES ({places})",
+        [[value(row) for value in values] for row in rows],
+    )
+
+
+def update(rows: Sequence[models.Model], names: Sequence[str]) -> None:
+    """Store these fields of rows of one model, by their keys."""
+    if not rows:
+        return
+    meta: Any = rows[0]._meta
+    fields = [meta.get_field(name) for name in names]
+    columns = ", ".join(f"{_quoted(field.column)} = %s" for field in fields)
+    values = [_reader(field, new=False) for field in fields]
+    _send(
+        f"UPDATE {_quoted(meta.db_table)} SET {columns} WHERE {_quoted(meta.pk.column)} = %s",
+        [[*(value(row) for value in values), row.pk] for row in rows],
+    )
+
+
+def _reader(field: Any, *, new: bool) -> Callable[[models.Model], Any]:
+    """What takes a field's value from a row and makes it fit for the database."""
+    connection, name = connections[DEFAULT_DB_ALIAS], field.attname
+    as_it_is = set() if isinstance(field, models.JSONField) else PLAIN
+    dated = new and (getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False))
+
+    def read(row: models.Model) -> Any:
+        value = field.pre_save(row, True) if dated else getattr(row, name)
+        if value.__class__ in as_it_is:
+            return value
+        return field.get_db_prep_save(value, connection)
+
+    return read
+
+
+def _quoted(name: str) -> str:
+    return connections[DEFAULT_DB_ALIAS].ops.quote_name(name)
+
+
+def _send(sql: str, values: list[list[Any]]) -> None:
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.executemany(sql, values)
