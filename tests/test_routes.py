@@ -32,6 +32,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "goal_id": lambda world: world.goal.pk,
     "check_name": lambda world: world.finding.check_name,
     "form": lambda world: "jsonl",  # of a downloaded version
+    "other": lambda world: 1,  # a version to hold against another
     "number": lambda world: 1,  # of the example, version or training: the world's first
     "example_id": lambda world: world.example.pk,
     "edit_id": lambda world: world.edit.pk,
@@ -62,7 +63,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
 COUNTED_IN_THE_GOAL = {
-    "goal_id", "number", "index", "slug", "check_name", "form", "question",
+    "goal_id", "number", "other", "index", "slug", "check_name", "form", "question",
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _l
 from finetune_app.datasets.encodings import ENCODINGS
 from finetune_app.datasets.exporting import Layout
 from finetune_app.datasets.mapping import Message
-from finetune_app.datasets.models import Import, Split
+from finetune_app.datasets.models import Import, Split, Version
 
 ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
 DELIMITERS = [
@@ -223,6 +223,22 @@ def edited_messages(post: QueryDict, before: list[Message]) -> list[Message]:
 
 def newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+class NameForm(forms.ModelForm):
+    """What people call a version; no part of what is frozen."""
+
+    class Meta:
+        model = Version
+        fields = ["name", "note"]
+        labels = {"name": _l("Name"), "note": _l("What is different about it")}
+        widgets = {"note": forms.Textarea(attrs={"rows": 3, "maxlength": 2000})}
+
+    def clean_note(self) -> str:
+        note: str = self.cleaned_data["note"]
+        if len(note) > 2000:
+            raise forms.ValidationError(_("A note has at most 2,000 characters."))
+        return note
 
 
 class TableForm(forms.Form):

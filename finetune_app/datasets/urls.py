@@ -54,6 +54,9 @@ urlpatterns = [
     path("label/<int:number>/", label.desk, name="desk"),
     path("label/<int:number>/keep/", label.keep, name="keep"),
     path("freeze/", versions.make, name="freeze"),
+    path("versions/", versions.every, name="versions"),
     path("versions/<int:number>/", versions.show, name="version"),
+    path("versions/<int:number>/name/", versions.name, name="name"),
+    path("versions/<int:number>/against/<int:other>/", versions.against, name="against"),
     path("versions/<int:number>/download/<slug:form>/", downloads.version, name="download"),
 ]

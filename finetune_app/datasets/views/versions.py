@@ -1,18 +1,27 @@
-"""Frozen versions: make one, look at it."""
+"""Frozen versions: make one, look at it, name it, hold two against each other."""
+
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets.forms import TableForm
-from finetune_app.datasets.models import Version
+from finetune_app.core.differing import words_between
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest, whole_number
+from finetune_app.datasets import frozen
+from finetune_app.datasets.forms import NameForm, TableForm
+from finetune_app.datasets.models import Split, Version
 from finetune_app.datasets.services import dataset_of, freeze
-from finetune_app.datasets.views.common import render
+from finetune_app.datasets.views.common import may_edit, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+
+PAIRS = 20  # on one page of a comparison
+ROLES = {"system": _l("Instructions"), "user": _l("Prompt"), "assistant": _l("Answer")}
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -32,11 +41,85 @@ def show(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
         "goal": goal,
         "version": version,
         "trainings": version.trainings.all(),
+        "evaluations": version.evaluations.all(),
         "others": version.dataset.versions.exclude(pk=version.pk),
+        "before": version.dataset.versions.filter(number__lt=version.number).first(),
+        "name_form": NameForm(instance=version),
+        "can_edit": may_edit(request),
         "total": sum(version.counts.values()),
         "table_form": TableForm(),
     }
     return render(request, "version", context)
+
+
+@goal_page(Role.VIEWER, "GET")
+def every(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """All versions, what learned from each and what was tested on it; two chosen ones lead on."""
+    chosen = [whole_number(request.GET.get(name)) for name in ("number", "other")]
+    if all(chosen):
+        return redirect("datasets:against", goal_id=goal.pk, number=chosen[0], other=chosen[1])
+    versions = dataset_of(goal).versions.select_related("created_by").prefetch_related(
+        "trainings", "evaluations"
+    )
+    context = {
+        "goal": goal,
+        "rows": [{"version": one, "total": sum(one.counts.values())} for one in versions],
+    }
+    return render(request, "versions", context)
+
+
+@goal_page(Role.EDITOR, "POST")
+def name(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """A name and a note: about the version, not in it."""
+    version = _version(goal, number)
+    form = NameForm(request.POST, instance=version)
+    if not form.is_valid():
+        raise PlainError(_("A name has at most 80 characters, a note at most 2,000."), status=422)
+    form.save()
+    messages.success(request, _("Saved."))
+    return redirect("datasets:version", goal_id=goal.pk, number=number)
+
+
+@goal_page(Role.VIEWER, "GET")
+def against(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpResponse:
+    """What differs between version `other`, the older one, and version `number`."""
+    older, newer = _version(goal, min(number, other)), _version(goal, max(number, other))
+    kind = request.GET.get("kind", "")
+    kind = kind if kind in frozen.KINDS else ""
+    after = whole_number(request.GET.get("after")) or 0
+    found = frozen.compare(older, newer, kind=kind, after=after, most=PAIRS)
+    named = {"added": _("Added"), "gone": _("Taken out"), "changed": _("Changed"),
+             "moved": _("Moved")}  # fmt: skip
+    context = {
+        "goal": goal, "older": older, "newer": newer, "kind": kind,
+        "tabs": [{"kind": one, "name": named[one], "count": found.counts[one]} for one in named],
+        "none": not found.counts,
+        "rows": [_side_by_side(pair) for pair in found.some],
+        "next": f"?kind={kind}&after={found.some[-1].number}" if found.more else "",
+        "into_test": sum(n for (_was, to), n in found.moves.items() if to == Split.TEST),
+    }
+    return render(request, "against", context)
+
+
+def _side_by_side(pair: frozen.Pair) -> dict[str, Any]:
+    """The messages that changed word by word; of what came or went, all."""
+    before, after = pair.before or {}, pair.after or {}
+    said, says = before.get("messages", []), after.get("messages", [])
+    turns = []
+    for at in range(max(len(said), len(says))):
+        old, new = said[at : at + 1], says[at : at + 1]
+        role = (new or old)[0]["role"]
+        texts = (old[0]["content"] if old else "", new[0]["content"] if new else "")
+        turns.append({
+            "role": ROLES.get(role, role), "same": texts[0] == texts[1], "new": texts[1],
+            "pieces": words_between(*texts) if old and new and texts[0] != texts[1] else [],
+            "old": texts[0],
+        })  # fmt: skip
+    sides = dict(Split.choices)
+    return {
+        "number": pair.number, "kinds": pair.kinds, "turns": turns,
+        "was": sides.get(before.get("split", ""), ""), "is": sides.get(after.get("split", ""), ""),
+    }
 
 
 def _version(goal: Goal, number: int) -> Version:

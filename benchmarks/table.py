@@ -1,0 +1,225 @@
+"""How long does a page of a very large table take at the server?
+
+    python -m benchmarks.table --rows 1000000
+    DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python -m benchmarks.table ...
+
+Makes a database of its own (on PostgreSQL the user must be allowed to), fills one dataset with
+made-up emails, and asks for pages through Django's test client: routing, sign-in, queries and
+templates, without the network. Prints the 50th and 95th percentile of each kind of page, and
+what changing all rows takes, with the memory at its highest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
+os.environ.setdefault("LOG_LEVEL", "ERROR")
+
+WORDS = 20_000  # in the made-up language
+BATCH = 5_000
+
+
+def main() -> None:
+    given = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    given.add_argument("--rows", type=int, default=100_000)
+    given.add_argument("--repeats", type=int, default=20)
+    given.add_argument("--without-search", action="store_true", help="fill without its index")
+    asked = given.parse_args()
+    with tempfile.TemporaryDirectory(prefix="finetune-table-") as folder:
+        os.environ["DATA_DIR"] = folder
+        import django
+
+        django.setup()
+        from django.db import connection
+
+        name = connection.creation.create_test_db(verbosity=0, serialize=False)
+        try:
+            run(asked.rows, asked.repeats, asked.without_search)
+        finally:
+            connection.creation.destroy_test_db(name, verbosity=0)
+
+
+def run(rows: int, repeats: int, without_search: bool) -> None:
+    from django.conf import settings
+    from django.db import connection
+
+    settings.STORAGES["staticfiles"]["BACKEND"] = (
+        "django.contrib.staticfiles.storage.StaticFilesStorage"
+    )
+    settings.ALLOWED_HOSTS.append("testserver")
+    print(f"{rows:,} rows on {connection.vendor}")
+    if without_search:
+        forget_search()
+    seconds, there = measure(lambda: fill(rows))
+    print(f"filled in {seconds:,.0f} s, {rows / seconds:,.0f} rows/s")
+    if without_search:
+        return
+    client, base, other = there
+    client.get(base)
+    print("\n| page | fastest ms | p50 | p95 | of it processor time, p50 |\n|---|---|---|---|---|")
+    for what, query in pages(rows, other).items():
+        times, busy = [], []
+        for at in range(repeats):
+            address, before = base + query(at), time.process_time()
+            spent, reply = measure(lambda address=address: client.get(address))
+            assert reply.status_code == 200, (what, reply.status_code)
+            times.append(1000 * spent)
+            busy.append(1000 * (time.process_time() - before))
+        times.sort()
+        p95 = times[min(len(times) - 1, int(0.95 * len(times)))]
+        shown = (times[0], statistics.median(times), p95, statistics.median(busy))
+        print(f"| {what} | " + " | ".join(f"{one:.0f}" for one in shown) + " |", flush=True)
+    print("\n| change of all rows | s | requests |\n|---|---|---|")
+    change(client, base)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"\nMemory at its highest: {peak:,.0f} MB")
+
+
+def pages(rows: int, other: int) -> dict[str, Callable[[int], str]]:
+    def deep(at: int) -> int:
+        return int(rows * (at * 7919 % 100) / 100)
+
+    return {
+        "first page": lambda at: "",
+        "somewhere in the middle": lambda at: f"?after={deep(at)}&at={deep(at) + 1}",
+        "the same, its place unknown": lambda at: f"?after={deep(at)}",
+        "status draft (10 %)": lambda at: "?status=draft",
+        "used to test (18 %)": lambda at: "?split=test",
+        "draft and used to practise": lambda at: "?status=draft&split=validation",
+        "the trash (1 %)": lambda at: "?status=trash",
+        "changed by somebody (0.1 %)": lambda at: f"?by={other}",
+        "assigned to somebody (0.1 %)": lambda at: f"?assigned={other}",
+        "assigned to nobody": lambda at: "?assigned=nobody",
+        "with a suggestion (100 rows)": lambda at: "?suggested=1",
+        "longest of a range": lambda at: "?least=150&most=200",
+        "longer than any": lambda at: "?least=99999",
+        "newest change first": lambda at: "?sort=newest",
+        "longest first": lambda at: "?sort=longest",
+        "prompt, A to Z": lambda at: "?sort=prompt",
+        "longest first, in the middle": lambda at: f"?sort=longest&after={max(deep(at), 1)}&at=2",
+        "prompt, in the middle": lambda at: f"?sort=prompt&after={max(deep(at), 1)}&at=2",
+        "search: a rare word (10 rows)": lambda at: "?q=unicorn",
+        "search: a word in 1 %": lambda at: "?q=" + word(300),
+        "search: a common word": lambda at: "?q=" + word(0),
+        "search: no row says it": lambda at: f"?q=qqxzzy{at}",
+        "search: two letters": lambda at: "?q=qx",
+        "search: common word in drafts": lambda at: f"?q={word(0)}&status=draft&sort=longest",
+        "search: rare word, newest first": lambda at: "?q=unicorn&sort=newest",
+    }  # fmt: skip
+
+
+def change(client: Any, base: str) -> None:
+    from finetune_app.datasets.models import Edit
+
+    def through(first: Any) -> int:
+        """Go on as the page does, until it is done; how many requests that took."""
+        reply, count = first, 1
+        while (edit := Edit.objects.latest("pk")).todo:
+            reply = client.post(f"{base}edits/{edit.pk}/", headers={"HX-Request": "true"})
+            count += 1
+        assert reply.status_code in (200, 302)
+        return count
+
+    def aside() -> int:
+        return through(client.post(base + "bulk/", {"what": "set_aside", "which": "all"}))
+
+    def undo() -> int:
+        return through(client.post(f"{base}undo/{Edit.objects.latest('pk').pk}/"))
+
+    for what, work in (("set all aside", aside), ("undo that", undo)):
+        spent, requests = measure(work)
+        print(f"| {what} | {spent:,.0f} | {requests} |", flush=True)
+
+
+def measure(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+# ---- The rows ----
+
+
+def word(place: int) -> str:
+    """The same made-up word for the same place; a low place is a frequent word."""
+    draw = random.Random(place)
+    return "".join(draw.choice("bcdfghklmnprstvw") + draw.choice("aeiou") for _ in range(3))
+
+
+def texts(rows: int) -> Iterator[tuple[str, str]]:
+    draw = random.Random(17)
+    some = [word(place) for place in range(WORDS)]
+    rare = max(rows // 10, 1)
+
+    def say(count: int) -> str:
+        picked = (min(int(draw.paretovariate(0.6)) - 1, WORDS - 1) for _ in range(count))
+        return " ".join(some[at] for at in picked)
+
+    for at in range(rows):
+        prompt = say(draw.randint(6, 24))
+        yield (prompt + " unicorn" if at % rare == rare // 2 else prompt), say(draw.randint(2, 8))
+
+
+def fill(rows: int) -> tuple[Any, str, int]:
+    """(a signed-in client, the address of the table, somebody else's key)."""
+    from django.test import Client
+    from django.utils import timezone
+
+    from finetune_app.accounts.models import Membership, Role, Team, User
+    from finetune_app.datasets import checks
+    from finetune_app.datasets.models import Dataset, Example, Suggestion
+    from finetune_app.datasets.splits import place, side
+    from finetune_app.goals.models import Goal
+
+    team = Team.objects.create(name="Large")
+    owner, other = (User.objects.create_user(f"{n}@large.example", None, name=n) for n in "ab")
+    for user in (owner, other):
+        Membership.objects.create(team=team, user=user, role=Role.OWNER)
+    goal = Goal.objects.create(team=team, name="Large", created_by=owner)
+    dataset = Dataset.objects.create(goal=goal)
+    examples: list[Example] = []
+    for number, (prompt, answer) in enumerate(texts(rows), 1):
+        one = Example(dataset=dataset, number=number, changed_by=owner, source="large.csv")
+        one.set_messages([
+            {"role": "user", "content": prompt}, {"role": "assistant", "content": answer},
+        ])  # fmt: skip
+        one.split = side(place(17, one.prompt_hash))
+        one.status = "draft" if number % 10 == 3 else "approved"
+        one.deleted_at = timezone.now() if number % 100 == 7 else None
+        if number % 1000 == 500:
+            one.assigned_to = one.changed_by = other
+        examples.append(one)
+        if len(examples) == BATCH or number == rows:
+            Example.objects.bulk_create(examples)
+            examples = []
+    some = dataset.examples.filter(number__lte=100)
+    Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
+    Dataset.objects.filter(pk=dataset.pk).update(last_number=rows, checked_at=timezone.now())
+    checks.AT_ONCE = 0
+    client = Client()
+    client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    return client, f"/goals/{goal.pk}/dataset/", other.pk
+
+
+def forget_search() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            for what in ("insert", "update", "delete"):
+                cursor.execute(f"DROP TRIGGER datasets_words_{what}")
+        else:
+            cursor.execute("DROP TRIGGER datasets_words_rows ON datasets_example")
+
+
+if __name__ == "__main__":
+    main()

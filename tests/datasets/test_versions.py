@@ -1,0 +1,108 @@
+"""Versions: listed, named, held against each other; who learned from which."""
+
+import pytest
+
+from finetune_app.datasets import frozen
+from finetune_app.datasets.models import Version
+from finetune_app.datasets.services import add_rows, change_many, freeze
+from tests.datasets.conftest import conversation
+from tests.world import build_world
+
+
+@pytest.fixture
+def two(bring, dataset, owner) -> tuple[Version, Version]:
+    """The second one: No. 3 out, No. 5 corrected, No. 7 moved, No. 61 new, No. 9 both."""
+    bring(60)
+    first, _new = freeze(dataset=dataset, by=owner)
+    row = {one.number: one for one in dataset.examples.all()}
+    other_side = {"train": "validation", "validation": "train", "test": "train"}
+    corrected = [row[5].messages[0], {"role": "assistant", "content": "topic: pump\ndue: never"}]
+    changed = [*row[9].messages[:1], {"role": "assistant", "content": "topic: horn"}]
+    wanted = {
+        row[3].pk: {"status": "set_aside"}, row[5].pk: {"messages": corrected},
+        row[7].pk: {"split": other_side[row[7].split]},
+        row[9].pk: {"messages": changed, "split": "test"},
+    }  # fmt: skip
+    dataset.examples.filter(number=9).update(split="train")
+    first.delete()
+    first, _new = freeze(dataset=dataset, by=owner)
+    change_many(dataset=dataset, by=owner, what="x",
+                examples=[row[n] for n in (3, 5, 7, 9)], fields=lambda e: wanted[e.pk])  # fmt: skip
+    add_rows(dataset=dataset, by=owner, rows=[{"messages": conversation("Brand new?", "Yes")}])
+    dataset.findings.all().delete()
+    second, _new = freeze(dataset=dataset, by=owner)
+    return first, second
+
+
+def test_what_differs_is_found_a_line_at_a_time(two):
+    found = frozen.compare(*two, kind="", after=0, most=50)
+    assert found.counts == {"added": 1, "gone": 1, "changed": 2, "moved": 2}
+    assert [pair.number for pair in found.some] == [3, 5, 7, 9, 61]
+    assert found.moves["train", "test"] == 1
+    assert found.some[3].kinds == ("changed", "moved")
+    page = frozen.compare(*two, kind="changed", after=5, most=1)
+    assert ([pair.number for pair in page.some], page.more) == ([9], False)
+    assert frozen.compare(*two, kind="", after=0, most=2).more
+    assert not frozen.compare(two[0], two[0], kind="", after=0, most=9).counts
+
+
+def test_the_page_shows_words_side_by_side(as_viewer, url, two):
+    address = url("against", number=two[1].number, other=two[0].number)
+    page = as_viewer.get(address).content.decode()
+    assert "<ins>pump</ins>" in page
+    assert "1 example moved into the test" in page
+    assert "taken out, was for" in page
+    assert 'Changed <span>2</span>' in page
+    only = as_viewer.get(address + "?kind=added").content.decode()
+    assert "No. 61" in only
+    assert "No. 5<" not in only
+    same = url("against", number=two[0].number, other=two[0].number)
+    assert "the very same examples" in as_viewer.get(same).content.decode()
+    assert as_viewer.get(url("against", number=99, other=1)).status_code == 404
+    for nonsense in ("?kind=x", "?after=x", "?after=-1", "?kind=added&after=99999999"):
+        assert as_viewer.get(address + nonsense).status_code == 200
+
+
+def test_all_versions_are_listed_and_two_can_be_chosen(as_viewer, url, two):
+    page = as_viewer.get(url("versions")).content.decode()
+    for version in two:
+        assert url("version", number=version.number) in page
+    reply = as_viewer.get(url("versions"), {"number": two[1].number, "other": two[0].number})
+    assert reply["Location"] == url("against", number=two[1].number, other=two[0].number)
+
+
+def test_a_version_has_a_name_and_keeps_its_fingerprint(as_owner, as_viewer, url, two):
+    number, sha = two[1].number, two[1].sha256
+    address = url("name", number=number)
+    reply = as_owner.post(address, {"name": "After the review", "note": "Spelling."}, follow=True)
+    assert "After the review" in reply.content.decode()
+    two[1].refresh_from_db()
+    assert (two[1].name, two[1].note, two[1].sha256) == ("After the review", "Spelling.", sha)
+    assert as_owner.post(address, {"name": "x" * 81}).status_code == 422
+    assert as_owner.post(address, {"note": "x" * 2001}).status_code == 422
+    assert as_viewer.post(address, {"name": "Mine"}).status_code == 403
+    assert as_owner.get(address).status_code == 405
+
+
+def test_what_learned_from_it_is_one_click_away_and_back(as_owner, team, owner):
+    world = build_world(team, owner)
+    goal = world.goal.pk
+    training = f"/goals/{goal}/training/{world.training.number}/"
+    evaluation = f"/goals/{goal}/evaluation/{world.evaluation.pk}/"
+    for address in (f"/goals/{goal}/dataset/versions/", f"/goals/{goal}/dataset/versions/1/"):
+        page = as_owner.get(address).content.decode()
+        assert training in page
+        assert evaluation in page
+    for address in (training, evaluation):
+        page = as_owner.get(address).content.decode()
+        assert f"/goals/{goal}/dataset/versions/1/" in page, address
+
+
+def test_another_team_sees_none_of_it(as_stranger, url, two):
+    for address in (url("versions"), url("against", number=1, other=1), url("version", number=1)):
+        assert as_stranger.get(address).status_code == 404
+
+
+def test_nothing_frozen_yet(as_viewer, url, bring):
+    bring(12)
+    assert "Nothing is frozen yet." in as_viewer.get(url("versions")).content.decode()
