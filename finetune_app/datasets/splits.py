@@ -1,18 +1,19 @@
 """Which examples teach, which guide the training, which are sealed for the test.
 
-The side of an example follows from a hash of the dataset's seed and its prompt, so it never
-moves when rows come or go, and the same question is never on two sides. Once given, it is
-kept on the row; only a person or a fix moves it. Where a goal trains nothing (its method is
-instructions or documents), newcomers are for the test or for practice.
+Rows that ask the same or nearly the same, or come from one source, are one unit: a unit stands on
+one side. A newcomer joins the side where its unit stands already; a new unit's side follows from
+a hash of the dataset's seed and its prompt, or, where answers are one of a few labels, goes where
+that label has the least of its share. Once given, a side is kept on the row; only a person or a
+fix moves it. Where a goal trains nothing (its method is instructions or documents), newcomers are
+for the test or for practice. Pure: splitting.py reads what there is.
 """
 
 import hashlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from finetune_app.datasets import similar, tally
-from finetune_app.datasets.models import Dataset, Split
-from finetune_app.datasets.text import normalise
+from finetune_app.datasets.models import Split
 from finetune_app.goals.models import Goal
 
 
@@ -32,18 +33,38 @@ LEARNING = Shares(0.18, 0.12, 0.15, 0.10, {
 TESTING = Shares(0.70, 0.30, 0.60, 0.20, {
     Split.TEST: Split.VALIDATION, Split.VALIDATION: Split.TEST})
 BIGGEST_GROUP = 0.05  # of the rows; larger groups of look-alikes are not kept together
+FEW = 30  # different answers, at most, that are labels
+OFTEN = 5  # rows that a label has on average, at least
 
 
 @dataclass
 class Newcomer:
     """A row on its way in. `text` is its normalised prompt, `given` the file's own split; rows of
-    one `group` stand on one side."""
+    one `group` stand on one side. `like` is the prompt hash of the first row that asks nearly the
+    same, `label` its answer."""
 
     prompt_hash: str
     text: str
     given: str = ""
     group: str = ""
+    label: str = ""
+    like: str = ""
     split: str = ""
+
+
+@dataclass
+class Known:
+    """What stands already: sides by prompt hash and by group (of rows in the trash as well), rows
+    by side, and by label and side."""
+
+    prompts: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def side_of(self, row: Newcomer) -> str:
+        of_group = self.groups.get(row.group, "") if row.group else ""
+        return of_group or self.prompts.get(row.prompt_hash) or self.prompts.get(row.like, "")
 
 
 def place(seed: int, key: str) -> float:
@@ -63,128 +84,163 @@ def side(at: float, shares: Shares = LEARNING) -> Split:
     return Split.VALIDATION if at < held or held >= 1 else Split.TRAIN
 
 
-def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> None:
-    """Give every newcomer its split. `compare` keeps look-alikes on one side."""
-    known = _known(dataset, "prompt_hash", {row.prompt_hash for row in rows})
-    shares = shares_of(dataset.goal)
-    if any(row.given for row in rows):
-        _as_given(dataset, rows, known, Split.TRAIN if dataset.goal.trains else Split.TEST)
-        return
-    keys = _keys(dataset, rows, known, compare)
-    if any(row.group for row in rows):
-        groups = _known(dataset, "group", {row.group for row in rows} - {""})
-        known |= {_group_key(group): split for group, split in groups.items()}
-        pairs = zip(rows, keys, strict=True)
-        keys = [_group_key(row.group) if row.group else key for row, key in pairs]
-    for row, key in zip(rows, keys, strict=True):
-        stands = known.get(row.prompt_hash) or known.get(key)
-        row.split = stands or side(place(dataset.seed, key), shares)
-    _top_up(dataset, rows, keys, known, shares)
-
-
-def _known(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]:
-    """Where prompts (or groups) that are here already, also in the trash, stand."""
-    found: dict[str, str] = {}
-    every = sorted(values)
-    for start in range(0, len(every), 500):
-        some = dataset.examples.filter(**{f"{column}__in": every[start : start + 500]})
-        found.update(some.order_by("-number").values_list(column, "split"))
-    return found
-
-
-def _group_key(group: str) -> str:
-    return f"group {group}"
-
-
-def _as_given(
-    dataset: Dataset, rows: list[Newcomer], known: dict[str, str], otherwise: Split
-) -> None:
-    """The file decides. Where it names no practice part, some of its learning rows become it."""
-    given = {row.given for row in rows}
-    carve = Split.VALIDATION not in given and not dataset.examples.kept().filter(
-        split=Split.VALIDATION
-    ).exists()
-    share = LEARNING.validation / (1 - LEARNING.test)
-    for row in rows:
-        row.split = row.given or known.get(row.prompt_hash) or otherwise
-        if carve and row.split == Split.TRAIN and place(dataset.seed, row.prompt_hash) < share:
-            row.split = Split.VALIDATION
-
-
-def _keys(
-    dataset: Dataset, rows: list[Newcomer], known: dict[str, str], compare: bool
-) -> list[str]:
-    """The prompt hash that decides for each row: its own, or that of a look-alike."""
-    own = [row.prompt_hash for row in rows]
-    if not compare:
-        return own
-    here = _here(dataset)
-    if len(here) + len(rows) > similar.MOST_ROWS:
-        return own
-    texts = _compared(here, [row.text for row in rows])
-    leaders = similar.clusters(texts)
-    members = defaultdict(list)
-    for at, leader in enumerate(leaders):
-        members[leader].append(at)
-    hashes = [one for one, _, _ in here] + own
-    for one, _, split in here:
-        known.setdefault(one, split)
-    keys = []
-    for at, own_hash in enumerate(own, len(here)):
-        group = members[leaders[at]]
-        keys.append(own_hash if is_too_big(len(group), len(texts)) else hashes[group[0]])
-    return keys
-
-
-Here = list[tuple[str, str, str]]  # prompt hash, prompt, split
-
-
-def _here(dataset: Dataset) -> Here:
-    kept = dataset.examples.kept().values_list("prompt_hash", "prompt", "split")
-    return list(kept[: similar.MOST_ROWS])
-
-
-def _compared(here: Here, new: list[str]) -> list[str]:
-    """The texts as they are compared: what was here first, then the new ones."""
-    return similar.without_shared_ends([normalise(prompt) for _, prompt, _ in here] + new)
-
-
 def is_too_big(group: int, rows: int) -> bool:
     """Whether so many of `rows` are look-alikes that one side cannot hold them all."""
     return group > max(10, BIGGEST_GROUP * rows)
 
 
+# ---- Where the file says nothing ----
+
+
+def decide(rows: list[Newcomer], known: Known, *, seed: int, shares: Shares) -> None:
+    """Give every newcomer its side."""
+    new = []
+    for unit in units(rows):
+        if any(known.side_of(row) for row in unit):
+            _join(unit, known)
+        else:
+            new.append(unit)
+    new.sort(key=lambda unit: place(seed, key_of(unit)))
+    if has_labels(rows, known):
+        _by_label(new, rows, known, seed=seed, shares=shares)
+    else:
+        for unit in new:
+            _put(unit, side(place(seed, key_of(unit)), shares))
+    _top_up(new, rows, known, shares)
+
+
+def units(rows: list[Newcomer]) -> list[list[Newcomer]]:
+    """Rows that belong together: by prompt, by likeness, by group, and by all of these in a
+    chain."""
+    leader: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        leader.setdefault(name, name)
+        while leader[name] != name:
+            leader[name] = leader[leader[name]]
+            name = leader[name]
+        return name
+
+    for row in rows:
+        for name in _names(row)[1:]:
+            leader[find(name)] = find(row.prompt_hash)
+    found = defaultdict(list)
+    for row in rows:
+        found[find(row.prompt_hash)].append(row)
+    return list(found.values())
+
+
+def _names(row: Newcomer) -> list[str]:
+    names = [row.prompt_hash, row.like, f"group {row.group}" if row.group else ""]
+    return [name for name in names if name]
+
+
+def key_of(unit: list[Newcomer]) -> str:
+    """What decides where a unit goes: the same whatever order its rows come in."""
+    groups = [row.group for row in unit if row.group]
+    return f"group {min(groups)}" if groups else min(row.like or row.prompt_hash for row in unit)
+
+
+def _join(unit: list[Newcomer], known: Known) -> None:
+    """Where the unit stands. If it stands on several sides already, each group keeps together
+    first, then each row to its like."""
+    first = next(stands for row in unit if (stands := known.side_of(row)))
+    groups: dict[str, str] = {}
+    for row in unit:
+        if row.group and known.side_of(row):
+            groups.setdefault(row.group, known.side_of(row))
+    for row in unit:
+        own = groups.get(row.group, first) if row.group else known.side_of(row)
+        row.split = own or first
+
+
+def _put(unit: Iterable[Newcomer], where: str) -> None:
+    for row in unit:
+        row.split = where
+
+
+# ---- Labels ----
+
+
+def has_labels(rows: list[Newcomer], known: Known) -> bool:
+    """Whether the answers are labels: few different ones, each of them often."""
+    every = Counter(row.label for row in rows)
+    every.update({label: sides.total() for label, sides in known.labels.items()})
+    del every[""]  # no answer yet
+    return 1 < len(every) <= FEW and OFTEN * len(every) <= every.total()
+
+
+def _by_label(
+    new: list[list[Newcomer]], rows: list[Newcomer], known: Known, *, seed: int, shares: Shares
+) -> None:
+    """Each unit goes where its labels have the most of their shares still to come; one without
+    an answer goes by its hash."""
+    of_all = {Split.TEST: shares.test, Split.VALIDATION: shares.validation}
+    of_all[Split.TRAIN] = max(1 - sum(of_all.values()), 0)
+    have = {label: Counter(sides) for label, sides in known.labels.items()}
+    total = Counter({label: sides.total() for label, sides in have.items()})
+    total.update(row.label for row in rows)
+    for row in rows:
+        if row.split:  # it has joined its like
+            have.setdefault(row.label, Counter())[row.split] += 1
+    for unit in new:
+        labels = Counter(row.label for row in unit if row.label)
+        if not labels:
+            _put(unit, side(place(seed, key_of(unit)), shares))
+            continue
+
+        def to_come(where: Split, labels: Counter[str] = labels) -> float:
+            return sum(
+                number * (of_all[where] * total[label] - have.get(label, Counter())[where])
+                for label, number in labels.items()
+            )
+
+        chosen = max((where for where, share in of_all.items() if share), key=to_come)
+        _put(unit, chosen)
+        for label, number in labels.items():
+            have.setdefault(label, Counter())[chosen] += number
+
+
+# ---- Small sets ----
+
+
 def _top_up(
-    dataset: Dataset, rows: list[Newcomer], keys: list[str], known: dict[str, str], shares: Shares
+    new: list[list[Newcomer]], rows: list[Newcomer], known: Known, shares: Shares
 ) -> None:
     """A small set may by chance get hardly any test prompts: then the next in the order of
     their hashes go there too. Rows that were here before stay where they are."""
-    counts = Counter[str]()
-    for (_status, split, gone), number in tally.kinds(dataset).items():
-        counts[split] += 0 if gone else number
+    counts = Counter(known.counts)
     counts.update(row.split for row in rows)
     total = sum(counts.values())
-    groups = defaultdict(list)
-    for row, key in zip(rows, keys, strict=True):
-        if key not in known and row.prompt_hash not in known:
-            groups[key].append(row)
-    order = sorted(groups, key=lambda key: place(dataset.seed, key))
-    seen: set[str] = set()
+    moved: set[int] = set()
     for wanted, share in (
         (Split.TEST, shares.least_test), (Split.VALIDATION, shares.least_validation)
     ):
         least = round(share * total) if total < 200 else int(share * total)
         giver = shares.giver[wanted]
-        for key in order:
-            group = groups[key]
+        for at, unit in enumerate(new):
             if counts[wanted] >= least:
                 break
-            if key in seen or group[0].split != giver:
+            if at in moved or unit[0].split != giver:
                 continue
-            seen.add(key)
-            if counts[wanted] + len(group) > 2 * least:
+            moved.add(at)
+            if counts[wanted] + len(unit) > 2 * least:
                 continue
-            for row in group:
-                row.split = wanted
-            counts[wanted] += len(group)
-            counts[giver] -= len(group)
+            _put(unit, wanted)
+            counts[wanted] += len(unit)
+            counts[giver] -= len(unit)
+
+
+# ---- Where the file says it ----
+
+
+def as_given(
+    rows: list[Newcomer], known: Known, *, seed: int, otherwise: Split, carve: bool
+) -> None:
+    """The file decides. `carve`: some of its learning rows become the practice part, which it
+    does not name."""
+    share = LEARNING.validation / (1 - LEARNING.test)
+    for row in rows:
+        row.split = row.given or known.side_of(row) or otherwise
+        if carve and row.split == Split.TRAIN and place(seed, key_of([row])) < share:
+            row.split = Split.VALIDATION

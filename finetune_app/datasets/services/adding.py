@@ -14,6 +14,7 @@ from finetune_app.datasets import similar, splits, tally
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.editing import sensible
 from finetune_app.datasets.services.ground import lock, touch
+from finetune_app.datasets.splitting import assign, label_of
 from finetune_app.datasets.text import normalise
 
 AT_ONCE = similar.MOST_ROWS  # rows whose sides are found together
@@ -99,10 +100,11 @@ def made_of(
         splits.Newcomer(
             example.prompt_hash, normalise(example.prompt)[: similar.LONGEST],
             given=row.get("split") or "", group=example.group,
+            label=label_of(example.answer),
         )
         for example, row in zip(examples, rows, strict=True)
     ]
-    splits.assign(dataset, newcomers, compare=compare)
+    assign(dataset, newcomers, compare=compare)
     for example, newcomer in zip(examples, newcomers, strict=True):
         example.split = newcomer.split
     return examples

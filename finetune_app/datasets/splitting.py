@@ -1,0 +1,82 @@
+"""Newcomers get their sides from what is here already (splits.py decides)."""
+
+from collections import Counter, defaultdict
+
+from django.db.models import Count
+
+from finetune_app.datasets import similar, splits, tally
+from finetune_app.datasets.models import Dataset, ExampleQuerySet, Split
+from finetune_app.datasets.splits import Known, Newcomer
+from finetune_app.datasets.text import normalise
+
+LONGEST_LABEL = 200  # characters that are compared
+
+
+def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> None:
+    """Give every newcomer its split. `compare` keeps look-alikes on one side."""
+    known = Known(
+        prompts=_standing(dataset, "prompt_hash", {row.prompt_hash for row in rows}),
+        groups=_standing(dataset, "group", {row.group for row in rows} - {""}),
+    )
+    if any(row.given for row in rows):
+        named = Split.VALIDATION in {row.given for row in rows}
+        splits.as_given(
+            rows, known, seed=dataset.seed,
+            otherwise=Split.TRAIN if dataset.goal.trains else Split.TEST,
+            carve=not named and not _kept(dataset).filter(split=Split.VALIDATION).exists(),
+        )
+        return
+    for (_status, split, gone), number in tally.kinds(dataset).items():
+        known.counts[split] += 0 if gone else number
+    if known.counts.total() + len(rows) <= similar.MOST_ROWS:  # more are fair by their number
+        if compare:
+            _find_alike(dataset, rows, known)
+        known.labels = _labels(dataset, rows)
+    splits.decide(rows, known, seed=dataset.seed, shares=splits.shares_of(dataset.goal))
+
+
+def _kept(dataset: Dataset) -> ExampleQuerySet:
+    return dataset.examples.kept().order_by()
+
+
+def _standing(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]:
+    """Where prompts (or groups) that are here already, also in the trash, stand."""
+    found: dict[str, str] = {}
+    every = sorted(values)
+    for start in range(0, len(every), 500):
+        some = dataset.examples.filter(**{f"{column}__in": every[start : start + 500]})
+        found.update(some.order_by("-number").values_list(column, "split"))
+    return found
+
+
+def _find_alike(dataset: Dataset, rows: list[Newcomer], known: Known) -> None:
+    """Tell each row the prompt of the first one that asks nearly the same."""
+    here = list(dataset.examples.kept().values_list("prompt_hash", "prompt", "split"))
+    texts = similar.without_shared_ends(
+        [normalise(prompt) for _hash, prompt, _split in here] + [row.text for row in rows]
+    )
+    leaders = similar.clusters(texts)
+    sizes = Counter(leaders)
+    hashes = [one for one, _prompt, _split in here] + [row.prompt_hash for row in rows]
+    for one, _prompt, split in here:
+        known.prompts.setdefault(one, split)
+    for row, leader in zip(rows, leaders[len(here) :], strict=True):
+        if not splits.is_too_big(sizes[leader], len(texts)):
+            row.like = hashes[leader]
+
+
+def _labels(dataset: Dataset, rows: list[Newcomer]) -> dict[str, Counter[str]]:
+    """How many rows each answer has on each side, while the answers may be labels at all."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    if len({row.label for row in rows}) > splits.FEW + 1:
+        return {}
+    answered = _kept(dataset).exclude(answer="")
+    counted = answered.values_list("answer", "split").annotate(Count("pk"))
+    for answer, split, number in counted[: 3 * splits.FEW + 1]:
+        found[label_of(answer)][split] += number
+    return dict(found)
+
+
+def label_of(answer: str) -> str:
+    """The answer as a label; empty while there is none."""
+    return normalise(answer)[:LONGEST_LABEL]

@@ -1,0 +1,138 @@
+"""The split of any newcomers at all: groups stay whole, sides stick, labels get their shares."""
+
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetune_app.datasets.models import Split
+from finetune_app.datasets.services import add_rows
+from finetune_app.datasets.splits import LEARNING, TESTING, Known, Newcomer, decide, units
+from tests.datasets.conftest import conversation
+
+SOME_ROWS = st.lists(
+    st.builds(
+        Newcomer,
+        prompt_hash=st.sampled_from([f"p{n}" for n in range(40)]),
+        text=st.just(""),
+        group=st.sampled_from(["", "", "", *(f"g{n}" for n in range(6))]),
+        like=st.sampled_from(["", "", *(f"p{n}" for n in range(6))]),
+        label=st.sampled_from(["", "a", "b", "c"]),
+    ),
+    max_size=60,
+)
+SHARES = st.sampled_from([LEARNING, TESTING])
+
+
+def copies(rows: list[Newcomer]) -> list[Newcomer]:
+    return [Newcomer(r.prompt_hash, r.text, group=r.group, like=r.like, label=r.label)
+            for r in rows]  # fmt: skip
+
+
+def known_from(rows: list[Newcomer]) -> Known:
+    """What a later batch finds, as splitting.py reads it."""
+    known = Known(counts=Counter(row.split for row in rows))
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        known.prompts.setdefault(row.prompt_hash, row.split)
+        if row.group:
+            known.groups.setdefault(row.group, row.split)
+        if row.label:
+            labels[row.label][row.split] += 1
+    known.labels = dict(labels)
+    return known
+
+
+@given(SOME_ROWS, SOME_ROWS, SHARES)
+@settings(max_examples=150, deadline=None)
+def test_a_group_never_stands_on_two_sides_and_nobody_moves(first, second, shares):
+    decide(first, Known(), seed=17, shares=shares)
+    stood = [row.split for row in first]
+    decide(second, known_from(first), seed=17, shares=shares)
+    assert [row.split for row in first] == stood
+    sides: dict[str, set[str]] = defaultdict(set)
+    for row in first + second:
+        assert row.split in Split.values
+        if row.group:
+            sides[row.group].add(row.split)
+    assert all(len(found) == 1 for found in sides.values())
+
+
+@given(SOME_ROWS, SHARES, st.randoms())
+@settings(max_examples=80, deadline=None)
+def test_the_order_of_the_rows_changes_nothing_and_the_same_question_is_on_one_side(
+    rows, shares, chance
+):
+    again = copies(rows)
+    chance.shuffle(again)
+    decide(rows, Known(), seed=17, shares=shares)
+    decide(again, Known(), seed=17, shares=shares)
+    for unit in units(rows):
+        assert len({row.split for row in unit}) == 1
+    one = {row.prompt_hash: row.split for row in rows}
+    assert one == {row.prompt_hash: row.split for row in again}
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=30, max_size=300), st.integers(0, 99))
+@settings(max_examples=80, deadline=None)
+def test_every_label_gets_its_share(labels, seed):
+    """Of rows that stand alone. Two rows more or less are within reach, and where the whole set
+    has too few on a side, the next of any label go there."""
+    rows = [Newcomer(f"p{n}", "", label=label) for n, label in enumerate(labels)]
+    decide(rows, Known(), seed=seed, shares=LEARNING)
+    if len(set(labels)) < 2 or 5 * len(set(labels)) > len(labels):
+        return
+    lifted = sum(
+        max(0, round(least * len(rows)) - sum(int(share * n) - 1 for n in Counter(labels).values()))
+        for share, least in ((0.18, 0.15), (0.12, 0.10))
+    )
+    for label, count in Counter(labels).items():
+        found = Counter(row.split for row in rows if row.label == label)
+        assert abs(found[Split.TEST] - 0.18 * count) < 2 + lifted
+        assert abs(found[Split.VALIDATION] - 0.12 * count) < 2 + lifted
+
+
+def test_rare_labels_are_in_the_test_too():
+    """200 rows in ten labels: by chance one of them would often be missing."""
+    for seed in range(20):
+        rows = [Newcomer(f"p{n}", "", label=str(n % 10)) for n in range(200)]
+        decide(rows, Known(), seed=seed, shares=LEARNING)
+        for side, least in ((Split.TEST, 3), (Split.VALIDATION, 2)):
+            found = Counter(row.label for row in rows if row.split == side)
+            assert min(found[str(label)] for label in range(10)) >= least
+
+
+def test_free_answers_go_by_their_hash():
+    rows = [Newcomer(f"p{n}", "", label=f"answer {n}") for n in range(400)]
+    plain = [Newcomer(f"p{n}", "") for n in range(400)]
+    for some in (rows, plain):
+        decide(some, Known(), seed=17, shares=LEARNING)
+    assert [row.split for row in rows] == [row.split for row in plain]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_threads_of_one_customer_stay_together_in_the_database(dataset, together):
+    rows = [
+        {"messages": conversation(f"{topic} number {n * 7919}?", "yes"), "group": f"thread {n % 9}"}
+        for n, topic in enumerate(["Saddle", "Brake", "Wheel", "Lamp", "Bell"] * 18)
+    ]
+    for some in [rows] if together else [rows[:40], rows[40:41], rows[41:]]:
+        add_rows(dataset=dataset, by=None, rows=some)
+    sides: dict[str, set[str]] = defaultdict(set)
+    for group, split in dataset.examples.values_list("group", "split"):
+        sides[group].add(split)
+    assert all(len(found) == 1 for found in sides.values())
+    assert len({side for found in sides.values() for side in found}) >= 2
+
+
+def test_labels_in_the_database_get_their_shares_over_several_files(dataset):
+    for part in range(4):
+        add_rows(dataset=dataset, by=None, rows=[
+            {"messages": conversation(f"{chr(97 + n % 26) * 4} {part * 977 + n * 7919}", label)}
+            for n, label in enumerate(["refund", "repair", "refund", "other"] * 10)
+        ])  # fmt: skip
+    for label, count in (("refund", 80), ("repair", 40), ("other", 40)):
+        found = Counter(dataset.examples.filter(answer=label).values_list("split", flat=True))
+        assert abs(found["test"] - 0.18 * count) <= 3
+        assert abs(found["validation"] - 0.12 * count) <= 3
