@@ -26,6 +26,7 @@ os.environ.setdefault("LOG_LEVEL", "ERROR")
 
 WORDS = 20_000  # in the made-up language
 BATCH = 5_000
+SEED = 20_000  # rows that are made one by one
 
 
 def main() -> None:
@@ -158,26 +159,27 @@ def word(place: int) -> str:
 def texts(rows: int) -> Iterator[tuple[str, str]]:
     draw = random.Random(17)
     some = [word(place) for place in range(WORDS)]
-    rare = max(rows // 10, 1)
 
     def say(count: int) -> str:
         picked = (min(int(draw.paretovariate(0.6)) - 1, WORDS - 1) for _ in range(count))
         return " ".join(some[at] for at in picked)
 
-    for at in range(rows):
-        prompt = say(draw.randint(6, 24))
-        yield (prompt + " unicorn" if at % rare == rare // 2 else prompt), say(draw.randint(2, 8))
+    for _at in range(rows):
+        yield say(draw.randint(6, 24)), say(draw.randint(2, 8))
 
 
 def fill(rows: int) -> tuple[Any, str, int]:
-    """(a signed-in client, the address of the table, somebody else's key)."""
+    """(a signed-in client, the address of the table, somebody else's key).
+
+    The first rows are made here, the others from them by the database, with a number at their
+    end: that takes minutes instead of an hour.
+    """
     from django.test import Client
     from django.utils import timezone
 
     from finetune_app.accounts.models import Membership, Role, Team, User
     from finetune_app.datasets import checks
     from finetune_app.datasets.models import Dataset, Example, Suggestion
-    from finetune_app.datasets.splits import place, side
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Large")
@@ -186,7 +188,27 @@ def fill(rows: int) -> tuple[Any, str, int]:
         Membership.objects.create(team=team, user=user, role=Role.OWNER)
     goal = Goal.objects.create(team=team, name="Large", created_by=owner)
     dataset = Dataset.objects.create(goal=goal)
-    examples: list[Example] = []
+    seed = list(first_rows(min(rows, SEED), dataset, owner, other))
+    Example.objects.bulk_create(seed, batch_size=BATCH)
+    for start in range(SEED, rows, SEED):
+        copy(dataset.pk, start, min(SEED, rows - start))
+    for number in range(rows // 20, rows, max(rows // 10, 1)):
+        dataset.examples.filter(number=number).update(prompt="Where can one buy a unicorn?")
+    some = dataset.examples.filter(number__lte=100)
+    Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
+    Dataset.objects.filter(pk=dataset.pk).update(last_number=rows, checked_at=timezone.now())
+    checks.AT_ONCE = 0
+    client = Client()
+    client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    return client, f"/goals/{goal.pk}/dataset/", other.pk
+
+
+def first_rows(rows: int, dataset: Any, owner: Any, other: Any) -> Iterator[Any]:
+    from django.utils import timezone
+
+    from finetune_app.datasets.models import Example
+    from finetune_app.datasets.splits import place, side
+
     for number, (prompt, answer) in enumerate(texts(rows), 1):
         one = Example(dataset=dataset, number=number, changed_by=owner, source="large.csv")
         one.set_messages([
@@ -197,17 +219,31 @@ def fill(rows: int) -> tuple[Any, str, int]:
         one.deleted_at = timezone.now() if number % 100 == 7 else None
         if number % 1000 == 500:
             one.assigned_to = one.changed_by = other
-        examples.append(one)
-        if len(examples) == BATCH or number == rows:
-            Example.objects.bulk_create(examples)
-            examples = []
-    some = dataset.examples.filter(number__lte=100)
-    Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
-    Dataset.objects.filter(pk=dataset.pk).update(last_number=rows, checked_at=timezone.now())
-    checks.AT_ONCE = 0
-    client = Client()
-    client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
-    return client, f"/goals/{goal.pk}/dataset/", other.pk
+        yield one
+
+
+def copy(dataset: int, start: int, rows: int) -> None:
+    """Rows `start` + 1 and so on, from the first ones."""
+    from django.db import connection
+
+    from finetune_app.datasets.models import Example
+
+    made = {
+        "number": f"number + {start}",
+        "prompt": f"prompt || ' ' || CAST(number + {start} AS text)",
+        "prompt_hash": f"substr(prompt_hash, 1, 20) || CAST(number + {start} AS text)",
+    }
+    columns = [
+        f.column for f in Example._meta.concrete_fields if not (f.primary_key or f.generated)
+    ]
+    quoted = [f'"{name}"' for name in columns]
+    chosen = [made.get(name, f'"{name}"') for name in columns]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO datasets_example ({', '.join(quoted)}) SELECT {', '.join(chosen)} "
+            f"FROM datasets_example WHERE dataset_id = {dataset} AND number <= {rows} "
+            "ORDER BY number"
+        )
 
 
 def forget_search() -> None:
