@@ -11,7 +11,6 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ RUN = 5  # characters
 LONGEST = 4_000  # characters of a text that are compared
 MOST_ROWS = 20_000  # above this newcomers are only compared by equal prompts
 IN_BUCKET = 50  # comparisons of one text within one bucket
+AT_ONCE = 20_000  # pairs whose signatures are compared together
 MINIMA = 128
 ON_DISK = 200_000  # texts from which signatures are kept in a file
 _random = np.random.default_rng(20_250_101)
@@ -27,6 +27,9 @@ A = _random.integers(1, 1 << 63, MINIMA, dtype=np.uint64) | np.uint64(1)
 B = _random.integers(0, 1 << 63, MINIMA, dtype=np.uint64)
 _POWERS = np.uint64(0x100000001B3) ** np.arange(RUN, dtype=np.uint64)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
+
+MOST_KNOWN = 200_000
+_known: dict[tuple[int, int], float] = {}  # likeness of pairs: an edit changes few of them
 
 Hook = Callable[[int], None]  # is told now and then how many texts are signed
 
@@ -106,25 +109,35 @@ def pairs(
     texts: Sequence[str], least: float, signed: Hook = lambda done: None
 ) -> Iterator[tuple[int, int, float]]:
     """The same, with their likeness."""
-    places = _first_places(texts)
+    names = keys(texts)
+    places = np.sort(np.unique(names, return_index=True)[1])  # of each text the first one
     signatures = _signatures(texts, places, signed)
+    known = _known if len(places) <= MOST_ROWS else {}
+    if len(known) > MOST_KNOWN:
+        known.clear()
     rows = 6 if least >= 0.75 else 4  # 4: a pair at 0.6 is met with a chance of 99%
-    bands = MINIMA // rows
-    for band in range(bands):
+    for band in range(MINIMA // rows):
         for earlier, later in _in_buckets(signatures[:, band * rows : (band + 1) * rows]):
-            if _met_before(signatures[earlier], signatures[later], band, rows):
-                continue
-            if _estimate(signatures[earlier], signatures[later]) < least - 0.2:
-                continue  # six deviations off: the exact count would say the same
-            one, other = int(places[earlier]), int(places[later])
-            found = likeness(texts[one], texts[other])
-            if found >= least:
-                yield one, other, found
+            worth = _worth_counting(signatures[earlier], signatures[later], band, rows, least)
+            for one, other in zip(places[earlier[worth]], places[later[worth]], strict=True):
+                pair = int(names[one]), int(names[other])
+                found = known.get(pair, -1.0)
+                if found < 0:
+                    found = likeness(texts[one], texts[other])
+                    if known is _known:
+                        known[pair] = found
+                if found >= least:
+                    yield int(one), int(other), found
 
 
-def _first_places(texts: Sequence[str]) -> np.ndarray:
-    """Where each different text stands first, in order."""
-    return np.sort(np.unique(keys(texts), return_index=True)[1])
+def _worth_counting(
+    one: np.ndarray, other: np.ndarray, band: int, rows: int, least: float
+) -> np.ndarray:
+    """Of pairs of signatures those that met in no band before, and whose estimate is not so low
+    (three deviations) that the exact count would hardly reach `least`."""
+    equal = one == other
+    before = equal[:, : band * rows].reshape(len(equal), band, rows).all(axis=2).any(axis=1)
+    return np.asarray(~before & (equal.mean(axis=1) >= least - 0.13))
 
 
 def keys(texts: Sequence[str]) -> np.ndarray:
@@ -152,27 +165,27 @@ def _signatures(texts: Sequence[str], places: np.ndarray, signed: Hook) -> Any:
     return signatures
 
 
-def _in_buckets(band: Any) -> Iterator[tuple[int, int]]:
-    """Pairs whose signatures are equal in this band."""
+def _in_buckets(band: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs whose signatures are equal in this band, some thousands at a time."""
     numbers = np.zeros(len(band), dtype=np.uint64)
     for column in range(band.shape[1]):
         numbers = (numbers ^ band[:, column].astype(np.uint64)) * _MIX
     order = np.argsort(numbers, kind="stable")
     ordered = numbers[order]
     edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
-    for start, end in pairwise(edges.tolist()):
+    many = np.flatnonzero(np.diff(edges) > 1)
+    earlier: list[int] = []
+    later: list[int] = []
+    for start, end in zip(edges[many].tolist(), edges[many + 1].tolist(), strict=True):
         for place in range(start + 1, end):
-            for other in range(start, min(place, start + IN_BUCKET)):
-                yield int(order[other]), int(order[place])
-
-
-def _met_before(one: np.ndarray, other: np.ndarray, band: int, rows: int) -> bool:
-    equal = (one[: band * rows] == other[: band * rows]).reshape(band, rows)
-    return bool(equal.all(axis=1).any())
-
-
-def _estimate(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one == other).mean())
+            others = range(start, min(place, start + IN_BUCKET))
+            earlier.extend(others)
+            later.extend([place] * len(others))
+        if len(earlier) >= AT_ONCE:
+            yield order[earlier], order[later]
+            earlier, later = [], []
+    if earlier:
+        yield order[earlier], order[later]
 
 
 def clusters(texts: Sequence[str], least: float = 0.8) -> list[int]:

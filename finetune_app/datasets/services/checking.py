@@ -12,7 +12,7 @@ from finetune_app.jobs.models import Job, Kind
 def start_check(dataset: Dataset) -> Job:
     """Queue one; a second click returns the one that is under way."""
     with transaction.atomic():
-        locked = Dataset.objects.select_for_update().select_related("check_job").get(pk=dataset.pk)
+        locked = Dataset.objects.select_for_update().get(pk=dataset.pk)
         if locked.check_job and locked.check_job.is_active:
             return locked.check_job
         job = jobs.create(
