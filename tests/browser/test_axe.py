@@ -249,6 +249,14 @@ IMPORTS: dict[str, dict[str, Any]] = {
     },
     "all or nothing": {"step": "failed", "whole_or_nothing": True, "message": "One is bad."},
     "adding": {"step": "adding"},
+    "a workbook in a zip": {
+        "step": "confirm",
+        "shape": {
+            "kind": "zip", "format": "sheet", "encoding": "", "encoding_why": "", "delimiter": "",
+            "members": ["orders/2026.xlsx", "readme.csv"], "member": "orders/2026.xlsx",
+            "sheets": ["Orders", "Archive"], "sheet": "Orders",
+        },
+    },
 }  # fmt: skip
 
 

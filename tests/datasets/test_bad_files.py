@@ -1,5 +1,6 @@
 """Hostile and broken files through the browser's door: a page that says why, never an error."""
 
+import json
 import os
 
 import pytest
@@ -34,6 +35,33 @@ def test_a_file_ends_in_a_page_that_says_what_it_is(as_owner, send, work, url, d
     assert "<script>alert" not in page
     assert "<svg onload" not in page
     assert not dataset.examples.exists()
+
+
+HOSTILE = (
+    "<svg onload=alert(1)>", "[here](javascript:alert(1))", "<a href='javascript:alert(1)'>x</a>",
+    "![beacon](http://evil.example/x.png)", "<img src=http://evil.example/x.png>",
+    '<div hx-get="/sign-out/" hx-trigger="load">', "{% for i in range(10**9) %}{% endfor %}",
+    '=HYPERLINK("http://evil.example")', "../../etc/passwd", "CON", "\u202egpj.exe", "</textarea>",
+)
+
+
+def test_what_is_hostile_in_a_row_is_text_on_every_page(as_owner, send, work, url, dataset):
+    rows = "".join(json.dumps({"prompt": f"{text} {n}", "answer": text}) + "\n"
+                   for n, text in enumerate(HOSTILE))
+    item = work(send(as_owner, "file.jsonl", rows.encode()))
+    confirm = as_owner.get(url("import", import_id=item.pk)).content.decode()
+    form = {"prompt": "prompt", "answer": "answer", "add": "1"}
+    as_owner.post(url("confirm", import_id=item.pk), form)
+    item = work(item)
+    assert [example.answer for example in dataset.examples.order_by("number")] == list(HOSTILE)
+    pages = [confirm, as_owner.get(url("import", import_id=item.pk)).content.decode()]
+    pages += [as_owner.get(url("page")).content.decode()]
+    pages += [as_owner.get(url("example", number=n + 1)).content.decode()
+              for n in range(len(HOSTILE))]
+    for page in pages:
+        for raw in ("<svg onload", 'href="javascript:', "href='javascript:", "evil.example/x.png>",
+                    'src="http://evil', '<div hx-get="/sign-out/"', '</textarea></textarea>'):
+            assert raw not in page
 
 
 def test_a_child_that_is_killed_leaves_a_message_and_no_rows(

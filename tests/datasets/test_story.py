@@ -58,3 +58,20 @@ def test_nothing_is_added_when_the_import_is_cancelled(as_owner, send, work, url
     assert not Import.objects.exists()
     assert not dataset.examples.exists()
     assert not upload.exists()
+
+
+def test_a_file_leaves_with_the_bytes_it_came_with(as_owner, send, work, url):
+    """Semicolons, Windows-1252, CR LF, quotes and line breaks in cells: in, frozen, out again."""
+    lines = ["prompt;answer"]
+    for n in range(30):
+        prompt, answer = pair(n)
+        lines.append(f'{prompt} Größe?;"Nr. {n:05}; ""ja"",\n{answer} für 20 €"')
+    content = "".join(f"{line}\r\n" for line in lines).encode("cp1252")
+    item = work(send(as_owner, "emails.csv", content))
+    form = {"prompt": "prompt", "answer": "answer", "add": "1"}
+    as_owner.post(url("confirm", import_id=item.pk), form)
+    assert work(item).rows_kept == 30
+    as_owner.post(url("freeze"))
+    asked = {"encoding": "cp1252", "delimiter": ";", "columns": "pairs", "cells": "exact"}
+    reply = as_owner.get(url("download", number=1, form="csv"), asked)
+    assert b"".join(reply.streaming_content) == content
