@@ -150,6 +150,17 @@ def test_undo_goes_back_step_by_step_and_forth_again(as_owner, url, waiting):
     assert row(waiting, 1).answer == "bell"
 
 
+def test_thirty_answers_are_all_taken_back(as_owner, owner, url, dataset):
+    to_do(dataset, owner, 30)
+    for number in range(1, 31):
+        button = {"do": "aside"} if number % 7 == 0 else {"do": "save", "answer": f"bell {number}"}
+        pressed(as_owner, url, dataset, number, **button)
+    assert not dataset.examples.filter(status=Status.PENDING).exists()
+    for _step in range(30):
+        as_owner.post(url("undo_last"))
+    assert dataset.examples.filter(status=Status.PENDING, answer="").count() == 30
+
+
 def test_undo_leaves_alone_what_others_did(as_owner, as_editor, url, waiting):
     pressed(as_editor, url, waiting, 1, do="save", answer="bell")
     reply = as_owner.post(url("undo_last"), follow=True)

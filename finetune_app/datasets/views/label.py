@@ -18,14 +18,13 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks, labels, pace, queues, tally
 from finetune_app.datasets.forms import newlines
-from finetune_app.datasets.models import Dataset, Edit, Example, Status
+from finetune_app.datasets.models import Edit, Example, Status
 from finetune_app.datasets.queues import MANY, Desk
 from finetune_app.datasets.services import Stale, dataset_of, labelling, suggestions, together, undo
 from finetune_app.datasets.views.common import answer_pairs, may_edit, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
-CHECKED_AT_ONCE = 200  # rows
 A_HEADING = 280  # characters up to which a prompt is set large
 
 
@@ -79,7 +78,6 @@ def undo_last(request: HttpRequest, goal: Goal) -> HttpResponse:
         return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
     change = edit.changes.select_related("example").first()
     back, left = undo(edit=edit, by=request.user)
-    _check(dataset)
     if left:
         messages.warning(request, _("Somebody changed the row since, so it stays as it is."))
     else:
@@ -116,13 +114,15 @@ def _act(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
     if request.POST.get("do") in ("drop", "own"):
         return redirect(_address(goal, row, desk))
     if said:
-        _check(row.dataset)
         messages.success(request, said)
     here = queues.preceding if request.POST.get("do") == "back" else queues.following
     found = here(row.dataset, request.user, desk, row.number)
     if found is None and request.POST.get("do") == "back":
         found = row
     if found is None:
+        # Not after each answer: one a second is given here. Until then the dataset's own page
+        # says that its examples changed since they were looked at, and freezing looks anyway.
+        checks.after_edit(row.dataset)
         return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
     return redirect(_address(goal, found, desk))
 
@@ -153,13 +153,6 @@ def _do(request: HttpRequest, row: Example) -> str:
     else:
         raise PlainError(_("We don’t know that button. Open the row again."), status=400)
     return edit.what if edit else ""
-
-
-def _check(dataset: Dataset) -> None:
-    """Only while that takes no time: an answer a second is given here. The dataset's own page
-    says that it was not looked at since, and freezing looks."""
-    if dataset.examples.usable().count() <= CHECKED_AT_ONCE:
-        checks.run(dataset)
 
 
 def _keep_typed(request: HttpRequest, row: Example) -> None:
