@@ -5,6 +5,8 @@ import io
 import json
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.test import AsyncClient
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.exporting import FORMS
@@ -132,3 +134,18 @@ def test_other_forms_and_other_people_get_nothing(as_owner, as_stranger, client,
     assert as_owner.post(url("download", number=1, form="csv")).status_code == 405
     assert as_stranger.get(url("download", number=1, form="csv")).status_code == 404
     assert client.get(url("download", number=1, form="csv")).status_code == 302
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_download_goes_out_in_pieces_as_it_is_served(as_viewer, url, version, form):
+    """Under ASGI, which the installation runs on; the test client otherwise speaks WSGI."""
+    there = AsyncClient()
+    there.cookies = as_viewer.cookies
+    reply = async_to_sync(there.get)(url("download", number=1, form=form))
+    assert reply.status_code == 200
+    assert reply.is_async
+
+    async def content() -> bytes:
+        return b"".join([piece async for piece in reply.streaming_content])
+
+    assert async_to_sync(content)() == fetched(as_viewer, url, form)[0]

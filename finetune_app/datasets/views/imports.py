@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.charts import bar
+from finetune_app.core.downloads import download, pieces_of
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.core.requests import HttpRequest
@@ -144,14 +145,14 @@ def cancel(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
 
 
 @goal_page(Role.VIEWER, "GET")
-def rejected(request: HttpRequest, goal: Goal, import_id: int) -> FileResponse:
+def rejected(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponseBase:
     """Every row that was left out, with its line and the reason (JSON lines)."""
     item = import_of(goal, import_id)
     path = local_path(f"{item.folder}/rejected.jsonl")
     if not item.rejected_count or not path.exists():
         raise Http404("nothing was left out")
-    return FileResponse(
-        path.open("rb"), as_attachment=True, filename=f"left-out-{item.pk}.jsonl",
+    return download(
+        request, pieces_of(path), name=f"left-out-{item.pk}.jsonl",
         content_type="application/x-ndjson",
     )
 
