@@ -30,7 +30,7 @@ from finetune_app.datasets.text import last_said
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
-STORED = 2_000  # rows in one transaction: a fraction of a second
+STORED = 1_000  # rows in one transaction: the index for search takes most of its time
 CHANGED = 1_000
 FIRST = 3  # changed rows that the plan shows
 UNDER_WAY = (Import.Step.READING, Import.Step.ADDING)

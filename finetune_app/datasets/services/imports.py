@@ -4,24 +4,28 @@ import hashlib
 import json
 import shutil
 import uuid
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Dataset, Edit, Import, Layout
+from finetune_app.datasets.models import Dataset, Edit, Import, Layout, Upload
 from finetune_app.datasets.services.bringing import remove_staged
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Kind
 
+FORGOTTEN = timedelta(hours=24)  # without a piece for so long, an upload is abandoned
 ROOM_TO_BREATHE = 200 * 1024 * 1024  # bytes of disk that an import leaves free
 
 
@@ -32,6 +36,7 @@ def start_import(*, dataset: Dataset, by: User, file: File, name: str) -> Import
         raise PlainError(_("The file is empty. Choose the one that holds your examples."))
     if size > settings.MAX_UPLOAD_BYTES:
         raise PlainError(too_large(), status=413)
+    tidy_up()
     room_for(size)
     stored = default_storage.save(f"uploads/{uuid.uuid4().hex}/upload", file)
     try:
@@ -149,10 +154,13 @@ def take_back(item: Import) -> None:
 
 
 def tidy_up() -> None:
-    """What a process that died left of cancelled imports."""
+    """What people and processes left lying: uploads that nobody went on with, and cancelled
+    imports whose process died before all was gone. Done whenever somebody brings a file."""
+    Upload.objects.filter(at__lt=timezone.now() - FORGOTTEN).delete()  # files too: signals.py
     for item in Import.objects.filter(step=Import.Step.CANCELLED):
-        take_back(item)
-        item.delete()
+        with suppress(PlainError):  # somebody is at it
+            take_back(item)
+            item.delete()
 
 
 def _read(item: Import) -> None:

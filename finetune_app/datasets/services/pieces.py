@@ -7,7 +7,6 @@ it is. When all is here the file becomes an import, as if it had come at once.
 import fcntl
 import os
 import uuid
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,11 @@ from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import is_local
 from finetune_app.datasets.models import Dataset, Import, Upload
-from finetune_app.datasets.services.imports import begin_import, room_for
+from finetune_app.datasets.services.imports import begin_import, room_for, tidy_up
 from finetune_app.datasets.text import clean_name
 
 PIECE = 8 * 1024 * 1024  # bytes; a request may have more, but a lost one costs more then
 AT_ONCE = 3  # unfinished uploads of one person
-FORGOTTEN = timedelta(hours=24)  # without a piece for so long, an upload is abandoned
 BLOCK = 256 * 1024
 
 
@@ -123,11 +121,6 @@ def finish(*, upload: Upload) -> Import:
         )
         held.delete()
     return item
-
-
-def tidy_up() -> None:
-    """Forget what was abandoned."""
-    Upload.objects.filter(at__lt=timezone.now() - FORGOTTEN).delete()  # files too: signals.py
 
 
 def name_of(upload: Upload) -> str:
