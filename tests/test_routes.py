@@ -60,6 +60,8 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "key_id": lambda world: world.api_key.pk,
     "name": lambda world: world.base_model.slug,  # of a model, in the API
     "rest": lambda world: "assistants",
+    "file_id": lambda world: "file-0",
+    "action": lambda world: "pause",
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
 COUNTED_IN_THE_GOAL = {

@@ -8,12 +8,13 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, JsonResponse
 
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import services as candidates
 from finetune_app.candidates import talk
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
-from finetune_app.deployment.models import ApiKey, Deployment, Release
+from finetune_app.deployment.models import ApiJob, ApiKey, Deployment, Release
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ def find(key: ApiKey, name: str) -> Served:
     live = _deployments(key).filter(name=name).first()
     if live:
         return _live(live)
+    tuned = next((job for job in _tuned(key) if job.tuned_name == name), None)
+    if tuned:
+        return _learned(tuned)
     model = next((one for one in _base_models(key) if one.slug == name), None)
     if model is None:
         raise ApiError(
@@ -55,6 +59,28 @@ def _live(deployment: Deployment) -> Served:
     except PlainError as problem:
         raise ApiError(503, problem.message, code="model_not_ready") from problem
     return Served(lane, deployment.goal_id, deployment, release)
+
+
+def _learned(job: ApiJob) -> Served:
+    """What a fine-tuning job made answers at once, without being live."""
+    assert job.training is not None
+    try:
+        candidate = candidates.tuned_candidate(training=job.training)
+        return Served(talk.lane_of(candidate), job.goal_id)
+    except PlainError as problem:
+        raise ApiError(503, problem.message, code="model_not_ready") from problem
+
+
+def _tuned(key: ApiKey) -> list[ApiJob]:
+    """Fine-tuning jobs of the team with an adapter; none for a key that opens one deployment."""
+    if key.deployment_id:
+        return []
+    made = ApiJob.objects.filter(team=key.team_id).exclude(training=None)
+    return list(
+        made.exclude(training__adapter_sha256="").select_related(
+            "training__goal", "training__base_model"
+        )
+    )
 
 
 def _deployments(key: ApiKey) -> QuerySet[Deployment]:
@@ -89,7 +115,11 @@ def _all(key: ApiKey) -> list[dict[str, Any]]:
         _row(one.name, int(one.created_at.timestamp()), f"team-{key.team_id}")
         for one in _deployments(key).filter(paused_at=None).order_by("pk")
     ]
-    return bases + live
+    owner = f"team-{key.team_id}"
+    tuned = [
+        _row(job.tuned_name, int(job.created_at.timestamp()), owner) for job in _tuned(key)
+    ]
+    return bases + live + tuned
 
 
 def _row(name: str, created: int, owner: str) -> dict[str, Any]:

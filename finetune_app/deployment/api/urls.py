@@ -1,11 +1,19 @@
 from django.urls import path
 
-from finetune_app.deployment.api import chat, models, unknown
+from finetune_app.deployment.api import chat, files, jobs, models, unknown
 
 app_name = "v1"
 urlpatterns = [
     path("models", models.listing, name="models"),
     path("models/<path:name>", models.detail, name="model"),
     path("chat/completions", chat.completions, name="chat"),
+    path("files", files.files, name="files"),
+    path("files/<slug:file_id>", files.file, name="file"),
+    path("files/<slug:file_id>/content", files.content, name="content"),
+    path("fine_tuning/jobs", jobs.jobs, name="jobs"),
+    path("fine_tuning/jobs/<slug:job_id>", jobs.job, name="job"),
+    path("fine_tuning/jobs/<slug:job_id>/events", jobs.events, name="events"),
+    path("fine_tuning/jobs/<slug:job_id>/checkpoints", jobs.checkpoints, name="checkpoints"),
+    path("fine_tuning/jobs/<slug:job_id>/<slug:action>", jobs.act, name="act"),
     path("<path:rest>", unknown.address, name="unknown"),
 ]

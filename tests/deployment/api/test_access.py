@@ -113,7 +113,7 @@ def test_headers_that_claim_another_address_change_no_limit(address, live, team,
 
 def test_what_is_not_served_says_so_in_json(client):
     with pytest.raises(openai.NotFoundError) as refused:
-        client.files.list()
+        client.embeddings.create(model=MODEL, input="Hello")
     assert refused.value.code == "unknown_url"
 
 

@@ -1,0 +1,93 @@
+"""/v1/files: what a program wants to train on."""
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+
+from finetune_app.core.errors import PlainError
+from finetune_app.deployment import platform
+from finetune_app.deployment.api.access import api
+from finetune_app.deployment.api.errors import ApiError
+from finetune_app.deployment.models import ApiFile, ApiKey
+
+MOST_LISTED = 100
+
+
+@api("GET", "POST")
+async def files(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
+    work = _upload if request.method == "POST" else _listing
+    return JsonResponse(await sync_to_async(work)(request, whole_team(key)))
+
+
+@api("GET", "DELETE")
+async def file(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
+    found = await sync_to_async(find)(whole_team(key), file_id)
+    if request.method == "DELETE":
+        await sync_to_async(found.delete)()  # rows that were made of it stay
+        return JsonResponse({"id": file_id, "object": "file", "deleted": True})
+    return JsonResponse(shown(found))
+
+
+@api("GET")
+async def content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
+    found = await sync_to_async(find)(whole_team(key), file_id)
+    response = HttpResponse(
+        await sync_to_async(_read)(found), content_type="application/octet-stream"
+    )
+    response["Content-Disposition"] = 'attachment; filename="file.jsonl"'
+    return response
+
+
+def _read(file: ApiFile) -> bytes:
+    with default_storage.open(file.stored_name) as opened:
+        return bytes(opened.read())
+
+
+def whole_team(key: ApiKey) -> ApiKey:
+    """Raises ApiError for a key that opens one deployment: training wants the team's own."""
+    if key.deployment_id:
+        raise ApiError(
+            403, "This key may only ask one model. “manage.py apikey” makes one that may train.",
+            code="key_not_allowed",
+        )  # fmt: skip
+    return key
+
+
+def find(key: ApiKey, file_id: str) -> ApiFile:
+    found = ApiFile.objects.filter(team=key.team_id)
+    kind, _dash, name = file_id.partition("-")
+    match = next((one for one in found if one.api_id == file_id), None) if name else None
+    if kind != "file" or match is None:
+        raise ApiError(404, f"There is no file “{file_id[:80]}”.", code="file_not_found")
+    return match
+
+
+def _upload(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+    sent = request.FILES.get("file")
+    purpose = request.POST.get("purpose", "")
+    if sent is None:
+        raise ApiError(400, "Send the file as “file”, in a multipart form.", param="file")
+    if purpose != "fine-tune":
+        raise ApiError(400, "The only “purpose” here is “fine-tune”.", param="purpose")
+    try:
+        kept = platform.keep_file(
+            team=key.team, name=str(sent.name or ""), purpose=purpose, file=sent
+        )
+    except PlainError as problem:
+        raise ApiError(problem.status, problem.message, param="file") from problem
+    return shown(kept)
+
+
+def _listing(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+    rows = ApiFile.objects.filter(team=key.team_id)[:MOST_LISTED]
+    return {"object": "list", "data": [shown(row) for row in rows], "has_more": False}
+
+
+def shown(file: ApiFile) -> dict[str, Any]:
+    return {
+        "id": file.api_id, "object": "file", "bytes": file.size, "filename": file.name,
+        "created_at": int(file.created_at.timestamp()), "purpose": file.purpose,
+        "status": "processed",
+    }  # fmt: skip

@@ -1,0 +1,17 @@
+"""An uploaded file goes when its row goes, once that is certain."""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+
+from finetune_app.core.files import delete_folder
+from finetune_app.deployment.models import ApiFile
+
+
+@receiver(post_delete, sender=ApiFile)
+def forget_upload(sender: type, instance: ApiFile, **kwargs: Any) -> None:
+    folder = instance.stored_name.rpartition("/")[0]
+    if folder.startswith("api-files/"):
+        transaction.on_commit(lambda: delete_folder(folder))
