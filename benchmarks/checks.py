@@ -311,7 +311,8 @@ class Clock:
 
     def say(self, what: str) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        print(f"{time.perf_counter() - self.began:8.1f} s  {peak:6.0f} MB  {what}", flush=True)
+        took, worked = time.perf_counter() - self.began, time.process_time()
+        print(f"{took:8.1f} s  {worked:8.1f} s of work  {peak:6.0f} MB  {what}", flush=True)
 
     def stopping(self) -> bool:
         return False
