@@ -16,11 +16,10 @@ from finetune_app.jobs.services import queue_place
 POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
 
 
-def sorted_findings(dataset: Dataset) -> list[Finding]:
-    """What costs most first."""
-    return sorted(
-        dataset.findings.all(), key=lambda f: (-POINTS[Severity(f.severity)], -f.count)
-    )
+def sorted_findings(dataset: Dataset, *, whole: bool = False) -> list[Finding]:
+    """What costs most first. Only `whole` with groups and places: of a large set a megabyte."""
+    findings = dataset.findings.all() if whole else dataset.findings.defer("groups", "spans")
+    return sorted(findings, key=lambda f: (-POINTS[Severity(f.severity)], -f.count))
 
 
 def health(findings: list[Finding]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ GOOD_ROWS = 100
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset = dataset_of(goal)
-    findings = sorted_findings(dataset)
+    findings = sorted_findings(dataset, whole=True)
     context = {
         "goal": goal,
         "filters": Filters(),
