@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.datasets import runs, tally
@@ -22,6 +23,7 @@ from finetune_app.datasets.search import matching, saying
 
 PAGE = 50
 COUNTED = 10_000  # rows up to which a narrowed list is counted; then it is "more than 10,000"
+FEW = 2_000  # keys that a query may list
 TRASH = "trash"
 NOBODY = "nobody"
 SORTS = {
@@ -134,10 +136,13 @@ class Page:
         return self.first + len(self.examples) - 1
 
 
-def examples_of(dataset: Dataset, filters: Filters) -> ExampleQuerySet:
+def examples_of(
+    dataset: Dataset, filters: Filters, *, indexed: bool = True
+) -> ExampleQuerySet:
     """The filtered rows, without a place in the list."""
     rows: ExampleQuerySet = dataset.examples.arrived()
-    return rows.select_related("changed_by").filter(condition(dataset, filters))
+    wanted = condition(dataset, filters, indexed=indexed)
+    return rows.select_related("changed_by").filter(wanted)
 
 
 def condition(dataset: Dataset, filters: Filters, *, indexed: bool = True) -> Q:
@@ -158,15 +163,23 @@ def condition(dataset: Dataset, filters: Filters, *, indexed: bool = True) -> Q:
         nobody = filters.assigned == NOBODY
         wanted &= Q(assigned_to=None) if nobody else Q(assigned_to=int(filters.assigned))
     if filters.suggested:
-        open_ones = Suggestion.objects.filter(example=OuterRef("pk"), state=Suggestion.State.OPEN)
-        wanted &= Q(Exists(open_ones.order_by()))
+        wanted &= _suggested(dataset)
+    length = F("length") if indexed else F("length") + 0  # a sum has no index
     if filters.least:
-        wanted &= Q(length__gte=filters.least)
+        wanted &= Q(GreaterThanOrEqual(length, filters.least))
     if filters.most:
-        wanted &= Q(length__lte=filters.most)
+        wanted &= Q(LessThanOrEqual(length, filters.most))
     if filters.q:
         wanted &= matching(dataset, filters.q) if indexed else saying(filters.q)
     return wanted
+
+
+def _suggested(dataset: Dataset) -> Q:
+    """By their keys while they are few; many of them are met soon in any order."""
+    waiting = Suggestion.objects.filter(state=Suggestion.State.OPEN).order_by()
+    few = waiting.filter(example__dataset=dataset).values_list("example", flat=True)
+    keys = set(few[: FEW + 1])
+    return Q(pk__in=keys) if len(keys) <= FEW else Q(Exists(waiting.filter(example=OuterRef("pk"))))
 
 
 def total_of(dataset: Dataset, filters: Filters, rows: ExampleQuerySet) -> Total:
@@ -184,6 +197,9 @@ def total_of(dataset: Dataset, filters: Filters, rows: ExampleQuerySet) -> Total
 def page_of(dataset: Dataset, filters: Filters) -> Page:
     rows = examples_of(dataset, filters)
     total = total_of(dataset, filters, rows)
+    if total.more and filters.order == "number" and (filters.least or filters.most):
+        # So many have this length that sorting them takes longer than meeting fifty of them.
+        rows = examples_of(dataset, filters, indexed=bool(filters.q))
     if filters.before:
         back = rows.filter(_beyond(dataset, filters.order, filters.before, back=True))
         some = list(_ordered(back, filters.order, back=True)[: PAGE + 1])

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.http import HttpResponseBase
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page
 
 from finetune_app.accounts.models import Role
@@ -46,7 +47,8 @@ ASKED: dict[str, list[str]] = {
     "evaluation:page": ["?new"],
     "evaluation:detail": ["?outcome=worse", "?q=nothing-says-this"],
     "goals:new": ["?example=json"],
-    "datasets:page": ["?q=nothing-says-this", "?status=set_aside"],
+    "datasets:bulk": ["?which=all&what=set_aside", "?what=draft&row=1"],
+    "datasets:page": ["?sort=longest&least=1", "?q=nothing-says-this", "?status=set_aside"],
 }
 ONE_USE = re.compile(rb'csrfmiddlewaretoken" value="[^"]*"|X-CSRFToken": "[^"]*"')
 
@@ -290,6 +292,23 @@ def test_the_health_page_with_all_that_can_be_wrong(world, as_owner, sign_in_the
         looker.visit(f"the owner, while a check is {state}", health)
     checks.run(dataset)
     looker.assert_all_well(at_least=4)
+
+
+def test_many_rows_half_changed_and_a_trash_to_empty(
+    world, as_owner, as_viewer, sign_in_the_browser, looker
+):
+    world.edit.todo = {"filters": "?", "numbers": None, "after": {"status": "draft"},
+                       "said": "Made %(n)s drafts again", "next": 0, "last": 10}  # fmt: skip
+    world.edit.save()
+    world.example.deleted_at = timezone.now()
+    world.example.save()
+    goal = {"goal_id": world.goal.pk}
+    sign_in_the_browser(as_viewer)  # an editor's page would go on
+    looker.visit("a viewer", reverse("datasets:edit", kwargs=goal | {"edit_id": world.edit.pk}))
+    sign_in_the_browser(as_owner)
+    looker.visit("the owner", reverse("datasets:page", kwargs=goal) + "?status=trash")
+    looker.visit("the owner", reverse("datasets:empty", kwargs=goal))
+    looker.assert_all_well(at_least=3)
 
 
 def test_the_blind_choice(world, as_owner, walk, looker):
