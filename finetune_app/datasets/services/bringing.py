@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -32,6 +32,7 @@ from finetune_app.jobs.models import Job
 
 STORED = 1_000  # rows in one transaction: the index for search takes most of its time
 CHANGED = 1_000
+HELD, GAP = 0.5, 0.12  # seconds of writing, and the pause after them
 FIRST = 3  # changed rows that the plan shows
 UNDER_WAY = (Import.Step.READING, Import.Step.ADDING)
 
@@ -47,6 +48,7 @@ class Hold:
         self.item, self.job, self.total = item, job, total
         self.done = 0
         self._told = 0.0
+        self._breathed = time.monotonic()
 
     def check(self, more: int = 0) -> None:
         """In each transaction, first: raises Over."""
@@ -62,6 +64,14 @@ class Hold:
             self._told = time.monotonic()
             if not lease.write(self.job, **fields):
                 raise Over
+
+
+    def breathe(self) -> None:
+        """Between transactions: let others write. SQLite keeps no queue; who waits looks again
+        every tenth of a second, and would find us there each time."""
+        if connection.vendor == "sqlite" and time.monotonic() > self._breathed + HELD:
+            time.sleep(GAP)
+            self._breathed = time.monotonic()
 
 
 # ---- What would change ----
@@ -144,6 +154,7 @@ def _store(item: Import, rows: Iterator[dict[str, Any]], hold: Hold) -> None:
                     batch = made(some[start : start + STORED])
                 store_new(locked, batch)
                 seen = locked.last_number
+            hold.breathe()
 
 
 def _edit_of(item: Import) -> Edit:
@@ -160,6 +171,7 @@ def _change(edit: Edit, entries: Iterable[dict[str, Any]], hold: Hold) -> None:
         with transaction.atomic():
             hold.check(len(some))
             _change_some(edit, some)
+        hold.breathe()
 
 
 def _change_some(edit: Edit, entries: list[dict[str, Any]]) -> None:
@@ -189,6 +201,7 @@ def _put_aside(edit: Edit, taken: set[int], hold: Hold) -> None:
         with transaction.atomic():
             hold.check()
             stamp(gone, edit, away=True)
+        hold.breathe()
 
 
 def settle(item: Import) -> None:
