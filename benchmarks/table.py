@@ -180,6 +180,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
     from finetune_app.accounts.models import Membership, Role, Team, User
     from finetune_app.datasets import checks
     from finetune_app.datasets.models import Dataset, Example, Suggestion
+    from finetune_app.datasets.services.ground import touch
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Large")
@@ -194,9 +195,10 @@ def fill(rows: int) -> tuple[Any, str, int]:
         copy(dataset.pk, start, min(SEED, rows - start))
     for number in range(rows // 20, rows, max(rows // 10, 1)):
         dataset.examples.filter(number=number).update(prompt="Where can one buy a unicorn?")
+    Dataset.objects.filter(pk=dataset.pk).update(last_number=rows)
+    touch(Dataset.objects.get(pk=dataset.pk), checked_at=timezone.now())
     some = dataset.examples.filter(number__lte=100)
     Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
-    Dataset.objects.filter(pk=dataset.pk).update(last_number=rows, checked_at=timezone.now())
     checks.AT_ONCE = 0
     client = Client()
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")

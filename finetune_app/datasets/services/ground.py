@@ -7,6 +7,7 @@ take their locks in the same order never wait for each other in a ring.
 from collections import Counter
 from typing import Any
 
+from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import ngettext
 
@@ -25,6 +26,16 @@ def touch(dataset: Dataset, delta: Counter[tally.Kind] | None = None, **values: 
     now = timezone.now()
     counted = {} if delta is None else tally.moved(lock(dataset), now, delta)
     Dataset.objects.filter(pk=dataset.pk).update(changed_at=now, tally=counted, **values)
+    if delta is None and dataset.last_number > tally.LARGE:
+        transaction.on_commit(_count_for_plans)
+
+
+def _count_for_plans() -> None:
+    """After very many rows came or went, PostgreSQL plans badly until it has looked at the table,
+    which it does by itself only minutes later."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE datasets_example")
 
 
 def label(count: int) -> str:
