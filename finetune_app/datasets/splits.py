@@ -84,6 +84,12 @@ def side(at: float, shares: Shares = LEARNING) -> Split:
     return Split.VALIDATION if at < held or held >= 1 else Split.TRAIN
 
 
+def held_back(at: int) -> Split:
+    """The side of the row at this place among rows that somebody keeps from learning: every second
+    guides the training, the others are sealed."""
+    return Split.TEST if at % 2 else Split.VALIDATION
+
+
 def is_too_big(group: int, rows: int) -> bool:
     """Whether so many of `rows` are look-alikes that one side cannot hold them all."""
     return group > max(10, BIGGEST_GROUP * rows)

@@ -136,7 +136,7 @@ class ApiFile(models.Model):
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_files")
     name = models.CharField(max_length=200)
     purpose = models.CharField(max_length=20, default="fine-tune")
-    stored_name = models.CharField(max_length=200)  # below DATA_DIR
+    kept_as = models.CharField(max_length=200)  # below DATA_DIR
     size = models.BigIntegerField()
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -15,6 +15,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.mapping import BadRow, Message, conversation, parse_json
 from finetune_app.datasets.models import Severity, Split
+from finetune_app.datasets.splits import held_back
 from finetune_app.deployment.models import ApiFile, ApiJob, ApiKey
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import GoalKind, Method
@@ -36,7 +37,7 @@ def keep_file(*, team: Team, name: str, purpose: str, file: File) -> ApiFile:
         raise PlainError(_("The file is larger than 100 MB. Bring it in on the dataset page, "
                            "which takes larger ones."), status=413)  # fmt: skip
     kept = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
-    kept.stored_name = default_storage.save(f"api-files/{kept.public_id.hex}/upload", file)
+    kept.kept_as = default_storage.save(f"api-files/{kept.public_id.hex}/upload", file)
     kept.save()
     return kept
 
@@ -136,9 +137,8 @@ def _rows(file: ApiFile, split: str) -> list[dict[str, Any]]:
 def _held_back(file: ApiFile) -> list[dict[str, Any]]:
     """A validation file: every second example guides the training, the others are sealed for the
     test, so that the evaluation has something that nobody has looked at."""
-    sides = (Split.VALIDATION, Split.TEST)
     found = [
-        {"messages": messages, "split": str(sides[at % 2])}
+        {"messages": messages, "split": str(held_back(at))}
         for at, messages in enumerate(_conversations(file))
     ]
     if len(found) < 2:
@@ -147,7 +147,7 @@ def _held_back(file: ApiFile) -> list[dict[str, Any]]:
 
 
 def _conversations(file: ApiFile) -> Iterator[list[Message]]:
-    with default_storage.open(file.stored_name) as lines:
+    with default_storage.open(file.kept_as) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

@@ -12,6 +12,6 @@ from finetune_app.deployment.models import ApiFile
 
 @receiver(post_delete, sender=ApiFile)
 def forget_upload(sender: type, instance: ApiFile, **kwargs: Any) -> None:
-    folder = instance.stored_name.rpartition("/")[0]
+    folder = instance.kept_as.rpartition("/")[0]
     if folder.startswith("api-files/"):
         transaction.on_commit(lambda: delete_folder(folder))

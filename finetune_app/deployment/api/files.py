@@ -41,7 +41,7 @@ async def content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpRespon
 
 
 def _read(file: ApiFile) -> bytes:
-    with default_storage.open(file.stored_name) as opened:
+    with default_storage.open(file.kept_as) as opened:
         return bytes(opened.read())
 
 

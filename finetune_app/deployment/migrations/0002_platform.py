@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200)),
                 ('purpose', models.CharField(default='fine-tune', max_length=20)),
-                ('stored_name', models.CharField(max_length=200)),
+                ('kept_as', models.CharField(max_length=200)),
                 ('size', models.BigIntegerField()),
                 ('public_id', models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),

@@ -73,7 +73,7 @@ def test_a_file_comes_and_goes(client):
     assert client.files.retrieve(sent.id).id == sent.id
     assert client.files.content(sent.id).content == lines()
     assert [one.id for one in client.files.list()] == [sent.id]
-    stored = Path(configured.DATA_DIR) / ApiFile.objects.get().stored_name
+    stored = Path(configured.DATA_DIR) / ApiFile.objects.get().kept_as
     assert stored.exists()
     assert client.files.delete(sent.id).deleted
     assert not stored.exists()
@@ -98,7 +98,7 @@ def test_a_form_without_a_file_says_so(client, address):
 
 def test_a_name_that_climbs_stays_a_name(client):
     sent = upload(client, name="../../etc/passwd")
-    assert ApiFile.objects.get().stored_name.startswith("api-files/")
+    assert ApiFile.objects.get().kept_as.startswith("api-files/")
     assert client.files.content(sent.id).content == lines()
 
 
