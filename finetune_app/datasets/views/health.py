@@ -67,7 +67,7 @@ def _next(dataset: Dataset, findings: list[Finding]) -> dict[str, Any]:
     """What would help most: a sentence, and what to press for it."""
     if findings and findings[0].check_name not in ("too_few", "small_test"):
         first = findings[0]
-        return {"finding": first, "text": first.message + ". " + first.why}
+        return {"finding": first, "text": f"{first.message.rstrip('.')}. {first.why}"}
     count = dataset.facts.get("rows", 0)
     if dataset.goal.trains and count < GOOD_ROWS:
         return {"add": True, "text": ngettext(
@@ -75,7 +75,7 @@ def _next(dataset: Dataset, findings: list[Finding]) -> dict[str, Any]:
             "More examples: you have %(n)s. 50 show an effect, 100 make it steady.", count,
         ) % {"n": count}}
     if findings:
-        return {"add": True, "text": f"{findings[0].message}. {findings[0].why}"}
+        return {"add": True, "text": f"{findings[0].message.rstrip('.')}. {findings[0].why}"}
     return {"text": _("Nothing stands out. Freeze a version and see what a model makes of it.")}
 
 
