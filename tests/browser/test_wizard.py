@@ -89,8 +89,8 @@ def test_from_the_first_question_to_the_right_step(new_goal, open_page):
     expect(letter.locator("q", has_text="28 examples").first).to_be_visible()
     expect(letter).not_to_contain_text("lacks the facts")
 
-    page.locator("#next").get_by_role("button", name="Add examples").click()
-    page.wait_for_url(re.compile(r"/dataset/$"))
+    page.locator("#next").get_by_role("button", name="Write more").click()
+    page.wait_for_url(re.compile(r"/dataset/write/ideas/$"))
     expect(page.locator("#rail [aria-current=step]")).to_contain_text("Dataset")
     new_goal.refresh_from_db()
     assert new_goal.method == "fine_tune"
