@@ -17,6 +17,7 @@ SECOND = "Sort each email of a bicycle shop. Answer in the same lines as the exa
 SCORE = re.compile(r"^(\d+) of (\d+) right$")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_instructions_are_written_tried_kept_and_compared(house, new_context):
     mara = Person.comes_in(new_context(), house)
