@@ -10,7 +10,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.guide.advice.questions import Value
 from finetune_app.knowledge.models import Document
 
-PRIVATE_CHECKS = ("personal_data", "secrets")  # checks of the dataset that find private data
+PRIVATE_CHECKS = ("personal", "secrets")  # checks of the dataset that find private data
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import html
 import pytest
 from django.urls import reverse
 
-from finetune_app.datasets.models import Finding, Severity
-from finetune_app.datasets.services import dataset_of
+from finetune_app.datasets import checks
+from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard.screens import ALL
 from finetune_app.knowledge.models import Document, Knowledge
@@ -105,11 +105,11 @@ def test_what_is_known_is_shown_and_not_asked(as_editor, goal, owner, url):
         assert reply["Location"] == url("advice")  # it was open in another tab, say
 
 
-def test_private_data_that_a_check_found_is_not_asked_about(as_editor, goal, url):
-    Finding.objects.create(
-        dataset=dataset_of(goal), check_name="personal_data", severity=Severity.WARNING,
-        message="9 rows contain e-mail addresses.",
-    )  # fmt: skip
+def test_private_data_that_a_check_found_is_not_asked_about(as_editor, goal, editor, url):
+    asked = {"role": "user", "content": "Write to priya.nair@posteo.de about her bike, please."}
+    rows = [{"messages": [asked, {"role": "assistant", "content": "Done."}], "split": ""}]
+    add_rows(dataset=dataset_of(goal), by=editor, rows=rows)
+    checks.run(dataset_of(goal))
     page = as_editor.get(url("question", question="heavy_use")).content.decode()
     assert "There is private data in your examples" in page
     assert as_editor.get(url("question", question="use"))["Location"] == url("advice")
