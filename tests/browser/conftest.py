@@ -33,8 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.alone)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """One for a file. While Playwright is there its loop counts as running in this thread, and
+    tests of other files could start none of their own."""
     if FOUND is None:
         pytest.skip("no Chromium here")
     with sync_playwright() as playwright:
