@@ -1,12 +1,34 @@
 """What is kept of each request, and what the figures of a deployment say."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.db import connection
 
 from finetune_app.deployment import limits
 from finetune_app.deployment.models import ApiKey, Request
 
 if TYPE_CHECKING:
     from finetune_app.deployment.api.models import Served
+
+_keeping: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
+
+
+async def keep(**facts: Any) -> None:
+    """`note`, though the request be broken off meanwhile: whoever hangs up is counted too."""
+    task = asyncio.create_task(sync_to_async(_note_and_close, thread_sensitive=False)(**facts))
+    _keeping.add(task)
+    task.add_done_callback(_keeping.discard)
+    await asyncio.shield(task)
+
+
+def _note_and_close(**facts: Any) -> None:
+    """In a thread that belongs to no request, so nobody else would close its connection."""
+    try:
+        note(**facts)
+    finally:
+        connection.close()
 
 
 def note(

@@ -134,8 +134,9 @@ class Call:
                         yield chunk
             if self.asked.include_usage:
                 yield self.reply.counted()
-            yield DONE
+            # Said before the last piece is sent: many a client hangs up as soon as it has it.
             status, code = 200, ""
+            yield DONE
         except ApiError as error:
             status, code = error.status, error.code
             yield event(error.body())
@@ -154,7 +155,7 @@ class Call:
         self.told = True
         usage = self.reply.usage
         first = self.first_at - self.began if self.first_at else None
-        await sync_to_async(journal.note)(
+        await journal.keep(
             key=self.key, served=self.served, model=self.asked.model, status=status, error=code,
             streamed=self.asked.stream, prompt_tokens=usage["prompt_tokens"],
             tokens=usage["completion_tokens"], first_seconds=first,
