@@ -7,6 +7,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from typing import Any
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="finetune-tests-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
@@ -19,3 +20,8 @@ _owner = os.getpid()
 def _tidy() -> None:
     if os.getpid() == _owner:
         shutil.rmtree(os.environ["DATA_DIR"], ignore_errors=True)
+
+
+def pytest_addoption(parser: Any) -> None:
+    parser.addoption("--four-looks", action="store_true",
+                     help="look at each page wide and narrow, each light and dark")

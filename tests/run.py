@@ -34,6 +34,8 @@ def main() -> int:
     if left_out:
         print("Left out:", "; ".join(left_out) + ".", flush=True)
     environment = dict(os.environ)
+    # Where it is set, every process of every run compiles all tests anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if wanted == "services":
         environment |= {"DATABASE_URL": POSTGRES, "REDIS_URL": REDIS}
     codes = [
@@ -49,11 +51,15 @@ def parts(wanted: str, browser_here: bool) -> list[list[str]]:
     more than there are cores, because some wait for processes of their own; what starts a whole
     installation, to train in it, has the machine to itself."""
     if wanted == "long":
-        return [["-s", "-m", "long" if browser_here else "long and not browser"]]
+        if not browser_here:
+            return [["-s", "-m", "long and not browser"]]
+        return [["-s", "-m", "long"], ["-s", "--four-looks", "tests/browser/test_axe.py"]]
     short = ["-n", str(min(8, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "-m"]
     if wanted == "services" or not browser_here:
         return [[*short, "not long and not browser"]]
-    return [[*short, "not long and not alone"], ["-s", "-m", "alone and not long"]]
+    return [
+        [*short, "not long and not alone"], ["-s", "-m", "alone and not long", "tests/browser"],
+    ]  # fmt: skip
 
 
 def listens(port: int) -> bool:

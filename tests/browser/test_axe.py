@@ -3,6 +3,9 @@
 Walks the URL configuration with the helpers of tests/test_routes.py, so a new page is looked at
 without a line here. On each page: nothing for axe to say, nothing wider than the screen, nothing
 on the console (where a broken content security policy also shows).
+
+`make test` looks at each page twice, wide and light, narrow and dark; with `--four-looks`, as in
+`make long`, or when screenshots are wanted, in all four ways.
 """
 
 import re
@@ -36,9 +39,9 @@ from tests.world import World, build_world
 
 WIDE = {"width": 1280, "height": 900}
 NARROW = {"width": 390, "height": 844}
+TWO_LOOKS = [(WIDE, "light"), (NARROW, "dark")]
+FOUR_LOOKS = [(WIDE, "light"), (WIDE, "dark"), (NARROW, "dark"), (NARROW, "light")]
 AXE = Axe()
-EVERYTHING = {"resultTypes": ["violations"]}
-COLOURS = EVERYTHING | {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 # What a page shows only when it is asked for.
 ASKED: dict[str, list[str]] = {
     "training:page": ["?new"],
@@ -58,8 +61,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 class Looker:
     """Opens pages, remembers what it saw, and collects what is wrong with them."""
 
-    def __init__(self, context: BrowserContext, server: str) -> None:
-        self.context, self.server = context, server
+    def __init__(self, context: BrowserContext, server: str, looks: list[Any]) -> None:
+        self.context, self.server, self.looks = context, server, looks
         self.page: Page = context.new_page()
         self.console = listen(self.page)
         self.seen: set[int] = set()
@@ -98,29 +101,26 @@ class Looker:
         self.page.emulate_media(color_scheme="light", reduced_motion="reduce")
         open_page()
         self.page.evaluate(AXE.axe_script)
-        for size in (WIDE, NARROW):
+        for size, light in self.looks:
             self.page.set_viewport_size(size)
-            where = f"{what}, {size['width']} wide"
-            self.note(f"{where}, light", self.violations(EVERYTHING))
-            self.photograph(where, "light")
-            self.page.emulate_media(color_scheme="dark")
-            self.note(f"{where}, dark", self.violations(COLOURS))
-            self.photograph(where, "dark")
-            self.page.emulate_media(color_scheme="light")
+            self.page.emulate_media(color_scheme=light)
+            where = f"{what}, {size['width']} wide, {light}"
+            self.note(where, self.violations())
+            self.photograph(where)
             width = self.page.evaluate("document.documentElement.scrollWidth")
             if width > size["width"]:
                 self.note(where, [f"scrolls sideways: {width} px"])
         self.note(what, [f"console: {words}" for words in self.console])
 
-    def photograph(self, where: str, light: str) -> None:
+    def photograph(self, where: str) -> None:
         """Into FINETUNE_SHOTS, when somebody wants to see the pages."""
         if SHOTS:
             Path(SHOTS).mkdir(parents=True, exist_ok=True)
-            name = re.sub(r"[^a-z0-9]+", "-", f"{self.looked_at:02} {where} {light}".lower())
+            name = re.sub(r"[^a-z0-9]+", "-", f"{self.looked_at:02} {where}".lower())
             self.page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
-    def violations(self, options: dict[str, Any]) -> list[str]:
-        found = self.page.evaluate("(options) => axe.run(document, options)", options)
+    def violations(self) -> list[str]:
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         return [
             f"{one['id']}: {one['help']}: {node['target']} {node['html'][:200]}"
             for one in found["violations"]
@@ -137,8 +137,9 @@ class Looker:
 
 
 @pytest.fixture
-def looker(new_context, live_server) -> Looker:
-    return Looker(new_context(), live_server.url)
+def looker(new_context, live_server, pytestconfig) -> Looker:
+    all_four = SHOTS or pytestconfig.getoption("--four-looks")
+    return Looker(new_context(), live_server.url, FOUR_LOOKS if all_four else TWO_LOOKS)
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ def test_what_is_kept_is_bounded(base, monkeypatch):
         assert not engine._decoder.prefixes._kept
 
 
+@pytest.mark.long
 @needs_starter
 def test_the_starter_answers_the_same(tmp_path):
     adapter = make_adapter(STARTER, tmp_path, 3, init_lora_weights=True)
