@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
@@ -19,6 +20,11 @@ class Deployment(models.Model):
     name = models.SlugField(_("name"), max_length=60)  # what programs call the model
     paused_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    # What it costs, as far as anybody said; None is not known, never nothing.
+    currency = models.CharField(max_length=3, default="EUR")
+    hour_price = models.DecimalField(null=True, blank=True, max_digits=12, decimal_places=4)
+    read_price = models.DecimalField(null=True, blank=True, max_digits=12, decimal_places=4)
+    written_price = models.DecimalField(null=True, blank=True, max_digits=12, decimal_places=4)
 
     class Meta:
         constraints = [
@@ -108,13 +114,14 @@ class Request(models.Model):
     tokens = models.PositiveIntegerField(default=0)
     first_seconds = models.FloatField(null=True, blank=True)  # until the first piece of text
     seconds = models.FloatField(default=0)
-    at = models.DateTimeField(auto_now_add=True)
+    at = models.DateTimeField(default=timezone.now)  # when it was over
 
     class Meta:
         ordering = ["-pk"]
         indexes = [
             models.Index(fields=["deployment", "at"]),
             models.Index(fields=["key", "at"]),
+            models.Index(fields=["at"]),
         ]
 
     def __str__(self) -> str:
@@ -185,3 +192,59 @@ class ApiJob(models.Model):
     def tuned_name(self) -> str:
         """What programs call the model that comes of it."""
         return f"ft:{self.model}:team-{self.team_id}:{self.suffix}:{self.public_id.hex[:8]}"
+
+
+class Hour(models.Model):
+    """What the requests of an hour came to, for each key and version (monitoring/hours.py)."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+    deployment = models.ForeignKey(
+        Deployment, null=True, on_delete=models.CASCADE, related_name="hours", db_index=False
+    )
+    release = models.ForeignKey(Release, null=True, on_delete=models.SET_NULL, related_name="+")
+    key = models.ForeignKey(
+        ApiKey, null=True, on_delete=models.SET_NULL, related_name="hours", db_index=False
+    )
+    at = models.DateTimeField()  # its beginning
+    requests = models.PositiveIntegerField()
+    failed = models.PositiveIntegerField()
+    prompt_tokens = models.PositiveBigIntegerField()
+    tokens = models.PositiveBigIntegerField()
+    busy = models.FloatField()  # this machine's seconds; shared by those who ran at the same time
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["deployment", "at"]),
+            models.Index(fields=["key", "at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deployment_id} {self.at:%Y-%m-%d %H}: {self.requests}"
+
+
+class HourPace(models.Model):
+    """How long the answers of an hour took, and what failed; of a deployment's version."""
+
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="paces", db_index=False
+    )
+    release = models.ForeignKey(Release, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField()
+    waited = models.JSONField(default=dict)  # counts by step of pace.py
+    first = models.JSONField(default=dict)
+    errors = models.JSONField(default=dict)  # counts by code
+
+    class Meta:
+        indexes = [models.Index(fields=["deployment", "at"])]
+
+    def __str__(self) -> str:
+        return f"{self.deployment_id} {self.at:%Y-%m-%d %H}"
+
+
+class HoursUpTo(models.Model):
+    """The one row that says which hours are added up."""
+
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"up to {self.until:%Y-%m-%d %H}"

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from finetune_app.deployment.views import keys, live, take
+from finetune_app.deployment.views import keys, live, monitor, take
 
 app_name = "deployment"
 urlpatterns = [
@@ -10,5 +10,7 @@ urlpatterns = [
     path("versions/<int:number>/roll-back/", live.roll_back, name="roll_back"),
     path("keys/", keys.new_key, name="new_key"),
     path("keys/<int:key_id>/revoke/", keys.revoke, name="revoke"),
+    path("monitor/", monitor.page, name="monitor"),
+    path("monitor/price/", monitor.price, name="price"),
     path("training/<int:number>/adapter.zip", take.adapter, name="adapter"),
 ]

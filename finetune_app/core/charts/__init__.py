@@ -19,6 +19,7 @@ from finetune_app.core.charts.bars import (
 )
 from finetune_app.core.charts.counts import count_bar, histogram
 from finetune_app.core.charts.loss import loss_chart
+from finetune_app.core.charts.timeline import stacked_bars, time_lines
 from finetune_app.core.charts.verdict import Whisker, verdict_marks, whiskers
 
 __all__ = [
@@ -34,7 +35,9 @@ __all__ = [
     "passes",
     "spark_bars",
     "sparkline",
+    "stacked_bars",
     "thin_bar",
+    "time_lines",
     "verdict_marks",
     "whiskers",
 ]

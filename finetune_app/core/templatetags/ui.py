@@ -157,6 +157,16 @@ def number(value: float | None, digits: int = 0) -> str:
 
 
 @register.filter
+def waited(seconds: float | None) -> str:
+    """40 ms, 0.8 s, 12 s: how long something took, as exactly as that helps; – for not known."""
+    if seconds is None:
+        return "–"
+    if seconds < 0.1:
+        return f"{max(1, round(1000 * seconds))} ms"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+@register.filter
 def plural(count: int | None, words: str) -> str:
     """1 example, 2 examples; `words` may give both forms: "reply,replies"."""
     if count is None:

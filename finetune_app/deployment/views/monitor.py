@@ -1,12 +1,74 @@
-"""Step 6: how what is live is doing."""
+"""Step 6: how what is live is doing, at a glance and in full."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
-from finetune_app.core.requests import HttpRequest
+from asgiref.sync import async_to_sync
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core import engine
+from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.deployment import figures
 from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.monitoring import costs, picture, showing
+from finetune_app.deployment.monitoring.forms import PriceForm
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
 
 SHOWN = 20  # requests
+PATIENCE = 1.5  # seconds that a page waits for the engine to say how it is
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    deployment = Deployment.objects.filter(goal=goal).first()
+    if deployment is None:
+        return redirect("deployment:page", goal_id=goal.pk)
+    context = _context(request, deployment)
+    return render_page(request, "deployment/monitor.html", context, partial="figures")
+
+
+@goal_page(Role.EDITOR, "POST")
+def price(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Say what answering costs, or take it back."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    form = PriceForm(request.POST)
+    if not form.is_valid():
+        context = _context(request, deployment) | {"price_form": form}
+        return render_page(request, "deployment/monitor.html", context, status=422)
+    costs.set_price(deployment=deployment, **form.cleaned_data)
+    messages.success(request, _("The figures use this price from now on."))
+    return redirect("deployment:monitor", goal_id=goal.pk)
+
+
+def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
+    shown = showing.shown(deployment, picture.range_of(request.GET.get("range")))
+    return shown | {
+        "deployment": deployment,
+        "current": deployment.current,
+        "engine": engine_now(),
+        "price_form": PriceForm(initial=vars(shown["price"])),
+        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+    }
+
+
+def engine_now() -> dict[str, Any] | None:
+    """Memory, queue and what is loaded; None while it does not answer. The engine serves every
+    team, so of its model only the name is said."""
+    try:
+        found = async_to_sync(_health)()
+    except (engine.EngineUnavailable, TimeoutError):
+        return None
+    return found | {"model": Path(found["base_model"]).name if found.get("base_model") else ""}
+
+
+async def _health() -> dict[str, Any]:
+    return await asyncio.wait_for(engine.health(), PATIENCE)
 
 
 def figures_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:

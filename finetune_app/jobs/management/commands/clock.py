@@ -1,4 +1,6 @@
-"""`manage.py clock`: every two seconds, bring jobs and reality together again."""
+"""`manage.py clock`: every two seconds, bring jobs and reality together again.
+
+Between two looks it does what is due of the rooms' small regular work (chores.py)."""
 
 import logging
 import os
@@ -8,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
+from finetune_app.jobs.chores import Turns
 from finetune_app.jobs.reconcile import Silence, reconcile
 
 log = logging.getLogger(__name__)
@@ -20,10 +23,11 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        silence = Silence()
+        silence, turns = Silence(), Turns()
         while True:
             try:
                 reconcile(silence)
+                turns.run_due()
             except DatabaseError as error:
                 log.warning("the database does not answer: %s", error)
                 connection.close()

@@ -1,0 +1,8 @@
+"""What the clock does for this room now and then (jobs/chores.py)."""
+
+from finetune_app.deployment.monitoring import hours
+
+
+def add_up() -> None:
+    """Hours of requests that are over."""
+    hours.catch_up()

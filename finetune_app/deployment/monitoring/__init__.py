@@ -1,0 +1,1 @@
+"""How a deployment does in use: figures, costs, what was asked, what people thought of it."""

@@ -1,0 +1,110 @@
+"""What answering costs, as far as somebody said what it costs.
+
+Two prices, and either may be missing: of an hour of the machine, for the time it worked on these
+requests (those that ran at the same time share it), and of a million tokens, read and written. With
+neither, a cost is not known, which is never the same as nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import QuerySet
+from django.db.models import Sum as Total
+from django.utils import timezone
+
+from finetune_app.deployment.models import ApiKey, Deployment, Hour
+from finetune_app.deployment.monitoring import hours
+from finetune_app.deployment.monitoring.hours import Sum
+from finetune_app.deployment.monitoring.picture import COUNTS
+
+SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "CHF": "CHF ", "INR": "₹"}
+
+
+@dataclass(frozen=True)
+class Price:
+    currency: str
+    hour: Decimal | None
+    read: Decimal | None  # of a million tokens
+    written: Decimal | None
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> "Price":
+        return cls(deployment.currency, deployment.hour_price, deployment.read_price,
+                   deployment.written_price)  # fmt: skip
+
+    @property
+    def is_set(self) -> bool:
+        return any(price is not None for price in (self.hour, self.read, self.written))
+
+    def cost(self, one: Sum) -> float | None:
+        """None when nobody said what it costs."""
+        if not self.is_set:
+            return None
+        parts = (
+            (self.hour, one.busy / 3600), (self.read, one.prompt_tokens / 1e6),
+            (self.written, one.tokens / 1e6),
+        )
+        return sum(float(price) * amount for price, amount in parts if price is not None)
+
+    def say(self, amount: float | None) -> str:
+        return money(amount, self.currency)
+
+
+def money(amount: float | None, currency: str) -> str:
+    """€0.41, or €0.0008 where two places would say nothing; "" when it is not known."""
+    if amount is None:
+        return ""
+    places = 2 if amount >= 0.01 or amount == 0 else 4
+    if 0 < amount < 0.0001:
+        return f"< {SIGNS.get(currency, currency)}0.0001"
+    return f"{SIGNS.get(currency, f'{currency} ')}{amount:,.{places}f}"
+
+
+def set_price(
+    *, deployment: Deployment, currency: str, hour: Decimal | None, read: Decimal | None,
+    written: Decimal | None,
+) -> None:
+    Deployment.objects.filter(pk=deployment.pk).update(
+        currency=currency, hour_price=hour, read_price=read, written_price=written
+    )
+
+
+def month_began(now: datetime | None = None) -> datetime:
+    """In UTC, for everybody."""
+    return (now or timezone.now()).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def by_deployment(team_id: int, since: datetime) -> dict[int | None, Sum]:
+    """What each deployment of a team came to since then; None: base models asked directly."""
+    return _gathered(Hour.objects.filter(team=team_id), "team", team_id, since)
+
+
+def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
+    """What this key's requests of this month cost, by currency. Those of a deployment without a
+    price are not in it."""
+    found = _gathered(key.hours.all(), "key", key.pk, month_began(now))
+    spent: dict[str, float] = {}
+    for deployment in Deployment.objects.filter(pk__in=[pk for pk in found if pk]):
+        price = Price.of(deployment)
+        cost = price.cost(found[deployment.pk])
+        if cost is not None:
+            spent[price.currency] = spent.get(price.currency, 0.0) + cost
+    return spent
+
+
+def _gathered(
+    kept: "QuerySet[Hour]", whose: str, pk: int, since: datetime
+) -> dict[int | None, Sum]:
+    until = hours.up_to()
+    found: dict[int | None, Sum] = {}
+    totals = kept.filter(at__gte=since, at__lt=until).order_by()
+    for deployment, *counts in totals.values_list("deployment").annotate(
+        *(Total(name) for name in COUNTS)
+    ):
+        found.setdefault(deployment, Sum()).add(Sum(*counts))
+    rows = hours.rows_since(max(since, until))
+    for row, busy in zip(rows, hours.busy_of(rows), strict=True):
+        if getattr(row, whose) == pk:
+            found.setdefault(row.deployment, Sum()).add(hours.sum_of(row, busy))
+    return found
