@@ -62,7 +62,10 @@ class Piece:
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a local model folder, with a chat template in any case."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # Where this is not said, transformers asks on the terminal whether to run the code.
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             "bad_model",

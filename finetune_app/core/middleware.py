@@ -1,4 +1,4 @@
-"""Request ids for the log; plain errors as pages."""
+"""Request ids for the log; headers of every answer; plain errors as pages."""
 
 import uuid
 from collections.abc import Callable
@@ -11,6 +11,12 @@ from django.utils.translation import gettext as _
 from finetune_app.core.errors import PlainError
 from finetune_app.core.logs import request_id
 
+PRIVATE = {
+    "Cache-Control": "private, no-cache",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
 
 class RequestIdMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -20,6 +26,23 @@ class RequestIdMiddleware:
         request_id.set(uuid.uuid4().hex[:12])
         response = self.get_response(request)
         response.headers["X-Request-Id"] = request_id.get()
+        return response
+
+
+class PrivateMiddleware:
+    """What is answered belongs to who asked: no shared cache keeps it, no other site embeds it.
+
+    Whoever keeps a browser's copy asks again whether it still may be shown. Static files say for
+    themselves how long they last.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        for name, value in PRIVATE.items():
+            response.headers.setdefault(name, value)
         return response
 
 

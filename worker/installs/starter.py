@@ -124,8 +124,10 @@ def convert(gguf: Path, draft: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where, name = str(gguf.parent), gguf.name
-    model = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name)
+    model = AutoModelForCausalLM.from_pretrained(
+        where, gguf_file=name, dtype=torch.float32, trust_remote_code=False
+    )
+    tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, trust_remote_code=False)
     # Otherwise save_pretrained would still think of it as quantised.
     model.hf_quantizer = None  # type: ignore[assignment]
     for attribute in ("hf_quantizer", "is_quantized"):

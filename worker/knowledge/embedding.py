@@ -67,10 +67,13 @@ class Embedder:
         config = json.loads((self.path / "config.json").read_text())
         if "auto_map" in config:
             raise UserError("bad_model", "This embedder brings code of its own, which is not run.")
-        self._tokenizer = AutoTokenizer.from_pretrained(self.path, local_files_only=True)
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            self.path, local_files_only=True, trust_remote_code=False
+        )
         self._model = AutoModel.from_pretrained(
-            self.path, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        ).eval()
+            self.path, local_files_only=True, use_safetensors=True, trust_remote_code=False,
+            dtype=torch.float32,
+        ).eval()  # fmt: skip
         self._first_token = bool(self._told("1_Pooling/config.json").get("pooling_mode_cls_token"))
         prompts = self._told("config_sentence_transformers.json").get("prompts") or {}
         self._for_questions = prompts.get("query", "")
