@@ -1,12 +1,16 @@
 from django.urls import path
 
-from finetune_app.deployment.views import keys, live, monitor, take
+from finetune_app.deployment.views import keys, live, monitor, releases, take
 
 app_name = "deployment"
 urlpatterns = [
     path("", live.page, name="page"),
     path("go-live/", live.go_live, name="go_live"),
     path("pause/", live.pause, name="pause"),
+    path("versions/", releases.versions, name="versions"),
+    path("versions/<int:number>/share/", releases.share, name="share"),
+    path("versions/<int:number>/everybody/", releases.everybody, name="everybody"),
+    path("versions/<int:number>/take-back/", releases.take_back, name="take_back"),
     path("versions/<int:number>/roll-back/", live.roll_back, name="roll_back"),
     path("keys/", keys.new_key, name="new_key"),
     path("keys/<int:key_id>/revoke/", keys.revoke, name="revoke"),

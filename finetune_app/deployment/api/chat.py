@@ -26,7 +26,7 @@ async def completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     asked = read_chat(request.body)
     call = Call(key, asked, Reply(asked.model, asked.n))
     try:
-        call.served = await sync_to_async(models.find)(key, asked.model)
+        call.served = await sync_to_async(models.find)(key, asked.model, asked.asker)
         answers = call.answers()
         # The first event decides the status: a busy or broken model must not begin with a 200.
         first = await anext(answers, None)

@@ -12,6 +12,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates import talk
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
+from finetune_app.deployment import trials
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import ApiJob, ApiKey, Deployment, Release
@@ -27,11 +28,12 @@ class Served:
     release: Release | None = None
 
 
-def find(key: ApiKey, name: str) -> Served:
-    """What goes by this name for this key. Raises ApiError; another team's does not exist."""
+def find(key: ApiKey, name: str, asker: str = "") -> Served:
+    """What goes by this name for this key; `asker` decides who gets a version on trial. Raises
+    ApiError; another team's does not exist."""
     live = _deployments(key).filter(name=name).first()
     if live:
-        return _live(live)
+        return serve(live, f"{key.pk}:{asker}" if asker else "")
     tuned = next((job for job in _tuned(key) if job.tuned_name == name), None)
     if tuned:
         return _learned(tuned)
@@ -45,13 +47,14 @@ def find(key: ApiKey, name: str) -> Served:
     return Served(talk.plain_lane(base_model=folder))
 
 
-def _live(deployment: Deployment) -> Served:
+def serve(deployment: Deployment, asker: str) -> Served:
+    """The release that answers this asker. Raises ApiError where none can."""
     if deployment.paused_at:
         raise ApiError(
             503, f"“{deployment.name}” is paused. A person of your team can resume it.",
             code="model_paused", retry_after=60,
         )  # fmt: skip
-    release = deployment.current
+    release = trials.release_for(deployment, asker)
     if release is None:
         raise ApiError(404, f"“{deployment.name}” is not live.", code="model_not_found")
     try:

@@ -33,6 +33,7 @@ class ChatRequest:
     seed: int = 17
     stream: bool = False
     include_usage: bool = False
+    asker: str = ""  # what tells one conversation from others: its user, or how it began
 
 
 def read_chat(body: bytes) -> ChatRequest:
@@ -63,7 +64,17 @@ def read_chat(body: bytes) -> ChatRequest:
         seed=int(_number(given, "seed", 17, -(2**63), 2**63)) % 2**31,
         stream=given.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        asker=_asker(given),
     )
+
+
+def _asker(given: dict[str, Any]) -> str:
+    """The “user” that a program names; else the first question, which stays in a conversation."""
+    user = given.get("user")
+    if isinstance(user, str) and user.strip():
+        return f"user {user.strip()[:200]}"
+    questions = (item for item in _messages(given.get("messages")) if item["role"] == "user")
+    return f"began {next(questions)['content']}"
 
 
 def read_json(body: bytes) -> dict[str, Any]:

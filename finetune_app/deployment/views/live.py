@@ -11,15 +11,15 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.candidates import speakers
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.deployment import services
 from finetune_app.deployment.forms import KeyForm
 from finetune_app.deployment.models import Deployment
-from finetune_app.deployment.views import monitor
+from finetune_app.deployment.views import monitor, releases
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
-SHOWN = 20  # versions
+SHOWN = 4  # versions; the others are a page away
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -31,11 +31,23 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Make one of the goal's candidates answer, named by its speaker's key."""
+    """Make one of the goal's candidates answer, named by its speaker's key: everybody, or a share
+    of the conversations beside the current one."""
     known = {one.key: one for one in speakers.available(goal)}
     speaker = known.get(request.POST.get("candidate", ""))
     if speaker is None:
         raise PlainError(_("Choose what should answer."))
+    deployment = Deployment.objects.filter(goal=goal).first()
+    share = whole_number(request.POST.get("share"))
+    if deployment and share is not None and share != services.EVERYBODY:
+        release = services.try_out(
+            deployment=deployment, candidate=speaker.make(), share=share, by=request.user
+        )
+        messages.success(
+            request, _("“%(name)s” answers %(share)d %% of the conversations now.") % {
+                "name": release.candidate.name, "share": release.share},
+        )  # fmt: skip
+        return redirect("deployment:page", goal_id=goal.pk)
     release = services.go_live(goal=goal, candidate=speaker.make(), by=request.user)
     messages.success(
         request, _("“%(name)s” is live under the name %(model)s.") % {
@@ -81,10 +93,14 @@ def page_context(
     }
     if deployment is None:
         return context
-    releases = list(deployment.releases.select_related("candidate", "by")[:SHOWN])
-    return context | monitor.figures_context(request, deployment) | {
-        "releases": releases,
-        "current": releases[0],
+    current = deployment.current
+    assert current is not None  # the first release is never a trial
+    context |= monitor.figures_context(request, deployment)
+    context |= releases.trial_context(deployment, current)
+    return context | {
+        "releases": deployment.releases.select_related("candidate", "by")[:SHOWN],
+        "more_releases": deployment.releases.count() > SHOWN,
+        "current": current,
         "keys": deployment.keys.filter(revoked_at=None).select_related("created_by"),
         "key_form": KeyForm(),
         "address": address(),
