@@ -6,6 +6,7 @@ urlpatterns = [
     path("v1/", include("finetune_app.deployment.api.urls")),
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
+    path("team/keys/", include("finetune_app.deployment.team_urls")),
     path("team/models/", include("finetune_app.providers.urls")),
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),

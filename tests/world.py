@@ -116,17 +116,22 @@ def build_world(team: Team, by: User) -> World:
         ),
         kept=_tried(goal, base, by),
         document=_document(goal, by),
-        api_key=_live(goal, candidates[1], by),
+        api_key=_live(goal, candidates, by),
     )
     _suggestions(world.kept, by)
     return world
 
 
-def _live(goal: Goal, candidate: Candidate, by: User) -> ApiKey:
-    """It answers for others: two versions, a key, a request that went well and one that failed."""
+def _live(goal: Goal, candidates: list[Candidate], by: User) -> ApiKey:
+    """It answers for others: two versions and one on trial, a key, a request that went well and
+    one that failed."""
+    base, candidate = candidates
     live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
     for number in (1, 2):
         Release.objects.create(deployment=live, number=number, candidate=candidate, by=by)
+    Release.objects.create(
+        deployment=live, number=3, candidate=base, by=by, share=10, full_at=None
+    )
     key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
     for status, error in ((200, ""), (429, "engine_busy")):
         Request.objects.create(

@@ -1,18 +1,71 @@
-"""A new key."""
+"""A new key, its limits, and a new secret for it."""
+
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.accounts.models import Team
+from finetune_app.deployment.models import ACTIONS, Deployment
+
+DAYS = [(30, _("30 days")), (365, _("a year")), ("", _("as long as nobody revokes it"))]
+
+
+class LimitsForm(forms.Form):
+    """What a key may do, and how much."""
+
+    actions = forms.MultipleChoiceField(
+        label=_("What may it do?"), choices=ACTIONS.items(), initial=list(ACTIONS),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one, or revoke the key.")},
+    )  # fmt: skip
+    requests_a_minute = forms.IntegerField(
+        label=_("Requests a minute, at most"), min_value=1, max_value=100_000, initial=60
+    )
+    tokens_a_minute = forms.IntegerField(
+        label=_("Tokens a minute, at most"), min_value=1, max_value=100_000_000, initial=100_000,
+        help_text=_("Read and written together; a page of text is about 500."),
+    )  # fmt: skip
+    tokens_a_month = forms.IntegerField(
+        label=_("Tokens a month, at most"), required=False, min_value=1, max_value=10**12,
+        help_text=_("When they are used up it is refused until the first of the next month."),
+    )  # fmt: skip
+
 
 class KeyForm(forms.Form):
+    """A key for one deployment: the few questions that matter at first."""
+
     name = forms.CharField(
         label=_("What is it for?"), max_length=60,
         widget=forms.TextInput(attrs={"placeholder": _("the mailbox")}),
     )  # fmt: skip
     days = forms.TypedChoiceField(
         label=_("It works for"), coerce=int, empty_value=None, required=False, initial=365,
-        choices=[(30, _("30 days")), (365, _("a year")), ("", _("as long as nobody revokes it"))],
+        choices=DAYS,
     )  # fmt: skip
     requests_a_minute = forms.IntegerField(
         label=_("Requests a minute, at most"), min_value=1, max_value=100_000, initial=60
     )
+
+
+class TeamKeyForm(LimitsForm):
+    name = KeyForm.base_fields["name"]
+    deployment = forms.ModelChoiceField(
+        label=_("What does it open?"), queryset=Deployment.objects.none(), required=False,
+        empty_label=_("everything of the team"),
+    )  # fmt: skip
+    days = KeyForm.base_fields["days"]
+
+    def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["deployment"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = Deployment.objects.filter(team=team).order_by("name")
+
+
+class RotateForm(forms.Form):
+    hours = forms.TypedChoiceField(
+        label=_("The old secret works on for"), coerce=int, initial=24,
+        choices=[(0, _("not a moment longer")), (1, _("an hour")), (24, _("a day")),
+                 (168, _("a week"))],
+    )  # fmt: skip

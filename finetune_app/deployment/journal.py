@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from finetune_app.deployment import limits
+from finetune_app.deployment import keys, limits
 from finetune_app.deployment.models import ApiKey, Request
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def note(
 ) -> Request:
     """Keep how a request went, and count its tokens for its key."""
     limits.take_tokens(key, prompt_tokens + tokens)
+    keys.spend(key=key, tokens=prompt_tokens + tokens)
     return Request.objects.create(
         team_id=key.team_id, key=key, model=model[:120], prompt_tokens=prompt_tokens,
         tokens=tokens, deployment=served.deployment if served else None,

@@ -12,14 +12,20 @@ from django.views.decorators.csrf import csrf_exempt
 from finetune_app.accounts.access import Policy
 from finetune_app.deployment import keys, limits
 from finetune_app.deployment.api.errors import ApiError
-from finetune_app.deployment.models import ApiKey
+from finetune_app.deployment.models import ACTIONS, ApiKey
 
 log = logging.getLogger(__name__)
+COSTLY = ("chat", "embeddings")  # what uses up tokens
 ApiView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
-def api(*methods: str) -> Callable[[ApiView], ApiView]:
-    """Decorate `async view(request, key, ...)`; whatever goes wrong becomes an error of the API."""
+def api(*methods: str, action: str | None) -> Callable[[ApiView], ApiView]:
+    """Decorate `async view(request, key, ...)`; whatever goes wrong becomes an error of the API.
+
+    `action`, of models.ACTIONS: what a key must be allowed to do to come here; None: any key.
+    """
+    if action is not None and action not in ACTIONS:
+        raise ValueError(f"no such action of a key: {action}")
 
     def decorate(view: ApiView) -> ApiView:
         @wraps(view)
@@ -27,7 +33,7 @@ def api(*methods: str) -> Callable[[ApiView], ApiView]:
             try:
                 if request.method not in methods:
                     raise ApiError(405, f"This address takes {' or '.join(methods)}.")
-                key = await sync_to_async(key_of)(request)
+                key = await sync_to_async(key_of)(request, action)
                 return await view(request, key, *args, **kwargs)
             except ApiError as error:
                 return error.response()
@@ -36,13 +42,15 @@ def api(*methods: str) -> Callable[[ApiView], ApiView]:
                 return ApiError(500, "Something went wrong here. Try again.").response()
 
         inner.policy = Policy(None, methods, "key")  # type: ignore[attr-defined]
+        inner.action = action  # type: ignore[attr-defined]
         return csrf_exempt(inner)
 
     return decorate
 
 
-def key_of(request: HttpRequest) -> ApiKey:
-    """The key that was shown, one request counted for it. Raises ApiError."""
+def key_of(request: HttpRequest, action: str | None) -> ApiKey:
+    """The key that was shown, one request counted for it. Raises ApiError where it may not do
+    this, or not so much."""
     kind, _space, text = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not text.strip():
         raise ApiError(
@@ -54,6 +62,17 @@ def key_of(request: HttpRequest) -> ApiKey:
         raise ApiError(
             401, "This API key is not known, was revoked or has expired.", code="invalid_api_key"
         )
+    if action is not None and action not in key.actions:
+        raise ApiError(
+            403, f"This key may not do that ({action}). A person of your team decides what a key "
+            "may do, on the page of the team's keys.", code="key_not_allowed",
+        )  # fmt: skip
+    if action in COSTLY and key.is_used_up:
+        raise ApiError(
+            429, f"This key has used its {key.tokens_a_month:,} tokens of this month. A person of "
+            "your team can give it more on the page of the team's keys.",
+            code="insufficient_quota", kind="insufficient_quota", again=False,
+        )  # fmt: skip
     try:
         limits.take_request(key)
     except limits.TooMuch as much:

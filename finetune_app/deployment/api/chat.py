@@ -21,7 +21,7 @@ from finetune_app.deployment.models import ApiKey
 GONE = 499  # they went away before the end; nginx's number for it
 
 
-@api("POST")
+@api("POST", action="chat")
 async def completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     asked = read_chat(request.body)
     call = Call(key, asked, Reply(asked.model, asked.n))

@@ -16,16 +16,19 @@ class ApiError(Exception):
 
     def __init__(
         self, status: int, message: str, *, code: str = "", param: str | None = None,
-        retry_after: int | None = None,
+        retry_after: int | None = None, kind: str = "", again: bool = True,
     ) -> None:
+        """`kind`: its type, where the status does not say it; not `again`: it is no use to try
+        again soon, and clients should not."""
         super().__init__(message)
         self.status, self.message, self.code, self.param = status, message, code, param
-        self.retry_after = retry_after
+        self.retry_after, self.again = retry_after, again
+        self.kind = kind or TYPES.get(status, "server_error")
 
     def body(self) -> dict[str, Any]:
         return {
             "error": {
-                "message": self.message, "type": TYPES.get(self.status, "server_error"),
+                "message": self.message, "type": self.kind,
                 "param": self.param, "code": self.code or None,
             }
         }
@@ -34,6 +37,8 @@ class ApiError(Exception):
         response = JsonResponse(self.body(), status=self.status)
         if self.retry_after is not None:
             response["Retry-After"] = str(self.retry_after)
+        if not self.again:
+            response["x-should-retry"] = "false"
         if self.status == 401:
             response["WWW-Authenticate"] = "Bearer"
         return response

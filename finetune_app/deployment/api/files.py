@@ -15,13 +15,13 @@ from finetune_app.deployment.models import ApiFile, ApiKey
 MOST_LISTED = 100
 
 
-@api("GET", "POST")
+@api("GET", "POST", action="files")
 async def files(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     work = _upload if request.method == "POST" else _listing
     return JsonResponse(await sync_to_async(work)(request, whole_team(key)))
 
 
-@api("GET", "DELETE")
+@api("GET", "DELETE", action="files")
 async def file(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
     found = await sync_to_async(find)(whole_team(key), file_id)
     if request.method == "DELETE":
@@ -30,7 +30,7 @@ async def file(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseB
     return JsonResponse(shown(found))
 
 
-@api("GET")
+@api("GET", action="files")
 async def content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
     found = await sync_to_async(find)(whole_team(key), file_id)
     response = HttpResponse(
@@ -49,7 +49,8 @@ def whole_team(key: ApiKey) -> ApiKey:
     """Raises ApiError for a key that opens one deployment: training wants the team's own."""
     if key.deployment_id:
         raise ApiError(
-            403, "This key may only ask one model. “manage.py apikey” makes one that may train.",
+            403, "This key opens one model alone. A person of your team can make one that may "
+            "train, on the page of the team's keys.",
             code="key_not_allowed",
         )  # fmt: skip
     return key

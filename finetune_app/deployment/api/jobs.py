@@ -30,29 +30,29 @@ ACTIONS = {"pause": platform.pause, "resume": platform.resume, "cancel": platfor
 MOST_LISTED = 100
 
 
-@api("GET", "POST")
+@api("GET", "POST", action="fine_tuning")
 async def jobs(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     work = _create if request.method == "POST" else _listing
     return JsonResponse(await sync_to_async(work)(request, files.whole_team(key)))
 
 
-@api("GET")
+@api("GET", action="fine_tuning")
 async def job(request: HttpRequest, key: ApiKey, job_id: str) -> HttpResponseBase:
     return JsonResponse(await sync_to_async(lambda: shown(find(key, job_id)))())
 
 
-@api("POST")
+@api("POST", action="fine_tuning")
 async def act(request: HttpRequest, key: ApiKey, job_id: str, action: str) -> HttpResponseBase:
     return JsonResponse(await sync_to_async(_act)(key, job_id, action))
 
 
-@api("GET")
+@api("GET", action="fine_tuning")
 async def events(request: HttpRequest, key: ApiKey, job_id: str) -> HttpResponseBase:
     found = await sync_to_async(lambda: _events(find(key, job_id)))()
     return JsonResponse(_page(request, found[::-1]))  # the newest first
 
 
-@api("GET")
+@api("GET", action="fine_tuning")
 async def checkpoints(request: HttpRequest, key: ApiKey, job_id: str) -> HttpResponseBase:
     found = await sync_to_async(lambda: _checkpoints(find(key, job_id)))()
     return JsonResponse(_page(request, found))

@@ -99,12 +99,12 @@ def _base_models(key: ApiKey) -> list[BaseModel]:
     return [model for model in theirs if model.is_here]
 
 
-@api("GET")
+@api("GET", action="models")
 async def listing(request: HttpRequest, key: ApiKey) -> JsonResponse:
     return JsonResponse({"object": "list", "data": await sync_to_async(_all)(key)})
 
 
-@api("GET")
+@api("GET", action="models")
 async def detail(request: HttpRequest, key: ApiKey, name: str) -> JsonResponse:
     for model in await sync_to_async(_all)(key):
         if model["id"] == name:

@@ -14,6 +14,8 @@ from finetune_app.deployment.views import live
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
+ASKING = ["chat", "models"]  # what a program that asks one deployment needs
+
 
 @goal_page(Role.EDITOR, "POST")
 def new_key(request: HttpRequest, goal: Goal) -> HttpResponse:
@@ -26,7 +28,7 @@ def new_key(request: HttpRequest, goal: Goal) -> HttpResponse:
     given = form.cleaned_data
     key, text = keys.make(
         team=goal.team, by=request.user, name=given["name"], days=given["days"],
-        deployment=deployment, requests_a_minute=given["requests_a_minute"],
+        deployment=deployment, requests_a_minute=given["requests_a_minute"], actions=ASKING,
     )  # fmt: skip
     context = {"key": key, "text": text, "deployment": deployment, "address": live.address()}
     response = render_page(request, "deployment/key.html", context)

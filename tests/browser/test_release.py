@@ -1,0 +1,92 @@
+"""From a browser: try a version on some conversations and decide; make and renew a key."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from playwright.sync_api import Page, expect
+
+from finetune_app.deployment.models import ApiKey, Deployment
+from tests.browser.conftest import listen
+from tests.browser.person import SHOTS
+from tests.world import World, build_world
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(2400)]
+
+
+@pytest.fixture
+def world(transactional_db, team, owner) -> World:
+    return build_world(team, owner)
+
+
+@pytest.fixture
+def page(new_context, live_server, as_owner) -> Page:
+    found = browser(new_context, live_server, as_owner)
+    found.set_default_timeout(120_000)
+    return found
+
+
+def browser(new_context, live_server, client: Client) -> Page:
+    context = new_context(base_url=live_server.url)
+    context.add_cookies([
+        {"name": name, "value": one.value, "url": live_server.url}
+        for name, one in client.cookies.items()
+    ])
+    return context.new_page()
+
+
+def shoot(page: Page, name: str) -> None:
+    """Wide and narrow, light and dark, into FINETUNE_SHOTS when somebody wants to see them."""
+    if not SHOTS:
+        return
+    Path(SHOTS).mkdir(parents=True, exist_ok=True)
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for light in ("light", "dark"):
+            page.emulate_media(color_scheme=light, reduced_motion="reduce")
+            page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{light}.png", full_page=True)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(color_scheme="light")
+
+
+def test_a_version_is_tried_and_then_answers_everybody(world, page):
+    wrong = listen(page)
+    page.goto(f"/goals/{world.goal.pk}/deployment/")
+    expect(page.get_by_role("heading", name="Version 3 is being tried on 10 %")).to_be_visible()
+    shoot(page, "trial")
+    page.get_by_label("Share").select_option("25")
+    page.get_by_role("button", name="Change", exact=True).click()
+    expect(page.get_by_role("heading", name="Version 3 is being tried on 25 %")).to_be_visible()
+    page.get_by_role("button", name="Let it answer everybody").click()
+    expect(page.get_by_text("Version 3 answers everybody now.")).to_be_visible()
+    page.get_by_role("link", name="What changed, and how each did").click()
+    expect(page.get_by_text("Tried first, for everybody since")).to_be_visible()
+    shoot(page, "versions")
+    assert Deployment.objects.get().current.number == 3
+    assert not wrong
+
+
+def test_a_key_is_made_shown_once_and_given_a_new_secret(world, page):
+    wrong = listen(page)
+    page.goto("/team/keys/")
+    shoot(page, "keys")
+    page.get_by_role("link", name="New key").click()
+    shoot(page, "new-key")
+    page.get_by_label("What is it for?").fill("Monthly reports")
+    page.get_by_label("train (fine-tuning)").uncheck()
+    page.get_by_label(re.compile("Tokens a month")).fill("200000")
+    page.get_by_role("button", name="Make the key").click()
+    first = page.locator("#key").inner_text()
+    shoot(page, "key-shown")
+    page.get_by_role("link", name="I have kept it").click()
+    page.get_by_role("link", name="Change Monthly reports").click()
+    shoot(page, "key-change")
+    page.get_by_role("button", name="Make a new secret").click()
+    second = page.locator("#key").inner_text()
+    assert first != second
+    assert first[:11] == second[:11]
+    made = ApiKey.objects.get(name="Monthly reports")
+    assert made.tokens_a_month == 200_000
+    assert made.actions == ["chat", "embeddings", "models", "files"]
+    assert not wrong
