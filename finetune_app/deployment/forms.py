@@ -28,7 +28,7 @@ class LimitsForm(forms.Form):
     )  # fmt: skip
     tokens_a_month = forms.IntegerField(
         label=_("Tokens a month, at most"), required=False, min_value=1, max_value=10**12,
-        help_text=_("When they are used up it is refused until the first of the next month."),
+        help_text=_("Used up, it is refused until the next month. Empty: no such limit."),
     )  # fmt: skip
 
 
