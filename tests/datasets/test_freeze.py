@@ -36,6 +36,17 @@ def test_the_same_content_is_the_same_version(as_owner, url, bring):
     assert Version.objects.count() == 1
 
 
+def test_the_next_step_is_a_model_until_something_changes(as_owner, url, bring):
+    bring(60)
+    as_owner.post(url("freeze"))
+    page = as_owner.get(url("page")).content.decode()
+    assert "Version 1 holds all of this" in page
+    assert "Choose a base model" in page
+    assert "Freeze version" not in page
+    as_owner.post(url("change", number=7), {"what": "set_aside"})
+    assert "Freeze version 2" in as_owner.get(url("page")).content.decode()
+
+
 def test_a_later_edit_leaves_the_version_as_it_was(as_owner, url, bring):
     bring(60)
     as_owner.post(url("freeze"))

@@ -64,6 +64,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "filtered_by": next((f for f in findings if f.check_name == filters.finding), None),
         **under_way(dataset),
         "version": version,
+        "frozen": version is not None and version.created_at >= dataset.changed_at,
         "next_number": (version.number if version else 0) + 1,
         "why_not": why_not(dataset),
         "last_import": last_import,
