@@ -58,6 +58,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "kept_id": lambda world: world.kept.pk,
     "document_id": lambda world: world.document.pk,
     "key_id": lambda world: world.api_key.pk,
+    "request_id": lambda world: world.asked.pk,
     "name": lambda world: world.base_model.slug,  # of a model, in the API
     "rest": lambda world: "assistants",
     "file_id": lambda world: "file-0",

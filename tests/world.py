@@ -29,6 +29,7 @@ from finetune_app.datasets.models import (
 )
 from finetune_app.deployment import keys
 from finetune_app.deployment.models import ApiKey, Deployment, Release, Request
+from finetune_app.deployment.monitoring import feedback, keeping
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
 from finetune_app.goals.models import Goal, MeasureKind
@@ -66,6 +67,7 @@ class World:
     kept: Candidate
     document: Document
     api_key: ApiKey
+    asked: Request
 
 
 def build_world(team: Team, by: User) -> World:
@@ -90,6 +92,7 @@ def build_world(team: Team, by: User) -> World:
     candidates = _candidates(goal, base, training)
     guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")
     invitation, secret = services.invite(team=team, role=Role.VIEWER, by=by)
+    api_key, asked = _live(goal, candidates, by)
     world = World(
         team=team,
         goal=goal,
@@ -116,15 +119,16 @@ def build_world(team: Team, by: User) -> World:
         ),
         kept=_tried(goal, base, by),
         document=_document(goal, by),
-        api_key=_live(goal, candidates, by),
+        api_key=api_key,
+        asked=asked,
     )
     _suggestions(world.kept, by)
     return world
 
 
-def _live(goal: Goal, candidates: list[Candidate], by: User) -> ApiKey:
-    """It answers for others: two versions and one on trial, a key, a request that went well and
-    one that failed."""
+def _live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Request]:
+    """It answers for others: two versions and one on trial, a key, a request that went well, whose
+    words are kept and that somebody found not helpful, and one that failed."""
     base, candidate = candidates
     live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
     for number in (1, 2):
@@ -133,12 +137,19 @@ def _live(goal: Goal, candidates: list[Candidate], by: User) -> ApiKey:
         deployment=live, number=3, candidate=base, by=by, share=10, full_at=None
     )
     key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
-    for status, error in ((200, ""), (429, "engine_busy")):
+    _failed, went_well = (
         Request.objects.create(
             team=goal.team, deployment=live, release=live.current, key=key, model=live.name,
             status=status, error=error, tokens=44, prompt_tokens=90, seconds=0.8,
+            first_seconds=0.2, confidence=-0.2, reply_id=f"chatcmpl-{goal.pk}-{status}",
         )
-    return key
+        for status, error in ((429, "engine_busy"), (200, ""))
+    )
+    keeping.change(deployment=live, by=by, on=True)
+    asked = [{"role": "user", "content": "Call me on +49 30 901820 when my bike is ready."}]
+    keeping.keep(went_well, asked, "repair_status")
+    feedback.give(request=went_well, rating=-1, comment="Too short.", expected="pickup", by=by)
+    return key, went_well
 
 
 def job(team: Team, kind: Kind, **fields: Any) -> Job:

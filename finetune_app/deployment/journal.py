@@ -1,6 +1,8 @@
 """What is kept of each request, and what the figures of a deployment say."""
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -8,10 +10,12 @@ from django.db import connection
 
 from finetune_app.deployment import keys, limits
 from finetune_app.deployment.models import ApiKey, Request
+from finetune_app.deployment.monitoring import feedback, keeping
 
 if TYPE_CHECKING:
     from finetune_app.deployment.api.models import Served
 
+log = logging.getLogger(__name__)
 _keeping: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
 
 
@@ -33,13 +37,28 @@ def _note_and_close(**facts: Any) -> None:
 
 def note(
     *, key: ApiKey, served: "Served | None", model: str, prompt_tokens: int, tokens: int,
-    **facts: Any,
+    messages: Sequence[dict[str, Any]] = (), answer: str = "", **facts: Any,
 ) -> Request:
-    """Keep how a request went, and count its tokens for its key."""
+    """Keep how a request went, and count its tokens for its key. What was said is kept only where
+    the deployment's team has switched that on (monitoring/keeping.py)."""
     limits.take_tokens(key, prompt_tokens + tokens)
     keys.spend(key=key, tokens=prompt_tokens + tokens)
-    return Request.objects.create(
+    request = Request.objects.create(
         team_id=key.team_id, key=key, model=model[:120], prompt_tokens=prompt_tokens,
         tokens=tokens, deployment=served.deployment if served else None,
         release=served.release if served else None, **facts,
     )
+    if served and served.deployment and messages:
+        _keep_words(request, messages, answer)
+    return request
+
+
+def _keep_words(request: Request, messages: Sequence[dict[str, Any]], answer: str) -> None:
+    """A fault here costs the text and nothing else; what the fault says may hold some of it, so
+    only its kind is written down."""
+    try:
+        said = keeping.keep(request, messages, answer)
+        if said:
+            feedback.notice(request, said)
+    except Exception as problem:
+        log.error("the text of request %s was not kept: %s", request.pk, type(problem).__name__)

@@ -1,14 +1,17 @@
 """Step 6: a candidate in use, the keys that open it, and what was asked of it."""
 
+import math
 import uuid
 from datetime import date
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
 from finetune_app.candidates.models import Candidate
+from finetune_app.datasets.models import Example
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 
@@ -166,7 +169,7 @@ TROUBLE = {
 
 
 class Request(models.Model):
-    """One call of the API: how it went, not what was said."""
+    """One call of the API: how it went. What was said is a row of its own (Said), if at all."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
     deployment = models.ForeignKey(
@@ -183,6 +186,9 @@ class Request(models.Model):
     first_seconds = models.FloatField(null=True, blank=True)  # until the first piece of text
     seconds = models.FloatField(default=0)
     at = models.DateTimeField(default=timezone.now)  # when it was over
+    reply_id = models.CharField(max_length=60, blank=True)  # what its asker was told
+    # Mean log-probability of the tokens written, where the engine says it.
+    confidence = models.FloatField(null=True, blank=True)
 
     class Meta:
         ordering = ["-pk"]
@@ -190,6 +196,10 @@ class Request(models.Model):
             models.Index(fields=["deployment", "at"]),
             models.Index(fields=["key", "at"]),
             models.Index(fields=["at"]),
+            models.Index(fields=["reply_id"], condition=~Q(reply_id=""), name="by_reply_id"),
+            models.Index(
+                fields=["deployment", "at"], condition=Q(status__gte=400), name="failed_requests"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -198,6 +208,11 @@ class Request(models.Model):
     @property
     def failed(self) -> bool:
         return self.status >= 400
+
+    @property
+    def sureness(self) -> float | None:
+        """How probable the model held each token it wrote, on average (geometric): 0 to 1."""
+        return None if self.confidence is None else math.exp(min(self.confidence, 0.0))
 
     @property
     def trouble(self) -> str:
@@ -316,3 +331,71 @@ class HoursUpTo(models.Model):
 
     def __str__(self) -> str:
         return f"up to {self.until:%Y-%m-%d %H}"
+
+
+class Keeping(models.Model):
+    """Whether a deployment keeps what is said, and for how long. No row: it keeps nothing."""
+
+    deployment = models.OneToOneField(Deployment, on_delete=models.CASCADE, related_name="keeping")
+    on = models.BooleanField(default=False)
+    percent = models.PositiveSmallIntegerField(default=100)  # of requests
+    days = models.PositiveSmallIntegerField(default=30)  # then the texts are deleted
+    queues = models.BooleanField(default=False)  # bad answers go to the labelling queue unasked
+    least_confidence = models.FloatField(null=True, blank=True)  # below it an answer counts as bad
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    since = models.DateTimeField(null=True, blank=True)  # switched on, by them
+
+    def __str__(self) -> str:
+        return f"{self.deployment}: {'on' if self.on else 'off'}"
+
+
+class Said(models.Model):
+    """What was asked and answered, without the personal data in it (monitoring/redaction.py)."""
+
+    request = models.OneToOneField(
+        Request, primary_key=True, on_delete=models.CASCADE, related_name="said"
+    )
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.CASCADE, related_name="said", db_index=False
+    )
+    messages = models.JSONField(default=list)
+    answer = models.TextField(blank=True)
+    prompt = models.TextField(blank=True)  # the last thing asked, for the list
+    words = models.TextField(blank=True)  # of prompt and answer, to search: " the pump leaks "
+    redacted = models.PositiveIntegerField(default=0)  # stretches taken out
+    example = models.ForeignKey(
+        Example, null=True, on_delete=models.SET_NULL, related_name="+"
+    )  # the row of the dataset that was made of it
+
+    class Meta:
+        indexes = [models.Index(fields=["deployment", "request"])]
+
+    def __str__(self) -> str:
+        return f"text of request {self.request_id}"
+
+
+class Feedback(models.Model):
+    """What somebody thought of an answer. A second opinion on the same one replaces the first."""
+
+    UP, DOWN = 1, -1
+
+    request = models.OneToOneField(Request, on_delete=models.CASCADE, related_name="feedback")
+    deployment = models.ForeignKey(
+        Deployment, null=True, on_delete=models.CASCADE, related_name="feedback", db_index=False
+    )
+    release = models.ForeignKey(Release, null=True, on_delete=models.SET_NULL, related_name="+")
+    rating = models.SmallIntegerField(choices=[(UP, _("helpful")), (DOWN, _("not helpful"))])
+    comment = models.TextField(blank=True)
+    expected = models.TextField(blank=True)  # what it should have said
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["deployment", "rating", "at"])]
+
+    def __str__(self) -> str:
+        return f"{self.get_rating_display()}: request {self.request_id}"
+
+    @property
+    def is_up(self) -> bool:
+        return self.rating == self.UP

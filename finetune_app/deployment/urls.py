@@ -1,6 +1,6 @@
 from django.urls import path
 
-from finetune_app.deployment.views import keys, live, monitor, releases, take
+from finetune_app.deployment.views import keys, live, log, monitor, releases, take
 
 app_name = "deployment"
 urlpatterns = [
@@ -16,5 +16,14 @@ urlpatterns = [
     path("keys/<int:key_id>/revoke/", keys.revoke, name="revoke"),
     path("monitor/", monitor.page, name="monitor"),
     path("monitor/price/", monitor.price, name="price"),
+    path("requests/", log.page, name="log"),
+    path("requests/keep/", log.keep, name="keep"),
+    path("requests/queue/", log.queue_all, name="queue_all"),
+    path("requests/forget/", log.forget_all, name="forget_all"),
+    path("requests/<int:request_id>/", log.one, name="request"),
+    path("requests/<int:request_id>/again/", log.again, name="again"),
+    path("requests/<int:request_id>/thumb/", log.thumb, name="thumb"),
+    path("requests/<int:request_id>/queue/", log.to_queue, name="to_queue"),
+    path("requests/<int:request_id>/forget/", log.forget, name="forget"),
     path("training/<int:number>/adapter.zip", take.adapter, name="adapter"),
 ]

@@ -1,4 +1,4 @@
-"""How far each goal is along the six steps, in eight queries however many goals there are."""
+"""How far each goal is along the six steps, in ten queries however many goals there are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from finetune_app.basemodels.models import Choice
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.datasets import tally
 from finetune_app.datasets.models import Dataset, Version
+from finetune_app.deployment.monitoring import loop
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
@@ -51,6 +52,8 @@ class Progress:
     training: Training | None = None  # the newest
     trained: Training | None = None  # the newest with an adapter
     evaluation: Evaluation | None = None  # the newest
+    live: bool = False
+    fresh: loop.Fresh | None = None  # of one that is live: examples that no version has yet
     next: "NextAction" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,9 +123,12 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         .select_related("job", "ours")
         .defer("general")  # all everyday answers, which nobody needs here
     )
+    live = loop.live_among(ids)
+    fresh = loop.since([one for goal_id, one in versions.items() if goal_id in live])
     return [
         Progress(
-            goal=goal, examples=examples.get(goal.pk, 0),
+            goal=goal, live=goal.pk in live, fresh=_fresh(fresh, versions.get(goal.pk)),
+            examples=examples.get(goal.pk, 0),
             to_answer=to_answer.get(goal.pk, 0), version=versions.get(goal.pk),
             choice=choices.get(goal.pk), instructions=kept.get(goal.pk),
             knowledge=knowledge.get(goal.pk), documents=documents.get(goal.pk, 0),
@@ -131,6 +137,10 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         )
         for goal in goals
     ]
+
+
+def _fresh(found: dict[int, loop.Fresh], version: Version | None) -> loop.Fresh | None:
+    return found.get(version.dataset_id) if version else None
 
 
 def _rows(ids: list[int]) -> tuple[dict[int, int], dict[int, int]]:
@@ -165,6 +175,8 @@ def next_action(progress: Progress) -> NextAction:
             "n": sum(progress.version.counts.values()), "v": progress.version.number}
         return NextAction(3, state, _("Choose a model"), reverse("basemodels:page", kwargs=here))
     if progress.evaluation and _is_about_newest(progress.evaluation, progress):
+        if progress.live and progress.evaluation.verdict:
+            return _in_use(progress, here) or _evaluated(progress.evaluation, here)
         return _evaluated(progress.evaluation, here)
     method = Method(goal.method)
     if method.searches and not progress.searchable:
@@ -264,6 +276,15 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
                           _("See why"), url)
     return NextAction(4, _("Training stopped at step %(done)d.") % {"done": job.done},
                       _("Continue"), url)
+
+
+def _in_use(progress: Progress, here: dict[str, int]) -> NextAction | None:
+    """What its use has brought: enough to train again, or rows that wait for an answer."""
+    url = reverse("datasets:page", kwargs=here)
+    if progress.fresh and progress.fresh.enough:
+        verb = _("Train again") if Method(progress.goal.method).trains else _("Freeze them")
+        return NextAction(2, _("Live. %(new)s") % {"new": progress.fresh.sentence}, verb, url)
+    return _to_answer(progress, here) if progress.to_answer else None
 
 
 def _evaluated(evaluation: Evaluation, here: dict[str, int]) -> NextAction:

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 # function of a room: seconds from one turn to the next
 CHORES = {
     "finetune_app.deployment.chores:add_up": 20.0,
+    "finetune_app.deployment.chores:forget": 60.0,
 }
 
 

@@ -159,5 +159,12 @@ class Call:
             key=self.key, served=self.served, model=self.asked.model, status=status, error=code,
             streamed=self.asked.stream, prompt_tokens=usage["prompt_tokens"],
             tokens=usage["completion_tokens"], first_seconds=first,
-            seconds=time.monotonic() - self.began,
+            seconds=time.monotonic() - self.began, reply_id=self.reply.id,
+            confidence=self._confidence(), messages=self.asked.messages,
+            answer=self.reply.choices[0].text,
         )
+
+    def _confidence(self) -> float | None:
+        """The mean log-probability of the first answer's tokens, where the engine told it."""
+        told = getattr(self.reply.choices[0], "logprobs", None)
+        return sum(one["logprob"] for one in told) / len(told) if told else None

@@ -84,6 +84,8 @@ class Part:
 @dataclass
 class Slot(Part):
     at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+    up: int = 0  # opinions given in it
+    down: int = 0
 
 
 @dataclass
@@ -93,6 +95,14 @@ class Picture:
     by_release: dict[int | None, Part] = field(default_factory=dict)
     by_key: dict[int | None, Part] = field(default_factory=dict)
     whole: Part = field(default_factory=Part)
+
+    @property
+    def up(self) -> int:
+        return sum(slot.up for slot in self.slots)
+
+    @property
+    def down(self) -> int:
+        return sum(slot.down for slot in self.slots)
 
     def add(self, at: datetime, release: int | None, key: int | None, one: Sum, pace: Pace) -> None:
         """A request, in all places where it counts."""
@@ -125,6 +135,11 @@ def of(deployment: Deployment, chosen: Range, now: datetime | None = None) -> Pi
         if row.deployment == deployment.pk:
             one, pace = hours.sum_of(row, busy), hours.pace_of(row)
             picture.add(row.at, row.release, row.key, one, pace)
+    opinions = deployment.feedback.filter(at__gte=since).order_by()
+    for at, rating in opinions.values_list("at", "rating").iterator(2000):
+        slot = picture.slot(at)
+        slot.up += rating > 0
+        slot.down += rating < 0
     return picture
 
 

@@ -36,6 +36,8 @@ def shown(deployment: Deployment, chosen: Range) -> dict[str, Any]:
         "range": chosen,
         "ranges": list(picture.RANGES.values()),
         "whole": whole,
+        "up": found.up,
+        "down": found.down,
         "price": price,
         "cost": price.say(cost),
         "sentence": sentence(found),
@@ -108,6 +110,13 @@ def _charts(found: Picture, price: Price) -> dict[str, SafeString]:
             chart_id="chart-tokens", start=start, end=end,
         ),
     }  # fmt: skip
+    if found.up or found.down:
+        charts["thumbs"] = stacked_bars(
+            [("accent", [float(slot.up) for slot in slots]),
+             ("red", [float(slot.down) for slot in slots])], _("Opinions over time"),
+            _("%(up)d helpful, %(down)d not helpful") % {"up": found.up, "down": found.down},
+            chart_id="chart-thumbs", start=start, end=end,
+        )
     if price.is_set:
         charts["cost"] = stacked_bars(
             [("ink", [price.cost(slot.sum) or 0.0 for slot in slots])], _("Cost over time"),

@@ -13,9 +13,17 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.core import engine
 from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.datasets.models import Version
 from finetune_app.deployment import figures
 from finetune_app.deployment.models import Deployment
-from finetune_app.deployment.monitoring import costs, picture, showing
+from finetune_app.deployment.monitoring import (
+    costs,
+    feedback,
+    keeping,
+    loop,
+    picture,
+    showing,
+)
 from finetune_app.deployment.monitoring.forms import PriceForm
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -78,5 +86,14 @@ def figures_context(request: HttpRequest, deployment: Deployment) -> dict[str, A
         "days": days,
         "ranges": figures.RANGES,
         "figures": figures.of(deployment, days),
-        "requests": deployment.requests.select_related("key")[:SHOWN],
+        "requests": deployment.requests.select_related("key").order_by("-at", "-pk")[:SHOWN],
+        "keeps": keeping.of(deployment).on,
+        "fresh": _fresh(deployment),
+        "bad": feedback.bad(deployment).count(),
     }
+
+
+def _fresh(deployment: Deployment) -> loop.Fresh | None:
+    """What came to the dataset since its newest version."""
+    versions = Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number")[:1]
+    return next(iter(loop.since(versions).values()), None)

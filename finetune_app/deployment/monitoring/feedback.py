@@ -1,0 +1,127 @@
+"""What people think of answers, and what becomes of the bad ones: rows to answer in the dataset.
+
+A row made of a request has the redacted question and no answer; what somebody said it should have
+been stands beside it as a suggestion. It counts for nothing until a person has answered it.
+"""
+
+import math
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.datasets import services as datasets
+from finetune_app.datasets.models import Dataset, Example, Status
+from finetune_app.datasets.services import suggestions
+from finetune_app.datasets.services.ground import lock
+from finetune_app.datasets.text import prompt_hash
+from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Said
+from finetune_app.deployment.monitoring.redaction import redact
+
+LONGEST = 10_000  # characters of a comment, and of what was expected
+AT_ONCE = 200  # rows made with one click
+
+
+def give(
+    *, request: Request, rating: int, comment: str = "", expected: str = "",
+    by: User | None = None,
+) -> Feedback:
+    """Keep an opinion. Its words are kept only where the words of the request are, and as they
+    are: without personal data."""
+    said = Said.objects.filter(request=request).first()
+    words = {
+        name: redact(text[:LONGEST]).text.strip() if said else ""
+        for name, text in (("comment", comment), ("expected", expected))
+    }
+    feedback, _new = Feedback.objects.update_or_create(
+        request=request,
+        defaults={"rating": rating, "by": by, "at": timezone.now(), "release_id":
+                  request.release_id, "deployment_id": request.deployment_id, **words},
+    )  # fmt: skip
+    if said and rating == Feedback.DOWN and _by_itself(request):
+        to_queue(said=said, by=by)
+    return feedback
+
+
+def take_back(*, request: Request) -> None:
+    Feedback.objects.filter(request=request).delete()
+
+
+def notice(request: Request, said: Said) -> None:
+    """Queue an answer that the model itself was unsure of, where that is switched on."""
+    kept = _by_itself(request)
+    if kept and _is_unsure(request, kept):
+        to_queue(said=said, by=None)
+
+
+def _by_itself(request: Request) -> Keeping | None:
+    """What its deployment keeps, where bad answers are queued unasked."""
+    return Keeping.objects.filter(
+        deployment=request.deployment_id, on=True, queues=True
+    ).first()
+
+
+def _is_unsure(request: Request, kept: Keeping) -> bool:
+    least = log_of(kept.least_confidence)
+    return least is not None and request.confidence is not None and request.confidence < least
+
+
+def log_of(probability: float | None) -> float | None:
+    """As the engine counts: the logarithm of a probability; None where none was set."""
+    return math.log(probability) if probability else None
+
+
+def bad(deployment: Deployment) -> "QuerySet[Said]":
+    """Kept requests whose answer was not helpful or unsure, and of which no row was made yet."""
+    wanted = Q(request__feedback__rating=Feedback.DOWN)
+    kept = Keeping.objects.filter(deployment=deployment).first()
+    least = log_of(kept.least_confidence) if kept else None
+    if least is not None:
+        wanted |= Q(request__confidence__lt=least)
+    found = Said.objects.filter(wanted, deployment=deployment, example=None).exclude(prompt="")
+    return found.order_by("request")
+
+
+def queue_all(*, deployment: Deployment, by: User) -> int:
+    """A row to answer for each bad answer; how many questions are new to the dataset."""
+    new = 0
+    for said in bad(deployment).select_related("request")[:AT_ONCE]:
+        _example, made = to_queue(said=said, by=by)
+        new += made
+    return new
+
+
+def to_queue(*, said: Said, by: User | None) -> tuple[Example, bool]:
+    """(the row of the dataset that asks this, whether it is new). The same question makes one
+    row, however often it went wrong; what somebody expected is suggested for it."""
+    request = said.request
+    dataset = datasets.dataset_of(said.deployment.goal)
+    with transaction.atomic():
+        lock(dataset)
+        held = Said.objects.select_for_update().select_related("example").get(pk=said.pk)
+        if held.example is not None:
+            return held.example, False
+        same = dataset.examples.kept().filter(prompt_hash=prompt_hash(held.messages)).first()
+        new = same is None
+        example = same or _made(dataset, held, by)
+        Said.objects.filter(pk=held.pk).update(example=example)
+    opinion = Feedback.objects.filter(request=request).first()
+    if opinion and opinion.expected:
+        suggestions.add(
+            example_id=example.pk, candidate_id=0, answer=opinion.expected,
+            source=_("somebody who used %(name)s") % {"name": request.model},
+        )
+    return example, new
+
+
+def _made(dataset: Dataset, said: Said, by: User | None) -> Example:
+    request = said.request
+    number = request.release.number if request.release else 0
+    source = _("in use: %(name)s, version %(n)d") % {"name": request.model, "n": number}
+    datasets.add_rows(
+        dataset=dataset, by=by, rows=[{"messages": said.messages, "split": ""}], source=source,
+        status=Status.PENDING,
+    )
+    return dataset.examples.latest("number")

@@ -1,0 +1,178 @@
+"""Step 6: single requests. Their list, one of them, what people thought of it, and forgetting."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import Role
+from finetune_app.candidates import speakers
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.deployment.models import Deployment, Feedback, Request, Said
+from finetune_app.deployment.monitoring import feedback, keeping, log, replay
+from finetune_app.deployment.monitoring.forms import KeepingForm
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+NEWEST = 12  # versions to choose from
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    deployment = Deployment.objects.filter(goal=goal).first()
+    if deployment is None:
+        return redirect("deployment:page", goal_id=goal.pk)
+    return render_page(request, "deployment/log.html", _context(request, deployment))
+
+
+@goal_page(Role.VIEWER, "GET")
+def one(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
+    asked = _request(goal, request_id)
+    return render_page(request, "deployment/request.html", _about(request, goal, asked))
+
+
+@goal_page(Role.EDITOR, "POST")
+def again(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
+    """Ask another candidate the same, and show both answers. Nothing of it is kept."""
+    asked = _request(goal, request_id)
+    said = get_object_or_404(Said, request=asked)
+    known = {one.key: one for one in speakers.available(goal)}
+    speaker = known.get(request.POST.get("candidate", ""))
+    if speaker is None:
+        raise PlainError(_("Choose what should answer."))
+    context = _about(request, goal, asked) | {"replayed": replay.replay(said, speaker)}
+    return render_page(request, "deployment/request.html", context | {"chosen": speaker.key})
+
+
+@goal_page(Role.VIEWER, "POST")
+def thumb(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
+    """Say whether an answer was helpful; pressing the same again takes it back."""
+    asked = _request(goal, request_id)
+    rating = {"up": Feedback.UP, "down": Feedback.DOWN}.get(request.POST.get("rating", ""))
+    if rating is None:
+        raise PlainError(_("Say whether the answer was helpful."))
+    before = Feedback.objects.filter(request=asked).first()
+    if before and before.rating == rating and "expected" not in request.POST:
+        feedback.take_back(request=asked)
+    else:
+        feedback.give(
+            request=asked, rating=rating, by=request.user,
+            comment=request.POST.get("comment", before.comment if before else ""),
+            expected=request.POST.get("expected", before.expected if before else ""),
+        )  # fmt: skip
+    asked = _request(goal, request_id)
+    if request.htmx:
+        return render_page(request, "deployment/_thumbs.html", {"one": asked})
+    return redirect("deployment:request", goal_id=goal.pk, request_id=request_id)
+
+
+@goal_page(Role.EDITOR, "POST")
+def to_queue(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
+    """Make a row to answer of this request."""
+    said = get_object_or_404(Said, request=_request(goal, request_id))
+    example, new = feedback.to_queue(said=said, by=request.user)
+    messages.success(
+        request,
+        _("%(row)s waits for an answer in the dataset.") % {"row": example} if new
+        else _("The dataset asks this already: %(row)s.") % {"row": example},
+    )  # fmt: skip
+    return redirect("deployment:request", goal_id=goal.pk, request_id=request_id)
+
+
+@goal_page(Role.EDITOR, "POST")
+def queue_all(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Rows to answer of all answers that were not helpful; then to the queue."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    new = feedback.queue_all(deployment=deployment, by=request.user)
+    messages.success(request, ngettext(
+        "%(n)d new row to answer.", "%(n)d new rows to answer.", new) % {"n": new})
+    return redirect("datasets:label", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def forget(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
+    keeping.forget(_request(goal, request_id))
+    messages.success(request, _("The text of this request is deleted."))
+    return redirect("deployment:request", goal_id=goal.pk, request_id=request_id)
+
+
+@goal_page(Role.EDITOR, "POST")
+def forget_all(request: HttpRequest, goal: Goal) -> HttpResponse:
+    count = keeping.forget_all(get_object_or_404(Deployment, goal=goal))
+    messages.success(request, ngettext(
+        "The text of %(n)d request is deleted.", "The texts of %(n)d requests are deleted.", count,
+    ) % {"n": count})  # fmt: skip
+    return redirect("deployment:log", goal_id=goal.pk)
+
+
+@goal_page(Role.OWNER, "POST")
+def keep(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Switch the keeping of texts on or off, or change how much of it. An owner's decision: it
+    is about what other people write."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    form = KeepingForm(request.POST)
+    if not form.is_valid():
+        context = _context(request, deployment) | {"keeping_form": form}
+        return render_page(request, "deployment/log.html", context, status=422)
+    kept = keeping.change(deployment=deployment, by=request.user, **form.chosen())
+    messages.success(request, _("Texts are kept from now on.") if kept.on else
+                     _("Texts are not kept any more. Those that are there go when their days are "
+                       "over, or when you delete them."))  # fmt: skip
+    return redirect("deployment:log", goal_id=goal.pk)
+
+
+def _request(goal: Goal, request_id: int) -> Request:
+    return get_object_or_404(
+        Request.objects.select_related("key", "release__candidate", "said__example", "feedback",
+                                       "deployment"),
+        pk=request_id, deployment__goal=goal,
+    )  # fmt: skip
+
+
+def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
+    filters = log.Filters.read(request.GET)
+    kept = keeping.of(deployment)
+    return {
+        "deployment": deployment,
+        "current": deployment.current,
+        "filters": filters,
+        "page": log.page_of(deployment, filters),
+        "tabs": [
+            (filters.query(status="", thumbs=""), _("All"), not (filters.status or filters.thumbs)),
+            (filters.query(status="", thumbs=log.DOWN), _("Not helpful"),
+             filters.thumbs == log.DOWN),
+            (filters.query(status="", thumbs=log.UP), _("Helpful"), filters.thumbs == log.UP),
+            (filters.query(status=log.FAILED, thumbs=""), _("Failed"),
+             filters.status == log.FAILED),
+        ],
+        "keys": deployment.keys.all(),
+        "versions": deployment.releases.values_list("number", flat=True)[:NEWEST],
+        "slow": log.SLOW,
+        "keeping": kept,
+        "keeping_form": KeepingForm(initial=KeepingForm.of(kept)),
+        "bad": feedback.bad(deployment).count(),
+        "texts": Said.objects.filter(deployment=deployment).count(),
+        "may_edit": _may(request, Role.EDITOR),
+        "may_decide": _may(request, Role.OWNER),
+        "here": reverse("deployment:log", kwargs={"goal_id": deployment.goal_id}),
+    }  # fmt: skip
+
+
+def _about(request: HttpRequest, goal: Goal, asked: Request) -> dict[str, Any]:
+    said = getattr(asked, "said", None)
+    return {
+        "one": asked,
+        "said": said,
+        "opinion": getattr(asked, "feedback", None),
+        "everybody": speakers.available(goal) if said else [],
+        "may_edit": _may(request, Role.EDITOR),
+    }
+
+
+def _may(request: HttpRequest, role: Role) -> bool:
+    return bool(request.membership and request.membership.may(role))

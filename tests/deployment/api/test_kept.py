@@ -1,0 +1,29 @@
+"""From a program's question to a thumb and a row to answer, over HTTP and with the real engine."""
+
+import httpx
+
+from finetune_app.datasets.models import Status
+from finetune_app.deployment.models import Feedback, Said
+from finetune_app.deployment.monitoring import keeping
+
+
+def test_asked_kept_judged_and_queued(client, address, key, live, owner):
+    keeping.change(deployment=live, by=owner, on=True, queues=True)
+    asked = [{"role": "user", "content": "Write to ann@kettle-lane.co.uk"}]
+    reply = client.chat.completions.create(
+        model="sort-shop-emails", messages=asked, max_tokens=8, stream=True)
+    chunks = list(reply)
+    text = "".join(one.choices[0].delta.content or "" for one in chunks)
+    said = Said.objects.get()
+    assert said.answer.strip() == keeping.redact(text).text.strip()
+    assert said.messages == [{"role": "user", "content": "Write to [email]"}]
+    assert said.request.reply_id == chunks[0].id
+    assert said.request.first_seconds is not None
+    sent = {"id": chunks[0].id, "rating": "down", "expected": "order_status"}
+    answer = httpx.post(f"{address}/feedback", json=sent, timeout=60,
+                        headers={"Authorization": f"Bearer {key[1]}"})  # fmt: skip
+    assert answer.json()["kept"] == ["rating", "expected"]
+    assert Feedback.objects.get().request == said.request
+    said.refresh_from_db()
+    assert said.example.status == Status.PENDING
+    assert said.example.suggestions.get().answer == "order_status"

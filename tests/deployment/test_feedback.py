@@ -1,0 +1,195 @@
+"""Thumbs, from a program and from the page, and rows of the dataset that come of bad answers."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.datasets.models import Example, Status, Suggestion
+from finetune_app.deployment import journal, keys
+from finetune_app.deployment.models import Feedback, Request, Said
+from finetune_app.deployment.monitoring import feedback, keeping, loop
+from finetune_app.guide import progress
+from tests.path import evaluated
+
+
+@pytest.fixture
+def key(live, team, owner):
+    """(row, text)"""
+    return keys.make(team=team, by=owner, name="the mailbox", deployment=live)
+
+
+@pytest.fixture
+def kept(live, owner):
+    return keeping.change(deployment=live, by=owner, on=True)
+
+
+@pytest.fixture
+def ask(live, key):
+    def noted(text: str = "My pump leaks", **facts) -> Request:
+        given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
+        return journal.note(
+            key=key[0], served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name, prompt_tokens=9, tokens=3, answer="order_status",
+            messages=[{"role": "user", "content": text}], **given | facts)  # fmt: skip
+
+    return noted
+
+
+def send(client, text, **given):
+    return client.post(reverse("v1:feedback"), json.dumps(given), content_type="application/json",
+                       headers={"Authorization": f"Bearer {text}"})  # fmt: skip
+
+
+def test_a_program_says_it_was_helpful(ask, key, client):
+    request = ask()
+    reply = send(client, key[1], id=request.reply_id, rating="up", comment="fine")
+    assert reply.json() == {"object": "feedback", "id": request.reply_id, "rating": "up",
+                            "kept": ["rating"]}  # texts are not kept here, so no words are
+    found = Feedback.objects.get()
+    assert (found.rating, found.comment, found.release) == (1, "", request.release)
+
+
+def test_words_are_kept_where_texts_are_without_personal_data(ask, key, kept, client):
+    request = ask()
+    reply = send(client, key[1], completion_id=request.reply_id, rating=-1,
+                 comment="Mail ann@kettle-lane.co.uk", expected="repair_status")
+    assert reply.json()["kept"] == ["rating", "comment", "expected"]
+    found = Feedback.objects.get()
+    assert (found.comment, found.expected) == ("Mail [email]", "repair_status")
+
+
+def test_the_last_word_counts(ask, key, client):
+    request = ask()
+    for rating in ("down", "up"):
+        send(client, key[1], request_id=request.reply_id, rating=rating)
+    assert Feedback.objects.get().rating == 1
+
+
+@pytest.mark.parametrize(("given", "status"), [
+    ({"rating": "up"}, 400), ({"id": "chatcmpl-0"}, 400), ({"id": "chatcmpl-0", "rating": 2}, 400),
+    ({"id": "chatcmpl-0", "rating": True}, 400), ({"id": "no-such", "rating": 1}, 404),
+    ({"id": "", "rating": 1}, 400), ({"id": ["x"], "rating": 1}, 400),
+    ({"id": "chatcmpl-0", "rating": 1, "comment": 5}, 400),
+])  # fmt: skip
+def test_what_is_no_feedback_is_refused_by_name(ask, key, client, given, status):
+    ask()
+    reply = send(client, key[1], **given)
+    assert reply.status_code == status
+    assert reply.json()["error"]["param"] in ("rating", "id", "comment")
+    assert not Feedback.objects.exists()
+
+
+def test_a_key_knows_only_its_own_team_s_answers(ask, stranger, client):
+    request = ask()
+    theirs = stranger.teams.get()
+    _row, text = keys.make(team=theirs, by=stranger, name="x")
+    assert send(client, text, id=request.reply_id, rating=1).status_code == 404
+    assert send(client, "ft-no-key", id=request.reply_id, rating=1).status_code == 401
+
+
+def test_a_key_of_one_deployment_knows_only_its_answers(ask, live, team, owner, client):
+    request = ask()
+    Request.objects.filter(pk=request.pk).update(deployment=None)
+    _row, text = keys.make(team=team, by=owner, name="x", deployment=live)
+    assert send(client, text, id=request.reply_id, rating=1).status_code == 404
+    _row, whole = keys.make(team=team, by=owner, name="y")
+    assert send(client, whole, id=request.reply_id, rating=1).status_code == 200
+
+
+def test_a_key_that_may_not_ask_may_not_judge(ask, team, owner, client):
+    request = ask()
+    _row, text = keys.make(team=team, by=owner, name="x", actions=["files"])
+    assert send(client, text, id=request.reply_id, rating=1).status_code == 403
+    _row, spent = keys.make(team=team, by=owner, name="y", tokens_a_month=0)
+    assert send(client, spent, id=request.reply_id, rating=1).status_code == 200
+
+
+def test_thumbs_on_the_page(ask, as_viewer, url):
+    request = ask()
+    thumb = url("thumb", request_id=request.pk)
+    as_viewer.post(thumb, {"rating": "down"})
+    assert Feedback.objects.get().by.name == "Vera"
+    reply = as_viewer.post(thumb, {"rating": "up"}, headers={"HX-Request": "true"})
+    assert reply.content.decode().count('aria-pressed="true"') == 1
+    assert Feedback.objects.get().rating == 1
+    as_viewer.post(thumb, {"rating": "up"})  # the same again takes it back
+    assert not Feedback.objects.exists()
+    assert as_viewer.post(thumb, {"rating": "sideways"}).status_code == 400
+
+
+def test_opinions_are_in_the_figures(ask, as_viewer, url):
+    for rating in (1, 1, -1):
+        feedback.give(request=ask(), rating=rating)
+    context = as_viewer.get(url("monitor")).context
+    assert (context["up"], context["down"]) == (2, 1)
+    assert "thumbs" in context["charts"]
+
+
+def test_a_bad_answer_becomes_a_row_to_answer(ask, kept, goal, as_editor, as_viewer, url):
+    request = ask("My pump leaks, mail ann@kettle-lane.co.uk")
+    feedback.give(request=request, rating=-1, expected="repair_status")
+    assert as_viewer.post(url("to_queue", request_id=request.pk)).status_code == 403
+    as_editor.post(url("to_queue", request_id=request.pk))
+    example = Example.objects.latest("pk")
+    assert example.status == Status.PENDING
+    assert example.messages == [{"role": "user", "content": "My pump leaks, mail [email]"}]
+    assert example.source == "in use: sort-shop-emails, version 1"
+    assert Suggestion.objects.get(example=example).answer == "repair_status"
+    before = Example.objects.count()
+    as_editor.post(url("to_queue", request_id=request.pk))
+    assert Example.objects.count() == before
+
+
+def test_the_same_question_makes_one_row(ask, kept, live, as_editor, url):
+    before = Example.objects.count()
+    for _turn in range(3):
+        feedback.give(request=ask(), rating=-1)
+    feedback.give(request=ask("Fine"), rating=1)
+    assert feedback.bad(live).count() == 3
+    reply = as_editor.post(url("queue_all"))
+    assert reply.url == reverse("datasets:label", kwargs={"goal_id": live.goal_id})
+    assert Example.objects.count() == before + 1
+    assert not feedback.bad(live).exists()
+
+
+def test_by_itself_where_that_is_switched_on(ask, live, owner):
+    keeping.change(deployment=live, by=owner, on=True, queues=True, least_confidence=0.5)
+    before = Example.objects.count()
+    feedback.give(request=ask(), rating=-1)
+    ask("Sure of it", confidence=-0.1)
+    ask("Nobody knows how sure")
+    unsure = ask("Unsure of it", confidence=-2.0)
+    assert Example.objects.count() == before + 2
+    assert Said.objects.get(request=unsure).example.prompt == "Unsure of it"
+
+
+def test_not_by_itself_elsewhere(ask, live, owner):
+    keeping.change(deployment=live, by=owner, on=True, least_confidence=0.5)
+    before = Example.objects.count()
+    feedback.give(request=ask(), rating=-1)
+    ask("Unsure of it", confidence=-2.0)
+    assert Example.objects.count() == before
+    assert feedback.bad(live).count() == 2  # but offered
+
+
+def test_forty_one_new_examples_close_the_loop(
+    tuned, live, owner, as_viewer, url, monkeypatch
+):
+    evaluated(tuned, owner)
+    goal = tuned.goal
+    monkeypatch.setattr(loop, "ENOUGH", 2)
+    (so_far,) = progress.of([goal])
+    assert so_far.live
+    assert so_far.fresh is None
+    assert so_far.next.step == 5
+    changed = list(Example.objects.all()[:2])
+    for example in changed:
+        example.save()  # after the version was made
+    page = as_viewer.get(url("page")).content.decode()
+    assert "2 new examples since version 1." in page
+    (so_far,) = progress.of([goal])
+    assert so_far.fresh == loop.Fresh(2, 1)
+    assert so_far.next.label == "Train again"
+    assert so_far.next.state == "Live. 2 new examples since version 1."

@@ -1,0 +1,232 @@
+"""What is said to a deployment: kept only where somebody switched it on, without personal data,
+found again, answered by another candidate, forgotten."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+
+from finetune_app.deployment import chores, journal, keys
+from finetune_app.deployment.models import Feedback, Keeping, Request, Said
+from finetune_app.deployment.monitoring import keeping, replay
+from finetune_app.deployment.monitoring.redaction import redact
+
+ASK = """Hello, my pump leaks. Write to mara.lind@kettle-lane.co.uk or +44 20 7946 0958.
+
+Kind regards,
+Mara Lind"""
+LANE = replay.talk.plain_lane("tiny")
+ON = {"on": "on", "told": "on", "percent": "100", "days": "30", "least": ""}
+
+
+@pytest.fixture
+def key(live, team, owner):
+    return keys.make(team=team, by=owner, name="the mailbox", deployment=live)[0]
+
+
+@pytest.fixture
+def ask(live, key):
+    """ask(text) is a request as the API notes it."""
+
+    def noted(text: str = ASK, answer: str = "repair_status", **facts) -> Request:
+        given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
+        return journal.note(
+            key=key, served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name, prompt_tokens=9, tokens=3, answer=answer,
+            messages=[{"role": "system", "content": "Sort it."}, {"role": "user", "content": text}],
+            **given | facts)  # fmt: skip
+
+    return noted
+
+
+@pytest.fixture
+def kept(live, owner):
+    return keeping.change(deployment=live, by=owner, on=True)
+
+
+def test_nothing_is_kept_unless_somebody_says_so(ask, live, as_viewer, url):
+    ask()
+    assert not Said.objects.exists()
+    page = as_viewer.get(url("log")).content.decode()
+    assert "not kept" in page
+    assert "pump" not in page
+
+
+def test_an_owner_switches_it_on_and_has_told_people(live, as_owner, as_editor, url):
+    assert as_editor.post(url("keep"), ON).status_code == 403
+    reply = as_owner.post(url("keep"), ON | {"told": ""})
+    assert reply.status_code == 422
+    assert "Tell them first" in reply.content.decode()
+    assert not Keeping.objects.exists()
+    as_owner.post(url("keep"), ON)
+    found = Keeping.objects.get()
+    assert found.on
+    assert found.by
+    assert found.since
+    as_owner.post(url("keep"), ON | {"on": ""})
+    assert not Keeping.objects.get().on
+
+
+def test_personal_data_never_reaches_the_database(ask, kept):
+    request = ask(answer="I wrote to mara.lind@kettle-lane.co.uk.")
+    said = Said.objects.get(request=request)
+    row = " ".join(map(str, Said.objects.filter(pk=said.pk).values_list()[0]))
+    for secret in ("mara.lind", "7946", "Mara", "Lind"):
+        assert secret not in row
+    assert "my pump leaks" in said.prompt
+    assert "[email]" in said.prompt
+    assert said.redacted == 4
+    assert said.messages[0] == {"role": "system", "content": "Sort it."}
+
+
+@pytest.mark.parametrize(("text", "clean"), [
+    ("Dear Mrs Lind, it is ready.", "Dear Mrs [name], it is ready."),
+    ("My name is Jonas van Dam and", "My name is [name] and"),
+    ("Ich heiße Jürgen Groß.", "Ich heiße [name]."),
+    ("Sehr geehrter Herr Dr. Müller-Lüdenscheidt,", "Sehr geehrter Herr Dr. [name],"),
+    ("Viele Grüße\nAnna", "Viele Grüße\n[name]"),
+    ("Hello there, is my Gazelle ready?", "Hello there, is my Gazelle ready?"),
+    ("Hi all,", "Hi all,"),
+    ("The Trek Domane is best.\nWhat now", "The Trek Domane is best.\nWhat now"),
+    ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [iban]"),
+    ("card 4111 1111 1111 1111 please", "card [card] please"),
+    ("password: hunter2-Xy9", "password: [password]"),
+    ("with\x00nul", "withnul"),
+])  # fmt: skip
+def test_what_is_taken_out(text, clean):
+    assert redact(text).text == clean
+
+
+def test_a_share_of_requests(ask, live, owner, monkeypatch):
+    keeping.change(deployment=live, by=owner, on=True, percent=30)
+    drawn = iter([0.1, 0.29, 0.3, 0.9])
+    monkeypatch.setattr(keeping.random, "random", lambda: next(drawn))
+    for _turn in range(4):
+        ask()
+    assert Request.objects.count() == 4
+    assert Said.objects.count() == 2
+
+
+def test_a_fault_costs_the_text_and_its_words_reach_no_log(ask, kept, monkeypatch, caplog):
+    def broken(*args):
+        raise ValueError("could not keep: my pump leaks")
+
+    monkeypatch.setattr(keeping, "redact", broken)
+    assert ask().pk
+    assert "ValueError" in caplog.text
+    assert "pump" not in caplog.text
+
+
+def test_words_are_found_whole_and_in_any_capitals(ask, kept, as_viewer, url):
+    ask("The Pump leaks")
+    ask("pumpkin soup", answer="no_topic")
+
+    def found(q):
+        return [one.said.prompt for one in as_viewer.get(url("log"), {"q": q}).context["page"]
+                .requests]  # fmt: skip
+
+    assert found("pump") == ["The Pump leaks"]
+    assert found("LEAKS the") == ["The Pump leaks"]
+    assert found("no_topic") == ["pumpkin soup"]
+    assert found("pu") == found("%") == found("!!") == []
+
+
+def test_filters_live_in_the_address(ask, live, kept, key, as_viewer, url):
+    slow, bad = ask(seconds=6.0), ask(status=503, error="model_failed", answer="")
+    Feedback.objects.create(request=slow, deployment=live, rating=Feedback.DOWN)
+
+    def found(**given):
+        return as_viewer.get(url("log"), given).context["page"].requests
+
+    assert found() == [bad, slow]
+    assert found(status="failed") == [bad]
+    assert found(status="answered") == found(slow=5) == found(thumbs="down") == [slow]
+    assert found(thumbs="none") == [bad]
+    assert found(key=key.pk, version=1) == [bad, slow]
+    assert found(key=key.pk + 1) == found(version=9) == found(thumbs="up") == []
+    assert found(status="odd", key="x", slow="9999999999999999999") == [bad, slow]
+
+
+def test_a_long_list_goes_on_where_it_stopped(live, team, as_viewer, url):
+    at = timezone.now()
+    Request.objects.bulk_create([
+        Request(team=team, deployment=live, model="x", status=200, at=at) for _n in range(120)
+    ])  # fmt: skip
+    seen, query = [], ""
+    for size in (50, 50, 20):
+        page = as_viewer.get(url("log") + query).context["page"]
+        assert len(page.requests) == size
+        seen += page.requests
+        query = page.next
+    assert not query
+    assert len(set(seen)) == 120
+
+
+def test_one_request_and_what_another_one_says(ask, kept, as_editor, as_viewer, url, monkeypatch):
+    request = ask()
+    asked = []
+
+    async def whole(question):
+        asked.append(question)
+        return SimpleNamespace(said={"0": "stock"}, trouble={})
+
+    monkeypatch.setattr(replay.talk, "whole", whole)
+    monkeypatch.setattr(replay.talk, "lane_of", lambda candidate: LANE)
+    page = as_editor.get(url("request", request_id=request.pk))
+    speaker = page.context["everybody"][0]
+    reply = as_editor.post(url("again", request_id=request.pk), {"candidate": speaker.key})
+    assert reply.context["replayed"].text == "stock"
+    assert asked[0].lanes[0].messages == Said.objects.get().messages
+    page = reply.content.decode()
+    assert "repair_status" in page
+    assert "stock" in page
+    wrong = as_editor.post(url("again", request_id=request.pk), {"candidate": "nobody"})
+    assert wrong.status_code == 400
+    assert as_viewer.post(url("again", request_id=request.pk)).status_code == 403
+
+
+def test_forgetting_one_takes_its_words_and_leaves_the_figures(ask, kept, live, as_editor, url):
+    one, other = ask(), ask()
+    for request in (one, other):
+        Feedback.objects.create(request=request, deployment=live, rating=-1, comment="bad")
+    as_editor.post(url("forget", request_id=one.pk))
+    assert [said.request_id for said in Said.objects.all()] == [other.pk]
+    assert Request.objects.count() == 2
+    assert [f.comment for f in Feedback.objects.order_by("pk")] == ["", "bad"]
+    assert as_editor.post(url("again", request_id=one.pk)).status_code == 404
+
+
+def test_forgetting_all(ask, kept, as_editor, as_viewer, url, monkeypatch):
+    monkeypatch.setattr(keeping, "AT_ONCE", 2)
+    for _turn in range(5):
+        ask()
+    assert as_viewer.post(url("forget_all")).status_code == 403
+    reply = as_editor.post(url("forget_all"), follow=True)
+    assert "The texts of 5 requests are deleted." in reply.content.decode()
+    assert not Said.objects.exists()
+
+
+def test_texts_go_when_their_days_are_over(ask, kept, live, owner):
+    old, new = ask(), ask()
+    Request.objects.filter(pk=old.pk).update(at=timezone.now() - timedelta(days=29))
+    chores.forget()
+    assert Said.objects.count() == 2
+    keeping.change(deployment=live, by=owner, on=False, days=28)  # counts for what is there
+    chores.forget()
+    assert [said.request_id for said in Said.objects.all()] == [new.pk]
+
+
+def test_another_team_sees_none_of_it(ask, kept, as_stranger, url):
+    request = ask()
+    assert as_stranger.get(url("log")).status_code == 404
+    for name in ("again", "forget", "thumb", "to_queue"):
+        assert as_stranger.post(url(name, request_id=request.pk)).status_code == 404
+    assert as_stranger.get(url("request", request_id=request.pk)).status_code == 404
+
+
+def test_a_base_model_asked_directly_keeps_nothing(key, kept):
+    journal.note(key=key, served=SimpleNamespace(deployment=None, release=None), model="tiny",
+                 prompt_tokens=1, tokens=1, status=200, answer="x",
+                 messages=[{"role": "user", "content": "y"}])  # fmt: skip
+    assert not Said.objects.exists()
