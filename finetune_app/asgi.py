@@ -5,6 +5,7 @@ import os
 from django.core.asgi import get_asgi_application
 
 from finetune_app.core.body_cap import BodyCap
+from finetune_app.core.tracing import traced
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-application = BodyCap(get_asgi_application())
+application = traced(BodyCap(get_asgi_application()))

@@ -7,6 +7,8 @@ HOST, PORT      where the web listens (default 127.0.0.1:8000)
 PUBLIC_URL      the address people use, when it is not http://HOST:PORT
 ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may add, with
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
+METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
+OTEL_EXPORTER_OTLP_ENDPOINT  where traces go (docs/monitoring.md); without it there are none
 S3_BUCKET       keep files in an S3-compatible store (with S3_ENDPOINT_URL, AWS_* keys)
 """
 
@@ -250,6 +252,8 @@ MAX_ATTEMPTS = 5
 ENDPOINTS_ALLOWED = frozenset(
     place.strip().lower() for place in os.environ.get("ENDPOINTS_ALLOWED", "").split(",")
 ) - {""}
+
+METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "").strip()
 
 ENGINE_SOCKET = RUN_DIR / "engine.sock"
 ENGINE_SECRET = SECRETS["engine_secret"]

@@ -2,7 +2,10 @@
 
 from django.urls import include, path
 
+from finetune_app.deployment.views import metrics
+
 urlpatterns = [
+    path("metrics", metrics.show, name="metrics"),
     path("v1/", include("finetune_app.deployment.api.urls")),
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),

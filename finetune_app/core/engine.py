@@ -10,6 +10,8 @@ import httpx
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from finetune_app.core.tracing import span
+
 # Loading a large model takes a while before the first byte; silence longer than this is a fault.
 SILENCE = httpx.Timeout(300.0, connect=2.0)
 
@@ -53,13 +55,15 @@ async def stream_chat(
     unfinished = {lane["name"] for lane in lanes}
     async with _client() as client:
         try:
-            async with client.stream("POST", "/chat", json=body) as response:
-                await _raise_for(response)
-                async for line in response.aiter_lines():
-                    event = json.loads(line)
-                    if event.get("done"):
-                        unfinished.discard(event["lane"])
-                    yield event
+            tuned = any(one.get("adapter") for one in lanes)
+            with span("engine.chat", lanes=len(lanes), tuned=tuned):
+                async with client.stream("POST", "/chat", json=body) as response:
+                    await _raise_for(response)
+                    async for line in response.aiter_lines():
+                        event = json.loads(line)
+                        if event.get("done"):
+                            unfinished.discard(event["lane"])
+                        yield event
         except httpx.HTTPError as problem:
             raise _unavailable() from problem
     if unfinished:  # the engine ended in the middle

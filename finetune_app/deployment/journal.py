@@ -10,7 +10,7 @@ from django.db import connection
 
 from finetune_app.deployment import keys, limits
 from finetune_app.deployment.models import ApiKey, Request
-from finetune_app.deployment.monitoring import feedback, keeping
+from finetune_app.deployment.monitoring import feedback, keeping, metrics
 
 if TYPE_CHECKING:
     from finetune_app.deployment.api.models import Served
@@ -47,6 +47,11 @@ def note(
         team_id=key.team_id, key=key, model=model[:120], prompt_tokens=prompt_tokens,
         tokens=tokens, deployment=served.deployment if served else None,
         release=served.release if served else None, **facts,
+    )
+    metrics.note(
+        deployment=served.deployment.name if served and served.deployment else None,
+        status=request.status, seconds=request.seconds, first_seconds=request.first_seconds,
+        prompt_tokens=prompt_tokens, tokens=tokens,
     )
     if served and served.deployment and messages:
         _keep_words(request, messages, answer)

@@ -18,6 +18,7 @@ from finetune_app.datasets.services import suggestions
 from finetune_app.datasets.services.ground import lock
 from finetune_app.datasets.text import prompt_hash
 from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Said
+from finetune_app.deployment.monitoring import metrics
 from finetune_app.deployment.monitoring.redaction import redact
 
 LONGEST = 10_000  # characters of a comment, and of what was expected
@@ -40,6 +41,10 @@ def give(
         defaults={"rating": rating, "by": by, "at": timezone.now(), "release_id":
                   request.release_id, "deployment_id": request.deployment_id, **words},
     )  # fmt: skip
+    metrics.THUMBS.labels(
+        metrics.named(request.deployment.name if request.deployment else None),
+        "up" if rating > 0 else "down",
+    ).inc()
     if said and rating == Feedback.DOWN and _by_itself(request):
         to_queue(said=said, by=by)
     return feedback
@@ -100,7 +105,8 @@ def to_queue(*, said: Said, by: User | None) -> tuple[Example, bool]:
     dataset = datasets.dataset_of(said.deployment.goal)
     with transaction.atomic():
         lock(dataset)
-        held = Said.objects.select_for_update().select_related("example").get(pk=said.pk)
+        texts = Said.objects.select_for_update(of=("self",)).select_related("example")
+        held = texts.get(pk=said.pk)
         if held.example is not None:
             return held.example, False
         same = dataset.examples.kept().filter(prompt_hash=prompt_hash(held.messages)).first()

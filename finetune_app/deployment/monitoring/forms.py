@@ -50,12 +50,11 @@ class KeepingForm(forms.Form):
     )
     days = forms.IntegerField(
         label=_("Days until they are deleted"), min_value=1, max_value=365, initial=30,
+        help_text=_("Counted from each request."),
     )
     least = forms.IntegerField(
         label=_("Unsure below (%)"), min_value=1, max_value=99, required=False,
-        help_text=_("How probable the model held each token of its answer, on average. Known only "
-                    "where a program asks for log-probabilities. Empty: sureness counts for "
-                    "nothing."),
+        help_text=_("Known where programs ask for logprobs. Empty: counts for nothing."),
     )  # fmt: skip
     queues = forms.BooleanField(
         label=_("Put bad answers into the labelling queue by themselves"), required=False,

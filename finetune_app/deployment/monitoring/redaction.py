@@ -49,7 +49,7 @@ _NOT_NAMES = re.compile(r"(?i)^(?:there|all|everyone|team|support|you|the|a|an|i
 
 class Redacted(NamedTuple):
     text: str
-    count: int  # of stretches taken out
+    taken: int  # stretches taken out
 
 
 def redact(text: str) -> Redacted:

@@ -28,7 +28,7 @@ from finetune_app.deployment.monitoring.forms import PriceForm
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
-SHOWN = 20  # requests
+SHOWN = 8  # requests; all of them have a page of their own
 PATIENCE = 1.5  # seconds that a page waits for the engine to say how it is
 
 

@@ -10,7 +10,7 @@ from finetune_app.deployment.monitoring import keeping
 def test_asked_kept_judged_and_queued(client, address, key, live, owner):
     keeping.change(deployment=live, by=owner, on=True, queues=True)
     asked = [{"role": "user", "content": "Write to ann@kettle-lane.co.uk"}]
-    reply = client.chat.completions.create(
+    reply = client.with_options(timeout=600).chat.completions.create(
         model="sort-shop-emails", messages=asked, max_tokens=8, stream=True)
     chunks = list(reply)
     text = "".join(one.choices[0].delta.content or "" for one in chunks)

@@ -1,0 +1,107 @@
+"""OpenTelemetry traces of requests and of what the engine is asked, where somebody gathers them.
+
+Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; then `pip install finetune[tracing]` is needed, and
+the standard OTEL_* variables hold. Off, nothing of it is imported and no request is touched. A span
+says what was called, how it ended and how long it took: no query, no text, no key, no person.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+_NUMBER = re.compile(r"(?<=/)\d+(?=/|$)")
+_SECRET = re.compile(r"(?<=/)(?=[^/]*\d)[\w-]{16,}(?=/|$)")  # of an invitation, a job, a file
+_tracer: Any = None
+
+
+def traced(app: App) -> App:
+    """The application, with a span around each request where traces are wanted."""
+    return Traced(app) if start() else app
+
+
+def start() -> bool:
+    """Whether traces are sent from now on."""
+    global _tracer
+    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return False
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need: "
+                    "pip install finetune[tracing]")  # fmt: skip
+        return False
+    name = os.environ.get("OTEL_SERVICE_NAME", "finetune")
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    _tracer = provider.get_tracer("finetune")
+    return True
+
+
+@contextmanager
+def span(name: str, **attributes: str | int | float | bool) -> Iterator[Any]:
+    """A span below that of the request; nothing where traces are off. It is not made the current
+    one, so that it may be held over the yields of a generator."""
+    if _tracer is None:
+        yield None
+        return
+    one = _tracer.start_span(name, attributes=attributes)
+    try:
+        yield one
+    except BaseException as problem:
+        one.set_attribute("error.type", type(problem).__name__)  # what it says may be somebody's
+        raise
+    finally:
+        one.end()
+
+
+def shape(path: str) -> str:
+    """/goals/7/deployment/ as /goals/{n}/deployment/: what was called, not whose it is."""
+    return _SECRET.sub("{id}", _NUMBER.sub("{n}", path))
+
+
+class Traced:
+    """An ASGI application with a span around each request of HTTP."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        from opentelemetry import propagate
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+
+        headers = {name.decode("latin-1"): value.decode("latin-1")
+                   for name, value in scope["headers"]}
+        route = shape(scope["path"])
+        given = {"http.request.method": scope["method"], "http.route": route}
+        with _tracer.start_as_current_span(
+            f"{scope['method']} {route}", context=propagate.extract(headers),
+            kind=SpanKind.SERVER, attributes=given, record_exception=False,
+            set_status_on_exception=False,
+        ) as one:  # fmt: skip
+
+            async def answer(message: MutableMapping[str, Any]) -> None:
+                if message["type"] == "http.response.start":
+                    one.set_attribute("http.response.status_code", message["status"])
+                    if message["status"] >= 500:
+                        one.set_status(Status(StatusCode.ERROR))
+                await send(message)
+
+            await self.app(scope, receive, answer)

@@ -1,0 +1,90 @@
+"""/metrics: off unless there is a token, only with it, and nothing personal in it."""
+
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from finetune_app.deployment import journal, keys
+from finetune_app.deployment.monitoring import feedback, metrics
+from finetune_app.jobs.models import Job, Kind, State
+
+TOKEN = "a long token of the operator"
+
+
+@pytest.fixture
+def asked(live, team, owner):
+    key, _text = keys.make(team=team, by=owner, name="the secret mailbox", deployment=live)
+
+    def ask(status: int = 200, **facts):
+        return journal.note(
+            key=key, served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name, prompt_tokens=90, tokens=10, status=status, seconds=3.0,
+            messages=[{"role": "user", "content": "My pump leaks"}], **facts)  # fmt: skip
+
+    return ask
+
+
+@pytest.fixture
+def read(client, settings):
+    """read() is {(name, labels): value} of what Prometheus gets."""
+    settings.METRICS_TOKEN = TOKEN
+
+    def found():
+        reply = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert reply.status_code == 200
+        found.text = reply.content.decode()
+        return {
+            (sample.name, *sorted(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(found.text) for sample in family.samples
+        }  # fmt: skip
+
+    return found
+
+
+@pytest.mark.parametrize("header", ["", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", "Bearer é"])
+def test_only_the_token_opens_it(db, client, settings, header):
+    settings.METRICS_TOKEN = TOKEN
+    assert client.get("/metrics", headers={"Authorization": header}).status_code == 401
+
+
+def test_without_a_token_it_is_off(db, client, settings):
+    settings.METRICS_TOKEN = ""
+    for header in ("", "Bearer ", "Bearer"):
+        assert client.get("/metrics", headers={"Authorization": header}).status_code == 401
+
+
+def test_requests_are_counted_by_deployment_and_status(asked, read):
+    name = "sort-shop-emails"
+    before = read()
+    asked(first_seconds=0.3)
+    asked(status=429, error="engine_busy")
+    feedback.give(request=asked(), rating=1)
+    after = read()
+
+    def grown(*key):
+        return after[key] - before.get(key, 0)
+
+    assert grown("finetune_requests_total", "200", name) == 2
+    assert grown("finetune_requests_total", "429", name) == 1
+    assert grown("finetune_tokens_total", "read", name) == 270
+    assert grown("finetune_request_seconds_bucket", "4.0", name) == 2
+    assert grown("finetune_request_seconds_bucket", "2.0", name) == 0
+    assert grown("finetune_first_word_seconds_count", name) == 1
+    assert grown("finetune_feedback_total", name, "up") == 1
+    for private in ("mailbox", "pump", "Kettle", "chatcmpl"):
+        assert private not in read.text
+
+
+def test_jobs_and_the_engine(team, read):
+    Job.objects.create(team=team, kind=Kind.IMPORT, state=State.QUEUED)
+    found = read()
+    assert found["finetune_jobs", "import", "queued"] == 1
+    assert found["finetune_jobs", "import", "running"] == 0
+    assert found[("finetune_engine_up",)] == 0
+
+
+def test_nobody_fills_the_memory_with_names(monkeypatch):
+    monkeypatch.setattr(metrics, "_names", {"a"})
+    monkeypatch.setattr(metrics, "MOST", 2)
+    assert [metrics.named(one) for one in ("b", "c", "a", None)] == ["b", "other", "a", "-"]
