@@ -100,6 +100,21 @@ async def health() -> dict[str, Any]:
     return await _ask("GET", "/health")
 
 
+def health_now(patience: float) -> dict[str, Any]:
+    """The same for a page, which waits no longer than `patience` seconds. Raises
+    EngineUnavailable."""
+    transport = httpx.HTTPTransport(uds=str(settings.ENGINE_SOCKET))
+    with httpx.Client(transport=transport, base_url="http://engine", headers=_secret(),
+                      timeout=patience) as client:  # fmt: skip
+        try:
+            response = client.get("/health")
+            response.raise_for_status()
+            found: dict[str, Any] = response.json()
+        except (httpx.HTTPError, ValueError) as problem:
+            raise _unavailable() from problem
+    return found
+
+
 async def unload() -> bool:
     """Ask the engine to free its memory; False while somebody uses it."""
     return bool((await _ask("POST", "/unload", {}))["unloaded"])
@@ -120,9 +135,13 @@ def _client() -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.AsyncHTTPTransport(uds=str(settings.ENGINE_SOCKET)),
         base_url="http://engine",
-        headers={"X-Engine-Secret": settings.ENGINE_SECRET},
+        headers=_secret(),
         timeout=SILENCE,
     )
+
+
+def _secret() -> dict[str, str]:
+    return {"X-Engine-Secret": settings.ENGINE_SECRET}
 
 
 async def _raise_for(response: httpx.Response) -> None:

@@ -134,8 +134,10 @@ class Call:
                         yield chunk
             if self.asked.include_usage:
                 yield self.reply.counted()
-            # Said before the last piece is sent: many a client hangs up as soon as it has it.
+            # Noted before the last piece is sent: many a client hangs up as soon as it has it, and
+            # whoever has seen the end may speak of the answer (feedback.py).
             status, code = 200, ""
+            await self.over(status, code)
             yield DONE
         except ApiError as error:
             status, code = error.status, error.code

@@ -54,7 +54,7 @@ class KeepingForm(forms.Form):
     )
     least = forms.IntegerField(
         label=_("Unsure below (%)"), min_value=1, max_value=99, required=False,
-        help_text=_("Known where programs ask for logprobs. Empty: counts for nothing."),
+        help_text=_("Needs logprobs. Empty: off."),
     )  # fmt: skip
     queues = forms.BooleanField(
         label=_("Put bad answers into the labelling queue by themselves"), required=False,

@@ -129,13 +129,13 @@ def pace_of(row: Fact) -> Pace:
 
 
 def up_to() -> datetime:
-    """Hours before this moment are added up. The first call begins with the oldest request."""
+    """Hours before this moment are added up: none before that of the oldest request, while the
+    mark is not set."""
     found = HoursUpTo.objects.first()
     if found:
         return found.until
     oldest = Request.objects.order_by("at").values_list("at", flat=True).first()
-    start = (oldest or timezone.now()).replace(minute=0, second=0, microsecond=0)
-    return HoursUpTo.objects.get_or_create(pk=1, defaults={"until": start})[0].until
+    return (oldest or timezone.now()).replace(minute=0, second=0, microsecond=0)
 
 
 def catch_up(now: datetime | None = None, *, most: int = AT_ONCE) -> bool:
@@ -159,6 +159,7 @@ def _add_up(start: datetime, now: datetime) -> None:
         last = now - SLACK - HOUR
         end = min(later.first() or last, last).replace(minute=0, second=0, microsecond=0)
         end = max(end, start + HOUR)
+    HoursUpTo.objects.get_or_create(pk=1, defaults={"until": start})
     with transaction.atomic():
         if not HoursUpTo.objects.filter(pk=1, until=start).update(until=end):
             return

@@ -1,10 +1,8 @@
 """Step 6: how what is live is doing, at a glance and in full."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -69,14 +67,10 @@ def engine_now() -> dict[str, Any] | None:
     """Memory, queue and what is loaded; None while it does not answer. The engine serves every
     team, so of its model only the name is said."""
     try:
-        found = async_to_sync(_health)()
-    except (engine.EngineUnavailable, TimeoutError):
+        found = engine.health_now(PATIENCE)
+    except engine.EngineUnavailable:
         return None
     return found | {"model": Path(found["base_model"]).name if found.get("base_model") else ""}
-
-
-async def _health() -> dict[str, Any]:
-    return await asyncio.wait_for(engine.health(), PATIENCE)
 
 
 def figures_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:

@@ -27,3 +27,11 @@ def test_asked_kept_judged_and_queued(client, address, key, live, owner):
     said.refresh_from_db()
     assert said.example.status == Status.PENDING
     assert said.example.suggestions.get().answer == "order_status"
+
+
+def test_the_engine_says_how_it_is(house, live, as_viewer, goal):
+    page = as_viewer.get(f"/goals/{goal.pk}/deployment/monitor/")
+    found = page.context["engine"]
+    assert found["memory_bytes"] > 1e6
+    assert found["queue"] >= 0
+    assert "of at most" in page.content.decode()
