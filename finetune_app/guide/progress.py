@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import TypeVar
 
 from django.db.models import Count, Model, QuerySet
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -236,9 +238,15 @@ def _made(progress: Progress, here: dict[str, int]) -> NextAction:
         state = _("Ready to write instructions for %(model)s.") % {
             "model": progress.choice.base_model.name}
         return NextAction(4, state, _("Write them"), INSTRUCTIONS.url(progress.goal))
-    ago = timesince(progress.instructions.created_at, depth=1)
-    return NextAction(5, _("Instructions kept %(ago)s ago. Not tested yet.") % {"ago": ago},
+    ago = _ago(progress.instructions.created_at)
+    return NextAction(5, _("Instructions kept %(ago)s. Not tested yet.") % {"ago": ago},
                       _("Evaluate"), test)
+
+
+def _ago(moment: datetime) -> str:
+    if timezone.now() - moment < timedelta(minutes=1):
+        return _("a moment ago")
+    return _("%(time)s ago") % {"time": timesince(moment, depth=1)}
 
 
 def _is_about_newest(evaluation: Evaluation, progress: Progress) -> bool:
@@ -268,8 +276,8 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
         )
         return NextAction(4, state, _("Watch"), url)
     if training.adapter_sha256:
-        ago = timesince(job.ended_at, depth=1) if job.ended_at else ""
-        return NextAction(5, _("Trained %(ago)s ago. Not tested yet.") % {"ago": ago},
+        ago = _ago(job.ended_at or training.created_at)
+        return NextAction(5, _("Trained %(ago)s. Not tested yet.") % {"ago": ago},
                           _("Evaluate"), reverse("evaluation:page", kwargs=here))
     if job.state == State.FAILED:
         return NextAction(4, _("The training stopped: %(why)s") % {"why": job.message},
