@@ -1,12 +1,15 @@
-"""A trained goal, and the addresses of its chat."""
+"""A trained goal and the addresses of its chat; a goal at the workbench and who answers there."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 from django.urls import reverse
 
+from finetune_app.core import engine
+from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 from tests import path, remote
+from tests.candidates.desk import Voice
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +34,21 @@ def platform(settings) -> Iterator[remote.Platform]:
     with remote.running() as platform:
         settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
         yield platform
+
+
+@pytest.fixture
+def bench(goal, owner) -> Goal:
+    """A goal with examples, a measure and a model; nothing trained."""
+    return path.ready(goal, owner)
+
+
+@pytest.fixture
+def at(goal) -> Callable[..., str]:
+    return lambda name="workbench", *ids: reverse(f"candidates:{name}", args=[goal.pk, *ids])
+
+
+@pytest.fixture
+def voice(monkeypatch) -> Voice:
+    voice = Voice()
+    monkeypatch.setattr(engine, "stream_chat", voice)
+    return voice

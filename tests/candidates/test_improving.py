@@ -12,7 +12,7 @@ from finetune_app.candidates.models import Candidate, Try, WorkbenchDraft
 from finetune_app.candidates.practice import Practice, Tried
 from tests import path
 from tests.accounts.pages import text
-from tests.candidates.test_workbench import HTMX, Voice
+from tests.candidates.desk import HTMX, Voice
 
 JSON = ['{"a": 1, "b": 2}', '{"b": 3, "a": 4, "c": 5}', '{"a": 9, "b": 9}']
 LINES = ["topic: card\ndue: today", "topic: bike\ndue: monday", "topic: card\ndue: never"]

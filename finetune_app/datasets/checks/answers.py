@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.datasets.checks.base import About, Found, Row
+from finetune_app.datasets.checks.base import About, Found, Row, to_set_aside
 from finetune_app.datasets.checks.labels import closed_set
 from finetune_app.datasets.models import Severity
 from finetune_app.goals.measures import MeasureError, get_measure
@@ -16,54 +16,39 @@ MANY_REFUSALS = 0.2  # of all answers
 
 def no_answer(rows: list[Row], about: About) -> Iterator[Found]:
     found = list(about.marked("no_answer"))
-    if found:
-        yield Found(
-            check="no_answer",
-            severity=Severity.ERROR,
-            message=ngettext(
-                "%(n)s example has no answer", "%(n)s examples have no answer", len(found)
-            ) % {"n": len(found)},
-            why=_("There is nothing to learn from a question alone. Write the answer, or set it "
-                  "aside."),
-            examples=found,
-            fix="set_aside",
-            fix_label=_("Set %(n)s aside") % {"n": len(found)},
-        )
+    yield from to_set_aside(
+        "no_answer", Severity.ERROR, found,
+        message=ngettext(
+            "%(n)s example has no answer", "%(n)s examples have no answer", len(found)
+        ) % {"n": len(found)},
+        why=_("There is nothing to learn from a question alone. Write the answer, or set it "
+              "aside."),
+    )
 
 
 def unknown_role(rows: list[Row], about: About) -> Iterator[Found]:
     strange = about.marked("unknown_role")
-    if strange:
-        who = Counter(marks[0].what for marks in strange.values()).most_common(1)[0][0]
-        yield Found(
-            check="unknown_role",
-            severity=Severity.ERROR,
-            message=ngettext(
-                "In %(n)s example we don’t know who “%(who)s” is",
-                "In %(n)s examples we don’t know who “%(who)s” is",
-                len(strange),
-            ) % {"n": len(strange), "who": who},
-            why=_("A model learns from what the assistant says, so it must be clear who speaks."),
-            examples=list(strange),
-            fix="set_aside",
-            fix_label=_("Set %(n)s aside") % {"n": len(strange)},
-        )
+    names = Counter(marks[0].what for marks in strange.values()).most_common(1)
+    yield from to_set_aside(
+        "unknown_role", Severity.ERROR, list(strange),
+        message=ngettext(
+            "In %(n)s example we don’t know who “%(who)s” is",
+            "In %(n)s examples we don’t know who “%(who)s” is",
+            len(strange),
+        ) % {"n": len(strange), "who": names[0][0] if names else ""},
+        why=_("A model learns from what the assistant says, so it must be clear who speaks."),
+    )
 
 
 def no_question(rows: list[Row], about: About) -> Iterator[Found]:
     found = list(about.marked("no_question"))
-    if found:
-        yield Found(
-            check="no_question",
-            severity=Severity.WARNING,
-            message=ngettext(
-                "%(n)s example has no question", "%(n)s examples have no question", len(found)
-            ) % {"n": len(found)},
-            why=_("Nobody asks anything there, so the model would learn to talk unasked."),
-            examples=found,
-            fix="set_aside",
-            fix_label=_("Set %(n)s aside") % {"n": len(found)},
-        )
+    yield from to_set_aside(
+        "no_question", Severity.WARNING, found,
+        message=ngettext(
+            "%(n)s example has no question", "%(n)s examples have no question", len(found)
+        ) % {"n": len(found)},
+        why=_("Nobody asks anything there, so the model would learn to talk unasked."),
+    )
 
 
 def blank_answer(rows: list[Row], about: About) -> Iterator[Found]:
@@ -73,21 +58,16 @@ def blank_answer(rows: list[Row], about: About) -> Iterator[Found]:
         found |= set(about.marked("perhaps_blank"))
     else:
         found = {pk for pk in found if pk not in _own_labels(rows, about)}
-    if found:
-        yield Found(
-            check="blank_answer",
-            severity=Severity.WARNING,
-            message=ngettext(
-                "%(n)s answer only stands for a missing one, such as “N/A”",
-                "%(n)s answers only stand for missing ones, such as “N/A”",
-                len(found),
-            ) % {"n": len(found)},
-            why=_("The model would learn to answer just that. Write what it should say, or set "
-                  "it aside."),
-            examples=sorted(found),
-            fix="set_aside",
-            fix_label=_("Set %(n)s aside") % {"n": len(found)},
-        )
+    yield from to_set_aside(
+        "blank_answer", Severity.WARNING, sorted(found),
+        message=ngettext(
+            "%(n)s answer only stands for a missing one, such as “N/A”",
+            "%(n)s answers only stand for missing ones, such as “N/A”",
+            len(found),
+        ) % {"n": len(found)},
+        why=_("The model would learn to answer just that. Write what it should say, or set it "
+              "aside."),
+    )
 
 
 def _own_labels(rows: list[Row], about: About) -> set[int]:
@@ -97,21 +77,16 @@ def _own_labels(rows: list[Row], about: About) -> set[int]:
 
 def copied_answer(rows: list[Row], about: About) -> Iterator[Found]:
     found = list(about.marked("copied_answer"))
-    if found:
-        yield Found(
-            check="copied_answer",
-            severity=Severity.WARNING,
-            message=ngettext(
-                "%(n)s answer only repeats the question",
-                "%(n)s answers only repeat the question",
-                len(found),
-            ) % {"n": len(found)},
-            why=_("That teaches to say back what was asked. Leave them if nothing was to be "
-                  "changed there."),
-            examples=found,
-            fix="set_aside",
-            fix_label=_("Set %(n)s aside") % {"n": len(found)},
-        )
+    yield from to_set_aside(
+        "copied_answer", Severity.WARNING, found,
+        message=ngettext(
+            "%(n)s answer only repeats the question",
+            "%(n)s answers only repeat the question",
+            len(found),
+        ) % {"n": len(found)},
+        why=_("That teaches to say back what was asked. Leave them if nothing was to be "
+              "changed there."),
+    )
 
 
 def refusals(rows: list[Row], about: About) -> Iterator[Found]:

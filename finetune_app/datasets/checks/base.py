@@ -1,10 +1,14 @@
 """What a check gets and what it gives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from django.utils.translation import gettext as _
+
 from finetune_app.datasets.models import Severity
+
+MOST_GROUPS = 20_000
 
 
 class Row(NamedTuple):
@@ -106,3 +110,32 @@ class Found:
 
 def grouped(groups: Iterable[Iterable[Row]]) -> list[list[int]]:
     return [[row.pk for row in group] for group in groups]
+
+
+def to_set_aside(
+    check: str, severity: Severity, examples: list[int], *, message: str, why: str
+) -> Iterator[Found]:
+    """A finding that is mended by setting its rows aside; none where there are no rows."""
+    if examples:
+        yield Found(
+            check=check, severity=severity, message=message, why=why, examples=examples,
+            fix="set_aside", fix_label=_("Set %(n)s aside") % {"n": len(examples)},
+        )
+
+
+def to_keep_one(
+    check: str, severity: Severity, groups: list[list[Row]], *, message: str, why: str, fix: str
+) -> Iterator[Found]:
+    """A finding that is mended by keeping one row of each group; none where there are no groups."""
+    if groups:
+        yield Found(
+            check=check, severity=severity, message=message, why=why,
+            examples=[row.pk for group in groups for row in group],
+            groups=grouped(groups[:MOST_GROUPS]),
+            fix=fix, fix_label=_("Set %(n)s aside") % {"n": extra(groups)},
+        )
+
+
+def extra(groups: list[list[Row]]) -> int:
+    """How many rows go when one of each group stays."""
+    return sum(len(group) - 1 for group in groups)

@@ -8,13 +8,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.datasets import similar, splits
-from finetune_app.datasets.checks.base import About, Alike, Found, Row, grouped
+from finetune_app.datasets.checks.base import MOST_GROUPS, About, Alike, Found, Row, grouped
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.datasets.text import asked, normalise
 
 ALIKE = 0.8  # overlap from which two prompts count as the same
 PERHAPS = 0.6  # from which two may be the same but for a typing mistake or two
-MOST_GROUPS = 20_000
 
 
 class Asked(Sequence[str]):

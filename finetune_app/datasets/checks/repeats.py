@@ -10,14 +10,13 @@ from django.utils.translation import ngettext
 from rapidfuzz import fuzz
 
 from finetune_app.datasets import similar
-from finetune_app.datasets.checks.base import About, Alike, Found, Row, grouped
+from finetune_app.datasets.checks.base import About, Alike, Found, Row, extra, to_keep_one
 from finetune_app.datasets.checks.conflicts import same_meaning
 from finetune_app.datasets.models import Severity
 from finetune_app.datasets.text import asked, normalise
 
 ALMOST = 90.0  # percent of the letters of two whole examples that are the same, in order
 _NUMBER = re.compile(r"\d+")
-MOST_GROUPS = 20_000
 
 
 def repeated(rows: list[Row]) -> list[list[Row]]:
@@ -110,61 +109,42 @@ def same_twice(rows: list[Row], about: About) -> Iterator[Found]:
     yield from _almost(almost(about.alike))
 
 
-def _almost(groups: list[list[Row]]) -> Iterator[Found]:
-    extra = sum(len(group) - 1 for group in groups)
-    if extra:
-        yield Found(
-            check="near_duplicates",
-            severity=Severity.WARNING,
-            message=ngettext(
-                "%(n)s example is almost the same as another one",
-                "%(n)s examples are almost the same as others",
-                extra,
-            ) % {"n": extra},
-            why=_("They teach little that is new, and make the model lean towards them. Keep one "
-                  "of each unless the small difference matters."),
-            examples=[row.pk for group in groups for row in group],
-            groups=grouped(groups[:MOST_GROUPS]),
-            fix="keep_one_of_each",
-            fix_label=_("Set %(n)s aside") % {"n": extra},
-        )
+def _equal(groups: list[list[Row]]) -> Iterator[Found]:
+    more = extra(groups)
+    yield from to_keep_one(
+        "duplicates", Severity.ERROR, groups, fix="keep_one",
+        message=ngettext(
+            "%(n)s example repeats another one", "%(n)s examples repeat others", more
+        ) % {"n": more},
+        why=_("What comes twice counts twice: the model leans towards it, and the test counts it "
+              "twice as well. Keep one of each."),
+    )
 
 
 def _alike(groups: list[list[Row]]) -> Iterator[Found]:
     """Perhaps a repeat, perhaps the very difference that is to be learned: a person decides."""
-    extra = sum(len(group) - 1 for group in groups)
-    if extra:
-        yield Found(
-            check="spelled_alike",
-            severity=Severity.WARNING,
-            message=ngettext(
-                "%(n)s example differs from another only in capitals or spaces",
-                "%(n)s examples differ from others only in capitals or spaces",
-                extra,
-            ) % {"n": extra},
-            why=_("If that makes no difference to you, keep one of each. If it is what the model "
-                  "should learn, leave them."),
-            examples=[row.pk for group in groups for row in group],
-            groups=grouped(groups[:MOST_GROUPS]),
-            fix="keep_one_spelling",
-            fix_label=_("Set %(n)s aside") % {"n": extra},
-        )
-
-
-def _equal(groups: list[list[Row]]) -> Iterator[Found]:
-    extra = sum(len(group) - 1 for group in groups)
-    if not extra:
-        return
-    yield Found(
-        check="duplicates",
-        severity=Severity.ERROR,
+    more = extra(groups)
+    yield from to_keep_one(
+        "spelled_alike", Severity.WARNING, groups, fix="keep_one_spelling",
         message=ngettext(
-            "%(n)s example repeats another one", "%(n)s examples repeat others", extra
-        ) % {"n": extra},
-        why=_("What comes twice counts twice: the model leans towards it, and the test counts it "
-              "twice as well. Keep one of each."),
-        examples=[row.pk for group in groups for row in group],
-        groups=grouped(groups[:MOST_GROUPS]),
-        fix="keep_one",
-        fix_label=_("Set %(n)s aside") % {"n": extra},
+            "%(n)s example differs from another only in capitals or spaces",
+            "%(n)s examples differ from others only in capitals or spaces",
+            more,
+        ) % {"n": more},
+        why=_("If that makes no difference to you, keep one of each. If it is what the model "
+              "should learn, leave them."),
+    )
+
+
+def _almost(groups: list[list[Row]]) -> Iterator[Found]:
+    more = extra(groups)
+    yield from to_keep_one(
+        "near_duplicates", Severity.WARNING, groups, fix="keep_one_of_each",
+        message=ngettext(
+            "%(n)s example is almost the same as another one",
+            "%(n)s examples are almost the same as others",
+            more,
+        ) % {"n": more},
+        why=_("They teach little that is new, and make the model lean towards them. Keep one "
+              "of each unless the small difference matters."),
     )

@@ -1,0 +1,29 @@
+"""Step 2: example conversations, their checks, their frozen versions."""
+
+from finetune_app.datasets.models.base import Dataset, Split, Status
+from finetune_app.datasets.models.edits import Change, Edit, Sweep
+from finetune_app.datasets.models.examples import Draft, Example, ExampleQuerySet, Label, Suggestion
+from finetune_app.datasets.models.findings import Finding, Look, Severity
+from finetune_app.datasets.models.imports import Import, Layout, Upload
+from finetune_app.datasets.models.versions import Version
+
+__all__ = [
+    "Change",
+    "Dataset",
+    "Draft",
+    "Edit",
+    "Example",
+    "ExampleQuerySet",
+    "Finding",
+    "Import",
+    "Label",
+    "Layout",
+    "Look",
+    "Severity",
+    "Split",
+    "Status",
+    "Suggestion",
+    "Sweep",
+    "Upload",
+    "Version",
+]

@@ -1,0 +1,66 @@
+"""What was changed, kept so that it can be put back."""
+
+from django.db import models
+
+from finetune_app.accounts.models import User
+from finetune_app.datasets.models.base import Dataset
+from finetune_app.datasets.models.examples import Example
+
+
+class Edit(models.Model):
+    """A change that can be undone: its `changes` say what the examples were before and after,
+    one by one, and its `sweeps` do for what happened alike to many."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="edits")
+    what = models.CharField(max_length=120)
+    brought = models.ForeignKey(
+        "Import", null=True, on_delete=models.SET_NULL, related_name="edits"
+    )  # the whole of an import: its examples are its changes
+    takes_out = models.BooleanField(default=False)  # of an import: whether its rows went or came
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+    count = models.PositiveIntegerField(default=0)  # of examples swept so far
+    left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
+    todo = models.JSONField(default=dict)  # of a sweep that is not through (services/sweeping.py)
+    undoes = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.what
+
+
+class Sweep(models.Model):
+    """What one edit did alike to many examples, in little room: their numbers as runs."""
+
+    edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="sweeps")
+    first = models.PositiveIntegerField()  # number
+    last = models.PositiveIntegerField()
+    numbers = models.TextField()  # "1-400 402 500-7000"
+    before = models.JSONField(default=dict)  # as in Change, without messages
+    after = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.edit_id}: {self.numbers[:40]}"
+
+
+class Change(models.Model):
+    """What one edit did to one example. Only the fields that changed: messages, status, split,
+    assigned_to (a user's key or None), deleted (a switch: in the trash or not), labels (each
+    person's answer, by their key)."""
+
+    edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="changes")
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="changes")
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.edit_id}: {self.example_id}"

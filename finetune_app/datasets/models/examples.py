@@ -1,0 +1,182 @@
+"""An example, and what people and models say to it before it is done."""
+
+from django.db import models
+from django.db.models import Count, Q
+from django.db.models.functions import Length, Lower, Substr
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import User
+from finetune_app.datasets.models.base import Dataset, Split, Status
+from finetune_app.datasets.models.imports import Import
+from finetune_app.datasets.text import last_said, prompt_hash
+
+
+class ExampleQuerySet(models.QuerySet["Example"]):
+    def arrived(self) -> "ExampleQuerySet":
+        """Without the rows of an import that is still under way: they show all at once."""
+        under_way = Import.objects.exclude(step=Import.Step.DONE).order_by().values("pk")
+        return self.exclude(brought_by__in=under_way)
+
+    def kept(self) -> "ExampleQuerySet":
+        """Arrived, and not in the trash."""
+        return self.arrived().filter(deleted_at=None)
+
+    def usable(self) -> "ExampleQuerySet":
+        """What a version freezes: approved and not in the trash."""
+        return self.kept().filter(status=Status.APPROVED)
+
+    def counts(self) -> dict[str, int]:
+        """{"all", "pending", "draft", "approved", "set_aside", "disputed"} and one for each split.
+
+        The split counts are of usable examples only.
+        """
+        usable = Q(status=Status.APPROVED)
+        return self.aggregate(
+            all=Count("pk"),
+            **{status.value: Count("pk", filter=Q(status=status)) for status in Status},
+            **{split.value: Count("pk", filter=usable & Q(split=split)) for split in Split},
+        )
+
+
+KEPT = Q(deleted_at__isnull=True)
+
+
+class Example(models.Model):
+    """One conversation that ends in the answer to learn.
+
+    `prompt` (the last user message) and `answer` (the last assistant message) are copies
+    out of `messages` for search and for the table. Every filter and every order of the table
+    has an index that ends in the number: pages of a large set are read off it.
+    """
+
+    dataset = models.ForeignKey(
+        Dataset, on_delete=models.CASCADE, related_name="examples", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    messages = models.JSONField(default=list)
+    prompt = models.TextField(blank=True)
+    answer = models.TextField(blank=True)
+    prompt_hash = models.CharField(max_length=32, db_index=True)  # of the normalised conversation
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.APPROVED)
+    split = models.CharField(max_length=10, choices=Split.choices, default=Split.TRAIN)
+    source = models.CharField(max_length=200, blank=True)
+    key = models.CharField(max_length=200, blank=True)  # the file's own name for the row: to merge
+    group = models.CharField(max_length=64, blank=True)  # rows of one group share a split
+    assigned_to = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    brought_by = models.ForeignKey(
+        "Import", null=True, on_delete=models.SET_NULL, related_name="examples", db_index=False
+    )
+    changed_by = models.ForeignKey(
+        User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    length = models.GeneratedField(  # characters of the prompt and the answer
+        expression=Length("prompt") + Length("answer"),
+        output_field=models.PositiveIntegerField(), db_persist=True,
+    )
+    prompt_start = models.GeneratedField(  # to sort by; a whole prompt is too long for an index
+        expression=Lower(Substr("prompt", 1, 60)),
+        output_field=models.CharField(max_length=60), db_persist=True,
+    )
+
+    objects = ExampleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="one_number_a_dataset")
+        ]
+        indexes = [
+            models.Index(fields=["dataset", "key"]),
+            models.Index(
+                fields=["dataset", "group"], condition=~Q(group=""), name="rows_of_one_group"
+            ),
+            models.Index(
+                fields=["dataset", "status", "number"], condition=KEPT, name="kept_by_status"),
+            models.Index(
+                fields=["dataset", "split", "number"], condition=KEPT, name="kept_by_split"),
+            models.Index(
+                fields=["dataset", "changed_at", "number"], condition=KEPT, name="kept_by_change"),
+            models.Index(
+                fields=["dataset", "length", "number"], condition=KEPT, name="kept_by_length"),
+            models.Index(
+                fields=["dataset", "prompt_start", "number"], condition=KEPT,
+                name="kept_by_prompt"),
+            models.Index(fields=["dataset", "number"], condition=Q(deleted_at__isnull=False),
+                name="in_the_trash"),
+            models.Index(fields=["brought_by", "number"], name="by_import"),
+            models.Index(fields=["changed_by", "dataset", "number"], name="by_changer"),
+            models.Index(
+                fields=["assigned_to", "dataset", "number"], name="by_assigned",
+                condition=Q(assigned_to__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"No. {self.number}"
+
+    def set_messages(self, messages: list[dict[str, str]]) -> None:
+        """Take the conversation and refresh what is derived from it."""
+        self.messages = messages
+        self.prompt = last_said(messages, "user")
+        self.answer = last_said(messages, "assistant")
+        self.prompt_hash = prompt_hash(messages)
+
+
+class Draft(models.Model):
+    """What a person has typed into an example and not saved yet: kept as they type."""
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="drafts")
+    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    messages = models.JSONField(default=list)
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["example", "by"], name="one_example_draft_a_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"draft of {self.example_id}"
+
+
+class Label(models.Model):
+    """One person's answer to an example that two people answer without seeing each other."""
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="labels")
+    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    answer = models.TextField()
+    at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["example", "by"], name="one_example_label_a_person")
+        ]
+
+    def __str__(self) -> str:
+        return f"label of {self.example_id}"
+
+
+class Suggestion(models.Model):
+    """An answer that a candidate proposes. It counts for nothing until a person takes it."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("suggested")
+        TAKEN = "taken", _("taken")
+        DISMISSED = "dismissed", _("dismissed")
+
+    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="suggestions")
+    answer = models.TextField()
+    source = models.CharField(max_length=200)  # who proposes, as people know it
+    candidate_id = models.PositiveBigIntegerField(null=True)  # its row, in a room further down
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"suggestion for {self.example_id}"

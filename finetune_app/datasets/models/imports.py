@@ -1,0 +1,91 @@
+"""How a file comes in: in pieces, looked at, read; and what is remembered of its shape."""
+
+import uuid
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.datasets.models.base import Dataset
+from finetune_app.jobs.models import Job
+
+
+class Upload(models.Model):
+    """A large file that arrives in pieces, and may go on after a break."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="uploads")
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    file_name = models.CharField(max_length=200)
+    size = models.BigIntegerField()  # as announced
+    received = models.BigIntegerField(default=0)
+    at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.file_name
+
+
+class Layout(models.Model):
+    """Which column was what, the last time a file of this shape came."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="layouts")
+    fingerprint = models.CharField(max_length=64)  # of the format and the column names
+    mapping = models.JSONField(default=dict)
+    used_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team", "fingerprint"], name="one_layout_a_shape")
+        ]
+
+    def __str__(self) -> str:
+        return self.fingerprint
+
+
+class Import(models.Model):
+    """A file on its way in: first looked at, then (once its columns are confirmed) read."""
+
+    class Mode(models.TextChoices):
+        APPEND = "append", _("add to what is here")
+        REPLACE = "replace", _("replace what is here")
+        MERGE = "merge", _("update rows with the same key")
+
+    class Step(models.TextChoices):
+        LOOKING = "looking", _("looking at the file")
+        CONFIRM = "confirm", _("waiting for you")
+        READING = "reading", _("reading")
+        PLANNED = "planned", _("waiting for you: this is what changes")
+        ADDING = "adding", _("adding")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")  # what it had brought so far is being removed
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="imports")
+    job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="import_of")
+    step = models.CharField(max_length=10, choices=Step.choices, default=Step.LOOKING)
+    file_name = models.CharField(max_length=200)
+    stored_name = models.CharField(max_length=200)  # below DATA_DIR
+    size = models.BigIntegerField(default=0)
+    shape = models.JSONField(default=dict)  # format, encoding, delimiter, columns, samples
+    mapping = models.JSONField(default=dict)  # which column is what
+    mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.APPEND)
+    whole_or_nothing = models.BooleanField(default=False)  # one bad row keeps all out
+    plan = models.JSONField(default=dict)  # before it is done: {"new", "changed", "same", "gone"}
+    rows_read = models.PositiveIntegerField(default=0)
+    rows_kept = models.PositiveIntegerField(default=0)
+    rejected = models.JSONField(default=list)  # first 200: {"line": 17, "reason": "..."}
+    rejected_count = models.PositiveIntegerField(default=0)
+    message = models.TextField(blank=True)
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.file_name
+
+    @property
+    def folder(self) -> str:
+        """Below DATA_DIR: the upload and what was read from it."""
+        return self.stored_name.rpartition("/")[0]
