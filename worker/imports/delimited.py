@@ -15,6 +15,8 @@ from worker.imports.lines import Bad, Line, Row, lines_of
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 64_000  # characters
+TITLES = 20  # rows in which the names of the columns begin at the latest
+ABOVE = "It stands above the names of the columns."
 UNCLOSED = "A quotation mark opens here and is never closed."
 TOO_LONG = f"A cell is longer than {MOST_CELL:,} characters."
 ZERO = "It contains a zero byte, which is not text."
@@ -28,9 +30,11 @@ def delimiter_of(sample: str) -> str:
         return csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
     except csv.Error:
         pass
-    first = sample.lstrip().splitlines()[0] if sample.strip() else ""
+    first, *others = [line for line in sample.splitlines() if line.strip()][:TITLES] or [""]
     if not any(delimiter in first for delimiter in DELIMITERS):
-        return ","  # one column
+        # One column; or a title, with a table below it whose every line is parted the same way.
+        below = (d for d in DELIMITERS[1:] if others and all(d in line for line in others))
+        return next(below, ",")
     try:
         clean = LONE.sub("?", sample[:16_000])
         found = clevercsv.Sniffer().sniff(clean, delimiters=list(DELIMITERS))
@@ -135,14 +139,34 @@ def is_header(cells: list[str]) -> bool:
     return short and len(set(names)) == len(names) and not any(c.isdigit() for c in names)
 
 
+def start_of(first: list[tuple[int, list[str]]], given: bool | None) -> tuple[int, bool]:
+    """(line, whether it holds names) where a table begins, from its first records. A title above it
+    fills one cell of several; it is one only above names that we know, or above a blank line."""
+    full = [place for place, (_line, cells) in enumerate(first) if _filled(cells) > 1]
+    place = full[0] if full else 0
+    if place and given is not False:
+        line, cells = first[place]
+        apart = line > first[place - 1][0] + 1
+        if is_header(cells) and (apart or any(known_name(cell) for cell in cells)):
+            return line, True
+    line, cells = first[0]
+    return line, is_header(cells) if given is None else given
+
+
+def _filled(cells: list[str]) -> int:
+    return sum(1 for cell in cells if cell.strip())
+
+
 def table_rows(
-    file: TextIO, delimiter: str, has_header: bool, columns: list[str]
+    file: TextIO, delimiter: str, has_header: bool, columns: list[str], starts: int = 0
 ) -> Iterator[Row | Bad]:
-    """Every row below the header as {column: text}."""
+    """Every row below the header as {column: text}. What stands above line `starts` is listed."""
     waiting_for_header = has_header
     for record in records(file, delimiter):
         if isinstance(record, Bad):
             yield record
+        elif record[0] < starts:
+            yield Bad(record[0], ABOVE, " | ".join(record[1])[:500])
         elif waiting_for_header:
             waiting_for_header = False
         else:

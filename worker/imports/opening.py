@@ -5,7 +5,7 @@ A shape says all that reading needs. All have
      "format": "table" | "jsonl" | "json" | "sheet" | "parquet", "columns": [...],
      "encoding": "utf-8" ("" where the file is no text), "encoding_why": "..."}
 and further
-    a table      {"delimiter": ",", "has_header": true}
+    a table      {"delimiter": ",", "has_header": true, "starts": 1}
     a sheet      {"sheets": [...], "sheet": "Orders", "has_header": true, "starts": 3}
     in a zip     {"members": [...], "member": "train.csv"}, and the rest is the member's
 `given`, what the person chose, has any of encoding, delimiter, has_header, sheet, member.
@@ -163,20 +163,20 @@ def _table(
 ) -> dict[str, Any]:
     by_name = "\t" if file_name.lower().endswith((".tsv", ".tab")) else ""
     delimiter = given.get("delimiter") or by_name or delimited.delimiter_of(sample)
-    first = _first_record(path, encoding, delimiter)
-    header = given.get("has_header")
-    if header is None:
-        header = delimited.is_header(first)
+    records = _first_records(path, encoding, delimiter)
+    starts, header = delimited.start_of(records, given.get("has_header"))
+    first = next(cells for line, cells in records if line == starts)
     names = first if header else [f"Column {n}" for n in range(1, len(first) + 1)]
     columns = delimited.header_of(names)
-    return {"delimiter": delimiter, "has_header": header, "columns": columns}
+    return {"delimiter": delimiter, "has_header": header, "starts": starts, "columns": columns}
 
 
-def _first_record(path: Path, encoding: str, delimiter: str) -> list[str]:
+def _first_records(path: Path, encoding: str, delimiter: str) -> list[tuple[int, list[str]]]:
     with open_text(path, encoding) as file:
-        for record in delimited.records(file, delimiter):
-            if not isinstance(record, Bad):
-                return [cell.lstrip("\ufeff") for cell in record[1]]
+        good = (one for one in delimited.records(file, delimiter) if not isinstance(one, Bad))
+        first = list(islice(good, delimited.TITLES))
+    if first:
+        return [(line, [cell.lstrip("\ufeff") for cell in cells]) for line, cells in first]
     raise UserError(
         "bad_data",
         "No row of this file can be read as a table. Is the encoding right, and is it text?",
@@ -188,8 +188,10 @@ def _text_rows(path: Path, shape: dict[str, Any], meter: Meter) -> Iterator[Row 
     with open_text(path, shape["encoding"]) as file:
         _watch(file, path, meter)
         if shape["format"] == "table":
-            columns = shape["columns"]
-            yield from delimited.table_rows(file, shape["delimiter"], shape["has_header"], columns)
+            yield from delimited.table_rows(
+                file, shape["delimiter"], shape["has_header"], shape["columns"],
+                shape.get("starts", 0),
+            )
         elif shape["format"] == "jsonl":
             yield from jsonfiles.line_rows(file)
         else:

@@ -12,8 +12,6 @@ from worker.imports.lines import Bad, Row
 from worker.imports.progress import Meter
 
 SEEN = 200  # rows from which the width is taken
-TITLES = 20  # rows in which the names of the columns begin at the latest
-ABOVE = "It stands above the names of the columns."
 BESIDE = "It has text to the right of the last column."
 
 
@@ -24,12 +22,17 @@ def shape(path: Path, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     if not names:
         raise UserError("bad_data", "The workbook has no sheet with rows.")
     wanted = [given["sheet"]] if given.get("sheet") else names
+    found: tuple[str, list[tuple[int, list[str]]]] | None = None
     for name in wanted:
         rows = list(islice(_cells(path, name, Meter()), SEEN))
-        if rows:
+        if rows and found is None:
+            found = name, rows
+        if _is_table(rows):  # a sheet of notes often comes first
+            found = name, rows
             break
-    else:
+    if found is None:
         raise UserError("bad_data", f"The sheet “{wanted[0]}” is empty. Choose another one.")
+    name, rows = found
     start, header = _start(rows, given.get("has_header"))
     width = max(_width(cells) for line, cells in rows if line >= start)
     if width > MOST_COLUMNS:
@@ -46,12 +49,17 @@ def shape(path: Path, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_table(rows: list[tuple[int, list[str]]]) -> bool:
+    """Whether there are names or a row, and another row, with several cells each."""
+    return sum(1 for _line, cells in rows if sum(1 for cell in cells if cell.strip()) > 1) > 1
+
+
 def rows(path: Path, shape: dict[str, Any], meter: Meter) -> Iterator[Row | Bad]:
     columns = shape["columns"]
     for line, cells in _cells(path, shape["sheet"], meter):
         text = " | ".join(cells)[:500]
         if line < shape["starts"]:
-            yield Bad(line, ABOVE, text)
+            yield Bad(line, delimited.ABOVE, text)
         elif line > shape["starts"] or not shape["has_header"]:
             if _width(cells) > len(columns):
                 yield Bad(line, BESIDE, text)
@@ -73,7 +81,7 @@ def _cells(path: Path, name: str, meter: Meter) -> Iterator[tuple[int, list[str]
 
 def _start(rows: list[tuple[int, list[str]]], given: bool | None) -> tuple[int, bool]:
     """(line, whether it holds names). Titles above a table fill one cell of several."""
-    early = [(line, cells) for line, cells in rows if line <= rows[0][0] + TITLES]
+    early = [(line, cells) for line, cells in rows if line <= rows[0][0] + delimited.TITLES]
     several = max(sum(1 for cell in cells if cell.strip()) for _line, cells in rows) > 1
     line, cells = next(
         ((line, cells) for line, cells in early

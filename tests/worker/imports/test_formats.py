@@ -4,6 +4,9 @@ import json
 
 import pytest
 
+from worker.imports.look import look
+from worker.imports.opening import rows_of
+
 HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good morning"}]
 
 
@@ -117,6 +120,32 @@ def test_a_table_without_names_is_read_from_its_first_row(take_in):
     content = b"How do I reset my password?,Press reset.\nWhere are you?,In Kettle Lane.\n"
     found, _result = take_in(content)
     assert len(found) == 2
+
+
+TITLED = (
+    "Requests 2026;;\r\n\r\nNr;Anfrage;Thema\r\n1;Wo ist mein Paket?;lieferung\r\n"
+    "2;Was kostet das?;zahlung\r\n"
+)
+
+
+@pytest.mark.parametrize("text", [
+    TITLED, TITLED.replace(";;", "", 1),
+    TITLED.replace("\r\n\r\n", "\r\n").replace("Anfrage;Thema", "question;answer"),
+])  # fmt: skip
+def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
+    path = stored(text.encode("cp1252"))
+    shape = look(path, "mails.csv", {}, channel)["shape"]
+    assert (shape["has_header"], len(shape["columns"]), shape["columns"][0]) == (True, 3, "Nr")
+    title, *rows = rows_of(path, shape)
+    assert (title.line, title.reason) == (1, "It stands above the names of the columns.")
+    assert [row.cells["Nr"] for row in rows] == ["1", "2"]
+
+
+def test_a_first_row_without_an_answer_is_no_title(stored, channel):
+    path = stored(b"hello,\nthanks,greeting\nis it ready?,status\n")
+    shape = look(path, "mails.csv", {}, channel)["shape"]
+    assert shape["has_header"] is False
+    assert [row.line for row in rows_of(path, shape)] == [1, 2, 3]
 
 
 def test_commas_quotes_and_line_breaks_in_cells(take_in):

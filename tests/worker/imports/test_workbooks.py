@@ -51,6 +51,15 @@ def test_the_first_sheet_with_rows_is_taken_and_another_may_be_chosen(take_in, s
     assert pairs(found) == [("Old", "Gone")]
 
 
+def test_a_sheet_of_notes_before_the_table_is_passed_over(stored, channel):
+    book = stored(xlsx({"Notes": [["Sorted by Jonas"]], "Orders": GOOD}))
+    assert look(book, "b.xlsx", {}, channel)["shape"]["sheet"] == "Orders"
+    with pytest.raises(UserError, match="no rows below"):
+        look(book, "b.xlsx", {"sheet": "Notes"}, channel)
+    alone = stored(xlsx({"Notes": [["prompt"], ["Is it ready?"]]}))
+    assert look(alone, "b.xlsx", {}, channel)["shape"]["sheet"] == "Notes"
+
+
 def test_a_sheet_that_is_not_there_or_empty_is_said(take_in):
     book = xlsx({"Empty": [], "Orders": GOOD})
     with pytest.raises(UserError, match="no sheet “Other”"):
