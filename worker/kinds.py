@@ -10,6 +10,7 @@ MODULES = {
     "install": "worker.installs.run",
     "index": "worker.knowledge.run",
     "check": "worker.checks.run",
+    "change": "worker.changes",
     "suggest": "worker.suggesting.run",
 }
 

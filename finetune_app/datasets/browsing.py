@@ -5,25 +5,30 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.datasets import runs, tally
+from finetune_app.datasets import runs, search, tally
 from finetune_app.datasets.models import (
     Dataset,
     Example,
     ExampleQuerySet,
+    Look,
     Split,
     Status,
     Suggestion,
     Sweep,
 )
-from finetune_app.datasets.search import matching, saying
 
 PAGE = 50
 COUNTED = 10_000  # rows up to which a narrowed list is counted; then it is "more than 10,000"
+LOOKED = 20_000  # numbers among which is counted what no index can list
 FEW = 2_000  # keys that a query may list
+SORTED = 20_000  # rows up to which those of a finding are looked up and put in order
+UNTOLD = "untold"  # in the address: of no language that can be told
 TRASH = "trash"
 NOBODY = "nobody"
 SORTS = {
@@ -46,6 +51,7 @@ class Filters:
     file: int = 0  # the import that brought them
     by: int = 0  # who changed them last
     assigned: str = ""  # a user's key, or "nobody"
+    lang: str = ""  # a language's code, or "untold", as the last check saw it
     suggested: bool = False  # an answer is proposed
     least: int = 0  # characters of prompt and answer
     most: int = 0
@@ -70,6 +76,7 @@ class Filters:
             q=given.get("q", "").replace("\x00", "").strip()[:200],
             finding=given.get("finding", "").replace("\x00", "")[:40],
             assigned=NOBODY if nobody else str(whole("assigned") or ""),
+            lang=_language(given.get("lang", "")),
             suggested=given.get("suggested") == "1",
             sort=one_of("sort", SORTS),
             **{name: whole(name) for name in ("file", "by", "least", "most",
@@ -101,20 +108,25 @@ class Filters:
     def beyond_tally(self) -> bool:
         """Whether the tally of statuses and splits does not know how many there are."""
         return bool(
-            self.q or self.finding or self.file or self.by or self.assigned or self.suggested
-            or self.least or self.most
+            self.q or self.finding or self.file or self.by or self.assigned or self.lang
+            or self.suggested or self.least or self.most
         )
 
     @property
     def further(self) -> int:
         """How many of the filters behind “More filters” are in use."""
-        return sum(map(bool, (self.file, self.by, self.assigned, self.suggested,
+        return sum(map(bool, (self.file, self.by, self.assigned, self.lang, self.suggested,
                               self.least or self.most)))  # fmt: skip
 
     @property
     def order(self) -> str:
         """The trash is always in the order of the numbers."""
         return str(SORTS[self.sort][0]) if self.status != TRASH else "number"
+
+
+def _language(text: str) -> str:
+    short = len(text) <= 8 and text.replace("-", "").isalnum() and text.isascii()
+    return text if short else ""
 
 
 @dataclass(frozen=True)
@@ -136,25 +148,87 @@ class Page:
         return self.first + len(self.examples) - 1
 
 
-def examples_of(
-    dataset: Dataset, filters: Filters, *, indexed: bool = True
-) -> ExampleQuerySet:
+def examples_of(dataset: Dataset, filters: Filters) -> ExampleQuerySet:
     """The filtered rows, without a place in the list."""
-    rows: ExampleQuerySet = dataset.examples.arrived()
-    wanted = condition(dataset, filters, indexed=indexed)
-    return rows.select_related("changed_by").filter(wanted)
+    return _narrowed(dataset, filters, named_by(dataset, filters))
 
 
-def condition(dataset: Dataset, filters: Filters, *, indexed: bool = True) -> Q:
-    """What the filters ask of an example. Who looks through the rows anyway needs no index."""
+@dataclass(frozen=True)
+class Named:
+    """Rows among which all that match are, so far as something tells them beforehand."""
+
+    keys: list[int] | None = None  # few enough to list; None: not known
+    finding: int = 0  # the key of a finding with more rows than that
+    count: int = 0  # of that finding
+
+    @property
+    def few(self) -> bool:
+        return self.keys is not None or 0 < self.count <= SORTED
+
+
+def named_by(dataset: Dataset, filters: Filters) -> Named:
+    lists: list[set[int]] = []
+    finding, count = 0, 0
+    if filters.finding:
+        found = dataset.findings.light().filter(check_name=filters.finding).first()
+        if found is None or found.count <= FEW:
+            lists.append(set(found.examples if found else ()))
+        else:
+            finding, count = found.pk, found.count
+    if filters.suggested:
+        waiting = Suggestion.objects.filter(state=Suggestion.State.OPEN, example__dataset=dataset)
+        lists += _listed(waiting.order_by().values_list("example", flat=True))
+    if filters.lang:
+        seen = Look.objects.filter(language=_code(filters.lang), example__dataset=dataset)
+        lists += _listed(seen.order_by().values_list("example", flat=True))
+    if filters.q and (proposed := search.keys(dataset, filters.q)) is not None:
+        lists.append(set(proposed))
+    keys = sorted(set.intersection(*lists)) if lists else None
+    return Named(keys, finding, count)
+
+
+def _listed(keys: Any) -> list[set[int]]:
+    """Nothing where they are many: those are met soon in any order."""
+    some = set(keys[: FEW + 1])
+    return [some] if len(some) <= FEW else []
+
+
+def _code(lang: str) -> str:
+    return "" if lang == UNTOLD else lang
+
+
+def _narrowed(
+    dataset: Dataset, filters: Filters, named: Named, **more: bool
+) -> ExampleQuerySet:
+    wanted = condition(dataset, filters, **more)
+    if named.keys is not None:
+        wanted &= Q(pk__in=named.keys)
+    if named.finding:
+        wanted &= Q(pk__in=rows_of_finding(named.finding))
+    # Rows that are named are looked up by their keys. Asked for the dataset as well, SQLite would
+    # walk through all of it and hold each row against the list.
+    rows = Example.objects if named.few else dataset.examples
+    return rows.arrived().select_related("changed_by").filter(wanted)
+
+
+def rows_of_finding(pk: int) -> RawSQL:
+    """The keys of all that a check found, read out of its list by the database."""
+    values = (
+        "SELECT value FROM datasets_finding, json_each(datasets_finding.examples)"
+        if connection.vendor == "sqlite" else
+        "SELECT value::bigint FROM datasets_finding, jsonb_array_elements_text(examples)"
+    )
+    return RawSQL(f"{values} WHERE datasets_finding.id = %s", [pk])
+
+
+def condition(dataset: Dataset, filters: Filters, *, by_length: bool = True) -> Q:
+    """What the filters ask of an example of this dataset, but for the finding; `by_length`: with
+    the index of lengths, if the database likes."""
     wanted = Q(deleted_at__isnull=filters.status != TRASH)
     if filters.status and filters.status != TRASH:
         wanted &= Q(status=filters.status)
     if filters.split:
         wanted &= Q(split=filters.split)
-    if filters.finding:
-        found = dataset.findings.filter(check_name=filters.finding).first()
-        wanted &= Q(pk__in=found.examples if found else [])
     if filters.file:
         wanted &= Q(brought_by=filters.file)
     if filters.by:
@@ -162,27 +236,24 @@ def condition(dataset: Dataset, filters: Filters, *, indexed: bool = True) -> Q:
     if filters.assigned:
         nobody = filters.assigned == NOBODY
         wanted &= Q(assigned_to=None) if nobody else Q(assigned_to=int(filters.assigned))
+    if filters.lang:
+        wanted &= Q(look__language=_code(filters.lang))
     if filters.suggested:
-        wanted &= _suggested(dataset)
-    length = F("length") if indexed else F("length") + 0  # a sum has no index
+        wanted &= Q(Exists(Suggestion.objects.filter(
+            state=Suggestion.State.OPEN, example=OuterRef("pk"))))  # fmt: skip
+    length = F("length") if by_length else F("length") + 0  # a sum has no index
     if filters.least:
         wanted &= Q(GreaterThanOrEqual(length, filters.least))
     if filters.most:
         wanted &= Q(LessThanOrEqual(length, filters.most))
     if filters.q:
-        wanted &= matching(dataset, filters.q) if indexed else saying(filters.q)
+        wanted &= search.saying(filters.q)
     return wanted
 
 
-def _suggested(dataset: Dataset) -> Q:
-    """By their keys while they are few; many of them are met soon in any order."""
-    waiting = Suggestion.objects.filter(state=Suggestion.State.OPEN).order_by()
-    few = waiting.filter(example__dataset=dataset).values_list("example", flat=True)
-    keys = set(few[: FEW + 1])
-    return Q(pk__in=keys) if len(keys) <= FEW else Q(Exists(waiting.filter(example=OuterRef("pk"))))
-
-
-def total_of(dataset: Dataset, filters: Filters, rows: ExampleQuerySet) -> Total:
+def total_of(dataset: Dataset, filters: Filters, named: Named, rows: ExampleQuerySet) -> Total:
+    """What has to be looked for among all rows of a large set is not counted to the end, which
+    would take seconds: there are more than so many."""
     if not filters.beyond_tally:
         gone = filters.status == TRASH
         return Total(sum(
@@ -190,16 +261,19 @@ def total_of(dataset: Dataset, filters: Filters, rows: ExampleQuerySet) -> Total
             if trashed == gone and filters.status in ("", TRASH, status)
             and filters.split in ("", split)
         ))  # fmt: skip
+    if _only_looked(dataset, filters, named):
+        return Total(rows.order_by().filter(number__lte=LOOKED).count(), more=True)
     count = rows.order_by()[: COUNTED + 1].count()
     return Total(min(count, COUNTED), count > COUNTED)
 
 
 def page_of(dataset: Dataset, filters: Filters) -> Page:
-    rows = examples_of(dataset, filters)
-    total = total_of(dataset, filters, rows)
+    named = named_by(dataset, filters)
+    rows = _narrowed(dataset, filters, named)
+    total = total_of(dataset, filters, named, rows)
     if total.more and filters.order == "number" and (filters.least or filters.most):
         # So many have this length that sorting them takes longer than meeting fifty of them.
-        rows = examples_of(dataset, filters, indexed=bool(filters.q))
+        rows = _narrowed(dataset, filters, named, by_length=bool(filters.q))
     if filters.before:
         back = rows.filter(_beyond(dataset, filters.order, filters.before, back=True))
         some = list(_ordered(back, filters.order, back=True)[: PAGE + 1])
@@ -211,7 +285,9 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
         some = list(_ordered(rows, filters.order)[: PAGE + 1])
         more_before, more_after = filters.after > 0, len(some) > PAGE
         some = some[:PAGE]
-    first = _place(dataset, filters, some, total) if some else 0
+    first = _place(dataset, filters, named, some, total) if some else 0
+    if total.more and (first or not (filters.after or filters.before)):
+        total = _known_by_now(total, first + len(some) - 1 if first else 0, more_after)
     earlier, later = (max(first - PAGE, 1), first + len(some)) if first else (0, 0)
     return Page(
         examples=some,
@@ -222,13 +298,28 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
     )
 
 
-def _place(dataset: Dataset, filters: Filters, some: list[Example], total: Total) -> int:
+def _only_looked(dataset: Dataset, filters: Filters, named: Named) -> bool:
+    """Whether the rows that match are only found by going through all of a large set."""
+    somewhere = bool(filters.q or filters.lang or filters.finding)
+    return somewhere and not named.few and search.is_large(dataset)
+
+
+def _known_by_now(total: Total, last: int, more_after: bool) -> Total:
+    """The page tells more than a count that was broken off. `last`: the place of its last row."""
+    return Total(max(total.rows, last), more=True) if more_after else Total(last)
+
+
+def _place(
+    dataset: Dataset, filters: Filters, named: Named, some: list[Example], total: Total
+) -> int:
     """Where the page stands. Links carry it along; else it is counted, within reason."""
     if not (filters.after or filters.before):
         return 1
     if filters.at and (filters.at + len(some) - 1 <= total.rows or total.more):
         return filters.at
-    rows = examples_of(dataset, filters).filter(
+    if _only_looked(dataset, filters, named):
+        return 0
+    rows = _narrowed(dataset, filters, named).filter(
         _beyond(dataset, filters.order, some[0].number, back=True)
     )
     ahead = rows.order_by()[: COUNTED + 1].count()

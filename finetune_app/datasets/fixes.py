@@ -1,16 +1,19 @@
 """One-click fixes of findings. Each looks again at the rows as they are now, and is one Edit."""
 
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import checks, splits
+from finetune_app.datasets import checks, runs, splits
 from finetune_app.datasets.checks import broken, private, repeats
 from finetune_app.datasets.checks.base import Row
 from finetune_app.datasets.models import Dataset, Edit, Example, Finding, Split, Status
+from finetune_app.datasets.services import carrying, sweeping
 from finetune_app.datasets.services.editing import change_many
 
 Wanted = dict[int, dict[str, Any]]  # pk -> what becomes of it
@@ -20,8 +23,12 @@ AT_ONCE = 500  # keys in one query: databases take only so many variables
 
 
 def apply(*, finding: Finding, by: User) -> Edit:
-    """Apply the finding's fix. Raises PlainError when there is nothing left to mend."""
+    """Apply the finding's fix. Raises PlainError when there is nothing left to mend. Of very many
+    rows the rest is a job's: the edit has it in its `todo`."""
     dataset = finding.dataset
+    about = dataset.last_number if finding.fix in WHOLE_SET else _about(finding)
+    if about > carrying.AT_ONCE:
+        return _apply_to_many(finding, by, about)
     rows = checks.rows_of(dataset) if finding.fix in WHOLE_SET else _rows_of(finding)
     wanted = FIXES[finding.fix](finding, rows)
     if not wanted:
@@ -51,10 +58,17 @@ def choose(*, finding: Finding, right: int, by: User) -> Edit:
     )
 
 
+def _about(finding: Finding) -> int:
+    return max(finding.count, sum(map(len, finding.groups)))
+
+
+def _keys(finding: Finding) -> list[int]:
+    return sorted({*finding.examples, *(pk for group in finding.groups for pk in group)})
+
+
 def _rows_of(finding: Finding) -> list[Row]:
     """The rows that the finding is about, as they are now."""
-    wanted = sorted({*finding.examples, *(pk for group in finding.groups for pk in group)})
-    rows = []
+    wanted, rows = _keys(finding), []
     for start in range(0, len(wanted), AT_ONCE):
         some = finding.dataset.examples.usable().filter(pk__in=wanted[start : start + AT_ONCE])
         rows += [Row(*one) for one in some.order_by("number").values_list(*Row._fields)]
@@ -127,13 +141,15 @@ def _without_personal(text: str) -> str:
 
 def _same_instructions(finding: Finding, rows: list[Row]) -> Wanted:
     """The instructions that most examples have go to those that have none."""
-    told = [row.messages[0] for row in rows if row.messages and row.messages[0]["role"] == "system"]
-    texts = [one["content"] for one in told]
-    if not texts:
-        return {}
-    most = {"role": "system", "content": max(set(texts), key=texts.count)}
+    told = Counter(row.messages[0]["content"] for row in rows
+                   if row.messages and row.messages[0]["role"] == "system")
+    return _with_instructions(rows, told.most_common(1)[0][0]) if told else {}
+
+
+def _with_instructions(rows: list[Row], text: str) -> Wanted:
+    instructions = {"role": "system", "content": text}
     return {
-        row.pk: {"messages": [most, *row.messages]} for row in rows
+        row.pk: {"messages": [instructions, *row.messages]} for row in rows
         if all(one["role"] != "system" for one in row.messages)
     }
 
@@ -182,3 +198,90 @@ FIXES: dict[str, Fix] = {
 }
 # These need more than the rows that the finding names.
 WHOLE_SET = {"hold_back_test", "hold_back_practice", "same_instructions"}
+
+
+# ---- Very many rows, in a job: a million conversations do not fit into memory ----
+
+REWRITTEN = 1_000  # rows in one transaction
+REWRITES = {
+    "hide_secrets", "hide_personal", "mend_characters", "same_instructions", "no_instructions",
+}
+# Among very many, the groups are those that the check found; what changed since is left alone.
+BY_GROUPS = {"keep_one": _keep_one_of_each, "keep_one_spelling": _keep_one_of_each}
+
+
+def _apply_to_many(finding: Finding, by: User, about: int) -> Edit:
+    return carrying.begin(
+        dataset=finding.dataset, by=by, what=f"{finding.fix_label}: {finding.message}", rows=about,
+        todo={"do": "mend", "check": finding.check_name, "fix": finding.fix, "next": 0,
+              "last": finding.dataset.last_number},
+    )  # fmt: skip
+
+
+@carrying.part("mend")
+def _plan(edit: Edit, dataset: Dataset) -> None:
+    """The first part: from what was found to the numbers of the rows that change."""
+    finding = dataset.findings.filter(check_name=edit.todo["check"], fix=edit.todo["fix"]).first()
+    if finding is None:  # mended meanwhile
+        edit.todo = {}
+        return
+    whole = finding.fix in WHOLE_SET
+    light = _light_rows(dataset, None if whole else _keys(finding))
+    if finding.fix in REWRITES:
+        edit.todo = {
+            "do": "rewrite", "fix": finding.fix, "next": 0, "last": dataset.last_number,
+            "numbers": runs.pack(row.number for row in light),
+            "text": _most_told(dataset) if whole else "",
+        }
+        return
+    rows = list(light)
+    fix = BY_GROUPS.get(finding.fix, FIXES[finding.fix])
+    numbers: dict[tuple, list[int]] = defaultdict(list)
+    wanted = fix(finding, rows)
+    for row in rows:
+        if row.pk in wanted:
+            numbers[tuple(wanted[row.pk].items())].append(row.number)
+    said = edit.what.replace("%", "%%")
+    *then, first = [
+        sweeping.todo(dict(after), said, "?status=approved", runs.pack(some), dataset.last_number)
+        for after, some in numbers.items()
+    ] or [{}]
+    edit.todo = first | ({"then": then} if then else {})
+
+
+def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[Row]:
+    """Usable rows without their texts, in order; all of them, or those with these keys."""
+    usable = dataset.examples.usable().order_by("number")
+    names = ("pk", "number", "split", "prompt_hash")
+    wanted = None if keys is None else set(keys)
+    for pk, number, split, prompt_hash in usable.values_list(*names).iterator(2_000):
+        if wanted is None or pk in wanted:
+            yield Row(pk, number, "", "", split, prompt_hash, [])
+
+
+def _most_told(dataset: Dataset) -> str:
+    usable = dataset.examples.usable().values_list("messages", flat=True)
+    told = Counter(messages[0]["content"] for messages in usable.iterator(2_000)
+                   if messages and messages[0]["role"] == "system")
+    return str(told.most_common(1)[0][0]) if told else ""
+
+
+@carrying.part("rewrite")
+def _rewrite_some(edit: Edit, dataset: Dataset) -> None:
+    todo = edit.todo
+    left = (number for number in runs.unpack(todo["numbers"]) if number > todo["next"])
+    numbers = list(islice(left, REWRITTEN))
+    if not numbers:
+        edit.todo = {}
+        return
+    rows: list[Row] = []
+    for start in range(0, len(numbers), AT_ONCE):
+        some = dataset.examples.usable().filter(number__in=numbers[start : start + AT_ONCE])
+        rows += [Row(*one) for one in some.order_by("number").values_list(*Row._fields)]
+    same = todo["fix"] == "same_instructions"
+    wanted = _with_instructions(rows, todo["text"]) if same else FIXES[todo["fix"]](Finding(), rows)
+    change_many(
+        dataset=dataset, by=edit.by, what="", edit=edit, examples=[Example(pk=pk) for pk in wanted],
+        fields=lambda example: wanted[example.pk],
+    )
+    edit.todo = todo | {"next": numbers[-1]}

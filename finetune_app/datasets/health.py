@@ -17,8 +17,8 @@ POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
 
 
 def sorted_findings(dataset: Dataset, *, whole: bool = False) -> list[Finding]:
-    """What costs most first. Only `whole` with groups and places: of a large set a megabyte."""
-    findings = dataset.findings.all() if whole else dataset.findings.defer("groups", "spans")
+    """What costs most first. Only `whole` with rows, groups, places: of a large set megabytes."""
+    findings = dataset.findings.all() if whole else dataset.findings.light()
     return sorted(findings, key=lambda f: (-POINTS[Severity(f.severity)], -f.count))
 
 

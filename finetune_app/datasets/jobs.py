@@ -7,6 +7,7 @@ from django.db import transaction
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
 from finetune_app.datasets.services import bringing, check_all, imports
+from finetune_app.datasets.services.holding import Over
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
@@ -33,7 +34,7 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
                 bringing.stage(item, job, result["kept"])
             else:
                 Import.objects.filter(pk=item.pk).update(plan=bringing.plan(item))
-    except bringing.Over:
+    except Over:
         lease.let_go(job)
 
 

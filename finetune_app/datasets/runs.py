@@ -20,6 +20,11 @@ def unpack(text: str) -> Iterator[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
+def count(text: str) -> int:
+    bounds = (run.partition("-") for run in text.split())
+    return sum(int(last or first) - int(first) + 1 for first, _dash, last in bounds)
+
+
 def has(text: str, number: int) -> bool:
     for run in text.split():
         first, _dash, last = run.partition("-")

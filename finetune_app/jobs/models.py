@@ -33,6 +33,7 @@ class Kind(models.TextChoices):
     EVALUATION = "evaluation", _("evaluation")
     INDEX = "index", _("reading of documents")
     CHECK = "check", _("check of examples")
+    CHANGE = "change", _("change of many examples")
     SUGGEST = "suggest", _("suggested answers")
 
 

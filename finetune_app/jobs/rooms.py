@@ -22,6 +22,7 @@ ROOMS = {
     "install": "finetune_app.basemodels.jobs",
     "index": "finetune_app.knowledge.jobs",
     "check": "finetune_app.datasets.check_jobs",
+    "change": "finetune_app.datasets.change_jobs",
     "suggest": "finetune_app.candidates.jobs",
 }
 

@@ -26,7 +26,8 @@ from playwright.sync_api import BrowserContext, Page
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.services import set_up_url
-from finetune_app.datasets.services import suggestions, together
+from finetune_app.datasets.models import Edit
+from finetune_app.datasets.services import carrying, suggestions, sweeping, together
 from finetune_app.datasets.services.labelling import answer_row
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import Job, State
@@ -298,18 +299,24 @@ def test_the_health_page_with_all_that_can_be_wrong(world, as_owner, sign_in_the
 def test_many_rows_half_changed_and_a_trash_to_empty(
     world, as_owner, as_viewer, sign_in_the_browser, looker
 ):
-    world.edit.todo = {"filters": "?", "numbers": None, "after": {"status": "draft"},
-                       "said": "Made %(n)s drafts again", "next": 0, "last": 10}  # fmt: skip
+    world.edit.todo = sweeping.todo({"status": "draft"}, "Made %(n)s drafts again", "?", None, 10)
     world.edit.save()
     world.example.deleted_at = timezone.now()
     world.example.save()
     goal = {"goal_id": world.goal.pk}
-    sign_in_the_browser(as_viewer)  # an editor's page would go on
-    looker.visit("a viewer", reverse("datasets:edit", kwargs=goal | {"edit_id": world.edit.pk}))
+    change = reverse("datasets:edit", kwargs=goal | {"edit_id": world.edit.pk})
+    sign_in_the_browser(as_viewer)
+    looker.visit("a viewer, half way", change)
     sign_in_the_browser(as_owner)
+    looker.visit("the owner, half way", change)
+    carrying.start(world.edit)
+    looker.visit("the owner, under way", change)
+    looker.visit("the owner, under way", reverse("datasets:page", kwargs=goal))
+    Edit.objects.filter(pk=world.edit.pk).update(todo={}, count=12_345)
+    looker.visit("the owner, through", change)
     looker.visit("the owner", reverse("datasets:page", kwargs=goal) + "?status=trash")
     looker.visit("the owner", reverse("datasets:empty", kwargs=goal))
-    looker.assert_all_well(at_least=3)
+    looker.assert_all_well(at_least=7)
 
 
 def test_the_blind_choice(world, as_owner, walk, looker):

@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_app.datasets.models import Edit, Example, Status
-from finetune_app.datasets.services import change_many, sweeping, undo
+from finetune_app.datasets.services import change_many, undo
 from tests.datasets.conftest import conversation, pair
 
 
@@ -97,44 +97,6 @@ def test_the_history_of_a_row_tells_of_it(as_owner, url, rows):
     as_owner.post(url("bulk"), {"what": "set_aside", "row": ["3", "7"]})
     assert "Set 2 examples aside" in as_owner.get(url("history", number=7)).content.decode()
     assert "Set 2 examples aside" not in as_owner.get(url("history", number=5)).content.decode()
-
-
-def test_a_large_change_goes_on_from_request_to_request(as_owner, url, rows, dataset, monkeypatch):
-    """Windows of ten numbers and no time at all: one window a request."""
-    monkeypatch.setattr(sweeping, "WINDOW", 10)
-    monkeypatch.setattr(sweeping, "MOMENT", 0)
-    reply = as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
-    edit = Edit.objects.get()
-    address = url("edit", edit_id=edit.pk)
-    assert reply["Location"] == address
-    assert rows.filter(status="set_aside").count() == 10
-    assert "16% done" in as_owner.get(address).content.decode()
-    assert rows.filter(status="set_aside").count() == 10, "looking changes nothing"
-    assert "Not through yet" in as_owner.get(url("page")).content.decode()
-    for done in (20, 30, 40, 50):
-        as_owner.post(address, headers={"HX-Request": "true"})
-        assert rows.filter(status="set_aside").count() == done
-    reply = as_owner.post(address, headers={"HX-Request": "true"})
-    assert url("page") in reply["HX-Redirect"]
-    edit.refresh_from_db()
-    assert (edit.what, edit.count, edit.todo) == ("Set 60 examples aside", 60, {})
-    assert "Not through yet" not in as_owner.get(url("page")).content.decode()
-
-
-def test_half_a_change_can_be_undone(as_owner, owner, url, rows, monkeypatch):
-    monkeypatch.setattr(sweeping, "WINDOW", 10)
-    monkeypatch.setattr(sweeping, "MOMENT", 0)
-    as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
-    edit = Edit.objects.get()
-    as_owner.post(url("edit", edit_id=edit.pk))
-    reply = as_owner.post(url("undo", edit_id=edit.pk))
-    back = Edit.objects.latest("pk")
-    while back.todo:
-        assert reply["Location"] == url("edit", edit_id=back.pk)
-        as_owner.post(url("edit", edit_id=back.pk))
-        back.refresh_from_db()
-    assert rows.filter(status="approved").count() == 60
-    assert as_owner.post(url("edit", edit_id=edit.pk)).status_code == 409
 
 
 def test_a_finding_stays_what_it_was_when_the_change_began(as_owner, url, bring, dataset):

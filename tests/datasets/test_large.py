@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from finetune_app.datasets import runs, search, tally
-from finetune_app.datasets.browsing import Filters, examples_of
+from finetune_app.datasets.browsing import Filters, Total, examples_of, page_of
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import change_many, empty_trash, sweep, undo
 from tests.datasets.conftest import conversation
@@ -60,6 +60,40 @@ def test_the_index_finds_what_looking_through_finds(large, monkeypatch, most):
     for text in ("saddle", "SADDLE", "dle back", "due: today", "100%_ \\ '\"", "zebra", "My", "ü"):
         seen = large.examples.filter(search.saying(text)).values_list("number", flat=True)
         assert asked(large, text) == set(seen), text
+
+
+SHORT = ("qx", "QX", "q", "?z", "z", "%_", "\\", "'", '"', "ß", "é", "É", "vk", " ~", "~ ", "日")
+
+
+def test_one_or_two_letters_are_found_by_the_index(large):
+    """Also at the very end of a text, and what a query language would read as its own."""
+    for number, (prompt, answer) in enumerate(
+        [("A Qx?z", "v"), ("Is 50%_ off", "\\ and 'so'"), ('Say "no"', "Straße ~ É"), ("日本", "é"),
+         ("vk", "k"), ("x" * 21_000 + "qx", "-")], 1,
+    ):  # fmt: skip
+        row = large.examples.get(number=number)
+        row.set_messages(conversation(prompt, answer))
+        row.save()
+    fresh = Dataset.objects.get(pk=large.pk)
+    for text in SHORT:
+        assert search.keys(fresh, text) is not None
+        seen = large.examples.filter(search.saying(text)).values_list("number", flat=True)
+        assert asked(large, text) == set(seen), text
+    assert asked(large, "qx") == {1, 6}
+
+
+def test_what_very_many_say_is_not_counted_to_the_end(large, monkeypatch):
+    """Where no index is asked, the page itself says how many there are at least."""
+    fresh = Dataset.objects.get(pk=large.pk)
+    monkeypatch.setattr("finetune_app.datasets.browsing.LOOKED", 20)
+    monkeypatch.setattr(search, "COMMON", 20)
+    assert search.keys(fresh, "topic") is None
+    first = page_of(fresh, Filters(q="topic"))
+    assert (first.total, first.first, first.last) == (Total(50, more=True), 1, 50)
+    rest = page_of(fresh, Filters(q="topic", after=50, at=51))
+    assert (rest.total, rest.first, rest.last) == (Total(60), 51, 60)
+    assert page_of(fresh, Filters(q="topic", after=50)).first == 0  # nobody knows
+    assert page_of(fresh, Filters(q="topic", status="draft")).total == Total(0)
 
 
 def test_the_index_follows_every_change(large, owner):

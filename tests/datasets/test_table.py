@@ -46,6 +46,19 @@ def test_by_a_suggestion_that_waits(as_owner, url, rows):
     assert numbers(get(as_owner, url, "?suggested=1")) == [6]
 
 
+def test_by_the_language_that_the_check_told(as_owner, url, bring, dataset):
+    german = "Mein Fahrrad ist leider kaputt, können Sie es bitte bis Freitag reparieren?"
+    bring(rows=[{"messages": conversation(text, "ja")} for text in (
+        "My bicycle is broken, can you please have a look at it before Friday?", german, "Ja?")])
+    assert numbers(get(as_owner, url, "?lang=de")) == [2]
+    page = get(as_owner, url, "?lang=untold")
+    assert numbers(page) == [3]
+    assert '<option value="de">German</option>' in page
+    assert '<option value="untold" selected>' in page
+    assert numbers(get(as_owner, url, "?lang=fr&q=x")) == []
+    assert numbers(get(as_owner, url, "?lang=%27%20OR%201")) == [1, 2, 3]
+
+
 def test_by_length(as_owner, url, bring):
     bring(rows=[{"messages": conversation("x" * size, "y")} for size in (10, 100, 1000)])
     assert numbers(get(as_owner, url, "?least=50")) == [2, 3]

@@ -29,7 +29,7 @@ from finetune_app.datasets.checks.base import About, Found, Row
 from finetune_app.datasets.models import Dataset, Example, Finding, Label, Severity
 
 AT_ONCE = 5_000  # rows up to which every edit is followed by a check
-SHOWN = 2_000  # examples of one finding that the table can show
+MARKED = 2_000  # examples of one finding whose marked places are kept
 
 CHECKS: tuple[Callable[[list[Row], About], Iterator[Found]], ...] = (
     answers.no_answer,
@@ -95,8 +95,8 @@ def replace(
     findings = [
         Finding(
             dataset=dataset, check_name=one.check, severity=one.severity, count=one.count,
-            examples=one.examples[:SHOWN], groups=one.groups, message=one.message, why=one.why,
-            spans={pk: one.spans[pk] for pk in one.examples[:SHOWN] if pk in one.spans},
+            examples=one.examples, groups=one.groups, message=one.message, why=one.why,
+            spans={pk: one.spans[pk] for pk in one.examples[:MARKED] if pk in one.spans},
             fix=one.fix, fix_label=one.fix_label[:60],
         )
         for one in sorted(found, key=_weight)

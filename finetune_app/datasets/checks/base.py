@@ -8,8 +8,6 @@ from django.utils.translation import gettext as _
 
 from finetune_app.datasets.models import Severity
 
-MOST_GROUPS = 20_000
-
 
 class Row(NamedTuple):
     """One approved example."""
@@ -131,7 +129,7 @@ def to_keep_one(
         yield Found(
             check=check, severity=severity, message=message, why=why,
             examples=[row.pk for group in groups for row in group],
-            groups=grouped(groups[:MOST_GROUPS]),
+            groups=grouped(groups),
             fix=fix, fix_label=_("Set %(n)s aside") % {"n": extra(groups)},
         )
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.datasets import similar, splits
-from finetune_app.datasets.checks.base import MOST_GROUPS, About, Alike, Found, Row, grouped
+from finetune_app.datasets.checks.base import About, Alike, Found, Row, grouped
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.datasets.text import asked, normalise
 
@@ -94,7 +94,7 @@ def _in_the_test(groups: list[list[Row]]) -> Iterator[Found]:
             ) % {"n": count},
             why=_("It would pass those from memory, and the result would look better than it is."),
             examples=[row.pk for group, tests in leaking if tests for row in group],
-            groups=grouped(group for group, tests in leaking[:MOST_GROUPS] if tests),
+            groups=grouped(group for group, tests in leaking if tests),
             fix="one_side",
             fix_label=_("Move %(n)s out") % {"n": count},
         )
@@ -116,7 +116,7 @@ def _in_practice(groups: list[list[Row]]) -> Iterator[Found]:
             why=_("Practice prompts tell when to stop learning. They can only do so when they are "
                   "new to the model."),
             examples=[row.pk for group in leaking for row in group],
-            groups=grouped(leaking[:MOST_GROUPS]),
+            groups=grouped(leaking),
             fix="one_side_practice",
             fix_label=_("Move %(n)s over") % {"n": count},
         )

@@ -5,6 +5,7 @@ from django.db import models
 from finetune_app.accounts.models import User
 from finetune_app.datasets.models.base import Dataset
 from finetune_app.datasets.models.examples import Example
+from finetune_app.jobs.models import Job
 
 
 class Edit(models.Model):
@@ -22,7 +23,8 @@ class Edit(models.Model):
     undone_at = models.DateTimeField(null=True, blank=True)
     count = models.PositiveIntegerField(default=0)  # of examples swept so far
     left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
-    todo = models.JSONField(default=dict)  # of a sweep that is not through (services/sweeping.py)
+    todo = models.JSONField(default=dict)  # what is not done yet (services/carrying.py)
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")  # does it
     undoes = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:

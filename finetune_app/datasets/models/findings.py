@@ -28,8 +28,17 @@ class Look(models.Model):
     answer_tokens = models.PositiveIntegerField(null=True)
     model = models.CharField(max_length=120, blank=True)  # whose tokens were counted
 
+    class Meta:
+        indexes = [models.Index(fields=["language", "example"], name="looked_by_language")]
+
     def __str__(self) -> str:
         return f"look at {self.example_id}"
+
+
+class FindingQuerySet(models.QuerySet["Finding"]):
+    def light(self) -> "FindingQuerySet":
+        """Without the lists of rows, which may take megabytes."""
+        return self.defer("examples", "groups", "spans")
 
 
 class Finding(models.Model):
@@ -39,13 +48,15 @@ class Finding(models.Model):
     check_name = models.CharField(max_length=40)
     severity = models.CharField(max_length=8, choices=Severity.choices)
     count = models.PositiveIntegerField(default=0)
-    examples = models.JSONField(default=list)  # pks
+    examples = models.JSONField(default=list)  # pks, of a large set a million of them
     groups = models.JSONField(default=list)  # lists of pks that belong together
     spans = models.JSONField(default=dict)  # pk: [[message, start, end, what]] to highlight
     message = models.TextField()
     why = models.TextField(blank=True)
     fix = models.CharField(max_length=40, blank=True)  # name of a fix in datasets/fixes.py
     fix_label = models.CharField(max_length=60, blank=True)  # what its button says
+
+    objects = FindingQuerySet.as_manager()
 
     class Meta:
         ordering = ["severity", "pk"]

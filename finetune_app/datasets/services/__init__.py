@@ -1,8 +1,10 @@
 """Every write of this room. Files by what they do: adding, editing, undoing, labelling (one row at
 a time), together (who does it, and how), suggestions, imports (a file's way), bringing (its
-rows), freezing, sweeping (many alike), emptying the trash."""
+rows), freezing, sweeping (many alike), carrying (large changes, part by part), holding (a job's
+right to write), emptying the trash."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
+from finetune_app.datasets.services.carrying import share, start
 from finetune_app.datasets.services.checking import check_all, start_check, stop_check
 from finetune_app.datasets.services.editing import Stale, change_many, dataset_of, save_example
 from finetune_app.datasets.services.emptying import empty_trash
@@ -18,12 +20,12 @@ from finetune_app.datasets.services.imports import (
     look_again,
     start_import,
 )
-from finetune_app.datasets.services.sweeping import go_on, share, sweep
+from finetune_app.datasets.services.sweeping import sweep
 from finetune_app.datasets.services.undoing import undo
 
 __all__ = [
     "Stale", "add_example", "add_rows", "cancel_import", "carry_out", "change_columns",
     "change_many", "check_all", "confirm_import", "dataset_of", "empty_trash", "forget_layout",
-    "freeze", "go_on", "good_rows_only", "label", "look_again", "save_example", "share",
-    "start_check", "start_import", "stop_check", "sweep", "undo", "why_not",
+    "freeze", "good_rows_only", "label", "look_again", "save_example", "share",
+    "start", "start_check", "start_import", "stop_check", "sweep", "undo", "why_not",
 ]  # fmt: skip

@@ -8,15 +8,13 @@ it had changed is recognised. See docs/decisions/bringing.md.
 """
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
-from django.utils import timezone
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.core import bulk
@@ -26,52 +24,20 @@ from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.adding import AT_ONCE, made_of, store_new
 from finetune_app.datasets.services.editing import change_many, stamp
 from finetune_app.datasets.services.ground import label, lock, touch
+from finetune_app.datasets.services.holding import Hold
 from finetune_app.datasets.text import last_said
-from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
 STORED = 1_000  # rows in one transaction: the index for search takes most of its time
 CHANGED = 1_000
-HELD, GAP = 0.5, 0.12  # seconds of writing, and the pause after them
 FIRST = 3  # changed rows that the plan shows
 UNDER_WAY = (Import.Step.READING, Import.Step.ADDING)
 
 
-class Over(Exception):
-    """Nobody wants these rows any more: the import was cancelled, or another worker has it."""
-
-
-class Hold:
-    """The right to write for an import: its job's lease, and that nobody cancelled it."""
-
-    def __init__(self, item: Import, job: Job, total: int) -> None:
-        self.item, self.job, self.total = item, job, total
-        self.done = 0
-        self._told = 0.0
-        self._breathed = time.monotonic()
-
-    def check(self, more: int = 0) -> None:
-        """In each transaction, first: raises Over."""
-        wanted = Import.objects.select_for_update().filter(pk=self.item.pk, step__in=UNDER_WAY)
-        if not wanted.exists():
-            raise Over
-        self.done += more
-        fields: dict[str, Any] = {"done": self.done, "total": self.total, "unit": "rows"}
-        if not self._told:
-            fields |= {"phase": "adding", "message": _("Adding the rows"),
-                       "running_at": timezone.now(), "result": {}}
-        if not self._told or time.monotonic() > self._told + 0.5 or not more:
-            self._told = time.monotonic()
-            if not lease.write(self.job, **fields):
-                raise Over
-
-
-    def breathe(self) -> None:
-        """Between transactions: let others write. SQLite keeps no queue; who waits looks again
-        every tenth of a second, and would find us there each time."""
-        if connection.vendor == "sqlite" and time.monotonic() > self._breathed + HELD:
-            time.sleep(GAP)
-            self._breathed = time.monotonic()
+def hold_of(item: Import, job: Job, total: int) -> Hold:
+    """The right to write for an import, for as long as nobody cancels it."""
+    wanted = Import.objects.filter(pk=item.pk, step__in=UNDER_WAY)
+    return Hold(job, total, _("Adding the rows"), lambda: wanted.select_for_update().exists())
 
 
 # ---- What would change ----
@@ -108,7 +74,7 @@ def _shown(messages: list[dict[str, str]]) -> dict[str, str]:
 
 def stage(item: Import, job: Job, total: int) -> None:
     """Store the new rows, out of sight, and make the changes. May be repeated from the start."""
-    hold = Hold(item, job, total)
+    hold = hold_of(item, job, total)
     remove_staged(item)
     if item.mode == Import.Mode.APPEND:
         _store(item, rows_of(item), hold)

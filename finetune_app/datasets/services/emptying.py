@@ -8,7 +8,9 @@ from django.db import transaction
 from finetune_app.datasets import tally
 from finetune_app.datasets.models import Dataset, Example
 from finetune_app.datasets.services.ground import lock, touch
-from finetune_app.datasets.services.sweeping import MOMENT, SOME
+from finetune_app.datasets.services.sweeping import SOME
+
+MOMENT = 2.0  # seconds that one request works
 
 
 def empty_trash(*, dataset: Dataset, seconds: float | None = None) -> int:

@@ -26,6 +26,8 @@ def why_not(dataset: Dataset) -> str:
     """Why no version can be frozen now, in a sentence; empty when it can."""
     if not dataset.examples.usable().exists():
         return _("Freezing needs approved examples, and there are none yet.")
+    if dataset.edits.exclude(todo={}).exists():
+        return _("A change of many examples is not through yet. Freeze when it is.")
     if checks.is_large(dataset) and checks.stale(dataset):
         return _("First let the examples be checked: they changed since the last time.")
     blocking = dataset.findings.filter(severity=Severity.ERROR).count()

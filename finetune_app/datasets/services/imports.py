@@ -148,7 +148,7 @@ def cancel_import(*, item: Import) -> None:
 def take_back(item: Import) -> None:
     """Nothing half: remove what an import that did not end well has stored and changed."""
     for edit in Edit.objects.filter(brought=item, undone_at=None):
-        undo(edit=edit, by=item.by)
+        undo(edit=edit, by=item.by, here=True)
         edit.dataset.edits.filter(brought=item).delete()
     remove_staged(item)
 

@@ -1,19 +1,15 @@
 """Changing many examples alike: everything that matches, a million rows if need be.
 
-A sweep goes through the numbers a window at a time, each window in a transaction of its own, so
-its memory is bounded and others can write in between. What is not done yet stands in the edit's
-`todo`; a request works for a moment and leaves the rest to the next one. Whoever closes the
-browser finds the change half done, named on the dataset's page, to go on with or to undo.
+A sweep goes through the numbers a window at a time (carrying.py), so its memory is bounded, and is
+kept as runs of numbers with what they were.
 """
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Length, Trim
 from django.utils import timezone
@@ -21,13 +17,13 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.datasets import runs, tally
-from finetune_app.datasets.browsing import Filters, condition
+from finetune_app.datasets.browsing import Filters, condition, examples_of
 from finetune_app.datasets.models import Dataset, Edit, Example, ExampleQuerySet, Status, Sweep
-from finetune_app.datasets.services.ground import label, lock, touch
+from finetune_app.datasets.services import carrying
+from finetune_app.datasets.services.ground import label, touch
 
 WINDOW = 5_000  # numbers looked at in one transaction
 SOME = 500  # keys in one query: databases take only so many variables
-MOMENT = 2.0  # seconds that one request works
 
 Fields = dict[str, Any]  # of status, split, assigned_to, deleted: those that change
 
@@ -37,56 +33,43 @@ def sweep(
     numbers: Iterable[int] | None = None,
 ) -> Edit:
     """One Edit that gives `after` to all that the filters match, or to the rows with these
-    `numbers`. `said` tells it afterwards, with %(n)s for "12 examples". The edit may not be
-    through when this returns: then `todo` holds the rest."""
-    if numbers is None and filters.finding:  # the finding may be another one in a moment
-        found = dataset.examples.arrived().filter(condition(dataset, filters))
-        numbers = found.order_by("number").values_list("number", flat=True)
-    todo = {
-        "filters": filters.query(), "after": after, "said": said,
-        "next": 0, "last": dataset.last_number,
-        "numbers": None if numbers is None else runs.pack(sorted(numbers)),
-    }
-    what = (said % {"n": _("many examples")})[:120]
-    edit = Edit.objects.create(dataset=dataset, what=what, by=by, todo=todo)
-    return go_on(edit)
+    `numbers`. `said` tells it afterwards, with %(n)s for "12 examples". Many rows change in a
+    job: the edit is not through when this returns, and `todo` holds the rest."""
+    rows = dataset.last_number
+    if numbers is None:
+        numbers, rows = _named(dataset, filters, rows)
+    packed = None if numbers is None else runs.pack(sorted(numbers))
+    return carrying.begin(
+        dataset=dataset, by=by, what=said % {"n": _("many examples")},
+        todo=todo(after, said, filters.query(), packed, dataset.last_number),
+        rows=rows if packed is None else runs.count(packed),
+    )
 
 
-def take_back(*, edit: Edit, back: Edit) -> Edit:
-    """Let `back` undo the sweeps of `edit`, the last one first."""
-    newest = edit.sweeps.first()
-    if newest is None:
-        return back
-    total = edit.sweeps.count()
-    back.todo = {"undo": edit.pk, "next": 0, "last": total, "below": newest.pk + 1}
-    back.save(update_fields=["todo"])
-    return go_on(back)
+def _named(
+    dataset: Dataset, filters: Filters, rows: int
+) -> tuple[Iterable[int] | None, int]:
+    """The numbers of what matches, where they are few or will be others in a moment; else None:
+    each window finds them. And about how many there are."""
+    found = examples_of(dataset, filters).order_by("number").values_list("number", flat=True)
+    if filters.finding:  # the next check may find something else
+        return found.iterator(), rows
+    if rows > carrying.AT_ONCE:
+        few = list(found[: carrying.AT_ONCE + 1])
+        return (few, len(few)) if len(few) <= carrying.AT_ONCE else (None, rows)
+    return None, rows
 
 
-def go_on(edit: Edit, seconds: float | None = None) -> Edit:
-    """Work on what is left, for a moment."""
-    ends = time.monotonic() + (MOMENT if seconds is None else seconds)
-    while True:
-        with transaction.atomic():
-            dataset = lock(edit.dataset)
-            edit = Edit.objects.select_for_update().get(pk=edit.pk)
-            if edit.todo:
-                step = _undo_next if "undo" in edit.todo else _next_window
-                step(edit, dataset)
-                edit.save(update_fields=["what", "todo", "count", "left"])
-        if not edit.todo or time.monotonic() >= ends:
-            return edit
-
-
-def share(edit: Edit) -> float:
-    """How much of it is done, 0 to 1."""
-    todo = edit.todo
-    return min(1.0, todo["next"] / todo["last"]) if todo and todo["last"] else 1.0
+def todo(after: Fields, said: str, filters: str, numbers: str | None, last: int) -> Fields:
+    """What stands in an edit until its sweep is through. `numbers` are packed (runs.py)."""
+    return {"do": "sweep", "filters": filters, "after": after, "said": said, "numbers": numbers,
+            "next": 0, "last": last}  # fmt: skip
 
 
 # ---- Forward ----
 
 
+@carrying.part("sweep")
 def _next_window(edit: Edit, dataset: Dataset) -> None:
     todo = edit.todo
     filters = Filters.read(dict(parse_qsl(todo["filters"].lstrip("?"))))
@@ -96,7 +79,7 @@ def _next_window(edit: Edit, dataset: Dataset) -> None:
     after = todo["after"]
     found: list[tuple[int, int, int, Fields]] = []
     for some in wanted:
-        rows = dataset.examples.arrived().filter(some, condition(dataset, filters, indexed=False))
+        rows = dataset.examples.arrived().filter(some, condition(dataset, filters, by_length=False))
         found += _as_they_are(rows)
     changes: dict[tuple, list[tuple[int, int]]] = defaultdict(list)
     for key, number, said, state in found:
@@ -111,7 +94,9 @@ def _next_window(edit: Edit, dataset: Dataset) -> None:
     edit.todo = todo | {"next": up_to}
     if up_to >= todo["last"]:
         edit.what = (todo["said"] % {"n": label(edit.count)})[:120]
-        edit.todo = {}
+        *then, edit.todo = todo.get("then") or [{}]
+        if then:
+            edit.todo["then"] = then
 
 
 def _window(todo: Fields) -> tuple[list[Q], int]:
@@ -128,12 +113,9 @@ def _window(todo: Fields) -> tuple[list[Q], int]:
 # ---- Back ----
 
 
-def _undo_next(edit: Edit, dataset: Dataset) -> None:
-    todo = edit.todo
-    one = Sweep.objects.filter(edit=todo["undo"], pk__lt=todo["below"]).first()
-    if one is None:
-        edit.todo = {}
-        return
+def put_back(one: Sweep, edit: Edit, dataset: Dataset) -> int:
+    """As part of `edit`, let one sweep not have been; what somebody changed since is left. How
+    many rows it had."""
     numbers = list(runs.unpack(one.numbers))
     rows, states, missing = [], {}, len(numbers)
     for at in range(0, len(numbers), SOME):
@@ -145,7 +127,7 @@ def _undo_next(edit: Edit, dataset: Dataset) -> None:
                 missing -= 1
     edit.left += missing  # changed since by somebody, or gone for good
     _apply(edit, dataset, [(one.after, one.before, rows)] if rows else [], states)
-    edit.todo = todo | {"below": one.pk, "next": todo["next"] + 1}
+    return len(numbers)
 
 
 # ---- Both ----

@@ -1,6 +1,6 @@
 """Undo: put back what an edit changed. Itself an Edit, so it can be undone too."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -9,50 +9,94 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Change, Edit, Example
-from finetune_app.datasets.services import sweeping
+from finetune_app.datasets.models import Change, Dataset, Edit, Example
+from finetune_app.datasets.services import carrying, sweeping
 from finetune_app.datasets.services.editing import change_many, stamp, state_of
-from finetune_app.datasets.services.ground import lock, touch
+from finetune_app.datasets.services.ground import lock
+from finetune_app.jobs import services as jobs
 
-AT_ONCE = 2_000  # changes in one transaction
+CHANGED = 2_000  # rows with a change of their own, in one transaction
 STAMPED = 5_000  # rows that only go or come back
 
 
-def undo(*, edit: Edit, by: User | None) -> tuple[Edit, int]:
+def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]:
     """The edit that puts back what `edit` did, and how many examples somebody changed since:
-    those are left alone. Of a sweep over very many, some may be left `todo`."""
+    those are left alone. An edit that is under way is stopped first. Of very many, the rest is a
+    job's: the edit has it in its `todo`. `here`: not in a job, however many there are."""
     with transaction.atomic():
         lock(edit.dataset)
         fresh = Edit.objects.filter(pk=edit.pk, undone_at=None)
         once = fresh.update(undone_at=timezone.now(), todo={})
         if not once:
             raise PlainError(_("This change is undone already."), status=409)
-        what = (_("Undid: %s") % edit.what)[:120]
+        edit = Edit.objects.get(pk=edit.pk)  # as far as it has come
+        rows = _rows_of(edit)
         back = Edit.objects.create(
-            dataset=edit.dataset, by=by, what=what, brought=edit.brought, undoes=edit,
+            dataset=edit.dataset, by=by, what=(_("Undid: %s") % edit.what)[:120],
+            brought=edit.brought, undoes=edit,
             takes_out=bool(edit.brought_id) and not edit.takes_out,
+            todo={"do": "undo", "edit": edit.pk, "changed": 0, "next": 0, "last": rows},
         )
-        if not edit.brought_id:
-            left = _put_back(edit, back)
-    if not edit.brought_id:
-        back = sweeping.take_back(edit=edit, back=back)
-        return back, left + back.left
-    # An import may be large: in short transactions, so that others can write meanwhile. What is
-    # interrupted half way is an edit like any other, and can be undone.
-    left = _put_back(edit, back)
-    _stamp_all(_came_by(edit), back, away=True)
-    _stamp_all(_went_by(edit), back, away=False)
-    touch(edit.dataset)
-    return back, left
+    if edit.job and edit.job.is_active:
+        jobs.cancel(edit.job)
+    back = carrying.to_the_end(back) if here else carrying.carry_out(back, rows)
+    return back, back.left
 
 
-def _put_back(edit: Edit, back: Edit) -> int:
-    left = 0
-    for changes in _in_turn(edit.changes.select_related("example")):
+def _rows_of(edit: Edit) -> int:
+    rows = edit.changes.count() + edit.count
+    return rows + _came_by(edit).count() + _went_by(edit).count() if edit.brought_id else rows
+
+
+@carrying.part("undo")
+def _next(back: Edit, dataset: Dataset) -> None:
+    edit = Edit.objects.filter(pk=back.todo["edit"]).first()
+    steps: tuple[Callable[[Edit, Edit, Dataset], int], ...] = (_changes, _sweeps)
+    if edit and edit.brought_id:
+        steps = (_changes, _arrivals, _departures)
+    for step in steps:
+        if edit and (done := step(edit, back, dataset)):
+            back.todo["next"] += done
+            return
+    back.todo = {}
+
+
+def _changes(edit: Edit, back: Edit, dataset: Dataset) -> int:
+    left = edit.changes.filter(pk__gt=back.todo["changed"]).select_related("example")
+    changes = list(left.order_by("pk")[:CHANGED])
+    if changes:
         standing = [change for change in changes if _stands(change)]
-        left += len(changes) - len(standing)
+        back.left += len(changes) - len(standing)
         _reverse(standing, back)
-    return left
+        back.todo["changed"] = changes[-1].pk
+    return len(changes)
+
+
+def _arrivals(edit: Edit, back: Edit, dataset: Dataset) -> int:
+    return _stamp_some(_came_by(edit), back, away=True)
+
+
+def _departures(edit: Edit, back: Edit, dataset: Dataset) -> int:
+    return _stamp_some(_went_by(edit), back, away=False)
+
+
+def _stamp_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
+    """What is stamped is not among `rows` any more."""
+    some = list(rows.order_by("pk").values_list("pk", flat=True)[:STAMPED])
+    if some:
+        stamp(some, back, away=away)
+    return len(some)
+
+
+def _sweeps(edit: Edit, back: Edit, dataset: Dataset) -> int:
+    """The last one first."""
+    below = back.todo.get("below")
+    left = edit.sweeps.filter(pk__lt=below) if below else edit.sweeps.all()
+    one = left.order_by("-pk").first()
+    if one is None:
+        return 0
+    back.todo["below"] = one.pk
+    return sweeping.put_back(one, back, dataset)
 
 
 def _stands(change: Change) -> bool:
@@ -81,18 +125,3 @@ def _came_by(edit: Edit) -> QuerySet[Example]:
 def _went_by(edit: Edit) -> QuerySet[Example]:
     """Rows that it put into the trash, and nobody has touched since: they carry its time."""
     return edit.dataset.examples.filter(deleted_at=edit.at)
-
-
-def _stamp_all(rows: QuerySet[Example], back: Edit, *, away: bool) -> None:
-    at, keys = 0, rows.order_by("pk").values_list("pk", flat=True)
-    while some := list(keys.filter(pk__gt=at)[:STAMPED]):
-        at = some[-1]
-        with transaction.atomic():
-            stamp(some, back, away=away)
-
-
-def _in_turn(changes: QuerySet[Change]) -> Iterator[list[Change]]:
-    at = 0
-    while some := list(changes.filter(pk__gt=at).order_by("pk")[:AT_ONCE]):
-        at = some[-1].pk
-        yield some

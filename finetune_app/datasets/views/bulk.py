@@ -18,10 +18,11 @@ from finetune_app.datasets import checks
 from finetune_app.datasets.browsing import PAGE, TRASH, Filters, examples_of
 from finetune_app.datasets.deeds import Deed, deeds
 from finetune_app.datasets.models import Dataset, Edit, ExampleQuerySet, Status
-from finetune_app.datasets.services import dataset_of, go_on, label, share, sweep
+from finetune_app.datasets.services import dataset_of, label, share, start, sweep
 from finetune_app.datasets.views.common import back_to_table, may_edit, render, shown
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+from finetune_app.jobs.services import queue_place
 
 
 @goal_page(Role.EDITOR, "GET", "POST")
@@ -117,27 +118,27 @@ def left_said(left: int) -> str:
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
 def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
-    """A large change on its way. Looking at it changes nothing; a POST does the next part."""
-    edit = get_object_or_404(dataset_of(goal).edits, pk=edit_id)
+    """A large change on its way; the page asks every second. A POST lets it go on, if the job
+    that did it has come to nothing."""
+    edit = get_object_or_404(dataset_of(goal).edits.select_related("job"), pk=edit_id)
     if request.method == "POST":
         if edit.undone_at:
             raise PlainError(_("This change is undone already."), status=409)
-        edit = go_on(edit)
-        if not edit.todo:
-            return _through(request, goal, edit)
-        if not request.htmx:
-            return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
+        start(edit)
+        return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
+    if request.htmx and not edit.todo:
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    going = bool(edit.job and edit.job.is_active)
+    changed = edit.count + edit.changes.count()
+    facts = [_("%(n)s changed so far") % {"n": label(changed)}]
+    place = queue_place(edit.job) if going and edit.job else 0
+    if place > 1:
+        facts.append(ngettext("%(n)s is before it", "%(n)s are before it", place - 1)
+                     % {"n": place - 1})  # fmt: skip
     context: dict[str, Any] = {
-        "goal": goal, "edit": edit, "can_edit": may_edit(request),
+        "goal": goal, "edit": edit, "can_edit": may_edit(request), "going": going,
+        "done": label(changed),
         "headline": _("%(percent)s%% done") % {"percent": int(100 * share(edit))},
-        "facts": [_("%(n)s changed so far") % {"n": label(edit.count)}],
-        "bar": bar(share(edit), 1),
+        "facts": facts, "bar": bar(share(edit), 1),
     }
     return render(request, "edit", context, partial="going")
-
-
-def _through(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
-    reply = _then(request, goal, edit)
-    if request.htmx:  # a redirect would be swapped into the little part that polls
-        reply = HttpResponse(headers={"HX-Redirect": reply["Location"]})
-    return reply

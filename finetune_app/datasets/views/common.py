@@ -12,7 +12,17 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.datasets import tally
-from finetune_app.datasets.browsing import NOBODY, SORTS, TRASH, Filters, Page, Total, page_of
+from finetune_app.datasets.browsing import (
+    NOBODY,
+    SORTS,
+    TRASH,
+    UNTOLD,
+    Filters,
+    Page,
+    Total,
+    page_of,
+)
+from finetune_app.datasets.checks import languages
 from finetune_app.datasets.deeds import deeds, labellers
 from finetune_app.datasets.health import health, sorted_findings, under_way
 from finetune_app.datasets.models import Dataset, Edit, Example, Split
@@ -77,11 +87,21 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "sorts": [(name, label) for name, (_field, label) in SORTS.items()],
         "people": [(str(user.pk), str(user)) for user in labellers(goal.team)],
         "nobody": NOBODY,
+        "languages": _languages(dataset, filters),
         "files": dataset.imports.filter(step="done").values_list("pk", "file_name")[:50],
         "deeds": deeds(goal.team, trash=filters.status == TRASH),
-        "half_done": dataset.edits.exclude(todo={})[:3],
+        "half_done": dataset.edits.exclude(todo={}).select_related("job")[:3],
         **more,
     }
+
+
+def _languages(dataset: Dataset, filters: Filters) -> list[tuple[str, str]]:
+    """Those that the last check met, for the filter; and the one that is asked for."""
+    codes = [code for code, _count in dataset.facts.get("languages") or []]
+    if filters.lang and filters.lang != UNTOLD and filters.lang not in codes:
+        codes.append(filters.lang)
+    named = [(code, languages.name(code)) for code in codes]
+    return [*named, (UNTOLD, _("too short to tell"))] if named else []
 
 
 def how_many(total: Total) -> str:

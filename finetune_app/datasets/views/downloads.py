@@ -1,8 +1,8 @@
-"""A version as a file, in every format that comes in."""
+"""A version as a file, in every format that comes in; and what a check found, as a table."""
 
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -15,10 +15,14 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import exporting
+from finetune_app.datasets.browsing import rows_of_finding
 from finetune_app.datasets.forms import TableForm
-from finetune_app.datasets.models import Version
+from finetune_app.datasets.models import Example, Finding, Version
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+
+SOME = 20_000  # rows of one query
+FOUND = ("pk", "number", "split", "source", "messages")
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -43,6 +47,32 @@ def version(request: HttpRequest, goal: Goal, number: int, form: str) -> HttpRes
         request, _pieces(form, path, layout), content_type=content_type,
         name=f"examples-version-{found.number}{middle}{ending}",
     )
+
+
+@goal_page(Role.VIEWER, "GET")
+def found(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponseBase:
+    """Every row that one check found, as a table, as the rows are now."""
+    finding = get_object_or_404(Finding.objects.light(), dataset__goal=goal, check_name=check_name)
+    pieces = exporting.table_pieces(rows_of(finding), exporting.Layout())
+    return download(
+        request, pieces, content_type="text/csv; charset=utf-8",
+        name=f"{finding.check_name.replace('_', '-')}.csv",
+    )
+
+
+def rows_of(finding: Finding) -> exporting.Rows:
+    """In the order of their keys, some at a time: a finding may have a million."""
+
+    def rows() -> Iterator[exporting.Row]:
+        there = Example.objects.kept().filter(pk__in=rows_of_finding(finding.pk)).order_by("pk")
+        at = 0
+        while some := list(there.filter(pk__gt=at).values_list(*FOUND)[:SOME]):
+            at = some[-1][0]
+            for _pk, number, split, source, messages in some:
+                yield {"id": number, "split": split, "source": source,
+                       "messages": messages or [{"role": "user", "content": ""}]}
+
+    return rows
 
 
 def _pieces(form: str, path: Path, layout: exporting.Layout) -> Generator[bytes]:

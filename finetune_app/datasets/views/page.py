@@ -61,6 +61,8 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
     if finding.fix not in fixes.FIXES:
         raise Http404("this finding has no fix")
     edit = fixes.apply(finding=finding, by=request.user)
+    if edit.todo:
+        return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
     checks.after_edit(dataset)
     count = edit.changes.count()
     said = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
@@ -83,6 +85,9 @@ def _back(
 def undo_edit(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     dataset = dataset_of(goal)
     edit = get_object_or_404(dataset.edits, pk=edit_id)
+    begun = dataset.edits.filter(undoes=edit).exclude(todo={}).first()
+    if begun:  # a second click
+        return redirect("datasets:edit", goal_id=goal.pk, edit_id=begun.pk)
     back, left = undo(edit=edit, by=request.user)
     if back.todo:
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=back.pk)

@@ -1,0 +1,62 @@
+"""What the engine room asks of this room about changes of very many examples."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import checks, fixes  # noqa: F401  (fixes know how many are mended)
+from finetune_app.datasets.models import Edit
+from finetune_app.datasets.services import carrying, undo
+from finetune_app.datasets.services.holding import Hold, Over
+from finetune_app.jobs import lease
+from finetune_app.jobs.models import Job
+
+
+def child_spec(job: Job) -> dict[str, Any]:
+    if _edit_of(job) is None:
+        raise PlainError(_("The examples are gone, or this change was undone."))
+    return {"kind": job.kind, "folder": str(Path(settings.DATA_DIR) / "run"), "spec": {}}
+
+
+def record(job: Job, event: dict[str, Any]) -> None:
+    """A change has no events of its own."""
+
+
+def before_finish(job: Job, result: dict[str, Any]) -> None:
+    """All of the work, in short transactions. Begun anew, it goes on where it was."""
+    edit = _edit_of(job)
+    if edit is None:
+        return
+    hold = Hold(job, edit.todo.get("last", 0), _("Changing the examples"))
+    try:
+        while edit.todo:
+            hold.done = edit.todo.get("next", 0)
+            hold.total = edit.todo.get("last", 0)
+            edit = carrying.next_part(edit, guard=hold.check)
+            hold.breathe()
+    except (Over, Edit.DoesNotExist):
+        lease.let_go(job)
+
+
+def finish(job: Job, result: dict[str, Any]) -> None:
+    edit = _edit_of(job)
+    if edit:
+        transaction.on_commit(lambda: checks.after_edit(edit.dataset))
+
+
+def fail(job: Job) -> None:
+    """All or nothing: what was done so far is taken back. An undo that fails stays where it is,
+    and the page of the dataset says so."""
+    edit = _edit_of(job)
+    if edit and edit.todo and not edit.undoes_id:
+        transaction.on_commit(lambda: undo(edit=edit, by=edit.by))
+
+
+def _edit_of(job: Job) -> Edit | None:
+    """None when it is gone, or was undone meanwhile."""
+    edits = Edit.objects.select_related("dataset__goal__team", "by", "job")
+    return edits.filter(job=job, undone_at=None).first()

@@ -1,0 +1,102 @@
+"""Carrying out a change that may be large, a part after the other.
+
+What is not done yet stands in the edit's `todo`. Up to AT_ONCE rows change in the request that
+asks for it, in one transaction: all of it or nothing. More of them change in a job, each part in
+a transaction of its own, so that memory is bounded, others can write in between, and a worker
+that dies is followed by one that goes on where it was. What cannot be brought to its end is taken
+back (change_jobs.py). How a part is done is said by those who begin such a change: sweeping,
+undoing, mending.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+
+from finetune_app.accounts.models import User
+from finetune_app.datasets.models import Dataset, Edit
+from finetune_app.datasets.services.ground import lock
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Kind
+
+AT_ONCE = 10_000  # rows: a second or two
+PLACE = ("next", "last", "below", "changed", "done")  # in a todo: how far it is
+
+Part = Callable[[Edit, Dataset], None]
+PARTS: dict[str, Part] = {}  # by what a todo says there is to "do"
+
+
+def part(name: str) -> Callable[[Part], Part]:
+    """Marks what does the next part of such a change and puts the rest into edit.todo."""
+
+    def mark(function: Part) -> Part:
+        PARTS[name] = function
+        return function
+
+    return mark
+
+
+def begin(
+    *, dataset: Dataset, by: User | None, what: str, todo: dict[str, Any], rows: int, **more: Any
+) -> Edit:
+    """A new change to about so many rows, carried out as far as one request does. A second
+    click finds the change that the first one began."""
+    with transaction.atomic():
+        lock(dataset)
+        begun = _begun_already(dataset, by, todo) if rows > AT_ONCE else None
+        edit = begun or Edit.objects.create(
+            dataset=dataset, by=by, what=what[:120], todo=todo, **more
+        )
+    return edit if begun else carry_out(edit, rows)
+
+
+def _begun_already(dataset: Dataset, by: User | None, todo: dict[str, Any]) -> Edit | None:
+    wanted = {name: value for name, value in todo.items() if name not in PLACE}
+    for edit in dataset.edits.exclude(todo={}).filter(by=by, undone_at=None)[:20]:
+        if wanted.items() <= edit.todo.items():
+            return edit
+    return None
+
+
+def carry_out(edit: Edit, rows: int) -> Edit:
+    if rows > AT_ONCE:
+        return start(edit)
+    with transaction.atomic():
+        return to_the_end(edit)
+
+
+def start(edit: Edit) -> Edit:
+    """Queue a job for what is left to do; the one that is under way, if there is one."""
+    with transaction.atomic():
+        edit = Edit.objects.select_for_update().get(pk=edit.pk)
+        if edit.todo and not (edit.job and edit.job.is_active):
+            edit.job = jobs.create(
+                team=edit.dataset.goal.team, kind=Kind.CHANGE, title=edit.what,
+                spec={"edit": edit.pk},
+            )
+            edit.save(update_fields=["job"])
+    return edit
+
+
+def to_the_end(edit: Edit) -> Edit:
+    while edit.todo:
+        edit = next_part(edit)
+    return edit
+
+
+def next_part(edit: Edit, guard: Callable[[], None] = lambda: None) -> Edit:
+    """`guard` is asked first, within the transaction, and may raise."""
+    with transaction.atomic():
+        guard()
+        dataset = lock(edit.dataset)
+        edit = Edit.objects.select_for_update().get(pk=edit.pk)
+        if edit.todo:
+            PARTS[edit.todo["do"]](edit, dataset)
+            edit.save(update_fields=["what", "todo", "count", "left"])
+    return edit
+
+
+def share(edit: Edit) -> float:
+    """How much of it is done, 0 to 1."""
+    todo = edit.todo
+    return min(1.0, todo["next"] / todo["last"]) if todo and todo.get("last") else 1.0

@@ -1,0 +1,50 @@
+"""Writing very many rows for a job, in short transactions between which others write."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from finetune_app.jobs import lease
+from finetune_app.jobs.models import Job
+
+HELD, GAP = 0.5, 0.12  # seconds of writing, and the pause after them
+
+
+class Over(Exception):
+    """Nobody wants this any more: it was cancelled, or another worker has it."""
+
+
+class Hold:
+    """The right to write: the job's lease, and that it is still `wanted`."""
+
+    def __init__(
+        self, job: Job, total: int, message: str, wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.job, self.total, self.message, self._wanted = job, total, message, wanted
+        self.done = 0
+        self._told = 0.0
+        self._breathed = time.monotonic()
+
+    def check(self, more: int = 0) -> None:
+        """In each transaction, first: raises Over."""
+        if not self._wanted():
+            raise Over
+        self.done += more
+        fields: dict[str, Any] = {"done": self.done, "total": self.total, "unit": "rows"}
+        if not self._told:
+            fields |= {"phase": "adding", "message": self.message, "result": {},
+                       "running_at": timezone.now()}
+        if not self._told or time.monotonic() > self._told + 0.5 or not more:
+            self._told = time.monotonic()
+            if not lease.write(self.job, **fields):
+                raise Over
+
+    def breathe(self) -> None:
+        """Between transactions: let others write. SQLite keeps no queue; who waits looks again
+        every tenth of a second, and would find us there each time."""
+        if connection.vendor == "sqlite" and time.monotonic() > self._breathed + HELD:
+            time.sleep(GAP)
+            self._breathed = time.monotonic()
