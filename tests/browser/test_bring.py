@@ -74,7 +74,7 @@ def test_a_newer_file_updates_and_is_taken_back(page, choose, goal):
     page.get_by_text("Which column is what").click()
     page.get_by_label("What is asked").select_option("mails")
     page.get_by_label("The answer to learn").select_option("antw")
-    page.get_by_text("For who needs it").click()
+    page.get_by_text("For those who need it").click()
     page.get_by_label("The row’s own name or number").select_option("ref")
     expect(page.get_by_text("topic: order_0")).to_be_visible()
     page.get_by_role("button", name="Add").click()
