@@ -139,3 +139,14 @@ def test_the_file_goes_when_the_goal_goes(
     with django_capture_on_commit_callbacks(execute=True):
         goal.delete()
     assert not path.exists()
+
+
+def test_what_could_not_be_read_can_be_forgotten_from_the_list(as_editor, as_viewer, url, dataset):
+    item = Import.objects.create(
+        dataset=dataset, step="failed", file_name="broken.xlsx", stored_name="uploads/x/upload"
+    )
+    forget = url("cancel", import_id=item.pk)
+    assert forget in as_editor.get(url("page")).content.decode()
+    assert forget not in as_viewer.get(url("page")).content.decode()
+    as_editor.post(forget)
+    assert not as_editor.get(url("page")).context["open_imports"]
