@@ -170,7 +170,10 @@ def table_rows(
         elif waiting_for_header:
             waiting_for_header = False
         else:
-            yield _row(*record, columns)
+            line, cells = record
+            if len(columns) == 1 < len(cells):  # one text a line, with commas in it
+                cells = [delimiter.join(cells)]
+            yield _row(line, cells, columns)
 
 
 def _row(line: int, cells: list[str], columns: list[str]) -> Row | Bad:

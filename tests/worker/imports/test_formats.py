@@ -141,6 +141,14 @@ def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
     assert [row.cells["Nr"] for row in rows] == ["1", "2"]
 
 
+def test_one_question_a_line_may_hold_commas(stored, channel):
+    path = stored(b"prompt\nHello, when is it ready?\nIs it open today; or not?\n")
+    shape = look(path, "ask.csv", {}, channel)["shape"]
+    assert shape["columns"] == ["prompt"]
+    texts = [row.cells["prompt"] for row in rows_of(path, shape)]
+    assert texts == ["Hello, when is it ready?", "Is it open today; or not?"]
+
+
 def test_a_first_row_without_an_answer_is_no_title(stored, channel):
     path = stored(b"hello,\nthanks,greeting\nis it ready?,status\n")
     shape = look(path, "mails.csv", {}, channel)["shape"]
