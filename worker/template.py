@@ -108,7 +108,7 @@ def pieces(
     """The same conversation as readable pieces, each learned, read only, or cut away."""
     whole = _whole(tokenizer, messages)
     cut = max(0, len(whole.ids) - max_tokens)
-    special = _special_ids(tokenizer)
+    special = special_ids(tokenizer)
     return [
         Piece(text, whole.learned[start], start < cut, whole.ids[start] in special)
         for start, text in _readable(tokenizer, whole.ids)
@@ -203,14 +203,14 @@ def _answer_length(tokenizer: PreTrainedTokenizerBase, answer: list[int]) -> int
 
     What follows that token (often a line break) is never generated, so it is not learned.
     """
-    special = _special_ids(tokenizer)
+    special = special_ids(tokenizer)
     for position in range(len(answer) - 1, -1, -1):
         if answer[position] in special:
             return position + 1
     return 0
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     added = tokenizer.added_tokens_decoder
     return set(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
@@ -255,7 +255,7 @@ def _harmless(
     A word joiner after their first character keeps the tokenizer from reading them as marks.
     Answers stay as they are: they are what the model shall say, to the letter.
     """
-    marks = [str(tokenizer.convert_ids_to_tokens(i)) for i in _special_ids(tokenizer)]
+    marks = [str(tokenizer.convert_ids_to_tokens(i)) for i in special_ids(tokenizer)]
     found = []
     for message in messages:
         content = message["content"]

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from worker.engine.model import Loaded, load
 from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
 from worker.engine.rows import Row
 from worker.engine.stepper import make_decoder
+from worker.engine.telling import Teller
+from worker.engine.vocabulary import Vocabulary
 from worker.template import prompt_ids
 
 log = logging.getLogger(__name__)
@@ -95,6 +97,7 @@ class Engine:
         self.number_format = self.loaded.number_format
         self.adapters = Adapters(self.loaded.model, self.loaded.dtype, adapters_kept)
         self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
+        self.vocabulary = Vocabulary(self.loaded)
         self._cache_bytes = int(CACHE_SHARE * _free_bytes(self.loaded.device))
         self._max_rows = max_rows
         self._waiting: deque[_Waiting] = deque()
@@ -113,6 +116,12 @@ class Engine:
         Raises PromptTooLong.
         """
         return self._submit([request], [listener])[0]
+
+    def prepare(self, requests: Iterable[Request]) -> None:
+        """Make what only some requests need, so that no other answer waits for it. Takes a second
+        or more the first time; from any thread but the engine's. Raises NotReadable."""
+        if any(request.top_logprobs is not None for request in requests):
+            _ = self.vocabulary.tokens
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests; results in the order asked. Raises PromptTooLong, BadAdapter."""
@@ -155,6 +164,7 @@ class Engine:
     def _submit(
         self, requests: Sequence[Request], listeners: Sequence[Callable[[Item], None] | None]
     ) -> list[Handle]:
+        self.prepare(requests)
         new = []
         for request, listener in zip(requests, listeners, strict=True):
             prompt = prompt_ids(self.loaded.tokenizer, request.messages)
@@ -249,15 +259,20 @@ class Engine:
             waiting.room,
             self.loaded.ends,
             waiting.handle.unwanted,
+            self._teller(waiting.request),
         )
         self._handles[id(row)] = waiting.handle
         return row
 
+    def _teller(self, request: Request) -> Teller | None:
+        most = request.top_logprobs
+        return None if most is None else Teller(self.vocabulary, most)
+
     def _hand_out(self) -> None:
         """Pass on new text; say goodbye to rows that are over."""
         for row in self._decoder.rows:
-            piece = row.new_text(self.loaded.tokenizer)
-            if piece:
+            piece = row.news(self.loaded.tokenizer)
+            if piece or getattr(piece, "logprobs", None):
                 self._handles[id(row)].put(piece)
         for row in self._decoder.drop_finished():
             self._handles.pop(id(row)).put(row.completion(self.loaded.tokenizer))

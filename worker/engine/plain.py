@@ -11,9 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from worker.engine.adapters import Adapters
+from worker.engine.decode import choose_tokens
 from worker.engine.model import Loaded
 from worker.engine.rows import Row
 
@@ -30,10 +36,8 @@ class PlainDecoder:
         self.rows.extend(rows)
 
     def step(self) -> None:
-        """Answer all greedy rows in one batch, or else the first row that draws at random."""
-        waiting = [row for row in self.rows if not row.finish_reason]
-        greedy = [row for row in waiting if row.request.temperature == 0]
-        self._answer(greedy or waiting[:1])
+        """Answer all rows in one batch, each choosing its tokens as it was asked to."""
+        self._answer([row for row in self.rows if not row.finish_reason])
 
     def drop_finished(self) -> list[Row]:
         """Remove and return the rows that are over or cancelled."""
@@ -53,41 +57,39 @@ class PlainDecoder:
             ids[i, longest - len(row.prompt) :] = torch.tensor(row.prompt)
             mask[i, longest - len(row.prompt) :] = 1
         self.adapters.select([row.adapter for row in rows])
-        with torch.random.fork_rng():
-            torch.manual_seed(rows[0].request.seed)
-            out = self.loaded.model.generate(
-                input_ids=ids.to(self.loaded.device),
-                attention_mask=mask.to(self.loaded.device),
-                max_new_tokens=max(row.room for row in rows),
-                eos_token_id=sorted(self.loaded.ends) or None,
-                pad_token_id=min(self.loaded.ends, default=0),
-                stopping_criteria=StoppingCriteriaList([_AllOver(rows)]),
-                **_sampling(rows[0]),
-            )
-        for row, written in zip(rows, out[:, longest:].tolist(), strict=True):
-            for token in written:
-                if row.finish_reason is None:
-                    row.add(token)
+        self.loaded.model.generate(
+            input_ids=ids.to(self.loaded.device),
+            attention_mask=mask.to(self.loaded.device),
+            max_new_tokens=max(row.room for row in rows),
+            do_sample=False,
+            eos_token_id=sorted(self.loaded.ends) or None,
+            pad_token_id=min(self.loaded.ends, default=0),
+            logits_processor=LogitsProcessorList([_Writing(rows)]),
+            stopping_criteria=StoppingCriteriaList([_AllOver(rows)]),
+        )
+
+
+class _Writing(LogitsProcessor):
+    """Writes each row's next token, and leaves `generate` no other choice than that token."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        tokens = choose_tokens(self.rows, scores)
+        for row, token in zip(self.rows, tokens, strict=True):
+            if row.finish_reason is None:
+                row.add(token)
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter_(1, torch.tensor(tokens, device=scores.device)[:, None], 0.0)
 
 
 class _AllOver(StoppingCriteria):
-    """Ends the batch early when nobody wants its rows any more."""
+    """Ends the batch once its rows are over, or nobody wants them any more."""
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = rows
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        over = all(row.cancelled for row in self.rows)
+        over = all(row.finish_reason or row.cancelled for row in self.rows)
         return torch.full((input_ids.shape[0],), over, device=input_ids.device)
-
-
-def _sampling(row: Row) -> dict[str, Any]:
-    if row.request.temperature == 0:
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    wanted = row.request
-    return {
-        "do_sample": True,
-        "temperature": wanted.temperature,
-        "top_p": wanted.top_p,
-        "top_k": 0,
-    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 Message = dict[str, str]
 
@@ -19,6 +20,8 @@ class Request:
     top_p: draw only from the likeliest tokens that together hold this probability (0..1].
     seed: the same seed draws the same answer, whatever else is in the batch.
     stop: the answer ends before the first of these strings.
+    top_logprobs: tell of each token how likely it was, and of so many (0 to 20) likeliest ones;
+        None: not wanted.
     """
 
     messages: list[Message]
@@ -28,6 +31,19 @@ class Request:
     top_p: float = 1.0
     seed: int = 17
     stop: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+
+
+class Piece(str):
+    """New text of an answer that tells its log-probabilities; `logprobs` are those of its tokens,
+    {"token", "logprob", "bytes", "top_logprobs"} each."""
+
+    logprobs: list[dict[str, Any]]
+
+    def __new__(cls, text: str, logprobs: list[dict[str, Any]]) -> Piece:
+        piece = super().__new__(cls, text)
+        piece.logprobs = logprobs
+        return piece
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,7 @@ class Completion:
     tokens: how many tokens were written, the end-of-turn token included.
     finish_reason: "stop" (the model ended), "length" (ran out of tokens), "cancelled".
     seconds: from joining the batch to the last token; rows of a batch share this time.
+    logprobs: of every token of `text`, where they were wanted.
     """
 
     text: str
@@ -45,6 +62,7 @@ class Completion:
     seconds: float
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list, repr=False)
+    logprobs: list[dict[str, Any]] | None = field(default=None, repr=False)
 
 
 class PromptTooLong(ValueError):

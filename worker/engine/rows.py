@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.requests import Completion, Request
+from worker.engine.requests import Completion, Piece, Request
+from worker.engine.telling import Entry, Teller
 
 
 class Row:
@@ -17,7 +18,7 @@ class Row:
 
     prompt: token ids of the conversation. adapter: the name `Adapters.load` gave.
     room: most tokens this answer may have. unwanted: set by anybody, at any time, once nobody
-    wants the answer any more.
+    wants the answer any more. teller: notes how likely its tokens were.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Row:
         room: int,
         ends: frozenset[int],
         unwanted: threading.Event | None = None,
+        teller: Teller | None = None,
     ) -> None:
         self.request, self.prompt, self.adapter = request, prompt, adapter
         self.room, self.ends = room, ends
@@ -35,8 +37,13 @@ class Row:
         self.finish_reason: str | None = None
         self.unwanted = unwanted or threading.Event()
         self.joined_at = time.monotonic()
+        self.teller = teller
+        # Most rows take the likeliest token, which is worked out for the whole batch at once.
+        self.chooses = request.temperature > 0 or teller is not None
+        self.told: list[Entry] = []
         self._generator = torch.Generator().manual_seed(request.seed)
-        self._sent = 0
+        self._sent = 0  # characters
+        self._seen = 0  # tokens whose likelihood was told, or need not be
         self._cut: int | None = None  # where a stop string ends the text
 
     @property
@@ -53,9 +60,15 @@ class Row:
         return self.written[-1] if self.written else self.prompt[-1]
 
     def choose(self, logits: Tensor) -> int:
-        """Draw the next token from `logits` (vocabulary,) as the request asks."""
-        scores = logits.float().cpu() / self.request.temperature
-        probabilities = torch.softmax(scores, dim=-1)
+        """The next token from `logits` (vocabulary,) as the request asks."""
+        scores = logits.float().cpu()
+        token = self._draw(scores) if self.request.temperature > 0 else int(scores.argmax())
+        if self.teller:
+            self.teller.note(scores, token)
+        return token
+
+    def _draw(self, scores: Tensor) -> int:
+        probabilities = torch.softmax(scores / self.request.temperature, dim=-1)
         if self.request.top_p < 1.0:
             sorted_p, order = probabilities.sort(descending=True)
             # Keep a token while those before it hold less than top_p: at least one stays.
@@ -86,6 +99,33 @@ class Row:
         self._sent = max(self._sent, until)
         return piece
 
+    def news(self, tokenizer: Any) -> str:
+        """`new_text`, with how likely its tokens were where that was asked."""
+        text = self.new_text(tokenizer)
+        if self.teller is None:
+            return text
+        ready = self._ready(tokenizer, self.teller)
+        self.told += ready
+        return Piece(text, ready)
+
+    def _ready(self, tokenizer: Any, teller: Teller) -> list[Entry]:
+        """Entries of the tokens whose text is out by now, in their order.
+
+        Several tokens may make one character; what a stop string cuts off is never told.
+        """
+        whole, ready = len(self._decode(tokenizer)), []
+        while self._seen < len(self.written):
+            start, end = (
+                min(whole, len(self._decode(tokenizer, n))) for n in (self._seen, self._seen + 1)
+            )
+            over = self.finish_reason is not None
+            if end > self._sent and not (over and start < self._sent):
+                break
+            if self.written[self._seen] not in teller.vocabulary.hidden:
+                ready.append(teller.entries[self._seen])
+            self._seen += 1
+        return ready
+
     def completion(self, tokenizer: Any) -> Completion:
         """The finished answer."""
         text = self._decode(tokenizer)
@@ -96,10 +136,12 @@ class Row:
             seconds=time.monotonic() - self.joined_at,
             prompt_tokens=len(self.prompt),
             token_ids=list(self.written),
+            logprobs=self.told if self.teller else None,
         )
 
-    def _decode(self, tokenizer: Any) -> str:
-        return str(tokenizer.decode(self.written, skip_special_tokens=True))
+    def _decode(self, tokenizer: Any, count: int | None = None) -> str:
+        """The text of the first `count` tokens, or of all."""
+        return str(tokenizer.decode(self.written[:count], skip_special_tokens=True))
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:

@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from worker.channel import UserError
 from worker.engine import library
 from worker.engine.house import Busy, House, NotAllowed
-from worker.engine.requests import Completion, Request
+from worker.engine.requests import Completion, Piece, Request
 
 if TYPE_CHECKING:
     from worker.engine.engine import Engine
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 MAX_LANES = 8
 MAX_NEW_TOKENS = 4096
+MOST_LOGPROBS = 20
 Lines = AsyncIterator[bytes]
 
 
@@ -85,6 +86,11 @@ async def chat(request: HttpRequest) -> Response:
     engine = await stay.enter_async_context(
         house.stay(base, str(asked.get("number_format", "auto")), len(lanes))
     )
+    try:
+        await asyncio.to_thread(engine.prepare, list(lanes.values()))
+    except BaseException:
+        await stay.aclose()
+        raise
     return ChatResponse(_stream(engine, lanes, stay), stay)
 
 
@@ -126,6 +132,8 @@ async def _stream(
 
 
 def _line(item: str | Completion | Exception) -> dict[str, Any]:
+    if isinstance(item, Piece):
+        return {"text": item, "logprobs": item.logprobs}
     if isinstance(item, str):
         return {"text": item}
     if isinstance(item, Completion):
@@ -141,7 +149,7 @@ def _line(item: str | Completion | Exception) -> dict[str, Any]:
 
 def _lane(asked: dict[str, Any], lane: dict[str, Any], house: House) -> Request:
     options = {**asked, **lane}
-    adapter = lane.get("adapter")
+    adapter, told = lane.get("adapter"), options.get("top_logprobs")
     return Request(
         messages=lane["messages"],
         adapter=house.folder(adapter) if adapter else None,
@@ -150,6 +158,7 @@ def _lane(asked: dict[str, Any], lane: dict[str, Any], house: House) -> Request:
         top_p=float(options.get("top_p", 1)),
         seed=int(options.get("seed", 17)),
         stop=tuple(options.get("stop", ())),
+        top_logprobs=None if told is None else max(0, min(int(told), MOST_LOGPROBS)),
     )
 
 

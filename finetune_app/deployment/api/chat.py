@@ -24,7 +24,7 @@ GONE = 499  # they went away before the end; nginx's number for it
 @api("POST", action="chat")
 async def completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     asked = read_chat(request.body)
-    call = Call(key, asked, Reply(asked.model, asked.n))
+    call = Call(key, asked, Reply(asked.model, asked.n, logprobs=asked.logprobs))
     try:
         call.served = await sync_to_async(models.find)(key, asked.model, asked.asker)
         answers = call.answers()
@@ -75,6 +75,11 @@ class Call:
     def _question(self) -> talk.Asked:
         assert self.served is not None
         lane, asked = self.served.lane, self.asked
+        if lane.target and asked.logprobs:
+            raise ApiError(
+                400, "“logprobs” is not supported for a model that answers elsewhere.",
+                param="logprobs",
+            )  # fmt: skip
         lanes = [
             replace(
                 lane, name=str(at), messages=asked.messages,
@@ -98,6 +103,8 @@ class Call:
         if item.get("text"):
             self.first_at = self.first_at or time.monotonic()
             choice.text += item["text"]
+        if item.get("logprobs") and choice.logprobs is not None:
+            choice.logprobs += item["logprobs"]
         if item.get("done"):
             choice.finish_reason = "length" if item.get("finish_reason") == "length" else "stop"
             choice.tokens = int(item.get("tokens") or 0)
@@ -147,7 +154,8 @@ class Call:
 
     def _written(self, item: Event) -> list[bytes]:
         at = int(item["lane"])
-        piece = [self.reply.piece(at, item["text"])] if item.get("text") else []
+        said = item.get("text") or item.get("logprobs")
+        piece = [self.reply.piece(at, item["text"], item.get("logprobs"))] if said else []
         return [*piece, self.reply.last(at)] if item.get("done") else piece
 
     async def over(self, status: int, code: str = "") -> None:

@@ -13,11 +13,13 @@ from typing import Any
 from finetune_app.deployment.api.errors import ApiError
 
 Message = dict[str, str]
+Logprob = dict[str, Any]
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 MOST_MESSAGES = 500
 MOST_CHARACTERS = 400_000
 MOST_CHOICES = 8
 MOST_TOKENS = 4_096
+MOST_LOGPROBS = 20
 USUAL_TOKENS = 1_024
 NOT_DONE = ("tools", "functions", "audio", "prediction", "web_search_options")
 
@@ -35,6 +37,10 @@ class ChatRequest:
     include_usage: bool = False
     asker: str = ""  # what tells one conversation from others: its user, or how it began
 
+    @property
+    def logprobs(self) -> bool:
+        return "top_logprobs" in self.sampling
+
 
 def read_chat(body: bytes) -> ChatRequest:
     """Raises ApiError for whatever cannot be read or would be ignored to the asker's harm."""
@@ -47,8 +53,6 @@ def read_chat(body: bytes) -> ChatRequest:
             "“response_format” is not supported yet. Ask for the form in your instructions.",
             "response_format",
         )
-    if given.get("logprobs"):
-        raise _wrong("“logprobs” is not supported yet.", "logprobs")
     for name in ("presence_penalty", "frequency_penalty"):
         if _number(given, name, 0.0, -2.0, 2.0):
             raise _wrong(f"“{name}” is not supported: this model answers as tested.", name)
@@ -104,6 +108,13 @@ def _sampling(given: dict[str, Any]) -> dict[str, Any]:
         ):
             raise _wrong("“stop” is a text or a list of up to four texts.", "stop")
         found["stop"] = stops
+    top = int(_number(given, "top_logprobs", 0, 0, MOST_LOGPROBS))
+    if given.get("logprobs") not in (None, False, True):
+        raise _wrong("“logprobs” is true or false.", "logprobs")
+    if given.get("logprobs"):
+        found["top_logprobs"] = top
+    elif top:
+        raise _wrong("“top_logprobs” needs “logprobs” to be true.", "top_logprobs")
     return found
 
 
@@ -170,15 +181,16 @@ class Choice:
     finish_reason: str | None = None
     tokens: int = 0
     prompt_tokens: int = 0
+    logprobs: list[Logprob] | None = None  # None: nobody asked
 
 
 class Reply:
     """Writes down one reply to one request, whole or in chunks, under one id."""
 
-    def __init__(self, model: str, n: int) -> None:
+    def __init__(self, model: str, n: int, *, logprobs: bool = False) -> None:
         self.id = f"chatcmpl-{uuid.uuid4().hex}"
         self.created, self.model = int(time.time()), model
-        self.choices = [Choice() for _ in range(n)]
+        self.choices = [Choice(logprobs=[] if logprobs else None) for _ in range(n)]
 
     @property
     def usage(self) -> dict[str, int]:
@@ -192,7 +204,8 @@ class Reply:
     def whole(self) -> dict[str, Any]:
         choices = [
             {
-                "index": at, "finish_reason": choice.finish_reason or "stop", "logprobs": None,
+                "index": at, "finish_reason": choice.finish_reason or "stop",
+                "logprobs": _told(choice.logprobs),
                 "message": {"role": "assistant", "content": choice.text, "refusal": None},
             }
             for at, choice in enumerate(self.choices)
@@ -202,8 +215,8 @@ class Reply:
     def first(self, at: int) -> bytes:
         return self._chunk(at, {"role": "assistant", "content": ""})
 
-    def piece(self, at: int, text: str) -> bytes:
-        return self._chunk(at, {"content": text})
+    def piece(self, at: int, text: str, logprobs: list[Logprob] | None = None) -> bytes:
+        return self._chunk(at, {"content": text}, logprobs=logprobs)
 
     def last(self, at: int) -> bytes:
         return self._chunk(at, {}, self.choices[at].finish_reason or "stop")
@@ -213,14 +226,22 @@ class Reply:
         head = self._head("chat.completion.chunk")
         return event(head | {"choices": [], "usage": self.usage})
 
-    def _chunk(self, at: int, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+    def _chunk(
+        self, at: int, delta: dict[str, str], finish_reason: str | None = None,
+        logprobs: list[Logprob] | None = None,
+    ) -> bytes:
         choice = {
-            "index": at, "delta": delta, "logprobs": None, "finish_reason": finish_reason
-        }
+            "index": at, "delta": delta, "logprobs": _told(logprobs),
+            "finish_reason": finish_reason,
+        }  # fmt: skip
         return event(self._head("chat.completion.chunk") | {"choices": [choice]})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+def _told(logprobs: list[Logprob] | None) -> dict[str, Any] | None:
+    return None if logprobs is None else {"content": logprobs, "refusal": None}
 
 
 DONE = b"data: [DONE]\n\n"

@@ -1,0 +1,95 @@
+"""How sure the model was of each token: what transformers itself computes, where it was asked."""
+
+import pytest
+import torch
+
+from tests.worker.engine.test_same_answers import plain_model
+from tests.worker.engine.tiny import make_base
+from worker.engine.engine import Engine
+from worker.engine.requests import Piece, Request
+from worker.template import load_tokenizer, prompt_ids
+
+
+def ask(prompt="Hello there", adapter=None, **options) -> Request:
+    return Request(
+        [{"role": "user", "content": prompt}], adapter, **{"max_new_tokens": 24} | options
+    )
+
+
+@torch.inference_mode()
+def plainly(base, request: Request, token_ids: list[int]) -> torch.Tensor:
+    """log_softmax (tokens, vocabulary) of a plain forward over the prompt and what was written."""
+    prompt = prompt_ids(load_tokenizer(base), request.messages)
+    scores = plain_model(base, request.adapter)(torch.tensor([prompt + token_ids])).logits[0]
+    return torch.log_softmax(scores[len(prompt) - 1 : -1], dim=-1)
+
+
+def check(base, request, answer) -> None:
+    wanted = plainly(base, request, answer.token_ids)
+    ends = answer.token_ids[-1:] if answer.finish_reason == "stop" else []
+    assert len(answer.logprobs) == len(answer.token_ids) - len(ends)
+    for entry, token, sure in zip(answer.logprobs, answer.token_ids, wanted, strict=False):
+        assert entry["logprob"] == pytest.approx(float(sure[token]), abs=1e-3)
+        best = sure.topk(request.top_logprobs) if request.top_logprobs else None
+        told = [one["logprob"] for one in entry["top_logprobs"]]
+        assert told == pytest.approx(best.values.tolist() if best else [], abs=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.2, "seed": 3, "top_p": 0.9}])
+def test_they_equal_plain_transformers_in_a_mixed_batch(engine, base, adapters, options):
+    asked = [
+        ask("Hello", None, top_logprobs=5, **options),
+        ask("Where is my order?", adapters[0], top_logprobs=0, **options),
+        ask("a", adapters[1], **options),
+        ask("Thank you", adapters[1], top_logprobs=20, **options),
+    ]
+    answers = engine.generate(asked)
+    assert answers[2].logprobs is None
+    for request, answer in zip(asked, answers, strict=True):
+        if answer.logprobs is not None:
+            check(base, request, answer)
+
+
+def test_asking_for_them_changes_no_answer(engine):
+    plain, told = engine.generate([ask(), ask(top_logprobs=3)])
+    assert plain.token_ids == told.token_ids
+    drawn = {"temperature": 1.0, "seed": 4}
+    plain, told = engine.generate([ask(**drawn), ask(top_logprobs=3, **drawn)])
+    assert plain.token_ids == told.token_ids
+
+
+def test_the_bytes_of_the_tokens_make_the_text(engine):
+    for seed in range(3):
+        answer = engine.generate([ask(top_logprobs=2, temperature=2.0, seed=seed)])[0]
+        spelled = bytes(byte for entry in answer.logprobs for byte in entry["bytes"])
+        assert spelled.decode(errors="replace") == answer.text
+        for entry in answer.logprobs:
+            assert bytes(entry["bytes"]).decode(errors="replace") == entry["token"]
+
+
+def test_pieces_carry_those_of_their_own_text(engine):
+    handle = engine.submit(ask(top_logprobs=1, temperature=2.0, seed=1))
+    pieces = list(handle)
+    assert all(isinstance(piece, Piece) for piece in pieces)
+    assert [e for piece in pieces for e in piece.logprobs] == handle.completion.logprobs
+
+
+def test_what_a_stop_string_cuts_off_is_not_told(engine):
+    whole = engine.generate([ask(top_logprobs=0)])[0]
+    stop = whole.text[10:13]
+    cut = engine.generate([ask(top_logprobs=0, stop=(stop,))])[0]
+    assert cut.finish_reason == "stop"
+    told = b"".join(bytes(entry["bytes"]) for entry in cut.logprobs).decode(errors="replace")
+    assert told == cut.text == whole.text[: whole.text.index(stop)]
+
+
+def test_the_plain_way_tells_them_too(tmp_path):
+    base = make_base(tmp_path, "mamba")
+    asked = [ask("Hello", top_logprobs=4), ask("b"), ask("c", top_logprobs=0, temperature=1.0)]
+    with Engine(base, "fp32") as engine:
+        assert not engine.fast
+        answers = engine.generate(asked)
+        alone = engine.generate([asked[2]])[0]
+    check(base, asked[0], answers[0])
+    check(base, asked[2], answers[2])
+    assert alone.token_ids == answers[2].token_ids

@@ -1,0 +1,47 @@
+"""A model's tokens as bytes. Built when somebody first needs them: it takes about a second."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from worker.engine.model import Loaded
+from worker.template import special_ids
+
+
+class NotReadable(ValueError):
+    """This model's tokenizer cannot be read as bytes."""
+
+
+class Vocabulary:
+    """Thread-safe. `hidden`: tokens that an answer's text leaves out, such as an end of turn."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._building = threading.Lock()
+        self._tokens: Any = None
+        self.size = int(loaded.model.get_input_embeddings().weight.shape[0])
+        self.hidden = loaded.ends | special_ids(loaded.tokenizer)
+
+    @property
+    def tokens(self) -> Any:
+        """llguidance's view of the tokenizer. Raises NotReadable."""
+        with self._building:
+            if self._tokens is None:
+                from llguidance.hf import from_tokenizer
+
+                try:
+                    self._tokens = from_tokenizer(
+                        self._loaded.tokenizer,
+                        n_vocab=self.size,
+                        eos_token=sorted(self._loaded.ends) or None,
+                    )
+                except ValueError as problem:
+                    raise NotReadable(
+                        "This model's tokenizer is of a kind that can neither be held to a form "
+                        "nor tell its tokens one by one."
+                    ) from problem
+            return self._tokens
+
+    def bytes_of(self, token: int) -> bytes:
+        return bytes(self.tokens.decode_bytes([token]))
