@@ -27,6 +27,14 @@ class EngineUnavailable(Exception):
         self.retry_after = retry_after
 
 
+class Refused(EngineUnavailable):
+    """What was asked cannot be done; `param` is the part of the request that is to blame."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
 async def stream_chat(
     base_model: str,
     lanes: Sequence[Lane],
@@ -154,10 +162,11 @@ async def _raise_for(response: httpx.Response) -> None:
             retry_after=int(response.headers.get("Retry-After", 5)),
         )
     try:
-        message = str(response.json()["error"])
+        told = response.json()
+        message, param = str(told["error"]), told.get("param")
     except (ValueError, KeyError):
-        message = _("The model could not answer because of a fault in the engine.")
-    raise EngineUnavailable(message)
+        message, param = _("The model could not answer because of a fault in the engine."), None
+    raise Refused(message, param) if param else EngineUnavailable(message)
 
 
 def _unavailable() -> EngineUnavailable:

@@ -6,7 +6,8 @@ adapters.py   LoRA adapters, several of them in one batch
 cache.py      attention memory: one slot a row, each at its own length
 decode.py     the decode loop: prefill, one step for everybody, rows come and go
 plain.py      the slower way, for architectures whose memory is not the standard one
-vocabulary.py tokens as bytes, for the next one
+vocabulary.py tokens as bytes, for the next two
+forms.py      answers in the form of a JSON schema
 telling.py    log-probabilities
 stepper.py    which of the two serves this model, proved by a probe when it loads
 engine.py     the thread and the queue around it: what other code calls

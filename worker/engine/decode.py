@@ -63,7 +63,7 @@ class SlotDecoder:
 
     def drop_finished(self) -> list[Row]:
         """Free the slots of rows that are over or cancelled; returns them."""
-        gone = [row for row in self.rows if row.finish_reason or row.cancelled]
+        gone = [row for row in self.rows if row.over]
         for row in gone:
             slot = self.rows.index(row)
             last = self.rows.pop()
@@ -190,6 +190,6 @@ def choose_tokens(rows: Sequence[Row], logits: Tensor) -> list[int]:
     """The next token of each row from `logits` (rows, vocabulary)."""
     likeliest: list[int] = logits.argmax(dim=-1).tolist()
     return [
-        row.choose(logits[i]) if row.chooses and not row.finish_reason else likeliest[i]
+        row.choose(logits[i]) if row.chooses and not row.over else likeliest[i]
         for i, row in enumerate(rows)
     ]

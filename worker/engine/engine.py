@@ -17,6 +17,7 @@ import torch
 from finetune_app.core.machine import this_machine
 from worker.engine.adapters import Adapters
 from worker.engine.cache import slots_for
+from worker.engine.forms import Forms
 from worker.engine.model import Loaded, load
 from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
 from worker.engine.rows import Row
@@ -98,6 +99,7 @@ class Engine:
         self.adapters = Adapters(self.loaded.model, self.loaded.dtype, adapters_kept)
         self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
         self.vocabulary = Vocabulary(self.loaded)
+        self.forms = Forms(self.vocabulary)
         self._cache_bytes = int(CACHE_SHARE * _free_bytes(self.loaded.device))
         self._max_rows = max_rows
         self._waiting: deque[_Waiting] = deque()
@@ -113,15 +115,17 @@ class Engine:
     def submit(self, request: Request, listener: Callable[[Item], None] | None = None) -> Handle:
         """Queue a request. With a listener, pieces and the end go to it, from the engine's thread.
 
-        Raises PromptTooLong.
+        Raises PromptTooLong, BadForm.
         """
         return self._submit([request], [listener])[0]
 
     def prepare(self, requests: Iterable[Request]) -> None:
         """Make what only some requests need, so that no other answer waits for it. Takes a second
-        or more the first time; from any thread but the engine's. Raises NotReadable."""
+        or more the first time; from any thread but the engine's. Raises NotReadable, BadForm."""
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
+        for schema in {request.schema for request in requests if request.schema}:
+            self.forms.read(schema)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests; results in the order asked. Raises PromptTooLong, BadAdapter."""
@@ -249,6 +253,8 @@ class Engine:
             return None
         try:
             adapter = self.adapters.load(waiting.request.adapter)
+            schema = waiting.request.schema
+            guide = self.forms.guide(schema) if schema else None
         except Exception as problem:
             waiting.handle.put(problem)
             return None
@@ -260,6 +266,7 @@ class Engine:
             self.loaded.ends,
             waiting.handle.unwanted,
             self._teller(waiting.request),
+            guide,
         )
         self._handles[id(row)] = waiting.handle
         return row
@@ -271,11 +278,14 @@ class Engine:
     def _hand_out(self) -> None:
         """Pass on new text; say goodbye to rows that are over."""
         for row in self._decoder.rows:
+            if row.failure:
+                continue
             piece = row.news(self.loaded.tokenizer)
             if piece or getattr(piece, "logprobs", None):
                 self._handles[id(row)].put(piece)
         for row in self._decoder.drop_finished():
-            self._handles.pop(id(row)).put(row.completion(self.loaded.tokenizer))
+            answer = row.failure or row.completion(self.loaded.tokenizer)
+            self._handles.pop(id(row)).put(answer)
 
     def _fail_all(self, problem: Exception) -> None:
         self._decoder.reset()

@@ -37,11 +37,11 @@ class PlainDecoder:
 
     def step(self) -> None:
         """Answer all rows in one batch, each choosing its tokens as it was asked to."""
-        self._answer([row for row in self.rows if not row.finish_reason])
+        self._answer([row for row in self.rows if not row.over])
 
     def drop_finished(self) -> list[Row]:
         """Remove and return the rows that are over or cancelled."""
-        gone = [row for row in self.rows if row.finish_reason or row.cancelled]
+        gone = [row for row in self.rows if row.over]
         self.rows = [row for row in self.rows if row not in gone]
         return gone
 
@@ -78,7 +78,7 @@ class _Writing(LogitsProcessor):
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         tokens = choose_tokens(self.rows, scores)
         for row, token in zip(self.rows, tokens, strict=True):
-            if row.finish_reason is None:
+            if not row.over:
                 row.add(token)
         only = torch.full_like(scores, -torch.inf)
         return only.scatter_(1, torch.tensor(tokens, device=scores.device)[:, None], 0.0)
@@ -91,5 +91,5 @@ class _AllOver(StoppingCriteria):
         self.rows = rows
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        over = all(row.finish_reason or row.cancelled for row in self.rows)
+        over = all(row.over for row in self.rows)
         return torch.full((input_ids.shape[0],), over, device=input_ids.device)

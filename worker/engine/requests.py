@@ -22,6 +22,9 @@ class Request:
     stop: the answer ends before the first of these strings.
     top_logprobs: tell of each token how likely it was, and of so many (0 to 20) likeliest ones;
         None: not wanted.
+    presence_penalty, frequency_penalty: taken off a token's score once it was written, and for
+        each time that it was.
+    schema: JSON schema, as text, that the answer must fit; it is cut short only by "length".
     """
 
     messages: list[Message]
@@ -32,6 +35,9 @@ class Request:
     seed: int = 17
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
+    schema: str | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
 
 class Piece(str):

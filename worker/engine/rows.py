@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worker.engine.forms import BadForm, Guide
 from worker.engine.requests import Completion, Piece, Request
 from worker.engine.telling import Entry, Teller
 
@@ -18,7 +19,8 @@ class Row:
 
     prompt: token ids of the conversation. adapter: the name `Adapters.load` gave.
     room: most tokens this answer may have. unwanted: set by anybody, at any time, once nobody
-    wants the answer any more. teller: notes how likely its tokens were.
+    wants the answer any more. teller: notes how likely its tokens were. guide: keeps them to a
+    form. `failure`: why the answer cannot go on.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Row:
         ends: frozenset[int],
         unwanted: threading.Event | None = None,
         teller: Teller | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self.request, self.prompt, self.adapter = request, prompt, adapter
         self.room, self.ends = room, ends
@@ -37,9 +40,11 @@ class Row:
         self.finish_reason: str | None = None
         self.unwanted = unwanted or threading.Event()
         self.joined_at = time.monotonic()
-        self.teller = teller
+        self.teller, self.guide = teller, guide
+        self.failure: Exception | None = None
         # Most rows take the likeliest token, which is worked out for the whole batch at once.
-        self.chooses = request.temperature > 0 or teller is not None
+        self._penalised = bool(request.presence_penalty or request.frequency_penalty)
+        self.chooses = bool(request.temperature > 0 or teller or guide or self._penalised)
         self.told: list[Entry] = []
         self._generator = torch.Generator().manual_seed(request.seed)
         self._sent = 0  # characters
@@ -49,6 +54,11 @@ class Row:
     @property
     def cancelled(self) -> bool:
         return self.unwanted.is_set()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be written."""
+        return bool(self.finish_reason or self.failure or self.cancelled)
 
     @property
     def length(self) -> int:
@@ -62,10 +72,28 @@ class Row:
     def choose(self, logits: Tensor) -> int:
         """The next token from `logits` (vocabulary,) as the request asks."""
         scores = logits.float().cpu()
-        token = self._draw(scores) if self.request.temperature > 0 else int(scores.argmax())
+        try:
+            token = self._pick(scores)
+        except BadForm as problem:  # this row's alone; the others go on
+            self.failure = problem
+            return min(self.ends, default=0)
         if self.teller:
             self.teller.note(scores, token)
         return token
+
+    def _pick(self, scores: Tensor) -> int:
+        open_ones = self._less_of_the_same(scores) if self._penalised else scores
+        open_ones = self.guide.narrow(open_ones) if self.guide else open_ones
+        drawn = self.request.temperature > 0
+        token = self._draw(open_ones) if drawn else int(open_ones.argmax())
+        if self.guide and token not in self.ends:
+            self.guide.advance(token)
+        return token
+
+    def _less_of_the_same(self, scores: Tensor) -> Tensor:
+        times = torch.bincount(torch.tensor(self.written, dtype=torch.long), minlength=len(scores))
+        once = self.request.presence_penalty * (times > 0)
+        return scores - once - self.request.frequency_penalty * times
 
     def _draw(self, scores: Tensor) -> int:
         probabilities = torch.softmax(scores / self.request.temperature, dim=-1)

@@ -144,7 +144,9 @@ def _line(item: str | Completion | Exception) -> dict[str, Any]:
             "prompt_tokens": item.prompt_tokens,
             "seconds": round(item.seconds, 3),
         }
-    return {"done": True, "finish_reason": "error", "error": str(item)}
+    end = {"done": True, "finish_reason": "error", "error": str(item)}
+    param = getattr(item, "param", None)  # what in the request is to blame
+    return end | {"param": param} if param else end
 
 
 def _lane(asked: dict[str, Any], lane: dict[str, Any], house: House) -> Request:
@@ -158,6 +160,9 @@ def _lane(asked: dict[str, Any], lane: dict[str, Any], house: House) -> Request:
         top_p=float(options.get("top_p", 1)),
         seed=int(options.get("seed", 17)),
         stop=tuple(options.get("stop", ())),
+        schema=options.get("schema"),
+        presence_penalty=float(options.get("presence_penalty", 0)),
+        frequency_penalty=float(options.get("frequency_penalty", 0)),
         top_logprobs=None if told is None else max(0, min(int(told), MOST_LOGPROBS)),
     )
 
@@ -185,8 +190,11 @@ class NeedsSecret:
         await self.app(scope, receive, send)
 
 
-def _refuse(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": message}, status_code=status, headers=headers)
+def _refuse(
+    status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
+) -> JSONResponse:
+    told = {"error": message, "param": param} if param else {"error": message}
+    return JSONResponse(told, status_code=status, headers=headers)
 
 
 async def _too_busy(_request: HttpRequest, problem: Exception) -> Response:
@@ -197,7 +205,7 @@ async def _too_busy(_request: HttpRequest, problem: Exception) -> Response:
 async def _bad_request(_request: HttpRequest, problem: Exception) -> Response:
     if isinstance(problem, KeyError):
         return _refuse(422, f"Missing: {problem.args[0]}")
-    return _refuse(422, str(problem))
+    return _refuse(422, str(problem), param=getattr(problem, "param", None))
 
 
 def make_app(house: House, secret: str) -> Starlette:

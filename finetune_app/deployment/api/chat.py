@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
 from finetune_app.candidates import talk
-from finetune_app.core.engine import EngineUnavailable, Event
+from finetune_app.core.engine import EngineUnavailable, Event, Refused
 from finetune_app.deployment import journal
 from finetune_app.deployment.api import models
 from finetune_app.deployment.api.access import api
@@ -65,6 +65,8 @@ class Call:
                 async for item in events:
                     self._note(item)
                     yield item
+        except Refused as problem:
+            raise ApiError(400, str(problem), param=problem.param) from problem
         except EngineUnavailable as problem:
             status = 429 if problem.retry_after else 503
             raise ApiError(
@@ -75,10 +77,10 @@ class Call:
     def _question(self) -> talk.Asked:
         assert self.served is not None
         lane, asked = self.served.lane, self.asked
-        if lane.target and asked.logprobs:
+        if lane.target and asked.only_here:
             raise ApiError(
-                400, "“logprobs” is not supported for a model that answers elsewhere.",
-                param="logprobs",
+                400, f"“{asked.only_here}” is not supported for a model that answers elsewhere.",
+                param=asked.only_here,
             )  # fmt: skip
         lanes = [
             replace(
@@ -93,6 +95,8 @@ class Call:
         """What the event adds to the reply. Raises ApiError where the answer failed."""
         problem = item.get("error") or item.get("trouble")
         if problem:
+            if item.get("param"):
+                raise ApiError(400, str(problem), param=item["param"])
             long = "tokens and this model can see only" in str(problem)
             raise ApiError(
                 400 if long else 503, str(problem),

@@ -20,8 +20,12 @@ MOST_CHARACTERS = 400_000
 MOST_CHOICES = 8
 MOST_TOKENS = 4_096
 MOST_LOGPROBS = 20
+MOST_SCHEMA = 64_000
 USUAL_TOKENS = 1_024
-NOT_DONE = ("tools", "functions", "audio", "prediction", "web_search_options")
+PENALTIES = ("presence_penalty", "frequency_penalty")
+NOT_DONE = (
+    "tools", "functions", "logit_bias", "modalities", "audio", "prediction", "web_search_options",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,20 @@ class ChatRequest:
     def logprobs(self) -> bool:
         return "top_logprobs" in self.sampling
 
+    @property
+    def only_here(self) -> str:
+        """What is asked that only a model on this machine does; "" if nothing is."""
+        asked = {"logprobs": "top_logprobs", "response_format": "schema"}
+        asked |= {name: name for name in PENALTIES}
+        return next((name for name, key in asked.items() if key in self.sampling), "")
+
 
 def read_chat(body: bytes) -> ChatRequest:
     """Raises ApiError for whatever cannot be read or would be ignored to the asker's harm."""
     given = read_json(body)
     for name in NOT_DONE:
-        if given.get(name):
+        if given.get(name) and given[name] != ["text"]:  # modalities: what it is anyway
             raise _wrong(f"“{name}” is not supported here. Leave it out.", name)
-    if given.get("response_format", {"type": "text"}) != {"type": "text"}:
-        raise _wrong(
-            "“response_format” is not supported yet. Ask for the form in your instructions.",
-            "response_format",
-        )
-    for name in ("presence_penalty", "frequency_penalty"):
-        if _number(given, name, 0.0, -2.0, 2.0):
-            raise _wrong(f"“{name}” is not supported: this model answers as tested.", name)
     model = given.get("model")
     if not isinstance(model, str) or not model:
         raise _wrong("Say which model: “model” is missing.", "model")
@@ -98,6 +101,9 @@ def _sampling(given: dict[str, Any]) -> dict[str, Any]:
         found["temperature"] = _number(given, "temperature", 0.0, 0.0, 2.0)
     if given.get("top_p") is not None:
         found["top_p"] = max(_number(given, "top_p", 1.0, 0.0, 1.0), 1e-6)
+    for name in PENALTIES:
+        if _number(given, name, 0.0, -2.0, 2.0):
+            found[name] = _number(given, name, 0.0, -2.0, 2.0)
     name = "max_completion_tokens" if given.get("max_completion_tokens") else "max_tokens"
     found["max_new_tokens"] = int(_number(given, name, USUAL_TOKENS, 1, MOST_TOKENS))
     stop = given.get("stop")
@@ -115,7 +121,38 @@ def _sampling(given: dict[str, Any]) -> dict[str, Any]:
         found["top_logprobs"] = top
     elif top:
         raise _wrong("“top_logprobs” needs “logprobs” to be true.", "top_logprobs")
+    schema = _schema(given.get("response_format"))
+    if schema:
+        found["schema"] = schema
     return found
+
+
+def _schema(wanted: Any) -> str:
+    """The JSON schema that the answer must fit, as text; "" where any text will do.
+
+    `strict` makes no difference: a form that is asked for is kept to.
+    """
+    kind = wanted.get("type") if isinstance(wanted, dict) else wanted
+    if kind in (None, "text"):
+        return ""
+    if kind == "json_object":
+        return '{"type": "object"}'
+    told = wanted.get("json_schema") if kind == "json_schema" else None
+    schema = told.get("schema") if isinstance(told, dict) else None
+    if not isinstance(schema, dict):
+        raise _wrong(
+            "“response_format” is {“type”: “text”}, {“type”: “json_object”}, or {“type”: "
+            "“json_schema”, “json_schema”: {“name”: …, “schema”: {…}}}.", "response_format",
+        )  # fmt: skip
+    try:
+        text = json.dumps(schema)
+    except RecursionError:
+        raise _wrong("The schema is nested too deeply.", "response_format") from None
+    if len(text) > MOST_SCHEMA:
+        raise _wrong(
+            f"The schema is longer than {MOST_SCHEMA:,} characters.", "response_format"
+        )
+    return text
 
 
 def _messages(given: Any) -> list[Message]:

@@ -87,6 +87,12 @@ def test_the_same_seed_draws_the_same_answer(client):
     assert text_of(client, seed=3, **warm) != text_of(client, seed=4, **warm)
 
 
+def test_a_penalty_for_repeating_changes_what_is_said(client):
+    plain = text_of(client, max_tokens=40)
+    assert text_of(client, max_tokens=40, frequency_penalty=2, presence_penalty=2) != plain
+    assert text_of(client, max_tokens=40, frequency_penalty=0) == plain
+
+
 def test_stop_ends_it_before_the_word(client):
     whole = text_of(client, max_tokens=12)
     stop = whole[len(whole) // 2 :][:2]
@@ -121,8 +127,9 @@ def test_unknown_fields_are_let_pass(client):
     ("more", "param"),
     [
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty"),
+        ({"presence_penalty": "much"}, "presence_penalty"),
         ({"temperature": 3}, "temperature"),
         ({"top_p": 2}, "top_p"),
         ({"n": 0}, "n"),

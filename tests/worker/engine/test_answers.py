@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -196,3 +197,21 @@ def test_what_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, free, fo
     config = json.loads((base / "config.json").read_text())
     chosen, _measured = model.choose_format(base, config, torch.device("cpu"))
     assert chosen == format
+
+
+def test_penalties_take_off_the_score_of_what_was_written(engine):
+    """Step by step: each token is the likeliest once what was written before costs its penalty."""
+    asked = ask(max_new_tokens=30, presence_penalty=1.5, frequency_penalty=0.5, top_logprobs=20)
+    answer = engine.generate([asked])[0]
+    assert answer.token_ids != engine.generate([ask(max_new_tokens=30)])[0].token_ids
+    for at, entry in enumerate(answer.logprobs):
+        times = Counter(answer.token_ids[:at])
+
+        def cost(token: int, times=times) -> float:
+            return times[token] * 0.5 + (1.5 if times[token] else 0)
+
+        mine = entry["logprob"] - cost(answer.token_ids[at])
+        for other in entry["top_logprobs"]:
+            if len(other["bytes"]) == 1 and other["bytes"][0] < 128:
+                letter = engine.loaded.tokenizer(other["token"], add_special_tokens=False)
+                assert other["logprob"] - cost(letter.input_ids[0]) <= mine + 1e-4
