@@ -82,6 +82,12 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
     return _encode(tokenizer, _render(tokenizer, messages, answer_next=True))
 
 
+def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text that is gone on with as it stands, no conversation. Its marks are marks:
+    whoever sends it may have rendered a template of their own."""
+    return list(tokenizer(text)["input_ids"])
+
+
 def example_ids(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
 ) -> Example:

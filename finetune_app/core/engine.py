@@ -1,4 +1,4 @@
-"""Talking to the engine process, over its Unix socket: chat, token views, search in documents."""
+"""Talking to the engine process, over its Unix socket: chat, token views, search, embeddings."""
 
 from __future__ import annotations
 
@@ -101,6 +101,15 @@ async def search(
     body = {"index": index, "question": question, "count": count, "whole": whole}
     passages: list[dict[str, Any]] = (await _ask("POST", "/search", body))["passages"]
     return passages
+
+
+async def embed(texts: Sequence[str]) -> tuple[list[list[float]], int]:
+    """A vector of length 1 for each text, and how many tokens they have in all.
+
+    Raises EngineUnavailable; Refused for a text that is longer than the embedder reads.
+    """
+    answer = await _ask("POST", "/embed", {"texts": list(texts), "whole": True})
+    return answer["vectors"], sum(answer["tokens"])
 
 
 async def health() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from worker.engine.rows import Row
 from worker.engine.stepper import make_decoder
 from worker.engine.telling import Teller
 from worker.engine.vocabulary import Vocabulary
-from worker.template import prompt_ids
+from worker.template import prompt_ids, text_ids
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ class Engine:
         self.prepare(requests)
         new = []
         for request, listener in zip(requests, listeners, strict=True):
-            prompt = prompt_ids(self.loaded.tokenizer, request.messages)
+            prompt = self._prompt(request)
             room = min(request.max_new_tokens, self.loaded.context - len(prompt))
             if room < 1:
                 raise PromptTooLong(
@@ -184,6 +184,12 @@ class Engine:
             self._waiting.extend(new)
             self._wake.notify()
         return [waiting.handle for waiting in new]
+
+    def _prompt(self, request: Request) -> list[int]:
+        tokenizer = self.loaded.tokenizer
+        if request.prompt is None:
+            return prompt_ids(tokenizer, request.messages)
+        return text_ids(tokenizer, request.prompt)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

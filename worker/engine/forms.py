@@ -20,7 +20,7 @@ from worker.engine.vocabulary import Vocabulary
 MOST_KEPT = 32  # schemas
 # White space of any usual layout, but not without end: a model that is lost would write nothing
 # else. What a schema asks that cannot be held to is an error, never let pass.
-RULES = {
+RULES: Any = {
     "whitespace_pattern": r"[\x20\x0A\x0D\x09]{0,32}",
     "lenient": False,
     "coerce_one_of": False,

@@ -28,6 +28,19 @@ MOST_TEXTS = 256
 LONGEST_QUESTION = 20_000  # characters
 
 
+class TextTooLong(ValueError):
+    """`param`: the part of a program's request that is to blame."""
+
+    param = "input"
+
+    def __init__(self, lengths: list[int], most: int) -> None:
+        at = next(n for n, length in enumerate(lengths) if length > most)
+        super().__init__(
+            f"Text {at + 1} has {lengths[at]} tokens and this model reads {most}. "
+            "Cut it into parts."
+        )
+
+
 class Library:
     """Used from threads; `idle_unload` in seconds."""
 
@@ -43,13 +56,19 @@ class Library:
         found = index.all() if whole else index.search(question[:LONGEST_QUESTION], count)
         return [asdict(passage) for passage in found]
 
-    def embed(self, texts: list[str], questions: bool) -> list[list[float]]:
+    def embed(
+        self, texts: list[str], questions: bool, whole: bool = False
+    ) -> tuple[list[list[float]], list[int]]:
+        """Vectors, and the tokens of each text. `whole`: raise TextTooLong rather than cut one."""
         from worker.knowledge import embedding
 
         self._used_at = time.monotonic()
         embedder = embedding.shared()
+        lengths = embedder.lengths(texts)
+        if whole and max(lengths, default=0) > embedding.LONGEST:
+            raise TextTooLong(lengths, embedding.LONGEST)
         vectors = embedder.questions(texts) if questions else embedder.passages(texts)
-        return [[float(number) for number in row] for row in vectors]
+        return [[float(number) for number in row] for row in vectors], lengths
 
     def _index(self, folder: Path) -> Index:
         """An index never changes, so an open one stays good; one whose folder went is let go."""
@@ -101,10 +120,13 @@ async def search(request: HttpRequest) -> Response:
 
 
 async def embed(request: HttpRequest) -> Response:
-    """Vectors of length 1 for texts; `questions` where the embedder tells those apart."""
+    """Vectors of length 1 for texts; `questions` where the embedder tells those apart. `whole`:
+    a text that is too long is refused, not cut."""
     asked, library = await request.json(), request.app.state.library
     texts = [str(text) for text in asked["texts"]]
     if len(texts) > MOST_TEXTS:
         raise ValueError(f"Ask for at most {MOST_TEXTS} texts at once.")
-    vectors = await asyncio.to_thread(library.embed, texts, bool(asked.get("questions")))
-    return JSONResponse({"vectors": vectors})
+    vectors, lengths = await asyncio.to_thread(
+        library.embed, texts, bool(asked.get("questions")), bool(asked.get("whole"))
+    )
+    return JSONResponse({"vectors": vectors, "tokens": lengths})

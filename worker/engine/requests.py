@@ -14,6 +14,7 @@ class Request:
     """One conversation to be continued by one answer.
 
     messages: chat messages ({"role", "content"}), ending where the assistant should speak.
+    prompt: a text to be gone on with as it stands, instead of messages.
     adapter: folder of a LoRA adapter, or None for the base model itself.
     max_new_tokens: longest answer, in tokens.
     temperature: 0 takes the likeliest token every time; above 0 draws.
@@ -36,6 +37,7 @@ class Request:
     stop: tuple[str, ...] = ()
     top_logprobs: int | None = None
     schema: str | None = None
+    prompt: str | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
 

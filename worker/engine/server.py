@@ -154,6 +154,7 @@ def _lane(asked: dict[str, Any], lane: dict[str, Any], house: House) -> Request:
     adapter, told = lane.get("adapter"), options.get("top_logprobs")
     return Request(
         messages=lane["messages"],
+        prompt=lane.get("prompt"),
         adapter=house.folder(adapter) if adapter else None,
         max_new_tokens=min(int(options.get("max_new_tokens", 400)), MAX_NEW_TOKENS),
         temperature=max(0.0, float(options.get("temperature", 0))),

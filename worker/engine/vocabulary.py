@@ -32,7 +32,7 @@ class Vocabulary:
 
                 try:
                     self._tokens = from_tokenizer(
-                        self._loaded.tokenizer,
+                        self._loaded.tokenizer,  # type: ignore[arg-type]  # it looks itself
                         n_vocab=self.size,
                         eos_token=sorted(self._loaded.ends) or None,
                     )

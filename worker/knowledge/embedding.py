@@ -91,6 +91,10 @@ class Embedder:
     def passages(self, texts: list[str]) -> np.ndarray:
         return self._embed([self._for_passages + text for text in texts])
 
+    def lengths(self, texts: list[str]) -> list[int]:
+        """Tokens of each, also of what is longer than LONGEST and would be cut."""
+        return [len(ids) for ids in self._tokenizer(texts, verbose=False)["input_ids"]]
+
     def _embed(self, texts: list[str]) -> np.ndarray:
         """One row of length 1 a text. Those of like length go together: less padding."""
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))

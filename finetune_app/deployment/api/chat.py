@@ -10,53 +10,64 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
 from finetune_app.candidates import talk
-from finetune_app.core.engine import EngineUnavailable, Event, Refused
+from finetune_app.core.engine import EngineUnavailable, Event
 from finetune_app.deployment import journal
 from finetune_app.deployment.api import models
 from finetune_app.deployment.api.access import api
-from finetune_app.deployment.api.errors import ApiError
-from finetune_app.deployment.api.wire import DONE, ChatRequest, Reply, event, read_chat
+from finetune_app.deployment.api.errors import GONE, ApiError
+from finetune_app.deployment.api.wire import (
+    DONE,
+    Reply,
+    TextAsked,
+    event,
+    read_chat,
+    unavailable,
+)
 from finetune_app.deployment.models import ApiKey
-
-GONE = 499  # they went away before the end; nginx's number for it
 
 
 @api("POST", action="chat")
 async def completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     asked = read_chat(request.body)
-    call = Call(key, asked, Reply(asked.model, asked.n, logprobs=asked.logprobs))
-    try:
-        call.served = await sync_to_async(models.find)(key, asked.model, asked.asker)
-        answers = call.answers()
-        # The first event decides the status: a busy or broken model must not begin with a 200.
-        first = await anext(answers, None)
-    except ApiError as error:
-        await call.over(error.status, error.code)
-        raise
-    except Exception:
-        await call.over(500, "server_error")
-        raise
-    if asked.stream:
-        response = StreamingHttpResponse(
-            call.chunks(first, answers), content_type="text/event-stream"
-        )
-        response["Cache-Control"] = "no-store"
-        response["X-Accel-Buffering"] = "no"  # a proxy must not gather what should stream
-        return response
-    return JsonResponse(await call.whole(answers))
+    reply = Reply(asked.model, asked.n, logprobs=asked.logprobs)
+    return await Call(key, asked, reply).response()
 
 
 @dataclass
 class Call:
-    """One request on its way, and what will be told of it."""
+    """One request for text on its way, and what will be told of it."""
 
     key: ApiKey
-    asked: ChatRequest
+    asked: TextAsked
     reply: Reply
     served: models.Served | None = None
     began: float = field(default_factory=time.monotonic)
     first_at: float | None = None
     told: bool = False
+
+    async def response(self) -> HttpResponseBase:
+        """Raises ApiError for what goes wrong before the first event."""
+        try:
+            self.served = await sync_to_async(models.find)(
+                self.key, self.asked.model, self.asked.asker
+            )
+            answers = self.answers()
+            # The first event decides the status: a busy or broken model must not begin with a 200.
+            first = await anext(answers, None)
+        except ApiError as error:
+            await self.over(error.status, error.code)
+            raise
+        except Exception:
+            await self.over(500, "server_error")
+            raise
+        if self.asked.stream:
+            response = StreamingHttpResponse(
+                self.chunks(first, answers), content_type="text/event-stream"
+            )
+            response["Cache-Control"] = "no-store"
+            response["X-Accel-Buffering"] = "no"  # a proxy must not gather what should stream
+            return response
+        return JsonResponse(await self.whole(answers))
 
     async def answers(self) -> AsyncGenerator[Event, None]:
         """The events of all lanes, every failure as an ApiError."""
@@ -65,14 +76,8 @@ class Call:
                 async for item in events:
                     self._note(item)
                     yield item
-        except Refused as problem:
-            raise ApiError(400, str(problem), param=problem.param) from problem
         except EngineUnavailable as problem:
-            status = 429 if problem.retry_after else 503
-            raise ApiError(
-                status, str(problem), code="engine_busy" if status == 429 else "engine_unavailable",
-                retry_after=problem.retry_after or 10,
-            ) from problem  # fmt: skip
+            raise unavailable(problem) from problem
 
     def _question(self) -> talk.Asked:
         assert self.served is not None
@@ -82,12 +87,20 @@ class Call:
                 400, f"“{asked.only_here}” is not supported for a model that answers elsewhere.",
                 param=asked.only_here,
             )  # fmt: skip
+        told = lane.recipe.instructions or lane.recipe.shots or lane.recipe.grounded
+        if asked.as_it_stands and (told or lane.searches or lane.target):
+            raise ApiError(
+                400, f"“{asked.model}” answers with instructions, examples or documents of its "
+                "own, so it can only be asked at /v1/chat/completions.",
+                param="model",
+            )  # fmt: skip
+        turns = [(messages, more, n) for messages, more in asked.turns for n in range(asked.n)]
         lanes = [
             replace(
-                lane, name=str(at), messages=asked.messages,
-                sampling=lane.sampling | asked.sampling | {"seed": asked.seed + at},
+                lane, name=str(at), messages=messages,
+                sampling=lane.sampling | asked.sampling | more | {"seed": asked.seed + n},
             )
-            for at in range(asked.n)
+            for at, (messages, more, n) in enumerate(turns)
         ]
         return talk.Asked(self.served.goal_id, asked.messages[-1]["content"], lanes)
 
@@ -101,7 +114,7 @@ class Call:
             raise ApiError(
                 400 if long else 503, str(problem),
                 code="context_length_exceeded" if long else "model_failed",
-                param="messages" if long else None,
+                param=self.asked.said_in if long else None,
             )
         choice = self.reply.choices[int(item["lane"])]
         if item.get("text"):
@@ -134,8 +147,8 @@ class Call:
         """Server-sent events. A failure after the first of them is told in the stream."""
         status, code = GONE, "gone"
         try:
-            for at in range(self.asked.n):
-                yield self.reply.first(at)
+            for chunk in self.reply.beginning():
+                yield chunk
             if first:
                 for chunk in self._written(first):
                     yield chunk

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import JsonResponse
 
+GONE = 499  # they went away before the end; nginx's number for it
 TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
     404: "not_found_error", 405: "invalid_request_error", 409: "conflict_error",

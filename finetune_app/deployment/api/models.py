@@ -13,6 +13,7 @@ from finetune_app.candidates import talk
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.deployment import trials
+from finetune_app.deployment.api import embeddings
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import ApiJob, ApiKey, Deployment, Release
@@ -114,6 +115,8 @@ async def detail(request: HttpRequest, key: ApiKey, name: str) -> JsonResponse:
 
 def _all(key: ApiKey) -> list[dict[str, Any]]:
     bases = [_row(one.slug, 0, "finetune") for one in _base_models(key)]
+    if not key.deployment_id:
+        bases.append(_row(embeddings.model_name(), 0, "finetune"))
     live = [
         _row(one.name, int(one.created_at.timestamp()), f"team-{key.team_id}")
         for one in _deployments(key).filter(paused_at=None).order_by("pk")

@@ -1,12 +1,23 @@
 from django.urls import path
 
-from finetune_app.deployment.api import chat, feedback, files, jobs, models, unknown
+from finetune_app.deployment.api import (
+    chat,
+    completions,
+    embeddings,
+    feedback,
+    files,
+    jobs,
+    models,
+    unknown,
+)
 
 app_name = "v1"
 urlpatterns = [
     path("models", models.listing, name="models"),
     path("models/<path:name>", models.detail, name="model"),
     path("chat/completions", chat.completions, name="chat"),
+    path("completions", completions.completions, name="completions"),
+    path("embeddings", embeddings.embeddings, name="embeddings"),
     path("feedback", feedback.give, name="feedback"),
     path("files", files.files, name="files"),
     path("files/<slug:file_id>", files.file, name="file"),

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from finetune_app.core.engine import EngineUnavailable, Refused
 from finetune_app.deployment.api.errors import ApiError
 
 Message = dict[str, str]
@@ -29,17 +30,28 @@ NOT_DONE = (
 
 
 @dataclass(frozen=True)
-class ChatRequest:
-    """A request that can be answered. `sampling` holds only what it says itself."""
+class TextAsked:
+    """A request that can be answered. `sampling` holds only what it says itself.
+
+    turns: what is asked, each `n` times: messages, and what the engine needs besides.
+    as_it_stands: the text goes to the model without a chat template. said_in: its field's name.
+    """
 
     model: str
-    messages: list[Message]
+    turns: list[tuple[list[Message], dict[str, Any]]]
     sampling: dict[str, Any]
     n: int = 1
     seed: int = 17
     stream: bool = False
     include_usage: bool = False
     asker: str = ""  # what tells one conversation from others: its user, or how it began
+    as_it_stands: bool = False
+    said_in: str = "messages"
+
+    @property
+    def messages(self) -> list[Message]:
+        """Those of the first turn."""
+        return self.turns[0][0]
 
     @property
     def logprobs(self) -> bool:
@@ -53,74 +65,90 @@ class ChatRequest:
         return next((name for name, key in asked.items() if key in self.sampling), "")
 
 
-def read_chat(body: bytes) -> ChatRequest:
+def read_chat(body: bytes) -> TextAsked:
     """Raises ApiError for whatever cannot be read or would be ignored to the asker's harm."""
     given = read_json(body)
     for name in NOT_DONE:
         if given.get(name) and given[name] != ["text"]:  # modalities: what it is anyway
-            raise _wrong(f"“{name}” is not supported here. Leave it out.", name)
+            raise wrong(f"“{name}” is not supported here. Leave it out.", name)
+    model = model_named(given)
+    messages = _messages(given.get("messages"))
+    first = next(one["content"] for one in messages if one["role"] == "user")
+    return TextAsked(
+        model=model, turns=[(messages, {})], sampling=_chat_sampling(given),
+        **common(given, first),
+    )  # fmt: skip
+
+
+def model_named(given: dict[str, Any]) -> str:
     model = given.get("model")
     if not isinstance(model, str) or not model:
-        raise _wrong("Say which model: “model” is missing.", "model")
+        raise wrong("Say which model: “model” is missing.", "model")
+    return model
+
+
+def common(given: dict[str, Any], first: str) -> dict[str, Any]:
+    """What is asked in the same way wherever a model writes text; `first`: how it began."""
     options = given.get("stream_options") or {}
-    return ChatRequest(
-        model=model,
-        messages=_messages(given.get("messages")),
-        sampling=_sampling(given),
-        n=int(_number(given, "n", 1, 1, MOST_CHOICES)),
-        seed=int(_number(given, "seed", 17, -(2**63), 2**63)) % 2**31,
-        stream=given.get("stream") is True,
-        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        asker=_asker(given),
-    )
+    return {
+        "n": int(number(given, "n", 1, 1, MOST_CHOICES)),
+        "seed": int(number(given, "seed", 17, -(2**63), 2**63)) % 2**31,
+        "stream": given.get("stream") is True,
+        "include_usage": isinstance(options, dict) and options.get("include_usage") is True,
+        "asker": _asker(given, first),
+    }
 
 
-def _asker(given: dict[str, Any]) -> str:
+def _asker(given: dict[str, Any], first: str) -> str:
     """The “user” that a program names; else the first question, which stays in a conversation."""
     user = given.get("user")
     if isinstance(user, str) and user.strip():
         return f"user {user.strip()[:200]}"
-    questions = (item for item in _messages(given.get("messages")) if item["role"] == "user")
-    return f"began {next(questions)['content']}"
+    return f"began {first}"
 
 
 def read_json(body: bytes) -> dict[str, Any]:
     try:
         given = json.loads(body or b"null")
     except (ValueError, RecursionError):
-        raise _wrong("The body is not valid JSON.") from None
+        raise wrong("The body is not valid JSON.") from None
     if not isinstance(given, dict):
-        raise _wrong("The body must be a JSON object.")
+        raise wrong("The body must be a JSON object.")
     return given
 
 
-def _sampling(given: dict[str, Any]) -> dict[str, Any]:
+def sampling_of(given: dict[str, Any], usual_tokens: int = USUAL_TOKENS) -> dict[str, Any]:
     """Only what is said: what is not said stays as the candidate was tested."""
     found: dict[str, Any] = {}
     if given.get("temperature") is not None:
-        found["temperature"] = _number(given, "temperature", 0.0, 0.0, 2.0)
+        found["temperature"] = number(given, "temperature", 0.0, 0.0, 2.0)
     if given.get("top_p") is not None:
-        found["top_p"] = max(_number(given, "top_p", 1.0, 0.0, 1.0), 1e-6)
+        found["top_p"] = max(number(given, "top_p", 1.0, 0.0, 1.0), 1e-6)
     for name in PENALTIES:
-        if _number(given, name, 0.0, -2.0, 2.0):
-            found[name] = _number(given, name, 0.0, -2.0, 2.0)
+        if number(given, name, 0.0, -2.0, 2.0):
+            found[name] = number(given, name, 0.0, -2.0, 2.0)
     name = "max_completion_tokens" if given.get("max_completion_tokens") else "max_tokens"
-    found["max_new_tokens"] = int(_number(given, name, USUAL_TOKENS, 1, MOST_TOKENS))
+    found["max_new_tokens"] = int(number(given, name, usual_tokens, 1, MOST_TOKENS))
     stop = given.get("stop")
     if stop:
         stops = [stop] if isinstance(stop, str) else stop
         if not isinstance(stops, list) or len(stops) > 4 or not all(
             isinstance(one, str) and one for one in stops
         ):
-            raise _wrong("“stop” is a text or a list of up to four texts.", "stop")
+            raise wrong("“stop” is a text or a list of up to four texts.", "stop")
         found["stop"] = stops
-    top = int(_number(given, "top_logprobs", 0, 0, MOST_LOGPROBS))
+    return found
+
+
+def _chat_sampling(given: dict[str, Any]) -> dict[str, Any]:
+    found = sampling_of(given)
+    top = int(number(given, "top_logprobs", 0, 0, MOST_LOGPROBS))
     if given.get("logprobs") not in (None, False, True):
-        raise _wrong("“logprobs” is true or false.", "logprobs")
+        raise wrong("“logprobs” is true or false.", "logprobs")
     if given.get("logprobs"):
         found["top_logprobs"] = top
     elif top:
-        raise _wrong("“top_logprobs” needs “logprobs” to be true.", "top_logprobs")
+        raise wrong("“top_logprobs” needs “logprobs” to be true.", "top_logprobs")
     schema = _schema(given.get("response_format"))
     if schema:
         found["schema"] = schema
@@ -140,16 +168,16 @@ def _schema(wanted: Any) -> str:
     told = wanted.get("json_schema") if kind == "json_schema" else None
     schema = told.get("schema") if isinstance(told, dict) else None
     if not isinstance(schema, dict):
-        raise _wrong(
+        raise wrong(
             "“response_format” is {“type”: “text”}, {“type”: “json_object”}, or {“type”: "
             "“json_schema”, “json_schema”: {“name”: …, “schema”: {…}}}.", "response_format",
         )  # fmt: skip
     try:
         text = json.dumps(schema)
     except RecursionError:
-        raise _wrong("The schema is nested too deeply.", "response_format") from None
+        raise wrong("The schema is nested too deeply.", "response_format") from None
     if len(text) > MOST_SCHEMA:
-        raise _wrong(
+        raise wrong(
             f"The schema is longer than {MOST_SCHEMA:,} characters.", "response_format"
         )
     return text
@@ -157,24 +185,24 @@ def _schema(wanted: Any) -> str:
 
 def _messages(given: Any) -> list[Message]:
     if not isinstance(given, list) or not given:
-        raise _wrong("“messages” must be a list with at least one message.", "messages")
+        raise wrong("“messages” must be a list with at least one message.", "messages")
     if len(given) > MOST_MESSAGES:
-        raise _wrong(f"“messages” may have at most {MOST_MESSAGES} entries.", "messages")
+        raise wrong(f"“messages” may have at most {MOST_MESSAGES} entries.", "messages")
     messages = [_message(item, f"messages[{at}]") for at, item in enumerate(given)]
     if sum(len(message["content"]) for message in messages) > MOST_CHARACTERS:
-        raise _wrong(
+        raise wrong(
             f"The messages are longer than {MOST_CHARACTERS:,} characters.", "messages",
             code="context_length_exceeded",
         )
     if messages[-1]["role"] != "user":
-        raise _wrong("The last message must be the user's: it is what is answered.", "messages")
+        raise wrong("The last message must be the user's: it is what is answered.", "messages")
     return messages
 
 
 def _message(item: Any, where: str) -> Message:
     role = item.get("role") if isinstance(item, dict) else None
     if not isinstance(role, str) or role not in ROLES:
-        raise _wrong(f"{where}.role must be system, user or assistant.", f"{where}.role")
+        raise wrong(f"{where}.role must be system, user or assistant.", f"{where}.role")
     return {"role": ROLES[role], "content": _text(item.get("content"), f"{where}.content")}
 
 
@@ -188,23 +216,34 @@ def _text(content: Any, where: str) -> str:
         if all(isinstance(part, str) for part in parts):
             content = "".join(str(part) for part in parts)
     if not isinstance(content, str):
-        raise _wrong(f"{where} must be text; pictures and sound are not understood here.", where)
+        raise wrong(f"{where} must be text; pictures and sound are not understood here.", where)
     return content.encode(errors="replace").decode()
 
 
-def _number(
+def number(
     given: dict[str, Any], name: str, usual: float, least: float, most: float
 ) -> float:
     value = given.get(name)
     if value is None:
         return usual
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise _wrong(f"“{name}” must be a number from {least:g} to {most:g}.", name)
+        raise wrong(f"“{name}” must be a number from {least:g} to {most:g}.", name)
     return value
 
 
-def _wrong(message: str, param: str | None = None, code: str = "") -> ApiError:
+def wrong(message: str, param: str | None = None, code: str = "") -> ApiError:
     return ApiError(400, message, param=param, code=code)
+
+
+def unavailable(problem: EngineUnavailable) -> ApiError:
+    """The engine's no, as the API says it: to blame is the request, the hour, or the engine."""
+    if isinstance(problem, Refused):
+        return ApiError(400, str(problem), param=problem.param)
+    status = 429 if problem.retry_after else 503
+    return ApiError(
+        status, str(problem), code="engine_busy" if status == 429 else "engine_unavailable",
+        retry_after=problem.retry_after or 10,
+    )  # fmt: skip
 
 
 # ---- Answers ----
@@ -224,15 +263,18 @@ class Choice:
 class Reply:
     """Writes down one reply to one request, whole or in chunks, under one id."""
 
-    def __init__(self, model: str, n: int, *, logprobs: bool = False) -> None:
-        self.id = f"chatcmpl-{uuid.uuid4().hex}"
-        self.created, self.model = int(time.time()), model
-        self.choices = [Choice(logprobs=[] if logprobs else None) for _ in range(n)]
+    KIND, CHUNK, ID = "chat.completion", "chat.completion.chunk", "chatcmpl"
+
+    def __init__(self, model: str, n: int, *, prompts: int = 1, logprobs: bool = False) -> None:
+        self.id = f"{self.ID}-{uuid.uuid4().hex}"
+        self.created, self.model, self.n = int(time.time()), model, n
+        self.choices = [Choice(logprobs=[] if logprobs else None) for _ in range(n * prompts)]
 
     @property
     def usage(self) -> dict[str, int]:
-        """The prompt counts once, however many answers it got."""
-        read = max((choice.prompt_tokens for choice in self.choices), default=0)
+        """A prompt counts once, however many answers it got."""
+        groups = [self.choices[at : at + self.n] for at in range(0, len(self.choices), self.n)]
+        read = sum(max(choice.prompt_tokens for choice in group) for group in groups)
         written = sum(choice.tokens for choice in self.choices)
         return {
             "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written
@@ -247,10 +289,12 @@ class Reply:
             }
             for at, choice in enumerate(self.choices)
         ]
-        return self._head("chat.completion") | {"choices": choices, "usage": self.usage}
+        return self._head(self.KIND) | {"choices": choices, "usage": self.usage}
 
-    def first(self, at: int) -> bytes:
-        return self._chunk(at, {"role": "assistant", "content": ""})
+    def beginning(self) -> list[bytes]:
+        """Chunks that come before any text: whose answer it is."""
+        said = {"role": "assistant", "content": ""}
+        return [self._chunk(at, said) for at in range(len(self.choices))]
 
     def piece(self, at: int, text: str, logprobs: list[Logprob] | None = None) -> bytes:
         return self._chunk(at, {"content": text}, logprobs=logprobs)
@@ -260,7 +304,7 @@ class Reply:
 
     def counted(self) -> bytes:
         """The chunk with the usage, which has no choices."""
-        head = self._head("chat.completion.chunk")
+        head = self._head(self.CHUNK)
         return event(head | {"choices": [], "usage": self.usage})
 
     def _chunk(
@@ -271,7 +315,7 @@ class Reply:
             "index": at, "delta": delta, "logprobs": _told(logprobs),
             "finish_reason": finish_reason,
         }  # fmt: skip
-        return event(self._head("chat.completion.chunk") | {"choices": [choice]})
+        return event(self._head(self.CHUNK) | {"choices": [choice]})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}

