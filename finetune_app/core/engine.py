@@ -103,6 +103,15 @@ async def search(
     return passages
 
 
+async def prove(base_model: str, adapter: str, *, number_format: str = "auto") -> str:
+    """Whether an adapter changes anything: what is wrong with it, or "". Folders are absolute.
+
+    Raises EngineUnavailable.
+    """
+    body = {"base_model": base_model, "adapter": adapter, "number_format": number_format}
+    return str((await _ask("POST", "/prove", body))["problem"])
+
+
 async def embed(texts: Sequence[str]) -> tuple[list[list[float]], int]:
     """A vector of length 1 for each text, and how many tokens they have in all.
 

@@ -3,6 +3,7 @@
 requests.py   what is asked and what comes back (no torch)
 model.py      load a base model in the number format that decodes faster here
 adapters.py   LoRA adapters, several of them in one batch
+proof.py      whether an adapter changes anything
 cache.py      attention memory: one slot a row, each at its own length
 decode.py     the decode loop: prefill, one step for everybody, rows come and go
 plain.py      the slower way, for architectures whose memory is not the standard one

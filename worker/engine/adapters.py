@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 BASE = "__base__"  # PEFT's name for "no adapter"
@@ -42,6 +42,17 @@ def read_adapter(folder: Path, model: nn.Module, dtype: torch.dtype) -> dict[str
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
         raise BadAdapter(f"The adapter in {folder.name} has no adapter_model.safetensors.")
+    try:
+        pairs = _read_pairs(folder, weights)
+    except SafetensorError:
+        raise BadAdapter(
+            f"The adapter in {folder.name} is damaged: adapter_model.safetensors cannot be read."
+        ) from None
+    return {name: _pair(name, pair, config, model, dtype) for name, pair in pairs.items()}
+
+
+def _read_pairs(folder: Path, weights: Path) -> dict[str, dict[str, Tensor]]:
+    """Layer name -> its two tensors, A and B."""
     pairs: dict[str, dict[str, Tensor]] = {}
     with safe_open(str(weights), framework="pt") as tensors:
         for key in tensors.keys():  # noqa: SIM118 (safe_open is not a mapping)
@@ -49,7 +60,7 @@ def read_adapter(folder: Path, model: nn.Module, dtype: torch.dtype) -> dict[str
             if match is None:
                 raise BadAdapter(f"The adapter in {folder.name} holds {key}, which is not LoRA.")
             pairs.setdefault(match["module"], {})[match["part"]] = tensors.get_tensor(key)
-    return {name: _pair(name, pair, config, model, dtype) for name, pair in pairs.items()}
+    return pairs
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -74,6 +85,8 @@ def _pair(
         layer = model.get_submodule(name)
     except AttributeError:
         raise BadAdapter(f"This adapter was made for another model: there is no {name}.") from None
+    if set(pair) != {"A", "B"}:
+        raise BadAdapter(f"This adapter is damaged: half of {name} is missing.")
     down, up = pair["A"], pair["B"]
     weight = getattr(layer, "weight", None)
     if weight is None or sorted(weight.shape) != sorted((up.shape[0], down.shape[1])):

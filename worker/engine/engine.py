@@ -19,6 +19,7 @@ from worker.engine.adapters import Adapters
 from worker.engine.cache import slots_for
 from worker.engine.forms import Forms
 from worker.engine.model import Loaded, load
+from worker.engine.proof import Proofs
 from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
 from worker.engine.rows import Row
 from worker.engine.stepper import make_decoder
@@ -98,6 +99,7 @@ class Engine:
         self.number_format = self.loaded.number_format
         self.adapters = Adapters(self.loaded.model, self.loaded.dtype, adapters_kept)
         self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
+        self.proofs = Proofs(self.loaded, self.adapters)
         self.vocabulary = Vocabulary(self.loaded)
         self.forms = Forms(self.vocabulary)
         self._cache_bytes = int(CACHE_SHARE * _free_bytes(self.loaded.device))
@@ -126,6 +128,10 @@ class Engine:
             _ = self.vocabulary.tokens
         for schema in {request.schema for request in requests if request.schema}:
             self.forms.read(schema)
+
+    def prove(self, adapter: Path) -> None:
+        """Read an adapter and see that it changes something. Raises BadAdapter."""
+        self.call(lambda: self.proofs.require(self.adapters.load(adapter)))
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests; results in the order asked. Raises PromptTooLong, BadAdapter."""
@@ -259,6 +265,8 @@ class Engine:
             return None
         try:
             adapter = self.adapters.load(waiting.request.adapter)
+            if waiting.request.must_differ:
+                self.proofs.require(adapter)
             schema = waiting.request.schema
             guide = self.forms.guide(schema) if schema else None
         except Exception as problem:

@@ -23,6 +23,7 @@ class Request:
     stop: the answer ends before the first of these strings.
     top_logprobs: tell of each token how likely it was, and of so many (0 to 20) likeliest ones;
         None: not wanted.
+    must_differ: refuse an adapter that changes nothing, rather than answer as the base would.
     presence_penalty, frequency_penalty: taken off a token's score once it was written, and for
         each time that it was.
     schema: JSON schema, as text, that the answer must fit; it is cut short only by "length".
@@ -38,6 +39,7 @@ class Request:
     top_logprobs: int | None = None
     schema: str | None = None
     prompt: str | None = None
+    must_differ: bool = False
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
 

@@ -74,6 +74,20 @@ async def tokens(request: HttpRequest) -> Response:
     return JSONResponse(await asyncio.to_thread(view))
 
 
+async def prove(request: HttpRequest) -> Response:
+    """Whether an adapter changes anything: {"problem"}, empty where it does."""
+    from worker.engine.adapters import BadAdapter
+
+    asked, house = await request.json(), _house(request)
+    base, adapter = house.folder(asked["base_model"]), house.folder(asked["adapter"])
+    async with house.stay(base, str(asked.get("number_format", "auto")), 1) as engine:
+        try:
+            await asyncio.to_thread(engine.prove, adapter)
+        except BadAdapter as problem:
+            return JSONResponse({"problem": str(problem)})
+    return JSONResponse({"problem": ""})
+
+
 async def chat(request: HttpRequest) -> Response:
     """Several lanes answer the same or different conversations in one batch, as NDJSON."""
     asked, house = await request.json(), _house(request)
@@ -161,6 +175,7 @@ def _lane(asked: dict[str, Any], lane: dict[str, Any], house: House) -> Request:
         top_p=float(options.get("top_p", 1)),
         seed=int(options.get("seed", 17)),
         stop=tuple(options.get("stop", ())),
+        must_differ=bool(options.get("must_differ")),
         schema=options.get("schema"),
         presence_penalty=float(options.get("presence_penalty", 0)),
         frequency_penalty=float(options.get("frequency_penalty", 0)),
@@ -224,6 +239,7 @@ def make_app(house: House, secret: str) -> Starlette:
         routes=[
             Route("/health", health),
             Route("/chat", chat, methods=["POST"]),
+            Route("/prove", prove, methods=["POST"]),
             Route("/tokens", tokens, methods=["POST"]),
             Route("/unload", unload, methods=["POST"]),
             Route("/search", library.search, methods=["POST"]),

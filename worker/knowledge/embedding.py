@@ -74,6 +74,7 @@ class Embedder:
             self.path, local_files_only=True, use_safetensors=True, trust_remote_code=False,
             dtype=torch.float32,
         ).eval()  # fmt: skip
+        self._reading = threading.Lock()  # where to cut is a setting of the tokenizer itself
         self._first_token = bool(self._told("1_Pooling/config.json").get("pooling_mode_cls_token"))
         prompts = self._told("config_sentence_transformers.json").get("prompts") or {}
         self._for_questions = prompts.get("query", "")
@@ -93,7 +94,8 @@ class Embedder:
 
     def lengths(self, texts: list[str]) -> list[int]:
         """Tokens of each, also of what is longer than LONGEST and would be cut."""
-        return [len(ids) for ids in self._tokenizer(texts, verbose=False)["input_ids"]]
+        with self._reading:
+            return [len(ids) for ids in self._tokenizer(texts, verbose=False)["input_ids"]]
 
     def _embed(self, texts: list[str]) -> np.ndarray:
         """One row of length 1 a text. Those of like length go together: less padding."""
@@ -107,9 +109,10 @@ class Embedder:
     def _batch(self, texts: list[str]) -> np.ndarray:
         import torch
 
-        tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
-        )
+        with self._reading:
+            tokens = self._tokenizer(
+                texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
+            )
         with torch.inference_mode():
             states = self._model(**tokens).last_hidden_state
         vectors = states[:, 0] if self._first_token else _mean(states, tokens["attention_mask"])

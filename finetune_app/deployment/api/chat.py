@@ -98,7 +98,8 @@ class Call:
         lanes = [
             replace(
                 lane, name=str(at), messages=messages,
-                sampling=lane.sampling | asked.sampling | more | {"seed": asked.seed + n},
+                sampling=lane.sampling | asked.sampling | more
+                | {"seed": asked.seed + n, "must_differ": True},
             )
             for at, (messages, more, n) in enumerate(turns)
         ]

@@ -12,7 +12,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.candidates import speakers
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.deployment import services
+from finetune_app.deployment import proof, services
 from finetune_app.deployment.forms import KeyForm
 from finetune_app.deployment.models import Deployment
 from finetune_app.deployment.views import monitor, releases
@@ -37,18 +37,20 @@ def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
     speaker = known.get(request.POST.get("candidate", ""))
     if speaker is None:
         raise PlainError(_("Choose what should answer."))
+    candidate = speaker.make()
+    proof.require_effect(candidate)
     deployment = Deployment.objects.filter(goal=goal).first()
     share = whole_number(request.POST.get("share"))
     if deployment and share is not None and share != services.EVERYBODY:
         release = services.try_out(
-            deployment=deployment, candidate=speaker.make(), share=share, by=request.user
+            deployment=deployment, candidate=candidate, share=share, by=request.user
         )
         messages.success(
             request, _("“%(name)s” answers %(share)d %% of the conversations now.") % {
                 "name": release.candidate.name, "share": release.share},
         )  # fmt: skip
         return redirect("deployment:page", goal_id=goal.pk)
-    release = services.go_live(goal=goal, candidate=speaker.make(), by=request.user)
+    release = services.go_live(goal=goal, candidate=candidate, by=request.user)
     messages.success(
         request, _("“%(name)s” is live under the name %(model)s.") % {
             "name": release.candidate.name, "model": release.deployment.name},
@@ -60,6 +62,7 @@ def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
 def roll_back(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     deployment = get_object_or_404(Deployment, goal=goal)
     release = get_object_or_404(deployment.releases.select_related("candidate"), number=number)
+    proof.require_effect(release.candidate)
     services.roll_back(deployment=deployment, to=release, by=request.user)
     messages.success(request, _("Version %(n)d answers again.") % {"n": number})
     return redirect("deployment:page", goal_id=goal.pk)
