@@ -190,6 +190,6 @@ def choose_tokens(rows: Sequence[Row], logits: Tensor) -> list[int]:
     """The next token of each row from `logits` (rows, vocabulary)."""
     likeliest: list[int] = logits.argmax(dim=-1).tolist()
     return [
-        row.choose(logits[i]) if row.chooses and not row.over else likeliest[i]
+        row.choose(logits[i], likeliest[i]) if row.chooses and not row.over else likeliest[i]
         for i, row in enumerate(rows)
     ]

@@ -69,11 +69,12 @@ class Row:
     def last_token(self) -> int:
         return self.written[-1] if self.written else self.prompt[-1]
 
-    def choose(self, logits: Tensor) -> int:
-        """The next token from `logits` (vocabulary,) as the request asks."""
+    def choose(self, logits: Tensor, likeliest: int) -> int:
+        """The next token from `logits` (vocabulary,) as the request asks. `likeliest` is the one
+        that rows without wishes take: of two that are equally likely, the same for all."""
         scores = logits.float().cpu()
         try:
-            token = self._pick(scores)
+            token = self._pick(scores, likeliest)
         except BadForm as problem:  # this row's alone; the others go on
             self.failure = problem
             return min(self.ends, default=0)
@@ -81,10 +82,12 @@ class Row:
             self.teller.note(scores, token)
         return token
 
-    def _pick(self, scores: Tensor) -> int:
+    def _pick(self, scores: Tensor, likeliest: int) -> int:
+        drawn = self.request.temperature > 0
+        if not (drawn or self.guide or self._penalised):
+            return likeliest
         open_ones = self._less_of_the_same(scores) if self._penalised else scores
         open_ones = self.guide.narrow(open_ones) if self.guide else open_ones
-        drawn = self.request.temperature > 0
         token = self._draw(open_ones) if drawn else int(open_ones.argmax())
         if self.guide and token not in self.ends:
             self.guide.advance(token)
