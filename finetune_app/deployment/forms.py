@@ -1,5 +1,6 @@
 """A new key, its limits, and a new secret for it."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -7,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team
 from finetune_app.deployment.models import ACTIONS, Deployment
+from finetune_app.deployment.monitoring.costs import SIGNS
 
 DAYS = [(30, _("30 days")), (365, _("a year")), ("", _("as long as nobody revokes it"))]
 
@@ -30,6 +32,18 @@ class LimitsForm(forms.Form):
         label=_("Tokens a month, at most"), required=False, min_value=1, max_value=10**12,
         help_text=_("Used up, it is refused until the next month. Empty: no such limit."),
     )  # fmt: skip
+    money_a_month = forms.DecimalField(
+        label=_("Cost a month, at most"), required=False, min_value=Decimal("0.01"),
+        max_digits=10, decimal_places=2,
+        help_text=_("Counts for deployments whose price is set. Empty: no such limit."),
+    )  # fmt: skip
+    currency = forms.ChoiceField(
+        label=_("Currency"), choices=[(one, one) for one in SIGNS], required=False,
+        help_text=_("Of that cost."),
+    )
+
+    def clean_currency(self) -> str:
+        return str(self.cleaned_data["currency"] or "EUR")
 
 
 class KeyForm(forms.Form):

@@ -26,7 +26,7 @@ def make(
     days: int | None = None, **limits: Any,
 ) -> tuple[ApiKey, str]:
     """(the row, the key itself). The key is shown once: afterwards nobody can know it. `limits`:
-    actions, requests_a_minute, tokens_a_minute, tokens_a_month."""
+    actions, requests_a_minute, tokens_a_minute, tokens_a_month, money_a_month, currency."""
     prefix = secrets.token_hex(4)
     text = _new_text(prefix)
     key = ApiKey.objects.create(

@@ -117,6 +117,10 @@ class ApiKey(models.Model):
     tokens_a_minute = models.PositiveIntegerField(default=100_000)
     actions = models.JSONField(default=every_action)  # of ACTIONS
     tokens_a_month = models.PositiveBigIntegerField(null=True, blank=True)  # None: no budget
+    money_a_month = models.DecimalField(
+        null=True, blank=True, max_digits=10, decimal_places=2
+    )  # None: no such budget
+    currency = models.CharField(max_length=3, default="EUR")  # of that
     month = models.DateField(null=True, blank=True)  # the first of the month that is counted
     month_tokens = models.PositiveBigIntegerField(default=0)
     previous_digest = models.CharField(max_length=64, blank=True)

@@ -13,6 +13,7 @@ from finetune_app.accounts.access import Policy
 from finetune_app.deployment import keys, limits
 from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import ACTIONS, ApiKey
+from finetune_app.deployment.monitoring import costs
 
 log = logging.getLogger(__name__)
 COSTLY = ("chat", "embeddings")  # what uses up tokens
@@ -71,6 +72,12 @@ def key_of(request: HttpRequest, action: str | None) -> ApiKey:
         raise ApiError(
             429, f"This key has used its {key.tokens_a_month:,} tokens of this month. A person of "
             "your team can give it more on the page of the team's keys.",
+            code="insufficient_quota", kind="insufficient_quota", again=False,
+        )  # fmt: skip
+    if action in COSTLY and costs.is_spent(key):
+        raise ApiError(
+            429, f"This key has spent its {costs.budget(key)} of this month. A person of your team "
+            "can give it more on the page of the team's keys.",
             code="insufficient_quota", kind="insufficient_quota", again=False,
         )  # fmt: skip
     try:

@@ -5,6 +5,8 @@ requests (those that ran at the same time share it), and of a million tokens, re
 neither, a cost is not known, which is never the same as nothing.
 """
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,6 +14,7 @@ from decimal import Decimal
 from django.db.models import QuerySet
 from django.db.models import Sum as Total
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from finetune_app.deployment.models import ApiKey, Deployment, Hour
 from finetune_app.deployment.monitoring import hours
@@ -91,6 +94,60 @@ def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
         if cost is not None:
             spent[price.currency] = spent.get(price.currency, 0.0) + cost
     return spent
+
+
+# ---- Budgets of keys ----
+
+KNOWN_FOR = 30.0  # seconds; a key may go over by what it costs meanwhile
+_known: dict[int, tuple[float, float]] = {}  # by key: until when, and what it had spent
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a key has spent of its budget, in words, and whether that is all of it."""
+
+    words: str
+    over: bool
+
+
+def is_spent(key: ApiKey) -> bool:
+    """Whether this month's requests have cost all that the key may cost. Each process looks every
+    half minute; what has no price costs nothing here."""
+    if key.money_a_month is None:
+        return False
+    until, spent = _known.get(key.pk, (0.0, 0.0))
+    if time.monotonic() >= until:
+        if len(_known) > 1000:
+            _known.clear()
+        spent = spent_by(key).get(key.currency, 0.0)
+        _known[key.pk] = (time.monotonic() + KNOWN_FOR, spent)
+    return spent >= float(key.money_a_month)
+
+
+def budget(key: ApiKey) -> str:
+    """€20.00; "" without one."""
+    return money(None if key.money_a_month is None else float(key.money_a_month), key.currency)
+
+
+def spent_of(keys: Iterable[ApiKey]) -> dict[int, Spent]:
+    """By key, for those that have a budget of money."""
+    found = {}
+    for key in keys:
+        if key.money_a_month is not None:
+            spent = spent_by(key).get(key.currency, 0.0)
+            words = _("%(spent)s of %(most)s") if _has_price(key) else _(
+                "at most %(most)s, but no price is set")
+            said = words % {"spent": money(spent, key.currency), "most": budget(key)}
+            found[key.pk] = Spent(said, spent >= float(key.money_a_month))
+    return found
+
+
+def _has_price(key: ApiKey) -> bool:
+    """Whether anything that this key opens costs something in the currency of its budget."""
+    found = Deployment.objects.filter(team=key.team_id, currency=key.currency)
+    if key.deployment_id:
+        found = found.filter(pk=key.deployment_id)
+    return any(Price.of(deployment).is_set for deployment in found)
 
 
 def _gathered(

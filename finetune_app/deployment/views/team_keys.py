@@ -11,6 +11,7 @@ from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.deployment import keys
 from finetune_app.deployment.forms import LimitsForm, RotateForm, TeamKeyForm
 from finetune_app.deployment.models import ApiKey, Deployment
+from finetune_app.deployment.monitoring import costs
 from finetune_app.deployment.views.live import address
 
 
@@ -22,7 +23,7 @@ def page(request: HttpRequest) -> HttpResponse:
     if request.GET.get("over"):
         over = [key for key in found if not keys.may_be_used(key)]
     context = {
-        "keys": now, "over": over, "gone": len(found) - len(now),
+        "keys": now, "spent": costs.spent_of(now), "over": over, "gone": len(found) - len(now),
         "may_edit": request.membership.may(Role.EDITOR),
     }  # fmt: skip
     return render_page(request, "keys/page.html", context)
