@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
-from finetune_app.core.secrets import load_secrets
+from finetune_app.core.secrets import keep_private, load_secrets
 from finetune_app.core.sockets import run_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
 try:
-    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    keep_private(DATA_DIR)
     SECRETS = load_secrets(DATA_DIR)
     RUN_DIR = run_folder(DATA_DIR)  # sockets, reachable by their owner alone
 except OSError as error:
@@ -50,6 +50,9 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if not ONLY_THIS_COMPUTER else []
 
 HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True  # pages carry the token themselves
+if HTTPS:  # so named, a browser takes them from this very host alone
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SECURE_SSL_REDIRECT = HTTPS and os.environ.get("SSL_REDIRECT", "1") == "1"
 SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -263,7 +266,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {"request_id": {"()": "finetune_app.core.logs.RequestIdFilter"}},
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}
+        "line": {
+            "()": "finetune_app.core.logs.LineFormatter",
+            "format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{",
+        }
     },
     "handlers": {
         "console": {

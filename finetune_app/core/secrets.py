@@ -5,11 +5,25 @@ import hmac
 import json
 import os
 import secrets
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
+
+
+def keep_private(folder: Path) -> None:
+    """Make the folder, for its owner alone: it holds everybody's rows, the database among them.
+
+    One that is there already is closed to the rest of the machine; what its group may do was
+    decided by whoever made it. A folder shared by all, as /tmp, is no place of ours: it stays.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    shared = found.st_mode & stat.S_ISVTX or folder == folder.parent
+    if found.st_uid == os.getuid() and found.st_mode & 0o007 and not shared:
+        folder.chmod(stat.S_IMODE(found.st_mode) & ~0o007)
 
 
 def load_secrets(data_dir: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import transaction
+from django.db.models import Sum
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
@@ -24,6 +25,7 @@ from finetune_app.training import services as trainings
 
 LEAST, MOST = 10, 50_000  # rows of a training file
 MOST_BYTES = 100 * 1024 * 1024
+MOST_TEAM_BYTES = 2 * 1024**3  # of all files that programs of a team have sent
 MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
 SHOWN = 3  # pairs of the file that become the goal's examples
 
@@ -36,6 +38,9 @@ def keep_file(*, team: Team, name: str, purpose: str, file: File) -> ApiFile:
     if size > MOST_BYTES:
         raise PlainError(_("The file is larger than 100 MB. Bring it in on the dataset page, "
                            "which takes larger ones."), status=413)  # fmt: skip
+    if size + (team.api_files.aggregate(all=Sum("size"))["all"] or 0) > MOST_TEAM_BYTES:
+        raise PlainError(_("Your team's files fill the 2 GB there are for them. Delete some that "
+                           "are not needed any more."), status=413)  # fmt: skip
     kept = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
     kept.kept_as = default_storage.save(f"api-files/{kept.public_id.hex}/upload", file)
     kept.save()

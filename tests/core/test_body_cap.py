@@ -11,6 +11,7 @@ from finetune_app.core.body_cap import ROOM_FOR_THE_FORM
 
 MOST = 100_000
 BLOCK = 60_000
+FILE = (b"content-type", b"multipart/form-data; boundary=x")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ def post(size: int, *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
     pieces, sent = blocks(size), []
     scope = {
         "type": "http", "method": "POST", "path": "/nowhere/", "query_string": b"",
-        "headers": [(b"host", b"localhost"), *headers],
+        "headers": [(b"host", b"localhost"), FILE, *headers],
     }  # fmt: skip
 
     async def receive() -> dict:
@@ -78,6 +79,16 @@ def test_one_that_says_it_is_too_large_is_not_read_at_all(written, settings, sai
 @pytest.mark.parametrize("headers", [[], [length(10)], [(b"content-length", b"\xb2")]])
 def test_one_that_does_not_say_so_is_read_no_further_than_the_limit(written, headers):
     status, text, left = post(5_000_000, *headers)
+    assert status == 413
+    assert "split the file" in text
+    assert left > 3_000_000
+    assert sum(written) <= MOST + ROOM_FOR_THE_FORM
+
+
+def test_what_is_no_file_is_read_into_memory_and_has_to_be_smaller(written, settings):
+    """Django's own limit looks only at the length that is told; this one tells none."""
+    settings.MAX_UPLOAD_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 4_000_000, MOST
+    status, text, left = post(5_000_000, (b"content-type", b"application/x-www-form-urlencoded"))
     assert status == 413
     assert "split the file" in text
     assert left > 3_000_000

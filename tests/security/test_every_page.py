@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from tests.test_routes import DECLARED, Route, ids_of, story  # noqa: F401
 
+pytestmark = pytest.mark.django_db
 PAGES = [route for route in DECLARED if route.policy and route.policy.scope != "key"]
 OPENED = [route for route in PAGES if "GET" in route.policy.methods]
 PRESSED = [route for route in PAGES if set(route.policy.methods) - {"GET"}]
@@ -149,7 +150,6 @@ def test_opening_an_address_changes_nothing(visits):
     assert changed == {}
 
 
-@pytest.mark.django_db
 def test_no_form_of_another_site_changes_anything(story):  # noqa: F811
     """The same by a form elsewhere, sent by the owner's own browser."""
     browser = Client(enforce_csrf_checks=True)
@@ -179,13 +179,11 @@ def test_every_page_carries_the_headers_that_protect_it(visits):
     [("GET", "/nowhere/", 404), ("PUT", "/sign-in/", 405), ("GET", "/v1/models", 401),
      ("DELETE", "/v1/models", 405), ("GET", "/v1/nothing", 401), ("GET", "/static/no.css", 404)],
 )  # fmt: skip
-@pytest.mark.django_db
 def test_and_so_does_every_refusal(story, method, address, status):  # noqa: F811
     response = Client().generic(method, address)
     assert (response.status_code, list(lacking(response))) == (status, [])
 
 
-@pytest.mark.django_db
 def test_and_so_does_a_fault_of_ours(story, monkeypatch):  # noqa: F811
     monkeypatch.setattr("finetune_app.guide.services.sample_minutes", lambda: 1 / 0)
     response = story.people[-1].ask("GET", "/")

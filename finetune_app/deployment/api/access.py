@@ -6,7 +6,9 @@ from functools import wraps
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 
 from finetune_app.accounts.access import Policy
@@ -37,7 +39,14 @@ def api(*methods: str, action: str | None) -> Callable[[ApiView], ApiView]:
                 key = await sync_to_async(key_of)(request, action)
                 return await view(request, key, *args, **kwargs)
             except ApiError as error:
-                return error.response()
+                response = error.response()
+                if error.status == 405:
+                    response["Allow"] = ", ".join(methods)
+                return response
+            except RequestDataTooBig:
+                return ApiError(413, "The body is larger than 10 MB.").response()
+            except (SuspiciousOperation, BadRequest, MultiPartParserError):
+                return ApiError(400, "The request cannot be read.").response()
             except Exception:
                 log.exception("the API failed")
                 return ApiError(500, "Something went wrong here. Try again.").response()
@@ -58,7 +67,7 @@ def key_of(request: HttpRequest, action: str | None) -> ApiKey:
             401, "No API key was sent. Send it as “Authorization: Bearer ft-…”; a person of your "
             "team makes one on the deployment page.", code="missing_api_key",
         )  # fmt: skip
-    key = keys.find(text.strip())
+    key = keys.find(text.strip()) if text.isprintable() else None
     if key is None:
         raise ApiError(
             401, "This API key is not known, was revoked or has expired.", code="invalid_api_key"

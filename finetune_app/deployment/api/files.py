@@ -3,10 +3,11 @@
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.core.files.storage import default_storage
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
+from finetune_app.core.downloads import download, pieces_of
 from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_path
 from finetune_app.deployment import platform
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
@@ -33,16 +34,10 @@ async def file(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseB
 @api("GET", action="files")
 async def content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
     found = await sync_to_async(find)(whole_team(key), file_id)
-    response = HttpResponse(
-        await sync_to_async(_read)(found), content_type="application/octet-stream"
+    path = await sync_to_async(local_path)(found.kept_as)
+    return download(
+        request, pieces_of(path), name="file.jsonl", content_type="application/octet-stream"
     )
-    response["Content-Disposition"] = 'attachment; filename="file.jsonl"'
-    return response
-
-
-def _read(file: ApiFile) -> bytes:
-    with default_storage.open(file.kept_as) as opened:
-        return bytes(opened.read())
 
 
 def whole_team(key: ApiKey) -> ApiKey:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils import timezone
 
 from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import whole_number
 from finetune_app.deployment import platform
 from finetune_app.deployment.api import files
 from finetune_app.deployment.api.access import api
@@ -111,8 +112,8 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
     method = given.get("method") or {}
     if not isinstance(method, dict) or method.get("type", "supervised") != "supervised":
         raise ApiError(400, "The only “method” here is supervised.", param="method")
-    inner = (method.get("supervised") or {}).get("hyperparameters")
-    found = inner or given.get("hyperparameters") or {}
+    inner = _object(method, "supervised").get("hyperparameters")
+    found = _object({"hyperparameters": inner or given.get("hyperparameters")}, "hyperparameters")
     asked = {name: found.get(name, "auto") for name in ("n_epochs", "batch_size")}
     for name, most in (("n_epochs", 50), ("batch_size", 64)):
         value = asked[name]
@@ -127,11 +128,18 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
     return asked | {"learning_rate_multiplier": "auto"}
 
 
+def _object(given: dict[str, Any], name: str) -> dict[str, Any]:
+    value = given.get(name) or {}
+    if not isinstance(value, dict):
+        raise ApiError(400, f"“{name}” must be a JSON object.", param=name)
+    return value
+
+
 def _suffix(value: Any) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str) or not 1 <= len(value) <= 64:
-        raise ApiError(400, "“suffix” is a text of 1 to 64 characters.", param="suffix")
+    if not isinstance(value, str) or not 1 <= len(value) <= 64 or not value.isprintable():
+        raise ApiError(400, "“suffix” is a line of 1 to 64 characters.", param="suffix")
     return value
 
 
@@ -147,7 +155,8 @@ def _metadata(value: Any) -> dict[str, str]:
     if value is None:
         return {}
     texts = isinstance(value, dict) and len(value) <= 16 and all(
-        isinstance(text, str) and len(text) <= 512 for text in value.values()
+        isinstance(text, str) and len(text) <= 512 and len(name) <= 64
+        for name, text in value.items()
     )
     if not texts:
         raise ApiError(400, "“metadata” is up to 16 short texts by name.", param="metadata")
@@ -250,8 +259,7 @@ def _checkpoints(job: ApiJob) -> list[dict[str, Any]]:
 
 def _page(request: HttpRequest, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """OpenAI's cursor paging: `after` names the last row seen, `limit` how many are wanted."""
-    given = request.GET.get("limit", "20")
-    limit = min(int(given), MOST_LISTED) if given.isdigit() and int(given) else 20
+    limit = min(whole_number(request.GET.get("limit")) or 20, MOST_LISTED)
     after = request.GET.get("after")
     at = next((n + 1 for n, row in enumerate(rows) if row["id"] == after), 0)
     some = rows[at : at + limit]

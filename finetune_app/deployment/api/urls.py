@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import path, register_converter
 
 from finetune_app.deployment.api import (
     chat,
@@ -11,10 +11,25 @@ from finetune_app.deployment.api import (
     unknown,
 )
 
+
+class Anything:
+    """Whatever was asked for, a line end in it included: the answer is ours and in JSON."""
+
+    regex = r"[\s\S]*"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(Anything, "anything")
+
 app_name = "v1"
 urlpatterns = [
     path("models", models.listing, name="models"),
-    path("models/<path:name>", models.detail, name="model"),
+    path("models/<anything:name>", models.detail, name="model"),
     path("chat/completions", chat.completions, name="chat"),
     path("completions", completions.completions, name="completions"),
     path("embeddings", embeddings.embeddings, name="embeddings"),
@@ -27,5 +42,5 @@ urlpatterns = [
     path("fine_tuning/jobs/<slug:job_id>/events", jobs.events, name="events"),
     path("fine_tuning/jobs/<slug:job_id>/checkpoints", jobs.checkpoints, name="checkpoints"),
     path("fine_tuning/jobs/<slug:job_id>/<slug:action>", jobs.act, name="act"),
-    path("<path:rest>", unknown.address, name="unknown"),
+    path("<anything:rest>", unknown.address, name="unknown"),
 ]

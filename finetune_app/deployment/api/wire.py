@@ -109,12 +109,23 @@ def _asker(given: dict[str, Any], first: str) -> str:
 
 def read_json(body: bytes) -> dict[str, Any]:
     try:
-        given = json.loads(body or b"null")
+        given = storable(json.loads(body or b"null"))
     except (ValueError, RecursionError):
         raise wrong("The body is not valid JSON.") from None
     if not isinstance(given, dict):
         raise wrong("The body must be a JSON object.")
     return given
+
+
+def storable(value: Any) -> Any:
+    """The same without what no database keeps and no model reads: NUL, half a surrogate pair."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [storable(one) for one in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(one) for name, one in value.items()}
+    return value
 
 
 def sampling_of(given: dict[str, Any], usual_tokens: int = USUAL_TOKENS) -> dict[str, Any]:

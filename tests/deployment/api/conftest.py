@@ -1,17 +1,13 @@
 """The API as a program meets it: uvicorn on a port, a real engine on a tiny model, OpenAI's own
 client."""
 
-import threading
-import time
-
 import openai
 import pytest
-import uvicorn
 
-from finetune_app.asgi import application
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import keys, services
 from tests.path import install, ready, trained
+from tests.serving import serving
 from tests.worker.engine.test_server import SECRET, Running
 from tests.worker.engine.tiny import make_adapter, make_base
 
@@ -30,15 +26,8 @@ def house(tmp_path_factory):
 @pytest.fixture(scope="session")
 def address():
     """Where uvicorn serves the whole application, in a thread of this process."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/v1"
-    server.should_exit = True
-    thread.join(10)
+    with serving() as found:
+        yield found
 
 
 @pytest.fixture

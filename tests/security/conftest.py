@@ -1,0 +1,53 @@
+"""The application as somebody on the network meets it: uvicorn on a port, two teams in it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.core.management import call_command
+from limits.storage import MemoryStorage
+
+from finetune_app.accounts.models import Role, Team
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.deployment import keys, limits
+from finetune_app.deployment.models import ApiKey, Deployment
+from tests.conftest import person
+from tests.path import install
+from tests.serving import serving
+from tests.world import World, build_world
+
+
+@dataclass
+class Served:
+    """What is there to be attacked. Its engine is away: whatever would be answered gets 503."""
+
+    address: str
+    ours: World
+    theirs: World
+    starter: BaseModel
+
+    @property
+    def live(self) -> Deployment:
+        return self.ours.goal.deployment
+
+    def key(self, *, theirs: bool = False, **options: object) -> tuple[ApiKey, str]:
+        team = (self.theirs if theirs else self.ours).team
+        return keys.make(team=team, by=None, name="x", requests_a_minute=10**6, **options)
+
+
+@pytest.fixture(scope="module")
+def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
+    """Made once for a file, and taken away with all that the attacks have left. (One test of the
+    file has to be marked django_db: pytest-django sets up only databases that a test asks for.)"""
+    with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock(), serving() as address:
+        limits._limiter.cache_clear()
+        patch.setattr(limits, "_storage", MemoryStorage)
+        patch.setattr("django.conf.settings.ENGINE_SOCKET", "/nowhere/engine.sock")
+        worlds = []
+        for name in ("Kettle Lane Cycles", "Another team"):
+            team = Team.objects.create(name=name)
+            owner = person(f"owner@{name[:3].lower()}.example", team, Role.OWNER)
+            worlds.append(build_world(team, owner))
+        yield Served(address, *worlds, install("starter"))
+        limits._limiter.cache_clear()
+        call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
