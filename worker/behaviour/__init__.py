@@ -1,0 +1,1 @@
+"""How what a deployment is asked and answers changes over time."""
