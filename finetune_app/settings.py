@@ -9,6 +9,8 @@ ENDPOINTS_ALLOWED  host:port of model servers in your own network that teams may
                 commas between: "localhost:11434,gpu-box.lan:8000" (docs/remote-models.md)
 METRICS_TOKEN   opens /metrics to Prometheus, which sends it as a bearer token; without it nobody
 OTEL_EXPORTER_OTLP_ENDPOINT  where traces go (docs/monitoring.md); without it there are none
+EMAIL_HOST      the mail server that takes alerts (with EMAIL_PORT, EMAIL_HOST_USER,
+                EMAIL_HOST_PASSWORD, EMAIL_USE_TLS=0 to leave out TLS, EMAIL_FROM)
 S3_BUCKET       keep files in an S3-compatible store (with S3_ENDPOINT_URL, AWS_* keys)
 """
 
@@ -84,7 +86,9 @@ INSTALLED_APPS = [
     "finetune_app.training",
     "finetune_app.candidates",
     "finetune_app.evaluation",
+    "finetune_app.exports",
     "finetune_app.deployment",
+    "finetune_app.alerts",
     "finetune_app.guide",
 ]
 
@@ -257,6 +261,16 @@ ENDPOINTS_ALLOWED = frozenset(
 ) - {""}
 
 METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "").strip()
+
+# Alerts go out by e-mail where a mail server is named.
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_READY = bool(EMAIL_HOST)
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "587"))
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "1") == "1"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("EMAIL_FROM") or f"finetune@{PUBLIC_HOST}"
 
 ENGINE_SOCKET = RUN_DIR / "engine.sock"
 ENGINE_SECRET = SECRETS["engine_secret"]

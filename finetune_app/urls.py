@@ -19,6 +19,8 @@ urlpatterns = [
     path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
     path("goals/<int:goal_id>/", include("finetune_app.candidates.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
+    path("goals/<int:goal_id>/deployment/alerts/", include("finetune_app.alerts.urls")),
+    path("goals/<int:goal_id>/deployment/exports/", include("finetune_app.exports.urls")),
 ]
 
 handler400 = "finetune_app.core.views.bad_request"

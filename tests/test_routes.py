@@ -59,6 +59,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "document_id": lambda world: world.document.pk,
     "key_id": lambda world: world.api_key.pk,
     "request_id": lambda world: world.asked.pk,
+    "export_id": lambda world: world.export.pk,
     "name": lambda world: world.base_model.slug,  # of a model, in the API
     "rest": lambda world: "assistants",
     "file_id": lambda world: "file-0",

@@ -13,6 +13,8 @@ from django.utils import timezone
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
+from finetune_app.alerts import services as alerts
+from finetune_app.alerts.models import Notice, Rule
 from finetune_app.basemodels.models import BaseModel, Choice, Install
 from finetune_app.candidates import drafts, practice, trying
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, Try
@@ -32,6 +34,7 @@ from finetune_app.deployment.models import ApiKey, Deployment, Release, Request
 from finetune_app.deployment.monitoring import feedback, keeping
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
+from finetune_app.exports.models import Export, Form
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
@@ -68,6 +71,7 @@ class World:
     document: Document
     api_key: ApiKey
     asked: Request
+    export: Export
 
 
 def build_world(team: Team, by: User) -> World:
@@ -121,6 +125,7 @@ def build_world(team: Team, by: User) -> World:
         document=_document(goal, by),
         api_key=api_key,
         asked=asked,
+        export=_exports(training, by),
     )
     _suggestions(world.kept, by)
     return world
@@ -137,6 +142,7 @@ def _live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Re
         deployment=live, number=3, candidate=base, by=by, share=10, full_at=None
     )
     key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
+    _alerts(live, by)
     _failed, went_well = (
         Request.objects.create(
             team=goal.team, deployment=live, release=live.current, key=key, model=live.name,
@@ -150,6 +156,45 @@ def _live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Re
     keeping.keep(went_well, asked, "repair_status")
     feedback.give(request=went_well, rating=-1, comment="Too short.", expected="pickup", by=by)
     return key, went_well
+
+
+def _alerts(live: Deployment, by: User) -> None:
+    """One that is raised, sent by e-mail, on its way to a webhook."""
+    watch = alerts.watch_of(live)
+    watch.people.add(by)
+    Rule.objects.filter(watch=watch, what="errors").update(on=True, raised_at=timezone.now())
+    for way, sent, problem in (
+        ("email", timezone.now(), ""), ("webhook", None, "The webhook answered with 503."),
+    ):  # fmt: skip
+        Notice.objects.create(
+            watch=watch, rule=watch.rules.first(), kind="raised", way=way, sent_at=sent, attempts=1,
+            text="shop-mail: 50% of the last hour's requests failed; your limit is 5%.",
+            due_at=timezone.now(), problem=problem,
+        )  # fmt: skip
+
+
+def _exports(training: Training, by: User) -> Export:
+    """One that passed its check and can be downloaded, one that is being made, one refused."""
+    team = training.goal.team
+    parity = {
+        "prompts": 2, "tokens": 40, "same_tokens": 40, "same_answers": 2, "spread": 4.1,
+        "max_difference": 0.02, "mean_difference": 0.0004, "passed": True,
+    }  # fmt: skip
+    ready = Export.objects.create(
+        training=training, form=Form.GGUF_Q8, job=job(team, Kind.EXPORT), parity=parity, by=by,
+        file="shop-emails-training-1-q8_0.zip", size=90_000_000, sha256="3" * 64,
+    )  # fmt: skip
+    write(ready.kept_as, "weights")
+    for form, state, message in (
+        (Form.MERGED_BF16, State.RUNNING, "Loading it back and comparing"),
+        (Form.GGUF_F16, State.FAILED, "The exported file does not answer as what was tested."),
+    ):
+        Export.objects.create(
+            training=training, form=form, by=by,
+            job=job(team, Kind.EXPORT, done=3, total=9, message=message),
+        )  # fmt: skip
+        Job.objects.filter(export__form=form, export__training=training).update(state=state)
+    return ready
 
 
 def job(team: Team, kind: Kind, **fields: Any) -> Job:

@@ -15,7 +15,7 @@ class Job:
     """One piece of work, as read from the child's first line of input."""
 
     kind: str
-    """training, evaluation, import, install, index, check or change."""
+    """training, evaluation, import, install, index, check, change, suggest or export."""
     folder: Path
     """Absolute folder that belongs to this job alone; running it again there continues it."""
     spec: dict[str, Any]
@@ -42,8 +42,8 @@ class LeaseLost(Exception):
 class UserError(Exception):
     """An expected failure that a person can act on.
 
-    `code` is one of out_of_memory, no_disk, bad_model, bad_data, remote; `message` says in plain
-    words what happened, why, and what to do.
+    `code` is one of out_of_memory, no_disk, bad_model, bad_data, remote, not_the_same; `message`
+    says in plain words what happened, why, and what to do.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -12,6 +12,7 @@ MODULES = {
     "check": "worker.checks.run",
     "change": "worker.changes",
     "suggest": "worker.suggesting.run",
+    "export": "worker.exporting.run",
 }
 
 

@@ -13,6 +13,7 @@ from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
 ROOM_STEP = {
     "goals": 1, "guide": 1, "datasets": 2, "basemodels": 3, "training": 4, "knowledge": 4,
     "candidates": 4, "evaluation": 5, "deployment": 6,
+    "exports": 6, "alerts": 6,
 }
 TALK = ("candidates:chat", "candidates:stream")  # the room's other pages make instructions
 ANSWERS = ("candidates:suggestions", "candidates:stop_suggestions")  # for rows of the dataset

@@ -35,9 +35,11 @@ class Kind(models.TextChoices):
     CHECK = "check", _("check of examples")
     CHANGE = "change", _("change of many examples")
     SUGGEST = "suggest", _("suggested answers")
+    EXPORT = "export", _("export")
 
 
-HEAVY = (Kind.TRAINING, Kind.EVALUATION, Kind.SUGGEST)  # one at a time on a machine or GPU
+# One at a time on a machine or GPU.
+HEAVY = (Kind.TRAINING, Kind.EVALUATION, Kind.SUGGEST, Kind.EXPORT)
 
 
 class JobQuerySet(models.QuerySet["Job"]):

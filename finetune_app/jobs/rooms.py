@@ -24,6 +24,7 @@ ROOMS = {
     "check": "finetune_app.datasets.check_jobs",
     "change": "finetune_app.datasets.change_jobs",
     "suggest": "finetune_app.candidates.jobs",
+    "export": "finetune_app.exports.jobs",
 }
 
 

@@ -16,6 +16,7 @@ from finetune_app.deployment import proof, services
 from finetune_app.deployment.forms import KeyForm
 from finetune_app.deployment.models import Deployment
 from finetune_app.deployment.views import monitor, releases
+from finetune_app.exports import showing as exports
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -88,6 +89,7 @@ def page_context(
     made = speakers.chosen(goal, everybody)
     context: dict[str, Any] = {
         "trained": trained,
+        "takings": exports.of(goal),
         "newest": trained[0] if trained else None,
         "everybody": everybody,
         "suggested": made[-1].key if made else "",

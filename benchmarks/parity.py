@@ -1,0 +1,217 @@
+"""Tested = served: is what leaves the house, in every form, what the evaluation saw?
+
+    python -m benchmarks.parity --model FOLDER [--adapter FOLDER] [--write FILE] [--keep FOLDER]
+
+The sample goal's 100 practice and test emails are answered by the tuned starter, greedily, in
+every form in which it can be used or taken away. The reference is the engine in fp32, one email at
+a time, the adapter over its base. In fp32 every answer must be the same to the token. In the
+rounded forms (bf16, GGUF) right or wrong must be the same for at least 98 of 100; each that differs
+is listed.
+Without --adapter one is trained first, with the app's own settings. Exits with 1 where it fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.methods import SEED, Listener
+from finetune_app.goals.measures import get_measure
+from finetune_app.guide.sample.mailbox import sample
+from worker.channel import Job
+from worker.engine.engine import Engine
+from worker.engine.requests import Completion, Request
+
+LEAST_EQUAL = 98  # of 100, right or wrong, in a rounded form
+TOKENS = 64  # of an answer, at most; right ones have about 15
+
+
+@dataclass(frozen=True)
+class Email:
+    """A prompt of the sample goal and the answer that is wanted."""
+
+    messages: list[dict[str, str]]
+    wanted: str
+
+
+@dataclass
+class Way:
+    """One form of the model, what it answered, and whether it has to agree to the token."""
+
+    name: str
+    exact: bool
+    answers: list[Completion]
+    right: list[bool]
+
+
+def emails() -> list[Email]:
+    kept_back = [row for row in sample().rows if row["split"] != "train"]
+    return [Email(row["messages"][:-1], row["messages"][-1]["content"]) for row in kept_back]
+
+
+def train(model: Path, folder: Path) -> Path:
+    """The sample adapter, by the app's own loop and settings; returns its folder."""
+    from worker.training.loop import run
+
+    version = folder / "version.jsonl"
+    with version.open("w") as file:
+        for number, row in enumerate(sample().rows):
+            file.write(json.dumps({"id": number, "source": "", **row}) + "\n")
+    spec = {
+        "base_model": str(model), "version": str(version), "seed": SEED, "sample_prompts": 0,
+        "measure": {"kind": sample().measure, "settings": sample().measure_settings},
+    }  # fmt: skip
+    found = run(Job("training", folder / "run", spec), Listener())
+    print(f"trained: {found['steps']} steps in {found['seconds']:.0f} s", flush=True)
+    return folder / "run" / "adapter"
+
+
+def exported(model: Path, adapter: Path, form: str, number_format: str, to: Path) -> Path:
+    """Made as the app makes it, its check included, and unpacked; returns the folder of its model
+    as the engine reads it. A GGUF file is first turned into safetensors by transformers."""
+    import zipfile
+
+    from worker.exporting.run import run
+    from worker.installs.starter import convert
+
+    spec = {
+        "base_model": str(model), "adapter": str(adapter), "form": form,
+        "number_format": number_format, "max_new_tokens": 24, "name": "sample",
+        "prompts": [one.messages for one in emails()[:12]],
+        "about": {
+            "title": "Sample", "goal": "Sample", "base": model.name, "source": model.name,
+            "sha256": "",
+        },
+    }  # fmt: skip
+    found = run(Job("export", to / "export", spec), Listener())
+    print(form, number_format, json.dumps(found["parity"]), flush=True)
+    with zipfile.ZipFile(to / "export" / found["file"]) as packed:
+        packed.extractall(to)
+    if form == "merged":
+        return to / "sample" / "model"
+    folder = to / "converted"
+    folder.mkdir()
+    convert(next((to / "sample").glob("*.gguf")), folder)
+    return folder
+
+
+def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completion]]]:
+    """(name, must agree to the token, answers), the reference first."""
+    with Engine(model, "fp32") as engine:
+        asked = requests(adapter)
+        yield "base + adapter, fp32, one at a time", True, [
+            engine.generate([one])[0] for one in asked
+        ]
+        yield "base + adapter, fp32, in one batch", True, engine.generate(asked)
+    with Engine(model, "bf16") as engine:
+        yield "base + adapter, bf16, in one batch", False, engine.generate(asked)
+    for form, number_format, exact in (
+        ("merged", "fp32", True), ("merged", "bf16", False),
+        ("gguf", "f16", False), ("gguf", "q8_0", False),
+    ):  # fmt: skip
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = exported(model, adapter, form, number_format, Path(scratch))
+            computed = "bf16" if number_format == "bf16" else "fp32"
+            with Engine(folder, computed) as engine:
+                yield f"{form}, {number_format}", exact, engine.generate(requests(None))
+
+
+def requests(adapter: Path | None) -> list[Request]:
+    return [Request(one.messages, adapter, max_new_tokens=TOKENS) for one in emails()]
+
+
+def judged(name: str, exact: bool, answers: list[Completion]) -> Way:
+    measure = get_measure(sample().measure, sample().measure_settings)
+    right = [
+        measure.check(answer.text, one.wanted).passed
+        for answer, one in zip(answers, emails(), strict=True)
+    ]
+    return Way(name, exact, answers, right)
+
+
+def same_tokens(one: Way, reference: Way) -> int:
+    pairs = zip(one.answers, reference.answers, strict=True)
+    return sum(mine.token_ids == theirs.token_ids for mine, theirs in pairs)
+
+
+def same_verdicts(one: Way, reference: Way) -> int:
+    return sum(mine == theirs for mine, theirs in zip(one.right, reference.right, strict=True))
+
+
+def holds(one: Way, reference: Way) -> bool:
+    count = len(reference.answers)
+    if one.exact:
+        return same_tokens(one, reference) == count
+    return same_verdicts(one, reference) * 100 >= LEAST_EQUAL * count
+
+
+def table(found: list[Way]) -> str:
+    reference, count = found[0], len(found[0].answers)
+    lines = [
+        "| form | right | same answer, to the token | same verdict | holds |",
+        "|---|---|---|---|---|",
+    ]
+    for way in found:
+        lines.append(
+            f"| {way.name} | {sum(way.right)} of {count} | {same_tokens(way, reference)} "
+            f"| {same_verdicts(way, reference)} | {'yes' if holds(way, reference) else '**no**'} |"
+        )
+    return "\n".join([*lines, "", *differences(found)])
+
+
+def differences(found: list[Way]) -> list[str]:
+    """Every answer whose verdict another form changed."""
+    lines = ["Every answer that another form turned from right to wrong or back:", ""]
+    for way in found[1:]:
+        for place, (mine, theirs) in enumerate(zip(way.right, found[0].right, strict=True)):
+            if mine != theirs:
+                said, was = (one.answers[place].text for one in (way, found[0]))
+                lines.append(
+                    f"- {way.name}, email {place + 1}: “{_line(was)}” ({_word(theirs)}) became "
+                    f"“{_line(said)}” ({_word(mine)})"
+                )
+    return lines if len(lines) > 2 else ["No form changed a verdict."]
+
+
+def _line(text: str) -> str:
+    return " / ".join(text.strip().splitlines())
+
+
+def _word(right: bool) -> str:
+    return "right" if right else "wrong"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="the starter model's folder")
+    parser.add_argument("--adapter", type=Path, help="a tuned adapter of it; else one is trained")
+    parser.add_argument("--keep", type=Path, help="keep the trained adapter in this folder")
+    parser.add_argument("--write", type=Path, help="write the table to this file")
+    given = parser.parse_args()
+    model = given.model.resolve()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.keep or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        adapter = given.adapter or train(model, folder)
+        found: list[Way] = []
+        started: float = time.monotonic()
+        for name, exact, answers in ways(model, adapter.resolve()):
+            found.append(judged(name, exact, answers))
+            taken, started = time.monotonic() - started, time.monotonic()
+            print(f"{name}: {sum(found[-1].right)} right, "
+                  f"{same_tokens(found[-1], found[0])} the same ({taken:.0f} s)", flush=True)
+    text = table(found)
+    print("\n" + text)
+    if given.write:
+        given.write.write_text(text + "\n")
+    return 0 if all(holds(way, found[0]) for way in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Who is told, of what, and when not."""
+
+from typing import TYPE_CHECKING, Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import User
+from finetune_app.alerts.models import Watch, What
+from finetune_app.alerts.services import checked_webhook
+from finetune_app.core.errors import PlainError
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+HOURS = [("", _("never"))] + [(hour, f"{hour:02}:00") for hour in range(24)]
+DAYS = [("", _("only when somebody asks")), (7, _("every week")), (30, _("every month")),
+        (90, _("every three months"))]  # fmt: skip
+LIMITS = {
+    What.ERRORS: (_("More than so many percent fail"), 0.1, 100),
+    What.SLOW: (_("95 of 100 answers take longer than so many seconds"), 0.1, 3600),
+    What.BUDGET: (_("More tokens a month than"), 1, 10**12),
+    What.WORSE: (_("Right on so many of 100 test prompts fewer"), 1, 100),
+}
+
+
+def hour(label: "StrPromise") -> forms.TypedChoiceField:
+    return forms.TypedChoiceField(
+        label=label, choices=HOURS, coerce=int, empty_value=None, required=False
+    )
+
+
+class WatchForm(forms.Form):
+    people = forms.ModelMultipleChoiceField(
+        label=_("Tell by e-mail"), queryset=User.objects.none(), required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )  # fmt: skip
+    webhook = forms.CharField(
+        label=_("Webhook"), required=False, max_length=300,
+        help_text=_("An address that gets a signed message (POST, JSON)."),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
+    )  # fmt: skip
+    quiet_from = hour(_("Quiet from"))
+    quiet_to = hour(_("until"))
+    recheck_days = forms.TypedChoiceField(
+        label=_("Test it again"), choices=DAYS, coerce=int, empty_value=None, required=False,
+        help_text=_("On the same test prompts. Each time counts as a look at them."),
+    )  # fmt: skip
+    zone = forms.CharField(label=_("Time zone"), max_length=60, required=False)
+
+    def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        members = User.objects.filter(memberships__team=watch.deployment.team_id)
+        self.fields["people"].queryset = members.order_by("name", "pk")  # type: ignore[attr-defined]
+        for what, (label, least, most) in LIMITS.items():
+            self.fields[f"{what}_on"] = forms.BooleanField(label=what.label, required=False)
+            self.fields[what.value] = forms.FloatField(
+                label=label, required=False, min_value=least, max_value=most
+            )
+
+    @classmethod
+    def of(cls, watch: Watch) -> "WatchForm":
+        """Filled with what there is."""
+        given: dict[str, Any] = {
+            "people": list(watch.people.all()), "webhook": watch.webhook, "zone": watch.zone,
+            "quiet_from": watch.quiet_from, "quiet_to": watch.quiet_to,
+            "recheck_days": watch.recheck_days,
+        }  # fmt: skip
+        for rule in watch.rules.all():
+            shown = int(rule.limit) if rule.limit.is_integer() else rule.limit
+            given |= {f"{rule.what}_on": rule.on, rule.what: shown}
+        return cls(initial=given, watch=watch)
+
+    def clean_webhook(self) -> str:
+        try:
+            return checked_webhook(self.cleaned_data["webhook"])
+        except PlainError as problem:
+            raise forms.ValidationError(problem.message) from None
+
+    def clean_zone(self) -> str:
+        zone: str = self.cleaned_data["zone"].strip() or "UTC"
+        if zone not in available_timezones():
+            raise forms.ValidationError(_("Write it as in Europe/Paris or UTC."))
+        return zone
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        for what in What:
+            missing = given.get(f"{what}_on") and given.get(what.value) is None
+            if missing and what.value not in self.errors:
+                self.add_error(what.value, _("Say from which number on."))
+        if (given.get("quiet_from") is None) != (given.get("quiet_to") is None):
+            self.add_error("quiet_to", _("Quiet hours have a beginning and an end."))
+        return given
+
+    @property
+    def limits(self) -> dict[str, float | None]:
+        return {
+            what.value: self.cleaned_data[what.value]
+            for what in What
+            if self.cleaned_data[f"{what}_on"]
+        }
+
+    @property
+    def quiet(self) -> tuple[int, int] | None:
+        start, end = self.cleaned_data["quiet_from"], self.cleaned_data["quiet_to"]
+        return None if start is None or end is None else (start, end)
+
+    @property
+    def rows(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
+        """A tick and its number, for the page."""
+        return [(self[f"{what}_on"], self[what.value]) for what in What]

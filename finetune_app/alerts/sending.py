@@ -1,0 +1,144 @@
+"""Notices on their way: by e-mail, and to a webhook that can tell who sent it.
+
+Each try is claimed by a conditional UPDATE before it is made, so two clocks never send the same
+notice. A place that does not answer is tried again after 1, 5, 25 minutes and two hours.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import time
+from datetime import timedelta
+
+import httpx
+from asgiref.sync import async_to_sync
+from cryptography.fernet import InvalidToken
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.alerts.models import Notice, Watch
+from finetune_app.alerts.services import is_private
+from finetune_app.core.encryption import decrypt
+from finetune_app.providers import guard
+
+log = logging.getLogger(__name__)
+
+PAUSES = (60, 300, 1500, 7200)  # seconds before the second try and each one after it
+WHOLE_SECONDS = 10.0
+AT_ONCE = 20
+
+
+class NotSent(Exception):
+    """Why, in words for the page; without secrets."""
+
+
+def send_due() -> int:
+    """Try what is due; how many were sent."""
+    due = Notice.objects.filter(sent_at=None, given_up_at=None, due_at__lte=timezone.now())
+    first = due.select_related("watch__deployment").order_by("due_at", "pk")[:AT_ONCE]
+    return sum(send(notice) for notice in first)
+
+
+def send(notice: Notice) -> bool:
+    """One try. False where it failed, or somebody else has it."""
+    tried = notice.attempts
+    again = timezone.now() + timedelta(seconds=PAUSES[min(tried, len(PAUSES) - 1)])
+    mine = Notice.objects.filter(pk=notice.pk, attempts=tried, sent_at=None, given_up_at=None)
+    if not mine.update(attempts=F("attempts") + 1, due_at=again):
+        return False
+    this = Notice.objects.filter(pk=notice.pk)
+    try:
+        _by_email(notice) if notice.way == Notice.Way.EMAIL else _to_webhook(notice)
+    except NotSent as problem:
+        log.warning("notice %s was not sent: %s", notice.pk, problem)
+        over = timezone.now() if tried >= len(PAUSES) else None
+        this.update(problem=str(problem)[:300], given_up_at=over)
+        return False
+    this.update(sent_at=timezone.now(), problem="")
+    return True
+
+
+def _by_email(notice: Notice) -> None:
+    people = recipients(notice.watch)
+    if not people:
+        raise NotSent(_("Nobody of the team is to be told any more."))
+    if not settings.EMAIL_READY:
+        raise NotSent(_("E-mail is not set up here. Whoever runs Finetune sets EMAIL_HOST."))
+    address = f"{settings.PUBLIC_URL}/goals/{notice.watch.deployment.goal_id}/deployment/alerts/"
+    message = EmailMessage(
+        subject=f"[Finetune] {' '.join(notice.text.split())}"[:200],
+        body=f"{notice.text}\n\n{address}\n", bcc=[one.email for one in people],
+        headers={"X-Auto-Response-Suppress": "All", "Auto-Submitted": "auto-generated"},
+    )  # fmt: skip
+    try:
+        message.send()
+    except Exception as error:  # whatever a mail server's client throws
+        raise NotSent(
+            _("The mail server did not take it (%(error)s).") % {"error": type(error).__name__}
+        ) from error
+
+
+def recipients(watch: Watch) -> list[User]:
+    """Those who were chosen and are still members of the team."""
+    return list(watch.people.filter(memberships__team=watch.deployment.team_id).distinct())
+
+
+def body_of(notice: Notice) -> bytes:
+    rule, deployment = notice.rule, notice.watch.deployment
+    return json.dumps({
+        "id": str(notice.public_id), "event": notice.kind, "text": notice.text,
+        "alert": rule.what if rule else None, "value": notice.value,
+        "limit": rule.limit if rule else None, "deployment": deployment.name,
+        "goal": deployment.goal_id, "at": notice.at.isoformat(),
+    }).encode()  # fmt: skip
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """sha256=…, over "timestamp.body": an old message cannot be sent again as a new one."""
+    return "sha256=" + hmac.new(
+        secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256
+    ).hexdigest()
+
+
+def _to_webhook(notice: Notice) -> None:
+    watch = notice.watch
+    if not watch.webhook:
+        raise NotSent(_("There is no webhook any more."))
+    try:
+        secret = decrypt(watch.secret)
+    except InvalidToken:
+        raise NotSent(_("The webhook's secret cannot be read any more. Enter it again.")) from None
+    body, now = body_of(notice), str(int(time.time()))
+    headers = {
+        "Content-Type": "application/json", "User-Agent": "Finetune", "X-Finetune-Timestamp": now,
+        "X-Finetune-Signature": signature(secret, now, body),
+    }  # fmt: skip
+    try:
+        status = async_to_sync(_post)(watch.webhook, body, headers)
+    except guard.NotAllowed as problem:
+        raise NotSent(str(problem)) from None
+    except (httpx.HTTPError, TimeoutError, OSError) as problem:
+        raise NotSent(
+            _("The webhook did not answer (%(error)s).") % {"error": type(problem).__name__}
+        ) from None
+    if not 200 <= status < 300:
+        raise NotSent(_("The webhook answered with %(status)d.") % {"status": status})
+
+
+async def _post(address: str, body: bytes, headers: dict[str, str]) -> int:
+    """Connects only where the guard lets it, follows nowhere, and reads no answer."""
+    transport = guard.Guard(private=is_private(address))
+    async with (
+        asyncio.timeout(WHOLE_SECONDS),
+        httpx.AsyncClient(
+            transport=transport, trust_env=False, follow_redirects=False, timeout=WHOLE_SECONDS
+        ) as client,
+        client.stream("POST", address, content=body, headers=headers) as response,
+    ):
+        return response.status_code

@@ -1,0 +1,164 @@
+"""Change who is told, look at the rules, and write down what has to be sent."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from secrets import token_urlsafe
+from zoneinfo import ZoneInfo
+
+import httpx
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.alerts import rules
+from finetune_app.alerts.models import Notice, Rule, Watch, What
+from finetune_app.core.encryption import encrypt
+from finetune_app.core.errors import PlainError
+from finetune_app.deployment.models import Deployment
+from finetune_app.providers import guard
+
+
+def watch_of(deployment: Deployment) -> Watch:
+    """Its row, with a rule for each thing that can be looked at; all off until somebody says so."""
+    with transaction.atomic():
+        watch, _new = Watch.objects.get_or_create(deployment=deployment)
+        for what in What:
+            Rule.objects.get_or_create(
+                watch=watch, what=what, defaults={"limit": rules.DEFAULTS[what], "on": False}
+            )
+    return watch
+
+
+def checked_webhook(text: str) -> str:
+    """The address as it was given, "" for none. Raise PlainError where it may not be asked; where
+    a name leads is looked at again each time something is sent."""
+    text = text.strip()
+    if not text:
+        return ""
+    try:
+        guard.read_address(text)
+        guard.check(httpx.URL(text), private=is_private(text))
+    except guard.NotAllowed as problem:
+        raise PlainError(str(problem), status=422) from None
+    return text
+
+
+def is_private(address: str) -> bool:
+    """Whether the operator named its host, so that it may lie in a private network."""
+    return guard.place_of(httpx.URL(address)) in settings.ENDPOINTS_ALLOWED
+
+
+@transaction.atomic
+def change(
+    *, watch: Watch, limits: dict[str, float | None], people: Iterable[User], webhook: str,
+    quiet: tuple[int, int] | None, zone: str, recheck_days: int | None = None,
+) -> str:
+    """`limits` has a number for each rule that is on. Returns the secret of a new webhook, which
+    nobody can see again; "" where it stayed the same."""
+    fresh = ""
+    address = checked_webhook(webhook)
+    if address != watch.webhook:
+        fresh = token_urlsafe(32) if address else ""
+        watch.secret = encrypt(fresh) if fresh else ""
+    watch.webhook, watch.zone, watch.recheck_days = address, zone, recheck_days
+    watch.quiet_from, watch.quiet_to = quiet or (None, None)
+    watch.save()
+    members = User.objects.filter(memberships__team=watch.deployment.team_id)
+    watch.people.set(members.filter(pk__in=[one.pk for one in people]))
+    for rule in watch.rules.all():
+        limit = limits.get(rule.what)
+        same = rule.on == (limit is not None) and limit in (None, rule.limit)
+        if same:
+            continue
+        # Another question than before: what was raised by the old one is over.
+        Rule.objects.filter(pk=rule.pk).update(
+            on=limit is not None, limit=limit or rule.limit, raised_at=None, streak=0
+        )
+    return fresh
+
+
+def look() -> None:
+    """Every rule that is on, of every deployment that is live. Any number of clocks may."""
+    live = Rule.objects.filter(on=True, watch__deployment__paused_at=None)
+    for rule in live.select_related("watch__deployment"):
+        look_at(rule)
+
+
+def look_at(rule: Rule) -> str:
+    """One look; returns what happened. Somebody else's look at the same time makes this one void:
+    each look names the one before it."""
+    value = rules.measured(rule.what, rule.watch.deployment)
+    found = rules.step(
+        raised=rule.raised_at is not None, streak=rule.streak, value=value, limit=rule.limit
+    )
+    now = timezone.now()
+    fields = {"streak": found.streak, "looks": F("looks") + 1, "looked_at": now}
+    if found.happened:
+        fields["raised_at"] = now if found.happened == "raised" else None
+    with transaction.atomic():
+        mine = Rule.objects.filter(pk=rule.pk, looks=rule.looks, on=True).update(**fields)
+        if not mine:
+            return ""
+        if found.happened:
+            _tell(rule, found.happened, value, now)
+    return found.happened
+
+
+def _tell(rule: Rule, happened: str, value: float | None, now: datetime) -> None:
+    waiting = Notice.objects.filter(
+        rule=rule, kind=Notice.Kind.RAISED, sent_at=None, attempts=0, due_at__gt=now
+    )
+    if happened == "recovered" and waiting.exists():
+        waiting.delete()  # it came and went in the quiet hours: nobody needs to be told of either
+        return
+    write_down(
+        watch=rule.watch, rule=rule, kind=happened, value=value, due=when_due(rule.watch, now),
+        text=rules.sentence(rule, happened, value),
+    )  # fmt: skip
+
+
+def write_down(
+    *, watch: Watch, rule: Rule | None, kind: str, value: float | None, due: datetime, text: str
+) -> list[Notice]:
+    """One notice for each way there is; sending.py sends them."""
+    ways = []
+    if watch.people.exists():
+        ways.append(Notice.Way.EMAIL)
+    if watch.webhook:
+        ways.append(Notice.Way.WEBHOOK)
+    return [
+        Notice.objects.create(
+            watch=watch, rule=rule, kind=kind, way=way, text=text[:300], value=value, due_at=due
+        )
+        for way in ways
+    ]
+
+
+def when_due(watch: Watch, now: datetime) -> datetime:
+    """Now, or when the quiet hours are over, by the clock of the place that was named."""
+    if watch.quiet_from is None or watch.quiet_to is None or watch.quiet_from == watch.quiet_to:
+        return now
+    here = now.astimezone(ZoneInfo(watch.zone))
+    start, end = watch.quiet_from, watch.quiet_to
+    quiet = start <= here.hour < end if start < end else here.hour >= start or here.hour < end
+    if not quiet:
+        return now
+    over = here.replace(hour=end, minute=0, second=0, microsecond=0)
+    return over if over > here else over + timedelta(days=1)
+
+
+def test(*, watch: Watch) -> list[Notice]:
+    """A notice that says it is a test, due at once, quiet hours or not. Raise PlainError where
+    there is nobody to tell."""
+    text = _("This is a test from Finetune: alerts of %(name)s arrive here.") % {
+        "name": watch.deployment.name}
+    made = write_down(
+        watch=watch, rule=None, kind=Notice.Kind.TRY, value=None, due=timezone.now(), text=text
+    )
+    if not made:
+        raise PlainError(_("Choose somebody to tell by e-mail, or enter a webhook, and save."),
+                         title=_("Nobody to tell yet"))
+    return made

@@ -1,0 +1,19 @@
+"""What the deployment page says of alerts, which it cannot import: they lie in a room above."""
+
+from typing import Any
+
+from django import template
+
+from finetune_app.alerts.models import Rule
+from finetune_app.deployment.models import Deployment
+
+register = template.Library()
+
+
+@register.inclusion_tag("alerts/_line.html")
+def alerts_line(deployment: Deployment) -> dict[str, Any]:
+    rules = list(Rule.objects.filter(watch__deployment=deployment, on=True))
+    return {
+        "goal_id": deployment.goal_id, "rules": rules,
+        "raised": [rule for rule in rules if rule.raised_at],
+    }  # fmt: skip

@@ -1,0 +1,79 @@
+"""Alerts of a deployment: who is told of what; what was sent; a test."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.alerts import again, sending, services
+from finetune_app.alerts.forms import WatchForm
+from finetune_app.alerts.models import Watch
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.deployment.models import Deployment
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+SHOWN = 20
+PAGE = "alerts/page.html"
+
+
+@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """GET: how it is. POST: change it; a new webhook's secret is in that answer alone."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    watch = services.watch_of(deployment)
+    if request.method == "GET":
+        return render_page(request, PAGE, _context(request, watch, WatchForm.of(watch)))
+    form = WatchForm(request.POST, watch=watch)
+    if not form.is_valid():
+        return render_page(request, PAGE, _context(request, watch, form), status=422)
+    given = form.cleaned_data
+    fresh = services.change(
+        watch=watch, limits=form.limits, people=given["people"], webhook=given["webhook"],
+        quiet=form.quiet, zone=given["zone"], recheck_days=given["recheck_days"],
+    )  # fmt: skip
+    messages.success(request, _("Saved."))
+    if not fresh:
+        return redirect("alerts:page", goal_id=goal.pk)
+    context = _context(request, watch, WatchForm.of(watch)) | {"fresh": fresh}
+    response = render_page(request, PAGE, context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@goal_page(Role.EDITOR, "POST")
+def try_out(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Send a test now, and say how it went."""
+    watch = services.watch_of(get_object_or_404(Deployment, goal=goal))
+    for notice in services.test(watch=watch):
+        way = notice.get_way_display()
+        if sending.send(notice):
+            messages.success(request, _("The test by %(way)s was sent.") % {"way": way})
+        else:
+            notice.refresh_from_db()
+            messages.error(request, _("The test by %(way)s was not sent. %(why)s") % {
+                "way": way, "why": notice.problem})
+    return redirect("alerts:page", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def recheck(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Test what is live once more, now."""
+    made = again.begin(services.watch_of(get_object_or_404(Deployment, goal=goal)))
+    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=made.evaluation_id)
+
+
+def _context(request: HttpRequest, watch: Watch, form: WatchForm) -> dict[str, Any]:
+    return {
+        "watch": watch, "form": form, "notices": watch.notices.select_related("rule")[:SHOWN],
+        "raised": watch.rules.filter(on=True).exclude(raised_at=None),
+        "standing": again.standing(watch.deployment),
+        "baseline": again.baseline_of(watch.deployment),
+        "rechecks": watch.rechecks.select_related("evaluation__job")[:1],
+        "email_ready": settings.EMAIL_READY,
+        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+    }  # fmt: skip

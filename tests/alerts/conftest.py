@@ -1,0 +1,111 @@
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from finetune_app.accounts.models import User
+from finetune_app.alerts import services
+from finetune_app.alerts.models import Rule, Watch
+from finetune_app.deployment.models import Deployment, Release, Request
+from tests import path
+
+
+class Receiver:
+    """A server on this machine that gets webhooks; `status` is what it answers."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.status = 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.got.append((dict(self.headers.items()), body))
+                self.send_response(receiver.status)
+                if receiver.status == 302:
+                    self.send_header("Location", "http://169.254.169.254/")
+                self.end_headers()
+
+            def log_message(self, *args) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self.server.server_port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.place}/hook"
+
+    @property
+    def bodies(self) -> list[dict]:
+        return [json.loads(body) for _headers, body in self.got]
+
+
+@pytest.fixture
+def receiver(settings):
+    made = Receiver()
+    settings.ENDPOINTS_ALLOWED = frozenset({made.place})
+    yield made
+    made.server.shutdown()
+
+
+@pytest.fixture
+def live(goal, owner) -> Deployment:
+    from finetune_app.candidates import services as candidates
+
+    made = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
+    base = candidates.base_candidate(goal=goal, base_model=path.install())
+    Release.objects.create(deployment=made, number=1, candidate=base, by=owner)
+    return made
+
+
+@pytest.fixture
+def watch(live, owner, settings) -> Watch:
+    """The owner hears by e-mail of more than 5 percent failures."""
+    settings.EMAIL_READY = True
+    found = services.watch_of(live)
+    change(found, people=[owner])
+    return found
+
+
+def change(watch: Watch, **given) -> str:
+    fields = {"limits": {"errors": 5.0}, "people": list(watch.people.all()), "quiet": None,
+              "webhook": watch.webhook, "zone": "UTC"}  # fmt: skip
+    return services.change(watch=watch, **{**fields, **given})
+
+
+def asked(live: Deployment, *, good: int = 0, failed: int = 0, seconds: float = 1.0, **given):
+    """Requests of just now."""
+    for status in [200] * good + [500] * failed:
+        Request.objects.create(
+            team=live.team, deployment=live, model=live.name, status=status, seconds=seconds,
+            **given,
+        )  # fmt: skip
+
+
+def forget(live: Deployment) -> None:
+    """An hour goes by."""
+    Request.objects.filter(deployment=live).update(at=timezone.now() - timezone.timedelta(hours=2))
+
+
+def look(watch: Watch, times: int = 1, what: str = "errors") -> list[str]:
+    """Each look as the clock makes it; what happened."""
+    rules = Rule.objects.select_related("watch__deployment")
+    return [services.look_at(rules.get(watch=watch, what=what)) for _time in range(times)]
+
+
+@pytest.fixture
+def url(goal):
+    return lambda name="page": reverse(f"alerts:{name}", kwargs={"goal_id": goal.pk})
+
+
+def people(*members: User) -> list[int]:
+    return [one.pk for one in members]

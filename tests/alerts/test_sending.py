@@ -1,0 +1,166 @@
+"""On the way: signed, tried again, never twice, never into the house's own network."""
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from finetune_app.accounts.models import Membership
+from finetune_app.alerts import sending, services
+from finetune_app.alerts.models import Notice
+from finetune_app.core.encryption import decrypt
+from finetune_app.core.errors import PlainError
+from tests.alerts.conftest import asked, change, look
+
+
+def due_now() -> None:
+    Notice.objects.update(due_at=timezone.now())
+
+
+def test_a_webhook_gets_a_signed_message(watch, live, receiver):
+    secret = change(watch, people=[], webhook=receiver.url)
+    asked(live, failed=30)
+    look(watch, 2)
+    assert sending.send_due() == 1
+    (headers, body), = receiver.got
+    told = json.loads(body)
+    assert (told["event"], told["alert"], told["value"], told["limit"]) == (
+        "raised", "errors", 100.0, 5.0)
+    assert told["deployment"] == "shop-mail"
+    signed = headers["X-Finetune-Timestamp"].encode() + b"." + body
+    wanted = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    assert headers["X-Finetune-Signature"] == f"sha256={wanted}"
+    assert secret not in str(receiver.got)
+
+
+def test_the_secret_is_kept_encrypted_and_changes_with_the_address(watch, receiver):
+    secret = change(watch, webhook=receiver.url)
+    assert secret not in watch.secret
+    assert decrypt(watch.secret) == secret
+    assert change(watch, webhook=receiver.url) == ""
+    assert change(watch, webhook="") == ""
+    assert watch.secret == ""
+
+
+def test_a_place_that_does_not_answer_is_tried_again_and_given_up(watch, receiver):
+    change(watch, people=[], webhook=receiver.url)
+    receiver.status = 503
+    (notice,) = services.test(watch=watch)
+    for tries in range(1, 6):
+        due_now()
+        assert sending.send_due() == 0
+        notice.refresh_from_db()
+        assert notice.attempts == tries
+        wait = (notice.due_at - timezone.now()).total_seconds()
+        assert wait == pytest.approx((*sending.PAUSES, sending.PAUSES[-1])[tries - 1], abs=30)
+    assert notice.given_up_at
+    assert notice.problem == "The webhook answered with 503."
+    due_now()
+    assert sending.send_due() == 0
+    assert len(receiver.got) == 5
+
+
+def test_once_it_answers_it_is_sent_once(watch, receiver):
+    change(watch, people=[], webhook=receiver.url)
+    receiver.status = 500
+    services.test(watch=watch)
+    sending.send_due()
+    receiver.status = 204
+    due_now()
+    assert sending.send_due() == 1
+    due_now()
+    assert sending.send_due() == 0
+    assert len(receiver.got) == 2
+
+
+def test_two_who_send_at_the_same_time(watch, receiver):
+    change(watch, people=[], webhook=receiver.url)
+    (notice,) = services.test(watch=watch)
+    same = Notice.objects.select_related("watch__deployment").get(pk=notice.pk)
+    assert sending.send(notice)
+    assert not sending.send(same)
+    assert len(receiver.got) == 1
+
+
+def test_it_follows_nowhere(watch, receiver):
+    change(watch, people=[], webhook=receiver.url)
+    receiver.status = 302
+    services.test(watch=watch)
+    sending.send_due()
+    assert Notice.objects.get().problem == "The webhook answered with 302."
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize("address", [
+    "http://169.254.169.254/latest", "https://localhost/x", "https://[::1]/", "https://10.0.0.1/",
+    "https://0x7f000001/", "ftp://example.com/", "https://me:pw@example.com/", "http://example.com",
+])  # fmt: skip
+def test_an_address_inside_is_refused_when_it_is_entered(watch, address):
+    with pytest.raises(PlainError):
+        change(watch, webhook=address)
+
+
+def test_and_again_when_it_is_asked(watch, receiver, settings):
+    """Allowed when it was entered, not any more: or a name that leads somewhere else by now."""
+    change(watch, people=[], webhook=receiver.url)
+    settings.ENDPOINTS_ALLOWED = frozenset()
+    services.test(watch=watch)
+    assert sending.send_due() == 0
+    assert "https" in Notice.objects.get().problem
+    assert not receiver.got
+
+
+def test_who_left_the_team_is_not_told(watch, owner):
+    Membership.objects.filter(user=owner).delete()
+    services.test(watch=watch)
+    sending.send_due()
+    assert not mail.outbox
+    assert "Nobody of the team" in Notice.objects.get().problem
+
+
+def test_strangers_cannot_be_told(watch, stranger):
+    change(watch, people=[stranger])
+    assert not watch.people.exists()
+
+
+def test_without_a_mail_server_it_says_so(watch, settings):
+    settings.EMAIL_READY = False
+    services.test(watch=watch)
+    assert sending.send_due() == 0
+    assert "EMAIL_HOST" in Notice.objects.get().problem
+
+
+@pytest.mark.parametrize(("now", "due"), [
+    ("23:30", "07:00"), ("03:00", "07:00"), ("06:59", "07:00"), ("07:00", "07:00"),
+    ("12:00", "12:00"), ("21:59", "21:59"), ("22:00", "07:00"),
+])  # fmt: skip
+def test_quiet_hours_over_midnight(watch, now, due):
+    change(watch, quiet=(22, 7))
+    hour, minute = map(int, now.split(":"))
+    at = datetime(2026, 3, 10, hour, minute, tzinfo=UTC)
+    found = services.when_due(watch, at)
+    assert f"{found:%H:%M}" == due
+    assert timedelta(0) <= found - at < timedelta(hours=10)
+
+
+def test_quiet_hours_are_those_of_the_place(watch):
+    change(watch, quiet=(9, 17), zone="Asia/Tokyo")
+    at = datetime(2026, 3, 10, 1, 0, tzinfo=UTC)  # ten in the morning there
+    assert services.when_due(watch, at) == datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
+    assert services.when_due(watch, at + timedelta(hours=7)) == at + timedelta(hours=7)
+
+
+def test_what_came_and_went_while_it_was_quiet_is_not_told(watch, live):
+    here = timezone.now().hour
+    change(watch, quiet=(here, (here + 2) % 24))
+    asked(live, failed=30)
+    look(watch, 2)
+    assert sending.send_due() == 0
+    live.requests.all().delete()
+    asked(live, good=30)
+    assert look(watch, 3)[-1] == "recovered"
+    assert not Notice.objects.exists()

@@ -1,0 +1,42 @@
+import pytest
+from django.urls import reverse
+
+from finetune_app.exports import jobs, services
+from finetune_app.exports.models import Export
+from finetune_app.jobs.models import Job
+from tests import path
+
+PARITY = {
+    "prompts": 12, "tokens": 200, "same_tokens": 199, "same_answers": 11, "spread": 4.0,
+    "max_difference": 0.05, "mean_difference": 0.004, "passed": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def trained(goal, owner):
+    return path.trained(path.ready(goal, owner), owner)
+
+
+@pytest.fixture
+def export(trained, owner) -> Export:
+    """Asked for, waiting for a worker."""
+    return services.start(training=trained, form="gguf-q8_0", by=owner)
+
+
+@pytest.fixture
+def made(export) -> Export:
+    """A worker made it, and it passed."""
+    return finish(export)
+
+
+def finish(export: Export) -> Export:
+    path.write(f"{export.folder}/shop-q8_0.zip", "all of it")
+    result = {"file": "shop-q8_0.zip", "size": 9, "sha256": "4" * 64, "parity": PARITY}
+    path.set_state(export.job, "succeeded", result=result)
+    jobs.finish(Job.objects.get(pk=export.job_id), result)
+    return Export.objects.select_related("job").get(pk=export.pk)
+
+
+@pytest.fixture
+def url(goal):
+    return lambda name="page", **ids: reverse(f"exports:{name}", kwargs={"goal_id": goal.pk, **ids})

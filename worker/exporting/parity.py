@@ -1,0 +1,119 @@
+"""Is what leaves the house what was tested? Base and adapter against the export, on prompts.
+
+The reference is the base model in fp32 with its adapter laid over it, as it was trained and
+tested. It answers each prompt greedily. The export then reads the same tokens, and for every
+token of those answers its logits are held against the reference's; and it answers the prompts
+itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from worker.template import Message, prompt_ids
+
+Step = Callable[[], None]
+
+# What a faithful export may differ by: the mean difference of logits as a share of their own
+# spread, and the share of tokens that must be the likeliest ones still. fp32 differs by the order
+# of additions alone. For the other formats: several times what was measured on the starter
+# (docs/benchmarks/parity.md), far below what a swapped tensor or a missing adapter makes.
+LIMITS = {"fp32": (0.0005, 0.999), "bf16": (0.05, 0.9), "f16": (0.01, 0.98), "q8_0": (0.05, 0.9)}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One prompt: its token ids with the reference's answer, where the answer begins, and the
+    logits (answer tokens, vocabulary) that foretell each token of the answer."""
+
+    ids: list[int]
+    start: int
+    logits: Tensor
+
+    @property
+    def answer(self) -> list[int]:
+        return self.ids[self.start :]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What was found. `spread`: the standard deviation of the reference's logits, the yardstick
+    of the two differences."""
+
+    prompts: int
+    tokens: int
+    max_difference: float
+    mean_difference: float
+    spread: float
+    same_tokens: int
+    same_answers: int
+    passed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read(
+    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[Message]],
+    stops: set[int], limit: int, step: Step,
+) -> list[Reading]:
+    """Let the reference answer every prompt, greedily, with at most `limit` tokens."""
+    readings = []
+    for messages in prompts:
+        asked = prompt_ids(tokenizer, messages)
+        ids = answered(model, asked, stops, limit)
+        readings.append(Reading(ids, len(asked), logits_of(model, ids, len(asked))))
+        step()
+    return readings
+
+
+def compare(
+    model: Any, readings: Sequence[Reading], stops: set[int], limit: int, number_format: str,
+    step: Step,
+) -> Parity:
+    """Hold a model that was loaded back from its file against the reference's readings."""
+    most = total = 0.0
+    count = tokens = same_tokens = same_answers = 0
+    for one in readings:
+        found = logits_of(model, one.ids, one.start)
+        width = min(found.shape[-1], one.logits.shape[-1])  # a padded vocabulary
+        difference = (found[:, :width] - one.logits[:, :width]).abs()
+        most = max(most, float(difference.max()))
+        total += float(difference.double().sum())
+        count += difference.numel()
+        tokens += len(one.answer)
+        same_tokens += int((found.argmax(-1) == one.logits.argmax(-1)).sum())
+        same_answers += answered(model, one.ids[: one.start], stops, limit) == one.ids
+        step()
+    spread = float(torch.cat([one.logits for one in readings]).double().std())
+    mean = total / max(count, 1)
+    share, least = LIMITS[number_format]
+    # A NaN compares as False, so a broken file fails here too.
+    passed = mean <= share * spread and same_tokens >= least * tokens
+    return Parity(
+        len(readings), tokens, most, mean, spread, same_tokens, same_answers, bool(passed)
+    )
+
+
+@torch.inference_mode()
+def logits_of(model: Any, ids: list[int], start: int) -> Tensor:
+    """fp32 logits (len(ids) - start, vocabulary) that foretell `ids[start:]`."""
+    given = torch.tensor([ids], device=model.device)
+    return model(input_ids=given, use_cache=False).logits[0, start - 1 : -1].float().cpu()
+
+
+@torch.inference_mode()
+def answered(model: Any, asked: list[int], stops: set[int], limit: int) -> list[int]:
+    """`asked` and the greedy answer, its end-of-turn token included."""
+    given = torch.tensor([asked], device=model.device)
+    out = model.generate(
+        input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=limit,
+        do_sample=False, eos_token_id=sorted(stops), pad_token_id=min(stops),
+    )
+    return [int(token) for token in out[0]]
