@@ -70,6 +70,7 @@ const steps = {
     return refused(chat({ max_tokens: 400, n: 4 }, { signal: leaving.signal }));
   },
   async length() { return (await chat({ max_completion_tokens: 1, max_tokens: undefined })).choices[0].finish_reason; },
+  async older() { return client.completions.create({ model: "starter", prompt: "Once upon", max_tokens: 4 }); },
   async request_id() { return (await chat())._request_id; },
   async bad() { return refused(chat({ temperature: 3 })); },
   async too_long() { return refused(chat({ messages: [{ role: "user", content: "word ".repeat(4000) }] })); },
