@@ -164,5 +164,6 @@ def load_back(path: Path) -> Any:
     import torch
 
     return AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
-    ).eval()
+        path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True,
+        trust_remote_code=False,
+    ).eval()  # fmt: skip

@@ -72,5 +72,6 @@ def copy_licences(base: Path, folder: Path) -> None:
 def load_back(folder: Path) -> Any:
     """As somebody else would: plain transformers, in the format it was saved in."""
     return AutoModelForCausalLM.from_pretrained(
-        folder, dtype="auto", local_files_only=True, use_safetensors=True
-    ).eval()
+        folder, dtype="auto", local_files_only=True, use_safetensors=True,
+        trust_remote_code=False,
+    ).eval()  # fmt: skip
