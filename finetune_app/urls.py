@@ -7,6 +7,7 @@ from finetune_app.deployment.views import metrics
 urlpatterns = [
     path("metrics", metrics.show, name="metrics"),
     path("v1/", include("finetune_app.deployment.api.urls")),
+    path("chat/", include("finetune_app.deployment.open_urls")),
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
     path("team/keys/", include("finetune_app.deployment.team_urls")),

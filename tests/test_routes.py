@@ -60,6 +60,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "key_id": lambda world: world.api_key.pk,
     "request_id": lambda world: world.asked.pk,
     "export_id": lambda world: world.export.pk,
+    "link": lambda world: world.public_chat.link,  # of a chat page for others
     "name": lambda world: world.base_model.slug,  # of a model, in the API
     "rest": lambda world: "assistants",
     "file_id": lambda world: "file-0",

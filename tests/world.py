@@ -30,7 +30,7 @@ from finetune_app.datasets.models import (
     Version,
 )
 from finetune_app.deployment import keys
-from finetune_app.deployment.models import ApiKey, Deployment, Release, Request
+from finetune_app.deployment.models import ApiKey, Deployment, PublicChat, Release, Request
 from finetune_app.deployment.monitoring import feedback, keeping
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
@@ -72,6 +72,7 @@ class World:
     api_key: ApiKey
     asked: Request
     export: Export
+    public_chat: PublicChat
 
 
 def build_world(team: Team, by: User) -> World:
@@ -126,6 +127,7 @@ def build_world(team: Team, by: User) -> World:
         api_key=api_key,
         asked=asked,
         export=_exports(training, by),
+        public_chat=_chat_page(goal),
     )
     _suggestions(world.kept, by)
     return world
@@ -195,6 +197,13 @@ def _exports(training: Training, by: User) -> Export:
         )  # fmt: skip
         Job.objects.filter(export__form=form, export__training=training).update(state=state)
     return ready
+
+
+def _chat_page(goal: Goal) -> PublicChat:
+    return PublicChat.objects.create(
+        deployment=goal.deployment, on=True, audience=PublicChat.Audience.LINK,
+        title="Ask the shop", greeting="Opening hours, repairs, orders. It can be wrong.",
+    )  # fmt: skip
 
 
 def job(team: Team, kind: Kind, **fields: Any) -> Job:

@@ -1,5 +1,6 @@
 """A new key, its limits, and a new secret for it."""
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -7,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team
-from finetune_app.deployment.models import ACTIONS, Deployment
+from finetune_app.deployment.models import ACTIONS, Deployment, PublicChat
 from finetune_app.deployment.monitoring.costs import SIGNS
 
 DAYS = [(30, _("30 days")), (365, _("a year")), ("", _("as long as nobody revokes it"))]
@@ -83,3 +84,51 @@ class RotateForm(forms.Form):
         choices=[(0, _("not a moment longer")), (1, _("an hour")), (24, _("a day")),
                  (168, _("a week"))],
     )  # fmt: skip
+
+
+ORIGIN = re.compile(
+    r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+    r"|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?"
+)
+MOST_ORIGINS = 10
+
+
+class PublicChatForm(forms.Form):
+    """The page on which people talk to a deployment."""
+
+    on = forms.BooleanField(label=_("Switch the page on"), required=False)
+    audience = forms.ChoiceField(
+        label=_("Who may open it?"), choices=PublicChat.Audience.choices, widget=forms.RadioSelect
+    )
+    title = forms.CharField(label=_("Title"), max_length=80)
+    greeting = forms.CharField(
+        label=_("Greeting"), max_length=600, required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("What stands there before anybody asks. Say what it can help with, and that it "
+                    "can be wrong."),
+    )  # fmt: skip
+    origins = forms.CharField(
+        label=_("Sites that may show it"), required=False, strip=True,
+        widget=forms.Textarea(attrs={"rows": 2, "placeholder": "https://www.shop.example"}),
+        help_text=_("One a line, exactly as the address bar begins. Empty: no site may."),
+    )  # fmt: skip
+    a_minute = forms.IntegerField(
+        label=_("Questions a minute, of one visitor"), min_value=1, max_value=60, initial=6
+    )
+    a_day = forms.IntegerField(
+        label=_("Questions a day, of all together"), min_value=1, max_value=100_000, initial=300
+    )
+
+    def clean_origins(self) -> list[str]:
+        found = [line.strip().rstrip("/").lower() for line in
+                 self.cleaned_data["origins"].splitlines() if line.strip()]
+        for one in found:
+            if not ORIGIN.fullmatch(one):
+                raise forms.ValidationError(
+                    _("“%(one)s” is not the address of one site. Write it as "
+                      "https://www.shop.example, without a path and without a star.")
+                    % {"one": one[:80]}
+                )
+        if len(found) > MOST_ORIGINS:
+            raise forms.ValidationError(_("At most %(n)d sites.") % {"n": MOST_ORIGINS})
+        return list(dict.fromkeys(found))

@@ -36,16 +36,20 @@ def _note_and_close(**facts: Any) -> None:
 
 
 def note(
-    *, key: ApiKey, served: "Served | None", model: str, prompt_tokens: int, tokens: int,
+    *, key: ApiKey | None, served: "Served | None", model: str, prompt_tokens: int, tokens: int,
     messages: Sequence[dict[str, Any]] = (), answer: str = "", **facts: Any,
 ) -> Request:
-    """Keep how a request went, and count its tokens for its key. What was said is kept only where
-    the deployment's team has switched that on (monitoring/keeping.py)."""
-    limits.take_tokens(key, prompt_tokens + tokens)
-    keys.spend(key=key, tokens=prompt_tokens + tokens)
+    """Keep how a request went, and count its tokens for its key; a page of ours has none. What was
+    said is kept only where the deployment's team has switched that on (monitoring/keeping.py)."""
+    if key:
+        limits.take_tokens(key, prompt_tokens + tokens)
+        keys.spend(key=key, tokens=prompt_tokens + tokens)
+    deployment = served.deployment if served else None
+    asked_of = key or deployment
+    assert asked_of is not None, "a page asks what is live"
     request = Request.objects.create(
-        team_id=key.team_id, key=key, model=model[:120], prompt_tokens=prompt_tokens,
-        tokens=tokens, deployment=served.deployment if served else None,
+        team_id=asked_of.team_id, key=key, model=model[:120], prompt_tokens=prompt_tokens,
+        tokens=tokens, deployment=deployment,
         release=served.release if served else None, **facts,
     )
     metrics.note(

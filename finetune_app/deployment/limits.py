@@ -5,7 +5,7 @@ import time
 from functools import cache
 
 from django.conf import settings
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.errors import StorageError
 from limits.storage import Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -49,6 +49,22 @@ def take_tokens(key: ApiKey, count: int) -> None:
             _limiter().hit(tokens, "tokens", str(key.pk), cost=max(left, 1))
     except StorageError:
         log.warning("limits cannot be counted: the broker is out of reach")
+
+
+def take_visit(*, chat: str, visitor: str, a_minute: int, a_day: int) -> None:
+    """Count one question on a page for others. Raises TooMuch (minute, day, or away).
+
+    No key guards such a page, so while questions cannot be counted none is answered.
+    """
+    minute, day = RateLimitItemPerMinute(a_minute), RateLimitItemPerDay(a_day)
+    try:
+        if not _limiter().hit(minute, "visitor", chat, visitor):
+            raise TooMuch("minute", a_minute, 60)
+        if not _limiter().hit(day, "visits", chat):
+            raise TooMuch("day", a_day, 3600)
+    except StorageError as problem:
+        log.warning("visits cannot be counted: the broker is out of reach")
+        raise TooMuch("away", 0, 60) from problem
 
 
 def _wait(item: RateLimitItemPerMinute, what: str, key: ApiKey) -> int:

@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from finetune_app.candidates import talk
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment.models import Deployment, Release
+from finetune_app.deployment.models import Deployment, Feedback, Release
 
 FEW = 30  # requests of the new version: below that, a difference says nothing
 MOST = 20_000  # requests that are looked at, the newest
@@ -45,13 +45,15 @@ def trouble(release: Release) -> str:
 @dataclass(frozen=True)
 class Side:
     """How one release did since the trial began. `slow` is the time, in seconds, that 95 of 100
-    of its answers stayed below."""
+    of its answers stayed below; `up` and `down`: what was helpful, and what was not."""
 
     release: Release
     requests: int
     failed: int
     slow: float | None
     tokens: int
+    up: int
+    down: int
 
     @property
     def failed_share(self) -> float:
@@ -65,14 +67,25 @@ def sides(deployment: Deployment, trial: Release, current: Release) -> list[Side
         Q(release=trial) | Q(release=current), at__gte=trial.at
     ).values_list("release_id", "status", "seconds", "prompt_tokens", "tokens")[:MOST]
     asked = list(rows)
-    return [_side(one, [row[1:] for row in asked if row[0] == one.pk]) for one in (current, trial)]
+    told = list(
+        Feedback.objects.filter(Q(release=trial) | Q(release=current), at__gte=trial.at)
+        .values_list("release_id", "rating")
+    )
+    return [
+        _side(one, [row[1:] for row in asked if row[0] == one.pk],
+              [rating for release, rating in told if release == one.pk])
+        for one in (current, trial)
+    ]
 
 
-def _side(release: Release, rows: Sequence[tuple[int, float, int, int]]) -> Side:
+def _side(
+    release: Release, rows: Sequence[tuple[int, float, int, int]], ratings: Sequence[int]
+) -> Side:
     waited = sorted(seconds for status, seconds, _read, _written in rows if status < 400)
     at = min(len(waited) - 1, int(0.95 * len(waited)))
     return Side(
         release, len(rows), sum(status >= 400 and status != 499 for status, *_rest in rows),
         waited[at] if waited else None,
         sum(read + written for _status, _seconds, read, written in rows),
+        up=ratings.count(Feedback.UP), down=ratings.count(Feedback.DOWN),
     )  # fmt: skip

@@ -1,12 +1,25 @@
 from django.urls import path
 
-from finetune_app.deployment.views import keys, live, log, monitor, releases, take
+from finetune_app.deployment.views import (
+    chat_page,
+    keys,
+    live,
+    log,
+    monitor,
+    playground,
+    releases,
+    take,
+)
 
 app_name = "deployment"
 urlpatterns = [
     path("", live.page, name="page"),
     path("go-live/", live.go_live, name="go_live"),
     path("pause/", live.pause, name="pause"),
+    path("chat-page/", chat_page.page, name="chat_page"),
+    path("chat-page/link/", chat_page.new_link, name="chat_link"),
+    path("playground/", playground.page, name="playground"),
+    path("playground/code/", playground.code, name="code"),
     path("versions/", releases.versions, name="versions"),
     path("versions/<int:number>/share/", releases.share, name="share"),
     path("versions/<int:number>/everybody/", releases.everybody, name="everybody"),

@@ -1,4 +1,4 @@
-"""From a browser: try a version on some conversations and decide; make and renew a key."""
+"""From a browser: try a version and decide; make and renew a key; open a page for people."""
 
 import re
 from pathlib import Path
@@ -90,3 +90,49 @@ def test_a_key_is_made_shown_once_and_given_a_new_secret(world, page):
     assert made.tokens_a_month == 200_000
     assert made.actions == ["chat", "embeddings", "models", "files"]
     assert not wrong
+
+
+def test_the_same_request_as_code_in_three_languages(world, page):
+    wrong = listen(page)
+    page.goto(f"/goals/{world.goal.pk}/deployment/")
+    page.get_by_text("curl", exact=True).first.click()
+    expect(page.locator("#code-a1")).to_be_visible()
+    page.get_by_text("JavaScript", exact=True).first.click()
+    expect(page.locator("#code-a3")).to_contain_text("shop-mail")
+    expect(page.locator("#code-a1")).to_be_hidden()
+    shoot(page, "page-snippets")
+    page.goto(f"/goals/{world.goal.pk}/deployment/playground/")
+    page.get_by_label("System message").fill("Be brief.")
+    page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Your question").fill("Is my bike ready?")
+    page.get_by_role("button", name="Show this request as code").click()
+    expect(page.locator("#code-b1")).to_contain_text('"temperature": 0.5')
+    expect(page.locator("#code-b1")).to_contain_text("Is my bike ready?")
+    shoot(page, "playground")
+    assert not wrong
+
+
+def test_a_page_for_people_in_somebody_s_site(world, page, new_context, live_server):
+    wrong = listen(page)
+    page.goto(f"/goals/{world.goal.pk}/deployment/chat-page/")
+    page.get_by_label("Sites that may show it").fill("http://localhost:1")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved. It is on.")).to_be_visible()
+    expect(page.locator("#frame")).to_contain_text("<iframe src=")
+    shoot(page, "chat-page-settings")
+    stranger = new_context(base_url=live_server.url).new_page()
+    told = listen(stranger)
+    stranger.goto(f"/chat/{world.public_chat.link}/")
+    expect(stranger.get_by_role("heading", name="Ask the shop")).to_be_visible()
+    shoot(stranger, "chat-page")
+    stranger.get_by_label("Your question").fill("Are you open?")
+    stranger.get_by_role("button", name="Ask").click()
+    away = stranger.get_by_text("cannot answer now")  # nothing counts or answers here
+    expect(away).to_be_visible(timeout=60_000)
+    expect(stranger.get_by_label("Your question")).to_have_value("Are you open?")
+    shoot(stranger, "chat-page-trouble")
+    assert stranger.context.cookies() == []
+    stranger.goto("/chat/no-such-link/")
+    shoot(stranger, "chat-page-closed")
+    assert not wrong
+    assert not [one for one in told if "404" not in one and "503" not in one and "429" not in one]

@@ -10,6 +10,7 @@ from finetune_app.deployment import keys, services, trials
 from finetune_app.deployment.api import models as served
 from finetune_app.deployment.api.wire import read_chat
 from finetune_app.deployment.models import Request
+from finetune_app.deployment.monitoring import feedback
 from tests.path import trained
 
 ASKERS = [f"asker {n}" for n in range(400)]
@@ -165,11 +166,15 @@ def test_figures_of_both_since_it_began(live, trial, team, as_viewer, url):
     for release, status, seconds in seen:
         Request.objects.create(team=team, deployment=live, release=release, model=live.name,
                                status=status, seconds=seconds, tokens=5, prompt_tokens=10)
+    answered = Request.objects.filter(release=trial, status=200).get()
+    feedback.give(request=answered, rating=-1)
     old, new = trials.sides(live, trial, live.current)
     assert (old.requests, old.failed, old.slow, old.tokens) == (1, 0, 1.0, 15)
     assert (new.requests, new.failed, new.slow, new.tokens) == (3, 1, 2.0, 45)
+    assert (old.up, old.down, new.up, new.down) == (0, 0, 0, 1)
     page = as_viewer.get(url("page")).content.decode()
     assert "too few to tell the two apart" in page
+    assert "and 1 not" in page
     assert "Let it answer everybody" not in page
 
 

@@ -25,9 +25,9 @@ HOSTILE = "\"'></title><svg onload=alert(1)><a href=javascript:alert(2)>{{ 7777*
 # Texts that only Finetune writes, and reads again: paths, hashes, names of its own things.
 MACHINE = {
     "password", "email", "secret_hash", "code_hash", "prompt_hash", "stored_name", "sha256",
-    "folder", "secret", "slug", "url", "digest", "prefix", "ending", "adapter_sha256", "recipe",
-    "question", "fingerprint", "check_name", "fix", "kept_as", "purpose", "number_format",
-    "child", "worker", "embedder", "key", "group", "revision", "architecture",
+    "folder", "secret", "slug", "url", "link", "digest", "prefix", "ending", "adapter_sha256",
+    "recipe", "question", "fingerprint", "check_name", "fix", "kept_as", "purpose",
+    "number_format", "child", "worker", "embedder", "key", "group", "revision", "architecture",
     "training_file", "validation_file", "numbers", "left_was", "how", "unit", "measure",
 }  # fmt: skip
 

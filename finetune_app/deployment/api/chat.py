@@ -37,7 +37,7 @@ async def completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
 class Call:
     """One request for text on its way, and what will be told of it."""
 
-    key: ApiKey
+    key: ApiKey | None  # None: a person asks on a page
     asked: TextAsked
     reply: Reply
     served: models.Served | None = None
@@ -47,6 +47,7 @@ class Call:
 
     async def response(self) -> HttpResponseBase:
         """Raises ApiError for what goes wrong before the first event."""
+        assert self.key is not None, "without a key it is told what serves it"
         try:
             self.served = await sync_to_async(models.find)(
                 self.key, self.asked.model, self.asked.asker

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.deployment import keys
+from finetune_app.deployment import keys, snippets
 from finetune_app.deployment.forms import KeyForm
 from finetune_app.deployment.models import ApiKey, Deployment
 from finetune_app.deployment.views import live
@@ -30,7 +30,10 @@ def new_key(request: HttpRequest, goal: Goal) -> HttpResponse:
         team=goal.team, by=request.user, name=given["name"], days=given["days"],
         deployment=deployment, requests_a_minute=given["requests_a_minute"], actions=ASKING,
     )  # fmt: skip
-    context = {"key": key, "text": text, "deployment": deployment, "address": live.address()}
+    context = {
+        "key": key, "text": text, "deployment": deployment,
+        "snippets": snippets.of(deployment.name, key=text),
+    }  # fmt: skip
     response = render_page(request, "deployment/key.html", context)
     response["Cache-Control"] = "no-store"
     return response

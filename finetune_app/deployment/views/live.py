@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -12,9 +11,9 @@ from finetune_app.accounts.models import Role
 from finetune_app.candidates import speakers
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.deployment import proof, services
+from finetune_app.deployment import proof, services, snippets
 from finetune_app.deployment.forms import KeyForm
-from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.models import Deployment, PublicChat
 from finetune_app.deployment.views import monitor, releases
 from finetune_app.exports import showing as exports
 from finetune_app.goals.access import goal_page
@@ -108,11 +107,7 @@ def page_context(
         "current": current,
         "keys": deployment.keys.filter(revoked_at=None).select_related("created_by"),
         "key_form": KeyForm(),
-        "address": address(),
-        "only_here": settings.ONLY_THIS_COMPUTER,
+        "address": snippets.api_address(), "reach": snippets.reach(),
+        "snippets": snippets.of(deployment.name),
+        "chat_page": PublicChat.objects.filter(deployment=deployment, on=True).first(),
     }  # fmt: skip
-
-
-def address() -> str:
-    """What programs take as their base address."""
-    return f"{settings.PUBLIC_URL}/v1"

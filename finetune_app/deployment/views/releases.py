@@ -70,5 +70,6 @@ def trial_context(deployment: Deployment, current: Release) -> dict[str, Any]:
     sides = trials.sides(deployment, trial, current)
     return {
         "trial": trial, "sides": sides, "shares": services.SHARES,
+        "thumbs": any(side.up or side.down for side in sides),
         "trial_trouble": trials.trouble(trial), "too_few": sides[1].requests < trials.FEW,
     }  # fmt: skip

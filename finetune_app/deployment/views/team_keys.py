@@ -8,11 +8,12 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import member
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.deployment import keys
+from finetune_app.deployment import keys, snippets
 from finetune_app.deployment.forms import LimitsForm, RotateForm, TeamKeyForm
 from finetune_app.deployment.models import ApiKey, Deployment
 from finetune_app.deployment.monitoring import costs
-from finetune_app.deployment.views.live import address
+
+STARTER = "smollm2-135m-instruct"  # the base model that every installation has
 
 
 @member(Role.VIEWER, "GET")
@@ -86,8 +87,8 @@ def _usable(request: HttpRequest, key_id: int) -> ApiKey:
 def _shown_once(request: HttpRequest, key: ApiKey, text: str) -> HttpResponse:
     first = Deployment.objects.filter(team=key.team_id, paused_at=None).order_by("pk").first()
     context = {
-        "key": key, "text": text, "address": address(),
-        "model": key.deployment or first or "smollm2-135m-instruct",
+        "key": key, "text": text,
+        "snippets": snippets.of(str(key.deployment or first or STARTER), key=text),
     }  # fmt: skip
     response = render_page(request, "keys/shown.html", context)
     response["Cache-Control"] = "no-store"

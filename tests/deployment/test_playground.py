@@ -1,0 +1,58 @@
+"""Asking what is live from its page: what is refused, and the same request as code."""
+
+import json
+
+HISTORY = json.dumps([{"role": "user", "content": "Is it mine?"},
+                      {"role": "assistant", "content": "Yes."}])
+
+
+def test_the_page_is_there_for_everybody_in_the_team(live, as_viewer, as_stranger, url):
+    page = as_viewer.get(url("playground")).content.decode()
+    assert "What would your program hear?" in page
+    assert as_stranger.get(url("playground")).status_code == 404
+    assert as_stranger.post(url("code")).status_code == 404
+
+
+def test_nothing_live_has_no_playground(goal, tuned, as_viewer, url):
+    assert as_viewer.get(url("playground")).status_code == 404
+
+
+def test_what_cannot_be_asked_is_said_as_the_api_says_it(live, as_viewer, url):
+    given = {"question": "Hello", "temperature": "9", "max_tokens": "40"}
+    reply = as_viewer.post(url("playground"), given)
+    assert reply.status_code == 422
+    assert "must be a number from 0 to 2" in reply.content.decode()
+    assert reply.context["question"] == "Hello"
+    said = as_viewer.post(url("playground"), given | {"temperature": "warm"},
+                          headers={"Accept": "application/x-ndjson"})
+    assert "temperature" in said.json()["error"]
+
+
+def test_a_paused_one_says_so(live, as_viewer, as_editor, url):
+    as_editor.post(url("pause"), {"pause": "1"})
+    reply = as_viewer.post(url("playground"), {"question": "Hello"})
+    assert "is paused" in reply.content.decode()
+
+
+def test_the_code_is_exactly_this_request(live, as_viewer, url):
+    given = {"question": "And now?", "history": HISTORY, "system": "Be brief.",
+             "temperature": "0.5", "max_tokens": "40"}
+    curl = as_viewer.post(url("code"), given).context["snippets"][0].code
+    sent = json.loads(curl.partition("-d '")[2].rstrip("'"))
+    assert sent == {
+        "model": live.name, "temperature": 0.5, "max_tokens": 40,
+        "messages": [{"role": "system", "content": "Be brief."}, *json.loads(HISTORY),
+                     {"role": "user", "content": "And now?"}],
+    }  # fmt: skip
+
+
+def test_after_an_answer_it_is_the_request_that_was_answered(live, as_viewer, url):
+    curl = as_viewer.post(url("code"), {"history": HISTORY}).context["snippets"][0].code
+    assert json.loads(curl.partition("-d '")[2].rstrip("'"))["messages"] == [
+        {"role": "user", "content": "Is it mine?"}]
+
+
+def test_code_that_would_be_refused_is_refused_here(live, as_viewer, url):
+    reply = as_viewer.post(url("code"), {"question": "Hello", "max_tokens": "0"})
+    assert reply.status_code == 422
+    assert "max_tokens" in reply.content.decode()
