@@ -1,9 +1,10 @@
 """From a program's question to a thumb and a row to answer, over HTTP and with the real engine."""
 
 import httpx
+import pytest
 
 from finetune_app.datasets.models import Status
-from finetune_app.deployment.models import Feedback, Said
+from finetune_app.deployment.models import Feedback, Request, Said
 from finetune_app.deployment.monitoring import keeping
 
 
@@ -27,6 +28,17 @@ def test_asked_kept_judged_and_queued(client, address, key, live, owner):
     said.refresh_from_db()
     assert said.example.status == Status.PENDING
     assert said.example.suggestions.get().answer == "order_status"
+
+
+def test_how_sure_it_was_is_noted_where_it_was_told(client, key):
+    asked = [{"role": "user", "content": "Hello there"}]
+    ours = client.with_options(timeout=600).chat.completions.create
+    told = ours(model="sort-shop-emails", messages=asked, max_tokens=6, logprobs=True)
+    ours(model="sort-shop-emails", messages=asked, max_tokens=6)
+    found = dict(Request.objects.values_list("reply_id", "confidence"))
+    tokens = [one.logprob for one in told.choices[0].logprobs.content]
+    assert found.pop(told.id) == pytest.approx(sum(tokens) / len(tokens))
+    assert list(found.values()) == [None]
 
 
 def test_the_engine_says_how_it_is(house, live, as_viewer, goal):
