@@ -156,6 +156,11 @@ def test_what_failed_is_said_in_words(live, asked, as_viewer, url):
     assert "of which one failed" in page
 
 
+def test_what_pages_of_ours_ask_is_named(live, asked, as_viewer, url):
+    asked(5, timezone.now(), key=None)
+    assert "A page of ours" in as_viewer.get(url("monitor")).content.decode()
+
+
 def test_nothing_is_live_yet(goal, as_viewer, url):
     assert as_viewer.get(url("monitor")).url == url("page")
 

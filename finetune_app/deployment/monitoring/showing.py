@@ -160,7 +160,8 @@ def _keys(found: Picture, price: Price) -> list[Row]:
     )
     most = sorted(found.by_key.items(), key=lambda item: -item[1].sum.requests)
     return [
-        Row(names.get(pk or 0, _("A key that is gone")), part, price.say(price.cost(part.sum)))
+        Row(names.get(pk or 0, _("A page of ours, or a key that is gone")), part,
+            price.say(price.cost(part.sum)))
         for pk, part in most
     ]
 
