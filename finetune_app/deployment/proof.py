@@ -1,5 +1,6 @@
 """A tuned candidate that answers as its base does must not go live."""
 
+import asyncio
 import logging
 
 from asgiref.sync import async_to_sync
@@ -12,23 +13,30 @@ from finetune_app.core.errors import PlainError
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 60.0  # seconds that a person waits for the engine, which may be busy or load a model
+
 
 def require_effect(candidate: Candidate) -> None:
     """Raise PlainError when its adapter is damaged or changes nothing.
 
     Outside a transaction, since the engine may have to load a model first. While it cannot be
-    asked nobody is refused: it looks again before the first answer, and refuses that.
+    asked, or takes too long, nobody is refused: it looks again before the first answer, and
+    refuses that.
     """
     given = services.for_engine(candidate)
     if not given["adapter"]:
         return
     try:
-        problem = async_to_sync(engine.prove)(
-            given["base_model"], given["adapter"],
-            number_format=talk.number_format(candidate) or "auto",
-        )  # fmt: skip
-    except engine.EngineUnavailable as why:
-        log.warning("candidate %s goes live unproved: %s", candidate.pk, why)
+        problem = async_to_sync(_ask)(
+            given["base_model"], given["adapter"], talk.number_format(candidate) or "auto"
+        )
+    except (engine.EngineUnavailable, TimeoutError) as why:
+        log.warning("candidate %s goes live unproved: %r", candidate.pk, why)
         return
     if problem:
         raise PlainError(problem, title=_("It would answer as its base model"))
+
+
+async def _ask(base_model: str, adapter: str, number_format: str) -> str:
+    async with asyncio.timeout(PATIENCE):
+        return await engine.prove(base_model, adapter, number_format=number_format)

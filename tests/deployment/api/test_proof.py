@@ -76,6 +76,11 @@ def test_a_damaged_one_says_so(client, live, house, monkeypatch):
     assert refused.value.code == "model_failed"
 
 
+def test_who_goes_live_does_not_wait_for_a_busy_engine_for_ever(empty, monkeypatch):
+    monkeypatch.setattr(proof, "PATIENCE", 0.0)
+    proof.require_effect(empty.current.candidate)
+
+
 def test_while_the_engine_is_away_nobody_is_refused(live, settings):
     settings.ENGINE_SOCKET = "/nowhere/engine.sock"
     proof.require_effect(live.current.candidate)
