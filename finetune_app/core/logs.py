@@ -9,7 +9,7 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 
 # Ours, and those of platforms as they usually look, wherever a library writes them.
 SECRET = re.compile(
-    r"(?P<before>\bft-[0-9a-f]{8}-|\bhf_|\bsk-|(?i:bearer\s+)|/join/|[?&]code=)[\w.~+/=-]{6,}"
+    r"(?P<before>\bft-[0-9a-f]{8}-|\bhf_|\bsk-|(?i:bearer\s+)|/join/|(?<![0-9])/chat/|[?&]code=)[\w.~+/=-]{6,}"
 )
 
 

@@ -139,7 +139,8 @@ def test_a_line_end_makes_no_second_line():
 @pytest.mark.parametrize(
     "text",
     ["ft-0a1b2c3d-SECRETsecretSECRETsecret", "Authorization: Bearer SECRETsecret",
-     "GET /join/SECRETsecretSECRET/", "/set-up/?code=SECRET-SECRET", "hf_SECRETsecret",
+     "GET /join/SECRETsecretSECRET/", "POST /chat/SECRETsecretSECRET/",
+     "/set-up/?code=SECRET-SECRET", "hf_SECRETsecret",
      "sk-SECRETsecret"],
 )  # fmt: skip
 def test_a_key_that_a_library_writes_down_does_not_reach_the_log(text):
