@@ -22,9 +22,9 @@ Step = Callable[[], None]
 
 # What a faithful export may differ by: the mean difference of logits as a share of their own
 # spread, and the share of tokens that must be the likeliest ones still. fp32 differs by the order
-# of additions alone. For the other formats: several times what was measured on the starter
-# (docs/benchmarks/parity.md), far below what a swapped tensor or a missing adapter makes.
-LIMITS = {"fp32": (0.0005, 0.999), "bf16": (0.05, 0.9), "f16": (0.01, 0.98), "q8_0": (0.05, 0.9)}
+# of additions alone. For bf16 and q8_0: three times what was measured on the starter
+# (docs/benchmarks/parity.md).
+LIMITS = {"fp32": (0.0005, 0.999), "bf16": (0.1, 0.9), "f16": (0.01, 0.98), "q8_0": (0.1, 0.9)}
 
 
 @dataclass(frozen=True)
