@@ -54,7 +54,7 @@ def test_the_next_page_begins_after_the_last(as_viewer, mixed, url, monkeypatch)
 def test_a_long_page_costs_no_more_queries(
     as_viewer, mixed, url, django_assert_max_num_queries
 ):
-    with django_assert_max_num_queries(31):
+    with django_assert_max_num_queries(32):
         as_viewer.get(url("detail", mixed.pk))
 
 

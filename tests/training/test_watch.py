@@ -101,7 +101,7 @@ def test_looking_costs_the_same_however_long_it_ran(
 ):
     for step in range(40):
         point(waiting, step, loss=2.0, validation_loss=2.0)
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(26):
         as_viewer.get(url("detail", 1))
 
 
