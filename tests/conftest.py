@@ -11,6 +11,15 @@ from finetune_app.goals.models import Goal
 from tests.starter import starter  # noqa: F401
 
 PASSWORD = "correct horse battery"
+USES_DATABASE = {"db", "transactional_db", "live_server", "django_db_setup"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks no database: on another one it would do the same again."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if not fixtures & USES_DATABASE and not item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.no_database)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """What `make test` runs, and one line about what this machine made it leave out.
 
     python -m tests.run            SQLite and the bundled Valkey
-    python -m tests.run services   the same on PostgreSQL and Redis (without the browser again)
+    python -m tests.run services   on PostgreSQL and Redis: what asks a database (not the browser)
     python -m tests.run long       the minutes-long ones
 """
 
@@ -57,7 +57,9 @@ def parts(wanted: str, browser_here: bool) -> list[list[str]]:
             return [["-s", "-m", "long and not browser"]]
         return [["-s", "-m", "long"], ["-s", "--four-looks", "tests/browser/test_axe.py"]]
     short = ["-n", str(min(8, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "-m"]
-    if wanted == "services" or not browser_here:
+    if wanted == "services":
+        return [[*short, "not long and not browser and not no_database"]]
+    if not browser_here:
         return [[*short, "not long and not browser"]]
     return [
         [*short, "not long and not alone"], ["-s", "-m", "alone and not long", "tests/browser"],

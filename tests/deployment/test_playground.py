@@ -4,6 +4,7 @@ import json
 
 HISTORY = json.dumps([{"role": "user", "content": "Is it mine?"},
                       {"role": "assistant", "content": "Yes."}])
+PART = {"HX-Request": "true"}  # the code is a part of the page
 
 
 def test_the_page_is_there_for_everybody_in_the_team(live, as_viewer, as_stranger, url):
@@ -37,7 +38,7 @@ def test_a_paused_one_says_so(live, as_viewer, as_editor, url):
 def test_the_code_is_exactly_this_request(live, as_viewer, url):
     given = {"question": "And now?", "history": HISTORY, "system": "Be brief.",
              "temperature": "0.5", "max_tokens": "40"}
-    curl = as_viewer.post(url("code"), given).context["snippets"][0].code
+    curl = as_viewer.post(url("code"), given, headers=PART).context["snippets"][0].code
     sent = json.loads(curl.partition("-d '")[2].rstrip("'"))
     assert sent == {
         "model": live.name, "temperature": 0.5, "max_tokens": 40,
@@ -47,12 +48,17 @@ def test_the_code_is_exactly_this_request(live, as_viewer, url):
 
 
 def test_after_an_answer_it_is_the_request_that_was_answered(live, as_viewer, url):
-    curl = as_viewer.post(url("code"), {"history": HISTORY}).context["snippets"][0].code
+    reply = as_viewer.post(url("code"), {"history": HISTORY}, headers=PART)
+    curl = reply.context["snippets"][0].code
     assert json.loads(curl.partition("-d '")[2].rstrip("'"))["messages"] == [
         {"role": "user", "content": "Is it mine?"}]
 
 
+def test_without_script_it_leads_to_the_page(live, as_viewer, url):
+    assert as_viewer.post(url("code"), {"question": "Hello"})["Location"] == url("playground")
+
+
 def test_code_that_would_be_refused_is_refused_here(live, as_viewer, url):
-    reply = as_viewer.post(url("code"), {"question": "Hello", "max_tokens": "0"})
+    reply = as_viewer.post(url("code"), {"question": "Hello", "max_tokens": "0"}, headers=PART)
     assert reply.status_code == 422
     assert "max_tokens" in reply.content.decode()

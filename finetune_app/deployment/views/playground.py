@@ -5,7 +5,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
@@ -50,8 +50,10 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
 
 @goal_page(Role.VIEWER, "POST")
 def code(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The lines of exactly the request that stands in the form."""
+    """The lines of exactly the request that stands in the form: a part of the playground."""
     deployment = get_object_or_404(Deployment, goal=goal)
+    if not request.htmx:
+        return redirect("deployment:playground", goal_id=goal.pk)
     given = _given(request)
     if not request.POST.get("question", "").strip():
         asked = [m for m in given["messages"] if m["content"]]  # as it was asked last
