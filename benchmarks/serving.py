@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -277,7 +278,7 @@ def main() -> None:
     most = max(options.adapters)
     with tempfile.TemporaryDirectory() as place:
         data = Path(place)
-        (data / "base").symlink_to(options.model.resolve(), target_is_directory=True)
+        shutil.copytree(options.model.resolve(), data / "base")  # the engine follows no links
         make_adapters(data, most)
         cells = [(s, a) for s in options.streams for a in options.adapters]
         alone: dict[tuple[int, int], float] = {}
