@@ -1,5 +1,6 @@
 """What every view gets: a typed request, full page or one partial."""
 
+import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -46,10 +47,20 @@ def whole_number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() and len(text) <= 15 else None
 
 
+def _without_port(hop: str) -> str:
+    """An address as a proxy writes it, some with a port; empty where it is none."""
+    for text in (hop, hop.rpartition(":")[0].strip("[]"), hop.strip("[]")):
+        try:
+            return str(ipaddress.ip_address(text))
+        except ValueError:
+            continue
+    return ""
+
+
 def client_ip(request: DjangoRequest) -> str:
     """The peer's address. Behind our own proxy, the last hop it added; never the first."""
     if getattr(settings, "SECURE_PROXY_SSL_HEADER", None):
         hops = request.headers.get("X-Forwarded-For", "").split(",")
-        if hops[-1].strip():
-            return hops[-1].strip()
+        if address := _without_port(hops[-1].strip()):
+            return address
     return request.META.get("REMOTE_ADDR", "") or "127.0.0.1"

@@ -1,6 +1,7 @@
 """/v1/files: what a program wants to train on."""
 
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -52,12 +53,21 @@ def whole_team(key: ApiKey) -> ApiKey:
 
 
 def find(key: ApiKey, file_id: str) -> ApiFile:
-    found = ApiFile.objects.filter(team=key.team_id)
-    kind, _dash, name = file_id.partition("-")
-    match = next((one for one in found if one.api_id == file_id), None) if name else None
-    if kind != "file" or match is None:
+    public_id = uuid_in(file_id, "file-")
+    rows = ApiFile.objects.filter(team=key.team_id)
+    match = rows.filter(public_id=public_id).first() if public_id else None
+    if match is None:
         raise ApiError(404, f"There is no file “{file_id[:80]}”.", code="file_not_found")
     return match
+
+
+def uuid_in(api_id: str, start: str) -> UUID | None:
+    """The id behind `start`, written as we write it; None for anything else."""
+    try:
+        found = UUID(api_id.removeprefix(start))
+    except ValueError:
+        return None
+    return found if api_id == f"{start}{found.hex}" else None
 
 
 def _upload(request: HttpRequest, key: ApiKey) -> dict[str, Any]:

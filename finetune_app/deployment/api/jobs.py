@@ -61,11 +61,13 @@ async def checkpoints(request: HttpRequest, key: ApiKey, job_id: str) -> HttpRes
 
 def find(key: ApiKey, job_id: str) -> ApiJob:
     """As it is now. Raises ApiError; another team's does not exist."""
+    public_id = files.uuid_in(job_id, "ftjob-")
     rows = ApiJob.objects.filter(team=files.whole_team(key).team_id)
-    match = next((one for one in rows.only("public_id") if one.api_id == job_id), None)
+    rows = rows.select_related("training__job", "training__version")
+    match = rows.filter(public_id=public_id).first() if public_id else None
     if match is None:
         raise ApiError(404, f"There is no job “{job_id[:80]}”.", code="job_not_found")
-    return ApiJob.objects.select_related("training__job", "training__version").get(pk=match.pk)
+    return match
 
 
 def _create(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
