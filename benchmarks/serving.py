@@ -6,7 +6,8 @@ Each stream asks, reads its answer as it comes, and asks again: greedy, 64 new t
 engine is the process that the app starts, asked over its socket. The references are what a script
 does (transformers' `generate` with PEFT, one request after another) and `transformers serve`, which
 knows no adapters and so has the easier task: it answers with the base model alone. The same
-prompts, number format and machine for all, one after the other in one run.
+prompts, number format and machine for all, one after the other in one run. `transformers serve`
+needs `pip install "transformers[serving]"`; without it its rows say so.
 """
 
 from __future__ import annotations
