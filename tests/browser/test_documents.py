@@ -37,6 +37,7 @@ def from_a_file_to_the_place_that_answers(
 
     ready = mara.page.locator("#live:not([hx-get])")
     expect(ready).to_be_attached(timeout=3 * MINUTES)
+    expect(mara.page.get_by_text("You can ask as soon as they are read.")).to_be_hidden()
     shelf = mara.page.locator("#shelf")
     expect(shelf.get_by_text("Can be searched")).to_have_count(2)
     expect(shelf.get_by_text("Its name says a Word document")).to_be_visible()
