@@ -1,0 +1,29 @@
+"""Step 6: a candidate in use, the keys that open it, and what was asked of it."""
+
+from finetune_app.deployment.models.api import ApiFile, ApiJob
+from finetune_app.deployment.models.chat_page import PublicChat, new_link
+from finetune_app.deployment.models.keys import ACTIONS, ApiKey, every_action, this_month
+from finetune_app.deployment.models.live import Deployment, Release
+from finetune_app.deployment.models.monitoring import Hour, HourPace, HoursUpTo, Keeping
+from finetune_app.deployment.models.requests import TROUBLE, Feedback, Request, Said
+
+__all__ = [
+    "ACTIONS",
+    "TROUBLE",
+    "ApiFile",
+    "ApiJob",
+    "ApiKey",
+    "Deployment",
+    "Feedback",
+    "Hour",
+    "HourPace",
+    "HoursUpTo",
+    "Keeping",
+    "PublicChat",
+    "Release",
+    "Request",
+    "Said",
+    "every_action",
+    "new_link",
+    "this_month",
+]
