@@ -17,6 +17,12 @@ def last_said(messages: list[dict[str, str]], role: str) -> str:
     return next((m["content"] for m in reversed(messages) if m.get("role") == role), "")
 
 
+def with_answer(messages: list[dict[str, str]], text: str) -> list[dict[str, str]]:
+    """The conversation, ending in this answer."""
+    before = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
+    return [*before, {"role": "assistant", "content": text}]
+
+
 def asked(messages: list[dict[str, str]]) -> list[tuple[str, str]]:
     """(role, text) of everything before the answer, instructions left out."""
     before = messages[:-1] if messages and messages[-1].get("role") == "assistant" else messages

@@ -346,9 +346,12 @@ def test_the_focus_view(world, owner, as_owner, as_viewer, sign_in_the_browser, 
     as_owner.post(second.replace("/12/", "/12/keep/"), {
         "answer": "half a sen", "seen": dataset.examples.get(number=12).changed_at.isoformat()})
     looker.visit("the owner, with a draft", second)
+    suggestions.add(example_id=dataset.examples.get(number=12).pk, candidate_id=1,
+                    source="Tiny with your prompt", answer="a suggestion of its own")
+    looker.visit("the owner, with a suggestion beside a draft", second)
     sign_in_the_browser(as_viewer)
     looker.visit("a viewer", first)
-    looker.assert_all_well(at_least=6)
+    looker.assert_all_well(at_least=7)
 
 
 def test_a_disagreement_and_who_answers_what(

@@ -254,6 +254,41 @@ def test_suggestions_are_accepted_changed_and_sent_away(
     assert said == ["suggestion 1", "suggestion 2, corrected", "my own", ""]
 
 
+def test_a_suggestion_beside_a_text_of_one_s_own(dataset, owner, as_owner, browser, address):
+    """They had begun before the model came: its words wait beside theirs."""
+    proposed = "Thank you for writing.\nYour bicycle is ready on Friday."
+    to_do(dataset, owner, 2)
+    page = browser(as_owner).new_page()
+    wrong = listen(page)
+    page.goto(address("label"))
+    at(page, 1)
+    page.keyboard.type("We call y")
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    at(page, 2)
+    suggestions.add(example_id=row(dataset, 1).pk, candidate_id=1, source="Instructions 2, Tiny",
+                    answer=proposed)
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    at(page, 1)
+    box = page.locator("#text")
+    expect(box).to_have_value("We call y")
+    expect(page.get_by_role("heading", name="Suggested by Instructions 2, Tiny")).to_be_visible()
+    photograph(page, "label-beside")
+    page.keyboard.press("t")
+    expect(box).to_have_value(proposed)
+    photograph(page, "label-taken")
+    page.keyboard.press("z")
+    expect(box).to_have_value("We call y")
+    page.get_by_role("button", name="Do it again").click()
+    expect(box).to_have_value(proposed)
+    page.get_by_role("button", name="Accept").click()
+    at(page, 2)
+    assert row(dataset, 1).answer == proposed
+    assert wrong == []
+
+
 def test_from_a_handful_to_more(dataset, goal, as_owner, browser, address):
     goal.pairs = [{"prompt": "My card was swallowed", "answer": "card_swallowed"}]
     goal.save()

@@ -132,6 +132,8 @@ class Draft(models.Model):
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="drafts")
     by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     messages = models.JSONField(default=list)
+    replaced = models.TextField(null=True)  # what a suggestion took the place of, or gave way to
+    took = models.BooleanField(default=False)  # a suggestion took its place, and that stands
     at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -141,6 +143,10 @@ class Draft(models.Model):
 
     def __str__(self) -> str:
         return f"draft of {self.example_id}"
+
+    @property
+    def text(self) -> str:
+        return last_said(self.messages, "assistant")
 
 
 class Label(models.Model):

@@ -1,7 +1,7 @@
 """Every write of this room. Files by what they do: adding, editing, undoing, labelling (one row at
-a time), together (who does it, and how), suggestions, imports (a file's way), bringing (its
-rows), freezing, sweeping (many alike), carrying (large changes, part by part), holding (a job's
-right to write), emptying the trash."""
+a time), drafts (what is typed there and not saved), together (who does it, and how), suggestions,
+imports (a file's way), bringing (its rows), freezing, sweeping (many alike), carrying (large
+changes, part by part), holding (a job's right to write), emptying the trash."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
 from finetune_app.datasets.services.carrying import share, start

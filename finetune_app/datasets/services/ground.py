@@ -12,12 +12,19 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from finetune_app.datasets import tally
-from finetune_app.datasets.models import Dataset
+from finetune_app.datasets.models import Dataset, Example
 
 
 def lock(dataset: Dataset) -> Dataset:
     """The dataset as it is now, held until the transaction ends."""
     return Dataset.objects.select_for_update().get(pk=dataset.pk)
+
+
+def held(example: Example) -> Example:
+    """The row as it is now, until the transaction ends; its dataset's lock first."""
+    lock(example.dataset)
+    row = Example.objects.select_for_update(of=("self",)).select_related("dataset__goal")
+    return row.get(pk=example.pk)
 
 
 def touch(dataset: Dataset, delta: Counter[tally.Kind] | None = None, **values: Any) -> None:

@@ -12,20 +12,13 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Dataset, Draft, Edit, Example, Status
+from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.queues import takes_two
 from finetune_app.datasets.services.editing import Stale, change_many, sensible
-from finetune_app.datasets.services.ground import lock
-from finetune_app.datasets.text import last_said
+from finetune_app.datasets.services.ground import held
+from finetune_app.datasets.text import with_answer
 
-Messages = list[dict[str, str]]
 LOOK_BACK = 30  # edits of this person among which the last one of a single row is sought
-
-
-def with_answer(messages: Messages, text: str) -> Messages:
-    """The conversation, ending in this answer."""
-    before = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
-    return [*before, {"role": "assistant", "content": text}]
 
 
 def answer_row(
@@ -39,7 +32,7 @@ def answer_row(
     if done and not text.strip():
         raise PlainError(_("There is no answer yet. Write one, or set the row aside."), status=422)
     with transaction.atomic():
-        row = _held(example)
+        row = held(example)
         messages = with_answer(row.messages, text)
         sensible(messages)
         if takes_two(row):
@@ -76,7 +69,7 @@ def settle(*, example: Example, by: User, text: str, seen: datetime | None) -> E
     if not text.strip():
         raise PlainError(_("Choose one of the two answers, or write a third."), status=422)
     with transaction.atomic():
-        row = _held(example)
+        row = held(example)
         if row.status != Status.DISPUTED or (seen is not None and row.changed_at != seen):
             raise Stale(row)
         messages = with_answer(row.messages, text)
@@ -91,39 +84,11 @@ def move(*, example: Example, by: User, status: str) -> Edit | None:
     """Set aside, or back to do; the answer stays as it is."""
     words = {Status.SET_ASIDE: _("Set %s aside"), Status.PENDING: _("Put %s back to do")}
     with transaction.atomic():
-        row = _held(example)
+        row = held(example)
         fields: dict[str, Any] = {"status": str(status)}
         if status == Status.PENDING and row.labels.exists():
             fields["labels"] = {}  # both begin again
         return _change(row, by, words[Status(status)] % row, fields)
-
-
-def keep_draft(*, example: Example, by: User, text: str, seen: datetime | None) -> bool:
-    """Keep what is being typed. False when this person has saved the row since they began, here
-    or in another tab: then a late request must not bring an old text back."""
-    with transaction.atomic():
-        row = _held(example)
-        mine = row.labels.filter(by=by).first()
-        saved = mine.answer if mine else row.answer
-        if text == saved or not text.strip():
-            row.drafts.filter(by=by).delete()
-            return True
-        if row.changed_by_id == by.pk and row.changed_at != seen:
-            return False
-        messages = with_answer(row.messages, text)
-        sensible(messages)
-        Draft.objects.update_or_create(example=row, by=by, defaults={"messages": messages})
-    return True
-
-
-def drop_draft(*, example: Example, by: User) -> None:
-    example.drafts.filter(by=by).delete()
-
-
-def draft_text(example: Example, by: User) -> tuple[str, datetime] | None:
-    """What this person has typed here and not saved, and when."""
-    found = example.drafts.filter(by=by).first()
-    return (last_said(found.messages, "assistant"), found.at) if found else None
 
 
 def last_edit(dataset: Dataset, by: User) -> Edit | None:
@@ -133,13 +98,6 @@ def last_edit(dataset: Dataset, by: User) -> Edit | None:
         if len(edit.changes.all()[:2]) == 1:
             return edit
     return None
-
-
-def _held(example: Example) -> Example:
-    """The row as it is now, until the transaction ends; its dataset's lock first (ground.py)."""
-    lock(example.dataset)
-    row = Example.objects.select_for_update(of=("self",)).select_related("dataset__goal")
-    return row.get(pk=example.pk)
 
 
 def _change(row: Example, by: User, what: str, fields: dict[str, Any]) -> Edit | None:

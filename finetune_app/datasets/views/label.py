@@ -12,15 +12,23 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from finetune_app.accounts.models import Role
+from finetune_app.accounts.models import Role, User
 from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks, labels, pace, queues, tally
 from finetune_app.datasets.forms import newlines
-from finetune_app.datasets.models import Edit, Example, Status
+from finetune_app.datasets.models import Dataset, Draft, Edit, Example, Status
 from finetune_app.datasets.queues import MANY, Desk
-from finetune_app.datasets.services import Stale, dataset_of, labelling, suggestions, together, undo
+from finetune_app.datasets.services import (
+    Stale,
+    dataset_of,
+    drafts,
+    labelling,
+    suggestions,
+    together,
+    undo,
+)
 from finetune_app.datasets.views.common import answer_pairs, may_edit, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -55,7 +63,7 @@ def desk(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 def keep(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     """As they type, and when the tab closes."""
     row = _row(goal, number)
-    kept = labelling.keep_draft(
+    kept = drafts.keep(
         example=row, by=request.user, text=newlines(request.POST.get("answer", "")),
         seen=_moment(request.POST.get("seen", "")),
     )
@@ -67,24 +75,47 @@ def keep(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def undo_last(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The last change of one row that this person made here, or the one that is named."""
+    """The last thing that this person did to one row here, or what is named."""
     desk, dataset = Desk.read(request.GET), dataset_of(goal)
-    named = request.POST.get("edit", "")
-    edit: Edit | None = labelling.last_edit(dataset, request.user)
+    named, swapped = (request.POST.get(name, "")[:12] for name in ("edit", "draft"))
+    deed: Edit | Draft | None = _last_deed(dataset, request.user)
     if named.isdecimal():
-        edit = dataset.edits.filter(pk=int(named[:12]), by=request.user).first()
-    if edit is None:
+        deed = dataset.edits.filter(pk=int(named), by=request.user).first()
+    elif swapped.isdecimal():
+        mine = Draft.objects.filter(by=request.user, example__dataset=dataset)
+        deed = mine.exclude(replaced=None).filter(pk=int(swapped)).first()
+    if isinstance(deed, Draft):
+        return _swap(request, goal, deed)
+    if deed is None:
         messages.info(request, _("There is nothing of yours to undo."))
         return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
-    change = edit.changes.select_related("example").first()
-    back, left = undo(edit=edit, by=request.user)
+    change = deed.changes.select_related("example").first()
+    back, left = undo(edit=deed, by=request.user)
     if left:
         messages.warning(request, _("Somebody changed the row since, so it stays as it is."))
     else:
-        messages.success(request, _again(edit, back), extra_tags="undo")
+        said = _("Undone: %s.") % deed.what
+        messages.success(request, _again(said, "edit", back.pk), extra_tags="undo")
     if change is None:
         return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
     return redirect(_address(goal, change.example, desk))
+
+
+def _last_deed(dataset: Dataset, user: User) -> Edit | Draft | None:
+    """What Z takes back: a change of a row, or a suggestion that was put into the box."""
+    edit, taken = labelling.last_edit(dataset, user), drafts.last_taken(dataset, user)
+    return taken if taken and (edit is None or taken.at > edit.at) else edit
+
+
+def _swap(request: HttpRequest, goal: Goal, draft: Draft) -> HttpResponse:
+    now = drafts.swap(draft=draft)
+    row = now.example
+    if now.took:
+        messages.success(request, _took(row))
+    else:
+        said = _("Undone. What stood in the box of %s before is back.") % row
+        messages.success(request, _again(said, "draft", now.pk), extra_tags="undo")
+    return redirect(_address(goal, row, Desk.read(request.GET)))
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -111,10 +142,10 @@ def _act(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
     except PlainError as error:
         return _shown(request, goal, row, status=422, problem=error.message)
     desk = Desk.read(request.GET)
-    if request.POST.get("do") in ("drop", "own"):
-        return redirect(_address(goal, row, desk))
     if said:
         messages.success(request, said)
+    if request.POST.get("do") in ("drop", "own", "take", "dismiss"):
+        return redirect(_address(goal, row, desk))
     here = queues.preceding if request.POST.get("do") == "back" else queues.following
     found = here(row.dataset, request.user, desk, row.number)
     if found is None and request.POST.get("do") == "back":
@@ -145,25 +176,32 @@ def _do(request: HttpRequest, row: Example) -> str:
         edit = labelling.move(example=row, by=by, status=status)
     elif what in ("skip", "back"):
         _keep_typed(request, row)
+    elif what == "take":
+        drafts.take_over(example=row, by=by, text=text, seen=seen)
+        return _took(row)
+    elif what == "dismiss":
+        _keep_typed(request, row)
+        suggestions.dismiss(example=row)
     elif what == "drop":
-        labelling.drop_draft(example=row, by=by)
+        drafts.drop(example=row, by=by)
     elif what == "own":
         suggestions.dismiss(example=row)
-        labelling.drop_draft(example=row, by=by)
+        drafts.drop(example=row, by=by)
     else:
         raise PlainError(_("We don’t know that button. Open the row again."), status=400)
     return edit.what if edit else ""
 
 
 def _keep_typed(request: HttpRequest, row: Example) -> None:
-    """Without script nothing was kept as they typed. A suggestion that stands in the box as it
-    came is nobody's text."""
+    """Without script nothing was kept as they typed. A suggestion that stands in an empty box as
+    it came is nobody's text."""
     if "answer" in request.POST:
         text = newlines(request.POST["answer"])
         suggested = suggestions.shown(row)
-        if not suggested or text.strip() != suggested.answer:
+        typed = row.drafts.filter(by=request.user).exists()
+        if typed or not suggested or text.strip() != suggested.answer:
             seen = _moment(request.POST.get("seen", ""))
-            labelling.keep_draft(example=row, by=request.user, text=text, seen=seen)
+            drafts.keep(example=row, by=request.user, text=text, seen=seen)
 
 
 # ---- What is shown ----
@@ -195,22 +233,24 @@ def _frame(request: HttpRequest, goal: Goal, desk: Desk, row: Example | None) ->
         "pace": pace.of(dataset, request.user, found[queues.TODO]),
         "can_edit": may_edit(request),
         "assigned": queues.anybodys(dataset),
-        "undoable": labelling.last_edit(dataset, request.user) if may_edit(request) else None,
+        "undoable": _to_undo(dataset, request.user) if may_edit(request) else "",
     }  # fmt: skip
 
 
 def _written(request: HttpRequest, row: Example) -> dict[str, Any]:
     """The row itself: what is asked, and what stands in the box."""
     dataset, user = row.dataset, request.user
-    draft = labelling.draft_text(row, user)
+    draft = drafts.shown(row, user)
     suggestion = suggestions.shown(row)
     mine = row.labels.filter(by=user).first()
     disputed = row.status == Status.DISPUTED
-    text = row.answer or (mine.answer if mine else "") or (suggestion.answer if suggestion else "")
+    stands = row.answer or (mine.answer if mine else "")
+    text = stands or (suggestion.answer if suggestion else "")
     if draft:
-        text = draft[0]
+        text = draft.text
     if request.method == "POST" and "answer" in request.POST:
-        text = request.POST["answer"]
+        text = newlines(request.POST["answer"])
+    suggested = bool(suggestion and text.strip() == suggestion.answer)
     chosen = "" if disputed else mine.answer if mine else row.answer
     before = list(row.messages)
     if before and before[-1]["role"] == "assistant":
@@ -220,6 +260,8 @@ def _written(request: HttpRequest, row: Example) -> dict[str, Any]:
         "row": row, "before": before[:-1], "asked": asked, "large": len(asked) <= A_HEADING,
         "text": text, "lines": min(max(4, len(text) // 52 + text.count("\n") + 1), 16),
         "draft": draft, "mine": mine, "suggestion": suggestion,
+        "boxed": suggested and text != stands, "beside": suggestion and not suggested,
+        "beside_pairs": answer_pairs(suggestion.answer) if suggestion else [],
         "buttons": [
             {"answer": one, "key": at if at <= labels.KEYS else "", "chosen": one == chosen,
              "suggested": bool(suggestion and one == suggestion.answer)}
@@ -240,11 +282,21 @@ def _sides(row: Example) -> list[dict[str, Any]]:
     ]
 
 
-def _again(edit: Edit, back: Edit) -> str:
+def _to_undo(dataset: Dataset, user: User) -> str:
+    """What Z would take back, in words; nothing where there is nothing."""
+    deed = _last_deed(dataset, user)
+    return _took(deed.example) if isinstance(deed, Draft) else deed.what if deed else ""
+
+
+def _took(row: Example) -> str:
+    return _("Took over the suggestion for %s") % row
+
+
+def _again(said: str, name: str, value: int) -> str:
     return format_html(
-        '{} <button class="link" form="undo" name="edit" value="{}">{}</button>',
-        _("Undone: %s.") % edit.what, back.pk, _("Do it again"),
-    )
+        '{} <button class="link" form="undo" name="{}" value="{}">{}</button>',
+        said, name, value, _("Do it again"),
+    )  # fmt: skip
 
 
 def _address(goal: Goal, row: Example, desk: Desk) -> str:
