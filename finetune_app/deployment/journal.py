@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.db import connection
 
+from finetune_app.datasets.checks.rowwise import refusal
 from finetune_app.deployment import keys, limits
 from finetune_app.deployment.models import ApiKey, Request
 from finetune_app.deployment.monitoring import feedback, keeping, metrics
@@ -37,10 +38,11 @@ def _note_and_close(**facts: Any) -> None:
 
 def note(
     *, key: ApiKey | None, served: "Served | None", model: str, prompt_tokens: int, tokens: int,
-    messages: Sequence[dict[str, Any]] = (), answer: str = "", **facts: Any,
+    messages: Sequence[dict[str, Any]] = (), answer: str | None = None, **facts: Any,
 ) -> Request:
     """Keep how a request went, and count its tokens for its key; a page of ours has none. What was
-    said is kept only where the deployment's team has switched that on (monitoring/keeping.py)."""
+    said is kept only where the deployment's team has switched that on (monitoring/keeping.py);
+    of every `answer` in words only whether it refused. None: there was none (embeddings)."""
     if key:
         limits.take_tokens(key, prompt_tokens + tokens)
         keys.spend(key=key, tokens=prompt_tokens + tokens)
@@ -50,6 +52,7 @@ def note(
     request = Request.objects.create(
         team_id=asked_of.team_id, key=key, model=model[:120], prompt_tokens=prompt_tokens,
         tokens=tokens, deployment=deployment,
+        refused=None if answer is None or facts["status"] >= 400 else refusal(answer) > 0,
         release=served.release if served else None, **facts,
     )
     metrics.note(
@@ -58,7 +61,7 @@ def note(
         prompt_tokens=prompt_tokens, tokens=tokens,
     )
     if served and served.deployment and messages:
-        _keep_words(request, messages, answer)
+        _keep_words(request, messages, answer or "")
     return request
 
 

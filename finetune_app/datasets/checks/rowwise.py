@@ -80,9 +80,14 @@ def _answer(messages: list[dict[str, Any]]) -> Iterator[Mark]:
         yield Mark("perhaps_blank", last)
     elif plain == normalise(last_said(messages, "user")):
         yield Mark("copied_answer", last)
-    refusal = _REFUSES.match(answer[:200])
-    if refusal:
-        yield Mark("refusals", last, 0, refusal.end(), "refusal")
+    if end := refusal(answer):
+        yield Mark("refusals", last, 0, end, "refusal")
+
+
+def refusal(answer: str) -> int:
+    """How many characters at its beginning say that it will not or cannot; 0 where none do."""
+    found = _REFUSES.match(answer[:200])
+    return found.end() if found else 0
 
 
 def _stretches(messages: list[dict[str, Any]]) -> Iterator[Mark]:

@@ -36,7 +36,7 @@ class Hour(models.Model):
 
 
 class HourPace(models.Model):
-    """How long the answers of an hour took, and what failed; of a deployment's version."""
+    """How long the answers of an hour took and were, and what failed; of a deployment's version."""
 
     deployment = models.ForeignKey(
         Deployment, on_delete=models.CASCADE, related_name="paces", db_index=False
@@ -45,6 +45,8 @@ class HourPace(models.Model):
     at = models.DateTimeField()
     waited = models.JSONField(default=dict)  # counts by step of pace.py
     first = models.JSONField(default=dict)
+    lengths = models.JSONField(default=dict)  # tokens of answers in words, by step of pace.py
+    refused = models.PositiveIntegerField(default=0)  # of those
     errors = models.JSONField(default=dict)  # counts by code
 
     class Meta:

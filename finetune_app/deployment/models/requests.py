@@ -43,6 +43,9 @@ class Request(models.Model):
     seconds = models.FloatField(default=0)
     at = models.DateTimeField(default=timezone.now)  # when it was over
     reply_id = models.CharField(max_length=60, blank=True)  # what its asker was told
+    # Whether its answer began as a refusal does (“I'm sorry, but I can't”); None: it had no answer
+    # of words, or came before this was noted.
+    refused = models.BooleanField(null=True, blank=True)
     # Mean log-probability of the tokens written, where the engine says it.
     confidence = models.FloatField(null=True, blank=True)
 

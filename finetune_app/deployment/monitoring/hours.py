@@ -36,11 +36,12 @@ class Fact(NamedTuple):
     tokens: int
     first_seconds: float | None
     seconds: float
+    refused: bool | None
     endpoint: int | None  # answered elsewhere, so this machine did nothing for it
 
 
 FIELDS = ("at", "team_id", "deployment_id", "release_id", "key_id", "status", "error",
-          "prompt_tokens", "tokens", "first_seconds", "seconds",
+          "prompt_tokens", "tokens", "first_seconds", "seconds", "refused",
           "release__candidate__endpoint_id")  # fmt: skip
 
 
@@ -68,15 +69,20 @@ class Sum:
 
 @dataclass
 class Pace:
-    """How long answers took, in all and until their first word; and what failed, by its code."""
+    """How long answers took, in all and until their first word; how long those in words were (in
+    tokens), and how many of them refused; and what failed, by its code."""
 
     waited: Spread = field(default_factory=Spread)
     first: Spread = field(default_factory=Spread)
+    lengths: Spread = field(default_factory=Spread)
+    refused: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Pace") -> None:
         self.waited.update(other.waited)
         self.first.update(other.first)
+        self.lengths.update(other.lengths)
+        self.refused += other.refused
         self.errors.update(other.errors)
 
 
@@ -122,7 +128,10 @@ def pace_of(row: Fact) -> Pace:
     if row.status >= 400:
         return Pace(errors=Counter([row.error or str(row.status)]))
     first = [] if row.first_seconds is None else [row.first_seconds]
-    return Pace(Spread.of([row.seconds]), Spread.of(first))
+    lengths = [] if row.refused is None else [row.tokens]
+    return Pace(
+        Spread.of([row.seconds]), Spread.of(first), Spread.of(lengths), int(bool(row.refused))
+    )
 
 
 # ---- Adding up ----
@@ -171,7 +180,8 @@ def _add_up(start: datetime, now: datetime) -> None:
         )  # fmt: skip
         HourPace.objects.bulk_create(
             [HourPace(at=start, deployment_id=deployment, release_id=release,
-                      waited=one.waited.kept(), first=one.first.kept(), errors=dict(one.errors))
+                      waited=one.waited.kept(), first=one.first.kept(), lengths=one.lengths.kept(),
+                      refused=one.refused, errors=dict(one.errors))
              for (deployment, release), one in paces.items()], batch_size=500,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from finetune_app.deployment.models import Deployment, Feedback, Request
 from finetune_app.deployment.monitoring.keeping import wanted_words
 
 PAGE = 50
-ANSWERED, FAILED = "answered", "failed"
+ANSWERED, FAILED, REFUSED = "answered", "failed", "refused"
 UP, DOWN, NONE = "up", "down", "none"
 SLOW = (2, 5, 10, 30)  # seconds that the page offers
 
@@ -20,7 +20,7 @@ SLOW = (2, 5, 10, 30)  # seconds that the page offers
 class Filters:
     """What the address says. Anything it does not know is left out."""
 
-    status: str = ""  # answered or failed
+    status: str = ""  # answered, failed, or refused: answered, but with “I can't”
     key: int = 0
     version: int = 0  # its number
     thumbs: str = ""  # up, down, none
@@ -38,7 +38,8 @@ class Filters:
             return given.get(name, "") if given.get(name, "") in known else ""
 
         return cls(
-            status=one_of("status", ANSWERED, FAILED), thumbs=one_of("thumbs", UP, DOWN, NONE),
+            status=one_of("status", ANSWERED, FAILED, REFUSED),
+            thumbs=one_of("thumbs", UP, DOWN, NONE),
             q=given.get("q", "").replace("\x00", "").strip()[:200],
             **{name: whole(name) for name in ("key", "version", "slow", "before")},
         )
@@ -62,7 +63,9 @@ class Page:
 
 def rows(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
     found = deployment.requests.select_related("key", "release", "said", "feedback")
-    if filters.status:
+    if filters.status == REFUSED:
+        found = found.filter(refused=True)
+    elif filters.status:
         found = found.filter(
             status__gte=400) if filters.status == FAILED else found.filter(status__lt=400)
     if filters.key:

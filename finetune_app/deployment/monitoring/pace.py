@@ -1,4 +1,5 @@
-"""How long requests took, in little room: counts of steps that grow by a tenth.
+"""How long requests took (or their answers were), in little room: counts of steps that grow by a
+tenth.
 
 Two hours are put together by adding their counts, which percentiles themselves do not allow, and
 what is read off is right to within 5%.
@@ -10,14 +11,14 @@ from collections.abc import Iterable, Mapping
 
 GROWTH = 1.1
 LEAST = 0.001  # seconds; what is quicker counts as this
-MOST_STEP = 160  # about an hour
+MOST_STEP = 200  # about two days, or 190,000 tokens
 
 
-def step_of(seconds: float) -> int:
-    return min(MOST_STEP, round(math.log(max(seconds, LEAST) / LEAST) / math.log(GROWTH)))
+def step_of(amount: float) -> int:
+    return min(MOST_STEP, round(math.log(max(amount, LEAST) / LEAST) / math.log(GROWTH)))
 
 
-def seconds_of(step: int) -> float:
+def amount_of(step: int) -> float:
     return float(LEAST * GROWTH**step)
 
 
@@ -25,8 +26,9 @@ class Spread(Counter[int]):
     """How many requests took each step."""
 
     @classmethod
-    def of(cls, seconds: Iterable[float]) -> "Spread":
-        return cls(step_of(one) for one in seconds)
+    def of(cls, amounts: Iterable[float]) -> "Spread":
+        """Seconds, or tokens: what is put together is all of one kind."""
+        return cls(step_of(one) for one in amounts)
 
     @classmethod
     def read(cls, kept: Mapping[str, int]) -> "Spread":
@@ -37,11 +39,11 @@ class Spread(Counter[int]):
         return {str(step): count for step, count in sorted(self.items())}
 
     def at(self, share: float) -> float | None:
-        """Seconds that this share of them stays below; None where there is none."""
+        """What this share of them stays below; None where there is none."""
         rank = math.ceil(share * self.total())
         passed = 0
         for step in sorted(self):
             passed += self[step]
             if passed >= rank > 0:
-                return seconds_of(step)
+                return amount_of(step)
         return None

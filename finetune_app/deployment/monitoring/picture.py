@@ -80,6 +80,28 @@ class Part:
     def first_slow(self) -> float | None:
         return self.pace.first.at(0.95)
 
+    @property
+    def length(self) -> float | None:
+        """Tokens that half of the answers in words had at most."""
+        return self.pace.lengths.at(0.5)
+
+    @property
+    def longest(self) -> float | None:
+        return self.pace.lengths.at(0.95)
+
+    @property
+    def answers(self) -> int:
+        """In words, so that one can tell how long they were and whether they refused."""
+        return self.pace.lengths.total()
+
+    @property
+    def refused(self) -> int:
+        return self.pace.refused
+
+    @property
+    def refused_share(self) -> float:
+        return self.refused / self.answers if self.answers else 0.0
+
 
 @dataclass
 class Slot(Part):
@@ -153,9 +175,9 @@ def _add_hours(picture: Picture, deployment: Deployment, since: datetime, until:
     for key, one in _summed(rows, "key"):
         picture.by_key.setdefault(key, Part()).sum.add(one)
     paces = deployment.paces.filter(at__gte=since, at__lt=until)
-    kept = paces.values_list("at", "release", "waited", "first", "errors")
-    for at, release, waited, first, errors in kept.iterator(2000):
-        pace = Pace(Spread.read(waited), Spread.read(first))
+    kept = paces.values_list("at", "release", "waited", "first", "lengths", "refused", "errors")
+    for at, release, waited, first, lengths, refused, errors in kept.iterator(2000):
+        pace = Pace(Spread.read(waited), Spread.read(first), Spread.read(lengths), refused)
         pace.errors.update(errors)
         for part in (picture.slot(at), picture.whole,
                      picture.by_release.setdefault(release, Part())):

@@ -110,6 +110,7 @@ def _charts(found: Picture, price: Price) -> dict[str, SafeString]:
             chart_id="chart-tokens", start=start, end=end,
         ),
     }  # fmt: skip
+    charts |= _behaviour(found, start, end)
     if found.up or found.down:
         charts["thumbs"] = stacked_bars(
             [("accent", [float(slot.up) for slot in slots]),
@@ -124,6 +125,29 @@ def _charts(found: Picture, price: Price) -> dict[str, SafeString]:
             chart_id="chart-cost", say=price.say, start=start, end=end,
         )
     return charts
+
+
+def _behaviour(found: Picture, start: str, end: str) -> dict[str, SafeString]:
+    """Of answers in words: how long they were, and how many refused."""
+    slots, whole = found.slots, found.whole
+    if not whole.answers:
+        return {}
+    return {
+        "lengths": time_lines(
+            [("l-train", [slot.longest for slot in slots]),
+             ("l-unseen", [slot.length for slot in slots])], _("Length of answers over time"),
+            _("Half have at most %(half)s tokens, 95 of 100 at most %(long)s") % {
+                "half": f"{whole.length:,.0f}", "long": f"{whole.longest:,.0f}"},
+            chart_id="chart-lengths", start=start, end=end,
+        ),
+        "refused": stacked_bars(
+            [("rest", [float(slot.answers - slot.refused) for slot in slots]),
+             ("amber", [float(slot.refused) for slot in slots])], _("Refusals over time"),
+            _("%(refused)s of %(answers)s answers refused") % {
+                "refused": f"{whole.refused:,}", "answers": f"{whole.answers:,}"},
+            chart_id="chart-refused", start=start, end=end,
+        ),
+    }  # fmt: skip
 
 
 def _busiest(slots: Sequence[Slot]) -> str:

@@ -149,6 +149,8 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
             (filters.query(status="", thumbs=log.UP), _("Helpful"), filters.thumbs == log.UP),
             (filters.query(status=log.FAILED, thumbs=""), _("Failed"),
              filters.status == log.FAILED),
+            (filters.query(status=log.REFUSED, thumbs=""), _("Refused to answer"),
+             filters.status == log.REFUSED),
         ],
         "keys": deployment.keys.all(),
         "versions": deployment.releases.values_list("number", flat=True)[:NEWEST],

@@ -1,0 +1,92 @@
+"""How long answers are and how many of them refuse, over time; without keeping a word of them."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+
+from finetune_app.deployment import journal
+from finetune_app.deployment.models import HourPace, Request, Said
+from finetune_app.deployment.monitoring import hours, picture
+
+NOW = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
+DAY = picture.RANGES["day"]
+
+
+@pytest.fixture
+def answered(live):
+    """answered("I'm sorry…", tokens=9, ago=5) is an answer of so many minutes ago."""
+
+    def note(answer: str | None, *, tokens: int = 3, ago: float = 5, now: datetime = NOW, **facts):
+        given = {"status": 200, "seconds": 0.5, "at": now - timedelta(minutes=ago)} | facts
+        return journal.note(
+            key=None, served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name, prompt_tokens=9, tokens=tokens, answer=answer, **given,
+        )  # fmt: skip
+
+    return note
+
+
+@pytest.mark.parametrize(("answer", "refused"), [
+    ("repair_status", False),
+    ("I'm sorry, but I can't help with that.", True),
+    ("  As an AI language model, I have no opinions.", True),
+    ("Leider kann ich das nicht beantworten.", True),
+    ("I can help you with that.", False),
+    ("I'm sorry to hear that. Bring it in on Monday.", False),
+    ("You asked whether I can't or won't: neither.", False),
+    ("", False),
+    (None, None),  # embeddings have no answer in words
+])  # fmt: skip
+def test_what_counts_as_a_refusal(answered, answer, refused):
+    assert answered(answer).refused is refused
+    assert not Said.objects.exists()
+
+
+def test_what_failed_is_neither(answered):
+    assert answered("I can't", status=503, error="model_failed").refused is None
+
+
+def test_lengths_and_refusals_before_and_after_hours_are_added_up(live, answered):
+    for tokens, ago in ((10, 5), (10, 70), (40, 75), (400, 3000)):
+        answered("order_status", tokens=tokens, ago=ago)
+    answered("I cannot do that.", tokens=5, ago=80)
+    answered(None, tokens=0, ago=81)
+    raw = picture.of(live, DAY, NOW)
+    while hours.catch_up(NOW):
+        pass
+    added = picture.of(live, DAY, NOW)
+    assert HourPace.objects.filter(refused=1).count() == 1
+    assert raw.whole == added.whole
+    assert raw.slots == added.slots
+    assert (added.whole.answers, added.whole.refused) == (4, 1)  # one was longer ago than a day
+    assert added.whole.length == pytest.approx(10, rel=0.05)
+    assert added.whole.longest == pytest.approx(40, rel=0.05)
+    assert added.whole.refused_share == 0.25
+
+
+def test_requests_of_before_this_was_noted_leave_a_gap_and_no_zero(live, answered):
+    Request.objects.filter(pk=answered("order_status", ago=130).pk).update(refused=None)
+    answered("order_status", ago=5)
+    lengths = [slot.length for slot in picture.of(live, DAY, NOW).slots]
+    assert lengths.count(None) == len(lengths) - 1
+
+
+def test_both_stand_on_the_page_with_a_way_to_the_refusals(live, answered, as_viewer, url):
+    now = timezone.now()
+    for answer in ["order_status"] * 3 + ["I'm unable to answer that."]:
+        answered(answer, tokens=12, now=now)
+    reply = as_viewer.get(url("monitor"))
+    page = reply.content.decode()
+    assert {"lengths", "refused"} <= set(reply.context["charts"])
+    assert "1 of 4 answers refused" in page  # the chart in words
+    assert "?status=refused" in page
+    listed = as_viewer.get(url("log"), {"status": "refused"}).context["page"].requests
+    assert [one.refused for one in listed] == [True]
+
+
+def test_nothing_answered_yet_draws_no_empty_chart(live, as_viewer, url):
+    reply = as_viewer.get(url("monitor"))
+    assert "lengths" not in reply.context["charts"]
+    assert "Once it has answered" in reply.content.decode()
