@@ -11,8 +11,8 @@ from finetune_app.candidates import improving, practice, services, shots, trying
 from finetune_app.candidates.improving import Hint
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
 from finetune_app.core.errors import PlainError
-from finetune_app.goals.measures import summary
 from finetune_app.goals.models import Goal
+from finetune_app.goals.telling import first_words
 
 LEARNED_FROM = 200  # right answers from which the wanted form is told
 
@@ -26,13 +26,6 @@ def draft_of(*, goal: Goal, user: User) -> WorkbenchDraft:
     return found.first() or WorkbenchDraft(
         goal=goal, by=user, instructions=first_words(goal), base_model=first_model(goal)
     )
-
-
-def first_words(goal: Goal) -> str:
-    rule = ""
-    if goal.measure and goal.measure != "choice":
-        rule = summary(goal.measure, goal.measure_settings)
-    return "\n\n".join(part for part in (goal.description.strip(), rule) if part)
 
 
 def first_model(goal: Goal) -> BaseModel | None:

@@ -7,8 +7,8 @@ from itertools import islice
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Split, Version
-from finetune_app.goals.measures import summary
 from finetune_app.goals.models import Goal
+from finetune_app.goals.telling import first_words
 
 SHOTS = 4
 LONGEST_SHOT = 2_000  # characters; longer examples would crowd out the question
@@ -28,8 +28,7 @@ def fair_prompt(goal: Goal, version: Version, base_model: BaseModel) -> FairProm
     Only train is read, so that the rival never sees a test prompt. The shots differ in their
     answers as far as possible, so that a rival that must sort sees several of the sorts.
     """
-    kept_rule = "" if goal.measure == "choice" else summary(goal.measure, goal.measure_settings)
-    instructions = "\n\n".join(part for part in (goal.description.strip(), kept_rule) if part)
+    instructions = first_words(goal)
     room = base_model.context or LEAST_CONTEXT  # half of it, at two letters a token
     shots = _shots(version)
     while shots and len(instructions) + sum(len(s["prompt"] + s["answer"]) for s in shots) > room:

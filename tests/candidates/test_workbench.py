@@ -8,7 +8,7 @@ from tests.candidates.desk import HTMX, text
 def test_it_begins_with_the_goals_own_words(as_editor, bench, at):
     page = text(as_editor.get(at()))
     assert "Sort each email." in page
-    assert "Right when the answer is exactly the one you wanted." in page
+    assert "Answer with the answer alone: no greeting, no explanation" in page
     assert not WorkbenchDraft.objects.exists()  # to look is not to write
 
 

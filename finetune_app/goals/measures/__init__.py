@@ -40,7 +40,12 @@ def summary(kind: str, settings: Mapping[str, Any] | None = None) -> str:
     return get_measure(kind, settings).summary()
 
 
+def instruction(kind: str, settings: Mapping[str, Any] | None = None) -> str:
+    """Say to a model when its answer is right. Raises MeasureError for bad settings."""
+    return get_measure(kind, settings).instruction()
+
+
 __all__ = [
     "KINDS", "Measure", "MeasureError", "NeedsPerson", "Proposal", "Score", "Setting", "fields",
-    "get_measure", "propose", "summary", "wash",
+    "get_measure", "instruction", "propose", "summary", "wash",
 ]

@@ -111,6 +111,10 @@ class Measure:
         """Say in one plain sentence what passes."""
         raise NotImplementedError
 
+    def instruction(self) -> str:
+        """Tell a model in one sentence what passes; "" where no words of ours would help it."""
+        raise NotImplementedError
+
     def _check(self, answer: str, wanted: str) -> Score:
         raise NotImplementedError
 

@@ -43,6 +43,9 @@ class Bash(Measure):
         }[self.settings["compare"]]
         return f"Right when the answer is a bash command that parses{also}. It is never run."
 
+    def instruction(self) -> str:
+        return "Answer with a bash command alone: no explanation before or after it."
+
     def _check(self, answer: str, wanted: str) -> Score:
         text = without_fence(answer) if self.settings["allow_fence"] else answer
         if not text.strip():

@@ -14,5 +14,8 @@ class Choice(Measure):
     def summary(self) -> str:
         return "You choose the better of two answers, without seeing which model wrote which."
 
+    def instruction(self) -> str:
+        return ""  # the person will know it when they see it
+
     def check(self, answer: str, wanted: str) -> Score:
         raise NeedsPerson("Only a person can judge this: compare the answers side by side.")

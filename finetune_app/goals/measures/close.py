@@ -24,6 +24,9 @@ class Close(Measure):
         return (f"Right when the wording is at least {self.settings['threshold']:.0%} like the "
                 "wanted answer, by the pieces of words they share (chrF).")
 
+    def instruction(self) -> str:
+        return ""  # the examples shown say how; a percentage would not
+
     def _check(self, answer: str, wanted: str) -> Score:
         if self.settings["ignore_case"]:
             answer, wanted = answer.casefold(), wanted.casefold()

@@ -38,6 +38,15 @@ class Exact(Measure):
             return f"Right when {names} match the wanted answer, in the same lines.{details}"
         return f"Right when the answer is exactly the one you wanted.{details}"
 
+    def instruction(self) -> str:
+        if self.settings["within"]:
+            return "Answer in one short sentence."
+        if self.settings["lines"]:
+            names = listed(self.settings["lines"])
+            return (f"Answer in lines of the form “name: value” and nothing else, {names} among "
+                    "them.")
+        return "Answer with the answer alone: no greeting, no explanation, nothing around it."
+
     def _check(self, answer: str, wanted: str) -> Score:
         if self.settings["within"]:
             return self._check_within(answer, wanted)

@@ -34,6 +34,11 @@ class JsonFields(Measure):
         values = " and the same values" if self.settings["compare"] == "values" else ""
         return f"Right when the answer is valid JSON with {names}{values}, in any order."
 
+    def instruction(self) -> str:
+        names = listed(self.settings["fields"])
+        fields = f", with the fields {names}" if names else ""
+        return f"Answer with valid JSON alone{fields}: no explanation before or after it."
+
     def _check(self, answer: str, wanted: str) -> Score:
         try:
             got = read_json(without_fence(answer) if self.settings["allow_fence"] else answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from finetune_app.goals.measures.base import Measure, MeasureError, Score, Setting
@@ -40,6 +40,13 @@ class Rules(Measure):
             raise MeasureError(f"“{shortened(min(both))}” cannot be both wanted and unwanted.")
 
     def summary(self) -> str:
+        return f"Right when the answer keeps your rules: {self._in_words(shortened)}."
+
+    def instruction(self) -> str:
+        return f"Your answer keeps these rules: {self._in_words(str)}."
+
+    def _in_words(self, phrase: Callable[[str], str]) -> str:
+        """All rules that are set; `phrase` writes down a text of theirs."""
         chosen, parts = self.settings, []
         if chosen["min_words"]:
             parts.append(f"at least {count(chosen['min_words'], 'word')}")
@@ -47,14 +54,14 @@ class Rules(Measure):
             parts.append(f"at most {count(chosen['max_words'], 'word')}")
         for name, words in (("contains", "contains"), ("never_contains", "never contains")):
             if chosen[name]:
-                parts.append(f"{words} {listed([f'“{shortened(t)}”' for t in chosen[name]])}")
+                parts.append(f"{words} {listed([f'“{phrase(t)}”' for t in chosen[name]])}")
         if chosen["order"]:
-            order = ", ".join(f"“{shortened(text)}”" for text in chosen["order"])
+            order = ", ".join(f"“{phrase(text)}”" for text in chosen["order"])
             parts.append(f"in this order: {order}")
         for name, words in (("starts_with", "starts with"), ("ends_with", "ends with")):
             if chosen[name]:
-                parts.append(f"{words} “{shortened(chosen[name])}”")
-        return "Right when the answer keeps your rules: " + "; ".join(parts) + "."
+                parts.append(f"{words} “{phrase(chosen[name])}”")
+        return "; ".join(parts)
 
     def _check(self, answer: str, wanted: str) -> Score:
         if not answer.strip():

@@ -36,6 +36,11 @@ class XmlFields(Measure):
         values = " and the same values" if self.settings["compare"] == "values" else ""
         return f"Right when the answer is well-formed XML with {names}{values}, in any order."
 
+    def instruction(self) -> str:
+        names = listed(self.settings["fields"])
+        fields = f", with the elements {names}" if names else ""
+        return f"Answer with well-formed XML alone{fields}: no explanation before or after it."
+
     def _check(self, answer: str, wanted: str) -> Score:
         try:
             got = read_xml(without_fence(answer) if self.settings["allow_fence"] else answer)

@@ -1,0 +1,51 @@
+"""What a model is told about the success measure, which is not what a person is told."""
+
+import pytest
+
+from finetune_app.goals.measures import KINDS, instruction, summary
+from finetune_app.goals.telling import first_words
+
+LONG = "With kind regards from all of us at Kettle Lane Cycles"
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen", "words"),
+    [
+        ("exact", {}, "Answer with the answer alone"),
+        ("exact", {"within": True}, "one short sentence"),
+        ("exact", {"lines": ["topic", "due"]}, "“name: value” and nothing else, topic and due"),
+        ("json", {"fields": ["topic", "due"]}, "valid JSON alone, with the fields topic and due"),
+        ("json", {}, "Answer with valid JSON alone: no explanation"),
+        ("xml", {"fields": ["item"]}, "well-formed XML alone, with the elements item"),
+        ("bash", {}, "a bash command alone"),
+        ("rules", {"max_words": 20, "ends_with": LONG}, f"at most 20 words; ends with “{LONG}”"),
+        ("close", {}, ""),
+        ("choice", {}, ""),
+    ],
+)
+def test_it_says_what_to_do(kind, chosen, words):
+    assert words in instruction(kind, chosen)
+    assert bool(instruction(kind, chosen)) == bool(words)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_never_speaks_of_what_the_person_wanted(kind):
+    settings = {"max_words": 20} if kind == "rules" else {}
+    told = instruction(kind, settings)
+    assert "Right when" in summary(kind, settings) or kind == "choice"
+    assert "Right when" not in told
+    assert "you wanted" not in told
+
+
+def test_a_prompt_begins_with_the_goal_and_the_rule(goal):
+    goal.measure, goal.measure_settings = "json", {"fields": ["topic"]}
+    assert first_words(goal) == (
+        "Sort each email.\n\n"
+        "Answer with valid JSON alone, with the fields topic: no explanation before or after it."
+    )
+
+
+@pytest.mark.parametrize("measure", ["", "choice", "close"])
+def test_without_a_rule_for_a_model_the_goal_speaks_alone(goal, measure):
+    goal.measure, goal.measure_settings = measure, {}
+    assert first_words(goal) == "Sort each email."
