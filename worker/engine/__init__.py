@@ -6,11 +6,13 @@ adapters.py   LoRA adapters, several of them in one batch
 proof.py      whether an adapter changes anything
 cache.py      attention memory: one slot a row, each at its own length
 decode.py     the decode loop: prefill, one step for everybody, rows come and go
+llama.py      the layers of a Llama in as few operations as they take
+stacks.py     all adapters of a batch as one pair of products, for llama.py
 plain.py      the slower way, for architectures whose memory is not the standard one
 vocabulary.py tokens as bytes, for the next two
 forms.py      answers in the form of a JSON schema
 telling.py    log-probabilities
-stepper.py    which of the two serves this model, proved by a probe when it loads
+stepper.py    which of these serves this model, proved by a probe when it loads
 engine.py     the thread and the queue around it: what other code calls
 library.py    search in documents: open indexes, one embedder
 server.py     the same over HTTP on a Unix socket, for the web application

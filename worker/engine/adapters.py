@@ -110,7 +110,8 @@ class Adapters:
     """The adapters at hand for one model: read on first use, the longest unused dropped."""
 
     def __init__(self, model: nn.Module, dtype: torch.dtype, keep: int = 8) -> None:
-        self._model, self._dtype, self._keep = model, dtype, keep
+        self._model, self.dtype, self._keep = model, dtype, keep
+        self.device = next(model.parameters()).device
         self._loaded: OrderedDict[str, dict[str, Lora]] = OrderedDict()
         self._stamps: dict[str, tuple[int, int]] = {}
         self._hooks: dict[str, Any] = {}
@@ -125,7 +126,7 @@ class Adapters:
             return BASE
         name, stamp = str(folder), _stamp(folder)
         if self._stamps.get(name) != stamp:
-            self._loaded[name] = read_adapter(folder, self._model, self._dtype)
+            self._loaded[name] = read_adapter(folder, self._model, self.dtype)
             self._stamps[name] = stamp
             for layer in self._loaded[name]:
                 self._hook(layer)
@@ -141,20 +142,23 @@ class Adapters:
                 del self._loaded[name], self._stamps[name]
 
     def select(self, names: Sequence[str]) -> None:
-        """Say which adapter each row of the next forward uses."""
+        """Say which adapter each row of the model's next own forward uses."""
         self._plan = []
         for name in dict.fromkeys(names):
             if name == BASE:
                 continue
             rows = [i for i, other in enumerate(names) if other == name]
             everyone = len(rows) == len(names)
-            device = next(self._model.parameters()).device
-            self._plan.append((name, None if everyone else torch.tensor(rows, device=device)))
+            self._plan.append((name, None if everyone else torch.tensor(rows, device=self.device)))
 
     @property
     def names(self) -> list[str]:
         """Folders of the adapters now in memory, longest unused first."""
         return list(self._loaded)
+
+    def pair(self, name: str, layer: str) -> Lora | None:
+        """What an adapter adds to a layer; None if it leaves the layer alone."""
+        return self._loaded[name].get(layer)
 
     def identity(self, name: str) -> tuple[str, tuple[int, int] | None]:
         """Another one as soon as the folder's weights were read anew."""

@@ -12,7 +12,7 @@ Everything here runs inside torch.inference_mode, entered once by the engine's t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,26 +20,30 @@ from torch import Tensor
 
 from worker.engine.adapters import BASE, Adapters
 from worker.engine.cache import SlotCache
+from worker.engine.llama import FastLlama
 from worker.engine.model import Loaded
 from worker.engine.prefixes import Prefix, Prefixes, Tokens
 from worker.engine.rows import Row
 
 PREFILL_TOKENS = 4096  # most padded tokens in one prefill, to bound its memory
 
+# ids and places (rows, tokens), a mask, each row's adapter -> scores (rows, vocabulary) after the
+# last column. Writes the cache.
+Forward = Callable[[Tensor, Tensor, Any, list[str]], Tensor]
+
 
 class SlotDecoder:
     """Decodes any number of rows at once, each in its own cache slot."""
 
-    def __init__(self, loaded: Loaded, adapters: Adapters) -> None:
-        self.loaded, self.adapters = loaded, adapters
+    def __init__(self, loaded: Loaded, adapters: Adapters, own_forward: bool = False) -> None:
+        """own_forward: compute the layers as llama.py does, not as transformers does."""
+        self.loaded, self.adapters, self.own_forward = loaded, adapters, own_forward
         self.rows: list[Row] = []
         self.cache = SlotCache()
         self.prefixes = Prefixes()
         self._masks = Masks(loaded)
-        accepted = inspect.signature(loaded.model.forward).parameters
-        # transformers renames past_key_values to cache in 5.40.
-        self._cache_argument = "cache" if "cache" in accepted else "past_key_values"
-        self._only_last = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        kind = FastLlama if own_forward else ModelForward
+        self._forward: Forward = kind(loaded, adapters, self.cache)
 
     def join(self, rows: Sequence[Row]) -> None:
         """Give each row a slot and read its prompt, or what follows a beginning already read."""
@@ -101,7 +105,8 @@ class SlotDecoder:
         self.cache.aim_at_prompts(slot, 1, 0, length)
         places = torch.arange(length, device=self.loaded.device)[None]
         mask = self._masks.prompts(1, 0, length)
-        self._forward(torch.tensor([tokens]), places, mask, [adapter])
+        ids = torch.tensor([tokens], device=self.loaded.device)
+        self._forward(ids, places, mask, [adapter])
         prefix = Prefix(tokens, self.cache.copy(slot, length))
         self.prefixes.keep(self.adapters.identity(adapter), prefix)
         return prefix
@@ -123,29 +128,35 @@ class SlotDecoder:
         self.cache.aim_at_prompts(first, len(group), start, end)
         positions = torch.arange(start, end, device=self.loaded.device).expand(len(group), -1)
         mask = self._masks.prompts(len(group), start, end)
-        self._forward(ids, positions, mask, [row.adapter for row in group])
+        self._forward(ids.to(self.loaded.device), positions, mask, [row.adapter for row in group])
 
     def next_logits(self) -> Tensor:
         """Feed each row's last token; returns scores (rows, vocabulary) of the one after it."""
         places = torch.tensor([row.length - 1 for row in self.rows], device=self.loaded.device)
         width = max(row.length for row in self.rows)
-        ids = torch.tensor([[row.last_token] for row in self.rows])
+        ids = torch.tensor([[row.last_token] for row in self.rows], device=self.loaded.device)
         self.cache.aim_at_steps(places, width)
         mask = self._masks.steps(places, width)
         return self._forward(ids, places[:, None], mask, [row.adapter for row in self.rows])
 
-    def _forward(self, ids: Tensor, positions: Tensor, mask: Any, adapters: list[str]) -> Tensor:
-        """Logits (rows, vocabulary) after the last column of `ids` (rows, tokens)."""
-        self.adapters.select(adapters)
-        out = self.loaded.model(
-            input_ids=ids.to(self.loaded.device),
-            position_ids=positions,
-            attention_mask=mask,
-            use_cache=True,
-            **{self._cache_argument: self.cache},
-            **self._only_last,
-        )
-        return out.logits[:, -1]
+
+class ModelForward:
+    """The model's own layers, as transformers computes them."""
+
+    def __init__(self, loaded: Loaded, adapters: Adapters, cache: SlotCache) -> None:
+        self._model, self._adapters = loaded.model, adapters
+        accepted = inspect.signature(loaded.model.forward).parameters
+        # transformers renames past_key_values to cache in 5.40.
+        named = "cache" if "cache" in accepted else "past_key_values"
+        self._always: dict[str, Any] = {named: cache, "use_cache": True}
+        if "logits_to_keep" in accepted:
+            self._always["logits_to_keep"] = 1
+
+    def __call__(self, ids: Tensor, places: Tensor, mask: Any, adapters: list[str]) -> Tensor:
+        self._adapters.select(adapters)
+        out = self._model(input_ids=ids, position_ids=places, attention_mask=mask, **self._always)
+        scores: Tensor = out.logits[:, -1]
+        return scores
 
 
 class Masks:

@@ -156,6 +156,11 @@ class Engine:
         """Whether rows stream and join one by one (False: plain generate serves this model)."""
         return bool(self._bytes_per_token)
 
+    @property
+    def own_forward(self) -> bool:
+        """Whether this model's layers are computed as llama.py does."""
+        return bool(getattr(self._decoder, "own_forward", False))
+
     def close(self) -> None:
         """Stop the thread; unfinished requests fail."""
         with self._wake:

@@ -8,6 +8,7 @@ import torch
 
 from worker.engine.adapters import BASE, Adapters
 from worker.engine.decode import SlotDecoder
+from worker.engine.llama import is_supported
 from worker.engine.model import Loaded
 from worker.engine.plain import PlainDecoder
 from worker.engine.requests import Request
@@ -18,7 +19,8 @@ log = logging.getLogger(__name__)
 ATTENTION = {"full_attention", "sliding_attention"}
 PROBE_LENGTHS = (1, 4, 7)  # prompts of different lengths in one batch
 PROBE_STEPS = 3
-# Largest difference of the scores, relative to their spread, that rounding explains.
+# Spread of the scores' differences, relative to their own, that rounding explains. (The starter:
+# fp32 3e-6, bf16 0.04 with layers computed in another order; positions left out 0.5.)
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.15}
 
 Decoder = SlotDecoder | PlainDecoder
@@ -27,8 +29,10 @@ Decoder = SlotDecoder | PlainDecoder
 def make_decoder(loaded: Loaded, adapters: Adapters) -> tuple[Decoder, int]:
     """The decoder for this model, and its cache's bytes per token of a row (0: not known)."""
     why = _unsuitable(loaded)
-    if why is None:
-        decoder = SlotDecoder(loaded, adapters)
+    if why is not None:
+        return _plainly(loaded, adapters, why)
+    for own_forward in [True, False] if is_supported(loaded) else [False]:
+        decoder = SlotDecoder(loaded, adapters, own_forward)
         try:
             error, size = _probe(decoder)
         except Exception as problem:  # any failure of the probe means: not this way
@@ -37,6 +41,11 @@ def make_decoder(loaded: Loaded, adapters: Adapters) -> tuple[Decoder, int]:
             if error <= TOLERANCE[loaded.number_format]:
                 return decoder, size
             why = f"the probe was off by {error:.3g}"
+        log.warning("%s, own forward %s: %s", loaded.folder.name, own_forward, why)
+    return _plainly(loaded, adapters, str(why))
+
+
+def _plainly(loaded: Loaded, adapters: Adapters, why: str) -> tuple[Decoder, int]:
     log.warning("%s is decoded by plain generate: %s", loaded.folder.name, why)
     return PlainDecoder(loaded, adapters), 0
 
@@ -55,7 +64,7 @@ def _unsuitable(loaded: Loaded) -> str | None:
 def _probe(decoder: SlotDecoder) -> tuple[float, int]:
     """Decode a few tokens in a mixed batch and one by one without a cache; compare the scores.
 
-    Returns the largest relative difference and the cache's bytes per token.
+    Returns how far they are apart, relative to their spread, and the cache's bytes per token.
     """
     vocabulary = decoder.loaded.model.get_input_embeddings().weight.shape[0]
     ask = Request([], max_new_tokens=PROBE_STEPS + 1)
@@ -70,7 +79,7 @@ def _probe(decoder: SlotDecoder) -> tuple[float, int]:
         for i, row in enumerate(decoder.rows):
             ids = torch.tensor([row.prompt + row.written], device=decoder.loaded.device)
             slow = decoder.loaded.model(input_ids=ids, use_cache=False).logits[0, -1].float()
-            worst = max(worst, float((fast[i] - slow).abs().max() / (slow.std() + 1e-6)))
+            worst = max(worst, float((fast[i] - slow).std() / (slow.std() + 1e-6)))
             row.add(int(slow.argmax()))
     size = decoder.cache.bytes_per_token()
     for row in rows:

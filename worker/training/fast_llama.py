@@ -19,12 +19,9 @@ import torch
 from peft import PeftModel
 from torch import nn
 
+from worker.llama import ATTENTION, FEED_FORWARD, fuse, heads_of, is_plain
 from worker.training.data import Batch
 from worker.training.fast_ops import Attention, HeadLoss, LoraLinear, RmsNorm, SwiGlu
-
-FAMILY = ("llama", "qwen2", "mistral")
-ATTENTION = ("q_proj", "k_proj", "v_proj")
-FEED_FORWARD = ("gate_proj", "up_proj")
 
 
 def is_supported(model: PeftModel) -> bool:
@@ -32,12 +29,7 @@ def is_supported(model: PeftModel) -> bool:
     config: Any = model.get_base_model().config
     lora: Any = model.peft_config["default"]
     return (
-        config.model_type in FAMILY
-        and config.hidden_act == "silu"
-        and not getattr(config, "attention_dropout", 0.0)
-        and not (getattr(config, "sliding_window", None) and config.model_type != "qwen2")
-        and not getattr(config, "use_sliding_window", False)
-        and not getattr(config, "pretraining_tp", 1) > 1
+        is_plain(config)
         and not lora.lora_dropout
         and all(hasattr(p, "lora_A") for p in _projections(model))
         and next(model.parameters()).device.type == "cpu"
@@ -69,14 +61,7 @@ class Projection:
 
     @classmethod
     def fuse(cls, *layers: Any) -> "Projection":
-        bases = [layer.base_layer for layer in layers]
-        weight = torch.cat([base.weight.detach() for base in bases])
-        start = 0
-        for base in bases:
-            base.weight.data = weight[start : start + base.weight.shape[0]]
-            start += base.weight.shape[0]
-        has_bias = bases[0].bias is not None
-        bias = torch.cat([base.bias.detach() for base in bases]) if has_bias else None
+        weight, bias = fuse([layer.base_layer for layer in layers])
         pairs = [
             w for x in layers for w in (x.lora_A["default"].weight, x.lora_B["default"].weight)
         ]
@@ -145,11 +130,9 @@ class FastLlamaLoss:
         whole: Any = model.get_base_model()
         self._body, config = whole.model, whole.config
         self._head = whole.lm_head.weight.detach()
-        query, group = config.num_attention_heads, config.num_key_value_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // query
         self._epsilon = config.rms_norm_eps
         self._layers = [
-            Layer(block, (query, group, size), self._epsilon) for block in self._body.layers
+            Layer(block, heads_of(config), self._epsilon) for block in self._body.layers
         ]
 
     def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor:

@@ -11,6 +11,8 @@ import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from worker.llama import rotate
+
 aten = torch.ops.aten
 
 # An attention matrix grows with the square of its rows, and every layer has one: those of a
@@ -227,15 +229,6 @@ def _attention_backward(
     to_chances = grad @ v.transpose(2, 3)
     to_scores = aten._softmax_backward_data(to_chances, chances, -1, chances.dtype)
     return to_scores @ k, to_scores.transpose(2, 3) @ q, chances.transpose(2, 3) @ grad
-
-
-def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary positions: x (N, heads, size) turned by each token's angles; -sin turns back."""
-    half = x.shape[-1] // 2
-    out = x * cos
-    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
-    out[..., half:].addcmul_(x[..., :half], sin[..., half:])
-    return out
 
 
 def _on_grid(x: torch.Tensor, places: torch.Tensor, size: int) -> torch.Tensor:

@@ -69,6 +69,36 @@ def test_mixed_adapters_in_one_batch_answer_as_alone(kind, tmp_path):
     assert len({tuple(answer.token_ids) for answer in answers}) == len(answers)
 
 
+def test_adapters_of_unlike_shapes_share_a_batch(base, tmp_path):
+    shapes = [
+        {}, {"r": 2}, {"target_modules": ["q_proj", "v_proj"]}, {"rank_pattern": {"up_proj": 8}},
+    ]  # fmt: skip
+    folders = [make_adapter(base, tmp_path / f"a{n}", n, **one) for n, one in enumerate(shapes)]
+    targets = [*folders, None]
+    requests = [ask(p, targets[i % 5], 4 + 3 * i) for i, p in enumerate(PROMPTS)]
+    with Engine(base, "fp32") as engine:
+        assert engine.own_forward
+        answers = engine.generate(requests)
+        fewer = engine.generate(requests[:2])  # what is stacked for all serves two as well
+    for request, answer in zip(requests + requests[:2], answers + fewer, strict=True):
+        prompt = request.messages[0]["content"]
+        wanted = plain_answer(base, request.adapter, prompt, request.max_new_tokens)
+        assert answer.token_ids == wanted, prompt
+
+
+@pytest.mark.parametrize(("kind", "own"), [("llama", True), ("qwen2", True), ("mistral", False)])
+def test_only_what_is_proved_equal_is_computed_in_the_short_way(kind, own, tmp_path, monkeypatch):
+    base = make_base(tmp_path, kind)
+    with Engine(base, "fp32") as engine:
+        assert engine.own_forward == own
+    monkeypatch.setattr("worker.engine.llama.rotate", lambda x, cos, sin: x)  # a fault
+    with Engine(base, "fp32") as engine:
+        assert engine.fast
+        assert not engine.own_forward
+        answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
+    assert answer.token_ids == plain_answer(base, None, PROMPTS[1], 8)
+
+
 def test_a_model_with_a_running_state_is_served_the_plain_way(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
@@ -110,9 +140,9 @@ def test_settings_of_an_adapter_are_honoured(base, tmp_path, engine, lora):
 @needs_starter
 def test_the_starter_answers_as_with_generate(tmp_path):
     adapter = make_adapter(STARTER, tmp_path, 3, init_lora_weights=True)
-    requests = [ask(p, adapter if i % 2 else None, 12) for i, p in enumerate(PROMPTS[:6])]
+    requests = [ask(p, adapter if i % 2 else None, 8) for i, p in enumerate(PROMPTS[:4])]
     with Engine(STARTER, "fp32") as engine:
         answers = engine.generate(requests)
     for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
-        wanted = plain_answer(STARTER, request.adapter, PROMPTS[i], 12)
+        wanted = plain_answer(STARTER, request.adapter, PROMPTS[i], 8)
         assert answer.token_ids == wanted, f"row {i}"
