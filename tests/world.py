@@ -30,7 +30,14 @@ from finetune_app.datasets.models import (
     Version,
 )
 from finetune_app.deployment import keys
-from finetune_app.deployment.models import ApiKey, Deployment, PublicChat, Release, Request
+from finetune_app.deployment.models import (
+    ApiKey,
+    Deployment,
+    Drift,
+    PublicChat,
+    Release,
+    Request,
+)
 from finetune_app.deployment.monitoring import feedback, keeping
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
@@ -156,8 +163,19 @@ def _live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Re
     keeping.change(deployment=live, by=by, on=True)
     asked = [{"role": "user", "content": "Call me on +49 30 901820 when my bike is ready."}]
     keeping.keep(went_well, asked, "repair_status")
+    Request.objects.filter(pk=went_well.pk).update(refused=False)
+    _drift(live, went_well)
     feedback.give(request=went_well, rating=-1, comment="Too short.", expected="pickup", by=by)
     return key, went_well
+
+
+def _drift(live: Deployment, odd: Request) -> None:
+    """Other things are asked than were learned, and it says which."""
+    Drift.objects.create(
+        deployment=live, version=live.goal.dataset.versions.get(), job=job(live.team, Kind.DRIFT),
+        learned=214, live=120, auc=0.87, by_chance=0.58, drifted=True, odd=[[odd.pk, 0.08]],
+        new_words=["battery", "charger"], missing_words=["tyre"],
+    )  # fmt: skip
 
 
 def _alerts(live: Deployment, by: User) -> None:

@@ -15,7 +15,7 @@ class Job:
     """One piece of work, as read from the child's first line of input."""
 
     kind: str
-    """training, evaluation, import, install, index, check, change, suggest or export."""
+    """training, evaluation, import, install, index, check, change, suggest, export or drift."""
     folder: Path
     """Absolute folder that belongs to this job alone; running it again there continues it."""
     spec: dict[str, Any]

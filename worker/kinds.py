@@ -13,6 +13,7 @@ MODULES = {
     "change": "worker.changes",
     "suggest": "worker.suggesting.run",
     "export": "worker.exporting.run",
+    "drift": "worker.behaviour.run",
 }
 
 

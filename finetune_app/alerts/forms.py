@@ -22,6 +22,7 @@ LIMITS = {
     What.SLOW: (_("95 of 100 answers take longer than so many seconds"), 0.1, 3600),
     What.BUDGET: (_("More tokens a month than"), 1, 10**12),
     What.WORSE: (_("Right on so many of 100 test prompts fewer"), 1, 100),
+    What.DRIFT: (_("More than so many of 100 pairs of prompts can be told apart"), 51, 100),
 }
 
 

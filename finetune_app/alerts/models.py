@@ -32,6 +32,7 @@ class What(models.TextChoices):
     SLOW = "slow", _("Answers take too long")
     BUDGET = "budget", _("The month's tokens are used up")
     WORSE = "worse", _("It answers worse than when it went live")
+    DRIFT = "drift", _("It is asked other things than it learned from")
 
 
 class Rule(models.Model):
@@ -39,7 +40,7 @@ class Rule(models.Model):
 
     watch = models.ForeignKey(Watch, on_delete=models.CASCADE, related_name="rules")
     what = models.CharField(max_length=8, choices=What.choices)
-    limit = models.FloatField()  # percent, seconds, tokens a month, percentage points
+    limit = models.FloatField()  # percent, seconds, tokens a month, percentage points, pairs
     on = models.BooleanField(default=True)
     raised_at = models.DateTimeField(null=True, blank=True)  # None: all is well
     streak = models.PositiveSmallIntegerField(default=0)  # looks in a row that said otherwise

@@ -1,6 +1,6 @@
 """What the clock does for this room now and then (jobs/chores.py)."""
 
-from finetune_app.deployment.monitoring import hours, keeping
+from finetune_app.deployment.monitoring import drift, hours, keeping
 
 
 def add_up() -> None:
@@ -11,3 +11,8 @@ def add_up() -> None:
 def forget() -> None:
     """Texts whose days are over."""
     keeping.forget_old()
+
+
+def compare() -> None:
+    """Live prompts with those that were learned from, once a day."""
+    drift.begin_due()

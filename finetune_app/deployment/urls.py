@@ -29,6 +29,7 @@ urlpatterns = [
     path("keys/<int:key_id>/revoke/", keys.revoke, name="revoke"),
     path("monitor/", monitor.page, name="monitor"),
     path("monitor/price/", monitor.price, name="price"),
+    path("monitor/drift/", monitor.compare, name="drift"),
     path("requests/", log.page, name="log"),
     path("requests/keep/", log.keep, name="keep"),
     path("requests/queue/", log.queue_all, name="queue_all"),

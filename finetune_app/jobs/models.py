@@ -36,6 +36,7 @@ class Kind(models.TextChoices):
     CHANGE = "change", _("change of many examples")
     SUGGEST = "suggest", _("suggested answers")
     EXPORT = "export", _("export")
+    DRIFT = "drift", _("comparison of prompts")
 
 
 # One at a time on a machine or GPU.

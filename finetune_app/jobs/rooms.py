@@ -25,6 +25,7 @@ ROOMS = {
     "change": "finetune_app.datasets.change_jobs",
     "suggest": "finetune_app.candidates.jobs",
     "export": "finetune_app.exports.jobs",
+    "drift": "finetune_app.deployment.drift_jobs",
 }
 
 

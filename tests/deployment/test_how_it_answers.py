@@ -9,6 +9,7 @@ from django.utils import timezone
 from finetune_app.deployment import journal
 from finetune_app.deployment.models import HourPace, Request, Said
 from finetune_app.deployment.monitoring import hours, picture
+from finetune_app.deployment.monitoring.pace import Lengths
 
 NOW = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
 DAY = picture.RANGES["day"]
@@ -61,9 +62,16 @@ def test_lengths_and_refusals_before_and_after_hours_are_added_up(live, answered
     assert raw.whole == added.whole
     assert raw.slots == added.slots
     assert (added.whole.answers, added.whole.refused) == (4, 1)  # one was longer ago than a day
-    assert added.whole.length == pytest.approx(10, rel=0.05)
-    assert added.whole.longest == pytest.approx(40, rel=0.05)
+    assert (added.whole.length, added.whole.longest) == (10, 40)
     assert added.whole.refused_share == 0.25
+
+
+@pytest.mark.parametrize(("tokens", "step"), [
+    (0, 0), (1, 1), (44, 44), (99, 99), (104, 100), (105, 100), (129, 130), (1234, 1200),
+    (99_900, 100_000),
+])  # fmt: skip
+def test_a_length_is_exact_below_a_hundred_and_then_to_two_digits(tokens, step):
+    assert Lengths.of([tokens]).at(0.5) == step
 
 
 def test_requests_of_before_this_was_noted_leave_a_gap_and_no_zero(live, answered):

@@ -9,10 +9,12 @@ import torch
 from django.conf import settings
 
 from finetune_app.core.files import local_path
+from finetune_app.deployment.monitoring import drift
 from finetune_app.evaluation import rival, test_set
 from finetune_app.training import jobs as training_jobs
 from tests.worker.engine.tiny import make_base
 from tests.worker.training.conftest import RecordingChannel
+from worker.behaviour.run import run as compare
 from worker.channel import Job
 from worker.training.loop import run
 
@@ -20,7 +22,8 @@ from worker.training.loop import run
 MAY_TELL = ("finetune_app/datasets/", "finetune_app/evaluation/", "worker/evaluation/")
 COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # how many, not which
 KEEPS_APART = {"finetune_app/candidates/shots.py"}  # leaves out what is also in the test
-MAY_OPEN = (*MAY_TELL, "finetune_app/training/jobs.py")  # hands the child its path
+HAND_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")  # its path
+MAY_OPEN = (*MAY_TELL, *HAND_ON)
 
 
 def poison(training) -> Path:
@@ -74,6 +77,19 @@ def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):
     result = run(Job("training", tmp_path / "run", spec), channel)
     assert result["steps"] > 0
     assert channel.of("sample")
+
+
+def test_the_comparison_with_live_prompts_never_touches_it(poisoned, tmp_path):
+    """What its child would do, test rows without a prompt among the rows."""
+    rows = poisoned.version.counts
+    spec = {
+        "version": str(local_path(poisoned.version.stored_name)), "longest": 2000,
+        "splits": [split.value for split in drift.LEARNED],
+        "examples": drift.learned_count(poisoned.version),
+        "live": [[n, f"Is bike {n} ready?"] for n in range(40)],
+    }  # fmt: skip
+    found = compare(Job("drift", tmp_path, spec), RecordingChannel())
+    assert found["learned"] == rows["train"] + rows["validation"]
 
 
 def test_the_poison_works(poisoned):

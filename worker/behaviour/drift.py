@@ -31,6 +31,7 @@ TERMS = 20_000  # the most frequent words and pairs
 PULL = 1.0  # of the weights towards zero, as scikit-learn's C=1
 WORD = re.compile(r"\w+")
 TOLD = 8  # words that are named
+SAID_BY = 3  # live prompts at least that have a word which is named: it is nobody's own
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def drift(learned: Sequence[str], live: Sequence[str]) -> Drift | None:
         return None
     labels = np.array([0] * len(learned) + [1] * len(live))
     bags = [terms_of(text) for text in [*learned, *live]]
-    groups = _groups([*learned, *live])
+    groups = [same_text(text) for text in [*learned, *live]]
     scores, folds = np.zeros(len(labels)), _folds(groups, labels)
     for fold in range(FOLDS):
         test = folds == fold
@@ -79,13 +80,18 @@ def terms_of(text: str) -> Counter[str]:
     return Counter(words + [f"{a} {b}" for a, b in pairwise(words)])
 
 
+def same_text(text: str) -> str:
+    """Its words, the same for texts that differ in capitals and punctuation alone."""
+    return " ".join(WORD.findall(text.lower()))
+
+
 # ---- The classifier ----
 
 
 def _scores(bags: Sequence[Counter[str]], labels: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Learn from all but `test`; how much each of `test` looks live (any scale)."""
     words = _vocabulary([bag for bag, out in zip(bags, test, strict=True) if not out])
-    matrix = _weighted(bags, words, ~test)
+    matrix = weighted(bags, words, ~test)
     weights = _learned(matrix[~test], labels[~test])
     return np.asarray(matrix[test] @ weights[:-1]) + weights[-1]
 
@@ -97,7 +103,7 @@ def _vocabulary(bags: Sequence[Counter[str]]) -> dict[str, int]:
     return {term: place for place, term in enumerate(kept)}
 
 
-def _weighted(
+def weighted(
     bags: Sequence[Counter[str]], words: dict[str, int], known: np.ndarray
 ) -> csr_matrix:
     """Rows of TF-IDF (sublinear counts, smoothed document frequency of `known`), of length 1."""
@@ -166,10 +172,6 @@ def _by_chance(labels: np.ndarray, scores: np.ndarray, folds: np.ndarray) -> flo
     return float(np.percentile(found, 95))
 
 
-def _groups(texts: Sequence[str]) -> list[str]:
-    return [" ".join(WORD.findall(text.lower())) for text in texts]
-
-
 def _folds(groups: Sequence[str], labels: np.ndarray) -> np.ndarray:
     """A fold for each prompt, both sides spread evenly. The same text is always in one fold: a
     prompt that is asked again and again would otherwise be told by heart."""
@@ -190,11 +192,13 @@ def _telling(bags: Sequence[Counter[str]], labels: np.ndarray) -> tuple[list[str
     """Single words that speak most for live and for learned, by a classifier that saw all."""
     everyone = np.ones(len(labels), dtype=bool)
     words = _vocabulary(bags)
-    weights = _learned(_weighted(bags, words, everyone), labels)[:-1]
-    single = [(weights[place], word) for word, place in words.items() if " " not in word]
-    ordered = sorted(single)
-    new = [word for weight, word in reversed(ordered[-TOLD:]) if weight > 0]
-    return new, [word for weight, word in ordered[:TOLD] if weight < 0]
+    weights = _learned(weighted(bags, words, everyone), labels)[:-1]
+    ordered = sorted((weights[place], word) for word, place in words.items() if " " not in word)
+    said_by = Counter(
+        term for bag, live in zip(bags, labels, strict=True) if live for term in bag
+    )
+    new = [word for weight, word in reversed(ordered) if weight > 0 and said_by[word] >= SAID_BY]
+    return new[:TOLD], [word for weight, word in ordered[:TOLD] if weight < 0]
 
 
 def _thinned(texts: Sequence[str], most: int) -> list[str]:

@@ -5,12 +5,12 @@ there. Nothing of a row's text goes into an event.
 """
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from worker.channel import Channel, Job
+from worker.rooms import use_rooms
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     Reads rows.jsonl in job.folder (datasets/check_jobs.py writes it), leaves looks.jsonl and
     found.json there.
     """
-    _prepare_django()
+    use_rooms()  # the checks speak in sentences, which need the settings' language
     from finetune_app.datasets import checks
     from finetune_app.datasets.checks import facts, leakage
     from worker.checks.looking import Looking
@@ -57,13 +57,5 @@ def _write(path: Path, value: dict[str, Any]) -> None:
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
     draft.replace(path)
-
-
-def _prepare_django() -> None:
-    """The checks speak in sentences, which need the settings' language. No database is read."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
-    import django
-
-    django.setup()
 
 

@@ -1,6 +1,7 @@
 """Step 6: a candidate in use, the keys that open it, and what was asked of it."""
 
 from finetune_app.deployment.models.api import ApiFile, ApiJob
+from finetune_app.deployment.models.behaviour import Drift
 from finetune_app.deployment.models.chat_page import PublicChat, new_link
 from finetune_app.deployment.models.keys import ACTIONS, ApiKey, every_action, this_month
 from finetune_app.deployment.models.live import Deployment, Release
@@ -14,6 +15,7 @@ __all__ = [
     "ApiJob",
     "ApiKey",
     "Deployment",
+    "Drift",
     "Feedback",
     "Hour",
     "HourPace",

@@ -45,7 +45,7 @@ class HourPace(models.Model):
     at = models.DateTimeField()
     waited = models.JSONField(default=dict)  # counts by step of pace.py
     first = models.JSONField(default=dict)
-    lengths = models.JSONField(default=dict)  # tokens of answers in words, by step of pace.py
+    lengths = models.JSONField(default=dict)  # counts by tokens, of answers in words
     refused = models.PositiveIntegerField(default=0)  # of those
     errors = models.JSONField(default=dict)  # counts by code
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from finetune_app.deployment.models import Hour, HourPace, HoursUpTo, Request
-from finetune_app.deployment.monitoring.pace import Spread
+from finetune_app.deployment.monitoring.pace import Lengths, Spread
 
 HOUR = timedelta(hours=1)
 SLACK = timedelta(minutes=2)  # until a request that ended within the hour is surely written
@@ -74,7 +74,7 @@ class Pace:
 
     waited: Spread = field(default_factory=Spread)
     first: Spread = field(default_factory=Spread)
-    lengths: Spread = field(default_factory=Spread)
+    lengths: Lengths = field(default_factory=Lengths)
     refused: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
@@ -130,7 +130,7 @@ def pace_of(row: Fact) -> Pace:
     first = [] if row.first_seconds is None else [row.first_seconds]
     lengths = [] if row.refused is None else [row.tokens]
     return Pace(
-        Spread.of([row.seconds]), Spread.of(first), Spread.of(lengths), int(bool(row.refused))
+        Spread.of([row.seconds]), Spread.of(first), Lengths.of(lengths), int(bool(row.refused))
     )
 
 

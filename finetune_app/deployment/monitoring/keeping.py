@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from finetune_app.accounts.models import User
 from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Said
+from finetune_app.deployment.monitoring import drift
 from finetune_app.deployment.monitoring.redaction import redact
 
 Messages = Sequence[dict[str, Any]]
@@ -101,6 +102,7 @@ def forget_all(deployment: Deployment) -> int:
     while _forget_some(Said.objects.filter(deployment=deployment)):
         pass
     Feedback.objects.filter(deployment=deployment).update(comment="", expected="")
+    drift.forget_words(deployment)
     return count
 
 
@@ -108,6 +110,7 @@ def forget_old() -> bool:
     """Texts whose days are over, for a second; True when there are more."""
     began = time.monotonic()
     for kept in Keeping.objects.all():
+        drift.forget_old_words(kept)
         over = timezone.now() - timedelta(days=kept.days)
         old = Said.objects.filter(deployment=kept.deployment_id, request__at__lte=over)
         while _forget_some(old):

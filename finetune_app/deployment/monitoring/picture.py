@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.deployment.models import Deployment, Hour
 from finetune_app.deployment.monitoring import hours
 from finetune_app.deployment.monitoring.hours import Pace, Sum
-from finetune_app.deployment.monitoring.pace import Spread
+from finetune_app.deployment.monitoring.pace import Lengths, Spread
 
 COUNTS = ("requests", "failed", "prompt_tokens", "tokens", "busy")
 
@@ -177,7 +177,7 @@ def _add_hours(picture: Picture, deployment: Deployment, since: datetime, until:
     paces = deployment.paces.filter(at__gte=since, at__lt=until)
     kept = paces.values_list("at", "release", "waited", "first", "lengths", "refused", "errors")
     for at, release, waited, first, lengths, refused, errors in kept.iterator(2000):
-        pace = Pace(Spread.read(waited), Spread.read(first), Spread.read(lengths), refused)
+        pace = Pace(Spread.read(waited), Spread.read(first), Lengths.read(lengths), refused)
         pace.errors.update(errors)
         for part in (picture.slot(at), picture.whole,
                      picture.by_release.setdefault(release, Part())):

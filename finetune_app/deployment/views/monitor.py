@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
@@ -16,6 +17,7 @@ from finetune_app.deployment import figures
 from finetune_app.deployment.models import Deployment
 from finetune_app.deployment.monitoring import (
     costs,
+    drift,
     feedback,
     keeping,
     loop,
@@ -52,13 +54,39 @@ def price(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect("deployment:monitor", goal_id=goal.pk)
 
 
+@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
+def compare(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """GET: the part of the page about drift, while it is found out. POST: find out now."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    if request.method == "POST":
+        drift.begin(deployment=deployment, by=request.user)
+    if request.method == "GET" and request.htmx:
+        return render_page(request, "deployment/_drift.html", _drift(request, deployment))
+    return redirect(reverse("deployment:monitor", kwargs={"goal_id": goal.pk}) + "#drift")
+
+
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     shown = showing.shown(deployment, picture.range_of(request.GET.get("range")))
-    return shown | {
+    return shown | _drift(request, deployment) | {
         "deployment": deployment,
         "current": deployment.current,
         "engine": engine_now(),
         "price_form": PriceForm(initial=vars(shown["price"])),
+    }
+
+
+def _drift(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
+    """What templates/deployment/_drift.html shows."""
+    found = drift.newest(deployment)
+    last = deployment.drifts.select_related("job").first()
+    return {
+        "drift": found,
+        "verdict": drift.verdict(found) if found else "",
+        "odd": drift.odd_ones(found) if found else [],
+        "drift_job": last.job if last and (last.job.is_active or last.job.error_code) else None,
+        "prompts": drift.live_prompts(deployment).count(),
+        "least_prompts": drift.LEAST,
+        "keeps": keeping.of(deployment).on,
         "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
     }
 

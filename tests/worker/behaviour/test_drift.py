@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from finetune_app.guide.sample import mailbox
-from worker.behaviour.drift import LEAST, MOST, _learned, _weighted, auc, drift, terms_of
+from worker.behaviour.drift import LEAST, MOST, _learned, auc, drift, terms_of, weighted
 
 THINGS = ["brakes", "tyre", "chain", "saddle", "light", "bell", "pump", "wheel", "pedal", "rack"]
 ASKS = ["is my {} ready", "how much is a new {}", "can you fix the {} today", "the {} is broken"]
@@ -111,7 +111,7 @@ def test_the_classifier_is_at_the_bottom_of_its_own_loss():
     bags = [terms_of(text) for text in texts]
     labels = np.array([0] * 60 + [1] * 60)
     words = {term: place for place, term in enumerate(sorted(set().union(*bags)))}
-    matrix = _weighted(bags, words, np.ones(120, dtype=bool))
+    matrix = weighted(bags, words, np.ones(120, dtype=bool))
     theirs = linear.LogisticRegression(C=1.0, class_weight="balanced", max_iter=2000, tol=1e-8)
     theirs.fit(matrix, labels)
     assert _learned(matrix, labels)[:-1] == pytest.approx(theirs.coef_[0], abs=2e-3)

@@ -1,0 +1,219 @@
+"""Is it still asked what it learned? From the request log to a sentence on the page."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+
+from finetune_app.core.errors import PlainError
+from finetune_app.deployment import chores, drift_jobs, journal
+from finetune_app.deployment.models import Drift, Said
+from finetune_app.deployment.monitoring import drift, keeping
+from finetune_app.jobs.models import Job, State
+from finetune_app.training.models import Training
+from tests import path
+from tests.datasets.conftest import pair
+from tests.worker.conftest import supervise
+from tests.worker.training.conftest import RecordingChannel
+from worker.behaviour import run
+from worker.behaviour.drift import LEAST, MOST
+from worker.channel import Job as Work
+
+OVENS = ["How long does the {} bake?", "Which heat for the {}?", "Is the {} done at noon?"]
+DISHES = ["gratin", "bread", "quiche", "cake", "pizza"]
+
+
+@pytest.fixture
+def kept(live, owner):
+    return keeping.change(deployment=live, by=owner, on=True)
+
+
+@pytest.fixture
+def asked(live, kept):
+    """asked([...]) are requests as the API notes them."""
+
+    def note(prompts: list[str]) -> None:
+        for prompt in prompts:
+            journal.note(
+                key=None, served=SimpleNamespace(deployment=live, release=live.current),
+                model=live.name, prompt_tokens=9, tokens=3, answer="order_status", status=200,
+                seconds=0.5, messages=[{"role": "user", "content": prompt}],
+            )  # fmt: skip
+
+    return note
+
+
+def like_the_training(count: int) -> list[str]:
+    return [pair(n % 60)[0] for n in range(count)]
+
+
+def about_ovens(count: int) -> list[str]:
+    return [OVENS[n % 3].format(DISHES[n % 5]) for n in range(count)]
+
+
+def work(found: Drift) -> Drift:
+    """What a worker does with it, without a process of its own."""
+    job = found.job
+    order = drift_jobs.child_spec(job)
+    result = run.run(Work(job.kind, order["folder"], order["spec"]), RecordingChannel())
+    path.set_state(job, State.SUCCEEDED, result=result)
+    drift_jobs.finish(Job.objects.get(pk=job.pk), result)
+    found.refresh_from_db()
+    return found
+
+
+def test_the_same_kind_of_prompt_is_no_drift(live, asked, as_viewer, url):
+    asked(like_the_training(60))
+    found = work(drift.begin(deployment=live))
+    assert not found.drifted
+    assert drift.told_apart(live) == 50.0
+    page = as_viewer.get(url("monitor")).content.decode()
+    assert "It is asked what it learned: no difference is to be seen." in page
+
+
+def test_other_prompts_are_drift_and_the_strangest_are_shown(live, asked, as_editor, url):
+    asked([*like_the_training(10), "Wann fährt die letzte Tram?", *about_ovens(40)])
+    found = work(drift.begin(deployment=live))
+    assert found.drifted
+    assert drift.told_apart(live) > 75
+    page = as_editor.get(url("monitor")).content.decode()
+    assert "It is asked other things than it learned from." in page
+    assert "Wann fährt die letzte Tram?" in page
+    assert "bake" in page  # a new word
+    strangest = Said.objects.get(prompt__startswith="Wann")
+    assert url("request", request_id=strangest.pk) in page
+    assert "add it to the dataset" in page
+
+
+def test_no_text_stays_behind_in_the_job_or_the_finding(live, asked):
+    asked([*like_the_training(30), "Wann fährt die letzte Tram?", *about_ovens(20)])
+    found = work(drift.begin(deployment=live))
+    assert (found.job.spec, Job.objects.get(pk=found.job_id).result) == ({}, {})
+    stored = str(Drift.objects.values().get())
+    assert "Tram" not in stored  # one person's word
+    keeping.forget_all(live)
+    found.refresh_from_db()
+    assert (found.new_words, found.odd) == ([], [])
+    assert found.drifted  # figures stay
+
+
+def test_words_go_when_their_days_are_over(live, asked, kept):
+    asked(about_ovens(40))
+    found = work(drift.begin(deployment=live))
+    assert found.new_words
+    Drift.objects.update(created_at=timezone.now() - timedelta(days=kept.days, minutes=1))
+    chores.forget()
+    found.refresh_from_db()
+    assert found.new_words == []
+
+
+def test_a_deleted_prompt_is_not_shown_any_more(live, asked, as_viewer, url):
+    asked([*like_the_training(30), "Wann fährt die letzte Tram?"])
+    found = work(drift.begin(deployment=live))
+    assert drift.odd_ones(found)[0].said.prompt.startswith("Wann")
+    keeping.forget(drift.odd_ones(found)[0].said.request)
+    assert "Tram" not in as_viewer.get(url("monitor")).content.decode()
+
+
+def test_too_few_say_so(live, asked, as_editor, url):
+    asked(about_ovens(drift.LEAST - 1))
+    with pytest.raises(PlainError, match="29 live prompts are kept; it takes 30"):
+        drift.begin(deployment=live)
+    assert "29 live prompts are kept so far" in as_editor.get(url("monitor")).content.decode()
+    assert as_editor.post(url("drift")).status_code == 409
+    assert (LEAST, MOST) == (drift.LEAST, drift.MOST)  # the worker's own numbers
+
+
+def test_where_nothing_is_kept_the_page_says_why_it_cannot_tell(live, as_viewer, url):
+    assert "only where texts are kept" in as_viewer.get(url("monitor")).content.decode()
+
+
+def test_an_editor_asks_for_it_and_the_page_follows(live, asked, as_editor, editor, url):
+    asked(about_ovens(40))
+    assert as_editor.post(url("drift")).url == url("monitor") + "#drift"
+    found = Drift.objects.get()
+    assert found.by == editor
+    assert as_editor.post(url("drift")).status_code == 409  # one at a time
+    part = as_editor.get(url("drift"), headers={"HX-Request": "true"}).content.decode()
+    assert "The prompts are being compared." in part
+    assert "every 3s" in part
+    work(found)
+    part = as_editor.get(url("drift"), headers={"HX-Request": "true"}).content.decode()
+    assert "every 3s" not in part
+    assert "It is asked other things than it learned from." in part
+    assert as_editor.get(url("drift")).url == url("monitor") + "#drift"  # without script
+
+
+def test_who_may_ask_for_it(live, asked, as_viewer, as_stranger, client, url):
+    asked(about_ovens(40))
+    assert as_viewer.post(url("drift")).status_code == 403
+    assert as_stranger.post(url("drift")).status_code == 404
+    assert as_stranger.get(url("drift")).status_code == 404
+    assert client.post(url("drift")).status_code in (302, 403)
+    assert not Drift.objects.exists()
+
+
+def test_once_a_day_by_itself_where_new_prompts_came(live, asked):
+    chores.compare()
+    assert not Drift.objects.exists()  # too few
+    asked(about_ovens(40))
+    chores.compare()
+    work(Drift.objects.get())
+    chores.compare()
+    assert Drift.objects.count() == 1
+    Drift.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
+    asked(about_ovens(drift.NEW - 1))
+    chores.compare()
+    assert Drift.objects.count() == 1  # hardly anything is new
+    asked(about_ovens(1))
+    chores.compare()
+    assert Drift.objects.count() == 2
+
+
+def test_not_by_itself_where_texts_are_no_longer_kept_or_it_is_paused(live, asked, owner):
+    asked(about_ovens(40))
+    live.paused_at = timezone.now()
+    live.save()
+    chores.compare()
+    live.paused_at = None
+    live.save()
+    keeping.change(deployment=live, by=owner, on=False)
+    chores.compare()
+    assert not Drift.objects.exists()
+
+
+def test_another_training_is_compared_anew_and_the_old_finding_is_not_held_against_it(
+    live, asked, goal, owner
+):
+    asked(about_ovens(40))
+    work(drift.begin(deployment=live))
+    version = path.freeze(goal, owner, count=70)
+    Training.objects.update(version=version)
+    live.refresh_from_db()
+    assert drift.newest(live) is None
+    assert drift.told_apart(live) is None
+    chores.compare()
+    assert Drift.objects.first().version == version
+
+
+def test_when_a_deployment_goes_its_comparisons_and_their_jobs_go(
+    live, asked, django_capture_on_commit_callbacks
+):
+    asked(about_ovens(40))
+    found = work(drift.begin(deployment=live))
+    with django_capture_on_commit_callbacks(execute=True):
+        live.delete()
+    assert not Drift.objects.exists()
+    assert not Job.objects.filter(pk=found.job_id).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_child_of_its_own_does_it(live, asked):
+    asked([*like_the_training(10), *about_ovens(40)])
+    found = drift.begin(deployment=live)
+    job = supervise(found.job)
+    assert (job.state, job.detail) == (State.SUCCEEDED, "")
+    found.refresh_from_db()
+    assert found.drifted
+    assert (found.learned, found.live) == (drift.learned_count(found.version), 50)
