@@ -59,6 +59,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "document_id": lambda world: world.document.pk,
     "key_id": lambda world: world.api_key.pk,
     "request_id": lambda world: world.asked.pk,
+    "reply_id": lambda world: world.asked.reply_id,
     "export_id": lambda world: world.export.pk,
     "link": lambda world: world.public_chat.link,  # of a chat page for others
     "name": lambda world: world.base_model.slug,  # of a model, in the API

@@ -46,7 +46,9 @@ async def events(call: Call) -> AsyncGenerator[dict[str, Any], None]:
             async for item in items:
                 if item.get("text"):
                     yield {"text": item["text"]}
+        # Noted before the last event is sent: whoever has seen it may say what they think of it.
         status, code = 200, ""
+        await call.over(status, code)
         yield _end(call)
     except ApiError as error:
         status, code = error.status, error.code

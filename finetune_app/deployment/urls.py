@@ -37,6 +37,7 @@ urlpatterns = [
     path("requests/<int:request_id>/", log.one, name="request"),
     path("requests/<int:request_id>/again/", log.again, name="again"),
     path("requests/<int:request_id>/thumb/", log.thumb, name="thumb"),
+    path("requests/of/<slug:reply_id>/thumb/", log.thumb_of_reply, name="thumb_of_reply"),
     path("requests/<int:request_id>/queue/", log.to_queue, name="to_queue"),
     path("requests/<int:request_id>/forget/", log.forget, name="forget"),
     path("training/<int:number>/adapter.zip", take.adapter, name="adapter"),

@@ -45,6 +45,18 @@
     }
   }
 
+  /* Now that the reply has an id, one can say what one thinks of it. */
+  function judged(after, id) {
+    if (!after) return;
+    for (const thumbs of after.querySelectorAll("form")) {
+      for (const name of ["action", "hx-post"])
+        thumbs.setAttribute(name, thumbs.getAttribute(name).replace("/REPLY/", `/${encodeURIComponent(id)}/`));
+      for (const one of thumbs.querySelectorAll("[id]")) one.id = one.id.replace("REPLY", id);
+      htmx.process(thumbs);
+    }
+    after.hidden = false;
+  }
+
   async function listen(response, reply, said) {
     const words = reply.querySelector(".verbatim");
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -62,8 +74,7 @@
         if (told.done) {
           words.textContent = said.text;
           facts(reply.querySelector(".facts"), told);
-          const after = reply.querySelector("[data-after]");
-          if (after) after.dataset.reply = told.id;
+          judged(reply.querySelector("[data-after]"), told.id);
         }
       }
       if (innerHeight + scrollY > document.documentElement.scrollHeight - 200) reply.scrollIntoView({ block: "end" });

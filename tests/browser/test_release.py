@@ -1,5 +1,6 @@
 """From a browser: try a version and decide; make and renew a key; open a page for people."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from django.test import Client
 from playwright.sync_api import Page, expect
 
-from finetune_app.deployment.models import ApiKey, Deployment
+from finetune_app.deployment.models import ApiKey, Deployment, Feedback
 from tests.browser.conftest import listen
 from tests.browser.person import SHOTS
 from tests.world import World, build_world
@@ -109,6 +110,31 @@ def test_the_same_request_as_code_in_three_languages(world, page):
     expect(page.locator("#code-b1")).to_contain_text('"temperature": 0.5')
     expect(page.locator("#code-b1")).to_contain_text("Is my bike ready?")
     shoot(page, "playground")
+    assert not wrong
+
+
+def test_a_thumb_on_an_answer_of_the_playground(world, page):
+    """What the model says is played here; all else is the page, its script and the server."""
+    wrong = listen(page)
+    address = f"/goals/{world.goal.pk}/deployment/playground/"
+    end = {"done": True, "id": world.asked.reply_id, "tokens": 2, "prompt_tokens": 9,
+           "seconds": 0.4, "finish_reason": "stop", "version": 2}
+    lines = "\n".join(json.dumps(one) for one in ({"text": "repair_status"}, end)) + "\n"
+    page.route("**" + address, lambda route: route.fallback() if route.request.method == "GET"
+               else route.fulfill(status=200, content_type="application/x-ndjson", body=lines))
+    Feedback.objects.all().delete()
+    page.goto(address)
+    expect(page.get_by_role("button", name="Helpful", exact=True)).to_have_count(0)
+    page.get_by_label("Your question").fill("Is my bike ready?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    down = page.get_by_role("button", name="Not helpful")
+    down.click()
+    expect(down).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("What should it have said?").fill("pickup")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    shoot(page, "playground-thumbs")
+    assert (Feedback.objects.get().rating, Feedback.objects.get().expected) == (-1, "pickup")
     assert not wrong
 
 

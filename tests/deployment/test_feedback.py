@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.datasets.models import Example, Status, Suggestion
+from finetune_app.datasets.services import suggestions
 from finetune_app.deployment import journal, keys
 from finetune_app.deployment.models import Feedback, Request, Said
 from finetune_app.deployment.monitoring import feedback, keeping, loop
@@ -117,6 +118,60 @@ def test_thumbs_on_the_page(ask, as_viewer, url):
     as_viewer.post(thumb, {"rating": "up"})  # the same again takes it back
     assert not Feedback.objects.exists()
     assert as_viewer.post(thumb, {"rating": "sideways"}).status_code == 400
+
+
+def test_the_playground_knows_an_answer_by_its_reply_s_id(ask, kept, goal, as_viewer, url):
+    """The same thumb, and the same way to the labelling queue, as for a program."""
+    keeping.change(deployment=kept.deployment, by=kept.by, on=True, queues=True)
+    request, before = ask(), Example.objects.count()
+    thumb = url("thumb_of_reply", reply_id=request.reply_id)
+    part = as_viewer.post(thumb, {"rating": "down"}, headers={"HX-Request": "true"})
+    assert "What should it have said?" in part.content.decode()
+    assert Example.objects.count() == before + 1
+    part = as_viewer.post(thumb, {"rating": "correct", "expected": "repair_status"},
+                          headers={"HX-Request": "true"}).content.decode()
+    example = Said.objects.get().example
+    assert f"as a suggestion for {example}" in part
+    assert Suggestion.objects.get(example=example).answer == "repair_status"
+    assert Feedback.objects.get().by.name == "Vera"
+    as_viewer.post(thumb, {"rating": "down"})  # the same again takes it back
+    assert not Feedback.objects.exists()
+
+
+def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_editor, url):
+    request = ask()
+    thumb = url("thumb", request_id=request.pk)
+    as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
+    example, _new = feedback.to_queue(said=request.said, by=owner)
+    suggestions.dismiss(example=example)
+    as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
+    assert suggestions.shown(example) is None
+    as_editor.post(thumb, {"rating": "correct", "expected": "pickup"})
+    assert suggestions.shown(example).answer == "pickup"
+
+
+def test_where_nothing_is_kept_the_thumb_says_so(ask, as_viewer, url):
+    request = ask()
+    reply = as_viewer.post(url("thumb_of_reply", reply_id=request.reply_id), {"rating": "down"},
+                           headers={"HX-Request": "true"})
+    assert "What was said is not kept here" in reply.content.decode()
+    page = as_viewer.get(url("request", request_id=request.pk)).content.decode()
+    assert "What should it have said?" not in page
+
+
+def test_only_answers_of_this_goal_and_only_those_that_came(ask, as_viewer, as_stranger, url):
+    request = ask()
+    thumb = url("thumb_of_reply", reply_id=request.reply_id)
+    assert as_stranger.post(thumb, {"rating": "up"}).status_code == 404
+    assert as_viewer.get(thumb).status_code == 405
+    assert as_viewer.post(thumb, {"rating": "sideways"}).status_code == 400
+    failed = ask(status=503, error="model_failed")
+    for reply_id in (failed.reply_id, "no-such-answer"):
+        gone = as_viewer.post(url("thumb_of_reply", reply_id=reply_id), {"rating": "up"})
+        assert gone.status_code == 404
+    Request.objects.filter(pk=request.pk).update(deployment=None)
+    assert as_viewer.post(thumb, {"rating": "up"}).status_code == 404
+    assert not Feedback.objects.exists()
 
 
 def test_opinions_are_in_the_figures(ask, as_viewer, url):

@@ -45,7 +45,7 @@ def give(
         metrics.named(request.deployment.name if request.deployment else None),
         "up" if rating > 0 else "down",
     ).inc()
-    if said and rating == Feedback.DOWN and _by_itself(request):
+    if said and rating == Feedback.DOWN and (said.example_id or _by_itself(request)):
         to_queue(said=said, by=by)
     return feedback
 
@@ -108,18 +108,26 @@ def to_queue(*, said: Said, by: User | None) -> tuple[Example, bool]:
         texts = Said.objects.select_for_update(of=("self",)).select_related("example")
         held = texts.get(pk=said.pk)
         if held.example is not None:
+            _suggest(held.example, request)  # what was expected may have been said since
             return held.example, False
         same = dataset.examples.kept().filter(prompt_hash=prompt_hash(held.messages)).first()
         new = same is None
         example = same or _made(dataset, held, by)
         Said.objects.filter(pk=held.pk).update(example=example)
+    _suggest(example, request)
+    return example, new
+
+
+def _suggest(example: Example, request: Request) -> None:
+    """What somebody expected stands beside the row, once: who sent it away is not asked again."""
     opinion = Feedback.objects.filter(request=request).first()
-    if opinion and opinion.expected:
+    if not opinion or not opinion.expected:
+        return
+    if not example.suggestions.filter(candidate_id=0, answer=opinion.expected).exists():
         suggestions.add(
             example_id=example.pk, candidate_id=0, answer=opinion.expected,
             source=_("somebody who used %(name)s") % {"name": request.model},
         )
-    return example, new
 
 
 def _made(dataset: Dataset, said: Said, by: User | None) -> Example:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -52,23 +53,37 @@ def again(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
 @goal_page(Role.VIEWER, "POST")
 def thumb(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
     """Say whether an answer was helpful; pressing the same again takes it back."""
-    asked = _request(goal, request_id)
-    rating = {"up": Feedback.UP, "down": Feedback.DOWN}.get(request.POST.get("rating", ""))
-    if rating is None:
+    return _thumb(request, goal, _request(goal, request_id))
+
+
+@goal_page(Role.VIEWER, "POST")
+def thumb_of_reply(request: HttpRequest, goal: Goal, reply_id: str) -> HttpResponse:
+    """The same for an answer that the playground knows by its reply's id alone."""
+    asked = _requests(goal).filter(reply_id=reply_id).order_by("pk").first()
+    if asked is None or asked.failed:
+        raise Http404("no such answer")
+    return _thumb(request, goal, asked)
+
+
+def _thumb(request: HttpRequest, goal: Goal, asked: Request) -> HttpResponse:
+    """`rating`: up, down, or correct: not helpful, and this is what it should have said."""
+    said = request.POST.get("rating", "")
+    known = {"up": Feedback.UP, "down": Feedback.DOWN, "correct": Feedback.DOWN}
+    if said not in known:
         raise PlainError(_("Say whether the answer was helpful."))
     before = Feedback.objects.filter(request=asked).first()
-    if before and before.rating == rating and "expected" not in request.POST:
+    if before and before.rating == known[said] and said != "correct":
         feedback.take_back(request=asked)
     else:
+        expected = before.expected if before else ""
         feedback.give(
-            request=asked, rating=rating, by=request.user,
-            comment=request.POST.get("comment", before.comment if before else ""),
-            expected=request.POST.get("expected", before.expected if before else ""),
+            request=asked, rating=known[said], by=request.user,
+            comment=before.comment if before else "",
+            expected=request.POST.get("expected", "") if said == "correct" else expected,
         )  # fmt: skip
-    asked = _request(goal, request_id)
     if request.htmx:
-        return render_page(request, "deployment/_thumbs.html", {"one": asked})
-    return redirect("deployment:request", goal_id=goal.pk, request_id=request_id)
+        return render_page(request, "deployment/_thumbs.html", {"one": _request(goal, asked.pk)})
+    return redirect("deployment:request", goal_id=goal.pk, request_id=asked.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -127,11 +142,12 @@ def keep(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _request(goal: Goal, request_id: int) -> Request:
-    return get_object_or_404(
-        Request.objects.select_related("key", "release__candidate", "said__example", "feedback",
-                                       "deployment"),
-        pk=request_id, deployment__goal=goal,
-    )  # fmt: skip
+    return get_object_or_404(_requests(goal), pk=request_id)
+
+
+def _requests(goal: Goal) -> "QuerySet[Request]":
+    together = ("key", "release__candidate", "said__example", "feedback", "deployment")
+    return Request.objects.select_related(*together).filter(deployment__goal=goal)
 
 
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.test import Client
+from django.urls import reverse
 
+from finetune_app.deployment import asking
 from finetune_app.deployment.models import PublicChat, Request
 from tests.conftest import signed_in
 
@@ -29,6 +32,27 @@ def test_the_playground_says_how_the_answer_came_about(live, owner, url_of):
     assert whole.context["turns"][-1]["content"] == "".join(e.get("text", "") for e in found)
 
 
+def test_whoever_has_seen_the_end_may_judge_the_answer(live, owner, goal):
+    """The last event comes after the request was noted: a quick thumb finds it."""
+    given = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
+    call = asking.prepare(live, "page:1", given)
+
+    async def known_at_the_end() -> tuple[str, bool]:
+        found = asking.events(call)
+        async for event in found:
+            if event.get("done"):
+                known = await Request.objects.filter(reply_id=event["id"]).aexists()
+                await found.aclose()
+                return event["id"], known
+        raise AssertionError("it never ended")
+
+    reply_id, known = async_to_sync(known_at_the_end)()
+    assert known
+    thumb = reverse("deployment:thumb_of_reply", args=[goal.pk, reply_id])
+    assert signed_in(owner).post(thumb, {"rating": "up"}).status_code == 302
+    assert Request.objects.get().feedback.is_up
+
+
 def test_a_stranger_gets_words_and_nothing_else(live):
     chat = PublicChat.objects.create(deployment=live, on=True, audience="link", title="Ask")
     address = f"/chat/{chat.link}/"
@@ -44,6 +68,4 @@ def test_a_stranger_gets_words_and_nothing_else(live):
 
 @pytest.fixture
 def url_of(goal):
-    from django.urls import reverse
-
     return lambda name: reverse(f"deployment:{name}", args=[goal.pk])
