@@ -181,6 +181,8 @@ AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "email", "old", "new", "c
                              "csrfmiddlewaretoken"]
 
 LANGUAGE_CODE = "en-gb"
+# What there is a translation for. Others would come half in Django's own words, half in ours.
+LANGUAGES = [("en-gb", "English")]
 USE_I18N = USE_TZ = True
 TIME_ZONE = "UTC"
 
