@@ -1,14 +1,16 @@
-"""A new key, its limits, and a new secret for it."""
+"""A new key, its limits, until when it works, and a new secret for it."""
 
 import re
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team
-from finetune_app.deployment.models import ACTIONS, Deployment, PublicChat
+from finetune_app.deployment.models import ACTIONS, ApiKey, Deployment, PublicChat
 from finetune_app.deployment.monitoring.costs import SIGNS
 
 DAYS = [(30, _("30 days")), (365, _("a year")), ("", _("as long as nobody revokes it"))]
@@ -45,6 +47,45 @@ class LimitsForm(forms.Form):
 
     def clean_currency(self) -> str:
         return str(self.cleaned_data["currency"] or "EUR")
+
+
+END_OF_DAY = time(23, 59, 59)
+
+
+class ChangeKeyForm(LimitsForm):
+    """A key that there is: its limits, and until when it works."""
+
+    expires_on = forms.DateField(
+        label=_("It works until"), required=False, widget=forms.DateInput(attrs={"type": "date"}),
+        help_text=_("To the end of that day (UTC). Empty: as long as nobody revokes it."),
+    )  # fmt: skip
+
+    def __init__(self, data: Any = None, *, key: ApiKey) -> None:
+        self.key = key
+        now = {name: getattr(key, name) for name in LimitsForm.base_fields}
+        ends = key.expires_at.date().isoformat() if key.expires_at else None
+        super().__init__(data, initial=now | {"expires_on": ends})
+
+    def clean_expires_on(self) -> date | None:
+        day: date | None = self.cleaned_data["expires_on"]
+        if day and day < timezone.now().date() and not self._same(day):
+            raise forms.ValidationError(
+                _("That day is over. Choose a later one, or revoke the key to end it now."))
+        return day
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Fields of the row. A day that stays leaves the moment as it was, to the second."""
+        given = dict(self.cleaned_data)
+        day: date | None = given.pop("expires_on")
+        if not self._same(day):
+            given["expires_at"] = (
+                datetime.combine(day, END_OF_DAY, UTC) if day else None
+            )
+        return given
+
+    def _same(self, day: date | None) -> bool:
+        return day == (self.key.expires_at.date() if self.key.expires_at else None)
 
 
 class KeyForm(forms.Form):

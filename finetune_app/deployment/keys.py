@@ -38,8 +38,9 @@ def make(
 
 
 def change(*, key: ApiKey, **limits: Any) -> None:
-    """What it may do and how much, see `make`. It counts from the next request on."""
-    ApiKey.objects.filter(pk=key.pk).update(**limits)
+    """What it may do and how much (see `make`), and `expires_at`. It counts from the next request
+    on; one that had expired works again. A revoked key stays revoked."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(**limits)
 
 
 def rotate(*, key: ApiKey, hours: int) -> tuple[ApiKey, str]:

@@ -1,8 +1,9 @@
 """Keep a copy of an installation in one file, and bring it back.
 
-A backup holds the database, the secrets, the frozen versions, the uploads, the documents and the
-adapters. Base models are left out (they can be fetched again), and so are checkpoints of runs and
-the indexes of documents: those are made again after a restore.
+A backup holds the database, the secrets, the frozen versions, the uploads (those of the API too),
+the documents and the adapters. Left out are base models (they can be fetched again), exported
+models (they are made again from their adapter), checkpoints of runs, and the indexes of documents,
+which are made again after a restore. docs/backup.md says so to whoever runs an installation.
 """
 
 import os
@@ -24,7 +25,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs.preflight import NotReady, only_one
 from finetune_app.knowledge import services as knowledge
 
-FOLDERS = ("versions", "uploads", "runs", "evaluations", "knowledge")
+FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
 LEFT_OUT = re.compile(r"checkpoints|index-\d+")  # folders
 DATABASE = "database.sqlite3"
 DUMP = "database.dump"

@@ -1,7 +1,7 @@
 """What a key may do, how much, and its new secrets: on every address of the API."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -155,6 +155,75 @@ def test_a_key_of_the_team_is_made_shown_once_and_changed(live, made, as_editor,
     as_editor.post(f"/team/keys/{key.pk}/", given | {"actions": ["models"], "tokens_a_month": ""})
     key.refresh_from_db()
     assert (key.actions, key.tokens_a_month, key.deployment) == (["models"], None, live)
+
+
+# ---- Until when ----
+
+
+def limits(**given) -> dict:
+    return {"actions": ["chat", "models"], "requests_a_minute": "60", "tokens_a_minute": "1000",
+            "tokens_a_month": "", "expires_on": "", **given}  # fmt: skip
+
+
+def test_until_when_it_works_can_be_changed(made, as_editor):
+    key, text = made(days=30)
+    day = timezone.now().date() + timedelta(days=400)
+    as_editor.post(change_of(key), limits(expires_on=day.isoformat()))
+    key.refresh_from_db()
+    assert key.expires_at == datetime.combine(day, time(23, 59, 59), UTC)
+    as_editor.post(change_of(key), limits())
+    key.refresh_from_db()
+    assert key.expires_at is None
+    assert keys.find(text)
+
+
+def test_the_day_it_has_stays_to_the_second(made, as_editor):
+    key, _text = made(days=30)
+    before = key.expires_at
+    page = as_editor.get(change_of(key)).content.decode()
+    assert f'value="{before.date().isoformat()}"' in page
+    as_editor.post(change_of(key), limits(expires_on=before.date().isoformat()))
+    key.refresh_from_db()
+    assert key.expires_at == before
+
+
+def test_a_day_that_is_over_is_refused_in_words(made, as_editor):
+    key, _text = made(days=30)
+    for day in ("2020-01-01", "soon"):
+        reply = as_editor.post(change_of(key), limits(expires_on=day))
+        assert reply.status_code == 422
+    key.refresh_from_db()
+    assert key.expires_at > timezone.now() + timedelta(days=29)
+
+
+def test_today_is_a_whole_day(made, as_editor):
+    key, text = made(days=30)
+    as_editor.post(change_of(key), limits(expires_on=timezone.now().date().isoformat()))
+    assert keys.find(text)
+    key.refresh_from_db()
+    assert key.expires_at < timezone.now() + timedelta(days=1)
+
+
+def test_an_expired_key_works_again_with_a_later_day_and_a_revoked_one_never(made, as_editor):
+    key, text = made(days=30)
+    ApiKey.objects.update(expires_at=timezone.now() - timedelta(days=2))
+    assert keys.find(text) is None
+    assert "It has expired and opens nothing." in as_editor.get(change_of(key)).content.decode()
+    assert change_of(key) in as_editor.get("/team/keys/?over=1").content.decode()
+    same = (timezone.now() - timedelta(days=2)).date().isoformat()
+    as_editor.post(change_of(key), limits(expires_on=same))  # its limits alone
+    assert keys.find(text) is None
+    later = (timezone.now() + timedelta(days=9)).date().isoformat()
+    as_editor.post(change_of(key), limits(expires_on=later))
+    assert keys.find(text)
+    keys.revoke(key=key)
+    assert as_editor.post(change_of(key), limits(expires_on="")).status_code == 404
+    keys.change(key=key, expires_at=None)
+    assert keys.find(text) is None
+
+
+def change_of(key) -> str:
+    return f"/team/keys/{key.pk}/"
 
 
 def test_the_page_says_what_is_used_up_and_what_is_over(live, made, as_viewer, as_editor):

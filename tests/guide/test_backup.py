@@ -7,11 +7,14 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from finetune_app.accounts.models import User
 from finetune_app.core.files import local_path
+from finetune_app.deployment import platform
+from finetune_app.deployment.models import ApiFile
 from finetune_app.evaluation.models import Answer
 from finetune_app.goals.models import Goal
 from finetune_app.guide import backups
@@ -69,6 +72,16 @@ def test_it_comes_back_whole(saved, whole, owner, data_dir):
     assert (data_dir / "secrets.json").read_bytes() == secrets
     assert not late.exists()
     assert Goal.objects.create(team=back.team, name="Another").pk > back.pk
+
+
+def test_files_of_the_api_come_back(whole, team, tmp_path, data_dir):
+    rows = ContentFile(b'{"messages": []}\n')
+    kept = platform.keep_file(team=team, name="mine.jsonl", purpose="fine-tune", file=rows)
+    target = tmp_path / "backup.tar.gz"
+    call_command("backup", str(target), stdout=StringIO())
+    shutil.rmtree(data_dir / "api-files")
+    restore(target, force=True)
+    assert local_path(ApiFile.objects.get(pk=kept.pk).kept_as).read_bytes() == b'{"messages": []}\n'
 
 
 def test_it_holds_no_checkpoints_no_models_and_is_private(saved):

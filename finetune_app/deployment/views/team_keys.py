@@ -9,7 +9,7 @@ from finetune_app.accounts.access import member
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.deployment import keys, snippets
-from finetune_app.deployment.forms import LimitsForm, RotateForm, TeamKeyForm
+from finetune_app.deployment.forms import ChangeKeyForm, RotateForm, TeamKeyForm
 from finetune_app.deployment.models import ApiKey, Deployment
 from finetune_app.deployment.monitoring import costs
 
@@ -44,15 +44,14 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @member(Role.EDITOR, "GET", "POST")
 def change(request: HttpRequest, key_id: int) -> HttpResponse:
-    """What it may do and how much. Its secret stays."""
+    """What it may do, how much and until when. Its secret stays."""
     key = _usable(request, key_id)
-    form = LimitsForm(request.POST if request.method == "POST" else None, initial={
-        name: getattr(key, name) for name in LimitsForm.base_fields})
+    form = ChangeKeyForm(request.POST if request.method == "POST" else None, key=key)
     if request.method == "POST" and form.is_valid():
-        keys.change(key=key, **form.cleaned_data)
+        keys.change(key=key, **form.changes)
         messages.success(request, _("Saved. It counts from the next request on."))
         return redirect("keys:page")
-    context = {"key": key, "form": form, "rotate": RotateForm()}
+    context = {"key": key, "form": form, "rotate": RotateForm(), "over": not keys.may_be_used(key)}
     status = 422 if request.method == "POST" else 200
     return render_page(request, "keys/change.html", context, status=status)
 
@@ -63,8 +62,7 @@ def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
     key = _usable(request, key_id)
     form = RotateForm(request.POST)
     if not form.is_valid():
-        context = {"key": key, "form": LimitsForm(initial={
-            name: getattr(key, name) for name in LimitsForm.base_fields}), "rotate": form}
+        context = {"key": key, "form": ChangeKeyForm(key=key), "rotate": form}
         return render_page(request, "keys/change.html", context, status=422)
     key, text = keys.rotate(key=key, hours=form.cleaned_data["hours"])
     return _shown_once(request, key, text)
