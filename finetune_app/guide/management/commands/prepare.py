@@ -62,10 +62,10 @@ class Command(BaseCommand):
         model = BaseModel.objects.get(slug=STARTER)
         if Speed.objects.filter(base_model=model, what="training").exists():
             return
-        self.stdout.write("Measuring how fast this machine learns, a few seconds.")
+        self.stdout.write("Measuring how fast this machine learns, about half a minute.")
         command = [sys.executable, "-m", "worker.training.measure",
                    str(Path(settings.DATA_DIR) / model.folder)]
-        rows = json.dumps([row["messages"] for row in sample().rows[:48]])
+        rows = json.dumps([row["messages"] for row in sample().rows[:32]])
         done = subprocess.run(command, input=rows, capture_output=True, text=True,
                               cwd=settings.BASE_DIR, env=_quiet())
         if done.returncode:
