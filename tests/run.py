@@ -56,7 +56,10 @@ def parts(wanted: str, browser_here: bool) -> list[list[str]]:
         if not browser_here:
             return [["-s", "-m", "long and not browser"]]
         return [["-s", "-m", "long"], ["-s", "--four-looks", "tests/browser/test_axe.py"]]
-    short = ["-n", str(min(8, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "-m"]
+    # In the order of the folders: browser tests, of which there are few in a file but long ones,
+    # would else come last and keep one process busy while the others have nothing left.
+    processes = str(min(8, (os.cpu_count() or 1) + 1))
+    short = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder", "-m"]
     if wanted == "services":
         return [[*short, "not long and not browser and not no_database"]]
     if not browser_here:
