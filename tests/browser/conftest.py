@@ -68,6 +68,11 @@ def listen(page: Page) -> list[str]:
     return wrong
 
 
+def faults(wrong: list[str]) -> list[str]:
+    """Whoever goes on while the page asks for something breaks that off: no fault."""
+    return [words for words in wrong if not words.startswith(("htmx:sendAbort", "htmx:afterReq"))]
+
+
 # ---- A whole installation ----
 
 

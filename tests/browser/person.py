@@ -20,6 +20,24 @@ MINUTES = 60_000.0  # Playwright counts in milliseconds
 SHOTS = os.environ.get("FINETUNE_SHOTS")
 
 
+def photograph(page: Page, name: str) -> None:
+    """The whole page into FINETUNE_SHOTS: wide and narrow, light and dark."""
+    if not SHOTS:
+        return
+    Path(SHOTS).mkdir(parents=True, exist_ok=True)
+    before = page.viewport_size
+    for width, height in ((1280, 900), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.wait_for_timeout(250)  # colours change in a moment
+            page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True,
+                            caret="initial")  # hiding it takes a style that our policy forbids
+    if before:
+        page.set_viewport_size(before)
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+
+
 @dataclass
 class Person:
     context: BrowserContext

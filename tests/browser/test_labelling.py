@@ -1,8 +1,6 @@
 """Somebody with rows to answer and a keyboard. Nothing they typed is ever lost."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -13,11 +11,11 @@ from finetune_app.datasets.models import Dataset, Status
 from finetune_app.datasets.services import dataset_of, suggestions
 from finetune_app.goals.models import Goal
 from tests.browser.conftest import listen
+from tests.browser.person import photograph
 from tests.datasets.labelling import done, row, to_do
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ANSWERS = ["bell", "gears", "chain"]
-SHOTS = os.environ.get("FINETUNE_SHOTS")
 
 
 @pytest.fixture
@@ -48,23 +46,6 @@ def address(goal: Goal, live_server) -> Callable[..., str]:
 @pytest.fixture
 def dataset(transactional_db, goal) -> Dataset:
     return dataset_of(goal)
-
-
-def photograph(page: Page, name: str) -> None:
-    """Into FINETUNE_SHOTS: wide and narrow, light and dark."""
-    if not SHOTS:
-        return
-    Path(SHOTS).mkdir(parents=True, exist_ok=True)
-    before = page.viewport_size
-    for width, height in ((1280, 900), (390, 844)):
-        page.set_viewport_size({"width": width, "height": height})
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.wait_for_timeout(250)  # colours change in a moment
-            page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True,
-                            caret="initial")  # hiding it takes a style that our policy forbids
-    page.set_viewport_size(before)
-    page.emulate_media(color_scheme="light")
 
 
 def at(page: Page, number: int) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -10,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from finetune_app.deployment.models import ApiKey, Deployment, Feedback
 from tests.browser.conftest import listen
-from tests.browser.person import SHOTS
+from tests.browser.person import photograph
 from tests.world import World, build_world
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(2400)]
@@ -37,25 +36,11 @@ def browser(new_context, live_server, client: Client) -> Page:
     return context.new_page()
 
 
-def shoot(page: Page, name: str) -> None:
-    """Wide and narrow, light and dark, into FINETUNE_SHOTS when somebody wants to see them."""
-    if not SHOTS:
-        return
-    Path(SHOTS).mkdir(parents=True, exist_ok=True)
-    for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-        for light in ("light", "dark"):
-            page.emulate_media(color_scheme=light, reduced_motion="reduce")
-            page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{light}.png", full_page=True)
-    page.set_viewport_size({"width": 1280, "height": 900})
-    page.emulate_media(color_scheme="light")
-
-
 def test_a_version_is_tried_and_then_answers_everybody(world, page):
     wrong = listen(page)
     page.goto(f"/goals/{world.goal.pk}/deployment/")
     expect(page.get_by_role("heading", name="Version 3 is being tried on 10 %")).to_be_visible()
-    shoot(page, "trial")
+    photograph(page, "trial")
     page.get_by_label("Share").select_option("25")
     page.get_by_role("button", name="Change", exact=True).click()
     expect(page.get_by_role("heading", name="Version 3 is being tried on 25 %")).to_be_visible()
@@ -63,7 +48,7 @@ def test_a_version_is_tried_and_then_answers_everybody(world, page):
     expect(page.get_by_text("Version 3 answers everybody now.")).to_be_visible()
     page.get_by_role("link", name="What changed, and how each did").click()
     expect(page.get_by_text("Tried first, for everybody since")).to_be_visible()
-    shoot(page, "versions")
+    photograph(page, "versions")
     assert Deployment.objects.get().current.number == 3
     assert not wrong
 
@@ -71,18 +56,18 @@ def test_a_version_is_tried_and_then_answers_everybody(world, page):
 def test_a_key_is_made_shown_once_and_given_a_new_secret(world, page):
     wrong = listen(page)
     page.goto("/team/keys/")
-    shoot(page, "keys")
+    photograph(page, "keys")
     page.get_by_role("link", name="New key").click()
-    shoot(page, "new-key")
+    photograph(page, "new-key")
     page.get_by_label("What is it for?").fill("Monthly reports")
     page.get_by_label("train (fine-tuning)").uncheck()
     page.get_by_label(re.compile("Tokens a month")).fill("200000")
     page.get_by_role("button", name="Make the key").click()
     first = page.locator("#key").inner_text()
-    shoot(page, "key-shown")
+    photograph(page, "key-shown")
     page.get_by_role("link", name="I have kept it").click()
     page.get_by_role("link", name="Change Monthly reports").click()
-    shoot(page, "key-change")
+    photograph(page, "key-change")
     page.get_by_role("button", name="Make a new secret").click()
     second = page.locator("#key").inner_text()
     assert first != second
@@ -101,7 +86,7 @@ def test_the_same_request_as_code_in_three_languages(world, page):
     page.get_by_text("JavaScript", exact=True).first.click()
     expect(page.locator("#code-a3")).to_contain_text("shop-mail")
     expect(page.locator("#code-a1")).to_be_hidden()
-    shoot(page, "page-snippets")
+    photograph(page, "page-snippets")
     page.goto(f"/goals/{world.goal.pk}/deployment/playground/")
     page.get_by_label("System message").fill("Be brief.")
     page.get_by_label("Temperature").fill("0.5")
@@ -109,7 +94,7 @@ def test_the_same_request_as_code_in_three_languages(world, page):
     page.get_by_role("button", name="Show this request as code").click()
     expect(page.locator("#code-b1")).to_contain_text('"temperature": 0.5')
     expect(page.locator("#code-b1")).to_contain_text("Is my bike ready?")
-    shoot(page, "playground")
+    photograph(page, "playground")
     assert not wrong
 
 
@@ -133,7 +118,7 @@ def test_a_thumb_on_an_answer_of_the_playground(world, page):
     page.get_by_label("What should it have said?").fill("pickup")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved.")).to_be_visible()
-    shoot(page, "playground-thumbs")
+    photograph(page, "playground-thumbs")
     assert (Feedback.objects.get().rating, Feedback.objects.get().expected) == (-1, "pickup")
     assert not wrong
 
@@ -145,20 +130,20 @@ def test_a_page_for_people_in_somebody_s_site(world, page, new_context, live_ser
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Saved. It is on.")).to_be_visible()
     expect(page.locator("#frame")).to_contain_text("<iframe src=")
-    shoot(page, "chat-page-settings")
+    photograph(page, "chat-page-settings")
     stranger = new_context(base_url=live_server.url).new_page()
     told = listen(stranger)
     stranger.goto(f"/chat/{world.public_chat.link}/")
     expect(stranger.get_by_role("heading", name="Ask the shop")).to_be_visible()
-    shoot(stranger, "chat-page")
+    photograph(stranger, "chat-page")
     stranger.get_by_label("Your question").fill("Are you open?")
     stranger.get_by_role("button", name="Ask").click()
     away = stranger.get_by_text("cannot answer now")  # nothing counts or answers here
     expect(away).to_be_visible(timeout=60_000)
     expect(stranger.get_by_label("Your question")).to_have_value("Are you open?")
-    shoot(stranger, "chat-page-trouble")
+    photograph(stranger, "chat-page-trouble")
     assert stranger.context.cookies() == []
     stranger.goto("/chat/no-such-link/")
-    shoot(stranger, "chat-page-closed")
+    photograph(stranger, "chat-page-closed")
     assert not wrong
     assert not [one for one in told if "404" not in one and "503" not in one and "429" not in one]

@@ -16,6 +16,7 @@ from worker.imports.lines import Bad, Line, Row, lines_of
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 64_000  # characters
 TITLES = 20  # rows in which the names of the columns begin at the latest
+LOOKED_BELOW = 5  # rows that tell whether what stands above them is names
 ABOVE = "It stands above the names of the columns."
 UNCLOSED = "A quotation mark opens here and is never closed."
 TOO_LONG = f"A cell is longer than {MOST_CELL:,} characters."
@@ -141,16 +142,25 @@ def is_header(cells: list[str]) -> bool:
 
 def start_of(first: list[tuple[int, list[str]]], given: bool | None) -> tuple[int, bool]:
     """(line, whether it holds names) where a table begins, from its first records. A title above it
-    fills one cell of several; it is one only above names that we know, or above a blank line."""
+    fills one cell of several; it is one only above names that we know, a blank line, or names that
+    nothing below them could be."""
     full = [place for place, (_line, cells) in enumerate(first) if _filled(cells) > 1]
     place = full[0] if full else 0
     if place and given is not False:
         line, cells = first[place]
         apart = line > first[place - 1][0] + 1
-        if is_header(cells) and (apart or any(known_name(cell) for cell in cells)):
+        known = any(known_name(cell) for cell in cells)
+        below = [row for _line, row in first[place + 1 : place + 1 + LOOKED_BELOW]]
+        if is_header(cells) and (apart or known or _only_names(cells, below)):
             return line, True
     line, cells = first[0]
     return line, is_header(cells) if given is None else given
+
+
+def _only_names(cells: list[str], below: list[list[str]]) -> bool:
+    """Whether every one of several columns is named here, and no row below could be names."""
+    whole = len(cells) > 2 and _filled(cells) == len(cells)
+    return whole and bool(below) and not any(map(is_header, below))
 
 
 def _filled(cells: list[str]) -> int:
@@ -166,7 +176,7 @@ def table_rows(
         if isinstance(record, Bad):
             yield record
         elif record[0] < starts:
-            yield Bad(record[0], ABOVE, " | ".join(record[1])[:500])
+            yield Bad(record[0], ABOVE, " | ".join(filter(str.strip, record[1]))[:500])
         elif waiting_for_header:
             waiting_for_header = False
         else:

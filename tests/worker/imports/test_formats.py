@@ -131,6 +131,7 @@ TITLED = (
 @pytest.mark.parametrize("text", [
     TITLED, TITLED.replace(";;", "", 1),
     TITLED.replace("\r\n\r\n", "\r\n").replace("Anfrage;Thema", "question;answer"),
+    TITLED.replace("\r\n\r\n", "\r\n"),  # names by their look alone
 ])  # fmt: skip
 def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
     path = stored(text.encode("cp1252"))
@@ -139,6 +140,15 @@ def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
     title, *rows = rows_of(path, shape)
     assert (title.line, title.reason) == (1, "It stands above the names of the columns.")
     assert [row.cells["Nr"] for row in rows] == ["1", "2"]
+
+
+@pytest.mark.parametrize("text", [
+    "Wo ist es?;\nIst mein Rad fertig;lieferung\nWas kostet das?;zahlung\n",  # two columns
+    "Wo ist es;;\nWas kostet es;zahlung;hoch\nIst es fertig;lieferung;hoch\n",  # all alike
+])  # fmt: skip
+def test_a_first_row_that_is_not_filled_in_is_no_title(stored, channel, text):
+    path = stored(text.encode())
+    assert look(path, "mails.csv", {}, channel)["shape"]["starts"] == 1
 
 
 def test_one_question_a_line_may_hold_commas(stored, channel):
