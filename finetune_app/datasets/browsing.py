@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db import connection
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, When
 from django.db.models.expressions import RawSQL
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
@@ -28,6 +28,7 @@ COUNTED = 10_000  # rows up to which a narrowed list is counted; then it is "mor
 LOOKED = 20_000  # numbers among which is counted what no index can list
 FEW = 2_000  # keys that a query may list
 SORTED = 20_000  # rows up to which those of a finding are looked up and put in order
+OFTEN = 10  # one row in so many is of a finding that is met soon wherever one begins
 UNTOLD = "untold"  # in the address: of no language that can be told
 TRASH = "trash"
 NOBODY = "nobody"
@@ -198,17 +199,28 @@ def _code(lang: str) -> str:
 
 
 def _narrowed(
-    dataset: Dataset, filters: Filters, named: Named, **more: bool
+    dataset: Dataset, filters: Filters, named: Named, *, met_soon: bool = True, **more: bool
 ) -> ExampleQuerySet:
+    """The rows that match. `met_soon`: whoever walks through the set in order meets rows of the
+    finding soon, so that looking all of them up and putting them in order takes longer."""
     wanted = condition(dataset, filters, **more)
     if named.keys is not None:
         wanted &= Q(pk__in=named.keys)
     if named.finding:
-        wanted &= Q(pk__in=rows_of_finding(named.finding))
+        found = Q(pk__in=rows_of_finding(named.finding))
+        wanted &= _asked_row_by_row(found) if met_soon and not named.few else found
     # Rows that are named are looked up by their keys. Asked for the dataset as well, SQLite would
     # walk through all of it and hold each row against the list.
     rows = Example.objects if named.few else dataset.examples
     return rows.arrived().select_related("changed_by").filter(wanted)
+
+
+def _asked_row_by_row(wanted: Q) -> Q:
+    """PostgreSQL takes any list to be short, and would look up each of a million keys by itself.
+    Of a condition within a condition it makes a table once and asks that, row by row."""
+    if connection.vendor == "sqlite":
+        return wanted
+    return Q(Case(When(wanted, then=True), default=False, output_field=BooleanField()))
 
 
 def rows_of_finding(pk: int) -> RawSQL:
@@ -274,6 +286,8 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
     if total.more and filters.order == "number" and (filters.least or filters.most):
         # So many have this length that sorting them takes longer than meeting fifty of them.
         rows = _narrowed(dataset, filters, named, by_length=bool(filters.q))
+    elif named.finding and not _met_soon(dataset, filters, named, total):
+        rows = _narrowed(dataset, filters, named, met_soon=False)
     if filters.before:
         back = rows.filter(_beyond(dataset, filters.order, filters.before, back=True))
         some = list(_ordered(back, filters.order, back=True)[: PAGE + 1])
@@ -296,6 +310,15 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
         previous=filters.query(before=some[0].number, at=earlier) if some and more_before else "",
         next=filters.query(after=some[-1].number, at=later) if some and more_after else "",
     )
+
+
+def _met_soon(dataset: Dataset, filters: Filters, named: Named, total: Total) -> bool:
+    """Whether rows of a large finding come soon in this order. Not for sure where they are few of
+    all: they may all be short ones, or stand at the end."""
+    if named.count * OFTEN > dataset.last_number:
+        return True
+    begun = filters.after or filters.before
+    return filters.order == "number" and bool(begun or total.rows >= PAGE)
 
 
 def _only_looked(dataset: Dataset, filters: Filters, named: Named) -> bool:

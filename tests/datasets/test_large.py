@@ -3,9 +3,9 @@
 import pytest
 from django.db import connection
 
-from finetune_app.datasets import runs, search, tally
-from finetune_app.datasets.browsing import Filters, Total, examples_of, page_of
-from finetune_app.datasets.models import Dataset
+from finetune_app.datasets import browsing, runs, search, tally
+from finetune_app.datasets.browsing import SORTS, Filters, Total, examples_of, page_of
+from finetune_app.datasets.models import Dataset, Finding
 from finetune_app.datasets.services import change_many, empty_trash, sweep, undo
 from tests.datasets.conftest import conversation
 
@@ -142,3 +142,26 @@ def test_runs_of_numbers_take_little_room():
     assert [n for n in range(12) if runs.has("1-3 7 9-10", n)] == numbers
     assert runs.pack([]) == ""
     assert list(runs.unpack("")) == []
+
+
+@pytest.mark.parametrize("first", [1, 41], ids=["all over", "at the end"])
+@pytest.mark.parametrize("sort", ["", "newest", "shortest", "longest", "prompt"])
+def test_the_rows_of_a_long_finding_come_in_every_order(large, monkeypatch, first, sort):
+    """However the database goes about it: row by row, or all looked up and put in order."""
+    for name in ("FEW", "SORTED"):
+        monkeypatch.setattr(browsing, name, 3)
+    monkeypatch.setattr(browsing, "PAGE", 8)
+    found = list(large.examples.filter(number__gte=first).values_list("pk", flat=True))
+    Finding.objects.create(dataset=large, check_name="long", severity="info", message="Long.",
+                           count=len(found), examples=found)  # fmt: skip
+    order = SORTS[sort][0]
+    back = "-" if order.startswith("-") else ""
+    wanted = large.examples.filter(pk__in=found).order_by(order, f"{back}number")
+    for often in (1, 1_000):  # seldom enough to be looked up; often enough to be met
+        monkeypatch.setattr(browsing, "OFTEN", often)
+        seen, address = [], Filters(finding="long", sort=sort)
+        while len(seen) < len(found):
+            page = page_of(large, address)
+            seen += [row.number for row in page.examples]
+            address = Filters(finding="long", sort=sort, after=seen[-1], at=len(seen) + 1)
+        assert seen == list(wanted.values_list("number", flat=True))
