@@ -165,7 +165,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
             (filters.query(status="", thumbs=log.UP), _("Helpful"), filters.thumbs == log.UP),
             (filters.query(status=log.FAILED, thumbs=""), _("Failed"),
              filters.status == log.FAILED),
-            (filters.query(status=log.REFUSED, thumbs=""), _("Refused to answer"),
+            (filters.query(status=log.REFUSED, thumbs=""), _("Refusals"),
              filters.status == log.REFUSED),
         ],
         "keys": deployment.keys.all(),
