@@ -50,17 +50,15 @@ def main() -> int:
 
 def parts(wanted: str, browser_here: bool) -> list[list[str]]:
     """The options of each pytest run. The many short tests are shared out by file, to one process
-    more than there are cores, because some wait for processes of their own, and on PostgreSQL to
-    three more, because all wait for its disk; what starts a whole installation, to train in it,
-    has the machine to itself."""
+    more than there are cores, because some wait for processes of their own; what starts a whole
+    installation, to train in it, has the machine to itself."""
     if wanted == "long":
         if not browser_here:
             return [["-s", "-m", "long and not browser"]]
         return [["-s", "-m", "long"], ["-s", "--four-looks", "tests/browser/test_axe.py"]]
     # In the order of the folders: browser tests, of which there are few in a file but long ones,
     # would else come last and keep one process busy while the others have nothing left.
-    waiting = 3 if wanted == "services" else 1
-    processes = str(min(8, (os.cpu_count() or 1) + waiting))
+    processes = str(min(8, (os.cpu_count() or 1) + 1))
     short = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder", "-m"]
     if wanted == "services":
         return [[*short, "not long and not browser and not no_database"]]
