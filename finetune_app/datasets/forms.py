@@ -1,5 +1,6 @@
-"""What people send: a file or pasted text, the columns, an edited conversation."""
+"""What people send: a file or pasted text, the columns, an example by hand."""
 
+from itertools import count, takewhile
 from typing import Any, cast
 
 from django import forms
@@ -7,10 +8,13 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import boxes
 from finetune_app.datasets.encodings import ENCODINGS
 from finetune_app.datasets.exporting import Layout
 from finetune_app.datasets.mapping import Message
 from finetune_app.datasets.models import Import, Split, Version
+from finetune_app.datasets.text import newlines
 
 ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
 DELIMITERS = [
@@ -37,6 +41,9 @@ class UploadForm(forms.Form):
 
 
 class WriteForm(forms.Form):
+    """One example by hand: what is asked and the answer; before them, where somebody wants that,
+    instructions and the turns so far, as said-0, said-1 and so on."""
+
     prompt = forms.CharField(
         label=_l("When somebody writes"), strip=False, widget=forms.Textarea(attrs={"rows": 5})
     )
@@ -48,11 +55,59 @@ class WriteForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 5}),
     )
 
-    def messages(self) -> list[Message]:
+    def __init__(self, data: QueryDict | None = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        given = self.initial if data is None else data
+        before = {}
+        if boxes.INSTRUCTIONS in given:
+            before[boxes.INSTRUCTIONS] = self._box(_("Instructions"))
+        for place in takewhile(lambda place: f"said-{place}" in given, count()):
+            before[f"said-{place}"] = self._box(_("Assistant") if place % 2 else _("Person"))
+        self.fields = before | self.fields
+        self.fields["prompt"].required = not self.several  # an empty turn is left out
+
+    @staticmethod
+    def _box(label: str) -> forms.CharField:
+        area = forms.Textarea(attrs={"rows": 3})
+        return forms.CharField(label=label, strip=False, required=False, widget=area)
+
+    def grown(self, what: str) -> "WriteForm":
+        """The same with instructions to write, or with one more turn. Nothing is judged yet."""
+        given = {name: self.data.get(name, "") for name in self.fields}
+        if what == boxes.INSTRUCTIONS:
+            given.setdefault(what, "")
+        elif what == boxes.TURN:
+            place = sum(name.startswith("said-") for name in self.fields)
+            given |= {f"said-{place}": given["prompt"], f"said-{place + 1}": given["answer"],
+                      "prompt": "", "answer": ""}  # fmt: skip
+        return WriteForm(initial=given)
+
+    @property
+    def several(self) -> bool:
+        return "said-0" in self.fields
+
+    @property
+    def has_instructions(self) -> bool:
+        return boxes.INSTRUCTIONS in self.fields
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        try:
+            self.said = boxes.without_empty_turns(self._said(given), [])
+        except PlainError as error:
+            raise forms.ValidationError(error.message) from error
+        return given
+
+    def _said(self, given: dict[str, Any]) -> list[Message]:
+        roles = {boxes.INSTRUCTIONS: "system", "prompt": "user", "answer": "assistant"}
         return [
-            {"role": "user", "content": newlines(self.cleaned_data["prompt"])},
-            {"role": "assistant", "content": newlines(self.cleaned_data["answer"])},
+            {"role": roles.get(name) or ("assistant" if int(name[5:]) % 2 else "user"),
+             "content": newlines(given.get(name) or "")}
+            for name in self.fields
         ]
+
+    def messages(self) -> list[Message]:
+        return self.said
 
 
 class ShapeForm(forms.Form):
@@ -201,28 +256,6 @@ class HowForm(forms.Form):
 
 class MoveForm(forms.Form):
     split = forms.ChoiceField(choices=Split.choices)
-
-
-def edited_messages(post: QueryDict, before: list[Message]) -> list[Message]:
-    """The conversation with the texts of the boxes; what has no box stays as it was.
-
-    Browsers send line ends as CR LF; a text that only differs in that is left untouched.
-    """
-    messages = []
-    for place, message in enumerate(before):
-        text = post.get(f"message-{place}")
-        if text is None or newlines(text) == newlines(message["content"]):
-            text = message["content"]
-        messages.append({"role": message["role"], "content": text if text is message["content"]
-                         else newlines(text)})
-    if messages and messages[-1]["role"] != "assistant":
-        answer = newlines(post.get("answer", ""))
-        messages.append({"role": "assistant", "content": answer})
-    return messages
-
-
-def newlines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class NameForm(forms.ModelForm):

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from finetune_app.datasets.text import asked
+
 RUN = 5  # characters
 LONGEST = 4_000  # characters of a text that are compared
 MOST_ROWS = 20_000  # above this newcomers are only compared by equal prompts
@@ -59,6 +61,13 @@ def likeness(one: str, other: str) -> float:
     a, b = runs(one), runs(other)
     both = len(np.intersect1d(a, b, assume_unique=True))
     return both / (len(a) + len(b) - both)
+
+
+def question(messages: list[dict[str, str]]) -> str:
+    """What a conversation asks, as it is held against others: all its turns, of a very long one
+    the last. Sides are given by it, and leaks are found by it."""
+    turns = [text for _role, text in asked(messages)]
+    return turns[0][:LONGEST] if len(turns) == 1 else "\n".join(turns)[-LONGEST:]
 
 
 def without_shared_ends(texts: Sequence[str]) -> list[str]:

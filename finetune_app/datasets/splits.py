@@ -39,9 +39,9 @@ OFTEN = 5  # rows that a label has on average, at least
 
 @dataclass
 class Newcomer:
-    """A row on its way in. `text` is its normalised prompt, `given` the file's own split; rows of
-    one `group` stand on one side. `like` is the prompt hash of the first row that asks nearly the
-    same, `label` its answer."""
+    """A row on its way in. `text` is what it asks (similar.question), `given` the file's own
+    split; rows of one `group` stand on one side. `like` is the prompt hash of the first row that
+    asks nearly the same, `label` its answer."""
 
     prompt_hash: str
     text: str

@@ -51,14 +51,14 @@ def _standing(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]
 
 def _find_alike(dataset: Dataset, rows: list[Newcomer], known: Known) -> None:
     """Tell each row the prompt of the first one that asks nearly the same."""
-    here = list(dataset.examples.kept().values_list("prompt_hash", "prompt", "split"))
+    here = list(dataset.examples.kept().values_list("prompt_hash", "messages", "split"))
     texts = similar.without_shared_ends(
-        [normalise(prompt) for _hash, prompt, _split in here] + [row.text for row in rows]
+        [similar.question(said) for _hash, said, _split in here] + [row.text for row in rows]
     )
     leaders = similar.clusters(texts)
     sizes = Counter(leaders)
-    hashes = [one for one, _prompt, _split in here] + [row.prompt_hash for row in rows]
-    for one, _prompt, split in here:
+    hashes = [one for one, _said, _split in here] + [row.prompt_hash for row in rows]
+    for one, _said, split in here:
         known.prompts.setdefault(one, split)
     for row, leader in zip(rows, leaders[len(here) :], strict=True):
         if not splits.is_too_big(sizes[leader], len(texts)):

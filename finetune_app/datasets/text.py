@@ -13,6 +13,11 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def newlines(text: str) -> str:
+    """Browsers send CR LF, whatever was typed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def last_said(messages: list[dict[str, str]], role: str) -> str:
     return next((m["content"] for m in reversed(messages) if m.get("role") == role), "")
 

@@ -126,6 +126,43 @@ def test_a_conversation_of_several_turns_is_edited_turn_by_turn(as_owner, url, b
     assert row.prompt == "Opening hours?"
 
 
+def test_a_conversation_goes_on_and_gets_instructions(as_owner, url, row):
+    address, asked, answer = url("example", number=7), row.prompt, row.answer
+    form = written(row, answer)
+    longer = as_owner.post(address, form | {"more": "turn"}, headers={"HX-Request": "true"})
+    assert 'name="message-3"' in longer.content.decode()
+    form |= {"message-2": "And tomorrow?", "message-3": "topic: hours"}
+    both = as_owner.post(address, form | {"more": "instructions"}).content.decode()
+    assert 'name="instructions"' in both
+    assert "And tomorrow?" in both
+    row.refresh_from_db()
+    assert len(row.messages) == 2  # nothing is saved yet
+    as_owner.post(address, form | {"instructions": "Be brief."})
+    row.refresh_from_db()
+    assert [(m["role"], m["content"]) for m in row.messages] == [
+        ("system", "Be brief."), ("user", asked), ("assistant", answer),
+        ("user", "And tomorrow?"), ("assistant", "topic: hours"),
+    ]
+    assert row.answer == "topic: hours"
+
+
+def test_an_emptied_turn_is_taken_out_and_comes_back_with_undo(as_owner, url, row, dataset):
+    first = row.messages
+    as_owner.post(url("example", number=7), written(row, row.answer) | {
+        "message-2": "And tomorrow?", "message-3": "topic: hours", "instructions": "Be brief."})
+    form = written(row, "topic: hours") | {"changed_at": row.changed_at.isoformat()}
+    form |= {"message-0": "", "message-1": first[0]["content"], "message-2": first[1]["content"]}
+    half = as_owner.post(url("example", number=7), form | {"message-3": " ", "message-4": "x"})
+    assert half.status_code == 422
+    assert "A turn is half empty." in half.content.decode()
+    as_owner.post(url("example", number=7), form | {"message-3": " ", "message-4": ""})
+    row.refresh_from_db()
+    assert row.messages == first
+    as_owner.post(url("undo", edit_id=dataset.edits.latest("pk").pk))
+    row.refresh_from_db()
+    assert len(row.messages) == 5
+
+
 @pytest.mark.parametrize(
     ("what", "field", "value"),
     [("set_aside", "status", Status.SET_ASIDE), ("draft", "status", Status.DRAFT)],
@@ -177,6 +214,27 @@ def test_written_by_hand(as_owner, url, bring, dataset):
     as_owner.post(url("write"), {"prompt": "To be answered", "answer": ""})
     assert dataset.examples.order_by("-number").first().status == Status.DRAFT
     assert as_owner.post(url("write"), {"prompt": " ", "answer": "x"}).status_code == 422
+
+
+def test_a_conversation_by_hand(as_owner, url, dataset):
+    """A turn is asked for, then instructions; what was typed stays, and is one example."""
+    form = {"prompt": "My bell fell off", "answer": "Is it new?"}
+    page = as_owner.post(url("write"), form | {"more": "turn"}).content.decode()
+    assert 'name="said-1"' in page
+    form = {"said-0": form["prompt"], "said-1": form["answer"], "prompt": "", "answer": "bell"}
+    page = as_owner.post(url("write"), form | {"more": "instructions"}).content.decode()
+    assert 'name="instructions"' in page
+    assert "My bell fell off" in page
+    assert not dataset.examples.exists()
+    form |= {"instructions": "Be brief."}
+    reply = as_owner.post(url("write"), form)
+    assert reply.status_code == 422  # nobody asks before the last answer
+    as_owner.post(url("write"), form | {"prompt": "Yes, it is"})
+    said = [(m["role"], m["content"]) for m in dataset.examples.get().messages]
+    assert said == [
+        ("system", "Be brief."), ("user", "My bell fell off"), ("assistant", "Is it new?"),
+        ("user", "Yes, it is"), ("assistant", "bell"),
+    ]
 
 
 def test_only_editors_change(as_viewer, as_stranger, as_owner, url, row):

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from finetune_app.datasets import checks
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows
 from finetune_app.datasets.splits import place, side
@@ -78,6 +79,22 @@ def test_look_alikes_follow_each_other(dataset):
     add_rows(dataset=dataset, by=None, rows=rows)
     after = sides(dataset)
     assert all(after[n] == after[n + 100] for n in range(1, 101))
+
+
+def test_conversations_that_ask_nearly_the_same_follow_each_other(dataset):
+    """Held against each other with all their turns, as the check for leaks does it."""
+
+    def talk(first: str) -> dict:
+        turns = [("user", first), ("assistant", "Is it new?"), ("user", "Yes, it is."),
+                 ("assistant", "bell")]
+        return {"messages": [{"role": role, "content": text} for role, text in turns]}
+
+    add_rows(dataset=dataset, by=None, rows=[talk(pair(n)[0]) for n in range(60)])
+    add_rows(dataset=dataset, by=None, rows=[talk(pair(n)[0] + " Thanks") for n in range(60)])
+    after = sides(dataset)
+    assert all(after[n] == after[n + 60] for n in range(1, 61))
+    checks.run(dataset)
+    assert not dataset.findings.filter(check_name__in=["leakage", "practice_leakage"])
 
 
 @pytest.mark.parametrize("count", [10, 20, 30, 60])

@@ -10,7 +10,6 @@ from django.utils.translation import ngettext
 from finetune_app.datasets import similar, splits
 from finetune_app.datasets.checks.base import About, Alike, Found, Row, grouped
 from finetune_app.datasets.models import Severity, Split
-from finetune_app.datasets.text import asked, normalise
 
 ALIKE = 0.8  # overlap from which two prompts count as the same
 PERHAPS = 0.6  # from which two may be the same but for a typing mistake or two
@@ -29,7 +28,7 @@ class Asked(Sequence[str]):
         return len(self._rows)
 
     def __getitem__(self, place: Any) -> Any:
-        return similar.trimmed(_text(self._rows[place]), *self._ends)
+        return similar.trimmed(similar.question(self._rows[place].messages), *self._ends)
 
 
 def look_alikes(rows: list[Row], signed: similar.Hook = lambda done: None) -> Alike:
@@ -65,13 +64,6 @@ def groups_across(alike: list[list[Row]], total: int) -> list[list[Row]]:
             same[row.prompt_hash].append(row)
         groups += same.values()
     return [group for group in groups if len({row.split for row in group}) > 1]
-
-
-def _text(row: Row) -> str:
-    turns = asked(row.messages)
-    if len(turns) == 1:
-        return normalise(row.prompt)[: similar.LONGEST]
-    return "\n".join(text for _role, text in turns)[-similar.LONGEST :]
 
 
 def across(rows: list[Row], about: About) -> Iterator[Found]:

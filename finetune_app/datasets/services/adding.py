@@ -15,7 +15,6 @@ from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import,
 from finetune_app.datasets.services.editing import sensible
 from finetune_app.datasets.services.ground import lock, touch
 from finetune_app.datasets.splitting import assign, label_of
-from finetune_app.datasets.text import normalise
 
 AT_ONCE = similar.MOST_ROWS  # rows whose sides are found together
 
@@ -98,7 +97,7 @@ def made_of(
         examples.append(example)
     newcomers = [
         splits.Newcomer(
-            example.prompt_hash, normalise(example.prompt)[: similar.LONGEST],
+            example.prompt_hash, similar.question(example.messages),
             given=row.get("split") or "", group=example.group,
             label=label_of(example.answer),
         )

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import checks
+from finetune_app.datasets import boxes, checks
 from finetune_app.datasets.browsing import Filters, sweeps_over
-from finetune_app.datasets.forms import MoveForm, WriteForm, edited_messages
+from finetune_app.datasets.forms import MoveForm, WriteForm
 from finetune_app.datasets.models import (
     Change,
     Dataset,
@@ -50,10 +50,18 @@ def example(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 
 def _opened(
-    request: HttpRequest, goal: Goal, row: Example, status: int = 200, **more: Any
+    request: HttpRequest, goal: Goal, row: Example, status: int = 200,
+    said: list[dict[str, str]] | None = None, **more: Any,
 ) -> HttpResponse:
-    """The row alone for htmx; else the page that has it, with the row open."""
-    opened = {"open": row, "boxes": _boxes(row), "sides": Split.choices, **more}
+    """The row alone for htmx; else the page that has it, with the row open. `said`: what stands in
+    its boxes, where that is something else than what is saved."""
+    said = said or boxes.written({}, row.messages)
+    opened = {
+        "open": row, "boxes": boxes.boxes(said, row.messages), "sides": Split.choices,
+        "has_instructions": boxes.has_instructions(said),
+        "several": sum(message["role"] == "user" for message in said) > 1,
+        "seen": row.changed_at.isoformat(), **more,
+    }
     context = {"goal": goal, "can_edit": may_edit(request), **opened}
     if request.htmx and not request.htmx.boosted:
         context["filters"] = Filters.read(request.GET)
@@ -70,51 +78,29 @@ def _opened(
     return render(request, "page", context, status=status)
 
 
-def _boxes(row: Example, post: Any = None) -> list[dict[str, Any]]:
-    """One box a message: who speaks, and what."""
-    names = {"system": _("Instructions"), "user": _("Prompt"), "assistant": _("Answer")}
-    said = list(row.messages)
-    if not said or said[-1]["role"] != "assistant":
-        said.append({"role": "assistant", "content": ""})
-    users = sum(message["role"] == "user" for message in said)
-    boxes = []
-    for place, message in enumerate(said):
-        last = place == len(said) - 1
-        label = _("Answer you want") if last else names.get(message["role"], message["role"])
-        if users > 1 and not last:
-            label = {"user": _("Person"), "assistant": _("Assistant")}.get(message["role"], label)
-        name = f"message-{place}" if place < len(row.messages) else "answer"
-        text = message["content"]
-        written = post.get(name, text) if post else text
-        boxes.append({
-            "name": name, "label": label, "text": written, "theirs": text, "last": last,
-            "rows": min(max(4, len(written) // 60 + written.count("\n") + 1), 18),
-        })
-    return boxes
-
-
 def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
-    messages = edited_messages(request.POST, row.messages)
+    said = boxes.written(request.POST, row.messages)
+    if more := request.POST.get("more"):  # another box to write in; nothing is saved yet
+        seen = _moment(request.POST.get("changed_at", "")).isoformat()
+        return _opened(request, goal, row, said=boxes.grown(said, more), seen=seen)
     try:
         edit = save_example(
-            example=row, by=request.user, messages=messages,
+            example=row, by=request.user,
+            messages=boxes.without_empty_turns(said, row.messages),
             seen=_moment(request.POST.get("changed_at", "")),
         )
     except Stale as stale:
-        theirs = stale.example
-        boxes = _boxes(theirs, request.POST)
-        return _opened(request, goal, theirs, status=422, boxes=boxes, stale_edit=True)
+        return _opened(request, goal, stale.example, status=422, said=said, stale_edit=True)
     except PlainError as error:
-        boxes = _boxes(row, request.POST)
-        return _opened(request, goal, row, status=422, boxes=boxes, problem=error.message)
+        return _opened(request, goal, row, status=422, said=said, problem=error.message)
     if edit is None:
         return back_to_table(request, goal, at=row.number)
     checks.after_edit(row.dataset)
     return back_to_table(request, goal, said=_("Saved %s.") % row, edit=edit, at=row.number)
 
 
-def _moment(text: str) -> datetime | None:
-    """None (an unreadable moment) never counts as fresh: it is the beginning of time."""
+def _moment(text: str) -> datetime:
+    """An unreadable moment never counts as fresh: it is the beginning of time."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -176,7 +162,9 @@ def write(request: HttpRequest, goal: Goal) -> HttpResponse:
     """One example by hand."""
     form = WriteForm(request.POST or None)
     dataset = dataset_of(goal)
-    if request.method == "POST" and form.is_valid():
+    if request.method == "POST" and (more := request.POST.get("more")):
+        form = form.grown(more)
+    elif request.method == "POST" and form.is_valid():
         try:
             row, edit = add_example(dataset=dataset, by=request.user, messages=form.messages())
         except PlainError as error:

@@ -17,7 +17,6 @@ from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks, labels, pace, queues, tally
-from finetune_app.datasets.forms import newlines
 from finetune_app.datasets.models import Dataset, Draft, Edit, Example, Status
 from finetune_app.datasets.queues import MANY, Desk
 from finetune_app.datasets.services import (
@@ -29,6 +28,7 @@ from finetune_app.datasets.services import (
     together,
     undo,
 )
+from finetune_app.datasets.text import newlines
 from finetune_app.datasets.views.common import answer_pairs, may_edit, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

@@ -1,0 +1,103 @@
+"""A conversation as boxes to write in, one a message, and back again.
+
+Boxes have the names message-0, message-1, ... in the order of the saved conversation; those of
+turns that are added go on from there, and new instructions have the name “instructions”. Whoever
+empties both boxes of a turn takes it out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.mapping import Message
+from finetune_app.datasets.text import newlines
+
+TURN, INSTRUCTIONS = "turn", "instructions"  # what can be added
+
+
+def boxes(said: list[Message], saved: list[Message]) -> list[dict[str, Any]]:
+    """One box a message: its name, who speaks, what is written and what is saved. The last is the
+    answer to learn."""
+    new = int(has_instructions(said) and not has_instructions(saved))
+    users = sum(message["role"] == "user" for message in said)
+    found = []
+    for place, message in enumerate(said, -new):
+        theirs = saved[place]["content"] if 0 <= place < len(saved) else ""
+        last = place == len(said) - 1 - new
+        found.append({
+            "name": f"message-{place}" if place >= 0 else INSTRUCTIONS,
+            "label": _("Answer you want") if last else _speaker(message["role"], users > 1),
+            "text": message["content"], "theirs": theirs, "last": last,
+            "new": not message["content"] and not 0 <= place < len(saved),
+            "rows": min(max(4, len(message["content"]) // 60 + message["content"].count("\n") + 1),
+                        18),
+        })
+    return found
+
+
+def _speaker(role: str, several: bool) -> str:
+    if several:
+        names = {"user": _("Person"), "assistant": _("Assistant"), "system": _("Instructions")}
+    else:
+        names = {"user": _("Prompt"), "assistant": _("Answer"), "system": _("Instructions")}
+    return names.get(role, role)
+
+
+def has_instructions(said: list[Message]) -> bool:
+    return bool(said) and said[0]["role"] == "system"
+
+
+def written(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
+    """The conversation with the texts of the boxes; what has no box stays as it was.
+
+    Browsers send line ends as CR LF; a text that only differs in that is left untouched.
+    """
+    said = []
+    for place, message in enumerate(saved):
+        text = post.get(f"message-{place}", message["content"])
+        if newlines(text) == newlines(message["content"]):
+            text = message["content"]
+        else:
+            text = newlines(text)
+        said.append({"role": message["role"], "content": text})
+    while f"message-{len(said)}" in post or not said or said[-1]["role"] != "assistant":
+        role = "assistant" if said and said[-1]["role"] == "user" else "user"
+        said.append({"role": role, "content": newlines(post.get(f"message-{len(said)}", ""))})
+    if INSTRUCTIONS in post and not has_instructions(said):
+        said.insert(0, {"role": "system", "content": newlines(post[INSTRUCTIONS])})
+    return said
+
+
+def grown(said: list[Message], what: str) -> list[Message]:
+    """With an empty turn at its end, or with empty instructions at its start."""
+    if what == TURN:
+        return [*said, {"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
+    if what == INSTRUCTIONS and not has_instructions(said):
+        return [{"role": "system", "content": ""}, *said]
+    return said
+
+
+def without_empty_turns(said: list[Message], saved: list[Message]) -> list[Message]:
+    """What is to be kept. Raises PlainError where a turn has lost one half."""
+    kept: list[Message] = []
+    for message in said:
+        pair = kept and kept[-1]["role"] == "user" and message["role"] == "assistant"
+        if pair and _empty(kept[-1]) and _empty(message):
+            kept.pop()
+        elif not (_empty(message) and message["role"] == "system"):
+            kept.append(message)
+    if not any(message["role"] == "user" for message in kept):
+        return said  # a prompt is missing, which whoever saves it says
+    halves = [one for one in kept[:-1] if _empty(one) and one not in saved]
+    if halves and any(not _empty(one) for one in kept if one["role"] == "user"):
+        raise PlainError(_(
+            "A turn is half empty. Write what is missing, or empty both of its boxes to take it "
+            "out."
+        ))  # fmt: skip
+    return kept
+
+
+def _empty(message: Message) -> bool:
+    return not message["content"].strip()
