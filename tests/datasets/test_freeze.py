@@ -3,7 +3,11 @@
 import hashlib
 import json
 
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
 from finetune_app.core.files import local_path
+from finetune_app.datasets import services
 from finetune_app.datasets.models import Status, Version
 from tests.datasets.conftest import conversation, pair
 
@@ -26,6 +30,18 @@ def test_a_version_holds_the_approved_rows(as_owner, url, bring):
     assert version.sha256 == digest
     assert version.longest == max(sum(len(m["content"]) for m in r["messages"]) for r in rows)
     assert version.longest_answer == max(len(r["messages"][-1]["content"]) for r in rows)
+
+
+def test_twice_the_rows_ask_the_database_no_more(dataset, owner, bring):
+    """Asked once a row, a version of a million rows took minutes."""
+    asked = []
+    for count in (40, 80):
+        bring(count)
+        with CaptureQueriesContext(connection) as queries:
+            services.freeze(dataset=dataset, by=owner)
+        asked.append(len(queries))
+        dataset.examples.all().delete()
+    assert asked[0] == asked[1]
 
 
 def test_the_same_content_is_the_same_version(as_owner, url, bring):
