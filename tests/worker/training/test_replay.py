@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from finetune_app.datasets.similar import likeness
+from tests.starter import FOLDER, SLUG, needs_starter
 from tests.worker.training.conftest import RecordingChannel
 from worker.engine.engine import Engine
 from worker.engine.requests import Request
@@ -19,7 +20,7 @@ from worker.training.data import collate
 from worker.training.loop import choose_loss
 from worker.training.model import load
 from worker.training.replay import due, everyday_examples, weight
-from worker.training.replay.answers import ANSWER_TOKENS, prompts
+from worker.training.replay.answers import ANSWER_TOKENS, come_along, prompts
 from worker.training.spec import Spec
 from worker.training.steps import base_chances
 
@@ -84,6 +85,26 @@ def test_the_answers_are_the_base_models_own(base_model, tmp_path):
             said = engine.generate([Request(messages, max_new_tokens=ANSWER_TOKENS)])[0]
             assert row.ids == asked + said.token_ids
             assert row.learned == [False] * len(asked) + [True] * said.tokens
+
+
+@needs_starter
+def test_the_starters_answers_come_along(tmp_path):
+    """And are still what it says: seen on four of them, as far as a second takes."""
+    starter = tmp_path / "models" / SLUG
+    starter.parent.mkdir()
+    starter.symlink_to(FOLDER)
+    channel = RecordingChannel()
+    rows = everyday_examples(starter, "fp32", tmp_path / "run", channel)
+    assert channel.of("phase") == []
+    assert len(rows) == len(prompts())
+    some = list(zip(prompts(), come_along(FOLDER), strict=True))[::20]
+    with Engine(FOLDER, "fp32") as engine:
+        said = engine.generate([Request(asked, max_new_tokens=8) for asked, _ in some])
+    assert [one.token_ids for one in said] == [kept.tokens[:8] for _, kept in some]
+
+
+def test_other_weights_are_asked_themselves(base_model):
+    assert come_along(base_model()) == []
 
 
 def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):

@@ -1,7 +1,8 @@
 """What the base model itself answers to everyday prompts, made once and kept.
 
 The answers are kept twice: beside the base models, for every later training, and in the
-training's own folder, so that it continues with exactly the rows it began with.
+training's own folder, so that it continues with exactly the rows it began with. Those of the
+starter come with the program (record.py), so that nobody's first minute is spent on them.
 """
 
 import gc
@@ -21,6 +22,7 @@ from worker.engine.requests import Message, PromptTooLong, Request
 from worker.template import Example, load_tokenizer, prompt_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
+STARTER = Path(__file__).with_name("starter.json")
 ANSWER_TOKENS = 48  # enough to show how the base model speaks; longer answers are cut
 News = queue.SimpleQueue[tuple[int, Item]]
 TICK = 0.5  # seconds between looks at the lease and the stop button
@@ -50,7 +52,7 @@ def everyday_examples(
     """
     own = folder / "everyday.json"
     shared = base_model.parent / ".everyday" / f"{key(base_model)}.json"
-    answers = _read(own) or _read(shared)
+    answers = _read(own) or _read(shared) or come_along(base_model)
     if not answers:
         answers = _ask(base_model, number_format, channel)
         if not answers:
@@ -64,12 +66,34 @@ def everyday_examples(
 
 def key(base_model: Path) -> str:
     """Changes with the base model's files, the prompts, and the length of an answer."""
-    digest = hashlib.sha256(PROMPTS.read_bytes())
-    digest.update(str(ANSWER_TOKENS).encode())
+    digest = what_is_asked()
     for path in sorted(base_model.glob("*")):
         found = path.stat()
         digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}".encode())
     return digest.hexdigest()[:32]
+
+
+def come_along(base_model: Path) -> list[Answer]:
+    """The starter's answers, where this is the starter to the byte and was asked just this."""
+    recorded = json.loads(STARTER.read_text("utf-8"))
+    weights = base_model / "model.safetensors"
+    if not weights.exists() or weights.stat().st_size != recorded["bytes"]:
+        return []
+    if recorded["asked"] != what_is_asked().hexdigest() or recorded["sha256"] != sha256_of(weights):
+        return []
+    return [Answer(number, tokens) for number, tokens in enumerate(recorded["answers"])]
+
+
+def what_is_asked() -> "hashlib._Hash":
+    """Of the prompts, and how long an answer may be."""
+    digest = hashlib.sha256(PROMPTS.read_bytes())
+    digest.update(str(ANSWER_TOKENS).encode())
+    return digest
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _example(prompt: list[int], answer: list[int]) -> Example:

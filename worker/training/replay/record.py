@@ -1,0 +1,36 @@
+"""Write down what the starter answers to the everyday prompts: starter.json.
+
+    python -m worker.training.replay.record STARTER_FOLDER
+
+Run it when the prompts change, or the starter; a test says when.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from worker.engine.engine import Engine
+from worker.engine.requests import Request
+from worker.training.replay.answers import (
+    ANSWER_TOKENS,
+    STARTER,
+    prompts,
+    sha256_of,
+    what_is_asked,
+)  # fmt: skip
+
+
+def record(base_model: Path) -> None:
+    """Ask the starter and write down what it said."""
+    weights = base_model / "model.safetensors"
+    with Engine(base_model, "fp32") as engine:
+        asked = [Request(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
+        said = [answer.token_ids for answer in engine.generate(asked)]
+    facts = {"asked": what_is_asked().hexdigest(), "bytes": weights.stat().st_size,
+             "sha256": sha256_of(weights)}  # fmt: skip
+    lines = ",\n".join(json.dumps(tokens) for tokens in said)
+    STARTER.write_text(f'{json.dumps(facts)[:-1]}, "answers": [\n{lines}\n]}}\n', "utf-8")
+
+
+if __name__ == "__main__":
+    record(Path(sys.argv[1]))
