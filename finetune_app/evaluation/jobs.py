@@ -38,13 +38,15 @@ def child_spec(job: Job) -> dict[str, Any]:
 
 def record(job: Job, event: dict[str, Any]) -> None:
     """Answers as they come, and what the general check found; both may be repeated."""
-    evaluation = _of(job)
     if event["event"] == "answer":
+        evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
         Answer.objects.update_or_create(
-            evaluation=evaluation, candidate_id=event["candidate"], index=event["index"],
+            evaluation_id=evaluation_id, candidate_id=event["candidate"], index=event["index"],
             defaults=services.answer_of(event),
         )
-    elif event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
+        return
+    evaluation = _of(job)
+    if event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
         evaluation.general = {name: value for name, value in event.items() if name != "event"}
         evaluation.save(update_fields=["general"])
     elif event["event"] == "pace":
