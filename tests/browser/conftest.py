@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from finetune_app.jobs import places
 from tests import starter
 from tests.run import BROWSERS
 from tests.worker.conftest import wait_for
@@ -33,10 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.alone)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """One for a file. While Playwright is there its loop counts as running in this thread, and
-    tests of other files could start none of their own."""
+    """One for the tests of this folder. While Playwright is there its loop counts as running in
+    this thread, and tests of other folders could start none of their own."""
     if FOUND is None:
         pytest.skip("no Chromium here")
     with sync_playwright() as playwright:
@@ -127,10 +129,13 @@ def started(tmp_path: Path) -> Iterator[Installation]:
         address = wait_for(lambda: re.search(r"http://\S+", said.read_text()), seconds=120)
         yield Installation(address.group(0), data_dir)
     finally:
-        process.send_signal(signal.SIGINT)
+        alive = process.poll() is None
+        family = psutil.Process(process.pid).children(recursive=True) if alive else []
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does
         try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
+            assert process.wait(30) == 0
+            wait_for(lambda: all(places.start_of(one.pid) is None for one in family))
+        finally:
             process.kill()
 
 

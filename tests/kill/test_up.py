@@ -57,6 +57,7 @@ def assert_all_gone(processes: list[psutil.Process]) -> None:
     wait_for(lambda: all(places.start_of(one.pid) is None for one in processes))
 
 
+@pytest.mark.long  # every whole installation of the browser tests ends this way as well
 def test_ctrl_c_ends_everything(up, tmp_path):
     processes = wait_until_ready(up, tmp_path)
     up.send_signal(signal.SIGINT)

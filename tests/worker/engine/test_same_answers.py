@@ -137,6 +137,7 @@ def test_settings_of_an_adapter_are_honoured(base, tmp_path, engine, lora):
         assert answer.token_ids == plain_answer(base, adapter, prompt, 16)
 
 
+@pytest.mark.long
 @needs_starter
 def test_the_starter_answers_as_with_generate(tmp_path):
     adapter = make_adapter(STARTER, tmp_path, 3, init_lora_weights=True)

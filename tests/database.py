@@ -1,0 +1,58 @@
+"""A SQLite database with all tables, made once for every process and every run of the tests.
+
+The migrations take seconds in each process, a copy of what they made takes none. It is kept
+beside the starter model, under a name that follows from the migrations.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import django
+import pytest
+from django.conf import settings
+from django.db import connection
+
+FOLDER = Path(settings.BASE_DIR) / ".cache" / "databases"
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """What lies there already is used; its folder is temporary, so nothing is left behind."""
+    return settings.ON_SQLITE
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Lay a copy down where pytest-django is about to make one."""
+    if not settings.ON_SQLITE:
+        return
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process makes it, the others wait
+        kept = FOLDER / f"{fingerprint()}.sqlite3"
+        if not kept.exists():
+            make(kept)
+        shutil.copy(kept, connection.creation._get_test_db_name())
+
+
+def fingerprint() -> str:
+    digest = hashlib.sha256(django.__version__.encode())
+    for file in sorted(Path(settings.BASE_DIR).glob("finetune_app/*/migrations/*.py")):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def make(kept: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        given = os.environ | {"DATA_DIR": folder, "DATABASE_URL": ""}
+        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(command, cwd=settings.BASE_DIR, env=given, check=True)
+        for older in kept.parent.glob("*.sqlite3"):
+            older.unlink()
+        shutil.move(f"{folder}/finetune.sqlite3", kept)
