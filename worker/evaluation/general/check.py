@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker.channel import Channel
 from worker.engine.requests import Request
+from worker.engine.together import ask_all
 from worker.evaluation.contest import Contender
 from worker.evaluation.general.collapse import UNRELATED, TaskForm, going_round, strange
 from worker.evaluation.general.findings import Findings
@@ -19,9 +20,12 @@ from worker.evaluation.general.instructions import INSTRUCTIONS
 from worker.evaluation.general.perplexity import TEXTS, ratio, surprise, text_windows
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from worker.engine.engine import Engine
 
 MAX_NEW_TOKENS = 160  # enough for every instruction; a longer answer is cut, for all alike
+Measured = dict[str, Any]  # {"surprise", "answers"}
 PROMPTS = [instruction.prompt for instruction in INSTRUCTIONS] + list(UNRELATED)
 
 
@@ -43,14 +47,16 @@ def check_general(
         return False
     channel.emit("phase", phase="general", message="Checking that nothing else was forgotten")
     windows = text_windows(engine)
-    base = _cached(cache / f"{_key(engine)}.json", lambda: _measure(engine, None, windows))
-    measured: dict[Path | None, dict[str, Any]] = {}  # two candidates may share an adapter
+    kept = cache / f"{_key(engine)}.json"
+    base = _read(kept)
+    adapters = list(dict.fromkeys(one.adapter for one in tuned))  # two may share one
+    measured = _measure(engine, [*([] if base else [None]), *adapters], windows, channel)
+    if measured is None:
+        return True
+    if not base:
+        base = measured[None]
+        _keep(kept, base)
     for contender in tuned:
-        channel.check()
-        if channel.stopping():
-            return True
-        if contender.adapter not in measured:
-            measured[contender.adapter] = _measure(engine, contender.adapter, windows)
         mine = measured[contender.adapter]
         found = compare(base, mine, wanted)
         channel.emit(
@@ -71,8 +77,8 @@ def check_general(
     return False
 
 
-def compare(base: dict[str, Any], tuned: dict[str, Any], wanted: Sequence[str]) -> Findings:
-    """Two measurements ({"surprise", "answers"}) as findings."""
+def compare(base: Measured, tuned: Measured, wanted: Sequence[str]) -> Findings:
+    """Two measurements as findings."""
     count = len(INSTRUCTIONS)
     form = TaskForm(wanted)
     # A short label has no comma and few words: whoever answers nothing else follows by accident.
@@ -104,14 +110,28 @@ def compare(base: dict[str, Any], tuned: dict[str, Any], wanted: Sequence[str]) 
     )
 
 
-def _measure(engine: Engine, adapter: Path | None, windows: Any) -> dict[str, Any]:
-    """Surprise at the general text (nats a token) and the answers to all prompts."""
+def _measure(
+    engine: Engine, adapters: Sequence[Path | None], windows: Tensor, channel: Channel
+) -> dict[Path | None, Measured] | None:
+    """Each one's surprise at the general text (nats a token) and its answers to all prompts; None
+    for the base model. All answer together: a batch is fullest that way. None when stopped."""
     asked = [
         Request([{"role": "user", "content": prompt}], adapter, max_new_tokens=MAX_NEW_TOKENS)
         for prompt in PROMPTS
+        for adapter in adapters
     ]
-    answers = [answer.text for answer in engine.generate(asked)]
-    return {"surprise": surprise(engine, adapter, windows), "answers": answers}
+    said = ask_all(engine, asked, channel)
+    if said is None:
+        return None
+    texts = [one.text if one else "" for one in said]
+    measured = {}
+    for number, adapter in enumerate(adapters):
+        channel.check()
+        if channel.stopping():
+            return None
+        surprised = surprise(engine, adapter, windows)
+        measured[adapter] = {"surprise": surprised, "answers": texts[number :: len(adapters)]}
+    return measured
 
 
 def _key(engine: Engine) -> str:
@@ -126,13 +146,17 @@ def _key(engine: Engine) -> str:
     return digest.hexdigest()[:32]
 
 
-def _cached(path: Path, measure: Any) -> dict[str, Any]:
+def _read(path: Path) -> Measured:
+    """Empty when there is none, or when it cannot be read any more."""
     try:
-        kept: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        kept: Measured = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        kept = measure()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(f".{os.getpid()}")
-        half.write_text(json.dumps(kept), "utf-8")
-        half.replace(path)
+        return {}
     return kept
+
+
+def _keep(path: Path, measured: Measured) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(f".{os.getpid()}")
+    half.write_text(json.dumps(measured), "utf-8")
+    half.replace(path)

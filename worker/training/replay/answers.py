@@ -9,23 +9,20 @@ import gc
 import hashlib
 import json
 import os
-import queue
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worker.channel import Channel, UserError
-from worker.engine.engine import Engine, Item
+from worker.engine.engine import Engine
 from worker.engine.model import BadModel
-from worker.engine.requests import Message, PromptTooLong, Request
+from worker.engine.requests import Message, Request
+from worker.engine.together import ask_all
 from worker.template import Example, load_tokenizer, prompt_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 STARTER = Path(__file__).with_name("starter.json")
 ANSWER_TOKENS = 48  # enough to show how the base model speaks; longer answers are cut
-News = queue.SimpleQueue[tuple[int, Item]]
-TICK = 0.5  # seconds between looks at the lease and the stop button
 
 
 @dataclass(frozen=True)
@@ -115,35 +112,10 @@ def _ask(base_model: Path, number_format: str, channel: Channel) -> list[Answer]
 
 
 def _collect(engine: Engine, channel: Channel) -> list[Answer]:
-    news: News = queue.SimpleQueue()
-    waiting = 0
-    for number, messages in enumerate(prompts()):
-        request = Request(messages, max_new_tokens=ANSWER_TOKENS)
-        try:
-            engine.submit(request, _listener(news, number))
-            waiting += 1
-        except PromptTooLong:
-            pass  # a model that sees very little does without this one
-    answers = []
-    while waiting:
-        channel.check()
-        if channel.stopping():
-            return []
-        try:
-            number, item = news.get(timeout=TICK)
-        except queue.Empty:
-            continue
-        if isinstance(item, str):
-            continue
-        if isinstance(item, Exception):
-            raise item
-        answers.append(Answer(number, item.token_ids))
-        waiting -= 1
-    return sorted(answers, key=lambda answer: answer.prompt)
-
-
-def _listener(news: News, number: int) -> Callable[[Item], None]:
-    return lambda item: news.put((number, item))
+    asked = [Request(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
+    said = ask_all(engine, asked, channel) or []
+    # A model that sees very little does without the longest prompts.
+    return [Answer(number, one.token_ids) for number, one in enumerate(said) if one]
 
 
 def _read(path: Path) -> list[Answer]:
