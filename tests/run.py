@@ -13,11 +13,15 @@ import sys
 
 POSTGRES = os.environ.get("TEST_DATABASE_URL", "postgres://postgres@127.0.0.1:5432/test")
 REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+PASSES = ("embedded", "services", "long")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def main() -> int:
     wanted = sys.argv[1] if len(sys.argv) > 1 else "embedded"
+    if wanted not in PASSES:
+        print(f"There is no pass called {wanted!r}; there are {', '.join(PASSES)}.")
+        return 2
     services_here = listens(5432) and listens(6379)
     if wanted == "services" and not services_here:
         print("Left out: the pass on PostgreSQL and Redis (neither runs here).")

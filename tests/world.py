@@ -6,15 +6,12 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
-from finetune_app.alerts import services as alerts
-from finetune_app.alerts.models import Notice, Rule
 from finetune_app.basemodels.models import BaseModel, Choice, Install
 from finetune_app.candidates import drafts, practice, trying
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, Try
@@ -29,27 +26,20 @@ from finetune_app.datasets.models import (
     Upload,
     Version,
 )
-from finetune_app.deployment import keys
-from finetune_app.deployment.models import (
-    ApiKey,
-    Deployment,
-    Drift,
-    PublicChat,
-    Release,
-    Request,
-)
-from finetune_app.deployment.monitoring import feedback, keeping
+from finetune_app.deployment.models import ApiKey, PublicChat, Request
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
-from finetune_app.exports.models import Export, Form
+from finetune_app.exports.models import Export
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.screens import ALL
-from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.jobs.models import Kind
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
+from tests import world_in_use
+from tests.world_in_use import job
 
 SPLITS = [Split.TRAIN] * 6 + [Split.VALIDATION] * 2 + [Split.TEST] * 2
 
@@ -104,7 +94,7 @@ def build_world(team: Team, by: User) -> World:
     candidates = _candidates(goal, base, training)
     guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")
     invitation, secret = services.invite(team=team, role=Role.VIEWER, by=by)
-    api_key, asked = _live(goal, candidates, by)
+    api_key, asked = world_in_use.live(goal, candidates, by)
     world = World(
         team=team,
         goal=goal,
@@ -133,102 +123,11 @@ def build_world(team: Team, by: User) -> World:
         document=_document(goal, by),
         api_key=api_key,
         asked=asked,
-        export=_exports(training, by),
-        public_chat=_chat_page(goal),
+        export=world_in_use.exports(training, by),
+        public_chat=world_in_use.chat_page(goal),
     )
     _suggestions(world.kept, by)
     return world
-
-
-def _live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Request]:
-    """It answers for others: two versions and one on trial, a key, a request that went well, whose
-    words are kept and that somebody found not helpful, and one that failed."""
-    base, candidate = candidates
-    live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
-    for number in (1, 2):
-        Release.objects.create(deployment=live, number=number, candidate=candidate, by=by)
-    Release.objects.create(
-        deployment=live, number=3, candidate=base, by=by, share=10, full_at=None
-    )
-    key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
-    _alerts(live, by)
-    _failed, went_well = (
-        Request.objects.create(
-            team=goal.team, deployment=live, release=live.current, key=key, model=live.name,
-            status=status, error=error, tokens=44, prompt_tokens=90, seconds=0.8,
-            first_seconds=0.2, confidence=-0.2, reply_id=f"chatcmpl-{goal.pk}-{status}",
-        )
-        for status, error in ((429, "engine_busy"), (200, ""))
-    )
-    keeping.change(deployment=live, by=by, on=True)
-    asked = [{"role": "user", "content": "Call me on +49 30 901820 when my bike is ready."}]
-    keeping.keep(went_well, asked, "repair_status")
-    Request.objects.filter(pk=went_well.pk).update(refused=False)
-    _drift(live, went_well)
-    feedback.give(request=went_well, rating=-1, comment="Too short.", expected="pickup", by=by)
-    return key, went_well
-
-
-def _drift(live: Deployment, odd: Request) -> None:
-    """Other things are asked than were learned, and it says which."""
-    Drift.objects.create(
-        deployment=live, version=live.goal.dataset.versions.get(), job=job(live.team, Kind.DRIFT),
-        learned=214, live=120, auc=0.87, by_chance=0.58, drifted=True, odd=[[odd.pk, 0.08]],
-        new_words=["battery", "charger"], missing_words=["tyre"],
-    )  # fmt: skip
-
-
-def _alerts(live: Deployment, by: User) -> None:
-    """One that is raised, sent by e-mail, on its way to a webhook."""
-    watch = alerts.watch_of(live)
-    watch.people.add(by)
-    Rule.objects.filter(watch=watch, what="errors").update(on=True, raised_at=timezone.now())
-    for way, sent, problem in (
-        ("email", timezone.now(), ""), ("webhook", None, "The webhook answered with 503."),
-    ):  # fmt: skip
-        Notice.objects.create(
-            watch=watch, rule=watch.rules.first(), kind="raised", way=way, sent_at=sent, attempts=1,
-            text="shop-mail: 50% of the last hour's requests failed; your limit is 5%.",
-            due_at=timezone.now(), problem=problem,
-        )  # fmt: skip
-
-
-def _exports(training: Training, by: User) -> Export:
-    """One that passed its check and can be downloaded, one that is being made, one refused."""
-    team = training.goal.team
-    parity = {
-        "prompts": 2, "tokens": 40, "same_tokens": 40, "same_answers": 2, "spread": 4.1,
-        "max_difference": 0.02, "mean_difference": 0.0004, "passed": True,
-    }  # fmt: skip
-    ready = Export.objects.create(
-        training=training, form=Form.GGUF_Q8, job=job(team, Kind.EXPORT), parity=parity, by=by,
-        file="shop-emails-training-1-q8_0.zip", size=90_000_000, sha256="3" * 64,
-    )  # fmt: skip
-    write(ready.kept_as, "weights")
-    for form, state, message in (
-        (Form.MERGED_BF16, State.RUNNING, "Loading it back and comparing"),
-        (Form.GGUF_F16, State.FAILED, "The exported file does not answer as what was tested."),
-    ):
-        Export.objects.create(
-            training=training, form=form, by=by,
-            job=job(team, Kind.EXPORT, done=3, total=9, message=message),
-        )  # fmt: skip
-        Job.objects.filter(export__form=form, export__training=training).update(state=state)
-    return ready
-
-
-def _chat_page(goal: Goal) -> PublicChat:
-    return PublicChat.objects.create(
-        deployment=goal.deployment, on=True, audience=PublicChat.Audience.LINK,
-        title="Ask the shop", greeting="Opening hours, repairs, orders. It can be wrong.",
-    )  # fmt: skip
-
-
-def job(team: Team, kind: Kind, **fields: Any) -> Job:
-    return Job.objects.create(
-        team=team, kind=kind, state=State.SUCCEEDED, title=kind.label,
-        started_at=timezone.now(), ended_at=timezone.now(), **fields,
-    )  # fmt: skip
 
 
 def write(name: str, text: str) -> str:
