@@ -3,29 +3,19 @@
   "use strict";
   const form = document.getElementById("say");
   if (!form) return;
-  const field = form.elements.question;
-  const history = form.elements.history;
   const talk = document.getElementById("talk");
-  const trouble = document.getElementById("chat-error");
-  const asks = form.querySelector(".asks");
-  const hush = document.getElementById("hush");
-  const turns = JSON.parse(history.value || "[]");
+  const turns = JSON.parse(form.elements.history.value || "[]");
   const hidden = "hidden" in form.dataset; /* names are hidden, and so is what would give them away */
-  let busy = null; // the request under way
 
-  function fail(words) {
-    trouble.querySelector("span").textContent = words;
-    trouble.hidden = false;
-    trouble.scrollIntoView({ block: "nearest" });
-  }
-
-  function newTurn(asked) {
+  function began(asked) {
+    document.getElementById("chat-ideas")?.remove();
     const turn = document.getElementById("turn").content.cloneNode(true).firstElementChild;
     turn.querySelector(".asked").textContent = asked;
     turn.setAttribute("aria-busy", "true"); // read out once it is whole, not word by word
     talk.append(turn);
     turn.scrollIntoView({ block: "nearest" });
-    return turn;
+    const lanes = [...turn.querySelectorAll("[data-lane]")].map((voice) => [voice.dataset.lane, ""]);
+    return { turn, said: Object.fromEntries(lanes) };
   }
 
   /* The page follows the writing, unless the person has scrolled up to read. */
@@ -76,9 +66,8 @@
     voice.append(place);
   }
 
-  function hear(turn, said, event) {
+  function heard({ turn, said }, event) {
     const voice = turn.querySelector(`[data-lane="${event.lane}"]`);
-    if (event.error) throw new Error(event.error);
     if (event.cited && !hidden) cite(voice, event.cited);
     if (event.trouble) {
       const words = voice.querySelector("p");
@@ -101,75 +90,18 @@
     }
   }
 
-  async function listen(response, turn, said) {
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      const lines = (rest + value).split("\n");
-      rest = lines.pop();
-      for (const line of lines) if (line) hear(turn, said, JSON.parse(line));
-    }
+  function ended({ turn, said }, question) {
+    if (Object.values(said).some(Boolean)) {
+      turns.push({ asked: question, ...said });
+      for (const place of document.querySelectorAll("[name=history]")) place.value = JSON.stringify(turns);
+      document.getElementById("guessing")?.removeAttribute("hidden");
+    } else if (!turn.querySelector(".said.bad")) turn.remove();
+    turn.removeAttribute("aria-busy");
+    for (const voice of turn.querySelectorAll(".writing")) voice.classList.remove("writing");
   }
 
-  function working(request) {
-    busy = request;
-    asks.hidden = Boolean(request);
-    hush.hidden = !request;
-  }
-
-  async function ask(question) {
-    const turn = newTurn(question);
-    const said = Object.fromEntries([...turn.querySelectorAll("[data-lane]")].map((voice) => [voice.dataset.lane, ""]));
-    const body = new FormData(form);
-    body.set("question", question);
-    working(new AbortController());
-    try {
-      const response = await fetch(form.dataset.stream, { method: "POST", body, signal: busy.signal });
-      if (!response.ok) {
-        const told = response.headers.get("content-type") === "application/json" ? await response.json() : {};
-        throw new Error(told.error || "That did not work. Reload the page and try again.");
-      }
-      await listen(response, turn, said);
-    } catch (error) {
-      if (error.name !== "AbortError") {
-        fail(error.message);
-        if (!field.value) field.value = question; // nothing typed is lost
-      }
-    } finally {
-      if (Object.values(said).some(Boolean)) {
-        turns.push({ asked: question, ...said });
-        for (const place of document.querySelectorAll("[name=history]")) place.value = JSON.stringify(turns);
-        document.getElementById("guessing")?.removeAttribute("hidden");
-      } else if (!turn.querySelector(".said.bad")) turn.remove();
-      turn.removeAttribute("aria-busy");
-      for (const voice of turn.querySelectorAll(".writing")) voice.classList.remove("writing");
-      working(null);
-    }
-  }
-
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const question = field.value.trim();
-    if (!question || busy) return;
-    trouble.hidden = true;
-    document.getElementById("chat-ideas")?.remove();
-    field.value = "";
-    ask(question);
+  talking(form, {
+    to: form.dataset.stream, stops: document.getElementById("hush"),
+    trouble: document.getElementById("chat-error"), began, heard, ended,
   });
-  hush.addEventListener("click", () => { busy?.abort(); field.focus(); });
-  field.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-      event.preventDefault();
-      form.requestSubmit();
-    }
-  });
-  document.addEventListener("click", (event) => {
-    const idea = event.target.closest("[data-ask]");
-    if (!idea || busy) return;
-    field.value = idea.textContent;
-    form.requestSubmit();
-  });
-  window.addEventListener("pagehide", () => busy && busy.abort());
 })();
