@@ -108,6 +108,12 @@ def pages(rows: int, other: int) -> dict[str, Callable[[int], str]]:
         "prompt, A to Z": lambda at: "?sort=prompt",
         "longest first, in the middle": lambda at: f"?sort=longest&after={max(deep(at), 1)}&at=2",
         "prompt, in the middle": lambda at: f"?sort=prompt&after={max(deep(at), 1)}&at=2",
+        "a finding of every third row": lambda at: "?finding=third",
+        "the same, in the middle": lambda at: f"?finding=third&after={deep(at)}",
+        "the same, longest first": lambda at: "?finding=third&sort=longest",
+        "the same, its drafts": lambda at: "?finding=third&status=draft",
+        "a finding of every 25th row, longest first": lambda at: "?finding=seldom&sort=longest",
+        "a finding of the last 3 %": lambda at: "?finding=last",
         "search: a rare word (10 rows)": lambda at: "?q=unicorn",
         "search: a word in 0.15 %": lambda at: "?q=" + word(300),
         "search: a word in 0.7 %": lambda at: "?q=" + word(100),
@@ -183,7 +189,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
 
     from finetune_app.accounts.models import Membership, Role, Team, User
     from finetune_app.datasets import checks
-    from finetune_app.datasets.models import Dataset, Example, Suggestion
+    from finetune_app.datasets.models import Dataset, Example, Finding, Suggestion
     from finetune_app.datasets.services.ground import touch
     from finetune_app.goals.models import Goal
 
@@ -203,6 +209,12 @@ def fill(rows: int) -> tuple[Any, str, int]:
     touch(Dataset.objects.get(pk=dataset.pk), checked_at=timezone.now())
     some = dataset.examples.filter(number__lte=100)
     Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
+    keys = list(dataset.examples.order_by("number").values_list("pk", flat=True))
+    for name, found in (
+        ("third", keys[::3]), ("seldom", keys[::25]), ("last", keys[-max(rows // 33, 1) :])
+    ):
+        Finding.objects.create(dataset=dataset, check_name=name, severity="info", message=name,
+                               count=len(found), examples=found)  # fmt: skip
     checks.AT_ONCE = 0
     client = Client()
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")

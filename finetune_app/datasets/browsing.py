@@ -1,17 +1,16 @@
 """The table of examples: filters that live in the address, sorted pages by keyset."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
 from urllib.parse import urlencode
 
-from django.db import connection
-from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, When
-from django.db.models.expressions import RawSQL
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.datasets import runs, search, tally
+from finetune_app.datasets import found, runs, search, tally
 from finetune_app.datasets.models import (
     Dataset,
     Example,
@@ -160,22 +159,22 @@ class Named:
 
     keys: list[int] | None = None  # few enough to list; None: not known
     finding: int = 0  # the key of a finding with more rows than that
-    count: int = 0  # of that finding
+    among: Sequence[int] = field(default=(), repr=False)  # the keys of its rows
 
     @property
     def few(self) -> bool:
-        return self.keys is not None or 0 < self.count <= SORTED
+        return self.keys is not None or 0 < len(self.among) <= SORTED
 
 
 def named_by(dataset: Dataset, filters: Filters) -> Named:
     lists: list[set[int]] = []
-    finding, count = 0, 0
+    finding, among = 0, cast(Sequence[int], ())
     if filters.finding:
-        found = dataset.findings.light().filter(check_name=filters.finding).first()
-        if found is None or found.count <= FEW:
-            lists.append(set(found.examples if found else ()))
+        one = dataset.findings.light().filter(check_name=filters.finding).first()
+        if one is None or one.count <= FEW:
+            lists.append(set(one.examples if one else ()))
         else:
-            finding, count = found.pk, found.count
+            finding, among = one.pk, found.keys_of(one.pk, dataset.checked_at)
     if filters.suggested:
         waiting = Suggestion.objects.filter(state=Suggestion.State.OPEN, example__dataset=dataset)
         lists += _listed(waiting.order_by().values_list("example", flat=True))
@@ -184,8 +183,11 @@ def named_by(dataset: Dataset, filters: Filters) -> Named:
         lists += _listed(seen.order_by().values_list("example", flat=True))
     if filters.q and (proposed := search.keys(dataset, filters.q)) is not None:
         lists.append(set(proposed))
+    if lists and finding:
+        lists.append({key for key in lists[0] if found.holds(among, key)})
+        finding, among = 0, ()
     keys = sorted(set.intersection(*lists)) if lists else None
-    return Named(keys, finding, count)
+    return Named(keys, finding, among)
 
 
 def _listed(keys: Any) -> list[set[int]]:
@@ -207,30 +209,12 @@ def _narrowed(
     if named.keys is not None:
         wanted &= Q(pk__in=named.keys)
     if named.finding:
-        found = Q(pk__in=rows_of_finding(named.finding))
-        wanted &= _asked_row_by_row(found) if met_soon and not named.few else found
+        listed = Q(pk__in=found.listed_in(named.finding))
+        wanted &= found.asked_row_by_row(listed) if met_soon and not named.few else listed
     # Rows that are named are looked up by their keys. Asked for the dataset as well, SQLite would
     # walk through all of it and hold each row against the list.
     rows = Example.objects if named.few else dataset.examples
     return rows.arrived().select_related("changed_by").filter(wanted)
-
-
-def _asked_row_by_row(wanted: Q) -> Q:
-    """PostgreSQL takes any list to be short, and would look up each of a million keys by itself.
-    Of a condition within a condition it makes a table once and asks that, row by row."""
-    if connection.vendor == "sqlite":
-        return wanted
-    return Q(Case(When(wanted, then=True), default=False, output_field=BooleanField()))
-
-
-def rows_of_finding(pk: int) -> RawSQL:
-    """The keys of all that a check found, read out of its list by the database."""
-    values = (
-        "SELECT value FROM datasets_finding, json_each(datasets_finding.examples)"
-        if connection.vendor == "sqlite" else
-        "SELECT value::bigint FROM datasets_finding, jsonb_array_elements_text(examples)"
-    )
-    return RawSQL(f"{values} WHERE datasets_finding.id = %s", [pk])
 
 
 def condition(dataset: Dataset, filters: Filters, *, by_length: bool = True) -> Q:
@@ -273,32 +257,39 @@ def total_of(dataset: Dataset, filters: Filters, named: Named, rows: ExampleQuer
             if trashed == gone and filters.status in ("", TRASH, status)
             and filters.split in ("", split)
         ))  # fmt: skip
+    if _as_found(dataset, filters, named):
+        return Total(len(named.among))
     if _only_looked(dataset, filters, named):
-        return Total(rows.order_by().filter(number__lte=LOOKED).count(), more=True)
+        some = rows.filter(number__lte=LOOKED)
+        if named.finding:
+            some = _but_for_finding(dataset, filters).filter(pk__in=named.among[:FEW])
+        return Total(some.order_by().count(), more=True)
     count = rows.order_by()[: COUNTED + 1].count()
     return Total(min(count, COUNTED), count > COUNTED)
 
 
+def _as_found(dataset: Dataset, filters: Filters, named: Named) -> bool:
+    """Whether all rows of a large finding are shown, and none has changed since it was found."""
+    asked = replace(filters, finding="", sort="", after=0, before=0, at=0).given
+    checked = dataset.checked_at
+    return bool(named.finding and not asked and checked and checked >= dataset.changed_at)
+
+
 def page_of(dataset: Dataset, filters: Filters) -> Page:
     named = named_by(dataset, filters)
-    rows = _narrowed(dataset, filters, named)
-    total = total_of(dataset, filters, named, rows)
-    if total.more and filters.order == "number" and (filters.least or filters.most):
-        # So many have this length that sorting them takes longer than meeting fifty of them.
-        rows = _narrowed(dataset, filters, named, by_length=bool(filters.q))
-    elif named.finding and not _met_soon(dataset, filters, named, total):
-        rows = _narrowed(dataset, filters, named, met_soon=False)
+    total = total_of(dataset, filters, named, _narrowed(dataset, filters, named))
+    some = _met(dataset, filters, named)
+    if some is None:
+        rows = _rows_for(dataset, filters, named, total)
+        if number := filters.before or filters.after:
+            back = bool(filters.before)
+            rows = rows.filter(_beyond(dataset, filters.order, number, back=back))
+        some = list(_ordered(rows, filters.order, back=bool(filters.before))[: PAGE + 1])
+    more, some = len(some) > PAGE, some[:PAGE]
     if filters.before:
-        back = rows.filter(_beyond(dataset, filters.order, filters.before, back=True))
-        some = list(_ordered(back, filters.order, back=True)[: PAGE + 1])
-        more_before, more_after = len(some) > PAGE, True
-        some = some[:PAGE][::-1]
+        more_before, more_after, some = more, True, some[::-1]
     else:
-        if filters.after:
-            rows = rows.filter(_beyond(dataset, filters.order, filters.after))
-        some = list(_ordered(rows, filters.order)[: PAGE + 1])
-        more_before, more_after = filters.after > 0, len(some) > PAGE
-        some = some[:PAGE]
+        more_before, more_after = filters.after > 0, more
     first = _place(dataset, filters, named, some, total) if some else 0
     if total.more and (first or not (filters.after or filters.before)):
         total = _known_by_now(total, first + len(some) - 1 if first else 0, more_after)
@@ -312,13 +303,39 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
     )
 
 
-def _met_soon(dataset: Dataset, filters: Filters, named: Named, total: Total) -> bool:
-    """Whether rows of a large finding come soon in this order. Not for sure where they are few of
-    all: they may all be short ones, or stand at the end."""
-    if named.count * OFTEN > dataset.last_number:
-        return True
-    begun = filters.after or filters.before
-    return filters.order == "number" and bool(begun or total.rows >= PAGE)
+def _met(dataset: Dataset, filters: Filters, named: Named) -> list[Example] | None:
+    """The page of a large finding, and one row more, where its rows are met soon."""
+    if not named.finding:
+        return None
+    after, before, order = filters.after, filters.before, filters.order
+    rows = _but_for_finding(dataset, filters)
+    if order == "number":
+        return found.by_number(
+            dataset, rows, named.among, after=after, before=before, most=PAGE + 1
+        )
+    rows = rows.filter(dataset=dataset)
+    if after or before:
+        rows = rows.filter(_beyond(dataset, order, before or after, back=bool(before)))
+    return found.by_another(
+        _ordered(rows, order, back=bool(before)), named.among, among=dataset.last_number,
+        most=PAGE + 1,
+    )
+
+
+def _but_for_finding(dataset: Dataset, filters: Filters) -> ExampleQuerySet:
+    wanted = condition(dataset, filters)
+    return Example.objects.arrived().select_related("changed_by").filter(wanted)
+
+
+def _rows_for(
+    dataset: Dataset, filters: Filters, named: Named, total: Total
+) -> ExampleQuerySet:
+    """The rows that match, asked for in the way that is quickest for this page."""
+    if total.more and filters.order == "number" and (filters.least or filters.most):
+        # So many have this length that sorting them takes longer than meeting fifty of them.
+        return _narrowed(dataset, filters, named, by_length=bool(filters.q))
+    often = len(named.among) * OFTEN > dataset.last_number
+    return _narrowed(dataset, filters, named, met_soon=often)
 
 
 def _only_looked(dataset: Dataset, filters: Filters, named: Named) -> bool:
@@ -340,6 +357,8 @@ def _place(
         return 1
     if filters.at and (filters.at + len(some) - 1 <= total.rows or total.more):
         return filters.at
+    if _as_found(dataset, filters, named) and filters.order == "number":
+        return bisect_left(named.among, some[0].pk) + 1
     if _only_looked(dataset, filters, named):
         return 0
     rows = _narrowed(dataset, filters, named).filter(

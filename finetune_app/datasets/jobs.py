@@ -3,11 +3,12 @@
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
 from finetune_app.datasets.services import bringing, check_all, imports
-from finetune_app.datasets.services.holding import Over
+from finetune_app.datasets.services.holding import Hold, Over
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
@@ -27,7 +28,10 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
     if item is None or result["step"] == "look":
         return
     try:
-        if result["step"] == "bring":
+        if result["step"] == "forget":
+            hold = Hold(job, item.examples.count(), _("Removing the rows"))
+            imports.take_back(item, hold)
+        elif result["step"] == "bring":
             bringing.stage(item, job, item.plan["new"] + item.plan["changed"])
         elif not imports.refused(item, result):
             if item.mode == Import.Mode.APPEND:
@@ -44,6 +48,8 @@ def finish(job: Job, result: dict[str, Any]) -> None:
         return
     if result["step"] == "look":
         imports.take_look(item, result)
+    elif result["step"] == "forget":
+        item.delete()  # its file goes with it (signals.py)
     elif result["step"] == "bring" or imports.take_rows(item, result):
         bringing.settle(item)
         dataset = item.dataset

@@ -2,8 +2,9 @@
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from finetune_app.datasets import browsing, runs, search, tally
+from finetune_app.datasets import browsing, found, runs, search, tally
 from finetune_app.datasets.browsing import SORTS, Filters, Total, examples_of, page_of
 from finetune_app.datasets.models import Dataset, Finding
 from finetune_app.datasets.services import change_many, empty_trash, sweep, undo
@@ -147,21 +148,42 @@ def test_runs_of_numbers_take_little_room():
 @pytest.mark.parametrize("first", [1, 41], ids=["all over", "at the end"])
 @pytest.mark.parametrize("sort", ["", "newest", "shortest", "longest", "prompt"])
 def test_the_rows_of_a_long_finding_come_in_every_order(large, monkeypatch, first, sort):
-    """However the database goes about it: row by row, or all looked up and put in order."""
+    """However they are got: a few keys at a time; by the database row by row; or all looked up
+    and put in order."""
     for name in ("FEW", "SORTED"):
         monkeypatch.setattr(browsing, name, 3)
     monkeypatch.setattr(browsing, "PAGE", 8)
-    found = list(large.examples.filter(number__gte=first).values_list("pk", flat=True))
+    keys = list(large.examples.filter(number__gte=first).values_list("pk", flat=True))
     Finding.objects.create(dataset=large, check_name="long", severity="info", message="Long.",
-                           count=len(found), examples=found)  # fmt: skip
+                           count=len(keys), examples=keys)  # fmt: skip
     order = SORTS[sort][0]
     back = "-" if order.startswith("-") else ""
-    wanted = large.examples.filter(pk__in=found).order_by(order, f"{back}number")
-    for often in (1, 1_000):  # seldom enough to be looked up; often enough to be met
+    wanted = large.examples.filter(pk__in=keys).order_by(order, f"{back}number")
+    numbers = list(wanted.values_list("number", flat=True))
+    for step, often in ((5, 1), (0, 1), (0, 1_000)):
+        for name in ("AT_ONCE", "AT_MOST", "WALKED"):
+            monkeypatch.setattr(found, name, step * (1 if name == "AT_ONCE" else 20))
         monkeypatch.setattr(browsing, "OFTEN", often)
         seen, address = [], Filters(finding="long", sort=sort)
-        while len(seen) < len(found):
+        while len(seen) < len(keys):
             page = page_of(large, address)
             seen += [row.number for row in page.examples]
             address = Filters(finding="long", sort=sort, after=seen[-1], at=len(seen) + 1)
-        assert seen == list(wanted.values_list("number", flat=True))
+        assert seen == numbers
+        before = page_of(large, Filters(finding="long", sort=sort, before=numbers[12]))
+        assert [row.number for row in before.examples] == numbers[4:12]
+
+
+def test_a_long_finding_says_how_many_and_where_until_something_changes(large, monkeypatch):
+    monkeypatch.setattr(browsing, "FEW", 3)
+    keys = list(large.examples.filter(number__gt=20).values_list("pk", flat=True))
+    Finding.objects.create(dataset=large, check_name="long", severity="info", message="Long.",
+                           count=len(keys), examples=keys)  # fmt: skip
+    large.refresh_from_db()
+    page = page_of(large, Filters(finding="long", after=30))
+    assert (page.total.rows, page.total.more, page.first) == (len(keys), False, 11)
+    drafts = page_of(large, Filters(finding="long", status="draft"))
+    assert drafts.total.rows == 0
+    large.examples.filter(pk__in=keys[:5]).update(deleted_at=timezone.now())
+    large.changed_at = timezone.now()
+    assert page_of(large, Filters(finding="long")).total.rows == len(keys) - 5

@@ -8,6 +8,7 @@ from finetune_app.datasets.models import Edit, Example, Import, Status
 from finetune_app.datasets.services import add_example, bringing, imports
 from finetune_app.datasets.services.undoing import undo
 from tests.datasets.conftest import conversation, pair
+from tests.worker.conftest import supervise
 
 
 def rows(count: int) -> list[dict]:
@@ -68,6 +69,22 @@ def test_cancelled_half_way_nothing_and_no_file_is_left(
     assert not Example.objects.exists()
     assert not Import.objects.exists()
     assert not folder.exists()
+
+
+def test_many_rows_of_a_cancelled_import_go_as_a_job(
+    transactional_db, half, as_owner, url, dataset, monkeypatch
+):
+    """Whoever cancels does not wait for it, and sees none of the rows."""
+    monkeypatch.setattr(imports, "A_FEW", 5)
+    assert as_owner.post(url("cancel", import_id=half.pk)).status_code == 302
+    assert dataset.examples.count() == 10
+    assert "Show it how you do it." in as_owner.get(url("page")).content.decode()
+    imports.tidy_up()  # somebody brings another file: the job is at it already
+    half.refresh_from_db()
+    assert half.job.title == f"Removing what came in from {half.file_name}"
+    supervise(half.job)
+    assert not dataset.examples.exists()
+    assert not Import.objects.exists()
 
 
 def test_a_worker_notices_that_it_was_cancelled(read_file, as_owner, url, monkeypatch, dataset):

@@ -13,6 +13,8 @@ from worker.channel import UserError
 BLOCK = 1 << 20
 NEARLY = 0.005  # two guesses as sure as each other
 BROKEN_BYTE = "\udc80"  # stands for bytes that the encoding does not know; no real text has it
+CONTROLS = bytes({*range(1, 9), *range(14, 27), *range(28, 32)})  # what no text has; ESC may be
+MOSTLY = 0.02  # of a file's bytes, from which it is no text
 LONE = re.compile("[\ud800-\udfff]")
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -66,19 +68,28 @@ def refuse_what_is_not_text(start: bytes) -> None:
             raise UserError("bad_data", f"This is {what}, whatever its name says. {then}")
 
 
-def encoding_of(path: Path) -> tuple[str, str]:
-    """(encoding, why). UTF-8 is proved over the whole file; the rest is a good guess."""
+def encoding_of(path: Path, chosen: str = "") -> tuple[str, str]:
+    """(encoding, why). UTF-8 is proved over the whole file; the rest is a good guess, if nothing
+    was `chosen`."""
     with path.open("rb") as file:
         start = file.read(BLOCK)
     if not start.strip(b" \t\r\n\x00"):
         raise UserError("bad_data", "The file is empty. Choose the one that holds your examples.")
     refuse_what_is_not_text(start)
+    if chosen:
+        return chosen, "You chose it."
     for bom, name in BOMS:
         if start.startswith(bom):
             return name, "The file says so itself."
     wide = _wide_without_mark(start)
     if wide:
         return wide, "Every second byte is zero, as in files of some Windows programs."
+    if len(start) - len(start.translate(None, CONTROLS)) > MOSTLY * len(start):
+        raise UserError(
+            "bad_data",
+            "This does not look like text: a program or a picture, perhaps. If it is text all the "
+            "same, choose its encoding under “Read the file another way”.",
+        )
     if _is_utf8(path):
         return "utf-8", "Every character of the file fits."
     return _guessed(start)

@@ -18,7 +18,10 @@ SNIFFED = 64_000  # characters
 TITLES = 20  # rows in which the names of the columns begin at the latest
 LOOKED_BELOW = 5  # rows that tell whether what stands above them is names
 ABOVE = "It stands above the names of the columns."
-UNCLOSED = "A quotation mark opens here and is never closed."
+UNCLOSED = (
+    "A quotation mark opens here and is never closed, or only after more than "
+    f"{MOST_CELL:,} characters."
+)
 TOO_LONG = f"A cell is longer than {MOST_CELL:,} characters."
 ZERO = "It contains a zero byte, which is not text."
 BROKEN = "It contains broken characters; the file's encoding may be another one."

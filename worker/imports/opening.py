@@ -29,6 +29,8 @@ SAMPLE = 1 << 20
 WHOLE = 50_000_000  # bytes of a JSON object that is read in one piece
 TRIED = 20  # files of a zip, until one can be read
 OLD = b"\xd0\xcf\x11\xe0"
+MARKUP = (".xls", ".xlsx", ".ods", ".html", ".htm", ".xml")
+MARKED_UP = re.compile(r"\s*<(\?xml|!doctype html|html|head|body|meta|table|style)\b", re.I)
 ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 
@@ -121,19 +123,28 @@ def _parquet(path: Path, columns: list[str], meter: Meter) -> Iterator[Row | Bad
 
 
 def _text(path: Path, file_name: str, given: dict[str, Any]) -> dict[str, Any]:
-    encoding, why = encoding_of(path)
-    if given.get("encoding"):
-        encoding, why = given["encoding"], "You chose it."
+    encoding, why = encoding_of(path, given.get("encoding", ""))
     with open_text(path, encoding) as file:
         sample = file.read(SAMPLE)
     if not sample.strip():
         raise UserError("bad_data", "The file is empty. Choose the one that holds your examples.")
+    _refuse_markup(sample, file_name)
     form = _format(sample)
     shape = {"encoding": encoding, "encoding_why": why, "format": form,
              "kind": "csv" if form == "table" else form}
     if form == "table":
         shape |= _table(path, encoding, sample, file_name, given)
     return shape
+
+
+def _refuse_markup(sample: str, file_name: str) -> None:
+    """Many programs export a web page and call it a workbook."""
+    if file_name.lower().endswith(MARKUP) and MARKED_UP.match(sample):
+        raise UserError(
+            "bad_data",
+            "This is a web page or XML, whatever its name says. Open it in a spreadsheet program "
+            "and save it as Excel workbook (.xlsx) or CSV UTF-8.",
+        )
 
 
 def _format(sample: str) -> str:

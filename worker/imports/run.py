@@ -10,12 +10,12 @@ from worker.imports.read import read
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"step", "file", "file_name", "given", "shape", "mapping"}; the step is "look", "read"
-    or "bring"."""
+    """Spec: {"step", "file", "file_name", "given", "shape", "mapping"}; the step is "look", "read",
+    "bring" or "forget"."""
     limits.apply()
     spec = job.spec
-    if spec["step"] == "bring":
-        return {"step": "bring"}  # the rows are read already; storing them is the supervisor's
+    if spec["step"] in ("bring", "forget"):
+        return {"step": spec["step"]}  # storing rows, and removing them, is the supervisor's
     path = Path(spec["file"])
     if not path.exists():
         raise UserError("bad_data", "The uploaded file is gone. Upload it again.")

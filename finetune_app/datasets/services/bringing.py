@@ -200,12 +200,14 @@ def _what(item: Import) -> str:
 # ---- When it does not come to that ----
 
 
-def remove_staged(item: Import) -> None:
+def remove_staged(item: Import, hold: Hold | None = None) -> None:
     """Rows of an import that did not end well. They have never been seen; nothing refers to
-    them."""
+    them. `hold` is a job's, where they are many."""
     staged = Example.objects.filter(brought_by=item).exclude(brought_by__step=Import.Step.DONE)
     while some := list(staged.order_by("pk").values_list("pk", flat=True)[:STORED]):
         with transaction.atomic():
+            if hold:
+                hold.check(len(some))
             last = lock(item.dataset).last_number
             doomed = item.dataset.examples.filter(pk__range=(some[0], some[-1]), brought_by=item)
             doomed._raw_delete(doomed.db)
@@ -213,6 +215,8 @@ def remove_staged(item: Import) -> None:
             number = highest.first() or 0
             if number < last:
                 Dataset.objects.filter(pk=item.dataset_id).update(last_number=number)
+        if hold:
+            hold.breathe()
 
 
 # ---- Its files ----

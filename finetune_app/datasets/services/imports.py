@@ -20,12 +20,14 @@ from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Import, Layout, Upload
 from finetune_app.datasets.services.bringing import remove_staged
+from finetune_app.datasets.services.holding import Hold
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Kind
 
 FORGOTTEN = timedelta(hours=24)  # without a piece for so long, an upload is abandoned
+A_FEW = 5_000  # stored rows that are removed while the person waits
 ROOM_TO_BREATHE = 200 * 1024 * 1024  # bytes of disk that an import leaves free
 
 
@@ -141,26 +143,37 @@ def cancel_import(*, item: Import) -> None:
         _move(item, before, Import.Step.CANCELLED)
         if item.job and item.job.is_active:
             jobs.cancel(item.job)
-    take_back(item)
-    item.delete()  # its file goes with it (signals.py)
+    _clear(item)
 
 
-def take_back(item: Import) -> None:
+def _clear(item: Import) -> None:
+    """Let a cancelled import go. A large one has stored rows that take minutes to remove, which
+    is a job's; nobody sees them meanwhile."""
+    if item.examples.all()[: A_FEW + 1].count() > A_FEW:
+        with transaction.atomic():
+            _enqueue(item, {"step": "forget"}, _("Removing what came in from %s"))
+    else:
+        take_back(item)
+        item.delete()  # its file goes with it (signals.py)
+
+
+def take_back(item: Import, hold: Hold | None = None) -> None:
     """Nothing half: remove what an import that did not end well has stored and changed."""
     for edit in Edit.objects.filter(brought=item, undone_at=None):
         undo(edit=edit, by=item.by, here=True)
         edit.dataset.edits.filter(brought=item).delete()
-    remove_staged(item)
+    remove_staged(item, hold)
 
 
 def tidy_up() -> None:
     """What people and processes left lying: uploads that nobody went on with, and cancelled
     imports whose process died before all was gone. Done whenever somebody brings a file."""
     Upload.objects.filter(at__lt=timezone.now() - FORGOTTEN).delete()  # files too: signals.py
-    for item in Import.objects.filter(step=Import.Step.CANCELLED):
+    for item in Import.objects.select_related("job").filter(step=Import.Step.CANCELLED):
+        if item.job and item.job.is_active and item.job.spec.get("step") == "forget":
+            continue
         with suppress(PlainError):  # somebody is at it
-            take_back(item)
-            item.delete()
+            _clear(item)
 
 
 def _read(item: Import) -> None:
@@ -176,11 +189,11 @@ def _move(item: Import, before: tuple[str, ...], after: str) -> None:
     item.step = after
 
 
-def _enqueue(item: Import, spec: dict[str, Any]) -> None:
+def _enqueue(item: Import, spec: dict[str, Any], title: str = "") -> None:
     item.job = jobs.create(
         team=item.dataset.goal.team,
         kind=Kind.IMPORT,
-        title=_("Import of %s") % item.file_name,
+        title=(title or _("Import of %s")) % item.file_name,
         spec=spec | {"stored_name": item.stored_name, "file_name": item.file_name},
     )
     item.save(update_fields=["job"])

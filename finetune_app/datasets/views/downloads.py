@@ -15,8 +15,8 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import exporting
-from finetune_app.datasets.browsing import rows_of_finding
 from finetune_app.datasets.forms import TableForm
+from finetune_app.datasets.found import listed_in
 from finetune_app.datasets.models import Example, Finding, Version
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -64,7 +64,7 @@ def rows_of(finding: Finding) -> exporting.Rows:
     """In the order of their keys, some at a time: a finding may have a million."""
 
     def rows() -> Iterator[exporting.Row]:
-        there = Example.objects.kept().filter(pk__in=rows_of_finding(finding.pk)).order_by("pk")
+        there = Example.objects.kept().filter(pk__in=listed_in(finding.pk)).order_by("pk")
         at = 0
         while some := list(there.filter(pk__gt=at).values_list(*FOUND)[:SOME]):
             at = some[-1][0]

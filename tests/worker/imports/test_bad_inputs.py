@@ -36,6 +36,7 @@ REFUSED = {
     "parquet cut off": (b"PAR1" + os.urandom(500), "cut off or damaged"),
     "gzip": (b"\x1f\x8b\x08" + os.urandom(500), "compressed"),
     "picture": (b"\x89PNG\r\n\x1a\n" + os.urandom(500), "picture"),
+    "a program": (b"MZ" + bytes(range(256)) * 20, "does not look like text"),
     "10k columns": (",".join(f"c{n}" for n in range(10_000)).encode() + b"\n1\n",
                     "10,000 columns"),
     "json of numbers": (b"[1, 2, 3]", "No row of this file can be used"),
@@ -43,6 +44,13 @@ REFUSED = {
     "deep list": (b'{"prompt": "p", "answer": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
                   "No row of this file can be used"),
 }
+
+
+@pytest.mark.parametrize("start", ["<html><table>", "<?xml version='1.0'?><Workbook>"])
+def test_a_web_page_that_calls_itself_a_workbook_is_none(take_in, start):
+    page = start.encode() + b"<tr><td>prompt</td><td>answer</td></tr>"
+    assert "web page or XML" in refused(take_in, page, "export.xls")
+    assert "web page or XML" not in refused(take_in, b"prompt,answer\n", "export.xls")
 
 
 @pytest.mark.parametrize("case", REFUSED)
