@@ -104,10 +104,10 @@ def delete(*, training: Training) -> None:
 def max_new_tokens(measure: str, version: Version) -> int:
     """How long an answer may get, in tokens, while learning and when tested.
 
-    Where only a strict form is right, an answer three times as long as the longest wanted one
-    is wrong whatever follows; where wording or taste decides, it may ramble longer. The longest
-    wanted answer always fits, however long it is.
+    Where only a strict form is right, an answer that is twice as long as the longest wanted one
+    could be is wrong whatever follows; where wording or taste decides, it may ramble longer. The
+    longest wanted answer always fits, however long it is.
     """
-    longest = version.longest_answer // 2 + 16
-    least, usual = (48, 512) if measure in STRICT else (256, 1024)
-    return max(longest, min(max(3 * longest, least), usual))
+    longest = version.longest_answer // 2 + 16  # two letters a token: usual are four
+    times, least, usual = (2, 48, 512) if measure in STRICT else (3, 256, 1024)
+    return max(longest, min(max(times * longest, least), usual))
