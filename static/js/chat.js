@@ -8,7 +8,6 @@
   const hidden = "hidden" in form.dataset; /* names are hidden, and so is what would give them away */
 
   function began(asked) {
-    document.getElementById("chat-ideas")?.remove();
     const turn = document.getElementById("turn").content.cloneNode(true).firstElementChild;
     turn.querySelector(".asked").textContent = asked;
     turn.setAttribute("aria-busy", "true"); // read out once it is whole, not word by word

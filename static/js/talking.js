@@ -70,6 +70,7 @@ window.talking = (form, its) => {
     const question = field.value.trim();
     if (!question || busy) return;
     trouble.hidden = true;
+    document.getElementById("ideas")?.remove();
     field.value = "";
     ask(question);
   });

@@ -14,6 +14,13 @@ def test_the_page_is_there_for_everybody_in_the_team(live, as_viewer, as_strange
     assert as_stranger.post(url("code")).status_code == 404
 
 
+def test_the_goals_own_examples_are_there_to_begin_with(live, goal, as_viewer, url):
+    goal.pairs = [{"prompt": "Is my <b>bike</b> ready?", "answer": "repair_status"}]
+    goal.save()
+    page = as_viewer.get(url("playground")).content.decode()
+    assert "data-ask>Is my &lt;b&gt;bike&lt;/b&gt; ready?</button>" in page
+
+
 def test_nothing_live_has_no_playground(goal, tuned, as_viewer, url):
     assert as_viewer.get(url("playground")).status_code == 404
 

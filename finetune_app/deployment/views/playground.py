@@ -26,7 +26,9 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
     """A POST answers: line by line where the page's script asks, else whole on the page."""
     deployment = get_object_or_404(Deployment, goal=goal)
     streams = request.headers.get("Accept") == LINES
-    context: dict[str, Any] = {"deployment": deployment, "given": USUAL, "turns": []}
+    examples = [pair["prompt"] for pair in goal.pairs][:3]
+    context: dict[str, Any] = {"deployment": deployment, "given": USUAL, "turns": [],
+                               "examples": examples}
     if request.method == "POST":
         said = asking.read_history(request.POST.get("history", ""))
         context |= {"given": request.POST, "turns": said}
