@@ -228,6 +228,19 @@ def table_pieces(rows: Rows, layout: Layout) -> Generator[bytes]:
     return blocks(_table_texts(table(rows, facts, layout.columns), layout), layout.encoding)
 
 
+def left_out_pieces(path: Path) -> Generator[bytes]:
+    """The rows that an import left out, from the file that it wrote them into."""
+
+    def lines() -> Iterator[list[str]]:
+        yield [_("Line"), _("Why"), _("What it says")]
+        with path.open(encoding="utf-8") as file:
+            for row in map(json.loads, file):
+                yield [str(row["line"]), row["reason"], row["text"]]
+
+    layout = Layout()
+    return blocks(_table_texts(lines(), layout), layout.encoding)
+
+
 class _Echo:
     def write(self, value: str) -> str:
         return value

@@ -86,6 +86,48 @@ def test_the_second_of_two_tabs_is_told_that_the_example_has_changed(world, open
     assert world.example.answer == "order_status"
 
 
+def test_what_was_typed_into_a_row_outlives_its_tab(world, open_page):
+    """Closed, filtered anew, forgotten, saved: only the last two let go of it."""
+    where = {"goal_id": world.goal.pk, "number": 1}
+    page = open_page("datasets:example", **where)
+    box, kept = page.get_by_label("Answer you want"), page.get_by_text("have not saved it yet")
+    saved = box.first.input_value()
+    expect(kept).to_have_count(0)
+    box.first.fill("half an ans")
+    page.close()
+
+    page = open_page("datasets:example", **where)
+    box, kept = page.get_by_label("Answer you want"), page.get_by_text("have not saved it yet")
+    expect(box.first).to_have_value("half an ans")
+    expect(kept).to_be_visible()
+    box.first.fill("half an answer")
+    page.get_by_role("navigation", name="Filter").get_by_role("link", name="Approved").click()
+    expect(page.locator("tr.open")).to_have_count(0)
+    page.locator("#row-1 td.prompt a").click()
+    expect(box.first).to_have_value("half an answer")
+    page.get_by_role("button", name="Forget it", exact=True).click()
+    expect(box.first).to_have_value(saved)
+    expect(kept).to_have_count(0)
+
+    box.first.fill("a whole answer")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved No. 1").first).to_be_visible()
+    page.locator("#row-1 td.prompt a").click()
+    expect(box.first).to_have_value("a whole answer")
+    expect(kept).to_have_count(0)
+
+
+def test_what_was_typed_is_gone_after_signing_out(world, open_page):
+    page = open_page("datasets:write", goal_id=world.goal.pk)
+    page.get_by_label("When somebody writes").fill("Half a question")
+    page.reload()
+    expect(page.get_by_label("When somebody writes")).to_have_value("Half a question")
+    page.locator("details.you summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_load_state()
+    assert page.evaluate("Object.keys(localStorage)") == []
+
+
 def write(page: Page, answer: str) -> None:
     page.get_by_label("Answer you want").first.fill(answer)
     page.get_by_role("button", name="Save", exact=True).click()

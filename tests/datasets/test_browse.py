@@ -99,3 +99,13 @@ def test_a_viewer_looks_and_cannot_change(as_viewer, as_stranger, url, bring):
     assert "Freeze version" not in page
     assert as_viewer.post(url("page")).status_code == 405
     assert as_stranger.get(url("page")).status_code == 404
+
+
+def test_the_lists_around_an_opened_row_lead_to_the_table(as_owner, url, bring):
+    """A row opened by its own address: tabs and pages asked for there would bring the row again."""
+    bring(60)
+    page = as_owner.get(url("example", number=3)).content.decode()
+    table = url("page")
+    assert f'hx-get="{table}?status=approved"' in page
+    assert re.search(f'href="{table}[?]after=5[0-9]&amp;at=', page)
+    assert 'href="?' not in page

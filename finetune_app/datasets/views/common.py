@@ -60,12 +60,16 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
     counts = tally.counts(dataset)
     version = dataset.versions.first()
     page = page_of(dataset, filters)
+    address = reverse("datasets:page", kwargs={"goal_id": goal.pk})  # a row has its own
     last_import = dataset.imports.filter(step="done").first()
     return {
         "goal": goal,
         "dataset": dataset,
         "filters": filters,
         "tabs": _tabs(dataset, filters, counts),
+        "address": address,
+        "previous": page.previous and address + page.previous,
+        "next": page.next and address + page.next,
         "counts": counts,
         "page": page,
         "rows": [shown(example) for example in page.examples],
@@ -81,7 +85,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "open_imports": dataset.imports.exclude(step__in=["done", "cancelled"]),
         "can_edit": may_edit(request),
         "all_sides": Split.choices,
-        "unfound": filters.query(finding=""),
+        "unfound": address + filters.query(finding=""),
         "showing": showing(page),
         "how_many": how_many(page.total),
         "sorts": [(name, label) for name, (_field, label) in SORTS.items()],

@@ -13,11 +13,12 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.charts import bar
-from finetune_app.core.downloads import download, pieces_of
+from finetune_app.core.downloads import download
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.core.requests import HttpRequest
 from finetune_app.core.templatetags.ui import about, size
+from finetune_app.datasets import exporting
 from finetune_app.datasets.forms import ShapeForm, UploadForm
 from finetune_app.datasets.models import Edit, Import, Upload
 from finetune_app.datasets.services import cancel_import, dataset_of, start_import
@@ -146,14 +147,14 @@ def cancel(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def rejected(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponseBase:
-    """Every row that was left out, with its line and the reason (JSON lines)."""
+    """Every row that was left out, with its line and the reason, for a spreadsheet."""
     item = import_of(goal, import_id)
     path = local_path(f"{item.folder}/rejected.jsonl")
     if not item.rejected_count or not path.exists():
         raise Http404("nothing was left out")
     return download(
-        request, pieces_of(path), name=f"left-out-{item.pk}.jsonl",
-        content_type="application/x-ndjson",
+        request, exporting.left_out_pieces(path), name=f"left-out-{item.pk}.csv",
+        content_type="text/csv; charset=utf-8",
     )
 
 
