@@ -1,11 +1,12 @@
-"""How long does the live page of a deployment take after a month of very many requests?
+"""How long do the live page and the list of requests take after a month of very many requests?
 
     python -m benchmarks.monitoring --requests 1000000
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python -m benchmarks.monitoring ...
 
-Makes a database of its own, fills it with a month of requests (4 keys, 3 versions, busier by day),
-adds its hours up as the clock does, and asks for the page through Django's test client. Prints the
-50th and 95th percentile of each range, and what adding up took.
+Makes a database of its own, fills it with a month of requests (4 keys, 3 versions, busier by day;
+the texts of all of them, thumbs on one in fifty; one in twenty made, the others copied of them),
+adds its hours up as the clock does, and asks for the pages through Django's test client. Prints the
+50th and 95th percentile of each, and what adding up took.
 """
 
 from __future__ import annotations
@@ -25,6 +26,22 @@ os.environ.setdefault("LOG_LEVEL", "ERROR")
 
 BATCH = 5_000
 DAYS = 30
+RANGES = tuple(f"monitor/?range={what}" for what in ("hour", "day", "week", "month"))
+LISTS = {
+    "the newest": "", "failed": "status=failed", "refused": "status=refused",
+    "of one key": "key={key}", "of the oldest version": "version=1", "not helpful": "thumbs=down",
+    "5 s and slower": "slow=5", "30 s and slower (none)": "slow=30",
+    "a word of one in ten": "q=repair", "a word of five, long ago": "q=quagga",
+    "two words, together in none": "q=quagga+repair", "a word of none": "q=okapi",
+    "from the middle on": "before={middle}",
+}  # fmt: skip
+WORDS = [
+    "bike", "wheel", "brake", "chain", "gear", "saddle", "pedal", "light", "lock", "pump", "tyre",
+    "frame", "fork", "bell", "order", "refund", "hire", "helmet", "service", "today", "tomorrow",
+    "week", "morning", "ready", "broken", "late", "wrong", "price", "please",
+]  # fmt: skip
+SELDOM = 5  # requests, the oldest, that say the word that no other does
+COPIES = 20
 
 
 def main() -> None:
@@ -52,7 +69,7 @@ def main() -> None:
 
 
 def run(requests: int, repeats: int) -> dict[str, float]:
-    """Prints the tables; the 95th percentile of each range in ms."""
+    """Prints the tables; the 95th percentile of each page in ms."""
     from django.db import connection
 
     print(f"{requests:,} requests on {connection.vendor}")
@@ -60,32 +77,44 @@ def run(requests: int, repeats: int) -> dict[str, float]:
     print(f"filled in {seconds:,.0f} s")
     seconds, hours = measure(add_up)
     print(f"{hours} hours added up in {seconds:,.1f} s")
+    return ask(client, base, repeats)
+
+
+def ask(client: Any, base: str, repeats: int) -> dict[str, float]:
+    from finetune_app.deployment.models import ApiKey, Request
+
+    ordered = Request.objects.order_by("at").values_list("pk", flat=True)
+    places = {"key": ApiKey.objects.values_list("pk", flat=True)[0],
+              "middle": ordered[ordered.count() // 2]}  # fmt: skip
+    pages = {one.partition("=")[2]: one for one in RANGES}
+    pages |= {name: f"requests/?{asked.format(**places)}" for name, asked in LISTS.items()}
     found = {}
-    print("\n| range | fastest ms | p50 | p95 | of it processor time, p50 |\n|---|---|---|---|---|")
-    for what in ("hour", "day", "week", "month"):
+    print("\n| page | fastest ms | p50 | p95 | of it processor time, p50 |\n|---|---|---|---|---|")
+    for name, path in pages.items():
         times, busy = [], []
+        client.get(base + path)  # templates are read once
         for _turn in range(repeats):
             before = time.process_time()
-            spent, reply = measure(lambda what=what: client.get(f"{base}?range={what}"))
-            assert reply.status_code == 200, (what, reply.status_code)
+            spent, reply = measure(lambda path=path: client.get(base + path))
+            assert reply.status_code == 200, (name, reply.status_code)
             times.append(1000 * spent)
             busy.append(1000 * (time.process_time() - before))
         times.sort()
-        found[what] = times[min(len(times) - 1, int(0.95 * len(times)))]
-        shown = (times[0], statistics.median(times), found[what], statistics.median(busy))
-        print(f"| {what} | " + " | ".join(f"{one:.0f}" for one in shown) + " |", flush=True)
+        found[name] = times[min(len(times) - 1, int(0.95 * len(times)))]
+        shown = (times[0], statistics.median(times), found[name], statistics.median(busy))
+        print(f"| {name} | " + " | ".join(f"{one:.0f}" for one in shown) + " |", flush=True)
     return found
 
 
 def fill(requests: int) -> tuple[Any, str]:
-    """A signed-in client, and the address of the page."""
+    """A signed-in client, and the address of the deployment's pages."""
     from django.test import Client
     from django.urls import reverse
 
     from finetune_app.accounts.models import Membership, Role, Team, User
     from finetune_app.basemodels.models import BaseModel
     from finetune_app.candidates.models import Candidate, CandidateKind
-    from finetune_app.deployment.models import ApiKey, Deployment, Release, Request
+    from finetune_app.deployment.models import ApiKey, Deployment, Keeping, Release, Request, Said
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Kettle Lane Cycles")
@@ -97,6 +126,7 @@ def fill(requests: int) -> tuple[Any, str]:
     candidate = Candidate.objects.create(
         goal=goal, kind=CandidateKind.BASE, name="Base", base_model=base
     )
+    Keeping.objects.create(deployment=live, on=True, by=user, since=live.created_at)
     releases = [
         Release.objects.create(deployment=live, number=n, candidate=candidate) for n in (1, 2, 3)
     ]
@@ -107,7 +137,7 @@ def fill(requests: int) -> tuple[Any, str]:
 
     def made() -> Iterator[Request]:
         rng = random.Random(17)
-        for at in moments(requests, rng):
+        for at in moments(requests // COPIES, rng):
             failed = rng.random() < 0.01
             waited = rng.lognormvariate(-0.3, 0.6)
             yield Request(
@@ -116,14 +146,67 @@ def fill(requests: int) -> tuple[Any, str]:
                 status=429 if failed else 200, error="engine_busy" if failed else "",
                 seconds=waited, first_seconds=None if failed else waited / 5,
                 prompt_tokens=rng.randint(40, 400), tokens=rng.randint(4, 80),
+                refused=None if failed else rng.random() < 0.005,
             )  # fmt: skip
 
     rows = made()
     while batch := [row for row, _n in zip(rows, range(BATCH), strict=False)]:
         Request.objects.bulk_create(batch, batch_size=1000)
+        say(batch)
+    copy()
+    oldest = list(Said.objects.order_by("pk").values_list("pk", flat=True)[:SELDOM])
+    Said.objects.filter(pk__in=oldest).update(words=" the quagga waits ")
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    return client, reverse("deployment:monitor", kwargs={"goal_id": goal.pk})
+    return client, reverse("deployment:page", kwargs={"goal_id": goal.pk})
+
+
+def say(requests: list[Any]) -> None:
+    """What was asked and answered in them, and what somebody thought of some."""
+    from finetune_app.deployment.models import Feedback, Said
+    from finetune_app.deployment.monitoring.keeping import searchable
+
+    rng = random.Random(requests[0].pk)
+    said, thumbs = [], []
+    for one in requests:
+        prompt = " ".join(rng.choices(WORDS, k=14)) + (" repair" if rng.random() < 0.1 else "")
+        answer = f"topic: {rng.choice(WORDS)}\ndesk: office\ndue: this_week"
+        said.append(Said(
+            request=one, deployment_id=one.deployment_id, prompt=prompt, answer=answer,
+            messages=[{"role": "user", "content": prompt}], words=searchable(prompt, answer),
+        ))  # fmt: skip
+        if one.pk % 50 == 0:
+            thumbs.append(Feedback(request=one, deployment_id=one.deployment_id, at=one.at,
+                                   rating=Feedback.DOWN if one.pk % 200 == 0 else Feedback.UP))
+    Said.objects.bulk_create(said, batch_size=1000)
+    Feedback.objects.bulk_create(thumbs, batch_size=1000)
+
+
+def copy() -> None:
+    """All of it again and again, by the database: a million through objects takes too long."""
+    from django.db import connection
+    from django.db.models import Max, Min
+
+    from finetune_app.deployment.models import Feedback, Request, Said
+
+    def ends(model: Any) -> tuple[int, int]:
+        found = model.objects.aggregate(first=Min("pk"), last=Max("pk"))
+        return found["first"], found["last"]
+
+    first, last = ends(Request)
+    for model in (Request, Said, Feedback):
+        lowest, highest = ends(model)
+        moved = {"id": highest - lowest + 1, "request_id": last - first + 1}
+        columns = [field.column for field in model._meta.concrete_fields]
+        given = [f"{name} + %s" if name in moved else name for name in columns]
+        with connection.cursor() as cursor:
+            for n in range(1, COPIES):
+                cursor.execute(
+                    f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) "
+                    f"SELECT {', '.join(given)} FROM {model._meta.db_table} "
+                    f"WHERE {model._meta.pk.column} <= %s",
+                    [*(n * moved[name] for name in columns if name in moved), highest],
+                )  # fmt: skip
 
 
 def moments(count: int, rng: random.Random) -> Iterator[datetime]:

@@ -7,7 +7,7 @@ been stands beside it as a suggestion. It counts for nothing until a person has 
 import math
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -80,12 +80,15 @@ def log_of(probability: float | None) -> float | None:
 
 def bad(deployment: Deployment) -> "QuerySet[Said]":
     """Kept requests whose answer was not helpful or unsure, and of which no row was made yet."""
-    wanted = Q(request__feedback__rating=Feedback.DOWN)
+    down = Feedback.objects.filter(deployment=deployment, rating=Feedback.DOWN)
+    wanted = down.order_by().values("request")
     kept = Keeping.objects.filter(deployment=deployment).first()
     least = log_of(kept.least_confidence) if kept else None
     if least is not None:
-        wanted |= Q(request__confidence__lt=least)
-    found = Said.objects.filter(wanted, deployment=deployment, example=None).exclude(prompt="")
+        unsure = Request.objects.filter(deployment=deployment, confidence__lt=least)
+        wanted = wanted.union(unsure.order_by().values("pk"))
+    # By those few requests, not by the deployment: it may have kept a million texts.
+    found = Said.objects.filter(request__in=wanted, example=None).exclude(prompt="")
     return found.order_by("request")
 
 

@@ -62,7 +62,11 @@ class Page:
 
 
 def rows(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
-    found = deployment.requests.select_related("key", "release", "said", "feedback")
+    found = deployment.requests.all()
+    if filters.version:  # by itself: the deployment's own index leads through all that is newer
+        release = deployment.releases.filter(number=filters.version).first()
+        found = release.requests.all() if release else found.none()
+    found = found.select_related("key", "release", "said", "feedback")
     if filters.status == REFUSED:
         found = found.filter(refused=True)
     elif filters.status:
@@ -70,8 +74,6 @@ def rows(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
             status__gte=400) if filters.status == FAILED else found.filter(status__lt=400)
     if filters.key:
         found = found.filter(key=filters.key)
-    if filters.version:
-        found = found.filter(release__number=filters.version)
     if filters.thumbs == NONE:
         found = found.filter(feedback=None)
     elif filters.thumbs:
