@@ -6,7 +6,8 @@ The sample goal's 100 practice and test emails are answered by the tuned starter
 every form in which it can be used or taken away. The reference is the engine in fp32, one email at
 a time, the adapter over its base. In fp32 every answer must be the same to the token. In the
 rounded forms (bf16, GGUF) right or wrong must be the same for at least 98 of 100; each that differs
-is listed.
+is listed. GGUF files are read twice: by transformers, and by llama.cpp where it is here
+(`python -m benchmarks.llama_cpp` fetches it), which is given no more than the file.
 Without --adapter one is trained first, with the app's own settings. Exits with 1 where it fails.
 """
 
@@ -21,12 +22,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import llama_cpp
 from benchmarks.methods import SEED, Listener
 from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample.mailbox import sample
 from worker.channel import Job
 from worker.engine.engine import Engine
 from worker.engine.requests import Completion, Request
+from worker.template import load_tokenizer, prompt_ids
 
 LEAST_EQUAL = 98  # of 100, right or wrong, in a rounded form
 TOKENS = 64  # of an answer, at most; right ones have about 15
@@ -73,12 +76,11 @@ def train(model: Path, folder: Path) -> Path:
 
 
 def exported(model: Path, adapter: Path, form: str, number_format: str, to: Path) -> Path:
-    """Made as the app makes it, its check included, and unpacked; returns the folder of its model
-    as the engine reads it. A GGUF file is first turned into safetensors by transformers."""
+    """Made as the app makes it, its check included, and unpacked; returns the folder of the
+    merged model, or the GGUF file."""
     import zipfile
 
     from worker.exporting.run import run
-    from worker.installs.starter import convert
 
     spec = {
         "base_model": str(model), "adapter": str(adapter), "form": form,
@@ -93,11 +95,15 @@ def exported(model: Path, adapter: Path, form: str, number_format: str, to: Path
     print(form, number_format, json.dumps(found["parity"]), flush=True)
     with zipfile.ZipFile(to / "export" / found["file"]) as packed:
         packed.extractall(to)
-    if form == "merged":
-        return to / "sample" / "model"
-    folder = to / "converted"
+    return to / "sample" / "model" if form == "merged" else next((to / "sample").glob("*.gguf"))
+
+
+def converted(gguf: Path, folder: Path) -> Path:
+    """As transformers reads it, for the engine."""
+    from worker.installs.starter import convert
+
     folder.mkdir()
-    convert(next((to / "sample").glob("*.gguf")), folder)
+    convert(gguf, folder)
     return folder
 
 
@@ -116,10 +122,23 @@ def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completio
         ("gguf", "f16", False), ("gguf", "q8_0", False),
     ):  # fmt: skip
         with tempfile.TemporaryDirectory() as scratch:
-            folder = exported(model, adapter, form, number_format, Path(scratch))
+            made = exported(model, adapter, form, number_format, Path(scratch))
+            if form == "gguf" and llama_cpp.is_there():
+                yield f"gguf, {number_format}, in llama.cpp", exact, in_llama_cpp(model, made)
+            folder = converted(made, Path(scratch) / "read") if form == "gguf" else made
             computed = "bf16" if number_format == "bf16" else "fp32"
             with Engine(folder, computed) as engine:
                 yield f"{form}, {number_format}", exact, engine.generate(requests(None))
+
+
+def in_llama_cpp(model: Path, gguf: Path) -> list[Completion]:
+    tokenizer = load_tokenizer(model)
+    read, said = llama_cpp.answers(gguf, [one.messages for one in emails()], TOKENS)
+    same = sum(
+        ids == prompt_ids(tokenizer, one.messages) for ids, one in zip(read, emails(), strict=True)
+    )
+    print(f"llama.cpp reads {same} of {len(read)} prompts as the same tokens", flush=True)
+    return said
 
 
 def requests(adapter: Path | None) -> list[Request]:

@@ -66,7 +66,8 @@ def go_template(turns: Turns, start: str) -> str:
     parts = [start]
     if turns.preamble:
         parts.append(
-            '{{ if ne (index .Messages 0).Role "system" }}' + turns.preamble + "{{ end }}"
+            '{{ if and .Messages (ne (index .Messages 0).Role "system") }}'
+            + turns.preamble + "{{ end }}"
         )
     parts.append("{{ range .Messages }}")
     for place, (role, (before, after)) in enumerate(turns.around.items()):
