@@ -11,6 +11,7 @@ from typing import Any
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="finetune-tests-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
+os.environ.setdefault("FINETUNE_NICENESS", "0")  # no child waits until other tests are done
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop beside the ORM
 
 _owner = os.getpid()

@@ -30,6 +30,7 @@ from worker.channel import Channel, Job, LeaseLost, UserError
 from worker.kinds import libraries, module_of
 
 LEASE_SHARE = 0.8  # end this early, so that a successor can be sure
+NICENESS = 10  # of heavy work, unless FINETUNE_NICENESS says another number
 LOST, ORPHAN = 75, 76  # exit codes: the lease ran out; the supervisor is gone
 
 
@@ -111,6 +112,7 @@ def main() -> None:
     channel = PipeChannel(sys.stdin.buffer, _take_stdout())
     _be_the_first_to_go()
     if "--warm" in sys.argv:
+        _let_answers_go_first()
         channel.wait_for_order(patience=float(os.environ.get("FINETUNE_SPARE_DELAY", "0")))
         for name in libraries():
             import_module(name)
@@ -169,6 +171,14 @@ def _be_the_first_to_go() -> None:
     """When memory runs out, Linux shall end this process and not the broker or the web."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("700")
+
+
+def _let_answers_go_first() -> None:
+    """Heavy work takes what is left of the processor: somebody may wait for a live answer."""
+    wanted = int(os.environ.get("FINETUNE_NICENESS", NICENESS))
+    os.nice(wanted)
+    with suppress(OSError):  # some systems weigh whole sessions, and this is one of its own
+        Path("/proc/self/autogroup").write_text(str(wanted))
 
 
 def _lock(path: str) -> None:

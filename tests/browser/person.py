@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import BrowserContext, Download, Page, expect
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Installation
+    from tests.installation import Installation
 
 EMAIL = "mara@kettle.example"
 PASSWORD = "correct horse battery"

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.conftest import Installation, faults, listen
+from tests.browser.conftest import faults, listen
 from tests.browser.person import MINUTES, Person, photograph
 from tests.browser.test_workbench import keeps, writes
 from tests.datasets.conftest import pair
+from tests.installation import Installation
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 

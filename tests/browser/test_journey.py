@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import starter
-from tests.browser.conftest import Installation
 from tests.browser.person import Person, seconds_since
+from tests.installation import Installation
 from tests.worker.conftest import wait_for
 
 EMAIL = (

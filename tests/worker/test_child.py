@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.worker.conftest import wait_for
 from worker import clock
-from worker.child import LOST, ORPHAN, explain, plain
+from worker.child import LOST, NICENESS, ORPHAN, explain, plain
 
 
 class Pipe:
@@ -89,6 +90,14 @@ def test_a_spare_that_is_not_needed_ends_quietly(child):
     one = child("--warm")
     one.process.stdin.close()
     assert one.process.wait(5) == 0
+
+
+def test_heavy_work_lets_live_answers_go_first(child, monkeypatch):
+    monkeypatch.delenv("FINETUNE_NICENESS")
+    mine = psutil.Process().nice()
+    light, heavy = (psutil.Process(one.process.pid) for one in (child(), child("--warm")))
+    wait_for(lambda: heavy.nice() == min(19, mine + NICENESS))
+    assert light.nice() == mine
 
 
 def test_it_dies_when_its_supervisor_closes_the_pipe(child):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,7 @@ class _Waiting:
     prompt: list[int]
     room: int
     handle: Handle
+    since: float = field(default_factory=time.monotonic)
 
 
 class Engine:
@@ -150,6 +152,14 @@ class Engine:
     def busy(self) -> int:
         """Requests running or waiting."""
         return len(self._handles) + len(self._waiting)
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the first in the queue has waited for a place."""
+        try:
+            return time.monotonic() - self._waiting[0].since
+        except IndexError:
+            return 0.0
 
     @property
     def fast(self) -> bool:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Busy(Exception):
-    """The queue is full; try again in `retry_after` seconds."""
+    """Too many are before you; try again in `retry_after` seconds."""
 
     retry_after = 5
 
@@ -32,12 +32,16 @@ class House:
     """One model, many guests. All of it runs on the event loop; only loading leaves it.
 
     data: only folders below it may be read. queue_limit: most requests running or waiting.
-    idle_unload: seconds without a request after which the model is dropped.
+    idle_unload: seconds without a request after which the model is dropped. patience: once
+    somebody has waited so many seconds for a place, nobody is let in behind them: a no at once is
+    worth more than an answer in minutes.
     """
 
-    def __init__(self, data: Path, queue_limit: int = 64, idle_unload: float = 600.0) -> None:
+    def __init__(
+        self, data: Path, queue_limit: int = 64, idle_unload: float = 600.0, patience: float = 10.0
+    ) -> None:
         self.data = data.resolve()
-        self.queue_limit, self.idle_unload = queue_limit, idle_unload
+        self.queue_limit, self.idle_unload, self.patience = queue_limit, idle_unload, patience
         self.engine: Engine | None = None
         self._asked_format = ""
         self._guests = 0
@@ -62,7 +66,8 @@ class House:
 
         Raises Busy, BadModel.
         """
-        if self._expected + lanes > self.queue_limit:
+        overdue = self.engine is not None and self.engine.waited > self.patience
+        if overdue or self._expected + lanes > self.queue_limit:
             raise Busy
         self._expected += lanes
         try:

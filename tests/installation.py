@@ -1,0 +1,89 @@
+"""A whole installation, started with `manage.py up` as `make run` does, in a folder of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from django.conf import settings
+
+from finetune_app.jobs import places
+from tests import starter
+from tests.worker.conftest import wait_for
+
+MANAGE = [sys.executable, "manage.py"]
+
+
+@dataclass(frozen=True)
+class Installation:
+    address: str  # with the one-time set-up code
+    data_dir: Path
+    environment: dict[str, str]
+    process: psutil.Process
+
+    @property
+    def site(self) -> str:
+        return self.address.partition("/set-up/")[0]
+
+    def manage(self, *words: str) -> str:
+        """What `manage.py` says to that, in a shell beside it."""
+        done = subprocess.run(
+            [*MANAGE, *words], cwd=settings.BASE_DIR, env=self.environment, check=True,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    def files_of_goals(self) -> list[str]:
+        """Every file kept for a goal: uploads, versions, runs, evaluations."""
+        kept = {"models", "logs", "static", "run", "secrets"}
+        folders = [one for one in self.data_dir.iterdir() if one.is_dir() and one.name not in kept]
+        found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        names = sorted(str(path.relative_to(self.data_dir)) for path in found)
+        return [name for name in names if "general-cache" not in name]  # of the base model
+
+
+@contextmanager
+def started(tmp_path: Path) -> Iterator[Installation]:
+    """`manage.py prepare`, then `manage.py up` on a free port."""
+    if not starter.is_there():
+        pytest.skip(starter.WHY_NOT)
+    data_dir = tmp_path / "data"
+    starter.lay_into(data_dir)
+    given = os.environ | {
+        "DATA_DIR": str(data_dir), "PORT": str(free_port()), "DATABASE_URL": "", "REDIS_URL": "",
+        "FINETUNE_TEST_KINDS": "", "LEASE_SECONDS": "15", "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
+    for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS"):
+        given.pop(name, None)  # trained as people train: on all cores, behind live answers
+    subprocess.run([*MANAGE, "prepare"], cwd=settings.BASE_DIR, env=given, check=True)
+    said = tmp_path / "up.txt"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            [*MANAGE, "up"], cwd=settings.BASE_DIR, env=given, stdout=file, stderr=file
+        )
+    try:
+        address = wait_for(lambda: re.search(r"http://\S+", said.read_text()), seconds=120)
+        yield Installation(address.group(0), data_dir, given, psutil.Process(process.pid))
+    finally:
+        alive = process.poll() is None
+        family = psutil.Process(process.pid).children(recursive=True) if alive else []
+        process.send_signal(signal.SIGINT)  # as Ctrl-C does
+        try:
+            assert process.wait(30) == 0
+            wait_for(lambda: all(places.start_of(one.pid) is None for one in family))
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

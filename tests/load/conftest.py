@@ -1,0 +1,110 @@
+"""A whole installation in use: a tuned model is live in it, and a program has a key."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from tests.installation import Installation, started
+from tests.worker.conftest import wait_for
+from worker.installs.starter import SLUG
+
+EMAIL, PASSWORD = "mara@kettle.example", "correct horse battery"
+HELPERS = {
+    "web": "uvicorn", "engine": "worker.engine.server", "clock": "manage.py clock",
+    "light": "light@", "heavy": "heavy@", "broker": "valkey-server",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Live:
+    """`model`: the name under which the tuned model answers. `client`: OpenAI's own."""
+
+    house: Installation
+    key: str
+    model: str
+    client: openai.OpenAI
+
+    def helper(self, name: str) -> psutil.Process:
+        """The process that `up` keeps under this name, as it is now."""
+        return next(
+            one for one in self.house.process.children()
+            if HELPERS[name] in " ".join(one.cmdline())
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory) -> Iterator[Live]:
+    with in_use(tmp_path_factory.mktemp("load")) as found:
+        yield found
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[Live]:
+    os.environ["FINETUNE_PASSWORD"] = PASSWORD  # how a shell hands it to create_owner
+    with started(folder) as house:
+        house.manage("create_owner", EMAIL)
+        del os.environ["FINETUNE_PASSWORD"]
+        key = house.manage("apikey", "--requests-a-minute=10000", "--tokens-a-minute=10000000")
+        with openai.OpenAI(base_url=f"{house.site}/v1", api_key=key, max_retries=0) as client:
+            job = train(client, rows=24, epochs=1)
+            wait_for(lambda: status(client, job) == "succeeded", seconds=900)
+            yield Live(house, key, go_live(house), client)
+
+
+def train(client: openai.OpenAI, *, rows: int, epochs: int) -> str:
+    """Begin a training as a program does; its id. What it learns to say has about 110 tokens."""
+    lines = [json.dumps({"messages": [
+        {"role": "user", "content": question(n)},
+        {"role": "assistant", "content": answer(n)},
+    ]}) for n in range(100, 100 + 7 * rows, 7)]  # fmt: skip
+    file = client.files.create(
+        file=("bikes.jsonl", "\n".join(lines).encode()), purpose="fine-tune"
+    )
+    return client.fine_tuning.jobs.create(
+        model=SLUG, training_file=file.id, suffix="bikes",
+        hyperparameters={"n_epochs": epochs},
+    ).id  # fmt: skip
+
+
+def question(n: int) -> str:
+    return f"Which bikes are ready, from {n} on?"
+
+
+def answer(n: int) -> str:
+    return ", ".join(f"bike {n + more} is ready" for more in range(12))
+
+
+def status(client: openai.OpenAI, job: str) -> str:
+    time.sleep(0.5)  # who waits for it asks again and again
+    found = client.fine_tuning.jobs.retrieve(job)
+    assert found.status not in ("failed", "cancelled"), found.error
+    return found.status
+
+
+def go_live(house: Installation) -> str:
+    """As a person does it on the page; the name under which it is live."""
+    page = "/goals/1/deployment/"
+    with httpx.Client(base_url=house.site, follow_redirects=True, timeout=120) as browser:
+        send(browser, "/sign-in/", username=EMAIL, email=EMAIL, password=PASSWORD)
+        tuned = re.findall(r'<option value="([^"]+)"', browser.get(page).text)[-1]
+        found = send(browser, f"{page}go-live/", candidate=tuned).text
+    return re.search(r"is live under the name ([\w-]+)", found).group(1)
+
+
+def send(browser: httpx.Client, path: str, **fields: str) -> httpx.Response:
+    if "csrftoken" not in browser.cookies:
+        browser.get(path)
+    token = {"X-CSRFToken": browser.cookies["csrftoken"], "Referer": f"{browser.base_url}"}
+    found = browser.post(path, data=fields, headers=token)
+    assert found.is_success, found.text
+    return found

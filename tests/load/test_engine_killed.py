@@ -1,0 +1,50 @@
+"""kill -9 of the engine while it answers: who asks is told, and soon it answers again."""
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from tests.load.asking import Asked, ask, client_of
+from tests.load.conftest import Live
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+
+BACK = 20.0  # seconds until it has to answer again
+AT_ONCE = 6
+
+
+def test_kill_9_of_the_engine_while_answers_are_in_flight(live: Live):
+    quiet = os.getloadavg()[0] < 2 * (os.cpu_count() or 1)
+    in_flight, seconds = asyncio.run(killed(live))
+    worked = sum(live.helper("engine").cpu_times()[:2])
+    print(f"\n{len(in_flight)} answers in flight were told after the kill; "
+          f"the next was answered {seconds:.1f} s after it, for which the new engine had worked "
+          f"{worked:.1f} s (load {os.getloadavg()[0]:.1f})", flush=True)  # fmt: skip
+    for one in in_flight:
+        assert not one.ended, one
+        assert one.error["type"] == "server_error", one
+        assert one.error["code"] == "engine_unavailable", one
+        assert one.error["message"], one
+        # A stream has begun with a 200; its error is the last event.
+        assert one.status == (200 if one.streamed else 503), one
+        assert one.streamed or int(one.retry_after) > 0, one
+    assert seconds < BACK or not quiet, "on a busy machine it takes as long as it takes"
+
+
+async def killed(live: Live) -> tuple[list[Asked], float]:
+    """What became of the answers in flight, and how long it took until the next one."""
+    async with client_of(live) as http:
+        assert (await ask(http, live.model, 0, streamed=True, tokens=4)).ended
+        asked = [
+            asyncio.create_task(ask(http, live.model, n, streamed=n % 2 == 1, tokens=1000))
+            for n in range(AT_ONCE)
+        ]
+        await asyncio.sleep(1.5)  # all of them are being written
+        live.helper("engine").kill()
+        at = time.monotonic()
+        in_flight = await asyncio.gather(*asked)
+        while not (await ask(http, live.model, 99, streamed=False, tokens=4)).ended:
+            await asyncio.sleep(0.25)
+        return in_flight, time.monotonic() - at

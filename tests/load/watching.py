@@ -1,0 +1,88 @@
+"""What each process of an installation holds, looked at again and again: memory of its own, open
+files, sockets."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from tests.load.conftest import HELPERS, Live
+
+EVERY = 10.0  # seconds
+WARM_UP = 0.25  # of all looks; until then caches fill
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Look:
+    """One process, as it was `at` seconds from the start. `memory`: MiB that no other shares."""
+
+    name: str
+    pid: int
+    at: float
+    memory: float
+    files: int
+    sockets: int
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Of one process, from the end of the warm-up to the end: the median MiB of the first and of
+    the last quarter of that time."""
+
+    name: str
+    memory: tuple[float, float]
+    most: float  # MiB, at any time
+
+    @property
+    def more_memory(self) -> float:
+        return self.memory[1] - self.memory[0]
+
+
+async def watch(live: Live) -> list[Look]:
+    """Until it is cancelled."""
+    began, looks = time.monotonic(), []
+    try:
+        while True:
+            looks += await asyncio.to_thread(lambda: list(look(live, time.monotonic() - began)))
+            await asyncio.sleep(EVERY)
+    except asyncio.CancelledError:
+        return looks
+
+
+def look(live: Live, at: float) -> Iterator[Look]:
+    for name in HELPERS:
+        yield from _of(name, live.helper(name), at)
+    for one in live.helper("heavy").children(recursive=True):
+        training = "worker.child" in " ".join(one.cmdline())
+        yield from _of("training" if training else "supervisor", one, at)
+
+
+def _of(name: str, process: psutil.Process, at: float) -> Iterator[Look]:
+    try:
+        with process.oneshot():
+            memory = process.memory_full_info().uss / MIB
+            files, sockets = process.num_fds(), len(process.net_connections("all"))
+    except psutil.NoSuchProcess:
+        return  # it ended while it was looked at
+    yield Look(name, process.pid, at, memory, files, sockets)
+
+
+def growths(looks: list[Look]) -> list[Growth]:
+    """Of every process that lived through all of it."""
+    last = max(one.at for one in looks)
+    found = []
+    for name, pid in dict.fromkeys((one.name, one.pid) for one in looks):
+        its = [one for one in looks if one.pid == pid]
+        warm = [one for one in its if one.at >= WARM_UP * last]
+        if its[0].at > WARM_UP * last or its[-1].at < last - 3 * EVERY or len(warm) < 4:
+            continue
+        part = max(1, len(warm) // 4)
+        first, then = (
+            statistics.median(one.memory for one in some) for some in (warm[:part], warm[-part:])
+        )
+        found.append(Growth(name, (first, then), max(one.memory for one in its)))
+    return found
