@@ -48,9 +48,15 @@ def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Req
 
 
 def _drift(live: Deployment, odd: Request) -> None:
-    """Other things are asked than were learned, and it says which."""
+    """Other things are asked than were learned, more and more, and it says which."""
+    version = live.goal.dataset.versions.get()
+    for auc, by_chance in ((0.54, 0.6), (0.66, 0.59)):
+        Drift.objects.create(
+            deployment=live, version=version, job=job(live.team, Kind.DRIFT), learned=214,
+            live=80, auc=auc, by_chance=by_chance, drifted=auc > by_chance,
+        )  # fmt: skip
     Drift.objects.create(
-        deployment=live, version=live.goal.dataset.versions.get(), job=job(live.team, Kind.DRIFT),
+        deployment=live, version=version, job=job(live.team, Kind.DRIFT),
         learned=214, live=120, auc=0.87, by_chance=0.58, drifted=True, odd=[[odd.pk, 0.08]],
         new_words=["battery", "charger"], missing_words=["tyre"],
     )  # fmt: skip

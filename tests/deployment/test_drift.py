@@ -86,6 +86,19 @@ def test_other_prompts_are_drift_and_the_strangest_are_shown(live, asked, as_edi
     assert "add it to the dataset" in page
 
 
+def test_the_course_of_it_is_drawn_from_the_second_finding_on(live, asked, as_viewer, url):
+    asked(like_the_training(60))
+    first = work(drift.begin(deployment=live))
+    assert "chart-drift" not in as_viewer.get(url("monitor")).content.decode()
+    asked(about_ovens(40))
+    second = work(drift.begin(deployment=live))
+    page = as_viewer.get(url("monitor")).content.decode()
+    words = f"Of 100 pairs {first.apart} were told apart at first and {second.apart} at last"
+    assert words in page
+    assert second.apart > first.apart
+    assert page.index(f">{second.apart}</td>") < page.index(f">{first.apart}</td>")
+
+
 def test_no_text_stays_behind_in_the_job_or_the_finding(live, asked):
     asked([*like_the_training(30), "Wann fährt die letzte Tram?", *about_ovens(20)])
     found = work(drift.begin(deployment=live))

@@ -25,6 +25,7 @@ LEAST = 30  # prompts on each side; worker/behaviour/drift.py says why
 MOST = 2_000  # live ones, the newest
 NEW = 10  # prompts since the last time; fewer would say the same again
 AGAIN = timedelta(days=1)
+SHOWN = 60  # findings in the chart: two months of days
 CLEARLY = 0.75  # from here on the difference is not a slight one
 # Compared with what it learned from. Test prompts are nobody's business but the evaluation's.
 LEARNED = (Split.TRAIN, Split.VALIDATION)
@@ -100,10 +101,20 @@ def _is_due(deployment: Deployment) -> bool:
 # ---- What was found ----
 
 
-def newest(deployment: Deployment) -> Drift | None:
-    """The newest finding that holds what is live against what it learned from."""
+def findings(deployment: Deployment) -> "QuerySet[Drift]":
+    """Those that hold what is live against what it learned from, the newest first."""
     found = deployment.drifts.filter(job__state=State.SUCCEEDED).exclude(auc=None)
-    return found.filter(version=learned_from(deployment)).select_related("version", "by").first()
+    return found.filter(version=learned_from(deployment)).select_related("version", "by")
+
+
+def newest(deployment: Deployment) -> Drift | None:
+    return findings(deployment).first()
+
+
+def over_time(deployment: Deployment) -> list[Drift]:
+    """The newest SHOWN findings in the order of time; none where one alone shows no course."""
+    found = list(findings(deployment)[:SHOWN])
+    return found[::-1] if len(found) > 1 else []
 
 
 def under_way(deployment: Deployment) -> Drift | None:

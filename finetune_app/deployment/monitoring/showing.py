@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.core.charts import stacked_bars, time_lines
 from finetune_app.core.templatetags.ui import waited
-from finetune_app.deployment.models import TROUBLE, ApiKey, Deployment
+from finetune_app.deployment.models import TROUBLE, ApiKey, Deployment, Drift
 from finetune_app.deployment.monitoring import costs, picture
 from finetune_app.deployment.monitoring.costs import Price
 from finetune_app.deployment.monitoring.picture import Part, Picture, Range, Slot
@@ -148,6 +148,20 @@ def _behaviour(found: Picture, start: str, end: str) -> dict[str, SafeString]:
             chart_id="chart-refused", start=start, end=end,
         ),
     }  # fmt: skip
+
+
+def drift_chart(found: Sequence[Drift]) -> SafeString:
+    """Findings in the order of time: how many of 100 pairs were told apart, beside what luck
+    reaches."""
+    first, last = found[0], found[-1]
+    return time_lines(
+        [("l-far", [float(one.luck) for one in found]),
+         ("l-unseen", [float(one.apart) for one in found])], _("Drift over time"),
+        _("Of 100 pairs %(then)d were told apart at first and %(now)d at last; luck alone rarely "
+          "reaches more than %(luck)d") % {
+            "then": first.apart, "now": last.apart, "luck": last.luck},
+        chart_id="chart-drift", start=f"{first.created_at:%d %b}", end=f"{last.created_at:%d %b}",
+    )  # fmt: skip
 
 
 def _busiest(slots: Sequence[Slot]) -> str:

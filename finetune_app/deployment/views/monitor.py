@@ -79,10 +79,13 @@ def _drift(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     """What templates/deployment/_drift.html shows."""
     found = drift.newest(deployment)
     last = deployment.drifts.select_related("job").first()
+    course = drift.over_time(deployment)
     return {
         "drift": found,
         "verdict": drift.verdict(found) if found else "",
         "odd": drift.odd_ones(found) if found else [],
+        "course": course[::-1],
+        "drift_chart": showing.drift_chart(course) if course else "",
         "drift_job": last.job if last and (last.job.is_active or last.job.error_code) else None,
         "prompts": drift.live_prompts(deployment).count(),
         "least_prompts": drift.LEAST,
