@@ -172,7 +172,7 @@ def _finding(dataset: Dataset, example: Example) -> Finding:
 def _import(dataset: Dataset, team: Team, by: User) -> Import:
     """A file that was looked at, with one line that cannot be read; waiting for the person."""
     line = {"line": 2, "cells": {"email": "Is my bike ready?", "topic": "repair_status"}}
-    bad = {"line": 3, "reason": "This line has no answer."}
+    bad = {"line": 3, "reason": "This line has no answer.", "text": "Hello"}
     made = Import.objects.create(
         dataset=dataset, job=job(team, Kind.IMPORT), step=Import.Step.CONFIRM, by=by,
         file_name="emails.csv", size=60, rejected=[bad], rejected_count=1,

@@ -26,6 +26,7 @@ urlpatterns = [
     path("check/stop/", page.stop, name="stop_check"),
     path("fix/<slug:check_name>/", page.fix, name="fix"),
     path("found/<slug:check_name>/", downloads.found, name="found"),
+    path("changes/", page.changes, name="changes"),
     path("undo/<int:edit_id>/", page.undo_edit, name="undo"),
     path("bulk/", bulk.bulk, name="bulk"),
     path("edits/<int:edit_id>/", bulk.watch, name="edit"),

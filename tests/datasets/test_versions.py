@@ -5,6 +5,7 @@ import pytest
 from finetune_app.datasets import frozen
 from finetune_app.datasets.models import Version
 from finetune_app.datasets.services import add_rows, change_many, freeze
+from finetune_app.datasets.views.versions import aligned
 from tests.datasets.conftest import conversation
 from tests.world import build_world
 
@@ -61,6 +62,22 @@ def test_the_page_shows_words_side_by_side(as_viewer, url, two):
     assert as_viewer.get(url("against", number=99, other=1)).status_code == 404
     for nonsense in ("?kind=x", "?after=x", "?after=-1", "?kind=added&after=99999999"):
         assert as_viewer.get(address + nonsense).status_code == 200
+
+
+def test_turns_that_came_or_went_stand_beside_nothing():
+    def talk(*said: tuple[str, str]) -> list[dict[str, str]]:
+        return [{"role": role, "content": text} for role, text in said]
+
+    old = talk(("user", "Hello"), ("assistant", "Hi"), ("user", "When?"), ("assistant", "Nine"))
+    new = talk(("system", "Be brief"), ("user", "Hello"), ("assistant", "Hi"),
+               ("user", "When?"), ("assistant", "Ten"), ("user", "Sure?"), ("assistant", "Yes"))
+    found = [(one and one["content"], other and other["content"])
+             for one, other in aligned(old, new)]
+    assert found == [(None, "Be brief"), ("Hello", "Hello"), ("Hi", "Hi"), ("When?", "When?"),
+                     ("Nine", "Ten"), (None, "Sure?"), (None, "Yes")]
+    back = [(one and one["content"], other and other["content"])
+            for one, other in aligned(new, old)]
+    assert [(b, a) for a, b in back] == found
 
 
 def test_all_versions_are_listed_and_two_can_be_chosen(as_viewer, url, two):

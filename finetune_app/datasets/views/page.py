@@ -1,6 +1,7 @@
 """The dataset itself: the table, the findings, their fixes, undo."""
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -8,15 +9,23 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest
+from finetune_app.core.requests import HttpRequest, whole_number
 from finetune_app.datasets import checks, fixes
 from finetune_app.datasets.health import under_way
-from finetune_app.datasets.models import Edit
+from finetune_app.datasets.models import Edit, Import
 from finetune_app.datasets.services import check_all, dataset_of, stop_check, undo
-from finetune_app.datasets.views.common import back_to_table, render, table, with_undo
+from finetune_app.datasets.views.common import (
+    back_to_table,
+    may_edit,
+    render,
+    table,
+    with_undo,
+)
 from finetune_app.datasets.views.imports import bringing
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+
+LISTED = 50  # changes on a page
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -67,6 +76,21 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
     count = edit.changes.count()
     said = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
     return _back(request, goal, said % {"n": count}, edit)
+
+
+@goal_page(Role.VIEWER, "GET")
+def changes(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Everything that was done to the examples, the newest first, each with its undo."""
+    edits = dataset_of(goal).edits.select_related("by").order_by("-pk")
+    edits = edits.filter(Q(brought=None) | Q(brought__step=Import.Step.DONE))
+    if before := whole_number(request.GET.get("before")):
+        edits = edits.filter(pk__lt=before)
+    some = list(edits[: LISTED + 1])
+    context = {
+        "goal": goal, "edits": some[:LISTED], "can_edit": may_edit(request),
+        "next": f"?before={some[LISTED - 1].pk}" if len(some) > LISTED else "",
+    }
+    return render(request, "changes", context)
 
 
 def _back(

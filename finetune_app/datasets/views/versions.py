@@ -1,5 +1,7 @@
 """Frozen versions: make one, look at it, name it, hold two against each other."""
 
+from collections.abc import Iterator
+from difflib import SequenceMatcher
 from typing import Any
 
 from django.contrib import messages
@@ -14,6 +16,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, whole_number
 from finetune_app.datasets import frozen
 from finetune_app.datasets.forms import NameForm, TableForm
+from finetune_app.datasets.mapping import Message
 from finetune_app.datasets.models import Split, Version
 from finetune_app.datasets.services import dataset_of, freeze
 from finetune_app.datasets.views.common import may_edit, render
@@ -104,22 +107,36 @@ def against(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
 def _side_by_side(pair: frozen.Pair) -> dict[str, Any]:
     """The messages that changed word by word; of what came or went, all."""
     before, after = pair.before or {}, pair.after or {}
-    said, says = before.get("messages", []), after.get("messages", [])
+    both = bool(before and after)
     turns = []
-    for at in range(max(len(said), len(says))):
-        old, new = said[at : at + 1], says[at : at + 1]
-        role = (new or old)[0]["role"]
-        texts = (old[0]["content"] if old else "", new[0]["content"] if new else "")
+    for old, new in aligned(before.get("messages", []), after.get("messages", [])):
+        role = (new or old or {})["role"]
+        was, now = old["content"] if old else "", new["content"] if new else ""
         turns.append({
-            "role": ROLES.get(role, role), "same": texts[0] == texts[1], "new": texts[1],
-            "pieces": words_between(*texts) if old and new and texts[0] != texts[1] else [],
-            "old": texts[0],
-        })  # fmt: skip
+            "role": ROLES.get(role, role), "old": was, "new": now,
+            "pieces": words_between(was, now) if both and was != now else [],
+        })
     sides = dict(Split.choices)
     return {
         "number": pair.number, "kinds": pair.kinds, "turns": turns,
         "was": sides.get(before.get("split", ""), ""), "is": sides.get(after.get("split", ""), ""),
     }
+
+
+def aligned(
+    old: list[Message], new: list[Message]
+) -> Iterator[tuple[Message | None, Message | None]]:
+    """Messages side by side: the same, changed ones, and None beside those that came or went."""
+    texts = [[(m["role"], m["content"]) for m in said] for said in (old, new)]
+    for _tag, a, b, c, d in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
+        left, right = old[a:b], new[c:d]
+        while left or right:
+            if left and right and left[0]["role"] == right[0]["role"]:
+                yield left.pop(0), right.pop(0)
+            elif right and not any(m["role"] == right[0]["role"] for m in left):
+                yield None, right.pop(0)
+            else:
+                yield left.pop(0), None
 
 
 def _version(goal: Goal, number: int) -> Version:

@@ -1,0 +1,64 @@
+"""All that was done to the examples, each with its undo: after the message is gone, too."""
+
+import pytest
+
+from finetune_app.datasets.models import Status
+from finetune_app.datasets.views import page as view
+
+
+def set_aside(client, url, number: int) -> None:
+    client.post(url("change", number=number), {"what": "set_aside"}, follow=True)
+
+
+def test_an_old_change_is_found_and_undone(as_owner, url, bring, dataset):
+    bring(20)
+    for number in (1, 2, 3):
+        set_aside(as_owner, url, number)
+    page = as_owner.get(url("changes")).content.decode()
+    first = dataset.edits.order_by("pk")[0]
+    assert page.index("Set No. 3 aside") < page.index("Set No. 1 aside")
+    undo = url("undo", edit_id=first.pk)
+    assert undo in page
+    as_owner.post(undo, follow=True)
+    assert dataset.examples.get(number=1).status == Status.APPROVED
+    assert dataset.examples.get(number=2).status == Status.SET_ASIDE
+    page = as_owner.get(url("changes")).content.decode()
+    assert "Undid: Set No. 1 aside" in page
+    assert undo not in page
+
+
+def test_everything_is_undone_one_after_the_other(as_owner, url, bring, dataset):
+    bring(12)
+    before = list(dataset.examples.values_list("number", "status", "split", "messages"))
+    for number in (1, 2):
+        set_aside(as_owner, url, number)
+        as_owner.post(url("change", number=number), {"what": "delete"})
+    for edit in list(dataset.edits.order_by("-pk")):
+        as_owner.post(url("undo", edit_id=edit.pk))
+    assert list(dataset.examples.values_list("number", "status", "split", "messages")) == before
+
+
+def test_there_are_pages_of_them(as_owner, url, bring, monkeypatch):
+    monkeypatch.setattr(view, "LISTED", 2)
+    bring(12)
+    for number in (1, 2, 3):
+        set_aside(as_owner, url, number)
+    page = as_owner.get(url("changes"))
+    assert "No. 1 aside" not in page.content.decode()
+    assert "No. 1 aside" in as_owner.get(url("changes") + page.context["next"]).content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "?before=x", "?before=0"])
+def test_nothing_was_changed_yet(as_owner, url, bring, query):
+    bring(12)
+    assert "Nothing was changed yet." in as_owner.get(url("changes") + query).content.decode()
+
+
+def test_a_viewer_looks_and_a_stranger_does_not(as_owner, as_viewer, as_stranger, url, bring):
+    bring(12)
+    set_aside(as_owner, url, 1)
+    page = as_viewer.get(url("changes")).content.decode()
+    assert "Set No. 1 aside" in page
+    assert "/undo/" not in page
+    assert as_stranger.get(url("changes")).status_code == 404
+    assert as_owner.post(url("changes")).status_code == 405
