@@ -14,6 +14,9 @@ forms.py      answers in the form of a JSON schema
 telling.py    log-probabilities
 stepper.py    which of these serves this model, proved by a probe when it loads
 engine.py     the thread and the queue around it: what other code calls
+serving.py    what the server asks of any engine: ours, or vLLM where there is a CUDA card
+vllm/         a base model served by vLLM
+house.py      which model is loaded, and by which of the two
 library.py    search in documents: open indexes, one embedder
 server.py     the same over HTTP on a Unix socket, for the web application
 """

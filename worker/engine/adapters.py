@@ -38,17 +38,23 @@ class Lora:
 
 def read_adapter(folder: Path, model: nn.Module, dtype: torch.dtype) -> dict[str, Lora]:
     """Read a PEFT LoRA folder; returns layer name -> pair, checked against `model`'s layers."""
+    config, pairs = read_files(folder)
+    return {name: _pair(name, pair, config, model, dtype) for name, pair in pairs.items()}
+
+
+def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """What its two files say: the settings, and layer name -> tensors A and B. Raises BadAdapter
+    for whatever can be seen without the base model."""
     config = _read_config(folder)
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
         raise BadAdapter(f"The adapter in {folder.name} has no adapter_model.safetensors.")
     try:
-        pairs = _read_pairs(folder, weights)
+        return config, _read_pairs(folder, weights)
     except SafetensorError:
         raise BadAdapter(
             f"The adapter in {folder.name} is damaged: adapter_model.safetensors cannot be read."
         ) from None
-    return {name: _pair(name, pair, config, model, dtype) for name, pair in pairs.items()}
 
 
 def _read_pairs(folder: Path, weights: Path) -> dict[str, dict[str, Tensor]]:
@@ -124,7 +130,7 @@ class Adapters:
         """
         if folder is None:
             return BASE
-        name, stamp = str(folder), _stamp(folder)
+        name, stamp = str(folder), stamp_of(folder)
         if self._stamps.get(name) != stamp:
             self._loaded[name] = read_adapter(folder, self._model, self.dtype)
             self._stamps[name] = stamp
@@ -186,7 +192,8 @@ class Adapters:
         return output
 
 
-def _stamp(folder: Path) -> tuple[int, int]:
+def stamp_of(folder: Path) -> tuple[int, int]:
+    """Another one as soon as its weights are written anew. Raises BadAdapter."""
     try:
         found = (folder / "adapter_model.safetensors").stat()
     except OSError:

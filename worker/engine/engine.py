@@ -23,6 +23,7 @@ from worker.engine.model import Loaded, load
 from worker.engine.proof import Proofs
 from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
 from worker.engine.rows import Row
+from worker.engine.serving import Item
 from worker.engine.stepper import make_decoder
 from worker.engine.telling import Teller
 from worker.engine.vocabulary import Vocabulary
@@ -34,7 +35,6 @@ MAX_ROWS = 32  # on two cores, 60 prompts: more rows gain little and make each r
 GATHER_SECONDS = 0.02  # an idle engine waits this long for company before the first step
 CACHE_SHARE = 0.25  # of the memory free after loading, for attention memory
 
-Item = str | Completion | Exception
 T = TypeVar("T")
 
 
@@ -83,11 +83,13 @@ class _Waiting:
 
 
 class Engine:
-    """One base model in memory, decoding for whoever asks.
+    """One base model in memory, decoding for whoever asks. See serving.Serving.
 
     base_folder: safetensors and tokenizer. number_format: auto, bf16 or fp32; `number_format`
     holds what was chosen. Raises BadModel. Close it when done.
     """
+
+    kind, trouble, memory_bytes = "own", "", 0
 
     def __init__(
         self,
@@ -98,11 +100,13 @@ class Engine:
         adapters_kept: int = 8,
     ) -> None:
         self.loaded: Loaded = load(Path(base_folder), number_format)
-        self.number_format = self.loaded.number_format
+        self.folder, self.number_format = self.loaded.folder, self.loaded.number_format
         self.adapters = Adapters(self.loaded.model, self.loaded.dtype, adapters_kept)
         self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
         self.proofs = Proofs(self.loaded, self.adapters)
-        self.vocabulary = Vocabulary(self.loaded)
+        self.vocabulary = Vocabulary(
+            self.loaded.tokenizer, self.loaded.ends, self.loaded.vocabulary_size
+        )
         self.forms = Forms(self.vocabulary)
         self._cache_bytes = int(CACHE_SHARE * _free_bytes(self.loaded.device))
         self._max_rows = max_rows
@@ -160,6 +164,11 @@ class Engine:
             return time.monotonic() - self._waiting[0].since
         except IndexError:
             return 0.0
+
+    @property
+    def held(self) -> list[str]:
+        """Folders of the adapters now in memory."""
+        return self.adapters.names
 
     @property
     def fast(self) -> bool:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
-if TYPE_CHECKING:
-    from worker.engine.engine import Engine
+from finetune_app.core import vllm
+from worker.engine.serving import Choice, Serving, Unfit
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,17 @@ class House:
     data: only folders below it may be read. queue_limit: most requests running or waiting.
     idle_unload: seconds without a request after which the model is dropped. patience: once
     somebody has waited so many seconds for a place, nobody is let in behind them: a no at once is
-    worth more than an answer in minutes.
+    worth more than an answer in minutes. choice: which engine serves.
     """
 
     def __init__(
-        self, data: Path, queue_limit: int = 64, idle_unload: float = 600.0, patience: float = 10.0
-    ) -> None:
+        self, data: Path, queue_limit: int = 64, idle_unload: float = 600.0,
+        patience: float = 10.0, choice: Choice | None = None,
+    ) -> None:  # fmt: skip
         self.data = data.resolve()
         self.queue_limit, self.idle_unload, self.patience = queue_limit, idle_unload, patience
-        self.engine: Engine | None = None
+        self.choice = choice or Choice(vllm.find(), self.data / "logs" / "vllm.log")
+        self.engine: Serving | None = None
         self._asked_format = ""
         self._guests = 0
         self._expected = 0
@@ -61,29 +63,53 @@ class House:
         raise NotAllowed("Models and adapters are only read from Finetune's own data folder.")
 
     @asynccontextmanager
-    async def stay(self, base: Path, number_format: str, lanes: int) -> AsyncIterator[Engine]:
+    async def stay(
+        self,
+        base: Path,
+        number_format: str,
+        lanes: int,
+        ready: Callable[[Serving], None] = lambda _engine: None,
+    ) -> AsyncIterator[Serving]:
         """Use a model for `lanes` requests; another one waits until the present guests left.
 
-        Raises Busy, BadModel.
+        ready: makes what the requests need, on another thread; where vLLM cannot, our own engine is
+        fetched and does. Raises Busy, BadModel, and what `ready` raises.
         """
         overdue = self.engine is not None and self.engine.waited > self.patience
         if overdue or self._expected + lanes > self.queue_limit:
             raise Busy
         self._expected += lanes
         try:
+            engine = await self._enter(base, number_format, ready)
+            try:
+                yield engine
+            finally:
+                self._leave()
+        finally:
+            self._expected -= lanes
+
+    async def _enter(
+        self, base: Path, number_format: str, ready: Callable[[Serving], None]
+    ) -> Serving:
+        while True:
             async with self._gate:  # first come, first served: nobody overtakes a change of model
                 if not self._at_home(base, number_format):
                     await self._empty.wait()
                     await self._fetch(base, number_format)
                 self._guests += 1
                 self._empty.clear()
+            engine = self.engine
+            assert engine is not None
             try:
-                assert self.engine is not None
-                yield self.engine
-            finally:
+                await asyncio.to_thread(ready, engine)
+            except Unfit as why:
                 self._leave()
-        finally:
-            self._expected -= lanes
+                self.choice.refuse(base, str(why))
+            except BaseException:
+                self._leave()
+                raise
+            else:
+                return engine
 
     async def unload(self) -> bool:
         """Drop the model unless somebody uses it; says whether nothing is loaded now."""
@@ -100,28 +126,31 @@ class House:
                 await self.unload()
 
     def health(self) -> dict[str, Any]:
-        """What is loaded, how much memory this process holds (bytes), how long the queue is."""
+        """What is loaded, what serves it, the memory of that (bytes), how long the queue is."""
         engine = self.engine
         return {
-            "base_model": str(engine.loaded.folder) if engine else None,
+            "base_model": str(engine.folder) if engine else None,
             "number_format": engine.number_format if engine else None,
-            "adapters": engine.adapters.names if engine else [],
-            "memory_bytes": psutil.Process().memory_info().rss,
+            "engine": engine.kind if engine else None,
+            "why_not_vllm": self.choice.why_not(engine.folder if engine else None),
+            "adapters": engine.held if engine else [],
+            "memory_bytes": psutil.Process().memory_info().rss
+            + (engine.memory_bytes if engine else 0),
             "queue": self._expected,
             "queue_limit": self.queue_limit,
         }
 
     def _at_home(self, base: Path, number_format: str) -> bool:
-        if self.engine is None or self.engine.loaded.folder != base:
+        if self.engine is None or self.engine.folder != base:
+            return False
+        if self.engine.kind != self.choice.kind(base):
             return False
         return number_format in (self._asked_format, self.engine.number_format)
 
     async def _fetch(self, base: Path, number_format: str) -> None:
-        from worker.engine.engine import Engine  # torch: only when the first model is asked
-
         await self._drop()
         log.info("loading %s", base.name)
-        self.engine = await asyncio.to_thread(Engine, base, number_format)
+        self.engine = await asyncio.to_thread(self.choice.open, base, number_format)
         self._asked_format = number_format
 
     async def _drop(self) -> None:

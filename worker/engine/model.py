@@ -47,15 +47,17 @@ class Loaded:
     def dtype(self) -> torch.dtype:
         return DTYPES[self.number_format]
 
+    @property
+    def vocabulary_size(self) -> int:
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
 
 def load(folder: Path, number_format: str = "auto") -> Loaded:
     """Load a folder of safetensors and its tokenizer; number_format is auto, bf16 or fp32.
 
     Never runs code from the folder. Raises BadModel.
     """
-    config = _read_config(folder)
-    if "auto_map" in config:
-        raise BadModel("This model brings its own program code, which Finetune does not run.")
+    config = read_config(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     measured: dict[str, float] = {}
     if number_format == "auto":
@@ -145,13 +147,16 @@ def _time_layer(width: int, inner: int, dtype: torch.dtype, device: torch.device
     return round(sorted(times)[2] * 1000 / copies, 4)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """Raises BadModel, also for a model that would have to run code of its own."""
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     except FileNotFoundError:
         raise BadModel(f"There is no model in {folder.name}: config.json is missing.") from None
     except ValueError:
         raise BadModel(f"The config.json in {folder.name} cannot be read.") from None
+    if "auto_map" in config:
+        raise BadModel("This model brings its own program code, which Finetune does not run.")
     return config
 
 

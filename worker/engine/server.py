@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -36,9 +36,7 @@ from worker.channel import UserError
 from worker.engine import library
 from worker.engine.house import Busy, House, NotAllowed
 from worker.engine.requests import Completion, Piece, Request
-
-if TYPE_CHECKING:
-    from worker.engine.engine import Engine
+from worker.engine.serving import Serving
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +78,12 @@ async def prove(request: HttpRequest) -> Response:
 
     asked, house = await request.json(), _house(request)
     base, adapter = house.folder(asked["base_model"]), house.folder(asked["adapter"])
-    async with house.stay(base, str(asked.get("number_format", "auto")), 1) as engine:
-        try:
-            await asyncio.to_thread(engine.prove, adapter)
-        except BadAdapter as problem:
-            return JSONResponse({"problem": str(problem)})
-    return JSONResponse({"problem": ""})
+    number_format = str(asked.get("number_format", "auto"))
+    try:
+        async with house.stay(base, number_format, 1, lambda engine: engine.prove(adapter)):
+            return JSONResponse({"problem": ""})
+    except BadAdapter as problem:
+        return JSONResponse({"problem": str(problem)})
 
 
 async def chat(request: HttpRequest) -> Response:
@@ -98,13 +96,13 @@ async def chat(request: HttpRequest) -> Response:
     stay = contextlib.AsyncExitStack()
     # Enter before answering, so that a full queue or a broken model has a proper status.
     engine = await stay.enter_async_context(
-        house.stay(base, str(asked.get("number_format", "auto")), len(lanes))
+        house.stay(
+            base,
+            str(asked.get("number_format", "auto")),
+            len(lanes),
+            lambda engine: engine.prepare(list(lanes.values())),
+        )
     )
-    try:
-        await asyncio.to_thread(engine.prepare, list(lanes.values()))
-    except BaseException:
-        await stay.aclose()
-        raise
     return ChatResponse(_stream(engine, lanes, stay), stay)
 
 
@@ -123,7 +121,7 @@ class ChatResponse(StreamingResponse):
 
 
 async def _stream(
-    engine: Engine, lanes: dict[str, Request], stay: contextlib.AsyncExitStack
+    engine: Serving, lanes: dict[str, Request], stay: contextlib.AsyncExitStack
 ) -> Lines:
     """NDJSON lines of all lanes as they come; what is unfinished when we leave is cancelled."""
     loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ They are the model's own, before temperature, penalties or a form narrow the cho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,14 +28,15 @@ class Teller:
     def note(self, scores: Tensor, token: int) -> None:
         """`scores` (vocabulary,): what the model gave, from which `token` was chosen."""
         sure = torch.log_softmax(scores, dim=-1)
-        entry = self._entry(token, float(sure[token]))
-        entry["top_logprobs"] = []
-        if self.most:
-            best = sure.topk(min(self.most, len(sure)))
-            entry["top_logprobs"] = [
-                self._entry(other, value)
-                for value, other in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            ]
+        best = sure.topk(min(self.most, len(sure)))
+        likeliest = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        self.write(token, float(sure[token]), list(likeliest))
+
+    def write(self, token: int, sure: float, likeliest: Sequence[tuple[int, float]]) -> None:
+        """The same where it is known already: the token's log-probability, and the likeliest
+        tokens with theirs, best first."""
+        entry = self._entry(token, sure)
+        entry["top_logprobs"] = [self._entry(*one) for one in likeliest[: self.most]]
         self.entries.append(entry)
 
     def _entry(self, token: int, sure: float) -> Entry:

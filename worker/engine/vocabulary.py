@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from worker.engine.model import Loaded
+from transformers import PreTrainedTokenizerBase
+
 from worker.template import special_ids
 
 
@@ -14,14 +15,16 @@ class NotReadable(ValueError):
 
 
 class Vocabulary:
-    """Thread-safe. `hidden`: tokens that an answer's text leaves out, such as an end of turn."""
+    """Thread-safe. `size`: rows of the model's embedding; `hidden`: tokens that an answer's text
+    leaves out, such as an end of turn."""
 
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], size: int
+    ) -> None:
+        self._tokenizer, self._ends, self.size = tokenizer, ends, size
         self._building = threading.Lock()
         self._tokens: Any = None
-        self.size = int(loaded.model.get_input_embeddings().weight.shape[0])
-        self.hidden = loaded.ends | special_ids(loaded.tokenizer)
+        self.hidden = ends | special_ids(tokenizer)
 
     @property
     def tokens(self) -> Any:
@@ -32,9 +35,9 @@ class Vocabulary:
 
                 try:
                     self._tokens = from_tokenizer(
-                        self._loaded.tokenizer,  # type: ignore[arg-type]  # it looks itself
+                        self._tokenizer,  # type: ignore[arg-type]  # it looks itself
                         n_vocab=self.size,
-                        eos_token=sorted(self._loaded.ends) or None,
+                        eos_token=sorted(self._ends) or None,
                     )
                 except ValueError as problem:
                     raise NotReadable(
