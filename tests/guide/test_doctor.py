@@ -51,6 +51,21 @@ def test_a_model_whose_files_are_gone_is_named(healthy, data_dir):
     assert "LOOK Tiny: files in models/tiny." in looked_at()[0]
 
 
+def test_who_serves_is_said_and_a_reason_to_look(healthy, monkeypatch, tmp_path):
+    program = tmp_path / "vllm"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("VLLM", str(program))
+    assert f"ok   Base models are served by vLLM ({program})." in looked_at()[0]
+    told = {"why_not_vllm": "vLLM does not start with this base model"}
+    monkeypatch.setattr(doctor.engine, "health_now", lambda _patience: told)
+    assert "LOOK Our own engine serves instead: vLLM does not start" in looked_at()[0]
+    monkeypatch.setenv("VLLM", "off")
+    assert "ok   vLLM is switched off" in looked_at()[0]
+    monkeypatch.setenv("VLLM", "/nowhere/vllm")
+    assert "LOOK What VLLM names is no program." in looked_at()[0]
+
+
 def test_a_job_without_a_living_worker_is_counted(healthy, team):
     fresh = timezone.now()
     Job.objects.create(team=team, kind="training", state=State.RUNNING, heartbeat_at=fresh)

@@ -14,11 +14,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.core import engine, vllm
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
 Check = tuple[bool, str]
 SILENT_LEASES = 8  # a living clock gives a job back long before
+PATIENCE = 2.0  # seconds for the engine, which may not be running
 
 
 class Command(BaseCommand):
@@ -38,6 +40,7 @@ def checks() -> Iterator[Check]:
     free = machine.disk_free_bytes / GIB
     yield free > 2, f"{free:.1f} GB of disk free in {settings.DATA_DIR} (2 GB or more is wise)."
     yield machine.memory_bytes > 4 * GIB, f"{machine.memory_bytes / GIB:.1f} GB of memory."
+    yield from serving()
     up_to_date = database()
     yield up_to_date
     yield broker()
@@ -51,6 +54,21 @@ def checks() -> Iterator[Check]:
     if waiting:
         minutes = (timezone.now() - waiting.created_at).total_seconds() / 60
         yield minutes < 60, f"The oldest waiting job has waited {minutes:.0f} minutes."
+
+
+def serving() -> Iterator[Check]:
+    """Whether vLLM serves, where somebody would expect it to, and what the engine made of that."""
+    found = vllm.find()
+    if found.program:
+        yield True, f"Base models are served by vLLM ({found.program})."
+    elif found.why_not:
+        yield not found.mistaken, f"{found.why_not}."
+    try:
+        why_not = engine.health_now(PATIENCE).get("why_not_vllm")
+    except engine.EngineUnavailable:
+        return
+    if found.program and why_not:
+        yield False, f"Our own engine serves instead: {why_not}."
 
 
 def database() -> Check:

@@ -1,0 +1,30 @@
+"""The live page says what computes the answers, and why it is not what somebody would expect."""
+
+import pytest
+
+from finetune_app.core import engine
+
+
+@pytest.fixture
+def page(live, as_viewer, url, monkeypatch):
+    def look(**told) -> str:
+        state = {"base_model": "/data/models/tiny", "number_format": "bf16", "adapters": [],
+                 "memory_bytes": 10**9, "queue": 0, "queue_limit": 64, **told}  # fmt: skip
+        monkeypatch.setattr(engine, "health_now", lambda _patience: state)
+        return as_viewer.get(url("monitor")).content.decode()
+
+    return look
+
+
+def test_vllm_does(page):
+    assert "vLLM computes the answers." in page(engine="vllm", why_not_vllm="")
+
+
+def test_our_own_engine_does_where_vllm_cannot(page):
+    why = "vLLM loads an adapter and then answers as its base model"
+    said = page(engine="own", why_not_vllm=why)
+    assert f"Finetune’s own engine computes the answers. {why}." in said
+
+
+def test_nothing_is_said_where_nobody_expects_vllm(page):
+    assert "computes the answers" not in page(engine="own", why_not_vllm="")
