@@ -107,7 +107,8 @@ class VllmEngine:
     @property
     def waited(self) -> float:
         """Seconds that somebody has waited for a first word, while vLLM keeps them in its queue."""
-        return time.monotonic() - min([time.monotonic(), *self._unanswered.copy().values()])
+        now = time.monotonic()
+        return now - min([now, *self._unanswered.copy().values()])
 
     @property
     def memory_bytes(self) -> int:
