@@ -6,15 +6,16 @@ rows it changed, and no more.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from finetune_app.datasets.checks import broken, languages, private
 from finetune_app.datasets.checks.base import Mark, Seen
+from finetune_app.datasets.checks.refusing import refusal
 from finetune_app.datasets.text import last_said, normalise
 
-RULES = 3  # raise when a rule below or in private.py changes: every row is looked at again
+# Raise when a rule below, in private.py or in refusing.py changes: every row is looked at again.
+RULES = 4
 ROLES = {"system", "user", "assistant"}
 # What stands in a cell where nobody wrote an answer. The second set may be an answer of its own
 # ("none" in a list of labels), which only the whole set can tell.
@@ -22,18 +23,6 @@ NO_ANSWER = {"n/a", "#n/a", "na", "n.a.", "null", "nan", "tbd", "todo", "-", "--
              "undefined", "no answer", "keine antwort"}
 PERHAPS_NO_ANSWER = {"none", "nil", "unknown", "empty"}
 MOST_SPANS = 20  # highlighted in one row
-_REFUSES = re.compile(
-    r"^\W*(?:(?:i(?:'|’)?m|i am) (?:very |so |really )?sorry,? (?:but )?|sorry,? (?:but )?"
-    r"|unfortunately,? |i apologi[sz]e,? (?:but )?)?"
-    r"(?:i (?:can(?:no|'|’)t|can not|am unable to|am not able to|won(?:'|’)t be able to"
-    r"|do not feel comfortable|must decline)|i(?:'|’)m (?:unable|not able) to"
-    r"|as an? (?:ai|language model)"
-    r"|ich kann (?:ihnen |dir |das |dabei |hierbei |leider )*(?:nicht|keine)"
-    r"|(?:es )?tut mir (?:sehr )?leid,? (?:aber )?(?:ich|das|dabei) kann|leider kann ich"
-    r"|je (?:ne peux pas|suis désolé|ne suis pas en mesure)"
-    r"|lo siento,? (?:pero )?no puedo|no puedo|non posso|mi dispiace,? (?:ma )?non posso)",
-    re.I,
-)
 
 
 def look(messages: list[dict[str, Any]]) -> Seen:
@@ -82,12 +71,6 @@ def _answer(messages: list[dict[str, Any]]) -> Iterator[Mark]:
         yield Mark("copied_answer", last)
     if end := refusal(answer):
         yield Mark("refusals", last, 0, end, "refusal")
-
-
-def refusal(answer: str) -> int:
-    """How many characters at its beginning say that it will not or cannot; 0 where none do."""
-    found = _REFUSES.match(answer[:200])
-    return found.end() if found else 0
 
 
 def _stretches(messages: list[dict[str, Any]]) -> Iterator[Mark]:

@@ -1,0 +1,30 @@
+"""What an answer begins with when it will not or cannot, and what only sounds like it."""
+
+import pytest
+
+from finetune_app.datasets.checks.refusing import BEGINNINGS, refusal
+
+SAID = {
+    "English": ("I'm sorry, but I can't do that.", "I can do that, sorry for the wait."),
+    "German": ("Es tut mir leid, aber das kann ich nicht sagen.", "Das tut mir leid. Kommen Sie."),
+    "French": ("Désolé, mais je ne peux pas répondre.", "Je peux vous aider."),
+    "Spanish": ("Lo siento, pero no puedo ayudarte.", "Lo siento mucho. Venga el lunes."),
+    "Italian": ("Purtroppo non posso dirlo.", "Mi dispiace per il ritardo."),
+    "Portuguese": ("Infelizmente, não posso ajudar.", "Posso ajudar com isso."),
+    "Dutch": ("Het spijt me, maar ik kan u hierbij niet helpen.", "Ik kan u helpen."),
+    "Swedish": ("Tyvärr kan jag inte svara.", "Jag kan hjälpa dig."),
+    "Danish and Norwegian": ("Beklager, men jeg kan ikke hjelpe.", "Jeg kan hjelpe deg."),
+    "Polish": ("Przepraszam, ale nie mogę pomóc.", "Mogę pomóc."),
+    "Russian": ("К сожалению, я не могу ответить.", "Я могу помочь."),
+    "Turkish": ("Üzgünüm, bu konuda yardımcı olamam.", "Yardımcı olabilirim."),
+    "Chinese": ("很抱歉\uff0c我无法回答这个问题。", "我可以帮助您。"),
+    "Japanese": ("申し訳ありませんが、お答えできません。", "お手伝いできます。"),
+    "Korean": ("죄송하지만 도와드릴 수 없습니다.", "도와드릴 수 있습니다."),
+}
+
+
+@pytest.mark.parametrize("language", BEGINNINGS)
+def test_a_refusal_is_told_from_help(language):
+    refused, helped = SAID[language]
+    assert refusal(refused)
+    assert not refusal(helped)
