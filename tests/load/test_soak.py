@@ -20,7 +20,7 @@ SECONDS = int(os.environ.get("SOAK_SECONDS", "1800"))
 ROWS, EPOCHS = 400, 50  # hours of training
 # MiB that a process may grow by after the warm-up without it being a leak. What the engine and a
 # training hold follows from how long the texts at hand are; 100 KB a request would be 176.
-MORE_MEMORY = dict.fromkeys(("engine", "training"), 128.0)
+MORE_MEMORY = {"engine": 128.0, "training": 512.0}
 MORE_ELSEWHERE, MORE_FILES = 48.0, 8
 REST = 8.0  # seconds in which connections that are kept for a while are given up
 

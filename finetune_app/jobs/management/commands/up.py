@@ -123,10 +123,13 @@ def broker_command(path: Path) -> list[str]:
 
 
 def web_command() -> list[str]:
+    """Kept connections live longer than clients keep them (OpenAI's: 5 s, which is uvicorn's own
+    number, too): else one now and then asks on a connection that is just being closed."""
     return [
         *(sys.executable, "-m", "uvicorn", "finetune_app.asgi:application"),
         *("--host", settings.HOST, "--port", str(settings.PORT), "--lifespan", "off"),
-        *("--timeout-graceful-shutdown", "2", "--no-access-log", "--no-server-header"),
+        *("--timeout-keep-alive", "30", "--timeout-graceful-shutdown", "2"),
+        *("--no-access-log", "--no-server-header"),
     ]
 
 
