@@ -4,6 +4,8 @@ import html
 import json
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
 
 from finetune_app.candidates import talk
 from finetune_app.core import engine
@@ -148,3 +150,18 @@ def test_only_the_team_talks(as_stranger, as_owner, trained, url):
         assert as_stranger.post(url(name), HELLO).status_code == 404
         assert as_owner.put(url(name)).status_code == 405
     assert as_owner.get(url("stream")).status_code == 405
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_waits_for_a_model_holds_no_connection(as_viewer, trained, url, monkeypatch):
+    """Answers take minutes where many ask, and PostgreSQL has a hundred connections."""
+    held = []
+
+    async def stream_chat(base_model, lanes, **options):
+        held.append(await sync_to_async(lambda: connection.connection)())
+        for lane in lanes:
+            yield {"lane": lane["name"], "done": True}
+
+    monkeypatch.setattr(engine, "stream_chat", stream_chat)
+    b"".join(as_viewer.post(url("stream"), HELLO))
+    assert held == [None]

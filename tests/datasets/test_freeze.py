@@ -3,13 +3,17 @@
 import hashlib
 import json
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets import services
 from finetune_app.datasets.models import Status, Version
+from finetune_app.datasets.services.freezing import weight
 from tests.datasets.conftest import conversation, pair
+from tests.starter import FOLDER, needs_starter
+from worker.template import load_tokenizer
 
 
 def lines(version: Version) -> list[dict]:
@@ -28,8 +32,8 @@ def test_a_version_holds_the_approved_rows(as_owner, url, bring):
     assert sum(version.counts.values()) == 57
     digest = hashlib.sha256(local_path(version.stored_name).read_bytes()).hexdigest()
     assert version.sha256 == digest
-    assert version.longest == max(sum(len(m["content"]) for m in r["messages"]) for r in rows)
-    assert version.longest_answer == max(len(r["messages"][-1]["content"]) for r in rows)
+    assert version.longest == max(sum(weight(m["content"]) for m in r["messages"]) for r in rows)
+    assert version.longest_answer == max(weight(r["messages"][-1]["content"]) for r in rows)
 
 
 def test_twice_the_rows_ask_the_database_no_more(dataset, owner, bring):
@@ -82,7 +86,7 @@ def test_other_writing_counts_for_the_tokens_it_may_take(as_owner, url, bring):
                 *({"messages": conversation(*pair(n))} for n in range(60))])  # fmt: skip
     as_owner.post(url("freeze"))
     version = Version.objects.get()
-    assert version.longest == 2 * 400 * 3 + len(answer)
+    assert version.longest == 2 * 400 * 3 + weight(answer)
     assert version.longest_answer < 100
 
 
@@ -131,3 +135,20 @@ def test_only_editors_freeze(as_owner, as_viewer, as_stranger, url, bring):
     assert as_stranger.post(url("freeze")).status_code == 404
     assert as_owner.get(url("freeze")).status_code == 405
     assert not Version.objects.exists()
+
+
+@needs_starter
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your bike is ready; come by until six.", "topic: repair\ndesk: workshop",
+        '{"topic": "repair", "due": [1, 2, 3], "paid": true}', '{"a":1,"b":{"c":[0,0,1]}}',
+        "4471 0049 3090 1820 771", "3.14159265358979", "0110100110010110", "-/+*=!?;:()[]{}<>%$",
+        "<a><b>1</b><c/></a>", "find . -name '*.py' -exec grep -l \"x=1\" {} +",
+        "Grüße aus Köln", "修理は終わりましたか", "Готов ли мой велосипед?", "🚲🔧✅",
+    ],
+)
+def test_no_text_has_more_tokens_than_are_reckoned_with(text):
+    """Settings of a training are chosen from this: too few, and it would end at its first row."""
+    found = len(load_tokenizer(FOLDER)(text, add_special_tokens=False).input_ids)
+    assert found <= weight(text) // 2 + 1
