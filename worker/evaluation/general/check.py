@@ -114,7 +114,8 @@ def _measure(
     engine: Engine, adapters: Sequence[Path | None], windows: Tensor, channel: Channel
 ) -> dict[Path | None, Measured] | None:
     """Each one's surprise at the general text (nats a token) and its answers to all prompts; None
-    for the base model. All answer together: a batch is fullest that way. None when stopped."""
+    for the base model. All are asked at once (it takes as long as one after the other). None when
+    stopped."""
     asked = [
         Request([{"role": "user", "content": prompt}], adapter, max_new_tokens=MAX_NEW_TOKENS)
         for prompt in PROMPTS
