@@ -66,8 +66,11 @@ def test_loss_and_every_gradient_are_equal(base_model, kind, batch, as_base):
     assert fast_gradients.keys() == slow_gradients.keys()
     assert len(fast_gradients) == 2 * 2 * 7
     for name, gradient in slow_gradients.items():
-        assert torch.allclose(fast_gradients[name], gradient, rtol=1e-3, atol=1e-5), name
-        assert float(gradient.norm()) > 0
+        # Against its largest number: those near zero are sums in which large ones cancelled, and
+        # how exactly they do depends on the processor's order of adding.
+        largest = float(gradient.abs().max())
+        assert largest > 0
+        assert float((fast_gradients[name] - gradient).abs().max()) < 1e-4 * largest, name
 
 
 @pytest.mark.parametrize("batch", ["shared opening", "one row"])
