@@ -42,8 +42,8 @@ class LeaseLost(Exception):
 class UserError(Exception):
     """An expected failure that a person can act on.
 
-    `code` is one of out_of_memory, no_disk, bad_model, bad_data, remote, not_the_same; `message`
-    says in plain words what happened, why, and what to do.
+    `code` is one of out_of_memory, no_disk, bad_model, bad_data, not_text, remote, not_the_same;
+    `message` says in plain words what happened, why, and what to do.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -37,6 +37,15 @@ def test_a_file_ends_in_a_page_that_says_what_it_is(as_owner, send, work, url, d
     assert not dataset.examples.exists()
 
 
+def test_another_way_to_read_it_is_offered_where_there_may_be_one(as_owner, send, work, url):
+    for content, offered in [(b"\x89PNG\r\n\x1a\n" + os.urandom(400), False), (b" \n", False),
+                             (bytes(range(32)) * 40, True), (b"prompt,answer\n", True)]:
+        item = work(send(as_owner, "file.csv", content))
+        assert item.step == Import.Step.FAILED
+        page = as_owner.get(url("import", import_id=item.pk)).content.decode()
+        assert ("Read the file another way" in page) == offered, content[:20]
+
+
 HOSTILE = (
     "<svg onload=alert(1)>", "[here](javascript:alert(1))", "<a href='javascript:alert(1)'>x</a>",
     "![beacon](http://evil.example/x.png)", "<img src=http://evil.example/x.png>",

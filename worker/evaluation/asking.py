@@ -6,19 +6,18 @@ what was tested is what suggests.
 
 from __future__ import annotations
 
-import queue
+from functools import partial
 from pathlib import Path
 
 from finetune_app.candidates.composing import Composed
-from worker.channel import Channel, UserError
-from worker.engine.engine import Engine, Handle, Item
-from worker.engine.requests import Completion, PromptTooLong
+from worker.channel import Channel
+from worker.engine.engine import Engine
+from worker.engine.requests import Completion, Request
+from worker.engine.together import Stopped, as_they_come
 from worker.evaluation.contest import Contender, Question
 from worker.evaluation.lookup import look_up
 
-TICK = 0.5  # seconds between looks at the lease and the stop button
 Pair = tuple[Contender, Question]
-News = queue.SimpleQueue[tuple[Pair, Item]]
 
 
 def by_base_model(contenders: list[Contender]) -> dict[Path, list[Contender]]:
@@ -60,25 +59,13 @@ class Asking:
     def answer(self, engine: Engine, group: list[Contender]) -> bool:
         """Have every pair of these candidates answered; returns whether the person stopped it."""
         self.channel.emit("phase", phase="answering", message=self.doing)
-        news: News = queue.SimpleQueue()
-        pairs = self.left_to_do(group)
-        handles = [self._submit(engine, pair, news) for pair in pairs]
         self.report()
-        waiting = len(pairs)
-        while waiting:
-            self.channel.check()
-            if self.channel.stopping():
-                for handle in handles:
-                    if handle:
-                        handle.cancel()
-                return True
-            try:
-                pair, item = news.get(timeout=TICK)
-            except queue.Empty:
-                continue
-            if not isinstance(item, str):
-                waiting -= 1
+        asked = [(pair, partial(self._request, pair)) for pair in self.left_to_do(group)]
+        try:
+            for pair, item in as_they_come(engine, asked, self.channel):
                 self.take(pair, item)
+        except Stopped:
+            return True
         return False
 
     def take(self, pair: Pair, item: Completion | Exception) -> None:
@@ -93,11 +80,6 @@ class Asking:
         done = self.before + self.new
         self.channel.emit("progress", done=done, total=self.total, unit=self.unit)
 
-    def _submit(self, engine: Engine, pair: Pair, news: News) -> Handle | None:
+    def _request(self, pair: Pair) -> Request:
         contender, question = pair
-        try:
-            request = contender.request(self.asked(contender, question).messages, self.limit)
-            return engine.submit(request, lambda item: news.put((pair, item)))
-        except (PromptTooLong, UserError) as problem:
-            news.put((pair, problem))  # no answer for this one; the others go on
-            return None
+        return contender.request(self.asked(contender, question).messages, self.limit)

@@ -65,7 +65,7 @@ def shown(text: str) -> str:
 def refuse_what_is_not_text(start: bytes) -> None:
     for magic, what, then in NOT_TEXT:
         if start.startswith(magic):
-            raise UserError("bad_data", f"This is {what}, whatever its name says. {then}")
+            raise UserError("not_text", f"This is {what}, whatever its name says. {then}")
 
 
 def encoding_of(path: Path, chosen: str = "") -> tuple[str, str]:
@@ -74,7 +74,7 @@ def encoding_of(path: Path, chosen: str = "") -> tuple[str, str]:
     with path.open("rb") as file:
         start = file.read(BLOCK)
     if not start.strip(b" \t\r\n\x00"):
-        raise UserError("bad_data", "The file is empty. Choose the one that holds your examples.")
+        raise UserError("not_text", "The file is empty. Choose the one that holds your examples.")
     refuse_what_is_not_text(start)
     if chosen:
         return chosen, "You chose it."
