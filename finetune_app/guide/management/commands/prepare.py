@@ -62,7 +62,7 @@ class Command(BaseCommand):
         model = BaseModel.objects.get(slug=STARTER)
         if Speed.objects.filter(base_model=model, what="training").exists():
             return
-        self.stdout.write("Measuring how fast this machine learns, about half a minute.")
+        self.stdout.write("Measuring how fast this machine learns, less than a minute.")
         command = [sys.executable, "-m", "worker.training.measure",
                    str(Path(settings.DATA_DIR) / model.folder)]
         rows = json.dumps([row["messages"] for row in sample().rows[:32]])
