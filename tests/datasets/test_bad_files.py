@@ -1,7 +1,9 @@
 """Hostile and broken files through the browser's door: a page that says why, never an error."""
 
+import io
 import json
 import os
+import zipfile
 
 import pytest
 
@@ -44,6 +46,21 @@ def test_another_way_to_read_it_is_offered_where_there_may_be_one(as_owner, send
         assert item.step == Import.Step.FAILED
         page = as_owner.get(url("import", import_id=item.pk)).content.decode()
         assert ("Read the file another way" in page) == offered, content[:20]
+
+
+def test_a_picture_in_a_zip_leaves_the_other_files_to_choose(as_owner, send, work, url):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("good.csv", GOOD)
+        archive.writestr("photo.csv", b"\x89PNG\r\n\x1a\n" + os.urandom(400))
+    item = work(send(as_owner, "both.zip", packed.getvalue()))
+    assert item.step == Import.Step.CONFIRM
+    for member, step in (("photo.csv", Import.Step.FAILED), ("good.csv", Import.Step.CONFIRM)):
+        page = as_owner.get(url("import", import_id=item.pk)).content.decode()
+        assert f'<option value="{member}"' in page
+        as_owner.post(url("again", import_id=item.pk), {"member": member})
+        item = work(item)
+        assert item.step == step
 
 
 HOSTILE = (

@@ -92,11 +92,18 @@ def show(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
     if item.step == Import.Step.DONE:
         return render(request, "import_done", context | _done(item))
     if item.step == Import.Step.FAILED:
-        form = ShapeForm(shape=item.shape)
-        return render(request, "import_failed", context | {"shape_form": form})
+        return render(request, "import_failed", context | {"shape_form": _another_way(item)})
     if item.step == Import.Step.PLANNED:
         return render(request, "import_planned", context | {"plan": item.plan})
     return render(request, "import_confirm", context | question(item))
+
+
+def _another_way(item: Import) -> ShapeForm | None:
+    """None for what is no text in any encoding, unless another file of the zip may be."""
+    hopeless = item.job is not None and item.job.error_code == "not_text"
+    if hopeless and not item.shape.get("members"):
+        return None
+    return ShapeForm(shape=item.shape)
 
 
 def _where_next(goal: Goal, item: Import) -> str:
