@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,10 @@ def main() -> None:
     pairs = [(q, name) for q in questions for name in ("__base__", "tuned")]
     with tempfile.TemporaryDirectory() as place:
         adapter = Path(place)
-        make_adapter(options.model, adapter)
-        rows = reference_rates(options, adapter, pairs)
+        # On a thread that ends: the helpers of one that stays would slow the engine's down.
+        with ThreadPoolExecutor(1) as passing:
+            passing.submit(make_adapter, options.model, adapter).result()
+            rows = passing.submit(reference_rates, options, adapter, pairs).result()
         requests = [
             Request(
                 [{"role": "user", "content": question}],

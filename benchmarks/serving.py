@@ -21,7 +21,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -147,33 +146,40 @@ class First(BaseStreamer):
         pass
 
 
-def generate(data: Path, number_format: str, adapters: int) -> Ask:
-    """`generate` behind a lock: whoever asks meanwhile waits."""
+@contextlib.contextmanager
+def generate(data: Path, number_format: str, adapters: int) -> Iterator[Ask]:
+    """`generate`, and whoever asks meanwhile waits. Loaded and asked on one thread, which nothing
+    else computes beside: with more, the processor's helpers sleep between products and a token
+    takes 1.6 times as long (worker/engine/engine.py)."""
     base = data / "base"
     tokenizer = load_tokenizer(base)
     ends = sorted(stop_ids(tokenizer))
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[number_format])
-    for n in range(adapters):
-        if n == 0:
-            model = PeftModel.from_pretrained(model, data / "adapter-0", adapter_name="0")
-        else:
-            model.load_adapter(data / f"adapter-{n}", adapter_name=str(n))
-    model.eval()
-    alone = threading.Lock()
 
-    def ask(question: str, adapter: int) -> Answer:
-        began, first = time.perf_counter(), First()
-        with alone, torch.inference_mode():
+    def load() -> Any:
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[number_format])
+        model = PeftModel.from_pretrained(model, data / "adapter-0", adapter_name="0")
+        for n in range(1, adapters):
+            model.load_adapter(data / f"adapter-{n}", adapter_name=str(n))
+        return model.eval()
+
+    def answer(ids: list[int], adapter: int, first: First) -> int:
+        with torch.inference_mode():
             model.set_adapter(str(adapter))
-            ids = prompt_ids(tokenizer, [{"role": "user", "content": question}])
             out = model.generate(
                 input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)),
                 max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=ends, streamer=first,
             )  # fmt: skip
-            ended = time.perf_counter()
-        return Answer(first.at - began, ended - began, out.shape[1] - len(ids))
+        return int(out.shape[1]) - len(ids)
 
-    return ask
+    def ask(question: str, adapter: int) -> Answer:
+        began, first = time.perf_counter(), First()
+        ids = prompt_ids(tokenizer, [{"role": "user", "content": question}])
+        tokens = alone.submit(answer, ids, adapter, first).result()
+        return Answer(first.at - began, time.perf_counter() - began, tokens)
+
+    with ThreadPoolExecutor(1) as alone:
+        model = alone.submit(load).result()
+        yield ask
 
 
 # ---- transformers serve ----
@@ -280,7 +286,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         data = Path(place)
         shutil.copytree(options.model.resolve(), data / "base")  # the engine follows no links
-        make_adapters(data, most)
+        with ThreadPoolExecutor(1) as passing:
+            passing.submit(make_adapters, data, most).result()
         cells = [(s, a) for s in options.streams for a in options.adapters]
         alone: dict[tuple[int, int], float] = {}
 
@@ -294,7 +301,8 @@ def main() -> None:
                 print(row(how, streams, label, load, reference), flush=True)
 
         # One after another takes the same time however many wait; a stream or 8 tell it all.
-        measure("`generate`, one at a time", generate(data, options.format, most), cells, 12, "")
+        with generate(data, options.format, most) as ask:
+            measure("`generate`, one at a time", ask, cells, 12, "")
         with engine(data, options.format) as ask:
             measure("engine", ask, cells, 12, "")
         served = [(streams, options.adapters[0]) for streams in options.streams]

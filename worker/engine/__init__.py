@@ -7,7 +7,10 @@ proof.py      whether an adapter changes anything
 cache.py      attention memory: one slot a row, each at its own length
 decode.py     the decode loop: prefill, one step for everybody, rows come and go
 llama.py      the layers of a Llama in as few operations as they take
-stacks.py     all adapters of a batch as one pair of products, for llama.py
+weights.py    what its rows are multiplied with; the next three are for it
+products.py   products with weights in the order that the processor reads fastest
+stacks.py     all adapters of a batch as one pair of products
+merging.py    an adapter that has the model to itself, merged into a copy of the weights
 plain.py      the slower way, for architectures whose memory is not the standard one
 vocabulary.py tokens as bytes, for the next two
 forms.py      answers in the form of a JSON schema

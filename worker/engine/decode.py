@@ -45,6 +45,12 @@ class SlotDecoder:
         kind = FastLlama if own_forward else ModelForward
         self._forward: Forward = kind(loaded, adapters, self.cache)
 
+    @property
+    def merged(self) -> str | None:
+        """The adapter that is merged into the weights, where one is."""
+        own = self._forward
+        return own.weights.merging.adapter if isinstance(own, FastLlama) else None
+
     def join(self, rows: Sequence[Row]) -> None:
         """Give each row a slot and read its prompt, or what follows a beginning already read."""
         for prefix, some in self._by_beginning(rows):

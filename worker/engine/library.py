@@ -10,6 +10,8 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,12 +50,13 @@ class Library:
         self.idle_unload = idle_unload
         self._open: OrderedDict[Path, Index] = OrderedDict()
         self._lock = threading.Lock()
+        self._at_work = 0
         self._used_at = time.monotonic()
 
     def search(self, folder: Path, question: str, count: int, whole: bool) -> list[dict[str, Any]]:
-        self._used_at = time.monotonic()
-        index = self._index(folder)
-        found = index.all() if whole else index.search(question[:LONGEST_QUESTION], count)
+        with self._in_use():
+            index = self._index(folder)
+            found = index.all() if whole else index.search(question[:LONGEST_QUESTION], count)
         return [asdict(passage) for passage in found]
 
     def embed(
@@ -62,13 +65,25 @@ class Library:
         """Vectors, and the tokens of each text. `whole`: raise TextTooLong rather than cut one."""
         from worker.knowledge import embedding
 
-        self._used_at = time.monotonic()
-        embedder = embedding.shared()
-        lengths = embedder.lengths(texts)
-        if whole and max(lengths, default=0) > embedding.LONGEST:
-            raise TextTooLong(lengths, embedding.LONGEST)
-        vectors = embedder.questions(texts) if questions else embedder.passages(texts)
+        with self._in_use():
+            embedder = embedding.shared()
+            lengths = embedder.lengths(texts)
+            if whole and max(lengths, default=0) > embedding.LONGEST:
+                raise TextTooLong(lengths, embedding.LONGEST)
+            vectors = embedder.questions(texts) if questions else embedder.passages(texts)
         return [[float(number) for number in row] for row in vectors], lengths
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Idle begins when the work ends: the first question waits seconds for the embedder."""
+        with self._lock:
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work -= 1
+                self._used_at = time.monotonic()
 
     def _index(self, folder: Path) -> Index:
         """An index never changes, so an open one stays good; one whose folder went is let go."""
@@ -88,7 +103,7 @@ class Library:
         """Runs for ever: lets go of everything that nobody has asked for a while."""
         while True:
             await asyncio.sleep(min(5.0, self.idle_unload))
-            if time.monotonic() - self._used_at > self.idle_unload:
+            if not self._at_work and time.monotonic() - self._used_at > self.idle_unload:
                 await asyncio.to_thread(self.close)
 
     def close(self) -> None:

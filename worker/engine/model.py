@@ -160,6 +160,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory that nobody uses where a model lies."""
+    return torch.cuda.mem_get_info()[0] if device.type == "cuda" else this_machine().free_bytes
+
+
 def _ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     found = stop_ids(tokenizer)
     stated = model.generation_config.eos_token_id

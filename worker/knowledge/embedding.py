@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,14 @@ class Embedder:
             return [len(ids) for ids in self._tokenizer(texts, verbose=False)["input_ids"]]
 
     def _embed(self, texts: list[str]) -> np.ndarray:
-        """One row of length 1 a text. Those of like length go together: less padding."""
+        """One row of length 1 a text."""
+        # In a thread that ends with it: the helpers of one that stays, although idle, slow the
+        # engine's down (worker/engine/engine.py).
+        with ThreadPoolExecutor(1) as passing:
+            return passing.submit(self._vectors, texts).result()
+
+    def _vectors(self, texts: list[str]) -> np.ndarray:
+        """Those of like length go together: less padding."""
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
         vectors = np.zeros((len(texts), self.size), dtype=np.float32)
         for start in range(0, len(order), BATCH):

@@ -40,12 +40,17 @@ def find(key: ApiKey, name: str, asker: str = "") -> Served:
         return _learned(tuned)
     model = next((one for one in _base_models(key) if one.slug == name), None)
     if model is None:
-        raise ApiError(
-            404, f"The model “{name[:80]}” does not exist, or this key may not use it.",
-            code="model_not_found", param="model",
-        )  # fmt: skip
+        raise _not_found(key, name)
     folder = str(local_folder(model.folder))
     return Served(talk.plain_lane(base_model=folder))
+
+
+def _not_found(key: ApiKey, name: str) -> ApiError:
+    if name == embeddings.model_name() and not key.deployment_id:
+        why = f"“{name}” makes embeddings and writes no answers. GET /v1/models lists what does."
+    else:
+        why = f"The model “{name[:80]}” does not exist, or this key may not use it."
+    return ApiError(404, why, code="model_not_found", param="model")
 
 
 def serve(deployment: Deployment, asker: str) -> Served:

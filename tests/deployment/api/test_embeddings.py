@@ -67,6 +67,11 @@ def test_a_model_that_answers_makes_none(client, live):
         embed(client, model=live.name)
 
 
+def test_it_writes_no_answers_and_says_so(client, live):
+    with pytest.raises(openai.NotFoundError, match="makes embeddings and writes no answers"):
+        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}])
+
+
 @pytest.mark.parametrize(
     ("texts", "more", "param"),
     [

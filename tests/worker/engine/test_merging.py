@@ -1,0 +1,117 @@
+"""An adapter that has a model to itself is merged into a copy of its weights; nobody can tell."""
+
+import logging
+import shutil
+
+import pytest
+
+from tests.worker.engine.test_same_answers import PROMPTS, ask, plain_answer
+from tests.worker.engine.tiny import make_adapter, make_base
+from worker.engine import merging
+from worker.engine.engine import Engine
+from worker.engine.merging import Merging
+
+LENGTH = 12
+WEIGHTS = "adapter_model.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    monkeypatch.setattr(merging, "PATIENCE", 20)
+
+
+def answers(engine, adapter, prompts=PROMPTS[:3]):
+    """One after the other: each takes a dozen forwards."""
+    return [engine.generate([ask(p, adapter, LENGTH)])[0].token_ids for p in prompts]
+
+
+def wanted(base, adapter, prompts=PROMPTS[:3]):
+    return [plain_answer(base, adapter, prompt, LENGTH) for prompt in prompts]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_answers_stay_the_same_before_and_after(kind, tmp_path):
+    base = make_base(tmp_path / "base", kind)
+    adapter = make_adapter(base, tmp_path / "adapter", 1)
+    with Engine(base, "fp32") as engine:
+        first = engine.generate([ask(PROMPTS[0], adapter, LENGTH)])[0].token_ids
+        assert engine.merged is None  # an adapter that is tried once is not worth it
+        assert answers(engine, adapter, PROMPTS) == wanted(base, adapter, PROMPTS)
+        assert engine.merged == str(adapter)
+        batch = engine.generate([ask(prompt, adapter, LENGTH) for prompt in PROMPTS])
+    assert first == wanted(base, adapter)[0]
+    assert [one.token_ids for one in batch] == wanted(base, adapter, PROMPTS)
+
+
+def test_the_base_model_and_other_adapters_may_join_it(base, adapters):
+    with Engine(base, "fp32") as engine:
+        answers(engine, adapters[0])
+        assert engine.merged == str(adapters[0])
+        targets = [adapters[0], None, adapters[1]]
+        # Rows of different lengths: at the end the merged one is alone again, in mid-answer.
+        asked = [ask(p, targets[i % 3], 20 - 5 * (i % 3)) for i, p in enumerate(PROMPTS)]
+        for request, answer in zip(asked, engine.generate(asked), strict=True):
+            prompt = request.messages[0]["content"]
+            assert answer.token_ids == plain_answer(
+                base, request.adapter, prompt, request.max_new_tokens
+            )
+        assert answers(engine, None) == wanted(base, None)
+        assert engine.merged == str(adapters[0])
+
+
+def test_another_that_comes_to_be_alone_takes_its_place(base, adapters):
+    with Engine(base, "fp32") as engine:
+        for adapter in adapters:
+            assert answers(engine, adapter) == wanted(base, adapter)
+            assert engine.merged == str(adapter)
+
+
+def test_two_that_take_turns_stay_beside_the_weights(base, adapters):
+    with Engine(base, "fp32") as engine:
+        for prompt in PROMPTS:
+            for adapter in adapters:
+                assert answers(engine, adapter, [prompt]) == wanted(base, adapter, [prompt])
+        assert engine.merged is None
+
+
+def test_one_that_is_trained_anew_is_merged_anew(base, tmp_path):
+    adapter = make_adapter(base, tmp_path / "adapter", 1)
+    with Engine(base, "fp32") as engine:
+        assert answers(engine, adapter) == wanted(base, adapter)
+        other = make_adapter(base, tmp_path / "other", 2)
+        shutil.copy(other / WEIGHTS, adapter / WEIGHTS)
+        assert answers(engine, adapter) == wanted(base, other)
+        assert engine.merged == str(adapter)
+        assert answers(engine, adapter) == wanted(base, other)
+
+
+def test_what_it_leaves_alone_is_not_copied(base, tmp_path):
+    adapter = make_adapter(base, tmp_path, 3, target_modules=["q_proj", "v_proj"])
+    with Engine(base, "fp32") as engine:
+        assert answers(engine, adapter) == wanted(base, adapter)
+        weights = engine._decoder._forward.weights
+        merged = weights.merging.products([str(adapter)])
+    same = [one is other for one, other in zip(merged, weights._products, strict=True)]
+    assert same == [number % 4 != 0 or number == 12 for number in range(13)]
+
+
+def test_without_memory_to_spare_it_stays_beside_the_weights(base, adapters, monkeypatch):
+    monkeypatch.setattr("worker.engine.weights.may_copy", lambda weights: False)
+    monkeypatch.setattr("worker.engine.merging.may_copy", lambda weights: False)
+    with Engine(base, "fp32") as engine:
+        assert answers(engine, adapters[0], PROMPTS) == wanted(base, adapters[0], PROMPTS)
+        assert engine.merged is None
+
+
+def test_a_merge_that_went_wrong_is_not_used(base, adapters, monkeypatch, caplog):
+    monkeypatch.setattr(Merging, "_merge", lambda self, number, name: self._products[number])
+    with Engine(base, "fp32") as engine, caplog.at_level(logging.WARNING):
+        assert answers(engine, adapters[0], PROMPTS) == wanted(base, adapters[0], PROMPTS)
+        assert engine.merged is None
+    assert caplog.text.count("stays beside the weights") == 1
+
+
+def test_in_bf16_it_is_merged_too(base, adapters):
+    with Engine(base, "bf16") as engine:
+        answers(engine, adapters[0], PROMPTS)
+        assert engine.merged == str(adapters[0])

@@ -1,0 +1,49 @@
+"""Every thread that computes gets helpers, and too many of those slow each other down: the engine's
+process computes on the engine's thread, or on one that ends with its work."""
+
+import threading
+
+import pytest
+
+from tests.worker.engine.test_answers import ask
+from worker.engine import engine as engine_module
+from worker.engine.decode import SlotDecoder
+from worker.engine.engine import Engine
+from worker.engine.model import BadModel
+from worker.knowledge.embedding import Embedder
+
+
+def test_the_model_is_loaded_where_it_is_asked(base, monkeypatch):
+    seen = []
+    load, step = engine_module.load, SlotDecoder.step
+    monkeypatch.setattr(
+        engine_module, "load", lambda *args: seen.append(threading.current_thread()) or load(*args)
+    )
+    monkeypatch.setattr(
+        SlotDecoder, "step", lambda self: seen.append(threading.current_thread()) or step(self)
+    )
+    with Engine(base, "fp32") as engine:
+        engine.generate([ask(max_new_tokens=4)])
+    assert len(seen) == 5
+    assert len(set(seen)) == 1
+    assert threading.current_thread() not in seen
+
+
+def test_what_cannot_be_loaded_leaves_no_thread(tmp_path):
+    before = threading.active_count()
+    with pytest.raises(BadModel, match=r"config\.json is missing"):
+        Engine(tmp_path, "fp32")
+    assert threading.active_count() == before
+
+
+def test_vectors_are_made_on_a_thread_that_ends(monkeypatch):
+    seen, batch = [], Embedder._batch
+    monkeypatch.setattr(
+        Embedder,
+        "_batch",
+        lambda self, texts: seen.append(threading.current_thread()) or batch(self, texts),
+    )
+    Embedder().passages(["one", "two"])
+    assert len(seen) == 1
+    assert not seen[0].is_alive()
+    assert seen[0] is not threading.current_thread()
