@@ -103,8 +103,19 @@ def test_without_memory_to_spare_it_stays_beside_the_weights(base, adapters, mon
         assert engine.merged is None
 
 
-def test_a_merge_that_went_wrong_is_not_used(base, adapters, monkeypatch, caplog):
-    monkeypatch.setattr(Merging, "_merge", lambda self, number, name: self._products[number])
+def lose_the_adapter(self, number, name):
+    return self._products[number]
+
+
+def run_out_of_memory(self, number, name):
+    raise RuntimeError("not enough memory: you tried to allocate 3538944 bytes")
+
+
+@pytest.mark.parametrize("fault", [lose_the_adapter, run_out_of_memory])
+def test_a_merge_that_goes_wrong_is_not_used_and_costs_no_answer(
+    base, adapters, monkeypatch, caplog, fault
+):
+    monkeypatch.setattr(Merging, "_merge", fault)
     with Engine(base, "fp32") as engine, caplog.at_level(logging.WARNING):
         assert answers(engine, adapters[0], PROMPTS) == wanted(base, adapters[0], PROMPTS)
         assert engine.merged is None

@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings as django_settings
@@ -14,6 +16,7 @@ from django.conf import settings as django_settings
 from finetune_app.core import engine as client
 from finetune_app.core.engine import EngineUnavailable
 from worker.channel import UserError
+from worker.engine.library import Library, TextTooLong
 from worker.knowledge import embedding
 from worker.knowledge.search import Index
 
@@ -86,6 +89,26 @@ def test_an_embedder_with_code_of_its_own_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"auto_map": {"AutoModel": "evil.Model"}}')
     with pytest.raises(UserError, match="code of its own"):
         embedding.Embedder(tmp_path)
+
+
+def test_nothing_is_let_go_while_somebody_waits_for_it(monkeypatch):
+    """The first question imports and loads for seconds, longer than some say that idle is."""
+    library, let_go, done = Library(idle_unload=0.05), [], threading.Event()
+    monkeypatch.setattr(library, "close", lambda: let_go.append(done.is_set()))
+    slow = SimpleNamespace(lengths=lambda texts: [9999])
+    monkeypatch.setattr(embedding, "shared", lambda: time.sleep(0.4) or slow)
+
+    async def ask() -> None:
+        watcher = asyncio.create_task(library.watch_idleness())
+        with pytest.raises(TextTooLong):
+            await asyncio.to_thread(library.embed, ["long"], True, True)
+        done.set()
+        await asyncio.sleep(0.3)
+        watcher.cancel()
+
+    asyncio.run(ask())
+    assert let_go
+    assert all(let_go)
 
 
 # ---- through the engine process ----
