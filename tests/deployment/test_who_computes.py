@@ -26,5 +26,12 @@ def test_our_own_engine_does_where_vllm_cannot(page):
     assert f"Finetune’s own engine computes the answers. {why}." in said
 
 
+def test_an_adapter_that_is_merged_into_its_model_is_told(page):
+    beside = page(engine="own", adapters=["/data/a", "/data/b"], merged=None)
+    assert "<dd>2</dd>" in beside
+    merged = page(engine="own", adapters=["/data/a", "/data/b"], merged="/data/b")
+    assert "<dd>2, one of them merged into the model</dd>" in merged
+
+
 def test_nothing_is_said_where_nobody_expects_vllm(page):
     assert "computes the answers" not in page(engine="own", why_not_vllm="")

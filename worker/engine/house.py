@@ -134,6 +134,7 @@ class House:
             "engine": engine.kind if engine else None,
             "why_not_vllm": self.choice.why_not(engine.folder if engine else None),
             "adapters": engine.held if engine else [],
+            "merged": engine.merged if engine else None,
             "memory_bytes": psutil.Process().memory_info().rss
             + (engine.memory_bytes if engine else 0),
             "queue": self._expected,

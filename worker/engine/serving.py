@@ -25,8 +25,9 @@ class Leaving(Protocol):
 
 class Serving(Protocol):
     """One base model that answers. `kind`: "own" or "vllm"; `trouble`: why it can serve no more;
-    `held`: folders of the adapters in memory; `waited`: seconds that the first in the queue has
-    waited; `memory_bytes`: outside this process."""
+    `held`: folders of the adapters in memory; `merged`: the one of them that is merged into a copy
+    of the weights; `waited`: seconds that the first in the queue has waited; `memory_bytes`: outside
+    this process."""
 
     kind: str
     folder: Path
@@ -36,6 +37,8 @@ class Serving(Protocol):
     def trouble(self) -> str: ...
     @property
     def held(self) -> list[str]: ...
+    @property
+    def merged(self) -> str | None: ...
     @property
     def waited(self) -> float: ...
     @property

@@ -65,7 +65,7 @@ class Wanted(Handle):
 class VllmEngine:
     """See serving.Serving. Raises BadModel, and Unfit where vLLM does not start."""
 
-    kind = "vllm"
+    kind, merged = "vllm", None
 
     def __init__(
         self, base: Path, number_format: str, *, program: Path, options: Sequence[str],
