@@ -121,7 +121,7 @@ def main() -> None:
             )
             for question, name in pairs
         ]
-        with Engine(options.model, options.format) as engine:
+        with Engine(options.model, options.format, may_merge=False) as engine:
             engine.generate(requests[:2])
             rows["engine"] = rate(lambda: sum(a.tokens for a in engine.generate(requests)))
             rows["engine, one answer at a time"] = rate(

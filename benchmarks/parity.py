@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from benchmarks.methods import SEED, Listener
 from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample.mailbox import sample
 from worker.channel import Job
-from worker.engine import merging
 from worker.engine.engine import Engine
 from worker.engine.requests import Completion, Request
 from worker.template import load_tokenizer, prompt_ids
@@ -112,17 +110,18 @@ def converted(gguf: Path, folder: Path) -> Path:
 def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completion]]]:
     """(name, must agree to the token, answers), the reference first."""
     asked = requests(adapter)
-    with Engine(model, "fp32") as engine, never_merged():
+    with Engine(model, "fp32", may_merge=False) as engine:
         yield "base + adapter, fp32, one at a time", True, [
             engine.generate([one])[0] for one in asked
         ]
         yield "base + adapter, fp32, in one batch", True, engine.generate(asked)
-    with Engine(model, "bf16") as engine, never_merged():
+    with Engine(model, "bf16", may_merge=False) as engine:
         yield "base + adapter, bf16, in one batch", False, engine.generate(asked)
     for number_format, exact in (("fp32", True), ("bf16", False)):
         with Engine(model, number_format) as engine:
-            while engine.merged is None:
-                engine.generate(asked[:1])
+            for one in asked:
+                engine.generate([one])
+            assert engine.merged, "the engine did not merge it; its log says why"
             yield f"merged while serving, {number_format}", exact, engine.generate(asked)
     for form, number_format, exact in (
         ("merged", "fp32", True), ("merged", "bf16", False),
@@ -136,16 +135,6 @@ def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completio
             computed = "bf16" if number_format == "bf16" else "fp32"
             with Engine(folder, computed) as engine:
                 yield f"{form}, {number_format}", exact, engine.generate(requests(None))
-
-
-@contextmanager
-def never_merged() -> Iterator[None]:
-    """The adapter stays beside its base, however long it has the engine to itself."""
-    patience, merging.PATIENCE = merging.PATIENCE, sys.maxsize
-    try:
-        yield
-    finally:
-        merging.PATIENCE = patience
 
 
 def in_llama_cpp(model: Path, gguf: Path) -> list[Completion]:

@@ -113,10 +113,15 @@ def _by_pattern(patterns: dict[str, float] | None, name: str, default: float) ->
 
 
 class Adapters:
-    """The adapters at hand for one model: read on first use, the longest unused dropped."""
+    """The adapters at hand for one model: read on first use, the longest unused dropped.
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype, keep: int = 8) -> None:
+    may_merge: one that has the model to itself may be merged into a copy of its weights."""
+
+    def __init__(
+        self, model: nn.Module, dtype: torch.dtype, keep: int = 8, may_merge: bool = True
+    ) -> None:
         self._model, self.dtype, self._keep = model, dtype, keep
+        self.may_merge = may_merge
         self.device = next(model.parameters()).device
         self._loaded: OrderedDict[str, dict[str, Lora]] = OrderedDict()
         self._stamps: dict[str, tuple[int, int]] = {}

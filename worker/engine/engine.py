@@ -18,7 +18,8 @@ import torch
 from worker.engine.adapters import Adapters
 from worker.engine.cache import slots_for
 from worker.engine.forms import Forms
-from worker.engine.model import Loaded, free_bytes, load
+from worker.engine.model import Loaded, load
+from worker.engine.products import free_bytes
 from worker.engine.proof import Proofs
 from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
 from worker.engine.rows import Row
@@ -85,7 +86,8 @@ class Engine:
     """One base model in memory, decoding for whoever asks. See serving.Serving.
 
     base_folder: safetensors and tokenizer. number_format: auto, bf16 or fp32; `number_format`
-    holds what was chosen. Raises BadModel. Close it when done.
+    holds what was chosen. may_merge: an adapter that has it to itself may be merged into a copy of
+    the weights, which in bf16 can change an answer. Raises BadModel. Close it when done.
     """
 
     kind, trouble, memory_bytes = "own", "", 0
@@ -97,6 +99,7 @@ class Engine:
         *,
         max_rows: int = MAX_ROWS,
         adapters_kept: int = 8,
+        may_merge: bool = True,
     ) -> None:
         self._max_rows = max_rows
         self._waiting: deque[_Waiting] = deque()
@@ -104,10 +107,10 @@ class Engine:
         self._handles: dict[int, Handle] = {}
         self._wake = threading.Condition()
         self._closed = False
-        opened: Future[None] = Future()
+        folder, opened = Path(base_folder), Future[None]()
         self._thread = threading.Thread(
             target=self._run,
-            args=(opened, lambda: self._open(Path(base_folder), number_format, adapters_kept)),
+            args=(opened, lambda: self._open(folder, number_format, adapters_kept, may_merge)),
             name="engine",
             daemon=True,
         )
@@ -116,10 +119,10 @@ class Engine:
             self._thread.join()
         opened.result()
 
-    def _open(self, base_folder: Path, number_format: str, adapters_kept: int) -> None:
-        self.loaded: Loaded = load(base_folder, number_format)
+    def _open(self, folder: Path, number_format: str, kept: int, may_merge: bool) -> None:
+        self.loaded: Loaded = load(folder, number_format)
         self.folder, self.number_format = self.loaded.folder, self.loaded.number_format
-        self.adapters = Adapters(self.loaded.model, self.loaded.dtype, adapters_kept)
+        self.adapters = Adapters(self.loaded.model, self.loaded.dtype, kept, may_merge)
         self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
         self.proofs = Proofs(self.loaded, self.adapters)
         self.vocabulary = Vocabulary(
@@ -266,7 +269,10 @@ class Engine:
             except Exception as problem:
                 log.exception("the decode loop failed")
                 self._fail_all(EngineFailed(f"The model broke down while answering: {problem}"))
-        self._fail_all(EngineFailed("The engine has been closed."))
+        closed = EngineFailed("The engine has been closed.")
+        self._fail_all(closed)
+        while self._calls:
+            self._calls.popleft()[1].set_exception(closed)
 
     def _wait_for_work(self) -> bool:
         with self._wake:

@@ -158,6 +158,7 @@ class House:
         engine, self.engine = self.engine, None
         if engine is not None:
             await asyncio.to_thread(engine.close)
+            del engine  # or nothing of it could be given back
             await asyncio.to_thread(give_memory_back)
 
     def _leave(self) -> None:

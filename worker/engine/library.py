@@ -50,7 +50,7 @@ class Library:
         self.idle_unload = idle_unload
         self._open: OrderedDict[Path, Index] = OrderedDict()
         self._lock = threading.Lock()
-        self._at_work = 0
+        self._counting, self._at_work = threading.Lock(), 0
         self._used_at = time.monotonic()
 
     def search(self, folder: Path, question: str, count: int, whole: bool) -> list[dict[str, Any]]:
@@ -63,9 +63,9 @@ class Library:
         self, texts: list[str], questions: bool, whole: bool = False
     ) -> tuple[list[list[float]], list[int]]:
         """Vectors, and the tokens of each text. `whole`: raise TextTooLong rather than cut one."""
-        from worker.knowledge import embedding
-
         with self._in_use():
+            from worker.knowledge import embedding
+
             embedder = embedding.shared()
             lengths = embedder.lengths(texts)
             if whole and max(lengths, default=0) > embedding.LONGEST:
@@ -76,12 +76,12 @@ class Library:
     @contextmanager
     def _in_use(self) -> Iterator[None]:
         """Idle begins when the work ends: the first question waits seconds for the embedder."""
-        with self._lock:
+        with self._counting:
             self._at_work += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._counting:
                 self._at_work -= 1
                 self._used_at = time.monotonic()
 
@@ -109,15 +109,15 @@ class Library:
     def close(self) -> None:
         import sys
 
-        embedding = sys.modules.get("worker.knowledge.embedding")
-        if embedding is None or not (self._open or embedding.is_loaded()):
-            return
         from worker.engine.house import give_memory_back
 
-        with self._lock:
+        with self._counting:  # nobody begins meanwhile
+            embedding = sys.modules.get("worker.knowledge.embedding")
+            if self._at_work or embedding is None or not (self._open or embedding.is_loaded()):
+                return
             self._open.clear()
-        embedding.unload()
-        give_memory_back()
+            embedding.unload()
+            give_memory_back()
 
 
 # --- routes ---------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
 from finetune_app.core.machine import this_machine
+from worker.engine.products import Product
+from worker.llama import FAMILY
 from worker.template import load_tokenizer, stop_ids
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -110,7 +111,10 @@ def choose_format(
     text = config.get("text_config", config)
     width = int(text.get("hidden_size") or text.get("n_embd") or 1024)
     inner = int(text.get("intermediate_size") or text.get("n_inner") or 4 * width)
-    measured = {name: _time_layer(width, inner, dtype, device) for name, dtype in DTYPES.items()}
+    own = text.get("model_type") in FAMILY  # llama.py computes it, with weights in another order
+    measured = {
+        name: _time_layer(width, inner, dtype, device, own) for name, dtype in DTYPES.items()
+    }
     if device.type == "cpu" and fp32_bytes(folder, config) > 0.6 * this_machine().free_bytes:
         return "bf16", measured
     return ("bf16" if measured["fp32"] > WORTH_IT * measured["bf16"] else "fp32"), measured
@@ -123,15 +127,17 @@ def fp32_bytes(folder: Path, config: dict[str, Any]) -> int:
     return stored * (1 if kind == "float32" else 2)
 
 
-def _time_layer(width: int, inner: int, dtype: torch.dtype, device: torch.device) -> float:
+def _time_layer(
+    width: int, inner: int, dtype: torch.dtype, device: torch.device, rearranged: bool
+) -> float:
     """Median milliseconds of one layer's products for ROWS rows, weights read from memory."""
     # Several copies, or small layers would be timed out of the processor's cache.
     copies = max(1, 64_000_000 // (3 * width * inner))
     layers = [
-        (
-            torch.zeros(inner, width, dtype=dtype, device=device),
-            torch.zeros(width, inner, dtype=dtype, device=device),
-        )
+        [
+            Product(torch.zeros(shape, dtype=dtype, device=device), None, rearranged=rearranged)
+            for shape in ((inner, width), (width, inner))
+        ]
         for _ in range(copies)
     ]
     x = torch.ones(ROWS, width, dtype=dtype, device=device)
@@ -140,7 +146,7 @@ def _time_layer(width: int, inner: int, dtype: torch.dtype, device: torch.device
         for _ in range(5):
             started = time.perf_counter()
             for up, down in layers:
-                nn.functional.linear(nn.functional.linear(x, up), down)
+                down(up(x))
             if device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - started)
@@ -158,11 +164,6 @@ def read_config(folder: Path) -> dict[str, Any]:
     if "auto_map" in config:
         raise BadModel("This model brings its own program code, which Finetune does not run.")
     return config
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that nobody uses where a model lies."""
-    return torch.cuda.mem_get_info()[0] if device.type == "cuda" else this_machine().free_bytes
 
 
 def _ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

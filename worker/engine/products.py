@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worker.engine.model import free_bytes
+from finetune_app.core.machine import this_machine
 
 COPY_SHARE = 0.2  # of the free memory, for a second copy of the weights
 
@@ -32,6 +32,11 @@ class Product:
         return _multiply(x, self._weight, self._bias)
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory that nobody uses where a model lies."""
+    return torch.cuda.mem_get_info()[0] if device.type == "cuda" else this_machine().free_bytes
+
+
 def may_copy(weights: Sequence[Tensor]) -> bool:
     """Whether a second copy of these leaves memory for everything else."""
     needed = sum(weight.numel() * weight.element_size() for weight in weights)
@@ -48,6 +53,7 @@ def _rearrange(weight: Tensor) -> Tensor | None:
         return None
     try:
         made: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
+        _multiply(weight[:1], made, None)
     except (RuntimeError, AttributeError):
         return None
     return made

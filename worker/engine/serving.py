@@ -26,8 +26,8 @@ class Leaving(Protocol):
 class Serving(Protocol):
     """One base model that answers. `kind`: "own" or "vllm"; `trouble`: why it can serve no more;
     `held`: folders of the adapters in memory; `merged`: the one of them that is merged into a copy
-    of the weights; `waited`: seconds that the first in the queue has waited; `memory_bytes`: outside
-    this process."""
+    of the weights; `waited`: seconds that the first in the queue has waited; `memory_bytes`:
+    outside this process."""
 
     kind: str
     folder: Path

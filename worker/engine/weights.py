@@ -27,11 +27,13 @@ class Weights:
 
     def of(self, adapters: Sequence[str]) -> Project:
         """For the next forward, whose rows use these adapters."""
-        products = self.merging.products(adapters) or self._products
-        aimed = self._stacks.aim(adapters) if products is self._products else None
+        merged = self.merging.next_forward(adapters)
+        if merged:
+            return lambda number, x: merged[number](x)
+        aimed = self._stacks.aim(adapters)
 
         def project(number: int, x: Tensor) -> Tensor:
-            out = products[number](x)
+            out = self._products[number](x)
             if aimed:
                 aimed.add(number, x, out)
             return out

@@ -37,7 +37,8 @@ def open_engine(base: Path, group: list[Contender], formats: Formats) -> Engine:
     """
     pinned = next((one.number_format for one in group if one.number_format != "auto"), "auto")
     try:
-        engine = Engine(base, formats.of(base) or pinned)
+        # What is asked late must not be computed in another way than what is asked early.
+        engine = Engine(base, formats.of(base) or pinned, may_merge=False)
     except (BadModel, OSError) as problem:
         raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem
     formats.keep(base, engine.number_format)

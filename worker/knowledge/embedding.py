@@ -154,7 +154,8 @@ def shared() -> Embedder:
     global _shared
     with _loading:
         if _shared is None:
-            _shared = Embedder()
+            with ThreadPoolExecutor(1) as passing:  # see Embedder._embed
+                _shared = passing.submit(Embedder).result()
         return _shared
 
 
