@@ -53,12 +53,14 @@ def client_of(live: Live) -> httpx.AsyncClient:
 
 
 async def ask(
-    http: httpx.AsyncClient, model: str, n: int, *, streamed: bool, tokens: int = TOKENS
-) -> Asked:
+    http: httpx.AsyncClient, model: str, n: int, *, streamed: bool, tokens: int = TOKENS,
+    **more: Any,
+) -> Asked:  # fmt: skip
+    """`more`: of the body."""
     body = {
         "model": model, "max_tokens": tokens, "stream": streamed,
         "messages": [{"role": "user", "content": question(1000 + 13 * n)}],
-    } | ({"stream_options": {"include_usage": True}} if streamed else {})  # fmt: skip
+    } | more | ({"stream_options": {"include_usage": True}} if streamed else {})  # fmt: skip
     found, began = Asked(streamed), time.monotonic()
     try:
         async with http.stream("POST", "/v1/chat/completions", json=body) as reply:

@@ -13,6 +13,10 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 BACK = 20.0  # seconds until it has to answer again
 AT_ONCE = 6
+# A form that no answer can end early: the model alone might, after a few words.
+NUMBERS = {"type": "array", "items": {"type": "integer"}, "minItems": 900}
+SCHEMA = {"type": "object", "properties": {"n": NUMBERS}, "required": ["n"]}
+LONG = {"type": "json_schema", "json_schema": {"name": "long", "schema": SCHEMA}}
 
 
 def test_kill_9_of_the_engine_while_answers_are_in_flight(live: Live):
@@ -38,7 +42,9 @@ async def killed(live: Live) -> tuple[list[Asked], float]:
     async with client_of(live) as http:
         assert (await ask(http, live.model, 0, streamed=True, tokens=4)).ended
         asked = [
-            asyncio.create_task(ask(http, live.model, n, streamed=n % 2 == 1, tokens=1000))
+            asyncio.create_task(
+                ask(http, live.model, n, streamed=n % 2 == 1, tokens=1000, response_format=LONG)
+            )
             for n in range(AT_ONCE)
         ]
         await asyncio.sleep(1.5)  # all of them are being written
