@@ -31,6 +31,8 @@ def test_an_adapter_that_is_merged_into_its_model_is_told(page):
     assert "<dd>2</dd>" in beside
     merged = page(engine="own", adapters=["/data/a", "/data/b"], merged="/data/b")
     assert "<dd>2, one of them merged into the model</dd>" in merged
+    alone = page(engine="own", adapters=["/data/b"], merged="/data/b")
+    assert "<dd>1, merged into the model</dd>" in alone
 
 
 def test_nothing_is_said_where_nobody_expects_vllm(page):
