@@ -249,7 +249,8 @@ def _listens(port: int) -> bool:
 
 
 def make_adapters(data: Path, count: int) -> None:
-    """Random LoRA adapters of the usual size (rank 16, all linear layers) that change answers."""
+    """Random LoRA adapters of the usual size (rank 16, all linear layers). They change the weights
+    by half a percent, as a training does: the engine would not merge much weaker ones."""
     settings = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(data / "base"), settings)
     for n in range(count):
@@ -257,7 +258,7 @@ def make_adapters(data: Path, count: int) -> None:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
-                    parameter.normal_(std=0.002)
+                    parameter.normal_(std=0.005)
         model.save_pretrained(data / f"adapter-{n}")
 
 

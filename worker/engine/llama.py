@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from worker.engine.adapters import Adapters
 from worker.engine.cache import SlotCache
-from worker.engine.merging import Projection
 from worker.engine.model import Loaded
+from worker.engine.products import Projection
 from worker.engine.weights import Weights
 from worker.llama import ATTENTION, FEED_FORWARD, fuse, heads_of, is_plain, rotate
 

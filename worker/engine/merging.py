@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.adapters import BASE, Adapters, Lora
-from worker.engine.products import Product, may_copy
+from worker.engine.products import Product, Projection, may_copy
 from worker.engine.stacks import Aimed, Identity, Stacks
 
 log = logging.getLogger(__name__)
@@ -39,16 +39,6 @@ Multiply = Callable[[Tensor], Tensor]
 
 class Unfit(RuntimeError):
     """This adapter cannot be merged, now or later."""
-
-
-@dataclass(frozen=True)
-class Projection:
-    """Linear layers with the same input, fused: weight (out, in). parts: each one's name, and how
-    many columns it writes."""
-
-    weight: Tensor
-    bias: Tensor | None
-    parts: list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class Merging:
         self._lone: Identity | None = None  # who had the last forwards to itself, and how many
         self._forwards = 0
         self._draft: list[Multiply] = []
-        self._broken_off = 0  # drafts; each makes the next one wait twice as long
+        self._broken_off = 0  # merges; each makes the next one wait twice as long
         self._unfit: set[Identity] = set()
 
     @property
@@ -127,6 +117,7 @@ class Merging:
         except (RuntimeError, MemoryError) as problem:  # it may go later; no answer ends with it
             log.warning("%s is not merged now: %s", name, problem)
             self._begin(None)
+            self._broken_off += 1
 
     def _go_on(self, name: str, identity: Identity) -> None:
         if not self._draft:
@@ -156,8 +147,8 @@ class Merging:
         weight = exact.to(self._adapters.dtype)
         lost = (weight.float() - exact).norm() / change.norm()
         if not float(lost) <= MOST_LOST:
-            return lambda x: _beside(number, base, aimed, x)
-        product = Product(weight, projection.bias, rearranged=base.rearranged)
+            return lambda x: aimed.multiply(number, base, x)
+        product = Product(weight, projection.bias, rearrange=base.is_rearranged)
         error = self._error(product, exact, projection.bias)
         if not error <= TOLERANCE[self._adapters.dtype]:
             raise Unfit(f"the product {number} was off by {error:.3g}")
@@ -181,9 +172,3 @@ def change_of(projection: Projection, pairs: Sequence[Lora | None]) -> Tensor:
             change[start : start + columns] = pair.up.float() @ pair.down.float()
         start += columns
     return change
-
-
-def _beside(number: int, base: Product, aimed: Aimed, x: Tensor) -> Tensor:
-    out = base(x)
-    aimed.add(number, x, out)
-    return out

@@ -128,14 +128,14 @@ def fp32_bytes(folder: Path, config: dict[str, Any]) -> int:
 
 
 def _time_layer(
-    width: int, inner: int, dtype: torch.dtype, device: torch.device, rearranged: bool
+    width: int, inner: int, dtype: torch.dtype, device: torch.device, rearrange: bool
 ) -> float:
     """Median milliseconds of one layer's products for ROWS rows, weights read from memory."""
     # Several copies, or small layers would be timed out of the processor's cache.
     copies = max(1, 64_000_000 // (3 * width * inner))
     layers = [
         [
-            Product(torch.zeros(shape, dtype=dtype, device=device), None, rearranged=rearranged)
+            Product(torch.zeros(shape, dtype=dtype, device=device), None, rearrange=rearrange)
             for shape in ((inner, width), (width, inner))
         ]
         for _ in range(copies)

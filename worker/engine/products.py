@@ -8,6 +8,7 @@ weights lie there a second time, in that order, where memory is plentiful.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,16 +19,26 @@ from finetune_app.core.machine import this_machine
 COPY_SHARE = 0.2  # of the free memory, for a second copy of the weights
 
 
+@dataclass(frozen=True)
+class Projection:
+    """Linear layers with the same input, fused: weight (out, in). parts: each one's name, and how
+    many columns it writes."""
+
+    weight: Tensor
+    bias: Tensor | None
+    parts: list[tuple[str, int]]
+
+
 class Product:
     """x (..., in) -> (..., out): x @ weight.T + bias."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, rearranged: bool) -> None:
-        made = _rearrange(weight) if rearranged else None
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, rearrange: bool) -> None:
+        made = _rearranged(weight) if rearrange else None
         self._weight, self._bias = weight if made is None else made, bias
-        self.rearranged = made is not None
+        self.is_rearranged = made is not None
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not self.rearranged:
+        if not self.is_rearranged:
             return functional.linear(x, self._weight, self._bias)
         return _multiply(x, self._weight, self._bias)
 
@@ -47,7 +58,7 @@ def may_copy(weights: Sequence[Tensor]) -> bool:
 # are: what they give is compared by the probe of stepper.py whenever a model is loaded.
 
 
-def _rearrange(weight: Tensor) -> Tensor | None:
+def _rearranged(weight: Tensor) -> Tensor | None:
     """A copy in oneDNN's order; None where this processor or this torch has none."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return None

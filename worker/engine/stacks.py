@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.adapters import BASE, Adapters, Lora
+from worker.engine.products import Product
 
 Identity = tuple[str, tuple[int, int] | None]  # as `Adapters.identity` tells adapters apart
 Names = Sequence[tuple[str, int]]  # a projection's layers, and how many columns each one writes
@@ -56,15 +57,17 @@ class Aimed:
                 for owners in side.patterns
             ]
 
-    def add(self, number: int, x: Tensor, out: Tensor) -> None:
-        """Add to `out` (rows, tokens, out) of a projection what each row's adapter makes of x."""
+    def multiply(self, number: int, product: Product, x: Tensor) -> Tensor:
+        """x (rows, tokens, in) -> (rows, tokens, out): a projection's product, and what each row's
+        adapter adds to it."""
+        out = product(x)
         stack = self.side.stacks[number]
-        if stack is None:
-            return
-        low = x @ stack.down
-        if self._masks is not None:
-            low.mul_(self._masks[stack.owners])
-        out.view(-1, out.shape[-1]).addmm_(low.view(-1, low.shape[-1]), stack.up)
+        if stack is not None:
+            low = x @ stack.down
+            if self._masks is not None:
+                low.mul_(self._masks[stack.owners])
+            out.view(-1, out.shape[-1]).addmm_(low.view(-1, low.shape[-1]), stack.up)
+        return out
 
 
 class Stacks:

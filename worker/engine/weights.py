@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from worker.engine.adapters import Adapters
-from worker.engine.merging import Merging, Projection
-from worker.engine.products import Product, may_copy
+from worker.engine.merging import Merging
+from worker.engine.products import Product, Projection, may_copy
 from worker.engine.stacks import Stacks
 
 # A projection's place in the list and x (rows, tokens, in) -> (rows, tokens, out).
@@ -21,7 +21,7 @@ class Weights:
 
     def __init__(self, projections: Sequence[Projection], adapters: Adapters) -> None:
         twice = may_copy([one.weight for one in projections])
-        self._products = [Product(one.weight, one.bias, rearranged=twice) for one in projections]
+        self._products = [Product(one.weight, one.bias, rearrange=twice) for one in projections]
         self._stacks = Stacks(adapters, [one.parts for one in projections])
         self.merging = Merging(projections, self._products, self._stacks, adapters)
 
@@ -31,11 +31,6 @@ class Weights:
         if merged:
             return lambda number, x: merged[number](x)
         aimed = self._stacks.aim(adapters)
-
-        def project(number: int, x: Tensor) -> Tensor:
-            out = self._products[number](x)
-            if aimed:
-                aimed.add(number, x, out)
-            return out
-
-        return project
+        if aimed:
+            return lambda number, x: aimed.multiply(number, self._products[number], x)
+        return lambda number, x: self._products[number](x)
