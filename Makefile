@@ -29,9 +29,11 @@ long: dev
 
 check: dev
 	$(IN)ruff check .
+	$(IN)ruff format --check .
 	$(IN)mypy
 	$(IN)lint-imports
 	$(IN)djlint templates --lint --quiet
+	$(IN)djangofmt --check --line-length 120 templates
 	DATA_DIR=$$(mktemp -d) $(IN)python manage.py makemigrations --check --dry-run
 	DATA_DIR=$$(mktemp -d) PUBLIC_URL=https://finetune.example HOST=127.0.0.1 $(IN)python manage.py check --deploy --fail-level WARNING
 

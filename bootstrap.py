@@ -68,17 +68,33 @@ def install(extra):
                 "There are {:.1f} GB free on this disk and Finetune needs about {} GB. Make room "
                 "and run this again.".format(free, NEEDED_GB)
             )
-        say("Finetune installs itself into {}. It downloads {}.".format(
-            VENV.name, SIZES.get(platform.system(), SIZES["Linux"])))
-        call([sys.executable, "-m", "venv", "--clear", str(VENV)],
-             "A virtual environment could not be made.")
+        say(
+            "Finetune installs itself into {}. It downloads {}.".format(
+                VENV.name, SIZES.get(platform.system(), SIZES["Linux"])
+            )
+        )
+        call(
+            [sys.executable, "-m", "venv", "--clear", str(VENV)],
+            "A virtual environment could not be made.",
+        )
     else:
         say("Updating what is installed.")
     what = str(HERE) + ("[dev]" if extra == "dev" else "")
     call(
-        [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet",
-         "--progress-bar", "on" if sys.stderr.isatty() else "off",
-         "-c", str(HERE / "constraints.txt"), "-e", what],
+        [
+            str(PYTHON),
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--quiet",
+            "--progress-bar",
+            "on" if sys.stderr.isatty() else "off",
+            "-c",
+            str(HERE / "constraints.txt"),
+            "-e",
+            what,
+        ],
         "The installation stopped. Check the network and the disk, then run this again; what is "
         "already downloaded is kept.",
     )

@@ -63,7 +63,7 @@ def pairs(rows: int, letters: int) -> Iterator[tuple[str, str]]:
         part = PARTS[number % len(PARTS)]
         yield (
             f"My {part} number {number} makes a noise; do you have time on Monday, café “Größe”?",
-            f"topic: repair\nticket: {number:07}\nnote: {rest[: letters]}",
+            f"topic: repair\nticket: {number:07}\nnote: {rest[:letters]}",
         )
 
 
@@ -111,8 +111,11 @@ def measured(code: str, *arguments: str) -> tuple[int, float, int]:
     """(rows, seconds, peak memory in MB). The larger of the process and of those it starts."""
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", code + REPORT, *arguments], check=True, capture_output=True,
-        text=True, env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
+        [sys.executable, "-c", code + REPORT, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
     )
     seconds = time.monotonic() - began
     line = next(line for line in done.stdout.splitlines() if line.startswith("REPORT"))

@@ -88,12 +88,21 @@ def _fill():  # type: ignore[no-untyped-def]
     for start in range(1, ROWS + 1, 5_000):
         examples = []
         for number in range(start, min(start + 5_000, ROWS + 1)):
-            row = Example(dataset=dataset, number=number, status=Status.PENDING,
-                          assigned_to=user if number % 10 == 0 else None)
-            row.set_messages([
-                {"role": "user", "content": f"Mail {number}: is my bike ready? " + "Thanks. " * 30},
-                {"role": "assistant", "content": ""},
-            ])
+            row = Example(
+                dataset=dataset,
+                number=number,
+                status=Status.PENDING,
+                assigned_to=user if number % 10 == 0 else None,
+            )
+            row.set_messages(
+                [
+                    {
+                        "role": "user",
+                        "content": f"Mail {number}: is my bike ready? " + "Thanks. " * 30,
+                    },
+                    {"role": "assistant", "content": ""},
+                ]
+            )
             examples.append(row)
         Example.objects.bulk_create(examples)
     return goal, user, dataset

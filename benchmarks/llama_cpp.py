@@ -1,6 +1,6 @@
 """llama.cpp itself, as npm's node-llama-cpp brings it, built already. No part of Finetune.
 
-    python -m benchmarks.llama_cpp        fetch it into .cache/node (about 100 MB)
+python -m benchmarks.llama_cpp        fetch it into .cache/node (about 100 MB)
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "node" / f"node-lla
 MODULES = FOLDER / "node_modules"
 ASKS = Path(__file__).with_name("llama_cpp.mjs")
 BUILT = {
-    ("Linux", "x86_64"): "linux-x64", ("Linux", "aarch64"): "linux-arm64",
-    ("Darwin", "x86_64"): "mac-x64", ("Darwin", "arm64"): "mac-arm64-metal",
-}  # fmt: skip
+    ("Linux", "x86_64"): "linux-x64",
+    ("Linux", "aarch64"): "linux-arm64",
+    ("Darwin", "x86_64"): "mac-x64",
+    ("Darwin", "arm64"): "mac-arm64-metal",
+}
 THREADS = 1  # several wait for each other in a loop, which takes for ever on a busy machine
 
 
@@ -37,9 +39,13 @@ def answers(
     """What llama.cpp makes of the file alone, its template, its tokenizer and its ends of an
     answer: how it reads each conversation (token ids), and what it says, greedily."""
     given = {
-        "modules": str(MODULES), "model": str(gguf), "conversations": list(conversations),
-        "tokens": tokens, "options": OPTIONS, "threads": THREADS,
-    }  # fmt: skip
+        "modules": str(MODULES),
+        "model": str(gguf),
+        "conversations": list(conversations),
+        "tokens": tokens,
+        "options": OPTIONS,
+        "threads": THREADS,
+    }
     done = subprocess.run(
         ["node", str(ASKS)], input=json.dumps(given), capture_output=True, text=True, check=False
     )
@@ -48,11 +54,15 @@ def answers(
     found = json.loads(done.stdout)
     return [one["asked"] for one in found], [
         Completion(
-            one["text"], len(one["answer"]), "stop" if one["ended"] else "length", 0.0,
-            len(one["asked"]), one["answer"],
+            one["text"],
+            len(one["answer"]),
+            "stop" if one["ended"] else "length",
+            0.0,
+            len(one["asked"]),
+            one["answer"],
         )
         for one in found
-    ]  # fmt: skip
+    ]
 
 
 def main() -> int:
@@ -63,10 +73,22 @@ def main() -> int:
         return 1
     # Of the builds, which are all optional, only the one for this machine.
     wanted = [f"node-llama-cpp@{VERSION}", f"@node-llama-cpp/{built}@{VERSION}"]
-    return subprocess.call([
-        npm, "install", "--prefix", str(FOLDER), "--omit=optional", "--ignore-scripts",
-        "--no-audit", "--no-fund", "--no-package-lock", "--loglevel", "error", *wanted,
-    ])  # fmt: skip
+    return subprocess.call(
+        [
+            npm,
+            "install",
+            "--prefix",
+            str(FOLDER),
+            "--omit=optional",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--loglevel",
+            "error",
+            *wanted,
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -102,15 +102,20 @@ def handbook() -> Goal:
     return Goal(
         name="handbook",
         answers={
-            "improve": "facts", "facts_change": "monthly", "needs_sources": True,
-            "tried_prompt": "lacks_facts", "pairs": 240, "documents": 30, "test_questions": 60,
+            "improve": "facts",
+            "facts_change": "monthly",
+            "needs_sources": True,
+            "tried_prompt": "lacks_facts",
+            "pairs": 240,
+            "documents": 30,
+            "test_questions": 60,
         },
         measure={"kind": "exact", "settings": {"within": True}},
         rows=rows + [pair(one, "test") for one in tests],
         instructions="Answer the customer's question about the Tarnwell D6 in a few words.",
         shots=[{"prompt": one["question"], "answer": one["answer"]} for one in facts[30:34]],
         documents={page.name: page.read_text() for page in sorted((HANDBOOK / "pages").iterdir())},
-    )  # fmt: skip
+    )
 
 
 def mailbox() -> Goal:
@@ -123,15 +128,20 @@ def mailbox() -> Goal:
     return Goal(
         name="mailbox",
         answers={
-            "improve": "format", "facts_change": "never", "needs_sources": False,
-            "tried_prompt": "inconsistent", "pairs": 240, "documents": 0, "test_questions": 60,
+            "improve": "format",
+            "facts_change": "never",
+            "needs_sources": False,
+            "tried_prompt": "inconsistent",
+            "pairs": 240,
+            "documents": 0,
+            "test_questions": 60,
         },
         measure={"kind": found.measure, "settings": found.measure_settings},
         rows=rows,
         instructions=SHOP_RULES.strip(),
         shots=[{"prompt": prompt, "answer": answer} for answer, prompt in list(shots.items())[:5]],
         documents={"rules.md": SHOP_RULES},
-    )  # fmt: skip
+    )
 
 
 def read(path: Path) -> list[Row]:
@@ -159,9 +169,12 @@ def train(goal: Goal, model: Path, version: Path, folder: Path) -> tuple[Path, f
 
     rows = sum(row["split"] == "train" for row in goal.rows)
     spec = automatic(rows, 256)["settings"] | {
-        "base_model": str(model), "version": str(version), "seed": SEED, "sample_prompts": 0,
+        "base_model": str(model),
+        "version": str(version),
+        "seed": SEED,
+        "sample_prompts": 0,
         "measure": goal.measure,
-    }  # fmt: skip
+    }
     result = run(Job("training", folder / "run", spec), Listener())
     return folder / "run" / "adapter", result["seconds"]
 
@@ -193,8 +206,9 @@ class Way:
     answers: list[dict[str, Any]] = field(default_factory=list)
 
 
-def ways(goal: Goal, model: Path, adapter: Path, trained: float, where: Path,
-         indexed: float) -> list[Way]:  # fmt: skip
+def ways(
+    goal: Goal, model: Path, adapter: Path, trained: float, where: Path, indexed: float
+) -> list[Way]:
     prompt = {"instructions": goal.instructions, "shots": goal.shots}
     documents = {
         "grounded": True,
@@ -207,8 +221,13 @@ def ways(goal: Goal, model: Path, adapter: Path, trained: float, where: Path,
         Way("a good prompt", "prompt", 1, prompt, "some writing"),
         Way("searching your documents", "documents", 2, documents, read_once),
         Way("fine-tuning", "tuned", 3, tuned, learned),
-        Way("fine-tuning with your documents", "both", 4, documents | tuned,
-            f"{read_once}, {learned}"),
+        Way(
+            "fine-tuning with your documents",
+            "both",
+            4,
+            documents | tuned,
+            f"{read_once}, {learned}",
+        ),
     ]
 
 
@@ -222,12 +241,15 @@ def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Way], dict[int,
     taking_part = ways(goal, model, adapter, trained, where, indexed)
     context = json.loads((model / "config.json").read_text())["max_position_embeddings"]
     spec = {
-        "version": str(version), "measure": goal.measure, "max_new_tokens": 64, "general": False,
+        "version": str(version),
+        "measure": goal.measure,
+        "max_new_tokens": 64,
+        "general": False,
         "candidates": [
             {"id": number, "name": way.label, "base_model": str(model), "room": context} | way.parts
             for number, way in enumerate(taking_part)
         ],
-    }  # fmt: skip
+    }
     heard = Listener()
     run(Job("evaluation", folder / "evaluation", spec), heard)
     for number, way in enumerate(taking_part):

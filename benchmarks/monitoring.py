@@ -28,18 +28,51 @@ BATCH = 5_000
 DAYS = 30
 RANGES = tuple(f"monitor/?range={what}" for what in ("hour", "day", "week", "month"))
 LISTS = {
-    "the newest": "", "failed": "status=failed", "refused": "status=refused",
-    "of one key": "key={key}", "of the oldest version": "version=1", "not helpful": "thumbs=down",
-    "5 s and slower": "slow=5", "30 s and slower (none)": "slow=30",
-    "a word of one in ten": "q=repair", "a word of five, long ago": "q=quagga",
-    "two words, together in none": "q=quagga+repair", "a word of none": "q=okapi",
+    "the newest": "",
+    "failed": "status=failed",
+    "refused": "status=refused",
+    "of one key": "key={key}",
+    "of the oldest version": "version=1",
+    "not helpful": "thumbs=down",
+    "5 s and slower": "slow=5",
+    "30 s and slower (none)": "slow=30",
+    "a word of one in ten": "q=repair",
+    "a word of five, long ago": "q=quagga",
+    "two words, together in none": "q=quagga+repair",
+    "a word of none": "q=okapi",
     "from the middle on": "before={middle}",
-}  # fmt: skip
+}
 WORDS = [
-    "bike", "wheel", "brake", "chain", "gear", "saddle", "pedal", "light", "lock", "pump", "tyre",
-    "frame", "fork", "bell", "order", "refund", "hire", "helmet", "service", "today", "tomorrow",
-    "week", "morning", "ready", "broken", "late", "wrong", "price", "please",
-]  # fmt: skip
+    "bike",
+    "wheel",
+    "brake",
+    "chain",
+    "gear",
+    "saddle",
+    "pedal",
+    "light",
+    "lock",
+    "pump",
+    "tyre",
+    "frame",
+    "fork",
+    "bell",
+    "order",
+    "refund",
+    "hire",
+    "helmet",
+    "service",
+    "today",
+    "tomorrow",
+    "week",
+    "morning",
+    "ready",
+    "broken",
+    "late",
+    "wrong",
+    "price",
+    "please",
+]
 SELDOM = 5  # requests, the oldest, that say the word that no other does
 COPIES = 20
 
@@ -84,8 +117,10 @@ def ask(client: Any, base: str, repeats: int) -> dict[str, float]:
     from finetune_app.deployment.models import ApiKey, Request
 
     ordered = Request.objects.order_by("at").values_list("pk", flat=True)
-    places = {"key": ApiKey.objects.values_list("pk", flat=True)[0],
-              "middle": ordered[ordered.count() // 2]}  # fmt: skip
+    places = {
+        "key": ApiKey.objects.values_list("pk", flat=True)[0],
+        "middle": ordered[ordered.count() // 2],
+    }
     pages = {one.partition("=")[2]: one for one in RANGES}
     pages |= {name: f"requests/?{asked.format(**places)}" for name, asked in LISTS.items()}
     found = {}
@@ -141,13 +176,20 @@ def fill(requests: int) -> tuple[Any, str]:
             failed = rng.random() < 0.01
             waited = rng.lognormvariate(-0.3, 0.6)
             yield Request(
-                team=team, deployment=live, key=rng.choice(keys), model=live.name, at=at,
+                team=team,
+                deployment=live,
+                key=rng.choice(keys),
+                model=live.name,
+                at=at,
                 release=releases[0 if at.day < 12 else 1 if at.day < 20 else 2],
-                status=429 if failed else 200, error="engine_busy" if failed else "",
-                seconds=waited, first_seconds=None if failed else waited / 5,
-                prompt_tokens=rng.randint(40, 400), tokens=rng.randint(4, 80),
+                status=429 if failed else 200,
+                error="engine_busy" if failed else "",
+                seconds=waited,
+                first_seconds=None if failed else waited / 5,
+                prompt_tokens=rng.randint(40, 400),
+                tokens=rng.randint(4, 80),
                 refused=None if failed else rng.random() < 0.005,
-            )  # fmt: skip
+            )
 
     rows = made()
     while batch := [row for row, _n in zip(rows, range(BATCH), strict=False)]:
@@ -171,13 +213,25 @@ def say(requests: list[Any]) -> None:
     for one in requests:
         prompt = " ".join(rng.choices(WORDS, k=14)) + (" repair" if rng.random() < 0.1 else "")
         answer = f"topic: {rng.choice(WORDS)}\ndesk: office\ndue: this_week"
-        said.append(Said(
-            request=one, deployment_id=one.deployment_id, prompt=prompt, answer=answer,
-            messages=[{"role": "user", "content": prompt}], words=searchable(prompt, answer),
-        ))  # fmt: skip
+        said.append(
+            Said(
+                request=one,
+                deployment_id=one.deployment_id,
+                prompt=prompt,
+                answer=answer,
+                messages=[{"role": "user", "content": prompt}],
+                words=searchable(prompt, answer),
+            )
+        )
         if one.pk % 50 == 0:
-            thumbs.append(Feedback(request=one, deployment_id=one.deployment_id, at=one.at,
-                                   rating=Feedback.DOWN if one.pk % 200 == 0 else Feedback.UP))
+            thumbs.append(
+                Feedback(
+                    request=one,
+                    deployment_id=one.deployment_id,
+                    at=one.at,
+                    rating=Feedback.DOWN if one.pk % 200 == 0 else Feedback.UP,
+                )
+            )
     Said.objects.bulk_create(said, batch_size=1000)
     Feedback.objects.bulk_create(thumbs, batch_size=1000)
 
@@ -206,7 +260,7 @@ def copy() -> None:
                     f"SELECT {', '.join(given)} FROM {model._meta.db_table} "
                     f"WHERE {model._meta.pk.column} <= %s",
                     [*(n * moved[name] for name in columns if name in moved), highest],
-                )  # fmt: skip
+                )
 
 
 def moments(count: int, rng: random.Random) -> Iterator[datetime]:

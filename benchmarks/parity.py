@@ -67,9 +67,12 @@ def train(model: Path, folder: Path) -> Path:
         for number, row in enumerate(sample().rows):
             file.write(json.dumps({"id": number, "source": "", **row}) + "\n")
     spec = {
-        "base_model": str(model), "version": str(version), "seed": SEED, "sample_prompts": 0,
+        "base_model": str(model),
+        "version": str(version),
+        "seed": SEED,
+        "sample_prompts": 0,
         "measure": {"kind": sample().measure, "settings": sample().measure_settings},
-    }  # fmt: skip
+    }
     found = run(Job("training", folder / "run", spec), Listener())
     print(f"trained: {found['steps']} steps in {found['seconds']:.0f} s", flush=True)
     return folder / "run" / "adapter"
@@ -83,14 +86,21 @@ def exported(model: Path, adapter: Path, form: str, number_format: str, to: Path
     from worker.exporting.run import run
 
     spec = {
-        "base_model": str(model), "adapter": str(adapter), "form": form,
-        "number_format": number_format, "max_new_tokens": 24, "name": "sample",
+        "base_model": str(model),
+        "adapter": str(adapter),
+        "form": form,
+        "number_format": number_format,
+        "max_new_tokens": 24,
+        "name": "sample",
         "prompts": [one.messages for one in emails()[:12]],
         "about": {
-            "title": "Sample", "goal": "Sample", "base": model.name, "source": model.name,
+            "title": "Sample",
+            "goal": "Sample",
+            "base": model.name,
+            "source": model.name,
             "sha256": "",
         },
-    }  # fmt: skip
+    }
     found = run(Job("export", to / "export", spec), Listener())
     print(form, number_format, json.dumps(found["parity"]), flush=True)
     with zipfile.ZipFile(to / "export" / found["file"]) as packed:
@@ -111,9 +121,11 @@ def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completio
     """(name, must agree to the token, answers), the reference first."""
     asked = requests(adapter)
     with Engine(model, "fp32", may_merge=False) as engine:
-        yield "base + adapter, fp32, one at a time", True, [
-            engine.generate([one])[0] for one in asked
-        ]
+        yield (
+            "base + adapter, fp32, one at a time",
+            True,
+            [engine.generate([one])[0] for one in asked],
+        )
         yield "base + adapter, fp32, in one batch", True, engine.generate(asked)
     with Engine(model, "bf16", may_merge=False) as engine:
         yield "base + adapter, bf16, in one batch", False, engine.generate(asked)
@@ -124,9 +136,11 @@ def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completio
             assert engine.merged, "the engine did not merge it; its log says why"
             yield f"merged while serving, {number_format}", exact, engine.generate(asked)
     for form, number_format, exact in (
-        ("merged", "fp32", True), ("merged", "bf16", False),
-        ("gguf", "f16", False), ("gguf", "q8_0", False),
-    ):  # fmt: skip
+        ("merged", "fp32", True),
+        ("merged", "bf16", False),
+        ("gguf", "f16", False),
+        ("gguf", "q8_0", False),
+    ):
         with tempfile.TemporaryDirectory() as scratch:
             made = exported(model, adapter, form, number_format, Path(scratch))
             if form == "gguf" and llama_cpp.is_there():
@@ -229,8 +243,11 @@ def main() -> int:
         for name, exact, answers in ways(model, adapter.resolve()):
             found.append(judged(name, exact, answers))
             taken, started = time.monotonic() - started, time.monotonic()
-            print(f"{name}: {sum(found[-1].right)} right, "
-                  f"{same_tokens(found[-1], found[0])} the same ({taken:.0f} s)", flush=True)
+            print(
+                f"{name}: {sum(found[-1].right)} right, "
+                f"{same_tokens(found[-1], found[0])} the same ({taken:.0f} s)",
+                flush=True,
+            )
     text = table(found)
     print("\n" + text)
     if given.write:

@@ -35,16 +35,27 @@ SENTENCES = 8  # of a made-up passage
 A_PART = 2_000  # made-up passages a document
 # Questions about something else altogether.
 ELSEWHERE = (
-    "What is the capital of Australia?", "How do I cancel my gym membership?",
-    "Who won the world cup in 1998?", "Write a poem about autumn.",
-    "What is the boiling point of ethanol?", "Can you help me fix my bicycle chain?",
-    "How many moons does Jupiter have?", "What is our parental leave policy?",
-    "How do I reset my e-mail password?", "Tell me a joke.", "When does the train to Leeds leave?",
-    "What should I wear to a wedding?", "Explain photosynthesis.",
-    "Is it going to rain tomorrow?", "hello", "How do I file my tax return?",
-    "Translate good morning into French.", "Who wrote Pride and Prejudice?",
-    "What is a good recipe for lentil soup?", "How do I learn the guitar?",
-)  # fmt: skip
+    "What is the capital of Australia?",
+    "How do I cancel my gym membership?",
+    "Who won the world cup in 1998?",
+    "Write a poem about autumn.",
+    "What is the boiling point of ethanol?",
+    "Can you help me fix my bicycle chain?",
+    "How many moons does Jupiter have?",
+    "What is our parental leave policy?",
+    "How do I reset my e-mail password?",
+    "Tell me a joke.",
+    "When does the train to Leeds leave?",
+    "What should I wear to a wedding?",
+    "Explain photosynthesis.",
+    "Is it going to rain tomorrow?",
+    "hello",
+    "How do I file my tax return?",
+    "Translate good morning into French.",
+    "Who wrote Pride and Prejudice?",
+    "What is a good recipe for lentil soup?",
+    "How do I learn the guitar?",
+)
 
 
 class Quiet:
@@ -110,8 +121,13 @@ def by_method(index: Index, questions: list[dict[str, str]]) -> dict[str, list[l
 
 
 def handbook(index: Index) -> None:
-    print("| method | " + " | ".join(
-        f"{name}, first {first}" for name in ("questions", "facts") for first in (3, 5)) + " |")
+    print(
+        "| method | "
+        + " | ".join(
+            f"{name}, first {first}" for name in ("questions", "facts") for first in (3, 5)
+        )
+        + " |"
+    )
     print("|---|---|---|---|---|")
     cells: dict[str, list[str]] = {}
     for name in ("questions", "facts"):
@@ -133,8 +149,10 @@ def floor(index: Index) -> None:
         "about something else": list(ELSEWHERE),
     }
     near = {
-        kind: [index.near(v, index.worded(q))[0]["near"] for q, v in zip(
-            asked, embedding.shared().questions(asked), strict=True)]
+        kind: [
+            index.near(v, index.worded(q))[0]["near"]
+            for q, v in zip(asked, embedding.shared().questions(asked), strict=True)
+        ]
         for kind, asked in kinds.items()
     }
     floors = (0.15, 0.2, 0.22, 0.25, 0.28, 0.3, 0.35, 0.4)
@@ -206,8 +224,10 @@ def many(root: Path, documents: list[dict[str, Any]], count: int) -> None:
         seconds.append(time.perf_counter() - began)
         hits += is_hit(found, {"answer": asked["answer"]}, 5)  # on whichever page
         kept.append(recall(index, vector))
-    for name, values in (("a search, all in all", seconds), ("the question's vector alone",
-                                                             embedding_seconds)):
+    for name, values in (
+        ("a search, all in all", seconds),
+        ("the question's vector alone", embedding_seconds),
+    ):
         p50, p95 = statistics.median(values), sorted(values)[int(0.95 * len(values))]
         print(f"{name}: p50 {1000 * p50:.0f} ms, p95 {1000 * p95:.0f} ms")
     print(f"recall of the approximate search, first 10: {100 * statistics.mean(kept):.1f}%")

@@ -91,22 +91,28 @@ def engine(data: Path, number_format: str) -> Iterator[Ask]:
     names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(data)}
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.engine.server", "--socket", str(place)],
-        env=os.environ | names, stdin=subprocess.PIPE,
-    )  # fmt: skip
+        env=os.environ | names,
+        stdin=subprocess.PIPE,
+    )
     client = httpx.Client(
         transport=httpx.HTTPTransport(uds=str(place), limits=httpx.Limits(max_connections=64)),
-        base_url="http://engine", headers={"X-Engine-Secret": SECRET}, timeout=PATIENCE,
-    )  # fmt: skip
+        base_url="http://engine",
+        headers={"X-Engine-Secret": SECRET},
+        timeout=PATIENCE,
+    )
 
     def ask(question: str, adapter: int) -> Answer:
         lane = {
-            "name": "one", "adapter": str(data / f"adapter-{adapter}"),
+            "name": "one",
+            "adapter": str(data / f"adapter-{adapter}"),
             "messages": [{"role": "user", "content": question}],
-        }  # fmt: skip
+        }
         body = {
-            "base_model": str(data / "base"), "number_format": number_format, "lanes": [lane],
+            "base_model": str(data / "base"),
+            "number_format": number_format,
+            "lanes": [lane],
             "max_new_tokens": NEW_TOKENS,
-        }  # fmt: skip
+        }
         began, first = time.perf_counter(), None
         with client.stream("POST", "/chat", json=body) as reply:
             reply.raise_for_status()
@@ -166,9 +172,13 @@ def generate(data: Path, number_format: str, adapters: int) -> Iterator[Ask]:
         with torch.inference_mode():
             model.set_adapter(str(adapter))
             out = model.generate(
-                input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)),
-                max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=ends, streamer=first,
-            )  # fmt: skip
+                input_ids=torch.tensor([ids]),
+                attention_mask=torch.ones(1, len(ids)),
+                max_new_tokens=NEW_TOKENS,
+                do_sample=False,
+                eos_token_id=ends,
+                streamer=first,
+            )
         return int(out.shape[1]) - len(ids)
 
     def ask(question: str, adapter: int) -> Answer:
@@ -192,21 +202,37 @@ def transformers_serve(data: Path, number_format: str, *options: str) -> Iterato
     dtype = str(DTYPES[number_format]).removeprefix("torch.")
     program = Path(sys.executable).with_name("transformers")
     process = subprocess.Popen(
-        [str(program), "serve", str(base), "--host", "127.0.0.1", "--port", str(port),
-         "--dtype", dtype, "--device", "cpu", *options],
+        [
+            str(program),
+            "serve",
+            str(base),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dtype",
+            dtype,
+            "--device",
+            "cpu",
+            *options,
+        ],
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    )
     tokenizer = load_tokenizer(base)
     client = httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE,
+        base_url=f"http://127.0.0.1:{port}",
+        timeout=PATIENCE,
         limits=httpx.Limits(max_connections=64),
-    )  # fmt: skip
+    )
 
     def ask(question: str, _adapter: int) -> Answer:
         body = {
-            "model": str(base), "stream": True, "max_tokens": NEW_TOKENS, "temperature": 0,
+            "model": str(base),
+            "stream": True,
+            "max_tokens": NEW_TOKENS,
+            "temperature": 0,
             "messages": [{"role": "user", "content": question}],
-        }  # fmt: skip
+        }
         began, first, text = time.perf_counter(), None, ""
         with client.stream("POST", "/v1/chat/completions", json=body) as reply:
             reply.raise_for_status()

@@ -192,11 +192,14 @@ def train_trl(configuration: Configuration, model: Path, folder: Path, turns: Tu
         train_dataset=rows,
         processing_class=AutoTokenizer.from_pretrained(model),
         peft_config=LoraConfig(
-            task_type="CAUSAL_LM", r=16, lora_alpha=32, lora_dropout=0.0,
+            task_type="CAUSAL_LM",
+            r=16,
+            lora_alpha=32,
+            lora_dropout=0.0,
             target_modules="all-linear",
         ),
         callbacks=[Stepwise()],
-    )  # fmt: skip
+    )
     step = trainer.training_step
 
     def counted(model: Any, inputs: Any, *rest: Any) -> Any:

@@ -126,7 +126,7 @@ def pages(rows: int, other: int) -> dict[str, Callable[[int], str]]:
         "search: one letter that all have": lambda at: "?q=b",
         "search: common word in drafts": lambda at: f"?q={word(0)}&status=draft&sort=longest",
         "search: rare word, newest first": lambda at: "?q=unicorn&sort=newest",
-    }  # fmt: skip
+    }
 
 
 def change(client: Any, base: str) -> None:
@@ -211,10 +211,18 @@ def fill(rows: int) -> tuple[Any, str, int]:
     Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
     keys = list(dataset.examples.order_by("number").values_list("pk", flat=True))
     for name, found in (
-        ("third", keys[::3]), ("seldom", keys[::25]), ("last", keys[-max(rows // 33, 1) :])
+        ("third", keys[::3]),
+        ("seldom", keys[::25]),
+        ("last", keys[-max(rows // 33, 1) :]),
     ):
-        Finding.objects.create(dataset=dataset, check_name=name, severity="info", message=name,
-                               count=len(found), examples=found)  # fmt: skip
+        Finding.objects.create(
+            dataset=dataset,
+            check_name=name,
+            severity="info",
+            message=name,
+            count=len(found),
+            examples=found,
+        )
     checks.AT_ONCE = 0
     client = Client()
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
@@ -229,9 +237,12 @@ def first_rows(rows: int, dataset: Any, owner: Any, other: Any) -> Iterator[Any]
 
     for number, (prompt, answer) in enumerate(texts(rows), 1):
         one = Example(dataset=dataset, number=number, changed_by=owner, source="large.csv")
-        one.set_messages([
-            {"role": "user", "content": prompt}, {"role": "assistant", "content": answer},
-        ])  # fmt: skip
+        one.set_messages(
+            [
+                {"role": "user", "content": prompt},
+                {"role": "assistant", "content": answer},
+            ]
+        )
         one.split = side(place(17, one.prompt_hash))
         one.status = "draft" if number % 10 == 3 else "approved"
         one.deleted_at = timezone.now() if number % 100 == 7 else None

@@ -41,12 +41,13 @@ QUICK = [
     Configuration("TRL eager, batch 32, bfloat16", 32, attention="eager", weights="bfloat16"),
 ]
 MORE = [
-    Configuration(f"TRL {attention}, batch {batch}, {weights}", batch, attention=attention,
-                  weights=weights)
+    Configuration(
+        f"TRL {attention}, batch {batch}, {weights}", batch, attention=attention, weights=weights
+    )
     for batch in (8, 16, 32)
     for attention in ("sdpa", "eager")
     for weights in ("float32", "bfloat16")
-]  # fmt: skip
+]
 
 
 # --- taking turns -----------------------------------------------------------------------------
@@ -60,14 +61,26 @@ class Runner:
         self.steps: list[dict[str, float]] = []
         self.held_out: float | None = None
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sides", str(model),
-             json.dumps(asdict(configuration))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.sides",
+                str(model),
+                json.dumps(asdict(configuration)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
             cwd=ROOT,
-            env=heavy_environment() | os.environ | {
-                "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT),
+            env=heavy_environment()
+            | os.environ
+            | {
+                "OMP_NUM_THREADS": str(threads),
+                "HF_HUB_OFFLINE": "1",
+                "PYTHONPATH": str(ROOT),
             },
-        )  # fmt: skip
+        )
         if self.read() is None:
             raise SystemExit(f"{configuration.name} did not start.")
 
@@ -116,14 +129,17 @@ def compare(
         ours, larger = runners[-3:-1]
         for runner in runners:
             name = runner.configuration.name
-            results.setdefault(name, {
-                "wall": runner.speed("wall"),
-                "cpu": runner.speed("cpu"),
-                "wall_ratio": ours.speed("wall") / runner.speed("wall"),
-                "cpu_ratio": ours.speed("cpu") / runner.speed("cpu"),
-                "wall_best": larger.speed("wall") / runner.speed("wall"),
-                "cpu_best": larger.speed("cpu") / runner.speed("cpu"),
-            })  # fmt: skip
+            results.setdefault(
+                name,
+                {
+                    "wall": runner.speed("wall"),
+                    "cpu": runner.speed("cpu"),
+                    "wall_ratio": ours.speed("wall") / runner.speed("wall"),
+                    "cpu_ratio": ours.speed("cpu") / runner.speed("cpu"),
+                    "wall_best": larger.speed("wall") / runner.speed("wall"),
+                    "cpu_best": larger.speed("cpu") / runner.speed("cpu"),
+                },
+            )
             runner.end()
             print(f"{name}: {results[name]}", file=sys.stderr, flush=True)
     return results

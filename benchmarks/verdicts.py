@@ -29,8 +29,13 @@ def _better(wins: int, ties: int, losses: int) -> bool:
 
 
 def false_alarms(
-    prompts: int, tie_rate: float, *, evaluations: int, seed: int,
-    sources: int | None = None, ignore_sources: bool = False,
+    prompts: int,
+    tie_rate: float,
+    *,
+    evaluations: int,
+    seed: int,
+    sources: int | None = None,
+    ignore_sources: bool = False,
 ) -> float:
     """Return the share of evaluations called better although both candidates are equally good.
 
@@ -45,8 +50,10 @@ def false_alarms(
             continue
         leanings = draw.choice([1, 0, -1], size=sources, p=chances)
         groups = [at % sources for at in range(prompts)]
-        rows = [Outcome(int(leanings[group]), None, None if ignore_sources else group)
-                for group in groups]
+        rows = [
+            Outcome(int(leanings[group]), None, None if ignore_sources else group)
+            for group in groups
+        ]
         called += judge(rows, "green").better
     return called / evaluations
 

@@ -177,8 +177,16 @@ AXES_CLIENT_IP_CALLABLE = "finetune_app.core.requests.client_ip"
 AXES_VERBOSE = False
 AXES_DISABLE_ACCESS_LOG = True  # who came in when and from where is shown nowhere, so not kept
 # What axes keeps of a wrong try is without these fields ("password" it leaves out by itself).
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "email", "old", "new", "code", "next",
-                             "csrfmiddlewaretoken"]
+AXES_SENSITIVE_PARAMETERS = [
+    "username",
+    "ip_address",
+    "email",
+    "old",
+    "new",
+    "code",
+    "next",
+    "csrfmiddlewaretoken",
+]
 
 LANGUAGE_CODE = "en-gb"
 # What there is a translation for. Others would come half in Django's own words, half in ours.
@@ -284,7 +292,8 @@ LOGGING = {
     "formatters": {
         "line": {
             "()": "finetune_app.core.logs.LineFormatter",
-            "format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{",
+            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
+            "style": "{",
         }
     },
     "handlers": {

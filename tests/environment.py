@@ -24,5 +24,8 @@ def _tidy() -> None:
 
 
 def pytest_addoption(parser: Any) -> None:
-    parser.addoption("--four-looks", action="store_true",
-                     help="look at each page wide and narrow, each light and dark")
+    parser.addoption(
+        "--four-looks",
+        action="store_true",
+        help="look at each page wide and narrow, each light and dark",
+    )

@@ -36,9 +36,13 @@ class Installation:
     def manage(self, *words: str) -> str:
         """What `manage.py` says to that, in a shell beside it."""
         done = subprocess.run(
-            [*MANAGE, *words], cwd=settings.BASE_DIR, env=self.environment, check=True,
-            capture_output=True, text=True,
-        )  # fmt: skip
+            [*MANAGE, *words],
+            cwd=settings.BASE_DIR,
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         return done.stdout.strip()
 
     def files_of_goals(self) -> list[str]:
@@ -58,9 +62,14 @@ def started(tmp_path: Path) -> Iterator[Installation]:
     data_dir = tmp_path / "data"
     starter.lay_into(data_dir)
     given = os.environ | {
-        "DATA_DIR": str(data_dir), "PORT": str(free_port()), "DATABASE_URL": "", "REDIS_URL": "",
-        "FINETUNE_TEST_KINDS": "", "LEASE_SECONDS": "15", "HF_HUB_OFFLINE": "1",
-    }  # fmt: skip
+        "DATA_DIR": str(data_dir),
+        "PORT": str(free_port()),
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "FINETUNE_TEST_KINDS": "",
+        "LEASE_SECONDS": "15",
+        "HF_HUB_OFFLINE": "1",
+    }
     for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS"):
         given.pop(name, None)  # trained as people train: on all cores, behind live answers
     subprocess.run([*MANAGE, "prepare"], cwd=settings.BASE_DIR, env=given, check=True)

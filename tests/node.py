@@ -33,8 +33,19 @@ def main() -> int:
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         return 1
-    command = [npm, "install", "--prefix", str(MODULES.parent), "--ignore-scripts", "--no-audit",
-               "--no-fund", "--no-package-lock", "--loglevel", "error", PACKAGE]  # fmt: skip
+    command = [
+        npm,
+        "install",
+        "--prefix",
+        str(MODULES.parent),
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-package-lock",
+        "--loglevel",
+        "error",
+        PACKAGE,
+    ]
     try:
         return subprocess.run(command, timeout=SECONDS, capture_output=True).returncode
     except subprocess.TimeoutExpired:

@@ -1,8 +1,8 @@
 """What `make test` runs, and one line about what this machine made it leave out.
 
-    python -m tests.run            SQLite and the bundled Valkey
-    python -m tests.run services   on PostgreSQL and Redis: what asks a database (not the browser)
-    python -m tests.run long       the minutes-long ones
+python -m tests.run            SQLite and the bundled Valkey
+python -m tests.run services   on PostgreSQL and Redis: what asks a database (not the browser)
+python -m tests.run long       the minutes-long ones
 """
 
 import os
@@ -45,8 +45,9 @@ def main() -> int:
     if wanted == "services":
         environment |= {"DATABASE_URL": POSTGRES, "REDIS_URL": REDIS}
     codes = [
-        subprocess.call([sys.executable, "-m", "pytest", "-q", *part, *sys.argv[2:]],
-                        env=environment)
+        subprocess.call(
+            [sys.executable, "-m", "pytest", "-q", *part, *sys.argv[2:]], env=environment
+        )
         for part in parts(wanted, browser_here)
     ]
     return int(any(codes))  # one killed by a signal is negative
@@ -69,8 +70,9 @@ def parts(wanted: str, browser_here: bool) -> list[list[str]]:
     if not browser_here:
         return [[*short, "not long and not browser"]]
     return [
-        [*short, "not long and not alone"], ["-s", "-m", "alone and not long", "tests/browser"],
-    ]  # fmt: skip
+        [*short, "not long and not alone"],
+        ["-s", "-m", "alone and not long", "tests/browser"],
+    ]
 
 
 def listens(port: int) -> bool:

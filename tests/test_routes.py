@@ -20,7 +20,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, path, reverse
 from finetune_app.accounts.access import Policy, public
 from finetune_app.accounts.models import Role, Team, User
 from tests.conftest import person, signed_in
-from tests.world import World, build_world
+from tests.factories import World, build_world
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 pytestmark = pytest.mark.django_db
@@ -69,8 +69,15 @@ BUILD: dict[str, Callable[[World], Any]] = {
 }
 # Not ids of a row of somebody's: nothing to mix up between two goals.
 COUNTED_IN_THE_GOAL = {
-    "goal_id", "number", "other", "index", "slug", "check_name", "form", "question",
-}  # fmt: skip
+    "goal_id",
+    "number",
+    "other",
+    "index",
+    "slug",
+    "check_name",
+    "form",
+    "question",
+}
 
 
 @dataclass(frozen=True)
@@ -134,9 +141,12 @@ def test_every_policy_is_one_this_test_understands():
         f"{route}: scope {route.policy.scope!r}, methods {route.policy.methods}"
         for route in ROUTES
         if route.policy
-        and (route.policy.scope not in SCOPES or not set(route.policy.methods) <= set(METHODS)
-             or not route.policy.methods)
-    ]  # fmt: skip
+        and (
+            route.policy.scope not in SCOPES
+            or not set(route.policy.methods) <= set(METHODS)
+            or not route.policy.methods
+        )
+    ]
     assert not strange, f"Teach expectation() below what should happen here: {strange}"
 
 
@@ -309,9 +319,10 @@ def test_htmx_from_outside_is_told_where_the_door_is(route, world, people):
 
 
 MIXABLE = [
-    route for route in DECLARED
+    route
+    for route in DECLARED
     if route.policy.scope == "goal" and set(route.ids) - COUNTED_IN_THE_GOAL
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("route", MIXABLE or [None], ids=str)

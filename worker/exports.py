@@ -42,10 +42,14 @@ def parquet(rows: Rows, output: BinaryIO) -> None:
     import pyarrow.parquet as pq
 
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    schema = pa.schema([
-        ("id", pa.int64()), ("split", pa.string()), ("source", pa.string()),
-        ("messages", pa.list_(message)),
-    ])  # fmt: skip
+    schema = pa.schema(
+        [
+            ("id", pa.int64()),
+            ("split", pa.string()),
+            ("source", pa.string()),
+            ("messages", pa.list_(message)),
+        ]
+    )
     with pq.ParquetWriter(output, schema, compression="zstd") as writer:
         for some in _batches(rows()):
             writer.write_table(pa.Table.from_pylist(some, schema=schema))

@@ -253,9 +253,7 @@ def _render(
         ) from error
 
 
-def _harmless(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
-) -> list[Message]:
+def _harmless(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[Message]:
     """Marks of the template, such as an end of turn, typed by somebody are only text.
 
     A word joiner after their first character keeps the tokenizer from reading them as marks.

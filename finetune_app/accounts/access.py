@@ -107,7 +107,8 @@ def require_same_team(request: HttpRequest) -> None:
     if request.method == "POST" and named and named != str(request.team and request.team.pk):
         raise PlainError(
             _("You went over to another team in the meantime. Go back to this one and try again."),
-            status=409, title=_("Another team"),
+            status=409,
+            title=_("Another team"),
         )
 
 

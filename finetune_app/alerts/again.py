@@ -46,13 +46,19 @@ class Standing:
     def sentence(self) -> str:
         figures = {"then": self.right_then, "now": self.right_now, "n": self.prompts}
         if not self.as_good:
-            return _("Not as good as when it went live: right on %(now)d of %(n)d, then on "
-                     "%(then)d.") % figures  # fmt: skip
+            return (
+                _("Not as good as when it went live: right on %(now)d of %(n)d, then on %(then)d.")
+                % figures
+            )
         if self.right_now > self.right_then:
-            return _("Better than when it went live: right on %(now)d of %(n)d, then on %(then)d."
-                     ) % figures  # fmt: skip
-        return _("Still as good as when it went live: right on %(now)d of %(n)d, then on "
-                 "%(then)d.") % figures  # fmt: skip
+            return (
+                _("Better than when it went live: right on %(now)d of %(n)d, then on %(then)d.")
+                % figures
+            )
+        return (
+            _("Still as good as when it went live: right on %(now)d of %(n)d, then on %(then)d.")
+            % figures
+        )
 
 
 def baseline_of(deployment: Deployment) -> Evaluation | None:
@@ -77,14 +83,21 @@ def begin(watch: Watch) -> Recheck:
         first, current = baseline_of(deployment), deployment.current
         if first is None or current is None:
             raise PlainError(
-                _("What is live has not been tested yet, so nothing can be compared. Test it in "
-                  "step 5."), title=_("Nothing to compare with"), status=409,
-            )  # fmt: skip
+                _(
+                    "What is live has not been tested yet, so nothing can be compared. Test it in "
+                    "step 5."
+                ),
+                title=_("Nothing to compare with"),
+                status=409,
+            )
         if deployment.goal.evaluations.filter(job__state__in=ACTIVE).exists():
-            raise PlainError(_("A test of this goal is under way. Try again when it is done."),
-                             status=409)
+            raise PlainError(
+                _("A test of this goal is under way. Try again when it is done."), status=409
+            )
         made = evaluations.start(
-            goal=deployment.goal, version=first.version, user=None,
+            goal=deployment.goal,
+            version=first.version,
+            user=None,
             contenders=_contenders(first, current.candidate),
         )
         return Recheck.objects.create(watch=watch, evaluation=made, baseline=first)

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 HOURS = [("", _("never"))] + [(hour, f"{hour:02}:00") for hour in range(24)]
-DAYS = [("", _("only when somebody asks")), (7, _("every week")), (30, _("every month")),
-        (90, _("every three months"))]  # fmt: skip
+DAYS = [
+    ("", _("only when somebody asks")),
+    (7, _("every week")),
+    (30, _("every month")),
+    (90, _("every three months")),
+]
 LIMITS = {
     What.ERRORS: (_("More than so many percent fail"), 0.1, 100),
     What.SLOW: (_("95 of 100 answers take longer than so many seconds"), 0.1, 3600),
@@ -34,20 +38,28 @@ def hour(label: "StrPromise") -> forms.TypedChoiceField:
 
 class WatchForm(forms.Form):
     people = forms.ModelMultipleChoiceField(
-        label=_("Tell by e-mail"), queryset=User.objects.none(), required=False,
+        label=_("Tell by e-mail"),
+        queryset=User.objects.none(),
+        required=False,
         widget=forms.CheckboxSelectMultiple,
-    )  # fmt: skip
+    )
     webhook = forms.CharField(
-        label=_("Webhook"), required=False, max_length=300,
+        label=_("Webhook"),
+        required=False,
+        max_length=300,
         help_text=_("An address that gets a signed message (POST, JSON)."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
-    )  # fmt: skip
+    )
     quiet_from = hour(_("Quiet from"))
     quiet_to = hour(_("until"))
     recheck_days = forms.TypedChoiceField(
-        label=_("Test it again"), choices=DAYS, coerce=int, empty_value=None, required=False,
+        label=_("Test it again"),
+        choices=DAYS,
+        coerce=int,
+        empty_value=None,
+        required=False,
         help_text=_("On the same test prompts. Each time counts as a look at them."),
-    )  # fmt: skip
+    )
     zone = forms.CharField(label=_("Time zone"), max_length=60, required=False)
 
     def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
@@ -64,10 +76,13 @@ class WatchForm(forms.Form):
     def of(cls, watch: Watch) -> "WatchForm":
         """Filled with what there is."""
         given: dict[str, Any] = {
-            "people": list(watch.people.all()), "webhook": watch.webhook, "zone": watch.zone,
-            "quiet_from": watch.quiet_from, "quiet_to": watch.quiet_to,
+            "people": list(watch.people.all()),
+            "webhook": watch.webhook,
+            "zone": watch.zone,
+            "quiet_from": watch.quiet_from,
+            "quiet_to": watch.quiet_to,
             "recheck_days": watch.recheck_days,
-        }  # fmt: skip
+        }
         for rule in watch.rules.all():
             shown = int(rule.limit) if rule.limit.is_integer() else rule.limit
             given |= {f"{rule.what}_on": rule.on, rule.what: shown}

@@ -85,7 +85,8 @@ class Notice(models.Model):
         ordering = ["-pk"]
         indexes = [
             models.Index(
-                fields=["due_at"], name="notices_to_send",
+                fields=["due_at"],
+                name="notices_to_send",
                 condition=models.Q(sent_at=None, given_up_at=None),
             )
         ]

@@ -24,8 +24,13 @@ RAISE_AFTER, CALM_AFTER = 2, 3  # looks in a row
 CALM = 0.8  # of the limit
 # The asker's own mistakes (400, 401, ...) are told to them; these are the deployment's.
 OURS = Q(status__gte=500) | Q(error="engine_busy")
-DEFAULTS = {What.ERRORS: 5.0, What.SLOW: 10.0, What.BUDGET: 1_000_000.0, What.WORSE: 5.0,
-            What.DRIFT: 75.0}  # fmt: skip
+DEFAULTS = {
+    What.ERRORS: 5.0,
+    What.SLOW: 10.0,
+    What.BUDGET: 1_000_000.0,
+    What.WORSE: 5.0,
+    What.DRIFT: 75.0,
+}
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,13 @@ def measured(what: str, deployment: Deployment) -> float | None:
     """Percent of requests that failed, seconds that 95 of 100 answers stay below, tokens of this
     month, percentage points by which it is right less often, of 100 pairs of a live and a learned
     prompt those that can be told apart; None where nothing can be told."""
-    by = {What.ERRORS: _errors, What.SLOW: _slow, What.BUDGET: _tokens, What.WORSE: _worse,
-          What.DRIFT: drift.told_apart}  # fmt: skip
+    by = {
+        What.ERRORS: _errors,
+        What.SLOW: _slow,
+        What.BUDGET: _tokens,
+        What.WORSE: _worse,
+        What.DRIFT: drift.told_apart,
+    }
     return by[What(what)](deployment)
 
 
@@ -89,30 +99,43 @@ def sentence(rule: Rule, happened: str, value: float | None) -> str:
     name = rule.watch.deployment.name
     if happened == "recovered":
         return {
-            What.ERRORS: _("%(name)s answers again: %(value).0f%% of the last hour's requests "
-                           "failed."),
+            What.ERRORS: _(
+                "%(name)s answers again: %(value).0f%% of the last hour's requests failed."
+            ),
             What.SLOW: _("%(name)s is quick again: 95 of 100 answers come within %(value).1f s."),
             What.BUDGET: _("%(name)s is within its tokens again: %(value)s this month."),
-            What.WORSE: _("%(name)s is as good again as when it went live, or nearly: right on "
-                          "%(value).0f of 100 prompts fewer."),
-            What.DRIFT: _("%(name)s is asked what it learned again, or nearly: %(value).0f of 100 "
-                          "pairs of prompts can be told apart."),
-        }[What(rule.what)] % {"name": name, "value": _shown(rule, value)}  # fmt: skip
+            What.WORSE: _(
+                "%(name)s is as good again as when it went live, or nearly: right on "
+                "%(value).0f of 100 prompts fewer."
+            ),
+            What.DRIFT: _(
+                "%(name)s is asked what it learned again, or nearly: %(value).0f of 100 "
+                "pairs of prompts can be told apart."
+            ),
+        }[What(rule.what)] % {"name": name, "value": _shown(rule, value)}
     return {
-        What.ERRORS: _("%(name)s: %(value).0f%% of the last hour's requests failed; your limit is "
-                       "%(limit)g%%."),
-        What.SLOW: _("%(name)s: 95 of 100 answers of the last hour came within %(value).1f s only; "
-                     "your limit is %(limit)g s."),
+        What.ERRORS: _(
+            "%(name)s: %(value).0f%% of the last hour's requests failed; your limit is %(limit)g%%."
+        ),
+        What.SLOW: _(
+            "%(name)s: 95 of 100 answers of the last hour came within %(value).1f s only; "
+            "your limit is %(limit)g s."
+        ),
         What.BUDGET: _("%(name)s has used %(value)s tokens this month; your limit is %(limit)s."),
-        What.WORSE: _("%(name)s is right on %(value).0f of 100 test prompts fewer than when it "
-                      "went live; your limit is %(limit)g."),
-        What.DRIFT: _("%(name)s is asked other things than it learned from: %(value).0f of 100 "
-                      "pairs of a live and a learned prompt can be told apart; your limit is "
-                      "%(limit)g."),
+        What.WORSE: _(
+            "%(name)s is right on %(value).0f of 100 test prompts fewer than when it "
+            "went live; your limit is %(limit)g."
+        ),
+        What.DRIFT: _(
+            "%(name)s is asked other things than it learned from: %(value).0f of 100 "
+            "pairs of a live and a learned prompt can be told apart; your limit is "
+            "%(limit)g."
+        ),
     }[What(rule.what)] % {
-        "name": name, "value": _shown(rule, value),
+        "name": name,
+        "value": _shown(rule, value),
         "limit": f"{rule.limit:,.0f}" if rule.what == What.BUDGET else rule.limit,
-    }  # fmt: skip
+    }
 
 
 def _shown(rule: Rule, value: float | None) -> float | str:

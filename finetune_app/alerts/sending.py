@@ -73,9 +73,10 @@ def _by_email(notice: Notice) -> None:
     address = f"{settings.PUBLIC_URL}/goals/{notice.watch.deployment.goal_id}/deployment/alerts/"
     message = EmailMessage(
         subject=f"[Finetune] {' '.join(notice.text.split())}"[:200],
-        body=f"{notice.text}\n\n{address}\n", bcc=[one.email for one in people],
+        body=f"{notice.text}\n\n{address}\n",
+        bcc=[one.email for one in people],
         headers={"X-Auto-Response-Suppress": "All", "Auto-Submitted": "auto-generated"},
-    )  # fmt: skip
+    )
     try:
         message.send()
     except Exception as error:  # whatever a mail server's client throws
@@ -91,19 +92,27 @@ def recipients(watch: Watch) -> list[User]:
 
 def body_of(notice: Notice) -> bytes:
     rule, deployment = notice.rule, notice.watch.deployment
-    return json.dumps({
-        "id": str(notice.public_id), "event": notice.kind, "text": notice.text,
-        "alert": rule.what if rule else None, "value": notice.value,
-        "limit": rule.limit if rule else None, "deployment": deployment.name,
-        "goal": deployment.goal_id, "at": notice.at.isoformat(),
-    }).encode()  # fmt: skip
+    return json.dumps(
+        {
+            "id": str(notice.public_id),
+            "event": notice.kind,
+            "text": notice.text,
+            "alert": rule.what if rule else None,
+            "value": notice.value,
+            "limit": rule.limit if rule else None,
+            "deployment": deployment.name,
+            "goal": deployment.goal_id,
+            "at": notice.at.isoformat(),
+        }
+    ).encode()
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
     """sha256=…, over "timestamp.body": an old message cannot be sent again as a new one."""
-    return "sha256=" + hmac.new(
-        secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256
-    ).hexdigest()
+    return (
+        "sha256="
+        + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    )
 
 
 def _to_webhook(notice: Notice) -> None:
@@ -116,9 +125,11 @@ def _to_webhook(notice: Notice) -> None:
         raise NotSent(_("The webhook's secret cannot be read any more. Enter it again.")) from None
     body, now = body_of(notice), str(int(time.time()))
     headers = {
-        "Content-Type": "application/json", "User-Agent": "Finetune", "X-Finetune-Timestamp": now,
+        "Content-Type": "application/json",
+        "User-Agent": "Finetune",
+        "X-Finetune-Timestamp": now,
         "X-Finetune-Signature": signature(secret, now, body),
-    }  # fmt: skip
+    }
     try:
         status = async_to_sync(_post)(watch.webhook, body, headers)
     except guard.NotAllowed as problem:

@@ -53,8 +53,14 @@ def is_private(address: str) -> bool:
 
 @transaction.atomic
 def change(
-    *, watch: Watch, limits: dict[str, float | None], people: Iterable[User], webhook: str,
-    quiet: tuple[int, int] | None, zone: str, recheck_days: int | None = None,
+    *,
+    watch: Watch,
+    limits: dict[str, float | None],
+    people: Iterable[User],
+    webhook: str,
+    quiet: tuple[int, int] | None,
+    zone: str,
+    recheck_days: int | None = None,
 ) -> str:
     """`limits` has a number for each rule that is on. Returns the secret of a new webhook, which
     nobody can see again; "" where it stayed the same."""
@@ -115,9 +121,13 @@ def _tell(rule: Rule, happened: str, value: float | None, now: datetime) -> None
         waiting.delete()  # it came and went in the quiet hours: nobody needs to be told of either
         return
     write_down(
-        watch=rule.watch, rule=rule, kind=happened, value=value, due=when_due(rule.watch, now),
+        watch=rule.watch,
+        rule=rule,
+        kind=happened,
+        value=value,
+        due=when_due(rule.watch, now),
         text=rules.sentence(rule, happened, value),
-    )  # fmt: skip
+    )
 
 
 def write_down(
@@ -154,11 +164,14 @@ def test(*, watch: Watch) -> list[Notice]:
     """A notice that says it is a test, due at once, quiet hours or not. Raise PlainError where
     there is nobody to tell."""
     text = _("This is a test from Finetune: alerts of %(name)s arrive here.") % {
-        "name": watch.deployment.name}
+        "name": watch.deployment.name
+    }
     made = write_down(
         watch=watch, rule=None, kind=Notice.Kind.TRY, value=None, due=timezone.now(), text=text
     )
     if not made:
-        raise PlainError(_("Choose somebody to tell by e-mail, or enter a webhook, and save."),
-                         title=_("Nobody to tell yet"))
+        raise PlainError(
+            _("Choose somebody to tell by e-mail, or enter a webhook, and save."),
+            title=_("Nobody to tell yet"),
+        )
     return made

@@ -33,9 +33,14 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         return render_page(request, PAGE, _context(request, watch, form), status=422)
     given = form.cleaned_data
     fresh = services.change(
-        watch=watch, limits=form.limits, people=given["people"], webhook=given["webhook"],
-        quiet=form.quiet, zone=given["zone"], recheck_days=given["recheck_days"],
-    )  # fmt: skip
+        watch=watch,
+        limits=form.limits,
+        people=given["people"],
+        webhook=given["webhook"],
+        quiet=form.quiet,
+        zone=given["zone"],
+        recheck_days=given["recheck_days"],
+    )
     messages.success(request, _("Saved."))
     if not fresh:
         return redirect("alerts:page", goal_id=goal.pk)
@@ -55,8 +60,11 @@ def try_out(request: HttpRequest, goal: Goal) -> HttpResponse:
             messages.success(request, _("The test by %(way)s was sent.") % {"way": way})
         else:
             notice.refresh_from_db()
-            messages.error(request, _("The test by %(way)s was not sent. %(why)s") % {
-                "way": way, "why": notice.problem})
+            messages.error(
+                request,
+                _("The test by %(way)s was not sent. %(why)s")
+                % {"way": way, "why": notice.problem},
+            )
     return redirect("alerts:page", goal_id=goal.pk)
 
 
@@ -69,11 +77,13 @@ def recheck(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 def _context(request: HttpRequest, watch: Watch, form: WatchForm) -> dict[str, Any]:
     return {
-        "watch": watch, "form": form, "notices": watch.notices.select_related("rule")[:SHOWN],
+        "watch": watch,
+        "form": form,
+        "notices": watch.notices.select_related("rule")[:SHOWN],
         "raised": watch.rules.filter(on=True).exclude(raised_at=None),
         "standing": again.standing(watch.deployment),
         "baseline": again.baseline_of(watch.deployment),
         "rechecks": watch.rechecks.select_related("evaluation__job")[:1],
         "email_ready": settings.EMAIL_READY,
         "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
-    }  # fmt: skip
+    }

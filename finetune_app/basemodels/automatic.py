@@ -81,7 +81,8 @@ def _rate(parameters: int) -> Choice:
         why = "A brisk rate for small models, measured on the starter; it rises first, then falls."
         return Choice("learning_rate", 6e-4, why)
     return Choice(
-        "learning_rate", 3e-4,
+        "learning_rate",
+        3e-4,
         "A rate that works for small adapters on most models; it rises first, then falls.",
     )
 

@@ -125,14 +125,17 @@ class Estimate:
                 "speed": speed
             }
         return _("%(rows)s, read %(times)s, at %(pace)s.") % {
-            "rows": rows, "times": times(self.work.epochs), "pace": pace,
-        }  # fmt: skip
+            "rows": rows,
+            "times": times(self.work.epochs),
+            "pace": pace,
+        }
 
 
 def estimate(base_model: BaseModel, version: Version) -> Estimate:
     """For an installed model and a frozen version, with the automatic settings."""
-    return estimate_for(shape_of(entry_of(base_model.slug), base_model), work_of(version),
-                        base_model)
+    return estimate_for(
+        shape_of(entry_of(base_model.slug), base_model), work_of(version), base_model
+    )
 
 
 def estimate_for(shape: Shape, work: Work, base_model: BaseModel | None = None) -> Estimate:
@@ -147,9 +150,15 @@ def estimate_for(shape: Shape, work: Work, base_model: BaseModel | None = None) 
     seconds = tokens / per_second * ROOM_FOR_SAMPLES + START_SECONDS
     spread = SPREAD_MEASURED if speed else SPREAD_GUESSED
     return Estimate(
-        seconds=seconds, low=seconds / spread, high=seconds * spread, memory_bytes=memory,
-        tokens=tokens, tokens_per_second=per_second, measured=speed is not None, work=work,
-    )  # fmt: skip
+        seconds=seconds,
+        low=seconds / spread,
+        high=seconds * spread,
+        memory_bytes=memory,
+        tokens=tokens,
+        tokens_per_second=per_second,
+        measured=speed is not None,
+        work=work,
+    )
 
 
 def shape_of(entry: Entry | None, base_model: BaseModel | None) -> Shape:
@@ -225,7 +234,7 @@ def _measured(base_model: BaseModel) -> Speed | None:
 
 
 def times(count: int) -> str:
-    """ "once", "twice", "three times"... """
+    """ "once", "twice", "three times"..."""
     words = [_("once"), _("twice"), _("three times"), _("four times"), _("five times")]
     return words[count - 1] if 1 <= count <= len(words) else _("%(n)d times") % {"n": count}
 
@@ -251,8 +260,9 @@ def fit(machine: Machine, memory_bytes: float, seconds: float) -> Fit:
             return Fit("almost", _("Fits, but slow"), slow, need)
         return Fit("fits", _("Fits"), time, need)
     over = _("%(need)s, %(gb).1f GB more than is free") % {
-        "need": need, "gb": (memory_bytes - free) / GIB,
-    }  # fmt: skip
+        "need": need,
+        "gb": (memory_bytes - free) / GIB,
+    }
     if memory_bytes <= ALMOST * free:
         close = _("Close other programs, or learn from shorter examples. %(time)s") % {"time": time}
         return Fit("almost", _("Almost fits"), close, over)

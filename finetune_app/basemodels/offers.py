@@ -98,9 +98,14 @@ def _installs_of(team: Team) -> dict[str, Install]:
 
 
 def _offer(
-    slug: str, entry: Entry | None, models: dict[str, BaseModel], installs: dict[str, Install],
-    elsewhere: set[str], machine: Machine, work: Work,
-) -> Offer:  # fmt: skip
+    slug: str,
+    entry: Entry | None,
+    models: dict[str, BaseModel],
+    installs: dict[str, Install],
+    elsewhere: set[str],
+    machine: Machine,
+    work: Work,
+) -> Offer:
     model = models.get(slug)
     installed = model if model and model.is_here else None
     install = None if installed else installs.get(slug)
@@ -110,19 +115,26 @@ def _offer(
         fits = fit(machine, guess.memory_bytes, guess.seconds)
         bar = _bar(guess.memory_bytes, machine)
     return Offer(
-        slug=slug, name=_name(slug, entry, model, install),
+        slug=slug,
+        name=_name(slug, entry, model, install),
         words=_words(entry, installed if entry else model, install),
-        entry=entry, installed=installed, lost=None if installed else model, install=install,
+        entry=entry,
+        installed=installed,
+        lost=None if installed else model,
+        install=install,
         elsewhere=not installed and not install and slug in elsewhere,
-        estimate=guess, fit=fits, bar=bar,
-    )  # fmt: skip
+        estimate=guess,
+        fit=fits,
+        bar=bar,
+    )
 
 
 def _bar(memory_bytes: float, machine: Machine) -> SafeString:
     need, free = memory_bytes / GIB, machine.room_bytes / GIB
     label = _("Needs %(need).1f GB of the %(free).1f GB that are free") % {
-        "need": need, "free": free,
-    }  # fmt: skip
+        "need": need,
+        "free": free,
+    }
     return charts.memory_bar(need, free, memory_scale_gb(machine), label)
 
 
@@ -146,6 +158,7 @@ def _words(entry: Entry | None, model: BaseModel | None, install: Install | None
         context = _("%(n)s tokens of context") % {"n": f"{model.context:,}"}
         parts = [model.architecture, *([context] if model.context else [])]
         return _("%(what)s. From %(source)s.") % {
-            "what": ", ".join(parts), "source": model.source,
-        }  # fmt: skip
+            "what": ", ".join(parts),
+            "source": model.source,
+        }
     return _("From %(source)s.") % {"source": install.source if install else ""}

@@ -79,9 +79,15 @@ def install(
         team=team, kind=Kind.INSTALL, title=_("Install %(name)s") % {"name": name}, spec={}
     )
     return Install.objects.create(
-        job=job, team=team, slug=slug, name=name, source=source, from_folder=from_folder,
-        licence=entry.licence if entry else "", licence_accepted_by=user,
-    )  # fmt: skip
+        job=job,
+        team=team,
+        slug=slug,
+        name=name,
+        source=source,
+        from_folder=from_folder,
+        licence=entry.licence if entry else "",
+        licence_accepted_by=user,
+    )
 
 
 def go_on(install: Install) -> None:
@@ -104,9 +110,14 @@ def slug_for(team: Team, source: str) -> str:
 
 
 def register(
-    *, slug: str, name: str, source: str, team: Team | None = None, licence: str = "",
+    *,
+    slug: str,
+    name: str,
+    source: str,
+    team: Team | None = None,
+    licence: str = "",
     revision: str = "",
-) -> BaseModel:  # fmt: skip
+) -> BaseModel:
     """Write down a model whose folder is complete on the disk: its shape and its hashes."""
     folder = Path(settings.DATA_DIR) / "models" / slug
     config = json.loads((folder / "config.json").read_text())

@@ -49,10 +49,12 @@ def install(request: HttpRequest, goal: Goal) -> HttpResponse:
         return render_page(request, "basemodels/page.html", context, status=422)
     source = form.cleaned_data["source"]
     begun = services.install(
-        team=goal.team, user=request.user, source=source,
+        team=goal.team,
+        user=request.user,
+        source=source,
         licence_accepted=form.cleaned_data["licence_accepted"],
         from_folder=Path(source).is_absolute(),
-    )  # fmt: skip
+    )
     return _back(goal, at=f"install-{begun.pk}")
 
 

@@ -27,17 +27,20 @@ def context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
         "score": score,
         "bar": charts.bar(score.right, score.total) if score.total else "",
         "hints": drafts.hints_for(draft, tried) if score.is_whole else [],
-        "writers": [{"value": writer_value(one), "name": one.model_name,
-                     "host": _host(one)} for one in drafts.capable(goal)],
+        "writers": [
+            {"value": writer_value(one), "name": one.model_name, "host": _host(one)}
+            for one in drafts.capable(goal)
+        ],
         "proposal": difference(draft.instructions.strip(), draft.proposal)
-        if draft.proposal else None,
+        if draft.proposal
+        else None,
         "found": shots.search(goal, text, draft.shots),
         "q": text,
         "can_show": shots.can_show(goal),
         "only_practice": shots.only_practice(goal),
         "versions": _listed(goal, kept, asked),
         "host": _host(candidate),
-    }  # fmt: skip
+    }
 
 
 def versions(goal: Goal) -> list[Candidate]:
@@ -52,17 +55,24 @@ def beside(goal: Goal, kept: Candidate, other: Candidate) -> dict[str, Any]:
     asked = practice.prompts(goal)
     before, after = (practice.results(goal, one, asked) for one in (old, new))
     return {
-        "kept": kept, "other": other, "old": old, "new": new,
+        "kept": kept,
+        "other": other,
+        "old": old,
+        "new": new,
         "difference": difference(old.instructions, new.instructions, old.shots, new.shots),
-        "before": practice.score_of(before), "after": practice.score_of(after),
+        "before": practice.score_of(before),
+        "after": practice.score_of(after),
         "changed": [
-            {"prompt": one["practice"].prompt, "wanted": shown(one["practice"].wanted),
-             "before": _said(one["before"], one["practice"].wanted),
-             "after": _said(one["after"], one["practice"].wanted)}
+            {
+                "prompt": one["practice"].prompt,
+                "wanted": shown(one["practice"].wanted),
+                "before": _said(one["before"], one["practice"].wanted),
+                "after": _said(one["after"], one["practice"].wanted),
+            }
             for one in outcomes(before, after)
         ],
         "others": [one for one in versions(goal) if one.pk != kept.pk],
-    }  # fmt: skip
+    }
 
 
 def writer_value(writer: Candidate) -> str:
@@ -74,9 +84,10 @@ def writer_value(writer: Candidate) -> str:
 def _row(one: Tried) -> dict[str, Any]:
     wanted = one.practice.wanted
     return {
-        "prompt": one.practice.prompt, "wanted": shown(wanted),
+        "prompt": one.practice.prompt,
+        "wanted": shown(wanted),
         "said": _said(one.answer, wanted) if one.answer else None,
-    }  # fmt: skip
+    }
 
 
 def _said(answer: Any, wanted: str) -> dict[str, Any]:
@@ -88,13 +99,18 @@ def _listed(
     goal: Goal, kept: list[Candidate], asked: list[practice.Practice]
 ) -> list[dict[str, Any]]:
     found: dict[int, Score] = practice.scores(goal, kept, asked)
-    best = max((score.share for score in found.values() if score.is_whole and score.judged),
-               default=0)
+    best = max(
+        (score.share for score in found.values() if score.is_whole and score.judged), default=0
+    )
     return [
-        {"kept": one, "score": found[one.pk], "host": _host(one),
-         "best": best and found[one.pk].is_whole and found[one.pk].share == best}
+        {
+            "kept": one,
+            "score": found[one.pk],
+            "host": _host(one),
+            "best": best and found[one.pk].is_whole and found[one.pk].share == best,
+        }
         for one in kept
-    ]  # fmt: skip
+    ]
 
 
 def _host(candidate: Candidate) -> str:

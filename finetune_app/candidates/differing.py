@@ -26,15 +26,19 @@ class Difference:
         return not (self.added or self.gone or self.shots_added or self.shots_gone)
 
     def _count(self, kind: str) -> int:
-        return sum(len(re.findall(r"\w+", piece.text)) or bool(piece.text.strip())
-                   for piece in self.words if piece.kind == kind)
+        return sum(
+            len(re.findall(r"\w+", piece.text)) or bool(piece.text.strip())
+            for piece in self.words
+            if piece.kind == kind
+        )
 
 
 def difference(
-    before: str, after: str,
+    before: str,
+    after: str,
     shots_before: list[dict[str, str]] | None = None,
     shots_after: list[dict[str, str]] | None = None,
-) -> Difference:  # fmt: skip
+) -> Difference:
     old, new = shots_before or [], shots_after or []
     return Difference(
         words_between(before, after),
@@ -50,6 +54,7 @@ def outcomes(before: list[Any], after: list[Any]) -> list[dict[str, Any]]:
     return [
         {"practice": new.practice, "before": old.answer, "after": new.answer}
         for new in after
-        if new.answer and (old := then.get(new.practice.row))
+        if new.answer
+        and (old := then.get(new.practice.row))
         and old.answer.passed != new.answer.passed
     ]

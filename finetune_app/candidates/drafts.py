@@ -59,13 +59,17 @@ def _show(draft: WorkbenchDraft, found: shots.Showable) -> None:
     if found.shot in draft.shots:
         return
     if len(draft.shots) >= shots.MOST:
-        raise PlainError(_("%(n)d examples are enough. Take one out first.") % {"n": shots.MOST},
-                         status=422)
+        raise PlainError(
+            _("%(n)d examples are enough. Take one out first.") % {"n": shots.MOST}, status=422
+        )
     if len(shots.within([*draft.shots, found.shot], _room(draft))) <= len(draft.shots):
         raise PlainError(
-            _("With that example there is no room left for the question. Take another out first, "
-              "or choose a shorter one."), status=422,
-        )  # fmt: skip
+            _(
+                "With that example there is no room left for the question. Take another out first, "
+                "or choose a shorter one."
+            ),
+            status=422,
+        )
     save(draft=draft, shots=[*draft.shots, found.shot])
 
 
@@ -122,16 +126,18 @@ def propose(*, draft: WorkbenchDraft, writer: Candidate) -> None:
     """Let `writer` write new instructions from the failures; a proposal, not more."""
     tried = practice.results(draft.goal, draft.as_candidate(), practice.prompts(draft.goal))
     if not any(one.answer and one.answer.passed is False for one in tried):
-        raise PlainError(_("Try the instructions first: a model learns from what went wrong."),
-                         status=422)
+        raise PlainError(
+            _("Try the instructions first: a model learns from what went wrong."), status=422
+        )
     messages = improving.ask_for_better(draft.instructions.strip(), draft.shots, tried)
     heard, trouble = trying.answers(writer, [messages], max_tokens=improving.TOKENS)
     if trouble:
         raise PlainError(trouble, status=502, title=_("No answer"))
     text = improving.tidied(heard[0].text)
     if not text or text == draft.instructions.strip():
-        raise PlainError(_("%(name)s had nothing better to say.") % {"name": writer.model_name},
-                         status=502)
+        raise PlainError(
+            _("%(name)s had nothing better to say.") % {"name": writer.model_name}, status=502
+        )
     save(draft=draft, proposal=text[:20_000], proposed_by=writer.model_name[:120])
 
 
@@ -150,20 +156,30 @@ def leave_proposal(*, draft: WorkbenchDraft) -> None:
 def keep(*, draft: WorkbenchDraft) -> Candidate:
     """The draft as a candidate. Raise PlainError when there is nothing to keep."""
     if not (draft.instructions.strip() or draft.shots):
-        raise PlainError(_("There is nothing to keep yet: write instructions or show an example."),
-                         status=422)
+        raise PlainError(
+            _("There is nothing to keep yet: write instructions or show an example."), status=422
+        )
     if not (draft.base_model or draft.endpoint):
         raise PlainError(_("Choose which model answers first."), status=422)
     return services.keep_prompt(
-        goal=draft.goal, base_model=draft.base_model, endpoint=draft.endpoint,
-        instructions=draft.instructions, shots=draft.shots, sampling=draft.sampling,
+        goal=draft.goal,
+        base_model=draft.base_model,
+        endpoint=draft.endpoint,
+        instructions=draft.instructions,
+        shots=draft.shots,
+        sampling=draft.sampling,
     )
 
 
 def take_up(*, draft: WorkbenchDraft, candidate: Candidate) -> None:
     """Go on from a kept version. It stays as it is."""
     save(
-        draft=draft, instructions=candidate.instructions, shots=candidate.shots,
-        base_model=candidate.base_model, endpoint=candidate.endpoint,
-        sampling=candidate.sampling, proposal="", proposed_by="",
+        draft=draft,
+        instructions=candidate.instructions,
+        shots=candidate.shots,
+        base_model=candidate.base_model,
+        endpoint=candidate.endpoint,
+        sampling=candidate.sampling,
+        proposal="",
+        proposed_by="",
     )

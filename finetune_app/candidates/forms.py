@@ -15,25 +15,36 @@ class DraftForm(forms.Form):
     """Whatever is right in it is saved, so that a wrong number loses no words."""
 
     instructions = forms.CharField(
-        label=_("Instructions"), required=False, max_length=LONGEST, strip=False,
+        label=_("Instructions"),
+        required=False,
+        max_length=LONGEST,
+        strip=False,
         widget=forms.Textarea(attrs={"rows": 9}),
-    )  # fmt: skip
+    )
     model = forms.ChoiceField(label=_("Which model answers"), required=False)
     temperature = forms.FloatField(
-        label=_("Temperature"), required=False, min_value=0, max_value=2,
+        label=_("Temperature"),
+        required=False,
+        min_value=0,
+        max_value=2,
         help_text=_("0, or empty: always the likeliest word, so that a second try says the same."),
         widget=forms.NumberInput(attrs={"step": "0.1"}),
-    )  # fmt: skip
+    )
     top_p = forms.FloatField(
-        label=_("Top p"), required=False, min_value=0.05, max_value=1,
+        label=_("Top p"),
+        required=False,
+        min_value=0.05,
+        max_value=1,
         help_text=_("Draw only from the likeliest words that together hold this share. Empty: 1."),
         widget=forms.NumberInput(attrs={"step": "0.05"}),
-    )  # fmt: skip
+    )
 
     def __init__(self, *args: Any, draft: WorkbenchDraft, **kwargs: Any) -> None:
         kwargs["initial"] = {
-            "instructions": draft.instructions, "model": value_of(draft), **draft.sampling,
-        }  # fmt: skip
+            "instructions": draft.instructions,
+            "model": value_of(draft),
+            **draft.sampling,
+        }
         super().__init__(*args, **kwargs)
         self.here = {f"base:{one.pk}": one for one in usable_by(draft.goal.team) if one.is_here}
         self.elsewhere = {f"endpoint:{one.pk}": one for one in draft.goal.team.endpoints.all()}

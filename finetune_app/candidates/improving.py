@@ -42,19 +42,23 @@ class Hint:
     pick: bool = False
 
 
-def hints(
-    tried: Sequence[Tried], wanted: Sequence[str], candidate: Candidate
-) -> list[Hint]:
+def hints(tried: Sequence[Tried], wanted: Sequence[str], candidate: Candidate) -> list[Hint]:
     """What to mend first. `wanted`: right answers of training examples, to know the form from."""
     wrong = [one for one in tried if one.answer and one.answer.passed is False]
     if not wrong:
         return []
     known = [*wanted, *(one.practice.wanted for one in tried)]
     found = [
-        _form(wrong, known), _values(wrong, known), _around(wrong), _length(wrong, known),
-        _cut(wrong), _empty(wrong), _missed(tried, known, candidate), _same_reason(wrong),
+        _form(wrong, known),
+        _values(wrong, known),
+        _around(wrong),
+        _length(wrong, known),
+        _cut(wrong),
+        _empty(wrong),
+        _missed(tried, known, candidate),
+        _same_reason(wrong),
         _no_shots(candidate),
-    ]  # fmt: skip
+    ]
     told = candidate.instructions.casefold()
     return [
         replace(hint, insert="") if hint.insert and hint.insert.casefold() in told else hint
@@ -79,8 +83,9 @@ def _form(wrong: Sequence[Tried], known: Sequence[str]) -> Hint | None:
         "%(off)d of %(all)d wrong answer is not in the wanted form (%(form)s). Say the form, and "
         "show an example.",
         "%(off)d of %(all)d wrong answers are not in the wanted form (%(form)s). Say the form, "
-        "and show an example.", len(wrong),
-    ) % {"off": off, "all": len(wrong), "form": name}  # fmt: skip
+        "and show an example.",
+        len(wrong),
+    ) % {"off": off, "all": len(wrong), "form": name}
     return Hint("form", text, insert=words)
 
 
@@ -130,12 +135,14 @@ def _values(wrong: Sequence[Tried], known: Sequence[str]) -> Hint | None:
     key, count = given.most_common(1)[0]
     text = ngettext(
         "%(n)d wrong answer has a “%(key)s” that you never use, like “%(odd)s”.",
-        "%(n)d wrong answers have a “%(key)s” that you never use, like “%(odd)s”.", count,
-    ) % {"n": count, "key": key, "odd": _short(odd[key]) or "–"}  # fmt: skip
+        "%(n)d wrong answers have a “%(key)s” that you never use, like “%(odd)s”.",
+        count,
+    ) % {"n": count, "key": key, "odd": _short(odd[key]) or "–"}
     words = [
         _("%(key)s is one of: %(sorts)s.") % {"key": key, "sorts": ", ".join(sorted(sorts[key]))}
-        for key in sorts if key in given
-    ]  # fmt: skip
+        for key in sorts
+        if key in given
+    ]
     return Hint("values", text, insert="\n".join(words))
 
 
@@ -146,9 +153,10 @@ def _sorts_of_fields(known: Sequence[str]) -> dict[str, set[str]]:
         for key, value in fields(answer) or []:
             found.setdefault(key, []).append(value)
     return {
-        key: set(values) for key, values in found.items()
+        key: set(values)
+        for key, values in found.items()
         if len(set(values)) <= MOST_SORTS // 2 and len(set(values)) * 3 <= len(values)
-    }  # fmt: skip
+    }
 
 
 def _around(wrong: Sequence[Tried]) -> Hint | None:
@@ -156,14 +164,16 @@ def _around(wrong: Sequence[Tried]) -> Hint | None:
     count = sum(
         one.practice.wanted.strip().casefold() in _said(one).casefold()
         and len(_said(one)) > len(one.practice.wanted.strip())
-        for one in wrong if one.practice.wanted.strip()
-    )  # fmt: skip
+        for one in wrong
+        if one.practice.wanted.strip()
+    )
     if not count:
         return None
     text = ngettext(
         "%(n)d wrong answer holds the right one among other words.",
-        "%(n)d wrong answers hold the right one among other words.", count,
-    ) % {"n": count}  # fmt: skip
+        "%(n)d wrong answers hold the right one among other words.",
+        count,
+    ) % {"n": count}
     return Hint("around", text, insert=_("Give the answer alone: no greeting, no explanation."))
 
 
@@ -173,10 +183,14 @@ def _length(wrong: Sequence[Tried], known: Sequence[str]) -> Hint | None:
     if not count or not longest:
         return None
     values = {"n": count, "longest": longest}
-    text = ngettext(
-        "%(n)d answer is longer than any you want (%(longest)d words at most).",
-        "%(n)d answers are longer than any you want (%(longest)d words at most).", count,
-    ) % values  # fmt: skip
+    text = (
+        ngettext(
+            "%(n)d answer is longer than any you want (%(longest)d words at most).",
+            "%(n)d answers are longer than any you want (%(longest)d words at most).",
+            count,
+        )
+        % values
+    )
     words = ngettext("Answer in one word.", "Answer in at most %(longest)d words.", longest)
     return Hint("length", text, insert=words % values)
 
@@ -189,8 +203,9 @@ def _cut(wrong: Sequence[Tried]) -> Hint | None:
         "%(n)d answer did not end by itself. Small models ramble: an example shows them where to "
         "stop.",
         "%(n)d answers did not end by themselves. Small models ramble: an example shows them "
-        "where to stop.", count,
-    ) % {"n": count}  # fmt: skip
+        "where to stop.",
+        count,
+    ) % {"n": count}
     return Hint("cut", text, insert=_("Stop as soon as the answer is complete."))
 
 
@@ -202,9 +217,7 @@ def _empty(wrong: Sequence[Tried]) -> Hint | None:
     return Hint("empty", text, insert=_("Always answer, even when you are not sure."))
 
 
-def _missed(
-    tried: Sequence[Tried], known: Sequence[str], candidate: Candidate
-) -> Hint | None:
+def _missed(tried: Sequence[Tried], known: Sequence[str], candidate: Candidate) -> Hint | None:
     """An answer that comes again is missed each time: an example of it helps more than words."""
     asked = [one for one in tried if one.answer]
     often = Counter(answer.strip() for answer in known)
@@ -214,8 +227,9 @@ def _missed(
     for answer, count in wanted.most_common():
         known_well = often[answer] >= 3 and len(answer) <= 200
         if count >= 2 and known_well and answer not in right | shown:
-            text = _("“%(answer)s” was wanted %(n)d times and missed each time. Show an example "
-                     "of it.") % {"answer": _short(answer), "n": count}
+            text = _(
+                "“%(answer)s” was wanted %(n)d times and missed each time. Show an example of it."
+            ) % {"answer": _short(answer), "n": count}
             return Hint("missed", text, show=answer)
     return None
 
@@ -227,7 +241,10 @@ def _same_reason(wrong: Sequence[Tried]) -> Hint | None:
     if count < 2 or reason in ("Not as wanted", "Empty answer", "Says more than wanted"):
         return None
     text = _("%(n)d of %(all)d for the same reason: %(reason)s. Say how to decide it.") % {
-        "n": count, "all": len(wrong), "reason": reason}  # fmt: skip
+        "n": count,
+        "all": len(wrong),
+        "reason": reason,
+    }
     found = re.fullmatch(r"“(.+)” is missing", reason)
     words = _("Always say “%(it)s”.") % {"it": found[1]} if found else ""
     return Hint("reason", text, insert=words)
@@ -236,8 +253,9 @@ def _same_reason(wrong: Sequence[Tried]) -> Hint | None:
 def _no_shots(candidate: Candidate) -> Hint | None:
     if candidate.shots:
         return None
-    return Hint("shots", _("You show no examples yet. Three to five say more than a long rule."),
-                pick=True)
+    return Hint(
+        "shots", _("You show no examples yet. Three to five say more than a long rule."), pick=True
+    )
 
 
 # ---- A model writes ----
@@ -259,28 +277,38 @@ def ask_for_better(
     )
     right = sum(bool(one.answer and one.answer.passed) for one in tried)
     return [
-        {"role": "system", "content": (
-            "You write instructions for a language model. You are shown the instructions it has "
-            "now and answers it got wrong. Find what they have in common, then write better "
-            "instructions: say what to do, the exact form of the answer, and how to decide the "
-            "cases that went wrong. Write general rules; do not copy the prompts or their "
-            "answers. Plain words, short sentences, at most 250 words. Answer with the new "
-            "instructions alone, without a title or remarks."
-        )},
-        {"role": "user", "content": (
-            f"Instructions now:\n{instructions or '(none)'}\n\n"
-            f"{len(shots)} example conversations follow them.\n\n"
-            f"Right: {right} of {len(tried)}. Wrong:\n\n{failures}"
-        )},
-    ]  # fmt: skip
+        {
+            "role": "system",
+            "content": (
+                "You write instructions for a language model. You are shown the instructions it "
+                "has now and answers it got wrong. Find what they have in common, then write "
+                "better instructions: say what to do, the exact form of the answer, and how to "
+                "decide the cases that went wrong. Write general rules; do not copy the prompts "
+                "or their answers. Plain words, short sentences, at most 250 words. Answer with "
+                "the new instructions alone, without a title or remarks."
+            ),
+        },
+        {
+            "role": "user",
+            "content": (
+                f"Instructions now:\n{instructions or '(none)'}\n\n"
+                f"{len(shots)} example conversations follow them.\n\n"
+                f"Right: {right} of {len(tried)}. Wrong:\n\n{failures}"
+            ),
+        },
+    ]
 
 
 def tidied(text: str) -> str:
     """The instructions out of what a model wrote: no fence, no title, no thinking aloud."""
     text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL).strip()
     text = without_fence(text).strip()
-    return re.sub(r"\A(?:#+ *|\*\*)?(?:new |better |improved )?instructions:?(?:\*\*)?:?\s*\n", "",
-                  text, flags=re.IGNORECASE).strip()
+    return re.sub(
+        r"\A(?:#+ *|\*\*)?(?:new |better |improved )?instructions:?(?:\*\*)?:?\s*\n",
+        "",
+        text,
+        flags=re.IGNORECASE,
+    ).strip()
 
 
 # ---- Small things ----

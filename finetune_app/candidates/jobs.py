@@ -34,8 +34,10 @@ def record(job: Job, event: dict[str, Any]) -> None:
     if event["event"] == "suggestion":
         run = _of(job)
         suggestions.add(
-            example_id=event["row"], candidate_id=run.candidate_id,
-            source=suggesting.name_of(run.candidate), answer=event["text"],
+            example_id=event["row"],
+            candidate_id=run.candidate_id,
+            source=suggesting.name_of(run.candidate),
+            answer=event["text"],
         )
 
 
@@ -53,6 +55,9 @@ def fail(job: Job) -> None:
 
 def _of(job: Job) -> SuggestionRun:
     return SuggestionRun.objects.select_related(
-        "goal", "candidate__base_model", "candidate__endpoint", "candidate__training",
+        "goal",
+        "candidate__base_model",
+        "candidate__endpoint",
+        "candidate__training",
         "candidate__knowledge",
     ).get(job=job)

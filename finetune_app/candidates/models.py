@@ -101,9 +101,7 @@ class WorkbenchDraft(models.Model):
     changed_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["goal", "by"], name="one_draft_a_person")
-        ]
+        constraints = [models.UniqueConstraint(fields=["goal", "by"], name="one_draft_a_person")]
 
     def __str__(self) -> str:
         return f"{self.by}'s draft for {self.goal}"
@@ -111,8 +109,12 @@ class WorkbenchDraft(models.Model):
     def as_candidate(self) -> Candidate:
         """What answers now; not kept."""
         return Candidate(
-            goal=self.goal, kind=CandidateKind.PROMPT, base_model=self.base_model,
-            endpoint=self.endpoint, instructions=self.instructions.strip(), shots=self.shots,
+            goal=self.goal,
+            kind=CandidateKind.PROMPT,
+            base_model=self.base_model,
+            endpoint=self.endpoint,
+            instructions=self.instructions.strip(),
+            shots=self.shots,
             sampling=self.sampling,
         )
 

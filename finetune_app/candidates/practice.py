@@ -84,12 +84,20 @@ def prompts(goal: Goal) -> list[Practice]:
 
 def fingerprint(candidate: Candidate) -> str:
     """Of all that makes a candidate answer as it does, whatever it is called."""
-    return digest([
-        candidate.base_model_id, candidate.endpoint_id, candidate.instructions.strip(),
-        [[shot["prompt"], shot["answer"]] for shot in candidate.shots], candidate.sampling,
-        candidate.knowledge_id, candidate.knowledge_index, candidate.passages,
-        candidate.training_id, candidate.adapter_sha256,
-    ])  # fmt: skip
+    return digest(
+        [
+            candidate.base_model_id,
+            candidate.endpoint_id,
+            candidate.instructions.strip(),
+            [[shot["prompt"], shot["answer"]] for shot in candidate.shots],
+            candidate.sampling,
+            candidate.knowledge_id,
+            candidate.knowledge_index,
+            candidate.passages,
+            candidate.training_id,
+            candidate.adapter_sha256,
+        ]
+    )
 
 
 def digest(value: Any) -> str:

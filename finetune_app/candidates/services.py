@@ -30,33 +30,55 @@ def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
 def tuned_candidate(*, training: Training) -> Candidate:
     """The base model with what this training learned; pins the adapter's hash."""
     return _same_or_new(
-        training.goal, CandidateKind.TUNED,
+        training.goal,
+        CandidateKind.TUNED,
         name=_("Tuned, training %(n)d") % {"n": training.number},
-        base_model=training.base_model, training=training,
+        base_model=training.base_model,
+        training=training,
         adapter_sha256=training.adapter_sha256,
     )
 
 
 def prompt_candidate(
-    *, goal: Goal, instructions: str, shots: list[dict[str, str]],
-    base_model: BaseModel | None = None, endpoint: Endpoint | None = None,
+    *,
+    goal: Goal,
+    instructions: str,
+    shots: list[dict[str, str]],
+    base_model: BaseModel | None = None,
+    endpoint: Endpoint | None = None,
 ) -> Candidate:
     """A model, here or elsewhere, with good instructions and example shots (of train only)."""
     return _same_or_new(
-        goal, CandidateKind.PROMPT, name=endpoint.name if endpoint else _("With a good prompt"),
-        base_model=base_model, endpoint=endpoint, instructions=instructions.strip(), shots=shots,
+        goal,
+        CandidateKind.PROMPT,
+        name=endpoint.name if endpoint else _("With a good prompt"),
+        base_model=base_model,
+        endpoint=endpoint,
+        instructions=instructions.strip(),
+        shots=shots,
         sampling={},
     )
 
 
 def keep_prompt(
-    *, goal: Goal, base_model: BaseModel | None, endpoint: Endpoint | None, instructions: str,
-    shots: list[dict[str, str]], sampling: dict[str, Any],
+    *,
+    goal: Goal,
+    base_model: BaseModel | None,
+    endpoint: Endpoint | None,
+    instructions: str,
+    shots: list[dict[str, str]],
+    sampling: dict[str, Any],
 ) -> Candidate:
     """A version that a person keeps: of a model here, or of one elsewhere."""
     candidate = _same_or_new(
-        goal, CandidateKind.PROMPT, name=_("Instructions"), base_model=base_model,
-        endpoint=endpoint, instructions=instructions.strip(), shots=shots, sampling=sampling,
+        goal,
+        CandidateKind.PROMPT,
+        name=_("Instructions"),
+        base_model=base_model,
+        endpoint=endpoint,
+        instructions=instructions.strip(),
+        shots=shots,
+        sampling=sampling,
     )
     if not candidate.saved:
         candidate.saved = True
@@ -72,9 +94,14 @@ def forget(*, candidate: Candidate) -> None:
 
 
 def rag_candidate(
-    *, goal: Goal, base_model: BaseModel | None = None, endpoint: Endpoint | None = None,
-    instructions: str = "", shots: Sequence[dict[str, str]] = (),
-    training: Training | None = None, count: int | None = None,
+    *,
+    goal: Goal,
+    base_model: BaseModel | None = None,
+    endpoint: Endpoint | None = None,
+    instructions: str = "",
+    shots: Sequence[dict[str, str]] = (),
+    training: Training | None = None,
+    count: int | None = None,
     sampling: dict[str, Any] | None = None,
 ) -> Candidate:
     """A model that looks things up in the goal's documents before it answers; with a training,
@@ -92,10 +119,19 @@ def rag_candidate(
     if count is None:
         count = passages_for(base_model.parameters if base_model else 0)
     return _same_or_new(
-        goal, kind, name=str(kind.label), base_model=base_model, endpoint=endpoint,
-        instructions=instructions.strip(), shots=[*shots], knowledge=knowledge,
-        knowledge_index=knowledge.index, passages=count, training=training,
-        adapter_sha256=training.adapter_sha256 if training else "", sampling=sampling or {},
+        goal,
+        kind,
+        name=str(kind.label),
+        base_model=base_model,
+        endpoint=endpoint,
+        instructions=instructions.strip(),
+        shots=[*shots],
+        knowledge=knowledge,
+        knowledge_index=knowledge.index,
+        passages=count,
+        training=training,
+        adapter_sha256=training.adapter_sha256 if training else "",
+        sampling=sampling or {},
     )
 
 
@@ -108,9 +144,14 @@ def current(candidate: Candidate) -> Candidate:
     if knowledge is None or knowledge.index == candidate.knowledge_index:
         return candidate
     return rag_candidate(
-        goal=candidate.goal, base_model=candidate.base_model, endpoint=candidate.endpoint,
-        instructions=candidate.instructions, shots=candidate.shots, training=candidate.training,
-        count=candidate.passages, sampling=candidate.sampling,
+        goal=candidate.goal,
+        base_model=candidate.base_model,
+        endpoint=candidate.endpoint,
+        instructions=candidate.instructions,
+        shots=candidate.shots,
+        training=candidate.training,
+        count=candidate.passages,
+        sampling=candidate.sampling,
     )
 
 
@@ -128,9 +169,7 @@ def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -
 
 def freeze(candidates: QuerySet[Candidate], *, number_format: str) -> None:
     """From now on they are immutable: what was tested, in this format, is what is kept."""
-    candidates.filter(frozen_at=None).update(
-        frozen_at=timezone.now(), number_format=number_format
-    )
+    candidates.filter(frozen_at=None).update(frozen_at=timezone.now(), number_format=number_format)
 
 
 def require_its_adapter(candidate: Candidate) -> None:
@@ -144,8 +183,11 @@ def require_its_adapter(candidate: Candidate) -> None:
         found = ""
     if found != candidate.adapter_sha256:
         raise PlainError(
-            _("The files of training %(n)d are missing or were changed since it ended, so a test "
-              "would prove nothing. Train again.") % {"n": candidate.training.number}
+            _(
+                "The files of training %(n)d are missing or were changed since it ended, so a test "
+                "would prove nothing. Train again."
+            )
+            % {"n": candidate.training.number}
         )
 
 
@@ -200,9 +242,12 @@ def searches(candidate: Candidate) -> dict[str, Any] | None:
     index = local_folder(f"{knowledge.folder}/index-{candidate.knowledge_index}")
     if knowledge.index != candidate.knowledge_index or not (index / "index.json").exists():
         raise PlainError(
-            _("The documents have changed since “%(name)s” was made, so what it looked things up "
-              "in is no longer here. Open the documents page, wait until they can be searched, "
-              "and start again with today's documents.") % {"name": candidate.name},
+            _(
+                "The documents have changed since “%(name)s” was made, so what it looked things up "
+                "in is no longer here. Open the documents page, wait until they can be searched, "
+                "and start again with today's documents."
+            )
+            % {"name": candidate.name},
             status=409,
         )
     beside = len(candidate.instructions)

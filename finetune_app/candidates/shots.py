@@ -102,8 +102,11 @@ def search(goal: Goal, text: str, chosen: list[Shot]) -> list[Showable]:
     rows = rows_of(goal)
     some = rows.filter(saying(text))[: 5 * FOUND] if text else _spread(rows, 5 * FOUND)
     look = text.casefold()
-    pairs = [one for one in from_goal(goal)
-             if look in one.prompt.casefold() or look in one.answer.casefold()]
+    pairs = [
+        one
+        for one in from_goal(goal)
+        if look in one.prompt.casefold() or look in one.answer.casefold()
+    ]
     found = [*pairs, *(one for row in some if (one := showable(row)))]
     return [one for one in found if one.shot not in chosen][:FOUND]
 

@@ -62,9 +62,12 @@ def available(goal: Goal) -> list[Speaker]:
 
 
 def chosen(
-    goal: Goal, everybody: Sequence[Speaker], a: str = "", b: str = "",
+    goal: Goal,
+    everybody: Sequence[Speaker],
+    a: str = "",
+    b: str = "",
     training: int | None = None,
-) -> list[Speaker]:  # fmt: skip
+) -> list[Speaker]:
     """One or two of them: those named; else base and what was made last.
 
     A named training that is not there leaves nobody: what was asked for cannot be shown.
@@ -130,23 +133,31 @@ def _kept(goal: Goal) -> QuerySet[Candidate]:
 
 def _base(goal: Goal, model: BaseModel) -> Speaker:
     return Speaker(
-        f"base-{model.pk}", CandidateKind.BASE, _("Base"), model.name,
+        f"base-{model.pk}",
+        CandidateKind.BASE,
+        _("Base"),
+        model.name,
         partial(services.base_candidate, goal=goal, base_model=model),
     )
 
 
 def _tuned(training: Training) -> Speaker:
     return Speaker(
-        f"training-{training.number}", CandidateKind.TUNED, _("Tuned"),
-        _("%(model)s after training %(n)d") % {
-            "model": training.base_model.name, "n": training.number},
+        f"training-{training.number}",
+        CandidateKind.TUNED,
+        _("Tuned"),
+        _("%(model)s after training %(n)d")
+        % {"model": training.base_model.name, "n": training.number},
         partial(services.tuned_candidate, training=training),
-    )  # fmt: skip
+    )
 
 
 def _as_kept(candidate: Candidate) -> Speaker:
     return Speaker(
-        f"kept-{candidate.pk}", candidate.kind, candidate.name, candidate.model_name,
+        f"kept-{candidate.pk}",
+        candidate.kind,
+        candidate.name,
+        candidate.model_name,
         lambda: candidate,
     )
 
@@ -159,16 +170,25 @@ def _with_documents(
         return []
     found = []
     if base:
-        found.append(Speaker(
-            "documents", CandidateKind.RAG, _("With documents"), base.name,
-            partial(services.rag_candidate, goal=goal, base_model=base),
-        ))  # fmt: skip
+        found.append(
+            Speaker(
+                "documents",
+                CandidateKind.RAG,
+                _("With documents"),
+                base.name,
+                partial(services.rag_candidate, goal=goal, base_model=base),
+            )
+        )
     if trained:
-        found.append(Speaker(
-            "documents-tuned", CandidateKind.COMBINED, _("Tuned, with documents"),
-            _("training %(n)d") % {"n": trained[0].number},
-            partial(services.rag_candidate, goal=goal, training=trained[0]),
-        ))  # fmt: skip
+        found.append(
+            Speaker(
+                "documents-tuned",
+                CandidateKind.COMBINED,
+                _("Tuned, with documents"),
+                _("training %(n)d") % {"n": trained[0].number},
+                partial(services.rag_candidate, goal=goal, training=trained[0]),
+            )
+        )
     return found
 
 
@@ -176,8 +196,11 @@ def _elsewhere(goal: Goal) -> list[Speaker]:
     """Models elsewhere as they are; with instructions they are among the kept ones."""
     return [
         Speaker(
-            f"endpoint-{one.pk}", CandidateKind.PROMPT, one.name, one.model,
+            f"endpoint-{one.pk}",
+            CandidateKind.PROMPT,
+            one.name,
+            one.model,
             partial(services.prompt_candidate, goal=goal, endpoint=one, instructions="", shots=[]),
         )
         for one in goal.team.endpoints.all()
-    ]  # fmt: skip
+    ]

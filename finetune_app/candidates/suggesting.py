@@ -31,12 +31,18 @@ def start(*, goal: Goal, candidate: Candidate, most: int, by: User) -> Suggestio
         rows = suggestions.waiting(dataset_of(goal), candidate.pk, most)
         if not rows:
             raise PlainError(
-                _("No row waits for a suggestion of “%(name)s”. It has suggested for those that "
-                  "are to do, or none are.") % {"name": candidate.name}, status=409,
+                _(
+                    "No row waits for a suggestion of “%(name)s”. It has suggested for those that "
+                    "are to do, or none are."
+                )
+                % {"name": candidate.name},
+                status=409,
                 title=_("Nothing to suggest"),
-            )  # fmt: skip
+            )
         job = jobs.create(
-            team=goal.team, kind=Kind.SUGGEST, spec={},
+            team=goal.team,
+            kind=Kind.SUGGEST,
+            spec={},
             title=_("Suggestions by %(name)s") % {"name": candidate.name},
         )
         return SuggestionRun.objects.create(
@@ -54,8 +60,11 @@ def made(run: SuggestionRun) -> int:
 def name_of(candidate: Candidate) -> str:
     """Who suggests, as people know it."""
     named = (candidate.name, candidate.model_name)
-    return named[0] if named[0] == named[1] else _("%(name)s, %(model)s") % {
-        "name": named[0], "model": named[1]}
+    return (
+        named[0]
+        if named[0] == named[1]
+        else _("%(name)s, %(model)s") % {"name": named[0], "model": named[1]}
+    )
 
 
 def questions(run: SuggestionRun, so_far: int) -> list[dict[str, Any]]:

@@ -74,8 +74,9 @@ def check_question(text: str) -> str:
     if not text:
         raise TalkError(_("Type something first."))
     if len(text) > LONGEST:
-        raise TalkError(_("That is longer than %(n)d characters. Ask something shorter.")
-                        % {"n": LONGEST})
+        raise TalkError(
+            _("That is longer than %(n)d characters. Ask something shorter.") % {"n": LONGEST}
+        )
     return text
 
 
@@ -135,11 +136,16 @@ def _lane(name: str, candidate: Candidate, messages: list[Message]) -> Lane:
     given = services.for_engine(candidate)
     there = given["endpoint"]
     return Lane(
-        name=name, recipe=services.recipe_of(candidate), messages=messages,
-        sampling=candidate.sampling, base_model=given["base_model"] or "",
-        adapter=given["adapter"], number_format=number_format(candidate),
-        searches=given.get("knowledge"), target=remote.Target.from_json(there) if there else None,
-    )  # fmt: skip
+        name=name,
+        recipe=services.recipe_of(candidate),
+        messages=messages,
+        sampling=candidate.sampling,
+        base_model=given["base_model"] or "",
+        adapter=given["adapter"],
+        number_format=number_format(candidate),
+        searches=given.get("knowledge"),
+        target=remote.Target.from_json(there) if there else None,
+    )
 
 
 def _heard_by(name: str, turns: list[Turn], question: str) -> list[Message]:
@@ -214,8 +220,9 @@ async def _here(lanes: list[Lane], asked: Asked) -> AsyncGenerator[engine.Event,
             messages, cited = await _composed(lane, asked)
             if cited is not None:
                 yield {"lane": lane.name, "cited": cited}
-            given.append({"name": lane.name, "adapter": lane.adapter, "messages": messages,
-                          **lane.sampling})
+            given.append(
+                {"name": lane.name, "adapter": lane.adapter, "messages": messages, **lane.sampling}
+            )
         known = next((lane.number_format for lane in lanes if lane.number_format), "auto")
         async with aclosing(
             engine.stream_chat(
@@ -239,7 +246,9 @@ async def _elsewhere(lane: Lane, asked: Asked) -> AsyncGenerator[engine.Event, N
             yield {"lane": lane.name, "cited": cited}
         async with aclosing(
             remote.stream(
-                lane.target, messages, max_tokens=MAX_NEW_TOKENS * 3,  # some think in tokens
+                lane.target,
+                messages,
+                max_tokens=MAX_NEW_TOKENS * 3,  # some think in tokens
                 temperature=lane.sampling.get("temperature", 0.0),
             )
         ) as events:
@@ -249,22 +258,27 @@ async def _elsewhere(lane: Lane, asked: Asked) -> AsyncGenerator[engine.Event, N
         yield {"lane": lane.name, "done": True, "trouble": str(problem)}
 
 
-async def _composed(
-    lane: Lane, asked: Asked
-) -> tuple[list[Message], list[dict[str, Any]] | None]:
+async def _composed(lane: Lane, asked: Asked) -> tuple[list[Message], list[dict[str, Any]] | None]:
     """What its model gets, and the passages in it as the page shows them; None: no search."""
     if lane.searches is None:
         return compose(lane.recipe, lane.messages).messages, None
     found = await engine.search(
-        lane.searches["index"], asked.question, count=lane.searches["count"],
+        lane.searches["index"],
+        asked.question,
+        count=lane.searches["count"],
         whole=lane.searches["whole"],
-    )  # fmt: skip
+    )
     composed = compose(lane.recipe, lane.messages, [Passage(**one) for one in found])
     cited = [
-        {"name": one.name, "title": one.title, "page": one.page, "text": one.text[:400],
-         "url": _document_url(asked.goal_id, one)}
+        {
+            "name": one.name,
+            "title": one.title,
+            "page": one.page,
+            "text": one.text[:400],
+            "url": _document_url(asked.goal_id, one),
+        }
         for one in composed.passages
-    ]  # fmt: skip
+    ]
     return composed.messages, cited
 
 

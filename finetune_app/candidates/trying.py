@@ -46,8 +46,11 @@ def try_some(*, goal: Goal, candidate: Candidate) -> bool:
     left = [one.practice for one in results(goal, candidate, asked) if one.answer is None]
     if not left:
         return False
-    heard, trouble = answers(candidate, [list(one.messages) for one in left[:AT_ONCE]],
-                             max_tokens=_enough([one.wanted for one in asked]))
+    heard, trouble = answers(
+        candidate,
+        [list(one.messages) for one in left[:AT_ONCE]],
+        max_tokens=_enough([one.wanted for one in asked]),
+    )
     _keep(goal, candidate, left, heard)
     if trouble:
         raise PlainError(trouble, status=502, title=_("No answer"))
@@ -75,7 +78,9 @@ def answers(
         for at, one in enumerate(messages)
     ]
     return async_to_sync(_here)(
-        str(local_folder(candidate.base_model.folder)), lanes, max_tokens,
+        str(local_folder(candidate.base_model.folder)),
+        lanes,
+        max_tokens,
         candidate.number_format or "auto",
     )
 
@@ -112,10 +117,9 @@ async def _elsewhere(
     target: remote.Target, asked: list[list[Message]], max_tokens: int, sampling: dict[str, Any]
 ) -> tuple[dict[int, Said], str]:
     came = await asyncio.gather(
-        *(remote.whole(target, one, max_tokens, sampling.get("temperature", 0.0))
-          for one in asked),
+        *(remote.whole(target, one, max_tokens, sampling.get("temperature", 0.0)) for one in asked),
         return_exceptions=True,
-    )  # fmt: skip
+    )
     heard: dict[int, Said] = {}
     trouble = ""
     for at, one in enumerate(came):
@@ -140,9 +144,16 @@ def _keep(
         passed, why = judge(said, asked[at].wanted)
         rows.append(
             Try(
-                goal=goal, recipe=recipe, question=asked[at].fingerprint, row=asked[at].row,
-                text=said.text, passed=passed, why=why[:200], measure=judge.fingerprint,
-                finish_reason=said.finish_reason, seconds=said.seconds,
+                goal=goal,
+                recipe=recipe,
+                question=asked[at].fingerprint,
+                row=asked[at].row,
+                text=said.text,
+                passed=passed,
+                why=why[:200],
+                measure=judge.fingerprint,
+                finish_reason=said.finish_reason,
+                seconds=said.seconds,
             )
         )
     here = Example.objects.filter(dataset__goal=goal)

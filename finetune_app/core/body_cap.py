@@ -37,8 +37,13 @@ class BodyCap:
             await self.app(scope, counter.receive, send)
         if counter.too_large:
             most = _most(scope) // (1024 * 1024)
-            await refuse(scope, send, 413, f"This is larger than {most} MB, the most we take at "
-                         "once. Go back and split the file.")  # fmt: skip
+            await refuse(
+                scope,
+                send,
+                413,
+                f"This is larger than {most} MB, the most we take at "
+                "once. Go back and split the file.",
+            )
 
 
 class _Counter:
@@ -78,8 +83,10 @@ async def refuse(scope: Scope, send: Send, status: int, text: str) -> None:
         error = {"message": text, "type": "invalid_request_error", "param": None, "code": None}
         kind, body = b"application/json", json.dumps({"error": error}).encode()
     headers = [
-        (b"content-type", kind), (b"content-length", str(len(body)).encode()),
-        (b"x-content-type-options", b"nosniff"), (b"connection", b"close"),
-    ]  # fmt: skip
+        (b"content-type", kind),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

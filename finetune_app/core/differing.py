@@ -51,12 +51,18 @@ def _soft(pieces: list[Piece]) -> list[tuple[Piece, bool]]:
     """Each piece, and whether it belongs to a run of changes."""
     changed = [piece.kind != "same" for piece in pieces]
     return [
-        (piece, changed[at] or (
-            not piece.text.strip() and 0 < at < len(pieces) - 1
-            and changed[at - 1] and changed[at + 1]
-        ))
+        (
+            piece,
+            changed[at]
+            or (
+                not piece.text.strip()
+                and 0 < at < len(pieces) - 1
+                and changed[at - 1]
+                and changed[at + 1]
+            ),
+        )
         for at, piece in enumerate(pieces)
-    ]  # fmt: skip
+    ]
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:

@@ -130,8 +130,9 @@ def health_now(patience: float) -> dict[str, Any]:
     """The same for a page, which waits no longer than `patience` seconds. Raises
     EngineUnavailable."""
     transport = httpx.HTTPTransport(uds=str(settings.ENGINE_SOCKET))
-    with httpx.Client(transport=transport, base_url="http://engine", headers=_secret(),
-                      timeout=patience) as client:  # fmt: skip
+    with httpx.Client(
+        transport=transport, base_url="http://engine", headers=_secret(), timeout=patience
+    ) as client:
         try:
             response = client.get("/health")
             response.raise_for_status()

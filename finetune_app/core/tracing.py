@@ -41,8 +41,9 @@ def start() -> bool:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need: "
-                    "pip install finetune[tracing]")  # fmt: skip
+        log.warning(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need: pip install finetune[tracing]"
+        )
         return False
     name = os.environ.get("OTEL_SERVICE_NAME", "finetune")
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
@@ -87,15 +88,19 @@ class Traced:
         from opentelemetry import propagate
         from opentelemetry.trace import SpanKind, Status, StatusCode
 
-        headers = {name.decode("latin-1"): value.decode("latin-1")
-                   for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         route = shape(scope["path"])
         given = {"http.request.method": scope["method"], "http.route": route}
         with _tracer.start_as_current_span(
-            f"{scope['method']} {route}", context=propagate.extract(headers),
-            kind=SpanKind.SERVER, attributes=given, record_exception=False,
+            f"{scope['method']} {route}",
+            context=propagate.extract(headers),
+            kind=SpanKind.SERVER,
+            attributes=given,
+            record_exception=False,
             set_status_on_exception=False,
-        ) as one:  # fmt: skip
+        ) as one:
 
             async def answer(message: MutableMapping[str, Any]) -> None:
                 if message["type"] == "http.response.start":

@@ -71,13 +71,17 @@ def _words(answers: list[list[str]], alpha: float | None) -> str:
     if len(answers) < LEAST:
         return _("Too few to tell yet: from %(n)d rows on there is a number.") % {"n": LEAST}
     if alpha is None:
-        return _("Everybody gave the same answer every time, so nothing can be said about "
-                 "agreement: the rows are too alike.")
+        return _(
+            "Everybody gave the same answer every time, so nothing can be said about "
+            "agreement: the rows are too alike."
+        )
     if alpha >= RELIABLE:
         return _("You agree well: the answers can be relied on.")
     if alpha >= TENTATIVE:
         return _("You agree fairly well. Look at the disagreements: each is a rule to write down.")
     if alpha > 0:
-        return _("You agree too rarely to teach a model one way. Settle the disagreements "
-                 "together and write down the rule for each.")
+        return _(
+            "You agree too rarely to teach a model one way. Settle the disagreements "
+            "together and write down the rule for each."
+        )
     return _("You agree no more often than chance would. Talk about what the answers mean first.")

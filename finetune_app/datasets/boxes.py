@@ -26,14 +26,19 @@ def boxes(said: list[Message], saved: list[Message]) -> list[dict[str, Any]]:
     for place, message in enumerate(said, -new):
         theirs = saved[place]["content"] if 0 <= place < len(saved) else ""
         last = place == len(said) - 1 - new
-        found.append({
-            "name": f"message-{place}" if place >= 0 else INSTRUCTIONS,
-            "label": _("Answer you want") if last else _speaker(message["role"], users > 1),
-            "text": message["content"], "theirs": theirs, "last": last,
-            "new": not message["content"] and not 0 <= place < len(saved),
-            "rows": min(max(4, len(message["content"]) // 60 + message["content"].count("\n") + 1),
-                        18),
-        })
+        found.append(
+            {
+                "name": f"message-{place}" if place >= 0 else INSTRUCTIONS,
+                "label": _("Answer you want") if last else _speaker(message["role"], users > 1),
+                "text": message["content"],
+                "theirs": theirs,
+                "last": last,
+                "new": not message["content"] and not 0 <= place < len(saved),
+                "rows": min(
+                    max(4, len(message["content"]) // 60 + message["content"].count("\n") + 1), 18
+                ),
+            }
+        )
     return found
 
 
@@ -92,10 +97,12 @@ def without_empty_turns(said: list[Message], saved: list[Message]) -> list[Messa
         return said  # a prompt is missing, which whoever saves it says
     halves = [one for one in kept[:-1] if _empty(one) and one not in saved]
     if halves and any(not _empty(one) for one in kept if one["role"] == "user"):
-        raise PlainError(_(
-            "A turn is half empty. Write what is missing, or empty both of its boxes to take it "
-            "out."
-        ))  # fmt: skip
+        raise PlainError(
+            _(
+                "A turn is half empty. Write what is missing, or empty both of its boxes to take "
+                "it out."
+            )
+        )
     return kept
 
 

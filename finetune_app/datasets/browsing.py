@@ -79,12 +79,14 @@ class Filters:
             lang=_language(given.get("lang", "")),
             suggested=given.get("suggested") == "1",
             sort=one_of("sort", SORTS),
-            **{name: whole(name) for name in ("file", "by", "least", "most",
-                                              "after", "before", "at")},
-        )  # fmt: skip
+            **{
+                name: whole(name)
+                for name in ("file", "by", "least", "most", "after", "before", "at")
+            },
+        )
 
     def query(self, **changes: Any) -> str:
-        """"?status=draft&q=bike" with some of it changed; the place in the list is left out
+        """ "?status=draft&q=bike" with some of it changed; the place in the list is left out
         unless it is named."""
         here = replace(self, **({"after": 0, "before": 0, "at": 0} | changes))
         return "?" + urlencode(here.given)
@@ -108,15 +110,33 @@ class Filters:
     def beyond_tally(self) -> bool:
         """Whether the tally of statuses and splits does not know how many there are."""
         return bool(
-            self.q or self.finding or self.file or self.by or self.assigned or self.lang
-            or self.suggested or self.least or self.most
+            self.q
+            or self.finding
+            or self.file
+            or self.by
+            or self.assigned
+            or self.lang
+            or self.suggested
+            or self.least
+            or self.most
         )
 
     @property
     def further(self) -> int:
         """How many of the filters behind “More filters” are in use."""
-        return sum(map(bool, (self.file, self.by, self.assigned, self.lang, self.suggested,
-                              self.least or self.most)))  # fmt: skip
+        return sum(
+            map(
+                bool,
+                (
+                    self.file,
+                    self.by,
+                    self.assigned,
+                    self.lang,
+                    self.suggested,
+                    self.least or self.most,
+                ),
+            )
+        )
 
     @property
     def order(self) -> str:
@@ -235,8 +255,9 @@ def condition(dataset: Dataset, filters: Filters, *, by_length: bool = True) -> 
     if filters.lang:
         wanted &= Q(look__language=_code(filters.lang))
     if filters.suggested:
-        wanted &= Q(Exists(Suggestion.objects.filter(
-            state=Suggestion.State.OPEN, example=OuterRef("pk"))))  # fmt: skip
+        wanted &= Q(
+            Exists(Suggestion.objects.filter(state=Suggestion.State.OPEN, example=OuterRef("pk")))
+        )
     length = F("length") if by_length else F("length") + 0  # a sum has no index
     if filters.least:
         wanted &= Q(GreaterThanOrEqual(length, filters.least))
@@ -252,11 +273,15 @@ def total_of(dataset: Dataset, filters: Filters, named: Named, rows: ExampleQuer
     would take seconds: there are more than so many."""
     if not filters.beyond_tally:
         gone = filters.status == TRASH
-        return Total(sum(
-            number for (status, split, trashed), number in tally.kinds(dataset).items()
-            if trashed == gone and filters.status in ("", TRASH, status)
-            and filters.split in ("", split)
-        ))  # fmt: skip
+        return Total(
+            sum(
+                number
+                for (status, split, trashed), number in tally.kinds(dataset).items()
+                if trashed == gone
+                and filters.status in ("", TRASH, status)
+                and filters.split in ("", split)
+            )
+        )
     if _as_found(dataset, filters, named):
         return Total(len(named.among))
     if _only_looked(dataset, filters, named):
@@ -317,7 +342,9 @@ def _met(dataset: Dataset, filters: Filters, named: Named) -> list[Example] | No
     if after or before:
         rows = rows.filter(_beyond(dataset, order, before or after, back=bool(before)))
     return found.by_another(
-        _ordered(rows, order, back=bool(before)), named.among, among=dataset.last_number,
+        _ordered(rows, order, back=bool(before)),
+        named.among,
+        among=dataset.last_number,
         most=PAGE + 1,
     )
 
@@ -327,9 +354,7 @@ def _but_for_finding(dataset: Dataset, filters: Filters) -> ExampleQuerySet:
     return Example.objects.arrived().select_related("changed_by").filter(wanted)
 
 
-def _rows_for(
-    dataset: Dataset, filters: Filters, named: Named, total: Total
-) -> ExampleQuerySet:
+def _rows_for(dataset: Dataset, filters: Filters, named: Named, total: Total) -> ExampleQuerySet:
     """The rows that match, asked for in the way that is quickest for this page."""
     if total.more and filters.order == "number" and (filters.least or filters.most):
         # So many have this length that sorting them takes longer than meeting fifty of them.

@@ -42,7 +42,8 @@ def child_spec(job: Job) -> dict[str, Any]:
         "kind": job.kind,
         "folder": str(folder),
         "spec": {
-            "rows": count, "about": asdict(about),
+            "rows": count,
+            "about": asdict(about),
             "tokenizer": str(tokenizer) if tokenizer and tokenizer.is_dir() else "",
         },
     }

@@ -23,28 +23,64 @@ class Deed:
 def deeds(team: Team, *, trash: bool) -> list[Deed]:
     """Those that make sense here, in the order of the menu."""
     if trash:
-        return [Deed(
-            "restore", _("take back out of the trash"), _("Take %(n)s out of the trash?"),
-            _("Took %(n)s out of the trash"), _("Take out"), {"deleted": False},
-        )]  # fmt: skip
+        return [
+            Deed(
+                "restore",
+                _("take back out of the trash"),
+                _("Take %(n)s out of the trash?"),
+                _("Took %(n)s out of the trash"),
+                _("Take out"),
+                {"deleted": False},
+            )
+        ]
     return [
-        Deed("approve", _("approve"), _("Approve %(n)s?"), _("Approved %(n)s"), _("Approve"),
-             {"status": str(Status.APPROVED)},
-             _("What has no answer yet stays as it is.")),
-        Deed("set_aside", _("set aside"), _("Set %(n)s aside?"), _("Set %(n)s aside"),
-             _("Set aside"), {"status": str(Status.SET_ASIDE)},
-             _("They stay here, and no version freezes them.")),
-        Deed("draft", _("back to draft"), _("Make %(n)s drafts again?"),
-             _("Made %(n)s drafts again"), _("Back to draft"), {"status": str(Status.DRAFT)},
-             _("No version freezes a draft.")),
+        Deed(
+            "approve",
+            _("approve"),
+            _("Approve %(n)s?"),
+            _("Approved %(n)s"),
+            _("Approve"),
+            {"status": str(Status.APPROVED)},
+            _("What has no answer yet stays as it is."),
+        ),
+        Deed(
+            "set_aside",
+            _("set aside"),
+            _("Set %(n)s aside?"),
+            _("Set %(n)s aside"),
+            _("Set aside"),
+            {"status": str(Status.SET_ASIDE)},
+            _("They stay here, and no version freezes them."),
+        ),
+        Deed(
+            "draft",
+            _("back to draft"),
+            _("Make %(n)s drafts again?"),
+            _("Made %(n)s drafts again"),
+            _("Back to draft"),
+            {"status": str(Status.DRAFT)},
+            _("No version freezes a draft."),
+        ),
         *(_move(split) for split in Split),
         *(_assign(user) for user in labellers(team)),
-        Deed("assign-nobody", _("assign to nobody"), _("Assign %(n)s to nobody?"),
-             _("Assigned %(n)s to nobody"), _("Assign"), {"assigned_to": None}),
-        Deed("delete", _("delete"), _("Move %(n)s to the trash?"), _("Moved %(n)s to the trash"),
-             _("Move to the trash"), {"deleted": True},
-             _("They wait in the trash until somebody empties it.")),
-    ]  # fmt: skip
+        Deed(
+            "assign-nobody",
+            _("assign to nobody"),
+            _("Assign %(n)s to nobody?"),
+            _("Assigned %(n)s to nobody"),
+            _("Assign"),
+            {"assigned_to": None},
+        ),
+        Deed(
+            "delete",
+            _("delete"),
+            _("Move %(n)s to the trash?"),
+            _("Moved %(n)s to the trash"),
+            _("Move to the trash"),
+            {"deleted": True},
+            _("They wait in the trash until somebody empties it."),
+        ),
+    ]
 
 
 def labellers(team: Team) -> list[User]:
@@ -58,16 +94,23 @@ def _move(split: Split) -> Deed:
         Split.TRAIN: _("What it learns from cannot test it."),
     }
     return Deed(
-        f"split-{split.value}", _("use to %(word)s") % word,
-        _("Use %%(n)s to %(word)s?") % word, _("Moved %%(n)s to %(word)s") % word, _("Move"),
-        {"split": str(split)}, note.get(split, ""),
-    )  # fmt: skip
+        f"split-{split.value}",
+        _("use to %(word)s") % word,
+        _("Use %%(n)s to %(word)s?") % word,
+        _("Moved %%(n)s to %(word)s") % word,
+        _("Move"),
+        {"split": str(split)},
+        note.get(split, ""),
+    )
 
 
 def _assign(user: User) -> Deed:
     who = {"who": str(user).replace("%", "%%")}
     return Deed(
-        f"assign-{user.pk}", _("assign to %(who)s") % {"who": user},
-        _("Assign %%(n)s to %(who)s?") % who, _("Assigned %%(n)s to %(who)s") % who, _("Assign"),
+        f"assign-{user.pk}",
+        _("assign to %(who)s") % {"who": user},
+        _("Assign %%(n)s to %(who)s?") % who,
+        _("Assigned %%(n)s to %(who)s") % who,
+        _("Assign"),
         {"assigned_to": user.pk},
-    )  # fmt: skip
+    )

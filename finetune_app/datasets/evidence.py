@@ -11,11 +11,18 @@ FEW = 5  # rows or groups of each finding
 IN_A_GROUP = 4
 AROUND = 90  # characters shown at each side of a marked place
 NAMES = {
-    "email": _("e-mail"), "phone": _("phone"), "card": _("card"), "iban": _("bank account"),
-    "ip": _("internet address"), "ssn": _("identity number"), "password": _("password"),
-    "api_key": _("key"), "private_key": _("private key"), "broken": _("broken"),
+    "email": _("e-mail"),
+    "phone": _("phone"),
+    "card": _("card"),
+    "iban": _("bank account"),
+    "ip": _("internet address"),
+    "ssn": _("identity number"),
+    "password": _("password"),
+    "api_key": _("key"),
+    "private_key": _("private key"),
+    "broken": _("broken"),
     "refusal": _("refusal"),
-}  # fmt: skip
+}
 SIDE_BY_SIDE = ("contradictions", "leakage", "practice_leakage")
 
 
@@ -85,8 +92,9 @@ def parts(row: Example, spans: list[list[Any]]) -> list[dict[str, str]]:
             last = end
         if mine:
             after = text[last:]
-            found.append({"text": after if len(after) <= AROUND else f"{after[:AROUND]} …",
-                          "what": ""})
+            found.append(
+                {"text": after if len(after) <= AROUND else f"{after[:AROUND]} …", "what": ""}
+            )
     for one in found:
         one["what"] = str(NAMES.get(one["what"], one["what"]))
     return [one for one in found if one["text"]]

@@ -23,14 +23,25 @@ DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run or
 BLOCK = 1 << 18  # bytes of a piece, about
 EXCEL_CELL, EXCEL_ROWS = 32_767, 1_048_575
 TYPES = {
-    ".jsonl": "application/x-ndjson", ".json": "application/json", ".csv": "text/csv",
-    ".tsv": "text/tab-separated-values", ".parquet": "application/vnd.apache.parquet",
+    ".jsonl": "application/x-ndjson",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".parquet": "application/vnd.apache.parquet",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 FORMS = {  # the name in the address: the ending of the file
-    "jsonl": ".jsonl", "openai": ".jsonl", "vertex": ".jsonl", "sharegpt": ".json",
-    "alpaca": ".json", "prompts": ".jsonl", "json": ".json", "csv": ".csv", "tsv": ".tsv",
-    "xlsx": ".xlsx", "parquet": ".parquet",
+    "jsonl": ".jsonl",
+    "openai": ".jsonl",
+    "vertex": ".jsonl",
+    "sharegpt": ".json",
+    "alpaca": ".json",
+    "prompts": ".jsonl",
+    "json": ".json",
+    "csv": ".csv",
+    "tsv": ".tsv",
+    "xlsx": ".xlsx",
+    "parquet": ".parquet",
 }
 
 
@@ -139,7 +150,9 @@ def alpaca(row: Row, facts: Facts) -> Any:
     system, rest = split_off(row["messages"])
     *before, asked, answer = rest
     one: dict[str, Any] = {
-        "instruction": asked["content"], "input": "", "output": answer["content"],
+        "instruction": asked["content"],
+        "input": "",
+        "output": answer["content"],
     }
     if facts.system:
         one["system"] = system
@@ -163,8 +176,14 @@ def whole(row: Row, _facts: Facts) -> Any:
 
 def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
     """Lines, or a list of them. Raises PlainError where the format cannot say what is there."""
-    dialect = {"openai": openai, "vertex": vertex, "sharegpt": sharegpt, "alpaca": alpaca,
-               "prompts": prompts, "json": whole}[form]
+    dialect = {
+        "openai": openai,
+        "vertex": vertex,
+        "sharegpt": sharegpt,
+        "alpaca": alpaca,
+        "prompts": prompts,
+        "json": whole,
+    }[form]
     facts = facts_of(rows)
     if form == "alpaca" and not facts.turns:
         raise PlainError(
@@ -215,7 +234,10 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
         system, rest = split_off(messages)
         asked = next((m["content"] for m in reversed(rest) if m["role"] == "user"), "")
         cells = {
-            "number": str(row["id"]), "split": row["split"], "system": system, "prompt": asked,
+            "number": str(row["id"]),
+            "split": row["split"],
+            "system": system,
+            "prompt": asked,
             "answer": messages[-1]["content"],
             "messages": json.dumps(messages, ensure_ascii=False),
         }
@@ -248,7 +270,9 @@ class _Echo:
 
 def _table_texts(lines: Iterator[list[str]], layout: Layout) -> Iterator[str]:
     writer = csv.writer(
-        _Echo(), delimiter=layout.delimiter, lineterminator=layout.line_end,
+        _Echo(),
+        delimiter=layout.delimiter,
+        lineterminator=layout.line_end,
         quoting=csv.QUOTE_ALL if layout.quote_all else csv.QUOTE_MINIMAL,
     )
     for cells in lines:

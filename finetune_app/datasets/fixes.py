@@ -53,7 +53,10 @@ def choose(*, finding: Finding, right: int, by: User) -> Edit:
         raise PlainError(_("This is decided already."), status=409)
     kept = finding.dataset.examples.get(pk=right)
     return change_many(
-        dataset=finding.dataset, by=by, what=_("Kept the answer of %s") % kept, examples=others,
+        dataset=finding.dataset,
+        by=by,
+        what=_("Kept the answer of %s") % kept,
+        examples=others,
         fields=lambda _example: ASIDE,
     )
 
@@ -141,15 +144,19 @@ def _without_personal(text: str) -> str:
 
 def _same_instructions(finding: Finding, rows: list[Row]) -> Wanted:
     """The instructions that most examples have go to those that have none."""
-    told = Counter(row.messages[0]["content"] for row in rows
-                   if row.messages and row.messages[0]["role"] == "system")
+    told = Counter(
+        row.messages[0]["content"]
+        for row in rows
+        if row.messages and row.messages[0]["role"] == "system"
+    )
     return _with_instructions(rows, told.most_common(1)[0][0]) if told else {}
 
 
 def _with_instructions(rows: list[Row], text: str) -> Wanted:
     instructions = {"role": "system", "content": text}
     return {
-        row.pk: {"messages": [instructions, *row.messages]} for row in rows
+        row.pk: {"messages": [instructions, *row.messages]}
+        for row in rows
         if all(one["role"] != "system" for one in row.messages)
     }
 
@@ -157,7 +164,8 @@ def _with_instructions(rows: list[Row], text: str) -> Wanted:
 def _no_instructions(finding: Finding, rows: list[Row]) -> Wanted:
     return {
         row.pk: {"messages": [one for one in row.messages if one["role"] != "system"]}
-        for row in rows if any(one["role"] == "system" for one in row.messages)
+        for row in rows
+        if any(one["role"] == "system" for one in row.messages)
     }
 
 
@@ -204,7 +212,11 @@ WHOLE_SET = {"hold_back_test", "hold_back_practice", "same_instructions"}
 
 REWRITTEN = 1_000  # rows in one transaction
 REWRITES = {
-    "hide_secrets", "hide_personal", "mend_characters", "same_instructions", "no_instructions",
+    "hide_secrets",
+    "hide_personal",
+    "mend_characters",
+    "same_instructions",
+    "no_instructions",
 }
 # Among very many, the groups are those that the check found; what changed since is left alone.
 BY_GROUPS = {"keep_one": _keep_one_of_each, "keep_one_spelling": _keep_one_of_each}
@@ -212,10 +224,18 @@ BY_GROUPS = {"keep_one": _keep_one_of_each, "keep_one_spelling": _keep_one_of_ea
 
 def _apply_to_many(finding: Finding, by: User, about: int) -> Edit:
     return carrying.begin(
-        dataset=finding.dataset, by=by, what=f"{finding.fix_label}: {finding.message}", rows=about,
-        todo={"do": "mend", "check": finding.check_name, "fix": finding.fix, "next": 0,
-              "last": finding.dataset.last_number},
-    )  # fmt: skip
+        dataset=finding.dataset,
+        by=by,
+        what=f"{finding.fix_label}: {finding.message}",
+        rows=about,
+        todo={
+            "do": "mend",
+            "check": finding.check_name,
+            "fix": finding.fix,
+            "next": 0,
+            "last": finding.dataset.last_number,
+        },
+    )
 
 
 @carrying.part("mend")
@@ -229,7 +249,10 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
     light = _light_rows(dataset, None if whole else _keys(finding))
     if finding.fix in REWRITES:
         edit.todo = {
-            "do": "rewrite", "fix": finding.fix, "next": 0, "last": dataset.last_number,
+            "do": "rewrite",
+            "fix": finding.fix,
+            "next": 0,
+            "last": dataset.last_number,
             "numbers": runs.pack(row.number for row in light),
             "text": _most_told(dataset) if whole else "",
         }
@@ -261,8 +284,11 @@ def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[Row]:
 
 def _most_told(dataset: Dataset) -> str:
     usable = dataset.examples.usable().values_list("messages", flat=True)
-    told = Counter(messages[0]["content"] for messages in usable.iterator(2_000)
-                   if messages and messages[0]["role"] == "system")
+    told = Counter(
+        messages[0]["content"]
+        for messages in usable.iterator(2_000)
+        if messages and messages[0]["role"] == "system"
+    )
     return str(told.most_common(1)[0][0]) if told else ""
 
 
@@ -281,7 +307,11 @@ def _rewrite_some(edit: Edit, dataset: Dataset) -> None:
     same = todo["fix"] == "same_instructions"
     wanted = _with_instructions(rows, todo["text"]) if same else FIXES[todo["fix"]](Finding(), rows)
     change_many(
-        dataset=dataset, by=edit.by, what="", edit=edit, examples=[Example(pk=pk) for pk in wanted],
+        dataset=dataset,
+        by=edit.by,
+        what="",
+        edit=edit,
+        examples=[Example(pk=pk) for pk in wanted],
         fields=lambda example: wanted[example.pk],
     )
     edit.todo = todo | {"next": numbers[-1]}

@@ -18,7 +18,10 @@ from finetune_app.datasets.text import newlines
 
 ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
 DELIMITERS = [
-    ("", _l("as it looks")), (",", _l("comma  ,")), (";", _l("semicolon  ;")), ("\t", _l("tab")),
+    ("", _l("as it looks")),
+    (",", _l("comma  ,")),
+    (";", _l("semicolon  ;")),
+    ("\t", _l("tab")),
     ("|", "|"),
 ]
 ENCODING_CHOICES = [("", _l("as it looks")), *((name, name.upper()) for name in ENCODINGS)]
@@ -78,8 +81,12 @@ class WriteForm(forms.Form):
             given.setdefault(what, "")
         elif what == boxes.TURN:
             place = sum(name.startswith("said-") for name in self.fields)
-            given |= {f"said-{place}": given["prompt"], f"said-{place + 1}": given["answer"],
-                      "prompt": "", "answer": ""}  # fmt: skip
+            given |= {
+                f"said-{place}": given["prompt"],
+                f"said-{place + 1}": given["answer"],
+                "prompt": "",
+                "answer": "",
+            }
         return WriteForm(initial=given)
 
     @property
@@ -101,8 +108,10 @@ class WriteForm(forms.Form):
     def _said(self, given: dict[str, Any]) -> list[Message]:
         roles = {boxes.INSTRUCTIONS: "system", "prompt": "user", "answer": "assistant"}
         return [
-            {"role": roles.get(name) or ("assistant" if int(name[5:]) % 2 else "user"),
-             "content": newlines(given.get(name) or "")}
+            {
+                "role": roles.get(name) or ("assistant" if int(name[5:]) % 2 else "user"),
+                "content": newlines(given.get(name) or ""),
+            }
             for name in self.fields
         ]
 
@@ -135,8 +144,11 @@ class ShapeForm(forms.Form):
     def __init__(self, data: QueryDict | None = None, *, shape: dict[str, Any]) -> None:
         header = {True: "yes", False: "no", None: ""}[shape.get("has_header")]
         initial = {
-            "encoding": shape.get("encoding", ""), "delimiter": shape.get("delimiter"),
-            "has_header": header, "sheet": shape.get("sheet"), "member": shape.get("member"),
+            "encoding": shape.get("encoding", ""),
+            "delimiter": shape.get("delimiter"),
+            "has_header": header,
+            "sheet": shape.get("sheet"),
+            "member": shape.get("member"),
         }
         super().__init__(data, initial=initial)
         form = shape.get("format", "table")
@@ -158,8 +170,9 @@ class ShapeForm(forms.Form):
         chosen = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
         for name in ("member", "sheet"):
             if name in chosen and chosen[name] != self.initial[name]:
-                return {k: v for k, v in chosen.items()
-                        if k in ("member", name) or v != self.initial[k]}
+                return {
+                    k: v for k, v in chosen.items() if k in ("member", name) or v != self.initial[k]
+                }
         return chosen
 
 
@@ -191,17 +204,30 @@ class MappingForm(forms.Form):
         self.fields["group"].help_text = _(
             "Such as a customer: rows of one group are never both learned and tested."
         )
-        self._choice("unanswered", _("Rows without an answer"), [
-            ("", _("leave them out")), ("keep", _("bring them in, to be answered here")),
-        ], mapping)  # fmt: skip
+        self._choice(
+            "unanswered",
+            _("Rows without an answer"),
+            [
+                ("", _("leave them out")),
+                ("keep", _("bring them in, to be answered here")),
+            ],
+            mapping,
+        )
 
     def _choice(
-        self, name: str, label: str, choices: list[tuple[str, str]], mapping: dict[str, str],
+        self,
+        name: str,
+        label: str,
+        choices: list[tuple[str, str]],
+        mapping: dict[str, str],
         required: bool = False,
     ) -> None:
         start = choices if not required or mapping.get(name) else [("", _("choose")), *choices]
         self.fields[name] = forms.ChoiceField(
-            label=label, choices=start, required=required, initial=mapping.get(name, ""),
+            label=label,
+            choices=start,
+            required=required,
+            initial=mapping.get(name, ""),
             error_messages={"required": _("Choose a column.")},
         )
 
@@ -228,13 +254,15 @@ class HowForm(forms.Form):
     """What becomes of the rows that are here already, and of rows that cannot be used."""
 
     mode = forms.ChoiceField(
-        label=_l("What about the examples that are here?"), required=False,
+        label=_l("What about the examples that are here?"),
+        required=False,
         choices=[
             ("append", _l("Keep them\nand add these")),
             ("merge", _l("Update them\nthe same rows are changed, new ones are added")),
             ("replace", _l("Replace them\nwhat is not in the file goes into the trash")),
         ],
-        widget=forms.RadioSelect, initial=Import.Mode.APPEND,
+        widget=forms.RadioSelect,
+        initial=Import.Mode.APPEND,
     )
     whole_or_nothing = forms.BooleanField(
         label=_l("Add nothing at all if one row cannot be used"), required=False
@@ -278,14 +306,19 @@ class TableForm(forms.Form):
     """How a table is written that somebody downloads; what the address leaves out is as usual."""
 
     USUAL = {
-        "delimiter": ",", "encoding": "utf-8-sig", "lines": "crlf", "quotes": "needed",
-        "columns": "all", "cells": "safe",
+        "delimiter": ",",
+        "encoding": "utf-8-sig",
+        "lines": "crlf",
+        "quotes": "needed",
+        "columns": "all",
+        "cells": "safe",
     }
     delimiter = forms.ChoiceField(label=_l("Between the columns"), choices=DELIMITERS[1:])
     encoding = forms.ChoiceField(
         label=_l("Encoding"),
         choices=[
-            ("utf-8-sig", _l("UTF-8, as spreadsheets know it")), ("utf-8", "UTF-8"),
+            ("utf-8-sig", _l("UTF-8, as spreadsheets know it")),
+            ("utf-8", "UTF-8"),
             *((name, name.upper()) for name in ENCODINGS if not name.startswith("utf-8")),
         ],
     )
@@ -304,7 +337,8 @@ class TableForm(forms.Form):
     cells = forms.ChoiceField(
         label=_l("Cells like a formula"),
         choices=[
-            ("safe", _l("an apostrophe first")), ("exact", _l("as they are, for programs")),
+            ("safe", _l("an apostrophe first")),
+            ("exact", _l("as they are, for programs")),
         ],
     )
 

@@ -35,8 +35,13 @@ def holds(keys: Sequence[int], key: int) -> bool:
 
 
 def by_number(
-    dataset: Dataset, rows: ExampleQuerySet, keys: Sequence[int], *, after: int = 0,
-    before: int = 0, most: int,
+    dataset: Dataset,
+    rows: ExampleQuerySet,
+    keys: Sequence[int],
+    *,
+    after: int = 0,
+    before: int = 0,
+    most: int,
 ) -> list[Example] | None:
     """The first `most` of them behind the number `after`, or the last ones ahead of `before`,
     backwards. None where other conditions leave too few of them."""
@@ -94,7 +99,7 @@ def listed_in(pk: int) -> RawSQL:
     """The keys of all that a check found, read out of its list by the database."""
     values = (
         "SELECT value FROM datasets_finding, json_each(datasets_finding.examples)"
-        if connection.vendor == "sqlite" else
-        "SELECT value::bigint FROM datasets_finding, jsonb_array_elements_text(examples)"
+        if connection.vendor == "sqlite"
+        else "SELECT value::bigint FROM datasets_finding, jsonb_array_elements_text(examples)"
     )
     return RawSQL(f"{values} WHERE datasets_finding.id = %s", [pk])

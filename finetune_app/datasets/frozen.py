@@ -38,8 +38,10 @@ def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
     trash = dataset.examples.filter(deleted_at__isnull=False).order_by("number")
     for number in trash.values_list("number", flat=True).iterator(10_000):
         gone.add(number)
-    held = [(version, sum(number in gone for number in numbers_in(version)))
-            for version in dataset.versions.all()]  # fmt: skip
+    held = [
+        (version, sum(number in gone for number in numbers_in(version)))
+        for version in dataset.versions.all()
+    ]
     return [(version, count) for version, count in held if count]
 
 

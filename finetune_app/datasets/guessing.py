@@ -17,19 +17,55 @@ from finetune_app.datasets.mapping import (
 
 MESSAGES = ("messages", "conversations", "conversation", "contents", "dialogue", "dialog", "chat")
 PROMPTS = (
-    "prompt", "question", "instruction", "input", "input_text", "query", "user", "request",
-    "email", "mail", "message", "utterance", "text", "source", "nl", "description", "frage",
+    "prompt",
+    "question",
+    "instruction",
+    "input",
+    "input_text",
+    "query",
+    "user",
+    "request",
+    "email",
+    "mail",
+    "message",
+    "utterance",
+    "text",
+    "source",
+    "nl",
+    "description",
+    "frage",
     "pregunta",
 )
 ANSWERS = (
-    "answer", "response", "completion", "output", "output_text", "reply", "assistant", "target",
-    "label", "command", "cmd", "bash", "code", "chosen", "preferred_output", "result", "summary",
-    "intent", "antwort",
+    "answer",
+    "response",
+    "completion",
+    "output",
+    "output_text",
+    "reply",
+    "assistant",
+    "target",
+    "label",
+    "command",
+    "cmd",
+    "bash",
+    "code",
+    "chosen",
+    "preferred_output",
+    "result",
+    "summary",
+    "intent",
+    "antwort",
 )
 CONTEXTS = ("input", "context", "passage")
 SYSTEMS = (
-    "system", "system_prompt", "system prompt", "instructions", "systeminstruction",
-    "system_instruction", "system instruction",
+    "system",
+    "system_prompt",
+    "system prompt",
+    "instructions",
+    "systeminstruction",
+    "system_instruction",
+    "system instruction",
 )
 SPLITS = ("split", "set", "subset", "partition", "fold", "used to", "used_to")
 KEYS = ("id", "key", "uuid", "row_id", "example_id", "ticket", "ticket_id")
@@ -42,8 +78,10 @@ def guess(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, str]:
     """A mapping (see mapping.py) with a plain `why`. "answer" is empty when nothing looks like
     one; "unanswered" is "keep" where most rows have no answer, or no column could hold one."""
     common = {
-        "system": _named(columns, SYSTEMS), "split": _split_column(columns, rows),
-        "key": _key_column(columns, rows), "group": _group_column(columns, rows),
+        "system": _named(columns, SYSTEMS),
+        "split": _split_column(columns, rows),
+        "key": _key_column(columns, rows),
+        "group": _group_column(columns, rows),
     }
     chat = _chat_column(columns, rows)
     if chat:
@@ -63,7 +101,8 @@ def _pair(
 ) -> tuple[dict[str, str], str]:
     taken = {common[name] for name in ("system", "split", "group")}
     left = [
-        c for c in columns
+        c
+        for c in columns
         if c not in taken and plain(c) not in (*REJECTED, "history") and not _looks_like_id(c, rows)
     ]
     answer = _named(left, ANSWERS)
@@ -85,7 +124,11 @@ def _pair(
     if context:
         why += f" Where “{context}” has text, it follows the “{prompt}”."
     found = {
-        "style": "pairs", "prompt": prompt, "answer": answer, "context": context, **common,
+        "style": "pairs",
+        "prompt": prompt,
+        "answer": answer,
+        "context": context,
+        **common,
         "unanswered": keep,
     }
     return found, why
@@ -105,8 +148,9 @@ def _by_place(left: list[str], prompt: str, answer: str) -> tuple[str, str, str]
 
 def _unused(columns: Sequence[str], found: Mapping[str, str]) -> str:
     """A word about the columns that have no part, worse answers first."""
-    if found["style"] == "pairs" and not (found["prompt"] and (found["answer"] or
-                                                               found["unanswered"])):
+    if found["style"] == "pairs" and not (
+        found["prompt"] and (found["answer"] or found["unanswered"])
+    ):
         return ""  # still to be chosen
     left = [c for c in columns if c not in found.values() and plain(c) != "history"]
     worse = [c for c in left if plain(c) in REJECTED]
@@ -135,9 +179,7 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str:
 def _named_in_part(columns: Sequence[str], names: Sequence[str]) -> str:
     """The same for a word of the name: "shop_reply" answers, "customer email" asks."""
     by_word = {
-        word: column
-        for column in reversed(columns)
-        for word in re.split(r"[\W_]+", plain(column))
+        word: column for column in reversed(columns) for word in re.split(r"[\W_]+", plain(column))
     }
     return next((by_word[name] for name in names if name in by_word), "")
 
@@ -180,7 +222,10 @@ def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
 
 def _both_speak(chat: list[Any]) -> bool:
     speakers = {
-        str(item.get(name)) for item in chat if isinstance(item, Mapping) for name in SPEAKER
+        str(item.get(name))
+        for item in chat
+        if isinstance(item, Mapping)
+        for name in SPEAKER
         if name in item
     }
     return len(speakers - {"system", "developer"}) > 1
@@ -206,8 +251,10 @@ def _looks_like_id(column: str, rows: Sequence[Cells]) -> bool:
     if plain(column) in PROMPTS + ANSWERS:
         return False  # sums have numbers for answers
     values = [text_of_safely(row.get(column)) for row in rows[:20]]
-    return bool(values) and all(re.fullmatch(r"\d{1,12}", v) for v in values) and (
-        len(set(values)) == len(values) > 2
+    return (
+        bool(values)
+        and all(re.fullmatch(r"\d{1,12}", v) for v in values)
+        and (len(set(values)) == len(values) > 2)
     )
 
 

@@ -29,8 +29,10 @@ def health(findings: list[Finding]) -> dict[str, Any]:
     return {
         "score": score,
         "bar": health_bar(score, points) if score else "",
-        "rows": [(finding, gain(cost, max(points)), cost) for finding, cost in
-                 zip(findings, points, strict=True)],
+        "rows": [
+            (finding, gain(cost, max(points)), cost)
+            for finding, cost in zip(findings, points, strict=True)
+        ],
     }
 
 
@@ -57,7 +59,16 @@ def _progress(job: Job) -> dict[str, Any]:
         facts = [_("%(done)s of %(all)s checks") % {"done": done, "all": total}]
     place = queue_place(job)
     if place:
-        facts = [ngettext("%(n)s is before it", "%(n)s are before it", place - 1) % {"n": place - 1}
-                 if place > 1 else _("it is the next to be taken")]
-    return {"checking": {"headline": _("Checking every example"), "facts": facts,
-                         "bar": bar(job.done, job.total), "message": job.message}}
+        facts = [
+            ngettext("%(n)s is before it", "%(n)s are before it", place - 1) % {"n": place - 1}
+            if place > 1
+            else _("it is the next to be taken")
+        ]
+    return {
+        "checking": {
+            "headline": _("Checking every example"),
+            "facts": facts,
+            "bar": bar(job.done, job.total),
+            "message": job.message,
+        }
+    }

@@ -37,13 +37,18 @@ def read(text: str) -> list[str]:
     found = list(dict.fromkeys(line for line in lines if line))
     if len(found) > MOST_SORTS:
         raise PlainError(
-            _("%(n)d answers are more than buttons can help with. Keep at most %(most)d, or leave "
-              "the list empty and write the answers.") % {"n": len(found), "most": MOST_SORTS},
+            _(
+                "%(n)d answers are more than buttons can help with. Keep at most %(most)d, or "
+                "leave the list empty and write the answers."
+            )
+            % {"n": len(found), "most": MOST_SORTS},
             status=422,
         )
     if any(len(one) > MOST_LETTERS for one in found):
-        raise PlainError(_("An answer on a button has at most %(most)d characters.") % {
-            "most": MOST_LETTERS}, status=422)
+        raise PlainError(
+            _("An answer on a button has at most %(most)d characters.") % {"most": MOST_LETTERS},
+            status=422,
+        )
     return found
 
 

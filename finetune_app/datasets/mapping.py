@@ -27,18 +27,34 @@ Message = dict[str, str]
 Cells = Mapping[str, Any]
 
 ROLES = {
-    "system": "system", "developer": "system", "user": "user", "human": "user",
-    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "ai": "assistant",
-    "chatgpt": "assistant", "bot": "assistant",
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "ai": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
 }
 TOOLS = ("tool", "function", "function_call", "observation", "ipython")
 SPEAKER = ("role", "from", "speaker", "author")
 SAID = ("content", "value", "text", "parts")
 SPLIT_WORDS = {
-    "train": "train", "training": "train", "learn": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "practice": "validation", "eval": "validation",
-    "test": "test", "testing": "test", "holdout": "test", "held-out": "test",
+    "train": "train",
+    "training": "train",
+    "learn": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "practice": "validation",
+    "eval": "validation",
+    "test": "test",
+    "testing": "test",
+    "holdout": "test",
+    "held-out": "test",
 }
 KEEP = "keep"
 MAY_BE_JSON = ("", "[", "{", " ", "\t", "\r", "\n", "\ufeff")  # its start
@@ -100,9 +116,7 @@ def plain(name: str) -> str:
 # ---- Two columns ----
 
 
-def _from_pair(
-    cells: Cells, mapping: Mapping[str, str], system: str, keep: bool
-) -> list[Message]:
+def _from_pair(cells: Cells, mapping: Mapping[str, str], system: str, keep: bool) -> list[Message]:
     asked, answered = cells.get(mapping["prompt"]), cells.get(mapping.get("answer", ""))
     plainly = _plain_text(asked) and _plain_text(answered) and "history" not in cells
     if plainly and not mapping.get("context"):  # nearly every row, so without further questions
@@ -156,9 +170,13 @@ def _spoken(value: Any) -> str:
 def _earlier(value: Any) -> list[Message]:
     """Alpaca's files keep earlier turns in "history", as a list of [asked, answered]."""
     value = _json_cell(value, "[") or value
-    if not value or not isinstance(value, list) or not all(
-        isinstance(turn, list) and len(turn) == 2 and all(isinstance(t, str) for t in turn)
-        for turn in value
+    if (
+        not value
+        or not isinstance(value, list)
+        or not all(
+            isinstance(turn, list) and len(turn) == 2 and all(isinstance(t, str) for t in turn)
+            for turn in value
+        )
     ):
         return []
     return [

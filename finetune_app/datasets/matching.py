@@ -60,9 +60,10 @@ class Matcher:
         # Rows that have no key, here or in the file, are known by what they ask.
         for in_file in (True, False):
             left = [
-                one for one in matches
+                one
+                for one in matches
                 if one.example is None and bool(one.row.get("key")) == in_file
-            ]  # fmt: skip
+            ]
             asked = [prompt_hash(one.row["messages"]) for one in left]
             self._find(left, "prompt_hash", asked, without_key=in_file)
         return matches

@@ -17,19 +17,18 @@ MOST = 200
 
 
 def of(dataset: Dataset, user: User, left: int) -> str:
-    """"About 6 a minute, 12 minutes left"; empty while that cannot be told, or nothing is left."""
+    """ "About 6 a minute, 12 minutes left"; empty while that cannot be told, or nothing is left."""
     since = timezone.now() - WINDOW
     mine = dataset.edits.filter(by=user, at__gte=since, undone_at=None, undoes=None, brought=None)
     moments = list(mine.order_by("-pk").values_list("at", flat=True)[:MOST])
-    gaps = [
-        later - earlier
-        for later, earlier in pairwise(moments)
-        if later - earlier < BREAK
-    ]
+    gaps = [later - earlier for later, earlier in pairwise(moments) if later - earlier < BREAK]
     if len(gaps) < LEAST - 1 or not left:
         return ""
     each = sum((gap.total_seconds() for gap in gaps), 0.0) / len(gaps)
     a_minute = 60 / max(each, 0.5)
-    pace = _("about %(n)d a minute") % {"n": round(a_minute)} if a_minute >= 1 else _(
-        "about %(n)d an hour") % {"n": max(round(a_minute * 60), 1)}
+    pace = (
+        _("about %(n)d a minute") % {"n": round(a_minute)}
+        if a_minute >= 1
+        else _("about %(n)d an hour") % {"n": max(round(a_minute * 60), 1)}
+    )
     return _("%(pace)s, %(time)s left") % {"pace": pace, "time": duration(each * left)}

@@ -19,13 +19,19 @@ from finetune_app.datasets.splits import place
 
 TODO, DRAFT, DISPUTED, DONE, ASIDE = "todo", "draft", "disputed", "done", "aside"
 STATUS = {
-    TODO: Status.PENDING, DRAFT: Status.DRAFT, DISPUTED: Status.DISPUTED, DONE: Status.APPROVED,
+    TODO: Status.PENDING,
+    DRAFT: Status.DRAFT,
+    DISPUTED: Status.DISPUTED,
+    DONE: Status.APPROVED,
     ASIDE: Status.SET_ASIDE,
-}  # fmt: skip
+}
 NAMES = {
-    TODO: _("To do"), DRAFT: _("Drafts"), DISPUTED: _("Disagreements"), DONE: _("Done"),
+    TODO: _("To do"),
+    DRAFT: _("Drafts"),
+    DISPUTED: _("Disagreements"),
+    DONE: _("Done"),
     ASIDE: _("Set aside"),
-}  # fmt: skip
+}
 QUEUE_OF = {status: queue for queue, status in STATUS.items()}
 MINE, EVERYBODY = "mine", "all"
 MANY = 1_000  # rows of one person's queue; more are not counted
@@ -42,12 +48,10 @@ class Desk:
     @classmethod
     def read(cls, given: Mapping[str, str]) -> "Desk":
         queue, whose = given.get("queue", TODO), given.get("whose", "")
-        return cls(
-            queue if queue in STATUS else TODO, whose if whose in (MINE, EVERYBODY) else ""
-        )
+        return cls(queue if queue in STATUS else TODO, whose if whose in (MINE, EVERYBODY) else "")
 
     def query(self, **changes: Any) -> str:
-        """"?queue=done&whose=mine"; empty for the queue that people start with."""
+        """ "?queue=done&whose=mine"; empty for the queue that people start with."""
         one = replace(self, **changes)
         said = {"queue": one.queue if one.queue != TODO else "", "whose": one.whose}
         text = urlencode({name: value for name, value in said.items() if value})

@@ -118,8 +118,11 @@ def put_up(**kwargs: Any) -> None:
     """Make the index where there is none, and have it kept. Runs after every migration."""
     has_index.cache_clear()
     if connection.vendor == "sqlite":
-        _put_up(SQLITE, "SELECT count(*) = 2 FROM sqlite_master "
-                        "WHERE name IN ('datasets_words_insert', 'datasets_words_list')")
+        _put_up(
+            SQLITE,
+            "SELECT count(*) = 2 FROM sqlite_master "
+            "WHERE name IN ('datasets_words_insert', 'datasets_words_list')",
+        )
     elif connection.vendor == "postgresql":
         try:
             with transaction.atomic(), connection.cursor() as cursor:

@@ -28,10 +28,10 @@ class Shares:
     giver: dict[Split, Split]  # the side that a side which got too little takes from
 
 
-LEARNING = Shares(0.18, 0.12, 0.15, 0.10, {
-    Split.TEST: Split.TRAIN, Split.VALIDATION: Split.TRAIN})
-TESTING = Shares(0.70, 0.30, 0.60, 0.20, {
-    Split.TEST: Split.VALIDATION, Split.VALIDATION: Split.TEST})
+LEARNING = Shares(0.18, 0.12, 0.15, 0.10, {Split.TEST: Split.TRAIN, Split.VALIDATION: Split.TRAIN})
+TESTING = Shares(
+    0.70, 0.30, 0.60, 0.20, {Split.TEST: Split.VALIDATION, Split.VALIDATION: Split.TEST}
+)
 BIGGEST_GROUP = 0.05  # of the rows; larger groups of look-alikes are not kept together
 FEW = 30  # different answers, at most, that are labels
 OFTEN = 5  # rows that a label has on average, at least
@@ -210,9 +210,7 @@ def _by_label(
 # ---- Small sets ----
 
 
-def _top_up(
-    new: list[list[Newcomer]], rows: list[Newcomer], known: Known, shares: Shares
-) -> None:
+def _top_up(new: list[list[Newcomer]], rows: list[Newcomer], known: Known, shares: Shares) -> None:
     """A small set may by chance get hardly any test prompts: then the next in the order of
     their hashes go there too. Rows that were here before stay where they are."""
     counts = Counter(known.counts)
@@ -220,7 +218,8 @@ def _top_up(
     total = sum(counts.values())
     moved: set[int] = set()
     for wanted, share in (
-        (Split.TEST, shares.least_test), (Split.VALIDATION, shares.least_validation)
+        (Split.TEST, shares.least_test),
+        (Split.VALIDATION, shares.least_validation),
     ):
         least = round(share * total) if total < 200 else int(share * total)
         giver = shares.giver[wanted]

@@ -21,7 +21,9 @@ def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> N
     if any(row.given for row in rows):
         named = Split.VALIDATION in {row.given for row in rows}
         splits.as_given(
-            rows, known, seed=dataset.seed,
+            rows,
+            known,
+            seed=dataset.seed,
             otherwise=Split.TRAIN if dataset.goal.trains else Split.TEST,
             carve=not named and not _kept(dataset).filter(split=Split.VALIDATION).exists(),
         )

@@ -68,8 +68,10 @@ def begun_and_waiting(datasets: Iterable[Dataset]) -> dict[int, tuple[int, int]]
             found[dataset.pk] = (every["all"] - every[Status.SET_ASIDE] - waiting, waiting)
     rows = Example.objects.kept().exclude(status=Status.SET_ASIDE).filter(dataset__in=small)
     waits = Q(status__in=WAITING)
-    few = rows.order_by().values_list("dataset").annotate(
-        begun=Count("pk", filter=~waits), waiting=Count("pk", filter=waits)
+    few = (
+        rows.order_by()
+        .values_list("dataset")
+        .annotate(begun=Count("pk", filter=~waits), waiting=Count("pk", filter=waits))
     )
     return found | {pk: (begun, waiting) for pk, begun, waiting in few}
 
@@ -80,9 +82,7 @@ def kind_of(example: Example) -> Kind:
 
 def _count(dataset: Dataset) -> dict[Kind, int]:
     rows = dataset.examples.arrived().order_by().values_list("status", "split")
-    counted = rows.annotate(
-        kept=Count("pk", filter=Q(deleted_at=None)), every=Count("pk")
-    )
+    counted = rows.annotate(kept=Count("pk", filter=Q(deleted_at=None)), every=Count("pk"))
     found: dict[Kind, int] = {}
     for status, split, kept, every in counted:
         found[status, split, False] = kept

@@ -26,27 +26,54 @@ class Way:
 
 
 WAYS = (
-    Way("other", _("The same wish, about something else"),
-        _("So that it learns the way, not the one case.")),
+    Way(
+        "other",
+        _("The same wish, about something else"),
+        _("So that it learns the way, not the one case."),
+    ),
     Way("shorter", _("Much shorter: five words"), _("People in a hurry write like that.")),
     Way("angry", _("From somebody who is angry"), _("The answer should stay what you would say.")),
-    Way("missing", _("With a detail missing that you need"),
-        _("It learns to ask, or to answer without inventing.")),
-    Way("typos", _("With typing mistakes, no capitals, no full stops"),
-        _("That is how it arrives from a phone.")),
-    Way("longer", _("Long, with the wish hidden in the middle"),
-        _("Real messages tell a story first.")),
-    Way("edge", _("A case where you had to think"),
-        _("The cases at the edge show where your rule ends.")),
+    Way(
+        "missing",
+        _("With a detail missing that you need"),
+        _("It learns to ask, or to answer without inventing."),
+    ),
+    Way(
+        "typos",
+        _("With typing mistakes, no capitals, no full stops"),
+        _("That is how it arrives from a phone."),
+    ),
+    Way(
+        "longer",
+        _("Long, with the wish hidden in the middle"),
+        _("Real messages tell a story first."),
+    ),
+    Way(
+        "edge",
+        _("A case where you had to think"),
+        _("The cases at the edge show where your rule ends."),
+    ),
     Way("two", _("With two wishes at once"), _("It learns which comes first, or to do both.")),
-    Way("language", _("In another language that your people write"),
-        _("Answer in the language you would answer in.")),
-    Way("polite", _("Very polite, with greetings and thanks"),
-        _("It learns to look past what does not matter.")),
-    Way("refuse", _("Something that this should not answer at all"),
-        _("It learns to say no as you would.")),
-    Way("follow", _("As somebody who writes for the second time"),
-        _("“As I said on Monday …” is common, and confusing.")),
+    Way(
+        "language",
+        _("In another language that your people write"),
+        _("Answer in the language you would answer in."),
+    ),
+    Way(
+        "polite",
+        _("Very polite, with greetings and thanks"),
+        _("It learns to look past what does not matter."),
+    ),
+    Way(
+        "refuse",
+        _("Something that this should not answer at all"),
+        _("It learns to say no as you would."),
+    ),
+    Way(
+        "follow",
+        _("As somebody who writes for the second time"),
+        _("“As I said on Monday …” is common, and confusing."),
+    ),
 )
 
 
@@ -88,8 +115,12 @@ def idea(dataset: Dataset, at: int) -> Idea | None:
 def targets(dataset: Dataset) -> list[tuple[int, str | Promise]]:
     """How many examples to write, and why so many."""
     if not dataset.goal.trains:
-        return [(QUESTIONS, _("about 20 of them become the test, enough to tell a real difference "
-                              "from chance"))]
+        return [
+            (
+                QUESTIONS,
+                _("about 20 of them become the test, enough to tell a real difference from chance"),
+            )
+        ]
     return [
         (SOME, _("from here on training usually shows an effect")),
         (GOOD, _("from here on results get steady, and enough is left to test with")),

@@ -46,9 +46,12 @@ def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
     weights = folder / "adapter_model.safetensors"
     if not weights.exists() or sha256_of(weights) != training.adapter_sha256:
         raise PlainError(
-            _("The adapter's file is missing or has been changed since it was trained. "
-              "Train again, or restore a backup."),
-            status=409, title=_("This is not the adapter that was trained"),
+            _(
+                "The adapter's file is missing or has been changed since it was trained. "
+                "Train again, or restore a backup."
+            ),
+            status=409,
+            title=_("This is not the adapter that was trained"),
         )
     name = f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
     archive = tempfile.TemporaryFile()  # noqa: SIM115  (the response closes it)
@@ -64,6 +67,9 @@ def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
 def how_to(training: Training) -> str:
     title = f"{training.goal.name}, training {training.number}"
     return HOW_TO.format(
-        name=title, line="=" * len(title), model=training.base_model.name,
-        source=training.base_model.source, sha256=training.adapter_sha256,
+        name=title,
+        line="=" * len(title),
+        model=training.base_model.name,
+        source=training.base_model.source,
+        sha256=training.adapter_sha256,
     )

@@ -32,9 +32,10 @@ def read_history(text: str, most: int = 40) -> list[dict[str, str]]:
     return [
         {"role": row["role"], "content": row["content"]}
         for row in (rows if isinstance(rows, list) else [])[-most:]
-        if isinstance(row, dict) and row.get("role") in ("user", "assistant")
+        if isinstance(row, dict)
+        and row.get("role") in ("user", "assistant")
         and isinstance(row.get("content"), str)
-    ]  # fmt: skip
+    ]
 
 
 async def events(call: Call) -> AsyncGenerator[dict[str, Any], None]:
@@ -77,8 +78,11 @@ def _end(call: Call) -> dict[str, Any]:
     choice = call.reply.choices[0]
     release = call.served.release if call.served else None
     return {
-        "done": True, "id": call.reply.id, "tokens": choice.tokens,
-        "prompt_tokens": choice.prompt_tokens, "seconds": time.monotonic() - call.began,
+        "done": True,
+        "id": call.reply.id,
+        "tokens": choice.tokens,
+        "prompt_tokens": choice.prompt_tokens,
+        "seconds": time.monotonic() - call.began,
         "finish_reason": choice.finish_reason or "stop",
         "version": release.number if release else 0,
-    }  # fmt: skip
+    }

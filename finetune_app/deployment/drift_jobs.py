@@ -33,7 +33,7 @@ def child_spec(job: Job) -> dict[str, Any]:
             "live": [[pk, prompt[:LONGEST]] for pk, prompt in live],
             "longest": LONGEST,
         },
-    }  # fmt: skip
+    }
 
 
 def record(job: Job, event: dict[str, Any]) -> None:

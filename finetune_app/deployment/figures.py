@@ -44,19 +44,24 @@ def of(deployment: Deployment, days: int) -> Figures:
     found = picture.of(deployment, picture.RANGES[PICTURES[days]])
     whole, slots = found.whole, found.slots
     return Figures(
-        requests=whole.sum.requests, failed=whole.sum.failed,
-        tokens=whole.sum.prompt_tokens + whole.sum.tokens, middle=whole.middle, slow=whole.slow,
+        requests=whole.sum.requests,
+        failed=whole.sum.failed,
+        tokens=whole.sum.prompt_tokens + whole.sum.tokens,
+        middle=whole.middle,
+        slow=whole.slow,
         requests_chart=_bars([one.sum.requests for one in slots], _("Requests over time"), days),
         waiting_chart=sparkline(
-            [one.middle or 0.0 for one in slots], _("Waiting time over time, in seconds"),
+            [one.middle or 0.0 for one in slots],
+            _("Waiting time over time, in seconds"),
             **_ends(days),
         ),
-        failed_chart=_bars([one.sum.failed for one in slots], _("Failures over time"), days,
-                           kind="red"),
+        failed_chart=_bars(
+            [one.sum.failed for one in slots], _("Failures over time"), days, kind="red"
+        ),
         tokens_chart=_bars(
             [one.sum.prompt_tokens + one.sum.tokens for one in slots], _("Tokens over time"), days
         ),
-    )  # fmt: skip
+    )
 
 
 def _ends(days: int) -> dict[str, str]:

@@ -20,28 +20,41 @@ class LimitsForm(forms.Form):
     """What a key may do, and how much."""
 
     actions = forms.MultipleChoiceField(
-        label=_("What may it do?"), choices=ACTIONS.items(), initial=list(ACTIONS),
+        label=_("What may it do?"),
+        choices=ACTIONS.items(),
+        initial=list(ACTIONS),
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": _("Choose at least one, or revoke the key.")},
-    )  # fmt: skip
+    )
     requests_a_minute = forms.IntegerField(
         label=_("Requests a minute, at most"), min_value=1, max_value=100_000, initial=60
     )
     tokens_a_minute = forms.IntegerField(
-        label=_("Tokens a minute, at most"), min_value=1, max_value=100_000_000, initial=100_000,
+        label=_("Tokens a minute, at most"),
+        min_value=1,
+        max_value=100_000_000,
+        initial=100_000,
         help_text=_("Read and written together; a page of text is about 500."),
-    )  # fmt: skip
+    )
     tokens_a_month = forms.IntegerField(
-        label=_("Tokens a month, at most"), required=False, min_value=1, max_value=10**12,
+        label=_("Tokens a month, at most"),
+        required=False,
+        min_value=1,
+        max_value=10**12,
         help_text=_("Used up, it is refused until the next month. Empty: no such limit."),
-    )  # fmt: skip
+    )
     money_a_month = forms.DecimalField(
-        label=_("Cost a month, at most"), required=False, min_value=Decimal("0.01"),
-        max_digits=10, decimal_places=2,
+        label=_("Cost a month, at most"),
+        required=False,
+        min_value=Decimal("0.01"),
+        max_digits=10,
+        decimal_places=2,
         help_text=_("Counts for deployments whose price is set. Empty: no such limit."),
-    )  # fmt: skip
+    )
     currency = forms.ChoiceField(
-        label=_("Currency"), choices=[(one, one) for one in SIGNS], required=False,
+        label=_("Currency"),
+        choices=[(one, one) for one in SIGNS],
+        required=False,
         help_text=_("Of that cost."),
     )
 
@@ -56,9 +69,11 @@ class ChangeKeyForm(LimitsForm):
     """A key that there is: its limits, and until when it works."""
 
     expires_on = forms.DateField(
-        label=_("It works until"), required=False, widget=forms.DateInput(attrs={"type": "date"}),
+        label=_("It works until"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
         help_text=_("To the end of that day (UTC). Empty: as long as nobody revokes it."),
-    )  # fmt: skip
+    )
 
     def __init__(self, data: Any = None, *, key: ApiKey) -> None:
         self.key = key
@@ -70,7 +85,8 @@ class ChangeKeyForm(LimitsForm):
         day: date | None = self.cleaned_data["expires_on"]
         if day and day < timezone.now().date() and not self._same(day):
             raise forms.ValidationError(
-                _("That day is over. Choose a later one, or revoke the key to end it now."))
+                _("That day is over. Choose a later one, or revoke the key to end it now.")
+            )
         return day
 
     @property
@@ -79,9 +95,7 @@ class ChangeKeyForm(LimitsForm):
         given = dict(self.cleaned_data)
         day: date | None = given.pop("expires_on")
         if not self._same(day):
-            given["expires_at"] = (
-                datetime.combine(day, END_OF_DAY, UTC) if day else None
-            )
+            given["expires_at"] = datetime.combine(day, END_OF_DAY, UTC) if day else None
         return given
 
     def _same(self, day: date | None) -> bool:
@@ -92,13 +106,18 @@ class KeyForm(forms.Form):
     """A key for one deployment: the few questions that matter at first."""
 
     name = forms.CharField(
-        label=_("What is it for?"), max_length=60,
+        label=_("What is it for?"),
+        max_length=60,
         widget=forms.TextInput(attrs={"placeholder": _("the mailbox")}),
-    )  # fmt: skip
+    )
     days = forms.TypedChoiceField(
-        label=_("It works for"), coerce=int, empty_value=None, required=False, initial=365,
+        label=_("It works for"),
+        coerce=int,
+        empty_value=None,
+        required=False,
+        initial=365,
         choices=DAYS,
-    )  # fmt: skip
+    )
     requests_a_minute = forms.IntegerField(
         label=_("Requests a minute, at most"), min_value=1, max_value=100_000, initial=60
     )
@@ -107,9 +126,11 @@ class KeyForm(forms.Form):
 class TeamKeyForm(LimitsForm):
     name = KeyForm.base_fields["name"]
     deployment = forms.ModelChoiceField(
-        label=_("What does it open?"), queryset=Deployment.objects.none(), required=False,
+        label=_("What does it open?"),
+        queryset=Deployment.objects.none(),
+        required=False,
         empty_label=_("everything of the team"),
-    )  # fmt: skip
+    )
     days = KeyForm.base_fields["days"]
 
     def __init__(self, *args: Any, team: Team, **kwargs: Any) -> None:
@@ -121,10 +142,16 @@ class TeamKeyForm(LimitsForm):
 
 class RotateForm(forms.Form):
     hours = forms.TypedChoiceField(
-        label=_("The old secret works on for"), coerce=int, initial=24,
-        choices=[(0, _("not a moment longer")), (1, _("an hour")), (24, _("a day")),
-                 (168, _("a week"))],
-    )  # fmt: skip
+        label=_("The old secret works on for"),
+        coerce=int,
+        initial=24,
+        choices=[
+            (0, _("not a moment longer")),
+            (1, _("an hour")),
+            (24, _("a day")),
+            (168, _("a week")),
+        ],
+    )
 
 
 ORIGIN = re.compile(
@@ -143,16 +170,22 @@ class PublicChatForm(forms.Form):
     )
     title = forms.CharField(label=_("Title"), max_length=80)
     greeting = forms.CharField(
-        label=_("Greeting"), max_length=600, required=False,
+        label=_("Greeting"),
+        max_length=600,
+        required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_("What stands there before anybody asks. Say what it can help with, and that it "
-                    "can be wrong."),
-    )  # fmt: skip
+        help_text=_(
+            "What stands there before anybody asks. Say what it can help with, and that it "
+            "can be wrong."
+        ),
+    )
     origins = forms.CharField(
-        label=_("Sites that may show it"), required=False, strip=True,
+        label=_("Sites that may show it"),
+        required=False,
+        strip=True,
         widget=forms.Textarea(attrs={"rows": 2, "placeholder": "https://www.shop.example"}),
         help_text=_("One a line, exactly as the address bar begins. Empty: no site may."),
-    )  # fmt: skip
+    )
     a_minute = forms.IntegerField(
         label=_("Questions a minute, of one visitor"), min_value=1, max_value=60, initial=6
     )
@@ -161,13 +194,18 @@ class PublicChatForm(forms.Form):
     )
 
     def clean_origins(self) -> list[str]:
-        found = [line.strip().rstrip("/").lower() for line in
-                 self.cleaned_data["origins"].splitlines() if line.strip()]
+        found = [
+            line.strip().rstrip("/").lower()
+            for line in self.cleaned_data["origins"].splitlines()
+            if line.strip()
+        ]
         for one in found:
             if not ORIGIN.fullmatch(one):
                 raise forms.ValidationError(
-                    _("“%(one)s” is not the address of one site. Write it as "
-                      "https://www.shop.example, without a path and without a star.")
+                    _(
+                        "“%(one)s” is not the address of one site. Write it as "
+                        "https://www.shop.example, without a path and without a star."
+                    )
                     % {"one": one[:80]}
                 )
         if len(found) > MOST_ORIGINS:

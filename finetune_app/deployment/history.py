@@ -60,22 +60,32 @@ def differences(before: Candidate, after: Candidate) -> list[str]:
     """What sets `after` apart from `before`, in words, the weightiest first."""
     found = []
     if before.model_name != after.model_name:
-        found.append(_("%(model)s instead of %(before)s") % {
-            "model": after.model_name, "before": before.model_name})
+        found.append(
+            _("%(model)s instead of %(before)s")
+            % {"model": after.model_name, "before": before.model_name}
+        )
     if before.training_id != after.training_id:
         found.append(_training(before, after))
     if before.instructions != after.instructions:
         found.append(
-            _("Other instructions") if before.instructions and after.instructions
-            else _("With instructions") if after.instructions else _("Without instructions")
+            _("Other instructions")
+            if before.instructions and after.instructions
+            else _("With instructions")
+            if after.instructions
+            else _("Without instructions")
         )
     if before.shots != after.shots:
         count = len(after.shots)
-        found.append(ngettext(
-            "%(n)d example in its prompt", "%(n)d examples in its prompt", count) % {"n": count})
+        found.append(
+            ngettext("%(n)d example in its prompt", "%(n)d examples in its prompt", count)
+            % {"n": count}
+        )
     if before.knowledge_id != after.knowledge_id:
-        found.append(_("Searches your documents") if after.knowledge_id
-                     else _("No longer searches your documents"))
+        found.append(
+            _("Searches your documents")
+            if after.knowledge_id
+            else _("No longer searches your documents")
+        )
     elif before.knowledge_index != after.knowledge_index:
         found.append(_("The documents as they are now"))
     if before.sampling != after.sampling:
@@ -89,4 +99,6 @@ def _training(before: Candidate, after: Candidate) -> str:
     if before.training is None:
         return _("After training %(n)d") % {"n": after.training.number}
     return _("Training %(n)d instead of training %(before)d") % {
-        "n": after.training.number, "before": before.training.number}
+        "n": after.training.number,
+        "before": before.training.number,
+    }

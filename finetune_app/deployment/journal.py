@@ -37,8 +37,15 @@ def _note_and_close(**facts: Any) -> None:
 
 
 def note(
-    *, key: ApiKey | None, served: "Served | None", model: str, prompt_tokens: int, tokens: int,
-    messages: Sequence[dict[str, Any]] = (), answer: str | None = None, **facts: Any,
+    *,
+    key: ApiKey | None,
+    served: "Served | None",
+    model: str,
+    prompt_tokens: int,
+    tokens: int,
+    messages: Sequence[dict[str, Any]] = (),
+    answer: str | None = None,
+    **facts: Any,
 ) -> Request:
     """Keep how a request went, and count its tokens for its key; a page of ours has none. What was
     said is kept only where the deployment's team has switched that on (monitoring/keeping.py);
@@ -50,15 +57,23 @@ def note(
     asked_of = key or deployment
     assert asked_of is not None, "a page asks what is live"
     request = Request.objects.create(
-        team_id=asked_of.team_id, key=key, model=model[:120], prompt_tokens=prompt_tokens,
-        tokens=tokens, deployment=deployment,
+        team_id=asked_of.team_id,
+        key=key,
+        model=model[:120],
+        prompt_tokens=prompt_tokens,
+        tokens=tokens,
+        deployment=deployment,
         refused=None if answer is None or facts["status"] >= 400 else refusal(answer) > 0,
-        release=served.release if served else None, **facts,
+        release=served.release if served else None,
+        **facts,
     )
     metrics.note(
         deployment=served.deployment.name if served and served.deployment else None,
-        status=request.status, seconds=request.seconds, first_seconds=request.first_seconds,
-        prompt_tokens=prompt_tokens, tokens=tokens,
+        status=request.status,
+        seconds=request.seconds,
+        first_seconds=request.first_seconds,
+        prompt_tokens=prompt_tokens,
+        tokens=tokens,
     )
     if served and served.deployment and messages:
         _keep_words(request, messages, answer or "")

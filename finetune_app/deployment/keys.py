@@ -22,17 +22,28 @@ USED_EVERY = timedelta(minutes=1)  # how exactly it is known when a key was last
 
 
 def make(
-    *, team: Team, by: User | None, name: str, deployment: Deployment | None = None,
-    days: int | None = None, **limits: Any,
+    *,
+    team: Team,
+    by: User | None,
+    name: str,
+    deployment: Deployment | None = None,
+    days: int | None = None,
+    **limits: Any,
 ) -> tuple[ApiKey, str]:
     """(the row, the key itself). The key is shown once: afterwards nobody can know it. `limits`:
     actions, requests_a_minute, tokens_a_minute, tokens_a_month, money_a_month, currency."""
     prefix = secrets.token_hex(4)
     text = _new_text(prefix)
     key = ApiKey.objects.create(
-        team=team, name=name.strip()[:60] or "key", prefix=prefix, ending=text[-4:],
-        digest=_digest(text), deployment=deployment, created_by=by,
-        expires_at=timezone.now() + timedelta(days=days) if days else None, **limits,
+        team=team,
+        name=name.strip()[:60] or "key",
+        prefix=prefix,
+        ending=text[-4:],
+        digest=_digest(text),
+        deployment=deployment,
+        created_by=by,
+        expires_at=timezone.now() + timedelta(days=days) if days else None,
+        **limits,
     )
     return key, text
 

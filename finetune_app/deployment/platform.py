@@ -36,11 +36,21 @@ def keep_file(*, team: Team, name: str, purpose: str, file: File) -> ApiFile:
     if not size:
         raise PlainError(_("The file is empty."))
     if size > MOST_BYTES:
-        raise PlainError(_("The file is larger than 100 MB. Bring it in on the dataset page, "
-                           "which takes larger ones."), status=413)  # fmt: skip
+        raise PlainError(
+            _(
+                "The file is larger than 100 MB. Bring it in on the dataset page, "
+                "which takes larger ones."
+            ),
+            status=413,
+        )
     if size + (team.api_files.aggregate(all=Sum("size"))["all"] or 0) > MOST_TEAM_BYTES:
-        raise PlainError(_("Your team's files fill the 2 GB there are for them. Delete some that "
-                           "are not needed any more."), status=413)  # fmt: skip
+        raise PlainError(
+            _(
+                "Your team's files fill the 2 GB there are for them. Delete some that "
+                "are not needed any more."
+            ),
+            status=413,
+        )
     kept = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
     kept.kept_as = default_storage.save(f"api-files/{kept.public_id.hex}/upload", file)
     kept.save()
@@ -48,16 +58,28 @@ def keep_file(*, team: Team, name: str, purpose: str, file: File) -> ApiFile:
 
 
 def start(
-    *, key: ApiKey, model: str, file: ApiFile, validation: ApiFile | None, suffix: str,
-    seed: int | None, asked: dict[str, Any], metadata: dict[str, str],
+    *,
+    key: ApiKey,
+    model: str,
+    file: ApiFile,
+    validation: ApiFile | None,
+    suffix: str,
+    seed: int | None,
+    asked: dict[str, Any],
+    metadata: dict[str, str],
 ) -> ApiJob:
     """A job that is queued, or one that failed because the file is no good: then `problem` says
     what to mend. Raise PlainError where the model is not here."""
     by = key.created_by
     with transaction.atomic():
         job = ApiJob(
-            team=key.team, model=model, suffix=suffix, seed=seed or trainings.SEED, asked=asked,
-            metadata=metadata, training_file=file.api_id,
+            team=key.team,
+            model=model,
+            suffix=suffix,
+            seed=seed or trainings.SEED,
+            asked=asked,
+            metadata=metadata,
+            training_file=file.api_id,
             validation_file=validation.api_id if validation else "",
         )
         try:
@@ -90,13 +112,18 @@ def _freeze_and_train(job: ApiJob, by: User | None) -> None:
 
 def _goal(job: ApiJob, rows: list[dict[str, Any]], by: User | None) -> Any:
     pairs = [
-        {"prompt": row["messages"][-2]["content"][:2000],
-         "answer": row["messages"][-1]["content"][:2000]}
+        {
+            "prompt": row["messages"][-2]["content"][:2000],
+            "answer": row["messages"][-1]["content"][:2000],
+        }
         for row in rows[:SHOWN]
-    ]  # fmt: skip
+    ]
     goal = goals.create_goal(
-        team=job.team, user=by, name=job.suffix or _("From a program"),
-        description=_("Answer as in the file that a program sent."), kind=GoalKind.TASK,
+        team=job.team,
+        user=by,
+        name=job.suffix or _("From a program"),
+        description=_("Answer as in the file that a program sent."),
+        kind=GoalKind.TASK,
         pairs=pairs,
     )
     return goals.choose_method(goal=goal, method=Method.FINE_TUNE)
@@ -169,5 +196,3 @@ def _conversations(file: ApiFile) -> Iterator[list[Message]]:
             except (BadRow, ValueError, RecursionError) as problem:
                 what = str(problem) if isinstance(problem, BadRow) else "It is not valid JSON."
                 raise BadRow(f"Line {number}: {what}") from problem
-
-

@@ -61,15 +61,21 @@ def try_out(*, deployment: Deployment, candidate: Candidate, share: int, by: Use
         return trial
     if trial:
         raise PlainError(
-            _("Version %(n)d is still being tried. Let it answer everybody or take it back, then "
-              "try the next one.") % {"n": trial.number},
-            status=409, title=_("One at a time"),
-        )  # fmt: skip
+            _(
+                "Version %(n)d is still being tried. Let it answer everybody or take it back, then "
+                "try the next one."
+            )
+            % {"n": trial.number},
+            status=409,
+            title=_("One at a time"),
+        )
     if current is None or current.candidate_id == candidate.pk:
         raise PlainError(
             _("“%(name)s” answers everybody already. Choose another one to try.")
-            % {"name": candidate.name}, status=409, title=_("It answers already"),
-        )  # fmt: skip
+            % {"name": candidate.name},
+            status=409,
+            title=_("It answers already"),
+        )
     return _release(deployment, candidate, by, share=share, full_at=None)
 
 
@@ -82,8 +88,10 @@ def let_everybody(*, release: Release, by: User) -> Release:
     if release.taken_back_at:
         raise PlainError(
             _("Version %(n)d was taken back in the meantime. You can go live with it again.")
-            % {"n": release.number}, status=409, title=_("It was taken back"),
-        )  # fmt: skip
+            % {"n": release.number},
+            status=409,
+            title=_("It was taken back"),
+        )
     return release if release.full_at else _to_everybody(release, by)
 
 
@@ -96,8 +104,10 @@ def take_back(*, release: Release, by: User) -> Release:
     if release.full_at:
         raise PlainError(
             _("Version %(n)d answers everybody by now. Go back to an earlier version instead.")
-            % {"n": release.number}, status=409, title=_("It answers everybody"),
-        )  # fmt: skip
+            % {"n": release.number},
+            status=409,
+            title=_("It answers everybody"),
+        )
     return release if release.taken_back_at else _taken_back(release, by)
 
 
@@ -114,16 +124,17 @@ def resume(*, deployment: Deployment) -> None:
     Deployment.objects.filter(pk=deployment.pk).update(paused_at=None)
 
 
-def _release(
-    deployment: Deployment, candidate: Candidate, by: User, **trial: object
-) -> Release:
+def _release(deployment: Deployment, candidate: Candidate, by: User, **trial: object) -> Release:
     if candidate.frozen_at is None:
         Candidate.objects.filter(pk=candidate.pk).update(frozen_at=timezone.now())
     last = deployment.releases.first()
     return Release.objects.create(
-        deployment=deployment, number=last.number + 1 if last else 1, candidate=candidate, by=by,
+        deployment=deployment,
+        number=last.number + 1 if last else 1,
+        candidate=candidate,
+        by=by,
         **trial,
-    )  # fmt: skip
+    )
 
 
 def _to_everybody(trial: Release, by: User) -> Release:

@@ -51,12 +51,16 @@ def reach() -> str:
     """Who can reach that address, in a sentence."""
     place = where()
     if place == "here":
-        return _("Only programs on this computer can reach this address. To open it to others, "
-                 "start Finetune with HOST and PUBLIC_URL (docs/teams.md).")
+        return _(
+            "Only programs on this computer can reach this address. To open it to others, "
+            "start Finetune with HOST and PUBLIC_URL (docs/teams.md)."
+        )
     if place == "network":
         return _("Programs in your network can reach this address. A key guards it.")
-    return _("This name can be reached from the internet, if your firewall lets it. A key guards "
-             "it: keep keys out of web pages and apps.")
+    return _(
+        "This name can be reached from the internet, if your firewall lets it. A key guards "
+        "it: keep keys out of web pages and apps."
+    )
 
 
 def where() -> str:
@@ -93,25 +97,42 @@ def _python(address: str, given: dict[str, Any], key: str) -> str:
     lines.append("    ],")
     lines += [
         f"    {name}={words[value] if isinstance(value, bool | None) else _text(value)},"
-        for name, value in given.items() if name not in ("model", "messages")
-    ]  # fmt: skip
-    return "\n".join([
-        "from openai import OpenAI", "",
-        f"client = OpenAI(base_url={_text(address)}, api_key={_text(key)})",
-        "answer = client.chat.completions.create(", *lines, ")",
-        "print(answer.choices[0].message.content)",
-    ])
+        for name, value in given.items()
+        if name not in ("model", "messages")
+    ]
+    return "\n".join(
+        [
+            "from openai import OpenAI",
+            "",
+            f"client = OpenAI(base_url={_text(address)}, api_key={_text(key)})",
+            "answer = client.chat.completions.create(",
+            *lines,
+            ")",
+            "print(answer.choices[0].message.content)",
+        ]
+    )
 
 
 def _javascript(address: str, given: dict[str, Any], key: str) -> str:
     lines = [f"  model: {_text(given['model'])},", "  messages: ["]
     lines += [f"    {_text(one)}," for one in given["messages"]]
     lines.append("  ],")
-    lines += [f"  {name}: {_text(value)}," for name, value in given.items()
-              if name not in ("model", "messages")]
-    return "\n".join([
-        'import OpenAI from "openai"', "",
-        f"const client = new OpenAI({{\n  baseURL: {_text(address)},\n  apiKey: {_text(key)},\n}})",
-        "const answer = await client.chat.completions.create({", *lines, "})",
-        "console.log(answer.choices[0].message.content)",
-    ])
+    lines += [
+        f"  {name}: {_text(value)},"
+        for name, value in given.items()
+        if name not in ("model", "messages")
+    ]
+    return "\n".join(
+        [
+            'import OpenAI from "openai"',
+            "",
+            "const client = new OpenAI({",
+            f"  baseURL: {_text(address)},",
+            f"  apiKey: {_text(key)},",
+            "})",
+            "const answer = await client.chat.completions.create({",
+            *lines,
+            "})",
+            "console.log(answer.choices[0].message.content)",
+        ]
+    )

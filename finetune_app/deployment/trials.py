@@ -68,12 +68,16 @@ def sides(deployment: Deployment, trial: Release, current: Release) -> list[Side
     ).values_list("release_id", "status", "seconds", "prompt_tokens", "tokens")[:MOST]
     asked = list(rows)
     told = list(
-        Feedback.objects.filter(Q(release=trial) | Q(release=current), at__gte=trial.at)
-        .values_list("release_id", "rating")
+        Feedback.objects.filter(
+            Q(release=trial) | Q(release=current), at__gte=trial.at
+        ).values_list("release_id", "rating")
     )
     return [
-        _side(one, [row[1:] for row in asked if row[0] == one.pk],
-              [rating for release, rating in told if release == one.pk])
+        _side(
+            one,
+            [row[1:] for row in asked if row[0] == one.pk],
+            [rating for release, rating in told if release == one.pk],
+        )
         for one in (current, trial)
     ]
 
@@ -84,8 +88,11 @@ def _side(
     waited = sorted(seconds for status, seconds, _read, _written in rows if status < 400)
     at = min(len(waited) - 1, int(0.95 * len(waited)))
     return Side(
-        release, len(rows), sum(status >= 400 and status != 499 for status, *_rest in rows),
+        release,
+        len(rows),
+        sum(status >= 400 and status != 499 for status, *_rest in rows),
         waited[at] if waited else None,
         sum(read + written for _status, _seconds, read, written in rows),
-        up=ratings.count(Feedback.UP), down=ratings.count(Feedback.DOWN),
-    )  # fmt: skip
+        up=ratings.count(Feedback.UP),
+        down=ratings.count(Feedback.DOWN),
+    )

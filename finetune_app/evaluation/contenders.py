@@ -54,8 +54,10 @@ class Basis:
             return cls(goal, training.base_model, training.version, training)
         version = newest_version(goal)
         if version is None:
-            raise PlainError(_("Freeze a version of the dataset first; a test reads only that."),
-                             title=_("Nothing to test it on yet"))
+            raise PlainError(
+                _("Freeze a version of the dataset first; a test reads only that."),
+                title=_("Nothing to test it on yet"),
+            )
         choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
         if choice is None:
             raise PlainError(_("Choose a base model first."), title=_("Nobody to test yet"))
@@ -63,9 +65,7 @@ class Basis:
 
 
 def newest_training(goal: Goal) -> Training | None:
-    return (
-        goal.trainings.exclude(adapter_sha256="").select_related("version", "base_model").first()
-    )
+    return goal.trainings.exclude(adapter_sha256="").select_related("version", "base_model").first()
 
 
 def offers(basis: Basis) -> list[Offer]:
@@ -74,60 +74,93 @@ def offers(basis: Basis) -> list[Offer]:
     documents = _documents(basis.goal)
     found = []
     if basis.goal.measure != MeasureKind.CHOICE:
-        found.append(Offer(PROMPT, _("With a good prompt"),
-                           _("The words below and a few of your examples before each question")))
+        found.append(
+            Offer(
+                PROMPT,
+                _("With a good prompt"),
+                _("The words below and a few of your examples before each question"),
+            )
+        )
     if documents:
-        found.append(Offer(RAG, _("With your documents"), ngettext(
-            "It looks each question up in %(n)d document",
-            "It looks each question up in %(n)d documents", documents) % {"n": documents}))
+        found.append(
+            Offer(
+                RAG,
+                _("With your documents"),
+                ngettext(
+                    "It looks each question up in %(n)d document",
+                    "It looks each question up in %(n)d documents",
+                    documents,
+                )
+                % {"n": documents},
+            )
+        )
     if basis.training:
-        found.append(Offer(TUNED, _("Tuned"), _("Training %(n)d, taught with version %(v)d") % {
-            "n": basis.training.number, "v": basis.version.number}))
+        found.append(
+            Offer(
+                TUNED,
+                _("Tuned"),
+                _("Training %(n)d, taught with version %(v)d")
+                % {"n": basis.training.number, "v": basis.version.number},
+            )
+        )
     if documents and basis.training:
         found.append(Offer(COMBINED, _("Tuned, with your documents"), _("Both together")))
     if basis.goal.measure == MeasureKind.CHOICE:
         return found[-1:]  # a person compares two, not five
     return found + [
-        Offer(f"endpoint-{one.pk}", one.name,
-              _("Answers elsewhere: your test prompts are sent to it"), ticked=False)
+        Offer(
+            f"endpoint-{one.pk}",
+            one.name,
+            _("Answers elsewhere: your test prompts are sent to it"),
+            ticked=False,
+        )
         for one in _endpoints(basis.goal)
     ]
 
 
-def take_part(
-    basis: Basis, *, prompt: FairPrompt, keys: Collection[str]
-) -> list[Candidate]:
+def take_part(basis: Basis, *, prompt: FairPrompt, keys: Collection[str]) -> list[Candidate]:
     """The candidates of a test: the base, and those of the offers whose keys are named. `prompt`
     is what the rival with a good prompt, and a model elsewhere, are told. What the goal does not
     have is passed over."""
     goal, base = basis.goal, basis.base_model
     found = [candidates.base_candidate(goal=goal, base_model=base)]
     if PROMPT in keys and (prompt.instructions.strip() or prompt.shots):
-        found.append(candidates.prompt_candidate(
-            goal=goal, base_model=base, instructions=prompt.instructions, shots=prompt.shots
-        ))
+        found.append(
+            candidates.prompt_candidate(
+                goal=goal, base_model=base, instructions=prompt.instructions, shots=prompt.shots
+            )
+        )
     documents = bool(_documents(goal))
     if RAG in keys and documents:
-        found.append(candidates.rag_candidate(
-            goal=goal, base_model=base, instructions=prompt.instructions
-        ))
+        found.append(
+            candidates.rag_candidate(goal=goal, base_model=base, instructions=prompt.instructions)
+        )
     if TUNED in keys and basis.training:
         found.append(candidates.tuned_candidate(training=basis.training))
     if COMBINED in keys and documents and basis.training:
         found.append(candidates.rag_candidate(goal=goal, training=basis.training))
     for endpoint in _endpoints(goal):
         if f"endpoint-{endpoint.pk}" in keys:
-            found.append(candidates.prompt_candidate(
-                goal=goal, endpoint=endpoint, instructions=prompt.instructions, shots=prompt.shots
-            ))
+            found.append(
+                candidates.prompt_candidate(
+                    goal=goal,
+                    endpoint=endpoint,
+                    instructions=prompt.instructions,
+                    shots=prompt.shots,
+                )
+            )
     return found
 
 
 def best_prompt(basis: Basis) -> FairPrompt:
     """The newest instructions that somebody kept for this model, else the best we can write."""
-    kept = basis.goal.candidates.filter(
-        kind=CandidateKind.PROMPT, base_model=basis.base_model, saved=True
-    ).order_by("-pk").first()
+    kept = (
+        basis.goal.candidates.filter(
+            kind=CandidateKind.PROMPT, base_model=basis.base_model, saved=True
+        )
+        .order_by("-pk")
+        .first()
+    )
     if kept:
         return FairPrompt(kept.instructions, kept.shots)
     return fair_prompt(basis.goal, basis.version, basis.base_model)

@@ -13,13 +13,13 @@ class StartForm(forms.Form):
     """Without a word from the person all take part that cost nothing, with our best prompt."""
 
     instructions = forms.CharField(
-        label=_("What it is told first"), required=False, max_length=20_000,
+        label=_("What it is told first"),
+        required=False,
+        max_length=20_000,
         widget=forms.Textarea(attrs={"rows": 6}),
     )
 
-    def __init__(
-        self, *args: Any, fair: FairPrompt, offers: list[Offer], **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, fair: FairPrompt, offers: list[Offer], **kwargs: Any) -> None:
         kwargs.setdefault("initial", {"instructions": fair.instructions})
         super().__init__(*args, **kwargs)
         self.fair, self.offers = fair, offers

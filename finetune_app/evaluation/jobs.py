@@ -41,7 +41,9 @@ def record(job: Job, event: dict[str, Any]) -> None:
     if event["event"] == "answer":
         evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
         Answer.objects.update_or_create(
-            evaluation_id=evaluation_id, candidate_id=event["candidate"], index=event["index"],
+            evaluation_id=evaluation_id,
+            candidate_id=event["candidate"],
+            index=event["index"],
             defaults=services.answer_of(event),
         )
         return

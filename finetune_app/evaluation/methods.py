@@ -97,7 +97,10 @@ def outcomes(base: Standing, ours: Standing) -> list[Outcome]:
 
 
 def _say(
-    standings: Sequence[Standing], places: list[int], chosen: int, best: int,
+    standings: Sequence[Standing],
+    places: list[int],
+    chosen: int,
+    best: int,
     beaten: set[tuple[int, int]],
 ) -> tuple[Found, str]:
     winner, ahead = standings[chosen], standings[best]

@@ -95,9 +95,7 @@ class Comparison(models.Model):
         WORSE = "worse", _("Worse")
         OPEN = "open", _("Not judged yet")
 
-    evaluation = models.ForeignKey(
-        Evaluation, on_delete=models.CASCADE, related_name="comparisons"
-    )
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="comparisons")
     index = models.PositiveIntegerField()
     prompt = models.TextField(blank=True)
     wanted = models.TextField(blank=True)

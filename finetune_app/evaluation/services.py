@@ -62,8 +62,10 @@ def start(
     """
     goal = Goal.objects.select_for_update().get(pk=goal.pk)
     if len(contenders) < 2:
-        raise PlainError(_("There is nothing yet to compare the base model with."),
-                         title=_("Nothing to test yet"))
+        raise PlainError(
+            _("There is nothing yet to compare the base model with."),
+            title=_("Nothing to test yet"),
+        )
     if not version.counts.get("test"):
         raise PlainError(
             _("This version has no test prompts. Keep some examples back and freeze again."),
@@ -76,9 +78,15 @@ def start(
     ours = max(others, key=lambda one: (not one.is_remote, EFFORT[one.kind]))
     job = jobs.create(team=goal.team, kind=Kind.EVALUATION, spec={}, title=_title(ours))
     evaluation = Evaluation.objects.create(
-        goal=goal, version=version, job=job, base=base, ours=ours,
-        measure=goal.measure, measure_settings=goal.measure_settings,
-        looks=looks_so_far(goal, version) + 1, started_by=user,
+        goal=goal,
+        version=version,
+        job=job,
+        base=base,
+        ours=ours,
+        measure=goal.measure,
+        measure_settings=goal.measure_settings,
+        looks=looks_so_far(goal, version) + 1,
+        started_by=user,
         general={} if ours.training_id else _nothing_changed(),
     )
     evaluation.rivals.set([one for one in others if one != ours])
@@ -104,8 +112,11 @@ def already_tested(
 ) -> Evaluation | None:
     """The newest finished test of exactly these candidates, by the goal's measure of today."""
     same = goal.evaluations.filter(
-        version=version, base=contenders[0], measure=goal.measure,
-        measure_settings=goal.measure_settings, job__state=State.SUCCEEDED,
+        version=version,
+        base=contenders[0],
+        measure=goal.measure,
+        measure_settings=goal.measure_settings,
+        job__state=State.SUCCEEDED,
     )
     wanted = {one.pk for one in contenders}
     return next(
@@ -115,8 +126,10 @@ def already_tested(
 
 def contenders_of(evaluation: Evaluation) -> list[Candidate]:
     """All that take part: the base, then by the effort they took."""
-    others = [*evaluation.rivals.select_related("base_model", "endpoint", "training", "knowledge"),
-              evaluation.ours]
+    others = [
+        *evaluation.rivals.select_related("base_model", "endpoint", "training", "knowledge"),
+        evaluation.ours,
+    ]
     return [evaluation.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
 
 
@@ -163,7 +176,8 @@ def compare(evaluation: Evaluation) -> None:
             sign = outcome_of(base, ours, graded=measure.graded).sign
             outcome = next(word for word, value in SIGNS.items() if value == sign)
         Comparison.objects.update_or_create(
-            evaluation=evaluation, index=prompt.index,
+            evaluation=evaluation,
+            index=prompt.index,
             defaults={"prompt": prompt.prompt, "wanted": prompt.wanted}
             | ({} if measure.needs_person else {"outcome": outcome}),
         )
@@ -181,7 +195,8 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
     if not rows:
         return None
     common = {
-        "general_level": evaluation.general.get("level"), "looks": evaluation.looks,
+        "general_level": evaluation.general.get("level"),
+        "looks": evaluation.looks,
         "ours": CALLED.get(evaluation.ours.kind, f"“{evaluation.ours.name}”"),
     }
     if by_choice(evaluation):
@@ -194,9 +209,7 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
     return verdict
 
 
-def _by_measure(
-    evaluation: Evaluation, indexes: list[int], common: dict[str, Any]
-) -> Verdict:
+def _by_measure(evaluation: Evaluation, indexes: list[int], common: dict[str, Any]) -> Verdict:
     answers = answers_of(evaluation)
     graded = get_measure(evaluation.measure, evaluation.measure_settings).graded
     prompted = prompted_of(evaluation)
@@ -206,7 +219,8 @@ def _by_measure(
         """Without the prompts that only the first could not be asked: nobody won those."""
         both = [(answers.get((first, i)), answers.get((ours, i))) for i in indexes]
         return [
-            outcome_of(a, b, graded=graded) for a, b in both
+            outcome_of(a, b, graded=graded)
+            for a, b in both
             if a is not None and b is not None and (b.refused or not a.refused)
         ]
 
@@ -215,7 +229,8 @@ def _by_measure(
         prompt_result=held_against(prompted.pk) if prompted else None,
         wrong=None if graded else sum(not answers[ours, index].passed for index in indexes),
         unasked=sum(
-            answer.refused for (of, _index), answer in answers.items()
+            answer.refused
+            for (of, _index), answer in answers.items()
             if prompted and of == prompted.pk
         ),
         **common,
@@ -230,9 +245,13 @@ def answers_of(evaluation: Evaluation) -> dict[tuple[int, int], Answer]:
 def answer_of(result: dict[str, Any]) -> dict[str, Any]:
     """An "answer" event as the columns of an Answer."""
     return {
-        "row": result["row"], "text": result.get("text", ""), "passed": result.get("passed"),
-        "score": result.get("score"), "why": (result.get("why") or "")[:200],
-        "tokens": result.get("tokens") or 0, "seconds": result.get("seconds") or 0.0,
+        "row": result["row"],
+        "text": result.get("text", ""),
+        "passed": result.get("passed"),
+        "score": result.get("score"),
+        "why": (result.get("why") or "")[:200],
+        "tokens": result.get("tokens") or 0,
+        "seconds": result.get("seconds") or 0.0,
         "prompt_tokens": result.get("prompt_tokens") or 0,
         "passages": result.get("passages") or [],
         "refused": result.get("finish_reason") == "refused",

@@ -41,8 +41,10 @@ def progress_context(evaluation: Evaluation) -> dict[str, Any]:
     if job.total:
         facts.append(_("%(done)d of %(total)d answers") % {"done": job.done, "total": job.total})
     return {
-        "headline": _headline(evaluation), "facts": facts,
-        "bar": charts.bar(job.done, job.total), "job": job,
+        "headline": _headline(evaluation),
+        "facts": facts,
+        "bar": charts.bar(job.done, job.total),
+        "job": job,
     }
 
 
@@ -60,8 +62,11 @@ def _headline(evaluation: Evaluation) -> str:
     left = job.seconds_left
     if left is None:
         return job.message or _("Getting ready")
-    return _("About %(time)s left") % {"time": duration(left)} if left >= 55 else _(
-        "Less than a minute left")
+    return (
+        _("About %(time)s left") % {"time": duration(left)}
+        if left >= 55
+        else _("Less than a minute left")
+    )
 
 
 def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def _other_notes(evaluation: Evaluation) -> list[str]:
 def _everyday(general: dict[str, Any]) -> list[dict[str, Any]]:
     """A few everyday questions of the general check, with what base and tuned said to them."""
     answers = general.get("answers") or []
-    questions = answers[int(general.get("instructions") or 0):] or answers
+    questions = answers[int(general.get("instructions") or 0) :] or answers
     return [
         {"prompt": one["prompt"], "base": _as_shown(one["base"]), "tuned": _as_shown(one["tuned"])}
         for one in questions[:EVERYDAY]
@@ -133,7 +138,8 @@ def _whiskers(evaluation: Evaluation, graded: bool) -> str:
         judged[of].append((bool(passed), score or 0.0))
     rows = [
         _whisker(label, judged[candidate.pk], total, graded, ours=candidate == evaluation.ours)
-        for candidate, label in _labelled(evaluation) if judged[candidate.pk]
+        for candidate, label in _labelled(evaluation)
+        if judged[candidate.pk]
     ]
     return charts.whiskers(rows, 100 if graded else total) if rows else ""
 
@@ -169,7 +175,8 @@ def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
     counts = {}
     for name in ("base", "ours"):
         texts = evaluation.answers.filter(candidate=getattr(evaluation, name)).values_list(
-            "text", flat=True)
+            "text", flat=True
+        )
         counts[name] = [len(text.split()) for text in texts]
     if not counts["base"] or not counts["ours"]:
         return None
@@ -186,8 +193,10 @@ def counts(evaluation: Evaluation) -> dict[str, int]:
 def _filters(found: dict[str, int]) -> list[tuple[str, str, int]]:
     """(outcome, its word, how many) of each filter; what nobody judged only where there is any."""
     words = [
-        ("", _("All"), found["all"]), ("better", _("Better"), found["better"]),
-        ("same", _("Same"), found["same"]), ("worse", _("Worse"), found["worse"]),
+        ("", _("All"), found["all"]),
+        ("better", _("Better"), found["better"]),
+        ("same", _("Same"), found["same"]),
+        ("worse", _("Worse"), found["worse"]),
     ]
     return [*words, ("open", _("Not judged"), found["open"])] if found["open"] else words
 
@@ -216,21 +225,28 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
         (answer.candidate_id, answer.index): answer
         for answer in evaluation.answers.filter(index__in=[row.index for row in page])
     }
-    rivals = [pair for pair in _labelled(evaluation)
-              if pair[0] not in (evaluation.base, evaluation.ours)]
+    rivals = [
+        pair for pair in _labelled(evaluation) if pair[0] not in (evaluation.base, evaluation.ours)
+    ]
     places = _places(evaluation, answers.values())
     return {
         "ours_label": label_of(evaluation.ours),
         "rows": [_side_by_side(evaluation, row, answers, rivals, places) for row in page],
-        "filters": _filters(counts(evaluation)), "outcome": outcome, "q": text,
+        "filters": _filters(counts(evaluation)),
+        "outcome": outcome,
+        "q": text,
         "graded": get_measure(evaluation.measure, evaluation.measure_settings).graded,
-        "found": rows.count(), "next_after": page[-1].index if more else None,
+        "found": rows.count(),
+        "next_after": page[-1].index if more else None,
     }
 
 
 def _side_by_side(
-    evaluation: Evaluation, row: Comparison, answers: dict[tuple[int, int], Answer],
-    rivals: list[tuple[Candidate, str]], places: dict[int, str],
+    evaluation: Evaluation,
+    row: Comparison,
+    answers: dict[tuple[int, int], Answer],
+    rivals: list[tuple[Candidate, str]],
+    places: dict[int, str],
 ) -> dict[str, Any]:
     base = answers.get((evaluation.base_id, row.index))
     ours = answers.get((evaluation.ours_id, row.index))
@@ -244,7 +260,8 @@ def _side_by_side(
         "ours": _said(ours, target, places),
         "rivals": [
             {"label": label, "said": _said(answers[one.pk, row.index], target, places)}
-            for one, label in rivals if (one.pk, row.index) in answers
+            for one, label in rivals
+            if (one.pk, row.index) in answers
         ],
     }
 
@@ -263,8 +280,11 @@ def _said(
     """`cites`: where it looked, of what is still there."""
     if answer is None:
         return None
-    cites = [one | {"name": places[one["document"]]} for one in answer.passages
-             if one["document"] in places]
+    cites = [
+        one | {"name": places[one["document"]]}
+        for one in answer.passages
+        if one["document"] in places
+    ]
     return {"answer": answer, "cites": cites, **_as_shown(answer.text, wanted)}
 
 

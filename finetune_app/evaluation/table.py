@@ -20,8 +20,10 @@ FEWEST = 3  # with two, the verdict says it all
 ANSWERS = 1_000  # what it costs to run is said for so many
 KIND = CandidateKind
 NAMES = {
-    KIND.BASE: "the base model as it is", KIND.PROMPT: "a good prompt",
-    KIND.RAG: "searching your documents", KIND.TUNED: "fine-tuning",
+    KIND.BASE: "the base model as it is",
+    KIND.PROMPT: "a good prompt",
+    KIND.RAG: "searching your documents",
+    KIND.TUNED: "fine-tuning",
     KIND.COMBINED: "fine-tuning with your documents",
 }
 
@@ -81,8 +83,12 @@ def _standing(candidate: Candidate, answers: list[Answer], graded: bool) -> Stan
 
 
 def _row(
-    evaluation: Evaluation, candidate: Candidate, standing: Standing,
-    answers: dict[int, list[Answer]], conclusion: Conclusion | None, at: int,
+    evaluation: Evaluation,
+    candidate: Candidate,
+    standing: Standing,
+    answers: dict[int, list[Answer]],
+    conclusion: Conclusion | None,
+    at: int,
 ) -> Row:
     mine = answers[candidate.pk]
     base = None if candidate == evaluation.base else answers[evaluation.base_id]
@@ -113,9 +119,9 @@ def _span(standing: Standing) -> str:
 
 
 def _against(base: list[Answer], mine: list[Answer], graded: bool) -> tuple[int, int]:
-    split = split_of([
-        outcome_of(a, b, graded=graded).sign for a, b in zip(base, mine, strict=True)
-    ])
+    split = split_of(
+        [outcome_of(a, b, graded=graded).sign for a, b in zip(base, mine, strict=True)]
+    )
     return split.wins, split.losses
 
 
@@ -143,21 +149,30 @@ def _to_make(candidate: Candidate) -> str:
         parts.append(_("A few minutes of writing"))
     if candidate.knowledge:
         documents = candidate.knowledge.documents.count()
-        parts.append(ngettext("%(n)d document, read once", "%(n)d documents, read once",
-                              documents) % {"n": documents})
+        parts.append(
+            ngettext("%(n)d document, read once", "%(n)d documents, read once", documents)
+            % {"n": documents}
+        )
     if candidate.training:
         training = candidate.training
-        parts.append(_("%(n)d examples, %(time)s of training") % {
-            "n": training.version.counts.get("train", 0),
-            "time": duration(training.job.result.get("seconds") or 0)})
+        parts.append(
+            _("%(n)d examples, %(time)s of training")
+            % {
+                "n": training.version.counts.get("train", 0),
+                "time": duration(training.job.result.get("seconds") or 0),
+            }
+        )
     return ", ".join(parts) or _("Nothing")
 
 
 def _to_run(candidate: Candidate, answers: list[Answer], seconds: float | None) -> str:
     """What 1,000 answers cost: time of this machine, or money elsewhere ("not set", never 0)."""
     if not candidate.endpoint:
-        return _("%(time)s of this machine") % {"time": duration(ANSWERS * seconds)} if (
-            seconds) else _("not measured")
+        return (
+            _("%(time)s of this machine") % {"time": duration(ANSWERS * seconds)}
+            if (seconds)
+            else _("not measured")
+        )
     prices = candidate.endpoint.price_in, candidate.endpoint.price_out
     told = [one for one in answers if not one.refused]
     if prices[0] is None or prices[1] is None or not told:

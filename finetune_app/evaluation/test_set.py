@@ -30,8 +30,11 @@ def read(version: Version) -> list[Unseen]:
                 continue
             found.append(
                 Unseen(
-                    index=len(found), row=row["id"], prompt=_asked(row["messages"][:-1]),
-                    wanted=row["messages"][-1]["content"], source=row.get("source", ""),
+                    index=len(found),
+                    row=row["id"],
+                    prompt=_asked(row["messages"][:-1]),
+                    wanted=row["messages"][-1]["content"],
+                    source=row.get("source", ""),
                 )
             )
     return found

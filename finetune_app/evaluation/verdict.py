@@ -25,10 +25,10 @@ Level = Literal[
     "consistently_better", "better_on_average", "too_few_to_tell", "no_difference", "worse"
 ]
 General = Literal["green", "amber", "red", "unchanged"]
-MOST_LOSSES = 0.2       # of all prompts, for "consistently"
-NO_DIFFERENCE = 0.05    # the whole interval of the net gain must lie within this
-TIE_WITHIN = 0.01       # graded scores this close count as the same
-FEWEST_GRADED = 30      # below, a bootstrap interval is too narrow to prove "no difference"
+MOST_LOSSES = 0.2  # of all prompts, for "consistently"
+NO_DIFFERENCE = 0.05  # the whole interval of the net gain must lie within this
+TIE_WITHIN = 0.01  # graded scores this close count as the same
+FEWEST_GRADED = 30  # below, a bootstrap interval is too narrow to prove "no difference"
 MANY_LOOKS = 3
 
 
@@ -52,7 +52,10 @@ class Outcome:
 
     @classmethod
     def of_scores(
-        cls, base: float, tuned: float, group: Hashable | None = None,
+        cls,
+        base: float,
+        tuned: float,
+        group: Hashable | None = None,
         tie_within: float = TIE_WITHIN,
     ) -> Outcome:
         """Compare graded scores between 0 and 1. Raises ValueError for NaN or infinity."""
@@ -141,9 +144,14 @@ def judge(
             level, seen.shown, needed, _most(seen), noun, voted, wrong, ours=ours, mixed=mixed
         ),
         rarity=wording.rarity(seen.p_value, seen.counted.decided),
-        wins=seen.shown.wins, ties=seen.shown.ties, losses=seen.shown.losses,
-        p_value=seen.p_value, interval=seen.interval, gain_interval=seen.gain_interval,
-        mean_gain=seen.mean_gain, more_prompts_needed=needed,
+        wins=seen.shown.wins,
+        ties=seen.shown.ties,
+        losses=seen.shown.losses,
+        p_value=seen.p_value,
+        interval=seen.interval,
+        gain_interval=seen.gain_interval,
+        mean_gain=seen.mean_gain,
+        more_prompts_needed=needed,
     )
     notes = (
         wording.prompt_note(versus, split_of([o.sign for o in prompt_result or ()]), ours),
@@ -159,8 +167,10 @@ def judge(
 def _gather(pairs: Sequence[Outcome]) -> _Evidence:
     signs = [pair.sign for pair in pairs]
     # A prompt without a group is a group of its own.
-    groups = [("alone", at) if pair.group is None else ("group", pair.group)
-              for at, pair in enumerate(pairs)]
+    groups = [
+        ("alone", at) if pair.group is None else ("group", pair.group)
+        for at, pair in enumerate(pairs)
+    ]
     shown, counted = split_of(signs), by_group(signs, groups)
     gains = [pair.gain for pair in pairs if pair.gain is not None]
     graded = bool(gains) and len(gains) == len(pairs)

@@ -59,7 +59,9 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
     """Progress while it runs; then the verdict and every prompt side by side."""
     evaluation = find(goal, evaluation_id)
     context: dict[str, Any] = {
-        "goal": goal, "evaluation": evaluation, "job": evaluation.job,
+        "goal": goal,
+        "evaluation": evaluation,
+        "job": evaluation.job,
         "may_edit": request.membership and request.membership.may(Role.EDITOR),
     }
     if not evaluation.comparisons.exists():
@@ -73,7 +75,8 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         if not context["may_edit"]:
             raise PlainError(
                 _("Which answer is whose is shown once the votes are counted. Come back then."),
-                status=403, title=_("Not decided yet"),
+                status=403,
+                title=_("Not decided yet"),
             )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
     if evaluation.verdict and request.headers.get("HX-Target") != "sides":
@@ -96,9 +99,7 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
         if "undo" in request.POST:
             votes.take_back(evaluation=evaluation, user=request.user)
         elif index is not None:
-            votes.vote(
-                evaluation=evaluation, index=index, user=request.user, pressed=pressed
-            )
+            votes.vote(evaluation=evaluation, index=index, user=request.user, pressed=pressed)
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
     if not hides_names(evaluation):
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
@@ -107,8 +108,12 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     row = open_rows.first()
     total = evaluation.comparisons.count()
     context: dict[str, Any] = {
-        "goal": goal, "evaluation": evaluation, "row": row, "total": total,
-        "voted": mine.count(), "left": total - mine.count(),
+        "goal": goal,
+        "evaluation": evaluation,
+        "row": row,
+        "total": total,
+        "voted": mine.count(),
+        "left": total - mine.count(),
     }
     if row:
         context |= sides(evaluation, row, request)
@@ -161,9 +166,7 @@ def hides_names(evaluation: Evaluation) -> bool:
 def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict[str, Any]:
     """The two answers as A and B."""
     left = votes.left_side(evaluation, row.index, request.user)
-    texts = dict(
-        evaluation.answers.filter(index=row.index).values_list("candidate_id", "text")
-    )
+    texts = dict(evaluation.answers.filter(index=row.index).values_list("candidate_id", "text"))
     by_name = {"base": evaluation.base_id, "ours": evaluation.ours_id}
     order = [left, votes.other_side(left)]
     a, b = (shown(texts.get(by_name[name], "")) for name in order)
@@ -171,9 +174,7 @@ def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict
 
 
 def start_form(basis: Basis, data: Any = None) -> StartForm:
-    return StartForm(
-        data, fair=contenders.best_prompt(basis), offers=contenders.offers(basis)
-    )
+    return StartForm(data, fair=contenders.best_prompt(basis), offers=contenders.offers(basis))
 
 
 def launch_context(goal: Goal) -> dict[str, Any]:
@@ -188,7 +189,9 @@ def launch_context(goal: Goal) -> dict[str, Any]:
         why_not = _("There is nothing yet to compare the base model with.")
         return {"goal": goal, "why_not": why_not, "mend_url": _page_of("training", goal)}
     return {
-        "goal": goal, "basis": basis, "form": form,
+        "goal": goal,
+        "basis": basis,
+        "form": form,
         "looks": services.looks_so_far(goal, basis.version),
     }
 

@@ -51,9 +51,13 @@ def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vot
     if earlier and evaluation.revealed_at:
         return earlier
     found, _created = Vote.objects.update_or_create(
-        evaluation=evaluation, index=index, by=user,
+        evaluation=evaluation,
+        index=index,
+        by=user,
         defaults={
-            "choice": choices[pressed], "left_was": left, "counts": not evaluation.revealed_at,
+            "choice": choices[pressed],
+            "left_was": left,
+            "counts": not evaluation.revealed_at,
         },
     )
     _tally(evaluation, index)
@@ -85,8 +89,11 @@ def reveal(*, evaluation: Evaluation) -> Verdict | None:
     """
     evaluation = _locked(evaluation)
     if not evaluation.comparisons.exclude(outcome=Comparison.Outcome.OPEN).exists():
-        raise PlainError(_("Choose on at least one pair first, then the votes can be counted."),
-                         status=409, title=_("Nothing to count yet"))
+        raise PlainError(
+            _("Choose on at least one pair first, then the votes can be counted."),
+            status=409,
+            title=_("Nothing to count yet"),
+        )
     if not evaluation.revealed_at:
         evaluation.revealed_at = timezone.now()
         evaluation.save(update_fields=["revealed_at"])

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 
 def headline(
-    level: Level, general_level: str | None, seen: Split, versus: str | None = None,
-    *, mixed: bool = False,
+    level: Level,
+    general_level: str | None,
+    seen: Split,
+    versus: str | None = None,
+    *,
+    mixed: bool = False,
 ) -> str:
     if not seen.total:
         return "Nothing to compare yet."
@@ -38,8 +42,16 @@ def headline(
 
 
 def sentence(
-    level: Level, seen: Split, needed: int | None, most: float, noun: str, voted: bool,
-    wrong: int | None = None, *, ours: str = "the tuned model", mixed: bool = False,
+    level: Level,
+    seen: Split,
+    needed: int | None,
+    most: float,
+    noun: str,
+    voted: bool,
+    wrong: int | None = None,
+    *,
+    ours: str = "the tuned model",
+    mixed: bool = False,
 ) -> str:
     """Say what was counted and what follows; `most` is the largest difference that still fits.
 
@@ -64,12 +76,16 @@ def sentence(
 
 def _counts(seen: Split, noun: str, voted: bool, ours: str) -> str:
     if voted:
-        return (f"Not knowing which was which, you preferred {ours} on {seen.wins:,} of "
-                f"{seen.total:,}, the base model on {seen.losses:,}, and neither on {seen.ties:,}.")
+        return (
+            f"Not knowing which was which, you preferred {ours} on {seen.wins:,} of "
+            f"{seen.total:,}, the base model on {seen.losses:,}, and neither on {seen.ties:,}."
+        )
     if seen.total == 1:
         noun = noun.removesuffix("s")
-    return (f"On {seen.total:,} {noun} it had never seen, {ours} did better than the base "
-            f"model on {seen.wins:,}, the same on {seen.ties:,}, and worse on {seen.losses:,}.")
+    return (
+        f"On {seen.total:,} {noun} it had never seen, {ours} did better than the base "
+        f"model on {seen.wins:,}, the same on {seen.ties:,}, and worse on {seen.losses:,}."
+    )
 
 
 def _too_few(seen: Split, needed: int | None, noun: str) -> str:
@@ -131,17 +147,19 @@ def prompt_note(versus: str | None, seen: Split, ours: str) -> str:
     return {
         "better": f"It also beats the base model with a good prompt: {numbers}.",
         "not_better": f"Your {ours.removeprefix('the ')} is not better than the base model with a "
-                      f"good prompt: {numbers}.",
+        f"good prompt: {numbers}.",
         "unclear": "Whether it beats the base model with a good prompt, we can’t tell yet: "
-                   f"{numbers}.",
+        f"{numbers}.",
     }[versus]
 
 
 def unasked_note(unasked: int, noun: str) -> str:
     if not unasked:
         return ""
-    return (f"With a good prompt before it, the base model could not be asked {unasked:,} of the "
-            f"{noun}: together they are too long for it. Those are left out of that comparison.")
+    return (
+        f"With a good prompt before it, the base model could not be asked {unasked:,} of the "
+        f"{noun}: together they are too long for it. Those are left out of that comparison."
+    )
 
 
 def general_note(general_level: str | None, better: bool) -> str:
@@ -150,9 +168,10 @@ def general_note(general_level: str | None, better: bool) -> str:
         None: "",  # the headline says it, or the general check's own line
         "green": "General ability: no large loss found.",
         "amber": "General ability: some may have been lost. Look at what changed before you go "
-                 "live.",
+        "live.",
         "red": "General ability: a lot was lost, so we do not call it consistently better."
-               if better else "General ability: a lot was lost.",
+        if better
+        else "General ability: a lot was lost.",
     }[general_level]
 
 
@@ -160,19 +179,25 @@ def gain_note(gain: Interval | None, mean: float | None, counted: Split) -> str:
     if gain is None or mean is None:
         return ""
     low, high = gain.low * 100, gain.high * 100
-    note = (f"Its score changed by {mean * 100:+.1f} points in 100 on average, "
-            f"probably {low:+.1f} to {high:+.1f}.")
+    note = (
+        f"Its score changed by {mean * 100:+.1f} points in 100 on average, "
+        f"probably {low:+.1f} to {high:+.1f}."
+    )
     if (counted.wins - counted.losses) * mean < 0:
         note += " It moves one way more often, but further the other way."
     return note
 
 
 def looks_note(looks: int, noun: str) -> str:
-    return (f"These {noun} have been looked at {looks:,} times. Each look makes a lucky result "
-            "likelier; fresh ones would make the verdict firmer.")
+    return (
+        f"These {noun} have been looked at {looks:,} times. Each look makes a lucky result "
+        "likelier; fresh ones would make the verdict firmer."
+    )
 
 
 def groups_note(counted: Split, noun: str) -> str:
     few = " Fewer than 6 can never be enough to tell." if counted.total < 6 else ""
-    return (f"Some {noun} share a source, so we count {counted.total:,} sources: {counted.wins:,} "
-            f"better, {counted.ties:,} the same, {counted.losses:,} worse.{few}")
+    return (
+        f"Some {noun} share a source, so we count {counted.total:,} sources: {counted.wins:,} "
+        f"better, {counted.ties:,} the same, {counted.losses:,} worse.{few}"
+    )

@@ -26,19 +26,23 @@ def child_spec(job: Job) -> dict[str, Any]:
         "spec": {
             "base_model": str(local_folder(base.folder)),
             "adapter": str(local_folder(training.adapter_folder)),
-            "form": form, "number_format": number_format,
+            "form": form,
+            "number_format": number_format,
             "prompts": services.require_prompts(training.goal),
             "max_new_tokens": ANSWER_TOKENS,
             "name": services.file_name(training),
             "about": {
-                "title": _("%(goal)s, training %(n)d") % {
-                    "goal": training.goal.name, "n": training.number},
-                "goal": training.goal.name, "base": base.name, "source": base.source,
-                "revision": base.revision, "licence": base.licence,
+                "title": _("%(goal)s, training %(n)d")
+                % {"goal": training.goal.name, "n": training.number},
+                "goal": training.goal.name,
+                "base": base.name,
+                "source": base.source,
+                "revision": base.revision,
+                "licence": base.licence,
                 "sha256": training.adapter_sha256,
             },
         },
-    }  # fmt: skip
+    }
 
 
 def record(job: Job, event: dict[str, Any]) -> None:
@@ -59,9 +63,11 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     if result.get("stopped") or not result["parity"]["passed"]:
         return
     Export.objects.filter(job=job).update(
-        file=result["file"], size=result["size"], sha256=result["sha256"],
+        file=result["file"],
+        size=result["size"],
+        sha256=result["sha256"],
         parity=result["parity"],
-    )  # fmt: skip
+    )
 
 
 def fail(job: Job) -> None:

@@ -31,10 +31,12 @@ def start(*, training: Training, form: str, by: User | None) -> Export:
     if found:
         found.delete()  # with its job and whatever it left
     job = jobs.create(
-        team=training.goal.team, kind=Kind.EXPORT, spec={},
-        title=_("Export of training %(n)d, %(form)s") % {
-            "n": training.number, "form": Form(form).label},
-    )  # fmt: skip
+        team=training.goal.team,
+        kind=Kind.EXPORT,
+        spec={},
+        title=_("Export of training %(n)d, %(form)s")
+        % {"n": training.number, "form": Form(form).label},
+    )
     return Export.objects.create(training=training, form=form, job=job, by=by)
 
 
@@ -53,9 +55,12 @@ def require_prompts(goal: Goal) -> list[list[Message]]:
     asked = asked or [[{"role": "user", "content": pair["prompt"]}] for pair in goal.pairs]
     if not asked:
         raise PlainError(
-            _("An export is checked on practice prompts before it is given out, and this goal has "
-              "none. Move some examples to practice in step 2."), status=409,
-        )  # fmt: skip
+            _(
+                "An export is checked on practice prompts before it is given out, and this goal "
+                "has none. Move some examples to practice in step 2."
+            ),
+            status=409,
+        )
     return asked
 
 

@@ -18,15 +18,19 @@ BYTES = {Form.MERGED_BF16: 2.0, Form.MERGED_FP32: 4.0, Form.GGUF_Q8: 1.07, Form.
 FOR: dict[str, str | Promise] = {
     Form.MERGED_BF16: gettext_lazy(
         "A model of its own, for programs that use transformers or vLLM. Half the size of fp32, "
-        "and as good in practice."),
+        "and as good in practice."
+    ),
     Form.MERGED_FP32: gettext_lazy(
-        "The same with every number as it was trained. Take it to go on working with the weights."),
+        "The same with every number as it was trained. Take it to go on working with the weights."
+    ),
     Form.GGUF_Q8: gettext_lazy(
         "One file for Ollama, LM Studio and llama.cpp, with a Modelfile. Small and quick on a "
-        "laptop; rounded a little."),
+        "laptop; rounded a little."
+    ),
     Form.GGUF_F16: gettext_lazy(
-        "The same, rounded less and twice the size. Take it to make other GGUF sizes of it."),
-}  # fmt: skip
+        "The same, rounded less and twice the size. Take it to make other GGUF sizes of it."
+    ),
+}
 GGUF_READS = ("llama", "qwen2")
 
 
@@ -102,12 +106,15 @@ def of(goal: Goal) -> list[Taking]:
         for one in Export.objects.filter(training__goal=goal).select_related("job")
     }
     return [
-        Taking(training, [
-            Row(training, form, made.get((training.pk, form)), cannot(training, form))
-            for form in Form
-        ])
+        Taking(
+            training,
+            [
+                Row(training, form, made.get((training.pk, form)), cannot(training, form))
+                for form in Form
+            ],
+        )
         for training in trained
-    ]  # fmt: skip
+    ]
 
 
 def is_going(takings: list[Taking]) -> bool:

@@ -28,9 +28,10 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         return redirect("exports:page", goal_id=goal.pk)
     takings = showing.of(goal)
     context = {
-        "takings": takings, "going": showing.is_going(takings),
+        "takings": takings,
+        "going": showing.is_going(takings),
         "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
-    }  # fmt: skip
+    }
     return render_page(request, "exports/page.html", context, partial="live")
 
 
@@ -51,14 +52,16 @@ def file(request: HttpRequest, goal: Goal, export_id: int) -> StreamingHttpRespo
     """The zip, whose figures the page shows. Without a check that it passed there is none."""
     export = _of(goal, export_id)
     if not export.is_ready:
-        raise PlainError(_("There is no such file: it was not made yet, or was refused."),
-                         status=409)
+        raise PlainError(
+            _("There is no such file: it was not made yet, or was refused."), status=409
+        )
     path = local_path(export.kept_as)
     if not path.exists():
         raise PlainError(
-            _("The file is not here any more. Delete this export and make it again."), status=409,
+            _("The file is not here any more. Delete this export and make it again."),
+            status=409,
             title=_("The file is gone"),
-        )  # fmt: skip
+        )
     response = sent(request, pieces_of(path), name=export.file, content_type="application/zip")
     response["Content-Length"] = str(path.stat().st_size)
     return response

@@ -12,9 +12,7 @@ from finetune_app.core.requests import HttpRequest
 from finetune_app.goals.models import Goal
 
 
-def goal_page(
-    needed: Role, *methods: str, changing: Role | None = None
-) -> Callable[[View], View]:
+def goal_page(needed: Role, *methods: str, changing: Role | None = None) -> Callable[[View], View]:
     """Decorate `view(request, goal, ...)` for a URL with `<int:goal_id>`.
 
     `changing` is the role for everything but GET, where that is not `needed` itself.

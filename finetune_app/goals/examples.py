@@ -25,7 +25,9 @@ class Start:
     def initial(self) -> dict[str, Any]:
         """What the form of a new goal begins with."""
         found: dict[str, Any] = {
-            "name": self.name, "description": self.description, "kind": self.kind,
+            "name": self.name,
+            "description": self.description,
+            "kind": self.kind,
         }
         for place, pair in enumerate(self.pairs):
             found |= {f"prompt_{place}": pair["prompt"], f"answer_{place}": pair["answer"]}

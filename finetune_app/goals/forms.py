@@ -55,8 +55,10 @@ class GoalForm(forms.ModelForm):
             "description": forms.Textarea(
                 attrs={
                     "rows": 4,
-                    "placeholder": _("Read a customer's email and say what it is about and who "
-                                     "should answer it, in two fixed lines."),
+                    "placeholder": _(
+                        "Read a customer's email and say what it is about and who "
+                        "should answer it, in two fixed lines."
+                    ),
                 }
             ),
             "kind": forms.RadioSelect,
@@ -72,12 +74,18 @@ class GoalForm(forms.ModelForm):
         for place in range(PAIRS):
             pair = saved[place] if place < len(saved) else {}
             self.fields[f"prompt_{place}"] = forms.CharField(
-                label=_("When I write"), required=False, initial=pair.get("prompt", ""),
-                max_length=20_000, widget=forms.Textarea(attrs={"rows": 3}),
+                label=_("When I write"),
+                required=False,
+                initial=pair.get("prompt", ""),
+                max_length=20_000,
+                widget=forms.Textarea(attrs={"rows": 3}),
             )
             self.fields[f"answer_{place}"] = forms.CharField(
-                label=_("it should answer"), required=False, initial=pair.get("answer", ""),
-                max_length=20_000, widget=forms.Textarea(attrs={"rows": 3, "class": "model"}),
+                label=_("it should answer"),
+                required=False,
+                initial=pair.get("answer", ""),
+                max_length=20_000,
+                widget=forms.Textarea(attrs={"rows": 3, "class": "model"}),
             )
 
     @property
@@ -173,7 +181,9 @@ def _field(setting: Setting, initial: Any) -> forms.Field:
     if setting.type == "list":
         common["initial"] = "\n".join(initial or [])
         return forms.CharField(
-            **common, max_length=10_000, help_text=_("One a line."),
+            **common,
+            max_length=10_000,
+            help_text=_("One a line."),
             widget=forms.Textarea(attrs={"rows": 3}),
         )
     return forms.CharField(**common, max_length=1_000)

@@ -22,13 +22,24 @@ def propose_measure(goal: Goal) -> Proposal:
 
 @transaction.atomic
 def create_goal(
-    *, team: Team, user: User | None, name: str, description: str, kind: str,
-    pairs: list[dict[str, str]], is_sample: bool = False,
+    *,
+    team: Team,
+    user: User | None,
+    name: str,
+    description: str,
+    kind: str,
+    pairs: list[dict[str, str]],
+    is_sample: bool = False,
 ) -> Goal:
     """Make a goal; its measure is the proposed one until somebody chooses."""
     goal = Goal(
-        team=team, created_by=user, name=name.strip(), description=description.strip(),
-        kind=kind, pairs=pairs, is_sample=is_sample,
+        team=team,
+        created_by=user,
+        name=name.strip(),
+        description=description.strip(),
+        kind=kind,
+        pairs=pairs,
+        is_sample=is_sample,
     )
     proposal = propose_measure(goal)
     goal.measure, goal.measure_settings = proposal.kind, proposal.settings

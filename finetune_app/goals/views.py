@@ -26,8 +26,11 @@ def new(request: HttpRequest) -> HttpResponse:
     )
     if request.method == "POST" and form.is_valid():
         goal = services.create_goal(
-            team=request.team, user=request.user, name=form.cleaned_data["name"],
-            description=form.cleaned_data["description"], kind=form.cleaned_data["kind"],
+            team=request.team,
+            user=request.user,
+            name=form.cleaned_data["name"],
+            description=form.cleaned_data["description"],
+            kind=form.cleaned_data["kind"],
             pairs=form.pairs(),
         )
         return redirect("goals:measure", goal_id=goal.pk)
@@ -40,11 +43,10 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     """The goal as it stands, and what is asked next."""
     right_when = (
         summary(goal.measure, goal.measure_settings)
-        if goal.measure else _("Not decided yet how to tell a right answer.")
+        if goal.measure
+        else _("Not decided yet how to tell a right answer.")
     )
-    return render_page(
-        request, "goals/page.html", {"goal": goal, "measure_summary": right_when}
-    )
+    return render_page(request, "goals/page.html", {"goal": goal, "measure_summary": right_when})
 
 
 @goal_page(Role.EDITOR, "GET", "POST")
@@ -52,8 +54,10 @@ def edit(request: HttpRequest, goal: Goal) -> HttpResponse:
     form = GoalForm(request.POST or None, instance=goal)
     if request.method == "POST" and form.is_valid():
         services.change_goal(
-            goal=goal, name=form.cleaned_data["name"],
-            description=form.cleaned_data["description"], kind=form.cleaned_data["kind"],
+            goal=goal,
+            name=form.cleaned_data["name"],
+            description=form.cleaned_data["description"],
+            kind=form.cleaned_data["kind"],
             pairs=form.pairs(),
         )
         return redirect("goals:measure", goal_id=goal.pk)
@@ -66,9 +70,7 @@ def edit(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "GET", "POST")
 def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
     """How will you know? The app proposes; the person decides."""
-    form = MeasureForm(
-        request.POST or None, kind=goal.measure, settings=goal.measure_settings
-    )
+    form = MeasureForm(request.POST or None, kind=goal.measure, settings=goal.measure_settings)
     if request.method == "POST" and form.is_valid():
         services.choose_measure(
             goal=goal, kind=form.cleaned_data["measure"], settings=form.chosen_settings

@@ -41,9 +41,13 @@ def backup(target: Path) -> Path:
     data = Path(settings.DATA_DIR)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".part")
-    with _owner_only(draft), tempfile.TemporaryDirectory(
-        prefix=".finetune-backup-", dir=target.parent  # /tmp may be small
-    ) as scratch:
+    with (
+        _owner_only(draft),
+        tempfile.TemporaryDirectory(
+            prefix=".finetune-backup-",
+            dir=target.parent,  # /tmp may be small
+        ) as scratch,
+    ):
         saved = save_database(Path(scratch))
         with tarfile.open(draft, "w:gz", compresslevel=3) as archive:
             archive.add(saved, saved.name)

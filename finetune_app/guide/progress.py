@@ -29,8 +29,12 @@ Row = TypeVar("Row", bound=Model)
 ENOUGH = 100  # examples with an answer, from which freezing them is next, whatever else waits
 
 STEP_NAMES = [
-    gettext_lazy("Goal"), gettext_lazy("Dataset"), gettext_lazy("Base model"),
-    gettext_lazy("Training"), gettext_lazy("Evaluation"), gettext_lazy("Deployment"),
+    gettext_lazy("Goal"),
+    gettext_lazy("Dataset"),
+    gettext_lazy("Base model"),
+    gettext_lazy("Training"),
+    gettext_lazy("Evaluation"),
+    gettext_lazy("Deployment"),
 ]
 
 
@@ -103,13 +107,15 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         for choice in Choice.objects.filter(goal__in=ids).select_related("base_model")
     }
     kept = _newest(
-        Candidate.objects.filter(goal__in=ids, kind=CandidateKind.PROMPT, saved=True)
-        .only("goal_id", "created_at")
+        Candidate.objects.filter(goal__in=ids, kind=CandidateKind.PROMPT, saved=True).only(
+            "goal_id", "created_at"
+        )
     )
     knowledge = {
         one.goal_id: one
         for one in Knowledge.objects.filter(goal__in=ids)
-        .select_related("job").annotate(document_count=Count("documents"))
+        .select_related("job")
+        .annotate(document_count=Count("documents"))
     }
     documents = {goal_id: one.document_count for goal_id, one in knowledge.items()}
     trainings = (
@@ -129,13 +135,19 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     fresh = loop.since([one for goal_id, one in versions.items() if goal_id in live])
     return [
         Progress(
-            goal=goal, live=goal.pk in live, fresh=_fresh(fresh, versions.get(goal.pk)),
+            goal=goal,
+            live=goal.pk in live,
+            fresh=_fresh(fresh, versions.get(goal.pk)),
             examples=examples.get(goal.pk, 0),
-            to_answer=to_answer.get(goal.pk, 0), version=versions.get(goal.pk),
-            choice=choices.get(goal.pk), instructions=kept.get(goal.pk),
-            knowledge=knowledge.get(goal.pk), documents=documents.get(goal.pk, 0),
+            to_answer=to_answer.get(goal.pk, 0),
+            version=versions.get(goal.pk),
+            choice=choices.get(goal.pk),
+            instructions=kept.get(goal.pk),
+            knowledge=knowledge.get(goal.pk),
+            documents=documents.get(goal.pk, 0),
             training=newest.get(goal.pk),
-            trained=trained.get(goal.pk), evaluation=evaluations.get(goal.pk),
+            trained=trained.get(goal.pk),
+            evaluation=evaluations.get(goal.pk),
         )
         for goal in goals
     ]
@@ -164,17 +176,24 @@ def next_action(progress: Progress) -> NextAction:
     goal = progress.goal
     here = {"goal_id": goal.pk}
     if not goal.measure:
-        return NextAction(1, _("Not decided yet how to tell a right answer."), _("Decide"),
-                          reverse("goals:measure", kwargs=here))
+        return NextAction(
+            1,
+            _("Not decided yet how to tell a right answer."),
+            _("Decide"),
+            reverse("goals:measure", kwargs=here),
+        )
     if not progress.version:
         return _to_freeze(progress, here)
     if goal.trains and not progress.version.counts.get("train"):
         state = _("Version %(v)d holds only questions to test with.") % {
-            "v": progress.version.number}
+            "v": progress.version.number
+        }
         return NextAction(2, state, _("Add examples"), reverse("datasets:page", kwargs=here))
     if not progress.choice:
         state = _("%(n)d examples frozen as version %(v)d.") % {
-            "n": sum(progress.version.counts.values()), "v": progress.version.number}
+            "n": sum(progress.version.counts.values()),
+            "v": progress.version.number,
+        }
         return NextAction(3, state, _("Choose a model"), reverse("basemodels:page", kwargs=here))
     if progress.evaluation and _is_about_newest(progress.evaluation, progress):
         if progress.live and progress.evaluation.verdict:
@@ -192,14 +211,25 @@ def _to_freeze(progress: Progress, here: dict[str, int]) -> NextAction:
     """Step 2: examples to learn from, or only questions to test with."""
     url = reverse("datasets:page", kwargs=here)
     if Method(progress.goal.method).trains:
-        none, some, verb = _("No examples yet."), ngettext(
-            "%(n)d example, not frozen yet.", "%(n)d examples, not frozen yet.", progress.examples
-        ), _("Add examples")
+        none, some, verb = (
+            _("No examples yet."),
+            ngettext(
+                "%(n)d example, not frozen yet.",
+                "%(n)d examples, not frozen yet.",
+                progress.examples,
+            ),
+            _("Add examples"),
+        )
     else:
-        none, some, verb = _("No test questions yet."), ngettext(
-            "%(n)d question, not frozen yet.", "%(n)d questions, not frozen yet.",
-            progress.examples,
-        ), _("Write questions")
+        none, some, verb = (
+            _("No test questions yet."),
+            ngettext(
+                "%(n)d question, not frozen yet.",
+                "%(n)d questions, not frozen yet.",
+                progress.examples,
+            ),
+            _("Write questions"),
+        )
     if progress.to_answer and progress.examples < ENOUGH:
         return _to_answer(progress, here)
     if not progress.examples:
@@ -211,8 +241,14 @@ def _to_answer(progress: Progress, here: dict[str, int]) -> NextAction:
     """Step 2, while rows wait for an answer and too few have one."""
     left = progress.to_answer
     shown = {"n": f"{left:,}", "done": f"{progress.examples:,}"}
-    state = ngettext("%(n)s row waits for an answer, %(done)s are done.",
-                     "%(n)s rows wait for an answer, %(done)s are done.", left) % shown
+    state = (
+        ngettext(
+            "%(n)s row waits for an answer, %(done)s are done.",
+            "%(n)s rows wait for an answer, %(done)s are done.",
+            left,
+        )
+        % shown
+    )
     verb = ngettext("Label %(n)s row", "Label %(n)s rows", left) % shown
     return NextAction(2, state, verb, reverse("datasets:label", kwargs=here))
 
@@ -231,16 +267,19 @@ def _made(progress: Progress, here: dict[str, int]) -> NextAction:
     """Step 4 without a training: then the test is next."""
     test = reverse("evaluation:page", kwargs=here)
     if progress.goal.method == Method.RAG:
-        return NextAction(5, _("Your documents can be searched. Not tested yet."), _("Evaluate"),
-                          test)
+        return NextAction(
+            5, _("Your documents can be searched. Not tested yet."), _("Evaluate"), test
+        )
     if progress.instructions is None:
         assert progress.choice is not None
         state = _("Ready to write instructions for %(model)s.") % {
-            "model": progress.choice.base_model.name}
+            "model": progress.choice.base_model.name
+        }
         return NextAction(4, state, _("Write them"), INSTRUCTIONS.url(progress.goal))
     ago = _ago(progress.instructions.created_at)
-    return NextAction(5, _("Instructions kept %(ago)s. Not tested yet.") % {"ago": ago},
-                      _("Evaluate"), test)
+    return NextAction(
+        5, _("Instructions kept %(ago)s. Not tested yet.") % {"ago": ago}, _("Evaluate"), test
+    )
 
 
 def _ago(moment: datetime) -> str:
@@ -272,18 +311,25 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
     if job.is_active:
         state = (
             _("Training now: step %(done)d of %(total)d.") % {"done": job.done, "total": job.total}
-            if job.total else _("Training: getting ready.")
+            if job.total
+            else _("Training: getting ready.")
         )
         return NextAction(4, state, _("Watch"), url)
     if training.adapter_sha256:
         ago = _ago(job.ended_at or training.created_at)
-        return NextAction(5, _("Trained %(ago)s. Not tested yet.") % {"ago": ago},
-                          _("Evaluate"), reverse("evaluation:page", kwargs=here))
+        return NextAction(
+            5,
+            _("Trained %(ago)s. Not tested yet.") % {"ago": ago},
+            _("Evaluate"),
+            reverse("evaluation:page", kwargs=here),
+        )
     if job.state == State.FAILED:
-        return NextAction(4, _("The training stopped: %(why)s") % {"why": job.message},
-                          _("See why"), url)
-    return NextAction(4, _("Training stopped at step %(done)d.") % {"done": job.done},
-                      _("Continue"), url)
+        return NextAction(
+            4, _("The training stopped: %(why)s") % {"why": job.message}, _("See why"), url
+        )
+    return NextAction(
+        4, _("Training stopped at step %(done)d.") % {"done": job.done}, _("Continue"), url
+    )
 
 
 def _in_use(progress: Progress, here: dict[str, int]) -> NextAction | None:
@@ -308,6 +354,9 @@ def _evaluated(evaluation: Evaluation, here: dict[str, int]) -> NextAction:
     if not verdict:
         return NextAction(5, _("Waiting for your blind choice."), _("Choose"), url)
     state = _("%(headline)s Better on %(wins)d of %(all)d, worse on %(losses)d.") % {
-        "headline": verdict["headline"], "wins": verdict["wins"], "losses": verdict["losses"],
-        "all": verdict["wins"] + verdict["ties"] + verdict["losses"]}
+        "headline": verdict["headline"],
+        "wins": verdict["wins"],
+        "losses": verdict["losses"],
+        "all": verdict["wins"] + verdict["ties"] + verdict["losses"],
+    }
     return NextAction(5, state, _("See the verdict"), url)

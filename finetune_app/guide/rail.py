@@ -11,9 +11,17 @@ from finetune_app.guide import progress
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
 
 ROOM_STEP = {
-    "goals": 1, "guide": 1, "datasets": 2, "basemodels": 3, "training": 4, "knowledge": 4,
-    "candidates": 4, "evaluation": 5, "deployment": 6,
-    "exports": 6, "alerts": 6,
+    "goals": 1,
+    "guide": 1,
+    "datasets": 2,
+    "basemodels": 3,
+    "training": 4,
+    "knowledge": 4,
+    "candidates": 4,
+    "evaluation": 5,
+    "deployment": 6,
+    "exports": 6,
+    "alerts": 6,
 }
 TALK = ("candidates:chat", "candidates:stream")  # the room's other pages make instructions
 ANSWERS = ("candidates:suggestions", "candidates:stop_suggestions")  # for rows of the dataset
@@ -43,13 +51,20 @@ def rail(goal: Goal, page: str) -> list[Step]:
     live = Deployment.objects.filter(goal=goal, paused_at=None).exists()
     facts, urls = _facts(so_far, live), _urls(so_far)
     done = [
-        bool(goal.measure), bool(so_far.version), bool(so_far.choice), _is_made(so_far),
-        bool(so_far.evaluation and so_far.evaluation.verdict), live,
+        bool(goal.measure),
+        bool(so_far.version),
+        bool(so_far.choice),
+        _is_made(so_far),
+        bool(so_far.evaluation and so_far.evaluation.verdict),
+        live,
     ]
     return [
         Step(
-            number=n, name=progress.step_name(goal, n), fact=facts[n - 1],
-            state="now" if n == now else "done" if done[n - 1] else "todo", url=urls[n - 1],
+            number=n,
+            name=progress.step_name(goal, n),
+            fact=facts[n - 1],
+            state="now" if n == now else "done" if done[n - 1] else "todo",
+            url=urls[n - 1],
         )
         for n in range(1, len(facts) + 1)
     ]
@@ -85,7 +100,9 @@ def _work(so_far: progress.Progress) -> str:
         return _("What it looks up")
     if training and training.job.is_active and training.job.total:
         return _("Step %(done)d of %(total)d") % {
-            "done": training.job.done, "total": training.job.total}
+            "done": training.job.done,
+            "total": training.job.total,
+        }
     if so_far.trained:
         return _("Trained on version %(v)d") % {"v": so_far.trained.version.number}
     return _("One button")
@@ -97,14 +114,18 @@ def _facts(so_far: progress.Progress, live: bool) -> list[str]:
     dataset = _("What it learns from") if trains else _("What it is tested with")
     if version:
         dataset = _("%(n)d examples, version %(v)d") % {
-            "n": sum(version.counts.values()), "v": version.number}
+            "n": sum(version.counts.values()),
+            "v": version.number,
+        }
     elif so_far.examples:
         dataset = _("%(n)d examples") % {"n": so_far.examples}
     verdict = _("Is it really better?")
     if evaluation and evaluation.verdict:
         found = evaluation.verdict
         verdict = _("Better on %(wins)d of %(all)d") % {
-            "wins": found["wins"], "all": found["wins"] + found["ties"] + found["losses"]}
+            "wins": found["wins"],
+            "all": found["wins"] + found["ties"] + found["losses"],
+        }
     elif evaluation and evaluation.job.is_active:
         verdict = _("Being tested")
     return [

@@ -22,8 +22,13 @@ def create_sample(*, team: Team, user: User | None) -> Goal:
     found = sample()
     with transaction.atomic():
         goal = goals.create_goal(
-            team=team, user=user, name=found.name, description=found.description,
-            kind=found.kind, pairs=found.pairs, is_sample=True,
+            team=team,
+            user=user,
+            name=found.name,
+            description=found.description,
+            kind=found.kind,
+            pairs=found.pairs,
+            is_sample=True,
         )
         goals.choose_measure(goal=goal, kind=found.measure, settings=found.measure_settings)
         dataset = datasets.dataset_of(goal)

@@ -25,7 +25,8 @@ def home(request: HttpRequest) -> HttpResponse:
     found = list(goals.order_by("-pk")[: PAGE + 1])
     jobs = Job.objects.filter(team=request.team, state__in=ACTIVE)
     return render_page(
-        request, "guide/home.html",
+        request,
+        "guide/home.html",
         {
             "rows": progress.of(found[:PAGE]),
             "more_before": found[PAGE - 1].pk if len(found) > PAGE else None,

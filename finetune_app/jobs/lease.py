@@ -109,8 +109,11 @@ def _fate(job: Job, counts: bool) -> dict[str, Any]:
             "memory. Close other programs or choose a smaller base model, then press Continue."
         ) % {"count": job.attempts}
         return {
-            "state": State.FAILED, "ended_at": now, "message": message, "error_code": "died",
-        }  # fmt: skip
+            "state": State.FAILED,
+            "ended_at": now,
+            "message": message,
+            "error_code": "died",
+        }
     attempts = job.attempts if counts else max(job.attempts - 1, 0)
     return {
         "state": State.QUEUED,

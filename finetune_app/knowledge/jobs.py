@@ -65,9 +65,12 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     knowledge = Knowledge.objects.filter(pk=job.spec["knowledge"]).first()
     number = job.spec["number"]
     in_use = knowledge is not None and services.switch(
-        job=job, number=number, told=result["documents"], about=result["index"],
+        job=job,
+        number=number,
+        told=result["documents"],
+        about=result["index"],
         practice=result["practice"],
-    )  # fmt: skip
+    )
     if not in_use or not result["index"]["passages"]:
         fail(job)
     if knowledge is None or not in_use:

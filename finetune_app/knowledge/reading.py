@@ -76,9 +76,7 @@ def _pieces(text: str, blocks: list[list[int]], mark: tuple[int, int] | None) ->
     return pieces
 
 
-def _parts(
-    text: str, at: int, end: int, mark: tuple[int, int] | None
-) -> list[tuple[str, bool]]:
+def _parts(text: str, at: int, end: int, mark: tuple[int, int] | None) -> list[tuple[str, bool]]:
     if mark is None or mark[1] <= at or mark[0] >= end:
         return [(text[at:end], False)]
     low, high = max(at, mark[0]), min(end, mark[1])

@@ -61,8 +61,9 @@ def add_document(*, goal: Goal, by: User, file: File, name: str) -> Document:
     digest = _sha256(file)
     same = knowledge.documents.filter(sha256=digest).first()
     if same:
-        raise PlainError(_("“%(name)s” is here already, as “%(same)s”.") % {
-            "name": name, "same": same.name})
+        raise PlainError(
+            _("“%(name)s” is here already, as “%(same)s”.") % {"name": name, "same": same.name}
+        )
     folder = f"{knowledge.folder}/documents/{uuid.uuid4().hex}"
     default_storage.save(f"{folder}/upload", file)
     try:
@@ -79,8 +80,10 @@ def add_document(*, goal: Goal, by: User, file: File, name: str) -> Document:
 
 def too_large(name: str) -> str:
     most = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
-    return _("“%(name)s” is larger than %(most)d MB, the most we take at once. Bring it in smaller "
-             "parts.") % {"name": name, "most": most}
+    return _(
+        "“%(name)s” is larger than %(most)d MB, the most we take at once. Bring it in smaller "
+        "parts."
+    ) % {"name": name, "most": most}
 
 
 def _require_room(team: Team, size: int) -> None:
@@ -182,9 +185,11 @@ def _have_read(knowledge: Knowledge) -> None:
     number = knowledge.last_index + 1
     knowledge.last_index = number
     knowledge.job = jobs.create(
-        team=knowledge.goal.team, kind=Kind.INDEX, title=_("Reading your documents"),
+        team=knowledge.goal.team,
+        kind=Kind.INDEX,
+        title=_("Reading your documents"),
         spec={"knowledge": knowledge.pk, "number": number},
-    )  # fmt: skip
+    )
     knowledge.save(update_fields=["last_index", "job"])
 
 
@@ -193,7 +198,11 @@ def _have_read(knowledge: Knowledge) -> None:
 
 @transaction.atomic
 def switch(
-    *, job: Job, number: int, told: Iterable[dict[str, Any]], about: dict[str, Any],
+    *,
+    job: Job,
+    number: int,
+    told: Iterable[dict[str, Any]],
+    about: dict[str, Any],
     practice: dict[str, Any],
 ) -> bool:
     """Search the new index from now on. False when it may not be used: its job is not the newest,
@@ -207,9 +216,12 @@ def switch(
         _note(here[pk], one)
     Knowledge.objects.filter(pk=knowledge.pk).update(
         index=number if about["passages"] else 0,
-        embedder=about["embedder"], passages=about["passages"], characters=about["characters"],
-        indexed_at=job.ended_at, practice=practice,
-    )  # fmt: skip
+        embedder=about["embedder"],
+        passages=about["passages"],
+        characters=about["characters"],
+        indexed_at=job.ended_at,
+        practice=practice,
+    )
     if knowledge.documents.waiting().exists():  # added while this was read
         _have_read(knowledge)
     return True
@@ -218,9 +230,12 @@ def switch(
 def _note(document: Document, told: dict[str, Any]) -> None:
     problem = told["problem"]
     Document.objects.filter(pk=document.pk).update(
-        state=Document.State.FAILED if problem else Document.State.READY, message=problem,
-        pages=told["pages"], characters=told["characters"], passages=told["passages"],
-    )  # fmt: skip
+        state=Document.State.FAILED if problem else Document.State.READY,
+        message=problem,
+        pages=told["pages"],
+        characters=told["characters"],
+        passages=told["passages"],
+    )
 
 
 def forget_indexes(whole: str, *, but: int = 0) -> None:

@@ -72,8 +72,9 @@ def _context_of(goal: Goal) -> int:
 def headline(job: Job) -> str:
     if job.state == State.QUEUED:
         place = queue_place(job)
-        return _("Waiting: number %(n)d in line") % {"n": place} if place > 1 else _(
-            "About to start")
+        return (
+            _("Waiting: number %(n)d in line") % {"n": place} if place > 1 else _("About to start")
+        )
     if job.state == State.FAILED:
         return _("The documents could not be made searchable")
     if job.state in (State.CANCELLED, State.STOPPED):
@@ -83,8 +84,11 @@ def headline(job: Job) -> str:
     left = job.seconds_left
     if left is None:
         return job.message or _("Getting ready")
-    return _("About %(time)s left") % {"time": duration(left)} if left >= 55 else _(
-        "Less than a minute left")
+    return (
+        _("About %(time)s left") % {"time": duration(left)}
+        if left >= 55
+        else _("Less than a minute left")
+    )
 
 
 def _facts(job: Job) -> list[str]:
@@ -116,7 +120,8 @@ def cited(goal: Goal, passages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "url": reverse(
                 "knowledge:document",
                 kwargs={"goal_id": goal.pk, "document_id": passage["document"]},
-            ) + f"?at={passage['at']}#here",
+            )
+            + f"?at={passage['at']}#here",
         }
         for number, passage in enumerate(passages, start=1)
     ]

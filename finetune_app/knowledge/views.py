@@ -93,8 +93,10 @@ def _add(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _called_alike(document: Document) -> str:
-    return _("There are several documents called “%(name)s” now, and all are searched. If the new "
-             "one replaces another, delete that.") % {"name": document.name}
+    return _(
+        "There are several documents called “%(name)s” now, and all are searched. If the new "
+        "one replaces another, delete that."
+    ) % {"name": document.name}
 
 
 def _asked_again(

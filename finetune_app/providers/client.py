@@ -136,9 +136,13 @@ async def stream(
     target = endpoint if isinstance(endpoint, Target) else target_of(endpoint)
     began = time.monotonic()
     body: dict[str, Any] = {
-        "model": target.model, "messages": list(messages), "max_tokens": max_tokens,
-        "temperature": temperature, "stream": True, "stream_options": {"include_usage": True},
-    }  # fmt: skip
+        "model": target.model,
+        "messages": list(messages),
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
     ending: Event = {"finish_reason": "", "tokens": None, "prompt_tokens": None}
     try:
         async with _client(target) as client:
@@ -167,23 +171,21 @@ def _client(target: Target) -> httpx.AsyncClient:
     if target.key:
         headers["Authorization"] = f"Bearer {target.key}"
     return httpx.AsyncClient(
-        transport=guard.Guard(private=target.private), headers=headers, trust_env=False,
+        transport=guard.Guard(private=target.private),
+        headers=headers,
+        trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, read=FIRST_SECONDS),
-    )  # fmt: skip
+    )
 
 
-async def _asked(
-    client: httpx.AsyncClient, target: Target, body: dict[str, Any]
-) -> httpx.Response:
+async def _asked(client: httpx.AsyncClient, target: Target, body: dict[str, Any]) -> httpx.Response:
     """The response that began well. Models differ in what they take: what one refuses by name
     is left out, or called what it calls it."""
     url = f"{target.url.rstrip('/')}/chat/completions"
     while True:
         async with asyncio.timeout(FIRST_SECONDS):
-            response = await client.send(
-                client.build_request("POST", url, json=body), stream=True
-            )
+            response = await client.send(client.build_request("POST", url, json=body), stream=True)
         if response.is_success:
             if response.headers.get("content-encoding", "identity") != "identity":
                 await response.aclose()
@@ -323,22 +325,26 @@ def _refused(response: httpx.Response, said: str, target: Target) -> RemoteError
             retry_after=_seconds(response.headers.get("retry-after")),
         )
     if status >= 500:
-        return RemoteError(f"{host} has a fault of its own ({status}). Try again in a while.",
-                           retry_after=_seconds(response.headers.get("retry-after")))
+        return RemoteError(
+            f"{host} has a fault of its own ({status}). Try again in a while.",
+            retry_after=_seconds(response.headers.get("retry-after")),
+        )
     return RemoteError(f"{host} did not take the question ({status}): {_theirs(said, target)}")
 
 
 def _unreachable(problem: Exception, target: Target) -> RemoteError:
     if isinstance(problem, httpx.TimeoutException | TimeoutError):
-        return RemoteError(f"{target.host} did not answer in time. Try again in a while.",
-                           retry_after=5)
+        return RemoteError(
+            f"{target.host} did not answer in time. Try again in a while.", retry_after=5
+        )
     if "CERTIFICATE" in str(problem).upper():
         return RemoteError(f"{target.host} has no certificate that this machine trusts.")
     if isinstance(problem, httpx.ConnectError):
         return RemoteError(
             f"{target.host} cannot be reached. Check the address, and that this machine has a "
-            "network.", retry_after=5,
-        )  # fmt: skip
+            "network.",
+            retry_after=5,
+        )
     return RemoteError(f"The connection to {target.host} broke. Try again.", retry_after=5)
 
 

@@ -19,12 +19,14 @@ PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}
 
 def price_field(label: "StrPromise", help_text: "StrPromise") -> forms.DecimalField:
     return forms.DecimalField(
-        label=label, help_text=help_text, max_digits=10, decimal_places=4, required=False,
+        label=label,
+        help_text=help_text,
+        max_digits=10,
+        decimal_places=4,
+        required=False,
         min_value=Decimal("0.0001"),
-        error_messages={
-            "min_value": _("Leave it empty when it costs nothing or you do not know.")
-        },
-    )  # fmt: skip
+        error_messages={"min_value": _("Leave it empty when it costs nothing or you do not know.")},
+    )
 
 
 class AddressForm(forms.Form):
@@ -47,28 +49,32 @@ class KnownForm(forms.Form):
     """What may be changed later."""
 
     name = forms.CharField(
-        label=_("A name for it"), max_length=80,
+        label=_("A name for it"),
+        max_length=80,
         help_text=_("As your team will see it."),
         error_messages={"required": _("Give it a name.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )  # fmt: skip
+    )
     key = forms.CharField(
-        label=_("Key"), required=False, max_length=500,
+        label=_("Key"),
+        required=False,
+        max_length=500,
         help_text=_("Kept encrypted and never shown again. Some servers of your own need none."),
         widget=forms.PasswordInput(attrs=PLAIN | {"autocomplete": "new-password"}),
-    )  # fmt: skip
+    )
     context = forms.IntegerField(
-        label=_("How much it can see at once"), min_value=512, max_value=10_000_000, initial=8192,
+        label=_("How much it can see at once"),
+        min_value=512,
+        max_value=10_000_000,
+        initial=8192,
         help_text=_("In tokens (pieces of words): instructions, passages, question and answer."),
         widget=forms.NumberInput(attrs={"inputmode": "numeric"}),
-    )  # fmt: skip
+    )
     price_in = price_field(
         _("Price of a million tokens in"),
         _("In your own currency. Leave it empty when you do not know it."),
     )
-    price_out = price_field(
-        _("Price of a million tokens out"), _("The same, for what it writes.")
-    )
+    price_out = price_field(_("Price of a million tokens out"), _("The same, for what it writes."))
 
     def __init__(self, *args: Any, endpoint: Endpoint | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,15 +98,18 @@ class NewForm(AddressForm, KnownForm):
     """All of it. The host that was agreed to is the one that stood beside the tick."""
 
     model = forms.CharField(
-        label=_("Model"), max_length=200,
+        label=_("Model"),
+        max_length=200,
         help_text=_("What it is called there, as in its maker's list."),
-        error_messages={"required": _("Say which model.")}, widget=forms.TextInput(attrs=PLAIN),
-    )  # fmt: skip
+        error_messages={"required": _("Say which model.")},
+        widget=forms.TextInput(attrs=PLAIN),
+    )
     consent_to = forms.CharField(widget=forms.HiddenInput, required=False)
     consent = forms.BooleanField(
-        label=_("I agree to this for the team"), required=True,
+        label=_("I agree to this for the team"),
+        required=True,
         error_messages={"required": _("Nothing is sent there until you agree.")},
-    )  # fmt: skip
+    )
     field_order = ["url", "model", "name", "key"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

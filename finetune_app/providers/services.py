@@ -31,8 +31,17 @@ def checked_address(text: str) -> httpx.URL:
 
 
 def add(
-    *, team: Team, user: User, consent_to: str, name: str, url: str, model: str, key: str = "",
-    context: int = 8192, price_in: Decimal | None = None, price_out: Decimal | None = None,
+    *,
+    team: Team,
+    user: User,
+    consent_to: str,
+    name: str,
+    url: str,
+    model: str,
+    key: str = "",
+    context: int = 8192,
+    price_in: Decimal | None = None,
+    price_out: Decimal | None = None,
 ) -> Endpoint:
     """`consent_to` is the host that `user` agreed to. Raise PlainError when it is another."""
     checked = checked_address(url)
@@ -44,18 +53,30 @@ def add(
     try:
         with transaction.atomic():
             return Endpoint.objects.create(
-                team=team, name=name.strip(), url=str(checked), model=model.strip(),
-                secret=encrypt(key) if key else "", context=context,
-                price_in=price_in, price_out=price_out,
-                consented_by=user, consented_at=timezone.now(),
+                team=team,
+                name=name.strip(),
+                url=str(checked),
+                model=model.strip(),
+                secret=encrypt(key) if key else "",
+                context=context,
+                price_in=price_in,
+                price_out=price_out,
+                consented_by=user,
+                consented_at=timezone.now(),
             )
     except IntegrityError:
         raise _taken(name) from None
 
 
 def change(
-    *, endpoint: Endpoint, name: str, key: str = "", forget_key: bool = False, context: int,
-    price_in: Decimal | None, price_out: Decimal | None,
+    *,
+    endpoint: Endpoint,
+    name: str,
+    key: str = "",
+    forget_key: bool = False,
+    context: int,
+    price_in: Decimal | None,
+    price_out: Decimal | None,
 ) -> Endpoint:
     """Where it is and which model it is stay: what was tested with it was tested with that one.
 
@@ -97,8 +118,10 @@ def try_it(*, endpoint: Endpoint) -> Answer:
     if not answer.text.strip():
         raise PlainError(
             _("It answered with nothing. Is “%(model)s” a model for chat?")
-            % {"model": endpoint.model}, status=502, title=_("No answer"),
-        )  # fmt: skip
+            % {"model": endpoint.model},
+            status=502,
+            title=_("No answer"),
+        )
     return answer
 
 

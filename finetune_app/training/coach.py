@@ -33,8 +33,10 @@ def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advic
     # Where it began is not a model that we keep, so "best" is the best of those after it.
     if ended and finished and began is not None and min(losses[1:]) >= began:
         return Advice(
-            _("On examples it never learns from it does worse than before it began. Try a lower "
-              "learning rate, or look at the examples again."),
+            _(
+                "On examples it never learns from it does worse than before it began. Try a lower "
+                "learning rate, or look at the examples again."
+            ),
             calm=False,
         )
     if last > best * WORSE_AGAIN:
@@ -46,16 +48,22 @@ def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advic
         )
     if ended and not finished:
         return Advice(
-            _("Up to here it improved on examples it never learns from. "
-              "Continue, and it goes on from its last saved place.")
+            _(
+                "Up to here it improved on examples it never learns from. "
+                "Continue, and it goes on from its last saved place."
+            )
         )
     if ended:
         return Advice(
             _("It improved on examples it never learned from. Now see if its answers are right.")
         )
     if len(losses) > 2 and losses[-2] - last < LEVEL * first:
-        return Advice(_("It has nearly stopped improving: it has found most of what your examples "
-                        "hold. Nothing for you to do."))
+        return Advice(
+            _(
+                "It has nearly stopped improving: it has found most of what your examples "
+                "hold. Nothing for you to do."
+            )
+        )
     return Advice(_("Still improving on examples it never learns from. Nothing for you to do."))
 
 

@@ -13,7 +13,10 @@ class SettingsForm(forms.Form):
         label=_("Passes over the examples (epochs)"), min_value=1, max_value=50, required=False
     )
     learning_rate = forms.FloatField(
-        label=_("Learning rate"), min_value=1e-6, max_value=1e-2, required=False,
+        label=_("Learning rate"),
+        min_value=1e-6,
+        max_value=1e-2,
+        required=False,
         widget=forms.NumberInput(attrs={"step": "any"}),
     )
     batch_size = forms.IntegerField(
@@ -27,15 +30,21 @@ class SettingsForm(forms.Form):
     )
     replay_share = forms.FloatField(
         label=_("Everyday conversation among the rows (0 to 0.5; 0 is none)"),
-        min_value=0, max_value=0.5, required=False, widget=forms.NumberInput(attrs={"step": "any"}),
+        min_value=0,
+        max_value=0.5,
+        required=False,
+        widget=forms.NumberInput(attrs={"step": "any"}),
     )
     seed = forms.IntegerField(
         label=_("Seed of the shuffle"), min_value=0, max_value=2**31 - 1, required=False
     )
     number_format = forms.ChoiceField(
-        label=_("Number format"), required=False,
+        label=_("Number format"),
+        required=False,
         choices=[
-            ("auto", _("automatic: whichever is faster here")), ("bf16", "bf16"), ("fp32", "fp32"),
+            ("auto", _("automatic: whichever is faster here")),
+            ("bf16", "bf16"),
+            ("fp32", "fp32"),
         ],
     )
 
@@ -46,6 +55,7 @@ class SettingsForm(forms.Form):
     def chosen(self) -> dict[str, Any]:
         """What somebody set: neither left empty nor left at the automatic value shown."""
         return {
-            name: value for name, value in self.cleaned_data.items()
+            name: value
+            for name, value in self.cleaned_data.items()
             if value not in (None, "", self.initial.get(name))
         }

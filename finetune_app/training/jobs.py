@@ -43,7 +43,9 @@ def record(job: Job, event: dict[str, Any]) -> None:
     elif event["event"] == "sample":
         found = {name: event.get(name) for name in ("prompt", "wanted", "answer", "passed")}
         SampleAnswer.objects.update_or_create(
-            training=training, step=event["step"], index=event["index"],
+            training=training,
+            step=event["step"],
+            index=event["index"],
             defaults=found | {"why": (event.get("why") or "")[:200]},
         )
 
@@ -67,7 +69,8 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     training.save(update_fields=["adapter_sha256"])
     if result.get("seconds") and result.get("tokens"):
         Speed.objects.create(
-            base_model=training.base_model, what="training",
+            base_model=training.base_model,
+            what="training",
             tokens_per_second=result["tokens"] / result["seconds"],
             peak_memory_bytes=result.get("peak_memory_bytes") or 0,
             number_format=result.get("number_format", ""),

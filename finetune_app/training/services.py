@@ -19,12 +19,19 @@ from finetune_app.training.models import Training
 SEED = 17  # of the shuffle, where nobody chose another
 STRICT = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)
 CHOOSABLE = (
-    "epochs", "batch_size", "learning_rate", "rank", "max_tokens", "replay_share", "seed",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "rank",
+    "max_tokens",
+    "replay_share",
+    "seed",
     "number_format",
-)  # fmt: skip
+)
 NOTHING_TO_LEARN = gettext_lazy(
     "Version %(v)d holds only questions to test with. Make training your way, add examples to "
-    "learn from in step 2, and freeze again.")
+    "learn from in step 2, and freeze again."
+)
 
 
 def newest_version(goal: Goal) -> Version | None:
@@ -43,26 +50,38 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
         return going
     version = newest_version(goal)
     if version is None:
-        raise PlainError(_("Freeze a version of the dataset first; training reads only that."),
-                         title=_("Nothing to learn from yet"))
+        raise PlainError(
+            _("Freeze a version of the dataset first; training reads only that."),
+            title=_("Nothing to learn from yet"),
+        )
     if not version.counts.get("train"):
-        raise PlainError(NOTHING_TO_LEARN % {"v": version.number},
-                         title=_("Nothing to learn from yet"))
+        raise PlainError(
+            NOTHING_TO_LEARN % {"v": version.number}, title=_("Nothing to learn from yet")
+        )
     if not goal.measure:
-        raise PlainError(_("Decide first how to tell a right answer from a wrong one."),
-                         title=_("No measure yet"))
+        raise PlainError(
+            _("Decide first how to tell a right answer from a wrong one."),
+            title=_("No measure yet"),
+        )
     choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
     number = goal.last_training + 1
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
     job = jobs.create(
-        team=goal.team, kind=Kind.TRAINING,
-        title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]}, spec={},
+        team=goal.team,
+        kind=Kind.TRAINING,
+        title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]},
+        spec={},
     )
     return Training.objects.create(
-        goal=goal, number=number, version=version, base_model=choice.base_model, job=job,
-        spec=frozen_spec(goal, version, choice, chosen or {}), started_by=user,
+        goal=goal,
+        number=number,
+        version=version,
+        base_model=choice.base_model,
+        job=job,
+        spec=frozen_spec(goal, version, choice, chosen or {}),
+        started_by=user,
     )
 
 

@@ -39,7 +39,9 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
         "bar": charts.passes(int(job.done), total, passes),
         "curve": charts.loss_chart(
             _thin(losses), unseen, total, steps_per_pass=total / passes if total else None
-        ) if losses or unseen else "",
+        )
+        if losses or unseen
+        else "",
         "advice": advise(points, ended=not job.is_active, finished=bool(training.adapter_sha256)),
         "stories": stories(training),
         "ready": bool(training.adapter_sha256),
@@ -102,9 +104,12 @@ def stories(training: Training) -> list[dict[str, Any]]:
                 "prompt": last.prompt,
                 "wanted": None if last.passed else shown(last.wanted),
                 "moments": [
-                    {"sample": sample, "when": _when(sample, training, sample is last),
-                     "shown": shown(sample.answer, sample.wanted),
-                     "why": "" if sample.passed is None else _why(sample, training)}
+                    {
+                        "sample": sample,
+                        "when": _when(sample, training, sample is last),
+                        "shown": shown(sample.answer, sample.wanted),
+                        "why": "" if sample.passed is None else _why(sample, training),
+                    }
                     for sample in _telling(moments)
                 ],
             }
@@ -140,8 +145,11 @@ def _why(sample: SampleAnswer, training: Training) -> str:
         return sample.why
     measure = training.spec.get("measure") or {}
     try:
-        return get_measure(measure.get("kind", ""), measure.get("settings")).check(
-            sample.answer, sample.wanted).why
+        return (
+            get_measure(measure.get("kind", ""), measure.get("settings"))
+            .check(sample.answer, sample.wanted)
+            .why
+        )
     except MeasureError:  # a person's choice, or a measure of old
         return _("Not as you wanted")
 
@@ -195,8 +203,11 @@ def knobs(
     for field in fields:
         field.help_text = field.help_text or reasons.get(field.name, "")
     values = automatic.get("settings", {})
-    fixed = [(_name(name), _value(name, values.get(name)), why) for name, why in reasons.items()
-             if name not in form.fields]
+    fixed = [
+        (_name(name), _value(name, values.get(name)), why)
+        for name, why in reasons.items()
+        if name not in form.fields
+    ]
     return fields, fixed
 
 

@@ -48,8 +48,9 @@ def runs_of(pieces: list[Piece]) -> list[dict[str, Any]]:
     is a token too, is drawn."""
     runs = []
     for kind, some in groupby(pieces, _kind):
-        drawn = [{"text": one["text"].replace("\n", "↵\n"), "special": one["special"]}
-                 for one in some]
+        drawn = [
+            {"text": one["text"].replace("\n", "↵\n"), "special": one["special"]} for one in some
+        ]
         runs.append({"kind": kind, "pieces": drawn})
     return runs
 

@@ -33,8 +33,13 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     shown = (request.POST.get("version"), request.POST.get("base_model"))
     if shown != (None, None) and shown != _shown(goal):
-        messages.warning(request, _("The dataset or the base model has changed since you opened "
-                                    "this page. Look again, then press Train."))
+        messages.warning(
+            request,
+            _(
+                "The dataset or the base model has changed since you opened "
+                "this page. Look again, then press Train."
+            ),
+        )
         return redirect(reverse("training:page", args=[goal.pk]) + "?new")
     form = SettingsForm(request.POST, automatic=_automatic(goal).get("settings", {}))
     if not form.is_valid():

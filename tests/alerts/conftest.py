@@ -10,7 +10,7 @@ from finetune_app.accounts.models import User
 from finetune_app.alerts import services
 from finetune_app.alerts.models import Rule, Watch
 from finetune_app.deployment.models import Deployment, Release, Request
-from tests import path
+from tests import journey
 
 
 class Receiver:
@@ -62,7 +62,7 @@ def live(goal, owner) -> Deployment:
     from finetune_app.candidates import services as candidates
 
     made = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
-    base = candidates.base_candidate(goal=goal, base_model=path.install())
+    base = candidates.base_candidate(goal=goal, base_model=journey.install())
     Release.objects.create(deployment=made, number=1, candidate=base, by=owner)
     return made
 
@@ -77,8 +77,13 @@ def watch(live, owner, settings) -> Watch:
 
 
 def change(watch: Watch, **given) -> str:
-    fields = {"limits": {"errors": 5.0}, "people": list(watch.people.all()), "quiet": None,
-              "webhook": watch.webhook, "zone": "UTC"}  # fmt: skip
+    fields = {
+        "limits": {"errors": 5.0},
+        "people": list(watch.people.all()),
+        "quiet": None,
+        "webhook": watch.webhook,
+        "zone": "UTC",
+    }
     return services.change(watch=watch, **{**fields, **given})
 
 
@@ -86,9 +91,13 @@ def asked(live: Deployment, *, good: int = 0, failed: int = 0, seconds: float = 
     """Requests of just now."""
     for status in [200] * good + [500] * failed:
         Request.objects.create(
-            team=live.team, deployment=live, model=live.name, status=status, seconds=seconds,
+            team=live.team,
+            deployment=live,
+            model=live.name,
+            status=status,
+            seconds=seconds,
             **given,
-        )  # fmt: skip
+        )
 
 
 def forget(live: Deployment) -> None:

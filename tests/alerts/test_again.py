@@ -12,15 +12,15 @@ from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services as deployment
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
-from tests import path
+from tests import journey
 from tests.alerts.conftest import change, look
 
 
 @pytest.fixture
 def tuned(goal, owner):
     """Trained, tested (right on every prompt), and live."""
-    training = path.trained(path.ready(goal, owner), owner)
-    path.evaluated(training, owner)
+    training = journey.trained(journey.ready(goal, owner), owner)
+    journey.evaluated(training, owner)
     candidate = candidates.tuned_candidate(training=training)
     return deployment.go_live(goal=goal, candidate=candidate, by=owner).deployment
 
@@ -32,13 +32,14 @@ def watch(tuned):
 
 def finished(recheck: Recheck, wrong: int = 0) -> Evaluation:
     """A worker answered; the tuned model missed the first `wrong` prompts."""
+
     def say(prompt, kind):
         if kind != "tuned" or prompt.index < wrong:
             return "I am not sure.", False
         return prompt.wanted, True
 
-    path.answer_all(recheck.evaluation, say)
-    path.finish(recheck.evaluation)
+    journey.answer_all(recheck.evaluation, say)
+    journey.finish(recheck.evaluation)
     return recheck.evaluation
 
 
@@ -85,7 +86,7 @@ def test_worse_is_said_and_told(watch, tuned, owner, settings):
 
 def test_another_version_has_to_be_tested_first(watch, tuned, owner):
     finished(again.begin(watch), wrong=3)
-    base = candidates.base_candidate(goal=tuned.goal, base_model=path.install("other"))
+    base = candidates.base_candidate(goal=tuned.goal, base_model=journey.install("other"))
     deployment.go_live(goal=tuned.goal, candidate=base, by=owner)
     assert again.standing(tuned) is None
     with pytest.raises(PlainError, match="not been tested"):

@@ -7,7 +7,7 @@ from finetune_app.alerts.models import Notice
 from finetune_app.deployment.models import Drift
 from finetune_app.jobs.models import Job, Kind, State
 from tests.alerts.conftest import change, look
-from tests.path import freeze
+from tests.journey import freeze
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ def test_one_alert_when_it_drifts_and_one_when_that_is_over(watch, live, compare
     assert look(watch, 3, "drift") == ["", "raised", ""]
     assert Notice.objects.get().text == (
         "shop-mail is asked other things than it learned from: 87 of 100 pairs of a live and a "
-        "learned prompt can be told apart; your limit is 75.")
+        "learned prompt can be told apart; your limit is 75."
+    )
     compared(0.55, drifted=False)
     assert look(watch, 3, "drift") == ["", "", "recovered"]
     assert "is asked what it learned again" in Notice.objects.first().text

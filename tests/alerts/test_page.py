@@ -9,10 +9,16 @@ from tests.alerts.conftest import people
 
 def given(*members, **changes):
     return {
-        "errors_on": "on", "errors": "3", "slow": "10", "budget": "1000",
-        "people": people(*members), "webhook": "", "quiet_from": "", "quiet_to": "",
+        "errors_on": "on",
+        "errors": "3",
+        "slow": "10",
+        "budget": "1000",
+        "people": people(*members),
+        "webhook": "",
+        "quiet_from": "",
+        "quiet_to": "",
         "zone": "Europe/Paris",
-    } | changes  # fmt: skip
+    } | changes
 
 
 def test_an_editor_says_who_hears_of_what(as_editor, live, editor, url):
@@ -36,10 +42,12 @@ def test_a_new_webhook_shows_its_secret_once(as_editor, live, editor, receiver, 
 
 def test_what_makes_no_sense_is_said_beside_its_field(as_editor, live, editor, url):
     for changes, words in (
-        ({"errors": ""}, "from which number"), ({"quiet_from": 3}, "a beginning and an end"),
-        ({"zone": "Mars"}, "Europe/Paris"), ({"webhook": "http://127.0.0.1/"}, "https"),
+        ({"errors": ""}, "from which number"),
+        ({"quiet_from": 3}, "a beginning and an end"),
+        ({"zone": "Mars"}, "Europe/Paris"),
+        ({"webhook": "http://127.0.0.1/"}, "https"),
         ({"errors": "-1"}, "greater than or equal"),
-    ):  # fmt: skip
+    ):
         reply = as_editor.post(url(), given(editor, **changes))
         assert reply.status_code == 422
         assert words in reply.content.decode()

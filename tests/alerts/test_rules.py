@@ -17,7 +17,8 @@ def test_one_alert_until_it_is_over_then_one_that_it_is(watch, live):
     assert [one.kind for one in Notice.objects.order_by("pk")] == ["raised", "recovered"]
     sending.send_due()
     assert mail.outbox[0].subject == (
-        "[Finetune] shop-mail: 50% of the last hour's requests failed; your limit is 5%.")
+        "[Finetune] shop-mail: 50% of the last hour's requests failed; your limit is 5%."
+    )
     assert "answers again" in mail.outbox[1].subject
     assert mail.outbox[0].to == []
     assert mail.outbox[0].bcc == ["mara@kettle.example"]
@@ -35,15 +36,18 @@ def test_a_single_bad_look_says_nothing(watch, live):
 LIMIT = 10.0
 
 
-@pytest.mark.parametrize(("values", "happened"), [
-    ([11, 9, 11, 9, 11, 9], []),  # about the limit: never twice in a row
-    ([11, 12, 9, 9, 9, 9], ["raised"]),  # below, but not clearly: no word yet
-    ([11, 12, 7, 7, 9, 7, 7, 7], ["raised", "recovered"]),
-    ([11, None, 11], ["raised"]),  # silence is no news, good or bad
-    ([11, 11, None, None, None, None], ["raised"]),
-    ([None] * 9, []),
-    ([20] * 50, ["raised"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("values", "happened"),
+    [
+        ([11, 9, 11, 9, 11, 9], []),  # about the limit: never twice in a row
+        ([11, 12, 9, 9, 9, 9], ["raised"]),  # below, but not clearly: no word yet
+        ([11, 12, 7, 7, 9, 7, 7, 7], ["raised", "recovered"]),
+        ([11, None, 11], ["raised"]),  # silence is no news, good or bad
+        ([11, 11, None, None, None, None], ["raised"]),
+        ([None] * 9, []),
+        ([20] * 50, ["raised"]),
+    ],
+)
 def test_a_value_that_hovers(values, happened):
     raised, streak, found = False, 0, []
     for value in values:
@@ -91,7 +95,8 @@ def test_tokens_of_this_month(watch, live):
     asked(live, good=2, prompt_tokens=400, tokens=200)
     assert look(watch, 2, "budget") == ["", "raised"]
     assert Notice.objects.get().text == (
-        "shop-mail has used 1,200 tokens this month; your limit is 1,000.")
+        "shop-mail has used 1,200 tokens this month; your limit is 1,000."
+    )
     live.requests.update(at="2020-01-01T00:00Z")  # last month's
     assert look(watch, 3, "budget") == ["", "", "recovered"]
 

@@ -26,10 +26,14 @@ def test_a_webhook_gets_a_signed_message(watch, live, receiver):
     asked(live, failed=30)
     look(watch, 2)
     assert sending.send_due() == 1
-    (headers, body), = receiver.got
+    ((headers, body),) = receiver.got
     told = json.loads(body)
     assert (told["event"], told["alert"], told["value"], told["limit"]) == (
-        "raised", "errors", 100.0, 5.0)
+        "raised",
+        "errors",
+        100.0,
+        5.0,
+    )
     assert told["deployment"] == "shop-mail"
     signed = headers["X-Finetune-Timestamp"].encode() + b"." + body
     wanted = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
@@ -95,10 +99,19 @@ def test_it_follows_nowhere(watch, receiver):
     assert len(receiver.got) == 1
 
 
-@pytest.mark.parametrize("address", [
-    "http://169.254.169.254/latest", "https://localhost/x", "https://[::1]/", "https://10.0.0.1/",
-    "https://0x7f000001/", "ftp://example.com/", "https://me:pw@example.com/", "http://example.com",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest",
+        "https://localhost/x",
+        "https://[::1]/",
+        "https://10.0.0.1/",
+        "https://0x7f000001/",
+        "ftp://example.com/",
+        "https://me:pw@example.com/",
+        "http://example.com",
+    ],
+)
 def test_an_address_inside_is_refused_when_it_is_entered(watch, address):
     with pytest.raises(PlainError):
         change(watch, webhook=address)
@@ -134,10 +147,18 @@ def test_without_a_mail_server_it_says_so(watch, settings):
     assert "EMAIL_HOST" in Notice.objects.get().problem
 
 
-@pytest.mark.parametrize(("now", "due"), [
-    ("23:30", "07:00"), ("03:00", "07:00"), ("06:59", "07:00"), ("07:00", "07:00"),
-    ("12:00", "12:00"), ("21:59", "21:59"), ("22:00", "07:00"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("23:30", "07:00"),
+        ("03:00", "07:00"),
+        ("06:59", "07:00"),
+        ("07:00", "07:00"),
+        ("12:00", "12:00"),
+        ("21:59", "21:59"),
+        ("22:00", "07:00"),
+    ],
+)
 def test_quiet_hours_over_midnight(watch, now, due):
     change(watch, quiet=(22, 7))
     hour, minute = map(int, now.split(":"))

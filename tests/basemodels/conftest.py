@@ -13,7 +13,7 @@ from finetune_app.basemodels.models import BaseModel, Install
 from finetune_app.jobs import lease, places
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
-from tests import path
+from tests import journey
 from tests.worker.installs.hub import LocalHub
 from worker import spare
 from worker.supervise import Supervision
@@ -32,7 +32,7 @@ def tiny_model(tmp_path_factory) -> Path:
 def laid(slug: str, **fields: object) -> BaseModel:
     """A model that is installed, as far as the web looks at it."""
     made = BaseModel.objects.create(slug=slug, **{"name": slug.title(), "source": "x"} | fields)
-    path.write(f"{made.folder}/config.json", "{}")
+    journey.write(f"{made.folder}/config.json", "{}")
     return made
 
 
@@ -64,9 +64,12 @@ def install(asleep, team, owner) -> Callable[..., Install]:
 
     def start(source: str | Path = HUB_ID) -> Install:
         return services.install(
-            team=team, user=owner, source=str(source), licence_accepted=True,
+            team=team,
+            user=owner,
+            source=str(source),
+            licence_accepted=True,
             from_folder=str(source).startswith("/"),
-        )  # fmt: skip
+        )
 
     return start
 

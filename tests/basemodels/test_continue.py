@@ -61,10 +61,18 @@ def train(base, folder) -> dict:
     version = folder / "version.jsonl"
     version.write_text("".join(json.dumps(row) + "\n" for row in rows))
     spec = {
-        "base_model": str(base), "version": str(version), "epochs": 8, "batch_size": 4,
-        "rank": 4, "alpha": 8, "learning_rate": 1e-2, "number_format": "fp32",
-        "measure": {"kind": "exact", "settings": {}}, "sample_prompts": 1, "max_new_tokens": 4,
-    }  # fmt: skip
+        "base_model": str(base),
+        "version": str(version),
+        "epochs": 8,
+        "batch_size": 4,
+        "rank": 4,
+        "alpha": 8,
+        "learning_rate": 1e-2,
+        "number_format": "fp32",
+        "measure": {"kind": "exact", "settings": {}},
+        "sample_prompts": 1,
+        "max_new_tokens": 4,
+    }
     channel = RecordingChannel()
     result = run(Work("training", folder, spec), channel)
     losses = [p["validation_loss"] for p in channel.of("point") if p["validation_loss"]]

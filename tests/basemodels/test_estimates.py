@@ -70,9 +70,7 @@ def test_a_measurement_replaces_the_guess_and_narrows_it(starter):
     assert known.tokens_per_second == 900
     assert known.memory_bytes == 3e9
     assert known.high / known.low == pytest.approx(1.4**2)
-    assert known.why == (
-        "240 examples, read three times, at 900 tokens a second as measured here."
-    )
+    assert known.why == ("240 examples, read three times, at 900 tokens a second as measured here.")
 
 
 def test_the_last_measurement_counts(starter):

@@ -81,8 +81,22 @@ def test_without_the_licence_nothing_happens(asleep, as_owner, url):
 
 @pytest.mark.parametrize(
     "source",
-    ["", "tiny", "a/b/c", "../x", "a/..", "../../etc", "a/b?x=1", "http://a/b", "a b/c", "a/é",
-     "a/b\nc", "~/models", "./models/x", "-x/y"],
+    [
+        "",
+        "tiny",
+        "a/b/c",
+        "../x",
+        "a/..",
+        "../../etc",
+        "a/b?x=1",
+        "http://a/b",
+        "a b/c",
+        "a/é",
+        "a/b\nc",
+        "~/models",
+        "./models/x",
+        "-x/y",
+    ],
 )
 def test_what_is_no_hub_id_is_said_beside_the_field(asleep, as_owner, url, source):
     reply = as_owner.post(url("install"), FORM | {"source": source})
@@ -112,9 +126,12 @@ def test_one_that_is_here_is_not_fetched_again(install, as_owner, url, goal):
 def test_two_teams_may_install_models_of_the_same_name(install, stranger, goal):
     mine = install("/models/tiny")
     theirs = services.install(
-        team=stranger.memberships.get().team, user=stranger, source="/models/tiny",
-        licence_accepted=True, from_folder=True,
-    )  # fmt: skip
+        team=stranger.memberships.get().team,
+        user=stranger,
+        source="/models/tiny",
+        licence_accepted=True,
+        from_folder=True,
+    )
     assert mine.slug != theirs.slug
     assert install("/elsewhere/tiny").slug not in (mine.slug, theirs.slug)
 

@@ -80,4 +80,4 @@ def test_a_viewer_is_told_and_finds_no_button(as_viewer, url, goal):
     BaseModel.objects.create(slug=STARTER, name="SmolLM2 135M", source="x")
     row = row_of(as_viewer, url, "SmolLM2 135M")
     assert GONE in row
-    assert "name=\"source\"" not in row
+    assert 'name="source"' not in row

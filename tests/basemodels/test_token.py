@@ -14,8 +14,12 @@ TOKEN = "hf_kettleLaneSecret123"
 
 
 def everything_in_the_database() -> str:
-    rows = [*Job.objects.all(), *Journal.objects.all(), *HubToken.objects.all(),
-            *BaseModel.objects.all()]  # fmt: skip
+    rows = [
+        *Job.objects.all(),
+        *Journal.objects.all(),
+        *HubToken.objects.all(),
+        *BaseModel.objects.all(),
+    ]
     return serializers.serialize("json", rows)
 
 

@@ -53,8 +53,9 @@ class Looker:
     @contextmanager
     def answering(self, url: str, response: Any) -> Iterator[None]:
         headers = dict(response.items())
-        self.page.route(url, lambda route: route.fulfill(
-            status=200, headers=headers, body=response.content))
+        self.page.route(
+            url, lambda route: route.fulfill(status=200, headers=headers, body=response.content)
+        )
         yield
         self.page.unroute(url)
 

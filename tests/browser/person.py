@@ -31,8 +31,9 @@ def photograph(page: Page, name: str) -> None:
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
             page.wait_for_timeout(250)  # colours change in a moment
-            page.screenshot(path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True,
-                            caret="initial")  # hiding it takes a style that our policy forbids
+            page.screenshot(
+                path=Path(SHOTS) / f"{name}-{width}-{scheme}.png", full_page=True, caret="initial"
+            )  # hiding it takes a style that our policy forbids
     if before:
         page.set_viewport_size(before)
     page.emulate_media(color_scheme="light", reduced_motion="no-preference")

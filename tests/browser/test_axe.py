@@ -31,8 +31,8 @@ from tests.browser.looker import FOUR_LOOKS, TWO_LOOKS, Looker
 from tests.browser.person import SHOTS
 from tests.conftest import person, signed_in
 from tests.datasets.labelling import to_do
+from tests.factories import World, build_world
 from tests.test_routes import DECLARED, Route, ids_of
-from tests.world import World, build_world
 
 # What a page shows only when it is asked for.
 ASKED: dict[str, list[str]] = {
@@ -140,14 +140,26 @@ def test_pages_while_work_is_under_way_or_has_failed(world, as_owner, walk, look
     from finetune_app.training.models import Training
 
     Job.objects.update(
-        state=state, done=3, total=9, unit="steps", message="What happened, and what to do now.",
-        error_code="crash" if state == State.FAILED else "", detail="Traceback: line 1",
-    )  # fmt: skip
+        state=state,
+        done=3,
+        total=9,
+        unit="steps",
+        message="What happened, and what to do now.",
+        error_code="crash" if state == State.FAILED else "",
+        detail="Traceback: line 1",
+    )
     Training.objects.update(adapter_sha256="")
     Comparison.objects.all().delete()
     with_work = [r for r in PAGES if r.policy.scope == "goal" or r.name == "guide:home"]
-    rooms = ("training", "evaluation", "datasets:import", "datasets:page", "basemodels", "guide",
-             "candidates:suggestions")
+    rooms = (
+        "training",
+        "evaluation",
+        "datasets:import",
+        "datasets:page",
+        "basemodels",
+        "guide",
+        "candidates:suggestions",
+    )
     routes = [route for route in with_work if route.name.startswith(rooms)]
     walk("the owner", as_owner, routes, lambda route: ids_of(route, world))
     looker.assert_all_well(at_least=3)
@@ -155,18 +167,32 @@ def test_pages_while_work_is_under_way_or_has_failed(world, as_owner, walk, look
 
 IMPORTS: dict[str, dict[str, Any]] = {
     "as last time, with more to choose": {
-        "step": "confirm", "mode": "merge",
+        "step": "confirm",
+        "mode": "merge",
         "mapping": {"key": "email", "unanswered": "keep"},
         "shape": {"remembered": True},
     },
     "what would change": {
-        "step": "planned", "mode": "replace",
-        "plan": {"new": 2, "changed": 1, "same": 0, "gone": 3, "first": [{
-            "number": 1, "before": {"prompt": "Is my bike ready?", "answer": "order_status"},
-            "after": {"prompt": "Is my bike ready?", "answer": "repair_status"}}]},
+        "step": "planned",
+        "mode": "replace",
+        "plan": {
+            "new": 2,
+            "changed": 1,
+            "same": 0,
+            "gone": 3,
+            "first": [
+                {
+                    "number": 1,
+                    "before": {"prompt": "Is my bike ready?", "answer": "order_status"},
+                    "after": {"prompt": "Is my bike ready?", "answer": "repair_status"},
+                }
+            ],
+        },
     },
     "what has changed": {
-        "step": "done", "mode": "merge", "rows_kept": 2,
+        "step": "done",
+        "mode": "merge",
+        "rows_kept": 2,
         "plan": {"new": 2, "changed": 1, "same": 0, "gone": 0, "first": []},
     },
     "all or nothing": {"step": "failed", "whole_or_nothing": True, "message": "One is bad."},
@@ -174,12 +200,18 @@ IMPORTS: dict[str, dict[str, Any]] = {
     "a workbook in a zip": {
         "step": "confirm",
         "shape": {
-            "kind": "zip", "format": "sheet", "encoding": "", "encoding_why": "", "delimiter": "",
-            "members": ["orders/2026.xlsx", "readme.csv"], "member": "orders/2026.xlsx",
-            "sheets": ["Orders", "Archive"], "sheet": "Orders",
+            "kind": "zip",
+            "format": "sheet",
+            "encoding": "",
+            "encoding_why": "",
+            "delimiter": "",
+            "members": ["orders/2026.xlsx", "readme.csv"],
+            "member": "orders/2026.xlsx",
+            "sheets": ["Orders", "Archive"],
+            "sheet": "Orders",
         },
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", IMPORTS)
@@ -249,23 +281,35 @@ def test_the_focus_view(world, owner, as_owner, as_viewer, sign_in_the_browser, 
     """Rows to do with free answers, with buttons, offered and suggested; what was begun; done."""
     dataset = world.goal.dataset
     to_do(dataset, owner, 3, start=200)
-    first, second = (reverse("datasets:desk", kwargs={"goal_id": world.goal.pk, "number": number})
-                     for number in (11, 12))
+    first, second = (
+        reverse("datasets:desk", kwargs={"goal_id": world.goal.pk, "number": number})
+        for number in (11, 12)
+    )
     sign_in_the_browser(as_owner)
     looker.visit("the owner", first)
-    suggestions.add(example_id=dataset.examples.get(number=11).pk, candidate_id=1,
-                    source="Tiny with your prompt", answer="service_due")
+    suggestions.add(
+        example_id=dataset.examples.get(number=11).pk,
+        candidate_id=1,
+        source="Tiny with your prompt",
+        answer="service_due",
+    )
     looker.visit("the owner, with a suggestion", first)
     looker.show("nothing written", second, undone(as_owner, "post", second))
     dataset.labels = ["repair_status", "service_due", "a rather long answer on a button"]
     dataset.guidelines = "Ask for the frame number first."
     dataset.save()
     looker.visit("the owner, with buttons", first)
-    as_owner.post(second.replace("/12/", "/12/keep/"), {
-        "answer": "half a sen", "seen": dataset.examples.get(number=12).changed_at.isoformat()})
+    as_owner.post(
+        second.replace("/12/", "/12/keep/"),
+        {"answer": "half a sen", "seen": dataset.examples.get(number=12).changed_at.isoformat()},
+    )
     looker.visit("the owner, with a draft", second)
-    suggestions.add(example_id=dataset.examples.get(number=12).pk, candidate_id=1,
-                    source="Tiny with your prompt", answer="a suggestion of its own")
+    suggestions.add(
+        example_id=dataset.examples.get(number=12).pk,
+        candidate_id=1,
+        source="Tiny with your prompt",
+        answer="a suggestion of its own",
+    )
     looker.visit("the owner, with a suggestion beside a draft", second)
     sign_in_the_browser(as_viewer)
     looker.visit("a viewer", first)

@@ -10,7 +10,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services
 from tests.browser.conftest import listen
-from tests.world import World, build_world
+from tests.factories import World, build_world
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

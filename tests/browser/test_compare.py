@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs import services
-from tests import path
+from tests import journey
 from tests.browser.test_clicks import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def page(goal, owner, as_owner, new_context, live_server, monkeypatch):
     """The launch page of a goal with a trained model; the answers are told as a worker tells."""
     monkeypatch.setattr(services, "wake_worker", lambda job: True)
-    path.trained(path.ready(goal, owner), owner)
+    journey.trained(journey.ready(goal, owner), owner)
     context = new_context()
     sign_in(context, as_owner, live_server.url)
     page = context.new_page()
@@ -30,8 +30,8 @@ def test_one_button_runs_every_way_and_one_sentence_follows(page):
     expect(page.get_by_text("About to start")).to_be_visible()
 
     evaluation = Evaluation.objects.get()
-    path.answer_all(evaluation, lambda prompt, kind: (prompt.wanted, kind != "base"))
-    path.finish(evaluation)
+    journey.answer_all(evaluation, lambda prompt, kind: (prompt.wanted, kind != "base"))
+    journey.finish(evaluation)
     expect(page.locator("#conclusion")).to_be_visible(timeout=30_000)  # it was watching
     assert "A good prompt is enough" in page.locator("#conclusion").inner_text()
     chosen = page.locator(".methods .chosen")

@@ -258,8 +258,9 @@ def downloads_and_compares(mara: Person, expected: dict[str, str]) -> None:
     table = csv.DictReader(io.StringIO(downloaded(mara.page, "CSV for a spreadsheet"), newline=""))
     cells = {row["prompt"]: row["answer"] for row in table}
     formula = next(iter(ODD))
-    assert cells == {text if text != formula else f"'{text}": answer
-                     for text, answer in expected.items()}
+    assert cells == {
+        text if text != formula else f"'{text}": answer for text, answer in expected.items()
+    }
 
 
 def downloaded(page: Page, name: str) -> str:

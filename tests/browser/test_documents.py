@@ -85,13 +85,19 @@ def test_with_the_worker_and_the_search_in_this_process(
 def test_with_a_whole_installation(new_context, house, tmp_path):
     mara = Person.comes_in(new_context(), house)
     mara.brings_a_goal(
-        what="Answer questions about our pump and our shop.", name="Ask the shop",
-        prompt="When do you open?", answer="At half past eight.", measure="Close wording",
-    )  # fmt: skip
+        what="Answer questions about our pump and our shop.",
+        name="Ask the shop",
+        prompt="When do you open?",
+        answer="At half past eight.",
+        measure="Close wording",
+    )
     goal = re.search(r"(.*/goals/\d+/)", mara.page.url)
     assert goal is not None
     mara.opens(goal[1] + "documents/")
     from_a_file_to_the_place_that_answers(mara, tmp_path, lambda: None)
-    holding = [name for name in house.files_of_goals()
-               if b"ldermere" in (house.data_dir / name).read_bytes()]
+    holding = [
+        name
+        for name in house.files_of_goals()
+        if b"ldermere" in (house.data_dir / name).read_bytes()
+    ]
     assert holding == []

@@ -14,9 +14,12 @@ from tests.browser.person import MINUTES, Person
 
 HANDBOOK = Path(settings.BASE_DIR) / "benchmarks" / "handbook"
 ANSWERS = [
-    "It does not know our facts", "Yes, but it lacks the facts", "Every month or so",
-    "Yes, it has to name its source", "Dozens or more",
-]  # fmt: skip
+    "It does not know our facts",
+    "Yes, but it lacks the facts",
+    "Every month or so",
+    "Yes, it has to name its source",
+    "Dozens or more",
+]
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -31,9 +34,7 @@ def questions(folder: Path) -> Path:
     return path
 
 
-def test_the_advice_says_documents_and_so_does_the_measurement(
-    installation, new_context, tmp_path
-):
+def test_the_advice_says_documents_and_so_does_the_measurement(installation, new_context, tmp_path):
     mara = Person.arrives(new_context(), installation.address)
     mara.signs_up()
     states_the_goal(mara)

@@ -25,10 +25,12 @@ def browser(new_context, live_server) -> Callable[..., BrowserContext]:
     def sign_in(client: Client, **options) -> BrowserContext:
         context = new_context(**options)
         context.set_default_timeout(15_000)
-        context.add_cookies([
-            {"name": name, "value": one.value, "url": live_server.url}
-            for name, one in client.cookies.items()
-        ])
+        context.add_cookies(
+            [
+                {"name": name, "value": one.value, "url": live_server.url}
+                for name, one in client.cookies.items()
+            ]
+        )
         return context
 
     return sign_in
@@ -37,8 +39,9 @@ def browser(new_context, live_server) -> Callable[..., BrowserContext]:
 @pytest.fixture
 def address(goal: Goal, live_server) -> Callable[..., str]:
     def build(name: str, query: str = "", **ids) -> str:
-        return live_server.url + reverse(f"datasets:{name}", kwargs={"goal_id": goal.pk} | ids
-                                         ) + query
+        return (
+            live_server.url + reverse(f"datasets:{name}", kwargs={"goal_id": goal.pk} | ids) + query
+        )
 
     return build
 
@@ -207,13 +210,15 @@ def test_two_people_disagree_and_settle_it(
     photograph(jonas, "label-together")
 
 
-def test_suggestions_are_accepted_changed_and_sent_away(
-    dataset, owner, as_owner, browser, address
-):
+def test_suggestions_are_accepted_changed_and_sent_away(dataset, owner, as_owner, browser, address):
     to_do(dataset, owner, 4)
     for number in (1, 2, 3):
-        suggestions.add(example_id=row(dataset, number).pk, candidate_id=1,
-                        source="Instructions 2, Tiny", answer=f"suggestion {number}")
+        suggestions.add(
+            example_id=row(dataset, number).pk,
+            candidate_id=1,
+            source="Instructions 2, Tiny",
+            answer=f"suggestion {number}",
+        )
     page = browser(as_owner).new_page()
     page.goto(address("label"))
     at(page, 1)
@@ -247,8 +252,12 @@ def test_a_suggestion_beside_a_text_of_one_s_own(dataset, owner, as_owner, brows
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     at(page, 2)
-    suggestions.add(example_id=row(dataset, 1).pk, candidate_id=1, source="Instructions 2, Tiny",
-                    answer=proposed)
+    suggestions.add(
+        example_id=row(dataset, 1).pk,
+        candidate_id=1,
+        source="Instructions 2, Tiny",
+        answer=proposed,
+    )
     expect(page.locator("#text")).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("s")

@@ -27,8 +27,11 @@ def test_the_journey_without_any_network():
     command = ALONE.format(python=sys.executable, journey=JOURNEY)
     done = subprocess.run(
         ["unshare", "-n", "sh", "-c", command],
-        cwd=settings.BASE_DIR, env=given, capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=settings.BASE_DIR,
+        env=given,
+        capture_output=True,
+        text=True,
+    )
     print(done.stdout[-3000:])
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "1 passed" in done.stdout

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from finetune_app.deployment.models import ApiKey, Deployment, Feedback
 from tests.browser.conftest import listen
 from tests.browser.person import photograph
-from tests.world import World, build_world
+from tests.factories import World, build_world
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(2400)]
 
@@ -29,10 +29,12 @@ def page(new_context, live_server, as_owner) -> Page:
 
 def browser(new_context, live_server, client: Client) -> Page:
     context = new_context(base_url=live_server.url)
-    context.add_cookies([
-        {"name": name, "value": one.value, "url": live_server.url}
-        for name, one in client.cookies.items()
-    ])
+    context.add_cookies(
+        [
+            {"name": name, "value": one.value, "url": live_server.url}
+            for name, one in client.cookies.items()
+        ]
+    )
     return context.new_page()
 
 
@@ -102,11 +104,24 @@ def test_a_thumb_on_an_answer_of_the_playground(world, page):
     """What the model says is played here; all else is the page, its script and the server."""
     wrong = listen(page)
     address = f"/goals/{world.goal.pk}/deployment/playground/"
-    end = {"done": True, "id": world.asked.reply_id, "tokens": 2, "prompt_tokens": 9,
-           "seconds": 0.4, "finish_reason": "stop", "version": 2}
+    end = {
+        "done": True,
+        "id": world.asked.reply_id,
+        "tokens": 2,
+        "prompt_tokens": 9,
+        "seconds": 0.4,
+        "finish_reason": "stop",
+        "version": 2,
+    }
     lines = "\n".join(json.dumps(one) for one in ({"text": "repair_status"}, end)) + "\n"
-    page.route("**" + address, lambda route: route.fallback() if route.request.method == "GET"
-               else route.fulfill(status=200, content_type="application/x-ndjson", body=lines))
+    page.route(
+        "**" + address,
+        lambda route: (
+            route.fallback()
+            if route.request.method == "GET"
+            else route.fulfill(status=200, content_type="application/x-ndjson", body=lines)
+        ),
+    )
     Feedback.objects.all().delete()
     page.goto(address)
     expect(page.get_by_role("button", name="Helpful", exact=True)).to_have_count(0)

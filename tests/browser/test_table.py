@@ -22,10 +22,12 @@ def page(transactional_db, new_context, live_server, goal, owner, as_owner) -> P
     checks.run(dataset)
     context = new_context()
     context.set_default_timeout(10_000)
-    context.add_cookies([
-        {"name": name, "value": one.value, "url": live_server.url}
-        for name, one in as_owner.cookies.items()
-    ])
+    context.add_cookies(
+        [
+            {"name": name, "value": one.value, "url": live_server.url}
+            for name, one in as_owner.cookies.items()
+        ]
+    )
     page = context.new_page()
     page.goto(f"{live_server.url}/goals/{goal.pk}/dataset/")
     return page

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def new_goal(transactional_db, team, owner) -> Goal:
     return Goal.objects.create(
-        team=team, name="Write product texts", description="In our voice.", measure="close",
+        team=team,
+        name="Write product texts",
+        description="In our voice.",
+        measure="close",
         created_by=owner,
     )
 

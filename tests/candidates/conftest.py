@@ -8,7 +8,7 @@ from django.urls import reverse
 from finetune_app.core import engine
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
-from tests import path, remote
+from tests import fake_provider, journey
 from tests.candidates.desk import Voice
 
 
@@ -20,7 +20,7 @@ def _strict(monkeypatch) -> None:
 
 @pytest.fixture
 def trained(goal, owner) -> Training:
-    return path.trained(path.ready(goal, owner), owner)
+    return journey.trained(journey.ready(goal, owner), owner)
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def url(goal) -> Callable[..., str]:
 
 
 @pytest.fixture
-def platform(settings) -> Iterator[remote.Platform]:
+def platform(settings) -> Iterator[fake_provider.Platform]:
     """A model elsewhere, which is a real server on this machine that the operator allowed."""
-    with remote.running() as platform:
+    with fake_provider.running() as platform:
         settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
         yield platform
 
@@ -39,7 +39,7 @@ def platform(settings) -> Iterator[remote.Platform]:
 @pytest.fixture
 def bench(goal, owner) -> Goal:
     """A goal with examples, a measure and a model; nothing trained."""
-    return path.ready(goal, owner)
+    return journey.ready(goal, owner)
 
 
 @pytest.fixture
@@ -52,3 +52,19 @@ def voice(monkeypatch) -> Voice:
     voice = Voice()
     monkeypatch.setattr(engine, "stream_chat", voice)
     return voice
+
+
+@pytest.fixture
+def voices(monkeypatch):
+    """An engine that answers at once and remembers what it was asked."""
+    asked = []
+
+    async def stream_chat(base_model, lanes, **options):
+        asked.append({"base_model": base_model, "lanes": lanes, **options})
+        for lane in lanes:
+            yield {"lane": lane["name"], "text": f"{lane['name']} says "}
+            yield {"lane": lane["name"], "text": "hello"}
+            yield {"lane": lane["name"], "done": True}
+
+    monkeypatch.setattr(engine, "stream_chat", stream_chat)
+    return asked

@@ -9,29 +9,13 @@ from django.db import connection
 
 from finetune_app.candidates import talk
 from finetune_app.core import engine
-from tests import path
+from tests import journey
 
 HELLO = {"question": "Is my bike ready?"}
 
 
 def text(reply) -> str:
     return html.unescape(reply.content.decode())
-
-
-@pytest.fixture
-def voices(monkeypatch):
-    """An engine that answers at once and remembers what it was asked."""
-    asked = []
-
-    async def stream_chat(base_model, lanes, **options):
-        asked.append({"base_model": base_model, "lanes": lanes, **options})
-        for lane in lanes:
-            yield {"lane": lane["name"], "text": f"{lane['name']} says "}
-            yield {"lane": lane["name"], "text": "hello"}
-            yield {"lane": lane["name"], "done": True}
-
-    monkeypatch.setattr(engine, "stream_chat", stream_chat)
-    return asked
 
 
 @pytest.fixture
@@ -53,8 +37,10 @@ def test_each_side_hears_its_own_answers(as_viewer, trained, voices, url):
     as_viewer.post(url("chat"), {"question": "And the price?", "history": history})
     lanes = {lane["name"]: lane["messages"] for lane in voices[-1]["lanes"]}
     assert [m["content"] for m in lanes["tuned"]] == [
-        "Is my bike ready?", "tuned says hello", "And the price?",
-    ]  # fmt: skip
+        "Is my bike ready?",
+        "tuned says hello",
+        "And the price?",
+    ]
     assert lanes["base"][1]["content"] == "base says hello"
 
 
@@ -79,7 +65,7 @@ def test_a_training_can_be_named(as_viewer, trained, voices, url):
 
 
 def test_with_several_trainings_one_is_chosen(as_viewer, trained, voices, url, owner):
-    second = path.trained(trained.goal, owner)
+    second = journey.trained(trained.goal, owner)
     page = text(as_viewer.get(url("chat")))
     assert f'value="training-{second.number}" selected' in page
     assert f'value="training-{trained.number}"' in page
@@ -116,15 +102,22 @@ def test_no_engine_gives_a_plain_sentence(as_viewer, trained, nobody, url):
 @pytest.mark.parametrize(
     "history",
     [
-        "{", "null", "7", '"text"', "[[[]]]", '[{"asked": 7}]', '[{"asked": "hi", "base": [1]}]',
-        "[" * 100_000, '[{"asked": "\\ud800", "base": "\\udfff"}]', '[{"asked": "hi"}, null, []]',
+        "{",
+        "null",
+        "7",
+        '"text"',
+        "[[[]]]",
+        '[{"asked": 7}]',
+        '[{"asked": "hi", "base": [1]}]',
+        "[" * 100_000,
+        '[{"asked": "\\ud800", "base": "\\udfff"}]',
+        '[{"asked": "hi"}, null, []]',
         '[{"asked": "<script>alert(1)</script>", "tuned": "</textarea><script>"}]',
-        "9" * 10_000, '[{"asked": "\\u0000"}]',
+        "9" * 10_000,
+        '[{"asked": "\\u0000"}]',
     ],
-)  # fmt: skip
-def test_a_hostile_history_is_dropped_and_never_trusted(
-    as_viewer, trained, voices, url, history
-):
+)
+def test_a_hostile_history_is_dropped_and_never_trusted(as_viewer, trained, voices, url, history):
     reply = as_viewer.post(url("chat"), HELLO | {"history": history})
     assert reply.status_code == 200
     page = reply.content.decode()

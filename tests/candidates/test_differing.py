@@ -22,10 +22,13 @@ def told(before: str, after: str) -> list[tuple[str, str]]:
         ("Sort it.", "Sort it well.", [("same", "Sort it"), ("added", " well"), ("same", ".")]),
         ("Sort it well.", "Sort it.", [("same", "Sort it"), ("gone", " well"), ("same", ".")]),
         ("", "New.", [("added", "New.")]),
-        ("be very kind now", "be quite brief now",
-         [("same", "be "), ("gone", "very kind"), ("added", "quite brief"), ("same", " now")]),
+        (
+            "be very kind now",
+            "be quite brief now",
+            [("same", "be "), ("gone", "very kind"), ("added", "quite brief"), ("same", " now")],
+        ),
     ],
-)  # fmt: skip
+)
 def test_words_are_told_apart(before, after, pieces):
     assert told(before, after) == pieces
 

@@ -10,7 +10,7 @@ from finetune_app.candidates.models import CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.knowledge.services import fits_whole
-from tests import path
+from tests import journey
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def knowledge(trained) -> Knowledge:
     found = Knowledge.objects.create(
         goal=trained.goal, index=3, last_index=3, passages=40, characters=30_000
     )
-    path.write(f"{found.index_folder}/index.json", "{}")
+    journey.write(f"{found.index_folder}/index.json", "{}")
     return found
 
 
@@ -48,8 +48,10 @@ def test_without_documents_there_is_none(trained):
 def test_the_worker_gets_the_folder_of_the_index(trained, knowledge, data_dir):
     asked = services.for_engine(rag(trained))["knowledge"]
     assert asked == {
-        "index": str(data_dir / knowledge.index_folder), "count": 1, "whole": False,
-    }  # fmt: skip
+        "index": str(data_dir / knowledge.index_folder),
+        "count": 1,
+        "whole": False,
+    }
     plain = services.base_candidate(goal=trained.goal, base_model=trained.base_model)
     assert services.for_engine(plain)["knowledge"] is None
 
@@ -81,7 +83,7 @@ def _fits(knowledge: Knowledge, characters: int, context: int) -> bool:
 def test_when_the_documents_change_the_old_one_says_what_to_do(trained, knowledge):
     old = rag(trained)
     Knowledge.objects.update(index=4, last_index=4)
-    path.write(f"{knowledge.folder}/index-4/index.json", "{}")
+    journey.write(f"{knowledge.folder}/index-4/index.json", "{}")
     old = type(old).objects.get(pk=old.pk)
     with pytest.raises(PlainError, match="documents have changed"):
         services.for_engine(old)

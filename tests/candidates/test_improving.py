@@ -10,7 +10,7 @@ from finetune_app.candidates import improving, practice
 from finetune_app.candidates.improving import hints
 from finetune_app.candidates.models import Candidate, Try, WorkbenchDraft
 from finetune_app.candidates.practice import Practice, Tried
-from tests import path
+from tests import journey
 from tests.accounts.pages import text
 from tests.candidates.desk import HTMX, Voice
 
@@ -24,11 +24,16 @@ def tried(*answers: tuple, finish: str = "stop") -> list[Tried]:
     return [
         Tried(
             Practice(at, ({"role": "user", "content": f"Question {at}"},), wanted),
-            Try(row=at, text=said, passed=passed, why=(why or ["Not as wanted"])[0],
-                finish_reason=finish),
+            Try(
+                row=at,
+                text=said,
+                passed=passed,
+                why=(why or ["Not as wanted"])[0],
+                finish_reason=finish,
+            ),
         )
         for at, (wanted, said, passed, *why) in enumerate(answers)
-    ]  # fmt: skip
+    ]
 
 
 def found(rows, known, shots=True, instructions="Do it.") -> dict[str, improving.Hint]:
@@ -96,8 +101,9 @@ def test_empty_ones_and_those_cut_off_are_counted():
 
 
 def test_what_is_missed_each_time_should_be_shown():
-    rows = tried(("card_lost", "top_up", False), ("card_lost", "refund", False),
-                 ("top_up", "top_up", True))  # fmt: skip
+    rows = tried(
+        ("card_lost", "top_up", False), ("card_lost", "refund", False), ("top_up", "top_up", True)
+    )
     hint = found(rows, SORTS)["missed"]
     assert "“card_lost” was wanted 2 times and missed each time" in hint.text
     assert hint.show == "card_lost"
@@ -127,7 +133,7 @@ def test_without_examples_that_is_said():
 
 @pytest.fixture
 def bench(goal, owner):
-    return path.ready(goal, owner)
+    return journey.ready(goal, owner)
 
 
 @pytest.fixture
@@ -223,8 +229,9 @@ def test_before_anything_was_tried_there_is_nothing_to_learn_from(
     as_editor, bench, platform, team, owner
 ):
     platform.endpoint(team, owner)
-    page = text(as_editor.post(at(bench, "suggest"), {"instructions": "x", "write": "1"},
-                               headers=HTMX))  # fmt: skip
+    page = text(
+        as_editor.post(at(bench, "suggest"), {"instructions": "x", "write": "1"}, headers=HTMX)
+    )
     assert "Try the instructions first" in page
     assert platform.requests == []
 

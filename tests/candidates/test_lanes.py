@@ -11,15 +11,31 @@ from finetune_app.candidates import drafts, services, speakers
 from finetune_app.core import engine
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.providers.client import RemoteError
-from tests import path
-from tests.candidates.test_chat import HELLO, voices  # noqa: F401
+from tests import journey
+from tests.candidates.test_chat import HELLO
 
 FOUND = [
-    {"document": 7, "name": "handbook.md", "title": "Pumps", "page": 3, "at": 120,
-     "text": "The pump is rated 90 W.", "score": 1.0, "why": "words"},
-    {"document": 8, "name": "prices.csv", "title": "", "page": 0, "at": 0, "text": "Pump: 40 €",
-     "score": 0.5, "why": "meaning"},
-]  # fmt: skip
+    {
+        "document": 7,
+        "name": "handbook.md",
+        "title": "Pumps",
+        "page": 3,
+        "at": 120,
+        "text": "The pump is rated 90 W.",
+        "score": 1.0,
+        "why": "words",
+    },
+    {
+        "document": 8,
+        "name": "prices.csv",
+        "title": "",
+        "page": 0,
+        "at": 0,
+        "text": "Pump: 40 €",
+        "score": 0.5,
+        "why": "meaning",
+    },
+]
 
 
 def text(reply) -> str:
@@ -32,7 +48,7 @@ def events(reply) -> list[dict]:
 
 @pytest.fixture
 def ready(goal, owner):
-    return path.ready(goal, owner)
+    return journey.ready(goal, owner)
 
 
 @pytest.fixture
@@ -46,7 +62,7 @@ def kept(ready, owner):
 def documents(ready, monkeypatch) -> Knowledge:
     """Documents that were indexed, and a search that finds two passages in them."""
     knowledge = Knowledge.objects.create(goal=ready, index=1, characters=90_000, passages=40)
-    path.write(f"{knowledge.index_folder}/index.json", "{}")
+    journey.write(f"{knowledge.index_folder}/index.json", "{}")
     knowledge.asked = []
 
     async def search(index, question, *, count, whole=False):
@@ -64,7 +80,7 @@ def by_default(goal) -> list[str]:
 # ---- Who, when nobody was named ----
 
 
-def test_before_anything_was_made_the_base_model_answers_alone(as_viewer, ready, voices, url):  # noqa: F811
+def test_before_anything_was_made_the_base_model_answers_alone(as_viewer, ready, voices, url):
     assert by_default(ready) == ["Base"]
     page = text(as_viewer.post(url("chat"), HELLO))
     assert "Ask it" in page
@@ -77,7 +93,7 @@ def test_then_base_and_what_was_kept_last(ready, kept):
 
 
 def test_then_base_and_tuned(ready, kept, owner):
-    path.trained(ready, owner)
+    journey.trained(ready, owner)
     assert by_default(ready) == ["Base", "Tuned"]
 
 
@@ -94,8 +110,8 @@ def test_without_a_model_here_one_elsewhere_answers(as_viewer, goal, platform, t
 # ---- Who was named ----
 
 
-def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, voices, owner, url):  # noqa: F811
-    training = path.trained(ready, owner)
+def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, voices, owner, url):
+    training = journey.trained(ready, owner)
     query = f"?a=kept-{kept.pk}&b=training-{training.number}"
     page = text(as_viewer.post(url("chat") + query, HELLO))
     assert f"kept-{kept.pk} says hello" in page
@@ -105,20 +121,20 @@ def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, voices, owner, 
     assert lanes["tuned"]["adapter"].endswith("adapter")
 
 
-def test_two_trainings_have_lanes_of_their_own(as_viewer, ready, voices, owner, url):  # noqa: F811
+def test_two_trainings_have_lanes_of_their_own(as_viewer, ready, voices, owner, url):
     for _n in range(2):
-        path.trained(ready, owner)
+        journey.trained(ready, owner)
     as_viewer.post(url("chat") + "?a=training-1&b=training-2", HELLO)
     assert [lane["name"] for lane in voices[0]["lanes"]] == ["tuned", "training-2"]
 
 
-def test_one_alone(as_viewer, ready, kept, voices, url):  # noqa: F811
+def test_one_alone(as_viewer, ready, kept, voices, url):
     for query in (f"?a=kept-{kept.pk}&b=", f"?a=kept-{kept.pk}&b=kept-{kept.pk}"):
         as_viewer.post(url("chat") + query, HELLO)
         assert [lane["name"] for lane in voices[-1]["lanes"]] == [f"kept-{kept.pk}"]
 
 
-def test_a_name_nobody_has_is_passed_over(as_viewer, ready, kept, voices, url):  # noqa: F811
+def test_a_name_nobody_has_is_passed_over(as_viewer, ready, kept, voices, url):
     assert as_viewer.get(url("chat") + "?a=kept-999999&b=<script>").status_code == 200
     as_viewer.post(url("chat") + "?a=kept-999999", HELLO)
     assert len(voices[0]["lanes"]) == 2
@@ -132,7 +148,7 @@ def test_another_goals_versions_are_not_there(as_stranger, stranger, kept):
 # ---- With documents ----
 
 
-def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, voices, url):  # noqa: F811
+def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, voices, url):
     page = text(as_viewer.post(url("chat"), {"question": "How strong is the pump?"}))
     assert documents.asked[0][1] == "How strong is the pump?"
     lanes = {lane["name"]: lane["messages"] for lane in voices[0]["lanes"]}
@@ -145,7 +161,7 @@ def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, vo
     assert "page 3" in page
 
 
-def test_the_script_is_told_what_was_looked_up(as_viewer, ready, documents, voices, url):  # noqa: F811
+def test_the_script_is_told_what_was_looked_up(as_viewer, ready, documents, voices, url):
     found = events(as_viewer.post(url("stream"), HELLO))
     (cited,) = [event["cited"] for event in found if "cited" in event]
     assert [one["name"] for one in cited] == ["handbook.md", "prices.csv"]
@@ -168,7 +184,13 @@ def test_documents_that_changed_are_told_in_a_sentence(as_viewer, ready, documen
 
 
 def test_one_here_and_one_elsewhere_stream_together(
-    as_viewer, ready, voices, platform, team, owner, url  # noqa: F811
+    as_viewer,
+    ready,
+    voices,
+    platform,
+    team,
+    owner,
+    url,
 ):
     endpoint = platform.endpoint(team, owner)
     base = speakers.first_model(ready)
@@ -180,7 +202,13 @@ def test_one_here_and_one_elsewhere_stream_together(
 
 
 def test_trouble_elsewhere_does_not_silence_the_one_here(
-    as_viewer, ready, voices, platform, team, owner, url  # noqa: F811
+    as_viewer,
+    ready,
+    voices,
+    platform,
+    team,
+    owner,
+    url,
 ):
     endpoint = platform.endpoint(team, owner, "wrong key")
     query = f"?a=base-{speakers.first_model(ready).pk}&b=endpoint-{endpoint.pk}"
@@ -218,22 +246,30 @@ def headings(page: str) -> list[str]:
     return re.findall(r"<h2>([^<]+?) <small>", page.split("<template")[1])
 
 
-def test_names_are_hidden_and_sides_change(as_viewer, ready, kept, voices, url):  # noqa: F811
+def test_names_are_hidden_and_sides_change(as_viewer, ready, kept, voices, url):
     assert by_default(ready) == ["Base", "Instructions 1"]
     moved = as_viewer.get(url("chat") + "?hide=new")
     assert moved.status_code == 302
     page = text(as_viewer.get(moved["Location"]))
     assert headings(page) == ["A", "B"]
     orders = {
-        tuple(v.lane for v in speakers.voices(
-            speakers.chosen(ready, speakers.available(ready)), speakers.new_seed()))
+        tuple(
+            v.lane
+            for v in speakers.voices(
+                speakers.chosen(ready, speakers.available(ready)), speakers.new_seed()
+            )
+        )
         for _try in range(64)
-    }  # fmt: skip
+    }
     assert len(orders) == 2
 
 
 def test_a_guess_shows_who_is_who_and_keeps_the_conversation(
-    as_viewer, ready, kept, voices, url  # noqa: F811
+    as_viewer,
+    ready,
+    kept,
+    voices,
+    url,
 ):
     seed = speakers.new_seed()
     address = url("chat") + f"?hide={seed}"
@@ -251,6 +287,6 @@ def test_a_guess_shows_who_is_who_and_keeps_the_conversation(
     assert [v.mark for v in shown.context["voices"] if v.ours] == order
 
 
-def test_what_would_give_a_name_away_is_hidden_too(as_viewer, ready, documents, voices, url):  # noqa: F811
+def test_what_would_give_a_name_away_is_hidden_too(as_viewer, ready, documents, voices, url):
     page = text(as_viewer.post(url("chat") + "?hide=1234", HELLO))
     assert "handbook.md" not in page

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from finetune_app.candidates import services
 from finetune_app.candidates.models import Candidate
 from finetune_app.jobs.models import Job
-from tests import path
+from tests import journey
 
 SHOTS = [{"prompt": "Hello", "answer": "topic: other"}]
 
@@ -45,7 +45,7 @@ def test_what_it_is_called_does_not_make_another(trained):
 
 def test_tuned_pins_its_adapter(trained, goal, owner):
     first = services.tuned_candidate(training=trained)
-    other = services.tuned_candidate(training=path.trained(goal, owner, weights="other"))
+    other = services.tuned_candidate(training=journey.trained(goal, owner, weights="other"))
     assert first.adapter_sha256 == trained.adapter_sha256 != other.adapter_sha256
     assert other.revision == 2
 

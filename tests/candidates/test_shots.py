@@ -7,7 +7,7 @@ from finetune_app.candidates.models import WorkbenchDraft
 from finetune_app.datasets.models import Example, Split
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
-from tests import path
+from tests import journey
 from tests.candidates.desk import HTMX, knows_all, text, tries_all
 
 
@@ -54,7 +54,7 @@ def questions(goal, owner) -> Goal:
     goals.choose_method(goal=goal, method="prompt")
     goal.pairs = [{"prompt": "Is it ready?", "answer": "topic: repair\ndue: today"}]
     goal.save()
-    return path.ready(goal, owner)
+    return journey.ready(goal, owner)
 
 
 def test_where_nothing_is_trained_own_pairs_and_practice_are_shown(as_editor, questions, at):

@@ -12,9 +12,9 @@ from finetune_app.datasets.models import Status, Suggestion
 from finetune_app.jobs import services as job_services
 from finetune_app.jobs.models import Job, Kind, State
 from tests.datasets.labelling import pressed, row, to_do
+from tests.factories import World, build_world
 from tests.worker.conftest import supervise
 from tests.worker.engine.tiny import make_base
-from tests.world import World, build_world
 
 
 @pytest.fixture
@@ -35,8 +35,7 @@ def address(world):
 
 @pytest.fixture
 def data_url(world):
-    return lambda name, **ids: reverse(f"datasets:{name}",
-                                       kwargs={"goal_id": world.goal.pk} | ids)
+    return lambda name, **ids: reverse(f"datasets:{name}", kwargs={"goal_id": world.goal.pk} | ids)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_trying_asks_each_prompt_once_and_says_how_many_are_right(as_editor, ben
     page = tries_all(as_editor, at)
     assert f"{total} of {total} right" in page
     assert sum(len(one["lanes"]) for one in voice.asked) == total
-    assert "hx-trigger=\"load\"" not in page
+    assert 'hx-trigger="load"' not in page
     lane = voice.asked[0]["lanes"][0]["messages"]
     assert lane[0] == {"role": "system", "content": "Sort it."}
     tries_all(as_editor, at)
@@ -32,7 +32,7 @@ def test_the_page_asks_for_the_next_ones_by_itself(as_editor, bench, at, voice):
     page = text(as_editor.post(at("try_some"), {"instructions": "Sort it."}, headers=HTMX))
     assert len(practice.prompts(bench)) > 4
     assert "so far" in page
-    assert "hx-trigger=\"load\"" in page
+    assert 'hx-trigger="load"' in page
 
 
 def test_it_stops_asking_when_the_words_changed_meanwhile(as_editor, bench, at, voice):
@@ -61,7 +61,7 @@ def test_trouble_is_said_and_what_came_before_is_kept(as_editor, bench, at, voic
     voice.fail = "The model cannot be reached just now."
     page = text(as_editor.post(at("try_some"), {"instructions": "Sort it."}, headers=HTMX))
     assert "The model cannot be reached just now." in page
-    assert "hx-trigger=\"load\"" not in page
+    assert 'hx-trigger="load"' not in page
     assert Try.objects.count() == 4
 
 
@@ -92,8 +92,9 @@ def test_a_changed_example_is_asked_anew(as_editor, bench, at, voice):
     row = Example.objects.get(pk=practice.prompts(bench)[0].row)
     row.set_messages([*row.messages[:-1], {"role": "assistant", "content": "something else"}])
     row.save()
-    tried = practice.results(bench, WorkbenchDraft.objects.get().as_candidate(),
-                             practice.prompts(bench))  # fmt: skip
+    tried = practice.results(
+        bench, WorkbenchDraft.objects.get().as_candidate(), practice.prompts(bench)
+    )
     assert [one.practice.row for one in tried if one.answer is None] == [row.pk]
 
 

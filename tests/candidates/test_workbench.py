@@ -17,8 +17,9 @@ def test_what_is_typed_is_kept(as_editor, bench, at):
     assert reply.status_code == 200  # other words: what was tried no longer holds
     assert "Not tried yet with these words" in text(reply)
     seen = reply.context["recipe"]
-    again = as_editor.post(at("save"), {"instructions": "Only  the\ntopic. ", "seen": seen},
-                           headers=HTMX)  # fmt: skip
+    again = as_editor.post(
+        at("save"), {"instructions": "Only  the\ntopic. ", "seen": seen}, headers=HTMX
+    )
     assert (again.status_code, again["HX-Trigger"]) == (204, '{"saved": "Saved"}')
     assert "Only  the\ntopic. " in text(as_editor.get(at()))
 
@@ -53,9 +54,15 @@ def test_a_viewer_looks_and_a_stranger_does_not(as_viewer, as_stranger, as_edito
     kept = Candidate.objects.get(saved=True)
     assert "You may look here, not write." in text(as_viewer.get(at()))
     for name, ids in (
-        ("save", ()), ("try_some", ()), ("change_shots", ()), ("take_hint", ()), ("suggest", ()),
-        ("keep", ()), ("take_up", (kept.pk,)), ("forget", (kept.pk,)),
-    ):  # fmt: skip
+        ("save", ()),
+        ("try_some", ()),
+        ("change_shots", ()),
+        ("take_hint", ()),
+        ("suggest", ()),
+        ("keep", ()),
+        ("take_up", (kept.pk,)),
+        ("forget", (kept.pk,)),
+    ):
         assert as_viewer.post(at(name, *ids)).status_code == 403
         assert as_stranger.post(at(name, *ids)).status_code == 404
         assert as_editor.get(at(name, *ids)).status_code == 405

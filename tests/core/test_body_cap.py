@@ -38,9 +38,12 @@ def post(size: int, *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
     """Send `size` bytes to an address that is nowhere: (status, text, bytes not asked for)."""
     pieces, sent = blocks(size), []
     scope = {
-        "type": "http", "method": "POST", "path": "/nowhere/", "query_string": b"",
+        "type": "http",
+        "method": "POST",
+        "path": "/nowhere/",
+        "query_string": b"",
         "headers": [(b"host", b"localhost"), FILE, *headers],
-    }  # fmt: skip
+    }
 
     async def receive() -> dict:
         piece = next(pieces, None)

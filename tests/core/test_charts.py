@@ -43,10 +43,12 @@ EVERY_CHART = {
     "health": lambda: charts.health_bar(86, [5, 5, 3, 1]),
     "gain": lambda: charts.gain(3, 5),
     "stacked bars": lambda: charts.stacked_bars(
-        [("ink", [3, 0, 5]), ("red", [0, 0, 1])], "Requests", "8 answered", chart_id="r"),
+        [("ink", [3, 0, 5]), ("red", [0, 0, 1])], "Requests", "8 answered", chart_id="r"
+    ),
     "stacked bars, nothing": lambda: charts.stacked_bars([("ink", [])], "x", "y", chart_id="r"),
     "time lines": lambda: charts.time_lines(
-        [("l-train", [None, 2.0, None, 1.0, 3.0])], "Waiting", "half 1 s", chart_id="w"),
+        [("l-train", [None, 2.0, None, 1.0, 3.0])], "Waiting", "half 1 s", chart_id="w"
+    ),
     "time lines, nothing": lambda: charts.time_lines([("l-x", [None])], "x", "y", chart_id="w"),
 }
 
@@ -245,7 +247,8 @@ def test_the_health_bar_shows_what_each_finding_would_add_back() -> None:
 
 def test_parts_of_a_bar_stand_on_each_other() -> None:
     chart = charts.stacked_bars(
-        [("ink", [3, 0, 5]), ("red", [1, 0, 1])], "Requests", "9", chart_id="r")
+        [("ink", [3, 0, 5]), ("red", [1, 0, 1])], "Requests", "9", chart_id="r"
+    )
     ink, red = rects(chart, "f-ink"), rects(chart, "f-red")
     assert len(ink) == len(red) == 2  # nothing is drawn for nothing
     assert float(red[0].get("y")) + float(red[0].get("height")) == float(ink[0].get("y"))
@@ -254,7 +257,8 @@ def test_parts_of_a_bar_stand_on_each_other() -> None:
 
 def test_a_line_has_gaps_and_a_value_alone_is_a_dot() -> None:
     chart = charts.time_lines(
-        [("l-train", [None, 2.0, None, 1.0, 4.0])], "Waiting", "half", chart_id="w")
+        [("l-train", [None, 2.0, None, 1.0, 4.0])], "Waiting", "half", chart_id="w"
+    )
     (path,) = parse(chart).iter("path")
     assert path.get("d") == "M30 50M70 75L90 0"
     assert len(list(parse(chart).iter("circle"))) == 1

@@ -10,15 +10,18 @@ def seen(hops: str) -> str:
     return client_ip(RequestFactory().get("/", headers={"X-Forwarded-For": hops}))
 
 
-@pytest.mark.parametrize(("hops", "address"), [
-    ("9.9.9.9, 203.0.113.7", "203.0.113.7"),
-    ("203.0.113.7:51234", "203.0.113.7"),
-    ("2001:db8::7", "2001:db8::7"),
-    ("[2001:db8::7]:51234", "2001:db8::7"),
-    ("[2001:db8::7]", "2001:db8::7"),
-    ("unknown", "127.0.0.1"),
-    ("", "127.0.0.1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("hops", "address"),
+    [
+        ("9.9.9.9, 203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:51234", "203.0.113.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[2001:db8::7]:51234", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("unknown", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ],
+)
 def test_behind_our_proxy_the_last_hop_counts(settings, hops, address):
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     assert seen(hops) == address

@@ -60,7 +60,8 @@ def test_log_lines_carry_the_id_of_their_request():
 
 def test_a_fault_of_ours_names_its_id(client, owner, monkeypatch):
     monkeypatch.setattr(
-        "finetune_app.guide.services.sample_minutes", lambda: 1 / 0  # any fault at all
+        "finetune_app.guide.services.sample_minutes",
+        lambda: 1 / 0,  # any fault at all
     )
     client.raise_request_exception = False
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
@@ -71,9 +72,18 @@ def test_a_fault_of_ours_names_its_id(client, owner, monkeypatch):
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [("7", 7), ("007", 7), ("", None), (None, None), ("-1", None), ("²", None), ("1e3", None),
-     ("9" * 16, None), ("٣", 3)],
-)  # fmt: skip
+    [
+        ("7", 7),
+        ("007", 7),
+        ("", None),
+        (None, None),
+        ("-1", None),
+        ("²", None),
+        ("1e3", None),
+        ("9" * 16, None),
+        ("٣", 3),
+    ],
+)
 def test_numbers_in_addresses_are_read_with_care(written, read):
     assert whole_number(written) == read
 

@@ -69,8 +69,9 @@ def test_a_folder_goes_there_and_comes_back(elsewhere):
     (run / "weights").write_bytes(b"second")
     files.publish_folder("runs/7/adapter")
     assert sorted(files.names_below("runs/7")) == [
-        "runs/7/adapter/deep/er", "runs/7/adapter/weights",
-    ]  # fmt: skip
+        "runs/7/adapter/deep/er",
+        "runs/7/adapter/weights",
+    ]
     (run / "weights").unlink()
     again = files.local_folder("runs/7/adapter")
     assert (again / "weights").read_bytes() == b"second"
@@ -87,9 +88,26 @@ def test_deleting_removes_it_here_and_there(elsewhere):
 
 @pytest.mark.parametrize(
     "odd",
-    ["", "/", ".", "..", "runs", "runs/", "/etc/passwd", "/runs/7", "runs/..", "runs/../../etc",
-     "runs/.", "./runs", "runs//7", "../runs/7", "runs/7/", "runs\\7\\x/y", "runs/ "],
-)  # fmt: skip
+    [
+        "",
+        "/",
+        ".",
+        "..",
+        "runs",
+        "runs/",
+        "/etc/passwd",
+        "/runs/7",
+        "runs/..",
+        "runs/../../etc",
+        "runs/.",
+        "./runs",
+        "runs//7",
+        "../runs/7",
+        "runs/7/",
+        "runs\\7\\x/y",
+        "runs/ ",
+    ],
+)
 def test_odd_names_are_never_deleted(folder, odd):
     (folder / "runs/7").mkdir(parents=True)
     with pytest.raises(ValueError, match="refusing"):

@@ -41,9 +41,10 @@ def limits(tmp_path):
 
 def test_a_container_knows_its_limit(limits):
     assert limits(
-        memory__max=f"{4 * GIB}\n", memory__current=str(3 * GIB),
+        memory__max=f"{4 * GIB}\n",
+        memory__current=str(3 * GIB),
         memory__stat=f"anon 1\ninactive_file {GIB}\n",
-    ) == (4 * GIB, 2 * GIB)  # fmt: skip
+    ) == (4 * GIB, 2 * GIB)
 
 
 def test_without_a_limit_the_whole_machine_counts(limits):

@@ -20,12 +20,15 @@ def test_off_nothing_is_touched(monkeypatch):
         assert nothing is None
 
 
-@pytest.mark.parametrize(("path", "shape"), [
-    ("/goals/7/deployment/requests/12/", "/goals/{n}/deployment/requests/{n}/"),
-    ("/join/aB3_x9Qw-e8rT5yU7iO0p/", "/join/{id}/"),
-    ("/v1/chat/completions", "/v1/chat/completions"),
-    ("/v1/fine_tuning/jobs/ftjob-0123456789abcdef/cancel", "/v1/fine_tuning/jobs/{id}/cancel"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/goals/7/deployment/requests/12/", "/goals/{n}/deployment/requests/{n}/"),
+        ("/join/aB3_x9Qw-e8rT5yU7iO0p/", "/join/{id}/"),
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/fine_tuning/jobs/ftjob-0123456789abcdef/cancel", "/v1/fine_tuning/jobs/{id}/cancel"),
+    ],
+)
 def test_what_was_called_and_not_whose_it_is(path, shape):
     assert tracing.shape(path) == shape
 
@@ -43,8 +46,13 @@ def spans(monkeypatch):
 
 
 def call(app, path="/goals/7/", query=b"q=my+pump", headers=()):
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": query,
-             "headers": list(headers)}  # fmt: skip
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": query,
+        "headers": list(headers),
+    }
     sent = []
 
     async def send(message):

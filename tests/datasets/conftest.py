@@ -21,7 +21,16 @@ from finetune_app.jobs import services as job_services
 from tests.worker.conftest import supervise
 
 TOPICS = (
-    "puncture", "brakes", "saddle", "gears", "light", "chain", "pedal", "bell", "fork", "tyre",
+    "puncture",
+    "brakes",
+    "saddle",
+    "gears",
+    "light",
+    "chain",
+    "pedal",
+    "bell",
+    "fork",
+    "tyre",
 )
 ASKS = (
     "My {0} broke on the way to work, can you look at it {1}?",
@@ -111,15 +120,26 @@ def read_file(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
         rows: list[dict], *, mode: str = "append", rejected: int = 0, **fields: object
     ) -> Import:
         item = Import.objects.create(
-            dataset=dataset, by=owner, file_name="new.csv", mode=mode, step=Import.Step.READING,
-            stored_name=f"uploads/{uuid.uuid4().hex}/upload", mapping={"style": "pairs"}, **fields,
+            dataset=dataset,
+            by=owner,
+            file_name="new.csv",
+            mode=mode,
+            step=Import.Step.READING,
+            stored_name=f"uploads/{uuid.uuid4().hex}/upload",
+            mapping={"style": "pairs"},
+            **fields,
         )
         path = local_path(f"{item.folder}/rows.jsonl")
         path.parent.mkdir(parents=True)
         path.write_text("".join(json.dumps({"split": ""} | row) + "\n" for row in rows))
         bad = [{"line": n, "reason": "no answer", "text": ""} for n in range(rejected)]
-        result = {"step": "read", "rows": len(rows) + rejected, "kept": len(rows),
-                  "rejected": bad, "rejected_count": rejected}
+        result = {
+            "step": "read",
+            "rows": len(rows) + rejected,
+            "kept": len(rows),
+            "rejected": bad,
+            "rejected_count": rejected,
+        }
         return run_out(item, result)
 
     return read

@@ -17,7 +17,8 @@ def with_defects(dataset: Dataset) -> Dataset:
     good[7] = [{"role": "system", "content": "Sort this email."}, *good[7]]
     answer = pair(3)[1]
     bad = [
-        good[3], good[4],
+        good[3],
+        good[4],
         conversation(pair(5)[0].upper(), pair(5)[1]),
         *(conversation(LONG + end, answer) for end in (".", " now.", " again.")),
         conversation(ASKED, "topic: fork\ndue: today"),
@@ -33,10 +34,14 @@ def with_defects(dataset: Dataset) -> Dataset:
         [{"role": "narrator", "content": "It rains."}, {"role": "assistant", "content": "Yes."}],
     ]
     add_rows(dataset=dataset, by=None, rows=[{"messages": one} for one in [*good, *bad]])
-    add_rows(dataset=dataset, by=None, rows=[
-        {"messages": conversation(pair(9)[0] + " Thanks", answer), "split": "test"},
-        {"messages": conversation(pair(10)[0] + " Thanks", answer), "split": "validation"},
-    ])
+    add_rows(
+        dataset=dataset,
+        by=None,
+        rows=[
+            {"messages": conversation(pair(9)[0] + " Thanks", answer), "split": "test"},
+            {"messages": conversation(pair(10)[0] + " Thanks", answer), "split": "validation"},
+        ],
+    )
     team = dataset.goal.team
     people = [person(f"{name}{team.pk}@labels.example", team) for name in ("kim", "lou")]
     for place, example in enumerate(dataset.examples.usable()[:10]):

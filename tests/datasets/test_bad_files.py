@@ -17,8 +17,11 @@ FILES = {
     "header only": (b"prompt,answer\n", "failed", "no rows below"),
     "10k columns": (b"c," * 10_000 + b"\n" + GOOD, "failed", "We could not read"),
     "deep": (b'[{"a":' + b"[" * 100_000, "failed", "We could not read"),
-    "markup": (b"prompt,answer\n<script>alert(1)</script>,<svg onload=alert(1)>\n", "confirm",
-               "&lt;script&gt;alert(1)"),
+    "markup": (
+        b"prompt,answer\n<script>alert(1)</script>,<svg onload=alert(1)>\n",
+        "confirm",
+        "&lt;script&gt;alert(1)",
+    ),
     "formula": (b'prompt,answer\n=1+1,"=HYPERLINK(""http://evil.example"")"\n', "confirm", "=1+1"),
     "template": (b"prompt,answer\n{{ 7*7 }},{% for x in y %}\n", "confirm", "{{ 7*7 }}"),
     "right to left": ("prompt,answer\n\u202eabc,שלום\n".encode(), "confirm", "שלום"),
@@ -40,8 +43,12 @@ def test_a_file_ends_in_a_page_that_says_what_it_is(as_owner, send, work, url, d
 
 
 def test_another_way_to_read_it_is_offered_where_there_may_be_one(as_owner, send, work, url):
-    for content, offered in [(b"\x89PNG\r\n\x1a\n" + os.urandom(400), False), (b" \n", False),
-                             (bytes(range(32)) * 40, True), (b"prompt,answer\n", True)]:
+    for content, offered in [
+        (b"\x89PNG\r\n\x1a\n" + os.urandom(400), False),
+        (b" \n", False),
+        (bytes(range(32)) * 40, True),
+        (b"prompt,answer\n", True),
+    ]:
         item = work(send(as_owner, "file.csv", content))
         assert item.step == Import.Step.FAILED
         page = as_owner.get(url("import", import_id=item.pk)).content.decode()
@@ -64,16 +71,26 @@ def test_a_picture_in_a_zip_leaves_the_other_files_to_choose(as_owner, send, wor
 
 
 HOSTILE = (
-    "<svg onload=alert(1)>", "[here](javascript:alert(1))", "<a href='javascript:alert(1)'>x</a>",
-    "![beacon](http://evil.example/x.png)", "<img src=http://evil.example/x.png>",
-    '<div hx-get="/sign-out/" hx-trigger="load">', "{% for i in range(10**9) %}{% endfor %}",
-    '=HYPERLINK("http://evil.example")', "../../etc/passwd", "CON", "\u202egpj.exe", "</textarea>",
+    "<svg onload=alert(1)>",
+    "[here](javascript:alert(1))",
+    "<a href='javascript:alert(1)'>x</a>",
+    "![beacon](http://evil.example/x.png)",
+    "<img src=http://evil.example/x.png>",
+    '<div hx-get="/sign-out/" hx-trigger="load">',
+    "{% for i in range(10**9) %}{% endfor %}",
+    '=HYPERLINK("http://evil.example")',
+    "../../etc/passwd",
+    "CON",
+    "\u202egpj.exe",
+    "</textarea>",
 )
 
 
 def test_what_is_hostile_in_a_row_is_text_on_every_page(as_owner, send, work, url, dataset):
-    rows = "".join(json.dumps({"prompt": f"{text} {n}", "answer": text}) + "\n"
-                   for n, text in enumerate(HOSTILE))
+    rows = "".join(
+        json.dumps({"prompt": f"{text} {n}", "answer": text}) + "\n"
+        for n, text in enumerate(HOSTILE)
+    )
     item = work(send(as_owner, "file.jsonl", rows.encode()))
     confirm = as_owner.get(url("import", import_id=item.pk)).content.decode()
     form = {"prompt": "prompt", "answer": "answer", "add": "1"}
@@ -82,11 +99,19 @@ def test_what_is_hostile_in_a_row_is_text_on_every_page(as_owner, send, work, ur
     assert [example.answer for example in dataset.examples.order_by("number")] == list(HOSTILE)
     pages = [confirm, as_owner.get(url("import", import_id=item.pk)).content.decode()]
     pages += [as_owner.get(url("page")).content.decode()]
-    pages += [as_owner.get(url("example", number=n + 1)).content.decode()
-              for n in range(len(HOSTILE))]
+    pages += [
+        as_owner.get(url("example", number=n + 1)).content.decode() for n in range(len(HOSTILE))
+    ]
     for page in pages:
-        for raw in ("<svg onload", 'href="javascript:', "href='javascript:", "evil.example/x.png>",
-                    'src="http://evil', '<div hx-get="/sign-out/"', '</textarea></textarea>'):
+        for raw in (
+            "<svg onload",
+            'href="javascript:',
+            "href='javascript:",
+            "evil.example/x.png>",
+            'src="http://evil',
+            '<div hx-get="/sign-out/"',
+            "</textarea></textarea>",
+        ):
             assert raw not in page
 
 

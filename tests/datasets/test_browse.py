@@ -70,8 +70,17 @@ def test_htmx_gets_only_the_list(as_owner, url, bring):
 
 @pytest.mark.parametrize(
     "query",
-    ["?after=-1", "?after=99999999999999999999", "?after=x", "?status=nonsense", "?split=%00",
-     "?q=%00", "?finding=none", "?before=0&after=0", "?q=" + "x" * 5000],
+    [
+        "?after=-1",
+        "?after=99999999999999999999",
+        "?after=x",
+        "?status=nonsense",
+        "?split=%00",
+        "?q=%00",
+        "?finding=none",
+        "?before=0&after=0",
+        "?q=" + "x" * 5000,
+    ],
 )
 def test_nonsense_in_the_address_does_no_harm(as_owner, url, bring, query):
     bring(12)
@@ -80,8 +89,12 @@ def test_nonsense_in_the_address_does_no_harm(as_owner, url, bring, query):
 
 def test_what_people_wrote_is_never_markup(as_owner, url, bring):
     nasty = [
-        "<script>alert(1)</script>", "<svg onload=alert(1)>", "[x](javascript:alert(1))",
-        "![x](http://evil.example/beacon)", '"><a hx-get="/x">', "{{ 7*7 }}{% load x %}",
+        "<script>alert(1)</script>",
+        "<svg onload=alert(1)>",
+        "[x](javascript:alert(1))",
+        "![x](http://evil.example/beacon)",
+        '"><a hx-get="/x">',
+        "{{ 7*7 }}{% load x %}",
     ]
     bring(rows=[{"messages": conversation(text, text)} for text in nasty])
     page = get(as_owner, url)

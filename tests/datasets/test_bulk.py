@@ -76,8 +76,13 @@ def test_what_has_no_answer_is_not_approved(as_owner, url, rows, bring):
 def test_what_somebody_changed_since_stays(as_owner, url, rows, owner, dataset):
     as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
     edit = Edit.objects.get()
-    change_many(dataset=dataset, by=owner, what="x", examples=[rows.get(number=8)],
-                fields=lambda _row: {"status": "draft"})
+    change_many(
+        dataset=dataset,
+        by=owner,
+        what="x",
+        examples=[rows.get(number=8)],
+        fields=lambda _row: {"status": "draft"},
+    )
     reply = as_owner.post(url("undo", edit_id=edit.pk), follow=True)
     assert "1 example was changed since and stays as it is." in reply.content.decode()
     assert statuses(rows, 7, 8, 9) == ["approved", "draft", "approved"]
@@ -107,11 +112,17 @@ def test_a_finding_stays_what_it_was_when_the_change_began(as_owner, url, bring,
     assert dataset.examples.filter(status=Status.SET_ASIDE).count() == 60
 
 
-@pytest.mark.parametrize("form", [
-    {}, {"what": "approve"}, {"what": "nonsense", "which": "all"},
-    {"what": "approve", "row": ["x", "-1", "99999999999999999999"]},
-    {"what": "assign-99999", "which": "all"}, {"what": "restore", "which": "all"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"what": "approve"},
+        {"what": "nonsense", "which": "all"},
+        {"what": "approve", "row": ["x", "-1", "99999999999999999999"]},
+        {"what": "assign-99999", "which": "all"},
+        {"what": "restore", "which": "all"},
+    ],
+)
 def test_nonsense_changes_nothing(as_owner, url, rows, form):
     for ask in (as_owner.get, as_owner.post):
         assert ask(url("bulk"), form).status_code == 302

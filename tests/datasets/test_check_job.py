@@ -85,8 +85,10 @@ def test_after_an_edit_only_the_changed_row_waits_for_a_thorough_look(
         in_this_process(start_check(dataset))
     assert kept.not_thorough(dataset) == 0
     row = dataset.examples.get(number=7)
-    as_owner.post(url("example", number=7), {
-        "message-0": RUDE, "message-1": row.answer, "changed_at": row.changed_at.isoformat()})
+    as_owner.post(
+        url("example", number=7),
+        {"message-0": RUDE, "message-1": row.answer, "changed_at": row.changed_at.isoformat()},
+    )
     assert kept.not_thorough(dataset) == 1
     page = as_owner.get(url("health")).content.decode()
     assert "1 example has not been checked thoroughly since it changed" in page
@@ -124,12 +126,16 @@ def test_a_job_finds_what_a_check_at_once_finds(bring, no_worker, large, owner):
     twin = {"messages": conversation(pair(3)[0], "topic: other\ndue: never"), "split": "test"}
     mail = {"messages": conversation("Write to anna.berg@posteo.de please", "topic: x\ndue: y")}
     dataset = bring(rows=[*rows(130), *rows(4), twin, mail])
-    at_once = {one.check_name: (one.count, one.groups, one.spans, one.message)
-               for one in dataset.findings.all()}
+    at_once = {
+        one.check_name: (one.count, one.groups, one.spans, one.message)
+        for one in dataset.findings.all()
+    }
     facts = Dataset.objects.get(pk=dataset.pk).facts
     in_this_process(start_check(dataset))
-    by_job = {one.check_name: (one.count, one.groups, one.spans, one.message)
-              for one in dataset.findings.all()}
+    by_job = {
+        one.check_name: (one.count, one.groups, one.spans, one.message)
+        for one in dataset.findings.all()
+    }
     assert by_job == at_once
     assert {"duplicates", "contradictions", "personal", "leakage"} <= set(by_job)
     assert Dataset.objects.get(pk=dataset.pk).facts == facts
@@ -181,7 +187,8 @@ def test_it_can_be_cancelled(
 def test_the_page_tells_how_far_it_is(as_owner, as_viewer, url, bring, no_worker):
     job = start_check(bring(rows=rows()))
     Job.objects.filter(pk=job.pk).update(
-        state=State.RUNNING, done=40, total=120, unit="examples", message="Looking at each example")
+        state=State.RUNNING, done=40, total=120, unit="examples", message="Looking at each example"
+    )
     asks = {"HX-Request": "true"}
     answer = as_viewer.get(url("checking"), headers=asks).content.decode()
     assert "40 of 120 examples" in answer

@@ -64,9 +64,12 @@ def test_personal_data_is_shown_in_place_and_replaced(as_owner, url, bring, prom
 @pytest.mark.parametrize(
     "innocent",
     [
-        "Order 20230415123456789 has not come", "See example.com or mail you@example.com",
-        "The server is 192.168.0.12, version 10.2.3.4", "scp notes.txt sam@host.com:/tmp",
-        "Between 2019-2021 it cost 1.299,00", "git clone git@github.com:a/b.git",
+        "Order 20230415123456789 has not come",
+        "See example.com or mail you@example.com",
+        "The server is 192.168.0.12, version 10.2.3.4",
+        "scp notes.txt sam@host.com:/tmp",
+        "Between 2019-2021 it cost 1.299,00",
+        "git clone git@github.com:a/b.git",
     ],
 )
 def test_what_only_looks_personal_is_left_alone(bring, innocent):
@@ -76,8 +79,10 @@ def test_what_only_looks_personal_is_left_alone(bring, innocent):
 @pytest.mark.parametrize(
     "secret",
     [
-        "password: hunter2!x", "the key is sk-abcdEFGH1234abcdEFGH1234",
-        "AKIAIOSFODNN7EXAMPLE", "postgres://bob:s3cr3t9@db.shop.io/main",
+        "password: hunter2!x",
+        "the key is sk-abcdEFGH1234abcdEFGH1234",
+        "AKIAIOSFODNN7EXAMPLE",
+        "postgres://bob:s3cr3t9@db.shop.io/main",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----",
     ],
 )
@@ -127,15 +132,21 @@ def test_almost_the_same_is_kept_once(as_owner, url, bring):
 
 
 def test_the_same_question_with_two_answers_is_a_contradiction(bring):
-    dataset = bring(rows=[*with_row(LONG, "topic: repair\ndue: today"),
-                          {"messages": conversation(LONG, "topic: order\ndue: never")}])
+    dataset = bring(
+        rows=[
+            *with_row(LONG, "topic: repair\ndue: today"),
+            {"messages": conversation(LONG, "topic: order\ndue: never")},
+        ]
+    )
     finding = dataset.findings.get(check_name="contradictions")
     assert (finding.severity, [len(group) for group in finding.groups]) == (Severity.WARNING, [2])
 
 
 def test_other_instructions_may_want_another_answer(bring):
-    told = [{"messages": [{"role": "system", "content": text}, *conversation(LONG, answer)]}
-            for text, answer in (("Say the topic", "repair"), ("Say the mood", "calm"))]
+    told = [
+        {"messages": [{"role": "system", "content": text}, *conversation(LONG, answer)]}
+        for text, answer in (("Say the topic", "repair"), ("Say the mood", "calm"))
+    ]
     assert "contradictions" not in found(bring(rows=[*rows(), *told]))
 
 
@@ -205,8 +216,13 @@ def test_an_edit_costs_a_look_at_the_row_it_changed(as_owner, url, bring, monkey
     as_owner.post(url("change", number=7), {"what": "approve"})
     assert looked == []
     row = dataset.examples.get(number=7)
-    as_owner.post(url("example", number=7), {
-        "message-0": "Call +49 30 901820", "message-1": row.answer,
-        "changed_at": row.changed_at.isoformat()})
+    as_owner.post(
+        url("example", number=7),
+        {
+            "message-0": "Call +49 30 901820",
+            "message-1": row.answer,
+            "changed_at": row.changed_at.isoformat(),
+        },
+    )
     assert len(looked) == 1
     assert "personal" in found(dataset)

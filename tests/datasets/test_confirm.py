@@ -110,7 +110,9 @@ def test_a_split_column_is_respected(as_owner, send, work, url, dataset):
     as_owner.post(url("confirm", import_id=item.pk), form)
     work(item)
     assert set(dataset.examples.values_list("answer", "split")) >= {
-        ("Answer 0", "train"), ("Answer 1", "validation"), ("Answer 2", "test"),
+        ("Answer 0", "train"),
+        ("Answer 1", "validation"),
+        ("Answer 2", "test"),
     }
 
 
@@ -133,9 +135,7 @@ def test_only_editors_confirm(strange, as_viewer, as_stranger, as_owner, url):
     assert as_stranger.get(url("import", import_id=strange.pk)).status_code == 404
 
 
-def test_left_out_rows_are_listed_and_downloadable(
-    as_owner, as_stranger, send, work, url, dataset
-):
+def test_left_out_rows_are_listed_and_downloadable(as_owner, as_stranger, send, work, url, dataset):
     content = b"prompt,answer\nHello,Good morning\nNo answer,\n" + b"Bad,\n" * 300
     item = work(send(as_owner, "p.csv", content))
     as_owner.post(
@@ -175,8 +175,12 @@ def test_another_sheet_of_a_workbook_is_looked_at(as_owner, send, work, url):
 
 def test_another_file_of_a_zip_is_looked_at_afresh(as_owner, send, work, url, dataset):
     """What the form said of the encoding and the columns of the first means nothing there."""
-    files = zipped({"a.csv": "prompt;answer\nGrüße;Hallo\n".encode("cp1252") * 2,
-                    "b.jsonl": '{"prompt": "Größe", "answer": "Hallo"}'})
+    files = zipped(
+        {
+            "a.csv": "prompt;answer\nGrüße;Hallo\n".encode("cp1252") * 2,
+            "b.jsonl": '{"prompt": "Größe", "answer": "Hallo"}',
+        }
+    )
     item = work(send(as_owner, "files.zip", files))
     assert item.shape["encoding"] == "cp1252"
     form = {"member": "b.jsonl", "encoding": "cp1252", "delimiter": ";", "has_header": "yes"}

@@ -16,7 +16,7 @@ from worker.channel import Channel
 from worker.imports.look import look
 from worker.imports.read import read
 
-FORMULAS = ["=HYPERLINK(\"http://evil.example\")", "+1+1", "-2", "@SUM(A1)", "\tx", "\rx"]
+FORMULAS = ['=HYPERLINK("http://evil.example")', "+1+1", "-2", "@SUM(A1)", "\tx", "\rx"]
 
 
 @pytest.fixture
@@ -79,8 +79,14 @@ def test_csv_is_safe_and_complete(as_viewer, url, version):
 
 
 def test_a_table_is_written_as_it_is_asked_for(as_viewer, url, version):
-    query = {"encoding": "utf-16", "delimiter": ";", "lines": "lf", "quotes": "all",
-             "columns": "pairs", "cells": "exact"}
+    query = {
+        "encoding": "utf-16",
+        "delimiter": ";",
+        "lines": "lf",
+        "quotes": "all",
+        "columns": "pairs",
+        "cells": "exact",
+    }
     content, _disposition = fetched(as_viewer, url, "csv", **query)
     text = content.decode("utf-16")
     assert text.startswith('"prompt";"answer"\n"')
@@ -117,9 +123,7 @@ def test_what_is_not_offered_is_refused(as_owner, url, version):
     assert as_owner.get(address, {"delimiter": "x"}).status_code == 400
 
 
-def test_an_encoding_that_lacks_a_character_is_said_before_anything_is_sent(
-    as_owner, url, bring
-):
+def test_an_encoding_that_lacks_a_character_is_said_before_anything_is_sent(as_owner, url, bring):
     rows = [{"messages": conversation(pair(n)[0], "ł")} for n in range(60)]
     bring(rows=rows)
     as_owner.post(url("freeze"))

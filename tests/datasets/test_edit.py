@@ -13,8 +13,11 @@ def row(bring) -> Example:
 
 def written(row: Example, answer: str, **more: str) -> dict[str, str]:
     row.refresh_from_db()
-    return {"changed_at": row.changed_at.isoformat(), "message-0": row.prompt,
-            "message-1": answer} | more
+    return {
+        "changed_at": row.changed_at.isoformat(),
+        "message-0": row.prompt,
+        "message-1": answer,
+    } | more
 
 
 def test_the_row_opens_in_place(as_owner, url, row):
@@ -48,8 +51,10 @@ def test_saving_without_a_change_changes_nothing(as_owner, url, row, dataset):
 
 
 def test_line_ends_of_the_file_survive_an_unrelated_edit(as_owner, url, row):
-    messages = [{"role": "user", "content": "one\r\ntwo"},
-                {"role": "assistant", "content": "short"}]
+    messages = [
+        {"role": "user", "content": "one\r\ntwo"},
+        {"role": "assistant", "content": "short"},
+    ]
     row.set_messages(messages)
     row.save()
     form = written(row, "longer") | {"message-0": "one\r\ntwo"}
@@ -81,9 +86,12 @@ def test_an_approval_keeps_the_words_somebody_else_saved_meanwhile(owner, editor
     messages = [*row.messages[:-1], {"role": "assistant", "content": "topic: hire"}]
     save_example(example=row, by=editor, messages=messages, seen=None)
     change_many(
-        dataset=loaded.dataset, by=owner, what="Set aside", examples=[loaded],
+        dataset=loaded.dataset,
+        by=owner,
+        what="Set aside",
+        examples=[loaded],
         fields=lambda _row: {"status": "set_aside"},
-    )  # fmt: skip
+    )
     row.refresh_from_db()
     assert (row.answer, row.status) == ("topic: hire", "set_aside")
 
@@ -114,8 +122,10 @@ def test_an_emptied_answer_becomes_a_draft(as_owner, url, row):
 
 def test_a_conversation_of_several_turns_is_edited_turn_by_turn(as_owner, url, bring):
     said = [
-        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello there"},
-        {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Opening hours?"},
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello there"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "Opening hours?"},
         {"role": "assistant", "content": "Nine to six"},
     ]
     row = bring(rows=[{"messages": said}]).examples.get()
@@ -140,16 +150,22 @@ def test_a_conversation_goes_on_and_gets_instructions(as_owner, url, row):
     as_owner.post(address, form | {"instructions": "Be brief."})
     row.refresh_from_db()
     assert [(m["role"], m["content"]) for m in row.messages] == [
-        ("system", "Be brief."), ("user", asked), ("assistant", answer),
-        ("user", "And tomorrow?"), ("assistant", "topic: hours"),
+        ("system", "Be brief."),
+        ("user", asked),
+        ("assistant", answer),
+        ("user", "And tomorrow?"),
+        ("assistant", "topic: hours"),
     ]
     assert row.answer == "topic: hours"
 
 
 def test_an_emptied_turn_is_taken_out_and_comes_back_with_undo(as_owner, url, row, dataset):
     first = row.messages
-    as_owner.post(url("example", number=7), written(row, row.answer) | {
-        "message-2": "And tomorrow?", "message-3": "topic: hours", "instructions": "Be brief."})
+    as_owner.post(
+        url("example", number=7),
+        written(row, row.answer)
+        | {"message-2": "And tomorrow?", "message-3": "topic: hours", "instructions": "Be brief."},
+    )
     form = written(row, "topic: hours") | {"changed_at": row.changed_at.isoformat()}
     form |= {"message-0": "", "message-1": first[0]["content"], "message-2": first[1]["content"]}
     half = as_owner.post(url("example", number=7), form | {"message-3": " ", "message-4": "x"})
@@ -181,9 +197,10 @@ def test_a_row_moves_to_another_side_and_stays_there(as_owner, url, row, bring):
     bring(30)
     row.refresh_from_db()
     assert row.split == other
-    assert as_owner.post(
-        url("change", number=7), {"what": "move", "split": "nowhere"}
-    ).status_code == 400
+    assert (
+        as_owner.post(url("change", number=7), {"what": "move", "split": "nowhere"}).status_code
+        == 400
+    )
 
 
 def test_deleted_rows_wait_in_the_trash(as_owner, url, row):
@@ -232,8 +249,11 @@ def test_a_conversation_by_hand(as_owner, url, dataset):
     as_owner.post(url("write"), form | {"prompt": "Yes, it is"})
     said = [(m["role"], m["content"]) for m in dataset.examples.get().messages]
     assert said == [
-        ("system", "Be brief."), ("user", "My bell fell off"), ("assistant", "Is it new?"),
-        ("user", "Yes, it is"), ("assistant", "bell"),
+        ("system", "Be brief."),
+        ("user", "My bell fell off"),
+        ("assistant", "Is it new?"),
+        ("user", "Yes, it is"),
+        ("assistant", "bell"),
     ]
 
 

@@ -16,8 +16,10 @@ CHAT = [*conversation("Hello", "Hi"), *conversation("Bye", "Take care")]
 
 
 def rows(*conversations: list[dict]) -> exporting.Rows:
-    found = [{"id": number, "split": "train", "messages": messages, "source": "f"}
-             for number, messages in enumerate(conversations, 1)]
+    found = [
+        {"id": number, "split": "train", "messages": messages, "source": "f"}
+        for number, messages in enumerate(conversations, 1)
+    ]
     return lambda: iter(found)
 
 

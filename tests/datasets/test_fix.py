@@ -31,8 +31,9 @@ def test_repeats_are_set_aside_but_one(as_owner, url, bring):
     reply = as_owner.post(url("fix", check_name="duplicates"), follow=True)
     assert "Done: 3 examples changed." in reply.content.decode()
     assert dataset.examples.filter(status=Status.SET_ASIDE).count() == 3
-    assert set(dataset.examples.filter(status=Status.SET_ASIDE).values_list("number", flat=True)
-               ) == {111, 112, 113}
+    assert set(
+        dataset.examples.filter(status=Status.SET_ASIDE).values_list("number", flat=True)
+    ) == {111, 112, 113}
     assert found(dataset) == {}
     edit = dataset.edits.latest("pk")
     as_owner.post(url("undo", edit_id=edit.pk))

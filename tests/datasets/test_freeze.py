@@ -82,8 +82,12 @@ def test_a_later_edit_leaves_the_version_as_it_was(as_owner, url, bring):
 def test_other_writing_counts_for_the_tokens_it_may_take(as_owner, url, bring):
     """The longest row decides how much a training and an answer have room for."""
     _prompt, answer = pair(0)
-    bring(rows=[{"messages": conversation("修理は終わりましたか" * 40, answer)},
-                *({"messages": conversation(*pair(n))} for n in range(60))])  # fmt: skip
+    bring(
+        rows=[
+            {"messages": conversation("修理は終わりましたか" * 40, answer)},
+            *({"messages": conversation(*pair(n))} for n in range(60)),
+        ]
+    )
     as_owner.post(url("freeze"))
     version = Version.objects.get()
     assert version.longest == 2 * 400 * 3 + weight(answer)
@@ -141,11 +145,20 @@ def test_only_editors_freeze(as_owner, as_viewer, as_stranger, url, bring):
 @pytest.mark.parametrize(
     "text",
     [
-        "Your bike is ready; come by until six.", "topic: repair\ndesk: workshop",
-        '{"topic": "repair", "due": [1, 2, 3], "paid": true}', '{"a":1,"b":{"c":[0,0,1]}}',
-        "4471 0049 3090 1820 771", "3.14159265358979", "0110100110010110", "-/+*=!?;:()[]{}<>%$",
-        "<a><b>1</b><c/></a>", "find . -name '*.py' -exec grep -l \"x=1\" {} +",
-        "Grüße aus Köln", "修理は終わりましたか", "Готов ли мой велосипед?", "🚲🔧✅",
+        "Your bike is ready; come by until six.",
+        "topic: repair\ndesk: workshop",
+        '{"topic": "repair", "due": [1, 2, 3], "paid": true}',
+        '{"a":1,"b":{"c":[0,0,1]}}',
+        "4471 0049 3090 1820 771",
+        "3.14159265358979",
+        "0110100110010110",
+        "-/+*=!?;:()[]{}<>%$",
+        "<a><b>1</b><c/></a>",
+        "find . -name '*.py' -exec grep -l \"x=1\" {} +",
+        "Grüße aus Köln",
+        "修理は終わりましたか",
+        "Готов ли мой велосипед?",
+        "🚲🔧✅",
     ],
 )
 def test_no_text_has_more_tokens_than_are_reckoned_with(text):

@@ -120,9 +120,7 @@ def test_it_can_be_forgotten(as_owner, url, waiting):
 def test_the_second_of_two_people_is_told(as_owner, as_editor, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
     pressed(as_editor, url, waiting, 1, do="save", answer="bell")
-    reply = as_owner.post(
-        url("desk", number=1), {"seen": seen, "do": "save", "answer": "gears"}
-    )
+    reply = as_owner.post(url("desk", number=1), {"seen": seen, "do": "save", "answer": "gears"})
     assert reply.status_code == 422
     page = reply.content.decode()
     assert "Jonas changed this row just now." in page
@@ -194,7 +192,7 @@ def test_no_is_an_answer_too(as_owner, url, dataset, owner):
     as_owner.post(url("labels"), {"use": "", "label": ["bell", "gears"]})
     page = as_owner.get(url("desk", number=13)).content.decode()
     assert "always one of these" not in page
-    assert "data-key=\"1\"" not in page
+    assert 'data-key="1"' not in page
 
 
 def test_answers_that_differ_are_not_offered(as_owner, url, bring, owner):
@@ -222,16 +220,20 @@ def test_editors_write_the_guidelines_and_all_read_them(as_editor, as_viewer, ur
 
 def test_a_conversation_is_shown_whole_and_only_its_answer_changes(as_owner, url, bring):
     said = [
-        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello there"},
-        {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Opening hours?"},
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello there"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "Opening hours?"},
         {"role": "assistant", "content": "Nine to six"},
-    ]  # fmt: skip
+    ]
     dataset = bring(rows=[{"messages": said}])
     page = as_owner.get(url("desk", number=1)).content.decode()
     assert all(message["content"] in page for message in said)
     pressed(as_owner, url, dataset, 1, "?queue=done", do="save", answer="Nine to five")
-    assert row(dataset, 1).messages == [*said[:-1], {"role": "assistant",
-                                                     "content": "Nine to five"}]
+    assert row(dataset, 1).messages == [
+        *said[:-1],
+        {"role": "assistant", "content": "Nine to five"},
+    ]
 
 
 def test_only_editors_answer(as_viewer, as_stranger, as_owner, url, waiting):

@@ -32,13 +32,24 @@ def remembered(dataset: Dataset) -> dict[str, int]:
 def test_every_write_keeps_the_tally(large, owner, bring):
     assert remembered(large)["approved"] == 60
     bring(rows=[{"messages": conversation("One more?", "yes")}])
-    edit = sweep(dataset=large, by=owner, said="x", after={"status": "draft"},
-                 filters=Filters(), numbers=[1, 2, 3])  # fmt: skip
+    edit = sweep(
+        dataset=large,
+        by=owner,
+        said="x",
+        after={"status": "draft"},
+        filters=Filters(),
+        numbers=[1, 2, 3],
+    )
     assert remembered(large)["draft"] == 3
     undo(edit=edit, by=owner)
     assert remembered(large)["draft"] == 0
-    change_many(dataset=large, by=owner, what="x", examples=[large.examples.get(number=5)],
-                fields=lambda _row: {"deleted": True, "split": "test"})  # fmt: skip
+    change_many(
+        dataset=large,
+        by=owner,
+        what="x",
+        examples=[large.examples.get(number=5)],
+        fields=lambda _row: {"deleted": True, "split": "test"},
+    )
     assert remembered(large)["trash"] == 1
     empty_trash(dataset=large)
     assert remembered(large) | {"all": 60, "trash": 0} == remembered(large)
@@ -69,9 +80,16 @@ SHORT = ("qx", "QX", "q", "?z", "z", "%_", "\\", "'", '"', "ß", "é", "É", "vk
 def test_one_or_two_letters_are_found_by_the_index(large):
     """Also at the very end of a text, and what a query language would read as its own."""
     for number, (prompt, answer) in enumerate(
-        [("A Qx?z", "v"), ("Is 50%_ off", "\\ and 'so'"), ('Say "no"', "Straße ~ É"), ("日本", "é"),
-         ("vk", "k"), ("x" * 21_000 + "qx", "-")], 1,
-    ):  # fmt: skip
+        [
+            ("A Qx?z", "v"),
+            ("Is 50%_ off", "\\ and 'so'"),
+            ('Say "no"', "Straße ~ É"),
+            ("日本", "é"),
+            ("vk", "k"),
+            ("x" * 21_000 + "qx", "-"),
+        ],
+        1,
+    ):
         row = large.examples.get(number=number)
         row.set_messages(conversation(prompt, answer))
         row.save()
@@ -154,8 +172,14 @@ def test_the_rows_of_a_long_finding_come_in_every_order(large, monkeypatch, firs
         monkeypatch.setattr(browsing, name, 3)
     monkeypatch.setattr(browsing, "PAGE", 8)
     keys = list(large.examples.filter(number__gte=first).values_list("pk", flat=True))
-    Finding.objects.create(dataset=large, check_name="long", severity="info", message="Long.",
-                           count=len(keys), examples=keys)  # fmt: skip
+    Finding.objects.create(
+        dataset=large,
+        check_name="long",
+        severity="info",
+        message="Long.",
+        count=len(keys),
+        examples=keys,
+    )
     order = SORTS[sort][0]
     back = "-" if order.startswith("-") else ""
     wanted = large.examples.filter(pk__in=keys).order_by(order, f"{back}number")
@@ -177,8 +201,14 @@ def test_the_rows_of_a_long_finding_come_in_every_order(large, monkeypatch, firs
 def test_a_long_finding_says_how_many_and_where_until_something_changes(large, monkeypatch):
     monkeypatch.setattr(browsing, "FEW", 3)
     keys = list(large.examples.filter(number__gt=20).values_list("pk", flat=True))
-    Finding.objects.create(dataset=large, check_name="long", severity="info", message="Long.",
-                           count=len(keys), examples=keys)  # fmt: skip
+    Finding.objects.create(
+        dataset=large,
+        check_name="long",
+        severity="info",
+        message="Long.",
+        count=len(keys),
+        examples=keys,
+    )
     large.refresh_from_db()
     page = page_of(large, Filters(finding="long", after=30))
     assert (page.total.rows, page.total.more, page.first) == (len(keys), False, 11)

@@ -6,14 +6,29 @@ from finetune_app.datasets.models import Import, Layout
 from finetune_app.datasets.services import imports
 from finetune_app.goals.models import Goal
 
-GUESS = {"style": "pairs", "prompt": "", "answer": "", "context": "", "system": "", "split": "",
-         "why": "No column is called anything we know as the answer."}
+GUESS = {
+    "style": "pairs",
+    "prompt": "",
+    "answer": "",
+    "context": "",
+    "system": "",
+    "split": "",
+    "why": "No column is called anything we know as the answer.",
+}
 ROW = {"line": 2, "cells": {"mails": "Is my bike ready?", "antw": "soon", "ref": "17"}}
 SHAPE = {
-    "format": "table", "encoding": "utf-8", "encoding_why": "", "delimiter": ";",
-    "columns": ["mails", "antw", "ref"], "filled": {}, "rows": [ROW], "row_count": 1, "usable": 0,
-    "unreadable": 0, "has_header": True,
-}  # fmt: skip
+    "format": "table",
+    "encoding": "utf-8",
+    "encoding_why": "",
+    "delimiter": ";",
+    "columns": ["mails", "antw", "ref"],
+    "filled": {},
+    "rows": [ROW],
+    "row_count": 1,
+    "usable": 0,
+    "unreadable": 0,
+    "has_header": True,
+}
 CHOSEN = {"prompt": "mails", "answer": "antw", "key": "ref"}
 
 
@@ -94,8 +109,10 @@ def test_rows_may_come_without_any_answer(look, as_owner, url):
     as_owner.post(address, {"unanswered": "keep", "prompt": "mails", "add": "1"})
     item.refresh_from_db()
     assert (item.step, item.mapping["unanswered"], item.mapping["answer"]) == (
-        Import.Step.READING, "keep", "",
-    )  # fmt: skip
+        Import.Step.READING,
+        "keep",
+        "",
+    )
 
 
 def test_how_the_rows_come_in_is_kept(look, bring, as_owner, url):

@@ -6,8 +6,9 @@ import io
 FILE = b'prompt,answer\nGood question,bell\nNo answer,\n=1+1,\n"Never closed,bell\nLast,fork\n'
 
 
-def test_every_row_that_was_left_out_is_downloaded_with_its_reason(as_viewer, as_owner, as_stranger,
-                                                                   send, work, url):  # fmt: skip
+def test_every_row_that_was_left_out_is_downloaded_with_its_reason(
+    as_viewer, as_owner, as_stranger, send, work, url
+):
     item = work(send(as_owner, "mixed.csv", FILE))
     form = {"prompt": "prompt", "answer": "answer", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)

@@ -200,8 +200,9 @@ def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, m
     monkeypatch.setattr(carrying, "AT_ONCE", 20)
     monkeypatch.setattr(fixes, "REWRITTEN", 7)
     said = "write to someone.else@kettle-lane.co.uk"
-    dataset = bring(rows=[{"messages": conversation(f"{pair(n)[0]} {said}", "ok")}
-                          for n in range(30)])  # fmt: skip
+    dataset = bring(
+        rows=[{"messages": conversation(f"{pair(n)[0]} {said}", "ok")} for n in range(30)]
+    )
     brief = {"role": "system", "content": "Be brief."}
     bring(rows=[{"messages": [brief, *conversation(*pair(100 + n))]} for n in range(40)])
     as_owner.post(url("fix", check_name="personal"))

@@ -65,8 +65,14 @@ def test_a_merge_updates_adds_and_keeps(here, read_file):
     item = carried_out(read_file(NEWER, mode=MERGE))
     assert item.step == Import.Step.DONE
     assert answers(here) == [
-        "answer 0", "better 1", "answer 2", "answer 3", "answer 4", "answer 5", "answer new",
-    ]  # fmt: skip
+        "answer 0",
+        "better 1",
+        "answer 2",
+        "answer 3",
+        "answer 4",
+        "answer 5",
+        "answer new",
+    ]
     changed = here.examples.get(number=3)
     assert changed.prompt == "Question two?"
     assert all(one.split == sides[one.key] for one in here.examples.exclude(key="k9"))

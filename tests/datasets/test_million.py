@@ -13,7 +13,9 @@ from finetune_app.datasets.tally import counts
 
 ROWS = int(os.environ.get("FINETUNE_ROWS", "1000000"))
 NOTHING = (
-    "longer than any", "search: no row says it", "search: two letters that no row has",
+    "longer than any",
+    "search: no row says it",
+    "search: two letters that no row has",
     "search: one letter that no row has",
 )
 MOST = 300  # MB more than before

@@ -26,8 +26,9 @@ SHARES = st.sampled_from([LEARNING, TESTING])
 
 
 def copies(rows: list[Newcomer]) -> list[Newcomer]:
-    return [Newcomer(r.prompt_hash, r.text, group=r.group, like=r.like, label=r.label)
-            for r in rows]  # fmt: skip
+    return [
+        Newcomer(r.prompt_hash, r.text, group=r.group, like=r.like, label=r.label) for r in rows
+    ]
 
 
 def known_from(rows: list[Newcomer]) -> Known:
@@ -128,10 +129,14 @@ def test_threads_of_one_customer_stay_together_in_the_database(dataset, together
 
 def test_labels_in_the_database_get_their_shares_over_several_files(dataset):
     for part in range(4):
-        add_rows(dataset=dataset, by=None, rows=[
-            {"messages": conversation(f"{chr(97 + n % 26) * 4} {part * 977 + n * 7919}", label)}
-            for n, label in enumerate(["refund", "repair", "refund", "other"] * 10)
-        ])  # fmt: skip
+        add_rows(
+            dataset=dataset,
+            by=None,
+            rows=[
+                {"messages": conversation(f"{chr(97 + n % 26) * 4} {part * 977 + n * 7919}", label)}
+                for n, label in enumerate(["refund", "repair", "refund", "other"] * 10)
+            ],
+        )
     for label, count in (("refund", 80), ("repair", 40), ("other", 40)):
         found = Counter(dataset.examples.filter(answer=label).values_list("split", flat=True))
         assert abs(found["test"] - 0.18 * count) <= 3

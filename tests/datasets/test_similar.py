@@ -23,7 +23,8 @@ def test_it_finds_what_counting_every_pair_finds(least):
     texts += [changed(texts[n], 1 + n % 3, dice) for n in range(120)]
     texts = list(dict.fromkeys(texts))  # equal texts are no pair
     wanted = {
-        (a, b) for a, b in itertools.combinations(range(len(texts)), 2)
+        (a, b)
+        for a, b in itertools.combinations(range(len(texts)), 2)
         if likeness(texts[a], texts[b]) >= least
     }
     found = set(alike(texts, least))
@@ -37,8 +38,10 @@ def test_equal_texts_are_one_group():
 
 
 def test_shared_ends_are_left_out_only_when_all_share_them():
-    texts = [f"Sort this mail for me, please: {word} Answer in one word." for word in
-             ("puncture", "brakes", "saddle")]
+    texts = [
+        f"Sort this mail for me, please: {word} Answer in one word."
+        for word in ("puncture", "brakes", "saddle")
+    ]
     assert without_shared_ends(texts) == ["puncture", "brakes", "saddle"]
     assert without_shared_ends([*texts, "Hello there"]) == [*texts, "Hello there"]
 

@@ -62,8 +62,7 @@ def test_a_row_that_comes_back_stands_where_it_stood(dataset):
 def test_the_same_question_is_never_on_two_sides(dataset):
     add(dataset, range(100))
     rows = [
-        {"messages": conversation(f" {pair(n)[0].upper()}  ", "another answer")}
-        for n in range(100)
+        {"messages": conversation(f" {pair(n)[0].upper()}  ", "another answer")} for n in range(100)
     ]
     add_rows(dataset=dataset, by=None, rows=rows)
     by_hash: dict[str, set[str]] = {}
@@ -85,8 +84,12 @@ def test_conversations_that_ask_nearly_the_same_follow_each_other(dataset):
     """Held against each other with all their turns, as the check for leaks does it."""
 
     def talk(first: str) -> dict:
-        turns = [("user", first), ("assistant", "Is it new?"), ("user", "Yes, it is."),
-                 ("assistant", "bell")]
+        turns = [
+            ("user", first),
+            ("assistant", "Is it new?"),
+            ("user", "Yes, it is."),
+            ("assistant", "bell"),
+        ]
         return {"messages": [{"role": role, "content": text} for role, text in turns]}
 
     add_rows(dataset=dataset, by=None, rows=[talk(pair(n)[0]) for n in range(60)])

@@ -48,8 +48,16 @@ def test_by_a_suggestion_that_waits(as_owner, url, rows):
 
 def test_by_the_language_that_the_check_told(as_owner, url, bring, dataset):
     german = "Mein Fahrrad ist leider kaputt, können Sie es bitte bis Freitag reparieren?"
-    bring(rows=[{"messages": conversation(text, "ja")} for text in (
-        "My bicycle is broken, can you please have a look at it before Friday?", german, "Ja?")])
+    bring(
+        rows=[
+            {"messages": conversation(text, "ja")}
+            for text in (
+                "My bicycle is broken, can you please have a look at it before Friday?",
+                german,
+                "Ja?",
+            )
+        ]
+    )
     assert numbers(get(as_owner, url, "?lang=de")) == [2]
     page = get(as_owner, url, "?lang=untold")
     assert numbers(page) == [3]
@@ -116,10 +124,22 @@ def test_going_back_brings_the_whole_page(as_owner, url, rows):
     assert "<html" in page
 
 
-@pytest.mark.parametrize("query", [
-    "?by=x", "?by=99999999999", "?assigned=-1", "?assigned=%00", "?least=1e9", "?sort=nonsense",
-    "?sort=longest&after=999", "?sort=prompt&before=999", "?file=7777", "?suggested=yes",
-    "?after=3&at=999999999", "?status=trash&sort=longest",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?by=x",
+        "?by=99999999999",
+        "?assigned=-1",
+        "?assigned=%00",
+        "?least=1e9",
+        "?sort=nonsense",
+        "?sort=longest&after=999",
+        "?sort=prompt&before=999",
+        "?file=7777",
+        "?suggested=yes",
+        "?after=3&at=999999999",
+        "?status=trash&sort=longest",
+    ],
+)
 def test_nonsense_in_the_address_does_no_harm(as_owner, url, rows, query):
     get(as_owner, url, query)

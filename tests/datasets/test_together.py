@@ -164,8 +164,7 @@ def test_two_people_are_needed(as_owner, url, dataset):
     assert "Two people are needed" in reply.content.decode()
     assert as_owner.post(url("share"), {"percent": "33"}).status_code == 422
     assert as_owner.post(url("share"), {}).status_code == 422
-    assert "You are the only one who may answer." in as_owner.get(
-        url("together")).content.decode()
+    assert "You are the only one who may answer." in as_owner.get(url("together")).content.decode()
 
 
 # ---- Agreement ----

@@ -55,8 +55,13 @@ def test_twice_is_refused(as_owner, url, row):
 
 def test_what_somebody_changed_since_is_left_alone(as_owner, as_editor, url, row, owner, dataset):
     rows = list(dataset.examples.filter(number__in=[7, 8]))
-    edit = change_many(dataset=dataset, by=owner, what="Set two aside", examples=rows,
-                       fields=lambda _row: {"status": "set_aside"})
+    edit = change_many(
+        dataset=dataset,
+        by=owner,
+        what="Set two aside",
+        examples=rows,
+        fields=lambda _row: {"status": "set_aside"},
+    )
     press(as_editor, url, 8, what="draft")
     reply = as_owner.post(url("undo", edit_id=edit.pk), follow=True)
     assert "1 example was changed since and stays as it is." in reply.content.decode()

@@ -131,9 +131,7 @@ def test_an_upload_of_another_goal_is_not_found(as_owner, url, send, team, owner
     assert as_owner.get(address).status_code == 404
 
 
-def test_the_file_goes_when_the_goal_goes(
-    as_owner, send, goal, django_capture_on_commit_callbacks
-):
+def test_the_file_goes_when_the_goal_goes(as_owner, send, goal, django_capture_on_commit_callbacks):
     item = send(as_owner, "pairs.csv", GOOD)
     path = local_path(item.stored_name)
     with django_capture_on_commit_callbacks(execute=True):

@@ -7,7 +7,7 @@ from finetune_app.datasets.models import Version
 from finetune_app.datasets.services import add_rows, change_many, freeze
 from finetune_app.datasets.views.versions import aligned
 from tests.datasets.conftest import conversation
-from tests.world import build_world
+from tests.factories import build_world
 
 
 @pytest.fixture
@@ -20,15 +20,21 @@ def two(bring, dataset, owner) -> tuple[Version, Version]:
     corrected = [row[5].messages[0], {"role": "assistant", "content": "topic: pump\ndue: never"}]
     changed = [*row[9].messages[:1], {"role": "assistant", "content": "topic: horn"}]
     wanted = {
-        row[3].pk: {"status": "set_aside"}, row[5].pk: {"messages": corrected},
+        row[3].pk: {"status": "set_aside"},
+        row[5].pk: {"messages": corrected},
         row[7].pk: {"split": other_side[row[7].split]},
         row[9].pk: {"messages": changed, "split": "test"},
-    }  # fmt: skip
+    }
     dataset.examples.filter(number=9).update(split="train")
     first.delete()
     first, _new = freeze(dataset=dataset, by=owner)
-    change_many(dataset=dataset, by=owner, what="x",
-                examples=[row[n] for n in (3, 5, 7, 9)], fields=lambda e: wanted[e.pk])  # fmt: skip
+    change_many(
+        dataset=dataset,
+        by=owner,
+        what="x",
+        examples=[row[n] for n in (3, 5, 7, 9)],
+        fields=lambda e: wanted[e.pk],
+    )
     add_rows(dataset=dataset, by=owner, rows=[{"messages": conversation("Brand new?", "Yes")}])
     dataset.findings.all().delete()
     second, _new = freeze(dataset=dataset, by=owner)
@@ -53,7 +59,7 @@ def test_the_page_shows_words_side_by_side(as_viewer, url, two):
     assert "<ins>pump</ins>" in page
     assert "1 example moved into the test" in page
     assert "taken out, was for" in page
-    assert 'Changed <span>2</span>' in page
+    assert "Changed <span>2</span>" in page
     only = as_viewer.get(address + "?kind=added").content.decode()
     assert "No. 61" in only
     assert "No. 5<" not in only
@@ -69,14 +75,30 @@ def test_turns_that_came_or_went_stand_beside_nothing():
         return [{"role": role, "content": text} for role, text in said]
 
     old = talk(("user", "Hello"), ("assistant", "Hi"), ("user", "When?"), ("assistant", "Nine"))
-    new = talk(("system", "Be brief"), ("user", "Hello"), ("assistant", "Hi"),
-               ("user", "When?"), ("assistant", "Ten"), ("user", "Sure?"), ("assistant", "Yes"))
-    found = [(one and one["content"], other and other["content"])
-             for one, other in aligned(old, new)]
-    assert found == [(None, "Be brief"), ("Hello", "Hello"), ("Hi", "Hi"), ("When?", "When?"),
-                     ("Nine", "Ten"), (None, "Sure?"), (None, "Yes")]
-    back = [(one and one["content"], other and other["content"])
-            for one, other in aligned(new, old)]
+    new = talk(
+        ("system", "Be brief"),
+        ("user", "Hello"),
+        ("assistant", "Hi"),
+        ("user", "When?"),
+        ("assistant", "Ten"),
+        ("user", "Sure?"),
+        ("assistant", "Yes"),
+    )
+    found = [
+        (one and one["content"], other and other["content"]) for one, other in aligned(old, new)
+    ]
+    assert found == [
+        (None, "Be brief"),
+        ("Hello", "Hello"),
+        ("Hi", "Hi"),
+        ("When?", "When?"),
+        ("Nine", "Ten"),
+        (None, "Sure?"),
+        (None, "Yes"),
+    ]
+    back = [
+        (one and one["content"], other and other["content"]) for one, other in aligned(new, old)
+    ]
     assert [(b, a) for a, b in back] == found
 
 

@@ -4,7 +4,7 @@ from django.urls import reverse
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import limits, services
 from finetune_app.deployment.models import Deployment
-from tests.path import ready, trained
+from tests.journey import ready, trained
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,14 @@ from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import ApiKey, Request
 from finetune_app.deployment.monitoring import costs
 
-LIMITS = {"actions": ["chat", "models"], "requests_a_minute": "60", "tokens_a_minute": "1000",
-          "tokens_a_month": "", "money_a_month": "2.50", "currency": "EUR"}  # fmt: skip
+LIMITS = {
+    "actions": ["chat", "models"],
+    "requests_a_minute": "60",
+    "tokens_a_minute": "1000",
+    "tokens_a_month": "",
+    "money_a_month": "2.50",
+    "currency": "EUR",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -24,15 +30,21 @@ def _nothing_known(monkeypatch):
 @pytest.fixture
 def made(live, team, owner):
     """(row, text) of a key that may cost two and a half euros a month."""
-    return keys.make(team=team, by=owner, name="a shop", deployment=live,
-                     money_a_month=Decimal("2.50"))  # fmt: skip
+    return keys.make(
+        team=team, by=owner, name="a shop", deployment=live, money_a_month=Decimal("2.50")
+    )
 
 
 def use(key: ApiKey, tokens: int) -> None:
     Request.objects.create(
-        team=key.team, deployment=key.deployment, key=key, model="x", status=200, tokens=tokens,
+        team=key.team,
+        deployment=key.deployment,
+        key=key,
+        model="x",
+        status=200,
+        tokens=tokens,
         at=timezone.now(),
-    )  # fmt: skip
+    )
 
 
 def refused(text: str, action: str = "chat") -> ApiError | None:

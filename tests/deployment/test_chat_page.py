@@ -7,9 +7,15 @@ from finetune_app.deployment import limits, services
 from finetune_app.deployment.models import PublicChat
 from finetune_app.deployment.monitoring import keeping
 
-GIVEN = {"on": "on", "audience": "link", "title": "Ask the shop", "greeting": "Hello.",
-         "origins": "https://www.shop.example\nhttps://help.shop.example/", "a_minute": "2",
-         "a_day": "3"}  # fmt: skip
+GIVEN = {
+    "on": "on",
+    "audience": "link",
+    "title": "Ask the shop",
+    "greeting": "Hello.",
+    "origins": "https://www.shop.example\nhttps://help.shop.example/",
+    "a_minute": "2",
+    "a_day": "3",
+}
 NOBODY = Client
 
 
@@ -38,11 +44,22 @@ def test_it_is_off_until_an_editor_switches_it_on(live, as_editor, as_viewer, as
     assert len(chat.link) >= 20
 
 
-@pytest.mark.parametrize("origin", [
-    "*", "https://*.shop.example", "https://shop.example/path", "shop.example",
-    "http://shop.example", "https://shop.example; script-src *", "https://a.example https://b",
-    "javascript:alert(1)", "https://user@shop.example", "null", "https://",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://*.shop.example",
+        "https://shop.example/path",
+        "shop.example",
+        "http://shop.example",
+        "https://shop.example; script-src *",
+        "https://a.example https://b",
+        "javascript:alert(1)",
+        "https://user@shop.example",
+        "null",
+        "https://",
+    ],
+)
 def test_only_whole_addresses_of_sites_may_show_it(live, as_editor, url, origin):
     reply = as_editor.post(url("chat_page"), GIVEN | {"origins": origin})
     assert reply.status_code == 422

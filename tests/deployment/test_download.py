@@ -7,12 +7,12 @@ import zipfile
 import pytest
 from django.urls import reverse
 
-from tests import path
+from tests import journey
 
 
 @pytest.fixture
 def trained(goal, owner):
-    return path.trained(path.ready(goal, owner), owner)
+    return journey.trained(journey.ready(goal, owner), owner)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def unpack(reply) -> zipfile.ZipFile:
 
 
 def test_a_viewer_takes_it_away(as_viewer, trained, url):
-    path.write(f"{trained.adapter_folder}/chat_template.jinja", "{{ messages }}")
+    journey.write(f"{trained.adapter_folder}/chat_template.jinja", "{{ messages }}")
     reply = as_viewer.get(url())
     assert reply["Content-Type"] == "application/zip"
     assert 'filename="sort-shop-emails-training-1.zip"' in reply["Content-Disposition"]
@@ -53,19 +53,19 @@ def test_a_missing_file_is_said_plainly(as_viewer, trained, url, data_dir):
 
 
 def test_a_changed_file_is_not_passed_off_as_the_trained_one(as_viewer, trained, url):
-    path.write(f"{trained.adapter_folder}/adapter_model.safetensors", "something else")
+    journey.write(f"{trained.adapter_folder}/adapter_model.safetensors", "something else")
     assert as_viewer.get(url()).status_code == 409
 
 
 def test_before_there_is_an_adapter_there_is_nothing(as_viewer, goal, owner, url):
-    path.ready(goal, owner)
+    journey.ready(goal, owner)
     assert as_viewer.get(url()).status_code == 404
     page = as_viewer.get(reverse("deployment:page", args=[goal.pk])).content.decode()
     assert "Take it with you" not in page
 
 
 def test_the_page_lists_what_can_be_taken(as_viewer, goal, owner, trained, url):
-    path.trained(goal, owner, weights="second")
+    journey.trained(goal, owner, weights="second")
     page = as_viewer.get(reverse("deployment:page", args=[goal.pk])).content.decode()
     assert url(1) in page
     assert url(2) in page

@@ -12,7 +12,7 @@ from finetune_app.deployment.models import Drift, Said
 from finetune_app.deployment.monitoring import drift, keeping
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.models import Training
-from tests import path
+from tests import journey
 from tests.datasets.conftest import pair
 from tests.worker.conftest import supervise
 from tests.worker.training.conftest import RecordingChannel
@@ -36,10 +36,16 @@ def asked(live, kept):
     def note(prompts: list[str]) -> None:
         for prompt in prompts:
             journal.note(
-                key=None, served=SimpleNamespace(deployment=live, release=live.current),
-                model=live.name, prompt_tokens=9, tokens=3, answer="order_status", status=200,
-                seconds=0.5, messages=[{"role": "user", "content": prompt}],
-            )  # fmt: skip
+                key=None,
+                served=SimpleNamespace(deployment=live, release=live.current),
+                model=live.name,
+                prompt_tokens=9,
+                tokens=3,
+                answer="order_status",
+                status=200,
+                seconds=0.5,
+                messages=[{"role": "user", "content": prompt}],
+            )
 
     return note
 
@@ -57,7 +63,7 @@ def work(found: Drift) -> Drift:
     job = found.job
     order = drift_jobs.child_spec(job)
     result = run.run(Work(job.kind, order["folder"], order["spec"]), RecordingChannel())
-    path.set_state(job, State.SUCCEEDED, result=result)
+    journey.set_state(job, State.SUCCEEDED, result=result)
     drift_jobs.finish(Job.objects.get(pk=job.pk), result)
     found.refresh_from_db()
     return found
@@ -201,7 +207,7 @@ def test_another_training_is_compared_anew_and_the_old_finding_is_not_held_again
 ):
     asked(about_ovens(40))
     work(drift.begin(deployment=live))
-    version = path.freeze(goal, owner, count=70)
+    version = journey.freeze(goal, owner, count=70)
     Training.objects.update(version=version)
     live.refresh_from_db()
     assert drift.newest(live) is None

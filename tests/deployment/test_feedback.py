@@ -12,7 +12,7 @@ from finetune_app.deployment import journal, keys
 from finetune_app.deployment.models import Feedback, Request, Said
 from finetune_app.deployment.monitoring import feedback, keeping, loop
 from finetune_app.guide import progress
-from tests.path import evaluated
+from tests.journey import evaluated
 
 
 @pytest.fixture
@@ -31,31 +31,51 @@ def ask(live, key):
     def noted(text: str = "My pump leaks", **facts) -> Request:
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
         return journal.note(
-            key=key[0], served=SimpleNamespace(deployment=live, release=live.current),
-            model=live.name, prompt_tokens=9, tokens=3, answer="order_status",
-            messages=[{"role": "user", "content": text}], **given | facts)  # fmt: skip
+            key=key[0],
+            served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name,
+            prompt_tokens=9,
+            tokens=3,
+            answer="order_status",
+            messages=[{"role": "user", "content": text}],
+            **given | facts,
+        )
 
     return noted
 
 
 def send(client, text, **given):
-    return client.post(reverse("v1:feedback"), json.dumps(given), content_type="application/json",
-                       headers={"Authorization": f"Bearer {text}"})  # fmt: skip
+    return client.post(
+        reverse("v1:feedback"),
+        json.dumps(given),
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {text}"},
+    )
 
 
 def test_a_program_says_it_was_helpful(ask, key, client):
     request = ask()
     reply = send(client, key[1], id=request.reply_id, rating="up", comment="fine")
-    assert reply.json() == {"object": "feedback", "id": request.reply_id, "rating": "up",
-                            "kept": ["rating"]}  # texts are not kept here, so no words are
+    assert reply.json() == {
+        "object": "feedback",
+        "id": request.reply_id,
+        "rating": "up",
+        "kept": ["rating"],
+    }  # texts are not kept here, so no words are
     found = Feedback.objects.get()
     assert (found.rating, found.comment, found.release) == (1, "", request.release)
 
 
 def test_words_are_kept_where_texts_are_without_personal_data(ask, key, kept, client):
     request = ask()
-    reply = send(client, key[1], completion_id=request.reply_id, rating=-1,
-                 comment="Mail ann@kettle-lane.co.uk", expected="repair_status")
+    reply = send(
+        client,
+        key[1],
+        completion_id=request.reply_id,
+        rating=-1,
+        comment="Mail ann@kettle-lane.co.uk",
+        expected="repair_status",
+    )
     assert reply.json()["kept"] == ["rating", "comment", "expected"]
     found = Feedback.objects.get()
     assert (found.comment, found.expected) == ("Mail [email]", "repair_status")
@@ -68,12 +88,19 @@ def test_the_last_word_counts(ask, key, client):
     assert Feedback.objects.get().rating == 1
 
 
-@pytest.mark.parametrize(("given", "status"), [
-    ({"rating": "up"}, 400), ({"id": "chatcmpl-0"}, 400), ({"id": "chatcmpl-0", "rating": 2}, 400),
-    ({"id": "chatcmpl-0", "rating": True}, 400), ({"id": "no-such", "rating": 1}, 404),
-    ({"id": "", "rating": 1}, 400), ({"id": ["x"], "rating": 1}, 400),
-    ({"id": "chatcmpl-0", "rating": 1, "comment": 5}, 400),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({"rating": "up"}, 400),
+        ({"id": "chatcmpl-0"}, 400),
+        ({"id": "chatcmpl-0", "rating": 2}, 400),
+        ({"id": "chatcmpl-0", "rating": True}, 400),
+        ({"id": "no-such", "rating": 1}, 404),
+        ({"id": "", "rating": 1}, 400),
+        ({"id": ["x"], "rating": 1}, 400),
+        ({"id": "chatcmpl-0", "rating": 1, "comment": 5}, 400),
+    ],
+)
 def test_what_is_no_feedback_is_refused_by_name(ask, key, client, given, status):
     ask()
     reply = send(client, key[1], **given)
@@ -128,8 +155,9 @@ def test_the_playground_knows_an_answer_by_its_reply_s_id(ask, kept, goal, as_vi
     part = as_viewer.post(thumb, {"rating": "down"}, headers={"HX-Request": "true"})
     assert "What should it have said?" in part.content.decode()
     assert Example.objects.count() == before + 1
-    part = as_viewer.post(thumb, {"rating": "correct", "expected": "repair_status"},
-                          headers={"HX-Request": "true"}).content.decode()
+    part = as_viewer.post(
+        thumb, {"rating": "correct", "expected": "repair_status"}, headers={"HX-Request": "true"}
+    ).content.decode()
     example = Said.objects.get().example
     assert f"as a suggestion for {example}" in part
     assert Suggestion.objects.get(example=example).answer == "repair_status"
@@ -152,8 +180,11 @@ def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_
 
 def test_where_nothing_is_kept_the_thumb_says_so(ask, as_viewer, url):
     request = ask()
-    reply = as_viewer.post(url("thumb_of_reply", reply_id=request.reply_id), {"rating": "down"},
-                           headers={"HX-Request": "true"})
+    reply = as_viewer.post(
+        url("thumb_of_reply", reply_id=request.reply_id),
+        {"rating": "down"},
+        headers={"HX-Request": "true"},
+    )
     assert "What was said is not kept here" in reply.content.decode()
     page = as_viewer.get(url("request", request_id=request.pk)).content.decode()
     assert "What should it have said?" not in page
@@ -229,9 +260,7 @@ def test_not_by_itself_elsewhere(ask, live, owner):
     assert feedback.bad(live).count() == 2  # but offered
 
 
-def test_forty_one_new_examples_close_the_loop(
-    tuned, live, owner, as_viewer, url, monkeypatch
-):
+def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, url, monkeypatch):
     evaluated(tuned, owner)
     goal = tuned.goal
     monkeypatch.setattr(loop, "ENOUGH", 2)

@@ -8,7 +8,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.deployment import services
 from finetune_app.deployment.models import Deployment
-from tests.path import trained
+from tests.journey import trained
 
 
 def test_one_click_makes_it_live(goal, tuned, as_editor, url):

@@ -22,24 +22,32 @@ def answered(live):
     def note(answer: str | None, *, tokens: int = 3, ago: float = 5, now: datetime = NOW, **facts):
         given = {"status": 200, "seconds": 0.5, "at": now - timedelta(minutes=ago)} | facts
         return journal.note(
-            key=None, served=SimpleNamespace(deployment=live, release=live.current),
-            model=live.name, prompt_tokens=9, tokens=tokens, answer=answer, **given,
-        )  # fmt: skip
+            key=None,
+            served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name,
+            prompt_tokens=9,
+            tokens=tokens,
+            answer=answer,
+            **given,
+        )
 
     return note
 
 
-@pytest.mark.parametrize(("answer", "refused"), [
-    ("repair_status", False),
-    ("I'm sorry, but I can't help with that.", True),
-    ("  As an AI language model, I have no opinions.", True),
-    ("Leider kann ich das nicht beantworten.", True),
-    ("I can help you with that.", False),
-    ("I'm sorry to hear that. Bring it in on Monday.", False),
-    ("You asked whether I can't or won't: neither.", False),
-    ("", False),
-    (None, None),  # embeddings have no answer in words
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("repair_status", False),
+        ("I'm sorry, but I can't help with that.", True),
+        ("  As an AI language model, I have no opinions.", True),
+        ("Leider kann ich das nicht beantworten.", True),
+        ("I can help you with that.", False),
+        ("I'm sorry to hear that. Bring it in on Monday.", False),
+        ("You asked whether I can't or won't: neither.", False),
+        ("", False),
+        (None, None),  # embeddings have no answer in words
+    ],
+)
 def test_what_counts_as_a_refusal(answered, answer, refused):
     assert answered(answer).refused is refused
     assert not Said.objects.exists()
@@ -66,10 +74,20 @@ def test_lengths_and_refusals_before_and_after_hours_are_added_up(live, answered
     assert added.whole.refused_share == 0.25
 
 
-@pytest.mark.parametrize(("tokens", "step"), [
-    (0, 0), (1, 1), (44, 44), (99, 99), (104, 100), (105, 100), (129, 130), (1234, 1200),
-    (99_900, 100_000),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("tokens", "step"),
+    [
+        (0, 0),
+        (1, 1),
+        (44, 44),
+        (99, 99),
+        (104, 100),
+        (105, 100),
+        (129, 130),
+        (1234, 1200),
+        (99_900, 100_000),
+    ],
+)
 def test_a_length_is_exact_below_a_hundred_and_then_to_two_digits(tokens, step):
     assert Lengths.of([tokens]).at(0.5) == step
 

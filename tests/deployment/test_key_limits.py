@@ -14,16 +14,22 @@ from tests.test_routes import DECLARED
 
 CHAT = {"model": "sort-shop-emails", "messages": [{"role": "user", "content": "Hello"}]}
 ADDRESSES = {
-    "v1:models": "/v1/models", "v1:model": "/v1/models/x", "v1:chat": "/v1/chat/completions",
-    "v1:files": "/v1/files", "v1:file": "/v1/files/file-0",
+    "v1:models": "/v1/models",
+    "v1:model": "/v1/models/x",
+    "v1:chat": "/v1/chat/completions",
+    "v1:files": "/v1/files",
+    "v1:file": "/v1/files/file-0",
     "v1:content": "/v1/files/file-0/content",
-    "v1:jobs": "/v1/fine_tuning/jobs", "v1:job": "/v1/fine_tuning/jobs/x",
+    "v1:jobs": "/v1/fine_tuning/jobs",
+    "v1:job": "/v1/fine_tuning/jobs/x",
     "v1:events": "/v1/fine_tuning/jobs/x/events",
     "v1:checkpoints": "/v1/fine_tuning/jobs/x/checkpoints",
-    "v1:act": "/v1/fine_tuning/jobs/x/pause", "v1:unknown": "/v1/assistants",
-    "v1:feedback": "/v1/feedback", "v1:completions": "/v1/completions",
+    "v1:act": "/v1/fine_tuning/jobs/x/pause",
+    "v1:unknown": "/v1/assistants",
+    "v1:feedback": "/v1/feedback",
+    "v1:completions": "/v1/completions",
     "v1:embeddings": "/v1/embeddings",
-}  # fmt: skip
+}
 V1 = [route for route in DECLARED if route.name.startswith("v1:")]
 
 
@@ -34,9 +40,12 @@ def made(team, owner):
 
 def ask(text: str, address: str = "/v1/chat/completions", method: str = "POST", body=CHAT):
     return Client().generic(
-        method, address, json.dumps(body), content_type="application/json",
+        method,
+        address,
+        json.dumps(body),
+        content_type="application/json",
         headers={"Authorization": f"Bearer {text}"},
-    )  # fmt: skip
+    )
 
 
 # ---- What it may do ----
@@ -146,8 +155,15 @@ def test_revoked_both_secrets_open_nothing(made):
 
 
 def test_a_key_of_the_team_is_made_shown_once_and_changed(live, made, as_editor, team):
-    given = {"name": "reports", "deployment": live.pk, "days": "30", "actions": ["chat"],
-             "requests_a_minute": "5", "tokens_a_minute": "900", "tokens_a_month": "5000"}
+    given = {
+        "name": "reports",
+        "deployment": live.pk,
+        "days": "30",
+        "actions": ["chat"],
+        "requests_a_minute": "5",
+        "tokens_a_minute": "900",
+        "tokens_a_month": "5000",
+    }
     shown = as_editor.post("/team/keys/new/", given)
     key = keys.find(shown.context["text"])
     assert (key.deployment, key.actions, key.tokens_a_month) == (live, ["chat"], 5000)
@@ -161,8 +177,14 @@ def test_a_key_of_the_team_is_made_shown_once_and_changed(live, made, as_editor,
 
 
 def limits(**given) -> dict:
-    return {"actions": ["chat", "models"], "requests_a_minute": "60", "tokens_a_minute": "1000",
-            "tokens_a_month": "", "expires_on": "", **given}  # fmt: skip
+    return {
+        "actions": ["chat", "models"],
+        "requests_a_minute": "60",
+        "tokens_a_minute": "1000",
+        "tokens_a_month": "",
+        "expires_on": "",
+        **given,
+    }
 
 
 def test_until_when_it_works_can_be_changed(made, as_editor):
@@ -244,8 +266,14 @@ def test_nothing_chosen_and_too_little_is_asked_again(made, as_editor):
 
 
 def test_another_team_s_deployment_cannot_be_chosen(live, as_stranger):
-    given = {"name": "x", "deployment": live.pk, "days": "30", "actions": ["chat"],
-             "requests_a_minute": "5", "tokens_a_minute": "900"}
+    given = {
+        "name": "x",
+        "deployment": live.pk,
+        "days": "30",
+        "actions": ["chat"],
+        "requests_a_minute": "5",
+        "tokens_a_minute": "900",
+    }
     assert as_stranger.post("/team/keys/new/", given).status_code == 422
 
 
@@ -262,8 +290,9 @@ def test_who_may_see_and_change(live, made, as_viewer, as_stranger):
 
 
 def test_a_shell_knows_the_same(live, team, capsys):
-    call_command("apikey", deployment=live.name, may=["chat"], tokens_a_month=50,
-                 requests_a_minute=7)
+    call_command(
+        "apikey", deployment=live.name, may=["chat"], tokens_a_month=50, requests_a_minute=7
+    )
     old = capsys.readouterr().out.strip()
     key = keys.find(old)
     assert (key.deployment, key.actions) == (live, ["chat"])

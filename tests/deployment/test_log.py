@@ -32,10 +32,15 @@ def ask(live, key):
     def noted(text: str = ASK, answer: str = "repair_status", **facts) -> Request:
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
         return journal.note(
-            key=key, served=SimpleNamespace(deployment=live, release=live.current),
-            model=live.name, prompt_tokens=9, tokens=3, answer=answer,
+            key=key,
+            served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name,
+            prompt_tokens=9,
+            tokens=3,
+            answer=answer,
             messages=[{"role": "system", "content": "Sort it."}, {"role": "user", "content": text}],
-            **given | facts)  # fmt: skip
+            **given | facts,
+        )
 
     return noted
 
@@ -80,20 +85,23 @@ def test_personal_data_never_reaches_the_database(ask, kept):
     assert said.messages[0] == {"role": "system", "content": "Sort it."}
 
 
-@pytest.mark.parametrize(("text", "clean"), [
-    ("Dear Mrs Lind, it is ready.", "Dear Mrs [name], it is ready."),
-    ("My name is Jonas van Dam and", "My name is [name] and"),
-    ("Ich heiße Jürgen Groß.", "Ich heiße [name]."),
-    ("Sehr geehrter Herr Dr. Müller-Lüdenscheidt,", "Sehr geehrter Herr Dr. [name],"),
-    ("Viele Grüße\nAnna", "Viele Grüße\n[name]"),
-    ("Hello there, is my Gazelle ready?", "Hello there, is my Gazelle ready?"),
-    ("Hi all,", "Hi all,"),
-    ("The Trek Domane is best.\nWhat now", "The Trek Domane is best.\nWhat now"),
-    ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [iban]"),
-    ("card 4111 1111 1111 1111 please", "card [card] please"),
-    ("password: hunter2-Xy9", "password: [password]"),
-    ("with\x00nul", "withnul"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("Dear Mrs Lind, it is ready.", "Dear Mrs [name], it is ready."),
+        ("My name is Jonas van Dam and", "My name is [name] and"),
+        ("Ich heiße Jürgen Groß.", "Ich heiße [name]."),
+        ("Sehr geehrter Herr Dr. Müller-Lüdenscheidt,", "Sehr geehrter Herr Dr. [name],"),
+        ("Viele Grüße\nAnna", "Viele Grüße\n[name]"),
+        ("Hello there, is my Gazelle ready?", "Hello there, is my Gazelle ready?"),
+        ("Hi all,", "Hi all,"),
+        ("The Trek Domane is best.\nWhat now", "The Trek Domane is best.\nWhat now"),
+        ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [iban]"),
+        ("card 4111 1111 1111 1111 please", "card [card] please"),
+        ("password: hunter2-Xy9", "password: [password]"),
+        ("with\x00nul", "withnul"),
+    ],
+)
 def test_what_is_taken_out(text, clean):
     assert redact(text).text == clean
 
@@ -123,8 +131,9 @@ def test_words_are_found_whole_and_in_any_capitals(ask, kept, as_viewer, url):
     ask("pumpkin soup", answer="no_topic")
 
     def found(q):
-        return [one.said.prompt for one in as_viewer.get(url("log"), {"q": q}).context["page"]
-                .requests]  # fmt: skip
+        return [
+            one.said.prompt for one in as_viewer.get(url("log"), {"q": q}).context["page"].requests
+        ]
 
     assert found("pump") == ["The Pump leaks"]
     assert found("LEAKS the") == ["The Pump leaks"]
@@ -150,9 +159,9 @@ def test_filters_live_in_the_address(ask, live, kept, key, as_viewer, url):
 
 def test_a_long_list_goes_on_where_it_stopped(live, team, as_viewer, url):
     at = timezone.now()
-    Request.objects.bulk_create([
-        Request(team=team, deployment=live, model="x", status=200, at=at) for _n in range(120)
-    ])  # fmt: skip
+    Request.objects.bulk_create(
+        [Request(team=team, deployment=live, model="x", status=200, at=at) for _n in range(120)]
+    )
     seen, query = [], ""
     for size in (50, 50, 20):
         page = as_viewer.get(url("log") + query).context["page"]
@@ -226,7 +235,14 @@ def test_another_team_sees_none_of_it(ask, kept, as_stranger, url):
 
 
 def test_a_base_model_asked_directly_keeps_nothing(key, kept):
-    journal.note(key=key, served=SimpleNamespace(deployment=None, release=None), model="tiny",
-                 prompt_tokens=1, tokens=1, status=200, answer="x",
-                 messages=[{"role": "user", "content": "y"}])  # fmt: skip
+    journal.note(
+        key=key,
+        served=SimpleNamespace(deployment=None, release=None),
+        model="tiny",
+        prompt_tokens=1,
+        tokens=1,
+        status=200,
+        answer="x",
+        messages=[{"role": "user", "content": "y"}],
+    )
     assert not Said.objects.exists()

@@ -18,9 +18,16 @@ def asked(live, team, owner):
 
     def ask(status: int = 200, **facts):
         return journal.note(
-            key=key, served=SimpleNamespace(deployment=live, release=live.current),
-            model=live.name, prompt_tokens=90, tokens=10, status=status, seconds=3.0,
-            messages=[{"role": "user", "content": "My pump leaks"}], **facts)  # fmt: skip
+            key=key,
+            served=SimpleNamespace(deployment=live, release=live.current),
+            model=live.name,
+            prompt_tokens=90,
+            tokens=10,
+            status=status,
+            seconds=3.0,
+            messages=[{"role": "user", "content": "My pump leaks"}],
+            **facts,
+        )
 
     return ask
 
@@ -36,8 +43,9 @@ def read(client, settings):
         found.text = reply.content.decode()
         return {
             (sample.name, *sorted(sample.labels.values())): sample.value
-            for family in text_string_to_metric_families(found.text) for sample in family.samples
-        }  # fmt: skip
+            for family in text_string_to_metric_families(found.text)
+            for sample in family.samples
+        }
 
     return found
 

@@ -20,10 +20,19 @@ def asked(live, team, owner):
     key, _text = keys.make(team=team, by=owner, name="the mailbox", deployment=live)
 
     def ask(ago: float, now: datetime = NOW, **facts) -> Request:
-        given = {"status": 200, "seconds": 1.0, "first_seconds": 0.2, "tokens": 10,
-                 "prompt_tokens": 90, "key": key, "deployment": live, "release": live.current}
+        given = {
+            "status": 200,
+            "seconds": 1.0,
+            "first_seconds": 0.2,
+            "tokens": 10,
+            "prompt_tokens": 90,
+            "key": key,
+            "deployment": live,
+            "release": live.current,
+        }
         return Request.objects.create(
-            team=team, model=live.name, at=now - timedelta(minutes=ago), **given | facts)
+            team=team, model=live.name, at=now - timedelta(minutes=ago), **given | facts
+        )
 
     return ask
 
@@ -93,7 +102,8 @@ def test_percentiles_are_right_to_a_twentieth():
 
 def test_time_in_which_three_ran_is_shared_by_three():
     assert hours.shares([(0, 4), (1, 4), (1, 4), (9, 10), (9, 9)]) == pytest.approx(
-        [2.0, 1.0, 1.0, 1.0, 0.0])
+        [2.0, 1.0, 1.0, 1.0, 0.0]
+    )
     assert hours.shares([]) == []
 
 
@@ -131,10 +141,17 @@ def test_what_a_key_has_cost_this_month(live, asked):
     assert costs.spent_by(key, NOW) == {"USD": pytest.approx(0.5)}
 
 
-@pytest.mark.parametrize(("amount", "words"), [
-    (0.4149, "€0.41"), (0, "€0.00"), (0.00081, "€0.0008"), (1e-9, "< €0.0001"),
-    (1234.5, "€1,234.50"), (None, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        (0.4149, "€0.41"),
+        (0, "€0.00"),
+        (0.00081, "€0.0008"),
+        (1e-9, "< €0.0001"),
+        (1234.5, "€1,234.50"),
+        (None, ""),
+    ],
+)
 def test_money_is_never_rounded_to_nothing(amount, words):
     assert costs.money(amount, "EUR") == words
 

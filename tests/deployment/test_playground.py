@@ -2,8 +2,9 @@
 
 import json
 
-HISTORY = json.dumps([{"role": "user", "content": "Is it mine?"},
-                      {"role": "assistant", "content": "Yes."}])
+HISTORY = json.dumps(
+    [{"role": "user", "content": "Is it mine?"}, {"role": "assistant", "content": "Yes."}]
+)
 PART = {"HX-Request": "true"}  # the code is a part of the page
 
 
@@ -31,8 +32,11 @@ def test_what_cannot_be_asked_is_said_as_the_api_says_it(live, as_viewer, url):
     assert reply.status_code == 422
     assert "must be a number from 0 to 2" in reply.content.decode()
     assert reply.context["question"] == "Hello"
-    said = as_viewer.post(url("playground"), given | {"temperature": "warm"},
-                          headers={"Accept": "application/x-ndjson"})
+    said = as_viewer.post(
+        url("playground"),
+        given | {"temperature": "warm"},
+        headers={"Accept": "application/x-ndjson"},
+    )
     assert "temperature" in said.json()["error"]
 
 
@@ -43,22 +47,33 @@ def test_a_paused_one_says_so(live, as_viewer, as_editor, url):
 
 
 def test_the_code_is_exactly_this_request(live, as_viewer, url):
-    given = {"question": "And now?", "history": HISTORY, "system": "Be brief.",
-             "temperature": "0.5", "max_tokens": "40"}
+    given = {
+        "question": "And now?",
+        "history": HISTORY,
+        "system": "Be brief.",
+        "temperature": "0.5",
+        "max_tokens": "40",
+    }
     curl = as_viewer.post(url("code"), given, headers=PART).context["snippets"][0].code
     sent = json.loads(curl.partition("-d '")[2].rstrip("'"))
     assert sent == {
-        "model": live.name, "temperature": 0.5, "max_tokens": 40,
-        "messages": [{"role": "system", "content": "Be brief."}, *json.loads(HISTORY),
-                     {"role": "user", "content": "And now?"}],
-    }  # fmt: skip
+        "model": live.name,
+        "temperature": 0.5,
+        "max_tokens": 40,
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            *json.loads(HISTORY),
+            {"role": "user", "content": "And now?"},
+        ],
+    }
 
 
 def test_after_an_answer_it_is_the_request_that_was_answered(live, as_viewer, url):
     reply = as_viewer.post(url("code"), {"history": HISTORY}, headers=PART)
     curl = reply.context["snippets"][0].code
     assert json.loads(curl.partition("-d '")[2].rstrip("'"))["messages"] == [
-        {"role": "user", "content": "Is it mine?"}]
+        {"role": "user", "content": "Is it mine?"}
+    ]
 
 
 def test_without_script_it_leads_to_the_page(live, as_viewer, url):

@@ -9,7 +9,7 @@ import pytest
 from finetune_app.deployment import snippets
 
 NASTY = [
-    {"role": "system", "content": 'Say "yes" & never \'no\'.\nTwice.'},
+    {"role": "system", "content": "Say \"yes\" & never 'no'.\nTwice."},
     {"role": "user", "content": "a\\b </pre><script>alert(1)</script> $HOME `id` ü 🚲"},
 ]
 SETTINGS = {"temperature": 0.7, "max_tokens": 40, "stream": True}
@@ -51,13 +51,20 @@ def test_what_is_shown_is_text_with_its_strings_coloured():
     assert '<span class="s">&quot;shop-mail&quot;</span>' in found.shown
 
 
-@pytest.mark.parametrize(("host", "only_here", "place"), [
-    ("127.0.0.1", True, "here"), ("192.168.1.7", False, "network"), ("workshop", False, "network"),
-    ("ai.kettle.lan", False, "network"), ("mail.kettlelane.example", False, "internet"),
-    ("8.8.8.8", False, "internet"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "only_here", "place"),
+    [
+        ("127.0.0.1", True, "here"),
+        ("192.168.1.7", False, "network"),
+        ("workshop", False, "network"),
+        ("ai.kettle.lan", False, "network"),
+        ("mail.kettlelane.example", False, "internet"),
+        ("8.8.8.8", False, "internet"),
+    ],
+)
 def test_it_says_who_can_reach_it(settings, host, only_here, place):
     settings.PUBLIC_HOST, settings.ONLY_THIS_COMPUTER = host, only_here
     assert snippets.where() == place
     assert {"here": "this computer", "network": "your network", "internet": "the internet"}[
-        place] in snippets.reach()
+        place
+    ] in snippets.reach()

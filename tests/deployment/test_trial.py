@@ -11,7 +11,7 @@ from finetune_app.deployment.api import models as served
 from finetune_app.deployment.api.wire import read_chat
 from finetune_app.deployment.models import Request
 from finetune_app.deployment.monitoring import feedback
-from tests.path import trained
+from tests.journey import trained
 
 ASKERS = [f"asker {n}" for n in range(400)]
 
@@ -97,8 +97,10 @@ def asked(messages, **more):
 def test_from_the_page_to_everybody(goal, live, tuned, as_editor, url):
     again = trained(goal, live.current.by, weights="better weights")
     given = {"candidate": f"training-{again.number}", "share": "25"}
-    assert "25 % of the conversations" in as_editor.post(
-        url("go_live"), given, follow=True).content.decode()
+    assert (
+        "25 % of the conversations"
+        in as_editor.post(url("go_live"), given, follow=True).content.decode()
+    )
     assert (live.trial.number, live.trial.share, live.current.number) == (2, 25, 1)
     page = as_editor.get(url("page")).content.decode()
     assert "Let it answer everybody" in page
@@ -164,8 +166,16 @@ def test_a_paused_one_answers_nobody_and_the_trial_waits(live, trial, key):
 def test_figures_of_both_since_it_began(live, trial, team, as_viewer, url):
     seen = [(live.current, 200, 1.0), (trial, 200, 2.0), (trial, 503, 0.1), (trial, 499, 0.1)]
     for release, status, seconds in seen:
-        Request.objects.create(team=team, deployment=live, release=release, model=live.name,
-                               status=status, seconds=seconds, tokens=5, prompt_tokens=10)
+        Request.objects.create(
+            team=team,
+            deployment=live,
+            release=release,
+            model=live.name,
+            status=status,
+            seconds=seconds,
+            tokens=5,
+            prompt_tokens=10,
+        )
     answered = Request.objects.filter(release=trial, status=200).get()
     feedback.give(request=answered, rating=-1)
     old, new = trials.sides(live, trial, live.current)

@@ -8,8 +8,15 @@ from finetune_app.core import engine
 @pytest.fixture
 def page(live, as_viewer, url, monkeypatch):
     def look(**told) -> str:
-        state = {"base_model": "/data/models/tiny", "number_format": "bf16", "adapters": [],
-                 "memory_bytes": 10**9, "queue": 0, "queue_limit": 64, **told}  # fmt: skip
+        state = {
+            "base_model": "/data/models/tiny",
+            "number_format": "bf16",
+            "adapters": [],
+            "memory_bytes": 10**9,
+            "queue": 0,
+            "queue_limit": 64,
+            **told,
+        }
         monkeypatch.setattr(engine, "health_now", lambda _patience: state)
         return as_viewer.get(url("monitor")).content.decode()
 

@@ -9,26 +9,26 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.test_set import Unseen
 from finetune_app.goals import services as goals
 from finetune_app.training.models import Training
-from tests import path
+from tests import journey
 from tests.knowledge.conftest import knowledge, now  # noqa: F401
 
 
 @pytest.fixture
 def trained(goal, owner) -> Training:
-    return path.trained(path.ready(goal, owner), owner)
+    return journey.trained(journey.ready(goal, owner), owner)
 
 
 @pytest.fixture
 def tested(trained, owner) -> Evaluation:
-    return path.evaluated(trained, owner)
+    return journey.evaluated(trained, owner)
 
 
 @pytest.fixture
 def ballot(goal, owner) -> Evaluation:
     """Answers without a judge: base says one thing, tuned another, a person chooses."""
     goals.choose_measure(goal=goal, kind="choice", settings={})
-    training = path.trained(path.ready(goal, owner), owner)
-    return path.evaluated(training, owner, say=two_voices)
+    training = journey.trained(journey.ready(goal, owner), owner)
+    return journey.evaluated(training, owner, say=two_voices)
 
 
 def two_voices(prompt: Unseen, kind: str) -> tuple[str, None]:

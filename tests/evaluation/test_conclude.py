@@ -7,7 +7,7 @@ import pytest
 from finetune_app.evaluation import jobs, services, test_set
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.models import Job
-from tests import path
+from tests import journey
 
 
 def outcomes(evaluation: Evaluation) -> list[str]:
@@ -30,7 +30,7 @@ def test_worse_and_same_are_told_apart(trained, owner):
         right = {0: kind == "base", 1: True}.get(prompt.index, False)
         return ("yes" if right else "no", right)
 
-    evaluation = path.evaluated(trained, owner, say=say)
+    evaluation = journey.evaluated(trained, owner, say=say)
     assert outcomes(evaluation)[:3] == ["worse", "same", "same"]
     assert evaluation.verdict["losses"] == 1
     assert evaluation.verdict["level"] != "consistently_better"
@@ -40,17 +40,17 @@ def test_it_is_weighed_against_a_good_prompt_too(trained, owner):
     def a_prompt_is_enough(prompt, kind):
         return (prompt.wanted, True) if kind == "prompt" else ("no", False)
 
-    evaluation = path.evaluated(trained, owner, say=a_prompt_is_enough, instructions="Sort it.")
+    evaluation = journey.evaluated(trained, owner, say=a_prompt_is_enough, instructions="Sort it.")
     assert evaluation.verdict["versus_prompt"] == "not_better"
 
 
 def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
     """Its prompt was too long for the model: that says nothing about either of them."""
-    evaluation = path.begun(trained, owner, instructions="Sort it.")
-    path.answer_all(evaluation, path.tuned_is_right)
+    evaluation = journey.begun(trained, owner, instructions="Sort it.")
+    journey.answer_all(evaluation, journey.tuned_is_right)
     rival = services.prompted_of(evaluation)
     evaluation.answers.filter(candidate=rival).update(refused=True, text="")
-    path.finish(evaluation)
+    journey.finish(evaluation)
     evaluation.refresh_from_db()
     assert evaluation.verdict["level"] == "consistently_better"
     assert evaluation.verdict["versus_prompt"] is None
@@ -60,7 +60,7 @@ def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
 def test_the_end_told_twice_changes_nothing(tested):
     before = (outcomes(tested), tested.verdict, tested.looks)
     formats = {str(tested.ours_id): "bf16", str(tested.base_id): "bf16"}
-    path.end(tested.job, number_formats=formats)
+    journey.end(tested.job, number_formats=formats)
     tested.refresh_from_db()
     assert (outcomes(tested), tested.verdict, tested.looks) == before
     assert tested.ours.number_format == "fp32"
@@ -68,17 +68,24 @@ def test_the_end_told_twice_changes_nothing(tested):
 
 def test_an_answer_told_twice_is_one_answer(tested):
     answers = Answer.objects.count()
-    path.answer_all(tested, path.tuned_is_right)
+    journey.answer_all(tested, journey.tuned_is_right)
     assert Answer.objects.count() == answers
 
 
 def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, owner):
-    evaluation = path.begun(trained, owner)
+    evaluation = journey.begun(trained, owner)
     first = test_set.read(evaluation.version)[0]
-    told = {"event": "answer", "candidate": evaluation.base_id, "row": first.row, "index": 0,
-            "text": "no", "passed": False, "score": 0.0}  # fmt: skip
+    told = {
+        "event": "answer",
+        "candidate": evaluation.base_id,
+        "row": first.row,
+        "index": 0,
+        "text": "no",
+        "passed": False,
+        "score": 0.0,
+    }
     jobs.record(evaluation.job, told)
-    path.end(evaluation.job, stopped=True)
+    journey.end(evaluation.job, stopped=True)
     evaluation.refresh_from_db()
     assert evaluation.verdict == {}
     assert not evaluation.comparisons.exists()
@@ -87,7 +94,7 @@ def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, o
 
 
 def test_the_child_gets_all_it_needs(trained, owner, data_dir):
-    evaluation = path.begun(trained, owner, instructions="Sort it.")
+    evaluation = journey.begun(trained, owner, instructions="Sort it.")
     order = jobs.child_spec(evaluation.job)
     spec = order["spec"]
     assert json.loads(json.dumps(order)) == order
@@ -99,7 +106,7 @@ def test_the_child_gets_all_it_needs(trained, owner, data_dir):
 
 
 def test_what_was_tested_in_one_format_is_tested_in_it_again(tested, trained, owner):
-    again = path.begun(trained, owner)
+    again = journey.begun(trained, owner)
     told = jobs.child_spec(again.job)["spec"]["candidates"]
     assert [one["number_format"] for one in told] == ["fp32", "fp32"]
 
@@ -110,12 +117,12 @@ def test_the_candidates_are_frozen_from_then_on(tested):
 
 
 def test_the_general_check_of_the_tuned_model_counts(trained, owner):
-    evaluation = path.begun(trained, owner)
+    evaluation = journey.begun(trained, owner)
     told = {"event": "general", "level": "red", "sentence": "It forgot how to write."}
     jobs.record(evaluation.job, told | {"candidate": evaluation.ours_id})
     jobs.record(evaluation.job, told | {"candidate": 12345, "level": "green"})
-    path.answer_all(evaluation, path.tuned_is_right)
-    path.finish(evaluation)
+    journey.answer_all(evaluation, journey.tuned_is_right)
+    journey.finish(evaluation)
     evaluation.refresh_from_db()
     assert evaluation.general["level"] == "red"
     assert evaluation.verdict["level"] != "consistently_better"
@@ -125,7 +132,7 @@ def test_the_general_check_of_the_tuned_model_counts(trained, owner):
 
 
 def test_the_third_look_says_so(as_owner, trained, owner, url):
-    first, second, third = (path.evaluated(trained, owner) for _ in range(3))
+    first, second, third = (journey.evaluated(trained, owner) for _ in range(3))
     assert [first.looks, second.looks, third.looks] == [1, 2, 3]
     assert not any("3" in note for note in first.verdict["notes"])
     assert len(third.verdict["notes"]) > len(second.verdict["notes"])
@@ -134,23 +141,23 @@ def test_the_third_look_says_so(as_owner, trained, owner, url):
 
 def test_to_delete_a_test_does_not_make_its_prompts_unseen(tested, trained, owner):
     services.delete(evaluation=tested)
-    assert path.evaluated(trained, owner).looks == 2
+    assert journey.evaluated(trained, owner).looks == 2
 
 
 def test_one_that_showed_nothing_was_no_look(trained, owner):
-    stopped = path.begun(trained, owner)
-    path.end(stopped.job, stopped=True)
-    assert path.evaluated(trained, owner).looks == 1
+    stopped = journey.begun(trained, owner)
+    journey.end(stopped.job, stopped=True)
+    assert journey.evaluated(trained, owner).looks == 1
 
 
 def test_prompts_seen_before_stay_seen_when_the_dataset_grows(tested, goal, owner):
-    path.freeze(goal, owner, count=80)
-    assert path.evaluated(path.trained(goal, owner), owner).looks == 2
+    journey.freeze(goal, owner, count=80)
+    assert journey.evaluated(journey.trained(goal, owner), owner).looks == 2
 
 
 def test_mostly_new_prompts_are_a_new_test_set(tested, goal, owner):
-    path.freeze(goal, owner, count=200)
-    assert path.evaluated(path.trained(goal, owner), owner).looks == 1
+    journey.freeze(goal, owner, count=200)
+    assert journey.evaluated(journey.trained(goal, owner), owner).looks == 1
 
 
 @pytest.mark.parametrize("who", ["as_viewer", "as_owner"])

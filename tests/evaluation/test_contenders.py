@@ -9,14 +9,14 @@ from finetune_app.evaluation import contenders, services
 from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.knowledge.models import Knowledge
-from tests import path, remote
+from tests import fake_provider, journey
 
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on", "instructions": "Sort."}
 
 
 @pytest.fixture
 def endpoint(team, owner, settings):
-    with remote.running() as platform:
+    with fake_provider.running() as platform:
         settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
         yield platform.endpoint(team, owner, name="Distant")
 
@@ -26,9 +26,9 @@ def labels(goal) -> list[str]:
 
 
 def test_each_step_done_adds_a_way(goal, owner):
-    path.ready(goal, owner)
+    journey.ready(goal, owner)
     assert labels(goal) == ["With a good prompt"]
-    path.trained(goal, owner)
+    journey.trained(goal, owner)
     assert labels(goal) == ["With a good prompt", "Tuned"]
 
 
@@ -39,17 +39,19 @@ def test_looking_makes_no_candidates(as_editor, trained, url):
 
 def test_instructions_that_somebody_kept_take_the_place_of_ours(trained):
     kept = Candidate.objects.create(
-        goal=trained.goal, kind="prompt", base_model=trained.base_model, saved=True,
-        name="Mine", instructions="You sort emails. Be terse.",
+        goal=trained.goal,
+        kind="prompt",
+        base_model=trained.base_model,
+        saved=True,
+        name="Mine",
+        instructions="You sort emails. Be terse.",
         shots=[{"prompt": "Hello", "answer": "topic: other"}],
-    )  # fmt: skip
+    )
     best = contenders.best_prompt(contenders.Basis.of(trained.goal))
     assert (best.instructions, best.shots) == (kept.instructions, kept.shots)
 
 
-def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(
-    as_editor, trained, endpoint, url
-):
+def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(as_editor, trained, endpoint, url):
     page = as_editor.get(url("page") + "?new").content.decode()
     assert "Distant" in page
     assert "your test prompts are sent to it" in page
@@ -60,8 +62,11 @@ def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(
     as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
     found = services.contenders_of(Evaluation.objects.get())
     assert [(one.kind, one.is_remote) for one in found] == [
-        ("base", False), ("prompt", False), ("prompt", True), ("tuned", False),
-    ]  # fmt: skip
+        ("base", False),
+        ("prompt", False),
+        ("prompt", True),
+        ("tuned", False),
+    ]
     assert found[2].instructions == "Sort."
 
 
@@ -70,19 +75,17 @@ def test_the_verdict_is_about_what_took_the_most_work_here(as_editor, trained, e
     assert Evaluation.objects.get().ours.kind == "tuned"
 
 
-def test_the_key_goes_to_the_child_and_not_into_the_database(
-    as_editor, trained, endpoint, url
-):
+def test_the_key_goes_to_the_child_and_not_into_the_database(as_editor, trained, endpoint, url):
     as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
     evaluation = Evaluation.objects.get()
     order = evaluation_jobs.child_spec(evaluation.job)
-    assert remote.KEY in str(order)
-    assert remote.KEY not in str(evaluation.job.spec)
+    assert fake_provider.KEY in str(order)
+    assert fake_provider.KEY not in str(evaluation.job.spec)
 
 
 def test_another_teams_model_is_not_offered(trained, stranger, settings):
     other = stranger.memberships.get().team
-    with remote.running() as platform:
+    with fake_provider.running() as platform:
         platform.endpoint(other, stranger, name="Theirs")
     assert "Theirs" not in labels(trained.goal)
 
@@ -97,8 +100,11 @@ def test_where_a_person_decides_two_are_compared(as_editor, ballot, url):
 
 def test_documents_take_part_alone_and_with_the_tuned_model(as_editor, trained, knowledge, url):
     assert labels(trained.goal) == [
-        "With a good prompt", "With your documents", "Tuned", "Tuned, with your documents",
-    ]  # fmt: skip
+        "With a good prompt",
+        "With your documents",
+        "Tuned",
+        "Tuned, with your documents",
+    ]
     as_editor.post(url("start"))
     evaluation = Evaluation.objects.get()
     found = services.contenders_of(evaluation)
@@ -106,17 +112,21 @@ def test_documents_take_part_alone_and_with_the_tuned_model(as_editor, trained, 
     assert evaluation.ours.kind == "combined"
     spec = evaluation_jobs.child_spec(evaluation.job)["spec"]
     assert [bool(one["knowledge"]) for one in spec["candidates"]] == [
-        False, False, True, False, True,
-    ]  # fmt: skip
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_before_any_training_documents_are_what_is_judged(as_editor, goal, owner, knowledge, url):
-    path.ready(goal, owner)
+    journey.ready(goal, owner)
     as_editor.post(url("start"))
     evaluation = Evaluation.objects.get()
     assert evaluation.ours.kind == "rag"
-    path.answer_all(evaluation, lambda prompt, kind: (prompt.wanted, kind == "rag"))
-    path.finish(evaluation)
+    journey.answer_all(evaluation, lambda prompt, kind: (prompt.wanted, kind == "rag"))
+    journey.finish(evaluation)
     evaluation.refresh_from_db()
     assert evaluation.verdict["headline"] == "Yes, consistently better."
     assert "the model with your documents did better" in evaluation.verdict["sentence"]
@@ -127,7 +137,7 @@ def test_before_any_training_documents_are_what_is_judged(as_editor, goal, owner
 def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
     as_editor, goal, owner, knowledge, url
 ):
-    path.ready(goal, owner)
+    journey.ready(goal, owner)
     as_editor.post(url("start"))
     Knowledge.objects.update(index=0)
     with pytest.raises(PlainError, match="documents have changed"):
@@ -135,14 +145,14 @@ def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
 
 
 def test_where_an_answer_looked_is_one_click_away(as_viewer, goal, owner, knowledge, url):
-    path.ready(goal, owner)
-    evaluation = path.started(goal, owner, ["rag"])
-    path.answer_all(evaluation, path.tuned_is_right)
+    journey.ready(goal, owner)
+    evaluation = journey.started(goal, owner, ["rag"])
+    journey.answer_all(evaluation, journey.tuned_is_right)
     document = knowledge.documents.first()
     evaluation.answers.filter(candidate=evaluation.ours).update(
         passages=[{"document": document.pk, "page": 0, "at": 17}]
     )
-    path.finish(evaluation)
+    journey.finish(evaluation)
     page = as_viewer.get(url("detail", evaluation.pk)).content.decode()
     place = reverse("knowledge:document", args=[goal.pk, document.pk])
     assert f'href="{place}?at=17"' in page

@@ -23,7 +23,8 @@ def concluded(*ways):
 
 def test_a_better_prompt_is_enough():
     found, name, sentence = concluded(
-        way("the base model", BASE, 3), way("a good prompt", PROMPT, 51),
+        way("the base model", BASE, 3),
+        way("a good prompt", PROMPT, 51),
         way("fine-tuning", TUNED, 50),
     )
     assert (found, name) == ("enough", "a good prompt")
@@ -35,7 +36,8 @@ def test_a_better_prompt_is_enough():
 
 def test_fine_tuning_is_worth_the_work_where_nothing_else_comes_near():
     found, name, sentence = concluded(
-        way("the base model", BASE, 0), way("a good prompt", PROMPT, 7),
+        way("the base model", BASE, 0),
+        way("a good prompt", PROMPT, 7),
         way("fine-tuning", TUNED, 51),
     )
     assert (found, name) == ("worth_it", "fine-tuning")
@@ -44,7 +46,8 @@ def test_fine_tuning_is_worth_the_work_where_nothing_else_comes_near():
 
 def test_the_base_model_may_be_enough():
     found, name, sentence = concluded(
-        way("the base model", BASE, 55), way("a good prompt", PROMPT, 55),
+        way("the base model", BASE, 55),
+        way("a good prompt", PROMPT, 55),
         way("fine-tuning", TUNED, 50),
     )
     assert (found, name) == ("base_is_enough", "the base model")
@@ -53,7 +56,8 @@ def test_the_base_model_may_be_enough():
 
 def test_what_could_be_chance_is_called_that_and_costs_nobody_work():
     found, name, sentence = concluded(
-        way("the base model", BASE, 0), way("a good prompt", PROMPT, 30),
+        way("the base model", BASE, 0),
+        way("a good prompt", PROMPT, 30),
         way("fine-tuning", TUNED, 36, first=12),
     )
     assert (found, name) == ("too_close", "a good prompt")

@@ -71,8 +71,12 @@ def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):
     order = training_jobs.child_spec(poisoned.job)
     spec = order["spec"] | {
         "base_model": str(make_base(tmp_path / "base", "llama")),
-        "epochs": 1, "max_new_tokens": 4, "number_format": "fp32", "rank": 2, "alpha": 4,
-    }  # fmt: skip
+        "epochs": 1,
+        "max_new_tokens": 4,
+        "number_format": "fp32",
+        "rank": 2,
+        "alpha": 4,
+    }
     channel = RecordingChannel()
     result = run(Job("training", tmp_path / "run", spec), channel)
     assert result["steps"] > 0
@@ -83,11 +87,12 @@ def test_the_comparison_with_live_prompts_never_touches_it(poisoned, tmp_path):
     """What its child would do, test rows without a prompt among the rows."""
     rows = poisoned.version.counts
     spec = {
-        "version": str(local_path(poisoned.version.stored_name)), "longest": 2000,
+        "version": str(local_path(poisoned.version.stored_name)),
+        "longest": 2000,
         "splits": [split.value for split in drift.LEARNED],
         "examples": drift.learned_count(poisoned.version),
         "live": [[n, f"Is bike {n} ready?"] for n in range(40)],
-    }  # fmt: skip
+    }
     found = compare(Job("drift", tmp_path, spec), RecordingChannel())
     assert found["learned"] == rows["train"] + rows["validation"]
 
@@ -110,10 +115,13 @@ def test_nobody_else_asks_for_test_rows():
         name
         for name, text in sources()
         for line in text.splitlines()
-        if asks.search(line) and not name.startswith(MAY_TELL) and '"split":' not in line
-        and not COUNTS.search(line) and name not in KEEPS_APART
+        if asks.search(line)
+        and not name.startswith(MAY_TELL)
+        and '"split":' not in line
+        and not COUNTS.search(line)
+        and name not in KEEPS_APART
         and "`rows` are" not in line
-    }  # fmt: skip
+    }
     assert found == set()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from finetune_app.evaluation import services, showing
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
-from tests.world import World, build_world
+from tests.factories import World, build_world
 
 GREEN = {"level": "green", "sentence": "No large loss found."}
 
@@ -29,14 +29,22 @@ def fill(evaluation: Evaluation, better: int, same: int, worse: int) -> Evaluati
         right = {"base": sign < 0 or (not sign and both), "ours": sign > 0 or (not sign and both)}
         for name, passed in right.items():
             Answer.objects.create(
-                evaluation=evaluation, candidate=getattr(evaluation, name), index=index, row=index,
-                text="repair" if passed else "return", passed=passed, score=float(passed),
-            )  # fmt: skip
+                evaluation=evaluation,
+                candidate=getattr(evaluation, name),
+                index=index,
+                row=index,
+                text="repair" if passed else "return",
+                passed=passed,
+                score=float(passed),
+            )
         word = {1: "better", 0: "same", -1: "worse"}[sign]
         Comparison.objects.create(
-            evaluation=evaluation, index=index, prompt=f"Email {index}", wanted="repair",
+            evaluation=evaluation,
+            index=index,
+            prompt=f"Email {index}",
+            wanted="repair",
             outcome=word,
-        )  # fmt: skip
+        )
     services.conclude(evaluation)
     return evaluation
 
@@ -87,15 +95,14 @@ def test_what_the_checks_say_is_not_said_twice(evaluation):
 def test_a_good_prompt_that_does_as_well_is_said_loudly(as_owner, evaluation):
     fill(evaluation, 41, 12, 7)
     evaluation.verdict |= {
-        "versus_prompt": "not_better", "notes": ["Your tuned model is not better than a prompt."],
+        "versus_prompt": "not_better",
+        "notes": ["Your tuned model is not better than a prompt."],
     }
     evaluation.save()
     prompted = evaluation.rivals.get()
     said = "Your tuned model is not better than a prompt."
     assert f"{said} A good prompt costs nothing" not in page(as_owner, evaluation)
-    evaluation.answers.filter(candidate=evaluation.base).update(
-        candidate=prompted, passed=True
-    )
+    evaluation.answers.filter(candidate=evaluation.base).update(candidate=prompted, passed=True)
     assert f"{said} A good prompt costs nothing" in page(as_owner, evaluation)
 
 
@@ -135,8 +142,10 @@ def test_what_differs_is_marked_unless_taste_decides(evaluation):
 
 def test_filters_count_and_name_what_nobody_judged_only_when_there_is_any(evaluation):
     fill(evaluation, 2, 1, 1)
-    words = [(word, count) for word, _label, count in
-             showing.sides_context(evaluation, "", "", -1)["filters"]]
+    words = [
+        (word, count)
+        for word, _label, count in showing.sides_context(evaluation, "", "", -1)["filters"]
+    ]
     assert words == [("", 4), ("better", 2), ("same", 1), ("worse", 1)]
     evaluation.comparisons.filter(outcome="same").update(outcome="open")
     filters = showing.sides_context(evaluation, "", "", -1)["filters"]
@@ -151,10 +160,16 @@ def test_a_filter_shows_only_its_prompts(as_owner, evaluation):
 
 
 def test_everyday_answers_come_after_the_instructions(as_owner, evaluation):
-    answers = [{"prompt": f"Question {n}", "base": "Yes.", "tuned": "topic: repair\ndue: today"}
-               for n in range(30)]  # fmt: skip
-    evaluation.general = {"level": "red", "sentence": "Lost.", "instructions": 20,
-                          "answers": answers}
+    answers = [
+        {"prompt": f"Question {n}", "base": "Yes.", "tuned": "topic: repair\ndue: today"}
+        for n in range(30)
+    ]
+    evaluation.general = {
+        "level": "red",
+        "sentence": "Lost.",
+        "instructions": 20,
+        "answers": answers,
+    }
     evaluation.save()
     fill(evaluation, 41, 12, 7)
     shown = page(as_owner, evaluation)

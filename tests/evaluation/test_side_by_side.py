@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import path
+from tests import journey
 
 HTMX = {"HX-Request": "true"}
 
@@ -13,7 +13,7 @@ def mixed(trained, owner):
         right = kind == ("base" if prompt.index == 0 else "tuned")
         return (prompt.wanted if right else f"No idea about {prompt.index}", right)
 
-    return path.evaluated(trained, owner, say=say)
+    return journey.evaluated(trained, owner, say=say)
 
 
 def test_the_filter_shows_one_kind(as_viewer, mixed, url):
@@ -36,9 +36,15 @@ def test_the_search_looks_into_prompts_and_answers(as_viewer, mixed, url):
 
 @pytest.mark.parametrize(
     "query",
-    [{"q": "\0"}, {"q": "%_'\"\\"}, {"outcome": "all"}, {"after": "²"}, {"after": "9" * 5000},
-     {"after": "-5"}],
-)  # fmt: skip
+    [
+        {"q": "\0"},
+        {"q": "%_'\"\\"},
+        {"outcome": "all"},
+        {"after": "²"},
+        {"after": "9" * 5000},
+        {"after": "-5"},
+    ],
+)
 def test_odd_addresses_do_no_harm(as_viewer, mixed, url, query):
     assert as_viewer.get(url("detail", mixed.pk), query).status_code == 200
 
@@ -51,9 +57,7 @@ def test_the_next_page_begins_after_the_last(as_viewer, mixed, url, monkeypatch)
     assert second["rows"][0]["comparison"].index == 2
 
 
-def test_a_long_page_costs_no_more_queries(
-    as_viewer, mixed, url, django_assert_max_num_queries
-):
+def test_a_long_page_costs_no_more_queries(as_viewer, mixed, url, django_assert_max_num_queries):
     with django_assert_max_num_queries(32):
         as_viewer.get(url("detail", mixed.pk))
 

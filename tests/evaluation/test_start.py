@@ -12,7 +12,7 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
-from tests import path
+from tests import journey
 
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on"}
 
@@ -63,8 +63,8 @@ def test_a_bare_click_on_what_is_tested_shows_that_test(as_editor, tested, url):
     form = {"training": tested.ours.training_id}
     as_editor.post(url("start"), form)
     with_rival = Evaluation.objects.first()
-    path.answer_all(with_rival, path.tuned_is_right)
-    path.finish(with_rival)
+    journey.answer_all(with_rival, journey.tuned_is_right)
+    journey.finish(with_rival)
     assert as_editor.post(url("start"), form)["Location"] == url("detail", with_rival.pk)
     assert Evaluation.objects.count() == 2
     as_editor.post(url("start"), form | TICKED)
@@ -86,7 +86,7 @@ def test_a_long_rival_leaves_room_for_the_question(as_editor, trained, url):
 
 
 def test_an_adapter_that_was_changed_is_not_tested(trained, owner):
-    evaluation = path.begun(trained, owner)
+    evaluation = journey.begun(trained, owner)
     weights = local_path(trained.adapter_folder) / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"more")
     with pytest.raises(PlainError, match="were changed since it ended"):
@@ -100,7 +100,7 @@ def test_the_measure_is_frozen_with_it(as_editor, goal, trained, url):
 
 
 def test_the_training_named_is_the_one_tested(as_editor, owner, goal, trained, url):
-    path.trained(goal, owner, weights="another")
+    journey.trained(goal, owner, weights="another")
     as_editor.post(url("start"), {"training": trained.pk})
     assert Evaluation.objects.get().ours.training == trained
 
@@ -111,7 +111,7 @@ def test_an_odd_number_is_no_fault_of_ours(as_editor, trained, url, odd):
 
 
 def test_before_any_training_a_good_prompt_is_held_against_the_base(as_editor, goal, owner, url):
-    path.ready(goal, owner)
+    journey.ready(goal, owner)
     assert "Training 1" not in as_editor.get(url("page")).content.decode()
     as_editor.post(url("start"))
     evaluation = Evaluation.objects.get()
@@ -123,7 +123,7 @@ def test_without_a_version_or_a_model_the_page_says_what_is_missing(as_editor, g
     page = as_editor.get(url("page")).content.decode()
     assert "Freeze a version" in page
     assert reverse("datasets:page", args=[goal.pk]) in page
-    path.freeze(goal, owner)
+    journey.freeze(goal, owner)
     assert "Choose a base model first" in as_editor.get(url("page")).content.decode()
     assert as_editor.post(url("start")).status_code == 400
 
@@ -161,7 +161,7 @@ def test_a_fault_while_it_starts_leaves_nothing_behind(trained, owner, monkeypat
 
     monkeypatch.setattr(Evaluation.objects, "create", broken)
     with pytest.raises(RuntimeError):
-        path.begun(trained, owner)
+        journey.begun(trained, owner)
     assert not Job.objects.filter(kind="evaluation").exists()
 
 

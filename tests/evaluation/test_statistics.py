@@ -100,8 +100,11 @@ def test_net_gain_interval_solves_tangos_score_equation(split):
         # The share of losses that is likeliest at this gain, found by brute force.
         shares = np.linspace(max(0, -gain), (1 - gain) / 2, 200_001)[1:-1]
         with np.errstate(divide="ignore"):
-            likelihood = (wins * np.log(shares + gain) + losses * np.log(shares)
-                          + ties * np.log(1 - 2 * shares - gain))
+            likelihood = (
+                wins * np.log(shares + gain)
+                + losses * np.log(shares)
+                + ties * np.log(1 - 2 * shares - gain)
+            )
         share = shares[np.argmax(likelihood)]
         statistic = (wins - losses - n * gain) / (n * (2 * share + gain - gain**2)) ** 0.5
         assert abs(statistic) == pytest.approx(1.96, abs=0.01)
@@ -127,8 +130,9 @@ def test_net_gain_interval_is_symmetric_and_open_without_rows():
 def test_bootstrap_agrees_with_scipys_and_repeats_itself():
     gains = np.random.default_rng(3).normal(0.1, 0.3, 80)
     ours = paired_bootstrap(gains)
-    reference = stats.bootstrap((gains,), np.mean, n_resamples=20_000, method="percentile",
-                                rng=np.random.default_rng(8)).confidence_interval
+    reference = stats.bootstrap(
+        (gains,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(8)
+    ).confidence_interval
     assert ours == pytest.approx((reference.low, reference.high), abs=0.006)
     assert paired_bootstrap(gains) == ours
     assert paired_bootstrap(gains, seed=18) != ours

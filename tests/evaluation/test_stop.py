@@ -8,12 +8,12 @@ from django.conf import settings
 from finetune_app.candidates.models import Candidate
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.models import Job, State
-from tests import path
+from tests import journey
 
 
 @pytest.fixture
 def waiting(trained, owner):
-    return path.begun(trained, owner)
+    return journey.begun(trained, owner)
 
 
 def test_it_stops_and_goes_on(as_editor, waiting, url):
@@ -31,7 +31,7 @@ def test_what_is_not_stopped_cannot_go_on(as_editor, waiting, url):
 
 
 def test_a_failure_says_why(as_viewer, waiting, url):
-    path.set_state(waiting.job, State.FAILED, message="The disk is full.", detail="OSError 28")
+    journey.set_state(waiting.job, State.FAILED, message="The disk is full.", detail="OSError 28")
     page = as_viewer.get(url("detail", waiting.pk)).content.decode()
     assert "The disk is full." in page
     assert "OSError 28" in page
@@ -40,7 +40,7 @@ def test_a_failure_says_why(as_viewer, waiting, url):
 def test_deleting_takes_answers_votes_and_files(
     as_editor, tested, url, django_capture_on_commit_callbacks
 ):
-    file = path.write(f"evaluations/{tested.pk}/number_formats.json", "{}")
+    file = journey.write(f"evaluations/{tested.pk}/number_formats.json", "{}")
     with django_capture_on_commit_callbacks(execute=True):
         assert as_editor.post(url("delete", tested.pk))["Location"] == url("page")
     assert not Evaluation.objects.exists()

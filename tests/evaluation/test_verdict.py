@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 from benchmarks.verdicts import false_alarms, power_at
 from finetune_app.evaluation.verdict import Outcome, Verdict, judge
 
-RANK = {"worse": 0, "no_difference": 1, "too_few_to_tell": 1,
-        "better_on_average": 2, "consistently_better": 3}
+RANK = {
+    "worse": 0,
+    "no_difference": 1,
+    "too_few_to_tell": 1,
+    "better_on_average": 2,
+    "consistently_better": 3,
+}
 
 
 def outcomes(wins: int, ties: int, losses: int) -> list[Outcome]:
@@ -25,10 +30,14 @@ def test_consistently_better():
     said = verdict(41, 12, 7)
     assert said.level == "consistently_better"
     assert said.headline == "Yes, consistently better."
-    assert said.sentence == ("On 60 prompts it had never seen, the tuned model did better than the "
-                             "base model on 41, the same on 12, and worse on 7.")
-    assert said.rarity == ("If there were no real difference, a split this lopsided would be very "
-                           "rare: about once in 1.6 million tries.")
+    assert said.sentence == (
+        "On 60 prompts it had never seen, the tuned model did better than the "
+        "base model on 41, the same on 12, and worse on 7."
+    )
+    assert said.rarity == (
+        "If there were no real difference, a split this lopsided would be very "
+        "rare: about once in 1.6 million tries."
+    )
     assert said.notes == ("General ability: no large loss found.",)
     assert said.interval.low > 0.5
 
@@ -101,8 +110,11 @@ def test_from_the_third_look_the_verdict_says_so():
     ("against_prompt", "versus", "start"),
     [
         ((30, 20, 10), "better", "It also beats the base model with a good prompt"),
-        ((10, 280, 10), "not_better",
-         "Your tuned model is not better than the base model with a good prompt"),
+        (
+            (10, 280, 10),
+            "not_better",
+            "Your tuned model is not better than the base model with a good prompt",
+        ),
         ((10, 40, 10), "unclear", "Whether it beats the base model with a good prompt"),
         ((0, 20, 0), "unclear", "Whether it beats the base model with a good prompt"),
         ((4, 20, 36), "not_better", "Your tuned model is not better"),
@@ -138,8 +150,9 @@ def test_ten_answers_from_one_thread_are_one_piece_of_evidence():
 
 
 def test_passes_and_scores_become_wins_ties_and_losses():
-    signs = [Outcome.of_passes(base, tuned).sign
-             for base in (False, True) for tuned in (False, True)]
+    signs = [
+        Outcome.of_passes(base, tuned).sign for base in (False, True) for tuned in (False, True)
+    ]
     assert signs == [0, 1, -1, 0]
     assert Outcome.of_scores(0.50, 0.505).sign == 0
     assert Outcome.of_scores(0.5, 0.7).sign == 1

@@ -4,17 +4,23 @@ from django.urls import reverse
 from finetune_app.exports import jobs, services
 from finetune_app.exports.models import Export
 from finetune_app.jobs.models import Job
-from tests import path
+from tests import journey
 
 PARITY = {
-    "prompts": 12, "tokens": 200, "same_tokens": 199, "same_answers": 11, "spread": 4.0,
-    "max_difference": 0.05, "mean_difference": 0.004, "passed": True,
-}  # fmt: skip
+    "prompts": 12,
+    "tokens": 200,
+    "same_tokens": 199,
+    "same_answers": 11,
+    "spread": 4.0,
+    "max_difference": 0.05,
+    "mean_difference": 0.004,
+    "passed": True,
+}
 
 
 @pytest.fixture
 def trained(goal, owner):
-    return path.trained(path.ready(goal, owner), owner)
+    return journey.trained(journey.ready(goal, owner), owner)
 
 
 @pytest.fixture
@@ -30,9 +36,9 @@ def made(export) -> Export:
 
 
 def finish(export: Export) -> Export:
-    path.write(f"{export.folder}/shop-q8_0.zip", "all of it")
+    journey.write(f"{export.folder}/shop-q8_0.zip", "all of it")
     result = {"file": "shop-q8_0.zip", "size": 9, "sha256": "4" * 64, "parity": PARITY}
-    path.set_state(export.job, "succeeded", result=result)
+    journey.set_state(export.job, "succeeded", result=result)
     jobs.finish(Job.objects.get(pk=export.job_id), result)
     return Export.objects.select_related("job").get(pk=export.pk)
 

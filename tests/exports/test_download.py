@@ -3,7 +3,7 @@
 from finetune_app.exports import jobs
 from finetune_app.exports.models import Export
 from finetune_app.jobs.models import Job
-from tests import path
+from tests import journey
 from tests.exports.conftest import PARITY
 
 
@@ -30,7 +30,7 @@ def test_what_failed_its_check_has_figures_and_no_file(as_viewer, export, url):
     job = Job.objects.get(pk=export.job_id)
     figures = PARITY | {"same_tokens": 60, "passed": False}
     jobs.record(job, {"event": "parity", **figures})
-    path.set_state(job, "failed", message="The exported file does not answer as the model.")
+    journey.set_state(job, "failed", message="The exported file does not answer as the model.")
     page = as_viewer.get(url()).content.decode()
     assert "60 of 200" in page
     assert "does not answer as the model" in page

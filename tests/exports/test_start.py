@@ -7,7 +7,7 @@ from finetune_app.datasets.models import Example
 from finetune_app.exports import jobs, services
 from finetune_app.exports.models import Export
 from finetune_app.jobs.models import Kind, State
-from tests import path
+from tests import journey
 
 
 def ask(client, url, **given):
@@ -38,13 +38,13 @@ def test_what_is_there_is_not_made_again(made, owner):
 
 
 def test_what_failed_begins_from_nothing(export, owner, django_capture_on_commit_callbacks):
-    path.write(f"{export.folder}/left.zip", "half")
-    path.set_state(export.job, State.FAILED)
+    journey.write(f"{export.folder}/left.zip", "half")
+    journey.set_state(export.job, State.FAILED)
     with django_capture_on_commit_callbacks(execute=True):
         again = services.start(training=export.training, form=export.form, by=owner)
     assert again.pk != export.pk
     assert Export.objects.count() == 1
-    assert not (path.write("x", "x").parent / export.folder).exists()
+    assert not (journey.write("x", "x").parent / export.folder).exists()
 
 
 def test_the_worker_gets_practice_prompts_and_never_the_test(export):
@@ -64,7 +64,7 @@ def test_without_a_prompt_to_check_with_it_is_not_begun(trained, owner):
 
 
 def test_a_changed_adapter_is_not_exported(export):
-    path.write(f"{export.training.adapter_folder}/adapter_model.safetensors", "another")
+    journey.write(f"{export.training.adapter_folder}/adapter_model.safetensors", "another")
     with pytest.raises(PlainError, match="changed"):
         jobs.child_spec(export.job)
 

@@ -13,7 +13,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
 from finetune_app.training import services as trainings
-from tests import path
+from tests import journey
 
 BELOW = ("goals", "datasets", "training", "candidates", "evaluation")
 
@@ -26,8 +26,8 @@ def url(goal):
 @pytest.fixture
 def whole(goal, owner):
     """A goal that went the whole way, with another training waiting."""
-    path.ready(goal, owner)
-    path.evaluated(path.trained(goal, owner), owner)
+    journey.ready(goal, owner)
+    journey.evaluated(journey.trained(goal, owner), owner)
     trainings.start(goal=goal, user=owner)
     return goal
 
@@ -75,8 +75,8 @@ def test_only_an_owner_deletes(as_editor, as_viewer, as_stranger, goal, url):
 
 
 def test_a_team_goes_with_its_own_models_and_what_was_trained_from_them(team, goal, owner):
-    path.ready(goal, owner, path.install("own", team=team))
-    path.evaluated(path.trained(goal, owner), owner)
+    journey.ready(goal, owner, journey.install("own", team=team))
+    journey.evaluated(journey.trained(goal, owner), owner)
     delete_team(team=team)
     assert not Team.objects.filter(pk=team.pk).exists()
     assert not BaseModel.objects.exists()

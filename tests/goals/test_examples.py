@@ -22,9 +22,19 @@ def page(browser, query: str = "") -> str:
 
 def test_every_use_is_there():
     assert [start.slug for start in starts()] == [
-        "brand-voice", "famous-author", "formal-tone", "json", "xml", "bash", "legal", "medical",
-        "finance", "chain-of-instructions", "concise", "handbook",
-    ]  # fmt: skip
+        "brand-voice",
+        "famous-author",
+        "formal-tone",
+        "json",
+        "xml",
+        "bash",
+        "legal",
+        "medical",
+        "finance",
+        "chain-of-instructions",
+        "concise",
+        "handbook",
+    ]
     assert {start.kind for start in starts()} == set(GoalKind.values)
     assert len(by_kind()) == len(GoalKind)
 

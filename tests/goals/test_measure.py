@@ -16,17 +16,26 @@ def url(goal):
     [
         ("exact", {"ignore_case": "on"}, {"ignore_case": True, SPACE: False, "lines": []}),
         ("exact", {"lines": "topic\n\n  due \n"}, {"lines": ["topic", "due"], SPACE: False}),
-        ("json", {"fields": "topic\nurgent", "compare": "fields"},
-         {"fields": ["topic", "urgent"], "compare": "fields", "allow_fence": False}),
-        ("xml", {"fields": "name", "compare": "values", "allow_fence": "on"},
-         {"fields": ["name"], "compare": "values", "allow_fence": True}),
+        (
+            "json",
+            {"fields": "topic\nurgent", "compare": "fields"},
+            {"fields": ["topic", "urgent"], "compare": "fields", "allow_fence": False},
+        ),
+        (
+            "xml",
+            {"fields": "name", "compare": "values", "allow_fence": "on"},
+            {"fields": ["name"], "compare": "values", "allow_fence": True},
+        ),
         ("bash", {"compare": "same_command"}, {"compare": "same_command"}),
-        ("rules", {"max_words": "20", "never_contains": "sorry"},
-         {"max_words": 20, "never_contains": ["sorry"]}),
+        (
+            "rules",
+            {"max_words": "20", "never_contains": "sorry"},
+            {"max_words": 20, "never_contains": ["sorry"]},
+        ),
         ("close", {"threshold": "0.75"}, {"threshold": 0.75, "ignore_case": False}),
         ("choice", {}, {}),
     ],
-)  # fmt: skip
+)
 def test_each_kind_keeps_its_settings(as_editor, goal, url, kind, typed, kept):
     form = {f"{kind}-{name}": value for name, value in typed.items()}
     reply = as_editor.post(url, {"measure": kind} | form)

@@ -12,7 +12,8 @@ def marked(answer: str, wanted: str) -> list[str]:
 def test_lines_with_a_key_become_a_ledger_and_only_what_differs_is_marked():
     pairs = shown("topic: repair\ndesk: office", WANTED)["pairs"]
     assert [(pair["key"], pair["value"], pair["off"]) for pair in pairs] == [
-        ("topic", "repair", False), ("desk", "office", True),
+        ("topic", "repair", False),
+        ("desk", "office", True),
     ]
 
 

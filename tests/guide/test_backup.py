@@ -21,7 +21,7 @@ from finetune_app.guide import backups
 from finetune_app.jobs.preflight import only_one
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.training.models import Training
-from tests import path
+from tests import journey
 
 needs_client = pytest.mark.skipif(
     connection.vendor == "postgresql" and not shutil.which("pg_dump"),
@@ -32,10 +32,10 @@ pytestmark = [needs_client, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def whole(goal, owner) -> Goal:
-    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
     training = Training.objects.get()
-    path.write(f"{training.folder}/checkpoints/step-000030/state.pt", "large")
-    path.write(f"uploads/{goal.pk}/emails.csv", "email,topic\n")
+    journey.write(f"{training.folder}/checkpoints/step-000030/state.pt", "large")
+    journey.write(f"uploads/{goal.pk}/emails.csv", "email,topic\n")
     return goal
 
 
@@ -60,7 +60,7 @@ def test_it_comes_back_whole(saved, whole, owner, data_dir):
     whole.delete()
     User.objects.all().delete()
     shutil.rmtree(data_dir / "runs")
-    late = path.write("uploads/99/late.csv", "came after the backup")
+    late = journey.write("uploads/99/late.csv", "came after the backup")
 
     assert "Restored." in restore(saved)
 
@@ -160,8 +160,8 @@ def test_documents_are_in_it_and_their_index_is_made_again(whole, owner, tmp_pat
     Document.objects.create(
         knowledge=found, name="pump.md", folder=folder, sha256="0" * 64, state="ready"
     )
-    path.write(f"{folder}/upload", "# Pump")
-    path.write(f"{found.index_folder}/index.json", "{}")
+    journey.write(f"{folder}/upload", "# Pump")
+    journey.write(f"{found.index_folder}/index.json", "{}")
     target = tmp_path / "backup.tar.gz"
     call_command("backup", str(target), stdout=StringIO())
     with tarfile.open(target) as archive:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from finetune_app.guide.management.commands import doctor
 from finetune_app.jobs.models import Job, State
-from tests import path
+from tests import journey
 
 
 def looked_at() -> tuple[str, int]:
@@ -28,7 +28,7 @@ def broker(monkeypatch):
 
 @pytest.fixture
 def healthy(db, broker):
-    path.install()
+    journey.install()
 
 
 def test_all_is_well(healthy):

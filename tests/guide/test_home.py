@@ -14,7 +14,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.guide import progress
 from finetune_app.jobs.models import State
 from finetune_app.training import services as trainings
-from tests import path
+from tests import journey
 from tests.datasets.labelling import done, to_do
 
 HOME = reverse("guide:home")
@@ -45,7 +45,7 @@ def test_a_viewer_is_told_whom_to_ask(as_viewer):
 
 
 def test_a_row_has_state_marks_and_action(as_viewer, goal, owner):
-    path.ready(goal, owner)
+    journey.ready(goal, owner)
     page = html.unescape(as_viewer.get(HOME).content.decode())
     assert "Ready to train Tiny." in page
     row = page[page.index('<ul class="goals">') : page.index("</ul>")]
@@ -58,59 +58,63 @@ def test_the_way_from_the_first_word_to_the_verdict(goal, owner):
     says(goal, 1, "Decide", "Not decided yet")
     goals.choose_measure(goal=goal, kind="exact", settings={})
     says(goal, 2, "Add examples", "No examples yet.")
-    version = path.freeze(goal, owner)
+    version = journey.freeze(goal, owner)
     version.delete()
     says(goal, 2, "Check them", "60 examples, not frozen yet.")
-    path.freeze(goal, owner)
+    journey.freeze(goal, owner)
     says(goal, 3, "Choose a model", "60 examples frozen as version 1.")
-    Choice.objects.create(goal=goal, base_model=path.install(), chosen_by=owner)
+    Choice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     says(goal, 4, "Train", "Ready to train Tiny.")
     training = trainings.start(goal=goal, user=owner)
     says(goal, 4, "Watch", "Training: getting ready.")
-    path.set_state(training.job, State.RUNNING, done=61, total=90)
+    journey.set_state(training.job, State.RUNNING, done=61, total=90)
     says(goal, 4, "Watch", "Training now: step 61 of 90.")
-    path.set_state(training.job, State.STOPPED)
+    journey.set_state(training.job, State.STOPPED)
     says(goal, 4, "Continue", "Training stopped at step 61.")
-    path.set_state(training.job, State.FAILED, message="Not enough memory.")
+    journey.set_state(training.job, State.FAILED, message="Not enough memory.")
     says(goal, 4, "See why", "Not enough memory.")
-    path.set_state(training.job, State.CANCELLED)
+    journey.set_state(training.job, State.CANCELLED)
     says(goal, 4, "Train", "Ready to train Tiny.")
-    trained = path.trained(goal, owner)
+    trained = journey.trained(goal, owner)
     says(goal, 5, "Evaluate", "Not tested yet.")
-    evaluation = path.begun(trained, owner)
+    evaluation = journey.begun(trained, owner)
     says(goal, 5, "Watch", "Being tested on unseen prompts.")
-    path.set_state(evaluation.job, State.STOPPED)
+    journey.set_state(evaluation.job, State.STOPPED)
     says(goal, 5, "Continue", "The test was stopped.")
-    path.set_state(evaluation.job, State.FAILED, message="The disk is full.")
+    journey.set_state(evaluation.job, State.FAILED, message="The disk is full.")
     says(goal, 5, "See why", "The disk is full.")
     evaluations.delete(evaluation=evaluation)
-    tested = path.evaluated(trained, owner)
+    tested = journey.evaluated(trained, owner)
     total = tested.version.counts["test"]
     says(goal, 5, "See the verdict", f"Better on {total} of {total}, worse on 0.")
 
 
 def test_a_blind_choice_waits_for_the_person(goal, owner):
     goals.choose_measure(goal=goal, kind="choice", settings={})
-    trained = path.trained(path.ready(goal, owner), owner)
-    path.evaluated(trained, owner, say=lambda prompt, kind: (kind, None))
+    trained = journey.trained(journey.ready(goal, owner), owner)
+    journey.evaluated(trained, owner, say=lambda prompt, kind: (kind, None))
     says(goal, 5, "Choose", "Waiting for your blind choice.")
 
 
 def test_an_old_verdict_is_not_the_news_of_a_new_training(goal, owner):
-    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
     trainings.start(goal=goal, user=owner)
     says(goal, 4, "Watch", "Training: getting ready.")
 
 
 def test_every_next_action_leads_to_a_page(as_owner, goal, owner):
-    for step in (lambda: None, lambda: path.ready(goal, owner), lambda: path.trained(goal, owner)):
+    for step in (
+        lambda: None,
+        lambda: journey.ready(goal, owner),
+        lambda: journey.trained(goal, owner),
+    ):
         step()
         reply = as_owner.get(now(goal).url, follow=True)
         assert reply.status_code == 200
 
 
 def test_twenty_goals_cost_no_more_queries_than_two(as_viewer, team, owner, monkeypatch):
-    model = path.install()
+    model = journey.install()
     for number in range(2):
         add(team, owner, model, number)
     few = count_queries(as_viewer)
@@ -122,7 +126,7 @@ def test_twenty_goals_cost_no_more_queries_than_two(as_viewer, team, owner, monk
 
 def add(team, owner, model, number):
     goal = Goal.objects.create(team=team, name=f"Goal {number}", measure="exact")
-    path.evaluated(path.trained(path.ready(goal, owner, model), owner), owner)
+    journey.evaluated(journey.trained(journey.ready(goal, owner, model), owner), owner)
 
 
 def count_queries(browser) -> int:
@@ -152,7 +156,7 @@ def test_an_odd_page_number_shows_the_newest(as_viewer, goal, odd):
 
 
 def test_what_runs_is_said(as_viewer, goal, owner):
-    trainings.start(goal=path.ready(goal, owner), user=owner)
+    trainings.start(goal=journey.ready(goal, owner), user=owner)
     page = as_viewer.get(HOME).content.decode()
     assert "0 jobs running" in page
     assert "1 waiting" in page

@@ -14,7 +14,7 @@ from finetune_app.guide import progress
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
 from finetune_app.guide.rail import rail, step_of
 from finetune_app.knowledge.models import Document, Knowledge
-from tests import path
+from tests import journey
 from tests.guide.wizard.conftest import READY, advised  # noqa: F401
 
 
@@ -76,9 +76,14 @@ def test_the_second_step_asks_for_questions_where_nothing_is_learned(goal):
 
 def test_pages_belong_to_their_step():
     pages = {
-        "guide:advice": 1, "guide:question": 1, "knowledge:page": 4, "candidates:workbench": 4,
-        "training:detail": 4, "candidates:chat": 5, "accounts:team": 0,
-    }  # fmt: skip
+        "guide:advice": 1,
+        "guide:question": 1,
+        "knowledge:page": 4,
+        "candidates:workbench": 4,
+        "training:detail": 4,
+        "candidates:chat": 5,
+        "accounts:team": 0,
+    }
     assert {page: step_of(page) for page in pages} == pages
 
 
@@ -89,11 +94,11 @@ def test_instructions_from_the_first_question_to_the_verdict(goal, owner):
     goals.choose_measure(goal=goal, kind="exact", settings={})
     with_method(goal, "prompt")
     assert now(goal) == (2, "Write questions", "No test questions yet.")
-    path.freeze(goal, owner).delete()
+    journey.freeze(goal, owner).delete()
     assert now(goal) == (2, "Check them", "60 questions, not frozen yet.")
-    path.freeze(goal, owner)
+    journey.freeze(goal, owner)
     assert now(goal)[:2] == (3, "Choose a model")
-    Choice.objects.create(goal=goal, base_model=path.install(), chosen_by=owner)
+    Choice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     assert now(goal) == (4, "Write them", "Ready to write instructions for Tiny.")
     assert step_4(goal).fact == "What you tell it"
     keep_instructions(goal)
@@ -104,7 +109,7 @@ def test_instructions_from_the_first_question_to_the_verdict(goal, owner):
 
 
 def test_documents_from_the_first_file_to_the_test(goal, owner):
-    with_method(path.ready(goal, owner), "rag")
+    with_method(journey.ready(goal, owner), "rag")
     assert now(goal) == (4, "Add documents", "No documents yet.")
     knowledge = bring_documents(goal, index=0)
     assert now(goal) == (4, "See why", "Your documents cannot be searched yet.")
@@ -115,18 +120,18 @@ def test_documents_from_the_first_file_to_the_test(goal, owner):
 
 
 def test_documents_then_training_asks_for_both(goal, owner):
-    with_method(path.ready(goal, owner), "rag_then_fine_tune")
+    with_method(journey.ready(goal, owner), "rag_then_fine_tune")
     assert now(goal)[1] == "Add documents"
     bring_documents(goal)
     assert now(goal)[1] == "Train"
     assert rail(goal, "goals")[3].state == "todo"
-    path.trained(goal, owner)
+    journey.trained(goal, owner)
     assert now(goal)[1] == "Evaluate"
     assert rail(goal, "goals")[3].state == "done"
 
 
 def test_new_instructions_are_news_after_a_verdict(goal, owner):
-    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
     with_method(goal, "prompt")
     assert now(goal)[1] == "See the verdict"
     keep_instructions(goal)
@@ -134,7 +139,7 @@ def test_new_instructions_are_news_after_a_verdict(goal, owner):
 
 
 def test_questions_alone_are_nothing_to_train_on(goal, owner):
-    with_method(path.ready(goal, owner), "fine_tune")
+    with_method(journey.ready(goal, owner), "fine_tune")
     version = goal.dataset.versions.get()
     version.counts = {"train": 0, "validation": 18, "test": 42}
     version.save()
@@ -144,7 +149,7 @@ def test_questions_alone_are_nothing_to_train_on(goal, owner):
 
 
 def test_home_names_the_step_after_the_method(as_viewer, goal, owner):
-    with_method(path.ready(goal, owner), "prompt")
+    with_method(journey.ready(goal, owner), "prompt")
     page = as_viewer.get(reverse("guide:home")).content.decode()
     assert "4 of 6 · Instructions" in page
 
@@ -158,7 +163,9 @@ def training_page(browser, goal) -> str:
 
 
 def test_the_chosen_way_is_marked_and_the_others_say_why_not_yet(
-    as_viewer, goal, advised  # noqa: F811
+    as_viewer,
+    goal,
+    advised,  # noqa: F811
 ):
     advised(**READY)
     page = training_page(as_viewer, goal)
@@ -188,18 +195,27 @@ def test_an_editor_may_make_another_way_theirs(as_editor, as_viewer, goal):
 def test_questions_alone_lead_through_all_steps(as_editor, goal, owner, method):
     goals.choose_measure(goal=goal, kind="exact", settings={})
     with_method(goal, method)
-    version = path.freeze(goal, owner)
+    version = journey.freeze(goal, owner)
     assert version.counts["train"] == 0
-    for page in ("datasets:page", "basemodels:page", "training:page", "candidates:workbench",
-                 "knowledge:page", "evaluation:page", "deployment:page", "guide:advice"):
+    for page in (
+        "datasets:page",
+        "basemodels:page",
+        "training:page",
+        "candidates:workbench",
+        "knowledge:page",
+        "evaluation:page",
+        "deployment:page",
+        "guide:advice",
+    ):
         reply = as_editor.get(reverse(page, args=[goal.pk]), follow=True)
         assert reply.status_code == 200, page
-    model = path.install()
+    model = journey.install()
     page = as_editor.get(reverse("basemodels:page", args=[goal.pk])).content.decode()
     assert "Which model should answer?" in page
     assert "Time to train" not in page
-    chosen = as_editor.post(reverse("basemodels:choose", args=[goal.pk]), {"base": model.slug},
-                            follow=True)  # fmt: skip
+    chosen = as_editor.post(
+        reverse("basemodels:choose", args=[goal.pk]), {"base": model.slug}, follow=True
+    )
     way = INSTRUCTIONS if method == "prompt" else DOCUMENTS
     assert chosen.redirect_chain[-1][0] == way.url(goal)
     for page in ("basemodels:page", "training:page", "candidates:workbench", "evaluation:page"):

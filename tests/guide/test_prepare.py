@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import Speed
 from finetune_app.guide.management.commands import prepare
-from tests import path
+from tests import journey
 
 FOUND = {"tokens_per_second": 431.0, "peak_memory_bytes": 1_900_000_000, "number_format": "bf16"}
 
@@ -23,14 +23,14 @@ def prepared(**options: object) -> str:
 
 @pytest.fixture
 def starter(db, data_dir):
-    yield path.install(STARTER)
+    yield journey.install(STARTER)
     (data_dir / f"models/{STARTER}/model.safetensors").unlink(missing_ok=True)
 
 
 @pytest.fixture
 def measured(starter, monkeypatch):
     """The measuring process, without its minute: what it is given and what it answers."""
-    path.write(f"{starter.folder}/model.safetensors", "weights")
+    journey.write(f"{starter.folder}/model.safetensors", "weights")
     asked = []
 
     def run(command, *, input, **options):

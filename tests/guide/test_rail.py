@@ -2,7 +2,7 @@
 
 from finetune_app.goals.models import Goal
 from finetune_app.guide.rail import rail
-from tests import path
+from tests import journey
 
 
 def steps(goal, room="goals"):
@@ -18,7 +18,7 @@ def test_at_the_beginning_every_step_says_what_it_is_for(goal):
 
 
 def test_each_step_shows_what_came_of_it(goal, owner):
-    path.evaluated(path.trained(path.ready(goal, owner), owner), owner)
+    journey.evaluated(journey.trained(journey.ready(goal, owner), owner), owner)
     facts = [step.fact for step in steps(goal, "evaluation")]
     assert facts[0] == "The exact answer"
     assert facts[1] == "60 examples, version 1"
@@ -30,6 +30,6 @@ def test_each_step_shows_what_came_of_it(goal, owner):
 
 
 def test_every_step_can_be_opened(as_viewer, goal, owner):
-    path.ready(goal, owner)
+    journey.ready(goal, owner)
     for step in steps(goal):
         assert as_viewer.get(step.url, follow=True).status_code == 200

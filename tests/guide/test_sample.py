@@ -8,14 +8,14 @@ from finetune_app.basemodels.models import Speed
 from finetune_app.goals.models import Goal
 from finetune_app.guide import progress, services
 from finetune_app.guide.sample import sample
-from tests import path
+from tests import journey
 
 URL = reverse("guide:sample")
 
 
 @pytest.fixture
 def starter(db):
-    return path.install(STARTER)
+    return journey.install(STARTER)
 
 
 def test_it_is_ready_to_train(as_editor, editor, team, starter):
@@ -60,11 +60,12 @@ def test_then_they_come_from_the_last_measurement(starter):
     tokens = sample().training_tokens
     for minutes in (30, 4):
         Speed.objects.create(
-            base_model=starter, what="training",
+            base_model=starter,
+            what="training",
             tokens_per_second=tokens * (1 + services.EVALUATION_SHARE) / (minutes * 60 - 30),
-        )  # fmt: skip
+        )
     Speed.objects.create(base_model=starter, what="evaluation", tokens_per_second=1)
-    Speed.objects.create(base_model=path.install("other"), what="training", tokens_per_second=1)
+    Speed.objects.create(base_model=journey.install("other"), what="training", tokens_per_second=1)
     assert services.sample_minutes() == 4
 
 

@@ -16,14 +16,35 @@ SIZES = {"train": 240, "validation": 40, "test": 60}
 TOO_ALIKE = 0.6
 SHINGLE = 2  # words in a row: short texts share few longer runs, so two is the stricter choice
 PERMUTATIONS = 256
-COMMON = {"did", "from", "had", "has", "have", "here", "should", "was", "what", "when", "whether",
-          "will", "with", "would", "yet", "since", "before", "we're"}
+COMMON = {
+    "did",
+    "from",
+    "had",
+    "has",
+    "have",
+    "here",
+    "should",
+    "was",
+    "what",
+    "when",
+    "whether",
+    "will",
+    "with",
+    "would",
+    "yet",
+    "since",
+    "before",
+    "we're",
+}
 
 
 def emails(split: str) -> list[tuple[str, str]]:
     """(email, answer) of one split."""
-    return [(row["messages"][0]["content"], row["messages"][1]["content"])
-            for row in sample().rows if row["split"] == split]
+    return [
+        (row["messages"][0]["content"], row["messages"][1]["content"])
+        for row in sample().rows
+        if row["split"] == split
+    ]
 
 
 def words(text: str) -> list[str]:
@@ -32,7 +53,7 @@ def words(text: str) -> list[str]:
 
 def shingles(text: str) -> set[str]:
     found = words(text)
-    return {" ".join(found[at:at + SHINGLE]) for at in range(len(found) - SHINGLE + 1)}
+    return {" ".join(found[at : at + SHINGLE]) for at in range(len(found) - SHINGLE + 1)}
 
 
 def min_hash(text: str) -> MinHash:
@@ -48,8 +69,12 @@ def topic(answer: str) -> str:
 
 def trained_words(of_topic: str) -> set[str]:
     """Every word that any training email of this topic uses."""
-    return {word for email, answer in emails("train") if topic(answer) == of_topic
-            for word in words(email)}
+    return {
+        word
+        for email, answer in emails("train")
+        if topic(answer) == of_topic
+        for word in words(email)
+    }
 
 
 def trained_cues(of_topic: str) -> set[str]:
@@ -63,8 +88,11 @@ def trained_cues(of_topic: str) -> set[str]:
         anywhere.update(set(words(email)))
         if topic(answer) == of_topic:
             here.update(set(words(email)))
-    return {word for word, count in here.items()
-            if count >= 4 and count / anywhere[word] >= 0.75 and word not in COMMON}
+    return {
+        word
+        for word, count in here.items()
+        if count >= 4 and count / anywhere[word] >= 0.75 and word not in COMMON
+    }
 
 
 def test_there_are_240_to_learn_from_40_to_practise_on_and_60_to_test() -> None:
@@ -72,8 +100,9 @@ def test_there_are_240_to_learn_from_40_to_practise_on_and_60_to_test() -> None:
 
 
 def test_every_answer_has_exactly_the_three_lines_the_shop_uses() -> None:
-    allowed = {f"topic: {name}\ndesk: {DESKS[name]}\ndue: {due}"
-               for name, due in product(DESKS, DUES)}
+    allowed = {
+        f"topic: {name}\ndesk: {DESKS[name]}\ndue: {due}" for name, due in product(DESKS, DUES)
+    }
     assert {row["messages"][1]["content"] for row in sample().rows} == allowed
 
 
@@ -103,8 +132,10 @@ def test_no_held_out_email_is_close_to_a_training_email(split: str) -> None:
         mine = min_hash(email)
         closest = max(trained, key=lambda pair: mine.jaccard(pair[1]))
         assert mine.jaccard(closest[1]) < TOO_ALIKE, (email, closest[0])
-        exact = max(len(shingles(email) & shingles(other)) / len(shingles(email) | shingles(other))
-                    for other, _ in trained)
+        exact = max(
+            len(shingles(email) & shingles(other)) / len(shingles(email) | shingles(other))
+            for other, _ in trained
+        )
         assert exact < TOO_ALIKE
 
 

@@ -12,8 +12,11 @@ def test_each_in_its_time_and_a_fault_stops_nobody(monkeypatch, caplog):
 
     now = [100.0]
     monkeypatch.setattr(chores.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(chores, "CHORES", {
-        "tests.jobs.test_chores:broken": 5.0, "tests.jobs.test_chores:fine": 60.0})
+    monkeypatch.setattr(
+        chores,
+        "CHORES",
+        {"tests.jobs.test_chores:broken": 5.0, "tests.jobs.test_chores:fine": 60.0},
+    )
     monkeypatch.setitem(globals(), "broken", broken)
     monkeypatch.setitem(globals(), "fine", lambda: done.append("fine"))
     turns = chores.Turns()

@@ -21,7 +21,7 @@ from finetune_app.jobs import places
 from finetune_app.jobs.management.commands.up import web_command
 from finetune_app.jobs.models import ENDED, Job, Journal, State
 from finetune_app.training.models import Training
-from tests import path
+from tests import journey
 from tests.kill import story
 from tests.kill.conftest import House, kill, worker_of
 from tests.starter import needs_starter
@@ -66,9 +66,12 @@ def real_house(django_db_setup, django_db_blocker) -> Iterator[House]:
     house.household.add("web", web_command(), **given)
     engine = [sys.executable, "-m", "worker.engine.server", "--socket", str(settings.ENGINE_SOCKET)]
     house.household.add(
-        "engine", engine, **given, FINETUNE_ENGINE_SECRET=settings.ENGINE_SECRET,
+        "engine",
+        engine,
+        **given,
+        FINETUNE_ENGINE_SECRET=settings.ENGINE_SECRET,
         FINETUNE_DATA_DIR=str(settings.DATA_DIR),
-    )  # fmt: skip
+    )
     yield house
     house.end()
 
@@ -115,7 +118,7 @@ def begin(house: House, team, phase: str) -> tuple[Job, Path]:
         trained = story.new_training(team)
         house.until(trained.job, State.SUCCEEDED, seconds=300)
         trained.refresh_from_db()
-    job = path.begun(trained, None).job
+    job = journey.begun(trained, None).job
     return job, settings.DATA_DIR / "evaluations"
 
 

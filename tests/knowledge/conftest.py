@@ -16,7 +16,7 @@ from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge import jobs as knowledge_jobs
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
-from tests import path
+from tests import journey
 from tests.worker.imports.conftest import Recorder
 from tests.worker.knowledge.conftest import PUMP, SHOP
 from worker.channel import Job as Work
@@ -44,7 +44,7 @@ def add(goal: Goal, by: Any, name: str = "pump.md", content: str | bytes = PUMP)
 
 def begin(job: Job) -> tuple[Job, dict[str, Any]]:
     """A worker took the lease and got its order."""
-    path.set_state(job, State.RUNNING)
+    journey.set_state(job, State.RUNNING)
     job = Job.objects.get(pk=job.pk)
     return job, knowledge_jobs.child_spec(job)
 
@@ -57,7 +57,7 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
 def end(job: Job, result: dict[str, Any]) -> None:
     knowledge_jobs.before_finish(job, result)
     with transaction.atomic():  # as the supervisor ends a job
-        path.set_state(job, State.SUCCEEDED, result=result)
+        journey.set_state(job, State.SUCCEEDED, result=result)
         knowledge_jobs.finish(Job.objects.get(pk=job.pk), result)
 
 

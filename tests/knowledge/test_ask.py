@@ -77,9 +77,13 @@ def test_only_the_goals_own_index_is_ever_searched(
     now(read, theirs)
     page = as_viewer.get(
         url("ask"),
-        {"q": "What is the door code of the vault?", "index": f"knowledge/{theirs.knowledge.pk}",
-         "goal": theirs.pk, "knowledge": theirs.knowledge.pk},
-    )  # fmt: skip
+        {
+            "q": "What is the door code of the vault?",
+            "index": f"knowledge/{theirs.knowledge.pk}",
+            "goal": theirs.pk,
+            "knowledge": theirs.knowledge.pk,
+        },
+    )
     assert "4711" not in page.content.decode()
     assert library == [str(data_dir / knowledge.index_folder)]
     document = theirs.knowledge.documents.get()
@@ -107,7 +111,8 @@ def test_a_document_of_html_stays_words(goal, owner, now, library, as_viewer, ur
 def test_a_citation_opens_the_place(knowledge, library, as_viewer, url):
     document = knowledge.documents.get(name="shop.md")
     passage = Index(services.Path(services.settings.DATA_DIR) / knowledge.index_folder).search(
-        "When is the shop closed?", 1)[0]
+        "When is the shop closed?", 1
+    )[0]
     page = as_viewer.get(url("document", document_id=document.pk), {"at": passage.at})
     text = page.content.decode()
     assert 'id="here" tabindex="-1" autofocus' in text  # scrolled to without script
@@ -128,8 +133,9 @@ def test_a_long_document_is_shown_in_parts(goal, owner, now, as_viewer, url, mon
     after = first.context["extract"].after
     second = as_viewer.get(address, {"from": after})
     assert f"?from={second.context['extract'].before}" in second.content.decode()
-    seen = {piece.parts[0][0] for reply in (first, second)
-            for piece in reply.context["extract"].pieces}
+    seen = {
+        piece.parts[0][0] for reply in (first, second) for piece in reply.context["extract"].pieces
+    }
     assert "Rule 60 of the house is kept by everybody." in seen
 
 

@@ -7,10 +7,10 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
-from tests import path
+from tests import journey
 from tests.datasets.conftest import conversation
+from tests.journey import freeze
 from tests.knowledge.conftest import PUMP, SHOP, add, begin, end, read, work
-from tests.path import freeze
 from worker.knowledge.search import Index
 
 
@@ -91,7 +91,7 @@ def test_a_failed_job_leaves_no_half_index(goal, owner, now, data_dir):
     now(add, goal, owner)
     job, order = begin(Job.objects.get(kind="index"))
     work(order)
-    path.set_state(job, State.FAILED)
+    journey.set_state(job, State.FAILED)
     from finetune_app.knowledge import jobs as room
 
     now(room.fail, job)
@@ -112,8 +112,9 @@ def test_search_is_measured_on_practice_questions_alone(goal, owner, now):
     version = freeze(goal, owner, 40)
     for row in version.dataset.examples.all():
         sealed = row.split not in ("train", "validation")
-        prompt, answer = ("How heavy is it?", "4 kg") if sealed else (
-            "How long is the warranty?", "27 months")
+        prompt, answer = (
+            ("How heavy is it?", "4 kg") if sealed else ("How long is the warranty?", "27 months")
+        )
         row.set_messages(conversation(prompt, answer))
         row.save()
     now(add, goal, owner)

@@ -5,7 +5,7 @@ import pytest
 from finetune_app.basemodels.models import Choice
 from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge.models import Document, Knowledge
-from tests import path
+from tests import journey
 from tests.knowledge.conftest import add
 
 LIVE = {"HX-Request": "true", "HX-Target": "live"}
@@ -34,12 +34,12 @@ def test_it_lists_them_with_their_state(knowledge, as_viewer, url, goal, owner, 
 def test_while_it_reads_the_page_asks_again_and_then_stops(goal, owner, now, as_editor, url):
     now(add, goal, owner)
     job = Job.objects.get(kind="index")
-    path.set_state(job, State.RUNNING, done=3, total=12, unit="passages", message="Taking in")
+    journey.set_state(job, State.RUNNING, done=3, total=12, unit="passages", message="Taking in")
     reply = as_editor.get(url("page"), {"seen": "running"}, headers=LIVE).content.decode()
     assert "3 of 12 passages taken in" in reply
     assert 'hx-trigger="every 2s"' in reply
     assert "<form" not in reply  # what a person presses stands outside
-    path.set_state(job, State.SUCCEEDED)
+    journey.set_state(job, State.SUCCEEDED)
     reply = as_editor.get(url("page"), {"seen": "running"}, headers=LIVE).content.decode()
     assert "hx-trigger" not in reply
     assert 'id="shelf" hx-swap-oob="true"' in reply
@@ -47,7 +47,7 @@ def test_while_it_reads_the_page_asks_again_and_then_stops(goal, owner, now, as_
 
 def test_a_failure_is_told_with_a_way_on(goal, owner, now, as_editor, url):
     now(add, goal, owner)
-    path.set_state(Job.objects.get(kind="index"), State.FAILED, message="The disk is full.")
+    journey.set_state(Job.objects.get(kind="index"), State.FAILED, message="The disk is full.")
     page = shown(as_editor, url)
     assert "The disk is full." in page
     assert "Read them" in page
@@ -70,7 +70,7 @@ def test_an_index_that_was_lost_is_said(knowledge, as_editor, url, data_dir):
 
 def test_what_fits_into_the_prompt_is_said(knowledge, goal, owner, as_viewer, url):
     assert "fits into the prompt" not in shown(as_viewer, url)  # of which model?
-    Choice.objects.create(goal=goal, base_model=path.install(), chosen_by=owner)
+    Choice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     Knowledge.objects.update(characters=300)
     assert "All of it fits into the prompt of your base model" in shown(as_viewer, url)
     Knowledge.objects.update(characters=30_000)
@@ -78,7 +78,7 @@ def test_what_fits_into_the_prompt_is_said(knowledge, goal, owner, as_viewer, ur
 
 
 def test_how_well_it_finds_is_said_with_what_it_missed(knowledge, goal, owner, as_viewer, url):
-    version = path.freeze(goal, owner, 20)
+    version = journey.freeze(goal, owner, 20)
     missed = version.dataset.examples.filter(split="train").first()
     Knowledge.objects.update(practice={"asked": 20, "found": 19, "missed": [missed.pk]})
     page = shown(as_viewer, url)
@@ -96,9 +96,12 @@ def test_another_embedder_can_take_all_in(knowledge, as_editor, as_viewer, url, 
 def test_a_long_list_comes_in_pages(knowledge, as_viewer, url):
     for number in range(120):
         Document.objects.create(
-            knowledge=knowledge, name=f"x{number:03}.md", sha256="0" * 64, state="ready",
+            knowledge=knowledge,
+            name=f"x{number:03}.md",
+            sha256="0" * 64,
+            state="ready",
             folder=f"{knowledge.folder}/documents/{number}",
-        )  # fmt: skip
+        )
     first = shown(as_viewer, url)
     assert "x097.md" in first
     assert "x098.md" not in first

@@ -24,8 +24,9 @@ def test_several_at_once_are_kept_and_read(as_editor, url, data_dir):
     for document in Document.objects.all():
         assert (data_dir / document.upload).read_text() in (PUMP, SHOP)
     assert Job.objects.get(kind="index").spec == {
-        "knowledge": Knowledge.objects.get().pk, "number": 1,
-    }  # fmt: skip
+        "knowledge": Knowledge.objects.get().pk,
+        "number": 1,
+    }
 
 
 def test_one_that_cannot_be_taken_leaves_the_others(as_editor, url):
@@ -96,7 +97,7 @@ def test_without_the_token_nothing_comes_in(owner, url):
 
 def test_a_viewer_brings_nothing(as_viewer, url):
     assert as_viewer.post(url("add"), {"documents": [file("pump.md")]}).status_code == 403
-    assert "input type=\"file\"" not in as_viewer.get(url("page")).content.decode()
+    assert 'input type="file"' not in as_viewer.get(url("page")).content.decode()
 
 
 def test_a_stranger_finds_no_such_page(as_stranger, url):

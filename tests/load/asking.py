@@ -47,20 +47,33 @@ async def once_a_second(live: Live, seconds: int) -> list[Asked]:
 
 def client_of(live: Live) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=live.house.site, headers={"Authorization": f"Bearer {live.key}"},
-        timeout=PATIENCE, limits=httpx.Limits(max_connections=None),
-    )  # fmt: skip
+        base_url=live.house.site,
+        headers={"Authorization": f"Bearer {live.key}"},
+        timeout=PATIENCE,
+        limits=httpx.Limits(max_connections=None),
+    )
 
 
 async def ask(
-    http: httpx.AsyncClient, model: str, n: int, *, streamed: bool, tokens: int = TOKENS,
+    http: httpx.AsyncClient,
+    model: str,
+    n: int,
+    *,
+    streamed: bool,
+    tokens: int = TOKENS,
     **more: Any,
-) -> Asked:  # fmt: skip
+) -> Asked:
     """`more`: of the body."""
-    body = {
-        "model": model, "max_tokens": tokens, "stream": streamed,
-        "messages": [{"role": "user", "content": question(1000 + 13 * n)}],
-    } | more | ({"stream_options": {"include_usage": True}} if streamed else {})  # fmt: skip
+    body = (
+        {
+            "model": model,
+            "max_tokens": tokens,
+            "stream": streamed,
+            "messages": [{"role": "user", "content": question(1000 + 13 * n)}],
+        }
+        | more
+        | ({"stream_options": {"include_usage": True}} if streamed else {})
+    )
     found, began = Asked(streamed), time.monotonic()
     try:
         async with http.stream("POST", "/v1/chat/completions", json=body) as reply:

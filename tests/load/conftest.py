@@ -20,9 +20,13 @@ from worker.installs.starter import SLUG
 
 EMAIL, PASSWORD = "mara@kettle.example", "correct horse battery"
 HELPERS = {
-    "web": "uvicorn", "engine": "worker.engine.server", "clock": "manage.py clock",
-    "light": "light@", "heavy": "heavy@", "broker": "valkey-server",
-}  # fmt: skip
+    "web": "uvicorn",
+    "engine": "worker.engine.server",
+    "clock": "manage.py clock",
+    "light": "light@",
+    "heavy": "heavy@",
+    "broker": "valkey-server",
+}
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,8 @@ class Live:
     def helper(self, name: str) -> psutil.Process:
         """The process that `up` keeps under this name, as it is now."""
         return next(
-            one for one in self.house.process.children()
-            if HELPERS[name] in " ".join(one.cmdline())
-        )  # fmt: skip
+            one for one in self.house.process.children() if HELPERS[name] in " ".join(one.cmdline())
+        )
 
 
 @pytest.fixture(scope="session")
@@ -63,17 +66,24 @@ def in_use(folder: Path) -> Iterator[Live]:
 
 def train(client: openai.OpenAI, *, rows: int, epochs: int) -> str:
     """Begin a training as a program does; its id. What it learns to say has about 110 tokens."""
-    lines = [json.dumps({"messages": [
-        {"role": "user", "content": question(n)},
-        {"role": "assistant", "content": answer(n)},
-    ]}) for n in range(100, 100 + 7 * rows, 7)]  # fmt: skip
-    file = client.files.create(
-        file=("bikes.jsonl", "\n".join(lines).encode()), purpose="fine-tune"
-    )
+    lines = [
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "user", "content": question(n)},
+                    {"role": "assistant", "content": answer(n)},
+                ]
+            }
+        )
+        for n in range(100, 100 + 7 * rows, 7)
+    ]
+    file = client.files.create(file=("bikes.jsonl", "\n".join(lines).encode()), purpose="fine-tune")
     return client.fine_tuning.jobs.create(
-        model=SLUG, training_file=file.id, suffix="bikes",
+        model=SLUG,
+        training_file=file.id,
+        suffix="bikes",
         hyperparameters={"n_epochs": epochs},
-    ).id  # fmt: skip
+    ).id
 
 
 def question(n: int) -> str:

@@ -23,9 +23,12 @@ def test_kill_9_of_the_engine_while_answers_are_in_flight(live: Live):
     quiet = os.getloadavg()[0] < 2 * (os.cpu_count() or 1)
     in_flight, seconds = asyncio.run(killed(live))
     worked = sum(live.helper("engine").cpu_times()[:2])
-    print(f"\n{len(in_flight)} answers in flight were told after the kill; "
-          f"the next was answered {seconds:.1f} s after it, for which the new engine had worked "
-          f"{worked:.1f} s (load {os.getloadavg()[0]:.1f})", flush=True)  # fmt: skip
+    print(
+        f"\n{len(in_flight)} answers in flight were told after the kill; "
+        f"the next was answered {seconds:.1f} s after it, for which the new engine had worked "
+        f"{worked:.1f} s (load {os.getloadavg()[0]:.1f})",
+        flush=True,
+    )
     for one in in_flight:
         assert not one.ended, one
         assert one.error["type"] == "server_error", one

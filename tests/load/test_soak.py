@@ -82,19 +82,30 @@ def steps_of(live: Live, job: str) -> int:
 def tables(asked: list[Asked], looks: list[Look], left: Left, steps: int) -> str:
     answered = [one for one in asked if one.ended]
     tokens = sum(one.tokens for one in answered)
-    said = (f"{len(asked)} requests in {SECONDS} s, one a second, {TOKENS} tokens at most; "
-            f"{tokens:,} tokens written; the training took {steps} steps meanwhile")  # fmt: skip
-    return "\n".join([
-        "", said + "; files and sockets as nobody asked, before and after",
-        "", "| became of them | how many |", "|---|---|",
-        *(f"| {word} | {count} |" for word, count in Counter(map(fate, asked)).most_common()),
-        "", "| seconds | 50 % | 95 % | most |", "|---|---|---|---|",
-        row("until the first piece (streamed)", [one.first for one in answered if one.first]),
-        row("whole answer", [one.whole for one in answered]),
-        row("until refused (429)", [one.whole for one in asked if one.status == 429]),
-        "", "| process | MiB after the warm-up | at the end | most | open files | sockets |",
-        "|---|---|---|---|---|---|", *(process_row(one, left) for one in growths(looks)),
-    ])  # fmt: skip
+    said = (
+        f"{len(asked)} requests in {SECONDS} s, one a second, {TOKENS} tokens at most; "
+        f"{tokens:,} tokens written; the training took {steps} steps meanwhile"
+    )
+    return "\n".join(
+        [
+            "",
+            said + "; files and sockets as nobody asked, before and after",
+            "",
+            "| became of them | how many |",
+            "|---|---|",
+            *(f"| {word} | {count} |" for word, count in Counter(map(fate, asked)).most_common()),
+            "",
+            "| seconds | 50 % | 95 % | most |",
+            "|---|---|---|---|",
+            row("until the first piece (streamed)", [one.first for one in answered if one.first]),
+            row("whole answer", [one.whole for one in answered]),
+            row("until refused (429)", [one.whole for one in asked if one.status == 429]),
+            "",
+            "| process | MiB after the warm-up | at the end | most | open files | sockets |",
+            "|---|---|---|---|---|---|",
+            *(process_row(one, left) for one in growths(looks)),
+        ]
+    )
 
 
 def fate(one: Asked) -> str:

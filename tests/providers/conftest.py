@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from finetune_app.providers.models import Endpoint
-from tests import remote
+from tests import fake_provider
 
 
 @pytest.fixture
-def platform(settings) -> Iterator[remote.Platform]:
-    with remote.running() as platform:
+def platform(settings) -> Iterator[fake_provider.Platform]:
+    with fake_provider.running() as platform:
         settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
         yield platform
 

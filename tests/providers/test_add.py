@@ -5,14 +5,21 @@ from django.urls import reverse
 from finetune_app.core.encryption import decrypt
 from finetune_app.providers.models import Endpoint
 from tests.accounts.pages import text
-from tests.remote import KEY
+from tests.fake_provider import KEY
 
 URL = "https://api.example.com/v1"
 ADD = "/team/models/add/"
 GOOD = {
-    "url": URL, "consent_to": "api.example.com", "consent": "on", "name": "Big one",
-    "model": "big-1", "key": KEY, "context": 8192, "price_in": "2.5", "price_out": "",
-}  # fmt: skip
+    "url": URL,
+    "consent_to": "api.example.com",
+    "consent": "on",
+    "name": "Big one",
+    "model": "big-1",
+    "key": KEY,
+    "context": 8192,
+    "price_in": "2.5",
+    "price_out": "",
+}
 
 
 def test_first_the_address_then_what_goes_there(as_owner):

@@ -10,7 +10,7 @@ import pytest
 
 from finetune_app.providers import client
 from finetune_app.providers.client import RemoteError, Target, answer, stream, target_of
-from tests.remote import KEY
+from tests.fake_provider import KEY
 
 ASK = [{"role": "user", "content": "What is 2 + 3?"}]
 
@@ -37,9 +37,13 @@ def test_what_is_sent_is_the_question_and_nothing_else(platform, endpoint):
     assert request["headers"]["Authorization"] == f"Bearer {KEY}"
     assert request["headers"]["Host"] == platform.place
     assert request["body"] == {
-        "model": "kind", "messages": ASK, "max_tokens": 50, "temperature": 0.3, "stream": True,
+        "model": "kind",
+        "messages": ASK,
+        "max_tokens": 50,
+        "temperature": 0.3,
+        "stream": True,
         "stream_options": {"include_usage": True},
-    }  # fmt: skip
+    }
 
 
 def test_a_worker_gets_one_whole_answer(platform, endpoint):

@@ -3,7 +3,7 @@
 from finetune_app.core.encryption import decrypt
 from finetune_app.providers.models import Endpoint
 from tests.accounts.pages import text
-from tests.remote import KEY
+from tests.fake_provider import KEY
 
 SAME = {"name": "Big one", "key": "", "context": 4096, "price_in": "1", "price_out": "2"}
 

@@ -23,16 +23,32 @@ def checked(text: str) -> str:
 @pytest.mark.parametrize(
     "address",
     [
-        "https://127.0.0.1/v1", "https://localhost/v1", "https://api.localhost/v1",
-        "https://10.0.0.8/", "https://192.168.1.1/", "https://172.16.0.1/",
-        "https://169.254.169.254/latest/meta-data", "https://100.64.0.1/", "https://0.0.0.0/",
-        "https://224.0.0.1/", "https://255.255.255.255/", "https://[::1]/", "https://[::]/",
-        "https://[::ffff:127.0.0.1]/", "https://[::ffff:a00:1]/", "https://[fe80::1]/",
-        "https://[fe80::1%25eth0]/", "https://[fd00::1]/", "https://[fec0::1]/",
-        "https://[ff02::1]/", "https://[2002:7f00:1::]/", "https://[64:ff9b::7f00:1]/",
-        "https://[2001:0:7f00:1::]/", "https://[::7f00:1]/",
+        "https://127.0.0.1/v1",
+        "https://localhost/v1",
+        "https://api.localhost/v1",
+        "https://10.0.0.8/",
+        "https://192.168.1.1/",
+        "https://172.16.0.1/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://100.64.0.1/",
+        "https://0.0.0.0/",
+        "https://224.0.0.1/",
+        "https://255.255.255.255/",
+        "https://[::1]/",
+        "https://[::]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[::ffff:a00:1]/",
+        "https://[fe80::1]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[fd00::1]/",
+        "https://[fec0::1]/",
+        "https://[ff02::1]/",
+        "https://[2002:7f00:1::]/",
+        "https://[64:ff9b::7f00:1]/",
+        "https://[2001:0:7f00:1::]/",
+        "https://[::7f00:1]/",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_public_is_refused(address):
     with pytest.raises(guard.NotAllowed, match="inside this machine or its network"):
         checked(address)
@@ -41,11 +57,16 @@ def test_what_is_not_public_is_refused(address):
 @pytest.mark.parametrize(
     "address",
     [
-        "https://0x7f000001/", "https://0x7f.0.0.1/", "https://2130706433/", "https://127.1/",
-        "https://0177.0.0.1/", "https://1.2.3.4.5/", "https://example.0x10/",
+        "https://0x7f000001/",
+        "https://0x7f.0.0.1/",
+        "https://2130706433/",
+        "https://127.1/",
+        "https://0177.0.0.1/",
+        "https://1.2.3.4.5/",
+        "https://example.0x10/",
         "https://１２７.0.0.1/",
     ],
-)  # fmt: skip
+)
 def test_numbers_in_disguise_are_refused(address):
     with pytest.raises(guard.NotAllowed):
         checked(address)
@@ -54,14 +75,30 @@ def test_numbers_in_disguise_are_refused(address):
 @pytest.mark.parametrize(
     "address",
     [
-        "http://a@b/", "https://api.example.com@evil.example/", "https://user:pass@api.example.com",
-        "https://api.example.com\\@evil.example/", "ftp://api.example.com/", "file:///etc/passwd",
-        "gopher://x/", "//api.example.com", "api.example.com/v1", "https://", "https:///v1", "",
-        "javascript:alert(1)", "https://a b/", "https://a\r\nHost: b/", "https://a..b/",
-        "https://x:99999/", "https://x:0/", "https://api.example.com/?key=1",
-        "https://api.example.com/#x", "https://api.example.com/?", "https://a\x00b/",
+        "http://a@b/",
+        "https://api.example.com@evil.example/",
+        "https://user:pass@api.example.com",
+        "https://api.example.com\\@evil.example/",
+        "ftp://api.example.com/",
+        "file:///etc/passwd",
+        "gopher://x/",
+        "//api.example.com",
+        "api.example.com/v1",
+        "https://",
+        "https:///v1",
+        "",
+        "javascript:alert(1)",
+        "https://a b/",
+        "https://a\r\nHost: b/",
+        "https://a..b/",
+        "https://x:99999/",
+        "https://x:0/",
+        "https://api.example.com/?key=1",
+        "https://api.example.com/#x",
+        "https://api.example.com/?",
+        "https://a\x00b/",
     ],
-)  # fmt: skip
+)
 def test_other_forms_are_refused(address):
     with pytest.raises(guard.NotAllowed):
         checked(address)
@@ -169,10 +206,26 @@ def test_the_certificate_is_checked_against_the_name(monkeypatch, tmp_path):
     """The connection goes to an address, but TLS still asks for the name and checks it."""
     authority, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-keyout", key, "-out", authority, "-subj", "/CN=box.example",
-         "-addext", "subjectAltName=DNS:box.example"], capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            key,
+            "-out",
+            authority,
+            "-subj",
+            "/CN=box.example",
+            "-addext",
+            "subjectAltName=DNS:box.example",
+        ],
+        capture_output=True,
+    )
     if made.returncode:
         pytest.skip("no openssl here")
 

@@ -1,7 +1,7 @@
 """The list: members see names, owners the rest; trying one says what came back."""
 
 from tests.accounts.pages import text
-from tests.remote import KEY
+from tests.fake_provider import KEY
 
 PAGE = "/team/models/"
 
@@ -44,4 +44,4 @@ def test_trouble_is_told_beside_its_name(as_owner, platform, team, owner):
 
 def test_htmx_gets_the_list_alone(as_owner, endpoint):
     reply = as_owner.post(f"{PAGE}{endpoint.pk}/try/", headers={"HX-Request": "true"})
-    assert text(reply).lstrip().startswith("<section id=\"models\"")
+    assert text(reply).lstrip().startswith('<section id="models"')

@@ -12,9 +12,9 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.deployment import keys, limits
 from finetune_app.deployment.models import ApiKey, Deployment
 from tests.conftest import person
-from tests.path import install
-from tests.serving import serving
-from tests.world import World, build_world
+from tests.factories import World, build_world
+from tests.journey import install
+from tests.live_server import serving
 
 
 @dataclass

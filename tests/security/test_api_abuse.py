@@ -21,7 +21,7 @@ from finetune_app.deployment.api import wire
 from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import ApiFile, ApiKey, Deployment, Request
 from finetune_app.goals.models import Goal
-from tests.path import install
+from tests.journey import install
 from tests.security.conftest import Served
 
 Ask = Callable[..., httpx.Response]
@@ -80,11 +80,15 @@ def test_a_stranger_s_key_finds_nothing_of_ours(ask, served):
     _key, text = served.key(theirs=True)
     Deployment.objects.filter(team=served.theirs.team).update(name="theirs")
     for method, path in [
-        ("GET", "/models/shop-mail"), ("GET", f"/files/{file}"), ("DELETE", f"/files/{file}"),
-        ("GET", f"/files/{file}/content"), ("GET", f"/fine_tuning/jobs/{job}"),
-        ("GET", f"/fine_tuning/jobs/{job}/events"), ("POST", f"/fine_tuning/jobs/{job}/cancel"),
+        ("GET", "/models/shop-mail"),
+        ("GET", f"/files/{file}"),
+        ("DELETE", f"/files/{file}"),
+        ("GET", f"/files/{file}/content"),
+        ("GET", f"/fine_tuning/jobs/{job}"),
+        ("GET", f"/fine_tuning/jobs/{job}/events"),
+        ("POST", f"/fine_tuning/jobs/{job}/cancel"),
         ("GET", f"/fine_tuning/jobs/{job}/checkpoints"),
-    ]:  # fmt: skip
+    ]:
         assert ask(method, path, text).status_code == 404, path
     assert ask("POST", CHAT, text, json=HELLO).status_code == 404
     assert ask("POST", "/fine_tuning/jobs", text, json=wanted).status_code == 404
@@ -146,10 +150,16 @@ def test_a_revoked_and_an_expired_key_read_alike(ask, served):
 def test_a_key_shown_in_another_way_opens_nothing(served):
     _key, text = served.key()
     for headers in (
-        {}, {"Authorization": ""}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {text}"},
-        {"X-Api-Key": text}, {"Cookie": f"key={text}"}, {"Authorization": f"Bearer {text} {text}"},
-        {"Authorization": "Bearer ft-\xff\xff-\xe9"}, {"Authorization": "Bearer " + "x" * 7000},
-    ):  # fmt: skip
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": f"Basic {text}"},
+        {"X-Api-Key": text},
+        {"Cookie": f"key={text}"},
+        {"Authorization": f"Bearer {text} {text}"},
+        {"Authorization": "Bearer ft-\xff\xff-\xe9"},
+        {"Authorization": "Bearer " + "x" * 7000},
+    ):
         sent = {name: value.encode("latin-1") for name, value in headers.items()}
         reply = sound(httpx.get(f"{served.address}/models?api_key={text}", headers=sent))
         assert reply.status_code == 401, headers
@@ -158,30 +168,67 @@ def test_a_key_shown_in_another_way_opens_nothing(served):
 # ---- Bodies ----
 
 FIELDS = [
-    "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop",
-    "n", "seed", "stream_options", "logprobs", "tools", "tool_choice", "response_format", "user",
-    "presence_penalty", "frequency_penalty", "metadata", "logit_bias", "top_logprobs",
-]  # fmt: skip
+    "model",
+    "messages",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "n",
+    "seed",
+    "stream_options",
+    "logprobs",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "user",
+    "presence_penalty",
+    "frequency_penalty",
+    "metadata",
+    "logit_bias",
+    "top_logprobs",
+]
 JOB_FIELDS = [
-    "model", "training_file", "validation_file", "suffix", "seed", "method", "hyperparameters",
-    "metadata", "integrations",
-]  # fmt: skip
+    "model",
+    "training_file",
+    "validation_file",
+    "suffix",
+    "seed",
+    "method",
+    "hyperparameters",
+    "metadata",
+    "integrations",
+]
 OTHERS = {
     "/fine_tuning/jobs": ({"model": "starter", "training_file": "file-0"}, JOB_FIELDS),
-    "/completions": ({"model": "starter", "prompt": "Hi", "max_tokens": 1}, [
-        *FIELDS, "prompt", "suffix", "echo", "best_of"]),
-    "/embeddings": ({"model": "starter", "input": "Hi"}, [
-        "model", "input", "encoding_format", "dimensions", "user"]),
-    "/feedback": ({"id": "chatcmpl-0", "rating": "up"}, [
-        "id", "completion_id", "rating", "comment", "expected"]),
-}  # fmt: skip
+    "/completions": (
+        {"model": "starter", "prompt": "Hi", "max_tokens": 1},
+        [*FIELDS, "prompt", "suffix", "echo", "best_of"],
+    ),
+    "/embeddings": (
+        {"model": "starter", "input": "Hi"},
+        ["model", "input", "encoding_format", "dimensions", "user"],
+    ),
+    "/feedback": (
+        {"id": "chatcmpl-0", "rating": "up"},
+        ["id", "completion_id", "rating", "comment", "expected"],
+    ),
+}
 
 WRONG = {
-    "nothing": b"", "no JSON": b"hello", "half": b'{"model": "x"', "a list": b"[1]",
-    "a text": b'"x"', "invalid UTF-8": b'{"model": "\xff\xfe"}', "UTF-16": '{"a"'.encode("utf-16"),
-    "brackets without end": b"[" * 1_000_000, "braces": b'{"a":' * 200_000,
-    "a number without end": b'{"n": ' + b"9" * 100_000 + b"}", "packed": gzip.compress(b"{}"),
-}  # fmt: skip
+    "nothing": b"",
+    "no JSON": b"hello",
+    "half": b'{"model": "x"',
+    "a list": b"[1]",
+    "a text": b'"x"',
+    "invalid UTF-8": b'{"model": "\xff\xfe"}',
+    "UTF-16": '{"a"'.encode("utf-16"),
+    "brackets without end": b"[" * 1_000_000,
+    "braces": b'{"a":' * 200_000,
+    "a number without end": b'{"n": ' + b"9" * 100_000 + b"}",
+    "packed": gzip.compress(b"{}"),
+}
 
 
 @pytest.mark.parametrize("path", [CHAT, *OTHERS])
@@ -211,10 +258,13 @@ def test_a_huge_body_is_refused_with_and_without_its_length(ask, told):
 def test_a_file_sent_in_no_proper_form_is_a_400(ask):
     before, part = ApiFile.objects.count(), b"--b\r\nContent-Disposition: form-data; name=file\r\n"
     for kind, content in (
-        ("multipart/form-data", b"x"), ("multipart/form-data; boundary=" + "b" * 300, b"x"),
-        ("multipart/form-data; boundary=b", part), ("application/json", b"{}"),
-        ("text/html", b"<svg>"), ("", b"\x00"),
-    ):  # fmt: skip
+        ("multipart/form-data", b"x"),
+        ("multipart/form-data; boundary=" + "b" * 300, b"x"),
+        ("multipart/form-data; boundary=b", part),
+        ("application/json", b"{}"),
+        ("text/html", b"<svg>"),
+        ("", b"\x00"),
+    ):
         reply = ask("POST", "/files", headers={"Content-Type": kind}, content=content)
         assert reply.status_code == 400, kind
     assert ApiFile.objects.count() == before
@@ -241,19 +291,27 @@ def test_a_team_has_so_much_room_for_files(ask, monkeypatch):
 # ---- Fields ----
 
 VALUES = (
-    some.none() | some.booleans() | some.integers(-(2**80), 2**80) | some.floats()
-    | some.text(max_size=20) | some.sampled_from(["\x00", "\ud800", "A\r\nB: c", "../x", "auto"])
-)  # fmt: skip
+    some.none()
+    | some.booleans()
+    | some.integers(-(2**80), 2**80)
+    | some.floats()
+    | some.text(max_size=20)
+    | some.sampled_from(["\x00", "\ud800", "A\r\nB: c", "../x", "auto"])
+)
 JSON = some.recursive(
     VALUES,
-    lambda inner: some.lists(inner, max_size=3)
-    | some.dictionaries(some.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 QUICKLY = settings(
-    max_examples=30, deadline=None, database=None, derandomize=True,
+    max_examples=30,
+    deadline=None,
+    database=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 
 
 @given(changed=some.dictionaries(some.sampled_from(FIELDS), JSON, min_size=1, max_size=3))
@@ -307,12 +365,25 @@ def test_odd_pages_of_a_list_are_the_first(ask):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", CHAT, 405), ("HEAD", "/models", 405), ("OPTIONS", CHAT, 405), ("TRACE", CHAT, 405),
-     ("PROPFIND", "/models", 405), ("PATCH", "/files", 405), ("GET", "/nothing", 404),
-     ("GET", "/%00", 404), ("GET", "/models/%00%ff", 404), ("GET", "/files/..%2f..%2fx", 404),
-     ("GET", "/x%0ay", 404), ("GET", "/", 404), ("POST", "/load_lora_adapter", 404),
-     ("POST", "/unload", 404), ("POST", "/embed", 404), ("GET", "/health", 404)],
-)  # fmt: skip
+    [
+        ("GET", CHAT, 405),
+        ("HEAD", "/models", 405),
+        ("OPTIONS", CHAT, 405),
+        ("TRACE", CHAT, 405),
+        ("PROPFIND", "/models", 405),
+        ("PATCH", "/files", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "/%00", 404),
+        ("GET", "/models/%00%ff", 404),
+        ("GET", "/files/..%2f..%2fx", 404),
+        ("GET", "/x%0ay", 404),
+        ("GET", "/", 404),
+        ("POST", "/load_lora_adapter", 404),
+        ("POST", "/unload", 404),
+        ("POST", "/embed", 404),
+        ("GET", "/health", 404),
+    ],
+)
 def test_what_is_not_served_is_said_in_json(ask, method, path, status):
     """The engine's own routes (vLLM's load_lora_adapter, unload, health) are not among them."""
     reply = ask(method, path)
@@ -349,9 +420,11 @@ def test_two_lengths_or_a_length_and_chunks_are_not_guessed_at(served):
     """Request smuggling behind a proxy that believes the other one."""
     _key, text = served.key()
     for lengths in (
-        ["Content-Length: 4", "Content-Length: 40"], ["Content-Length: +4"],
-        ["Content-Length: 4", "Transfer-Encoding: chunked"], ["Transfer-Encoding: xchunked"],
-    ):  # fmt: skip
+        ["Content-Length: 4", "Content-Length: 40"],
+        ["Content-Length: +4"],
+        ["Content-Length: 4", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: xchunked"],
+    ):
         head = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Connection: close"]
         lines = [*head, f"Authorization: Bearer {text}", *lengths, "", "0", ""]
         reply = raw(served, [*lines, "GET /v1/smuggled HTTP/1.1", "Host: localhost"])

@@ -24,12 +24,45 @@ PRESSED = [route for route in PAGES if set(route.policy.methods) - {"GET"}]
 HOSTILE = "\"'></title><svg onload=alert(1)><a href=javascript:alert(2)>{{ 7777*7 }}{% x %}"
 # Texts that only Finetune writes, and reads again: paths, hashes, names of its own things.
 MACHINE = {
-    "password", "email", "secret_hash", "code_hash", "prompt_hash", "stored_name", "sha256",
-    "folder", "secret", "slug", "url", "link", "digest", "prefix", "ending", "adapter_sha256",
-    "recipe", "question", "fingerprint", "check_name", "fix", "kept_as", "purpose",
-    "number_format", "child", "worker", "embedder", "key", "group", "revision", "architecture",
-    "training_file", "validation_file", "numbers", "left_was", "how", "unit", "measure",
-}  # fmt: skip
+    "password",
+    "email",
+    "secret_hash",
+    "code_hash",
+    "prompt_hash",
+    "stored_name",
+    "sha256",
+    "folder",
+    "secret",
+    "slug",
+    "url",
+    "link",
+    "digest",
+    "prefix",
+    "ending",
+    "adapter_sha256",
+    "recipe",
+    "question",
+    "fingerprint",
+    "check_name",
+    "fix",
+    "kept_as",
+    "purpose",
+    "number_format",
+    "child",
+    "worker",
+    "embedder",
+    "key",
+    "group",
+    "revision",
+    "architecture",
+    "training_file",
+    "validation_file",
+    "numbers",
+    "left_was",
+    "how",
+    "unit",
+    "measure",
+}
 
 
 BOOKS = ("django_session", '"deployment_hour')  # kept by looking: sessions, hours added up
@@ -52,9 +85,7 @@ def visits(story, django_db_blocker) -> list[Visit]:  # noqa: F811
     client = Client(raise_request_exception=False)
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     storages = settings.STORAGES | {"staticfiles": plain}
-    with (
-        django_db_blocker.unblock(), transaction.atomic(), override_settings(STORAGES=storages)
-    ):
+    with django_db_blocker.unblock(), transaction.atomic(), override_settings(STORAGES=storages):
         client.cookies = story.people[-1].client.cookies.copy()
         deface()
         found = [visit(client, route, story) for route in OPENED]
@@ -145,8 +176,10 @@ def test_opening_an_address_changes_nothing(visits):
     """Cross-site request forgery by a picture or a link, which bring the cookie but no token."""
     changed = {
         str(seen.route): sql[:150]
-        for seen in visits for sql in seen.wrote if not any(book in sql for book in BOOKS)
-    }  # fmt: skip
+        for seen in visits
+        for sql in seen.wrote
+        if not any(book in sql for book in BOOKS)
+    }
     assert changed == {}
 
 
@@ -176,9 +209,15 @@ def test_every_page_carries_the_headers_that_protect_it(visits):
 
 @pytest.mark.parametrize(
     ("method", "address", "status"),
-    [("GET", "/nowhere/", 404), ("PUT", "/sign-in/", 405), ("GET", "/v1/models", 401),
-     ("DELETE", "/v1/models", 405), ("GET", "/v1/nothing", 401), ("GET", "/static/no.css", 404)],
-)  # fmt: skip
+    [
+        ("GET", "/nowhere/", 404),
+        ("PUT", "/sign-in/", 405),
+        ("GET", "/v1/models", 401),
+        ("DELETE", "/v1/models", 405),
+        ("GET", "/v1/nothing", 401),
+        ("GET", "/static/no.css", 404),
+    ],
+)
 def test_and_so_does_every_refusal(story, method, address, status):  # noqa: F811
     response = Client().generic(method, address)
     assert (response.status_code, list(lacking(response))) == (status, [])
@@ -191,15 +230,21 @@ def test_and_so_does_a_fault_of_ours(story, monkeypatch):  # noqa: F811
 
 
 RULES = {
-    "default-src": "'none'", "script-src": "'self'", "style-src": "'self'",
-    "connect-src": "'self'", "form-action": "'self'", "frame-ancestors": "'none'",
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "connect-src": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
     "base-uri": "'none'",
-}  # fmt: skip
+}
 HEADERS = {
-    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-}  # fmt: skip
+}
 
 
 def lacking(response: HttpResponse) -> Iterator[str]:

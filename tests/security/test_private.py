@@ -138,11 +138,16 @@ def test_a_line_end_makes_no_second_line():
 
 @pytest.mark.parametrize(
     "text",
-    ["ft-0a1b2c3d-SECRETsecretSECRETsecret", "Authorization: Bearer SECRETsecret",
-     "GET /join/SECRETsecretSECRET/", "POST /chat/SECRETsecretSECRET/",
-     "/set-up/?code=SECRET-SECRET", "hf_SECRETsecret",
-     "sk-SECRETsecret"],
-)  # fmt: skip
+    [
+        "ft-0a1b2c3d-SECRETsecretSECRETsecret",
+        "Authorization: Bearer SECRETsecret",
+        "GET /join/SECRETsecretSECRET/",
+        "POST /chat/SECRETsecretSECRET/",
+        "/set-up/?code=SECRET-SECRET",
+        "hf_SECRETsecret",
+        "sk-SECRETsecret",
+    ],
+)
 def test_a_key_that_a_library_writes_down_does_not_reach_the_log(text):
     assert "SECRET" not in line("failed: %s", text)
     assert "SECRET" not in line("failed", error=ValueError(text))
@@ -159,9 +164,7 @@ def log() -> Iterator[io.StringIO]:
     logging.getLogger().removeHandler(handler)
 
 
-def test_a_fault_while_somebody_signs_in_tells_nobody_the_password(
-    client, owner, monkeypatch, log
-):
+def test_a_fault_while_somebody_signs_in_tells_nobody_the_password(client, owner, monkeypatch, log):
     def broken(*_args, **_fields):
         raise RuntimeError("the database went away")
 

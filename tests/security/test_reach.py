@@ -11,18 +11,27 @@ from django.test import Client
 from django.urls import reverse
 
 from finetune_app.datasets.models import Example
-from tests.world import build_world
+from tests.factories import build_world
 from worker.engine.house import House
 from worker.engine.server import make_app
 
 # ---- Files (CVE-2023-1177, 2026-2614, 2026-28414) ----
 
 CLIMBING = [
-    "/static/../secrets.json", "/static/..%2fsecrets.json", "/static/%2e%2e/secrets.json",
-    "/static/..%5csecrets.json", "/static/....//secrets.json", "/static//etc/passwd",
-    "/static/%2fetc/passwd", "/static/x%00/../../secrets.json", "/secrets.json",
-    "/static/css/../../secrets.json", "/..%2fsecrets.json", "//etc/passwd", "/data/secrets.json",
-]  # fmt: skip
+    "/static/../secrets.json",
+    "/static/..%2fsecrets.json",
+    "/static/%2e%2e/secrets.json",
+    "/static/..%5csecrets.json",
+    "/static/....//secrets.json",
+    "/static//etc/passwd",
+    "/static/%2fetc/passwd",
+    "/static/x%00/../../secrets.json",
+    "/secrets.json",
+    "/static/css/../../secrets.json",
+    "/..%2fsecrets.json",
+    "//etc/passwd",
+    "/data/secrets.json",
+]
 
 
 def test_no_path_climbs_out_of_the_pages_files(db, owner):

@@ -18,12 +18,25 @@ FILES = sorted(
 )
 RUNS_TEXT = {"eval", "exec", "__import__"}
 UNPACKS_PROGRAMS = {
-    "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal",
-}  # fmt: skip
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "shelve",
+    "marshal",
+}
 UNSAFE = {
-    "os.system", "os.popen", "torch.load", "yaml.load", "yaml.unsafe_load", "tempfile.mktemp",
-    "subprocess.getoutput", "subprocess.getstatusoutput",
-}  # fmt: skip
+    "os.system",
+    "os.popen",
+    "torch.load",
+    "yaml.load",
+    "yaml.unsafe_load",
+    "tempfile.mktemp",
+    "subprocess.getoutput",
+    "subprocess.getstatusoutput",
+}
 
 
 def dotted(node: ast.AST) -> str:
@@ -70,9 +83,17 @@ def test_no_line_runs_what_it_was_given():
 
 @pytest.mark.parametrize(
     "line",
-    ["eval(x)", "subprocess.run(x, shell=True)", "torch.load(x)", "import pickle",
-     "AutoModel.from_pretrained(x)", "AutoModel.from_pretrained(x, trust_remote_code=yes)",
-     "archive.extractall(x)", "httpx.Client(verify=False)", "np.load(x, allow_pickle=True)"],
-)  # fmt: skip
+    [
+        "eval(x)",
+        "subprocess.run(x, shell=True)",
+        "torch.load(x)",
+        "import pickle",
+        "AutoModel.from_pretrained(x)",
+        "AutoModel.from_pretrained(x, trust_remote_code=yes)",
+        "archive.extractall(x)",
+        "httpx.Client(verify=False)",
+        "np.load(x, allow_pickle=True)",
+    ],
+)
 def test_such_a_line_would_be_found(line):
     assert list(wrong(line))

@@ -8,12 +8,12 @@ from django.urls import reverse
 from finetune_app.goals.models import Goal
 from finetune_app.training import services
 from finetune_app.training.models import Training
-from tests import path
+from tests import journey
 
 
 @pytest.fixture
 def ready(goal, owner) -> Goal:
-    return path.ready(goal, owner)
+    return journey.ready(goal, owner)
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from finetune_app.candidates.models import Candidate
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.models import Training
-from tests import path
+from tests import journey
 
 
 def test_its_files_and_tests_go_too(
     as_editor, ready, owner, url, django_capture_on_commit_callbacks
 ):
-    training = path.trained(ready, owner)
-    path.evaluated(training, owner)
-    path.write(f"{training.folder}/checkpoints/step-000030/state.pt", "state")
+    training = journey.trained(ready, owner)
+    journey.evaluated(training, owner)
+    journey.write(f"{training.folder}/checkpoints/step-000030/state.pt", "state")
     with django_capture_on_commit_callbacks(execute=True):
         reply = as_editor.post(url("delete", 1))
     assert reply["Location"] == url("page")
@@ -31,15 +31,15 @@ def test_its_files_and_tests_go_too(
 def test_a_running_one_loses_its_job_so_its_child_ends(
     as_editor, waiting, url, django_capture_on_commit_callbacks
 ):
-    path.set_state(waiting.job, State.RUNNING)
+    journey.set_state(waiting.job, State.RUNNING)
     with django_capture_on_commit_callbacks(execute=True):
         as_editor.post(url("delete", 1))
     assert not Job.objects.exists()
 
 
 def test_the_next_one_takes_a_number_of_its_own(as_editor, ready, owner, url):
-    path.trained(ready, owner)
-    path.trained(ready, owner)
+    journey.trained(ready, owner)
+    journey.trained(ready, owner)
     as_editor.post(url("delete", 1))
     as_editor.post(url("delete", 2))
     as_editor.post(url("start"))

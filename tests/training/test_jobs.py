@@ -10,7 +10,7 @@ from finetune_app.basemodels.models import Speed
 from finetune_app.core.files import delete_folder, local_path
 from finetune_app.training import jobs
 from finetune_app.training.models import Point, SampleAnswer
-from tests import path
+from tests import journey
 from worker.training.spec import Spec
 
 
@@ -54,8 +54,16 @@ def test_the_two_losses_of_a_step_may_come_apart(waiting):
 
 
 def test_a_sample_told_twice_is_one_sample(waiting):
-    told = {"event": "sample", "step": 30, "index": 1, "prompt": "p", "wanted": "w",
-            "answer": "a", "passed": True, "why": "x" * 300}  # fmt: skip
+    told = {
+        "event": "sample",
+        "step": 30,
+        "index": 1,
+        "prompt": "p",
+        "wanted": "w",
+        "answer": "a",
+        "passed": True,
+        "why": "x" * 300,
+    }
     jobs.record(waiting.job, told)
     jobs.record(waiting.job, told)
     assert len(SampleAnswer.objects.get().why) == 200
@@ -67,7 +75,7 @@ def test_a_word_nobody_knows_is_passed_over(waiting):
 
 
 def test_the_end_pins_the_adapter_and_remembers_the_speed(ready, owner):
-    training = path.trained(ready, owner, weights="what it learned")
+    training = journey.trained(ready, owner, weights="what it learned")
     assert training.adapter_sha256 == sha256(b"what it learned").hexdigest()
     speed = Speed.objects.get()
     assert (speed.what, speed.tokens_per_second) == ("training", 300.0)
@@ -75,9 +83,9 @@ def test_the_end_pins_the_adapter_and_remembers_the_speed(ready, owner):
 
 
 def test_the_end_told_twice_changes_nothing(ready, owner):
-    training = path.trained(ready, owner)
-    path.write(f"{training.adapter_folder}/adapter_model.safetensors", "something else")
-    path.end(training.job, adapter="adapter", tokens=1, seconds=1)
+    training = journey.trained(ready, owner)
+    journey.write(f"{training.adapter_folder}/adapter_model.safetensors", "something else")
+    journey.end(training.job, adapter="adapter", tokens=1, seconds=1)
     pinned = training.adapter_sha256
     training.refresh_from_db()
     assert training.adapter_sha256 == pinned
@@ -85,7 +93,7 @@ def test_the_end_told_twice_changes_nothing(ready, owner):
 
 
 def test_one_that_was_stopped_has_no_adapter(waiting):
-    path.end(waiting.job, stopped=True, adapter=None)
+    journey.end(waiting.job, stopped=True, adapter=None)
     waiting.refresh_from_db()
     assert waiting.adapter_sha256 == ""
     assert not Speed.objects.exists()

@@ -9,7 +9,7 @@ from finetune_app.jobs.models import Job, State
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
 from finetune_app.training.showing import facts, headline, knobs, settings_in_words, stories
-from tests.world import World, build_world
+from tests.factories import World, build_world
 
 WANTED = "topic: repair\ndesk: workshop"
 
@@ -35,9 +35,14 @@ def watch(training: Training, *answers: tuple[int, str, bool | None]) -> None:
     training.samples.all().delete()
     for step, answer, passed in answers:
         SampleAnswer.objects.create(
-            training=training, step=step, index=0, prompt="It squeaks.", wanted=WANTED,
-            answer=answer, passed=passed,
-        )  # fmt: skip
+            training=training,
+            step=step,
+            index=0,
+            prompt="It squeaks.",
+            wanted=WANTED,
+            answer=answer,
+            passed=passed,
+        )
 
 
 def test_the_headline_says_where_it_is(training):
@@ -58,9 +63,13 @@ def test_the_headline_says_how_long_from_the_pace_so_far(training):
 def test_one_that_waits_says_when_it_probably_begins(training):
     Job.objects.exclude(pk=training.job.pk).update(state=State.CANCELLED)  # nobody else waits
     ahead = Job.objects.create(
-        team=training.goal.team, kind="evaluation", state=State.RUNNING, done=50, total=100,
+        team=training.goal.team,
+        kind="evaluation",
+        state=State.RUNNING,
+        done=50,
+        total=100,
         running_at=timezone.now() - timedelta(minutes=4),
-    )  # fmt: skip
+    )
     assert "begins in about 4 minutes" in facts(put(training, State.QUEUED))
     ahead.delete()
     assert not any("begins" in fact for fact in facts(put(training, State.RUNNING)))
@@ -105,13 +114,22 @@ def test_of_many_samples_four_tell_the_story(training):
 
 
 def test_frozen_settings_have_words_and_no_fingerprints():
-    told = dict(settings_in_words(
-        {"epochs": 3, "alpha": 32, "targets": "all-linear", "version_sha256": "0" * 64,
-         "measure": {"kind": "exact"}}
-    ))  # fmt: skip
-    assert told == {"Passes over the examples (epochs)": "3",
-                    "Strength of the adapter (alpha)": "32",
-                    "Layers that adapt": "all of them"}
+    told = dict(
+        settings_in_words(
+            {
+                "epochs": 3,
+                "alpha": 32,
+                "targets": "all-linear",
+                "version_sha256": "0" * 64,
+                "measure": {"kind": "exact"},
+            }
+        )
+    )
+    assert told == {
+        "Passes over the examples (epochs)": "3",
+        "Strength of the adapter (alpha)": "32",
+        "Layers that adapt": "all of them",
+    }
 
 
 def test_each_knob_has_its_reason_and_the_rest_is_said_to_be_fixed():

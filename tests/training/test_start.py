@@ -11,7 +11,7 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
 from finetune_app.training import services
 from finetune_app.training.models import Training
-from tests import path
+from tests import journey
 
 
 def test_a_click_starts_a_training(as_editor, editor, ready, url):
@@ -27,7 +27,7 @@ def test_a_click_starts_a_training(as_editor, editor, ready, url):
 def test_the_spec_is_frozen_with_hashes(as_editor, ready, url):
     as_editor.post(url("start"))
     goals.choose_measure(goal=ready, kind="close", settings={})
-    path.freeze(ready, ready.created_by, count=70)
+    journey.freeze(ready, ready.created_by, count=70)
     training = Training.objects.get()
     assert training.version.number == 1
     assert training.spec["version_sha256"] == training.version.sha256
@@ -42,7 +42,7 @@ def test_what_the_page_showed_is_what_is_trained(as_editor, ready, url):
         "version": services.newest_version(ready).pk,
         "base_model": Choice.objects.get(goal=ready).base_model_id,
     }
-    path.freeze(ready, ready.created_by, count=70)
+    journey.freeze(ready, ready.created_by, count=70)
     reply = as_editor.post(url("start"), shown, follow=True)
     assert "has changed since you opened this page" in reply.content.decode()
     assert not Training.objects.exists()
@@ -59,13 +59,19 @@ def test_a_second_click_finds_the_first(as_editor, ready, url):
 
 
 def test_after_it_ended_another_one_can_start(as_editor, owner, ready, url):
-    path.trained(ready, owner)
+    journey.trained(ready, owner)
     assert as_editor.post(url("start"))["Location"] == url("detail", 2)
 
 
 def test_what_an_expert_chose_is_used(as_editor, ready, url):
-    chosen = {"epochs": "2", "learning_rate": "0.0001", "rank": "8", "seed": "5", "batch_size": "",
-              "number_format": "fp32"}
+    chosen = {
+        "epochs": "2",
+        "learning_rate": "0.0001",
+        "rank": "8",
+        "seed": "5",
+        "batch_size": "",
+        "number_format": "fp32",
+    }
     as_editor.post(url("start"), chosen)
     spec = Training.objects.get().spec
     assert (spec["epochs"], spec["learning_rate"], spec["rank"]) == (2, 1e-4, 8)
@@ -81,7 +87,7 @@ def test_what_an_expert_chose_is_used(as_editor, ready, url):
 def test_a_wrong_setting_opens_the_drawer(as_editor, ready, url, wrong):
     reply = as_editor.post(url("start"), wrong)
     assert reply.status_code == 422
-    assert "<details class=\"drawer\" open>" in reply.content.decode()
+    assert '<details class="drawer" open>' in reply.content.decode()
     assert not Training.objects.exists()
 
 

@@ -2,7 +2,7 @@
 
 from finetune_app.jobs.models import State
 from finetune_app.training import services
-from tests import path
+from tests import journey
 
 
 def test_one_that_waits_stops_at_once(as_editor, waiting, url):
@@ -12,7 +12,7 @@ def test_one_that_waits_stops_at_once(as_editor, waiting, url):
 
 
 def test_one_that_runs_is_asked_to_stop(as_editor, waiting, url):
-    path.set_state(waiting.job, State.RUNNING)
+    journey.set_state(waiting.job, State.RUNNING)
     as_editor.post(url("stop", 1))
     waiting.job.refresh_from_db()
     assert (waiting.job.state, waiting.job.stop_asked) == (State.STOPPING, True)
@@ -21,14 +21,14 @@ def test_one_that_runs_is_asked_to_stop(as_editor, waiting, url):
 
 
 def test_stopping_what_is_over_changes_nothing(as_editor, waiting, url):
-    path.set_state(waiting.job, State.SUCCEEDED)
+    journey.set_state(waiting.job, State.SUCCEEDED)
     assert as_editor.post(url("stop", 1)).status_code == 302
     waiting.job.refresh_from_db()
     assert waiting.job.state == State.SUCCEEDED
 
 
 def test_a_stopped_one_goes_on(as_editor, waiting, url):
-    path.end(waiting.job, stopped=True)
+    journey.end(waiting.job, stopped=True)
     page = as_editor.get(url("detail", 1)).content.decode()
     assert url("continue", 1) in page
     as_editor.post(url("continue", 1))
@@ -37,7 +37,7 @@ def test_a_stopped_one_goes_on(as_editor, waiting, url):
 
 
 def test_one_that_failed_goes_on_as_well(as_editor, waiting, url):
-    path.set_state(waiting.job, State.FAILED, message="Out of memory.")
+    journey.set_state(waiting.job, State.FAILED, message="Out of memory.")
     as_editor.post(url("continue", 1))
     waiting.job.refresh_from_db()
     assert (waiting.job.state, waiting.job.message) == (State.QUEUED, "")
@@ -50,7 +50,7 @@ def test_what_is_not_stopped_cannot_go_on(as_editor, waiting, url):
 
 
 def test_two_of_one_goal_never_run_together(as_editor, ready, owner, waiting, url):
-    path.end(waiting.job, stopped=True)
+    journey.end(waiting.job, stopped=True)
     services.start(goal=ready, user=owner)
     reply = as_editor.post(url("continue", 1))
     assert reply.status_code == 400

@@ -11,8 +11,10 @@ from finetune_app.datasets.services import add_rows, dataset_of
 from tests.worker.engine.tiny import make_base
 from worker import template
 
-SAID = [{"role": "user", "content": "Is my bike\nready?"},
-        {"role": "assistant", "content": "Yes, come by"}]  # fmt: skip
+SAID = [
+    {"role": "user", "content": "Is my bike\nready?"},
+    {"role": "assistant", "content": "Yes, come by"},
+]
 
 
 @pytest.fixture

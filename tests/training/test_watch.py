@@ -6,7 +6,7 @@ from finetune_app.jobs.models import Job, State
 from finetune_app.training import jobs
 from finetune_app.training.models import Point
 from finetune_app.training.showing import MOST_POINTS, _thin
-from tests import path
+from tests import journey
 
 POLL = "every 2s"
 
@@ -35,14 +35,22 @@ def test_what_was_cut_is_said_once_and_stays_said(as_viewer, waiting, url):
 
 
 def test_it_shows_step_pace_curve_and_answers(as_viewer, waiting, url):
-    path.set_state(waiting.job, State.RUNNING, done=12, total=90)
+    journey.set_state(waiting.job, State.RUNNING, done=12, total=90)
     point(waiting, 0, loss=2.5, validation_loss=2.4)
     point(waiting, 12, epoch=0.4, loss=1.9, tokens_per_second=410.0, memory_bytes=2 * 1024**3)
     jobs.record(
         waiting.job,
-        {"event": "sample", "step": 0, "index": 0, "prompt": "Is it ready?", "wanted": "repair",
-         "answer": "I am a model", "passed": False, "why": None},
-    )  # fmt: skip
+        {
+            "event": "sample",
+            "step": 0,
+            "index": 0,
+            "prompt": "Is it ready?",
+            "wanted": "repair",
+            "answer": "I am a model",
+            "passed": False,
+            "why": None,
+        },
+    )
     page = as_viewer.get(url("detail", 1)).content.decode()
     wanted = ("step 12 of 90", "410 tokens/s", "2.0 GB", "Is it ready?", "I am a model", "<svg")
     assert [words for words in wanted if words not in page] == []
@@ -60,7 +68,7 @@ def test_it_shows_step_pace_curve_and_answers(as_viewer, waiting, url):
     ],
 )
 def test_each_state_has_its_words(as_viewer, waiting, url, state, words):
-    path.set_state(waiting.job, state, done=30, total=90)
+    journey.set_state(waiting.job, state, done=30, total=90)
     page = as_viewer.get(url("detail", 1)).content.decode()
     assert words in page
     assert (POLL in page) == (state in (State.PREPARING, State.STOPPING))
@@ -68,7 +76,7 @@ def test_each_state_has_its_words(as_viewer, waiting, url, state, words):
 
 def test_a_failure_says_why_and_keeps_the_details_for_experts(as_viewer, waiting, url):
     why = "There was not enough memory. Choose a smaller batch."
-    path.set_state(waiting.job, State.FAILED, message=why, detail="Traceback: line 7")
+    journey.set_state(waiting.job, State.FAILED, message=why, detail="Traceback: line 7")
     page = as_viewer.get(url("detail", 1)).content.decode()
     assert why in page
     assert "Traceback: line 7" in page

@@ -103,9 +103,7 @@ def _vocabulary(bags: Sequence[Counter[str]]) -> dict[str, int]:
     return {term: place for place, term in enumerate(kept)}
 
 
-def weighted(
-    bags: Sequence[Counter[str]], words: dict[str, int], known: np.ndarray
-) -> csr_matrix:
+def weighted(bags: Sequence[Counter[str]], words: dict[str, int], known: np.ndarray) -> csr_matrix:
     """Rows of TF-IDF (sublinear counts, smoothed document frequency of `known`), of length 1."""
     rows, columns, values = [], [], []
     for row, bag in enumerate(bags):
@@ -194,9 +192,7 @@ def _telling(bags: Sequence[Counter[str]], labels: np.ndarray) -> tuple[list[str
     words = _vocabulary(bags)
     weights = _learned(weighted(bags, words, everyone), labels)[:-1]
     ordered = sorted((weights[place], word) for word, place in words.items() if " " not in word)
-    said_by = Counter(
-        term for bag, live in zip(bags, labels, strict=True) if live for term in bag
-    )
+    said_by = Counter(term for bag, live in zip(bags, labels, strict=True) if live for term in bag)
     new = [word for weight, word in reversed(ordered) if weight > 0 and said_by[word] >= SAID_BY]
     return new[:TOLD], [word for weight, word in ordered[:TOLD] if weight < 0]
 

@@ -22,10 +22,12 @@ def least_alike(
     known = np.array([True] * len(learned) + [False] * len(live))
     matrix = weighted(bags, words, known)
     taught, asked = matrix[: len(learned)].T.tocsc(), matrix[len(learned) :]
-    nearest = np.concatenate([
-        np.asarray((asked[at : at + AT_ONCE] @ taught).max(axis=1).todense()).ravel()
-        for at in range(0, len(live), AT_ONCE)
-    ])  # fmt: skip
+    nearest = np.concatenate(
+        [
+            np.asarray((asked[at : at + AT_ONCE] @ taught).max(axis=1).todense()).ravel()
+            for at in range(0, len(live), AT_ONCE)
+        ]
+    )
     places = {same_text(text): at for at, text in enumerate(live)}
     found = sorted((float(nearest[at]), at) for text, at in places.items() if text)
     return [(at, min(likeness, 1.0)) for likeness, at in found[:most]]

@@ -19,8 +19,10 @@ def toxicity(conversations: Sequence[list[Message]], languages: Sequence[str]) -
     English, and what is too short to tell, is judged: to others “die” is only an article."""
     from profanity_check import predict_prob
 
-    parts = [_sentences(said) if language in ("en", "") else []
-             for said, language in zip(conversations, languages, strict=True)]
+    parts = [
+        _sentences(said) if language in ("en", "") else []
+        for said, language in zip(conversations, languages, strict=True)
+    ]
     every = [part for some in parts for part in some]
     rude = iter(predict_prob(every).tolist() if every else [])
     return [round(_worst([next(rude) for _part in some]), 3) for some in parts]
@@ -62,5 +64,4 @@ class TokenCounter:
         last = [str(said[-1].get("content", "")) if said else "" for said in conversations]
         ids = self._tokenizer([*whole, *last], add_special_tokens=False)["input_ids"]
         sizes = [len(one) for one in ids]
-        return [(a, b + 1) for a, b in
-                zip(sizes[: len(whole)], sizes[len(whole) :], strict=True)]
+        return [(a, b + 1) for a, b in zip(sizes[: len(whole)], sizes[len(whole) :], strict=True)]

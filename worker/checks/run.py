@@ -57,5 +57,3 @@ def _write(path: Path, value: dict[str, Any]) -> None:
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
     draft.replace(path)
-
-

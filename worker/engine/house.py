@@ -38,9 +38,13 @@ class House:
     """
 
     def __init__(
-        self, data: Path, queue_limit: int = 64, idle_unload: float = 600.0,
-        patience: float = 10.0, choice: Choice | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        data: Path,
+        queue_limit: int = 64,
+        idle_unload: float = 600.0,
+        patience: float = 10.0,
+        choice: Choice | None = None,
+    ) -> None:
         self.data = data.resolve()
         self.queue_limit, self.idle_unload, self.patience = queue_limit, idle_unload, patience
         self.choice = choice or Choice(vllm.find(), self.data / "logs" / "vllm.log")

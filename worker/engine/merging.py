@@ -56,9 +56,12 @@ class Merging:
     """
 
     def __init__(
-        self, projections: Sequence[Projection], products: Sequence[Product],
-        stacks: Stacks, adapters: Adapters,
-    ) -> None:  # fmt: skip
+        self,
+        projections: Sequence[Projection],
+        products: Sequence[Product],
+        stacks: Stacks,
+        adapters: Adapters,
+    ) -> None:
         self._projections, self._products = projections, products
         self._stacks, self._adapters = stacks, adapters
         self._merged: Merged | None = None

@@ -49,7 +49,8 @@ class Prefixes:
     def of(self, adapter: Hashable, row: Row) -> Prefix | None:
         """The longest kept beginning of this row's prompt."""
         fitting = [
-            key for key in self._kept
+            key
+            for key in self._kept
             if key[0] == adapter and starts_with(row.prompt, key[1]) < len(row.prompt)
         ]
         if not fitting:

@@ -87,6 +87,10 @@ class Choice:
         assert self._found.program
         self._references = self._references or References()  # kept while models come and go
         return VllmEngine(
-            base, number_format, program=self._found.program, options=self._found.options,
-            log_file=self._log_file, references=self._references,
-        )  # fmt: skip
+            base,
+            number_format,
+            program=self._found.program,
+            options=self._found.options,
+            log_file=self._log_file,
+            references=self._references,
+        )

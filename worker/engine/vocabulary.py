@@ -18,9 +18,7 @@ class Vocabulary:
     """Thread-safe. `size`: rows of the model's embedding; `hidden`: tokens that an answer's text
     leaves out, such as an end of turn."""
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], size: int
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], size: int) -> None:
         self._tokenizer, self._ends, self.size = tokenizer, ends, size
         self._building = threading.Lock()
         self._tokens: Any = None

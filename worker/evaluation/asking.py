@@ -35,9 +35,15 @@ class Asking:
     unit = "answers"
 
     def __init__(
-        self, channel: Channel, contenders: list[Contender], questions: list[Question], *,
-        limit: int, answered: set[tuple[int, int]], before: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        channel: Channel,
+        contenders: list[Contender],
+        questions: list[Question],
+        *,
+        limit: int,
+        answered: set[tuple[int, int]],
+        before: int | None = None,
+    ) -> None:
         self.channel = channel
         self.contenders = contenders
         self.questions = questions
@@ -51,9 +57,7 @@ class Asking:
     def left_to_do(self, group: list[Contender]) -> list[Pair]:
         """All pairs without an answer. One question's pairs stand together, so that candidates
         share a batch and an evaluation stopped half-way holds complete comparisons."""
-        by_length = sorted(
-            self.questions, key=lambda q: sum(len(m["content"]) for m in q.messages)
-        )
+        by_length = sorted(self.questions, key=lambda q: sum(len(m["content"]) for m in q.messages))
         return [(c, q) for q in by_length for c in group if (c.id, q.row) not in self.answered]
 
     def answer(self, engine: Engine, group: list[Contender]) -> bool:

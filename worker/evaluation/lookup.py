@@ -14,9 +14,7 @@ from worker.evaluation.contest import Contender, Question
 Shown = dict[tuple[int, int], list[Passage]]  # by candidate and row
 
 
-def look_up(
-    contenders: Iterable[Contender], questions: list[Question], channel: Channel
-) -> Shown:
+def look_up(contenders: Iterable[Contender], questions: list[Question], channel: Channel) -> Shown:
     """Passages, best first. Raises UserError where an index is gone: then nothing is compared."""
     searching = [one for one in contenders if one.knowledge]
     if not searching:

@@ -54,7 +54,10 @@ def _ask(asking: Asking, pair: Pair) -> Completion:
         temperature=float(contender.sampling.get("temperature", 0)),
     )
     return Completion(
-        found.text, found.tokens_out or 0, found.finish_reason or "stop", found.seconds,
+        found.text,
+        found.tokens_out or 0,
+        found.finish_reason or "stop",
+        found.seconds,
         prompt_tokens=found.tokens_in or 0,
     )
 

@@ -69,10 +69,12 @@ class Contest(Asking):
     def __init__(self, job: Job, channel: Channel) -> None:
         spec = job.spec
         super().__init__(
-            channel, read_contenders(spec["candidates"]), read_questions(Path(spec["version"])),
+            channel,
+            read_contenders(spec["candidates"]),
+            read_questions(Path(spec["version"])),
             limit=int(spec.get("max_new_tokens", 256)),
             answered={(candidate, row) for candidate, row in spec.get("answered") or []},
-        )  # fmt: skip
+        )
         self.measure: Measure = get_measure(
             spec["measure"]["kind"], spec["measure"].get("settings")
         )

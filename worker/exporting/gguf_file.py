@@ -148,10 +148,12 @@ def _words(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_token_types(vocabulary.types)
     writer.add_token_merges(vocabulary.merges)
     for add, token in (
-        (writer.add_bos_token_id, vocabulary.bos), (writer.add_eos_token_id, vocabulary.eos),
+        (writer.add_bos_token_id, vocabulary.bos),
+        (writer.add_eos_token_id, vocabulary.eos),
         (writer.add_eot_token_id, vocabulary.end_of_turn),
-        (writer.add_unk_token_id, vocabulary.unknown), (writer.add_pad_token_id, vocabulary.pad),
-    ):  # fmt: skip
+        (writer.add_unk_token_id, vocabulary.unknown),
+        (writer.add_pad_token_id, vocabulary.pad),
+    ):
         if token is not None:
             add(token)
     writer.add_add_bos_token(vocabulary.begins_with_bos)
@@ -164,6 +166,9 @@ def load_back(path: Path) -> Any:
     import torch
 
     return AutoModelForCausalLM.from_pretrained(
-        path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True,
+        path.parent,
+        gguf_file=path.name,
+        dtype=torch.float32,
+        local_files_only=True,
         trust_remote_code=False,
-    ).eval()  # fmt: skip
+    ).eval()

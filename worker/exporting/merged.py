@@ -57,7 +57,9 @@ def as_tested(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
     """Greedy, and it ends where it ended in the test."""
     stops = sorted(stop_ids(tokenizer))
     return GenerationConfig(
-        do_sample=False, eos_token_id=stops, bos_token_id=tokenizer.bos_token_id,
+        do_sample=False,
+        eos_token_id=stops,
+        bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stops[0],
     )
 
@@ -72,6 +74,9 @@ def copy_licences(base: Path, folder: Path) -> None:
 def load_back(folder: Path) -> Any:
     """As somebody else would: plain transformers, in the format it was saved in."""
     return AutoModelForCausalLM.from_pretrained(
-        folder, dtype="auto", local_files_only=True, use_safetensors=True,
+        folder,
+        dtype="auto",
+        local_files_only=True,
+        use_safetensors=True,
         trust_remote_code=False,
-    ).eval()  # fmt: skip
+    ).eval()

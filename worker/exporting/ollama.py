@@ -17,9 +17,11 @@ from worker.template import OPTIONS, Message, stop_ids
 MARK = "\u2603{}\u2603"  # does not occur in templates
 FORBIDDEN = ('"""', "{{", "}}")
 TALKS: tuple[list[str], ...] = (
-    ["user"], ["system", "user"], ["user", "assistant", "user"],
+    ["user"],
+    ["system", "user"],
+    ["user", "assistant", "user"],
     ["system", "user", "assistant", "user", "assistant", "user"],
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,14 @@ def modelfile(
         return None
     start = turns.start.removeprefix(bos) if bos else turns.start
     lines = [
-        f"FROM ./{gguf_name}", f'TEMPLATE """{go_template(turns, start)}"""',
+        f"FROM ./{gguf_name}",
+        f'TEMPLATE """{go_template(turns, start)}"""',
         # As tested: the likeliest token each time, no penalty for saying a thing twice.
-        "PARAMETER temperature 0", "PARAMETER repeat_penalty 1", "PARAMETER seed 17",
+        "PARAMETER temperature 0",
+        "PARAMETER repeat_penalty 1",
+        "PARAMETER seed 17",
         f"PARAMETER num_ctx {context}",
-    ]  # fmt: skip
+    ]
     for token in sorted(stop_ids(tokenizer)):
         lines.append(f'PARAMETER stop "{tokenizer.convert_ids_to_tokens(token)}"')
     return "\n".join(lines) + "\n"
@@ -67,7 +72,8 @@ def go_template(turns: Turns, start: str) -> str:
     if turns.preamble:
         parts.append(
             '{{ if and .Messages (ne (index .Messages 0).Role "system") }}'
-            + turns.preamble + "{{ end }}"
+            + turns.preamble
+            + "{{ end }}"
         )
     parts.append("{{ range .Messages }}")
     for place, (role, (before, after)) in enumerate(turns.around.items()):
@@ -103,7 +109,8 @@ def _pieces(tokenizer: PreTrainedTokenizerBase) -> Turns:
     if before_alone != start:  # it brings words of its own where there are no instructions
         start = ""
     return Turns(
-        start=start, preamble=before_alone.removeprefix(start),
+        start=start,
+        preamble=before_alone.removeprefix(start),
         answer=_between(_render(tokenizer, ["user"]), 1)[1].removeprefix(user_after),
         around={
             "system": (told[0].removeprefix(start), told[1].removesuffix(user_before)),
@@ -126,9 +133,7 @@ def _talk(roles: list[str]) -> list[Message]:
     return [{"role": role, "content": MARK.format(place)} for place, role in enumerate(roles)]
 
 
-def _render(
-    tokenizer: PreTrainedTokenizerBase, roles: list[str], *, going_on: bool = True
-) -> str:
+def _render(tokenizer: PreTrainedTokenizerBase, roles: list[str], *, going_on: bool = True) -> str:
     return str(
         tokenizer.apply_chat_template(
             _talk(roles), tokenize=False, add_generation_prompt=going_on, **OPTIONS

@@ -60,8 +60,12 @@ class Parity:
 
 
 def read(
-    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[Message]],
-    stops: set[int], limit: int, step: Step,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[Message]],
+    stops: set[int],
+    limit: int,
+    step: Step,
 ) -> list[Reading]:
     """Let the reference answer every prompt, greedily, with at most `limit` tokens."""
     readings = []
@@ -74,7 +78,11 @@ def read(
 
 
 def compare(
-    model: Any, readings: Sequence[Reading], stops: set[int], limit: int, number_format: str,
+    model: Any,
+    readings: Sequence[Reading],
+    stops: set[int],
+    limit: int,
+    number_format: str,
     step: Step,
 ) -> Parity:
     """Hold a model that was loaded back from its file against the reference's readings."""
@@ -113,7 +121,11 @@ def answered(model: Any, asked: list[int], stops: set[int], limit: int) -> list[
     """`asked` and the greedy answer, its end-of-turn token included."""
     given = torch.tensor([asked], device=model.device)
     out = model.generate(
-        input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=limit,
-        do_sample=False, eos_token_id=sorted(stops), pad_token_id=min(stops),
+        input_ids=given,
+        attention_mask=torch.ones_like(given),
+        max_new_tokens=limit,
+        do_sample=False,
+        eos_token_id=sorted(stops),
+        pad_token_id=min(stops),
     )
     return [int(token) for token in out[0]]

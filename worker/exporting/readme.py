@@ -69,10 +69,16 @@ def readme(spec: dict[str, Any], file: str, parity: dict[str, Any], *, ollama: b
         text += OLLAMA.format(slug=spec["name"]) if ollama else NO_OLLAMA
     text += CHECKED.format(
         **{name: parity[name] for name in ("prompts", "tokens", "same_tokens", "same_answers")},
-        mean=parity["mean_difference"], most=parity["max_difference"], spread=parity["spread"],
+        mean=parity["mean_difference"],
+        most=parity["max_difference"],
+        spread=parity["spread"],
     )
     revision = f", revision {about['revision']}" if about.get("revision") else ""
     return text + FROM.format(
-        goal=about["goal"], base=about["base"], source=about["source"], revision=revision,
-        licence=about.get("licence") or NO_LICENCE, sha256=about["sha256"],
+        goal=about["goal"],
+        base=about["base"],
+        source=about["source"],
+        revision=revision,
+        licence=about.get("licence") or NO_LICENCE,
+        sha256=about["sha256"],
     )

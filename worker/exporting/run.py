@@ -101,10 +101,18 @@ class Export:
         vocabulary = vocabulary_of(self.tokenizer, size)
         path = draft / f"{self.spec['name']}-{number_format}.gguf"
         about = self.spec["about"]
-        gguf_file.write(path, model, vocabulary, number_format, {
-            "name": about["title"], "licence": about.get("licence", ""), "base": about["base"],
-            "description": f"{about['base']}, tuned for: {about['goal']}",
-        })  # fmt: skip
+        gguf_file.write(
+            path,
+            model,
+            vocabulary,
+            number_format,
+            {
+                "name": about["title"],
+                "licence": about.get("licence", ""),
+                "base": about["base"],
+                "description": f"{about['base']}, tuned for: {about['goal']}",
+            },
+        )
         bos = vocabulary.tokens[vocabulary.bos] if vocabulary.begins_with_bos else ""  # type: ignore[index]
         text = ollama.modelfile(
             self.tokenizer, path.name, bos=bos, context=model.config.max_position_embeddings

@@ -72,11 +72,15 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
     tokens = [by_id.get(i, f"[PAD{i}]") for i in range(size)]
     return Vocabulary(
         pre=NAMES.get(cuts(raw["pre_tokenizer"])) or refuse(),
-        tokens=tokens, types=[_type_of(i, by_id, added) for i in range(size)],
+        tokens=tokens,
+        types=[_type_of(i, by_id, added) for i in range(size)],
         merges=[one if isinstance(one, str) else " ".join(one) for one in raw["model"]["merges"]],
-        bos=_within(tokenizer.bos_token_id, size), eos=_within(tokenizer.eos_token_id, size),
-        end_of_turn=_end_of_turn(tokenizer), unknown=_within(tokenizer.unk_token_id, size),
-        pad=_within(tokenizer.pad_token_id, size), begins_with_bos=_begins_with_bos(tokenizer),
+        bos=_within(tokenizer.bos_token_id, size),
+        eos=_within(tokenizer.eos_token_id, size),
+        end_of_turn=_end_of_turn(tokenizer),
+        unknown=_within(tokenizer.unk_token_id, size),
+        pad=_within(tokenizer.pad_token_id, size),
+        begins_with_bos=_begins_with_bos(tokenizer),
         template=str(tokenizer.chat_template),
     )
 

@@ -25,7 +25,11 @@ def ask(step: str, path: Path, sheet: str = "") -> Iterator[Any]:
     """What the process (binary_child.py) prints, line by line. Raises UserError."""
     command = [sys.executable, "-m", "worker.imports.binary_child", step, str(path), sheet]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command,
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     ended = False

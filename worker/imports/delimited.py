@@ -196,7 +196,7 @@ def _row(line: int, cells: list[str], columns: list[str]) -> Row | Bad:
             return Row(line, dict(zip(columns, cells, strict=True)))
         return Bad(line, wrong, " | ".join(cells)[:500].replace("\x00", "␀"))
     text = " | ".join(cells)[:500]
-    if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns):]):
+    if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
         return Bad(
             line,
             f"It has {len(cells)} cells, but the file has {len(columns)} columns. "

@@ -15,7 +15,7 @@ from worker.imports.lines import Bad, Row, lines_of
 
 BLOCK = 1 << 20
 SPACE = re.compile(r"[\s,]*")
-NOT_ROW = "It is valid JSON, but not a row: a row has names and values, like {\"prompt\": …}."
+NOT_ROW = 'It is valid JSON, but not a row: a row has names and values, like {"prompt": …}.'
 TOO_DEEP = "It is nested too deeply to read."
 
 
@@ -139,11 +139,13 @@ def object_rows(text: str) -> list[Row | Bad] | None:
 
 def _plain(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        words = {"Expecting value": "a value is missing",
-                 "Unterminated string starting at": "a quotation mark is missing",
-                 "Extra data": "something follows the closing bracket",
-                 "Expecting ',' delimiter": "a comma or a closing bracket is missing",
-                 "Expecting ':' delimiter": "a colon is missing",
-                 "Expecting property name enclosed in double quotes": "a name needs double quotes"}
+        words = {
+            "Expecting value": "a value is missing",
+            "Unterminated string starting at": "a quotation mark is missing",
+            "Extra data": "something follows the closing bracket",
+            "Expecting ',' delimiter": "a comma or a closing bracket is missing",
+            "Expecting ':' delimiter": "a colon is missing",
+            "Expecting property name enclosed in double quotes": "a name needs double quotes",
+        }
         return f"{words.get(error.msg, error.msg)} at character {error.pos + 1:,}"
     return "it cannot be read"

@@ -52,15 +52,16 @@ def shape_of(
     if start.startswith(b"PAR1"):
         names = [str(name) for name in next(iter(binary.ask("schema", path)))]
         return {
-            "kind": "parquet", "format": "parquet", "encoding": "", "encoding_why": "",
+            "kind": "parquet",
+            "format": "parquet",
+            "encoding": "",
+            "encoding_why": "",
             "columns": delimited.header_of(names),
         }
     return _text(path, file_name, given)
 
 
-def rows_of(
-    path: Path, shape: dict[str, Any], meter: Meter | None = None
-) -> Iterator[Row | Bad]:
+def rows_of(path: Path, shape: dict[str, Any], meter: Meter | None = None) -> Iterator[Row | Bad]:
     """Every row of the file, in order. `meter` is told how far it is."""
     meter = meter or Meter()
     if shape.get("member"):
@@ -130,8 +131,12 @@ def _text(path: Path, file_name: str, given: dict[str, Any]) -> dict[str, Any]:
         raise UserError("bad_data", "The file is empty. Choose the one that holds your examples.")
     _refuse_markup(sample, file_name)
     form = _format(sample)
-    shape = {"encoding": encoding, "encoding_why": why, "format": form,
-             "kind": "csv" if form == "table" else form}
+    shape = {
+        "encoding": encoding,
+        "encoding_why": why,
+        "format": form,
+        "kind": "csv" if form == "table" else form,
+    }
     if form == "table":
         shape |= _table(path, encoding, sample, file_name, given)
     return shape
@@ -200,7 +205,10 @@ def _text_rows(path: Path, shape: dict[str, Any], meter: Meter) -> Iterator[Row 
         _watch(file, path, meter)
         if shape["format"] == "table":
             yield from delimited.table_rows(
-                file, shape["delimiter"], shape["has_header"], shape["columns"],
+                file,
+                shape["delimiter"],
+                shape["has_header"],
+                shape["columns"],
                 shape.get("starts", 0),
             )
         elif shape["format"] == "jsonl":

@@ -17,14 +17,26 @@ from worker.imports.limits import (
 
 BLOCK = 1 << 20
 READABLE = (
-    ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xlsm", ".xlsb",
-    ".ods", ".parquet",
+    ".jsonl",
+    ".ndjson",
+    ".json",
+    ".csv",
+    ".tsv",
+    ".tab",
+    ".txt",
+    ".xlsx",
+    ".xlsm",
+    ".xlsb",
+    ".ods",
+    ".parquet",
 )
 NOISE = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 DRIVE = re.compile(r"^[A-Za-z]:")
 CELL = re.compile(rb'<(?:\w+:)?c [^>]*?r="([A-Z]{1,3})([0-9]{1,7})"')
 OFFICE = {
-    "xl/workbook.xml": "xlsx", "xl/workbook.bin": "xlsb", "word/document.xml": "docx",
+    "xl/workbook.xml": "xlsx",
+    "xl/workbook.bin": "xlsb",
+    "word/document.xml": "docx",
     "ppt/presentation.xml": "pptx",
 }
 ODS = b"application/vnd.oasis.opendocument.spreadsheet"

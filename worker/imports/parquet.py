@@ -45,8 +45,11 @@ def parquet(path: str, _sheet: str) -> Iterator[Any]:
 def _opened(path: str) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(
-            path, buffer_size=1 << 20, pre_buffer=False,
-            thrift_string_size_limit=20_000_000, thrift_container_size_limit=2_000_000,
+            path,
+            buffer_size=1 << 20,
+            pre_buffer=False,
+            thrift_string_size_limit=20_000_000,
+            thrift_container_size_limit=2_000_000,
         )
         fields = list(file.schema_arrow)
     except pa.ArrowMemoryError as error:

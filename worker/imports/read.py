@@ -29,9 +29,10 @@ def read(
     progress = Progress(channel, meter, "reading", "Reading the rows")
     kept = rejected_count = 0
     rejected: list[dict[str, Any]] = []
-    with (folder / "rows.jsonl").open("wb") as good, (
-        folder / "rejected.jsonl"
-    ).open("w", encoding="utf-8") as bad:
+    with (
+        (folder / "rows.jsonl").open("wb") as good,
+        (folder / "rejected.jsonl").open("w", encoding="utf-8") as bad,
+    ):
         for row in rows_of(path, shape, meter):
             progress.row()
             taken = _taken(row, mapping)
@@ -45,8 +46,13 @@ def read(
                 kept += 1
                 good.write(orjson.dumps(taken, option=orjson.OPT_APPEND_NEWLINE))
     progress.end()
-    return {"step": "read", "rows": progress.rows, "kept": kept, "rejected": rejected,
-            "rejected_count": rejected_count}
+    return {
+        "step": "read",
+        "rows": progress.rows,
+        "kept": kept,
+        "rejected": rejected,
+        "rejected_count": rejected_count,
+    }
 
 
 def _taken(row: Row | Bad, mapping: dict[str, str]) -> dict[str, Any] | Bad:

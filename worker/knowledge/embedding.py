@@ -72,9 +72,12 @@ class Embedder:
             self.path, local_files_only=True, trust_remote_code=False
         )
         self._model = AutoModel.from_pretrained(
-            self.path, local_files_only=True, use_safetensors=True, trust_remote_code=False,
+            self.path,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
             dtype=torch.float32,
-        ).eval()  # fmt: skip
+        ).eval()
         self._reading = threading.Lock()  # where to cut is a setting of the tokenizer itself
         self._first_token = bool(self._told("1_Pooling/config.json").get("pooling_mode_cls_token"))
         prompts = self._told("config_sentence_transformers.json").get("prompts") or {}

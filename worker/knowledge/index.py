@@ -52,13 +52,18 @@ def write(folder: Path, parts: Iterable[Part], *, embedder: str, size: int) -> d
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()  # not its parents: they are gone when the documents are
     about: dict[str, Any] = {
-        "format": FORMAT, "embedder": embedder, "passages": 0, "characters": 0, "documents": [],
-    }  # fmt: skip
+        "format": FORMAT,
+        "embedder": embedder,
+        "passages": 0,
+        "characters": 0,
+        "documents": [],
+    }
     schema = _schema(size)
     table = lancedb.connect(folder).create_table(
-        TABLE, pa.RecordBatchReader.from_batches(schema, _batches(parts, schema, about)),
+        TABLE,
+        pa.RecordBatchReader.from_batches(schema, _batches(parts, schema, about)),
         schema=schema,
-    )  # fmt: skip
+    )
     if about["passages"]:
         table.create_index("words", config=FTS(), wait_timeout=INDEX_PATIENCE)
     if about["passages"] >= MANY:

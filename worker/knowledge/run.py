@@ -33,9 +33,12 @@ class Document:
 
     def told(self) -> dict[str, Any]:
         return {
-            "id": self.id, "problem": self.problem, "pages": self.pages,
-            "characters": self.characters, "passages": len(self.cuts),
-        }  # fmt: skip
+            "id": self.id,
+            "problem": self.problem,
+            "pages": self.pages,
+            "characters": self.characters,
+            "passages": len(self.cuts),
+        }
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
@@ -133,9 +136,11 @@ def _embed_one(document: Document, text: Text, embedder: Any) -> Iterator[int]:
         lines.append(small(embedder.passages([line for one in some for line in one.lines])))
         yield len(some)
     embedded = stored.Embedded(
-        cuts=document.cuts, counts=[len(one.lines) for one in document.cuts],
-        vectors=np.concatenate(vectors), lines=np.concatenate(lines),
-    )  # fmt: skip
+        cuts=document.cuts,
+        counts=[len(one.lines) for one in document.cuts],
+        vectors=np.concatenate(vectors),
+        lines=np.concatenate(lines),
+    )
     try:
         stored.keep_passages(document.folder, embedded, embedder.name)
     except FileNotFoundError:

@@ -179,6 +179,12 @@ def _stem(word: str) -> str:
 
 def _passage(row: Row, score: float = 0.0, why: str = "") -> Passage:
     return Passage(
-        document=row["document"], name=row["name"], title=row["title"], page=row["page"],
-        at=row["at"], text=row["text"], score=round(score, 4), why=why,
-    )  # fmt: skip
+        document=row["document"],
+        name=row["name"],
+        title=row["title"],
+        page=row["page"],
+        at=row["at"],
+        text=row["text"],
+        score=round(score, 4),
+        why=why,
+    )

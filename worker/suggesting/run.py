@@ -29,9 +29,11 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
             stopped = suggesting.answer(engine, group)
     stopped = stopped or answer_elsewhere(suggesting)
     return {
-        "rows": len(suggesting.questions), "refused": suggesting.refused, "stopped": stopped,
+        "rows": len(suggesting.questions),
+        "refused": suggesting.refused,
+        "stopped": stopped,
         "seconds": round(time.monotonic() - started, 2),
-    }  # fmt: skip
+    }
 
 
 class Suggesting(Asking):
@@ -45,9 +47,13 @@ class Suggesting(Asking):
             for index, given in enumerate(spec["questions"])
         ]
         super().__init__(
-            channel, read_contenders([spec["candidate"]]), questions,
-            limit=int(spec["max_new_tokens"]), answered=set(), before=int(spec["made"]),
-        )  # fmt: skip
+            channel,
+            read_contenders([spec["candidate"]]),
+            questions,
+            limit=int(spec["max_new_tokens"]),
+            answered=set(),
+            before=int(spec["made"]),
+        )
         self.total += self.before
         self.refused = 0
 

@@ -43,8 +43,13 @@ def measure(base_model: Path, conversations: list[list[dict[str, str]]]) -> dict
             for number, messages in enumerate(conversations)
         ]
         version.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
-        spec = {"base_model": str(base_model), "version": str(version), "epochs": 1,
-                "sample_prompts": 0, "save_seconds": 3600.0}
+        spec = {
+            "base_model": str(base_model),
+            "version": str(version),
+            "epochs": 1,
+            "sample_prompts": 0,
+            "save_seconds": 3600.0,
+        }
         heard = Listener()
         result = run(Job("training", folder, spec), heard)
     whole_run = result["tokens"] / max(result["seconds"], 0.001)

@@ -14,6 +14,7 @@ register = template.Library()
 def alerts_line(deployment: Deployment) -> dict[str, Any]:
     rules = list(Rule.objects.filter(watch__deployment=deployment, on=True))
     return {
-        "goal_id": deployment.goal_id, "rules": rules,
+        "goal_id": deployment.goal_id,
+        "rules": rules,
         "raised": [rule for rule in rules if rule.raised_at],
-    }  # fmt: skip
+    }

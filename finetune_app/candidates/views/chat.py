@@ -35,15 +35,21 @@ def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
         except talk.TalkError as problem:
             error = str(problem)
     context = {
-        "goal": goal, "voices": voices, "everybody": everybody, "hidden": hidden,
-        "first": pair[0].key if pair else "", "second": pair[1].key if pair[1:] else "",
-        "turns": turns, "shown": [_shown(turn, voices) for turn in turns], "error": error,
+        "goal": goal,
+        "voices": voices,
+        "everybody": everybody,
+        "hidden": hidden,
+        "first": pair[0].key if pair else "",
+        "second": pair[1].key if pair[1:] else "",
+        "turns": turns,
+        "shown": [_shown(turn, voices) for turn in turns],
+        "error": error,
         "guess": guess,
         "history": talk.write_history(turns),
         "question": request.POST.get("question", "") if error else "",
         "examples": [pair["prompt"] for pair in goal.pairs][:3],
         **_addresses(request, hidden),
-    }  # fmt: skip
+    }
     return render_page(request, "candidates/chat.html", context, status=422 if error else 200)
 
 
@@ -61,7 +67,8 @@ def stream(request: HttpRequest, goal: Goal) -> HttpResponseBase:
     except talk.TalkError as problem:
         return JsonResponse({"error": str(problem)}, status=422)
     return StreamingHttpResponse(
-        talk.lines(asked), content_type="application/x-ndjson",
+        talk.lines(asked),
+        content_type="application/x-ndjson",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -70,7 +77,10 @@ def _pair(request: HttpRequest, goal: Goal, everybody: list[Speaker]) -> list[Sp
     """Who the address names: ?a=&b=, or ?training=."""
     asked = request.GET
     return speakers.chosen(
-        goal, everybody, asked.get("a", ""), asked.get("b", ""),
+        goal,
+        everybody,
+        asked.get("a", ""),
+        asked.get("b", ""),
         whole_number(asked.get("training")),
     )
 
@@ -89,11 +99,15 @@ def _shown(turn: talk.Turn, voices: list[Voice]) -> dict[str, Any]:
     return {
         "asked": turn.asked,
         "sides": [
-            {"voice": voice, "text": turn.said.get(voice.lane, ""),
-             "cited": turn.cited.get(voice.lane), "trouble": turn.trouble.get(voice.lane, "")}
+            {
+                "voice": voice,
+                "text": turn.said.get(voice.lane, ""),
+                "cited": turn.cited.get(voice.lane),
+                "trouble": turn.trouble.get(voice.lane, ""),
+            }
             for voice in voices
         ],
-    }  # fmt: skip
+    }
 
 
 def _addresses(request: HttpRequest, hidden: bool) -> dict[str, str]:

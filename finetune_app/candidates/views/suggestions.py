@@ -61,13 +61,18 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     waiting = rows.filter(suggestions__state="open").distinct().count()
     everybody = speakers.available(goal)
     return {
-        "goal": goal, "run": run, "job": run.job if run else None, "todo": rows.count(),
-        "waiting": waiting, "everybody": everybody, "amounts": suggesting.AMOUNTS,
+        "goal": goal,
+        "run": run,
+        "job": run.job if run else None,
+        "todo": rows.count(),
+        "waiting": waiting,
+        "everybody": everybody,
+        "amounts": suggesting.AMOUNTS,
         "chosen": _likely(everybody),
         "remote": [one for one in everybody if one.key.startswith("endpoint-")],
         "can_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
         **(_progress(run) if run else {}),
-    }  # fmt: skip
+    }
 
 
 def _likely(everybody: list[speakers.Speaker]) -> str:
@@ -89,9 +94,15 @@ def _progress(run: SuggestionRun) -> dict[str, Any]:
     if job.seconds_left:
         facts.append(_("about %(time)s left") % {"time": duration(job.seconds_left)})
     headline = {
-        State.QUEUED: _("Waiting for its turn"), State.SUCCEEDED: _("The suggestions are in"),
-        State.STOPPED: _("Stopped"), State.FAILED: _("It could not go on"),
+        State.QUEUED: _("Waiting for its turn"),
+        State.SUCCEEDED: _("The suggestions are in"),
+        State.STOPPED: _("Stopped"),
+        State.FAILED: _("It could not go on"),
         State.CANCELLED: _("Cancelled"),
-    }.get(State(job.state), _("Suggesting answers"))  # fmt: skip
-    return {"headline": headline, "facts": facts, "made": count,
-            "bar": bar(job.done, job.total or run.rows)}
+    }.get(State(job.state), _("Suggesting answers"))
+    return {
+        "headline": headline,
+        "facts": facts,
+        "made": count,
+        "bar": bar(job.done, job.total or run.rows),
+    }

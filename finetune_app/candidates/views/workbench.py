@@ -162,9 +162,12 @@ def _saved(request: HttpRequest, goal: Goal) -> tuple[WorkbenchDraft, DraftForm]
 
 
 def _done(
-    request: HttpRequest, draft: WorkbenchDraft, form: DraftForm, work: Callable[[], None],
+    request: HttpRequest,
+    draft: WorkbenchDraft,
+    form: DraftForm,
+    work: Callable[[], None],
     *parts: str,
-) -> HttpResponse:  # fmt: skip
+) -> HttpResponse:
     """Do it, unless the form is wrong; show these parts again."""
     trouble = ""
     if not form.errors:
@@ -178,9 +181,13 @@ def _done(
 
 
 def _answer(
-    request: HttpRequest, draft: WorkbenchDraft, form: DraftForm, *parts: str, trouble: str = "",
+    request: HttpRequest,
+    draft: WorkbenchDraft,
+    form: DraftForm,
+    *parts: str,
+    trouble: str = "",
     going: bool = False,
-) -> HttpResponse:  # fmt: skip
+) -> HttpResponse:
     """htmx gets the parts that changed, the first one for its target; else the whole page."""
     if not (request.htmx or form.errors or trouble):
         return redirect("candidates:workbench", goal_id=draft.goal_id)
@@ -199,9 +206,12 @@ def _context(
 ) -> dict[str, Any]:
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     return {
-        "goal": draft.goal, "may_edit": _may_edit(request), "form": form,
-        **bench.context(draft, text), **more,
-    }  # fmt: skip
+        "goal": draft.goal,
+        "may_edit": _may_edit(request),
+        "form": form,
+        **bench.context(draft, text),
+        **more,
+    }
 
 
 def _require_model(draft: WorkbenchDraft) -> None:
@@ -216,8 +226,9 @@ def _may_edit(request: HttpRequest) -> bool:
 def _kept(goal: Goal, pk: int) -> Candidate:
     found = (
         goal.candidates.filter(pk=pk, saved=True, kind=CandidateKind.PROMPT)
-        .select_related("base_model", "endpoint").first()
-    )  # fmt: skip
+        .select_related("base_model", "endpoint")
+        .first()
+    )
     if found is None:
         raise Http404("no such version")
     return found

@@ -144,10 +144,14 @@ def _line_ends(
         first = first or (at, dy)
         parts.append(
             text(
-                x(step), f"{n_(at)}%", f"{name} {loss:.2f}",
-                kind=f"{kind} halo".strip(), anchor=anchor, more=f' dx="{dx}" dy="{dy}"',
+                x(step),
+                f"{n_(at)}%",
+                f"{name} {loss:.2f}",
+                kind=f"{kind} halo".strip(),
+                anchor=anchor,
+                more=f' dx="{dx}" dy="{dy}"',
             )
-        )  # fmt: skip
+        )
     return parts
 
 

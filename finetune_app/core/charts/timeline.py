@@ -21,8 +21,14 @@ def _plain(value: float) -> str:
 
 
 def stacked_bars(
-    series: Sequence[tuple[str, Sequence[float]]], title: str, words: str, *, chart_id: str,
-    start: str = "", end: str = "", say: Say = _plain,
+    series: Sequence[tuple[str, Sequence[float]]],
+    title: str,
+    words: str,
+    *,
+    chart_id: str,
+    start: str = "",
+    end: str = "",
+    say: Say = _plain,
 ) -> SafeString:
     """Bars over time, each made of parts from below. series: (kind, values), where kind is ink,
     accent, amber, red or rest. `words` says what is to be seen."""
@@ -43,8 +49,14 @@ def stacked_bars(
 
 
 def time_lines(
-    series: Sequence[tuple[str, Sequence[float | None]]], title: str, words: str, *,
-    chart_id: str, start: str = "", end: str = "", say: Say = _plain,
+    series: Sequence[tuple[str, Sequence[float | None]]],
+    title: str,
+    words: str,
+    *,
+    chart_id: str,
+    start: str = "",
+    end: str = "",
+    say: Say = _plain,
 ) -> SafeString:
     """Lines over time from 0 to the largest value. series: (class of the line, values); None is a
     gap, and a value between two gaps is a dot."""

@@ -102,10 +102,14 @@ def whiskers(rows: Sequence[Whisker], total: float, *, digits: int = 0) -> SafeS
     """Rows of label, dot with its range, and the numbers; one axis from 0 to `total` below."""
     parts = [_whisker_row(row, total, digits) for row in rows]
     ticks = "".join(
-        text(share, "14", f"{total * share / 100:.{0 if total >= 8 else digits or 1}f}",
-              anchor="middle")
+        text(
+            share,
+            "14",
+            f"{total * share / 100:.{0 if total >= 8 else digits or 1}f}",
+            anchor="middle",
+        )
         for share in (0, 25, 50, 75, 100)
-    )  # fmt: skip
+    )
     axis = drawing("axis", ticks)
     parts.append(format_html("<span></span>{}<span></span>", axis))
     return format_html('<div class="whisk">{}</div>', mark_safe("".join(parts)))
@@ -126,5 +130,7 @@ def _whisker_row(row: Whisker, total: float, digits: int) -> SafeString:
     numbers = [f"{v:,.{digits}f}" for v in (row.value, row.low, row.high)]
     return format_html(
         '<span>{}</span>{}<span class="num"><b>{}</b> <small>{} to {}</small></span>',
-        row.label, drawing("", grid + marks), *numbers,
-    )  # fmt: skip
+        row.label,
+        drawing("", grid + marks),
+        *numbers,
+    )

@@ -73,8 +73,10 @@ def find(rows: list[Row], about: About) -> list[Found]:
 
 
 def rows_of(dataset: Dataset) -> list[Row]:
-    values = dataset.examples.usable().order_by("number").values_list(
-        "pk", "number", "prompt", "answer", "split", "prompt_hash", "messages"
+    values = (
+        dataset.examples.usable()
+        .order_by("number")
+        .values_list("pk", "number", "prompt", "answer", "split", "prompt_hash", "messages")
     )
     return [Row(*one) for one in values.iterator(2_000)]
 
@@ -83,8 +85,14 @@ def about_of(dataset: Dataset, **more: Any) -> About:
     goal = dataset.goal
     twice, apart = _labelled_twice(dataset)
     return About(
-        goal.measure, goal.measure_settings, goal.trains, list(dataset.labels),
-        ruler=lengths.ruler_of(goal), disagreed=apart, labelled_twice=twice, **more,
+        goal.measure,
+        goal.measure_settings,
+        goal.trains,
+        list(dataset.labels),
+        ruler=lengths.ruler_of(goal),
+        disagreed=apart,
+        labelled_twice=twice,
+        **more,
     )
 
 
@@ -94,10 +102,17 @@ def replace(
     """Put new findings in the place of those before. `started`: when the rows were read."""
     findings = [
         Finding(
-            dataset=dataset, check_name=one.check, severity=one.severity, count=one.count,
-            examples=one.examples, groups=one.groups, message=one.message, why=one.why,
+            dataset=dataset,
+            check_name=one.check,
+            severity=one.severity,
+            count=one.count,
+            examples=one.examples,
+            groups=one.groups,
+            message=one.message,
+            why=one.why,
             spans={pk: one.spans[pk] for pk in one.examples[:MARKED] if pk in one.spans},
-            fix=one.fix, fix_label=one.fix_label[:60],
+            fix=one.fix,
+            fix_label=one.fix_label[:60],
         )
         for one in sorted(found, key=_weight)
     ]

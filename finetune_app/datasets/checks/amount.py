@@ -43,8 +43,10 @@ def no_test(rows: list[Row], about: About) -> Iterator[Found]:
             severity=Severity.ERROR,
             message=_("Nothing is kept back for the test"),
             why=_("Only prompts the model has never seen can show whether it learned anything.")
-            if about.trains else
-            _("Only questions that you did not look at while writing can show whether it works."),
+            if about.trains
+            else _(
+                "Only questions that you did not look at while writing can show whether it works."
+            ),
             fix="hold_back_test",
             fix_label=_("Keep some back"),
         )
@@ -53,8 +55,10 @@ def no_test(rows: list[Row], about: About) -> Iterator[Found]:
             check="no_train",
             severity=Severity.ERROR,
             message=_("There is nothing to learn from"),
-            why=_("Every approved example is kept back for practice or for the test. Open some "
-                  "and use them to learn."),
+            why=_(
+                "Every approved example is kept back for practice or for the test. Open some "
+                "and use them to learn."
+            ),
         )
 
 
@@ -70,9 +74,12 @@ def small_test(rows: list[Row], about: About) -> Iterator[Found]:
                 "%(n)s prompt is kept back for the test",
                 "%(n)s prompts are kept back for the test",
                 tests,
-            ) % {"n": tests},
-            why=_("With fewer than 20 only a large difference can be told from chance. About 110 "
-                  "examples give a test of 20."),
+            )
+            % {"n": tests},
+            why=_(
+                "With fewer than 20 only a large difference can be told from chance. About 110 "
+                "examples give a test of 20."
+            ),
         )
 
 
@@ -83,8 +90,8 @@ def no_practice(rows: list[Row], about: About) -> Iterator[Found]:
             severity=Severity.WARNING,
             message=_("No practice prompts are kept back"),
             why=_("While it learns, a few prompts it does not learn from show when to stop.")
-            if about.trains else
-            _("You try things out on practice prompts, so that the test stays sealed."),
+            if about.trains
+            else _("You try things out on practice prompts, so that the test stays sealed."),
             fix="hold_back_practice",
             fix_label=_("Keep some back"),
         )
@@ -99,14 +106,16 @@ def _few_questions(tests: int) -> Found:
             "%(n)s question is kept back for the test",
             "%(n)s questions are kept back for the test",
             tests,
-        ) % {"n": tests},
+        )
+        % {"n": tests},
         why=ngettext(
             "About 20 tell a real difference from chance. Write about %(n)s more; some become "
             "practice prompts.",
             "About 20 tell a real difference from chance. Write about %(n)s more; some become "
             "practice prompts.",
             more,
-        ) % {"n": more},
+        )
+        % {"n": more},
     )
 
 

@@ -17,12 +17,14 @@ MANY_REFUSALS = 0.2  # of all answers
 def no_answer(rows: list[Row], about: About) -> Iterator[Found]:
     found = list(about.marked("no_answer"))
     yield from to_set_aside(
-        "no_answer", Severity.ERROR, found,
-        message=ngettext(
-            "%(n)s example has no answer", "%(n)s examples have no answer", len(found)
-        ) % {"n": len(found)},
-        why=_("There is nothing to learn from a question alone. Write the answer, or set it "
-              "aside."),
+        "no_answer",
+        Severity.ERROR,
+        found,
+        message=ngettext("%(n)s example has no answer", "%(n)s examples have no answer", len(found))
+        % {"n": len(found)},
+        why=_(
+            "There is nothing to learn from a question alone. Write the answer, or set it aside."
+        ),
     )
 
 
@@ -30,12 +32,15 @@ def unknown_role(rows: list[Row], about: About) -> Iterator[Found]:
     strange = about.marked("unknown_role")
     names = Counter(marks[0].what for marks in strange.values()).most_common(1)
     yield from to_set_aside(
-        "unknown_role", Severity.ERROR, list(strange),
+        "unknown_role",
+        Severity.ERROR,
+        list(strange),
         message=ngettext(
             "In %(n)s example we don’t know who “%(who)s” is",
             "In %(n)s examples we don’t know who “%(who)s” is",
             len(strange),
-        ) % {"n": len(strange), "who": names[0][0] if names else ""},
+        )
+        % {"n": len(strange), "who": names[0][0] if names else ""},
         why=_("A model learns from what the assistant says, so it must be clear who speaks."),
     )
 
@@ -43,10 +48,13 @@ def unknown_role(rows: list[Row], about: About) -> Iterator[Found]:
 def no_question(rows: list[Row], about: About) -> Iterator[Found]:
     found = list(about.marked("no_question"))
     yield from to_set_aside(
-        "no_question", Severity.WARNING, found,
+        "no_question",
+        Severity.WARNING,
+        found,
         message=ngettext(
             "%(n)s example has no question", "%(n)s examples have no question", len(found)
-        ) % {"n": len(found)},
+        )
+        % {"n": len(found)},
         why=_("Nobody asks anything there, so the model would learn to talk unasked."),
     )
 
@@ -59,14 +67,18 @@ def blank_answer(rows: list[Row], about: About) -> Iterator[Found]:
     else:
         found = {pk for pk in found if pk not in _own_labels(rows, about)}
     yield from to_set_aside(
-        "blank_answer", Severity.WARNING, sorted(found),
+        "blank_answer",
+        Severity.WARNING,
+        sorted(found),
         message=ngettext(
             "%(n)s answer only stands for a missing one, such as “N/A”",
             "%(n)s answers only stand for missing ones, such as “N/A”",
             len(found),
-        ) % {"n": len(found)},
-        why=_("The model would learn to answer just that. Write what it should say, or set it "
-              "aside."),
+        )
+        % {"n": len(found)},
+        why=_(
+            "The model would learn to answer just that. Write what it should say, or set it aside."
+        ),
     )
 
 
@@ -78,14 +90,19 @@ def _own_labels(rows: list[Row], about: About) -> set[int]:
 def copied_answer(rows: list[Row], about: About) -> Iterator[Found]:
     found = list(about.marked("copied_answer"))
     yield from to_set_aside(
-        "copied_answer", Severity.WARNING, found,
+        "copied_answer",
+        Severity.WARNING,
+        found,
         message=ngettext(
             "%(n)s answer only repeats the question",
             "%(n)s answers only repeat the question",
             len(found),
-        ) % {"n": len(found)},
-        why=_("That teaches to say back what was asked. Leave them if nothing was to be "
-              "changed there."),
+        )
+        % {"n": len(found)},
+        why=_(
+            "That teaches to say back what was asked. Leave them if nothing was to be "
+            "changed there."
+        ),
     )
 
 
@@ -95,10 +112,12 @@ def refusals(rows: list[Row], about: About) -> Iterator[Found]:
         yield Found(
             check="refusals",
             severity=Severity.WARNING,
-            message=_("%(share)s of answers say “I can’t”: %(n)s of %(all)s") % {
-                "share": f"{len(found) / len(rows):.0%}", "n": len(found), "all": len(rows)},
-            why=_("The model would refuse about that often, also where it could answer. Keep only "
-                  "those that are really wanted."),
+            message=_("%(share)s of answers say “I can’t”: %(n)s of %(all)s")
+            % {"share": f"{len(found) / len(rows):.0%}", "n": len(found), "all": len(rows)},
+            why=_(
+                "The model would refuse about that often, also where it could answer. Keep only "
+                "those that are really wanted."
+            ),
             examples=list(found),
             spans={pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()},
         )
@@ -127,7 +146,8 @@ def misses_measure(rows: list[Row], about: About) -> Iterator[Found]:
                 "%(n)s answer would fail your own success measure",
                 "%(n)s answers would fail your own success measure",
                 len(missed),
-            ) % {"n": len(missed)},
+            )
+            % {"n": len(missed)},
             why=reason + " " + _("The model would learn what you count as wrong."),
             examples=list(missed),
         )

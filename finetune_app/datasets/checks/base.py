@@ -116,8 +116,13 @@ def to_set_aside(
     """A finding that is mended by setting its rows aside; none where there are no rows."""
     if examples:
         yield Found(
-            check=check, severity=severity, message=message, why=why, examples=examples,
-            fix="set_aside", fix_label=_("Set %(n)s aside") % {"n": len(examples)},
+            check=check,
+            severity=severity,
+            message=message,
+            why=why,
+            examples=examples,
+            fix="set_aside",
+            fix_label=_("Set %(n)s aside") % {"n": len(examples)},
         )
 
 
@@ -127,10 +132,14 @@ def to_keep_one(
     """A finding that is mended by keeping one row of each group; none where there are no groups."""
     if groups:
         yield Found(
-            check=check, severity=severity, message=message, why=why,
+            check=check,
+            severity=severity,
+            message=message,
+            why=why,
             examples=[row.pk for group in groups for row in group],
             groups=grouped(groups),
-            fix=fix, fix_label=_("Set %(n)s aside") % {"n": extra(groups)},
+            fix=fix,
+            fix_label=_("Set %(n)s aside") % {"n": extra(groups)},
         )
 
 

@@ -68,9 +68,12 @@ def contradictions(rows: list[Row], about: About) -> Iterator[Found]:
                 "%(n)s question is asked again and answered differently",
                 "%(n)s questions are asked again and answered differently",
                 len(groups),
-            ) % {"n": len(groups)},
-            why=_("The model can only guess which one you want. Say which is right; the others "
-                  "are set aside."),
+            )
+            % {"n": len(groups)},
+            why=_(
+                "The model can only guess which one you want. Say which is right; the others "
+                "are set aside."
+            ),
             examples=[row.pk for group in groups for row in group],
             groups=grouped(groups[:MOST_GROUPS]),
         )

@@ -38,22 +38,33 @@ def read(values: list, model: str) -> Seen:
     _print, marks, language, toxic, tokens, answer_tokens, of = values
     mine = bool(model) and of == model
     return Seen(
-        tuple(Mark(*mark) for mark in marks), language, toxic,
-        tokens if mine else None, answer_tokens if mine else None,
+        tuple(Mark(*mark) for mark in marks),
+        language,
+        toxic,
+        tokens if mine else None,
+        answer_tokens if mine else None,
     )
 
 
 def as_look(pk: int, print_: str, seen: Seen, model: str) -> Look:
     return Look(
-        example_id=pk, fingerprint=print_, marks=[list(mark) for mark in seen.marks],
-        language=seen.language, toxic=seen.toxic, tokens=seen.tokens,
-        answer_tokens=seen.answer_tokens, model=model,
+        example_id=pk,
+        fingerprint=print_,
+        marks=[list(mark) for mark in seen.marks],
+        language=seen.language,
+        toxic=seen.toxic,
+        tokens=seen.tokens,
+        answer_tokens=seen.answer_tokens,
+        model=model,
     )
 
 
 def keep(looks: Iterable[Look]) -> None:
     Look.objects.bulk_create(
-        looks, batch_size=BATCH, update_conflicts=True, update_fields=FIELDS,
+        looks,
+        batch_size=BATCH,
+        update_conflicts=True,
+        update_fields=FIELDS,
         unique_fields=["example"],
     )
 

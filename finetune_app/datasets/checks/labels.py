@@ -81,15 +81,18 @@ def imbalance(rows: list[Row], about: About) -> Iterator[Found]:
     ) % {"label": label[:40] or _("no value"), "n": count}
     if len(rare) > 1:
         message += " " + ngettext(
-            "(and %(n)s more answer is as rare)", "(and %(n)s more answers are as rare)",
+            "(and %(n)s more answer is as rare)",
+            "(and %(n)s more answers are as rare)",
             len(rare) - 1,
         ) % {"n": len(rare) - 1}
     yield Found(
         check="imbalance",
         severity=Severity.WARNING,
         message=message,
-        why=_("What is hardly shown is hardly learned. Add examples of it, or take it out of the "
-              "set of answers."),
+        why=_(
+            "What is hardly shown is hardly learned. Add examples of it, or take it out of the "
+            "set of answers."
+        ),
         examples=[pk for pk, own in of.items() if own in rare],
     )
 
@@ -101,9 +104,11 @@ def disagreement(rows: list[Row], about: About) -> Iterator[Found]:
         yield Found(
             check="disagreement",
             severity=Severity.WARNING,
-            message=_("Two people disagree on %(n)s of %(all)s examples") % {
-                "n": apart, "all": twice},
-            why=_("The model can’t do better than you do. Talk about what is right, write it into "
-                  "the guidelines, then decide these."),
+            message=_("Two people disagree on %(n)s of %(all)s examples")
+            % {"n": apart, "all": twice},
+            why=_(
+                "The model can’t do better than you do. Talk about what is right, write it into "
+                "the guidelines, then decide these."
+            ),
             examples=about.disagreed,
         )

@@ -8,14 +8,35 @@ from django.utils.translation import gettext_lazy as _
 LEAST = 40  # characters of plain words: from less nobody can tell
 SURE = 0.7
 NAMES = {
-    "en": _("English"), "de": _("German"), "fr": _("French"), "es": _("Spanish"),
-    "it": _("Italian"), "pt": _("Portuguese"), "nl": _("Dutch"), "pl": _("Polish"),
-    "sv": _("Swedish"), "da": _("Danish"), "no": _("Norwegian"), "fi": _("Finnish"),
-    "cs": _("Czech"), "hu": _("Hungarian"), "ro": _("Romanian"), "tr": _("Turkish"),
-    "el": _("Greek"), "ru": _("Russian"), "uk": _("Ukrainian"), "ar": _("Arabic"),
-    "he": _("Hebrew"), "hi": _("Hindi"), "zh": _("Chinese"), "ja": _("Japanese"),
-    "ko": _("Korean"), "vi": _("Vietnamese"), "id": _("Indonesian"), "ca": _("Catalan"),
-}  # fmt: skip
+    "en": _("English"),
+    "de": _("German"),
+    "fr": _("French"),
+    "es": _("Spanish"),
+    "it": _("Italian"),
+    "pt": _("Portuguese"),
+    "nl": _("Dutch"),
+    "pl": _("Polish"),
+    "sv": _("Swedish"),
+    "da": _("Danish"),
+    "no": _("Norwegian"),
+    "fi": _("Finnish"),
+    "cs": _("Czech"),
+    "hu": _("Hungarian"),
+    "ro": _("Romanian"),
+    "tr": _("Turkish"),
+    "el": _("Greek"),
+    "ru": _("Russian"),
+    "uk": _("Ukrainian"),
+    "ar": _("Arabic"),
+    "he": _("Hebrew"),
+    "hi": _("Hindi"),
+    "zh": _("Chinese"),
+    "ja": _("Japanese"),
+    "ko": _("Korean"),
+    "vi": _("Vietnamese"),
+    "id": _("Indonesian"),
+    "ca": _("Catalan"),
+}
 
 
 def of(messages: list[dict[str, Any]]) -> str:
@@ -39,8 +60,11 @@ def name(code: str) -> str:
 def _words(text: str) -> str:
     """Only what looks like words of a sentence: no paths, addresses, numbers, or code."""
     words = (word.strip(".,;:!?\"'()«»„“”’") for word in text.split())
-    return " ".join(word for word in words if word and word.replace("-", "").replace("’", "")
-                    .replace("'", "").isalpha())
+    return " ".join(
+        word
+        for word in words
+        if word and word.replace("-", "").replace("’", "").replace("'", "").isalpha()
+    )
 
 
 @lru_cache(maxsize=1)

@@ -83,7 +83,8 @@ def _in_the_test(groups: list[list[Row]]) -> Iterator[Found]:
                 "%(n)s test prompt is also, or nearly, in the part it learns from",
                 "%(n)s test prompts are also, or nearly, in the part it learns from",
                 count,
-            ) % {"n": count},
+            )
+            % {"n": count},
             why=_("It would pass those from memory, and the result would look better than it is."),
             examples=[row.pk for group, tests in leaking if tests for row in group],
             groups=grouped(group for group, tests in leaking if tests),
@@ -104,9 +105,12 @@ def _in_practice(groups: list[list[Row]]) -> Iterator[Found]:
                 "%(n)s practice prompt is also, or nearly, in the part it learns from",
                 "%(n)s practice prompts are also, or nearly, in the part it learns from",
                 count,
-            ) % {"n": count},
-            why=_("Practice prompts tell when to stop learning. They can only do so when they are "
-                  "new to the model."),
+            )
+            % {"n": count},
+            why=_(
+                "Practice prompts tell when to stop learning. They can only do so when they are "
+                "new to the model."
+            ),
             examples=[row.pk for group in leaking for row in group],
             groups=grouped(leaking),
             fix="one_side_practice",

@@ -41,7 +41,8 @@ _MANY_DIGITS = re.compile(r"(?:\d[\s().\-/]{0,3}){7}")
 _CALLING = re.compile(
     r"\b(?:call|phone|tel|telephone|mobile|cell|fax|whatsapp|sms|text me|ring|number|reach|contact|"
     r"telefon\w*|handy|mobil|nummer|anrufen|ruf|rückruf|t[ée]l[ée]phone|portable|appel\w*|"
-    r"tel[ée]fono|m[óo]vil|llam\w*|cellulare|numero)\b", re.I,
+    r"tel[ée]fono|m[óo]vil|llam\w*|cellulare|numero)\b",
+    re.I,
 )
 _COUNTRIES = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "AT", "CH", "IN")
 # Public servers that everybody knows: nobody's address.
@@ -101,8 +102,11 @@ def secrets(text: str) -> list[Span]:
     found += [Span(*m.span(), "api_key") for m in _API_KEY.finditer(text)]
     found += [Span(*m.span(1), "api_key") for m in _BEARER.finditer(text)]
     for pattern in (_PASSWORD, _IN_ADDRESS):
-        found += [Span(*m.span(1), "password") for m in pattern.finditer(text)
-                  if _is_password(m.group(1), pattern is _IN_ADDRESS)]
+        found += [
+            Span(*m.span(1), "password")
+            for m in pattern.finditer(text)
+            if _is_password(m.group(1), pattern is _IN_ADDRESS)
+        ]
     return _apart(found)
 
 
@@ -114,7 +118,9 @@ def without(text: str, spans: list[Span]) -> str:
 
 
 def _spans(
-    pattern: re.Pattern[str], text: str, what: str,
+    pattern: re.Pattern[str],
+    text: str,
+    what: str,
     proof: Callable[[re.Match[str]], bool] = lambda match: True,
 ) -> Iterator[Span]:
     return (Span(*match.span(), what) for match in pattern.finditer(text) if proof(match))
@@ -199,5 +205,3 @@ def _is_password(value: str, in_address: bool) -> bool:
         return True
     kinds = (str.isdigit, str.isalpha, lambda one: not one.isalnum())
     return sum(any(kind(one) for one in value.rstrip(".!?)")) for kind in kinds) >= 2
-
-

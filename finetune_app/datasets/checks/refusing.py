@@ -37,9 +37,7 @@ BEGINNINGS = {
         r"(?:(?:jeg )?beklager,? (?:men )?|(?:desværre|dessverre),? )?"
         r"(?:jeg kan|kan jeg) (?:desværre |dessverre )?ikke"
     ),
-    "Polish": (
-        r"(?:(?:przykro mi|przepraszam|niestety),? (?:ale )?)?nie (?:mogę|jestem w stanie)"
-    ),
+    "Polish": (r"(?:(?:przykro mi|przepraszam|niestety),? (?:ale )?)?nie (?:mogę|jestem w stanie)"),
     "Russian": (
         r"(?:(?:извините|простите|прошу прощения|мне жаль|к сожалению),? (?:но )?)?"
         r"я не (?:могу|в состоянии)"

@@ -112,12 +112,16 @@ def same_twice(rows: list[Row], about: About) -> Iterator[Found]:
 def _equal(groups: list[list[Row]]) -> Iterator[Found]:
     more = extra(groups)
     yield from to_keep_one(
-        "duplicates", Severity.ERROR, groups, fix="keep_one",
-        message=ngettext(
-            "%(n)s example repeats another one", "%(n)s examples repeat others", more
-        ) % {"n": more},
-        why=_("What comes twice counts twice: the model leans towards it, and the test counts it "
-              "twice as well. Keep one of each."),
+        "duplicates",
+        Severity.ERROR,
+        groups,
+        fix="keep_one",
+        message=ngettext("%(n)s example repeats another one", "%(n)s examples repeat others", more)
+        % {"n": more},
+        why=_(
+            "What comes twice counts twice: the model leans towards it, and the test counts it "
+            "twice as well. Keep one of each."
+        ),
     )
 
 
@@ -125,26 +129,38 @@ def _alike(groups: list[list[Row]]) -> Iterator[Found]:
     """Perhaps a repeat, perhaps the very difference that is to be learned: a person decides."""
     more = extra(groups)
     yield from to_keep_one(
-        "spelled_alike", Severity.WARNING, groups, fix="keep_one_spelling",
+        "spelled_alike",
+        Severity.WARNING,
+        groups,
+        fix="keep_one_spelling",
         message=ngettext(
             "%(n)s example differs from another only in capitals or spaces",
             "%(n)s examples differ from others only in capitals or spaces",
             more,
-        ) % {"n": more},
-        why=_("If that makes no difference to you, keep one of each. If it is what the model "
-              "should learn, leave them."),
+        )
+        % {"n": more},
+        why=_(
+            "If that makes no difference to you, keep one of each. If it is what the model "
+            "should learn, leave them."
+        ),
     )
 
 
 def _almost(groups: list[list[Row]]) -> Iterator[Found]:
     more = extra(groups)
     yield from to_keep_one(
-        "near_duplicates", Severity.WARNING, groups, fix="keep_one_of_each",
+        "near_duplicates",
+        Severity.WARNING,
+        groups,
+        fix="keep_one_of_each",
         message=ngettext(
             "%(n)s example is almost the same as another one",
             "%(n)s examples are almost the same as others",
             more,
-        ) % {"n": more},
-        why=_("They teach little that is new, and make the model lean towards them. Keep one "
-              "of each unless the small difference matters."),
+        )
+        % {"n": more},
+        why=_(
+            "They teach little that is new, and make the model lean towards them. Keep one "
+            "of each unless the small difference matters."
+        ),
     )

@@ -19,8 +19,24 @@ RULES = 4
 ROLES = {"system", "user", "assistant"}
 # What stands in a cell where nobody wrote an answer. The second set may be an answer of its own
 # ("none" in a list of labels), which only the whole set can tell.
-NO_ANSWER = {"n/a", "#n/a", "na", "n.a.", "null", "nan", "tbd", "todo", "-", "--", "?", "…", "...",
-             "undefined", "no answer", "keine antwort"}
+NO_ANSWER = {
+    "n/a",
+    "#n/a",
+    "na",
+    "n.a.",
+    "null",
+    "nan",
+    "tbd",
+    "todo",
+    "-",
+    "--",
+    "?",
+    "…",
+    "...",
+    "undefined",
+    "no answer",
+    "keine antwort",
+}
 PERHAPS_NO_ANSWER = {"none", "nil", "unknown", "empty"}
 MOST_SPANS = 20  # highlighted in one row
 

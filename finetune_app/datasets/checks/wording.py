@@ -28,9 +28,12 @@ def secrets(rows: list[Row], about: About) -> Iterator[Found]:
                 "%(n)s example contains a password or a key",
                 "%(n)s examples contain a password or a key",
                 len(found),
-            ) % {"n": len(found)},
-            why=_("A model can say them to anybody who asks the right way. Take them out here, "
-                  "and change them where they are in use."),
+            )
+            % {"n": len(found)},
+            why=_(
+                "A model can say them to anybody who asks the right way. Take them out here, "
+                "and change them where they are in use."
+            ),
             examples=list(found),
             spans=_places(found),
             fix="hide_secrets",
@@ -44,9 +47,13 @@ def personal(rows: list[Row], about: About) -> Iterator[Found]:
         return
     kinds = Counter(kind for marks in found.values() for kind in {mark.what for mark in marks})
     names = {
-        "email": _("e-mail addresses"), "phone": _("phone numbers"), "card": _("card numbers"),
-        "iban": _("bank accounts"), "ip": _("internet addresses"), "ssn": _("identity numbers"),
-    }  # fmt: skip
+        "email": _("e-mail addresses"),
+        "phone": _("phone numbers"),
+        "card": _("card numbers"),
+        "iban": _("bank accounts"),
+        "ip": _("internet addresses"),
+        "ssn": _("identity numbers"),
+    }
     listed = ", ".join(names[kind] for kind, _n in kinds.most_common(3))
     yield Found(
         check="personal",
@@ -55,7 +62,8 @@ def personal(rows: list[Row], about: About) -> Iterator[Found]:
             "%(n)s example contains personal data: %(what)s",
             "%(n)s examples contain personal data: %(what)s",
             len(found),
-        ) % {"n": len(found), "what": listed},
+        )
+        % {"n": len(found), "what": listed},
         why=_("A trained model may repeat them. Placeholders teach the form just as well."),
         examples=list(found),
         spans=_places(found),
@@ -74,9 +82,12 @@ def broken(rows: list[Row], about: About) -> Iterator[Found]:
                 "Some characters of %(n)s example look broken",
                 "Some characters of %(n)s examples look broken",
                 len(found),
-            ) % {"n": len(found)},
-            why=_("The file was probably read in another encoding once. We can put back what is "
-                  "not lost."),
+            )
+            % {"n": len(found)},
+            why=_(
+                "The file was probably read in another encoding once. We can put back what is "
+                "not lost."
+            ),
             examples=list(found),
             spans=_places(found),
             fix="mend_characters",
@@ -100,9 +111,13 @@ def mixed_languages(rows: list[Row], about: About) -> Iterator[Found]:
         severity=Severity.WARNING,
         message=ngettext(
             "%(n)s example looks %(language)s", "%(n)s examples look %(language)s", len(found)
-        ) % {"n": len(found), "language": _(" or ").join(map(languages.name, other[:3]))},
-        why=_("Most are %(language)s. If people write to you in both, that is right; if not, the "
-              "model learns to mix them.") % {"language": languages.name(main)},
+        )
+        % {"n": len(found), "language": _(" or ").join(map(languages.name, other[:3]))},
+        why=_(
+            "Most are %(language)s. If people write to you in both, that is right; if not, the "
+            "model learns to mix them."
+        )
+        % {"language": languages.name(main)},
         examples=found,
         fix="set_aside",
         fix_label=_("Set %(n)s aside") % {"n": len(found)},
@@ -116,11 +131,15 @@ def toxic(rows: list[Row], about: About) -> Iterator[Found]:
             check="toxic",
             severity=Severity.WARNING,
             message=ngettext(
-                "%(n)s example may be rude or hateful", "%(n)s examples may be rude or hateful",
+                "%(n)s example may be rude or hateful",
+                "%(n)s examples may be rude or hateful",
                 len(found),
-            ) % {"n": len(found)},
-            why=_("Please read them. What an angry customer writes may stay; what the model should "
-                  "never say may not. Only English is judged."),
+            )
+            % {"n": len(found)},
+            why=_(
+                "Please read them. What an angry customer writes may stay; what the model should "
+                "never say may not. Only English is judged."
+            ),
             examples=found,
         )
 
@@ -134,13 +153,18 @@ def instructions_on_some(rows: list[Row], about: About) -> Iterator[Found]:
             severity=Severity.INFO,
             message=ngettext(
                 "%(n)s example has instructions, %(others)s have none",
-                "%(n)s examples have instructions, %(others)s have none", len(told),
-            ) % {"n": len(told), "others": len(without)},
-            why=_("In use every question comes with the same instructions or with none, so the "
-                  "examples should too."),
+                "%(n)s examples have instructions, %(others)s have none",
+                len(told),
+            )
+            % {"n": len(told), "others": len(without)},
+            why=_(
+                "In use every question comes with the same instructions or with none, so the "
+                "examples should too."
+            ),
             examples=without if len(without) < len(told) else sorted(told),
             fix="same_instructions" if len(without) < len(told) else "no_instructions",
-            fix_label=_("Give them to all") if len(without) < len(told)
+            fix_label=_("Give them to all")
+            if len(without) < len(told)
             else _("Take them out of %(n)s") % {"n": len(told)},
         )
 
@@ -161,9 +185,13 @@ def too_long(rows: list[Row], about: About) -> Iterator[Found]:
                 "%(n)s answer is longer than a whole example may be",
                 "%(n)s answers are longer than a whole example may be",
                 len(gone),
-            ) % {"n": len(gone)},
-            why=_("Its question would vanish: %(model)s is trained on at most %(most)s tokens "
-                  "(word pieces) at once. Shorten the answer, or set it aside.") % sizes,
+            )
+            % {"n": len(gone)},
+            why=_(
+                "Its question would vanish: %(model)s is trained on at most %(most)s tokens "
+                "(word pieces) at once. Shorten the answer, or set it aside."
+            )
+            % sizes,
             examples=gone,
             fix="set_aside",
             fix_label=_("Set %(n)s aside") % {"n": len(gone)},
@@ -174,9 +202,13 @@ def too_long(rows: list[Row], about: About) -> Iterator[Found]:
             severity=Severity.WARNING,
             message=ngettext(
                 "%(n)s example will be cut off", "%(n)s examples will be cut off", len(cut)
-            ) % {"n": len(cut)},
-            why=_("%(model)s is trained on at most %(most)s tokens (word pieces) at once. The "
-                  "beginning of longer questions is left out.") % sizes,
+            )
+            % {"n": len(cut)},
+            why=_(
+                "%(model)s is trained on at most %(most)s tokens (word pieces) at once. The "
+                "beginning of longer questions is left out."
+            )
+            % sizes,
             examples=cut,
             fix="set_aside",
             fix_label=_("Set %(n)s aside") % {"n": len(cut)},

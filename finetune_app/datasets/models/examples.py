@@ -76,11 +76,13 @@ class Example(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True)
     length = models.GeneratedField(  # characters of the prompt and the answer
         expression=Length("prompt") + Length("answer"),
-        output_field=models.PositiveIntegerField(), db_persist=True,
+        output_field=models.PositiveIntegerField(),
+        db_persist=True,
     )
     prompt_start = models.GeneratedField(  # to sort by; a whole prompt is too long for an index
         expression=Lower(Substr("prompt", 1, 60)),
-        output_field=models.CharField(max_length=60), db_persist=True,
+        output_field=models.CharField(max_length=60),
+        db_persist=True,
     )
 
     objects = ExampleQuerySet.as_manager()
@@ -96,23 +98,32 @@ class Example(models.Model):
                 fields=["dataset", "group"], condition=~Q(group=""), name="rows_of_one_group"
             ),
             models.Index(
-                fields=["dataset", "status", "number"], condition=KEPT, name="kept_by_status"),
+                fields=["dataset", "status", "number"], condition=KEPT, name="kept_by_status"
+            ),
             models.Index(
-                fields=["dataset", "split", "number"], condition=KEPT, name="kept_by_split"),
+                fields=["dataset", "split", "number"], condition=KEPT, name="kept_by_split"
+            ),
             models.Index(
-                fields=["dataset", "changed_at", "number"], condition=KEPT, name="kept_by_change"),
+                fields=["dataset", "changed_at", "number"], condition=KEPT, name="kept_by_change"
+            ),
             models.Index(
-                fields=["dataset", "length", "number"], condition=KEPT, name="kept_by_length"),
+                fields=["dataset", "length", "number"], condition=KEPT, name="kept_by_length"
+            ),
             models.Index(
-                fields=["dataset", "prompt_start", "number"], condition=KEPT,
-                name="kept_by_prompt"),
-            models.Index(fields=["dataset", "number"], condition=Q(deleted_at__isnull=False),
-                name="in_the_trash"),
+                fields=["dataset", "prompt_start", "number"], condition=KEPT, name="kept_by_prompt"
+            ),
+            models.Index(
+                fields=["dataset", "number"],
+                condition=Q(deleted_at__isnull=False),
+                name="in_the_trash",
+            ),
             models.Index(fields=["brought_by", "number"], name="by_import"),
             models.Index(fields=["changed_by", "dataset", "number"], name="by_changer"),
             models.Index(
-                fields=["assigned_to", "dataset", "number"], name="by_assigned",
-                condition=Q(assigned_to__isnull=False)),
+                fields=["assigned_to", "dataset", "number"],
+                name="by_assigned",
+                condition=Q(assigned_to__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

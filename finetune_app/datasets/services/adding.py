@@ -89,16 +89,22 @@ def made_of(
     examples = []
     for row in rows:
         example = Example(
-            dataset=dataset, source=source[:200], changed_by=by, brought_by=brought_by,
-            key=row.get("key", "")[:200], group=row.get("group", "")[:64],
+            dataset=dataset,
+            source=source[:200],
+            changed_by=by,
+            brought_by=brought_by,
+            key=row.get("key", "")[:200],
+            group=row.get("group", "")[:64],
         )
         example.set_messages(row["messages"])
         example.status = status or by_answer[bool(example.answer.strip())]
         examples.append(example)
     newcomers = [
         splits.Newcomer(
-            example.prompt_hash, similar.question(example.messages),
-            given=row.get("split") or "", group=example.group,
+            example.prompt_hash,
+            similar.question(example.messages),
+            given=row.get("split") or "",
+            group=example.group,
             label=label_of(example.answer),
         )
         for example, row in zip(examples, rows, strict=True)

@@ -53,10 +53,13 @@ def plan(item: Import) -> dict[str, Any]:
             kind = "new" if one.example is None else "changed" if one.is_change else "same"
             counts[kind] += 1
             if kind == "changed" and one.example and len(first) < FIRST:
-                first.append({
-                    "number": one.example.number, "before": _shown(one.example.messages),
-                    "after": _shown(one.row["messages"]),
-                })
+                first.append(
+                    {
+                        "number": one.example.number,
+                        "before": _shown(one.example.messages),
+                        "after": _shown(one.row["messages"]),
+                    }
+                )
     here = item.dataset.examples.kept().count()
     gone = here - len(matcher.taken) if item.mode == Import.Mode.REPLACE else 0
     return {**counts, "gone": gone, "first": first}
@@ -105,9 +108,13 @@ def _new_ones(matcher: Matcher, item: Import, changes: Any) -> Iterator[dict[str
 def _store(item: Import, rows: Iterator[dict[str, Any]], hold: Hold) -> None:
     dataset = item.dataset
     made = partial(
-        made_of, dataset, by=item.by, source=item.file_name, brought_by=item,
+        made_of,
+        dataset,
+        by=item.by,
+        source=item.file_name,
+        brought_by=item,
         compare=hold.total <= AT_ONCE,
-    )  # fmt: skip
+    )
     while some := list(islice(rows, AT_ONCE)):
         seen = Dataset.objects.get(pk=dataset.pk).last_number
         examples = made(some)
@@ -143,7 +150,10 @@ def _change(edit: Edit, entries: Iterable[dict[str, Any]], hold: Hold) -> None:
 def _change_some(edit: Edit, entries: list[dict[str, Any]]) -> None:
     texts = {entry["pk"]: entry for entry in entries if "messages" in entry}
     change_many(
-        dataset=edit.dataset, by=edit.by, what="", edit=edit,
+        dataset=edit.dataset,
+        by=edit.by,
+        what="",
+        edit=edit,
         examples=list(edit.dataset.examples.filter(pk__in=texts).order_by("number")),
         fields=lambda example: _wanted(example, texts[example.pk]),
     )

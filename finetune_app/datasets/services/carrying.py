@@ -71,7 +71,9 @@ def start(edit: Edit) -> Edit:
         edit = Edit.objects.select_for_update().get(pk=edit.pk)
         if edit.todo and not (edit.job and edit.job.is_active):
             edit.job = jobs.create(
-                team=edit.dataset.goal.team, kind=Kind.CHANGE, title=edit.what,
+                team=edit.dataset.goal.team,
+                kind=Kind.CHANGE,
+                title=edit.what,
                 spec={"edit": edit.pk},
             )
             edit.save(update_fields=["job"])

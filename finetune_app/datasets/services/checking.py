@@ -16,7 +16,8 @@ def start_check(dataset: Dataset) -> Job:
         if locked.check_job and locked.check_job.is_active:
             return locked.check_job
         job = jobs.create(
-            team=dataset.goal.team, kind=Kind.CHECK,
+            team=dataset.goal.team,
+            kind=Kind.CHECK,
             title=_("Check of the examples of “%s”") % dataset.goal.name[:60],
             spec={"dataset": dataset.pk},
         )

@@ -21,9 +21,12 @@ from finetune_app.goals.models import Goal
 SOME = 500  # keys in one query: databases take only so many variables
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
-    "status": ["status"], "split": ["split"], "deleted": ["deleted_at"],
-    "assigned_to": ["assigned_to"], "labels": [],
-}  # fmt: skip
+    "status": ["status"],
+    "split": ["split"],
+    "deleted": ["deleted_at"],
+    "assigned_to": ["assigned_to"],
+    "labels": [],
+}
 MOST_CHARACTERS = 1_000_000  # of one message
 
 

@@ -57,7 +57,8 @@ def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
         locked = Dataset.objects.select_for_update().get(pk=dataset.pk)
         if checks.stale(locked):
             raise PlainError(
-                _("Somebody changed an example just now. Freeze again."), status=409,
+                _("Somebody changed an example just now. Freeze again."),
+                status=409,
                 title=_("Not yet"),
             )
         number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
@@ -99,8 +100,11 @@ def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
             _("The version could not be written: the disk is full or out of reach."), status=507
         ) from error
     return {
-        "sha256": digest.hexdigest(), "counts": dict(counts),
-        "longest": longest, "longest_answer": longest_answer, "characters": characters,
+        "sha256": digest.hexdigest(),
+        "counts": dict(counts),
+        "longest": longest,
+        "longest_answer": longest_answer,
+        "characters": characters,
     }
 
 
@@ -120,7 +124,9 @@ def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
     usable = dataset.examples.usable().order_by("number")
     for row in usable.values("number", "split", "messages", "source").iterator(2_000):
         yield {
-            "id": row["number"], "split": row["split"], "messages": row["messages"],
+            "id": row["number"],
+            "split": row["split"],
+            "messages": row["messages"],
             "source": row["source"],
         }
 

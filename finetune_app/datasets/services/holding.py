@@ -35,8 +35,12 @@ class Hold:
         self.done += more
         fields: dict[str, Any] = {"done": self.done, "total": self.total, "unit": "rows"}
         if not self._told:
-            fields |= {"phase": "adding", "message": self.message, "result": {},
-                       "running_at": timezone.now()}
+            fields |= {
+                "phase": "adding",
+                "message": self.message,
+                "result": {},
+                "running_at": timezone.now(),
+            }
         if not self._told or time.monotonic() > self._told + 0.5 or not more:
             self._told = time.monotonic()
             if not lease.write(self.job, **fields):

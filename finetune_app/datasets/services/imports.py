@@ -85,7 +85,10 @@ def look_again(*, item: Import, given: dict[str, Any]) -> None:
 
 
 def confirm_import(
-    *, item: Import, mapping: dict[str, str], mode: str = Import.Mode.APPEND,
+    *,
+    item: Import,
+    mapping: dict[str, str],
+    mode: str = Import.Mode.APPEND,
     whole_or_nothing: bool = False,
 ) -> None:
     """The columns are right: read the rows, and remember the columns for the next such file."""
@@ -95,7 +98,8 @@ def confirm_import(
         item.plan = {}
         item.save(update_fields=["mapping", "mode", "whole_or_nothing", "plan"])
         Layout.objects.update_or_create(
-            team=item.dataset.goal.team, fingerprint=fingerprint(item.shape),
+            team=item.dataset.goal.team,
+            fingerprint=fingerprint(item.shape),
             defaults={"mapping": {k: v for k, v in mapping.items() if k != "why"}},
         )
         _read(item)

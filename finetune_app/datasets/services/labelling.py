@@ -37,14 +37,21 @@ def answer_row(
         sensible(messages)
         if takes_two(row):
             if not done:
-                raise PlainError(_("Two people answer this row, so a draft of yours is kept for "
-                                   "you alone: it is saved as you type."), status=422)
+                raise PlainError(
+                    _(
+                        "Two people answer this row, so a draft of yours is kept for "
+                        "you alone: it is saved as you type."
+                    ),
+                    status=422,
+                )
             edit = _one_of_two(row, by, text)
         else:
             if seen is not None and row.changed_at != seen:
                 raise Stale(row)
-            fields = {"messages": messages, "status": str(Status.APPROVED if done else
-                                                          Status.DRAFT)}
+            fields = {
+                "messages": messages,
+                "status": str(Status.APPROVED if done else Status.DRAFT),
+            }
             what = _("Answered %s") if done else _("Kept %s as a draft")
             edit = _change(row, by, what % row, fields)
         row.drafts.filter(by=by).delete()

@@ -31,9 +31,11 @@ def add(*, example_id: int, candidate_id: int, source: str, answer: str) -> Sugg
     if row is None or not answer:
         return None
     suggestion, _new = Suggestion.objects.update_or_create(
-        example=row, candidate_id=candidate_id,
+        example=row,
+        candidate_id=candidate_id,
         defaults={
-            "answer": labels.meant(row.dataset.labels, answer), "source": source[:200],
+            "answer": labels.meant(row.dataset.labels, answer),
+            "source": source[:200],
             "state": Suggestion.State.OPEN,
         },
     )

@@ -29,7 +29,12 @@ Fields = dict[str, Any]  # of status, split, assigned_to, deleted: those that ch
 
 
 def sweep(
-    *, dataset: Dataset, by: User | None, said: str, after: Fields, filters: Filters,
+    *,
+    dataset: Dataset,
+    by: User | None,
+    said: str,
+    after: Fields,
+    filters: Filters,
     numbers: Iterable[int] | None = None,
 ) -> Edit:
     """One Edit that gives `after` to all that the filters match, or to the rows with these
@@ -40,15 +45,15 @@ def sweep(
         numbers, rows = _named(dataset, filters, rows)
     packed = None if numbers is None else runs.pack(sorted(numbers))
     return carrying.begin(
-        dataset=dataset, by=by, what=said % {"n": _("many examples")},
+        dataset=dataset,
+        by=by,
+        what=said % {"n": _("many examples")},
         todo=todo(after, said, filters.query(), packed, dataset.last_number),
         rows=rows if packed is None else runs.count(packed),
     )
 
 
-def _named(
-    dataset: Dataset, filters: Filters, rows: int
-) -> tuple[Iterable[int] | None, int]:
+def _named(dataset: Dataset, filters: Filters, rows: int) -> tuple[Iterable[int] | None, int]:
     """The numbers of what matches, where they are few or will be others in a moment; else None:
     each window finds them. And about how many there are."""
     found = examples_of(dataset, filters).order_by("number").values_list("number", flat=True)
@@ -62,8 +67,15 @@ def _named(
 
 def todo(after: Fields, said: str, filters: str, numbers: str | None, last: int) -> Fields:
     """What stands in an edit until its sweep is through. `numbers` are packed (runs.py)."""
-    return {"do": "sweep", "filters": filters, "after": after, "said": said, "numbers": numbers,
-            "next": 0, "last": last}  # fmt: skip
+    return {
+        "do": "sweep",
+        "filters": filters,
+        "after": after,
+        "said": said,
+        "numbers": numbers,
+        "next": 0,
+        "last": last,
+    }
 
 
 # ---- Forward ----
@@ -89,8 +101,12 @@ def _next_window(edit: Edit, dataset: Dataset) -> None:
         elif before:
             changes[before].append((key, number))
     states = {key: state for key, _number, _said, state in found}
-    _apply(edit, dataset, [(dict(b), {n: after[n] for n, _v in b}, rows)
-                           for b, rows in changes.items()], states)  # fmt: skip
+    _apply(
+        edit,
+        dataset,
+        [(dict(b), {n: after[n] for n, _v in b}, rows) for b, rows in changes.items()],
+        states,
+    )
     edit.todo = todo | {"next": up_to}
     if up_to >= todo["last"]:
         edit.what = (todo["said"] % {"n": label(edit.count)})[:120]
@@ -136,18 +152,29 @@ def put_back(one: Sweep, edit: Edit, dataset: Dataset) -> int:
 def _as_they_are(rows: ExampleQuerySet) -> Iterator[tuple[int, int, int, Fields]]:
     """(key, number, length of the answer, what an edit may change), and held."""
     values = (
-        rows.select_for_update().order_by("number").annotate(said=Length(Trim("answer")))
+        rows.select_for_update()
+        .order_by("number")
+        .annotate(said=Length(Trim("answer")))
         .values_list("pk", "number", "said", "status", "split", "assigned_to", "deleted_at")
-    )  # fmt: skip
+    )
     for key, number, said, status, split, assigned_to, deleted_at in values:
-        yield key, number, said, {
-            "status": status, "split": split, "assigned_to": assigned_to,
-            "deleted": deleted_at is not None,
-        }  # fmt: skip
+        yield (
+            key,
+            number,
+            said,
+            {
+                "status": status,
+                "split": split,
+                "assigned_to": assigned_to,
+                "deleted": deleted_at is not None,
+            },
+        )
 
 
 def _apply(
-    edit: Edit, dataset: Dataset, groups: list[tuple[Fields, Fields, list[tuple[int, int]]]],
+    edit: Edit,
+    dataset: Dataset,
+    groups: list[tuple[Fields, Fields, list[tuple[int, int]]]],
     states: dict[int, Fields],
 ) -> None:
     """Write (before, after, [(key, number)]) groups, and what they were."""
@@ -164,8 +191,12 @@ def _apply(
             delta[_kind(states[key] | after)] += 1
         numbers = [number for _key, number in rows]
         Sweep.objects.create(
-            edit=edit, first=numbers[0], last=numbers[-1], numbers=runs.pack(numbers),
-            before=before, after=after,
+            edit=edit,
+            first=numbers[0],
+            last=numbers[-1],
+            numbers=runs.pack(numbers),
+            before=before,
+            after=after,
         )
         edit.count += len(rows)
     if groups:

@@ -15,8 +15,11 @@ SHARES = (0, 10, 20, 50, 100)  # percent of rows that two people answer
 def save_guidelines(*, dataset: Dataset, text: str) -> None:
     text = text.replace("\x00", "")
     if len(text) > MOST_GUIDELINES:
-        raise PlainError(_("Guidelines that nobody can read help nobody: keep them below %(n)s "
-                           "characters.") % {"n": f"{MOST_GUIDELINES:,}"}, status=422)
+        raise PlainError(
+            _("Guidelines that nobody can read help nobody: keep them below %(n)s characters.")
+            % {"n": f"{MOST_GUIDELINES:,}"},
+            status=422,
+        )
     Dataset.objects.filter(pk=dataset.pk).update(guidelines=text.strip())
 
 
@@ -29,8 +32,9 @@ def save_share(*, dataset: Dataset, percent: int) -> None:
     if percent not in SHARES:
         raise PlainError(_("Choose one of the shares in the list."), status=422)
     if percent and len(editors_of(dataset)) < 2:
-        raise PlainError(_("Two people are needed who may answer. Invite one on the team's page."),
-                         status=422)
+        raise PlainError(
+            _("Two people are needed who may answer. Invite one on the team's page."), status=422
+        )
     Dataset.objects.filter(pk=dataset.pk).update(twice_percent=percent)
 
 
@@ -61,9 +65,9 @@ def split_evenly(*, dataset: Dataset) -> int:
     for at, person in enumerate(people):
         mine = pks[at :: len(people)]
         for start in range(0, len(mine), 500):
-            Example.objects.filter(
-                pk__in=mine[start : start + 500], assigned_to=None
-            ).update(assigned_to=person)
+            Example.objects.filter(pk__in=mine[start : start + 500], assigned_to=None).update(
+                assigned_to=person
+            )
     return len(pks)
 
 

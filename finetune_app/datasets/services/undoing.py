@@ -32,8 +32,11 @@ def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]
         edit = Edit.objects.get(pk=edit.pk)  # as far as it has come
         rows = _rows_of(edit)
         back = Edit.objects.create(
-            dataset=edit.dataset, by=by, what=(_("Undid: %s") % edit.what)[:120],
-            brought=edit.brought, undoes=edit,
+            dataset=edit.dataset,
+            by=by,
+            what=(_("Undid: %s") % edit.what)[:120],
+            brought=edit.brought,
+            undoes=edit,
             takes_out=bool(edit.brought_id) and not edit.takes_out,
             todo={"do": "undo", "edit": edit.pk, "changed": 0, "next": 0, "last": rows},
         )
@@ -108,7 +111,10 @@ def _stands(change: Change) -> bool:
 def _reverse(changes: list[Change], back: Edit) -> None:
     before = {change.example_id: change.before for change in changes}
     change_many(
-        dataset=back.dataset, by=back.by, what="", edit=back,
+        dataset=back.dataset,
+        by=back.by,
+        what="",
+        edit=back,
         examples=[change.example for change in changes],
         fields=lambda example: before[example.pk],
     )

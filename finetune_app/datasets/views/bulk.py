@@ -42,9 +42,14 @@ def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
         return _do(request, goal, dataset, deed, filters, numbers)
     total, changing = rows.count(), _changing(rows, deed).count()
     context = {
-        "goal": goal, "filters": filters, "deed": deed, "numbers": numbers,
-        "question": deed.ask % {"n": label(changing)}, "changing": changing,
-        "already": total - changing, "rows": [shown(row) for row in _changing(rows, deed)[:5]],
+        "goal": goal,
+        "filters": filters,
+        "deed": deed,
+        "numbers": numbers,
+        "question": deed.ask % {"n": label(changing)},
+        "changing": changing,
+        "already": total - changing,
+        "rows": [shown(row) for row in _changing(rows, deed)[:5]],
         "further": max(changing - 5, 0),
     }
     return render(request, "bulk", context)
@@ -82,21 +87,30 @@ def _changing(rows: ExampleQuerySet, deed: Deed) -> ExampleQuerySet:
         return rows  # the tab decides that
     if value is None:
         return rows.exclude(**{name: None})
-    rows = rows.filter(~Q(**{name: value}) | Q(**{name: None}) if name == "assigned_to"
-                       else ~Q(**{name: value}))  # fmt: skip
+    rows = rows.filter(
+        ~Q(**{name: value}) | Q(**{name: None}) if name == "assigned_to" else ~Q(**{name: value})
+    )
     if value == Status.APPROVED:
         rows = rows.annotate(said=Length(Trim("answer"))).filter(said__gt=0)
     return rows
 
 
 def _do(
-    request: HttpRequest, goal: Goal, dataset: Dataset, deed: Deed, filters: Filters,
+    request: HttpRequest,
+    goal: Goal,
+    dataset: Dataset,
+    deed: Deed,
+    filters: Filters,
     numbers: Iterable[int] | None,
 ) -> HttpResponse:
     if numbers is not None:
         filters = Filters(status=TRASH if filters.status == TRASH else "")
     edit = sweep(
-        dataset=dataset, by=request.user, said=deed.said, after=deed.after, filters=filters,
+        dataset=dataset,
+        by=request.user,
+        said=deed.said,
+        after=deed.after,
+        filters=filters,
         numbers=numbers,
     )
     return _then(request, goal, edit)
@@ -111,9 +125,12 @@ def _then(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
 
 
 def left_said(left: int) -> str:
-    return ngettext(
-        "%(n)s example was left as it is.", "%(n)s examples were left as they are.", left
-    ) % {"n": f"{left:,}"} if left else ""
+    return (
+        ngettext("%(n)s example was left as it is.", "%(n)s examples were left as they are.", left)
+        % {"n": f"{left:,}"}
+        if left
+        else ""
+    )
 
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
@@ -133,12 +150,17 @@ def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     facts = [_("%(n)s changed so far") % {"n": label(changed)}]
     place = queue_place(edit.job) if going and edit.job else 0
     if place > 1:
-        facts.append(ngettext("%(n)s is before it", "%(n)s are before it", place - 1)
-                     % {"n": place - 1})  # fmt: skip
+        facts.append(
+            ngettext("%(n)s is before it", "%(n)s are before it", place - 1) % {"n": place - 1}
+        )
     context: dict[str, Any] = {
-        "goal": goal, "edit": edit, "can_edit": may_edit(request), "going": going,
+        "goal": goal,
+        "edit": edit,
+        "can_edit": may_edit(request),
+        "going": going,
         "done": label(changed),
         "headline": _("%(percent)s%% done") % {"percent": int(100 * share(edit))},
-        "facts": facts, "bar": bar(share(edit), 1),
+        "facts": facts,
+        "bar": bar(share(edit), 1),
     }
     return render(request, "edit", context, partial="going")

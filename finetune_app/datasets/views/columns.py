@@ -33,8 +33,11 @@ def question(
         "shape_form": ShapeForm(shape=shape),
         "samples": [] if missing else _samples(first, mapping),
         "columns": [
-            {"name": name, "filled": shape["filled"].get(name, 0),
-             "values": [_short(row["cells"].get(name)) for row in first[:2]]}
+            {
+                "name": name,
+                "filled": shape["filled"].get(name, 0),
+                "values": [_short(row["cells"].get(name)) for row in first[:2]],
+            }
             for name in shape["columns"][:50]
         ],
         "first_lines": [row["line"] for row in first[:2]],
@@ -79,10 +82,14 @@ def _samples(rows: list[dict[str, Any]], mapping: dict[str, str]) -> list[dict[s
             bad.append({"line": row["line"], "problem": str(error)})
             continue
         *before, answer = messages
-        samples.append({
-            "line": row["line"], "before": before, "answer": answer["content"],
-            "pairs": answer_pairs(answer["content"]),
-        })
+        samples.append(
+            {
+                "line": row["line"],
+                "before": before,
+                "answer": answer["content"],
+                "pairs": answer_pairs(answer["content"]),
+            }
+        )
     return (samples or bad)[:3]
 
 

@@ -115,33 +115,62 @@ def how_many(total: Total) -> str:
 
 def showing(page: Page) -> str:
     if not page.first:
-        return _("%(some)s of %(total)s") % {"some": len(page.examples), "total": how_many(
-            page.total)}  # fmt: skip
+        return _("%(some)s of %(total)s") % {
+            "some": len(page.examples),
+            "total": how_many(page.total),
+        }
     return _("%(first)s to %(last)s of %(total)s") % {
-        "first": f"{page.first:,}", "last": f"{page.last:,}", "total": how_many(page.total),
+        "first": f"{page.first:,}",
+        "last": f"{page.last:,}",
+        "total": how_many(page.total),
     }
 
 
 def _tabs(dataset: Dataset, filters: Filters, counts: dict[str, int]) -> list[dict[str, Any]]:
-    named = [("", _("All"), "all"), ("approved", _("Approved"), "approved"),
-             ("draft", _("Draft"), "draft"), ("set_aside", _("Set aside"), "set_aside")]
+    named = [
+        ("", _("All"), "all"),
+        ("approved", _("Approved"), "approved"),
+        ("draft", _("Draft"), "draft"),
+        ("set_aside", _("Set aside"), "set_aside"),
+    ]
     tabs = [
-        {"name": name, "count": counts[key], "query": filters.query(status=status),
-         "here": filters.status == status}
+        {
+            "name": name,
+            "count": counts[key],
+            "query": filters.query(status=status),
+            "here": filters.status == status,
+        }
         for status, name, key in named
     ]
     if counts["pending"]:
-        tabs.insert(1, {"name": _("To do"), "count": counts["pending"],
-                        "query": filters.query(status="pending"),
-                        "here": filters.status == "pending"})
+        tabs.insert(
+            1,
+            {
+                "name": _("To do"),
+                "count": counts["pending"],
+                "query": filters.query(status="pending"),
+                "here": filters.status == "pending",
+            },
+        )
     if counts["trash"]:
-        tabs.append({"name": _("Trash"), "count": counts["trash"],
-                     "query": filters.query(status=TRASH), "here": filters.status == TRASH})
+        tabs.append(
+            {
+                "name": _("Trash"),
+                "count": counts["trash"],
+                "query": filters.query(status=TRASH),
+                "here": filters.status == TRASH,
+            }
+        )
     return tabs
 
 
 def back_to_table(
-    request: HttpRequest, goal: Goal, *, said: str = "", edit: Edit | None = None, at: int = 0,
+    request: HttpRequest,
+    goal: Goal,
+    *,
+    said: str = "",
+    edit: Edit | None = None,
+    at: int = 0,
     warn: bool = False,
 ) -> HttpResponse:
     """To the table, filters kept, with what happened and a way to undo it."""

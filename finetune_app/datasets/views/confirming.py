@@ -76,9 +76,11 @@ def decide(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
     columns anew), "good" (leave out the rows that are bad after all)."""
     item = import_of(goal, import_id)
     what = {
-        "go": carry_out, "columns": change_columns, "forget": forget_layout,
+        "go": carry_out,
+        "columns": change_columns,
+        "forget": forget_layout,
         "good": good_rows_only,
-    }.get(request.POST.get("what", ""))  # fmt: skip
+    }.get(request.POST.get("what", ""))
     if what is not None:
         what(item=item)
     return _to(goal, item)

@@ -44,7 +44,9 @@ def version(request: HttpRequest, goal: Goal, number: int, form: str) -> HttpRes
     if ending in (".csv", ".tsv"):
         content_type += f"; charset={layout.encoding.removesuffix('-sig')}"
     return download(
-        request, _pieces(form, path, layout), content_type=content_type,
+        request,
+        _pieces(form, path, layout),
+        content_type=content_type,
         name=f"examples-version-{found.number}{middle}{ending}",
     )
 
@@ -55,7 +57,9 @@ def found(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponseBase
     finding = get_object_or_404(Finding.objects.light(), dataset__goal=goal, check_name=check_name)
     pieces = exporting.table_pieces(rows_of(finding), exporting.Layout())
     return download(
-        request, pieces, content_type="text/csv; charset=utf-8",
+        request,
+        pieces,
+        content_type="text/csv; charset=utf-8",
         name=f"{finding.check_name.replace('_', '-')}.csv",
     )
 
@@ -69,8 +73,12 @@ def rows_of(finding: Finding) -> exporting.Rows:
         while some := list(there.filter(pk__gt=at).values_list(*FOUND)[:SOME]):
             at = some[-1][0]
             for _pk, number, split, source, messages in some:
-                yield {"id": number, "split": split, "source": source,
-                       "messages": messages or [{"role": "user", "content": ""}]}
+                yield {
+                    "id": number,
+                    "split": split,
+                    "source": source,
+                    "messages": messages or [{"role": "user", "content": ""}],
+                }
 
     return rows
 
@@ -93,7 +101,9 @@ def _written_elsewhere(form: str, path: Path) -> Generator[bytes]:
     browser: it never ends early and looks whole."""
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.exports", form, str(path)],
-        cwd=settings.BASE_DIR, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
     )
     try:
         assert process.stdout

@@ -50,17 +50,24 @@ def example(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 
 def _opened(
-    request: HttpRequest, goal: Goal, row: Example, status: int = 200,
-    said: list[dict[str, str]] | None = None, **more: Any,
+    request: HttpRequest,
+    goal: Goal,
+    row: Example,
+    status: int = 200,
+    said: list[dict[str, str]] | None = None,
+    **more: Any,
 ) -> HttpResponse:
     """The row alone for htmx; else the page that has it, with the row open. `said`: what stands in
     its boxes, where that is something else than what is saved."""
     said = said or boxes.written({}, row.messages)
     opened = {
-        "open": row, "boxes": boxes.boxes(said, row.messages), "sides": Split.choices,
+        "open": row,
+        "boxes": boxes.boxes(said, row.messages),
+        "sides": Split.choices,
         "has_instructions": boxes.has_instructions(said),
         "several": sum(message["role"] == "user" for message in said) > 1,
-        "seen": row.changed_at.isoformat(), **more,
+        "seen": row.changed_at.isoformat(),
+        **more,
     }
     context = {"goal": goal, "can_edit": may_edit(request), **opened}
     if request.htmx and not request.htmx.boosted:
@@ -85,7 +92,8 @@ def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
         return _opened(request, goal, row, said=boxes.grown(said, more), seen=seen)
     try:
         edit = save_example(
-            example=row, by=request.user,
+            example=row,
+            by=request.user,
             messages=boxes.without_empty_turns(said, row.messages),
             seen=_moment(request.POST.get("changed_at", "")),
         )
@@ -171,9 +179,11 @@ def write(request: HttpRequest, goal: Goal) -> HttpResponse:
             form.add_error("prompt", error.message)
         else:
             checks.after_edit(dataset)
-            return back_to_table(
-                request, goal, said=_("Added %s.") % row, edit=edit, at=row.number
-            ) if "again" not in request.POST else _another(request, goal, row)
+            return (
+                back_to_table(request, goal, said=_("Added %s.") % row, edit=edit, at=row.number)
+                if "again" not in request.POST
+                else _another(request, goal, row)
+            )
     status = 422 if form.errors else 200
     count = dataset.examples.usable().count()
     return render(request, "write", {"goal": goal, "form": form, "count": count}, status=status)
@@ -189,5 +199,6 @@ def _another(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
 def _example(goal: Goal, number: int) -> Example:
     return get_object_or_404(
         Example.objects.select_related("dataset__goal", "changed_by", "brought_by"),
-        dataset__goal=goal, number=number,
+        dataset__goal=goal,
+        number=number,
     )

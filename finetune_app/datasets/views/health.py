@@ -58,8 +58,11 @@ def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
         raise PlainError(_("These examples changed meanwhile. Look again."), status=409)
     edit = fixes.choose(finding=finding, right=right, by=request.user)
     checks.after_edit(dataset)
-    messages.success(request, with_undo(goal, _("%s. The others are set aside.") % edit.what, edit),
-                     extra_tags="undo")
+    messages.success(
+        request,
+        with_undo(goal, _("%s. The others are set aside.") % edit.what, edit),
+        extra_tags="undo",
+    )
     return redirect(reverse("datasets:health", kwargs={"goal_id": goal.pk}) + "#contradictions")
 
 
@@ -70,10 +73,15 @@ def _next(dataset: Dataset, findings: list[Finding]) -> dict[str, Any]:
         return {"finding": first, "text": f"{first.message.rstrip('.')}. {first.why}"}
     count = dataset.facts.get("rows", 0)
     if dataset.goal.trains and count < GOOD_ROWS:
-        return {"add": True, "text": ngettext(
-            "More examples: you have %(n)s. 50 show an effect, 100 make it steady.",
-            "More examples: you have %(n)s. 50 show an effect, 100 make it steady.", count,
-        ) % {"n": count}}
+        return {
+            "add": True,
+            "text": ngettext(
+                "More examples: you have %(n)s. 50 show an effect, 100 make it steady.",
+                "More examples: you have %(n)s. 50 show an effect, 100 make it steady.",
+                count,
+            )
+            % {"n": count},
+        }
     if findings:
         return {"add": True, "text": f"{findings[0].message.rstrip('.')}. {findings[0].why}"}
     return {"text": _("Nothing stands out. Freeze a version and see what a model makes of it.")}
@@ -85,9 +93,10 @@ def _charts(facts: dict[str, Any]) -> dict[str, Any]:
     charts: dict[str, Any] = {}
     if lengths.get("bars"):
         unit = _("tokens") if lengths["unit"] == "tokens" else _("characters")
-        said = _("Lengths of the examples: half have up to %(middle)s %(unit)s, the longest has "
-                 "%(longest)s") % {"middle": f"{lengths['middle']:,}", "unit": unit,
-                                   "longest": f"{lengths['longest']:,}"}
+        said = _(
+            "Lengths of the examples: half have up to %(middle)s %(unit)s, the longest has "
+            "%(longest)s"
+        ) % {"middle": f"{lengths['middle']:,}", "unit": unit, "longest": f"{lengths['longest']:,}"}
         charts["lengths"] = histogram(
             lengths["bars"], lengths["step"], said, unit=unit, limit=lengths["most"]
         )
@@ -107,5 +116,7 @@ def _charts(facts: dict[str, Any]) -> dict[str, Any]:
 def _bars(counts: list[list[Any]], name: Any) -> list[dict[str, Any]]:
     most = max(count for _name, count in counts)
     few = counts if len(counts) <= MOST_BARS else [*counts[: MOST_BARS - 3], *counts[-3:]]
-    return [{"name": name(one) or _("no value"), "count": count, "bar": count_bar(count, most)}
-            for one, count in few]
+    return [
+        {"name": name(one) or _("no value"), "count": count, "bar": count_bar(count, most)}
+        for one, count in few
+    ]

@@ -57,5 +57,10 @@ def _progress(dataset: Dataset) -> dict[str, Any]:
     have = dataset.examples.usable().count()
     targets = variations.targets(dataset)
     aim, why = next((one for one in targets if have < one[0]), targets[-1])
-    return {"have": have, "aim": aim, "why": why, "left": max(aim - have, 0),
-            "bar": bar(min(have, aim), aim)}
+    return {
+        "have": have,
+        "aim": aim,
+        "why": why,
+        "left": max(aim - have, 0),
+        "bar": bar(min(have, aim), aim),
+    }

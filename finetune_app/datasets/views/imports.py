@@ -63,8 +63,10 @@ def _upload(request: HttpRequest, goal: Goal) -> HttpResponse:
     name = file.name if file else _("pasted rows")
     try:
         item = start_import(
-            dataset=dataset_of(goal), by=request.user,
-            file=file or ContentFile(text.encode("utf-8", "replace")), name=name,
+            dataset=dataset_of(goal),
+            by=request.user,
+            file=file or ContentFile(text.encode("utf-8", "replace")),
+            name=name,
         )
     except PlainError as error:
         return _asked_again(request, goal, form, error.message, error.status)
@@ -160,7 +162,9 @@ def rejected(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponseBa
     if not item.rejected_count or not path.exists():
         raise Http404("nothing was left out")
     return download(
-        request, exporting.left_out_pieces(path), name=f"left-out-{item.pk}.csv",
+        request,
+        exporting.left_out_pieces(path),
+        name=f"left-out-{item.pk}.csv",
         content_type="text/csv; charset=utf-8",
     )
 

@@ -64,7 +64,9 @@ def keep(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     """As they type, and when the tab closes."""
     row = _row(goal, number)
     kept = drafts.keep(
-        example=row, by=request.user, text=newlines(request.POST.get("answer", "")),
+        example=row,
+        by=request.user,
+        text=newlines(request.POST.get("answer", "")),
         seen=_moment(request.POST.get("seen", "")),
     )
     said = _("Kept") if kept else _("You saved this row elsewhere. Press Save to keep this, too.")
@@ -208,9 +210,13 @@ def _keep_typed(request: HttpRequest, row: Example) -> None:
 
 
 def _shown(
-    request: HttpRequest, goal: Goal, row: Example, status: int = 200, problem: str = "",
+    request: HttpRequest,
+    goal: Goal,
+    row: Example,
+    status: int = 200,
+    problem: str = "",
     theirs: Example | None = None,
-) -> HttpResponse:  # fmt: skip
+) -> HttpResponse:
     desk = Desk.read(request.GET)
     context = _frame(request, goal, desk, row)
     context |= _written(request, row) | {"problem": problem, "theirs": theirs}
@@ -222,19 +228,28 @@ def _frame(request: HttpRequest, goal: Goal, desk: Desk, row: Example | None) ->
     dataset = row.dataset if row else dataset_of(goal)
     found = queues.counts(dataset, request.user, desk.whose)
     tabs = [
-        {"name": queues.NAMES[queue], "count": found[queue], "many": found[queue] == MANY + 1,
-         "query": desk.query(queue=queue), "here": queue == desk.queue}
+        {
+            "name": queues.NAMES[queue],
+            "count": found[queue],
+            "many": found[queue] == MANY + 1,
+            "query": desk.query(queue=queue),
+            "here": queue == desk.queue,
+        }
         for queue in queues.STATUS
         if found[queue] or queue in (queues.TODO, queues.DONE, desk.queue)
     ]
     return {
-        "goal": goal, "dataset": dataset, "desk": desk, "tabs": tabs, "counts": found,
+        "goal": goal,
+        "dataset": dataset,
+        "desk": desk,
+        "tabs": tabs,
+        "counts": found,
         "done_bar": thin_bar(found["approved"], max(found["all"], 1)),
         "pace": pace.of(dataset, request.user, found[queues.TODO]),
         "can_edit": may_edit(request),
         "assigned": queues.anybodys(dataset),
         "undoable": _to_undo(dataset, request.user) if may_edit(request) else "",
-    }  # fmt: skip
+    }
 
 
 def _written(request: HttpRequest, row: Example) -> dict[str, Any]:
@@ -257,20 +272,32 @@ def _written(request: HttpRequest, row: Example) -> dict[str, Any]:
         before = before[:-1]
     asked = before[-1]["content"] if before else ""
     return {
-        "row": row, "before": before[:-1], "asked": asked, "large": len(asked) <= A_HEADING,
-        "text": text, "lines": min(max(4, len(text) // 52 + text.count("\n") + 1), 16),
-        "draft": draft, "mine": mine, "suggestion": suggestion,
-        "boxed": suggested and text != stands, "beside": suggestion and not suggested,
+        "row": row,
+        "before": before[:-1],
+        "asked": asked,
+        "large": len(asked) <= A_HEADING,
+        "text": text,
+        "lines": min(max(4, len(text) // 52 + text.count("\n") + 1), 16),
+        "draft": draft,
+        "mine": mine,
+        "suggestion": suggestion,
+        "boxed": suggested and text != stands,
+        "beside": suggestion and not suggested,
         "beside_pairs": answer_pairs(suggestion.answer) if suggestion else [],
         "buttons": [
-            {"answer": one, "key": at if at <= labels.KEYS else "", "chosen": one == chosen,
-             "suggested": bool(suggestion and one == suggestion.answer)}
+            {
+                "answer": one,
+                "key": at if at <= labels.KEYS else "",
+                "chosen": one == chosen,
+                "suggested": bool(suggestion and one == suggestion.answer),
+            }
             for at, one in enumerate(dataset.labels, start=1)
         ],
         "offered": labels.offered(dataset) if may_edit(request) else [],
-        "takes_two": queues.takes_two(row), "disputed": _sides(row) if disputed else [],
+        "takes_two": queues.takes_two(row),
+        "disputed": _sides(row) if disputed else [],
         "pairs": answer_pairs(row.answer),
-    }  # fmt: skip
+    }
 
 
 def _sides(row: Example) -> list[dict[str, Any]]:
@@ -295,8 +322,11 @@ def _took(row: Example) -> str:
 def _again(said: str, name: str, value: int) -> str:
     return format_html(
         '{} <button class="link" form="undo" name="{}" value="{}">{}</button>',
-        said, name, value, _("Do it again"),
-    )  # fmt: skip
+        said,
+        name,
+        value,
+        _("Do it again"),
+    )
 
 
 def _address(goal: Goal, row: Example, desk: Desk) -> str:
@@ -315,5 +345,6 @@ def _moment(text: str) -> datetime | None:
 def _row(goal: Goal, number: int) -> Example:
     return get_object_or_404(
         Example.objects.kept().select_related("dataset__goal", "changed_by", "assigned_to"),
-        dataset__goal=goal, number=number,
-    )  # fmt: skip
+        dataset__goal=goal,
+        number=number,
+    )

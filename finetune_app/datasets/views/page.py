@@ -87,7 +87,9 @@ def changes(request: HttpRequest, goal: Goal) -> HttpResponse:
         edits = edits.filter(pk__lt=before)
     some = list(edits[: LISTED + 1])
     context = {
-        "goal": goal, "edits": some[:LISTED], "can_edit": may_edit(request),
+        "goal": goal,
+        "edits": some[:LISTED],
+        "can_edit": may_edit(request),
         "next": f"?before={some[LISTED - 1].pk}" if len(some) > LISTED else "",
     }
     return render(request, "changes", context)

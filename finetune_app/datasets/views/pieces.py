@@ -58,8 +58,10 @@ def upload(request: HttpRequest, goal: Goal, upload_id: UUID) -> HttpResponse:
         return _add(request, goal, found)
     if request.method == "DELETE" or request.POST.get("what") == "forget":
         found.delete()
-        return HttpResponse(status=204) if request.method == "DELETE" else redirect(
-            "datasets:add", goal_id=goal.pk
+        return (
+            HttpResponse(status=204)
+            if request.method == "DELETE"
+            else redirect("datasets:add", goal_id=goal.pk)
         )
     if request.method == "POST":
         item = pieces.finish(upload=found)
@@ -85,7 +87,9 @@ def _add(request: HttpRequest, goal: Goal, found: Upload) -> HttpResponse:
 def _how_far(goal: Goal, upload: Upload, status: int = 200) -> HttpResponse:
     where = {"goal_id": goal.pk, "upload_id": upload.pk}
     answer = {
-        "url": reverse("datasets:piece", kwargs=where), "received": upload.received,
-        "size": upload.size, "piece": pieces.PIECE,
-    }  # fmt: skip
+        "url": reverse("datasets:piece", kwargs=where),
+        "received": upload.received,
+        "size": upload.size,
+        "piece": pieces.PIECE,
+    }
     return JsonResponse(answer, status=status)

@@ -29,12 +29,17 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset = dataset_of(goal)
     people = together.editors_of(dataset)
     context = {
-        "goal": goal, "dataset": dataset, "can_edit": may_edit(request),
-        "people": _shares(dataset, people), "free": together.unassigned(dataset).count(),
-        "at_once": AT_ONCE, "alone": len(people) < 2, "shares": together.SHARES,
+        "goal": goal,
+        "dataset": dataset,
+        "can_edit": may_edit(request),
+        "people": _shares(dataset, people),
+        "free": together.unassigned(dataset).count(),
+        "at_once": AT_ONCE,
+        "alone": len(people) < 2,
+        "shares": together.SHARES,
         "agreement": agreement.of(dataset),
         "disputed": dataset.examples.kept().filter(status=Status.DISPUTED).count(),
-    }  # fmt: skip
+    }
     offered = labels.offered(dataset)
     context |= {"offered": offered, "closed": "\n".join(dataset.labels or offered)}
     return render(request, "label_together", context)
@@ -47,8 +52,9 @@ def labels_(request: HttpRequest, goal: Goal) -> HttpResponse:
     text = post.get("text", "\n".join(post.getlist("label") if post.get("use") else []))
     found = labels.read(text)
     together.save_labels(dataset=dataset_of(goal), labels=found)
-    messages.success(request, _("These answers are buttons now.") if found else
-                     _("Answers are free now."))
+    messages.success(
+        request, _("These answers are buttons now.") if found else _("Answers are free now.")
+    )
     return _page(goal) if "text" in post else back(request, goal)
 
 
@@ -59,8 +65,12 @@ def share(request: HttpRequest, goal: Goal) -> HttpResponse:
     if percent is None:
         raise PlainError(_("Choose one of the shares in the list."), status=422)
     together.save_share(dataset=dataset_of(goal), percent=percent)
-    messages.success(request, _("Two people answer %(n)d%% of the rows to do.") % {"n": percent}
-                     if percent else _("One person answers each row."))
+    messages.success(
+        request,
+        _("Two people answer %(n)d%% of the rows to do.") % {"n": percent}
+        if percent
+        else _("One person answers each row."),
+    )
     return _page(goal)
 
 
@@ -99,16 +109,22 @@ def _shares(dataset: Dataset, people: list[User]) -> list[dict[str, Any]]:
     """What each person has still to do, and has answered."""
     rows = dataset.examples.kept()
     todo = dict(
-        rows.filter(status=Status.PENDING).exclude(assigned_to=None).order_by()
-        .values_list("assigned_to").annotate(Count("pk"))
+        rows.filter(status=Status.PENDING)
+        .exclude(assigned_to=None)
+        .order_by()
+        .values_list("assigned_to")
+        .annotate(Count("pk"))
     )
     given = Q(after__status=Status.APPROVED) | Q(after__has_key="labels")
     done = dict(
-        Change.objects.filter(given, edit__dataset=dataset, edit__undone_at=None).order_by()
-        .values_list("edit__by").annotate(Count("example", distinct=True))
+        Change.objects.filter(given, edit__dataset=dataset, edit__undone_at=None)
+        .order_by()
+        .values_list("edit__by")
+        .annotate(Count("example", distinct=True))
     )
-    return [{"who": one, "todo": todo.get(one.pk, 0), "done": done.get(one.pk, 0)}
-            for one in people]
+    return [
+        {"who": one, "todo": todo.get(one.pk, 0), "done": done.get(one.pk, 0)} for one in people
+    ]
 
 
 def _member(goal: Goal, text: str) -> User:

@@ -29,7 +29,10 @@ def empty(request: HttpRequest, goal: Goal) -> HttpResponse:
         return redirect("datasets:page", goal_id=goal.pk)
     held = [] if going else frozen.versions_with_trash(dataset)
     context = {
-        "goal": goal, "count": label(count), "going": going, "gone": label(gone),
+        "goal": goal,
+        "count": label(count),
+        "going": going,
+        "gone": label(gone),
         "held": [(version, label(number), version.trainings.all()) for version, number in held],
     }
     return render(request, "trash", context, partial="going")

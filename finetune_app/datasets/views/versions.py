@@ -30,8 +30,10 @@ ROLES = {"system": _l("Instructions"), "user": _l("Prompt"), "assistant": _l("An
 @goal_page(Role.EDITOR, "POST")
 def make(request: HttpRequest, goal: Goal) -> HttpResponse:
     version, new = freeze(dataset=dataset_of(goal), by=request.user)
-    said = _("Version %(n)s is frozen.") if new else _(
-        "Nothing changed since version %(n)s, so that one stands."
+    said = (
+        _("Version %(n)s is frozen.")
+        if new
+        else _("Nothing changed since version %(n)s, so that one stands.")
     )
     messages.success(request, said % {"n": version.number})
     return redirect("datasets:version", goal_id=goal.pk, number=version.number)
@@ -61,8 +63,10 @@ def every(request: HttpRequest, goal: Goal) -> HttpResponse:
     chosen = [whole_number(request.GET.get(name)) for name in ("number", "other")]
     if all(chosen):
         return redirect("datasets:against", goal_id=goal.pk, number=chosen[0], other=chosen[1])
-    versions = dataset_of(goal).versions.select_related("created_by").prefetch_related(
-        "trainings", "evaluations"
+    versions = (
+        dataset_of(goal)
+        .versions.select_related("created_by")
+        .prefetch_related("trainings", "evaluations")
     )
     context = {
         "goal": goal,
@@ -91,10 +95,17 @@ def against(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
     kind = kind if kind in frozen.KINDS else ""
     after = whole_number(request.GET.get("after")) or 0
     found = frozen.compare(older, newer, kind=kind, after=after, most=PAIRS)
-    named = {"added": _("Added"), "gone": _("Taken out"), "changed": _("Changed"),
-             "moved": _("Moved")}  # fmt: skip
+    named = {
+        "added": _("Added"),
+        "gone": _("Taken out"),
+        "changed": _("Changed"),
+        "moved": _("Moved"),
+    }
     context = {
-        "goal": goal, "older": older, "newer": newer, "kind": kind,
+        "goal": goal,
+        "older": older,
+        "newer": newer,
+        "kind": kind,
         "tabs": [{"kind": one, "name": named[one], "count": found.counts[one]} for one in named],
         "none": not found.counts,
         "rows": [_side_by_side(pair) for pair in found.some],
@@ -112,14 +123,21 @@ def _side_by_side(pair: frozen.Pair) -> dict[str, Any]:
     for old, new in aligned(before.get("messages", []), after.get("messages", [])):
         role = (new or old or {})["role"]
         was, now = old["content"] if old else "", new["content"] if new else ""
-        turns.append({
-            "role": ROLES.get(role, role), "old": was, "new": now,
-            "pieces": words_between(was, now) if both and was != now else [],
-        })
+        turns.append(
+            {
+                "role": ROLES.get(role, role),
+                "old": was,
+                "new": now,
+                "pieces": words_between(was, now) if both and was != now else [],
+            }
+        )
     sides = dict(Split.choices)
     return {
-        "number": pair.number, "kinds": pair.kinds, "turns": turns,
-        "was": sides.get(before.get("split", ""), ""), "is": sides.get(after.get("split", ""), ""),
+        "number": pair.number,
+        "kinds": pair.kinds,
+        "turns": turns,
+        "was": sides.get(before.get("split", ""), ""),
+        "is": sides.get(after.get("split", ""), ""),
     }
 
 

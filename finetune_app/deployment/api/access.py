@@ -64,9 +64,11 @@ def key_of(request: HttpRequest, action: str | None) -> ApiKey:
     kind, _space, text = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not text.strip():
         raise ApiError(
-            401, "No API key was sent. Send it as “Authorization: Bearer ft-…”; a person of your "
-            "team makes one on the deployment page.", code="missing_api_key",
-        )  # fmt: skip
+            401,
+            "No API key was sent. Send it as “Authorization: Bearer ft-…”; a person of your "
+            "team makes one on the deployment page.",
+            code="missing_api_key",
+        )
     key = keys.find(text.strip()) if text.isprintable() else None
     if key is None:
         raise ApiError(
@@ -74,27 +76,37 @@ def key_of(request: HttpRequest, action: str | None) -> ApiKey:
         )
     if action is not None and action not in key.actions:
         raise ApiError(
-            403, f"This key may not do that ({action}). A person of your team decides what a key "
-            "may do, on the page of the team's keys.", code="key_not_allowed",
-        )  # fmt: skip
+            403,
+            f"This key may not do that ({action}). A person of your team decides what a key "
+            "may do, on the page of the team's keys.",
+            code="key_not_allowed",
+        )
     if action in COSTLY and key.is_used_up:
         raise ApiError(
-            429, f"This key has used its {key.tokens_a_month:,} tokens of this month. A person of "
+            429,
+            f"This key has used its {key.tokens_a_month:,} tokens of this month. A person of "
             "your team can give it more on the page of the team's keys.",
-            code="insufficient_quota", kind="insufficient_quota", again=False,
-        )  # fmt: skip
+            code="insufficient_quota",
+            kind="insufficient_quota",
+            again=False,
+        )
     if action in COSTLY and costs.is_spent(key):
         raise ApiError(
-            429, f"This key has spent its {costs.budget(key)} of this month. A person of your team "
+            429,
+            f"This key has spent its {costs.budget(key)} of this month. A person of your team "
             "can give it more on the page of the team's keys.",
-            code="insufficient_quota", kind="insufficient_quota", again=False,
-        )  # fmt: skip
+            code="insufficient_quota",
+            kind="insufficient_quota",
+            again=False,
+        )
     try:
         limits.take_request(key)
     except limits.TooMuch as much:
         raise ApiError(
-            429, f"This key may use {much.most:,} {much.what} a minute. "
-            f"Try again in {much.seconds} seconds.", code="rate_limit_exceeded",
+            429,
+            f"This key may use {much.most:,} {much.what} a minute. "
+            f"Try again in {much.seconds} seconds.",
+            code="rate_limit_exceeded",
             retry_after=much.seconds,
-        ) from much  # fmt: skip
+        ) from much
     return key

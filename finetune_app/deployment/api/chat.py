@@ -85,21 +85,27 @@ class Call:
         lane, asked = self.served.lane, self.asked
         if lane.target and asked.only_here:
             raise ApiError(
-                400, f"“{asked.only_here}” is not supported for a model that answers elsewhere.",
+                400,
+                f"“{asked.only_here}” is not supported for a model that answers elsewhere.",
                 param=asked.only_here,
-            )  # fmt: skip
+            )
         told = lane.recipe.instructions or lane.recipe.shots or lane.recipe.grounded
         if asked.as_it_stands and (told or lane.searches or lane.target):
             raise ApiError(
-                400, f"“{asked.model}” answers with instructions, examples or documents of its "
+                400,
+                f"“{asked.model}” answers with instructions, examples or documents of its "
                 "own, so it can only be asked at /v1/chat/completions.",
                 param="model",
-            )  # fmt: skip
+            )
         turns = [(messages, more, n) for messages, more in asked.turns for n in range(asked.n)]
         lanes = [
             replace(
-                lane, name=str(at), messages=messages,
-                sampling=lane.sampling | asked.sampling | more
+                lane,
+                name=str(at),
+                messages=messages,
+                sampling=lane.sampling
+                | asked.sampling
+                | more
                 | {"seed": asked.seed + n, "must_differ": True},
             )
             for at, (messages, more, n) in enumerate(turns)
@@ -114,7 +120,8 @@ class Call:
                 raise ApiError(400, str(problem), param=item["param"])
             long = "tokens and this model can see only" in str(problem)
             raise ApiError(
-                400 if long else 503, str(problem),
+                400 if long else 503,
+                str(problem),
                 code="context_length_exceeded" if long else "model_failed",
                 param=self.asked.said_in if long else None,
             )
@@ -185,11 +192,19 @@ class Call:
         usage = self.reply.usage
         first = self.first_at - self.began if self.first_at else None
         await journal.keep(
-            key=self.key, served=self.served, model=self.asked.model, status=status, error=code,
-            streamed=self.asked.stream, prompt_tokens=usage["prompt_tokens"],
-            tokens=usage["completion_tokens"], first_seconds=first,
-            seconds=time.monotonic() - self.began, reply_id=self.reply.id,
-            confidence=self._confidence(), messages=self.asked.messages,
+            key=self.key,
+            served=self.served,
+            model=self.asked.model,
+            status=status,
+            error=code,
+            streamed=self.asked.stream,
+            prompt_tokens=usage["prompt_tokens"],
+            tokens=usage["completion_tokens"],
+            first_seconds=first,
+            seconds=time.monotonic() - self.began,
+            reply_id=self.reply.id,
+            confidence=self._confidence(),
+            messages=self.asked.messages,
             answer=self.reply.choices[0].text,
         )
 

@@ -23,7 +23,7 @@ from finetune_app.deployment.api.wire import (
     read_json,
     sampling_of,
     wrong,
-)  # fmt: skip
+)
 from finetune_app.deployment.models import ApiKey
 
 USUAL_TOKENS = 16  # what OpenAI's own endpoint writes when nothing is said
@@ -34,9 +34,7 @@ NOT_DONE = ("echo", "suffix", "logit_bias")
 @api("POST", action="chat")
 async def completions(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     asked = read(request.body)
-    reply = TextReply(
-        asked.model, asked.n, prompts=len(asked.turns), logprobs=asked.logprobs
-    )
+    reply = TextReply(asked.model, asked.n, prompts=len(asked.turns), logprobs=asked.logprobs)
     return await Call(key, asked, reply).response()
 
 
@@ -58,8 +56,11 @@ def read(body: bytes) -> TextAsked:
     return TextAsked(
         model=model,
         turns=[([{"role": "user", "content": one}], {"prompt": one}) for one in prompts],
-        sampling=sampling, as_it_stands=True, said_in="prompt", **asked,
-    )  # fmt: skip
+        sampling=sampling,
+        as_it_stands=True,
+        said_in="prompt",
+        **asked,
+    )
 
 
 def _prompts(given: Any) -> list[str]:
@@ -70,7 +71,8 @@ def _prompts(given: Any) -> list[str]:
         raise wrong("“prompt” must be a text, or a list of texts, none of them empty.", "prompt")
     if sum(map(len, prompts)) > MOST_CHARACTERS:
         raise wrong(
-            f"The prompts are longer than {MOST_CHARACTERS:,} characters.", "prompt",
+            f"The prompts are longer than {MOST_CHARACTERS:,} characters.",
+            "prompt",
             code="context_length_exceeded",
         )
     return [one.encode(errors="replace").decode() for one in prompts]

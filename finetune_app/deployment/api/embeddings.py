@@ -49,9 +49,17 @@ async def embeddings(request: HttpRequest, key: ApiKey) -> JsonResponse:
         raise
     finally:
         await journal.keep(
-            key=key, served=None, model=model, status=status, error=code, streamed=False,
-            prompt_tokens=read, tokens=0, first_seconds=None, seconds=time.monotonic() - began,
-        )  # fmt: skip
+            key=key,
+            served=None,
+            model=model,
+            status=status,
+            error=code,
+            streamed=False,
+            prompt_tokens=read,
+            tokens=0,
+            first_seconds=None,
+            seconds=time.monotonic() - began,
+        )
     data = [
         {"object": "embedding", "index": at, "embedding": _written(vector, form)}
         for at, vector in enumerate(vectors)
@@ -64,10 +72,12 @@ def _find(key: ApiKey, name: str) -> None:
     """A key for one deployment opens that alone."""
     if name != model_name() or key.deployment_id:
         raise ApiError(
-            404, f"“{name[:80]}” makes no embeddings, or this key may not use it. “{model_name()}” "
+            404,
+            f"“{name[:80]}” makes no embeddings, or this key may not use it. “{model_name()}” "
             "does, for a key that opens the whole team.",
-            code="model_not_found", param="model",
-        )  # fmt: skip
+            code="model_not_found",
+            param="model",
+        )
 
 
 def _texts(given: Any) -> list[str]:

@@ -26,8 +26,9 @@ async def give(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
 
 def _give(key: ApiKey, given: dict[str, Any]) -> dict[str, Any]:
     if "chat" not in key.actions:
-        raise ApiError(403, "This key may not ask models, nor judge what they answer.",
-                       code="key_not_allowed")  # fmt: skip
+        raise ApiError(
+            403, "This key may not ask models, nor judge what they answer.", code="key_not_allowed"
+        )
     rating = given.get("rating")
     known = RATINGS.get(rating) if isinstance(rating, str | int) else None
     if known is None or isinstance(rating, bool):
@@ -37,7 +38,9 @@ def _give(key: ApiKey, given: dict[str, Any]) -> dict[str, Any]:
     kept = feedback.give(request=asked, rating=known, comment=comment, expected=expected)
     words = [name for name in ("comment", "expected") if getattr(kept, name)]
     return {
-        "object": "feedback", "id": asked.reply_id, "rating": "up" if kept.is_up else "down",
+        "object": "feedback",
+        "id": asked.reply_id,
+        "rating": "up" if kept.is_up else "down",
         "kept": ["rating", *words],  # words are kept only where the texts of requests are
     }
 
@@ -53,9 +56,11 @@ def _find(key: ApiKey, given: dict[str, Any]) -> Request:
     asked = found.order_by("pk").first()
     if asked is None or asked.failed:
         raise ApiError(
-            404, f"There is no answer “{name[:60]}”, or this key may not know of it.",
-            code="answer_not_found", param="id",
-        )  # fmt: skip
+            404,
+            f"There is no answer “{name[:60]}”, or this key may not know of it.",
+            code="answer_not_found",
+            param="id",
+        )
     return asked
 
 

@@ -45,10 +45,11 @@ def whole_team(key: ApiKey) -> ApiKey:
     """Raises ApiError for a key that opens one deployment: training wants the team's own."""
     if key.deployment_id:
         raise ApiError(
-            403, "This key opens one model alone. A person of your team can make one that may "
+            403,
+            "This key opens one model alone. A person of your team can make one that may "
             "train, on the page of the team's keys.",
             code="key_not_allowed",
-        )  # fmt: skip
+        )
     return key
 
 
@@ -93,7 +94,11 @@ def _listing(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
 
 def shown(file: ApiFile) -> dict[str, Any]:
     return {
-        "id": file.api_id, "object": "file", "bytes": file.size, "filename": file.name,
-        "created_at": int(file.created_at.timestamp()), "purpose": file.purpose,
+        "id": file.api_id,
+        "object": "file",
+        "bytes": file.size,
+        "filename": file.name,
+        "created_at": int(file.created_at.timestamp()),
+        "purpose": file.purpose,
         "status": "processed",
-    }  # fmt: skip
+    }

@@ -23,10 +23,15 @@ from finetune_app.jobs.models import State
 from finetune_app.training.models import Point
 
 STATUS = {
-    State.QUEUED: "queued", State.PREPARING: "validating_files", State.RUNNING: "running",
-    State.STOPPING: "running", State.STOPPED: "paused", State.SUCCEEDED: "succeeded",
-    State.FAILED: "failed", State.CANCELLED: "cancelled",
-}  # fmt: skip
+    State.QUEUED: "queued",
+    State.PREPARING: "validating_files",
+    State.RUNNING: "running",
+    State.STOPPING: "running",
+    State.STOPPED: "paused",
+    State.SUCCEEDED: "succeeded",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
 ACTIONS = {"pause": platform.pause, "resume": platform.resume, "cancel": platform.cancel}
 MOST_LISTED = 100
 
@@ -79,11 +84,15 @@ def _create(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
     validation = given.get("validation_file")
     try:
         made = platform.start(
-            key=key, model=str(model), file=files.find(key, str(file_id)),
+            key=key,
+            model=str(model),
+            file=files.find(key, str(file_id)),
             validation=files.find(key, str(validation)) if validation else None,
-            suffix=_suffix(given.get("suffix")), seed=_seed(given.get("seed")),
-            asked=_asked(given), metadata=_metadata(given.get("metadata")),
-        )  # fmt: skip
+            suffix=_suffix(given.get("suffix")),
+            seed=_seed(given.get("seed")),
+            asked=_asked(given),
+            metadata=_metadata(given.get("metadata")),
+        )
     except PlainError as problem:
         raise ApiError(problem.status, problem.message, param="model") from problem
     return shown(find(key, made.api_id))
@@ -124,9 +133,10 @@ def _asked(given: dict[str, Any]) -> dict[str, Any]:
             raise ApiError(400, f"“{name}” is “auto” or 1 to {most}.", param=name)
     if found.get("learning_rate_multiplier", "auto") not in ("auto", 1, 1.0):
         raise ApiError(
-            400, "“learning_rate_multiplier” is not done here; leave it at “auto”.",
+            400,
+            "“learning_rate_multiplier” is not done here; leave it at “auto”.",
             param="learning_rate_multiplier",
-        )  # fmt: skip
+        )
     return asked | {"learning_rate_multiplier": "auto"}
 
 
@@ -156,9 +166,13 @@ def _seed(value: Any) -> int | None:
 def _metadata(value: Any) -> dict[str, str]:
     if value is None:
         return {}
-    texts = isinstance(value, dict) and len(value) <= 16 and all(
-        isinstance(text, str) and len(text) <= 512 and len(name) <= 64
-        for name, text in value.items()
+    texts = (
+        isinstance(value, dict)
+        and len(value) <= 16
+        and all(
+            isinstance(text, str) and len(text) <= 512 and len(name) <= 64
+            for name, text in value.items()
+        )
     )
     if not texts:
         raise ApiError(400, "“metadata” is up to 16 short texts by name.", param="metadata")
@@ -173,23 +187,35 @@ def shown(job: ApiJob) -> dict[str, Any]:
     work = job.training.job if job.training else None
     ended = work.ended_at if work and status in ("succeeded", "failed", "cancelled") else None
     left = work.seconds_left if work else None
-    used = {"n_epochs": spec.get("epochs", "auto"), "batch_size": spec.get("batch_size", "auto"),
-            "learning_rate_multiplier": "auto"}  # fmt: skip
+    used = {
+        "n_epochs": spec.get("epochs", "auto"),
+        "batch_size": spec.get("batch_size", "auto"),
+        "learning_rate_multiplier": "auto",
+    }
     return {
-        "id": job.api_id, "object": "fine_tuning.job", "model": job.model, "status": status,
+        "id": job.api_id,
+        "object": "fine_tuning.job",
+        "model": job.model,
+        "status": status,
         "created_at": int(job.created_at.timestamp()),
         "finished_at": int(ended.timestamp()) if ended else None,
         "fine_tuned_model": job.tuned_name if status == "succeeded" else None,
-        "organization_id": f"team-{job.team_id}", "result_files": [], "integrations": [],
-        "hyperparameters": used, "seed": job.seed, "metadata": job.metadata,
+        "organization_id": f"team-{job.team_id}",
+        "result_files": [],
+        "integrations": [],
+        "hyperparameters": used,
+        "seed": job.seed,
+        "metadata": job.metadata,
         "method": {"type": "supervised", "supervised": {"hyperparameters": used}},
-        "training_file": job.training_file, "validation_file": job.validation_file or None,
+        "training_file": job.training_file,
+        "validation_file": job.validation_file or None,
         "user_provided_suffix": job.suffix or None,
         "trained_tokens": work.result.get("tokens") if work and ended else None,
         "estimated_finish": int((timezone.now() + timedelta(seconds=left)).timestamp())
-        if left else None,
+        if left
+        else None,
         "error": _error(job),
-    }  # fmt: skip
+    }
 
 
 def status_of(job: ApiJob) -> str:
@@ -227,16 +253,22 @@ def _events(job: ApiJob) -> list[dict[str, Any]]:
 
 def _event(job: ApiJob, name: str, at: Any, words: str, level: str = "info") -> dict[str, Any]:
     return {
-        "object": "fine_tuning.job.event", "id": f"ftevent-{job.public_id.hex[:12]}-{name}",
-        "created_at": int(at.timestamp()), "level": level, "message": words, "type": "message",
+        "object": "fine_tuning.job.event",
+        "id": f"ftevent-{job.public_id.hex[:12]}-{name}",
+        "created_at": int(at.timestamp()),
+        "level": level,
+        "message": words,
+        "type": "message",
         "data": {},
-    }  # fmt: skip
+    }
 
 
 def _metrics(job: ApiJob, point: Point, at: Any) -> dict[str, Any]:
     data = {"step": point.step, "train_loss": point.loss, "valid_loss": point.validation_loss}
-    words = f"Step {point.step}: training loss {point.loss}" if point.loss is not None else (
-        f"Step {point.step}: validation loss {point.validation_loss}"
+    words = (
+        f"Step {point.step}: training loss {point.loss}"
+        if point.loss is not None
+        else (f"Step {point.step}: validation loss {point.validation_loss}")
     )
     return _event(job, f"step-{point.step}", at, words) | {"type": "metrics", "data": data}
 
@@ -247,16 +279,21 @@ def _checkpoints(job: ApiJob) -> list[dict[str, Any]]:
         return []
     last = job.training.points.last()
     valid = job.training.points.exclude(validation_loss=None).last()
-    return [{
-        "object": "fine_tuning.job.checkpoint", "id": f"ftckpt-{job.public_id.hex}",
-        "created_at": int((job.training.job.ended_at or job.created_at).timestamp()),
-        "fine_tuned_model_checkpoint": job.tuned_name, "fine_tuning_job_id": job.api_id,
-        "step_number": last.step if last else 0,
-        "metrics": {
-            "step": last.step if last else 0, "train_loss": last.loss if last else None,
-            "valid_loss": valid.validation_loss if valid else None,
-        },
-    }]  # fmt: skip
+    return [
+        {
+            "object": "fine_tuning.job.checkpoint",
+            "id": f"ftckpt-{job.public_id.hex}",
+            "created_at": int((job.training.job.ended_at or job.created_at).timestamp()),
+            "fine_tuned_model_checkpoint": job.tuned_name,
+            "fine_tuning_job_id": job.api_id,
+            "step_number": last.step if last else 0,
+            "metrics": {
+                "step": last.step if last else 0,
+                "train_loss": last.loss if last else None,
+                "valid_loss": valid.validation_loss if valid else None,
+            },
+        }
+    ]
 
 
 def _page(request: HttpRequest, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -266,6 +303,9 @@ def _page(request: HttpRequest, rows: list[dict[str, Any]]) -> dict[str, Any]:
     at = next((n + 1 for n, row in enumerate(rows) if row["id"] == after), 0)
     some = rows[at : at + limit]
     return {
-        "object": "list", "data": some, "has_more": len(rows) > at + limit,
-        "first_id": some[0]["id"] if some else None, "last_id": some[-1]["id"] if some else None,
-    }  # fmt: skip
+        "object": "list",
+        "data": some,
+        "has_more": len(rows) > at + limit,
+        "first_id": some[0]["id"] if some else None,
+        "last_id": some[-1]["id"] if some else None,
+    }

@@ -57,9 +57,11 @@ def serve(deployment: Deployment, asker: str) -> Served:
     """The release that answers this asker. Raises ApiError where none can."""
     if deployment.paused_at:
         raise ApiError(
-            503, f"“{deployment.name}” is paused. A person of your team can resume it.",
-            code="model_paused", retry_after=60,
-        )  # fmt: skip
+            503,
+            f"“{deployment.name}” is paused. A person of your team can resume it.",
+            code="model_paused",
+            retry_after=60,
+        )
     release = trials.release_for(deployment, asker)
     if release is None:
         raise ApiError(404, f"“{deployment.name}” is not live.", code="model_not_found")
@@ -127,9 +129,7 @@ def _all(key: ApiKey) -> list[dict[str, Any]]:
         for one in _deployments(key).filter(paused_at=None).order_by("pk")
     ]
     owner = f"team-{key.team_id}"
-    tuned = [
-        _row(job.tuned_name, int(job.created_at.timestamp()), owner) for job in _tuned(key)
-    ]
+    tuned = [_row(job.tuned_name, int(job.created_at.timestamp()), owner) for job in _tuned(key)]
     return bases + live + tuned
 
 

@@ -10,7 +10,8 @@ from finetune_app.deployment.models import ApiKey
 @api("GET", "POST", "PUT", "PATCH", "DELETE", action=None)
 async def address(request: HttpRequest, key: ApiKey, rest: str) -> HttpResponseBase:
     raise ApiError(
-        404, f"/v1/{rest[:80]} is not served here. There are chat/completions, completions, "
+        404,
+        f"/v1/{rest[:80]} is not served here. There are chat/completions, completions, "
         "embeddings, models, files and fine_tuning/jobs.",
         code="unknown_url",
     )

@@ -25,8 +25,14 @@ MOST_SCHEMA = 64_000
 USUAL_TOKENS = 1_024
 PENALTIES = ("presence_penalty", "frequency_penalty")
 NOT_DONE = (
-    "tools", "functions", "logit_bias", "modalities", "audio", "prediction", "web_search_options",
-)  # fmt: skip
+    "tools",
+    "functions",
+    "logit_bias",
+    "modalities",
+    "audio",
+    "prediction",
+    "web_search_options",
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,11 @@ def read_chat(body: bytes) -> TextAsked:
     messages = _messages(given.get("messages"))
     first = next(one["content"] for one in messages if one["role"] == "user")
     return TextAsked(
-        model=model, turns=[(messages, {})], sampling=_chat_sampling(given),
+        model=model,
+        turns=[(messages, {})],
+        sampling=_chat_sampling(given),
         **common(given, first),
-    )  # fmt: skip
+    )
 
 
 def model_named(given: dict[str, Any]) -> str:
@@ -143,8 +151,10 @@ def sampling_of(given: dict[str, Any], usual_tokens: int = USUAL_TOKENS) -> dict
     stop = given.get("stop")
     if stop:
         stops = [stop] if isinstance(stop, str) else stop
-        if not isinstance(stops, list) or len(stops) > 4 or not all(
-            isinstance(one, str) and one for one in stops
+        if (
+            not isinstance(stops, list)
+            or len(stops) > 4
+            or not all(isinstance(one, str) and one for one in stops)
         ):
             raise wrong("“stop” is a text or a list of up to four texts.", "stop")
         found["stop"] = stops
@@ -181,16 +191,15 @@ def _schema(wanted: Any) -> str:
     if not isinstance(schema, dict):
         raise wrong(
             "“response_format” is {“type”: “text”}, {“type”: “json_object”}, or {“type”: "
-            "“json_schema”, “json_schema”: {“name”: …, “schema”: {…}}}.", "response_format",
-        )  # fmt: skip
+            "“json_schema”, “json_schema”: {“name”: …, “schema”: {…}}}.",
+            "response_format",
+        )
     try:
         text = json.dumps(schema)
     except RecursionError:
         raise wrong("The schema is nested too deeply.", "response_format") from None
     if len(text) > MOST_SCHEMA:
-        raise wrong(
-            f"The schema is longer than {MOST_SCHEMA:,} characters.", "response_format"
-        )
+        raise wrong(f"The schema is longer than {MOST_SCHEMA:,} characters.", "response_format")
     return text
 
 
@@ -202,7 +211,8 @@ def _messages(given: Any) -> list[Message]:
     messages = [_message(item, f"messages[{at}]") for at, item in enumerate(given)]
     if sum(len(message["content"]) for message in messages) > MOST_CHARACTERS:
         raise wrong(
-            f"The messages are longer than {MOST_CHARACTERS:,} characters.", "messages",
+            f"The messages are longer than {MOST_CHARACTERS:,} characters.",
+            "messages",
             code="context_length_exceeded",
         )
     if messages[-1]["role"] != "user":
@@ -231,9 +241,7 @@ def _text(content: Any, where: str) -> str:
     return content.encode(errors="replace").decode()
 
 
-def number(
-    given: dict[str, Any], name: str, usual: float, least: float, most: float
-) -> float:
+def number(given: dict[str, Any], name: str, usual: float, least: float, most: float) -> float:
     value = given.get(name)
     if value is None:
         return usual
@@ -252,9 +260,11 @@ def unavailable(problem: EngineUnavailable) -> ApiError:
         return ApiError(400, str(problem), param=problem.param)
     status = 429 if problem.retry_after else 503
     return ApiError(
-        status, str(problem), code="engine_busy" if status == 429 else "engine_unavailable",
+        status,
+        str(problem),
+        code="engine_busy" if status == 429 else "engine_unavailable",
         retry_after=problem.retry_after or 10,
-    )  # fmt: skip
+    )
 
 
 # ---- Answers ----
@@ -287,14 +297,13 @@ class Reply:
         groups = [self.choices[at : at + self.n] for at in range(0, len(self.choices), self.n)]
         read = sum(max(choice.prompt_tokens for choice in group) for group in groups)
         written = sum(choice.tokens for choice in self.choices)
-        return {
-            "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written
-        }
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
     def whole(self) -> dict[str, Any]:
         choices = [
             {
-                "index": at, "finish_reason": choice.finish_reason or "stop",
+                "index": at,
+                "finish_reason": choice.finish_reason or "stop",
                 "logprobs": _told(choice.logprobs),
                 "message": {"role": "assistant", "content": choice.text, "refusal": None},
             }
@@ -319,13 +328,18 @@ class Reply:
         return event(head | {"choices": [], "usage": self.usage})
 
     def _chunk(
-        self, at: int, delta: dict[str, str], finish_reason: str | None = None,
+        self,
+        at: int,
+        delta: dict[str, str],
+        finish_reason: str | None = None,
         logprobs: list[Logprob] | None = None,
     ) -> bytes:
         choice = {
-            "index": at, "delta": delta, "logprobs": _told(logprobs),
+            "index": at,
+            "delta": delta,
+            "logprobs": _told(logprobs),
             "finish_reason": finish_reason,
-        }  # fmt: skip
+        }
         return event(self._head(self.CHUNK) | {"choices": [choice]})
 
     def _head(self, kind: str) -> dict[str, Any]:

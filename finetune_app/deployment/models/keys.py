@@ -11,10 +11,12 @@ from finetune_app.deployment.models.live import Deployment
 
 # What a key may do, as the API's views name it, and in words.
 ACTIONS = {
-    "chat": _("ask models"), "embeddings": _("turn text into numbers (embeddings)"),
-    "models": _("see which models there are"), "files": _("upload and read files"),
+    "chat": _("ask models"),
+    "embeddings": _("turn text into numbers (embeddings)"),
+    "models": _("see which models there are"),
+    "files": _("upload and read files"),
     "fine_tuning": _("train (fine-tuning)"),
-}  # fmt: skip
+}
 
 
 def every_action() -> list[str]:

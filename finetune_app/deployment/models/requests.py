@@ -64,7 +64,8 @@ class Request(models.Model):
                 fields=["deployment", "at"], condition=Q(status__gte=400), name="failed_requests"
             ),
             models.Index(
-                fields=["deployment", "confidence"], condition=Q(confidence__isnull=False),
+                fields=["deployment", "confidence"],
+                condition=Q(confidence__isnull=False),
                 name="requests_by_confidence",
             ),
         ]

@@ -33,8 +33,12 @@ class Price:
 
     @classmethod
     def of(cls, deployment: Deployment) -> "Price":
-        return cls(deployment.currency, deployment.hour_price, deployment.read_price,
-                   deployment.written_price)  # fmt: skip
+        return cls(
+            deployment.currency,
+            deployment.hour_price,
+            deployment.read_price,
+            deployment.written_price,
+        )
 
     @property
     def is_set(self) -> bool:
@@ -45,7 +49,8 @@ class Price:
         if not self.is_set:
             return None
         parts = (
-            (self.hour, one.busy / 3600), (self.read, one.prompt_tokens / 1e6),
+            (self.hour, one.busy / 3600),
+            (self.read, one.prompt_tokens / 1e6),
             (self.written, one.tokens / 1e6),
         )
         return sum(float(price) * amount for price, amount in parts if price is not None)
@@ -65,7 +70,11 @@ def money(amount: float | None, currency: str) -> str:
 
 
 def set_price(
-    *, deployment: Deployment, currency: str, hour: Decimal | None, read: Decimal | None,
+    *,
+    deployment: Deployment,
+    currency: str,
+    hour: Decimal | None,
+    read: Decimal | None,
     written: Decimal | None,
 ) -> None:
     Deployment.objects.filter(pk=deployment.pk).update(
@@ -135,8 +144,11 @@ def spent_of(keys: Iterable[ApiKey]) -> dict[int, Spent]:
     for key in keys:
         if key.money_a_month is not None:
             spent = spent_by(key).get(key.currency, 0.0)
-            words = _("%(spent)s of %(most)s") if _has_price(key) else _(
-                "at most %(most)s, but no price is set")
+            words = (
+                _("%(spent)s of %(most)s")
+                if _has_price(key)
+                else _("at most %(most)s, but no price is set")
+            )
             said = words % {"spent": money(spent, key.currency), "most": budget(key)}
             found[key.pk] = Spent(said, spent >= float(key.money_a_month))
     return found

@@ -58,21 +58,30 @@ def begin(*, deployment: Deployment, by: User | None = None) -> Drift:
     if version is None or learned_count(version) < LEAST:
         raise PlainError(
             _("It takes a frozen version with %(n)d examples to learn from. Freeze one in step 2.")
-            % {"n": LEAST}, title=title, status=409,
-        )  # fmt: skip
+            % {"n": LEAST},
+            title=title,
+            status=409,
+        )
     if prompts < LEAST:
         raise PlainError(
-            ngettext("%(n)d live prompt is kept; it takes %(least)d to tell anything.",
-                     "%(n)d live prompts are kept; it takes %(least)d to tell anything.", prompts)
-            % {"n": prompts, "least": LEAST}, title=title, status=409,
-        )  # fmt: skip
+            ngettext(
+                "%(n)d live prompt is kept; it takes %(least)d to tell anything.",
+                "%(n)d live prompts are kept; it takes %(least)d to tell anything.",
+                prompts,
+            )
+            % {"n": prompts, "least": LEAST},
+            title=title,
+            status=409,
+        )
     Goal.objects.select_for_update().get(pk=deployment.goal_id)
     if under_way(deployment):
         raise PlainError(_("They are being compared just now."), status=409)
     job = jobs.create(
-        team=deployment.team, kind=Kind.DRIFT, spec={},
+        team=deployment.team,
+        kind=Kind.DRIFT,
+        spec={},
         title=_("Prompts of %(name)s") % {"name": deployment.name},
-    )  # fmt: skip
+    )
     return Drift.objects.create(deployment=deployment, version=version, job=job, by=by)
 
 

@@ -26,7 +26,11 @@ AT_ONCE = 200  # rows made with one click
 
 
 def give(
-    *, request: Request, rating: int, comment: str = "", expected: str = "",
+    *,
+    request: Request,
+    rating: int,
+    comment: str = "",
+    expected: str = "",
     by: User | None = None,
 ) -> Feedback:
     """Keep an opinion. Its words are kept only where the words of the request are, and as they
@@ -38,9 +42,15 @@ def give(
     }
     feedback, _new = Feedback.objects.update_or_create(
         request=request,
-        defaults={"rating": rating, "by": by, "at": timezone.now(), "release_id":
-                  request.release_id, "deployment_id": request.deployment_id, **words},
-    )  # fmt: skip
+        defaults={
+            "rating": rating,
+            "by": by,
+            "at": timezone.now(),
+            "release_id": request.release_id,
+            "deployment_id": request.deployment_id,
+            **words,
+        },
+    )
     metrics.THUMBS.labels(
         metrics.named(request.deployment.name if request.deployment else None),
         "up" if rating > 0 else "down",
@@ -63,9 +73,7 @@ def notice(request: Request, said: Said) -> None:
 
 def _by_itself(request: Request) -> Keeping | None:
     """What its deployment keeps, where bad answers are queued unasked."""
-    return Keeping.objects.filter(
-        deployment=request.deployment_id, on=True, queues=True
-    ).first()
+    return Keeping.objects.filter(deployment=request.deployment_id, on=True, queues=True).first()
 
 
 def _is_unsure(request: Request, kept: Keeping) -> bool:
@@ -128,7 +136,9 @@ def _suggest(example: Example, request: Request) -> None:
         return
     if not example.suggestions.filter(candidate_id=0, answer=opinion.expected).exists():
         suggestions.add(
-            example_id=example.pk, candidate_id=0, answer=opinion.expected,
+            example_id=example.pk,
+            candidate_id=0,
+            answer=opinion.expected,
             source=_("somebody who used %(name)s") % {"name": request.model},
         )
 
@@ -138,7 +148,10 @@ def _made(dataset: Dataset, said: Said, by: User | None) -> Example:
     number = request.release.number if request.release else 0
     source = _("in use: %(name)s, version %(n)d") % {"name": request.model, "n": number}
     datasets.add_rows(
-        dataset=dataset, by=by, rows=[{"messages": said.messages, "split": ""}], source=source,
+        dataset=dataset,
+        by=by,
+        rows=[{"messages": said.messages, "split": ""}],
+        source=source,
         status=Status.PENDING,
     )
     return dataset.examples.latest("number")

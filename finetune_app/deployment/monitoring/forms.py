@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 def _price(label: "StrPromise", help_text: "StrPromise") -> forms.DecimalField:
     return forms.DecimalField(
-        label=label, help_text=help_text, required=False, min_value=0, max_digits=12,
+        label=label,
+        help_text=help_text,
+        required=False,
+        min_value=0,
+        max_digits=12,
         decimal_places=4,
     )
 
 
 class PriceForm(forms.Form):
     currency = forms.ChoiceField(
-        label=_("Currency"), choices=[(one, one) for one in SIGNS],
+        label=_("Currency"),
+        choices=[(one, one) for one in SIGNS],
         help_text=_("Of all three prices."),
     )
     hour = _price(_("An hour of this machine"), _("Empty: not known."))
@@ -33,31 +38,42 @@ class KeepingForm(forms.Form):
     """What is kept of what people write; off unless somebody says otherwise."""
 
     on = forms.BooleanField(
-        label=_("Keep what is asked and answered"), required=False,
+        label=_("Keep what is asked and answered"),
+        required=False,
         help_text=_(
             "Before it is written down, e-mail addresses, phone numbers, IBANs, card numbers, "
             "passwords and keys are taken out, and names where a greeting or a closing gives them "
             "away. Names in the middle of a sentence are not found."
         ),
-    )  # fmt: skip
+    )
     told = forms.BooleanField(
         label=_("The people who write to it know that their texts are kept, and may be"),
         required=False,
     )
     percent = forms.IntegerField(
-        label=_("Of 100 requests, keep"), min_value=1, max_value=100, initial=100,
+        label=_("Of 100 requests, keep"),
+        min_value=1,
+        max_value=100,
+        initial=100,
         help_text=_("Which ones, chance decides."),
     )
     days = forms.IntegerField(
-        label=_("Days until they are deleted"), min_value=1, max_value=365, initial=30,
+        label=_("Days until they are deleted"),
+        min_value=1,
+        max_value=365,
+        initial=30,
         help_text=_("Counted from each request."),
     )
     least = forms.IntegerField(
-        label=_("Unsure below (%)"), min_value=1, max_value=99, required=False,
+        label=_("Unsure below (%)"),
+        min_value=1,
+        max_value=99,
+        required=False,
         help_text=_("Needs logprobs. Empty: off."),
-    )  # fmt: skip
+    )
     queues = forms.BooleanField(
-        label=_("Put bad answers into the labelling queue by themselves"), required=False,
+        label=_("Put bad answers into the labelling queue by themselves"),
+        required=False,
         help_text=_("Those that somebody found not helpful, and unsure ones."),
     )
 
@@ -65,8 +81,12 @@ class KeepingForm(forms.Form):
     def of(cls, kept: Keeping) -> dict[str, Any]:
         least = kept.least_confidence
         return {
-            "on": kept.on, "told": kept.on, "percent": kept.percent, "days": kept.days,
-            "queues": kept.queues, "least": None if least is None else round(100 * least),
+            "on": kept.on,
+            "told": kept.on,
+            "percent": kept.percent,
+            "days": kept.days,
+            "queues": kept.queues,
+            "least": None if least is None else round(100 * least),
         }
 
     def clean(self) -> dict[str, Any]:
@@ -80,7 +100,9 @@ class KeepingForm(forms.Form):
         given = self.cleaned_data
         least = given["least"]
         return {
-            "on": given["on"], "percent": given["percent"], "days": given["days"],
+            "on": given["on"],
+            "percent": given["percent"],
+            "days": given["days"],
             "queues": given["queues"],
             "least_confidence": None if least is None else least / 100,
         }

@@ -40,9 +40,21 @@ class Fact(NamedTuple):
     endpoint: int | None  # answered elsewhere, so this machine did nothing for it
 
 
-FIELDS = ("at", "team_id", "deployment_id", "release_id", "key_id", "status", "error",
-          "prompt_tokens", "tokens", "first_seconds", "seconds", "refused",
-          "release__candidate__endpoint_id")  # fmt: skip
+FIELDS = (
+    "at",
+    "team_id",
+    "deployment_id",
+    "release_id",
+    "key_id",
+    "status",
+    "error",
+    "prompt_tokens",
+    "tokens",
+    "first_seconds",
+    "seconds",
+    "refused",
+    "release__candidate__endpoint_id",
+)
 
 
 @dataclass
@@ -114,10 +126,12 @@ def shares(spans: Sequence[tuple[float, float]]) -> list[float]:
 
 def busy_of(rows: Sequence[Fact]) -> list[float]:
     """This machine's seconds for each request."""
-    return shares([
-        (row.at.timestamp() - (0.0 if row.endpoint else row.seconds), row.at.timestamp())
-        for row in rows
-    ])
+    return shares(
+        [
+            (row.at.timestamp() - (0.0 if row.endpoint else row.seconds), row.at.timestamp())
+            for row in rows
+        ]
+    )
 
 
 def sum_of(row: Fact, busy: float) -> Sum:
@@ -174,16 +188,35 @@ def _add_up(start: datetime, now: datetime) -> None:
             return
         sums, paces = _added(rows)
         Hour.objects.bulk_create(
-            [Hour(at=start, team_id=team, deployment_id=deployment, release_id=release,
-                  key_id=key, **vars(one))
-             for (team, deployment, release, key), one in sums.items()], batch_size=500,
-        )  # fmt: skip
+            [
+                Hour(
+                    at=start,
+                    team_id=team,
+                    deployment_id=deployment,
+                    release_id=release,
+                    key_id=key,
+                    **vars(one),
+                )
+                for (team, deployment, release, key), one in sums.items()
+            ],
+            batch_size=500,
+        )
         HourPace.objects.bulk_create(
-            [HourPace(at=start, deployment_id=deployment, release_id=release,
-                      waited=one.waited.kept(), first=one.first.kept(), lengths=one.lengths.kept(),
-                      refused=one.refused, errors=dict(one.errors))
-             for (deployment, release), one in paces.items()], batch_size=500,
-        )  # fmt: skip
+            [
+                HourPace(
+                    at=start,
+                    deployment_id=deployment,
+                    release_id=release,
+                    waited=one.waited.kept(),
+                    first=one.first.kept(),
+                    lengths=one.lengths.kept(),
+                    refused=one.refused,
+                    errors=dict(one.errors),
+                )
+                for (deployment, release), one in paces.items()
+            ],
+            batch_size=500,
+        )
 
 
 SumKey = tuple[int, int | None, int | None, int | None]

@@ -33,8 +33,14 @@ def of(deployment: Deployment) -> Keeping:
 
 
 def change(
-    *, deployment: Deployment, by: User, on: bool, percent: int = 100, days: int = 30,
-    queues: bool = False, least_confidence: float | None = None,
+    *,
+    deployment: Deployment,
+    by: User,
+    on: bool,
+    percent: int = 100,
+    days: int = 30,
+    queues: bool = False,
+    least_confidence: float | None = None,
 ) -> Keeping:
     """Switch it on or off. Other days count for what is kept already, too; off deletes nothing by
     itself (see `forget_all`), but what is there still goes when its days are over."""
@@ -63,8 +69,13 @@ def keep(request: Request, messages: Messages, answer: str) -> Said | None:
     said, found = redact(answer)
     prompt = next((m["content"] for m in reversed(clean) if m["role"] == "user"), "")
     return Said.objects.create(
-        request=request, deployment_id=request.deployment_id, messages=clean, answer=said,
-        prompt=prompt, words=searchable(prompt, said), redacted=count + found,
+        request=request,
+        deployment_id=request.deployment_id,
+        messages=clean,
+        answer=said,
+        prompt=prompt,
+        words=searchable(prompt, said),
+        redacted=count + found,
     )
 
 
@@ -76,7 +87,7 @@ def text_of(content: Any) -> str:
 
 
 def searchable(*texts: str) -> str:
-    """" the pump leaks ": every word between spaces, whatever its capitals."""
+    """ " the pump leaks ": every word between spaces, whatever its capitals."""
     words = " ".join(_WORD.findall(" ".join(texts).casefold()))
     return f" {words[:MOST_WORDS]} "
 

@@ -45,7 +45,7 @@ class Filters:
         )
 
     def query(self, **changes: Any) -> str:
-        """"?status=failed&q=pump" with some of it changed; the place is left out unless named."""
+        """ "?status=failed&q=pump" with some of it changed; the place is left out unless named."""
         here = replace(self, **({"before": 0} | changes))
         given = {name: value for name, value in asdict(here).items() if value}
         return "?" + urlencode(given)
@@ -70,8 +70,11 @@ def rows(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
     if filters.status == REFUSED:
         found = found.filter(refused=True)
     elif filters.status:
-        found = found.filter(
-            status__gte=400) if filters.status == FAILED else found.filter(status__lt=400)
+        found = (
+            found.filter(status__gte=400)
+            if filters.status == FAILED
+            else found.filter(status__lt=400)
+        )
     if filters.key:
         found = found.filter(key=filters.key)
     if filters.thumbs == NONE:

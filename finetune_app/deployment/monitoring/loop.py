@@ -26,7 +26,8 @@ class Fresh:
     @property
     def sentence(self) -> str:
         return ngettext(
-            "%(n)s new example since version %(v)d.", "%(n)s new examples since version %(v)d.",
+            "%(n)s new example since version %(v)d.",
+            "%(n)s new examples since version %(v)d.",
             self.count,
         ) % {"n": f"{self.count:,}", "v": self.version}
 

@@ -21,24 +21,34 @@ SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
 
 registry = CollectorRegistry()
 REQUESTS = Counter(
-    "finetune_requests", "Requests of the API, by how they ended.", ["deployment", "status"],
+    "finetune_requests",
+    "Requests of the API, by how they ended.",
+    ["deployment", "status"],
     registry=registry,
 )
 TOKENS = Counter(
     "finetune_tokens", "Tokens read and written.", ["deployment", "kind"], registry=registry
 )
 WAITED = Histogram(
-    "finetune_request_seconds", "Until an answer was complete.", ["deployment"],
-    buckets=SECONDS, registry=registry,
+    "finetune_request_seconds",
+    "Until an answer was complete.",
+    ["deployment"],
+    buckets=SECONDS,
+    registry=registry,
 )
 FIRST = Histogram(
-    "finetune_first_word_seconds", "Until the first piece of an answer.", ["deployment"],
-    buckets=SECONDS, registry=registry,
+    "finetune_first_word_seconds",
+    "Until the first piece of an answer.",
+    ["deployment"],
+    buckets=SECONDS,
+    registry=registry,
 )
-THUMBS = Counter("finetune_feedback", "Opinions given.", ["deployment", "rating"],
-                 registry=registry)  # fmt: skip
-QUEUE = Gauge("finetune_engine_queue", "Requests that wait or are being answered.",
-              registry=registry)  # fmt: skip
+THUMBS = Counter(
+    "finetune_feedback", "Opinions given.", ["deployment", "rating"], registry=registry
+)
+QUEUE = Gauge(
+    "finetune_engine_queue", "Requests that wait or are being answered.", registry=registry
+)
 MEMORY = Gauge("finetune_engine_memory_bytes", "Memory that the engine holds.", registry=registry)
 UP = Gauge("finetune_engine_up", "Whether the engine answers.", registry=registry)
 
@@ -56,8 +66,13 @@ def named(deployment: str | None) -> str:
 
 
 def note(
-    *, deployment: str | None, status: int, seconds: float, first_seconds: float | None,
-    prompt_tokens: int, tokens: int,
+    *,
+    deployment: str | None,
+    status: int,
+    seconds: float,
+    first_seconds: float | None,
+    prompt_tokens: int,
+    tokens: int,
 ) -> None:
     """Count a request that is over."""
     name = named(deployment)

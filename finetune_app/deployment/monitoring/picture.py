@@ -129,7 +129,9 @@ class Picture:
     def add(self, at: datetime, release: int | None, key: int | None, one: Sum, pace: Pace) -> None:
         """A request, in all places where it counts."""
         for part in (
-            self.slots[self._place(at)], self.whole, self.by_release.setdefault(release, Part()),
+            self.slots[self._place(at)],
+            self.whole,
+            self.by_release.setdefault(release, Part()),
             self.by_key.setdefault(key, Part()),
         ):
             part.sum.add(one)
@@ -179,8 +181,11 @@ def _add_hours(picture: Picture, deployment: Deployment, since: datetime, until:
     for at, release, waited, first, lengths, refused, errors in kept.iterator(2000):
         pace = Pace(Spread.read(waited), Spread.read(first), Lengths.read(lengths), refused)
         pace.errors.update(errors)
-        for part in (picture.slot(at), picture.whole,
-                     picture.by_release.setdefault(release, Part())):
+        for part in (
+            picture.slot(at),
+            picture.whole,
+            picture.by_release.setdefault(release, Part()),
+        ):
             part.pace.add(pace)
 
 

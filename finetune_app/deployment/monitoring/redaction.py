@@ -15,9 +15,7 @@ LONGEST = 20_000  # characters of a message that are kept
 
 _NAME = r"[^\W\d_a-z][^\W\d_]+(?:[-'’][^\W\d_a-z][^\W\d_]+)*"
 _OF = r"(?:(?:van|von|de|da|der|den|ter|del|della|di|du|la|le|bin|al|y|e)[ \t]+){0,2}"
-_NAMES = (
-    rf"(?P<name>(?:{_NAME}|[^\W\d_a-z]\.)(?:[ \t]+{_OF}(?:{_NAME}|[^\W\d_a-z]\.)){{0,3}})"
-)
+_NAMES = rf"(?P<name>(?:{_NAME}|[^\W\d_a-z]\.)(?:[ \t]+{_OF}(?:{_NAME}|[^\W\d_a-z]\.)){{0,3}})"
 _SAYS_SO = (
     # my name is Mara Lind; ich heiße, je m'appelle, me llamo
     re.compile(

@@ -56,17 +56,21 @@ def sentence(found: Picture) -> str:
     if not whole.sum.requests:
         return _("Nobody has asked it anything in this time.")
     said = ngettext("One request", "%(n)s requests", whole.sum.requests) % {
-        "n": f"{whole.sum.requests:,}"}
+        "n": f"{whole.sum.requests:,}"
+    }
     if not whole.sum.failed:
         said = _("%(requests)s, and none failed.") % {"requests": said}
     else:
         said = ngettext(
-            "%(requests)s, of which one failed.", "%(requests)s, of which %(n)s failed.",
+            "%(requests)s, of which one failed.",
+            "%(requests)s, of which %(n)s failed.",
             whole.sum.failed,
         ) % {"requests": said, "n": f"{whole.sum.failed:,}"}
     if whole.middle is not None and whole.slow is not None:
         said += " " + _("Half were answered within %(half)s, 95 of 100 within %(slow)s.") % {
-            "half": waited(whole.middle), "slow": waited(whole.slow)}
+            "half": waited(whole.middle),
+            "slow": waited(whole.slow),
+        }
     return said
 
 
@@ -77,52 +81,84 @@ def _charts(found: Picture, price: Price) -> dict[str, SafeString]:
     failed = [float(slot.sum.failed) for slot in slots]
     charts = {
         "requests": stacked_bars(
-            [("ink", answered), ("red", failed)], _("Requests over time"),
-            _("%(answered)s answered, %(failed)s failed; most at %(busiest)s") % {
-                "answered": f"{sum(answered):,.0f}", "failed": f"{sum(failed):,.0f}",
-                "busiest": _busiest(slots)},
-            chart_id="chart-requests", start=start, end=end,
+            [("ink", answered), ("red", failed)],
+            _("Requests over time"),
+            _("%(answered)s answered, %(failed)s failed; most at %(busiest)s")
+            % {
+                "answered": f"{sum(answered):,.0f}",
+                "failed": f"{sum(failed):,.0f}",
+                "busiest": _busiest(slots),
+            },
+            chart_id="chart-requests",
+            start=start,
+            end=end,
         ),
         "waited": time_lines(
-            [("l-far", [slot.slowest for slot in slots]),
-             ("l-train", [slot.slow for slot in slots]),
-             ("l-unseen", [slot.middle for slot in slots])],
+            [
+                ("l-far", [slot.slowest for slot in slots]),
+                ("l-train", [slot.slow for slot in slots]),
+                ("l-unseen", [slot.middle for slot in slots]),
+            ],
             _("Waiting time over time"),
-            _("Half within %(half)s, 95 of 100 within %(slow)s, 99 of 100 within %(slowest)s") % {
-                "half": waited(whole.middle), "slow": waited(whole.slow),
-                "slowest": waited(whole.slowest)},
-            chart_id="chart-waited", say=waited, start=start, end=end,
+            _("Half within %(half)s, 95 of 100 within %(slow)s, 99 of 100 within %(slowest)s")
+            % {
+                "half": waited(whole.middle),
+                "slow": waited(whole.slow),
+                "slowest": waited(whole.slowest),
+            },
+            chart_id="chart-waited",
+            say=waited,
+            start=start,
+            end=end,
         ),
         "first": time_lines(
-            [("l-train", [slot.first_slow for slot in slots]),
-             ("l-unseen", [slot.first for slot in slots])],
+            [
+                ("l-train", [slot.first_slow for slot in slots]),
+                ("l-unseen", [slot.first for slot in slots]),
+            ],
             _("Time to the first word over time"),
-            _("Half within %(half)s, 95 of 100 within %(slow)s") % {
-                "half": waited(whole.first), "slow": waited(whole.first_slow)},
-            chart_id="chart-first", say=waited, start=start, end=end,
+            _("Half within %(half)s, 95 of 100 within %(slow)s")
+            % {"half": waited(whole.first), "slow": waited(whole.first_slow)},
+            chart_id="chart-first",
+            say=waited,
+            start=start,
+            end=end,
         ),
         "tokens": stacked_bars(
-            [("rest", [float(slot.sum.prompt_tokens) for slot in slots]),
-             ("accent", [float(slot.sum.tokens) for slot in slots])],
+            [
+                ("rest", [float(slot.sum.prompt_tokens) for slot in slots]),
+                ("accent", [float(slot.sum.tokens) for slot in slots]),
+            ],
             _("Tokens over time"),
-            _("%(read)s read, %(written)s written") % {
-                "read": f"{whole.sum.prompt_tokens:,}", "written": f"{whole.sum.tokens:,}"},
-            chart_id="chart-tokens", start=start, end=end,
+            _("%(read)s read, %(written)s written")
+            % {"read": f"{whole.sum.prompt_tokens:,}", "written": f"{whole.sum.tokens:,}"},
+            chart_id="chart-tokens",
+            start=start,
+            end=end,
         ),
-    }  # fmt: skip
+    }
     charts |= _behaviour(found, start, end)
     if found.up or found.down:
         charts["thumbs"] = stacked_bars(
-            [("accent", [float(slot.up) for slot in slots]),
-             ("red", [float(slot.down) for slot in slots])], _("Opinions over time"),
+            [
+                ("accent", [float(slot.up) for slot in slots]),
+                ("red", [float(slot.down) for slot in slots]),
+            ],
+            _("Opinions over time"),
             _("%(up)d helpful, %(down)d not helpful") % {"up": found.up, "down": found.down},
-            chart_id="chart-thumbs", start=start, end=end,
+            chart_id="chart-thumbs",
+            start=start,
+            end=end,
         )
     if price.is_set:
         charts["cost"] = stacked_bars(
-            [("ink", [price.cost(slot.sum) or 0.0 for slot in slots])], _("Cost over time"),
+            [("ink", [price.cost(slot.sum) or 0.0 for slot in slots])],
+            _("Cost over time"),
             _("%(cost)s in all") % {"cost": price.say(price.cost(whole.sum))},
-            chart_id="chart-cost", say=price.say, start=start, end=end,
+            chart_id="chart-cost",
+            say=price.say,
+            start=start,
+            end=end,
         )
     return charts
 
@@ -134,20 +170,30 @@ def _behaviour(found: Picture, start: str, end: str) -> dict[str, SafeString]:
         return {}
     return {
         "lengths": time_lines(
-            [("l-train", [slot.longest for slot in slots]),
-             ("l-unseen", [slot.length for slot in slots])], _("Length of answers over time"),
-            _("Half have at most %(half)s tokens, 95 of 100 at most %(long)s") % {
-                "half": f"{whole.length:,.0f}", "long": f"{whole.longest:,.0f}"},
-            chart_id="chart-lengths", start=start, end=end,
+            [
+                ("l-train", [slot.longest for slot in slots]),
+                ("l-unseen", [slot.length for slot in slots]),
+            ],
+            _("Length of answers over time"),
+            _("Half have at most %(half)s tokens, 95 of 100 at most %(long)s")
+            % {"half": f"{whole.length:,.0f}", "long": f"{whole.longest:,.0f}"},
+            chart_id="chart-lengths",
+            start=start,
+            end=end,
         ),
         "refused": stacked_bars(
-            [("rest", [float(slot.answers - slot.refused) for slot in slots]),
-             ("amber", [float(slot.refused) for slot in slots])], _("Refusals over time"),
-            _("%(refused)s of %(answers)s answers refused") % {
-                "refused": f"{whole.refused:,}", "answers": f"{whole.answers:,}"},
-            chart_id="chart-refused", start=start, end=end,
+            [
+                ("rest", [float(slot.answers - slot.refused) for slot in slots]),
+                ("amber", [float(slot.refused) for slot in slots]),
+            ],
+            _("Refusals over time"),
+            _("%(refused)s of %(answers)s answers refused")
+            % {"refused": f"{whole.refused:,}", "answers": f"{whole.answers:,}"},
+            chart_id="chart-refused",
+            start=start,
+            end=end,
         ),
-    }  # fmt: skip
+    }
 
 
 def drift_chart(found: Sequence[Drift]) -> SafeString:
@@ -155,13 +201,20 @@ def drift_chart(found: Sequence[Drift]) -> SafeString:
     reaches."""
     first, last = found[0], found[-1]
     return time_lines(
-        [("l-far", [float(one.luck) for one in found]),
-         ("l-unseen", [float(one.apart) for one in found])], _("Drift over time"),
-        _("Of 100 pairs %(then)d were told apart at first and %(now)d at last; luck alone rarely "
-          "reaches more than %(luck)d") % {
-            "then": first.apart, "now": last.apart, "luck": last.luck},
-        chart_id="chart-drift", start=f"{first.created_at:%d %b}", end=f"{last.created_at:%d %b}",
-    )  # fmt: skip
+        [
+            ("l-far", [float(one.luck) for one in found]),
+            ("l-unseen", [float(one.apart) for one in found]),
+        ],
+        _("Drift over time"),
+        _(
+            "Of 100 pairs %(then)d were told apart at first and %(now)d at last; luck alone rarely "
+            "reaches more than %(luck)d"
+        )
+        % {"then": first.apart, "now": last.apart, "luck": last.luck},
+        chart_id="chart-drift",
+        start=f"{first.created_at:%d %b}",
+        end=f"{last.created_at:%d %b}",
+    )
 
 
 def _busiest(slots: Sequence[Slot]) -> str:
@@ -183,11 +236,14 @@ def _versions(deployment: Deployment, found: Picture, price: Price) -> list[Row]
     )
     newest = deployment.current
     rows = [
-        Row(_("Version %(n)d: %(name)s") % {"n": one.number, "name": one.candidate.name},
-            found.by_release[pk], price.say(price.cost(found.by_release[pk].sum)),
-            ours=newest is not None and newest.pk == pk)
+        Row(
+            _("Version %(n)d: %(name)s") % {"n": one.number, "name": one.candidate.name},
+            found.by_release[pk],
+            price.say(price.cost(found.by_release[pk].sum)),
+            ours=newest is not None and newest.pk == pk,
+        )
         for pk, one in sorted(releases.items(), reverse=True)
-    ]  # fmt: skip
+    ]
     lost = [part for pk, part in found.by_release.items() if pk not in releases]
     return rows + [Row(_("No version"), part, price.say(price.cost(part.sum))) for part in lost]
 
@@ -198,8 +254,11 @@ def _keys(found: Picture, price: Price) -> list[Row]:
     )
     most = sorted(found.by_key.items(), key=lambda item: -item[1].sum.requests)
     return [
-        Row(names.get(pk or 0, _("A page of ours, or a key that is gone")), part,
-            price.say(price.cost(part.sum)))
+        Row(
+            names.get(pk or 0, _("A page of ours, or a key that is gone")),
+            part,
+            price.say(price.cost(part.sum)),
+        )
         for pk, part in most
     ]
 

@@ -27,17 +27,24 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
             PublicChat.objects.update_or_create(
                 deployment=deployment, defaults=form.cleaned_data | {"changed_by": request.user}
             )
-            messages.success(request, _("Saved. It is on.") if form.cleaned_data["on"]
-                             else _("Saved. It is off: nobody can open it."))
+            messages.success(
+                request,
+                _("Saved. It is on.")
+                if form.cleaned_data["on"]
+                else _("Saved. It is off: nobody can open it."),
+            )
             return redirect("deployment:chat_page", goal_id=goal.pk)
     else:
         form = PublicChatForm(initial=_initial(deployment, chat))
     address = f"{settings.PUBLIC_URL}/chat/{chat.link}/" if chat and chat.on else ""
     context = {
-        "deployment": deployment, "chat": chat, "form": form, "link": address,
+        "deployment": deployment,
+        "chat": chat,
+        "form": form,
+        "link": address,
         "frame": _frame(address, chat.title) if chat and address else "",
         "where": snippets.where(),
-    }  # fmt: skip
+    }
     status = 422 if form.is_bound else 200
     return render_page(request, "deployment/chat_page.html", context, status=status)
 

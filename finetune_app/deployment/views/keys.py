@@ -27,13 +27,20 @@ def new_key(request: HttpRequest, goal: Goal) -> HttpResponse:
         return render_page(request, "deployment/page.html", context, status=422)
     given = form.cleaned_data
     key, text = keys.make(
-        team=goal.team, by=request.user, name=given["name"], days=given["days"],
-        deployment=deployment, requests_a_minute=given["requests_a_minute"], actions=ASKING,
-    )  # fmt: skip
+        team=goal.team,
+        by=request.user,
+        name=given["name"],
+        days=given["days"],
+        deployment=deployment,
+        requests_a_minute=given["requests_a_minute"],
+        actions=ASKING,
+    )
     context = {
-        "key": key, "text": text, "deployment": deployment,
+        "key": key,
+        "text": text,
+        "deployment": deployment,
         "snippets": snippets.of(deployment.name, key=text),
-    }  # fmt: skip
+    }
     response = render_page(request, "deployment/key.html", context)
     response["Cache-Control"] = "no-store"
     return response
@@ -43,6 +50,7 @@ def new_key(request: HttpRequest, goal: Goal) -> HttpResponse:
 def revoke(request: HttpRequest, goal: Goal, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, deployment__goal=goal)
     keys.revoke(key=key)
-    messages.success(request, _("The key for %(name)s opens nothing any more.") % {
-        "name": key.name})
+    messages.success(
+        request, _("The key for %(name)s opens nothing any more.") % {"name": key.name}
+    )
     return redirect("deployment:page", goal_id=goal.pk)

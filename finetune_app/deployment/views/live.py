@@ -46,15 +46,17 @@ def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
             deployment=deployment, candidate=candidate, share=share, by=request.user
         )
         messages.success(
-            request, _("“%(name)s” answers %(share)d %% of the conversations now.") % {
-                "name": release.candidate.name, "share": release.share},
-        )  # fmt: skip
+            request,
+            _("“%(name)s” answers %(share)d %% of the conversations now.")
+            % {"name": release.candidate.name, "share": release.share},
+        )
         return redirect("deployment:page", goal_id=goal.pk)
     release = services.go_live(goal=goal, candidate=candidate, by=request.user)
     messages.success(
-        request, _("“%(name)s” is live under the name %(model)s.") % {
-            "name": release.candidate.name, "model": release.deployment.name},
-    )  # fmt: skip
+        request,
+        _("“%(name)s” is live under the name %(model)s.")
+        % {"name": release.candidate.name, "model": release.deployment.name},
+    )
     return redirect("deployment:page", goal_id=goal.pk)
 
 
@@ -77,9 +79,7 @@ def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect("deployment:page", goal_id=goal.pk)
 
 
-def page_context(
-    request: HttpRequest, goal: Goal, deployment: Deployment | None
-) -> dict[str, Any]:
+def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None) -> dict[str, Any]:
     """All that the page shows. `deployment` is None before anything is live."""
     everybody = speakers.available(goal)
     trained = list(
@@ -107,7 +107,8 @@ def page_context(
         "current": current,
         "keys": deployment.keys.filter(revoked_at=None).select_related("created_by"),
         "key_form": KeyForm(),
-        "address": snippets.api_address(), "reach": snippets.reach(),
+        "address": snippets.api_address(),
+        "reach": snippets.reach(),
         "snippets": snippets.of(deployment.name),
         "chat_page": PublicChat.objects.filter(deployment=deployment, on=True).first(),
-    }  # fmt: skip
+    }

@@ -77,10 +77,12 @@ def _thumb(request: HttpRequest, goal: Goal, asked: Request) -> HttpResponse:
     else:
         expected = before.expected if before else ""
         feedback.give(
-            request=asked, rating=known[said], by=request.user,
+            request=asked,
+            rating=known[said],
+            by=request.user,
             comment=before.comment if before else "",
             expected=request.POST.get("expected", "") if said == "correct" else expected,
-        )  # fmt: skip
+        )
     if request.htmx:
         return render_page(request, "deployment/_thumbs.html", {"one": _request(goal, asked.pk)})
     return redirect("deployment:request", goal_id=goal.pk, request_id=asked.pk)
@@ -93,9 +95,10 @@ def to_queue(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
     example, new = feedback.to_queue(said=said, by=request.user)
     messages.success(
         request,
-        _("%(row)s waits for an answer in the dataset.") % {"row": example} if new
+        _("%(row)s waits for an answer in the dataset.") % {"row": example}
+        if new
         else _("The dataset asks this already: %(row)s.") % {"row": example},
-    )  # fmt: skip
+    )
     return redirect("deployment:request", goal_id=goal.pk, request_id=request_id)
 
 
@@ -104,8 +107,9 @@ def queue_all(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Rows to answer of all answers that were not helpful; then to the queue."""
     deployment = get_object_or_404(Deployment, goal=goal)
     new = feedback.queue_all(deployment=deployment, by=request.user)
-    messages.success(request, ngettext(
-        "%(n)d new row to answer.", "%(n)d new rows to answer.", new) % {"n": new})
+    messages.success(
+        request, ngettext("%(n)d new row to answer.", "%(n)d new rows to answer.", new) % {"n": new}
+    )
     return redirect("datasets:label", goal_id=goal.pk)
 
 
@@ -119,9 +123,15 @@ def forget(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def forget_all(request: HttpRequest, goal: Goal) -> HttpResponse:
     count = keeping.forget_all(get_object_or_404(Deployment, goal=goal))
-    messages.success(request, ngettext(
-        "The text of %(n)d request is deleted.", "The texts of %(n)d requests are deleted.", count,
-    ) % {"n": count})  # fmt: skip
+    messages.success(
+        request,
+        ngettext(
+            "The text of %(n)d request is deleted.",
+            "The texts of %(n)d requests are deleted.",
+            count,
+        )
+        % {"n": count},
+    )
     return redirect("deployment:log", goal_id=goal.pk)
 
 
@@ -135,9 +145,15 @@ def keep(request: HttpRequest, goal: Goal) -> HttpResponse:
         context = _context(request, deployment) | {"keeping_form": form}
         return render_page(request, "deployment/log.html", context, status=422)
     kept = keeping.change(deployment=deployment, by=request.user, **form.chosen())
-    messages.success(request, _("Texts are kept from now on.") if kept.on else
-                     _("Texts are not kept any more. Those that are there go when their days are "
-                       "over, or when you delete them."))  # fmt: skip
+    messages.success(
+        request,
+        _("Texts are kept from now on.")
+        if kept.on
+        else _(
+            "Texts are not kept any more. Those that are there go when their days are "
+            "over, or when you delete them."
+        ),
+    )
     return redirect("deployment:log", goal_id=goal.pk)
 
 
@@ -160,13 +176,22 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "page": log.page_of(deployment, filters),
         "tabs": [
             (filters.query(status="", thumbs=""), _("All"), not (filters.status or filters.thumbs)),
-            (filters.query(status="", thumbs=log.DOWN), _("Not helpful"),
-             filters.thumbs == log.DOWN),
+            (
+                filters.query(status="", thumbs=log.DOWN),
+                _("Not helpful"),
+                filters.thumbs == log.DOWN,
+            ),
             (filters.query(status="", thumbs=log.UP), _("Helpful"), filters.thumbs == log.UP),
-            (filters.query(status=log.FAILED, thumbs=""), _("Failed"),
-             filters.status == log.FAILED),
-            (filters.query(status=log.REFUSED, thumbs=""), _("Refusals"),
-             filters.status == log.REFUSED),
+            (
+                filters.query(status=log.FAILED, thumbs=""),
+                _("Failed"),
+                filters.status == log.FAILED,
+            ),
+            (
+                filters.query(status=log.REFUSED, thumbs=""),
+                _("Refusals"),
+                filters.status == log.REFUSED,
+            ),
         ],
         "keys": deployment.keys.all(),
         "versions": deployment.releases.values_list("number", flat=True)[:NEWEST],
@@ -178,7 +203,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "may_edit": _may(request, Role.EDITOR),
         "may_decide": _may(request, Role.OWNER),
         "here": reverse("deployment:log", kwargs={"goal_id": deployment.goal_id}),
-    }  # fmt: skip
+    }
 
 
 def _about(request: HttpRequest, goal: Goal, asked: Request) -> dict[str, Any]:

@@ -15,8 +15,12 @@ from finetune_app.deployment.views.monitor import engine_now
 def _show(request: HttpRequest) -> HttpResponse:
     """The numbers, to whoever shows the token. Without a token in the settings nobody can."""
     if not _knows(request.headers.get("Authorization", "")):
-        return HttpResponse("A token is needed.\n", status=401, content_type="text/plain",
-                            headers={"WWW-Authenticate": "Bearer"})  # fmt: skip
+        return HttpResponse(
+            "A token is needed.\n",
+            status=401,
+            content_type="text/plain",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
     return HttpResponse(metrics.text(engine_now()), content_type=CONTENT_TYPE_LATEST)
 
 

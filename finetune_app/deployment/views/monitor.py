@@ -67,12 +67,16 @@ def compare(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
     shown = showing.shown(deployment, picture.range_of(request.GET.get("range")))
-    return shown | _drift(request, deployment) | {
-        "deployment": deployment,
-        "current": deployment.current,
-        "engine": engine_now(),
-        "price_form": PriceForm(initial=vars(shown["price"])),
-    }
+    return (
+        shown
+        | _drift(request, deployment)
+        | {
+            "deployment": deployment,
+            "current": deployment.current,
+            "engine": engine_now(),
+            "price_form": PriceForm(initial=vars(shown["price"])),
+        }
+    )
 
 
 def _drift(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:

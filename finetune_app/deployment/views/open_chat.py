@@ -88,9 +88,11 @@ def _call(request: HttpRequest, chat: PublicChat) -> Call:
         )
     try:
         limits.take_visit(
-            chat=str(chat.pk), visitor=_visitor(request, chat), a_minute=chat.a_minute,
+            chat=str(chat.pk),
+            visitor=_visitor(request, chat),
+            a_minute=chat.a_minute,
             a_day=chat.a_day,
-        )  # fmt: skip
+        )
     except limits.TooMuch as much:
         words = {
             "minute": _("That was a lot in one minute. Wait a little and ask again."),

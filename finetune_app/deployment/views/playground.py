@@ -27,8 +27,12 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
     deployment = get_object_or_404(Deployment, goal=goal)
     streams = request.headers.get("Accept") == LINES
     examples = [pair["prompt"] for pair in goal.pairs][:3]
-    context: dict[str, Any] = {"deployment": deployment, "given": USUAL, "turns": [],
-                               "examples": examples}
+    context: dict[str, Any] = {
+        "deployment": deployment,
+        "given": USUAL,
+        "turns": [],
+        "examples": examples,
+    }
     if request.method == "POST":
         said = asking.read_history(request.POST.get("history", ""))
         context |= {"given": request.POST, "turns": said}
@@ -43,9 +47,10 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
             return render_page(request, "deployment/playground.html", context, status=422)
         if streams:
             return StreamingHttpResponse(
-                asking.lines(call), content_type=LINES,
+                asking.lines(call),
+                content_type=LINES,
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-            )  # fmt: skip
+            )
         context |= _after(_given(request)["messages"], async_to_sync(asking.whole)(call))
     return render_page(request, "deployment/playground.html", context)
 

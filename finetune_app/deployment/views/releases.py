@@ -20,10 +20,11 @@ def versions(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Who let what answer when, what it changed, and how it did in the evaluation."""
     deployment = get_object_or_404(Deployment, goal=goal)
     context = {
-        "deployment": deployment, "entries": history.entries(deployment),
+        "deployment": deployment,
+        "entries": history.entries(deployment),
         "current": deployment.current,
         "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
-    }  # fmt: skip
+    }
     return render_page(request, "deployment/versions.html", context)
 
 
@@ -35,8 +36,11 @@ def share(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     services.try_out(
         deployment=release.deployment, candidate=release.candidate, share=chosen, by=request.user
     )
-    messages.success(request, _("Version %(n)d answers %(share)d %% of the conversations now.") % {
-        "n": number, "share": chosen})
+    messages.success(
+        request,
+        _("Version %(n)d answers %(share)d %% of the conversations now.")
+        % {"n": number, "share": chosen},
+    )
     return redirect("deployment:page", goal_id=goal.pk)
 
 
@@ -51,9 +55,11 @@ def everybody(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 def take_back(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     release = services.take_back(release=_release(goal, number), by=request.user)
     current = release.deployment.current
-    messages.success(request, _("Version %(n)d was taken back. Version %(current)d answers "
-                                "everybody again.") % {
-        "n": number, "current": current.number if current else 0})
+    messages.success(
+        request,
+        _("Version %(n)d was taken back. Version %(current)d answers everybody again.")
+        % {"n": number, "current": current.number if current else 0},
+    )
     return redirect("deployment:page", goal_id=goal.pk)
 
 
@@ -69,7 +75,10 @@ def trial_context(deployment: Deployment, current: Release) -> dict[str, Any]:
         return {"trial": None, "shares": services.SHARES}
     sides = trials.sides(deployment, trial, current)
     return {
-        "trial": trial, "sides": sides, "shares": services.SHARES,
+        "trial": trial,
+        "sides": sides,
+        "shares": services.SHARES,
         "thumbs": any(side.up or side.down for side in sides),
-        "trial_trouble": trials.trouble(trial), "too_few": sides[1].requests < trials.FEW,
-    }  # fmt: skip
+        "trial_trouble": trials.trouble(trial),
+        "too_few": sides[1].requests < trials.FEW,
+    }

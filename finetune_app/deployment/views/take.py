@@ -11,9 +11,7 @@ from finetune_app.goals.models import Goal
 
 @goal_page(Role.VIEWER, "GET")
 def adapter(request: HttpRequest, goal: Goal, number: int) -> FileResponse:
-    training = (
-        goal.trainings.select_related("base_model", "goal").filter(number=number).first()
-    )
+    training = goal.trainings.select_related("base_model", "goal").filter(number=number).first()
     if training is None:
         raise Http404("no such training")
     file, name = archive.adapter_archive(training)

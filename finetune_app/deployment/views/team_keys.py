@@ -24,9 +24,12 @@ def page(request: HttpRequest) -> HttpResponse:
     if request.GET.get("over"):
         over = [key for key in found if not keys.may_be_used(key)]
     context = {
-        "keys": now, "spent": costs.spent_of(now), "over": over, "gone": len(found) - len(now),
+        "keys": now,
+        "spent": costs.spent_of(now),
+        "over": over,
+        "gone": len(found) - len(now),
         "may_edit": request.membership.may(Role.EDITOR),
-    }  # fmt: skip
+    }
     return render_page(request, "keys/page.html", context)
 
 
@@ -72,8 +75,9 @@ def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
 def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, team=request.team)
     keys.revoke(key=key)
-    messages.success(request, _("The key for %(name)s opens nothing any more.") % {
-        "name": key.name})
+    messages.success(
+        request, _("The key for %(name)s opens nothing any more.") % {"name": key.name}
+    )
     return redirect("keys:page")
 
 
@@ -85,9 +89,10 @@ def _usable(request: HttpRequest, key_id: int) -> ApiKey:
 def _shown_once(request: HttpRequest, key: ApiKey, text: str) -> HttpResponse:
     first = Deployment.objects.filter(team=key.team_id, paused_at=None).order_by("pk").first()
     context = {
-        "key": key, "text": text,
+        "key": key,
+        "text": text,
         "snippets": snippets.of(str(key.deployment or first or STARTER), key=text),
-    }  # fmt: skip
+    }
     response = render_page(request, "keys/shown.html", context)
     response["Cache-Control"] = "no-store"
     return response

@@ -46,6 +46,17 @@ def instruction(kind: str, settings: Mapping[str, Any] | None = None) -> str:
 
 
 __all__ = [
-    "KINDS", "Measure", "MeasureError", "NeedsPerson", "Proposal", "Score", "Setting", "fields",
-    "get_measure", "instruction", "propose", "summary", "wash",
+    "KINDS",
+    "Measure",
+    "MeasureError",
+    "NeedsPerson",
+    "Proposal",
+    "Score",
+    "Setting",
+    "fields",
+    "get_measure",
+    "instruction",
+    "propose",
+    "summary",
+    "wash",
 ]

@@ -30,8 +30,9 @@ class Bash(Measure):
 
     kind = "bash"
     settings_schema = {
-        "compare": Setting("choice", "What must match", "parses",
-                           ("parses", "same_command", "exact")),
+        "compare": Setting(
+            "choice", "What must match", "parses", ("parses", "same_command", "exact")
+        ),
         "allow_fence": Setting("switch", "Accept a code block around the command", True),
     }
 

@@ -21,8 +21,10 @@ class Close(Measure):
     }
 
     def summary(self) -> str:
-        return (f"Right when the wording is at least {self.settings['threshold']:.0%} like the "
-                "wanted answer, by the pieces of words they share (chrF).")
+        return (
+            f"Right when the wording is at least {self.settings['threshold']:.0%} like the "
+            "wanted answer, by the pieces of words they share (chrF)."
+        )
 
     def instruction(self) -> str:
         return ""  # the examples shown say how; a percentage would not

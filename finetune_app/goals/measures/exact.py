@@ -43,8 +43,9 @@ class Exact(Measure):
             return "Answer in one short sentence."
         if self.settings["lines"]:
             names = listed(self.settings["lines"])
-            return (f"Answer in lines of the form “name: value” and nothing else, {names} among "
-                    "them.")
+            return (
+                f"Answer in lines of the form “name: value” and nothing else, {names} among them."
+            )
         return "Answer with the answer alone: no greeting, no explanation, nothing around it."
 
     def _check(self, answer: str, wanted: str) -> Score:
@@ -86,8 +87,11 @@ class Exact(Measure):
         must_match = self._names(wanted)
         found = dict(got)
         missing = [key for key, _ in wanted if key not in found]
-        differing = [key for key, value in wanted
-                     if key in must_match and key in found and found[key] != value]
+        differing = [
+            key
+            for key, value in wanted
+            if key in must_match and key in found and found[key] != value
+        ]
         extra = [key for key, _ in got if key not in dict(wanted)]
         right = len(wanted) - len(missing) - len(differing)
         value = min(right / max(len(wanted), len(got)), 0.99)
@@ -108,5 +112,3 @@ class Exact(Measure):
         keys = {key for key, _ in wanted}
         chosen = {self._level(name) for name in self.settings["lines"]}
         return (chosen & keys) or keys
-
-

@@ -63,8 +63,11 @@ class JsonFields(Measure):
         missing = [name for name in names if name not in got]
         # A field the wanted answer lacks has no value to match: being there is enough.
         differing = [
-            name for name in names
-            if self.settings["compare"] == "values" and name in got and name in wanted
+            name
+            for name in names
+            if self.settings["compare"] == "values"
+            and name in got
+            and name in wanted
             and not equal(got[name], wanted[name])
         ]
         extra = [] if self.settings["fields"] else [name for name in got if name not in wanted]

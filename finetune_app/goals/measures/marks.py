@@ -63,8 +63,16 @@ def _mark_pieces(pieces: list[str], wanted: list[str]) -> Marked:
     marked = [(piece, at not in same and bool(piece.strip())) for at, piece in enumerate(pieces)]
     # Space between two marked words is marked too, so that a phrase reads as one mark.
     return [
-        (piece, differs or (0 < at < len(marked) - 1 and not piece.strip()
-                            and marked[at - 1][1] and marked[at + 1][1]))
+        (
+            piece,
+            differs
+            or (
+                0 < at < len(marked) - 1
+                and not piece.strip()
+                and marked[at - 1][1]
+                and marked[at + 1][1]
+            ),
+        )
         for at, (piece, differs) in enumerate(marked)
     ]
 
@@ -72,5 +80,7 @@ def _mark_pieces(pieces: list[str], wanted: list[str]) -> Marked:
 def _joined(marked: Marked) -> Marked:
     """Join neighbours with the same mark and drop empty pieces."""
     kept = [piece for piece in marked if piece[0]]
-    return [("".join(text for text, _ in run), differs)
-            for differs, run in groupby(kept, key=lambda piece: piece[1])]
+    return [
+        ("".join(text for text, _ in run), differs)
+        for differs, run in groupby(kept, key=lambda piece: piece[1])
+    ]

@@ -14,28 +14,90 @@ from finetune_app.goals.measures.wording import NUMBER_WORDS, listed, without_fe
 from finetune_app.goals.measures.xml_fields import NotXml, read_xml
 
 _PROGRAMS = {
-    "awk", "cat", "cd", "chmod", "chown", "cp", "curl", "cut", "date", "df", "diff", "docker",
-    "du", "echo", "export", "find", "for", "git", "grep", "gzip", "head", "if", "kill", "ls",
-    "mkdir", "mount", "mv", "ping", "printf", "ps", "pwd", "rm", "rsync", "screen", "sed", "sort",
-    "source", "split", "ssh", "sudo", "tail", "tar", "tee", "top", "touch", "tr", "uniq", "wc",
-    "wget", "while", "who", "xargs", "zip",
+    "awk",
+    "cat",
+    "cd",
+    "chmod",
+    "chown",
+    "cp",
+    "curl",
+    "cut",
+    "date",
+    "df",
+    "diff",
+    "docker",
+    "du",
+    "echo",
+    "export",
+    "find",
+    "for",
+    "git",
+    "grep",
+    "gzip",
+    "head",
+    "if",
+    "kill",
+    "ls",
+    "mkdir",
+    "mount",
+    "mv",
+    "ping",
+    "printf",
+    "ps",
+    "pwd",
+    "rm",
+    "rsync",
+    "screen",
+    "sed",
+    "sort",
+    "source",
+    "split",
+    "ssh",
+    "sudo",
+    "tail",
+    "tar",
+    "tee",
+    "top",
+    "touch",
+    "tr",
+    "uniq",
+    "wc",
+    "wget",
+    "while",
+    "who",
+    "xargs",
+    "zip",
 }
 _WORDY_NUMBERS = {word: n for n, word in enumerate(NUMBER_WORDS)} | {
-    "twelve": 12, "fifteen": 15, "twenty": 20, "twenty-five": 25, "thirty": 30, "forty": 40,
-    "fifty": 50, "sixty": 60, "eighty": 80, "hundred": 100, "a hundred": 100, "one hundred": 100,
+    "twelve": 12,
+    "fifteen": 15,
+    "twenty": 20,
+    "twenty-five": 25,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "sixty": 60,
+    "eighty": 80,
+    "hundred": 100,
+    "a hundred": 100,
+    "one hundred": 100,
 }
 _AMOUNT = r"(\d{1,5}|(?:a |one )?hundred|[a-z]+(?:-five)?)"
 _AT_MOST = re.compile(
     rf"(at most|no more than|not more than|up to|under|fewer than|less than|maximum of|max\.?)"
-    rf" {_AMOUNT} words?", re.IGNORECASE)
+    rf" {_AMOUNT} words?",
+    re.IGNORECASE,
+)
 _AT_LEAST = re.compile(
     # "no more than" is an upper limit, though it ends in the words of a lower one.
     rf"(at least|no fewer than|no less than|(?<!no )(?<!not )more than|minimum of)"
-    rf" {_AMOUNT} words?", re.IGNORECASE)
+    rf" {_AMOUNT} words?",
+    re.IGNORECASE,
+)
 _QUOTED = r"[\"“'‘]([^\"”'’]{1,100})[\"”'’]"
 _PHRASE_RULES = {
     "never_contains": rf"(?:never|do not|don't|don’t|without) (?:say|write|use|contain|mention|"
-                      rf"include|saying|using|mentioning)?s? ?(?:the words? )?{_QUOTED}",
+    rf"include|saying|using|mentioning)?s? ?(?:the words? )?{_QUOTED}",
     "starts_with": rf"(?:start|begin)(?:s|ning|ing)? with {_QUOTED}",
     "ends_with": rf"(?:end|finish|clos)(?:es|e|s|ing)? with {_QUOTED}",
     "contains": rf"(?:always|must) (?:contain|include|mention|say)s? (?:the words? )?{_QUOTED}",
@@ -62,13 +124,24 @@ def propose(description: str, kind: str, pairs: Sequence[Mapping[str, Any]]) -> 
     answers = [str(pair.get("answer") or pair.get("wanted") or "").strip() for pair in pairs]
     answers = [answer for answer in answers if answer]
     readings: list[Callable[[str, str, list[str]], Proposal | None]] = [
-        _as_fact, _as_json, _as_xml, _as_lines, _as_bash, _as_rules, _as_labels, _as_close,
+        _as_fact,
+        _as_json,
+        _as_xml,
+        _as_lines,
+        _as_bash,
+        _as_rules,
+        _as_labels,
+        _as_close,
     ]
     for reading in readings:
         if proposal := reading(description, kind, answers):
             return proposal
-    return Proposal("choice", {}, "There is more than one good way to say this, so the fairest "
-                                  "judge is you, without knowing which model wrote which.")
+    return Proposal(
+        "choice",
+        {},
+        "There is more than one good way to say this, so the fairest "
+        "judge is you, without knowing which model wrote which.",
+    )
 
 
 def _mentions(description: str, words: str) -> bool:
@@ -78,9 +151,12 @@ def _mentions(description: str, words: str) -> bool:
 def _as_fact(description: str, kind: str, answers: list[str]) -> Proposal | None:
     if kind != "knowledge" or any(len(answer.split()) > 8 for answer in answers):
         return None
-    return Proposal("exact", {"within": True},
-                    "Your answers are short facts. One is right when the fact is said, whatever "
-                    "stands around it.")
+    return Proposal(
+        "exact",
+        {"within": True},
+        "Your answers are short facts. One is right when the fact is said, whatever "
+        "stands around it.",
+    )
 
 
 def _as_json(description: str, kind: str, answers: list[str]) -> Proposal | None:
@@ -115,13 +191,15 @@ def _as_lines(description: str, kind: str, answers: list[str]) -> Proposal | Non
     if any(list(table) != keys for table in tables):
         return None
     # A line of free prose has many right wordings; only the short ones can be compared.
-    prose = [key for key in keys
-             if max(len(table[key].split()) for table in tables) > 4]
+    prose = [key for key in keys if max(len(table[key].split()) for table in tables) > 4]
     labels = [key for key in keys if key not in prose]
     if prose and labels:
-        return Proposal("exact", {"lines": labels},
-                        f"Your answers are lines. {listed(labels).capitalize()} must match; "
-                        f"{listed(prose)} may be worded freely.")
+        return Proposal(
+            "exact",
+            {"lines": labels},
+            f"Your answers are lines. {listed(labels).capitalize()} must match; "
+            f"{listed(prose)} may be worded freely.",
+        )
     return Proposal("exact", {}, f"Your answers always have the lines {listed(keys)}.")
 
 
@@ -137,9 +215,12 @@ def _as_bash(description: str, kind: str, answers: list[str]) -> Proposal | None
         return None
     if any(bash_measure.reads_like_prose(answer) for answer in answers):
         return None
-    return Proposal("bash", {"compare": "same_command"},
-                    "Your answers look like bash commands. We compare programs and flags, and "
-                    "never run anything.")
+    return Proposal(
+        "bash",
+        {"compare": "same_command"},
+        "Your answers look like bash commands. We compare programs and flags, and "
+        "never run anything.",
+    )
 
 
 def _as_rules(description: str, kind: str, answers: list[str]) -> Proposal | None:
@@ -177,9 +258,13 @@ def _as_labels(description: str, kind: str, answers: list[str]) -> Proposal | No
 
 def _as_close(description: str, kind: str, answers: list[str]) -> Proposal | None:
     # Not for style: there the wording is the point, and only a person can weigh it.
-    asked = _mentions(description, "translat(?:e|es|ion|ions|ing)|transcri(?:be|pt|ption)|"
-                                   "spelling|proofread(?:ing)?|correct the (?:grammar|text)")
+    asked = _mentions(
+        description,
+        "translat(?:e|es|ion|ions|ing)|transcri(?:be|pt|ption)|"
+        "spelling|proofread(?:ing)?|correct the (?:grammar|text)",
+    )
     if not asked or kind == "style":
         return None
-    return Proposal("close", {"threshold": 0.6},
-                    "A good answer here is worded much like the wanted one.")
+    return Proposal(
+        "close", {"threshold": 0.6}, "A good answer here is worded much like the wanted one."
+    )

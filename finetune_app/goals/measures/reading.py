@@ -43,5 +43,7 @@ def _flat_json(text: str) -> list[tuple[str, str]] | None:
         return None
     if not isinstance(read, dict) or any(isinstance(v, dict | list) for v in read.values()):
         return None
-    return [(str(key), value if isinstance(value, str) else json.dumps(value))
-            for key, value in read.items()]
+    return [
+        (str(key), value if isinstance(value, str) else json.dumps(value))
+        for key, value in read.items()
+    ]

@@ -29,8 +29,10 @@ class Rules(Measure):
         chosen = self.settings
         if not any(value for name, value in chosen.items() if name != "ignore_case"):
             raise MeasureError("Set at least one rule, such as “at most 20 words”.")
-        if chosen["min_words"] and chosen["max_words"] and (
-            chosen["min_words"] > chosen["max_words"]
+        if (
+            chosen["min_words"]
+            and chosen["max_words"]
+            and (chosen["min_words"] > chosen["max_words"])
         ):
             raise MeasureError("“At least” is more words than “at most” allows.")
         both = {self._level(text) for text in chosen["contains"] + chosen["order"]} & {
@@ -77,20 +79,26 @@ class Rules(Measure):
         """Return one entry a rule: why it is broken, or an empty text."""
         words, results = len(answer.split()), []
         if limit := self.settings["max_words"]:
-            results.append(f"Too long: {count(words, 'word')}, at most {limit}"
-                           if words > limit else "")
+            results.append(
+                f"Too long: {count(words, 'word')}, at most {limit}" if words > limit else ""
+            )
         if limit := self.settings["min_words"]:
-            results.append(f"Too short: {count(words, 'word')}, at least {limit}"
-                           if words < limit else "")
+            results.append(
+                f"Too short: {count(words, 'word')}, at least {limit}" if words < limit else ""
+            )
         return results
 
     def _phrases(self, answer: str) -> list[str]:
         """Return one entry a rule: why it is broken, or an empty text."""
         text, chosen = self._level(answer).strip(), self.settings
-        results = [f"“{shortened(phrase)}” is missing" if self._level(phrase) not in text else ""
-                   for phrase in chosen["contains"]]
-        results += [f"Contains “{shortened(phrase)}”" if self._level(phrase) in text else ""
-                    for phrase in chosen["never_contains"]]
+        results = [
+            f"“{shortened(phrase)}” is missing" if self._level(phrase) not in text else ""
+            for phrase in chosen["contains"]
+        ]
+        results += [
+            f"Contains “{shortened(phrase)}”" if self._level(phrase) in text else ""
+            for phrase in chosen["never_contains"]
+        ]
         if chosen["order"]:
             results.append(self._out_of_order(text))
         if start := chosen["starts_with"]:

@@ -62,8 +62,7 @@ class XmlFields(Measure):
             return by_name
         mine, theirs = _values(got), _values(wanted)
         differing = [
-            tag for tag in theirs
-            if (not names or tag in names) and mine.get(tag) != theirs[tag]
+            tag for tag in theirs if (not names or tag in names) and mine.get(tag) != theirs[tag]
         ]
         if differing:
             right = 1 - len(differing) / max(len(names or theirs), 1)

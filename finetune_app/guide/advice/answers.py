@@ -37,8 +37,12 @@ class Answers:
     def read(cls, given: Any) -> "Answers":
         """From JSON. Raises AnswersError on anything that is not an answer to a question."""
         if not isinstance(given, dict):
-            raise AnswersError(_("The answers have to be one JSON object, such as "
-                                 '{"improve": "tone", "pairs": 40}.'))
+            raise AnswersError(
+                _(
+                    "The answers have to be one JSON object, such as "
+                    '{"improve": "tone", "pairs": 40}.'
+                )
+            )
         unknown = [name for name in given if name not in NAMES]
         if unknown:
             raise AnswersError(
@@ -75,6 +79,4 @@ def _check(name: str, value: Any) -> None:
     if name in COUNTS and (
         isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST
     ):
-        raise AnswersError(
-            _("“%(name)s” is a whole number, 0 or more, not “%(value)s”.") % shown
-        )
+        raise AnswersError(_("“%(name)s” is a whole number, 0 or more, not “%(value)s”.") % shown)

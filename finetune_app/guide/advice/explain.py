@@ -16,9 +16,16 @@ from finetune_app.guide.advice.sources import SOURCES
 MOST_CHANGES = 4
 # What is looked at first for what would change the advice, after what was skipped.
 ORDER = (
-    "tried_prompt", "pairs", "test_questions", "documents", "facts_change", "needs_sources",
-    "heavy_use", "private_data", "improve",
-)  # fmt: skip
+    "tried_prompt",
+    "pairs",
+    "test_questions",
+    "documents",
+    "facts_change",
+    "needs_sources",
+    "heavy_use",
+    "private_data",
+    "improve",
+)
 
 WOULD_SAY = {
     Recommend.PROMPT: gettext_lazy("start with better instructions"),
@@ -109,16 +116,21 @@ def _reason(rule: Rule, answers: Answers) -> Reason:
 def _not_yet(decision: Decision, answers: Answers) -> list[Later]:
     """Each method that is not what to do now, with the reason that weighs most."""
     now = {
-        Recommend.PROMPT: {"prompt"}, Recommend.GOOD_ENOUGH: {"prompt"},
-        Recommend.RAG: {"rag"}, Recommend.FINE_TUNE: {"fine_tune"},
+        Recommend.PROMPT: {"prompt"},
+        Recommend.GOOD_ENOUGH: {"prompt"},
+        Recommend.RAG: {"rag"},
+        Recommend.FINE_TUNE: {"fine_tune"},
         Recommend.RAG_THEN_FINE_TUNE: {"rag"},
-    }.get(decision.what, set())  # fmt: skip
+    }.get(decision.what, set())
     texts = {
-        "prompt": _prompt_not_alone, "rag": _search_later, "fine_tune": _training_later,
-    }  # fmt: skip
+        "prompt": _prompt_not_alone,
+        "rag": _search_later,
+        "fine_tune": _training_later,
+    }
     found = [
         Later(method, text(decision, answers))
-        for method, text in texts.items() if method not in now
+        for method, text in texts.items()
+        if method not in now
     ]
     return [later for later in found if later.text]
 
@@ -201,15 +213,20 @@ def _is_open(name: str, answers: Answers, decision: Decision) -> bool:
 def _would_change(decision: Decision, answers: Answers, doubts: tuple[str, ...]) -> list[str]:
     found = []
     if decision.what in (Recommend.FINE_TUNE, Recommend.RAG_THEN_FINE_TUNE):
-        found.append(_("If a good prompt alone does as well on your test questions, keep the "
-                       "prompt. It is measured beside the tuned model, so you will see."))
+        found.append(
+            _(
+                "If a good prompt alone does as well on your test questions, keep the "
+                "prompt. It is measured beside the tuned model, so you will see."
+            )
+        )
     seen = {decision.what}
     for name in (*doubts, *(name for name in ORDER if name not in doubts)):
         for if_, what in _alternatives(name, answers):
             if what not in seen and len(found) < MOST_CHANGES:
                 seen.add(what)
-                found.append(_("%(if)s, we would say: %(then)s.")
-                             % {"if": if_, "then": WOULD_SAY[what]})
+                found.append(
+                    _("%(if)s, we would say: %(then)s.") % {"if": if_, "then": WOULD_SAY[what]}
+                )
     return found
 
 

@@ -31,7 +31,9 @@ class Points:
 
     def __add__(self, other: "Points") -> "Points":
         return Points(
-            self.prompt + other.prompt, self.rag + other.rag, self.fine_tune + other.fine_tune,
+            self.prompt + other.prompt,
+            self.rag + other.rag,
+            self.fine_tune + other.fine_tune,
             self.never_alone or other.never_alone,
         )
 

@@ -43,65 +43,106 @@ IMPROVE = Question(
     "improve",
     _("What should get better?"),
     _("Pick what bothers you most. You can come back and change it."),
-    _("Form and tone are things that a model can be taught with examples. Facts are better "
-      "looked up, because they change. This answer separates the two."),
-    (
-        Choice("facts", _("It does not know our facts"),
-               _("Prices, rules, products: what stands in your own papers"),
-               _("If it were facts that it lacks")),
-        Choice("tone", _("It sounds wrong"),
-               _("Too formal, too long, too cheerful: not your voice"),
-               _("If it were the tone that should get better")),
-        Choice("format", _("It answers in the wrong form"),
-               _("The right idea, but not the lines, fields or layout you need"),
-               _("If it were the form that should get better")),
-        Choice("task", _("It does one task unreliably"),
-               _("The same job again and again: sort, extract, rewrite, summarise"),
-               _("If it were one task that should get better")),
-        Choice("skill", _("It cannot do something yet"),
-               _("A way of working that it would have to learn"),
-               _("If it were a new skill that it should learn")),
-        Choice("unsure", _("I cannot say yet"),
-               _("The answers are just not right somehow"),
-               _("If you could not say what should get better")),
+    _(
+        "Form and tone are things that a model can be taught with examples. Facts are better "
+        "looked up, because they change. This answer separates the two."
     ),
-)  # fmt: skip
+    (
+        Choice(
+            "facts",
+            _("It does not know our facts"),
+            _("Prices, rules, products: what stands in your own papers"),
+            _("If it were facts that it lacks"),
+        ),
+        Choice(
+            "tone",
+            _("It sounds wrong"),
+            _("Too formal, too long, too cheerful: not your voice"),
+            _("If it were the tone that should get better"),
+        ),
+        Choice(
+            "format",
+            _("It answers in the wrong form"),
+            _("The right idea, but not the lines, fields or layout you need"),
+            _("If it were the form that should get better"),
+        ),
+        Choice(
+            "task",
+            _("It does one task unreliably"),
+            _("The same job again and again: sort, extract, rewrite, summarise"),
+            _("If it were one task that should get better"),
+        ),
+        Choice(
+            "skill",
+            _("It cannot do something yet"),
+            _("A way of working that it would have to learn"),
+            _("If it were a new skill that it should learn"),
+        ),
+        Choice(
+            "unsure",
+            _("I cannot say yet"),
+            _("The answers are just not right somehow"),
+            _("If you could not say what should get better"),
+        ),
+    ),
+)
 
 TRIED_PROMPT = Question(
     "tried_prompt",
     _("Have you tried clear instructions with a few examples?"),
     _("A page that says what you want, with three to five examples of good answers."),
-    _("It is the cheapest thing that could work. What goes wrong with it says what is needed: "
-      "facts that are missing, or a way of answering that does not hold."),
-    (
-        Choice("no", _("Not yet"), _("Or only in a sentence or two"),
-               _("If you had not tried a prompt yet")),
-        Choice("good_enough", _("Yes, and it is good enough"),
-               _("You could leave it as it is"),
-               _("If a good prompt turned out to be good enough")),
-        Choice("inconsistent", _("Yes, it is right one day and wrong the next"),
-               _("The same question gets different answers"),
-               _("If a good prompt gave uneven answers")),
-        Choice("lacks_facts", _("Yes, but it lacks the facts"),
-               _("It cannot know what is only in your papers, or makes it up"),
-               _("If a good prompt turned out to lack the facts")),
+    _(
+        "It is the cheapest thing that could work. What goes wrong with it says what is needed: "
+        "facts that are missing, or a way of answering that does not hold."
     ),
-)  # fmt: skip
+    (
+        Choice(
+            "no",
+            _("Not yet"),
+            _("Or only in a sentence or two"),
+            _("If you had not tried a prompt yet"),
+        ),
+        Choice(
+            "good_enough",
+            _("Yes, and it is good enough"),
+            _("You could leave it as it is"),
+            _("If a good prompt turned out to be good enough"),
+        ),
+        Choice(
+            "inconsistent",
+            _("Yes, it is right one day and wrong the next"),
+            _("The same question gets different answers"),
+            _("If a good prompt gave uneven answers"),
+        ),
+        Choice(
+            "lacks_facts",
+            _("Yes, but it lacks the facts"),
+            _("It cannot know what is only in your papers, or makes it up"),
+            _("If a good prompt turned out to lack the facts"),
+        ),
+    ),
+)
 
 FACTS_CHANGE = Question(
     "facts_change",
     _("How often do the facts in its answers change?"),
     _("Prices, opening hours, rules, stock: whatever has to be right."),
-    _("What a model has learned stays as it was on the day it was trained. What it looks up is "
-      "as new as your documents."),
+    _(
+        "What a model has learned stays as it was on the day it was trained. What it looks up is "
+        "as new as your documents."
+    ),
     (
-        Choice("never", _("Hardly ever"), _("Or its answers hold no facts of yours"),
-               _("If the facts hardly ever changed")),
+        Choice(
+            "never",
+            _("Hardly ever"),
+            _("Or its answers hold no facts of yours"),
+            _("If the facts hardly ever changed"),
+        ),
         Choice("monthly", _("Every month or so"), "", _("If the facts changed every month")),
         Choice("weekly", _("Every week"), "", _("If the facts changed every week")),
         Choice("daily", _("Every day"), "", _("If the facts changed every day")),
     ),
-)  # fmt: skip
+)
 
 NEEDS_SOURCES = Question(
     "needs_sources",
@@ -109,13 +150,17 @@ NEEDS_SOURCES = Question(
     _("The page, the paragraph, the document."),
     _("A model cannot say where it learned something. It can name what was put before it."),
     (
-        Choice(True, _("Yes, it has to name its source"),
-               _("Somebody will want to look it up"),
-               _("If answers had to name their source")),
-        Choice(False, _("No"), _("The answer is enough"),
-               _("If answers need not name their source")),
+        Choice(
+            True,
+            _("Yes, it has to name its source"),
+            _("Somebody will want to look it up"),
+            _("If answers had to name their source"),
+        ),
+        Choice(
+            False, _("No"), _("The answer is enough"), _("If answers need not name their source")
+        ),
     ),
-)  # fmt: skip
+)
 
 DOCUMENTS = Question(
     "documents",
@@ -123,23 +168,36 @@ DOCUMENTS = Question(
     _("Handbooks, price lists, rules, old reports: anything it could read first."),
     _("Search needs something to search. A few pages can simply be pasted into the instructions."),
     (
-        Choice(0, _("No, nothing written down"), _("Or nothing that holds the answers"),
-               _("If there were no documents")),
-        Choice(2, _("A few pages"), _("One to three short documents"),
-               _("If there were only a few pages to read")),
+        Choice(
+            0,
+            _("No, nothing written down"),
+            _("Or nothing that holds the answers"),
+            _("If there were no documents"),
+        ),
+        Choice(
+            2,
+            _("A few pages"),
+            _("One to three short documents"),
+            _("If there were only a few pages to read"),
+        ),
         Choice(10, _("About ten"), "", _("If there were about ten documents")),
         Choice(50, _("Dozens or more"), "", _("If there were dozens of documents")),
     ),
-    one="%(n)s document", many="%(n)s documents",
-)  # fmt: skip
+    one="%(n)s document",
+    many="%(n)s documents",
+)
 
 PAIRS = Question(
     "pairs",
     _("How many good examples do you have?"),
-    _("An example is what somebody writes, and the answer you would give: e-mails with replies, "
-      "notes with reports."),
-    _("A model learns nothing steady from fewer than ten. Fifty make a pilot; from a hundred on "
-      "it gets reliable. Good ones matter more than many."),
+    _(
+        "An example is what somebody writes, and the answer you would give: e-mails with replies, "
+        "notes with reports."
+    ),
+    _(
+        "A model learns nothing steady from fewer than ten. Fifty make a pilot; from a hundred on "
+        "it gets reliable. Good ones matter more than many."
+    ),
     (
         Choice(0, _("None yet"), "", _("If you had no examples")),
         Choice(5, _("A handful"), _("About five"), _("If you had only a handful of examples")),
@@ -147,22 +205,26 @@ PAIRS = Question(
         Choice(70, _("More than fifty"), _("About 70"), _("If you had more than 50 examples")),
         Choice(200, _("Hundreds"), _("200 or more"), _("If you had hundreds of examples")),
     ),
-    one="%(n)s example", many="%(n)s examples",
-)  # fmt: skip
+    one="%(n)s example",
+    many="%(n)s examples",
+)
 
 TEST_QUESTIONS = Question(
     "test_questions",
     _("Have you kept questions aside to test it with?"),
     _("Questions whose right answers you know, and which it has never seen."),
-    _("“It looks better” is how people fool themselves. About 20 questions tell a real difference "
-      "from chance."),
+    _(
+        "“It looks better” is how people fool themselves. About 20 questions tell a real "
+        "difference from chance."
+    ),
     (
         Choice(0, _("No"), "", _("If there were no test questions")),
         Choice(5, _("A few"), _("About five"), _("If there were only a few test questions")),
         Choice(20, _("About twenty or more"), "", _("If you had about 20 test questions")),
     ),
-    one="%(n)s test question", many="%(n)s test questions",
-)  # fmt: skip
+    one="%(n)s test question",
+    many="%(n)s test questions",
+)
 
 PRIVATE_DATA = Question(
     "private_data",
@@ -170,32 +232,57 @@ PRIVATE_DATA = Question(
     _("Names, addresses, health, money: what not everybody may read."),
     _("A trained model may repeat what it read, and a search shows what the documents say."),
     (
-        Choice(True, _("Yes, there is private data"), _("About customers, patients, staff"),
-               _("If there were private data in it")),
-        Choice(False, _("No private data"), _("Everybody may read it"),
-               _("If there were no private data in it")),
+        Choice(
+            True,
+            _("Yes, there is private data"),
+            _("About customers, patients, staff"),
+            _("If there were private data in it"),
+        ),
+        Choice(
+            False,
+            _("No private data"),
+            _("Everybody may read it"),
+            _("If there were no private data in it"),
+        ),
     ),
-)  # fmt: skip
+)
 
 HEAVY_USE = Question(
     "heavy_use",
     _("Will it be used so much that cost or waiting matters?"),
     _("Thousands of questions a day, or pages of instructions with each of them."),
-    _("Long instructions are paid for with every question. A model that has learned the task "
-      "needs few."),
-    (
-        Choice(True, _("Yes, used very much"), _("Or with very long instructions"),
-               _("If it were used so much that it cost too much")),
-        Choice(False, _("No, now and then"), _("Cost and waiting hardly matter"),
-               _("If it were used only now and then")),
+    _(
+        "Long instructions are paid for with every question. A model that has learned the task "
+        "needs few."
     ),
-)  # fmt: skip
+    (
+        Choice(
+            True,
+            _("Yes, used very much"),
+            _("Or with very long instructions"),
+            _("If it were used so much that it cost too much"),
+        ),
+        Choice(
+            False,
+            _("No, now and then"),
+            _("Cost and waiting hardly matter"),
+            _("If it were used only now and then"),
+        ),
+    ),
+)
 
 QUESTIONS = {
     question.name: question
     for question in (
-        IMPROVE, TRIED_PROMPT, FACTS_CHANGE, NEEDS_SOURCES, DOCUMENTS, PAIRS, TEST_QUESTIONS,
-        PRIVATE_DATA, HEAVY_USE,
+        IMPROVE,
+        TRIED_PROMPT,
+        FACTS_CHANGE,
+        NEEDS_SOURCES,
+        DOCUMENTS,
+        PAIRS,
+        TEST_QUESTIONS,
+        PRIVATE_DATA,
+        HEAVY_USE,
     )
 }
 

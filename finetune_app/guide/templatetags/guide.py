@@ -24,11 +24,17 @@ def ways_of(context: Context, goal: Goal) -> list[dict[str, Any]]:
     ways = []
     for way in WAYS:
         chosen, here = way.belongs_to(goal.method), _is_here(way.route, page)
-        ways.append({
-            "name": way.name, "method": way.method, "url": way.url(goal), "chosen": chosen,
-            "here": here, "why": "" if chosen else later.get(way.method, ""),
-            "may_choose": here and not chosen and bool(member and member.may(Role.EDITOR)),
-        })
+        ways.append(
+            {
+                "name": way.name,
+                "method": way.method,
+                "url": way.url(goal),
+                "chosen": chosen,
+                "here": here,
+                "why": "" if chosen else later.get(way.method, ""),
+                "may_choose": here and not chosen and bool(member and member.may(Role.EDITOR)),
+            }
+        )
     return ways
 
 

@@ -26,42 +26,63 @@ class Compared:
 
 METHODS = (
     Compared(
-        INSTRUCTIONS, _("prompt engineering"),
+        INSTRUCTIONS,
+        _("prompt engineering"),
         _("A first try at anything, and whatever can be said in a page."),
         _("Nothing to build. Long instructions are paid for with every question."),
         _("An hour, and you can change them any day."),
         (
-            Risk(_("They hold today and not tomorrow."),
-                 _("You see what they do to practice prompts, and the test counts how often they "
-                   "hold.")),
+            Risk(
+                _("They hold today and not tomorrow."),
+                _(
+                    "You see what they do to practice prompts, and the test counts how often they "
+                    "hold."
+                ),
+            ),
         ),
     ),
     Compared(
-        DOCUMENTS, _("RAG, retrieval-augmented generation"),
+        DOCUMENTS,
+        _("RAG, retrieval-augmented generation"),
         _("Facts: your prices, rules and papers, as they are today, with their source."),
         _("A little longer for each answer, for the passages it reads first."),
         _("As long as it takes to bring the documents. They are read in minutes."),
         (
-            Risk(_("It finds the wrong passage, and answers from that."),
-                 _("You see which passages it was shown, beside every answer.")),
+            Risk(
+                _("It finds the wrong passage, and answers from that."),
+                _("You see which passages it was shown, beside every answer."),
+            ),
         ),
     ),
     Compared(
-        TRAINING, _("fine-tuning"),
+        TRAINING,
+        _("fine-tuning"),
         _("A behaviour: a skill, a style, a form, held steady without long instructions."),
         _("Examples are the price: fifty to begin with, better hundreds."),
         _("Minutes of computing for a small model; collecting examples can take weeks."),
         (
-            Risk(_("It is expensive."),
-                 _("A small part of the model is trained (LoRA). Time and memory are told before "
-                   "you press Train.")),
-            Risk(_("Good data takes weeks."),
-                 _("Checks find what is wrong with it, and the fix is one click. A pilot shows "
-                   "early whether it pays.")),
-            Risk(_("It forgets other things."),
-                 _("Each test also asks everyday questions, and says what was lost.")),
-            Risk(_("It takes expertise."),
-                 _("Every setting is chosen for you, each with its reason.")),
+            Risk(
+                _("It is expensive."),
+                _(
+                    "A small part of the model is trained (LoRA). Time and memory are told before "
+                    "you press Train."
+                ),
+            ),
+            Risk(
+                _("Good data takes weeks."),
+                _(
+                    "Checks find what is wrong with it, and the fix is one click. A pilot shows "
+                    "early whether it pays."
+                ),
+            ),
+            Risk(
+                _("It forgets other things."),
+                _("Each test also asks everyday questions, and says what was lost."),
+            ),
+            Risk(
+                _("It takes expertise."),
+                _("Every setting is chosen for you, each with its reason."),
+            ),
         ),
     ),
-)  # fmt: skip
+)

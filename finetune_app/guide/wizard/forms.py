@@ -27,8 +27,11 @@ class AnswerForm(forms.Form):
         if screen.counts:
             exact = None if chosen else answers.get(screen.name)
             self.fields["number"] = forms.IntegerField(
-                label=_("Or the number, if you know it"), required=False, min_value=0,
-                max_value=MOST, initial=exact,
+                label=_("Or the number, if you know it"),
+                required=False,
+                min_value=0,
+                max_value=MOST,
+                initial=exact,
             )
 
     def given(self) -> dict[str, Value] | None:

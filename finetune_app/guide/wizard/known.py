@@ -27,20 +27,42 @@ def facts_of(goal: Goal) -> list[Fact]:
     usable = Example.objects.usable().filter(dataset__goal=goal).order_by()
     pairs = usable.count()
     tests = usable.filter(split=Split.TEST).count()
-    documents = Document.objects.filter(
-        knowledge__goal=goal, state=Document.State.READY
-    ).count()
+    documents = Document.objects.filter(knowledge__goal=goal, state=Document.State.READY).count()
     found = []
     if documents:
-        found.append(Fact("documents", documents, _said(
-            ngettext("You have %(n)s document", "You have %(n)s documents", documents), documents)))
+        found.append(
+            Fact(
+                "documents",
+                documents,
+                _said(
+                    ngettext("You have %(n)s document", "You have %(n)s documents", documents),
+                    documents,
+                ),
+            )
+        )
     if pairs:
-        found.append(Fact("pairs", pairs, _said(
-            ngettext("You have %(n)s example", "You have %(n)s examples", pairs), pairs)))
+        found.append(
+            Fact(
+                "pairs",
+                pairs,
+                _said(ngettext("You have %(n)s example", "You have %(n)s examples", pairs), pairs),
+            )
+        )
     if tests:
-        found.append(Fact("test_questions", tests, _said(
-            ngettext("%(n)s of them is kept back to test with",
-                     "%(n)s of them are kept back to test with", tests), tests)))
+        found.append(
+            Fact(
+                "test_questions",
+                tests,
+                _said(
+                    ngettext(
+                        "%(n)s of them is kept back to test with",
+                        "%(n)s of them are kept back to test with",
+                        tests,
+                    ),
+                    tests,
+                ),
+            )
+        )
     if Finding.objects.filter(dataset__goal=goal, check_name__in=PRIVATE_CHECKS).exists():
         found.append(Fact("private_data", True, _("There is private data in your examples")))
     return found

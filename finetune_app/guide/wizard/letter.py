@@ -29,30 +29,37 @@ HEADLINE = {
 LEAD = {
     Recommend.PROMPT: gettext_lazy(
         "Prompt engineering (saying clearly what you want, with a few examples) is the cheapest "
-        "thing that could work. You can measure here whether it does."),
+        "thing that could work. You can measure here whether it does."
+    ),
     Recommend.RAG: gettext_lazy(
         "Searching your documents (experts call it RAG) puts the passages that fit before each "
-        "question, so that it answers from what your papers say today."),
+        "question, so that it answers from what your papers say today."
+    ),
     Recommend.FINE_TUNE: gettext_lazy(
-        "Fine-tuning (training a model a little further on your examples) fits what you "
-        "describe."),
+        "Fine-tuning (training a model a little further on your examples) fits what you describe."
+    ),
     Recommend.RAG_THEN_FINE_TUNE: gettext_lazy(
         "Searching your documents (RAG) brings the facts; fine-tuning (training a model a little "
         "further on your examples) then teaches the way of answering. In this order: each helps "
-        "by itself, and you see what the second adds."),
+        "by itself, and you see what the second adds."
+    ),
     Recommend.COLLECT_PAIRS: gettext_lazy(
         "Fine-tuning (training a model a little further on your examples) is the right way for "
-        "what you describe. It lacks only what to learn from."),
+        "what you describe. It lacks only what to learn from."
+    ),
     Recommend.COLLECT_DOCUMENTS: gettext_lazy(
         "Searching your documents (experts call it RAG) is the right way for what you describe. "
-        "It lacks only what to search."),
+        "It lacks only what to search."
+    ),
     Recommend.COLLECT_TESTS: gettext_lazy(
         "Questions whose right answers you know, which nothing learns from. They take an hour, and "
-        "they are the only way to find out whether anything helps."),
+        "they are the only way to find out whether anything helps."
+    ),
     Recommend.GOOD_ENOUGH: gettext_lazy(
         "What you have does the job. If you like, measure it once, so that you notice when it no "
-        "longer does."),
-}  # fmt: skip
+        "longer does."
+    ),
+}
 SURE = {
     "high": (4, gettext_lazy("Quite sure.")),
     "medium": (3, gettext_lazy("Fairly sure.")),
@@ -98,8 +105,9 @@ def after(goal: Goal, method: str, what: str = "") -> Next:
         ideas = reverse("datasets:ideas", kwargs={"goal_id": goal.pk})
         return Next(trial.method, sentence, _("Write more"), ideas)
     if what == Recommend.COLLECT_TESTS:
-        return Next(trial.method, _("about 20 questions to test it with"), _("Write questions"),
-                    dataset)
+        return Next(
+            trial.method, _("about 20 questions to test it with"), _("Write questions"), dataset
+        )
     if trial.method.searches and not so_far.documents and so_far.at > 1:
         # The documents are what it is about, so they come before the questions to test them with.
         return Next(trial.method, str(STEP_4[Method.RAG]), _("Add documents"), DOCUMENTS.url(goal))
@@ -113,7 +121,8 @@ def _sentence(so_far: progress.Progress) -> str:
         return str(STEP_4[method])
     if so_far.at == 2:
         return (
-            _("bring the examples it learns from") if method.trains
+            _("bring the examples it learns from")
+            if method.trains
             else _("about 20 questions to test it with")
         )
     return str(NEXT[so_far.at])
@@ -134,15 +143,14 @@ def letter(goal: Goal, advice: Advice) -> dict[str, Any]:
         "lead": LEAD[what],
         "reasons": [_reason(one, asked, advice) for one in reasons[:notes]],
         "notes": [_reason(one, asked, advice) for one in reasons[notes:]],
-        "not_yet": [(_method_name(one["method"]), one["text"])
-                    for one in advice.result["not_yet"]],
+        "not_yet": [(_method_name(one["method"]), one["text"]) for one in advice.result["not_yet"]],
         "would_change": advice.result["would_change"],
         "bars": [n < bars for n in range(5)],
         "sure": sure,
         "doubts": [QUESTIONS[name].title for name in advice.result["doubts"]],
         "sources": advice.result["sources"],
         "answers": _answers(asked, answers, advice),
-    }  # fmt: skip
+    }
 
 
 def _is_answered(screen: Screen, answers: dict[str, Any]) -> bool:
@@ -211,7 +219,8 @@ def changes(goal: Goal, advice: Advice) -> dict[str, Any]:
     return {
         "changed": new,
         "today": str(HEADLINE.get(today.recommendation) or _("Collect more examples first."))
-        if new and today.recommendation != advice.recommendation else "",
+        if new and today.recommendation != advice.recommendation
+        else "",
     }
 
 

@@ -40,7 +40,12 @@ def _screen(question: Question) -> Screen:
         for choice in question.choices
     )
     return Screen(
-        question.name, question.title, question.help, question.why, cards, (question.name,),
+        question.name,
+        question.title,
+        question.help,
+        question.why,
+        cards,
+        (question.name,),
         question.name in COUNTS,
     )
 
@@ -48,26 +53,51 @@ def _screen(question: Question) -> Screen:
 USE = Screen(
     "use",
     _("Does one of these apply?"),
-    _("Private data is what not everybody may read. Heavy use is thousands of questions a day, or "
-      "pages of instructions with each."),
-    _("A trained model may repeat what it read, so private data has to be looked at first. And "
-      "long instructions are paid for with every question; a model that has learned needs few."),
+    _(
+        "Private data is what not everybody may read. Heavy use is thousands of questions a day, "
+        "or pages of instructions with each."
+    ),
+    _(
+        "A trained model may repeat what it read, so private data has to be looked at first. And "
+        "long instructions are paid for with every question; a model that has learned needs few."
+    ),
     (
-        Card("neither", _("Neither"), _("Nothing private, used now and then"),
-             {"private_data": False, "heavy_use": False}),
-        Card("private", _("There is private data"), _("About customers, patients, staff"),
-             {"private_data": True, "heavy_use": False}),
-        Card("heavy", _("It will be used very much"), _("So that cost or waiting matters"),
-             {"private_data": False, "heavy_use": True}),
-        Card("both", _("Both"), _("Private data, and heavy use"),
-             {"private_data": True, "heavy_use": True}),
+        Card(
+            "neither",
+            _("Neither"),
+            _("Nothing private, used now and then"),
+            {"private_data": False, "heavy_use": False},
+        ),
+        Card(
+            "private",
+            _("There is private data"),
+            _("About customers, patients, staff"),
+            {"private_data": True, "heavy_use": False},
+        ),
+        Card(
+            "heavy",
+            _("It will be used very much"),
+            _("So that cost or waiting matters"),
+            {"private_data": False, "heavy_use": True},
+        ),
+        Card(
+            "both",
+            _("Both"),
+            _("Private data, and heavy use"),
+            {"private_data": True, "heavy_use": True},
+        ),
     ),
     ("private_data", "heavy_use"),
-)  # fmt: skip
+)
 ASKED = (
-    "improve", "tried_prompt", "facts_change", "needs_sources", "documents", "pairs",
+    "improve",
+    "tried_prompt",
+    "facts_change",
+    "needs_sources",
+    "documents",
+    "pairs",
     "test_questions",
-)  # fmt: skip
+)
 ALL = (*(_screen(QUESTIONS[name]) for name in ASKED), USE)
 WITHOUT_PRIVATE = _screen(HEAVY_USE)  # the last screen, when private data was found already
 NAMES = frozenset(screen.name for screen in (*ALL, WITHOUT_PRIVATE))

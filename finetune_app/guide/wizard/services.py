@@ -24,9 +24,7 @@ def answers_now(goal: Goal) -> dict[str, Any]:
 
 
 @transaction.atomic
-def answer(
-    *, goal: Goal, user: User, screen: Screen, given: Mapping[str, Any] | None
-) -> Advice:
+def answer(*, goal: Goal, user: User, screen: Screen, given: Mapping[str, Any] | None) -> Advice:
     """Keep the answers of one screen; None means that it was skipped."""
     Goal.objects.select_for_update().get(pk=goal.pk)  # two people at once take turns
     draft = goal.advices.draft() or Advice(goal=goal, answers=answers_now(goal))
@@ -51,7 +49,9 @@ def finish(*, goal: Goal, user: User) -> Advice:
     found = advise(Answers.read(answers | facts))
     advice.known, advice.recommendation = facts, found.recommendation
     advice.result = found.as_json() | {
-        "way": found.way, "doubts": list(found.doubts), "notes": len(found.keep_in_mind)
+        "way": found.way,
+        "doubts": list(found.doubts),
+        "notes": len(found.keep_in_mind),
     }
     advice.by, advice.finished_at = user, timezone.now()
     advice.save()

@@ -70,8 +70,14 @@ def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
             return _onward(request, goal, asked, at, go)
     all_seen = all(name in answers for one in asked for name in one.names)
     context = {
-        "goal": goal, "form": form, "screen": screen, "facts": facts, "at": at + 1,
-        "total": len(asked), "left": len(asked) - at - 1, "ways": WAYS,
+        "goal": goal,
+        "form": form,
+        "screen": screen,
+        "facts": facts,
+        "at": at + 1,
+        "total": len(asked),
+        "left": len(asked) - at - 1,
+        "ways": WAYS,
         "marks": ["done" if n < at else "now" if n == at else "" for n in range(len(asked))],
         "go": "next" if at + 1 < len(asked) and not all_seen else "finish",
     }
@@ -94,8 +100,9 @@ def take(request: HttpRequest, goal: Goal) -> HttpResponse:
     newest = goal.advices.given().first()
     method = request.POST.get("method") or (method_of(newest) if newest else "")
     if method not in Method.values:
-        raise PlainError(_("That is not one of the methods. Choose one on the page of the advice."),
-                         status=422)
+        raise PlainError(
+            _("That is not one of the methods. Choose one on the page of the advice."), status=422
+        )
     services.take(goal=goal, method=method)
     advised = newest.recommendation if newest and method == method_of(newest) else ""
     return redirect(after(goal, method, advised).url)

@@ -6,8 +6,8 @@ import pytest
 
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import keys, services
-from tests.path import install, ready, trained
-from tests.serving import serving
+from tests.journey import install, ready, trained
+from tests.live_server import serving
 from tests.worker.engine.test_server import SECRET, Running
 from tests.worker.engine.tiny import make_adapter, make_base
 

@@ -122,4 +122,3 @@ def test_the_wrong_method_says_which(address, live, key):
     reply = httpx.get(f"{address}/chat/completions", headers=headers)
     assert reply.status_code == 405
     assert "POST" in reply.json()["error"]["message"]
-

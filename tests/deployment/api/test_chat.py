@@ -142,7 +142,7 @@ def test_unknown_fields_are_let_pass(client):
         ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "messages"),
         ({"model": ""}, "model"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_done_is_refused_by_name(client, more, param):
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, **more)

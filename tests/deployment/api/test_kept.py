@@ -12,7 +12,8 @@ def test_asked_kept_judged_and_queued(client, address, key, live, owner):
     keeping.change(deployment=live, by=owner, on=True, queues=True)
     asked = [{"role": "user", "content": "Write to ann@kettle-lane.co.uk"}]
     reply = client.with_options(timeout=600).chat.completions.create(
-        model="sort-shop-emails", messages=asked, max_tokens=8, stream=True)
+        model="sort-shop-emails", messages=asked, max_tokens=8, stream=True
+    )
     chunks = list(reply)
     text = "".join(one.choices[0].delta.content or "" for one in chunks)
     said = Said.objects.get()
@@ -21,8 +22,9 @@ def test_asked_kept_judged_and_queued(client, address, key, live, owner):
     assert said.request.reply_id == chunks[0].id
     assert said.request.first_seconds is not None
     sent = {"id": chunks[0].id, "rating": "down", "expected": "order_status"}
-    answer = httpx.post(f"{address}/feedback", json=sent, timeout=60,
-                        headers={"Authorization": f"Bearer {key[1]}"})  # fmt: skip
+    answer = httpx.post(
+        f"{address}/feedback", json=sent, timeout=60, headers={"Authorization": f"Bearer {key[1]}"}
+    )
     assert answer.json()["kept"] == ["rating", "expected"]
     assert Feedback.objects.get().request == said.request
     said.refresh_from_db()

@@ -22,9 +22,12 @@ def told(address, live, key, team, owner) -> dict[str, Any]:
     """What each step got, by its name. All in one process of Node: starting one takes longest."""
     _key, narrow = keys.make(team=team, by=owner, name="x", deployment=live, requests_a_minute=4)
     names = {
-        "MODULES": str(node.MODULES), "ADDRESS": address, "KEY": key[1], "NARROW": narrow,
+        "MODULES": str(node.MODULES),
+        "ADDRESS": address,
+        "KEY": key[1],
+        "NARROW": narrow,
         "MODEL": live.name,
-    }  # fmt: skip
+    }
     done = subprocess.run(
         ["node", str(SCRIPT)], env=os.environ | names, capture_output=True, text=True, timeout=600
     )

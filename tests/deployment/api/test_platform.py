@@ -14,7 +14,7 @@ from finetune_app.deployment.models import ApiFile
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
-from tests.path import end, install, set_state, write
+from tests.journey import end, install, set_state, write
 from tests.worker.engine.test_server import SECRET, Running
 from tests.worker.engine.tiny import make_base
 from worker import spare
@@ -25,18 +25,24 @@ HELLO = [{"role": "user", "content": "My bike number 77 squeaks"}]
 
 def lines(count: int = 24, start: int = 0, answer: str = "repair") -> bytes:
     rows = [
-        {"messages": [
-            {"role": "user", "content": f"Bike {n * 7919 % 100_003} {('drags', 'squeaks')[n % 2]}"},
-            {"role": "assistant", "content": f"{answer} {n % 5}"},
-        ]}
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": f"Bike {n * 7919 % 100_003} {('drags', 'squeaks')[n % 2]}",
+                },
+                {"role": "assistant", "content": f"{answer} {n % 5}"},
+            ]
+        }
         for n in range(start, start + count)
-    ]  # fmt: skip
+    ]
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def upload(client, content: bytes | None = None, name: str = "shop.jsonl"):
-    return client.files.create(file=(name, lines() if content is None else content),
-                               purpose="fine-tune")  # fmt: skip
+    return client.files.create(
+        file=(name, lines() if content is None else content), purpose="fine-tune"
+    )
 
 
 @pytest.fixture
@@ -54,9 +60,13 @@ def client(address, base, team, owner):
 @pytest.fixture
 def job(client):
     return client.fine_tuning.jobs.create(
-        model="starter", training_file=upload(client).id, suffix="shop-mail", seed=5,
-        metadata={"who": "a test"}, hyperparameters={"n_epochs": 2, "batch_size": "auto"},
-    )  # fmt: skip
+        model="starter",
+        training_file=upload(client).id,
+        suffix="shop-mail",
+        seed=5,
+        metadata={"who": "a test"},
+        hyperparameters={"n_epochs": 2, "batch_size": "auto"},
+    )
 
 
 def training_of(job):
@@ -160,9 +170,7 @@ def test_a_validation_file_guides_and_tests_and_nothing_of_it_is_learned(client)
     ],
 )
 def test_a_file_that_is_no_good_fails_with_the_line(client, content, why):
-    made = client.fine_tuning.jobs.create(
-        model="starter", training_file=upload(client, content).id
-    )
+    made = client.fine_tuning.jobs.create(model="starter", training_file=upload(client, content).id)
     assert made.status == "failed"
     assert made.error.code == "invalid_training_file"
     assert why in made.error.message
@@ -182,7 +190,7 @@ def test_a_file_that_is_no_good_fails_with_the_line(client, content, why):
         ({"seed": -1}, "seed"),
         ({"metadata": {"a": "x" * 600}}, "metadata"),
     ],
-)  # fmt: skip
+)
 def test_what_is_asked_wrongly_is_refused_by_name(client, more, param):
     given = {"model": "starter", "training_file": upload(client).id} | more
     with pytest.raises(openai.BadRequestError) as refused:
@@ -236,9 +244,10 @@ def test_from_a_file_to_an_answer_with_real_training(client, base, settings):
     """Nothing is told in a worker's place: a child trains, the engine reads what it made."""
     make_base(Path(configured.DATA_DIR) / base.folder, "llama")
     made = client.fine_tuning.jobs.create(
-        model="starter", training_file=upload(client).id,
+        model="starter",
+        training_file=upload(client).id,
         hyperparameters={"n_epochs": 1},
-    )  # fmt: skip
+    )
     taken = lease.take_next(heavy=True, worker="a test")
     assert taken.training == training_of(made)
     Supervision(taken, spare.light_child, threading.Event()).run()

@@ -14,9 +14,11 @@ def test_each_request_says_which_version_answered_it(client, live, owner, key):
         asker[trials.is_in(trial, f"{key[0].pk}:user {n}")] = str(n)
     for user in asker.values():
         client.chat.completions.create(
-            model=live.name, messages=[{"role": "user", "content": "Hello"}], max_tokens=2,
+            model=live.name,
+            messages=[{"role": "user", "content": "Hello"}],
+            max_tokens=2,
             user=user,
-        )  # fmt: skip
+        )
     seen = {one.release.number: one.status for one in Request.objects.select_related("release")}
     assert seen == {1: 200, 2: 200}
     assert ask(client)

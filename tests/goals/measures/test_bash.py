@@ -9,9 +9,11 @@ import pytest
 
 from finetune_app.goals.measures import get_measure
 
-SAMPLES = Path(os.environ.get(
-    "FINETUNE_DATA_DIR_SAMPLES", Path(__file__).resolve().parents[4] / "shared" / "data"
-))
+SAMPLES = Path(
+    os.environ.get(
+        "FINETUNE_DATA_DIR_SAMPLES", Path(__file__).resolve().parents[4] / "shared" / "data"
+    )
+)
 
 
 def score(answer, wanted="ls -la /tmp", **settings):
@@ -21,9 +23,15 @@ def score(answer, wanted="ls -la /tmp", **settings):
 @pytest.mark.parametrize(
     "answer",
     [
-        "ls", "ls -la | sort -k2 > out.txt", "for f in *.c; do wc -l \"$f\"; done",
-        "find . -name '*.py' -exec grep -l TODO {} +", "cat <<EOF\nhello\nEOF",
-        "diff <(sort a) <(sort b)", "[[ -f x ]] && echo $((1 + 2))", "x=1", "Rscript plot.R",
+        "ls",
+        "ls -la | sort -k2 > out.txt",
+        'for f in *.c; do wc -l "$f"; done',
+        "find . -name '*.py' -exec grep -l TODO {} +",
+        "cat <<EOF\nhello\nEOF",
+        "diff <(sort a) <(sort b)",
+        "[[ -f x ]] && echo $((1 + 2))",
+        "x=1",
+        "Rscript plot.R",
         "```bash\nls -l\n```",
     ],
 )

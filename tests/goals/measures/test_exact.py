@@ -53,8 +53,13 @@ def test_more_right_lines_score_higher_but_only_all_of_them_pass():
     measure = get_measure("exact", {})
     scores = [
         measure.check(answer, WANTED).value
-        for answer in ("prose", "topic: x\ndue: y\nreply: z", "topic: return\ndue: y\nreply: z",
-                       "topic: return\ndue: this_week\nreply: z", WANTED)
+        for answer in (
+            "prose",
+            "topic: x\ndue: y\nreply: z",
+            "topic: return\ndue: y\nreply: z",
+            "topic: return\ndue: this_week\nreply: z",
+            WANTED,
+        )
     ]
     assert scores == sorted(scores)
     assert scores[-2] < scores[-1] == 1.0

@@ -8,11 +8,15 @@ import pytest
 
 from finetune_app.goals.measures import get_measure, propose, summary
 
-SAMPLES = Path(os.environ.get(
-    "FINETUNE_DATA_DIR_SAMPLES", Path(__file__).resolve().parents[4] / "shared" / "data"
-))
-PROSE = ["We are sorry that the lamp broke on the way, and a new one leaves our shop tomorrow.",
-         "It is a pleasure to hear from you, and yes, we do have it in green as well as in red."]
+SAMPLES = Path(
+    os.environ.get(
+        "FINETUNE_DATA_DIR_SAMPLES", Path(__file__).resolve().parents[4] / "shared" / "data"
+    )
+)
+PROSE = [
+    "We are sorry that the lamp broke on the way, and a new one leaves our shop tomorrow.",
+    "It is a pleasure to hear from you, and yes, we do have it in green as well as in red.",
+]
 
 
 def proposed(description, answers=(), kind="task"):
@@ -57,8 +61,10 @@ def test_the_measure_fits_the_examples(description, answers, kind):
         ("in under fifty words", {"max_words": 49}),
         ("at least 5 words and up to a hundred words", {"min_words": 5, "max_words": 100}),
         ("more than 5 words", {"min_words": 6}),
-        ("never say “sorry”, and start with 'Dear'",
-         {"never_contains": ["sorry"], "starts_with": "Dear"}),
+        (
+            "never say “sorry”, and start with 'Dear'",
+            {"never_contains": ["sorry"], "starts_with": "Dear"},
+        ),
         ('must contain "VAT" and end with "Mara"', {"contains": ["VAT"], "ends_with": "Mara"}),
     ],
 )
@@ -66,17 +72,24 @@ def test_rules_are_read_from_the_description(description, chosen):
     assert proposed(f"Answer the email, {description}.", PROSE).settings == chosen
 
 
-@pytest.mark.parametrize("description", [
-    "at most several words", "at least 9 words and at most 2 words", "up to 0 words",
-    'never say "x" but always say "X"',
-])
+@pytest.mark.parametrize(
+    "description",
+    [
+        "at most several words",
+        "at least 9 words and at most 2 words",
+        "up to 0 words",
+        'never say "x" but always say "X"',
+    ],
+)
 def test_rules_that_make_no_sense_are_not_proposed(description):
     assert proposed(description, PROSE).kind == "choice"
 
 
 def test_free_prose_lines_are_left_free():
-    answers = [f"topic: {topic}\ndue: today\nreply: {text}"
-               for topic, text in zip(("stock", "return"), PROSE, strict=True)]
+    answers = [
+        f"topic: {topic}\ndue: today\nreply: {text}"
+        for topic, text in zip(("stock", "return"), PROSE, strict=True)
+    ]
     proposal = proposed("Three lines", answers)
     assert proposal.settings == {"lines": ["topic", "due"]}
     assert "reply may be worded freely" in proposal.because

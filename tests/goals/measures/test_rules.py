@@ -65,5 +65,7 @@ def test_rules_that_cannot_work_are_refused(chosen, message):
 
 def test_the_summary_reads_as_a_sentence():
     text = summary("rules", {"min_words": 1, "max_words": 20, "never_contains": ["sorry", "but"]})
-    assert text == ("Right when the answer keeps your rules: at least 1 word; at most 20 words; "
-                    "never contains “sorry” and “but”.")
+    assert text == (
+        "Right when the answer keeps your rules: at least 1 word; at most 20 words; "
+        "never contains “sorry” and “but”."
+    )

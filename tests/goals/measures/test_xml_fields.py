@@ -5,8 +5,10 @@ import pytest
 from finetune_app.goals.measures import get_measure
 
 WANTED = '<order id="7"><item>lamp</item><item>bulb</item><due>today</due></order>'
-BOMB = ('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
-        "<order>&b;</order>")
+BOMB = (
+    '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
+    "<order>&b;</order>"
+)
 OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><order>&a;</order>'
 
 
@@ -20,14 +22,18 @@ def score(answer, wanted=WANTED, **settings):
         (WANTED, "As wanted"),
         (f"```xml\n{WANTED}\n```", "As wanted"),
         (f'<?xml version="1.0" encoding="utf-8"?>\n{WANTED}', "As wanted"),
-        ('<order id="7">\n <due> today </due>\n <item>bulb</item><item>lamp</item></order>',
-         "As wanted"),
+        (
+            '<order id="7">\n <due> today </due>\n <item>bulb</item><item>lamp</item></order>',
+            "As wanted",
+        ),
         ('<order id="7"><item>lamp</item><due>today</due></order>', "Item is missing"),
         (WANTED.replace("today", "later"), "Due differs"),
         (WANTED.replace('id="7"', 'id="8"'), "Order differs"),
         (WANTED.replace("</due>", "</due><x/>"), "X was not wanted"),
-        ('<order id="7"><item>lamp<item>bulb</item></item><due>today</due></order>',
-         "Elements nested in another way"),
+        (
+            '<order id="7"><item>lamp<item>bulb</item></item><due>today</due></order>',
+            "Elements nested in another way",
+        ),
         (WANTED[:-3], "Not valid XML"),
         ("Here it is: " + WANTED, "Not valid XML"),
         ("plain words", "Not valid XML"),

@@ -36,8 +36,13 @@ def test_a_story_in_its_advice_out(ask):
     found = json.loads(out)
     assert (code, err) == (0, "")
     assert list(found) == [
-        "recommendation", "reasons", "not_yet", "would_change", "confidence", "sources",
-    ]  # fmt: skip
+        "recommendation",
+        "reasons",
+        "not_yet",
+        "would_change",
+        "confidence",
+        "sources",
+    ]
     assert found["recommendation"] == "collect_pairs"
     assert "You have 28 examples" in found["reasons"][0]["text"]
     assert "about 22 more" in found["reasons"][0]["text"]

@@ -14,12 +14,15 @@ from tests.guide.advice.stories import answers, count
 
 # How close an advice is to training a model. More examples may never lead further from it.
 CLOSER = {
-    Recommend.PROMPT: 0, Recommend.RAG: 0, Recommend.GOOD_ENOUGH: 0,
+    Recommend.PROMPT: 0,
+    Recommend.RAG: 0,
+    Recommend.GOOD_ENOUGH: 0,
     Recommend.COLLECT_DOCUMENTS: 0,
     Recommend.COLLECT_PAIRS: 1,  # training is right, its examples are missing
     Recommend.COLLECT_TESTS: 2,  # nothing is missing but questions to test with
-    Recommend.FINE_TUNE: 3, Recommend.RAG_THEN_FINE_TUNE: 3,
-}  # fmt: skip
+    Recommend.FINE_TUNE: 3,
+    Recommend.RAG_THEN_FINE_TUNE: 3,
+}
 many = settings(max_examples=400, deadline=None)
 
 

@@ -9,22 +9,48 @@ from tests.guide.advice.stories import STORIES
 
 # What no story reaches, with answers that do.
 FURTHER = {
-    "uneven_with_examples": ({"improve": "unsure", "tried_prompt": "inconsistent", "pairs": 250,
-                              "test_questions": 30}, Recommend.FINE_TUNE),
-    "no_documents": ({"improve": "tone", "tried_prompt": "inconsistent", "facts_change": "weekly",
-                      "pairs": 300, "documents": 0, "test_questions": 30},
-                     Recommend.COLLECT_DOCUMENTS),
-    "pilot": ({"improve": "format", "tried_prompt": "inconsistent", "pairs": 60,
-               "test_questions": 25}, Recommend.FINE_TUNE),
-    "few_tests": ({"improve": "format", "tried_prompt": "inconsistent", "pairs": 300,
-                   "test_questions": 9}, Recommend.FINE_TUNE),
-    "short_enough_to_paste": ({"improve": "facts", "tried_prompt": "lacks_facts", "documents": 2,
-                               "test_questions": 25}, Recommend.RAG),
-    "train_again": ({"improve": "tone", "tried_prompt": "inconsistent", "pairs": 300,
-                     "facts_change": "monthly", "test_questions": 30}, Recommend.FINE_TUNE),
-    "nothing_stands_out": ({"improve": "unsure", "tried_prompt": "inconsistent", "pairs": 3,
-                            "test_questions": 30}, Recommend.PROMPT),
-}  # fmt: skip
+    "uneven_with_examples": (
+        {"improve": "unsure", "tried_prompt": "inconsistent", "pairs": 250, "test_questions": 30},
+        Recommend.FINE_TUNE,
+    ),
+    "no_documents": (
+        {
+            "improve": "tone",
+            "tried_prompt": "inconsistent",
+            "facts_change": "weekly",
+            "pairs": 300,
+            "documents": 0,
+            "test_questions": 30,
+        },
+        Recommend.COLLECT_DOCUMENTS,
+    ),
+    "pilot": (
+        {"improve": "format", "tried_prompt": "inconsistent", "pairs": 60, "test_questions": 25},
+        Recommend.FINE_TUNE,
+    ),
+    "few_tests": (
+        {"improve": "format", "tried_prompt": "inconsistent", "pairs": 300, "test_questions": 9},
+        Recommend.FINE_TUNE,
+    ),
+    "short_enough_to_paste": (
+        {"improve": "facts", "tried_prompt": "lacks_facts", "documents": 2, "test_questions": 25},
+        Recommend.RAG,
+    ),
+    "train_again": (
+        {
+            "improve": "tone",
+            "tried_prompt": "inconsistent",
+            "pairs": 300,
+            "facts_change": "monthly",
+            "test_questions": 30,
+        },
+        Recommend.FINE_TUNE,
+    ),
+    "nothing_stands_out": (
+        {"improve": "unsure", "tried_prompt": "inconsistent", "pairs": 3, "test_questions": 30},
+        Recommend.PROMPT,
+    ),
+}
 
 
 def rules_of(given: dict) -> set[str]:
@@ -80,8 +106,11 @@ def test_pairs_decide_when_training_may_begin():
 
 def test_eight_questions_may_begin_twenty_are_better():
     assert [says(test_questions=n) for n in (0, 7, 8, 20)] == [
-        "collect_tests", "collect_tests", "fine_tune", "fine_tune",
-    ]  # fmt: skip
+        "collect_tests",
+        "collect_tests",
+        "fine_tune",
+        "fine_tune",
+    ]
     assert "few_tests" in rules_of(READY | {"test_questions": 19})
     assert "few_tests" not in rules_of(READY | {"test_questions": 20})
 
@@ -106,8 +135,13 @@ def test_a_few_pages_are_pasted_before_a_search_is_built():
 
 
 def test_what_was_skipped_makes_it_less_sure():
-    sure = {"facts_change": "never", "needs_sources": False, "documents": 0, "heavy_use": False,
-            "private_data": False}
+    sure = {
+        "facts_change": "never",
+        "needs_sources": False,
+        "documents": 0,
+        "heavy_use": False,
+        "private_data": False,
+    }
     assert advise(Answers.read(READY | sure)).confidence == "high"
     found = advise(Answers.read(READY | sure | {"needs_sources": None}))
     assert (found.confidence, found.doubts) == ("medium", ("needs_sources",))

@@ -7,10 +7,16 @@ from finetune_app.guide.wizard.screens import ALL
 
 # Ready for training: everything is at hand.
 READY = {
-    "improve": "format", "tried_prompt": "inconsistent", "facts_change": "never",
-    "needs_sources": False, "documents": 0, "pairs": 300, "test_questions": 20,
-    "private_data": False, "heavy_use": False,
-}  # fmt: skip
+    "improve": "format",
+    "tried_prompt": "inconsistent",
+    "facts_change": "never",
+    "needs_sources": False,
+    "documents": 0,
+    "pairs": 300,
+    "test_questions": 20,
+    "private_data": False,
+    "heavy_use": False,
+}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard.screens import ALL
 from finetune_app.knowledge.models import Document, Knowledge
-from tests import path
+from tests import journey
 from tests.guide.wizard.conftest import READY
 
 
@@ -19,8 +19,9 @@ def post(browser, url, question, **given):
 
 
 def test_after_the_measure_comes_the_first_question(as_editor, goal, url):
-    reply = as_editor.post(reverse("goals:measure", args=[goal.pk]), {"measure": "choice"},
-                           follow=True)  # fmt: skip
+    reply = as_editor.post(
+        reverse("goals:measure", args=[goal.pk]), {"measure": "choice"}, follow=True
+    )
     assert reply.redirect_chain[-1][0] == url("question", question="improve")
     page = reply.content.decode()
     assert "What should get better?" in page
@@ -30,9 +31,15 @@ def test_after_the_measure_comes_the_first_question(as_editor, goal, url):
 
 def test_there_are_eight_questions_and_the_last_gives_two_answers():
     assert [screen.name for screen in ALL] == [
-        "improve", "tried_prompt", "facts_change", "needs_sources", "documents", "pairs",
-        "test_questions", "use",
-    ]  # fmt: skip
+        "improve",
+        "tried_prompt",
+        "facts_change",
+        "needs_sources",
+        "documents",
+        "pairs",
+        "test_questions",
+        "use",
+    ]
     both = {frozenset(card.gives.items()) for card in ALL[-1].cards}
     assert len(both) == 4
 
@@ -90,7 +97,7 @@ def test_coming_back_later_continues_where_one_stopped(as_editor, as_owner, url)
 
 
 def test_what_is_known_is_shown_and_not_asked(as_editor, goal, owner, url):
-    path.freeze(goal, owner)
+    journey.freeze(goal, owner)
     knowledge = Knowledge.objects.create(goal=goal)
     for state in (Document.State.READY, Document.State.READY, Document.State.FAILED):
         Document.objects.create(knowledge=knowledge, name="Prices.pdf", state=state)

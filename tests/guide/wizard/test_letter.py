@@ -8,7 +8,7 @@ from django.urls import reverse
 from finetune_app.goals import services as goals
 from finetune_app.guide.wizard import services
 from finetune_app.guide.wizard.screens import ALL
-from tests import path
+from tests import journey
 from tests.guide.wizard.conftest import READY
 
 
@@ -46,7 +46,7 @@ def test_it_counts_how_many_examples_are_missing(as_owner, advised, url):
 
 
 def test_what_was_counted_is_not_called_an_answer(as_owner, goal, owner, advised, url):
-    path.freeze(goal, owner)
+    journey.freeze(goal, owner)
     advised(**READY | {"pairs": 6})
     page = read(as_owner, url("advice"))
     assert "<q>60 examples</q> Counted here" in page
@@ -103,8 +103,15 @@ def test_nothing_can_be_taken_before_anything_was_advised(as_editor, goal, url):
 def test_the_three_ways_are_compared_and_the_doctor_comes_once(as_viewer, advised, url):
     advised(**READY)
     page = read(as_viewer, url("advice"))
-    for words in ("Good for", "Cost", "Time", "It is expensive.", "Good data takes weeks.",
-                  "It forgets other things.", "It takes expertise."):
+    for words in (
+        "Good for",
+        "Cost",
+        "Time",
+        "It is expensive.",
+        "Good data takes weeks.",
+        "It forgets other things.",
+        "It takes expertise.",
+    ):
         assert words in page
     assert page.count("doctor fresh from medical school") == 1
 
@@ -120,12 +127,10 @@ def test_a_viewer_reads_it_and_changes_nothing(as_viewer, advised, url):
 # ---- Later ----
 
 
-def test_it_says_what_has_changed_since_and_is_asked_again(
-    as_editor, goal, owner, advised, url
-):
+def test_it_says_what_has_changed_since_and_is_asked_again(as_editor, goal, owner, advised, url):
     first = advised(**READY | {"pairs": 6, "test_questions": 10})
     assert "Since this was written" not in read(as_editor, url("advice"))
-    path.freeze(goal, owner)
+    journey.freeze(goal, owner)
     page = read(as_editor, url("advice"))
     assert "Since this was written, things have changed: You have 60 examples" in page
     assert "Today we would say: “Teach a model.”" in page
@@ -142,7 +147,7 @@ def test_it_says_what_has_changed_since_and_is_asked_again(
 
 def test_a_change_that_changes_nothing_is_said_calmly(as_editor, goal, owner, advised, url):
     advised(**READY | {"pairs": 55})
-    path.freeze(goal, owner)
+    journey.freeze(goal, owner)
     assert "The advice stays the same." in read(as_editor, url("advice"))
 
 
@@ -167,7 +172,8 @@ def test_the_same_answers_twice_are_one_advice(goal, owner, advised):
 
 def test_an_advice_of_another_goal_is_not_found_here(as_owner, goal, team, advised):
     advice = advised(**READY)
-    other = goals.create_goal(team=team, user=None, name="Other", description="", kind="task",
-                              pairs=[])  # fmt: skip
+    other = goals.create_goal(
+        team=team, user=None, name="Other", description="", kind="task", pairs=[]
+    )
     address = reverse("guide:earlier", args=[other.pk, advice.pk])
     assert as_owner.get(address).status_code == 404

@@ -17,8 +17,9 @@ ASKS = ["is my {} ready", "how much is a new {}", "can you fix the {} today", "t
 
 def made_up(count, things, seed):
     rng = random.Random(seed)
-    return [f"{rng.choice(ASKS).format(rng.choice(things))} {rng.randrange(99)}"
-            for _ in range(count)]  # fmt: skip
+    return [
+        f"{rng.choice(ASKS).format(rng.choice(things))} {rng.randrange(99)}" for _ in range(count)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,10 @@ def test_questions_about_an_oven_are_not(emails):
     import json
 
     folder = Path(__file__).resolve().parents[3] / "benchmarks" / "handbook"
-    questions = [json.loads(line)["question"]
-                 for line in (folder / "questions.jsonl").read_text().splitlines()]  # fmt: skip
+    questions = [
+        json.loads(line)["question"]
+        for line in (folder / "questions.jsonl").read_text().splitlines()
+    ]
     found = drift(emails["train"], questions)
     assert found.drifted
     assert found.auc > 0.95

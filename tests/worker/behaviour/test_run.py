@@ -17,17 +17,27 @@ def compare(tmp_path):
     def go(by_split: dict[str, list[str]], live: list[str]) -> tuple[dict, str]:
         path = tmp_path / "1.jsonl"
         rows = [
-            {"id": n, "split": split, "messages": [
-                {"role": "system", "content": "Sort it."}, {"role": "user", "content": prompt},
-                {"role": "assistant", "content": "repair_status"}]}
-            for split, prompts in by_split.items() for n, prompt in enumerate(prompts)
-        ]  # fmt: skip
+            {
+                "id": n,
+                "split": split,
+                "messages": [
+                    {"role": "system", "content": "Sort it."},
+                    {"role": "user", "content": prompt},
+                    {"role": "assistant", "content": "repair_status"},
+                ],
+            }
+            for split, prompts in by_split.items()
+            for n, prompt in enumerate(prompts)
+        ]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         learns = sum(len(by_split.get(split, [])) for split in ("train", "validation"))
         spec = {
-            "version": str(path), "splits": ["train", "validation"], "examples": learns,
-            "live": [[100 + n, prompt] for n, prompt in enumerate(live)], "longest": 2000,
-        }  # fmt: skip
+            "version": str(path),
+            "splits": ["train", "validation"],
+            "examples": learns,
+            "live": [[100 + n, prompt] for n, prompt in enumerate(live)],
+            "longest": 2000,
+        }
         channel = RecordingChannel()
         return run(Job("drift", tmp_path, spec), channel), json.dumps(channel.events)
 
@@ -59,8 +69,9 @@ def test_test_prompts_are_not_read(compare):
 
 def test_what_was_taken_out_of_live_prompts_is_no_difference(compare):
     """Live prompts are kept as “mail [email]”; what it learned from has addresses in it."""
-    learned = [f"{one}, mail ann{n}@kettle-lane.co.uk" for n, one in
-               enumerate(made_up(150, THINGS, 1))]  # fmt: skip
+    learned = [
+        f"{one}, mail ann{n}@kettle-lane.co.uk" for n, one in enumerate(made_up(150, THINGS, 1))
+    ]
     live = [f"{one}, mail [email]" for one in made_up(80, THINGS, 2)]
     found, _events = compare({"train": learned}, live)
     assert not found["drifted"]

@@ -15,9 +15,12 @@ from worker.engine.requests import Request
 
 def strict(properties: dict, **more) -> dict:
     return {
-        "type": "object", "properties": properties, "required": list(properties),
-        "additionalProperties": False, **more,
-    }  # fmt: skip
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        **more,
+    }
 
 
 CUSTOMER = strict(
@@ -33,21 +36,25 @@ SCHEMAS = {
         }
     ),
     "numbers": {
-        "type": "array", "items": {"type": "number", "minimum": -1, "maximum": 9.5},
-        "minItems": 2, "maxItems": 4,
+        "type": "array",
+        "items": {"type": "number", "minimum": -1, "maximum": 9.5},
+        "minItems": 2,
+        "maxItems": 4,
     },
     "either": {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[a-z]{2,5}$"}]},
     "chain": {
         "$ref": "#/$defs/link",
         "$defs": {
             "link": strict(
-                {"v": {"type": "boolean"},
-                 "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/link"}]}}
+                {
+                    "v": {"type": "boolean"},
+                    "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/link"}]},
+                }
             )
         },
     },
     "any object": {"type": "object"},
-}  # fmt: skip
+}
 
 
 def ask(schema: dict | None, prompt="Hello", **options) -> Request:
@@ -136,10 +143,14 @@ def test_the_plain_way_keeps_to_a_form_too(tmp_path):
         {"$ref": "http://127.0.0.1:9/schema.json"},
         {"$ref": "file:///etc/passwd"},
         {"type": "string", "pattern": "(?=a)b"},
-        {"allOf": [{"anyOf": [{"properties": {f"k{i}": {"const": n}}} for n in (1, 2)]}
-                   for i in range(16)]},
+        {
+            "allOf": [
+                {"anyOf": [{"properties": {f"k{i}": {"const": n}}} for n in (1, 2)]}
+                for i in range(16)
+            ]
+        },
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_followed_is_refused_before_it_is_begun(engine, schema):
     with pytest.raises(BadForm, match="cannot be followed"):
         engine.submit(ask(schema))

@@ -62,7 +62,8 @@ def test_the_bytes_of_the_tokens_make_the_text(engine):
     drawn = [ask(top_logprobs=2, temperature=2.0, seed=seed) for seed in range(8)]
     # A mark in the middle of a character, which only a random model writes, is left out of both.
     plain = [
-        answer for answer in engine.generate(drawn)
+        answer
+        for answer in engine.generate(drawn)
         if not engine.vocabulary.hidden & set(answer.token_ids[:-1])
     ]
     assert plain

@@ -71,8 +71,11 @@ def test_mixed_adapters_in_one_batch_answer_as_alone(kind, tmp_path):
 
 def test_adapters_of_unlike_shapes_share_a_batch(base, tmp_path):
     shapes = [
-        {}, {"r": 2}, {"target_modules": ["q_proj", "v_proj"]}, {"rank_pattern": {"up_proj": 8}},
-    ]  # fmt: skip
+        {},
+        {"r": 2},
+        {"target_modules": ["q_proj", "v_proj"]},
+        {"rank_pattern": {"up_proj": 8}},
+    ]
     folders = [make_adapter(base, tmp_path / f"a{n}", n, **one) for n, one in enumerate(shapes)]
     targets = [*folders, None]
     requests = [ask(p, targets[i % 5], 4 + 3 * i) for i, p in enumerate(PROMPTS)]

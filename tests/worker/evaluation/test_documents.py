@@ -35,8 +35,12 @@ def searching(job, index):
     def make(**knowledge):
         given = {"index": str(index), "count": 1, "whole": False} | knowledge
         one = job.spec["candidates"][0] | {
-            "id": 5, "name": "rag", "grounded": True, "room": 4096, "knowledge": given,
-        }  # fmt: skip
+            "id": 5,
+            "name": "rag",
+            "grounded": True,
+            "room": 4096,
+            "knowledge": given,
+        }
         return replace(job, spec=job.spec | {"candidates": [*job.spec["candidates"][:1], one]})
 
     return make
@@ -58,9 +62,10 @@ def test_what_is_found_stands_before_the_question(searching, job, recorder):
     asked = searching()
     contenders = read_contenders(asked.spec["candidates"])
     questions = read_questions(asked.folder.parent.parent / "1.jsonl")
-    question = replace(questions[0], messages=[
-        {"role": "user", "content": "How long is the warranty of the pump?"}
-    ])  # fmt: skip
+    question = replace(
+        questions[0],
+        messages=[{"role": "user", "content": "How long is the warranty of the pump?"}],
+    )
     shown = look_up(contenders, [question], recorder())
     assert list(shown) == [(5, question.row)], "the others are shown nothing"
     composed = contenders[1].asked(question.messages, shown[5, question.row])

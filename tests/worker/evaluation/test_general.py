@@ -91,10 +91,17 @@ def test_an_answer_of_a_wild_length_is_noticed():
 
 def findings(**changed) -> Findings:
     fine = {
-        "perplexity_ratio": 1.0, "followed_base": 12, "followed_tuned": 12, "lost": 0,
-        "gained": 0, "instructions": 20, "strange": 0, "circling": 0, "uncircled": 0,
+        "perplexity_ratio": 1.0,
+        "followed_base": 12,
+        "followed_tuned": 12,
+        "lost": 0,
+        "gained": 0,
+        "instructions": 20,
+        "strange": 0,
+        "circling": 0,
+        "uncircled": 0,
         "unrelated": 12,
-    }  # fmt: skip
+    }
     return Findings(**(fine | changed))
 
 
@@ -138,7 +145,7 @@ def test_the_sign_test_is_exact():
 
 
 def test_an_instruction_is_not_followed_by_the_tasks_own_answer():
-    """"refund" is lower case and has no comma, but nobody asked for it."""
+    """ "refund" is lower case and has no comma, but nobody asked for it."""
     good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
     gone = ["refund"] * len(ANSWERS) + good[len(ANSWERS) :]
     base, tuned = {"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": gone}

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from finetune_app.providers.client import Target
-from tests import remote
+from tests import fake_provider
 from worker.channel import UserError
 from worker.evaluation.run import run
 
 
 @pytest.fixture
 def platform():
-    with remote.running() as platform:
+    with fake_provider.running() as platform:
         yield platform
 
 
@@ -21,9 +21,14 @@ def elsewhere(platform, job):
     """The test of `job` with one more candidate, which is `model` on the platform."""
 
     def make(model: str = "kind", **fields):
-        target = Target(platform.url, model, remote.KEY, private=True)
-        one = {"id": 8, "name": "prompt", "adapter": None, "endpoint": target.to_json(),
-               "instructions": "Say ok."}  # fmt: skip
+        target = Target(platform.url, model, fake_provider.KEY, private=True)
+        one = {
+            "id": 8,
+            "name": "prompt",
+            "adapter": None,
+            "endpoint": target.to_json(),
+            "instructions": "Say ok.",
+        }
         others = job.spec["candidates"][:1]
         return replace(job, spec=job.spec | {"candidates": [*others, one]} | fields)
 
@@ -55,7 +60,7 @@ def test_only_what_is_not_answered_yet_is_asked(elsewhere, platform, recorder):
 def test_a_platform_that_answers_nothing_stops_the_test_in_plain_words(elsewhere, recorder):
     with pytest.raises(UserError, match="did not accept the key") as caught:
         run(elsewhere("wrong key"), recorder())
-    assert remote.KEY not in caught.value.message
+    assert fake_provider.KEY not in caught.value.message
 
 
 def test_a_question_it_refuses_after_others_is_its_own_failure(elsewhere, recorder):
@@ -69,7 +74,7 @@ def test_a_question_it_refuses_after_others_is_its_own_failure(elsewhere, record
 def test_its_key_is_in_no_event(elsewhere, recorder):
     channel = recorder()
     run(elsewhere(), channel)
-    assert remote.KEY not in str(channel.events)
+    assert fake_provider.KEY not in str(channel.events)
 
 
 def test_stop_is_heard_while_it_thinks(elsewhere, recorder):

@@ -30,8 +30,11 @@ def test_every_candidate_answers_every_test_prompt_and_no_other(job, recorder):
     assert result["number_formats"] == {"3": "fp32", "4": "fp32", "6": "fp32"}
     assert result["stopped"] is False
     assert channel.of("progress")[-1] == {
-        "event": "progress", "done": 12, "total": 12, "unit": "answers"
-    }  # fmt: skip
+        "event": "progress",
+        "done": 12,
+        "total": 12,
+        "unit": "answers",
+    }
     assert all(a["passed"] is (a["text"].strip() == "ok") and a["why"] for a in answers)
 
 

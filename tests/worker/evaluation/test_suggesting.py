@@ -14,8 +14,12 @@ def asked(job, tmp_path):
         {"row": 40 + n, "messages": [{"role": "user", "content": "Message " + "x" * n}]}
         for n in range(4)
     ]
-    spec = {"candidate": job.spec["candidates"][1], "questions": rows, "made": 0,
-            "max_new_tokens": 400}
+    spec = {
+        "candidate": job.spec["candidates"][1],
+        "questions": rows,
+        "made": 0,
+        "max_new_tokens": 400,
+    }
     return Job("suggest", tmp_path / "suggestions" / "1", spec)
 
 
@@ -47,8 +51,10 @@ def test_stop_keeps_what_there_is(asked, recorder):
 
 def test_it_goes_on_where_it_was(asked, recorder):
     channel = recorder()
-    run(replace(asked, spec=asked.spec | {"made": 3, "questions": asked.spec["questions"][:1]}),
-        channel)
+    run(
+        replace(asked, spec=asked.spec | {"made": 3, "questions": asked.spec["questions"][:1]}),
+        channel,
+    )
     last = channel.of("progress")[-1]
     assert (last["done"], last["total"]) == (4, 4)
 
@@ -61,7 +67,12 @@ def test_a_platform_that_answers_nothing_is_a_fault_to_mend(asked, recorder, mon
         raise RemoteError("The key is not accepted.")
 
     monkeypatch.setattr(remote, "answer", refuse)
-    there = {"id": 9, "name": "prompt", "base_model": None, "adapter": None,
-             "endpoint": {"url": "https://api.example.com/v1", "model": "m", "key": ""}}
+    there = {
+        "id": 9,
+        "name": "prompt",
+        "base_model": None,
+        "adapter": None,
+        "endpoint": {"url": "https://api.example.com/v1", "model": "m", "key": ""},
+    }
     with pytest.raises((UserError, TypeError)):
         run(replace(asked, spec=asked.spec | {"candidate": there}), recorder())

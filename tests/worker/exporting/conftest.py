@@ -11,9 +11,14 @@ from tests.worker.engine.tiny import make_adapter, make_base
 from worker.channel import Job
 
 ABOUT = {
-    "title": "Sort emails, training 1", "goal": "Sort emails", "base": "Tiny", "source": "org/tiny",
-    "revision": "abc", "licence": "apache-2.0", "sha256": "0" * 64,
-}  # fmt: skip
+    "title": "Sort emails, training 1",
+    "goal": "Sort emails",
+    "base": "Tiny",
+    "source": "org/tiny",
+    "revision": "abc",
+    "licence": "apache-2.0",
+    "sha256": "0" * 64,
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,11 +46,15 @@ def order(tuned, tmp_path) -> Callable[..., Job]:
     def make(kind: str = "llama", form: str = "merged", number_format: str = "fp32", **given: Any):
         base, adapter = tuned(kind)
         spec = {
-            "base_model": str(base), "adapter": str(adapter), "form": form,
-            "number_format": number_format, "max_new_tokens": 6, "name": "sort-training-1",
+            "base_model": str(base),
+            "adapter": str(adapter),
+            "form": form,
+            "number_format": number_format,
+            "max_new_tokens": 6,
+            "name": "sort-training-1",
             "prompts": [[{"role": "user", "content": f"Email {n}: 42 bikes"}] for n in range(2)],
             "about": ABOUT,
-        }  # fmt: skip
+        }
         return Job("export", tmp_path / "export", spec | given)
 
     return make

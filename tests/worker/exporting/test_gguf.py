@@ -128,20 +128,26 @@ def test_a_modelfile_asks_as_it_was_tested(template):
     assert 'PARAMETER stop "<|end|>"' in text or 'PARAMETER stop "<|im_end|>"' in text
     assert ("Be kind" in text) == ("Be kind" in template)
     turns = ollama.read_turns(tokenizer)
-    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"},
-            {"role": "user", "content": "Who?"}]  # fmt: skip
+    talk = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Ho"},
+        {"role": "user", "content": "Who?"},
+    ]
     wanted = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
     assert turns.text(talk) == wanted
     if bos:
         assert '"""<|start|>' not in text  # llama.cpp adds it by itself
 
 
-@pytest.mark.parametrize("template", [
-    "{% for m in messages %}{{ loop.index }}: {{ m['content'] }}\n{% endfor %}",
-    "{{ messages[-1]['content'] }}>",
-    "{{ raise_exception('no') }}",
-    "{% for m in messages %}{{ '{{' + m['role'] + '}}' + m['content'] }}\n{% endfor %}",
-])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{{ loop.index }}: {{ m['content'] }}\n{% endfor %}",
+        "{{ messages[-1]['content'] }}>",
+        "{{ raise_exception('no') }}",
+        "{% for m in messages %}{{ '{{' + m['role'] + '}}' + m['content'] }}\n{% endfor %}",
+    ],
+)
 def test_a_template_that_does_more_has_no_modelfile(template):
     tokenizer = make_tokenizer()
     tokenizer.chat_template = template

@@ -12,9 +12,11 @@ from worker.exporting.run import run
 from worker.template import load_tokenizer, prompt_ids, stop_ids
 
 FORMS = [
-    ("llama", "merged", "fp32"), ("qwen2", "merged", "bf16"), ("llama", "gguf", "f16"),
+    ("llama", "merged", "fp32"),
+    ("qwen2", "merged", "bf16"),
+    ("llama", "gguf", "f16"),
     ("qwen2", "gguf", "q8_0"),
-]  # fmt: skip
+]
 
 
 def unpacked(job, result, to):
@@ -48,9 +50,11 @@ def test_plain_transformers_loads_the_merged_model(order, tuned, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     asked = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "Another email"}], add_generation_prompt=True,
-        return_tensors="pt", return_dict=True,
-    )  # fmt: skip
+        [{"role": "user", "content": "Another email"}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
     base, adapter = tuned("llama")
     laid = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
     said = [one.generate(**asked, max_new_tokens=8, do_sample=False)[0] for one in (model, laid)]

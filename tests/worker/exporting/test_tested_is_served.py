@@ -48,8 +48,15 @@ def test_single_batched_laid_over_and_merged_say_the_same(kind, order, tuned, tm
 def test_every_form_of_the_tuned_starter(tmp_path):
     """The printed benchmark: trained on the sample goal, asked in seven forms, a table at the end.
     It ends with 1 where fp32 differs by a token, or a rounded form on more than 2 of 100."""
-    command = [sys.executable, "-m", "benchmarks.parity", "--model", str(Path(FOLDER).resolve()),
-               "--keep", str(tmp_path)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.parity",
+        "--model",
+        str(Path(FOLDER).resolve()),
+        "--keep",
+        str(tmp_path),
+    ]
     environment = os.environ | {"PYTHONPATH": str(settings.BASE_DIR)}
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment)
     assert done.returncode == 0

@@ -43,6 +43,7 @@ def stored(tmp_path: Path) -> Callable[[bytes], Path]:
 @pytest.fixture
 def take_in(stored, tmp_path, channel) -> Callable[..., tuple[list[dict], dict]]:
     """Look at a file and read it as guessed: (what was kept, the result of reading)."""
+
     def take(content: bytes, name: str = "file.csv", **given: Any) -> tuple[list[dict], dict]:
         path = stored(content)
         seen = look(path, name, given, channel)

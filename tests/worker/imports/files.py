@@ -75,10 +75,13 @@ def ods(sheets: dict[str, list[list[str]]], body: str = "") -> bytes:
         '<manifest:file-entry manifest:full-path="content.xml" manifest:media-type="text/xml"/>'
         "</manifest:manifest>"
     )
-    return zipped({
-        "mimetype": kind, "content.xml": ODS_START + body + ODS_END,
-        "META-INF/manifest.xml": manifest,
-    })
+    return zipped(
+        {
+            "mimetype": kind,
+            "content.xml": ODS_START + body + ODS_END,
+            "META-INF/manifest.xml": manifest,
+        }
+    )
 
 
 def zipped(files: dict[str, str | bytes]) -> bytes:

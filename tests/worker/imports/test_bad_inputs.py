@@ -37,12 +37,13 @@ REFUSED = {
     "gzip": (b"\x1f\x8b\x08" + os.urandom(500), "compressed"),
     "picture": (b"\x89PNG\r\n\x1a\n" + os.urandom(500), "picture"),
     "a program": (b"MZ" + bytes(range(256)) * 20, "does not look like text"),
-    "10k columns": (",".join(f"c{n}" for n in range(10_000)).encode() + b"\n1\n",
-                    "10,000 columns"),
+    "10k columns": (",".join(f"c{n}" for n in range(10_000)).encode() + b"\n1\n", "10,000 columns"),
     "json of numbers": (b"[1, 2, 3]", "No row of this file can be used"),
-    "deep json": (b'[' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]", "nested too deeply"),
-    "deep list": (b'{"prompt": "p", "answer": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
-                  "No row of this file can be used"),
+    "deep json": (b"[" + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]", "nested too deeply"),
+    "deep list": (
+        b'{"prompt": "p", "answer": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}",
+        "No row of this file can be used",
+    ),
 }
 
 
@@ -73,8 +74,11 @@ LISTED = {
     "a quote closed two rows on": (GOOD + '"Open,end\nLast,Kept\n"Q","A"\n', {3: "never"}, 3),
     "a zero byte": (GOOD + "a\x00b,c\nLast,Kept\n", {3: "zero byte"}, 2),
     "a cell too large": (GOOD + "p," + "x" * 1_100_000 + "\nLast,Kept\n", {3: "longer than"}, 2),
-    "a line beyond all limits": (GOOD + "p," + "x" * 9_000_000 + "\nLast,Kept\n",
-                                 {3: "longer than"}, 2),
+    "a line beyond all limits": (
+        GOOD + "p," + "x" * 9_000_000 + "\nLast,Kept\n",
+        {3: "longer than"},
+        2,
+    ),
 }
 
 
@@ -114,17 +118,31 @@ def test_one_bad_json_line_takes_no_other_with_it(take_in, case):
 CHATS = {
     "nobody": ([], "no conversation"),
     "no answer": ([{"role": "user", "content": "x"}], "assistant says nothing"),
-    "ends in a question": ([{"role": "user", "content": "x"},
-                            {"role": "assistant", "content": "y"},
-                            {"role": "user", "content": "z"}], "does not end in an answer"),
-    "unknown speaker": ([{"role": "narrator", "content": "x"},
-                         {"role": "assistant", "content": "y"}], "who “narrator” is"),
+    "ends in a question": (
+        [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": "y"},
+            {"role": "user", "content": "z"},
+        ],
+        "does not end in an answer",
+    ),
+    "unknown speaker": (
+        [{"role": "narrator", "content": "x"}, {"role": "assistant", "content": "y"}],
+        "who “narrator” is",
+    ),
     "no speaker": ([{"content": "x"}, {"role": "assistant", "content": "y"}], "no speaker"),
     "no text": ([{"role": "user"}, {"role": "assistant", "content": "y"}], "has no text"),
-    "empty answer": ([{"role": "user", "content": "x"},
-                      {"role": "assistant", "content": "  "}], "answer is empty"),
-    "a picture": ([{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]},
-                   {"role": "assistant", "content": "y"}], "other than text"),
+    "empty answer": (
+        [{"role": "user", "content": "x"}, {"role": "assistant", "content": "  "}],
+        "answer is empty",
+    ),
+    "a picture": (
+        [
+            {"role": "user", "content": [{"type": "image_url", "image_url": "x"}]},
+            {"role": "assistant", "content": "y"},
+        ],
+        "other than text",
+    ),
     "text": ("hello", "no conversation"),
 }
 
@@ -132,8 +150,12 @@ CHATS = {
 @pytest.mark.parametrize("case", CHATS)
 def test_a_chat_that_teaches_nothing_is_listed(take_in, case):
     messages, words = CHATS[case]
-    good = {"messages": [{"role": "user", "content": "Hello"},
-                         {"role": "assistant", "content": "Good morning"}]}
+    good = {
+        "messages": [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Good morning"},
+        ]
+    }
     lines = [json.dumps(good), json.dumps({"messages": messages}), json.dumps(good)]
     found, result = take_in("\n".join(lines).encode(), "f.jsonl")
     assert len(found) == 2
@@ -243,7 +265,10 @@ except UserError as error:
 def in_child(path, memory: int, seconds: int) -> str:
     done = subprocess.run(
         [sys.executable, "-c", SNIPPET, str(path), str(memory), str(seconds)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     return done.stdout.strip() or done.stderr[-500:]
 

@@ -12,14 +12,28 @@ from worker.channel import UserError
 from worker.imports.look import look
 
 STARTS = (
-    b"", b"PK\x03\x04", b"PK\x05\x06", b"PAR1", b"PARE", b"\xd0\xcf\x11\xe0", b"\xef\xbb\xbf",
-    b"\xff\xfe", b"\xfe\xff", b"[", b'{"a":', b'{"prompt": "a"}\n', b'"', b"a,b\n", b"\x1f\x8b",
+    b"",
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"PAR1",
+    b"PARE",
+    b"\xd0\xcf\x11\xe0",
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\xfe\xff",
+    b"[",
+    b'{"a":',
+    b'{"prompt": "a"}\n',
+    b'"',
+    b"a,b\n",
+    b"\x1f\x8b",
     b"messages\n",
-)  # fmt: skip
+)
 
 
 @settings(
-    max_examples=40, deadline=None,
+    max_examples=40,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=400), times=st.integers(1, 30))
@@ -29,20 +43,41 @@ def test_no_bytes_end_in_anything_but_rows_or_a_sentence(take_in, start, rest, t
 
 
 @settings(
-    max_examples=40, deadline=None,
+    max_examples=40,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(rows=st.lists(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["role", "content", "messages", "prompt", "parts",
-                                           "from", "value", "history", "system"]) | st.text(),
-                          inner, max_size=4),
-        max_leaves=12,
-    ),
-    min_size=1, max_size=6,
-))  # fmt: skip
+@given(
+    rows=st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=4)
+                | st.dictionaries(
+                    st.sampled_from(
+                        [
+                            "role",
+                            "content",
+                            "messages",
+                            "prompt",
+                            "parts",
+                            "from",
+                            "value",
+                            "history",
+                            "system",
+                        ]
+                    )
+                    | st.text(),
+                    inner,
+                    max_size=4,
+                )
+            ),
+            max_leaves=12,
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
 def test_no_json_ends_in_anything_but_rows_or_a_sentence(take_in, rows):
     content = "\n".join(json.dumps(row) for row in rows)
     with contextlib.suppress(UserError):
@@ -55,7 +90,8 @@ LARGE = {
     "in a table": b"prompt,answer\nHello,Hi\nbig," + FIFTY_MB + b"\nBye,Take care\n",
     "in quotes": b'prompt,answer\nHello,Hi\nbig,"' + FIFTY_MB + b'"\nBye,Take care\n',
     "in JSON lines": b'{"prompt": "Hello", "answer": "Hi"}\n{"prompt": "big", "answer": "'
-    + FIFTY_MB + b'"}\n{"prompt": "Bye", "answer": "Take care"}\n',
+    + FIFTY_MB
+    + b'"}\n{"prompt": "Bye", "answer": "Take care"}\n',
 }
 
 
@@ -82,8 +118,10 @@ def test_a_million_brackets_in_a_line_or_a_cell(take_in):
 
 
 def test_what_the_page_gets_is_small_however_large_the_rows_are(stored, channel):
-    chat = [{"role": "user", "parts": [{"text": "x" * 100_000}]},
-            {"role": "model", "parts": [{"text": "y" * 100_000}]}] * 3
+    chat = [
+        {"role": "user", "parts": [{"text": "x" * 100_000}]},
+        {"role": "model", "parts": [{"text": "y" * 100_000}]},
+    ] * 3
     wide = {f"c{n}": [["z" * 100] * 30] for n in range(500)}
     content = "\n".join([json.dumps({"contents": chat} | wide)] * 30).encode()
     seen = look(stored(content), "f.jsonl", {}, channel)

@@ -22,12 +22,24 @@ def kept(rows: list[dict]) -> list[tuple[str, str]]:
         {"prompt": "Hello", "completion": "Good morning"},
         {"instruction": "Hello", "input": "", "output": "Good morning"},
         {"question": "Hello", "answer": "Good morning", "id": 7, "source": "x"},
-        {"conversations": [{"from": "human", "value": "Hello"},
-                           {"from": "gpt", "value": "Good morning"}]},
-        {"contents": [{"role": "user", "parts": [{"text": "Hello"}]},
-                      {"role": "model", "parts": [{"text": "Good morning"}]}]},
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]},
-                      {"role": "assistant", "content": "Good morning"}]},
+        {
+            "conversations": [
+                {"from": "human", "value": "Hello"},
+                {"from": "gpt", "value": "Good morning"},
+            ]
+        },
+        {
+            "contents": [
+                {"role": "user", "parts": [{"text": "Hello"}]},
+                {"role": "model", "parts": [{"text": "Good morning"}]},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Hello"}]},
+                {"role": "assistant", "content": "Good morning"},
+            ]
+        },
     ],
 )
 @pytest.mark.parametrize("shape", ["jsonl", "list", "pretty", "object"])
@@ -52,8 +64,10 @@ def test_instruction_and_input_are_one_prompt(take_in):
 
 def test_a_system_column_and_several_turns_are_kept_whole(take_in):
     turns = [
-        {"from": "system", "value": "Be brief"}, {"from": "human", "value": "One"},
-        {"from": "gpt", "value": "Two"}, {"from": "human", "value": "Three"},
+        {"from": "system", "value": "Be brief"},
+        {"from": "human", "value": "One"},
+        {"from": "gpt", "value": "Two"},
+        {"from": "human", "value": "Three"},
         {"from": "gpt", "value": "Four"},
     ]
     found, _result = take_in(json.dumps({"conversations": turns}).encode())
@@ -98,18 +112,27 @@ CHINESE = """prompt{d}answer
 新的链条多少钱{d}二十元
 """
 CASES = [
-    ("utf-8", ",", TEXT), ("utf-8-sig", ";", TEXT), ("utf-16", "\t", TEXT),
-    ("utf-16-le", ",", TEXT), ("utf-16-be", ";", TEXT), ("utf-32", ",", TEXT),
-    ("cp1252", ";", TEXT + "Preis{d}20 €, „gern“\n"), ("iso-8859-1", "\t", TEXT),
-    ("cp1251", ";", RUSSIAN), ("shift_jis", "\t", JAPANESE), ("gb18030", ",", CHINESE),
+    ("utf-8", ",", TEXT),
+    ("utf-8-sig", ";", TEXT),
+    ("utf-16", "\t", TEXT),
+    ("utf-16-le", ",", TEXT),
+    ("utf-16-be", ";", TEXT),
+    ("utf-32", ",", TEXT),
+    ("cp1252", ";", TEXT + "Preis{d}20 €, „gern“\n"),
+    ("iso-8859-1", "\t", TEXT),
+    ("cp1251", ";", RUSSIAN),
+    ("shift_jis", "\t", JAPANESE),
+    ("gb18030", ",", CHINESE),
 ]
 
 
 @pytest.mark.parametrize(("encoding", "delimiter", "text"), CASES)
 def test_encodings_and_delimiters_are_found(take_in, encoding, delimiter, text):
-    text = text.replace("{d}", delimiter).replace(
-        "Natürlich, gern", "Natürlich gern" if delimiter == "," else "Natürlich, gern"
-    ).replace(", „", " „" if delimiter == "," else ", „")
+    text = (
+        text.replace("{d}", delimiter)
+        .replace("Natürlich, gern", "Natürlich gern" if delimiter == "," else "Natürlich, gern")
+        .replace(", „", " „" if delimiter == "," else ", „")
+    )
     found, result = take_in(text.encode(encoding))
     wanted = [tuple(line.split(delimiter)) for line in text.splitlines()[1:]]
     assert kept(found) == wanted
@@ -128,11 +151,15 @@ TITLED = (
 )
 
 
-@pytest.mark.parametrize("text", [
-    TITLED, TITLED.replace(";;", "", 1),
-    TITLED.replace("\r\n\r\n", "\r\n").replace("Anfrage;Thema", "question;answer"),
-    TITLED.replace("\r\n\r\n", "\r\n"),  # names by their look alone
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        TITLED,
+        TITLED.replace(";;", "", 1),
+        TITLED.replace("\r\n\r\n", "\r\n").replace("Anfrage;Thema", "question;answer"),
+        TITLED.replace("\r\n\r\n", "\r\n"),  # names by their look alone
+    ],
+)
 def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
     path = stored(text.encode("cp1252"))
     shape = look(path, "mails.csv", {}, channel)["shape"]
@@ -142,10 +169,13 @@ def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
     assert [row.cells["Nr"] for row in rows] == ["1", "2"]
 
 
-@pytest.mark.parametrize("text", [
-    "Wo ist es?;\nIst mein Rad fertig;lieferung\nWas kostet das?;zahlung\n",  # two columns
-    "Wo ist es;;\nWas kostet es;zahlung;hoch\nIst es fertig;lieferung;hoch\n",  # all alike
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wo ist es?;\nIst mein Rad fertig;lieferung\nWas kostet das?;zahlung\n",  # two columns
+        "Wo ist es;;\nWas kostet es;zahlung;hoch\nIst es fertig;lieferung;hoch\n",  # all alike
+    ],
+)
 def test_a_first_row_that_is_not_filled_in_is_no_title(stored, channel, text):
     path = stored(text.encode())
     assert look(path, "mails.csv", {}, channel)["shape"]["starts"] == 1

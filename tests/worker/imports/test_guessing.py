@@ -70,8 +70,10 @@ def test_to_keep_the_unanswered_is_not_to_keep_the_unasked():
 
 
 def test_a_row_may_have_a_name_and_a_group():
-    rows = [{"id": f"t{n}", "thread_id": f"a{n // 2}", "prompt": "Hello", "answer": "Hi"}
-            for n in range(4)]
+    rows = [
+        {"id": f"t{n}", "thread_id": f"a{n // 2}", "prompt": "Hello", "answer": "Hi"}
+        for n in range(4)
+    ]
     mapping = guessed(rows)
     assert (mapping["key"], mapping["group"]) == ("id", "thread_id")
     assert given_names(rows[3], mapping) == {"key": "t3", "group": "a1"}
@@ -95,8 +97,13 @@ def test_long_names_are_cut_and_stay_apart():
 
 def test_names_and_groups_reach_the_file(stored, tmp_path, channel):
     path = stored(b"id,prompt,answer\na1,Hello,Hi\na2,Bye,\n")
-    mapping = {"style": "pairs", "prompt": "prompt", "answer": "answer", "key": "id",
-               "unanswered": "keep"}
+    mapping = {
+        "style": "pairs",
+        "prompt": "prompt",
+        "answer": "answer",
+        "key": "id",
+        "unanswered": "keep",
+    }
     shape = look(path, "f.csv", {}, channel)["shape"]
     read(path, tmp_path, shape, mapping, channel)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
@@ -108,8 +115,11 @@ PREFERENCES = [
     {"prompt": "Hello", "chosen": "Hi", "rejected": "Go away"},
     {"prompt": HELLO[:1], "chosen": HELLO[1:], "rejected": HELLO[1:]},
     {"rejected": HELLO, "chosen": HELLO},
-    {"input": {"messages": HELLO[:1]}, "preferred_output": HELLO[1:],
-     "non_preferred_output": HELLO[1:]},
+    {
+        "input": {"messages": HELLO[:1]},
+        "preferred_output": HELLO[1:],
+        "non_preferred_output": HELLO[1:],
+    },
 ]
 
 
@@ -125,11 +135,17 @@ def test_columns_without_a_part_are_named():
 
 
 WHOLE = [
-    {"systemInstruction": {"role": "system", "parts": [{"text": "Be brief"}]},
-     "contents": [{"role": "user", "parts": [{"text": "Hello"}]},
-                  {"role": "model", "parts": [{"text": "Hi"}]}]},
-    {"system": "Be brief", "conversations": [{"from": "human", "value": "Hello"},
-                                             {"from": "gpt", "value": "Hi"}]},
+    {
+        "systemInstruction": {"role": "system", "parts": [{"text": "Be brief"}]},
+        "contents": [
+            {"role": "user", "parts": [{"text": "Hello"}]},
+            {"role": "model", "parts": [{"text": "Hi"}]},
+        ],
+    },
+    {
+        "system": "Be brief",
+        "conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}],
+    },
     {"messages": [{"role": "developer", "content": "Be brief"}, *HELLO]},
     {"system": "Be brief", "instruction": "Hello", "input": "", "output": "Hi"},
     {"system_prompt": "Be brief", "prompt": "Hello", "completion": "Hi"},
@@ -143,8 +159,9 @@ def test_instructions_are_found_in_every_format(row):
 
 def test_the_history_of_an_alpaca_row_comes_before_it():
     row = {"instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]}
-    assert taken([row]) == [[*HELLO, {"role": "user", "content": "Bye"},
-                             {"role": "assistant", "content": "Take care"}]]
+    assert taken([row]) == [
+        [*HELLO, {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Take care"}]
+    ]
 
 
 def test_a_tool_is_named_as_what_cannot_be_learned():
@@ -153,8 +170,14 @@ def test_a_tool_is_named_as_what_cannot_be_learned():
         taken([{"messages": chat}])
 
 
-@pytest.mark.parametrize("row", [*WHOLE, *PREFERENCES, {
-    "instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]}])
+@pytest.mark.parametrize(
+    "row",
+    [
+        *WHOLE,
+        *PREFERENCES,
+        {"instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]},
+    ],
+)
 def test_the_samples_on_the_page_are_what_will_be_learned(stored, channel, row):
     """The page gets cells as text, whatever they were in the file."""
     seen = look(stored(json.dumps(row).encode()), "f.json", {}, channel)

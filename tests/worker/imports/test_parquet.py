@@ -18,8 +18,9 @@ PAIR = {"prompt": ["Hello", "Bye"], "answer": ["Good morning", "Take care"]}
 
 
 def test_a_table_is_read_in_order(take_in, stored, channel):
-    content = parquet({"prompt": [f"Q{n}" for n in range(1000)], "answer": ["A"] * 1000},
-                      row_group_size=300)
+    content = parquet(
+        {"prompt": [f"Q{n}" for n in range(1000)], "answer": ["A"] * 1000}, row_group_size=300
+    )
     found, result = take_in(content, "rows.parquet")
     assert [row["messages"][0]["content"] for row in found] == [f"Q{n}" for n in range(1000)]
     assert [row["line"] for row in found] == list(range(1, 1001))
@@ -29,16 +30,22 @@ def test_a_table_is_read_in_order(take_in, stored, channel):
 
 
 def test_conversations_stay_whole(take_in):
-    chat = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"},
-            {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Bye"},
-            {"role": "assistant", "content": "Take care"}]
+    chat = [
+        {"role": "system", "content": "Be brief"},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "Bye"},
+        {"role": "assistant", "content": "Take care"},
+    ]
     found, _result = take_in(parquet({"id": [1], "messages": [chat]}))
     assert found[0]["messages"] == chat
 
 
 VALUES = {
-    "text": (pa.array(["00712"]), "00712"), "NA": (pa.array(["NA"]), "NA"),
-    "whole": (pa.array([7]), "7"), "part": (pa.array([1.5]), "1.5"),
+    "text": (pa.array(["00712"]), "00712"),
+    "NA": (pa.array(["NA"]), "NA"),
+    "whole": (pa.array([7]), "7"),
+    "part": (pa.array([1.5]), "1.5"),
     "huge": (pa.array([2**63 - 1]), str(2**63 - 1)),
     "not a number": (pa.array([float("nan")]), "NaN"),
     "endless": (pa.array([float("inf")]), "Infinity"),
@@ -92,12 +99,19 @@ HOSTILE = {
     "cut in the middle": (lambda: b"PAR1" + parquet(PAIR)[400:], "cut off or damaged"),
     "a header that lies": (lambda: lying(parquet(PAIR)), "cut off or damaged"),
     "an extension type": (extension, "custom type"),
-    "a bomb": (lambda: parquet({"prompt": ["x" * 900_000] * 300, "answer": ["y"] * 300},
-                               use_dictionary=False, compression="zstd"), "100 times its size"),
-    "too many columns": (lambda: parquet({f"c{n}": ["x"] for n in range(1_500)}),
-                         "1,500 columns"),
-    "no rows": (lambda: parquet({"prompt": pa.array([], pa.string()),
-                                 "answer": pa.array([], pa.string())}), "no rows"),
+    "a bomb": (
+        lambda: parquet(
+            {"prompt": ["x" * 900_000] * 300, "answer": ["y"] * 300},
+            use_dictionary=False,
+            compression="zstd",
+        ),
+        "100 times its size",
+    ),
+    "too many columns": (lambda: parquet({f"c{n}": ["x"] for n in range(1_500)}), "1,500 columns"),
+    "no rows": (
+        lambda: parquet({"prompt": pa.array([], pa.string()), "answer": pa.array([], pa.string())}),
+        "no rows",
+    ),
     "a password": (lambda: b"PARE" + bytes(200) + b"PARE", "password"),
 }
 
@@ -135,8 +149,9 @@ def test_a_cell_beyond_all_limits_is_listed(take_in):
 
 def test_two_columns_of_one_name_are_both_there(take_in, stored, channel):
     buffer = io.BytesIO()
-    table = pa.Table.from_arrays([pa.array(["p"]), pa.array(["a"]), pa.array(["b"])],
-                                 names=["prompt", "answer", "answer"])
+    table = pa.Table.from_arrays(
+        [pa.array(["p"]), pa.array(["a"]), pa.array(["b"])], names=["prompt", "answer", "answer"]
+    )
     pq.write_table(table, buffer)
     shape = look(stored(buffer.getvalue()), "x.parquet", {}, channel)["shape"]
     assert shape["columns"] == ["prompt", "answer", "answer (2)"]

@@ -55,7 +55,11 @@ FRENCH = [
     ("Très bientôt", "Voilà, ça y est"),
 ]
 EVERY = [
-    *GERMAN, *POLISH, *RUSSIAN, ("👩‍👩‍👧 \u200b", "שלום \u202eabc"), ("=1+1", "-2"),
+    *GERMAN,
+    *POLISH,
+    *RUSSIAN,
+    ("👩‍👩‍👧 \u200b", "שלום \u202eabc"),
+    ("=1+1", "-2"),
     ("'x", "@y"),
 ]
 TABLES = [
@@ -83,6 +87,7 @@ TABLES = [
 
 def written(pairs: list[tuple[str, str]], layout: Layout) -> bytes:
     """The file as another program would have made it, without our exporter."""
+
     def cell(text: str) -> str:
         special = layout.quote_all or any(c in text for c in f'{layout.delimiter}"\r\n')
         return '"' + text.replace('"', '""') + '"' if special else text
@@ -93,8 +98,10 @@ def written(pairs: list[tuple[str, str]], layout: Layout) -> bytes:
 
 
 def frozen(found: list[dict]) -> list[dict]:
-    return [{"id": number, "split": "train", "messages": row["messages"], "source": "file"}
-            for number, row in enumerate(found, 1)]
+    return [
+        {"id": number, "split": "train", "messages": row["messages"], "source": "file"}
+        for number, row in enumerate(found, 1)
+    ]
 
 
 @pytest.mark.parametrize(("pairs", "layout"), TABLES, ids=lambda one: getattr(one, "encoding", ""))
@@ -103,27 +110,56 @@ def test_a_table_leaves_as_it_came(take_in, pairs, layout):
     found, result = take_in(content)
     assert result["rejected_count"] == 0
     rows = frozen(found)
-    exact = Layout(layout.encoding, layout.delimiter, layout.line_end, layout.quote_all,
-                   columns="pairs", exact=True)
+    exact = Layout(
+        layout.encoding,
+        layout.delimiter,
+        layout.line_end,
+        layout.quote_all,
+        columns="pairs",
+        exact=True,
+    )
     assert b"".join(exporting.table_pieces(lambda: iter(rows), exact)) == content
 
 
-CHAT = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Größe?"},
-        {"role": "assistant", "content": "=1+1"}, {"role": "user", "content": "00712 \u2028"},
-        {"role": "assistant", "content": " NA\r\n"}]
+CHAT = [
+    {"role": "system", "content": "Be brief"},
+    {"role": "user", "content": "Größe?"},
+    {"role": "assistant", "content": "=1+1"},
+    {"role": "user", "content": "00712 \u2028"},
+    {"role": "assistant", "content": " NA\r\n"},
+]
 PAIR = CHAT[1:3]
 DIALECTS = {
     "openai": [{"messages": CHAT}, {"messages": PAIR}],
-    "vertex": [{"systemInstruction": {"role": "system", "parts": [{"text": "Be brief"}]},
-                "contents": [{"role": "user", "parts": [{"text": "Hi"}]},
-                             {"role": "model", "parts": [{"text": "Ho"}]}]}],
+    "vertex": [
+        {
+            "systemInstruction": {"role": "system", "parts": [{"text": "Be brief"}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": "Hi"}]},
+                {"role": "model", "parts": [{"text": "Ho"}]},
+            ],
+        }
+    ],
     "prompts": [{"prompt": "Größe?", "completion": " NA"}],
-    "sharegpt": [{"conversations": [
-        {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"},
-        {"from": "human", "value": "?"}, {"from": "gpt", "value": "!"},
-    ]}],
-    "alpaca": [{"instruction": "Hi", "input": "", "output": "Ho", "system": "Be brief",
-                "history": [["a", "b"], ["c", "d"]]}],
+    "sharegpt": [
+        {
+            "conversations": [
+                {"from": "human", "value": "Hi"},
+                {"from": "gpt", "value": "Ho"},
+                {"from": "human", "value": "?"},
+                {"from": "gpt", "value": "!"},
+            ]
+        }
+    ],
+    "alpaca": [
+        {
+            "instruction": "Hi",
+            "input": "",
+            "output": "Ho",
+            "system": "Be brief",
+            "history": [["a", "b"], ["c", "d"]],
+        }
+    ],
 }
 
 

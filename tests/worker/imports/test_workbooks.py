@@ -28,15 +28,25 @@ def test_text_stays_exactly_as_it_stands(take_in, make):
 
 def test_numbers_and_dates_look_as_in_the_cell(take_in):
     rows = [
-        ["prompt", "answer"], ["whole", 712.0], ["part", 1.1], ["sum", 0.1 + 0.2], ["yes", True],
-        ["day", datetime.date(2024, 1, 5)], ["moment", datetime.datetime(2024, 1, 5, 14, 30)],
+        ["prompt", "answer"],
+        ["whole", 712.0],
+        ["part", 1.1],
+        ["sum", 0.1 + 0.2],
+        ["yes", True],
+        ["day", datetime.date(2024, 1, 5)],
+        ["moment", datetime.datetime(2024, 1, 5, 14, 30)],
         ["time", datetime.time(14, 30)],
     ]
     looks = {"date": "yyyy-mm-dd", "datetime": "yyyy-mm-dd hh:mm", "time": "hh:mm"}
     found, _result = take_in(xlsx({"A": rows}, looks))
     assert dict(pairs(found)) == {
-        "whole": "712", "part": "1.1", "sum": "0.3", "yes": "TRUE", "day": "2024-01-05",
-        "moment": "2024-01-05 14:30:00", "time": "14:30:00",
+        "whole": "712",
+        "part": "1.1",
+        "sum": "0.3",
+        "yes": "TRUE",
+        "day": "2024-01-05",
+        "moment": "2024-01-05 14:30:00",
+        "time": "14:30:00",
     }
 
 
@@ -73,8 +83,11 @@ def test_titles_above_the_table_are_listed_and_not_learned(take_in):
     found, result = take_in(xlsx({"A": rows}))
     assert pairs(found) == [("Hello", "Good morning"), ("Bye", "Take care")]
     assert result["rejected"] == [
-        {"line": 1, "reason": "It stands above the names of the columns.",
-         "text": "Shop emails 2024 | "},
+        {
+            "line": 1,
+            "reason": "It stands above the names of the columns.",
+            "text": "Shop emails 2024 | ",
+        },
     ]
 
 
@@ -96,9 +109,7 @@ XXE = b'<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>'
 
 
 def with_doctype(doctype: bytes, padding: bytes = b""):
-    return lambda xml: xml.replace(b"?>", b"?>" + padding + doctype, 1).replace(
-        b"Hello", b"&b;&f;"
-    )
+    return lambda xml: xml.replace(b"?>", b"?>" + padding + doctype, 1).replace(b"Hello", b"&b;&f;")
 
 
 def repeated(times: int, columns: int = 16_384) -> str:
@@ -111,29 +122,46 @@ def repeated(times: int, columns: int = 16_384) -> str:
 
 
 HOSTILE = {
-    "billion laughs": (lambda: changed(xlsx({"A": GOOD}), "xl/sharedStrings.xml",
-                                       with_doctype(DOCTYPE)), "entities of its own"),
-    "a file from outside": (lambda: changed(xlsx({"A": GOOD}), "xl/sharedStrings.xml",
-                                            with_doctype(XXE)), "entities of its own"),
+    "billion laughs": (
+        lambda: changed(xlsx({"A": GOOD}), "xl/sharedStrings.xml", with_doctype(DOCTYPE)),
+        "entities of its own",
+    ),
+    "a file from outside": (
+        lambda: changed(xlsx({"A": GOOD}), "xl/sharedStrings.xml", with_doctype(XXE)),
+        "entities of its own",
+    ),
     "a cell in the farthest corner": (
-        lambda: changed(xlsx({"A": GOOD}), "xl/worksheets/sheet1.xml",
-                        lambda xml: xml.replace(b'r="B3"', b'r="XFD1048576"')),
-        "row 1,048,576 and column 16,384"),
-    "a bomb": (lambda: changed(xlsx({"A": GOOD}), "", None, **{"xl/big.xml": b" " * 50_000_000}),
-               "100 times its size"),
+        lambda: changed(
+            xlsx({"A": GOOD}),
+            "xl/worksheets/sheet1.xml",
+            lambda xml: xml.replace(b'r="B3"', b'r="XFD1048576"'),
+        ),
+        "row 1,048,576 and column 16,384",
+    ),
+    "a bomb": (
+        lambda: changed(xlsx({"A": GOOD}), "", None, **{"xl/big.xml": b" " * 50_000_000}),
+        "100 times its size",
+    ),
     "cut off": (lambda: xlsx({"A": GOOD})[:-200], "cut off or damaged"),
-    "no sheet inside": (lambda: changed(xlsx({"A": GOOD}), "xl/worksheets/sheet1.xml",
-                                        lambda xml: b"no XML"), "damaged"),
+    "no sheet inside": (
+        lambda: changed(xlsx({"A": GOOD}), "xl/worksheets/sheet1.xml", lambda xml: b"no XML"),
+        "damaged",
+    ),
     "a Word document": (lambda: zipped({"word/document.xml": "<x/>"}), "Word or PowerPoint"),
-    "no columns but many": (lambda: xlsx({"A": [[f"c{n}" for n in range(2_000)]]}),
-                            "2,000 columns"),
+    "no columns but many": (
+        lambda: xlsx({"A": [[f"c{n}" for n in range(2_000)]]}),
+        "2,000 columns",
+    ),
     "an ods of a billion rows": (lambda: ods({}, repeated(10**9)), "damaged"),
     "an ods of sixty million cells": (lambda: ods({}, repeated(60_000, 1_000)), "more memory"),
     "an ods with entities": (
         lambda: changed(ods({"A": GOOD}), "content.xml", with_doctype(DOCTYPE)),
-        "entities of its own"),
-    "an ods cut off": (lambda: changed(ods({"A": GOOD}), "content.xml",
-                                       lambda xml: xml[: -len(ODS_END) - 40]), "damaged"),
+        "entities of its own",
+    ),
+    "an ods cut off": (
+        lambda: changed(ods({"A": GOOD}), "content.xml", lambda xml: xml[: -len(ODS_END) - 40]),
+        "damaged",
+    ),
 }
 
 

@@ -20,8 +20,13 @@ def asked(found: list[dict]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.csv", CSV), ("deep/er/a.jsonl", LINE), ("a.parquet", parquet({"prompt": ["Hello"],
-     "answer": ["Hi"]})), ("a.xlsx", xlsx({"A": GOOD})), ("a.json", f"[{LINE}]")],
+    [
+        ("a.csv", CSV),
+        ("deep/er/a.jsonl", LINE),
+        ("a.parquet", parquet({"prompt": ["Hello"], "answer": ["Hi"]})),
+        ("a.xlsx", xlsx({"A": GOOD})),
+        ("a.json", f"[{LINE}]"),
+    ],
 )
 def test_every_format_may_be_inside(take_in, tmp_path, name, content):
     found, _result = take_in(zipped({name: content, "__MACOSX/._a.csv": b"x", "notes.md": "x"}))
@@ -83,13 +88,16 @@ HOSTILE = {
     "nothing to read": (lambda: zipped({"a.png": b"x", "b.docx": b"x"}), "no file that we can"),
     "a zip inside": (lambda: zipped({"a.zip": zipped({"a.csv": CSV})}), "zip inside it"),
     "a zip inside under another name": (
-        lambda: zipped({"a.csv": zipped({"b.csv": CSV})}), "zip inside the zip"),
+        lambda: zipped({"a.csv": zipped({"b.csv": CSV})}),
+        "zip inside the zip",
+    ),
     "no member": (lambda: zipped({}), "no file that we can"),
     "cut off": (lambda: zipped({"rows.csv": CSV})[:-30], "cut off or damaged"),
     "broken data": (
         lambda: zipped({"rows.csv": CSV * 500}).replace(b"rows.csv", b"rows.csv\xff\xff", 1),
-        "damaged"),
-}  # fmt: skip
+        "damaged",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -214,9 +214,10 @@ def test_the_token_does_not_follow_a_referral_elsewhere(hub, model):
 
     one = hubs.Hub("a/b", "hf_secret")
     one._client = httpx.Client(
-        transport=httpx.MockTransport(answer), follow_redirects=True,
+        transport=httpx.MockTransport(answer),
+        follow_redirects=True,
         headers=one._client.headers,
-    )  # fmt: skip
+    )
     one._client.get("http://hub.example/x")
     assert seen == [("hub.example", "Bearer hf_secret"), ("files.example", None)]
 

@@ -38,8 +38,15 @@ def test_no_weights_at_all(refusal, hub, model):
 
 @pytest.mark.parametrize(
     "name",
-    ["../../evil.safetensors", "/etc/evil.safetensors", "a/../../evil.safetensors",
-     "..\\evil.safetensors", "evil.safetensors\x00.json", "evil.safetensors\n", ".safetensors"],
+    [
+        "../../evil.safetensors",
+        "/etc/evil.safetensors",
+        "a/../../evil.safetensors",
+        "..\\evil.safetensors",
+        "evil.safetensors\x00.json",
+        "evil.safetensors\n",
+        ".safetensors",
+    ],
 )
 def test_hostile_names_in_the_list_are_never_asked_for(install, hub, tmp_path, name):
     hub.repos[HUB_ID].extra.append(name)
@@ -165,8 +172,14 @@ def test_damaged_small_files(refusal, hub, model, name, text):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0" * 7, b"\xff" * 200, b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]",
-     b"\x80\x04pickle" * 10],
+    [
+        b"",
+        b"\0" * 7,
+        b"\xff" * 200,
+        b"\x02\0\0\0\0\0\0\0{}",
+        b"\x02\0\0\0\0\0\0\0[]",
+        b"\x80\x04pickle" * 10,
+    ],
 )
 def test_weights_that_are_none(refusal, hub, model, content):
     (model / "model.safetensors").write_bytes(content)

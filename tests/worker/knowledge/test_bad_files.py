@@ -37,8 +37,11 @@ LAUGHS = (
         ("broken.docx", files.word_of("<w:document"), "damaged"),
         ("laughs.docx", files.word_of(LAUGHS), "damaged|no text"),
         ("bomb.docx", lambda: files.word_of(b" " * 300_000_000), "unpacks to far more"),
-        ("many.docx", files.zipped({"word/document.xml": "x"} | {f"m{n}": "" for n in range(6000)}),
-         "unpacks to far more"),
+        (
+            "many.docx",
+            files.zipped({"word/document.xml": "x"} | {f"m{n}": "" for n in range(6000)}),
+            "unpacks to far more",
+        ),
         ("sheet.xlsx", files.zipped({"xl/workbook.xml": "x"}), "an Excel workbook"),
         ("slides.pptx", files.zipped({"ppt/presentation.xml": "x"}), "a PowerPoint file"),
         ("notes.zip", files.zipped({"notes.txt": "hello"}), "a zip file"),
@@ -47,7 +50,7 @@ LAUGHS = (
         ("noise.txt", random.Random(7).randbytes(5000).replace(b"%PDF", b""), "not text"),
         ("marks.html", b"<html><body><script>only()</script></body></html>", "no text"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_document_is_told_apart(shelf, name, content, said):
     made = content() if callable(content) else content
     assert re.search(said, shelf.problem(name, made))

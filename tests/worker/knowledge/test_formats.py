@@ -23,8 +23,14 @@ def blocks(text: Text) -> list[tuple[int, int, str]]:
 
 def test_a_pdf_page_by_page_without_its_running_head_and_page_numbers(tmp_path):
     pages = [
-        [(9, f"Aldermere handbook, part {n}"), (22, f"Chapter {n}"), (11, LONG.format(animal)),
-         (11, "ery day."), (11, f"Then {animal} come."), (9, str(n))]
+        [
+            (9, f"Aldermere handbook, part {n}"),
+            (22, f"Chapter {n}"),
+            (11, LONG.format(animal)),
+            (11, "ery day."),
+            (11, f"Then {animal} come."),
+            (9, str(n)),
+        ]
         for n, animal in enumerate(("hens", "cats", "dogs", "bees", "cows"), start=1)
     ]
     found = blocks(read(tmp_path, "handbook.pdf", files.pdf(pages)))
@@ -39,41 +45,54 @@ def test_a_pdf_page_by_page_without_its_running_head_and_page_numbers(tmp_path):
 def test_word_with_headings_lists_and_tables(tmp_path):
     found = blocks(read(tmp_path, "x.docx", files.word()))
     assert [(level, text) for level, _page, text in found] == [
-        (1, "Price list"), (2, "Seals"), (0, "A seal is changed once a year."),
-        (0, "Part: Seal 61-0448; Price: 3.40"), (0, "- Ring first"),
-    ]  # fmt: skip
+        (1, "Price list"),
+        (2, "Seals"),
+        (0, "A seal is changed once a year."),
+        (0, "Part: Seal 61-0448; Price: 3.40"),
+        (0, "- Ring first"),
+    ]
 
 
 def test_markdown_without_its_dress(tmp_path):
     text = read(
-        tmp_path, "notes.md",
+        tmp_path,
+        "notes.md",
         "---\nauthor: me\n---\n# The *pump*\n\nIt is **brass**, see [here](http://x.example).\n\n"
         "- one\n- two\n\n| Part | Price |\n|---|---|\n| Seal | 3.40 |\n\n```\nset speed = 4\n```\n",
-    )  # fmt: skip
+    )
     assert text.text.split("\n\n") == [
-        "The pump", "It is brass, see here.", "- one\n- two", "Part | Price", "Seal | 3.40",
+        "The pump",
+        "It is brass, see here.",
+        "- one\n- two",
+        "Part | Price",
+        "Seal | 3.40",
         "set speed = 4",
-    ]  # fmt: skip
+    ]
     assert text.blocks[0].level == 1
 
 
 def test_html_without_scripts_and_menus(tmp_path):
     text = read(
-        tmp_path, "page.html",
+        tmp_path,
+        "page.html",
         "<!doctype html><html><head><title>Shop</title><style>p{}</style></head><body>"
         "<nav>Home</nav><script>steal('cookies')</script><h2>Opening hours</h2>"
         "<p>We open at 8.30<br>on Tuesdays &amp; Fridays.<p>Closed on Mondays",
-    )  # fmt: skip
+    )
     assert text.text.split("\n\n") == [
-        "Opening hours", "We open at 8.30\non Tuesdays & Fridays.", "Closed on Mondays",
-    ]  # fmt: skip
+        "Opening hours",
+        "We open at 8.30\non Tuesdays & Fridays.",
+        "Closed on Mondays",
+    ]
 
 
 def test_each_row_of_a_table_can_stand_alone(tmp_path):
     text = read(tmp_path, "parts.csv", "Part;Price\nSeal;3,40\nPump;\n\nRing;1,10\n")
     assert text.text.split("\n\n") == [
-        "Part: Seal; Price: 3,40", "Part: Pump", "Part: Ring; Price: 1,10",
-    ]  # fmt: skip
+        "Part: Seal; Price: 3,40",
+        "Part: Pump",
+        "Part: Ring; Price: 1,10",
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])

@@ -31,8 +31,14 @@ def test_one_more_document_does_not_embed_all_again(shelf, embedded, monkeypatch
     before = sum(embedded)
     shelf.add("shop.md", SHOP)
     read = []
-    monkeypatch.setattr(Reader, "read", lambda self, file, name, into, real=Reader.read: (
-        read.append(name), real(self, file, name, into))[1])
+    monkeypatch.setattr(
+        Reader,
+        "read",
+        lambda self, file, name, into, real=Reader.read: (
+            read.append(name),
+            real(self, file, name, into),
+        )[1],
+    )
     result = shelf.read()
     assert read == ["shop.md"]
     assert 0 < sum(embedded) - before < before + 3
@@ -108,10 +114,15 @@ def test_nothing_that_a_document_says_is_told(shelf):
 
 def test_search_is_measured_on_practice_questions(shelf):
     shelf.add("pump.md", PUMP)
-    result = shelf.read([
-        {"id": 7, "question": "How long is the warranty?", "answer": "27 months."},
-        {"id": 8, "question": "How often is the filter rinsed?",
-         "answer": "You rinse the inlet filter every 30 days with warm water."},
-        {"id": 9, "question": "How heavy is the pump?", "answer": "4 kg"},
-    ])  # fmt: skip
+    result = shelf.read(
+        [
+            {"id": 7, "question": "How long is the warranty?", "answer": "27 months."},
+            {
+                "id": 8,
+                "question": "How often is the filter rinsed?",
+                "answer": "You rinse the inlet filter every 30 days with warm water.",
+            },
+            {"id": 9, "question": "How heavy is the pump?", "answer": "4 kg"},
+        ]
+    )
     assert result["practice"] == {"asked": 3, "found": 2, "missed": [9]}

@@ -120,10 +120,18 @@ def engine(shop):
     place = Path(tempfile.mkdtemp()) / "engine.sock"
     names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(shop.root)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "worker.engine.server", "--socket", str(place),
-         "--idle-unload", "1.5"],
-        cwd=django_settings.BASE_DIR, env=os.environ | names | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "worker.engine.server",
+            "--socket",
+            str(place),
+            "--idle-unload",
+            "1.5",
+        ],
+        cwd=django_settings.BASE_DIR,
+        env=os.environ | names | {"OMP_NUM_THREADS": "1"},
+    )
     until = time.monotonic() + 60
     while not place.exists() and time.monotonic() < until:
         time.sleep(0.05)

@@ -49,8 +49,10 @@ def test_a_batch_asked_for_at_any_step_is_that_of_its_epoch():
 
 
 def test_held_out_rows_of_a_file_sorted_by_label_are_of_all_labels():
-    rows = [Row(n, "validation", [{"role": "assistant", "content": "abcd"[n // 100]}])
-            for n in range(400)]
+    rows = [
+        Row(n, "validation", [{"role": "assistant", "content": "abcd"[n // 100]}])
+        for n in range(400)
+    ]
     picked = pick(rows, 64, seed=17)
     assert len({row.number for row in picked}) == 64
     assert {row.wanted for row in picked} == set("abcd")

@@ -27,9 +27,23 @@ MOST_ADAPTERS = 8  # in one batch, and at hand
 LARGEST_RANK = 64
 MOST_LOGPROBS = 20
 PASSED_ON = (
-    "PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "CUDA", "NVIDIA", "NCCL", "OMP_",
-    "MKL_", "TORCH", "TRITON", "PYTORCH", "XDG_", "VLLM_",
-)  # fmt: skip
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_",
+    "LD_LIBRARY_PATH",
+    "CUDA",
+    "NVIDIA",
+    "NCCL",
+    "OMP_",
+    "MKL_",
+    "TORCH",
+    "TRITON",
+    "PYTORCH",
+    "XDG_",
+    "VLLM_",
+)
 KEPT_BACK = ("VLLM_OPTIONS", "VLLM_API_KEY")
 
 
@@ -90,25 +104,43 @@ def command(
     program: Path, base: Path, number_format: str, socket: Path, options: Sequence[str]
 ) -> list[str]:
     return [
-        str(program), "serve", str(base), "--served-model-name", MODEL, "--uds", str(socket),
-        "--dtype", DTYPES[number_format],
-        "--enable-lora", "--max-loras", str(MOST_ADAPTERS), "--max-lora-rank", str(LARGEST_RANK),
+        str(program),
+        "serve",
+        str(base),
+        "--served-model-name",
+        MODEL,
+        "--uds",
+        str(socket),
+        "--dtype",
+        DTYPES[number_format],
+        "--enable-lora",
+        "--max-loras",
+        str(MOST_ADAPTERS),
+        "--max-lora-rank",
+        str(LARGEST_RANK),
         # A model's habits, such as a penalty for repeating itself, are not asked for here.
-        "--generation-config", "vllm",
-        "--max-logprobs", str(MOST_LOGPROBS),
-        "--structured-outputs-config.backend", "guidance",  # as forms.py: one reading of a schema
-        "--max-model-len", "auto",  # as much of the model's context as the card has room for
-        "--gpu-memory-utilization", "0.5",  # trainings and evaluations use the same card
-        "--disable-log-stats", "--disable-uvicorn-access-log",
+        "--generation-config",
+        "vllm",
+        "--max-logprobs",
+        str(MOST_LOGPROBS),
+        "--structured-outputs-config.backend",
+        "guidance",  # as forms.py: one reading of a schema
+        "--max-model-len",
+        "auto",  # as much of the model's context as the card has room for
+        "--gpu-memory-utilization",
+        "0.5",  # trainings and evaluations use the same card
+        "--disable-log-stats",
+        "--disable-uvicorn-access-log",
         *options,
-    ]  # fmt: skip
+    ]
 
 
 def environment(key: str) -> dict[str, str]:
     kept = {
-        name: value for name, value in os.environ.items()
+        name: value
+        for name, value in os.environ.items()
         if name.startswith(PASSED_ON) and name not in KEPT_BACK
-    }  # fmt: skip
+    }
     return kept | {
         "VLLM_API_KEY": key,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",

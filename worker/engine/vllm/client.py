@@ -70,13 +70,16 @@ class Client:
 
     async def scores(self, name: str, ids: list[int]) -> list[float]:
         """How likely the model finds each of these tokens but the first, after those before it."""
-        body = {"model": name, "prompt": ids, "max_tokens": 1, "temperature": 0,
-                "prompt_logprobs": 0}  # fmt: skip
+        body = {
+            "model": name,
+            "prompt": ids,
+            "max_tokens": 1,
+            "temperature": 0,
+            "prompt_logprobs": 0,
+        }
         told = (await self._ask("POST", "/v1/completions", body)).json()
         rows = told["choices"][0]["prompt_logprobs"][1:]
-        return [
-            float(row[str(token)]["logprob"]) for row, token in zip(rows, ids[1:], strict=True)
-        ]
+        return [float(row[str(token)]["logprob"]) for row, token in zip(rows, ids[1:], strict=True)]
 
     async def stream(self, body: dict[str, Any]) -> AsyncGenerator[Step, None]:
         """A completion as it is written; closing it ends the writing. Raises Refused, Broken."""

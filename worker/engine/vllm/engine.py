@@ -68,9 +68,15 @@ class VllmEngine:
     kind, merged = "vllm", None
 
     def __init__(
-        self, base: Path, number_format: str, *, program: Path, options: Sequence[str],
-        log_file: Path, references: proof.References,
-    ) -> None:  # fmt: skip
+        self,
+        base: Path,
+        number_format: str,
+        *,
+        program: Path,
+        options: Sequence[str],
+        log_file: Path,
+        references: proof.References,
+    ) -> None:
         self.folder = base
         self.number_format = "bf16" if number_format == "auto" else number_format
         if self.number_format not in DTYPES:
@@ -271,9 +277,7 @@ class VllmEngine:
     ) -> Completion:
         client, shelf = self._up()
         async with shelf.use(request.adapter, request.must_differ) as name:
-            row = Row(
-                request, ids, name, room, self._ends, handle.unwanted, self._teller(request)
-            )
+            row = Row(request, ids, name, room, self._ends, handle.unwanted, self._teller(request))
             self._unanswered[id(row)] = time.monotonic()
             try:
                 await self._follow(row, client.stream(self._body(request, name, ids, room)), handle)

@@ -74,11 +74,21 @@ class References:
 def compute_apart(**asked: object) -> Answer:
     """In a child that ends with us. Raises Unfit."""
     ran = subprocess.run(
-        [sys.executable, "-m", "finetune_app.core.leash", str(os.getpid()),
-         sys.executable, "-m", "worker.engine.vllm.reference"],
-        input=json.dumps(asked), capture_output=True, text=True, cwd=ROOT,
+        [
+            sys.executable,
+            "-m",
+            "finetune_app.core.leash",
+            str(os.getpid()),
+            sys.executable,
+            "-m",
+            "worker.engine.vllm.reference",
+        ],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},  # the card is vLLM's
-    )  # fmt: skip
+    )
     if ran.returncode:
         log.error("PEFT could not be asked: %s", ran.stderr[-2000:])
         raise Unfit("An adapter cannot be held against PEFT here")

@@ -27,9 +27,12 @@ def compute(base: str, adapter: str, ids: Sequence[int], number_format: str) -> 
     from worker.engine.model import DTYPES
 
     model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=DTYPES[number_format], local_files_only=True, trust_remote_code=False,
+        base,
+        dtype=DTYPES[number_format],
+        local_files_only=True,
+        trust_remote_code=False,
         use_safetensors=True,
-    )  # fmt: skip
+    )
     text = torch.tensor([list(ids)])
 
     @torch.inference_mode()

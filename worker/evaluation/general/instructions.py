@@ -122,24 +122,36 @@ INSTRUCTIONS = (
     Instruction("Write a numbered list of exactly 5 animals, from 1. to 5.", numbered(5)),
     Instruction("Name exactly 3 colours as a numbered list.", numbered(3)),
     Instruction("Describe winter in one sentence without using any comma.", without(",")),
-    Instruction("Tell me what a library is. Do not use the letter z or any digit.",
-                both(without("z"), lambda answer: not re.search(r"\d", answer))),
+    Instruction(
+        "Tell me what a library is. Do not use the letter z or any digit.",
+        both(without("z"), lambda answer: not re.search(r"\d", answer)),
+    ),
     Instruction("Write one sentence about tea, all in lower case letters.", lower_case),
     Instruction("Explain what a bridge is, using only small letters and no capitals.", lower_case),
     Instruction("WRITE ONE SENTENCE ABOUT TRAINS IN CAPITAL LETTERS ONLY.", upper_case),
     Instruction("Say something kind about gardens in at most 10 words.", words(2, 10)),
     Instruction("Explain why people sleep in 20 to 60 words.", words(20, 60)),
-    Instruction("Write two sentences about a farm. Use the words horse and barn.",
-                mentions("horse", "barn")),
-    Instruction("Write a short note to a neighbour that mentions a ladder and says thanks.",
-                mentions("ladder", "thanks")),
-    Instruction('Write one sentence about music. End with the words "that is all."',
-                ends_with("that is all.")),
-    Instruction('Describe the moon in one sentence. Begin with the word "Tonight".',
-                starts_with("tonight")),
-    Instruction("Write exactly two paragraphs about bread, with an empty line between them.",
-                paragraphs(2)),
-    Instruction("Write a very short story about a cat. Put a title in the first line, "
-                "in double angle brackets, like <<this>>.", titled),
+    Instruction(
+        "Write two sentences about a farm. Use the words horse and barn.", mentions("horse", "barn")
+    ),
+    Instruction(
+        "Write a short note to a neighbour that mentions a ladder and says thanks.",
+        mentions("ladder", "thanks"),
+    ),
+    Instruction(
+        'Write one sentence about music. End with the words "that is all."',
+        ends_with("that is all."),
+    ),
+    Instruction(
+        'Describe the moon in one sentence. Begin with the word "Tonight".', starts_with("tonight")
+    ),
+    Instruction(
+        "Write exactly two paragraphs about bread, with an empty line between them.", paragraphs(2)
+    ),
+    Instruction(
+        "Write a very short story about a cat. Put a title in the first line, "
+        "in double angle brackets, like <<this>>.",
+        titled,
+    ),
     Instruction("Is the sun a star? Answer with one word, yes or no.", one_of("yes", "no")),
-)  # fmt: skip
+)

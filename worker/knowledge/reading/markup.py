@@ -8,12 +8,41 @@ from markdown_it import MarkdownIt
 from worker.knowledge.reading.text import Text, Writer
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-SKIPPED = {"script", "style", "template", "svg", "noscript", "iframe", "object", "select", "nav",
-           "title"}
+SKIPPED = {
+    "script",
+    "style",
+    "template",
+    "svg",
+    "noscript",
+    "iframe",
+    "object",
+    "select",
+    "nav",
+    "title",
+}
 NEW_LINE = {"br", "tr", "li", "dt", "dd"}
 BLOCKS = {
-    "p", "div", "section", "article", "main", "header", "footer", "aside", "ul", "ol", "dl",
-    "table", "thead", "tbody", "blockquote", "pre", "figure", "figcaption", "form", "hr", "body",
+    "p",
+    "div",
+    "section",
+    "article",
+    "main",
+    "header",
+    "footer",
+    "aside",
+    "ul",
+    "ol",
+    "dl",
+    "table",
+    "thead",
+    "tbody",
+    "blockquote",
+    "pre",
+    "figure",
+    "figcaption",
+    "form",
+    "hr",
+    "body",
 }
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.S)
 

@@ -17,7 +17,7 @@ from worker.training.replay.answers import (
     prompts,
     sha256_of,
     what_is_asked,
-)  # fmt: skip
+)
 
 
 def record(base_model: Path) -> None:
@@ -26,8 +26,11 @@ def record(base_model: Path) -> None:
     with Engine(base_model, "fp32") as engine:
         asked = [Request(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
         said = [answer.token_ids for answer in engine.generate(asked)]
-    facts = {"asked": what_is_asked().hexdigest(), "bytes": weights.stat().st_size,
-             "sha256": sha256_of(weights)}  # fmt: skip
+    facts = {
+        "asked": what_is_asked().hexdigest(),
+        "bytes": weights.stat().st_size,
+        "sha256": sha256_of(weights),
+    }
     lines = ",\n".join(json.dumps(tokens) for tokens in said)
     STARTER.write_text(f'{json.dumps(facts)[:-1]}, "answers": [\n{lines}\n]}}\n', "utf-8")
 

@@ -20,18 +20,24 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="from a shell", help="what it is for")
         parser.add_argument("--deployment", default="", help="the one it opens; else everything")
         parser.add_argument(
-            "--may", action="append", choices=list(ACTIONS), metavar="ACTION",
+            "--may",
+            action="append",
+            choices=list(ACTIONS),
+            metavar="ACTION",
             help=f"what it may do, of {', '.join(ACTIONS)}; once for each; else everything",
-        )  # fmt: skip
+        )
         parser.add_argument("--days", type=int, help="how long it works; for ever if not given")
         parser.add_argument("--requests-a-minute", type=int, help="at most; usually 60")
         parser.add_argument("--tokens-a-minute", type=int, help="at most; usually 100000")
         parser.add_argument("--tokens-a-month", type=int, help="at most; else no budget")
         parser.add_argument("--rotate", metavar="ft-PREFIX", help="a new secret for this key")
         parser.add_argument(
-            "--old-works-for", type=int, default=24, metavar="HOURS",
+            "--old-works-for",
+            type=int,
+            default=24,
+            metavar="HOURS",
             help="how long the secret before it works on, with --rotate; usually 24",
-        )  # fmt: skip
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name in ("days", *LIMITS):
@@ -46,9 +52,13 @@ class Command(BaseCommand):
         if options["may"]:
             limits["actions"] = options["may"]
         _key, text = keys.make(
-            team=team, by=None, name=options["name"], days=options["days"],
-            deployment=self._deployment(team, options["deployment"]), **limits,
-        )  # fmt: skip
+            team=team,
+            by=None,
+            name=options["name"],
+            days=options["days"],
+            deployment=self._deployment(team, options["deployment"]),
+            **limits,
+        )
         self.stdout.write(text)
 
     def _team(self, name: str) -> Team:
@@ -59,7 +69,8 @@ class Command(BaseCommand):
         if found:
             raise CommandError("There are several teams: name one with --team.")
         raise CommandError(
-            "No team has that name." if name
+            "No team has that name."
+            if name
             else "There is no team yet: manage.py create_owner EMAIL makes one."
         )
 

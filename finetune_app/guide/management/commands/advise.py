@@ -1,6 +1,6 @@
 """manage.py advise: answers as JSON on standard input, the recommendation as JSON on the output.
 
-    echo '{"improve": "tone", "tried_prompt": "inconsistent", "pairs": 28}' | manage.py advise
+echo '{"improve": "tone", "tried_prompt": "inconsistent", "pairs": 28}' | manage.py advise
 """
 
 import json

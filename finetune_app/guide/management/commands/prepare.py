@@ -51,8 +51,13 @@ class Command(BaseCommand):
     def starter(self) -> None:
         if BaseModel.objects.filter(slug=STARTER).exists() and _is_there(STARTER):
             return
-        command = [sys.executable, "-m", "worker.installs.starter",
-                   "--to", str(Path(settings.DATA_DIR) / "models")]
+        command = [
+            sys.executable,
+            "-m",
+            "worker.installs.starter",
+            "--to",
+            str(Path(settings.DATA_DIR) / "models"),
+        ]
         if subprocess.call(command, cwd=settings.BASE_DIR, env=_quiet()):
             raise CommandError("The starter model is not there yet; see above.")
         services.register_starter()
@@ -63,11 +68,16 @@ class Command(BaseCommand):
         if Speed.objects.filter(base_model=model, what="training").exists():
             return
         self.stdout.write("Measuring how fast this machine learns, less than a minute.")
-        command = [sys.executable, "-m", "worker.training.measure",
-                   str(Path(settings.DATA_DIR) / model.folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "worker.training.measure",
+            str(Path(settings.DATA_DIR) / model.folder),
+        ]
         rows = json.dumps([row["messages"] for row in sample().rows[:32]])
-        done = subprocess.run(command, input=rows, capture_output=True, text=True,
-                              cwd=settings.BASE_DIR, env=_quiet())
+        done = subprocess.run(
+            command, input=rows, capture_output=True, text=True, cwd=settings.BASE_DIR, env=_quiet()
+        )
         if done.returncode:
             self.stdout.write("It could not be measured; times shown are guesses for now.")
             return
@@ -81,6 +91,9 @@ def _is_there(slug: str) -> bool:
 
 
 def _quiet() -> dict[str, str]:
-    quiet = {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-             "TRANSFORMERS_VERBOSITY": "error"}
+    quiet = {
+        "TQDM_DISABLE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
     return heavy_environment() | dict(os.environ) | quiet

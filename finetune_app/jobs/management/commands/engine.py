@@ -22,6 +22,11 @@ class Command(BaseCommand):
             FINETUNE_ENGINE_SECRET=settings.ENGINE_SECRET,
             FINETUNE_DATA_DIR=str(settings.DATA_DIR),
         )
-        command = [sys.executable, "-m", "worker.engine.server",
-                   "--socket", str(settings.ENGINE_SOCKET)]
+        command = [
+            sys.executable,
+            "-m",
+            "worker.engine.server",
+            "--socket",
+            str(settings.ENGINE_SOCKET),
+        ]
         os.execve(command[0], command, environment)

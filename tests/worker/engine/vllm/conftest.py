@@ -29,9 +29,13 @@ class Vllm:
 
     def open(self, base: Path, number_format: str = "fp32") -> VllmEngine:
         return VllmEngine(
-            base, number_format, program=self.program, options=(), log_file=self.log,
+            base,
+            number_format,
+            program=self.program,
+            options=(),
+            log_file=self.log,
             references=REFERENCES,
-        )  # fmt: skip
+        )
 
 
 REFERENCES = References(compute)  # here and not in a child: torch is loaded already

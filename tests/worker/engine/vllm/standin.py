@@ -45,8 +45,9 @@ class Llama:
         self.config = json.loads((folder / "config.json").read_text())
         self.weights = load_file(folder / "model.safetensors")
         self.heads, self.shared = (
-            self.config["num_attention_heads"], self.config["num_key_value_heads"]
-        )  # fmt: skip
+            self.config["num_attention_heads"],
+            self.config["num_key_value_heads"],
+        )
         self.width = self.config["hidden_size"] // self.heads
         rope = self.config.get("rope_parameters") or self.config
         steps = np.arange(0, self.width, 2) / self.width
@@ -152,9 +153,15 @@ class Server:
 
     def _card(self, name: str, root: str, parent: str | None, most: int | None) -> dict[str, Any]:
         return {
-            "id": name, "object": "model", "created": int(time.time()), "owned_by": "vllm",
-            "root": root, "parent": parent, "max_model_len": most, "permission": [],
-        }  # fmt: skip
+            "id": name,
+            "object": "model",
+            "created": int(time.time()),
+            "owned_by": "vllm",
+            "root": root,
+            "parent": parent,
+            "max_model_len": most,
+            "permission": [],
+        }
 
     async def load(self, request: Request) -> Response:
         asked = await request.json()
@@ -200,10 +207,22 @@ class Writing:
     """One answer. The keys are vLLM's, and only those that our client sends."""
 
     KEYS = {
-        "model", "prompt", "max_tokens", "temperature", "top_p", "seed", "presence_penalty",
-        "frequency_penalty", "stop_token_ids", "logprobs", "prompt_logprobs", "stream",
-        "return_token_ids", "return_tokens_as_token_ids", "structured_outputs",
-    }  # fmt: skip
+        "model",
+        "prompt",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "stop_token_ids",
+        "logprobs",
+        "prompt_logprobs",
+        "stream",
+        "return_token_ids",
+        "return_tokens_as_token_ids",
+        "structured_outputs",
+    }
 
     def __init__(self, server: Server, asked: dict[str, Any]) -> None:
         unknown = set(asked) - self.KEYS
@@ -235,13 +254,28 @@ class Writing:
             {str(token): {"logprob": float(row[token]), "rank": 1, "decoded_token": "…"}}
             for row, token in zip(scores, ids[1:], strict=False)
         ]
-        choice = {"index": 0, "text": "…", "logprobs": None, "finish_reason": "length",
-                  "stop_reason": None, "token_ids": None, "prompt_logprobs": told,
-                  "prompt_token_ids": None}  # fmt: skip
-        return {"id": "cmpl-1", "object": "text_completion", "created": int(time.time()),
-                "model": self.asked["model"], "choices": [choice],
-                "usage": {"prompt_tokens": len(ids), "completion_tokens": 1,
-                          "total_tokens": len(ids) + 1}}  # fmt: skip
+        choice = {
+            "index": 0,
+            "text": "…",
+            "logprobs": None,
+            "finish_reason": "length",
+            "stop_reason": None,
+            "token_ids": None,
+            "prompt_logprobs": told,
+            "prompt_token_ids": None,
+        }
+        return {
+            "id": "cmpl-1",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": self.asked["model"],
+            "choices": [choice],
+            "usage": {
+                "prompt_tokens": len(ids),
+                "completion_tokens": 1,
+                "total_tokens": len(ids) + 1,
+            },
+        }
 
     async def stream(self) -> AsyncIterator[bytes]:
         finish_reason = None
@@ -302,10 +336,22 @@ class Writing:
                 "tokens": [f"token_id:{token}" for token in tokens],
                 "top_logprobs": [best for _sure, best in told],
             }
-        choice = {"index": 0, "text": "…", "logprobs": logprobs, "finish_reason": finish_reason,
-                  "stop_reason": None, "prompt_token_ids": None, "token_ids": tokens}  # fmt: skip
-        chunk = {"id": "cmpl-1", "object": "text_completion", "created": 1,
-                 "model": self.asked["model"], "choices": [choice]}  # fmt: skip
+        choice = {
+            "index": 0,
+            "text": "…",
+            "logprobs": logprobs,
+            "finish_reason": finish_reason,
+            "stop_reason": None,
+            "prompt_token_ids": None,
+            "token_ids": tokens,
+        }
+        chunk = {
+            "id": "cmpl-1",
+            "object": "text_completion",
+            "created": 1,
+            "model": self.asked["model"],
+            "choices": [choice],
+        }
         return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
     def _perhaps_crash(self) -> None:
@@ -324,9 +370,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("serve", choices=["serve"])
     parser.add_argument("model")
-    for name in ("uds", "served-model-name", "dtype", "max-loras", "max-lora-rank", "max-logprobs",
-                 "generation-config", "structured-outputs-config.backend", "max-model-len",
-                 "gpu-memory-utilization"):  # fmt: skip
+    for name in (
+        "uds",
+        "served-model-name",
+        "dtype",
+        "max-loras",
+        "max-lora-rank",
+        "max-logprobs",
+        "generation-config",
+        "structured-outputs-config.backend",
+        "max-model-len",
+        "gpu-memory-utilization",
+    ):
         parser.add_argument(f"--{name}", required=True)
     for name in ("enable-lora", "disable-log-stats", "disable-uvicorn-access-log"):
         parser.add_argument(f"--{name}", action="store_true", required=True)

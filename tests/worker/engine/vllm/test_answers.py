@@ -52,8 +52,12 @@ def test_log_probabilities_of_what_was_written_and_of_the_likeliest(served, engi
 
 
 def test_an_answer_in_a_form_is_held_to_it_by_the_same_rules(served, engine):
-    schema = {"type": "object", "properties": {"n": {"enum": [1, 22]}}, "required": ["n"],
-              "additionalProperties": False}  # fmt: skip
+    schema = {
+        "type": "object",
+        "properties": {"n": {"enum": [1, 22]}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
     asked = ask(schema=json.dumps(schema), max_new_tokens=60)
     served.prepare([asked])
     theirs = answer(served, asked)

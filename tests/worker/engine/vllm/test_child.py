@@ -112,8 +112,13 @@ def test_it_is_reached_by_its_owner_with_the_key_alone(served):
 
 
 def test_it_gets_none_of_our_secrets(monkeypatch):
-    for name in ("SECRET_KEY", "DATABASE_URL", "FINETUNE_ENGINE_SECRET", "AWS_SECRET_ACCESS_KEY",
-                 "VLLM_API_KEY"):  # fmt: skip
+    for name in (
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "FINETUNE_ENGINE_SECRET",
+        "AWS_SECRET_ACCESS_KEY",
+        "VLLM_API_KEY",
+    ):
         monkeypatch.setenv(name, "ours")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     given = child_module.environment("its own")
@@ -150,5 +155,3 @@ def test_killed_outright_we_leave_nothing_behind(tmp_path):
     parent.wait()
     psutil.wait_procs([guarding, inner], timeout=20)
     assert not inner.is_running() or inner.status() == psutil.STATUS_ZOMBIE
-
-

@@ -28,8 +28,12 @@ from worker.engine.vllm.shelf import NoEffect
 
 PROGRAM = find().program
 OPTIONS = shlex.split("--enforce-eager --max-model-len 1024 --max-num-seqs 8")
-SCHEMA = {"type": "object", "properties": {"label": {"enum": ["refund", "repair"]}},
-          "required": ["label"], "additionalProperties": False}  # fmt: skip
+SCHEMA = {
+    "type": "object",
+    "properties": {"label": {"enum": ["refund", "repair"]}},
+    "required": ["label"],
+    "additionalProperties": False,
+}
 
 pytestmark = [
     pytest.mark.long,
@@ -59,9 +63,13 @@ def served(tmp_path_factory):
     assert PROGRAM
     log = tmp_path_factory.mktemp("real") / "vllm.log"
     with VllmEngine(
-        STARTER, "fp32", program=PROGRAM, options=[*find().options, *OPTIONS], log_file=log,
+        STARTER,
+        "fp32",
+        program=PROGRAM,
+        options=[*find().options, *OPTIONS],
+        log_file=log,
         references=References(),
-    ) as engine:  # fmt: skip
+    ) as engine:
         yield engine
     assert not [one for one in psutil.process_iter(["cmdline"]) if str(log) in str(one.info)]
 

@@ -62,9 +62,13 @@ class Platform:
     def endpoint(self, team: Team, user: User, model: str = "kind", **fields: Any) -> Endpoint:
         given: dict[str, Any] = {"name": f"Remote {model}", "url": self.url} | fields
         return Endpoint.objects.create(
-            team=team, model=model, secret=encrypt(KEY), consented_by=user,
-            consented_at=timezone.now(), **given,
-        )  # fmt: skip
+            team=team,
+            model=model,
+            secret=encrypt(KEY),
+            consented_by=user,
+            consented_at=timezone.now(),
+            **given,
+        )
 
     # ---- What it does for which model ----
 
@@ -150,12 +154,18 @@ def _json(
 
 
 def _send(
-    to: BaseHTTPRequestHandler, status: int, kind: str, body: bytes,
+    to: BaseHTTPRequestHandler,
+    status: int,
+    kind: str,
+    body: bytes,
     headers: dict[str, str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     to.send_response(status)
-    for name, value in {"Content-Type": kind, "Content-Length": str(len(body)),
-                        **(headers or {})}.items():  # fmt: skip
+    for name, value in {
+        "Content-Type": kind,
+        "Content-Length": str(len(body)),
+        **(headers or {}),
+    }.items():
         to.send_header(name, value)
     to.end_headers()
     to.wfile.write(body)

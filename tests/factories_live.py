@@ -15,7 +15,7 @@ from finetune_app.exports.models import Export, Form
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, Kind, State
 from finetune_app.training.models import Training
-from tests.path import write
+from tests.journey import write
 
 
 def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Request]:
@@ -25,16 +25,24 @@ def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Req
     live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
     for number in (1, 2):
         Release.objects.create(deployment=live, number=number, candidate=candidate, by=by)
-    Release.objects.create(
-        deployment=live, number=3, candidate=base, by=by, share=10, full_at=None
-    )
+    Release.objects.create(deployment=live, number=3, candidate=base, by=by, share=10, full_at=None)
     key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
     _alerts(live, by)
     _failed, went_well = (
         Request.objects.create(
-            team=goal.team, deployment=live, release=live.current, key=key, model=live.name,
-            status=status, error=error, tokens=44, prompt_tokens=90, seconds=0.8,
-            first_seconds=0.2, confidence=-0.2, reply_id=f"chatcmpl-{goal.pk}-{status}",
+            team=goal.team,
+            deployment=live,
+            release=live.current,
+            key=key,
+            model=live.name,
+            status=status,
+            error=error,
+            tokens=44,
+            prompt_tokens=90,
+            seconds=0.8,
+            first_seconds=0.2,
+            confidence=-0.2,
+            reply_id=f"chatcmpl-{goal.pk}-{status}",
         )
         for status, error in ((429, "engine_busy"), (200, ""))
     )
@@ -52,14 +60,28 @@ def _drift(live: Deployment, odd: Request) -> None:
     version = live.goal.dataset.versions.get()
     for auc, by_chance in ((0.54, 0.6), (0.66, 0.59)):
         Drift.objects.create(
-            deployment=live, version=version, job=job(live.team, Kind.DRIFT), learned=214,
-            live=80, auc=auc, by_chance=by_chance, drifted=auc > by_chance,
-        )  # fmt: skip
+            deployment=live,
+            version=version,
+            job=job(live.team, Kind.DRIFT),
+            learned=214,
+            live=80,
+            auc=auc,
+            by_chance=by_chance,
+            drifted=auc > by_chance,
+        )
     Drift.objects.create(
-        deployment=live, version=version, job=job(live.team, Kind.DRIFT),
-        learned=214, live=120, auc=0.87, by_chance=0.58, drifted=True, odd=[[odd.pk, 0.08]],
-        new_words=["battery", "charger"], missing_words=["tyre"],
-    )  # fmt: skip
+        deployment=live,
+        version=version,
+        job=job(live.team, Kind.DRIFT),
+        learned=214,
+        live=120,
+        auc=0.87,
+        by_chance=0.58,
+        drifted=True,
+        odd=[[odd.pk, 0.08]],
+        new_words=["battery", "charger"],
+        missing_words=["tyre"],
+    )
 
 
 def _alerts(live: Deployment, by: User) -> None:
@@ -68,48 +90,77 @@ def _alerts(live: Deployment, by: User) -> None:
     watch.people.add(by)
     Rule.objects.filter(watch=watch, what="errors").update(on=True, raised_at=timezone.now())
     for way, sent, problem in (
-        ("email", timezone.now(), ""), ("webhook", None, "The webhook answered with 503."),
-    ):  # fmt: skip
+        ("email", timezone.now(), ""),
+        ("webhook", None, "The webhook answered with 503."),
+    ):
         Notice.objects.create(
-            watch=watch, rule=watch.rules.first(), kind="raised", way=way, sent_at=sent, attempts=1,
+            watch=watch,
+            rule=watch.rules.first(),
+            kind="raised",
+            way=way,
+            sent_at=sent,
+            attempts=1,
             text="shop-mail: 50% of the last hour's requests failed; your limit is 5%.",
-            due_at=timezone.now(), problem=problem,
-        )  # fmt: skip
+            due_at=timezone.now(),
+            problem=problem,
+        )
 
 
 def exports(training: Training, by: User) -> Export:
     """One that passed its check and can be downloaded, one that is being made, one refused."""
     team = training.goal.team
     parity = {
-        "prompts": 2, "tokens": 40, "same_tokens": 40, "same_answers": 2, "spread": 4.1,
-        "max_difference": 0.02, "mean_difference": 0.0004, "passed": True,
-    }  # fmt: skip
+        "prompts": 2,
+        "tokens": 40,
+        "same_tokens": 40,
+        "same_answers": 2,
+        "spread": 4.1,
+        "max_difference": 0.02,
+        "mean_difference": 0.0004,
+        "passed": True,
+    }
     ready = Export.objects.create(
-        training=training, form=Form.GGUF_Q8, job=job(team, Kind.EXPORT), parity=parity, by=by,
-        file="shop-emails-training-1-q8_0.zip", size=90_000_000, sha256="3" * 64,
-    )  # fmt: skip
+        training=training,
+        form=Form.GGUF_Q8,
+        job=job(team, Kind.EXPORT),
+        parity=parity,
+        by=by,
+        file="shop-emails-training-1-q8_0.zip",
+        size=90_000_000,
+        sha256="3" * 64,
+    )
     write(ready.kept_as, "weights")
     for form, state, message in (
         (Form.MERGED_BF16, State.RUNNING, "Loading it back and comparing"),
         (Form.GGUF_F16, State.FAILED, "The exported file does not answer as what was tested."),
     ):
         Export.objects.create(
-            training=training, form=form, by=by,
+            training=training,
+            form=form,
+            by=by,
             job=job(team, Kind.EXPORT, done=3, total=9, message=message),
-        )  # fmt: skip
+        )
         Job.objects.filter(export__form=form, export__training=training).update(state=state)
     return ready
 
 
 def chat_page(goal: Goal) -> PublicChat:
     return PublicChat.objects.create(
-        deployment=goal.deployment, on=True, audience=PublicChat.Audience.LINK,
-        title="Ask the shop", greeting="Opening hours, repairs, orders. It can be wrong.",
-    )  # fmt: skip
+        deployment=goal.deployment,
+        on=True,
+        audience=PublicChat.Audience.LINK,
+        title="Ask the shop",
+        greeting="Opening hours, repairs, orders. It can be wrong.",
+    )
 
 
 def job(team: Team, kind: Kind, **fields: Any) -> Job:
     return Job.objects.create(
-        team=team, kind=kind, state=State.SUCCEEDED, title=kind.label,
-        started_at=timezone.now(), ended_at=timezone.now(), **fields,
-    )  # fmt: skip
+        team=team,
+        kind=kind,
+        state=State.SUCCEEDED,
+        title=kind.label,
+        started_at=timezone.now(),
+        ended_at=timezone.now(),
+        **fields,
+    )

@@ -44,9 +44,14 @@ def freeze(goal: Goal, by: User, count: int = 60) -> Version:
 def install(slug: str = "tiny", **fields: object) -> BaseModel:
     """A model on the disk, as far as the web looks at it."""
     model = BaseModel.objects.create(
-        slug=slug, name=slug.title(), source=f"org/{slug}", parameters=1000, context=512,
-        files={"model.safetensors": "a" * 64}, **fields,
-    )  # fmt: skip
+        slug=slug,
+        name=slug.title(),
+        source=f"org/{slug}",
+        parameters=1000,
+        context=512,
+        files={"model.safetensors": "a" * 64},
+        **fields,
+    )
     write(f"{model.folder}/config.json", "{}")
     return model
 
@@ -71,8 +76,12 @@ def trained(goal: Goal, by: User, weights: str = "weights") -> Training:
 
 
 def evaluated(
-    training: Training, by: User, say: Say | None = None, *,
-    instructions: str = "", shots: list[dict[str, str]] | None = None,
+    training: Training,
+    by: User,
+    say: Say | None = None,
+    *,
+    instructions: str = "",
+    shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
     """Step 5, to its end. `say(prompt, "base" | "tuned" | "prompt")` is (text, right or wrong)."""
     evaluation = begun(training, by, instructions=instructions, shots=shots)
@@ -83,7 +92,10 @@ def evaluated(
 
 
 def begun(
-    training: Training, by: User, *, instructions: str = "",
+    training: Training,
+    by: User,
+    *,
+    instructions: str = "",
     shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
     """Step 5 begins: base against tuned, and with a good prompt where there are words for it."""
@@ -92,7 +104,11 @@ def begun(
 
 
 def started(
-    goal: Goal, by: User, keys: list[str], *, training: Training | None = None,
+    goal: Goal,
+    by: User,
+    keys: list[str],
+    *,
+    training: Training | None = None,
     prompt: FairPrompt = FairPrompt("", []),
 ) -> Evaluation:
     """A test of the base and the ways named, waiting for a worker."""
@@ -119,11 +135,16 @@ def answer_all(evaluation: Evaluation, say: Say) -> None:
             evaluation_jobs.record(
                 evaluation.job,
                 {
-                    "event": "answer", "candidate": candidate.pk, "row": prompt.row,
-                    "index": prompt.index, "text": text, "passed": passed, "why": "",
+                    "event": "answer",
+                    "candidate": candidate.pk,
+                    "row": prompt.row,
+                    "index": prompt.index,
+                    "text": text,
+                    "passed": passed,
+                    "why": "",
                     "score": None if passed is None else float(passed),
                 },
-            )  # fmt: skip
+            )
 
 
 def end(job: Job, **result: object) -> None:

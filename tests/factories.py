@@ -38,8 +38,8 @@ from finetune_app.jobs.models import Kind
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
-from tests import world_in_use
-from tests.world_in_use import job
+from tests import factories_live
+from tests.factories_live import job
 
 SPLITS = [Split.TRAIN] * 6 + [Split.VALIDATION] * 2 + [Split.TEST] * 2
 
@@ -94,7 +94,7 @@ def build_world(team: Team, by: User) -> World:
     candidates = _candidates(goal, base, training)
     guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")
     invitation, secret = services.invite(team=team, role=Role.VIEWER, by=by)
-    api_key, asked = world_in_use.live(goal, candidates, by)
+    api_key, asked = factories_live.live(goal, candidates, by)
     world = World(
         team=team,
         goal=goal,
@@ -116,15 +116,19 @@ def build_world(team: Team, by: User) -> World:
         secret=secret,
         advice=_advice(goal, by),
         endpoint=Endpoint.objects.create(
-            team=team, name="Elsewhere", url="https://api.example.com/v1", model="big-1",
-            consented_by=by, consented_at=timezone.now(),
+            team=team,
+            name="Elsewhere",
+            url="https://api.example.com/v1",
+            model="big-1",
+            consented_by=by,
+            consented_at=timezone.now(),
         ),
         kept=_tried(goal, base, by),
         document=_document(goal, by),
         api_key=api_key,
         asked=asked,
-        export=world_in_use.exports(training, by),
-        public_chat=world_in_use.chat_page(goal),
+        export=factories_live.exports(training, by),
+        public_chat=factories_live.chat_page(goal),
     )
     _suggestions(world.kept, by)
     return world
@@ -140,12 +144,18 @@ def write(name: str, text: str) -> str:
 def _example(dataset: Dataset, number: int) -> Example:
     prompt, answer = f"Email {number}: is my bike ready?", "repair_status"
     return Example.objects.create(
-        dataset=dataset, number=number, prompt=prompt, answer=answer, prompt_hash=str(number),
+        dataset=dataset,
+        number=number,
+        prompt=prompt,
+        answer=answer,
+        prompt_hash=str(number),
         messages=[
-            {"role": "user", "content": prompt}, {"role": "assistant", "content": answer},
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": answer},
         ],
-        split=SPLITS[number - 1], source="emails.csv",
-    )  # fmt: skip
+        split=SPLITS[number - 1],
+        source="emails.csv",
+    )
 
 
 def _version(dataset: Dataset, examples: list[Example], by: User) -> Version:
@@ -154,19 +164,28 @@ def _version(dataset: Dataset, examples: list[Example], by: User) -> Version:
     ]
     name = f"versions/{dataset.pk}/1.jsonl"
     return Version.objects.create(
-        dataset=dataset, number=1, sha256="0" * 64, created_by=by,
+        dataset=dataset,
+        number=1,
+        sha256="0" * 64,
+        created_by=by,
         stored_name=write(name, "".join(json.dumps(row) + "\n" for row in rows)),
         counts={split.value: SPLITS.count(split) for split in Split},
-        longest=60, characters=360,
-    )  # fmt: skip
+        longest=60,
+        characters=360,
+    )
 
 
 def _finding(dataset: Dataset, example: Example) -> Finding:
     return Finding.objects.create(
-        dataset=dataset, check_name="duplicates", severity=Severity.WARNING, count=1,
-        examples=[example.pk], message="One example is there twice.", fix="set_aside",
+        dataset=dataset,
+        check_name="duplicates",
+        severity=Severity.WARNING,
+        count=1,
+        examples=[example.pk],
+        message="One example is there twice.",
+        fix="set_aside",
         fix_label="Set 1 aside",
-    )  # fmt: skip
+    )
 
 
 def _import(dataset: Dataset, team: Team, by: User) -> Import:
@@ -174,18 +193,37 @@ def _import(dataset: Dataset, team: Team, by: User) -> Import:
     line = {"line": 2, "cells": {"email": "Is my bike ready?", "topic": "repair_status"}}
     bad = {"line": 3, "reason": "This line has no answer.", "text": "Hello"}
     made = Import.objects.create(
-        dataset=dataset, job=job(team, Kind.IMPORT), step=Import.Step.CONFIRM, by=by,
-        file_name="emails.csv", size=60, rejected=[bad], rejected_count=1,
+        dataset=dataset,
+        job=job(team, Kind.IMPORT),
+        step=Import.Step.CONFIRM,
+        by=by,
+        file_name="emails.csv",
+        size=60,
+        rejected=[bad],
+        rejected_count=1,
         shape={
-            "format": "table", "encoding": "utf-8", "encoding_why": "", "delimiter": ",",
-            "has_header": True, "columns": ["email", "topic"], "filled": {"email": 1, "topic": 1},
-            "rows": [line], "row_count": 2, "usable": 1, "unreadable": 1,
+            "format": "table",
+            "encoding": "utf-8",
+            "encoding_why": "",
+            "delimiter": ",",
+            "has_header": True,
+            "columns": ["email", "topic"],
+            "filled": {"email": 1, "topic": 1},
+            "rows": [line],
+            "row_count": 2,
+            "usable": 1,
+            "unreadable": 1,
         },
         mapping={
-            "style": "pairs", "prompt": "email", "answer": "topic", "context": "", "system": "",
-            "split": "", "why": "",
+            "style": "pairs",
+            "prompt": "email",
+            "answer": "topic",
+            "context": "",
+            "system": "",
+            "split": "",
+            "why": "",
         },
-    )  # fmt: skip
+    )
     text = "email,topic\nIs my bike ready?,repair_status\nHello\n"
     made.stored_name = write(f"uploads/{made.pk}/emails.csv", text)
     write(f"{made.folder}/rejected.jsonl", json.dumps(bad) + "\n")
@@ -203,10 +241,15 @@ def _document(goal: Goal, by: User) -> Document:
     """Two documents: one that was read and can be searched, one that could not be read."""
     text = "Warranty\n\nThe pump carries a warranty of 27 months."
     knowledge = Knowledge.objects.create(
-        goal=goal, job=job(goal.team, Kind.INDEX), index=1, last_index=1, passages=1,
-        characters=len(text), indexed_at=timezone.now(),
+        goal=goal,
+        job=job(goal.team, Kind.INDEX),
+        index=1,
+        last_index=1,
+        passages=1,
+        characters=len(text),
+        indexed_at=timezone.now(),
         practice={"asked": 8, "found": 7, "missed": [goal.dataset.examples.earliest("pk").pk]},
-    )  # fmt: skip
+    )
     folder = f"{knowledge.folder}/documents/1"
     blocks = [[0, 8, 1, 1], [10, len(text), 0, 1]]
     write(f"{folder}/text.txt", text)
@@ -215,23 +258,39 @@ def _document(goal: Goal, by: User) -> Document:
     write(f"{folder}/passages.json", json.dumps({"passages": passages}))
     write(f"{knowledge.index_folder}/index.json", "{}")
     Document.objects.create(
-        knowledge=knowledge, name="scan.pdf", folder=f"{knowledge.folder}/documents/2",
-        sha256="1" * 64, size=90_000, state=Document.State.FAILED,
+        knowledge=knowledge,
+        name="scan.pdf",
+        folder=f"{knowledge.folder}/documents/2",
+        sha256="1" * 64,
+        size=90_000,
+        state=Document.State.FAILED,
         message="There is no text in this PDF, only pictures of pages: it was scanned.",
-    )  # fmt: skip
+    )
     return Document.objects.create(
-        knowledge=knowledge, name="handbook.pdf", folder=folder, sha256="0" * 64, size=4200,
-        state=Document.State.READY, pages=1, passages=1, characters=len(text), added_by=by,
-    )  # fmt: skip
+        knowledge=knowledge,
+        name="handbook.pdf",
+        folder=folder,
+        sha256="0" * 64,
+        size=4200,
+        state=Document.State.READY,
+        pages=1,
+        passages=1,
+        characters=len(text),
+        added_by=by,
+    )
 
 
 def _training(goal: Goal, version: Version, base: BaseModel, by: User) -> Training:
     training = Training.objects.create(
-        goal=goal, number=1, version=version, base_model=base, started_by=by,
+        goal=goal,
+        number=1,
+        version=version,
+        base_model=base,
+        started_by=by,
         job=job(goal.team, Kind.TRAINING, done=2, total=2, unit="steps"),
         spec={"base_model": base.folder, "epochs": 1, "batch_size": 8, "seed": 17},
         adapter_sha256="2" * 64,
-    )  # fmt: skip
+    )
     goal.last_training = 1
     goal.save()
     write(f"{training.adapter_folder}/adapter_config.json", "{}")
@@ -239,9 +298,14 @@ def _training(goal: Goal, version: Version, base: BaseModel, by: User) -> Traini
     for step in (1, 2):
         Point.objects.create(training=training, step=step, loss=2 / step, validation_loss=2.1)
     SampleAnswer.objects.create(
-        training=training, step=2, index=0, prompt="Is it ready?", wanted="repair_status",
-        answer="repair_status", passed=True,
-    )  # fmt: skip
+        training=training,
+        step=2,
+        index=0,
+        prompt="Is it ready?",
+        wanted="repair_status",
+        answer="repair_status",
+        passed=True,
+    )
     return training
 
 
@@ -250,40 +314,54 @@ def _candidates(goal: Goal, base: BaseModel, training: Training) -> list[Candida
     kinds = [CandidateKind.BASE, CandidateKind.TUNED]
     return [
         Candidate.objects.create(
-            goal=goal, kind=kind, name=kind.label, base_model=base, frozen_at=now,
+            goal=goal,
+            kind=kind,
+            name=kind.label,
+            base_model=base,
+            frozen_at=now,
             training=training if kind == CandidateKind.TUNED else None,
         )
         for kind in kinds
-    ]  # fmt: skip
+    ]
 
 
 def _tried(goal: Goal, base: BaseModel, by: User) -> Candidate:
     """Two kept versions and a draft, each tried on the practice prompts; one answer is wrong."""
     shots = [{"prompt": "Email 1: is my bike ready?", "answer": "repair_status"}]
     draft = drafts.save(
-        draft=drafts.draft_of(goal=goal, user=by), base_model=base, shots=shots,
-        instructions="Sort each email.", proposal="Sort each email into one topic.",
+        draft=drafts.draft_of(goal=goal, user=by),
+        base_model=base,
+        shots=shots,
+        instructions="Sort each email.",
+        proposal="Sort each email into one topic.",
         proposed_by="Elsewhere",
-    )  # fmt: skip
+    )
     first = drafts.keep(draft=draft)
     drafts.save(draft=draft, instructions="Sort each email. Answer with the topic.", shots=[])
     drafts.keep(draft=draft)
     for candidate, right in ((first, 2), (draft.as_candidate(), 1)):
         for at, asked in enumerate(practice.prompts(goal)):
             Try.objects.create(
-                goal=goal, recipe=practice.fingerprint(candidate), question=asked.fingerprint,
-                row=asked.row, text="repair_status" if at < right else "I am not sure.",
-                passed=at < right, why="As wanted" if at < right else "Not as wanted",
+                goal=goal,
+                recipe=practice.fingerprint(candidate),
+                question=asked.fingerprint,
+                row=asked.row,
+                text="repair_status" if at < right else "I am not sure.",
+                passed=at < right,
+                why="As wanted" if at < right else "Not as wanted",
                 measure=trying.Judge(goal).fingerprint,
-            )  # fmt: skip
+            )
     return first
 
 
 def _suggestions(kept: Candidate, by: User) -> None:
     SuggestionRun.objects.create(
-        goal=kept.goal, candidate=kept, job=job(kept.goal.team, Kind.SUGGEST, done=9, total=9),
-        rows=9, started_by=by,
-    )  # fmt: skip
+        goal=kept.goal,
+        candidate=kept,
+        job=job(kept.goal.team, Kind.SUGGEST, done=9, total=9),
+        rows=9,
+        started_by=by,
+    )
 
 
 def _advice(goal: Goal, by: User) -> Advice:
@@ -297,20 +375,33 @@ def _advice(goal: Goal, by: User) -> Advice:
 def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: User) -> Evaluation:
     base, tuned = candidates
     evaluation = Evaluation.objects.create(
-        goal=goal, version=version, base=base, ours=tuned, measure=MeasureKind.EXACT,
-        job=job(goal.team, Kind.EVALUATION), started_by=by,
+        goal=goal,
+        version=version,
+        base=base,
+        ours=tuned,
+        measure=MeasureKind.EXACT,
+        job=job(goal.team, Kind.EVALUATION),
+        started_by=by,
         general={"level": "green", "sentence": "It writes everyday English as before."},
-    )  # fmt: skip
+    )
     for index in range(SPLITS.count(Split.TEST)):
         for candidate, text, passed in ((base, "I see", False), (tuned, "repair_status", True)):
             Answer.objects.create(
-                evaluation=evaluation, candidate=candidate, index=index, row=index, text=text,
-                passed=passed, score=float(passed),
-            )  # fmt: skip
+                evaluation=evaluation,
+                candidate=candidate,
+                index=index,
+                row=index,
+                text=text,
+                passed=passed,
+                score=float(passed),
+            )
         Comparison.objects.create(
-            evaluation=evaluation, index=index, prompt="Is my bike ready?",
-            wanted="repair_status", outcome=Comparison.Outcome.BETTER,
-        )  # fmt: skip
+            evaluation=evaluation,
+            index=index,
+            prompt="Is my bike ready?",
+            wanted="repair_status",
+            outcome=Comparison.Outcome.BETTER,
+        )
     _rival(evaluation)
     conclude(evaluation)
     return evaluation
@@ -319,14 +410,25 @@ def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: U
 def _rival(evaluation: Evaluation) -> None:
     """A good prompt answers too, and gets one of two right."""
     rival = Candidate.objects.create(
-        goal=evaluation.goal, kind=CandidateKind.PROMPT, name="With a good prompt",
-        base_model=evaluation.base.base_model, instructions="Sort it.", frozen_at=timezone.now(),
-    )  # fmt: skip
+        goal=evaluation.goal,
+        kind=CandidateKind.PROMPT,
+        name="With a good prompt",
+        base_model=evaluation.base.base_model,
+        instructions="Sort it.",
+        frozen_at=timezone.now(),
+    )
     evaluation.rivals.add(rival)
     evaluation.pace = {str(rival.pk): 1.2}
     evaluation.save()
     for index in range(SPLITS.count(Split.TEST)):
         Answer.objects.create(
-            evaluation=evaluation, candidate=rival, index=index, row=index, tokens=3,
-            prompt_tokens=180, text="repair_status", passed=not index, score=float(not index),
-        )  # fmt: skip
+            evaluation=evaluation,
+            candidate=rival,
+            index=index,
+            row=index,
+            tokens=3,
+            prompt_tokens=180,
+            text="repair_status",
+            passed=not index,
+            score=float(not index),
+        )
