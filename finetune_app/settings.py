@@ -136,7 +136,7 @@ SQLITE_URL = f"sqlite:///{DATA_DIR / 'finetune.sqlite3'}"
 DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or SQLITE_URL)}
 ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if ON_SQLITE:
-    # Measured with 8 writers: no "locked" errors this way (docs/decisions/sqlite.md).
+    # Measured with 8 writers: no "locked" errors this way (docs/decisions/0001).
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
@@ -243,7 +243,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Jobs: the database is the truth, the broker only wakes a worker (docs/decisions/jobs.md).
+# Jobs: the database is the truth, the broker only wakes a worker (docs/decisions/0002).
 BROKER_SOCKET = None if os.environ.get("REDIS_URL") else RUN_DIR / "broker.sock"
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{BROKER_SOCKET}"
 CELERY_BROKER_URL = REDIS_URL

@@ -2,7 +2,7 @@
 
 Input, one JSON value a line: the job {"kind", "folder", "spec", "lease", "at", "lock"}, then
 {"command": "beat", "at": clock} after each renewal of the lease, {"command": "stop"}.
-Output: events (docs/decisions/jobs.md). What libraries print goes to stderr.
+Output: events (docs/decisions/0002). What libraries print goes to stderr.
 
 It fences itself. Each beat winds an alarm of the kernel (SIGALRM, default action: die) that
 rings when 0.8 of a lease has passed since the renewal. No thread has to be alive for that, and

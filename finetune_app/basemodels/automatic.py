@@ -75,7 +75,7 @@ def _batch_size(rows: int) -> Choice:
 
 
 def _rate(parameters: int) -> Choice:
-    """Measured on the starter (docs/decisions/forgetting.md); half of it for larger models, where
+    """Measured on the starter (docs/decisions/0012); half of it for larger models, where
     nothing was measured here and 2e-4 to 3e-4 is what others use."""
     if parameters <= SMALL_MODEL:
         why = "A brisk rate for small models, measured on the starter; it rises first, then falls."

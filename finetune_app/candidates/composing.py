@@ -12,7 +12,7 @@ Message = dict[str, str]
 NOT_THERE = "That is not in the documents."
 LETTERS_A_TOKEN = 2.5  # a cautious guess; the engine refuses what is really too long
 # How many passages a question is shown, by the parameters of the model. The starter finds the
-# answer in one passage and loses it among five: 14 of 40 right, and 2 (docs/decisions/passages.md).
+# answer in one passage and loses it among five: 14 of 40 right, and 2 (docs/decisions/0011).
 FEW_PASSAGES = ((500_000_000, 1), (3_000_000_000, 3))
 PASSAGES = 5
 FOR_PASSAGES = 0.6  # of what a model can see: instructions, the question and the answer want room

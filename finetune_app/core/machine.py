@@ -104,7 +104,7 @@ def graphics_card() -> Card | None:
 
 def heavy_environment() -> dict[str, str]:
     """What a process that trains starts with: every core, but threads that do not spin for long
-    while they wait (docs/decisions/jobs.md has what was measured)."""
+    while they wait (docs/decisions/0002 has what was measured)."""
     return {
         "OMP_NUM_THREADS": str(os.cpu_count() or 1),
         "GOMP_SPINCOUNT": "1000",

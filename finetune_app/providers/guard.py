@@ -3,7 +3,7 @@
 Whoever may name an address could otherwise make this machine ask its own neighbours: a router's
 page, a database, the platform's metadata service. So a name is looked up once, every address it
 has must be a public one, and the connection goes to exactly the address that was checked; a name
-that answers differently a moment later gains nothing. See docs/decisions/remote-addresses.md.
+that answers differently a moment later gains nothing. See docs/decisions/0004.
 
 Pure Python without settings, since workers' children use it too.
 """

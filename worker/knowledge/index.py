@@ -4,7 +4,7 @@
     passages.lance the table: passages with their vectors and full text
 
 Nothing is ever deleted from one, because LanceDB leaves deleted text on the disk
-(docs/decisions/documents.md). Without a document there is a new index without it.
+(docs/decisions/0010). Without a document there is a new index without it.
 """
 
 import json

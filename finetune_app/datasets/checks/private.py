@@ -3,7 +3,7 @@
 Each kind is a pattern that is cheap to try and a proof that it really is one: a card number has
 its check digit (Luhn), an IBAN its remainder (mod 97), a phone number is possible in a country's
 plan (phonenumbers), an address on the internet is public. Names and street addresses are not
-looked for. Why this and not a library: docs/decisions/checks.md.
+looked for. Why this and not a library: docs/decisions/0007.
 """
 
 import ipaddress

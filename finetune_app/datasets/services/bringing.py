@@ -4,7 +4,7 @@ A job's last transaction holds the one write lock of SQLite; others wait for it,
 running trainings among them. So rows are stored in batches beforehand, under an import that is
 still under way (ExampleQuerySet.arrived leaves them out), and the last transaction only says
 that it is done. A worker that is killed begins anew: what it had stored is removed first, what
-it had changed is recognised. See docs/decisions/bringing.md.
+it had changed is recognised. See docs/decisions/0006.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The chat page for people, some of whom nobody here knows (docs/decisions/chat-page.md).
+"""The chat page for people, some of whom nobody here knows (docs/decisions/0023).
 
 It is rendered without the request, so that no session, cookie or name of a person, team or goal
 can come into it; strangers get neither versions, nor counts, nor what exactly went wrong.
