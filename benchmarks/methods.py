@@ -27,7 +27,7 @@ HANDBOOK = ROOT / "benchmarks" / "handbook"
 SEED = 17
 PARAMETERS = 134_515_008  # of the starter
 
-from finetune_app.basemodels.automatic import automatic  # noqa: E402
+from finetune_app.basemodels.automatic_settings import automatic_settings  # noqa: E402
 from finetune_app.candidates.composing import passages_for  # noqa: E402
 from finetune_app.evaluation.methods import Conclusion, Standing, conclude  # noqa: E402
 from finetune_app.evaluation.statistics import wilson  # noqa: E402
@@ -168,7 +168,7 @@ def train(goal: Goal, model: Path, version: Path, folder: Path) -> tuple[Path, f
     from worker.training import run
 
     rows = sum(row["split"] == "train" for row in goal.rows)
-    spec = automatic(rows, 256)["settings"] | {
+    spec = automatic_settings(rows, 256)["settings"] | {
         "base_model": str(model),
         "version": str(version),
         "seed": SEED,

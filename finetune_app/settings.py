@@ -125,7 +125,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "finetune_app.core.context.page",
+                "finetune_app.core.context_processors.page",
                 "finetune_app.guide.context.frame",
             ],
         },

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
-from finetune_app.basemodels.models import BaseModel, Choice, Install
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice, Install
 from finetune_app.candidates import drafts, practice, trying
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, Try
 from finetune_app.datasets.models import (
@@ -89,7 +89,7 @@ def build_world(team: Team, by: User) -> World:
         slug=f"tiny-{team.pk}", name="Tiny", source="tests", parameters=1000, context=512
     )
     write(f"{base.folder}/config.json", "{}")
-    Choice.objects.create(goal=goal, base_model=base, chosen_by=by)
+    BaseModelChoice.objects.create(goal=goal, base_model=base, chosen_by=by)
     training = _training(goal, version, base, by)
     candidates = _candidates(goal, base, training)
     guest = User.objects.create_user(f"guest{team.pk}@guests.example", name="Guest")

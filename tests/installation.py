@@ -15,7 +15,7 @@ import psutil
 import pytest
 from django.conf import settings
 
-from finetune_app.jobs import places
+from finetune_app.jobs import process_ids
 from tests import starter
 from tests.worker.conftest import wait_for
 
@@ -87,7 +87,7 @@ def started(tmp_path: Path) -> Iterator[Installation]:
         process.send_signal(signal.SIGINT)  # as Ctrl-C does
         try:
             assert process.wait(30) == 0
-            wait_for(lambda: all(places.start_of(one.pid) is None for one in family))
+            wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in family))
         finally:
             process.kill()
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
-from finetune_app.basemodels.models import BaseModel, Choice
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Version
 from finetune_app.evaluation import contenders, test_set
@@ -61,7 +61,7 @@ def ready(goal: Goal, by: User, model: BaseModel | None = None) -> Goal:
     if not goal.measure:
         goals.choose_measure(goal=goal, kind="exact", settings={})
     freeze(goal, by)
-    Choice.objects.create(goal=goal, base_model=model or install(), chosen_by=by)
+    BaseModelChoice.objects.create(goal=goal, base_model=model or install(), chosen_by=by)
     return goal
 
 

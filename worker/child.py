@@ -24,10 +24,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from finetune_app.core import leash
-from worker import clock
+from finetune_app.core import parent_death
+from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, UserError
-from worker.kinds import libraries, module_of
+from worker.runners import libraries, module_of
 
 LEASE_SHARE = 0.8  # end this early, so that a successor can be sure
 NICENESS = 10  # of heavy work, unless FINETUNE_NICENESS says another number
@@ -60,7 +60,7 @@ class PipeChannel:
         return self._stop.is_set()
 
     def check(self) -> None:
-        if clock.seconds() > self._deadline:
+        if boot_clock.seconds() > self._deadline:
             raise LeaseLost
 
     def wait_for_order(self, patience: float | None = None) -> None:
@@ -82,7 +82,7 @@ class PipeChannel:
 
     def _beat(self, renewed_at: float) -> None:
         self._deadline = renewed_at + self._lease * LEASE_SHARE
-        left = self._deadline - clock.seconds()
+        left = self._deadline - boot_clock.seconds()
         if left <= 0:
             os._exit(LOST)
         signal.setitimer(signal.ITIMER_REAL, left)
@@ -106,7 +106,7 @@ def plain(value: Any) -> Any:
 
 
 def main() -> None:
-    leash.hold(int(sys.argv[1]))
+    parent_death.die_with_parent(int(sys.argv[1]))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = PipeChannel(sys.stdin.buffer, _take_stdout())

@@ -19,11 +19,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
+from finetune_app.jobs.handlers import handler_of
 from finetune_app.jobs.models import Job, State
-from finetune_app.jobs.rooms import room_of
-from worker import clock
-from worker.heart import Heart
-from worker.process import END, Child, order_for
+from worker import boot_clock
+from worker.child_process import END, Child, order_for
+from worker.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class LostLease(Exception):
 class Supervision:
     def __init__(self, job: Job, make_child: Callable[[], Child], leaving: threading.Event) -> None:
         self.job = job
-        self.room = room_of(job.kind)
+        self.room = handler_of(job.kind)
         self._make_child = make_child
         self._leaving = leaving  # set when this worker shuts down
         self._buffer: list[dict[str, Any]] = []  # events not yet written
@@ -51,19 +51,19 @@ class Supervision:
         self._handing_back = False
 
     def run(self) -> None:
-        with Heart(self.job) as heart:
+        with Heartbeat(self.job) as heartbeat:
             try:
-                order = self._order(heart)
+                order = self._order(heartbeat)
                 if order is not None:
-                    self._run_child(heart, order)
+                    self._run_child(heartbeat, order)
             except LostLease:
                 log.warning("job %s: the lease is lost; leaving it", self.job.pk)
 
-    def _order(self, heart: Heart) -> dict[str, Any] | None:
+    def _order(self, heartbeat: Heartbeat) -> dict[str, Any] | None:
         """What the child shall do; None when the room cannot say, which fails the job."""
         try:
             return order_for(
-                self.room.child_spec(self.job), pk=self.job.pk, renewed_at=heart.renewed_at
+                self.room.child_spec(self.job), pk=self.job.pk, renewed_at=heartbeat.renewed_at
             )
         except PlainError as error:
             self._fail("bad_data", error.message, "")
@@ -73,34 +73,34 @@ class Supervision:
             self._fail("crash", message, traceback.format_exc())
         return None
 
-    def _run_child(self, heart: Heart, order: dict[str, Any]) -> None:
+    def _run_child(self, heartbeat: Heartbeat, order: dict[str, Any]) -> None:
         child = self._make_child()
         how = "killed: the lease was lost"
         try:
-            if lease.open_journal(self.job, child.name) is None:
+            if lease.start_child_run(self.job, child.name) is None:
                 raise LostLease
-            order["at"] = heart.renewed_at
+            order["at"] = heartbeat.renewed_at
             child.begin(order, Path(settings.DATA_DIR) / "logs" / f"job-{self.job.pk}.log")
-            heart.follow(child)
-            self._listen(heart, child)
+            heartbeat.follow(child)
+            self._listen(heartbeat, child)
             how = _how_it_ended(child.end(patience=5.0 if self._last else 0.0))
         finally:
             child.end()
-            lease.close_journal(self.job, how)
+            lease.end_child_runs(self.job, how)
         self._conclude(child, how)
 
-    def _listen(self, heart: Heart, child: Child) -> None:
+    def _listen(self, heartbeat: Heartbeat, child: Child) -> None:
         """Until the child's output closes."""
         while True:
             event = child.next(timeout=0.2)
-            if heart.lost:
+            if heartbeat.lost:
                 raise LostLease
             if event is END:
                 return
             if event is not None:
                 self._note(event)
-            if clock.seconds() >= self._next_look:
-                self._next_look = clock.seconds() + LOOK_SECONDS
+            if boot_clock.seconds() >= self._next_look:
+                self._next_look = boot_clock.seconds() + LOOK_SECONDS
                 self._look(child)
 
     def _note(self, event: dict[str, Any]) -> None:
@@ -143,11 +143,11 @@ class Supervision:
 
     def _stop(self, child: Child, *, handing_back: bool) -> None:
         if self._stop_sent_at is None:
-            self._stop_sent_at = clock.seconds()
+            self._stop_sent_at = boot_clock.seconds()
             child.send({"command": "stop"})
         self._handing_back = handing_back
         patience = LEAVE_PATIENCE if self._leaving.is_set() else STOP_PATIENCE
-        if clock.seconds() - self._stop_sent_at > patience:
+        if boot_clock.seconds() - self._stop_sent_at > patience:
             child.end()
 
     def _write(self) -> None:
@@ -178,7 +178,7 @@ class Supervision:
         if event is None:
             detail = f"{how}\n{child.tail()}"
             counts = not self._handing_back
-            state = self._insist(lambda: lease.let_go(self.job, detail=detail, counts=counts))
+            state = self._insist(lambda: lease.release(self.job, detail=detail, counts=counts))
             log.warning(
                 "job %s: the child ended without a result (%s): %s", self.job.pk, how, state
             )
@@ -194,7 +194,7 @@ class Supervision:
 
     def _hand_back(self) -> None:
         self._write()
-        lease.let_go(self.job, counts=False)
+        lease.release(self.job, counts=False)
 
     def _finish(self, result: dict[str, Any]) -> None:
         try:
@@ -242,12 +242,12 @@ class Supervision:
 
     def _insist(self, write: Callable[[], Any]) -> Any:
         """Try again while the database does not answer, for as long as a lease lasts."""
-        until = clock.seconds() + settings.LEASE_SECONDS
+        until = boot_clock.seconds() + settings.LEASE_SECONDS
         while True:
             try:
                 return write()
             except DatabaseError:
-                if clock.seconds() > until:
+                if boot_clock.seconds() > until:
                     raise
                 log.warning("job %s: the database does not answer; trying again", self.job.pk)
                 connection.close()

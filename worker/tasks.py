@@ -14,9 +14,9 @@ import psutil
 from celery.signals import worker_process_init, worker_ready, worker_shutting_down
 
 from finetune_app.celery import app
-from finetune_app.core import leash
-from finetune_app.jobs import lease, places, reconcile
-from worker import spare
+from finetune_app.core import parent_death
+from finetune_app.jobs import lease, process_ids, reconcile
+from worker import warm_child
 from worker.supervise import Supervision
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ SPARE_DELAY = 5.0  # seconds: the pages come up first
 def run_heavy(pk: int) -> None:
     _take_all(heavy=True)
     if not _leaving.is_set():
-        spare.keep()
+        warm_child.prepare()
 
 
 @app.task(name="worker.run_light")
@@ -38,30 +38,30 @@ def run_light(pk: int) -> None:
 
 
 def _take_all(*, heavy: bool) -> None:
-    me = places.name_of()
+    me = process_ids.process_id()
     while not _leaving.is_set() and (job := lease.take_next(heavy=heavy, worker=me)):
         log.info("job %s: taken (%s, attempt %s)", job.pk, job.kind, job.attempts)
-        if not places.kill(job.child):
+        if not process_ids.kill(job.child):
             log.error("job %s: its last child cannot be killed", job.pk)
-            lease.let_go(job)
+            lease.release(job)
             return
-        lease.close_journal(job, "found gone by the next worker")
-        Supervision(job, spare.take if heavy else spare.light_child, _leaving).run()
+        lease.end_child_runs(job, "found gone by the next worker")
+        Supervision(job, warm_child.take if heavy else warm_child.new_light_child, _leaving).run()
 
 
 @worker_process_init.connect
 def begin_pool_process(**_: Any) -> None:
     """In each pool process: die with the worker, listen for its farewell, keep a spare."""
-    leash.hold(os.getppid())
+    parent_death.die_with_parent(os.getppid())
     signal.signal(signal.SIGUSR2, lambda *_args: _leaving.set())
     if os.environ.get("FINETUNE_LANE") == "heavy":
-        spare.keep(SPARE_DELAY)
+        warm_child.prepare(SPARE_DELAY)
 
 
 @worker_ready.connect
 def look_around(**_: Any) -> None:
     """At start: jobs whose worker died on this machine wait again, and all that waits is taken."""
-    reconcile.recover(reconcile.Silence())
+    reconcile.recover(reconcile.HeartbeatMonitor())
     reconcile.send_waiting(at_once=True)
 
 

@@ -1,13 +1,13 @@
 from django.urls import path
 
-from finetune_app.accounts.views import account, doors, team
+from finetune_app.accounts.views import account, auth, team
 
 app_name = "accounts"
 urlpatterns = [
-    path("set-up/", doors.set_up, name="set_up"),
-    path("sign-in/", doors.sign_in, name="sign_in"),
-    path("sign-out/", doors.sign_out, name="sign_out"),
-    path("join/<str:secret>/", doors.join, name="join"),
+    path("set-up/", auth.set_up, name="set_up"),
+    path("sign-in/", auth.sign_in, name="sign_in"),
+    path("sign-out/", auth.sign_out, name="sign_out"),
+    path("join/<str:secret>/", auth.join, name="join"),
     path("theme/", account.theme, name="theme"),
     path("account/", account.account_page, name="account"),
     path("account/password/", account.change_password, name="change_password"),

@@ -6,4 +6,4 @@ class BasemodelsConfig(AppConfig):
     label = "basemodels"
 
     def ready(self) -> None:
-        from finetune_app.basemodels import files  # noqa: F401  (connects its receivers)
+        from finetune_app.basemodels import signals  # noqa: F401  (connects the receivers)

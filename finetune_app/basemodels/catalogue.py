@@ -10,7 +10,7 @@ FILE = Path(__file__).with_name("catalogue.toml")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """A base model we know. `context` is in tokens, `size_gb` in 10^9 bytes."""
 
     slug: str
@@ -31,18 +31,18 @@ class Entry:
 
 
 @lru_cache(maxsize=1)
-def catalogue() -> tuple[Entry, ...]:
+def catalogue() -> tuple[CatalogueEntry, ...]:
     """Every entry, smallest first."""
     with FILE.open("rb") as file:
-        found = [Entry(**row) for row in tomllib.load(file)["model"]]
+        found = [CatalogueEntry(**row) for row in tomllib.load(file)["model"]]
     return tuple(sorted(found, key=lambda entry: entry.parameters))
 
 
-def entry_of(slug: str) -> Entry | None:
+def entry_of(slug: str) -> CatalogueEntry | None:
     return next((entry for entry in catalogue() if entry.slug == slug), None)
 
 
-def entry_with_hub_id(hub_id: str) -> Entry | None:
+def entry_with_hub_id(hub_id: str) -> CatalogueEntry | None:
     """Hubs do not tell capitals apart in names."""
     return next((one for one in catalogue() if one.hub_id.lower() == hub_id.lower()), None)
 

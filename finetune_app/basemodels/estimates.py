@@ -15,8 +15,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.basemodels.automatic import automatic
-from finetune_app.basemodels.catalogue import Entry, entry_of
+from finetune_app.basemodels.automatic_settings import automatic_settings
+from finetune_app.basemodels.catalogue import CatalogueEntry, entry_of
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import GIB, Machine
 from finetune_app.core.templatetags.ui import about, duration
@@ -40,7 +40,7 @@ ALMOST = 1.25  # times what is free
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """What memory and time depend on: parameters, layers, width and words of a model."""
 
     parameters: float
@@ -54,7 +54,7 @@ UNKNOWN = {"layers": 28, "hidden": 1536, "vocabulary": 128_000}
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainingWork:
     """How much there is to learn: tokens in one pass, rows, passes, tokens a step."""
 
     tokens: int
@@ -63,7 +63,9 @@ class Work:
     tokens_a_step: int
 
 
-TYPICAL = Work(tokens=20_000, rows=250, epochs=3, tokens_a_step=640)  # until a version is frozen
+TYPICAL = TrainingWork(
+    tokens=20_000, rows=250, epochs=3, tokens_a_step=640
+)  # until a version is frozen
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Estimate:
     tokens: int
     tokens_per_second: float
     measured: bool
-    work: Work
+    work: TrainingWork
 
     @property
     def time_words(self) -> str:
@@ -138,7 +140,9 @@ def estimate(base_model: BaseModel, version: Version) -> Estimate:
     )
 
 
-def estimate_for(shape: Shape, work: Work, base_model: BaseModel | None = None) -> Estimate:
+def estimate_for(
+    shape: ModelShape, work: TrainingWork, base_model: BaseModel | None = None
+) -> Estimate:
     """For a model of this shape; `base_model` brings in what was measured of it here."""
     speed = _measured(base_model) if base_model else None
     number_bytes = 4 if speed and speed.number_format == "fp32" else 2
@@ -161,21 +165,21 @@ def estimate_for(shape: Shape, work: Work, base_model: BaseModel | None = None) 
     )
 
 
-def shape_of(entry: Entry | None, base_model: BaseModel | None) -> Shape:
+def shape_of(entry: CatalogueEntry | None, base_model: BaseModel | None) -> ModelShape:
     """From the catalogue, else from what the install found."""
     if entry:
-        return Shape(entry.parameters, entry.layers, entry.hidden, entry.vocabulary)
+        return ModelShape(entry.parameters, entry.layers, entry.hidden, entry.vocabulary)
     if base_model is None:
-        return Shape(0, 0, 0, 0)
-    return Shape(base_model.parameters, **(UNKNOWN | base_model.shape))
+        return ModelShape(0, 0, 0, 0)
+    return ModelShape(base_model.parameters, **(UNKNOWN | base_model.shape))
 
 
-def work_of(version: Version | None) -> Work:
+def work_of(version: Version | None) -> TrainingWork:
     """What the automatic settings make of a version."""
     if version is None:
         return TYPICAL
     settings = automatic_for(version)["settings"]
-    return Work(
+    return TrainingWork(
         tokens=tokens_of(version),
         rows=version.counts.get("train", 0),
         epochs=int(settings["epochs"]),
@@ -184,11 +188,11 @@ def work_of(version: Version | None) -> Work:
 
 
 def automatic_for(version: Version, base_model: BaseModel | None = None) -> dict[str, Any]:
-    """The settings we would choose for a version and a base model (see automatic.py).
+    """The settings we would choose for a version and a base model (see automatic_settings.py).
 
     The longest row is counted generously, two characters a token, so that none is cut.
     """
-    return automatic(
+    return automatic_settings(
         rows=version.counts.get("train", 0),
         longest_tokens=version.longest // 2 + TEMPLATE_TOKENS * 2,
         parameters=base_model.parameters if base_model else 0,
@@ -208,7 +212,7 @@ def _tokens_a_step(version: Version, batch_size: int) -> int:
     return int(batch_size * max(typical, longest / 2))
 
 
-def memory_needed(shape: Shape, tokens_a_step: int, number_bytes: int = 2) -> float:
+def memory_needed(shape: ModelShape, tokens_a_step: int, number_bytes: int = 2) -> float:
     """Bytes a training needs at its peak."""
     weights = number_bytes * shape.parameters
     adapter = ADAPTER_SHARE * shape.parameters * ADAPTER_BYTES
@@ -240,7 +244,7 @@ def times(count: int) -> str:
 
 
 @dataclass(frozen=True)
-class Fit:
+class MemoryFit:
     """Whether a model can be trained on this machine. level: fits, almost or no."""
 
     level: str
@@ -249,7 +253,7 @@ class Fit:
     memory: str
 
 
-def fit(machine: Machine, memory_bytes: float, seconds: float) -> Fit:
+def fit(machine: Machine, memory_bytes: float, seconds: float) -> MemoryFit:
     """Compare what a training needs with what is free."""
     free = machine.room_bytes
     need = _("%(gb).1f GB") % {"gb": memory_bytes / GIB}
@@ -257,16 +261,16 @@ def fit(machine: Machine, memory_bytes: float, seconds: float) -> Fit:
     if memory_bytes <= free:
         if seconds > SLOW_SECONDS and machine.card is None:
             slow = _("%(time)s A graphics card would help.") % {"time": time}
-            return Fit("almost", _("Fits, but slow"), slow, need)
-        return Fit("fits", _("Fits"), time, need)
+            return MemoryFit("almost", _("Fits, but slow"), slow, need)
+        return MemoryFit("fits", _("Fits"), time, need)
     over = _("%(need)s, %(gb).1f GB more than is free") % {
         "need": need,
         "gb": (memory_bytes - free) / GIB,
     }
     if memory_bytes <= ALMOST * free:
         close = _("Close other programs, or learn from shorter examples. %(time)s") % {"time": time}
-        return Fit("almost", _("Almost fits"), close, over)
+        return MemoryFit("almost", _("Almost fits"), close, over)
     card = _("It needs a machine or a graphics card with %(gb)d GB of free memory.") % {
         "gb": -(-memory_bytes // GIB)
     }
-    return Fit("no", _("Does not fit"), card, over)
+    return MemoryFit("no", _("Does not fit"), card, over)

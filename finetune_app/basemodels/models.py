@@ -51,7 +51,7 @@ class BaseModel(models.Model):
         return (Path(settings.DATA_DIR) / name).exists() or default_storage.exists(name)
 
 
-class Choice(models.Model):
+class BaseModelChoice(models.Model):
     """The base model a goal starts from."""
 
     goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="base_choice")

@@ -13,8 +13,8 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.basemodels.catalogue import STARTER, Entry, entry_of, entry_with_hub_id
-from finetune_app.basemodels.models import BaseModel, Choice, HubToken, Install
+from finetune_app.basemodels.catalogue import STARTER, CatalogueEntry, entry_of, entry_with_hub_id
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice, HubToken, Install
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import sha256_of
@@ -37,12 +37,12 @@ def is_installed(slug: str) -> bool:
     return model is not None and model.is_here
 
 
-def choose(*, goal: Goal, slug: str, user: User | None) -> Choice:
+def choose(*, goal: Goal, slug: str, user: User | None) -> BaseModelChoice:
     """Raise PlainError when the model is not installed here."""
     base_model = usable_by(goal.team).filter(slug=slug).first()
     if base_model is None or not base_model.is_here:
         raise PlainError(_("That model is not installed here yet. Install it first."))
-    choice, _created = Choice.objects.update_or_create(
+    choice, _created = BaseModelChoice.objects.update_or_create(
         goal=goal, defaults={"base_model": base_model, "chosen_by": user}
     )
     return choice
@@ -153,7 +153,7 @@ def register_starter() -> BaseModel:
 def _write_down(
     slug: str, name: str, team: Team | None, licence: str, found: dict[str, Any]
 ) -> BaseModel:
-    entry: Entry | None = entry_of(slug)
+    entry: CatalogueEntry | None = entry_of(slug)
     values = {key: found[key] for key in FOUND}
     if entry:
         values |= {"name": entry.name, "licence": entry.licence, "parameters": entry.parameters}

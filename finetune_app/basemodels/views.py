@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
+from finetune_app.basemodels.catalogue_rows import catalogue_rows, memory_scale_gb
 from finetune_app.basemodels.estimates import work_of
 from finetune_app.basemodels.forms import InstallForm, TokenForm
-from finetune_app.basemodels.models import Choice, HubToken, Install
-from finetune_app.basemodels.offers import memory_scale_gb, offers
+from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install
 from finetune_app.core import charts
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.core.requests import HttpRequest, render_page
@@ -121,9 +121,9 @@ def _install(goal: Goal, install_id: int) -> Install:
 def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     machine = this_machine(settings.DATA_DIR)
     version = Version.objects.filter(dataset__goal=goal).order_by("-number").first()
-    rows = offers(goal.team, machine, work_of(version))
+    rows = catalogue_rows(goal.team, machine, work_of(version))
     ready = {row.slug: row for row in rows if row.installed}
-    choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
+    choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
     wanted = (request.GET.get("base"), choice.base_model.slug if choice else None)
     chosen = next((ready[slug] for slug in wanted if slug in ready), None)
     if chosen is None and ready:

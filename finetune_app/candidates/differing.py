@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from finetune_app.core.differing import Piece, words_between
+from finetune_app.core.word_diff import DiffPart, diff_words
 
 
 @dataclass(frozen=True)
 class Difference:
-    words: list[Piece]
+    words: list[DiffPart]
     shots_added: list[dict[str, str]] = field(default_factory=list)
     shots_gone: list[dict[str, str]] = field(default_factory=list)
 
@@ -41,7 +41,7 @@ def difference(
 ) -> Difference:
     old, new = shots_before or [], shots_after or []
     return Difference(
-        words_between(before, after),
+        diff_words(before, after),
         [shot for shot in new if shot not in old],
         [shot for shot in old if shot not in new],
     )

@@ -17,7 +17,7 @@ from finetune_app.candidates.composing import Message, Passage, Recipe, compose
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.speakers import Voice
 from finetune_app.core import engine
-from finetune_app.core.connections import let_go
+from finetune_app.core.connections import close_idle
 from finetune_app.core.errors import PlainError
 from finetune_app.providers import client as remote
 
@@ -175,7 +175,7 @@ async def answers(asked: Asked) -> AsyncGenerator[engine.Event, None]:
 
     Raise EngineUnavailable when nobody could answer.
     """
-    await sync_to_async(let_go)()
+    await sync_to_async(close_idle)()
     news: asyncio.Queue[engine.Event | Exception | None] = asyncio.Queue()
     sources = [_elsewhere(lane, asked) for lane in asked.lanes if lane.target]
     here = sorted((lane for lane in asked.lanes if not lane.target), key=lambda x: x.base_model)

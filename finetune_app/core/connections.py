@@ -3,7 +3,7 @@
 from django.db import connections
 
 
-def let_go() -> None:
+def close_idle() -> None:
     """Close those of this thread; the next question opens a new one.
 
     A request keeps its connection to its end. One that waits for a model may wait for minutes,

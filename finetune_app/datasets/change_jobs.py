@@ -39,7 +39,7 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
             edit = carrying.next_part(edit, guard=hold.check)
             hold.breathe()
     except (Over, Edit.DoesNotExist):
-        lease.let_go(job)
+        lease.release(job)
 
 
 def finish(job: Job, result: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
             else:
                 Import.objects.filter(pk=item.pk).update(plan=bringing.plan(item))
     except Over:
-        lease.let_go(job)
+        lease.release(job)
 
 
 def finish(job: Job, result: dict[str, Any]) -> None:

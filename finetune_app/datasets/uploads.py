@@ -9,7 +9,7 @@ from django.http import HttpRequest
 class CappedUpload(FileUploadHandler):
     """Counts the file while the form is read; the view finds `request.upload_too_large`.
 
-    By then the request has arrived whole. What is far too large never does (core/body_cap.py).
+    By then the request has arrived whole. What is far too large never does (core/body_limit.py).
     """
 
     def __init__(self, request: HttpRequest) -> None:

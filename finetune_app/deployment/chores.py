@@ -1,4 +1,4 @@
-"""What the clock does for this room now and then (jobs/chores.py)."""
+"""What the clock does for this room now and then (jobs/periodic_tasks.py)."""
 
 from finetune_app.deployment.monitoring import drift, hours, keeping
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.basemodels.models import BaseModel, Choice
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
@@ -58,7 +58,7 @@ class Basis:
                 _("Freeze a version of the dataset first; a test reads only that."),
                 title=_("Nothing to test it on yet"),
             )
-        choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
+        choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
         if choice is None:
             raise PlainError(_("Choose a base model first."), title=_("Nobody to test yet"))
         return cls(goal, choice.base_model, version)

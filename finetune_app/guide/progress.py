@@ -13,7 +13,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.datasets import tally
 from finetune_app.datasets.models import Dataset, Version
@@ -51,7 +51,7 @@ class Progress:
     examples: int = 0  # approved or begun
     to_answer: int = 0  # rows that wait for a person's answer: not done
     version: Version | None = None
-    choice: Choice | None = None
+    choice: BaseModelChoice | None = None
     instructions: Candidate | None = None  # the newest that a person kept
     knowledge: Knowledge | None = None
     documents: int = 0
@@ -104,7 +104,7 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     )
     choices = {
         choice.goal_id: choice
-        for choice in Choice.objects.filter(goal__in=ids).select_related("base_model")
+        for choice in BaseModelChoice.objects.filter(goal__in=ids).select_related("base_model")
     }
     kept = _newest(
         Candidate.objects.filter(goal__in=ids, kind=CandidateKind.PROMPT, saved=True).only(

@@ -2,7 +2,7 @@
 
 Every change is one conditional UPDATE. Taking the lease raises `token`; a worker that lost it
 finds no row any more. Nobody compares `heartbeat_at` with a clock of their own: it only has to
-change (see reconcile.Silence).
+change (see reconcile.HeartbeatMonitor).
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.jobs.models import Job, Journal, State
-from finetune_app.jobs.rooms import room_of
+from finetune_app.jobs.handlers import handler_of
+from finetune_app.jobs.models import ChildRun, Job, State
 
 
 def take_next(*, heavy: bool, worker: str) -> Job | None:
@@ -55,21 +55,21 @@ def write(job: Job, **fields: Any) -> bool:
     return bool(Job.objects.held_by(job).update(**fields))
 
 
-def open_journal(job: Job, child: str) -> Journal | None:
+def start_child_run(job: Job, child: str) -> ChildRun | None:
     """Note that a child lives; None when the lease was lost meanwhile (then kill it)."""
     with transaction.atomic():
         if not write(job, child=child):
             return None
-        return Journal.objects.create(job=job, token=job.token, worker=job.worker, child=child)
+        return ChildRun.objects.create(job=job, token=job.token, worker=job.worker, child=child)
 
 
-def close_journal(job: Job, how: str) -> None:
+def end_child_runs(job: Job, how: str) -> None:
     """Note that no child of this lease, or an earlier one, lives. Only when that is certain."""
-    mine = Journal.objects.filter(job=job.pk, token__lte=job.token, ended_at=None)
+    mine = ChildRun.objects.filter(job=job.pk, token__lte=job.token, ended_at=None)
     mine.update(ended_at=timezone.now(), how=how[:200])
 
 
-def let_go(
+def release(
     job: Job, *, detail: str = "", counts: bool = True, unless_renewed: bool = False
 ) -> str | None:
     """The child is gone without a result: decide what becomes of the job.
@@ -91,7 +91,7 @@ def let_go(
         if not Job.objects.held_by(job).update(**fields):
             return None
         if fields["state"] in (State.CANCELLED, State.FAILED):
-            room_of(row.kind).fail(Job.objects.get(pk=job.pk))
+            handler_of(row.kind).fail(Job.objects.get(pk=job.pk))
         return str(fields["state"])
 
 

@@ -138,10 +138,10 @@ class Job(models.Model):
         return (self.total - self.done) / pace if pace else None
 
 
-class Journal(models.Model):
+class ChildRun(models.Model):
     """When children started and ended: the proof that two never lived at once."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="journal")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_runs")
     token = models.PositiveIntegerField()
     worker = models.CharField(max_length=120)
     child = models.CharField(max_length=120)

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from finetune_app.jobs import lease, places, services
+from finetune_app.jobs import lease, process_ids, services
 from finetune_app.jobs.models import Job
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ RESEND_BUSY_SECONDS = 60  # the same while others run: a worker looks for itself
 SEND_AT_ONCE = 20
 
 
-class Silence:
+class HeartbeatMonitor:
     """How long each lease has not been renewed, by this process's own clock.
 
     A heartbeat is never compared with a wall clock: one that jumps would make every lease
@@ -32,7 +32,7 @@ class Silence:
     def __init__(self) -> None:
         self._seen: dict[int, tuple[Any, float]] = {}
 
-    def of(self, job: Job) -> float:
+    def silent_seconds(self, job: Job) -> float:
         now = time.monotonic()
         beat = (job.token, job.heartbeat_at)
         known, since = self._seen.get(job.pk, (None, now))
@@ -45,28 +45,28 @@ class Silence:
         self._seen = {pk: seen for pk, seen in self._seen.items() if pk in pks}
 
 
-def reconcile(silence: Silence) -> None:
-    recover(silence)
+def reconcile(monitor: HeartbeatMonitor) -> None:
+    recover(monitor)
     send_waiting()
 
 
-def recover(silence: Silence) -> None:
+def recover(monitor: HeartbeatMonitor) -> None:
     """Take back leases whose worker is gone."""
     leased = list(Job.objects.leased())
-    silence.forget_all_but({job.pk for job in leased})
+    monitor.forget_all_but({job.pk for job in leased})
     for job in leased:
-        why = _why_gone(job, silence)
-        if why and places.kill(job.child):
-            lease.close_journal(job, f"found gone by the clock: {why}")
-            state = lease.let_go(job, unless_renewed=True)
+        why = _why_gone(job, monitor)
+        if why and process_ids.kill(job.child):
+            lease.end_child_runs(job, f"found gone by the clock: {why}")
+            state = lease.release(job, unless_renewed=True)
             log.warning("job %s: %s; now %s", job.pk, why, state or "taken back meanwhile")
 
 
-def _why_gone(job: Job, silence: Silence) -> str:
+def _why_gone(job: Job, monitor: HeartbeatMonitor) -> str:
     """Why the worker of a leased job counts as gone, or "" while it may live."""
-    if places.is_here(job.worker) and not places.is_alive(job.worker):
+    if process_ids.is_on_this_machine(job.worker) and not process_ids.is_alive(job.worker):
         return "its worker ended"
-    if silence.of(job) > settings.LEASE_SECONDS:
+    if monitor.silent_seconds(job) > settings.LEASE_SECONDS:
         return "its worker fell silent"
     return ""
 

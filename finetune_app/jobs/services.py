@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Team
 from finetune_app.celery import app
 from finetune_app.core.files import delete_folder
+from finetune_app.jobs.handlers import handler_of
 from finetune_app.jobs.models import CAN_CONTINUE, HEAVY, LEASED, Job, State
-from finetune_app.jobs.rooms import room_of
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def cancel(job: Job) -> bool:
             state=State.CANCELLED, ended_at=timezone.now(), message=_("Cancelled.")
         )
         if idle:
-            room_of(job.kind).fail(Job.objects.get(pk=job.pk))
+            handler_of(job.kind).fail(Job.objects.get(pk=job.pk))
     running = Job.objects.filter(pk=job.pk, state__in=LEASED).update(cancel_asked=True)
     return bool(idle or running)
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import Membership, Role
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core import charts
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.datasets.models import Example
@@ -65,7 +65,7 @@ def _page(knowledge: Knowledge | None, after: int | None) -> list[Document]:
 
 def _context_of(goal: Goal) -> int:
     """What the goal's base model can see, in tokens; 0 while none is chosen."""
-    choice = Choice.objects.filter(goal=goal).select_related("base_model").first()
+    choice = BaseModelChoice.objects.filter(goal=goal).select_related("base_model").first()
     return choice.base_model.context if choice else 0
 
 

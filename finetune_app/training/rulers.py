@@ -1,14 +1,14 @@
 """How long an example may be for the base model that a goal starts from."""
 
-from finetune_app.basemodels.automatic import LONGEST
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.automatic_settings import LONGEST
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.datasets.checks.base import Ruler
 from finetune_app.goals.models import Goal
 
 
 def ruler_of(goal: Goal) -> Ruler | None:
     """None while no base model is chosen. What is longer is cut (worker/template.py)."""
-    choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
+    choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         return None
     model = choice.base_model

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.estimates import automatic_for
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Version
 from finetune_app.goals.models import Goal, MeasureKind
@@ -63,7 +63,7 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
             _("Decide first how to tell a right answer from a wrong one."),
             title=_("No measure yet"),
         )
-    choice = Choice.objects.select_related("base_model").filter(goal=goal).first()
+    choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         raise PlainError(_("Choose a base model first."), title=_("No model to start from yet"))
     number = goal.last_training + 1
@@ -86,7 +86,7 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
 
 
 def frozen_spec(
-    goal: Goal, version: Version, choice: Choice, chosen: dict[str, Any]
+    goal: Goal, version: Version, choice: BaseModelChoice, chosen: dict[str, Any]
 ) -> dict[str, Any]:
     """What the child reads, except for the paths, which depend on the machine it runs on."""
     found = automatic_for(version, choice.base_model)["settings"]

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.basemodels.estimates import automatic_for, estimate, times
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -88,8 +88,8 @@ def find(goal: Goal, number: int) -> Training:
     return found
 
 
-def _chosen_model(goal: Goal) -> Choice | None:
-    return Choice.objects.select_related("base_model").filter(goal=goal).first()
+def _chosen_model(goal: Goal) -> BaseModelChoice | None:
+    return BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
 
 
 def _shown(goal: Goal) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from tests.accounts.pages import text
 
 
 def link_in(response) -> str:
-    return re.search(r'id="link" readonly value="([^"]+)"', text(response))[1]
+    return re.search(r'id="link"\s+readonly\s+value="([^"]+)"', text(response))[1]
 
 
 def test_the_owner_gets_a_link_for_seven_days(as_owner, settings):

@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_app.accounts.models import Membership, Role, Team
-from finetune_app.basemodels.models import BaseModel, Choice
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.goals.models import Goal
 from tests.accounts.pages import text
 
@@ -65,7 +65,7 @@ def test_deleting_a_team_takes_its_goals(as_owner, team, goal, viewer):
 
 def test_a_base_model_the_team_brought_does_not_hold_it_back(as_owner, team, goal):
     model = BaseModel.objects.create(slug="ours", name="Ours", source="/models/ours", team=team)
-    Choice.objects.create(goal=goal, base_model=model)
+    BaseModelChoice.objects.create(goal=goal, base_model=model)
     response = as_owner.post("/team/delete/", {"name": team.name})
     assert response.status_code == 302
     assert not BaseModel.objects.filter(pk=model.pk).exists()

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from finetune_app.alerts import clock, sending, services
-from finetune_app.jobs.chores import CHORES
+from finetune_app.jobs.periodic_tasks import CHORES
 from tests.worker.conftest import wait_for
 
 

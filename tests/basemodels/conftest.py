@@ -10,12 +10,12 @@ from django.urls import reverse
 
 from finetune_app.basemodels import services
 from finetune_app.basemodels.models import BaseModel, Install
-from finetune_app.jobs import lease, places
+from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from tests import journey
 from tests.worker.installs.hub import LocalHub
-from worker import spare
+from worker import warm_child
 from worker.supervise import Supervision
 
 HUB_ID = "kettle/tiny"
@@ -80,9 +80,9 @@ def work(asleep, settings) -> Callable[[Install], Job]:
     settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = 60, 5
 
     def run(install: Install) -> Job:
-        taken = lease.take(install.job_id, worker=places.name_of())
+        taken = lease.take(install.job_id, worker=process_ids.process_id())
         assert taken is not None
-        Supervision(taken, spare.light_child, threading.Event()).run()
+        Supervision(taken, warm_child.new_light_child, threading.Event()).run()
         return Job.objects.get(pk=taken.pk)
 
     return run

@@ -4,8 +4,8 @@ import pytest
 
 from finetune_app.basemodels.catalogue import STARTER, catalogue, entry_of
 from finetune_app.basemodels.estimates import (
-    Shape,
-    Work,
+    ModelShape,
+    TrainingWork,
     estimate_for,
     fit,
     guessed_speed,
@@ -16,7 +16,7 @@ from finetune_app.basemodels.estimates import (
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import GIB, Card, Machine
 
-SMALL = Work(tokens=20_000, rows=240, epochs=3, tokens_a_step=640)
+SMALL = TrainingWork(tokens=20_000, rows=240, epochs=3, tokens_a_step=640)
 
 
 def machine(free_gib: float, card: Card | None = None) -> Machine:
@@ -37,11 +37,11 @@ def test_the_starter_needs_what_it_was_seen_to_take():
 
 
 def test_memory_grows_with_everything():
-    shape = Shape(1e9, 24, 2048, 50_000)
+    shape = ModelShape(1e9, 24, 2048, 50_000)
     least = memory_needed(shape, 640)
     assert memory_needed(shape, 1280) > least
-    assert memory_needed(Shape(2e9, 24, 2048, 50_000), 640) > least + 2e9
-    assert memory_needed(Shape(1e9, 24, 2048, 150_000), 640) > least
+    assert memory_needed(ModelShape(2e9, 24, 2048, 50_000), 640) > least + 2e9
+    assert memory_needed(ModelShape(1e9, 24, 2048, 150_000), 640) > least
     assert memory_needed(shape, 640, number_bytes=4) == least + 2e9
 
 
@@ -76,7 +76,7 @@ def test_a_measurement_replaces_the_guess_and_narrows_it(starter):
 def test_the_last_measurement_counts(starter):
     for speed in (900, 500):
         Speed.objects.create(base_model=starter, what="training", tokens_per_second=speed)
-    assert estimate_for(Shape(1, 1, 1, 1), SMALL, starter).tokens_per_second == 500
+    assert estimate_for(ModelShape(1, 1, 1, 1), SMALL, starter).tokens_per_second == 500
 
 
 def test_other_models_are_guessed_from_what_was_measured(starter):
@@ -134,6 +134,6 @@ def test_counting_words():
 def test_a_range_says_its_unit_once(starter):
     guess = estimate_for(shape_of(entry_of(STARTER), starter), SMALL, starter)
     assert guess.range_words == "probably 2 to 10 minutes"
-    short = estimate_for(Shape(1e6, 2, 64, 300), SMALL, starter)
+    short = estimate_for(ModelShape(1e6, 2, 64, 300), SMALL, starter)
     assert short.range_words == ""
     assert short.time_range_words == "a guess until it has run here once"

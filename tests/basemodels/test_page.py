@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from finetune_app.basemodels.models import BaseModel, Choice
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.jobs.models import Job, State
 from tests.basemodels.conftest import laid
 
@@ -40,7 +40,7 @@ def test_every_model_says_what_it_is_for_and_whether_it_fits(as_owner, url, mode
 
 def test_the_smallest_installed_one_is_open_until_one_is_chosen(as_owner, url, models, goal):
     assert picked(page(as_owner, url)) == ["smollm2-135m-instruct"]
-    Choice.objects.create(goal=goal, base_model=models[1])
+    BaseModelChoice.objects.create(goal=goal, base_model=models[1])
     assert picked(page(as_owner, url)) == ["smollm2-360m-instruct"]
 
 
@@ -49,7 +49,7 @@ def test_another_row_can_be_opened_without_choosing_it(as_owner, url, models, go
     assert picked(text) == ["smollm2-360m-instruct"]
     assert "Use SmolLM2 360M" in text
     assert "<h1" not in text
-    assert not Choice.objects.exists()
+    assert not BaseModelChoice.objects.exists()
 
 
 @pytest.mark.parametrize("query", ["?base=llama-3-8b-instruct", "?base=x", "?base=%00", "?base="])

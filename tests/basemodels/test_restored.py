@@ -7,7 +7,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from finetune_app.basemodels.models import BaseModel, Choice, Install
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice, Install
 from finetune_app.jobs.models import State
 from tests.basemodels.conftest import HUB_ID, laid
 
@@ -45,7 +45,7 @@ def test_a_model_of_ones_own_is_brought_back_and_chosen_again(
     assert work(Install.objects.first()).state == State.SUCCEEDED
     assert (data_dir / model.folder / "model.safetensors").exists()
     assert "Installed." in row_of(as_editor, url, "tiny")
-    assert BaseModel.objects.get() == Choice.objects.get(goal=goal).base_model == model
+    assert BaseModel.objects.get() == BaseModelChoice.objects.get(goal=goal).base_model == model
     assert as_editor.post(url("choose"), {"base": model.slug}).status_code == 302
 
 

@@ -7,7 +7,7 @@ from django.core import serializers
 
 from finetune_app.basemodels import jobs, services
 from finetune_app.basemodels.models import BaseModel, HubToken, Install
-from finetune_app.jobs.models import Job, Journal, State
+from finetune_app.jobs.models import Job, ChildRun, State
 from tests.basemodels.conftest import HUB_ID
 
 TOKEN = "hf_kettleLaneSecret123"
@@ -16,7 +16,7 @@ TOKEN = "hf_kettleLaneSecret123"
 def everything_in_the_database() -> str:
     rows = [
         *Job.objects.all(),
-        *Journal.objects.all(),
+        *ChildRun.objects.all(),
         *HubToken.objects.all(),
         *BaseModel.objects.all(),
     ]

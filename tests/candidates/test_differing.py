@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_app.candidates.differing import difference, words_between
+from finetune_app.candidates.differing import diff_words, difference
 
 PIECES = ["sort", "each", "mail", ".", " ", "\n", "well", "ü"]
 WORDS = st.lists(st.sampled_from(PIECES), max_size=30)
 
 
 def told(before: str, after: str) -> list[tuple[str, str]]:
-    return [(piece.kind, piece.text) for piece in words_between(before, after)]
+    return [(piece.kind, piece.text) for piece in diff_words(before, after)]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_words_are_told_apart(before, after, pieces):
 @given(WORDS, WORDS)
 def test_nothing_is_lost(some, others):
     before, after = "".join(some), "".join(others)
-    pieces = words_between(before, after)
+    pieces = diff_words(before, after)
     assert "".join(p.text for p in pieces if p.kind != "added") == before
     assert "".join(p.text for p in pieces if p.kind != "gone") == after
 

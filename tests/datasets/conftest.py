@@ -16,7 +16,7 @@ from finetune_app.datasets import jobs as room
 from finetune_app.datasets.models import Dataset, Import
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.goals.models import Goal
-from finetune_app.jobs import lease, places
+from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as job_services
 from tests.worker.conftest import supervise
 
@@ -152,7 +152,7 @@ def run_out(item: Import, result: dict) -> Import:
             team=item.dataset.goal.team, kind="import", title="Import", spec={}
         )
         item.save()
-    job = lease.take(item.job.pk, worker=places.name_of())
+    job = lease.take(item.job.pk, worker=process_ids.process_id())
     room.before_finish(job, result)
     with transaction.atomic():
         if lease.write(job, state="succeeded"):

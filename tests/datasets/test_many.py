@@ -9,7 +9,7 @@ from django.db import transaction
 from finetune_app.datasets import change_jobs, checks
 from finetune_app.datasets.models import Dataset, Edit, Status
 from finetune_app.datasets.services import carrying, sweeping, why_not
-from finetune_app.jobs import lease, places
+from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, Kind, State
 from tests.datasets.conftest import conversation, pair
@@ -39,7 +39,7 @@ def aside(as_owner, url, rows) -> Edit:
 def done_by_its_job(edit: Edit) -> Edit:
     """As a supervisor does when the child has said that there is nothing to work out."""
     edit.refresh_from_db()
-    job = lease.take(edit.job.pk, worker=places.name_of())
+    job = lease.take(edit.job.pk, worker=process_ids.process_id())
     change_jobs.before_finish(job, {})
     with transaction.atomic():
         if lease.write(job, state=State.SUCCEEDED):
@@ -98,13 +98,13 @@ def test_a_worker_that_dies_is_followed_by_one_that_goes_on(rows, aside, monkeyp
         done_by_its_job(aside)
     assert rows.filter(status="set_aside").count() == 20
     monkeypatch.setattr(carrying, "next_part", part)
-    lease.let_go(Job.objects.get(pk=aside.job_id))
+    lease.release(Job.objects.get(pk=aside.job_id))
     assert done_by_its_job(aside).count == 60
 
 
 def test_who_lost_the_lease_writes_nothing_more(rows, aside):
     job = lease.take(aside.job_id, worker="one")
-    lease.let_go(Job.objects.get(pk=job.pk))
+    lease.release(Job.objects.get(pk=job.pk))
     lease.take(job.pk, worker="another")
     change_jobs.before_finish(job, {})
     assert rows.filter(status="set_aside").count() == 0

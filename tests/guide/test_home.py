@@ -6,7 +6,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.datasets.services import dataset_of
 from finetune_app.evaluation import services as evaluations
 from finetune_app.goals import services as goals
@@ -63,7 +63,7 @@ def test_the_way_from_the_first_word_to_the_verdict(goal, owner):
     says(goal, 2, "Check them", "60 examples, not frozen yet.")
     journey.freeze(goal, owner)
     says(goal, 3, "Choose a model", "60 examples frozen as version 1.")
-    Choice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
+    BaseModelChoice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     says(goal, 4, "Train", "Ready to train Tiny.")
     training = trainings.start(goal=goal, user=owner)
     says(goal, 4, "Watch", "Training: getting ready.")

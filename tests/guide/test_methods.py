@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates import services as candidates
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
@@ -98,7 +98,7 @@ def test_instructions_from_the_first_question_to_the_verdict(goal, owner):
     assert now(goal) == (2, "Check them", "60 questions, not frozen yet.")
     journey.freeze(goal, owner)
     assert now(goal)[:2] == (3, "Choose a model")
-    Choice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
+    BaseModelChoice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     assert now(goal) == (4, "Write them", "Ready to write instructions for Tiny.")
     assert step_4(goal).fact == "What you tell it"
     keep_instructions(goal)

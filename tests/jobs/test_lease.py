@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_app.jobs import lease, services
-from finetune_app.jobs.models import Job, Journal, State
+from finetune_app.jobs.models import ChildRun, Job, State
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def _rooms(monkeypatch):
         def fail(job):
             Job.objects.filter(pk=job.pk).update(title="told")
 
-    monkeypatch.setattr(lease, "room_of", lambda kind: Room)
+    monkeypatch.setattr(lease, "handler_of", lambda kind: Room)
 
 
 def test_only_one_worker_gets_the_lease(job):
@@ -35,19 +35,19 @@ def test_the_queue_is_first_come_first_served(job, team):
 
 def test_each_lease_has_a_higher_token(job):
     first = lease.take(job.pk, worker="a:1:1")
-    assert lease.let_go(first) == State.QUEUED
+    assert lease.release(first) == State.QUEUED
     second = lease.take(job.pk, worker="b:1:1")
     assert second.token > first.token
 
 
 def test_who_lost_the_lease_writes_nothing(job):
     old = lease.take(job.pk, worker="a:1:1")
-    lease.let_go(old)
+    lease.release(old)
     new = lease.take(job.pk, worker="b:1:1")
     assert not lease.renew(old)
     assert not lease.write(old, message="from the grave", done=7)
-    assert lease.let_go(old) is None
-    assert lease.open_journal(old, "a:2:2") is None
+    assert lease.release(old) is None
+    assert lease.start_child_run(old, "a:2:2") is None
     assert lease.renew(new)
     row = Job.objects.get(pk=job.pk)
     assert (row.message, row.done, row.token) == (row.message, 0, new.token)
@@ -56,16 +56,16 @@ def test_who_lost_the_lease_writes_nothing(job):
 
 def test_an_old_supervisor_does_not_close_the_journal_of_its_successor(job):
     old = lease.take(job.pk, worker="a:1:1")
-    lease.let_go(old)
+    lease.release(old)
     new = lease.take(job.pk, worker="b:1:1")
-    lease.open_journal(new, "b:2:2")
-    lease.close_journal(old, "too late")
-    assert Journal.objects.get(child="b:2:2").ended_at is None
+    lease.start_child_run(new, "b:2:2")
+    lease.end_child_runs(old, "too late")
+    assert ChildRun.objects.get(child="b:2:2").ended_at is None
 
 
 def test_attempts_are_bounded(job, settings):
     settings.MAX_ATTEMPTS = 3
-    states = [lease.let_go(lease.take(job.pk, worker="a:1:1")) for _ in range(3)]
+    states = [lease.release(lease.take(job.pk, worker="a:1:1")) for _ in range(3)]
     assert states == [State.QUEUED, State.QUEUED, State.FAILED]
     job.refresh_from_db()
     assert "3 times" in job.message
@@ -74,7 +74,7 @@ def test_attempts_are_bounded(job, settings):
 
 def test_a_hand_back_does_not_count_as_an_attempt(job):
     for _ in range(10):
-        assert lease.let_go(lease.take(job.pk, worker="a:1:1"), counts=False) == State.QUEUED
+        assert lease.release(lease.take(job.pk, worker="a:1:1"), counts=False) == State.QUEUED
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_a_hand_back_does_not_count_as_an_attempt(job):
 def test_a_child_that_died_while_ending_ends_the_job_as_asked(job, asked, state):
     taken = lease.take(job.pk, worker="a:1:1")
     Job.objects.filter(pk=job.pk).update(**{asked: True})
-    assert lease.let_go(taken) == state
+    assert lease.release(taken) == state
 
 
 def test_a_heartbeat_in_the_last_moment_keeps_the_lease(job):
     seen = lease.take(job.pk, worker="a:1:1")
     lease.renew(seen)
-    assert lease.let_go(seen, unless_renewed=True) is None
+    assert lease.release(seen, unless_renewed=True) is None
     assert Job.objects.get(pk=job.pk).state == State.PREPARING

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from finetune_app.jobs import lease, places, reconcile, services
-from finetune_app.jobs.models import Job, Journal, State
+from finetune_app.jobs import lease, process_ids, reconcile, services
+from finetune_app.jobs.models import ChildRun, Job, State
 
 
 class Time:
-    """A clock the test turns."""
+    """A clock the test advances by hand."""
 
     now = 1000.0
 
@@ -41,7 +41,7 @@ def job(team, woken) -> Job:
 
 def ended_process() -> str:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = places.name_of(process.pid)
+    name = process_ids.process_id(process.pid)
     process.communicate(b"\n")
     return name
 
@@ -52,32 +52,32 @@ def state_of(job: Job) -> str:
 
 def test_a_job_whose_worker_died_here_waits_again_at_once(job, time, woken):
     taken = lease.take(job.pk, worker=ended_process())
-    lease.open_journal(taken, ended_process())
-    reconcile.reconcile(reconcile.Silence())
+    lease.start_child_run(taken, ended_process())
+    reconcile.reconcile(reconcile.HeartbeatMonitor())
     job.refresh_from_db()
     assert (job.state, job.token) == (State.QUEUED, taken.token + 1)
     assert "from the last checkpoint" in job.message
-    assert Journal.objects.get(job=job).ended_at is not None
+    assert ChildRun.objects.get(job=job).ended_at is not None
     assert woken == [job.pk]
 
 
 def test_a_worker_elsewhere_has_a_whole_lease_to_be_heard(job, time, settings):
     lease.take(job.pk, worker="elsewhere:1:1")
-    silence = reconcile.Silence()
-    reconcile.recover(silence)
+    monitor = reconcile.HeartbeatMonitor()
+    reconcile.recover(monitor)
     time.now += settings.LEASE_SECONDS - 0.1
-    reconcile.recover(silence)
+    reconcile.recover(monitor)
     assert state_of(job) == State.PREPARING
     time.now += 0.2
-    reconcile.recover(silence)
+    reconcile.recover(monitor)
     assert state_of(job) == State.QUEUED
 
 
 def test_a_worker_that_is_heard_keeps_its_job(job, time, settings):
     taken = lease.take(job.pk, worker="elsewhere:1:1")
-    silence = reconcile.Silence()
+    monitor = reconcile.HeartbeatMonitor()
     for _ in range(5):
-        reconcile.recover(silence)
+        reconcile.recover(monitor)
         time.now += settings.LEASE_SECONDS * 0.9
         lease.renew(taken)
     assert state_of(job) == State.PREPARING
@@ -85,11 +85,11 @@ def test_a_worker_that_is_heard_keeps_its_job(job, time, settings):
 
 def test_a_wall_clock_that_jumps_takes_no_lease_away(job, time):
     lease.take(job.pk, worker="elsewhere:1:1")
-    silence = reconcile.Silence()
+    monitor = reconcile.HeartbeatMonitor()
     Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(days=3))
-    reconcile.recover(silence)
+    reconcile.recover(monitor)
     Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() + timedelta(days=3))
-    reconcile.recover(silence)
+    reconcile.recover(monitor)
     assert state_of(job) == State.PREPARING
 
 
@@ -99,8 +99,8 @@ def test_the_child_that_is_left_over_is_killed_before_another_may_start(job, tim
     )
     try:
         taken = lease.take(job.pk, worker=ended_process())
-        lease.open_journal(taken, places.name_of(orphan.pid))
-        reconcile.recover(reconcile.Silence())
+        lease.start_child_run(taken, process_ids.process_id(orphan.pid))
+        reconcile.recover(reconcile.HeartbeatMonitor())
         assert orphan.wait(5) == -9
         assert state_of(job) == State.QUEUED
     finally:

@@ -10,35 +10,35 @@ import pytest
 from django.conf import settings
 
 from finetune_app.jobs import services
-from finetune_app.jobs.helpers import Helper, Household
 from finetune_app.jobs.management.commands.up import broker_command, worker_command
 from finetune_app.jobs.models import Job
+from finetune_app.jobs.process_manager import ManagedProcess, ProcessManager
 from tests.worker.conftest import environment, wait_for
 
 WAIT = 90.0  # seconds in which a job must have ended or gone on
 
 
 class House:
-    """A household that tests may hurt. It mends itself while a test waits."""
+    """A manager that tests may hurt. It mends itself while a test waits."""
 
     def __init__(self, **environment: str) -> None:
         logs = settings.DATA_DIR / "logs"
         logs.mkdir(exist_ok=True)
-        self.household = Household(logs)
+        self.manager = ProcessManager(logs)
         self.environment = environment
 
     def start(self) -> None:
         if settings.BROKER_SOCKET:
-            self.household.add("broker", broker_command(settings.BROKER_SOCKET))
+            self.manager.add("broker", broker_command(settings.BROKER_SOCKET))
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
-        self.household.add("clock", [*manage, "clock"], **self.environment, CLOCK_SECONDS="0.5")
+        self.manager.add("clock", [*manage, "clock"], **self.environment, CLOCK_SECONDS="0.5")
         for lane, processes in (("light", 2), ("heavy", 1)):
             command = worker_command(lane, processes)
-            self.household.add(lane, command, **self.environment, FINETUNE_LANE=lane)
+            self.manager.add(lane, command, **self.environment, FINETUNE_LANE=lane)
 
     def wait_for(self, what: Callable[[], Any], seconds: float = WAIT) -> Any:
         def look() -> Any:
-            self.household.look_after()
+            self.manager.look_after()
             return what()
 
         return wait_for(look, seconds)
@@ -47,14 +47,14 @@ class House:
         found = Job.objects.filter(pk=job.pk, state__in=states)
         return self.wait_for(found.first, seconds)
 
-    def helper(self, name: str) -> Helper:
-        return next(one for one in self.household.helpers if one.name == name)
+    def process(self, name: str) -> ManagedProcess:
+        return next(one for one in self.manager.processes if one.name == name)
 
     def main_process(self, name: str) -> psutil.Process:
-        return psutil.Process(self.helper(name).process.pid)
+        return psutil.Process(self.process(name).process.pid)
 
     def end(self) -> None:
-        self.household.kill()
+        self.manager.kill()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def whole_house(django_db_setup, django_db_blocker) -> Iterator[House]:
 @pytest.fixture
 def house(whole_house, transactional_db, monkeypatch) -> House:
     monkeypatch.setenv("FINETUNE_TEST_KINDS", "tests.worker.kinds")
-    whole_house.household.look_after()
+    whole_house.manager.look_after()
     return whole_house
 
 

@@ -17,9 +17,9 @@ import psutil
 import pytest
 from django.conf import settings
 
-from finetune_app.jobs import places
+from finetune_app.jobs import process_ids
 from finetune_app.jobs.management.commands.up import web_command
-from finetune_app.jobs.models import ENDED, Job, Journal, State
+from finetune_app.jobs.models import ENDED, ChildRun, Job, State
 from finetune_app.training.models import Training
 from tests import journey
 from tests.kill import story
@@ -63,9 +63,9 @@ def real_house(django_db_setup, django_db_blocker) -> Iterator[House]:
         given = environment() | {"FINETUNE_TEST_KINDS": "", "LEASE_SECONDS": "10"}
     house = House(**given)
     house.start()
-    house.household.add("web", web_command(), **given)
+    house.manager.add("web", web_command(), **given)
     engine = [sys.executable, "-m", "worker.engine.server", "--socket", str(settings.ENGINE_SOCKET)]
-    house.household.add(
+    house.manager.add(
         "engine",
         engine,
         **given,
@@ -132,12 +132,12 @@ def kill_in_phase(house: House, job: Job, folder: Path, process: str, phase: str
     kill(victim)
     killed_at = time.time()
     cell = Cell(hit=True, age=age_of_checkpoint(folder, killed_at))
-    house.wait_for(lambda: all(places.start_of(one.pid) is None for one in family))
+    house.wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in family))
 
     def goes_on() -> bool:
         row = Job.objects.get(pk=job.pk)
         cell.said.add(row.message)
-        cell.children = Journal.objects.filter(job=job).count()
+        cell.children = ChildRun.objects.filter(job=job).count()
         if row.state in ENDED:
             return True
         if process in RECOVERS and phase != "queued":  # there no child was lost
@@ -193,7 +193,7 @@ def age_of_checkpoint(folder: Path, now: float) -> float:
 
 def assert_lives(job: Job) -> None:
     """The children lived one after the other, and each one's end was noted."""
-    lives = list(Journal.objects.filter(job=job).order_by("started_at"))
+    lives = list(ChildRun.objects.filter(job=job).order_by("started_at"))
     for earlier, later in pairwise(lives):
         assert earlier.ended_at is not None
         assert earlier.ended_at <= later.started_at

@@ -6,8 +6,8 @@ import pytest
 from django.conf import settings
 
 from finetune_app.celery import app
-from finetune_app.jobs import places, services
-from finetune_app.jobs.models import Job, Journal, State
+from finetune_app.jobs import process_ids, services
+from finetune_app.jobs.models import ChildRun, Job, State
 from tests.kill.conftest import House, kill, worker_of
 from tests.worker.conftest import assert_one_at_a_time, child_of, steps_of
 
@@ -40,8 +40,8 @@ def test_a_message_that_comes_again_and_again_changes_nothing(house: House, new_
     for _ in range(3):
         app.send_task("worker.run_heavy", [job.pk])
     other = house.until(new_job(steps=2), State.SUCCEEDED)
-    assert Journal.objects.filter(job=job).count() == 1
-    assert Journal.objects.filter(job=other).count() == 1
+    assert ChildRun.objects.filter(job=job).count() == 1
+    assert ChildRun.objects.filter(job=other).count() == 1
     assert [step for step, _, _ in steps_of(job)] == list(range(1, 21))
 
 
@@ -58,7 +58,7 @@ def test_kill_9_of_the_supervisor(house: House, new_job):
     job = new_job(steps=40)
     child = child_of(job)
     kill(worker_of(job))
-    house.wait_for(lambda: places.start_of(child.pid) is None)
+    house.wait_for(lambda: process_ids.start_time(child.pid) is None)
     job = house.until(job, State.SUCCEEDED)
     assert_each_step_was_kept(job)
     assert_one_at_a_time(job)
@@ -70,7 +70,7 @@ def test_kill_9_of_the_worker_leaves_no_orphan_and_the_job_goes_on(house: House,
     main = house.main_process("heavy")
     family = [child, *main.children(recursive=True)]
     kill(main)
-    house.wait_for(lambda: all(places.start_of(one.pid) is None for one in family))
+    house.wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in family))
     job = house.until(job, State.SUCCEEDED)
     assert_each_step_was_kept(job)
     assert_one_at_a_time(job)
@@ -84,7 +84,7 @@ def test_kill_9_of_the_broker_stops_nothing_and_new_work_is_found(house: House, 
     second = new_job(steps=3)
     house.until(job, State.SUCCEEDED)
     house.until(second, State.SUCCEEDED)
-    assert Journal.objects.filter(job=job).count() == 1
+    assert ChildRun.objects.filter(job=job).count() == 1
 
 
 def test_a_worker_that_is_asked_to_end_saves_and_hands_its_job_back(house: House, new_job):

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from django.conf import settings
 
-from finetune_app.jobs import places
+from finetune_app.jobs import process_ids
 from tests.worker.conftest import wait_for
 
 HELPERS = {"valkey-server", "uvicorn", "clock", "light", "heavy", "worker.engine.server"}
@@ -54,7 +54,7 @@ def wait_until_ready(up: subprocess.Popen, folder: Path) -> list[psutil.Process]
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:
-    wait_for(lambda: all(places.start_of(one.pid) is None for one in processes))
+    wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in processes))
 
 
 @pytest.mark.long  # every whole installation of the browser tests ends this way as well

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
@@ -70,7 +70,7 @@ def test_an_index_that_was_lost_is_said(knowledge, as_editor, url, data_dir):
 
 def test_what_fits_into_the_prompt_is_said(knowledge, goal, owner, as_viewer, url):
     assert "fits into the prompt" not in shown(as_viewer, url)  # of which model?
-    Choice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
+    BaseModelChoice.objects.create(goal=goal, base_model=journey.install(), chosen_by=owner)
     Knowledge.objects.update(characters=300)
     assert "All of it fits into the prompt of your base model" in shown(as_viewer, url)
     Knowledge.objects.update(characters=30_000)

@@ -38,7 +38,7 @@ class Live:
     model: str
     client: openai.OpenAI
 
-    def helper(self, name: str) -> psutil.Process:
+    def process(self, name: str) -> psutil.Process:
         """The process that `up` keeps under this name, as it is now."""
         return next(
             one for one in self.house.process.children() if HELPERS[name] in " ".join(one.cmdline())

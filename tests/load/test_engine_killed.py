@@ -22,7 +22,7 @@ LONG = {"type": "json_schema", "json_schema": {"name": "long", "schema": SCHEMA}
 def test_kill_9_of_the_engine_while_answers_are_in_flight(live: Live):
     quiet = os.getloadavg()[0] < 2 * (os.cpu_count() or 1)
     in_flight, seconds = asyncio.run(killed(live))
-    worked = sum(live.helper("engine").cpu_times()[:2])
+    worked = sum(live.process("engine").cpu_times()[:2])
     print(
         f"\n{len(in_flight)} answers in flight were told after the kill; "
         f"the next was answered {seconds:.1f} s after it, for which the new engine had worked "
@@ -51,7 +51,7 @@ async def killed(live: Live) -> tuple[list[Asked], float]:
             for n in range(AT_ONCE)
         ]
         await asyncio.sleep(1.5)  # all of them are being written
-        live.helper("engine").kill()
+        live.process("engine").kill()
         at = time.monotonic()
         in_flight = await asyncio.gather(*asked)
         while not (await ask(http, live.model, 99, streamed=False, tokens=4)).ended:

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3 * SECONDS + 2400)]
 def test_half_an_hour_at_one_request_a_second_while_a_training_runs(live: Live):
     job = train(live.client, rows=ROWS, epochs=EPOCHS)
     wait_for(lambda: steps_of(live, job) > 0, seconds=1200)
-    helpers = {name: live.helper(name).pid for name in ("web", "engine", "heavy")}
+    processes = {name: live.process(name).pid for name in ("web", "engine", "heavy")}
     before = steps_of(live, job)
     asked, looks, left = asyncio.run(soak(live))
     steps = steps_of(live, job) - before
@@ -43,7 +43,9 @@ def test_half_an_hour_at_one_request_a_second_while_a_training_runs(live: Live):
     assert all(one.retry_after for one in asked if one.status == 429)
     assert sum(one.ended for one in asked) > 0
     assert steps > 0, "the training stood still"
-    assert helpers == {name: live.helper(name).pid for name in helpers}, "one was started again"
+    assert processes == {name: live.process(name).pid for name in processes}, (
+        "one was started again"
+    )
     for one in growths(looks):
         assert one.more_memory < MORE_MEMORY.get(one.name, MORE_ELSEWHERE), one
     for name, (earlier, later) in left.items():

@@ -55,8 +55,8 @@ async def watch(live: Live) -> list[Look]:
 
 def look(live: Live, at: float) -> Iterator[Look]:
     for name in HELPERS:
-        yield from _of(name, live.helper(name), at)
-    for one in live.helper("heavy").children(recursive=True):
+        yield from _of(name, live.process(name), at)
+    for one in live.process("heavy").children(recursive=True):
         training = "worker.child" in " ".join(one.cmdline())
         yield from _of("training" if training else "supervisor", one, at)
 

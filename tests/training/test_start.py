@@ -5,7 +5,7 @@ from django.db import connection
 from django.utils.html import escape
 
 from finetune_app.basemodels.estimates import automatic_for
-from finetune_app.basemodels.models import Choice
+from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.goals import services as goals
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, State
@@ -40,7 +40,7 @@ def test_what_the_page_showed_is_what_is_trained(as_editor, ready, url):
     """In another tab a further version was frozen; pressing Train here must not take that one."""
     shown = {
         "version": services.newest_version(ready).pk,
-        "base_model": Choice.objects.get(goal=ready).base_model_id,
+        "base_model": BaseModelChoice.objects.get(goal=ready).base_model_id,
     }
     journey.freeze(ready, ready.created_by, count=70)
     reply = as_editor.post(url("start"), shown, follow=True)
@@ -100,7 +100,7 @@ def test_without_a_version_there_is_nothing_to_learn_from(as_editor, goal, url):
 
 
 def test_without_a_base_model_there_is_nothing_to_start_from(as_editor, ready, url):
-    Choice.objects.all().delete()
+    BaseModelChoice.objects.all().delete()
     assert "Choose a base model first" in as_editor.post(url("start")).content.decode()
     assert not Job.objects.exists()
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.urls import reverse
 
-from finetune_app.basemodels.models import BaseModel, Choice
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.core import engine
 from finetune_app.datasets.services import add_rows, dataset_of
 from tests.worker.engine.tiny import make_base
@@ -28,7 +28,7 @@ def choice(goal, data_dir):
     model = BaseModel.objects.create(slug="tiny", name="Tiny", source="tests", context=512)
     (data_dir / model.folder).mkdir(parents=True, exist_ok=True)
     make_base(data_dir / model.folder, "llama")
-    return Choice.objects.create(goal=goal, base_model=model)
+    return BaseModelChoice.objects.create(goal=goal, base_model=model)
 
 
 @pytest.fixture

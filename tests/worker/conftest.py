@@ -20,10 +20,10 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
-from finetune_app.jobs import lease, places, services
-from finetune_app.jobs.models import Job, Journal
+from finetune_app.jobs import lease, process_ids, services
+from finetune_app.jobs.models import ChildRun, Job
 from tests.worker.room import folder_of
-from worker import spare
+from worker import warm_child
 from worker.supervise import Supervision
 
 LEASE = 2.0
@@ -48,9 +48,9 @@ def new_job(counting, transactional_db, team) -> Callable[..., Job]:
 
 def supervise(job: Job, leaving: threading.Event | None = None) -> Job:
     """Take the lease and run the job to its end, as a worker does."""
-    taken = lease.take(job.pk, worker=places.name_of())
+    taken = lease.take(job.pk, worker=process_ids.process_id())
     assert taken is not None
-    Supervision(taken, spare.light_child, leaving or threading.Event()).run()
+    Supervision(taken, warm_child.new_light_child, leaving or threading.Event()).run()
     return Job.objects.get(pk=job.pk)
 
 
@@ -169,10 +169,10 @@ def child_of(job: Job) -> psutil.Process:
 
 def assert_one_at_a_time(job: Job) -> None:
     """Neither the journal nor the children's own notes show two lives that overlap."""
-    lives = list(Journal.objects.filter(job=job).order_by("started_at"))
+    lives = list(ChildRun.objects.filter(job=job).order_by("started_at"))
     for earlier, later in pairwise(lives):
         assert earlier.ended_at is not None
         assert earlier.ended_at <= later.started_at
-    turns = [pid for _, pid, _ in steps_of(job)]
-    changes = sum(one != other for one, other in pairwise(turns))
-    assert changes == len(set(turns)) - 1, "a child worked after its successor had begun"
+    pids = [pid for _, pid, _ in steps_of(job)]
+    changes = sum(one != other for one, other in pairwise(pids))
+    assert changes == len(set(pids)) - 1, "a child worked after its successor had begun"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.worker.conftest import wait_for
-from worker import clock
+from worker import boot_clock
 from worker.child import LOST, NICENESS, ORPHAN, explain, plain
 
 
@@ -42,7 +42,7 @@ class Pipe:
             folder=str(self.folder),
             spec={"steps": 3, "pause": 0.02} | spec,
             lease=lease,
-            at=clock.seconds() - age,
+            at=boot_clock.seconds() - age,
             lock=str(self.folder / lock),
         )
 
@@ -119,7 +119,7 @@ def test_beats_keep_it_alive_beyond_one_lease(child):
     one = child()
     one.order(steps=40, pause=0.05, lease=0.8)
     while one.process.poll() is None:
-        one.send(command="beat", at=clock.seconds())
+        one.send(command="beat", at=boot_clock.seconds())
         time.sleep(0.1)
     assert one.process.returncode == 0
 
@@ -128,7 +128,7 @@ def test_a_beat_that_was_long_on_its_way_does_not_prolong_the_lease(child):
     one = child()
     one.order(steps=1000, lease=30)
     wait_for(one.steps)
-    one.send(command="beat", at=clock.seconds() - 30)
+    one.send(command="beat", at=boot_clock.seconds() - 30)
     assert one.process.wait(5) == LOST
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from finetune_app.jobs import places, reconcile
-from finetune_app.jobs.models import Job, Journal, State
+from finetune_app.jobs import process_ids, reconcile
+from finetune_app.jobs.models import ChildRun, Job, State
 from tests.worker.conftest import (
     LEASE,
     assert_one_at_a_time,
@@ -23,11 +23,11 @@ from tests.worker.conftest import (
 @pytest.fixture
 def clock():
     """The clock's work, done by the test until the job waits again."""
-    silence = reconcile.Silence()
+    monitor = reconcile.HeartbeatMonitor()
 
     def until_waiting(job: Job) -> None:
         def look() -> bool:
-            reconcile.recover(silence)
+            reconcile.recover(monitor)
             return Job.objects.get(pk=job.pk).state == State.QUEUED
 
         wait_for(look)
@@ -43,12 +43,12 @@ def test_kill_9_of_the_supervisor_takes_its_child_along_and_the_job_goes_on(
     child = child_of(job)
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()
-    wait_for(lambda: places.start_of(child.pid) is None, seconds=3)
+    wait_for(lambda: process_ids.start_time(child.pid) is None, seconds=3)
     clock(job)
     assert "going on from the last checkpoint" in Job.objects.get(pk=job.pk).message
     assert supervise(job).state == State.SUCCEEDED
     assert_one_at_a_time(job)
-    assert [life.how for life in Journal.objects.order_by("pk")] == [
+    assert [life.how for life in ChildRun.objects.order_by("pk")] == [
         "found gone by the clock: its worker ended",
         "exit 0",
     ]
@@ -61,7 +61,7 @@ def test_a_frozen_supervisor_loses_the_job_and_its_child_ends_itself(
     supervisor = start_supervisor(job)
     child = child_of(job)
     freeze(supervisor)
-    wait_for(lambda: places.start_of(child.pid) is None, seconds=LEASE)
+    wait_for(lambda: process_ids.start_time(child.pid) is None, seconds=LEASE)
     clock(job)
     Job.objects.filter(pk=job.pk).update(spec={"steps": 60, "pause": 0.05})
     with meanwhile(lambda: os.kill(supervisor.pid, signal.SIGCONT), after=0.5):
@@ -84,7 +84,7 @@ def test_a_frozen_child_that_wakes_after_its_lease_does_no_further_step(
     time.sleep(LEASE)
     before = len(steps_of(job))
     os.kill(child.pid, signal.SIGCONT)
-    wait_for(lambda: places.start_of(child.pid) is None, seconds=2)
+    wait_for(lambda: process_ids.start_time(child.pid) is None, seconds=2)
     assert len(steps_of(job)) == before
     clock(job)
 
@@ -96,7 +96,7 @@ def test_a_frozen_child_is_killed_before_its_successor_starts(new_job, start_sup
     freeze(supervisor)
     os.kill(child.pid, signal.SIGSTOP)
     clock(job)
-    assert places.start_of(child.pid) is None
+    assert process_ids.start_time(child.pid) is None
     Job.objects.filter(pk=job.pk).update(spec={"steps": len(steps_of(job)) + 3, "pause": 0.01})
     assert supervise(job).state == State.SUCCEEDED
     assert_one_at_a_time(job)
@@ -109,5 +109,5 @@ def test_many_workers_and_one_job_make_one_child(new_job, start_supervisor):
         assert worker.wait(30) == 0
     job.refresh_from_db()
     assert (job.state, job.attempts) == (State.SUCCEEDED, 1)
-    assert Journal.objects.filter(job=job).count() == 1
+    assert ChildRun.objects.filter(job=job).count() == 1
     assert [step for step, _, _ in steps_of(job)] == list(range(1, 11))

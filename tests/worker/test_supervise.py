@@ -6,8 +6,8 @@ import time
 import pytest
 from django.utils import timezone
 
-from finetune_app.jobs import lease, places, services
-from finetune_app.jobs.models import Job, Journal, State
+from finetune_app.jobs import lease, process_ids, services
+from finetune_app.jobs.models import ChildRun, Job, State
 from tests.worker import room
 from tests.worker.conftest import (
     assert_one_at_a_time,
@@ -17,7 +17,7 @@ from tests.worker.conftest import (
     told,
     wait_for,
 )
-from worker import spare
+from worker import warm_child
 from worker.supervise import Supervision
 
 
@@ -33,10 +33,10 @@ def test_a_job_runs_in_a_child_and_its_progress_is_in_the_database(new_job):
 
 def test_the_journal_tells_when_the_child_lived(new_job):
     job = supervise(new_job())
-    life = Journal.objects.get(job=job)
+    life = ChildRun.objects.get(job=job)
     assert (life.token, life.child, life.how) == (1, job.child, "exit 0")
     assert life.started_at < life.ended_at
-    assert not places.is_alive(life.child)
+    assert not process_ids.is_alive(life.child)
 
 
 def test_a_child_killed_once_goes_on_from_its_checkpoint(new_job):
@@ -95,7 +95,7 @@ def test_cancel_kills_the_child_and_tells_the_room(new_job):
         job = supervise(job)
     assert job.state == State.CANCELLED
     assert told(job, "fail") == [{"state": "cancelled"}]
-    assert not places.is_alive(job.child)
+    assert not process_ids.is_alive(job.child)
 
 
 def test_a_worker_that_leaves_hands_its_job_back_without_using_up_an_attempt(new_job):
@@ -119,7 +119,7 @@ def test_a_supervisor_that_lost_its_lease_kills_its_child_and_writes_nothing(new
         supervise(job)
     job = Job.objects.get(pk=job.pk)
     assert (job.token, job.message, job.state) == (77, "somebody else's", job.state)
-    assert not places.is_alive(job.child)
+    assert not process_ids.is_alive(job.child)
     assert told(job, "finish") == told(job, "fail") == []
 
 
@@ -130,9 +130,9 @@ def test_a_job_deleted_while_it_runs_takes_its_child_along(new_job):
         wait_for(lambda: steps_of(job))
         Job.objects.filter(pk=job.pk).delete()
 
-    taken = lease.take(job.pk, worker=places.name_of())
+    taken = lease.take(job.pk, worker=process_ids.process_id())
     with meanwhile(delete):
-        Supervision(taken, spare.light_child, threading.Event()).run()
+        Supervision(taken, warm_child.new_light_child, threading.Event()).run()
     count = len(steps_of(job))
     time.sleep(0.3)
     assert len(steps_of(job)) == count

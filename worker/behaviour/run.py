@@ -12,7 +12,7 @@ from typing import Any
 from worker.behaviour.drift import MOST, drift
 from worker.behaviour.likeness import least_alike
 from worker.channel import Channel, Job
-from worker.rooms import use_rooms
+from worker.django_setup import setup_django
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
 
 def _learned(path: Path, spec: dict[str, Any]) -> Iterator[str]:
     """The last question of each example, evenly thinned to MOST."""
-    use_rooms()
+    setup_django()
     from finetune_app.datasets.text import last_said
     from finetune_app.deployment.monitoring.redaction import redact
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.channel import Channel, Job
-from worker.rooms import use_rooms
+from worker.django_setup import setup_django
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     Reads rows.jsonl in job.folder (datasets/check_jobs.py writes it), leaves looks.jsonl and
     found.json there.
     """
-    use_rooms()  # the checks speak in sentences, which need the settings' language
+    setup_django()  # the checks speak in sentences, which need the settings' language
     from finetune_app.datasets import checks
     from finetune_app.datasets.checks import facts, leakage
     from worker.checks.looking import Looking

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
-from finetune_app.core import bulk
+from finetune_app.core import bulk_sql
 from finetune_app.datasets import similar, splits, tally
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.editing import sensible
@@ -122,6 +122,6 @@ def store_new(locked: Dataset, examples: list[Example]) -> None:
     if len(examples) == 1:
         examples[0].save()
     else:
-        bulk.insert(examples)
+        bulk_sql.insert(examples)
     locked.last_number += len(examples)
     Dataset.objects.filter(pk=locked.pk).update(last_number=locked.last_number)

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from finetune_app.core import bulk
+from finetune_app.core import bulk_sql
 from finetune_app.core.files import local_path, publish_folder
 from finetune_app.datasets.matching import Matcher
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
@@ -158,7 +158,7 @@ def _change_some(edit: Edit, entries: list[dict[str, Any]]) -> None:
         fields=lambda example: _wanted(example, texts[example.pk]),
     )
     named = [Example(pk=entry["pk"], key=entry["key"]) for entry in entries if entry["key"]]
-    bulk.update(named, ["key"])
+    bulk_sql.update(named, ["key"])
 
 
 def _wanted(example: Example, entry: dict[str, Any]) -> dict[str, Any]:

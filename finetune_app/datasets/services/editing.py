@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
-from finetune_app.core import bulk
+from finetune_app.core import bulk_sql
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import tally
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
@@ -102,7 +102,7 @@ def change_many(
             apply(example, after, by, now)
             delta[tally.kind_of(example)] += 1
         store(changes)
-        bulk.insert(changes)
+        bulk_sql.insert(changes)
         touch(dataset, delta)
     return edit
 
@@ -162,7 +162,7 @@ def store(changes: list[Change]) -> None:
         if "labels" in change.after:
             _set_labels(change.example, change.after["labels"])
     rows = [change.example for change in changes]
-    bulk.update(rows, sorted(names))
+    bulk_sql.update(rows, sorted(names))
 
 
 def _set_labels(example: Example, labels: dict[str, str]) -> None:

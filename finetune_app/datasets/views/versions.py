@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.differing import words_between
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, whole_number
+from finetune_app.core.word_diff import diff_words
 from finetune_app.datasets import frozen
 from finetune_app.datasets.forms import NameForm, TableForm
 from finetune_app.datasets.mapping import Message
@@ -128,7 +128,7 @@ def _side_by_side(pair: frozen.Pair) -> dict[str, Any]:
                 "role": ROLES.get(role, role),
                 "old": was,
                 "new": now,
-                "pieces": words_between(was, now) if both and was != now else [],
+                "pieces": diff_words(was, now) if both and was != now else [],
             }
         )
     sides = dict(Split.choices)

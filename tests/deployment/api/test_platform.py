@@ -17,7 +17,7 @@ from finetune_app.jobs.models import State
 from tests.journey import end, install, set_state, write
 from tests.worker.engine.test_server import SECRET, Running
 from tests.worker.engine.tiny import make_base
-from worker import spare
+from worker import warm_child
 from worker.supervise import Supervision
 
 HELLO = [{"role": "user", "content": "My bike number 77 squeaks"}]
@@ -250,7 +250,7 @@ def test_from_a_file_to_an_answer_with_real_training(client, base, settings):
     )
     taken = lease.take_next(heavy=True, worker="a test")
     assert taken.training == training_of(made)
-    Supervision(taken, spare.light_child, threading.Event()).run()
+    Supervision(taken, warm_child.new_light_child, threading.Event()).run()
     done = client.fine_tuning.jobs.retrieve(made.id)
     assert done.status == "succeeded", done.error
     engine = Running(Path(configured.DATA_DIR))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from finetune_app.jobs.helpers import rotate
+from finetune_app.jobs.process_manager import rotate
 from worker.engine.vllm import guard
 from worker.engine.vllm.client import MODEL
 

@@ -77,7 +77,7 @@ def compute_apart(**asked: object) -> Answer:
         [
             sys.executable,
             "-m",
-            "finetune_app.core.leash",
+            "finetune_app.core.parent_death",
             str(os.getpid()),
             sys.executable,
             "-m",

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import psutil
 
-from finetune_app.core import leash
+from finetune_app.core import parent_death
 from worker.imports.limits import MEMORY_BYTES
 from worker.knowledge import stored
 from worker.knowledge.reading import formats
@@ -86,7 +86,7 @@ class Reader:
 
 
 def main() -> None:
-    leash.hold(int(sys.argv[1]))
+    parent_death.die_with_parent(int(sys.argv[1]))
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit_memory()

@@ -1,6 +1,6 @@
 """`manage.py clock`: every two seconds, bring jobs and reality together again.
 
-Between two looks it does what is due of the rooms' small regular work (chores.py)."""
+In between it runs the periodic tasks that are due (periodic_tasks.py)."""
 
 import logging
 import os
@@ -10,8 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
-from finetune_app.jobs.chores import Turns
-from finetune_app.jobs.reconcile import Silence, reconcile
+from finetune_app.jobs.periodic_tasks import TaskSchedule
+from finetune_app.jobs.reconcile import HeartbeatMonitor, reconcile
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,11 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        silence, turns = Silence(), Turns()
+        monitor, schedule = HeartbeatMonitor(), TaskSchedule()
         while True:
             try:
-                reconcile(silence)
-                turns.run_due()
+                reconcile(monitor)
+                schedule.run_due()
             except DatabaseError as error:
                 log.warning("the database does not answer: %s", error)
                 connection.close()

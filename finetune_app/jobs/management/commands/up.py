@@ -21,7 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from finetune_app.accounts import services as accounts
 from finetune_app.jobs import preflight
-from finetune_app.jobs.helpers import Household
+from finetune_app.jobs.process_manager import ProcessManager
 
 END_PATIENCE = 10.0  # running jobs save within it and go back into the queue
 LOOK_SECONDS = 0.5
@@ -49,58 +49,58 @@ class Command(BaseCommand):
         collect_static_when_needed(self.stdout.write)
         logs = settings.DATA_DIR / "logs"
         logs.mkdir(exist_ok=True)
-        household = Household(logs)
+        manager = ProcessManager(logs)
         try:
-            start_all(household)
-            self.say_ready(household, began)
-            self.keep(household)
+            start_all(manager)
+            self.say_ready(manager, began)
+            self.keep(manager)
         finally:
             self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
-            household.end(END_PATIENCE if self.asked_to_end < 2 else 0)
+            manager.end(END_PATIENCE if self.asked_to_end < 2 else 0)
             del lock
 
     def note_end(self, number: int, frame: Any) -> None:
         self.asked_to_end += 1
 
-    def say_ready(self, household: Household, began: float) -> None:
+    def say_ready(self, manager: ProcessManager, began: float) -> None:
         while not self.asked_to_end and not answers():
-            self.look(household, pause=0.1)
+            self.look(manager, pause=0.1)
         if self.asked_to_end:
             return
         took = time.monotonic() - began
         address = accounts.set_up_url() or settings.PUBLIC_URL
         self.stdout.write(f"\nFinetune is ready (it took {took:.1f} s). Open this address:\n")
         self.stdout.write(f"\n    {address}\n")
-        self.stdout.write(f"\nCtrl-C ends it. Logs are in {household.logs}.")
+        self.stdout.write(f"\nCtrl-C ends it. Logs are in {manager.logs}.")
         self.stdout.flush()
 
-    def keep(self, household: Household) -> None:
+    def keep(self, manager: ProcessManager) -> None:
         rotated = time.monotonic()
         while not self.asked_to_end:
-            self.look(household)
+            self.look(manager)
             if time.monotonic() - rotated > ROTATE_SECONDS:
-                household.rotate_logs()
+                manager.rotate_logs()
                 rotated = time.monotonic()
 
-    def look(self, household: Household, pause: float = LOOK_SECONDS) -> None:
-        for line in household.look_after():
+    def look(self, manager: ProcessManager, pause: float = LOOK_SECONDS) -> None:
+        for line in manager.look_after():
             self.stdout.write(line)
             self.stdout.flush()
         time.sleep(pause)
 
 
-def start_all(household: Household) -> None:
+def start_all(manager: ProcessManager) -> None:
     """Every process finds its way when another is not there yet, so the order is only for speed:
     the broker at once, the pages next, the engine with its long imports last."""
     python = sys.executable
     if settings.BROKER_SOCKET:
-        household.add("broker", broker_command(settings.BROKER_SOCKET))
+        manager.add("broker", broker_command(settings.BROKER_SOCKET))
     manage = [python, str(settings.BASE_DIR / "manage.py")]
-    household.add("web", web_command())
-    household.add("clock", [*manage, "clock"])
-    household.add("light", worker_command("light", 2), FINETUNE_LANE="light")
-    household.add("heavy", worker_command("heavy", 1), FINETUNE_LANE="heavy")
-    household.add(
+    manager.add("web", web_command())
+    manager.add("clock", [*manage, "clock"])
+    manager.add("light", worker_command("light", 2), FINETUNE_LANE="light")
+    manager.add("heavy", worker_command("heavy", 1), FINETUNE_LANE="heavy")
+    manager.add(
         "engine",
         [python, "-m", "worker.engine.server", "--socket", str(settings.ENGINE_SOCKET)],
         FINETUNE_ENGINE_SECRET=settings.ENGINE_SECRET,

@@ -14,13 +14,13 @@ from django.db import DatabaseError, connection
 
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
-from worker import clock
-from worker.process import Child
+from worker import boot_clock
+from worker.child_process import Child
 
 log = logging.getLogger(__name__)
 
 
-class Heart:
+class Heartbeat:
     """A context: beats from enter to exit. `lost` is True once the lease belongs to another."""
 
     def __init__(self, job: Job) -> None:
@@ -28,7 +28,7 @@ class Heart:
         self._child: Child | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, daemon=True)
-        self.renewed_at = clock.seconds()
+        self.renewed_at = boot_clock.seconds()
         self.lost = False
 
     def follow(self, child: Child) -> None:
@@ -53,7 +53,7 @@ class Heart:
         connection.close()
 
     def _beat(self) -> None:
-        asked_at = clock.seconds()
+        asked_at = boot_clock.seconds()
         try:
             held = lease.renew(self._job)
         except DatabaseError as error:

@@ -21,7 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ROOM_FOR_THE_FORM = 1024 * 1024
 
 
-class BodyCap:
+class BodyLimit:
     """The ASGI application, asked only while the body is no larger than an upload may be."""
 
     def __init__(self, app: App) -> None:

@@ -8,11 +8,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team
 from finetune_app.basemodels import services
-from finetune_app.basemodels.catalogue import PUBLIC_HUB, Entry, catalogue
+from finetune_app.basemodels.catalogue import PUBLIC_HUB, CatalogueEntry, catalogue
 from finetune_app.basemodels.estimates import (
     Estimate,
-    Fit,
-    Work,
+    MemoryFit,
+    TrainingWork,
     estimate_for,
     fit,
     shape_of,
@@ -25,7 +25,7 @@ from finetune_app.jobs.models import ACTIVE, State
 
 
 @dataclass(frozen=True)
-class Offer:
+class CatalogueRow:
     """One row: a model of the catalogue or of this team, and how it stands with it here.
 
     `lost` is one that was installed, but its files are gone. `install` is the team's last attempt
@@ -36,13 +36,13 @@ class Offer:
     slug: str
     name: str
     words: str
-    entry: Entry | None
+    entry: CatalogueEntry | None
     installed: BaseModel | None
     lost: BaseModel | None
     install: Install | None
     elsewhere: bool
     estimate: Estimate | None
-    fit: Fit | None
+    fit: MemoryFit | None
     bar: SafeString | None
 
     @property
@@ -69,7 +69,7 @@ class Offer:
         return bool(self.entry or self.lost) and not (self.installed or on_its_way)
 
 
-def offers(team: Team, machine: Machine, work: Work) -> list[Offer]:
+def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[CatalogueRow]:
     """The catalogue, then what this team brought in beside it."""
     models = {model.slug: model for model in services.usable_by(team)}
     installs = _installs_of(team)
@@ -99,13 +99,13 @@ def _installs_of(team: Team) -> dict[str, Install]:
 
 def _offer(
     slug: str,
-    entry: Entry | None,
+    entry: CatalogueEntry | None,
     models: dict[str, BaseModel],
     installs: dict[str, Install],
     elsewhere: set[str],
     machine: Machine,
-    work: Work,
-) -> Offer:
+    work: TrainingWork,
+) -> CatalogueRow:
     model = models.get(slug)
     installed = model if model and model.is_here else None
     install = None if installed else installs.get(slug)
@@ -114,7 +114,7 @@ def _offer(
         guess = estimate_for(shape_of(entry, model), work, model)
         fits = fit(machine, guess.memory_bytes, guess.seconds)
         bar = _bar(guess.memory_bytes, machine)
-    return Offer(
+    return CatalogueRow(
         slug=slug,
         name=_name(slug, entry, model, install),
         words=_words(entry, installed if entry else model, install),
@@ -138,12 +138,14 @@ def _bar(memory_bytes: float, machine: Machine) -> SafeString:
     return charts.memory_bar(need, free, memory_scale_gb(machine), label)
 
 
-def _name(slug: str, entry: Entry | None, model: BaseModel | None, install: Install | None) -> str:
+def _name(
+    slug: str, entry: CatalogueEntry | None, model: BaseModel | None, install: Install | None
+) -> str:
     named = entry or model or install
     return named.name if named else slug
 
 
-def _words(entry: Entry | None, model: BaseModel | None, install: Install | None) -> str:
+def _words(entry: CatalogueEntry | None, model: BaseModel | None, install: Install | None) -> str:
     """Language, context, licence, download: what one wants to know, in a line."""
     if entry:
         parts = [

@@ -37,7 +37,7 @@ class Room(Protocol):
     def fail(self, job: Job) -> None: ...
 
 
-def room_of(kind: str) -> Room:
+def handler_of(kind: str) -> Room:
     return cast(Room, import_module(_names()[kind]))
 
 

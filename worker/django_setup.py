@@ -3,7 +3,7 @@
 import os
 
 
-def use_rooms() -> None:
+def setup_django() -> None:
     """No database is read: where a room's module imports models, their names are all it needs."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
     import django

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from finetune_app.jobs import places
+from finetune_app.jobs import process_ids
 
 END = object()  # what `next` returns when the child's output has closed
 TAIL_LINES = 200
@@ -36,7 +36,7 @@ class Child:
             env=os.environ | (environment or {}),
         )
         self.warm = warm
-        self.name = places.name_of(self._process.pid)
+        self.name = process_ids.process_id(self._process.pid)
         self._events: queue.Queue[Any] = queue.Queue(maxsize=10_000)
         self._writing = threading.Lock()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -85,7 +85,7 @@ class Child:
         if self.is_alive():
             self._process.kill()
         status = self._process.wait()
-        places.kill(self.name)  # whatever it started itself
+        process_ids.kill(self.name)  # whatever it started itself
         self._stderr.join(1)
         return status
 

@@ -1,4 +1,4 @@
-"""The processes that `manage.py up` keeps: started on a leash, restarted, ended together."""
+"""The processes that `manage.py up` keeps: started, restarted and stopped together."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ SETTLED = 60.0  # a process that ran this long starts again without delay
 
 
 @dataclass
-class Helper:
+class ManagedProcess:
     """One process: what it is called in the logs, how it starts, when it starts again."""
 
     name: str
@@ -29,11 +29,11 @@ class Helper:
     restarts: int = 0
 
     def start(self, logs: Path) -> None:
-        """Call from the main thread, whose life the leash watches."""
-        leash = [sys.executable, "-m", "finetune_app.core.leash", str(os.getpid())]
+        """Call from the main thread, which the child is tied to."""
+        tie_to_us = [sys.executable, "-m", "finetune_app.core.parent_death", str(os.getpid())]
         with (logs / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                leash + self.command,
+                tie_to_us + self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -57,57 +57,57 @@ class Helper:
             self.process.wait()
 
 
-class Household:
-    """All helpers of one installation."""
+class ProcessManager:
+    """All processes of one installation."""
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
-        self.helpers: list[Helper] = []
+        self.processes: list[ManagedProcess] = []
 
     def add(self, name: str, command: list[str], **environment: str) -> None:
-        helper = Helper(name, command, environment)
-        self.helpers.append(helper)
+        process = ManagedProcess(name, command, environment)
+        self.processes.append(process)
         rotate(self.logs / f"{name}.log")
-        helper.start(self.logs)
+        process.start(self.logs)
 
     def look_after(self) -> list[str]:
         """Start again what died, with growing pauses. Returns what it did, in words."""
         done = []
         now = time.monotonic()
-        for helper in self.helpers:
-            if helper.is_alive():
+        for process in self.processes:
+            if process.is_alive():
                 continue
-            if not helper.due:
-                lived = now - helper.started
-                helper.delay = (
-                    FIRST_DELAY if lived > SETTLED else min(helper.delay * 2, LONGEST_DELAY)
+            if not process.due:
+                lived = now - process.started
+                process.delay = (
+                    FIRST_DELAY if lived > SETTLED else min(process.delay * 2, LONGEST_DELAY)
                 )
-                helper.due = now + (helper.delay if helper.restarts else 0)
-                done.append(f"{helper.name} ended; starting it again (see {helper.name}.log).")
-            if now >= helper.due:
-                helper.due, helper.restarts = 0.0, helper.restarts + 1
-                helper.start(self.logs)
+                process.due = now + (process.delay if process.restarts else 0)
+                done.append(f"{process.name} ended; starting it again (see {process.name}.log).")
+            if now >= process.due:
+                process.due, process.restarts = 0.0, process.restarts + 1
+                process.start(self.logs)
         return done
 
     def rotate_logs(self) -> None:
-        for helper in self.helpers:
-            rotate(self.logs / f"{helper.name}.log")
+        for process in self.processes:
+            rotate(self.logs / f"{process.name}.log")
 
     def end(self, patience: float) -> None:
         """Ask everything but the broker to end, then the broker, then kill what is left."""
-        broker = [helper for helper in self.helpers if helper.name == "broker"]
-        others = [helper for helper in self.helpers if helper.name != "broker"]
+        broker = [process for process in self.processes if process.name == "broker"]
+        others = [process for process in self.processes if process.name != "broker"]
         until = time.monotonic() + patience
         for group in (others, broker):
-            for helper in group:
-                helper.send(signal.SIGTERM)
-            while any(helper.is_alive() for helper in group) and time.monotonic() < until:
+            for process in group:
+                process.send(signal.SIGTERM)
+            while any(process.is_alive() for process in group) and time.monotonic() < until:
                 time.sleep(0.05)
         self.kill()
 
     def kill(self) -> None:
-        for helper in self.helpers:
-            helper.kill_all()
+        for process in self.processes:
+            process.kill_all()
 
 
 def rotate(log: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from finetune_app.jobs import places
+from finetune_app.jobs import process_ids
 
 
 def sleeper(code: str = "import time; time.sleep(60)") -> subprocess.Popen:
@@ -14,17 +14,17 @@ def sleeper(code: str = "import time; time.sleep(60)") -> subprocess.Popen:
 
 
 def test_this_process_is_here_and_alive():
-    assert places.is_here(places.name_of())
-    assert places.is_alive(places.name_of())
+    assert process_ids.is_on_this_machine(process_ids.process_id())
+    assert process_ids.is_alive(process_ids.process_id())
 
 
 def test_a_reused_number_is_not_the_same_process_and_is_never_killed():
     process = sleeper()
     try:
-        machine, pid, start = places.name_of(process.pid).rsplit(":", 2)
+        machine, pid, start = process_ids.process_id(process.pid).rsplit(":", 2)
         older = f"{machine}:{pid}:{int(start) - 1}"
-        assert not places.is_alive(older)
-        assert places.kill(older)
+        assert not process_ids.is_alive(older)
+        assert process_ids.kill(older)
         assert process.poll() is None
     finally:
         process.kill()
@@ -40,14 +40,14 @@ def test_kill_takes_what_the_child_started_itself():
     )
     process = sleeper(code)
     grandchild = int(process.stdout.readline())
-    name = places.name_of(process.pid)
-    assert places.start_of(grandchild)
+    name = process_ids.process_id(process.pid)
+    assert process_ids.start_time(grandchild)
     os.kill(process.pid, 9)
     process.wait()
-    assert places.kill(name)
-    assert places.start_of(grandchild) is None
+    assert process_ids.kill(name)
+    assert process_ids.start_time(grandchild) is None
 
 
 def test_a_process_elsewhere_is_left_to_its_own_machine():
-    assert not places.is_here("another-host:1:1")
-    assert places.kill("another-host:1:1")
+    assert not process_ids.is_on_this_machine("another-host:1:1")
+    assert process_ids.kill("another-host:1:1")

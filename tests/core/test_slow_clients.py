@@ -5,16 +5,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from finetune_app.core import patience
-from finetune_app.core.patience import Patience
+from finetune_app.core import slow_clients
+from finetune_app.core.slow_clients import SlowClientTimeout
 
 SCOPE = {"type": "http", "method": "POST", "path": "/nowhere/", "headers": []}
 
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(patience, "GRACE", 0.2)
-    monkeypatch.setattr(patience, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(slow_clients, "BODY_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(slow_clients, "READ_TIMEOUT_SECONDS", 0.2)
 
 
 async def echo(scope, receive, send):
@@ -41,7 +41,7 @@ def ask(pieces: AsyncIterator[bytes], send=None, app=echo, path="/nowhere/") -> 
     async def keep(message):
         sent.append(message)
 
-    asyncio.run(Patience(app)(SCOPE | {"path": path}, receive, send or keep))
+    asyncio.run(SlowClientTimeout(app)(SCOPE | {"path": path}, receive, send or keep))
     return sent
 
 
@@ -67,7 +67,9 @@ def test_one_that_never_comes_is_not_waited_for():
 
 
 def test_a_long_body_on_a_slow_line_has_its_time(monkeypatch):
-    monkeypatch.setattr(patience, "SLOWEST", 10)  # each byte is worth a tenth of a second
+    monkeypatch.setattr(
+        slow_clients, "MIN_BYTES_PER_SECOND", 10
+    )  # each byte is worth a tenth of a second
     assert ask(drip(30, 0.02))[1]["body"] == b"30"
 
 
@@ -93,7 +95,7 @@ def test_a_long_wait_for_the_answer_is_no_slowness():
     async def send(message):
         sent.append(message)
 
-    asyncio.run(Patience(thinks)(SCOPE, receive, send))
+    asyncio.run(SlowClientTimeout(thinks)(SCOPE, receive, send))
     assert sent[0]["status"] == 200
 
 

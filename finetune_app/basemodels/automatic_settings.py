@@ -11,7 +11,7 @@ SHORTEST, LONGEST = 128, 4096
 
 
 @dataclass(frozen=True)
-class Choice:
+class SettingChoice:
     """One setting: its name in the training spec, its value, and why."""
 
     name: str
@@ -19,7 +19,7 @@ class Choice:
     why: str
 
 
-def automatic(rows: int, longest_tokens: int, parameters: int = 0) -> dict[str, Any]:
+def automatic_settings(rows: int, longest_tokens: int, parameters: int = 0) -> dict[str, Any]:
     """Settings for `rows` practice rows whose longest has `longest_tokens` tokens, on a base
     model with `parameters` parameters (0: not known yet, taken as small).
 
@@ -42,7 +42,7 @@ def steps(rows: int, batch_size: int, epochs: int) -> int:
     return -(-rows // batch_size) * epochs
 
 
-def _epochs(rows: int, batch_size: int) -> Choice:
+def _epochs(rows: int, batch_size: int) -> SettingChoice:
     """Three passes; more when that would be too few to learn from, fewer when rows abound.
 
     After the rule of thumb published in OpenAI's cookbook, with a floor on the updates added:
@@ -50,63 +50,73 @@ def _epochs(rows: int, batch_size: int) -> Choice:
     """
     if rows > MANY_ROWS:
         value = max(1, MANY_ROWS // rows)
-        return Choice("epochs", value, f"With {rows:,} examples, {_passes(value)} is enough.")
+        return SettingChoice(
+            "epochs", value, f"With {rows:,} examples, {_passes(value)} is enough."
+        )
     if rows * USUAL_EPOCHS < FEW_ROWS:
         value = min(MOST_EPOCHS, max(2 * USUAL_EPOCHS, FEW_ROWS // rows))
         why = f"With only {rows} examples, {_passes(value)} give the model enough practice."
-        return Choice("epochs", value, why)
+        return SettingChoice("epochs", value, why)
     a_pass = -(-rows // batch_size)
     value = min(max(USUAL_EPOCHS, -(-MINIMUM_STEPS // a_pass)), 2 * USUAL_EPOCHS)
     if value > USUAL_EPOCHS:
         why = f"With {rows:,} examples, {_passes(value)} make enough updates to learn from."
     else:
         why = "Three passes over the examples: usually enough to learn, seldom enough to parrot."
-    return Choice("epochs", value, why)
+    return SettingChoice("epochs", value, why)
 
 
-def _batch_size(rows: int) -> Choice:
+def _batch_size(rows: int) -> SettingChoice:
     value = 4 if rows < 40 else 8 if rows < 4000 else 16
     reasons = {
         4: "Four examples an update, so that few examples still make many updates.",
         8: "Eight examples an update: steady, and small enough for this machine.",
         16: "Sixteen examples an update, because there are plenty.",
     }
-    return Choice("batch_size", value, reasons[value])
+    return SettingChoice("batch_size", value, reasons[value])
 
 
-def _rate(parameters: int) -> Choice:
+def _rate(parameters: int) -> SettingChoice:
     """Measured on the starter (docs/decisions/0012); half of it for larger models, where
     nothing was measured here and 2e-4 to 3e-4 is what others use."""
     if parameters <= SMALL_MODEL:
         why = "A brisk rate for small models, measured on the starter; it rises first, then falls."
-        return Choice("learning_rate", 6e-4, why)
-    return Choice(
+        return SettingChoice("learning_rate", 6e-4, why)
+    return SettingChoice(
         "learning_rate",
         3e-4,
         "A rate that works for small adapters on most models; it rises first, then falls.",
     )
 
 
-def _fixed() -> list[Choice]:
+def _fixed() -> list[SettingChoice]:
     return [
-        Choice("rank", 16, "Room enough for one task, and the adapter stays a few megabytes."),
-        Choice("alpha", 32, "Twice the rank: the usual strength."),
-        Choice("dropout", 0.0, "Not needed: the version that does best on validation is kept."),
-        Choice("targets", "all-linear", "Every layer adapts a little, which learns best."),
-        Choice("warmup_ratio", 0.1, "The first tenth is taken gently, so that nothing is undone."),
-        Choice("schedule", "cosine", "Smaller and smaller corrections towards the end."),
-        Choice(
+        SettingChoice(
+            "rank", 16, "Room enough for one task, and the adapter stays a few megabytes."
+        ),
+        SettingChoice("alpha", 32, "Twice the rank: the usual strength."),
+        SettingChoice(
+            "dropout", 0.0, "Not needed: the version that does best on validation is kept."
+        ),
+        SettingChoice("targets", "all-linear", "Every layer adapts a little, which learns best."),
+        SettingChoice(
+            "warmup_ratio", 0.1, "The first tenth is taken gently, so that nothing is undone."
+        ),
+        SettingChoice("schedule", "cosine", "Smaller and smaller corrections towards the end."),
+        SettingChoice(
             "replay_share",
             0.125,
             "About one row in eight is everyday conversation the model already masters, so that "
             "it does not forget.",
         ),
-        Choice("weight_decay", 0.0, "Short training on few weights needs no extra brake."),
-        Choice("number_format", "auto", "Whichever this processor turns out to be faster with."),
+        SettingChoice("weight_decay", 0.0, "Short training on few weights needs no extra brake."),
+        SettingChoice(
+            "number_format", "auto", "Whichever this processor turns out to be faster with."
+        ),
     ]
 
 
-def _length(longest_tokens: int) -> Choice:
+def _length(longest_tokens: int) -> SettingChoice:
     """Room for the longest row, in steps of 64, within what a small machine can hold."""
     rounded = -(-longest_tokens // 64) * 64
     value = min(LONGEST, max(SHORTEST, rounded))
@@ -117,7 +127,7 @@ def _length(longest_tokens: int) -> Choice:
         )
     else:
         why = f"Your longest example has at most {longest_tokens:,} tokens, so all fit whole."
-    return Choice("max_tokens", value, why)
+    return SettingChoice("max_tokens", value, why)
 
 
 def _passes(count: int) -> str:

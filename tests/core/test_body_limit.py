@@ -7,7 +7,7 @@ import pytest
 from django.core.handlers import asgi
 
 from finetune_app.asgi import application
-from finetune_app.core.body_cap import ROOM_FOR_THE_FORM
+from finetune_app.core.body_limit import ROOM_FOR_THE_FORM
 
 MOST = 100_000
 BLOCK = 60_000

@@ -7,31 +7,31 @@ imported torch. It costs 344 MB, so only the heavy worker keeps one, and only wh
 import os
 
 from finetune_app.core.machine import heavy_environment
-from worker.process import Child
+from worker.child_process import Child
 
-_spare: Child | None = None
+_warm: Child | None = None
 
 HEAVY_ENVIRONMENT = heavy_environment() | {"HF_HUB_OFFLINE": "1"}
 
 
-def keep(delay: float = 0.0) -> None:
+def prepare(delay: float = 0.0) -> None:
     """Have a spare; it begins to import after `delay` seconds, or at once when it gets a job."""
-    global _spare
-    if _spare is None or not _spare.is_alive():
-        _spare = heavy_child({"FINETUNE_SPARE_DELAY": str(delay)})
+    global _warm
+    if _warm is None or not _warm.is_alive():
+        _warm = new_heavy_child({"FINETUNE_SPARE_DELAY": str(delay)})
 
 
 def take() -> Child:
     """The spare if it lives, else a new child."""
-    global _spare
-    child, _spare = _spare, None
-    return child if child and child.is_alive() else heavy_child()
+    global _warm
+    child, _warm = _warm, None
+    return child if child and child.is_alive() else new_heavy_child()
 
 
-def heavy_child(extra: dict[str, str] | None = None) -> Child:
+def new_heavy_child(extra: dict[str, str] | None = None) -> Child:
     given = {name: os.environ[name] for name in HEAVY_ENVIRONMENT if name in os.environ}
     return Child(warm=True, environment=HEAVY_ENVIRONMENT | given | (extra or {}))
 
 
-def light_child() -> Child:
+def new_light_child() -> Child:
     return Child(warm=False, environment={"OMP_NUM_THREADS": "1"})

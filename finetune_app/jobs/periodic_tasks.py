@@ -21,7 +21,7 @@ CHORES = {
 }
 
 
-class Turns:
+class TaskSchedule:
     """When each chore is due, by this process's own clock."""
 
     def __init__(self) -> None:

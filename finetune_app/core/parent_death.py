@@ -1,11 +1,12 @@
-"""A leash: a process that holds it dies with the process that started it, even on kill -9.
+"""Make a process die with the process that started it, even after kill -9.
 
-As a program it puts the leash on any command: ``python -m finetune_app.core.leash PID cmd...``
-where PID is the caller. Linux does it in the kernel (PR_SET_PDEATHSIG, kept across exec);
-elsewhere the program stays and looks for its parent twice a second.
+As a program it starts any command that way:
+``python -m finetune_app.core.parent_death PID command...`` where PID is the caller's. Linux does
+it in the kernel (PR_SET_PDEATHSIG, kept across exec); elsewhere this program stays and checks its
+parent twice a second.
 
-The kernel watches the *thread* that started the process, so start leashed processes from a
-thread that lives as long as you do: the main one.
+The kernel watches the *thread* that started the process, so start such processes from a thread
+that lives as long as its process: the main one.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ import time
 PR_SET_PDEATHSIG = 1
 
 
-def hold(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Die when `parent` does (Linux); end at once when it is gone already."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
@@ -28,8 +29,8 @@ def hold(parent: int) -> None:
         os._exit(0)
 
 
-def watch(parent: int, command: list[str]) -> int:
-    """Run `command` and kill it when `parent` goes: for systems without a leash in the kernel."""
+def run_until_parent_dies(parent: int, command: list[str]) -> int:
+    """Run `command` and kill it when `parent` goes: for systems whose kernel has no such signal."""
     process = subprocess.Popen(command)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _frame: process.send_signal(n))
@@ -42,10 +43,10 @@ def watch(parent: int, command: list[str]) -> int:
 
 def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    hold(parent)
+    die_with_parent(parent)
     if sys.platform == "linux":
         os.execvp(command[0], command)
-    sys.exit(watch(parent, command))
+    sys.exit(run_until_parent_dies(parent, command))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,18 @@ with it a place in the engine's queue for as long as somebody likes.
 import asyncio
 import time
 
-from finetune_app.core.body_cap import App, Message, Receive, Scope, Send, refuse
+from finetune_app.core.body_limit import App, Message, Receive, Scope, Send, refuse
 
-GRACE = 60.0  # seconds in which a body may begin
-SLOWEST = 4_000  # bytes a second after that
-READ_SECONDS = 120.0  # in which one piece of an answer is taken
+BODY_GRACE_SECONDS = 60.0  # seconds in which a body may begin
+MIN_BYTES_PER_SECOND = 4_000  # bytes a second after that
+READ_TIMEOUT_SECONDS = 120.0  # in which one piece of an answer is taken
 
 
-class Gone(Exception):
+class ClientTooSlow(Exception):
     """They do not read. What was being written for them ends."""
 
 
-class Patience:
+class SlowClientTimeout:
     """The ASGI application, with an end to waiting."""
 
     def __init__(self, app: App) -> None:
@@ -28,17 +28,17 @@ class Patience:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        waiting = _Waiting(receive, send)
+        waiting = _TimedConnection(receive, send)
         try:
             await self.app(scope, waiting.receive, waiting.send)
-        except Gone:
+        except ClientTooSlow:
             return
         if waiting.too_slow and not waiting.answered:
             text = "The request took too long to arrive. Try again on a better connection."
             await refuse(scope, send, 408, text)
 
 
-class _Waiting:
+class _TimedConnection:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self._began, self._arrived, self._whole = time.monotonic(), 0, False
@@ -48,7 +48,7 @@ class _Waiting:
         """As it comes; to the app, who is too slow has gone away."""
         if self._whole:  # now it waits for the answer, and may do so for long
             return await self._receive()
-        until = self._began + GRACE + self._arrived / SLOWEST
+        until = self._began + BODY_GRACE_SECONDS + self._arrived / MIN_BYTES_PER_SECOND
         try:
             async with asyncio.timeout(until - time.monotonic()):
                 message = await self._receive()
@@ -62,7 +62,7 @@ class _Waiting:
     async def send(self, message: Message) -> None:
         self.answered = True
         try:
-            async with asyncio.timeout(READ_SECONDS):
+            async with asyncio.timeout(READ_TIMEOUT_SECONDS):
                 await self._send(message)
         except TimeoutError:
-            raise Gone from None
+            raise ClientTooSlow from None

@@ -27,7 +27,7 @@ def machine() -> str:
         return f"{host}-{uuid.getnode():x}-{int(psutil.boot_time())}"
 
 
-def start_of(pid: int) -> str | None:
+def start_time(pid: int) -> str | None:
     """When the process started, in a unit that a changed clock leaves alone; None if gone."""
     try:
         if psutil.LINUX:
@@ -41,19 +41,19 @@ def start_of(pid: int) -> str | None:
         return None
 
 
-def name_of(pid: int | None = None) -> str:
+def process_id(pid: int | None = None) -> str:
     pid = pid or os.getpid()
-    return f"{machine()}:{pid}:{start_of(pid) or 'gone'}"
+    return f"{machine()}:{pid}:{start_time(pid) or 'gone'}"
 
 
-def is_here(name: str) -> bool:
+def is_on_this_machine(name: str) -> bool:
     return name.startswith(f"{machine()}:")
 
 
 def is_alive(name: str) -> bool:
-    """True when the named process runs on this machine. Ask `is_here` first."""
+    """True when the named process runs on this machine. Ask `is_on_this_machine` first."""
     _, pid, start = name.rsplit(":", 2)
-    return start_of(int(pid)) == start
+    return start_time(int(pid)) == start
 
 
 def kill(name: str, *, patience: float = 5.0) -> bool:
@@ -62,11 +62,11 @@ def kill(name: str, *, patience: float = 5.0) -> bool:
     A pid is not given out again while a session of that number lives, so processes of the
     session are the child's own unless the pid itself now belongs to somebody else.
     """
-    if not name or not is_here(name):
+    if not name or not is_on_this_machine(name):
         return True
     _, number, start = name.rsplit(":", 2)
     pid = int(number)
-    found = start_of(pid)
+    found = start_time(pid)
     if found is not None and found != start:
         return True  # the number was given to a stranger
     until = time.monotonic() + patience
@@ -84,7 +84,7 @@ def _session(pid: int) -> list[int]:
     found = []
     for other in psutil.pids():
         try:
-            if os.getsid(other) == pid and start_of(other) is not None:
+            if os.getsid(other) == pid and start_time(other) is not None:
                 found.append(other)
         except OSError:
             continue

@@ -12,30 +12,30 @@ LINES = re.compile(r"[^\n]+|\n+")
 
 
 @dataclass(frozen=True)
-class Piece:
+class DiffPart:
     text: str
     kind: str  # same, added, gone
 
 
-def words_between(before: str, after: str) -> list[Piece]:
+def diff_words(before: str, after: str) -> list[DiffPart]:
     """The pieces that are the same or added give `after` back, the same or gone `before`."""
     old, new = PIECES.findall(before), PIECES.findall(after)
     if max(len(old), len(new)) > MOST_WORDS:
         old, new = LINES.findall(before), LINES.findall(after)
-    pieces: list[Piece] = []
+    pieces: list[DiffPart] = []
     for step in Indel.opcodes(old, new):
         if step.tag == "equal":
-            pieces += [Piece(text, "same") for text in old[step.src_start : step.src_end]]
+            pieces += [DiffPart(text, "same") for text in old[step.src_start : step.src_end]]
         else:
-            pieces += [Piece(text, "gone") for text in old[step.src_start : step.src_end]]
-            pieces += [Piece(text, "added") for text in new[step.dest_start : step.dest_end]]
+            pieces += [DiffPart(text, "gone") for text in old[step.src_start : step.src_end]]
+            pieces += [DiffPart(text, "added") for text in new[step.dest_start : step.dest_end]]
     return _joined(_gathered(pieces))
 
 
-def _gathered(pieces: list[Piece]) -> list[Piece]:
+def _gathered(pieces: list[DiffPart]) -> list[DiffPart]:
     """Where words were put in place of others, the space between belongs to both: a phrase that
     took another's place reads as one change and not as many."""
-    gathered: list[Piece] = []
+    gathered: list[DiffPart] = []
     for is_change, run in groupby(_soft(pieces), key=lambda pair: pair[1]):
         some = [piece for piece, _change in run]
         kinds = {piece.kind for piece in some}
@@ -43,11 +43,11 @@ def _gathered(pieces: list[Piece]) -> list[Piece]:
             gathered += some
             continue
         for kind in ("gone", "added"):
-            gathered += [Piece(p.text, kind) for p in some if p.kind in (kind, "same")]
+            gathered += [DiffPart(p.text, kind) for p in some if p.kind in (kind, "same")]
     return gathered
 
 
-def _soft(pieces: list[Piece]) -> list[tuple[Piece, bool]]:
+def _soft(pieces: list[DiffPart]) -> list[tuple[DiffPart, bool]]:
     """Each piece, and whether it belongs to a run of changes."""
     changed = [piece.kind != "same" for piece in pieces]
     return [
@@ -65,8 +65,8 @@ def _soft(pieces: list[Piece]) -> list[tuple[Piece, bool]]:
     ]
 
 
-def _joined(pieces: list[Piece]) -> list[Piece]:
+def _joined(pieces: list[DiffPart]) -> list[DiffPart]:
     return [
-        Piece("".join(piece.text for piece in run), kind)
+        DiffPart("".join(piece.text for piece in run), kind)
         for kind, run in groupby(pieces, key=lambda piece: piece.kind)
     ]
