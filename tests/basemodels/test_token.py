@@ -7,7 +7,7 @@ from django.core import serializers
 
 from finetune_app.basemodels import jobs, services
 from finetune_app.basemodels.models import BaseModel, HubToken, Install
-from finetune_app.jobs.models import Job, ChildRun, State
+from finetune_app.jobs.models import ChildRun, Job, State
 from tests.basemodels.conftest import HUB_ID
 
 TOKEN = "hf_kettleLaneSecret123"
