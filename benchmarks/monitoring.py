@@ -149,7 +149,14 @@ def fill(requests: int) -> tuple[Any, str]:
     from finetune_app.accounts.models import Membership, Role, Team, User
     from finetune_app.basemodels.models import BaseModel
     from finetune_app.candidates.models import Candidate, CandidateKind
-    from finetune_app.deployment.models import ApiKey, Deployment, Keeping, Release, Request, Said
+    from finetune_app.deployment.models import (
+        ApiKey,
+        Deployment,
+        Keeping,
+        Release,
+        Request,
+        Transcript,
+    )
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Kettle Lane Cycles")
@@ -196,8 +203,8 @@ def fill(requests: int) -> tuple[Any, str]:
         Request.objects.bulk_create(batch, batch_size=1000)
         say(batch)
     copy()
-    oldest = list(Said.objects.order_by("pk").values_list("pk", flat=True)[:SELDOM])
-    Said.objects.filter(pk__in=oldest).update(words=" the quagga waits ")
+    oldest = list(Transcript.objects.order_by("pk").values_list("pk", flat=True)[:SELDOM])
+    Transcript.objects.filter(pk__in=oldest).update(words=" the quagga waits ")
     client = Client()
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client, reverse("deployment:page", kwargs={"goal_id": goal.pk})
@@ -205,16 +212,16 @@ def fill(requests: int) -> tuple[Any, str]:
 
 def say(requests: list[Any]) -> None:
     """What was asked and answered in them, and what somebody thought of some."""
-    from finetune_app.deployment.models import Feedback, Said
+    from finetune_app.deployment.models import Feedback, Transcript
     from finetune_app.deployment.monitoring.keeping import searchable
 
     rng = random.Random(requests[0].pk)
-    said, thumbs = [], []
+    transcripts, thumbs = [], []
     for one in requests:
         prompt = " ".join(rng.choices(WORDS, k=14)) + (" repair" if rng.random() < 0.1 else "")
         answer = f"topic: {rng.choice(WORDS)}\ndesk: office\ndue: this_week"
-        said.append(
-            Said(
+        transcripts.append(
+            Transcript(
                 request=one,
                 deployment_id=one.deployment_id,
                 prompt=prompt,
@@ -232,7 +239,7 @@ def say(requests: list[Any]) -> None:
                     rating=Feedback.DOWN if one.pk % 200 == 0 else Feedback.UP,
                 )
             )
-    Said.objects.bulk_create(said, batch_size=1000)
+    Transcript.objects.bulk_create(transcripts, batch_size=1000)
     Feedback.objects.bulk_create(thumbs, batch_size=1000)
 
 
@@ -241,14 +248,14 @@ def copy() -> None:
     from django.db import connection
     from django.db.models import Max, Min
 
-    from finetune_app.deployment.models import Feedback, Request, Said
+    from finetune_app.deployment.models import Feedback, Request, Transcript
 
     def ends(model: Any) -> tuple[int, int]:
         found = model.objects.aggregate(first=Min("pk"), last=Max("pk"))
         return found["first"], found["last"]
 
     first, last = ends(Request)
-    for model in (Request, Said, Feedback):
+    for model in (Request, Transcript, Feedback):
         lowest, highest = ends(model)
         moved = {"id": highest - lowest + 1, "request_id": last - first + 1}
         columns = [field.column for field in model._meta.concrete_fields]

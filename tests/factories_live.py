@@ -25,7 +25,9 @@ def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Req
     live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
     for number in (1, 2):
         Release.objects.create(deployment=live, number=number, candidate=candidate, by=by)
-    Release.objects.create(deployment=live, number=3, candidate=base, by=by, share=10, full_at=None)
+    Release.objects.create(
+        deployment=live, number=3, candidate=base, by=by, canary_percent=10, promoted_at=None
+    )
     key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
     _alerts(live, by)
     _failed, went_well = (

@@ -1,5 +1,5 @@
 """How a deployment is doing, at a glance: requests, waiting time, errors, tokens, over a day or
-some. The page that shows all of it is monitoring/showing.py."""
+some. The page that shows all of it is monitoring/presenters.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

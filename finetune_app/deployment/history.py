@@ -46,7 +46,7 @@ def _tested(deployment: Deployment, releases: Iterable[Release]) -> dict[int, Ev
 
 
 def _changes(release: Release, earlier: list[Release]) -> list[str]:
-    before = next((one for one in earlier if one.full_at), None)
+    before = next((one for one in earlier if one.promoted_at), None)
     if before is None:
         return [_("The first version")]
     if before.candidate_id == release.candidate_id:

@@ -84,8 +84,8 @@ def _keep_words(request: Request, messages: Sequence[dict[str, Any]], answer: st
     """A fault here costs the text and nothing else; what the fault says may hold some of it, so
     only its kind is written down."""
     try:
-        said = keeping.keep(request, messages, answer)
-        if said:
-            feedback.notice(request, said)
+        transcript = keeping.keep(request, messages, answer)
+        if transcript:
+            feedback.notice(request, transcript)
     except Exception as problem:
         log.error("the text of request %s was not kept: %s", request.pk, type(problem).__name__)

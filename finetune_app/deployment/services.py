@@ -1,7 +1,6 @@
-"""Going live, trying a version with a share of the conversations, going back, pausing.
+"""Going live, starting and ending a canary, rolling back, pausing.
 
-Only what was measured or can be measured again goes live. Every change locks the goal first, so
-that two tabs or a double click cannot leave two versions on trial.
+Every change locks the goal first, so that two tabs or a double click cannot start two canaries.
 """
 
 from django.db import transaction
@@ -16,56 +15,60 @@ from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.models import Goal
 
-EVERYBODY = 100
-SHARES = (5, 10, 25, 50)  # of 100 conversations
+EVERYBODY_PERCENT = 100
+CANARY_PERCENTS = (5, 10, 25, 50)  # of the conversations
 
 
 @transaction.atomic
 def go_live(*, goal: Goal, candidate: Candidate, by: User) -> Release:
-    """Let this candidate answer everybody under the goal's name from now on. The same one again
-    changes nothing; one on trial stays the version it is, and any other trial ends.
+    """Let this candidate answer everybody under the goal's name from now on.
 
-    Raise PlainError when its files are not those that were trained.
+    The current candidate again changes nothing. The canary's candidate promotes the canary; any
+    other candidate ends it.
+
+    Raises PlainError if the adapter's files are not those that were trained.
     """
     candidates.require_its_adapter(candidate)
     Goal.objects.select_for_update().get(pk=goal.pk)
     deployment = Deployment.objects.filter(goal=goal).first()
     if deployment is None:
         deployment = Deployment.objects.create(goal=goal, team=goal.team, name=_free_name(goal))
-    current, trial = deployment.current, deployment.trial
-    if trial and trial.candidate_id == candidate.pk:
-        return _to_everybody(trial, by)
-    if trial:
-        _taken_back(trial, by)
+    current, canary = deployment.current, deployment.canary
+    if canary and canary.candidate_id == candidate.pk:
+        return _promote(canary, by)
+    if canary:
+        _withdraw(canary, by)
     if current and current.candidate_id == candidate.pk:
         return current
-    return _release(deployment, candidate, by)
+    return _create_release(deployment, candidate, by)
 
 
 @transaction.atomic
-def try_out(*, deployment: Deployment, candidate: Candidate, share: int, by: User) -> Release:
-    """Let this candidate answer `share` of 100 conversations, and the current one the others. Asked
-    again for the same one, it is the share that changes.
+def start_canary(
+    *, deployment: Deployment, candidate: Candidate, percent: int, by: User
+) -> Release:
+    """Let this candidate answer `percent` of the conversations and the current release the others.
+    If it is the canary already, only the percentage changes.
 
-    Raise PlainError when its files were changed, it answers everybody already, or another is on
-    trial.
+    Raises PlainError if its files were changed, if it is the current candidate, or if another
+    canary is running.
     """
-    if share not in SHARES:
+    if percent not in CANARY_PERCENTS:
         raise PlainError(_("Choose how many conversations the new version should answer."))
     candidates.require_its_adapter(candidate)
     Goal.objects.select_for_update().get(pk=deployment.goal_id)
-    current, trial = deployment.current, deployment.trial
-    if trial and trial.candidate_id == candidate.pk:
-        Release.objects.filter(pk=trial.pk).update(share=share)
-        trial.share = share
-        return trial
-    if trial:
+    current, canary = deployment.current, deployment.canary
+    if canary and canary.candidate_id == candidate.pk:
+        Release.objects.filter(pk=canary.pk).update(canary_percent=percent)
+        canary.canary_percent = percent
+        return canary
+    if canary:
         raise PlainError(
             _(
                 "Version %(n)d is still being tried. Let it answer everybody or take it back, then "
                 "try the next one."
             )
-            % {"n": trial.number},
+            % {"n": canary.number},
             status=409,
             title=_("One at a time"),
         )
@@ -76,43 +79,47 @@ def try_out(*, deployment: Deployment, candidate: Candidate, share: int, by: Use
             status=409,
             title=_("It answers already"),
         )
-    return _release(deployment, candidate, by, share=share, full_at=None)
+    return _create_release(deployment, candidate, by, canary_percent=percent)
 
 
 @transaction.atomic
-def let_everybody(*, release: Release, by: User) -> Release:
-    """End its trial well. Done already, it changes nothing. Raise PlainError when it was taken
-    back in the meantime."""
+def promote(*, release: Release, by: User) -> Release:
+    """Let a canary answer everybody. Nothing changes if it does already.
+
+    Raises PlainError if it was withdrawn in the meantime.
+    """
     Goal.objects.select_for_update().get(pk=release.deployment.goal_id)
     release = Release.objects.select_related("deployment", "ended_by").get(pk=release.pk)
-    if release.taken_back_at:
+    if release.withdrawn_at:
         raise PlainError(
             _("Version %(n)d was taken back in the meantime. You can go live with it again.")
             % {"n": release.number},
             status=409,
             title=_("It was taken back"),
         )
-    return release if release.full_at else _to_everybody(release, by)
+    return release if release.promoted_at else _promote(release, by)
 
 
 @transaction.atomic
-def take_back(*, release: Release, by: User) -> Release:
-    """End its trial: the one before answers everybody again. Done already, it changes nothing.
-    Raise PlainError when it answers everybody by now."""
+def withdraw(*, release: Release, by: User) -> Release:
+    """End a canary: the current release answers everybody again. Nothing changes if it has ended.
+
+    Raises PlainError if it was promoted in the meantime.
+    """
     Goal.objects.select_for_update().get(pk=release.deployment.goal_id)
     release = Release.objects.select_related("deployment").get(pk=release.pk)
-    if release.full_at:
+    if release.promoted_at:
         raise PlainError(
             _("Version %(n)d answers everybody by now. Go back to an earlier version instead.")
             % {"n": release.number},
             status=409,
             title=_("It answers everybody"),
         )
-    return release if release.taken_back_at else _taken_back(release, by)
+    return release if release.withdrawn_at else _withdraw(release, by)
 
 
 def roll_back(*, deployment: Deployment, to: Release, by: User) -> Release:
-    """What an earlier release answered, as a new one; a trial ends."""
+    """Make an earlier release's candidate live again, as a new release. A canary ends."""
     return go_live(goal=deployment.goal, candidate=to.candidate, by=by)
 
 
@@ -124,29 +131,32 @@ def resume(*, deployment: Deployment) -> None:
     Deployment.objects.filter(pk=deployment.pk).update(paused_at=None)
 
 
-def _release(deployment: Deployment, candidate: Candidate, by: User, **trial: object) -> Release:
+def _create_release(
+    deployment: Deployment, candidate: Candidate, by: User, canary_percent: int | None = None
+) -> Release:
+    """The next release; a canary if a percentage is given."""
     if candidate.frozen_at is None:
         Candidate.objects.filter(pk=candidate.pk).update(frozen_at=timezone.now())
     last = deployment.releases.first()
-    return Release.objects.create(
-        deployment=deployment,
-        number=last.number + 1 if last else 1,
-        candidate=candidate,
-        by=by,
-        **trial,
+    release = Release(
+        deployment=deployment, number=last.number + 1 if last else 1, candidate=candidate, by=by
     )
+    if canary_percent is not None:
+        release.canary_percent, release.promoted_at = canary_percent, None
+    release.save()
+    return release
 
 
-def _to_everybody(trial: Release, by: User) -> Release:
-    trial.full_at, trial.ended_by = timezone.now(), by
-    trial.save(update_fields=["full_at", "ended_by"])
-    return trial
+def _promote(canary: Release, by: User) -> Release:
+    canary.promoted_at, canary.ended_by = timezone.now(), by
+    canary.save(update_fields=["promoted_at", "ended_by"])
+    return canary
 
 
-def _taken_back(trial: Release, by: User) -> Release:
-    trial.taken_back_at, trial.ended_by = timezone.now(), by
-    trial.save(update_fields=["taken_back_at", "ended_by"])
-    return trial
+def _withdraw(canary: Release, by: User) -> Release:
+    canary.withdrawn_at, canary.ended_by = timezone.now(), by
+    canary.save(update_fields=["withdrawn_at", "ended_by"])
+    return canary
 
 
 def _free_name(goal: Goal) -> str:

@@ -17,7 +17,7 @@ from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.datasets import tally
 from finetune_app.datasets.models import Dataset, Version
-from finetune_app.deployment.monitoring import loop
+from finetune_app.deployment.monitoring import retraining
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
@@ -59,7 +59,7 @@ class Progress:
     trained: Training | None = None  # the newest with an adapter
     evaluation: Evaluation | None = None  # the newest
     live: bool = False
-    fresh: loop.Fresh | None = None  # of one that is live: examples that no version has yet
+    fresh: retraining.Fresh | None = None  # of one that is live: examples that no version has yet
     next: "NextAction" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,8 +131,8 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         .select_related("job", "ours")
         .defer("general")  # all everyday answers, which nobody needs here
     )
-    live = loop.live_among(ids)
-    fresh = loop.since([one for goal_id, one in versions.items() if goal_id in live])
+    live = retraining.live_among(ids)
+    fresh = retraining.since([one for goal_id, one in versions.items() if goal_id in live])
     return [
         Progress(
             goal=goal,
@@ -153,7 +153,7 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
     ]
 
 
-def _fresh(found: dict[int, loop.Fresh], version: Version | None) -> loop.Fresh | None:
+def _fresh(found: dict[int, retraining.Fresh], version: Version | None) -> retraining.Fresh | None:
     return found.get(version.dataset_id) if version else None
 
 

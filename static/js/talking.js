@@ -1,5 +1,5 @@
 /* A question goes out, and lines of JSON come back while the answer is being written. What chat.js
-   and asking.js have in common: the form, the button that stops, what goes wrong.
+   and page_client.js have in common: the form, the button that stops, what goes wrong.
 
    began(question) makes room on the page and returns it; heard(room, event) shows one line;
    ended(room, question) tidies up, however it ended. */

@@ -42,7 +42,7 @@ def test_a_version_is_tried_and_then_answers_everybody(world, page):
     wrong = listen(page)
     page.goto(f"/goals/{world.goal.pk}/deployment/")
     expect(page.get_by_role("heading", name="Version 3 is being tried on 10 %")).to_be_visible()
-    photograph(page, "trial")
+    photograph(page, "canary")
     page.get_by_label("Share").select_option("25")
     page.get_by_role("button", name="Change", exact=True).click()
     expect(page.get_by_role("heading", name="Version 3 is being tried on 25 %")).to_be_visible()

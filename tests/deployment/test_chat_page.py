@@ -138,13 +138,13 @@ def test_paused_it_says_so_plainly(chat, address, live, goal):
 @pytest.fixture
 def asked(address, monkeypatch):
     """A question up to the point where the model would answer."""
-    from finetune_app.deployment import asking
+    from finetune_app.deployment import page_client
     from finetune_app.deployment.api.errors import ApiError
 
     def away(*args):
         raise ApiError(503, "The documents of Mara have changed.")
 
-    monkeypatch.setattr(asking, "prepare", away)
+    monkeypatch.setattr(page_client, "prepare", away)
     return lambda question="Hello", **more: NOBODY().post(address, {"question": question}, **more)
 
 

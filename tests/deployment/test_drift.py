@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import chores, drift_jobs, journal
-from finetune_app.deployment.models import Drift, Said
+from finetune_app.deployment.models import Drift, Transcript
 from finetune_app.deployment.monitoring import drift, keeping
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.models import Training
@@ -87,7 +87,7 @@ def test_other_prompts_are_drift_and_the_strangest_are_shown(live, asked, as_edi
     assert "It is asked other things than it learned from." in page
     assert "Wann fährt die letzte Tram?" in page
     assert "bake" in page  # a new word
-    strangest = Said.objects.get(prompt__startswith="Wann")
+    strangest = Transcript.objects.get(prompt__startswith="Wann")
     assert url("request", request_id=strangest.pk) in page
     assert "add it to the dataset" in page
 
@@ -130,8 +130,8 @@ def test_words_go_when_their_days_are_over(live, asked, kept):
 def test_a_deleted_prompt_is_not_shown_any_more(live, asked, as_viewer, url):
     asked([*like_the_training(30), "Wann fährt die letzte Tram?"])
     found = work(drift.begin(deployment=live))
-    assert drift.odd_ones(found)[0].said.prompt.startswith("Wann")
-    keeping.forget(drift.odd_ones(found)[0].said.request)
+    assert drift.odd_ones(found)[0].transcript.prompt.startswith("Wann")
+    keeping.forget(drift.odd_ones(found)[0].transcript.request)
     assert "Tram" not in as_viewer.get(url("monitor")).content.decode()
 
 

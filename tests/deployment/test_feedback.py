@@ -9,8 +9,8 @@ from django.urls import reverse
 from finetune_app.datasets.models import Example, Status, Suggestion
 from finetune_app.datasets.services import suggestions
 from finetune_app.deployment import journal, keys
-from finetune_app.deployment.models import Feedback, Request, Said
-from finetune_app.deployment.monitoring import feedback, keeping, loop
+from finetune_app.deployment.models import Feedback, Request, Transcript
+from finetune_app.deployment.monitoring import feedback, keeping, retraining
 from finetune_app.guide import progress
 from tests.journey import evaluated
 
@@ -158,7 +158,7 @@ def test_the_playground_knows_an_answer_by_its_reply_s_id(ask, kept, goal, as_vi
     part = as_viewer.post(
         thumb, {"rating": "correct", "expected": "repair_status"}, headers={"HX-Request": "true"}
     ).content.decode()
-    example = Said.objects.get().example
+    example = Transcript.objects.get().example
     assert f"as a suggestion for {example}" in part
     assert Suggestion.objects.get(example=example).answer == "repair_status"
     assert Feedback.objects.get().by.name == "Vera"
@@ -170,7 +170,7 @@ def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_
     request = ask()
     thumb = url("thumb", request_id=request.pk)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
-    example, _new = feedback.to_queue(said=request.said, by=owner)
+    example, _new = feedback.to_queue(transcript=request.transcript, by=owner)
     suggestions.dismiss(example=example)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
     assert suggestions.shown(example) is None
@@ -248,7 +248,7 @@ def test_by_itself_where_that_is_switched_on(ask, live, owner):
     ask("Nobody knows how sure")
     unsure = ask("Unsure of it", confidence=-2.0)
     assert Example.objects.count() == before + 2
-    assert Said.objects.get(request=unsure).example.prompt == "Unsure of it"
+    assert Transcript.objects.get(request=unsure).example.prompt == "Unsure of it"
 
 
 def test_not_by_itself_elsewhere(ask, live, owner):
@@ -263,7 +263,7 @@ def test_not_by_itself_elsewhere(ask, live, owner):
 def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, url, monkeypatch):
     evaluated(tuned, owner)
     goal = tuned.goal
-    monkeypatch.setattr(loop, "ENOUGH", 2)
+    monkeypatch.setattr(retraining, "ENOUGH", 2)
     (so_far,) = progress.of([goal])
     assert so_far.live
     assert so_far.fresh is None
@@ -274,6 +274,6 @@ def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, ur
     page = as_viewer.get(url("page")).content.decode()
     assert "2 new examples since version 1." in page
     (so_far,) = progress.of([goal])
-    assert so_far.fresh == loop.Fresh(2, 1)
+    assert so_far.fresh == retraining.Fresh(2, 1)
     assert so_far.next.label == "Train again"
     assert so_far.next.state == "Live. 2 new examples since version 1."

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.deployment import journal
-from finetune_app.deployment.models import HourPace, Request, Said
+from finetune_app.deployment.models import HourPace, Request, Transcript
 from finetune_app.deployment.monitoring import hours, picture
 from finetune_app.deployment.monitoring.pace import Lengths
 
@@ -50,7 +50,7 @@ def answered(live):
 )
 def test_what_counts_as_a_refusal(answered, answer, refused):
     assert answered(answer).refused is refused
-    assert not Said.objects.exists()
+    assert not Transcript.objects.exists()
 
 
 def test_what_failed_is_neither(answered):

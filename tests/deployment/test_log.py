@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.deployment import chores, journal, keys
-from finetune_app.deployment.models import Feedback, Keeping, Request, Said
+from finetune_app.deployment.models import Feedback, Keeping, Request, Transcript
 from finetune_app.deployment.monitoring import keeping, replay
 from finetune_app.deployment.monitoring.redaction import redact
 
@@ -52,7 +52,7 @@ def kept(live, owner):
 
 def test_nothing_is_kept_unless_somebody_says_so(ask, live, as_viewer, url):
     ask()
-    assert not Said.objects.exists()
+    assert not Transcript.objects.exists()
     page = as_viewer.get(url("log")).content.decode()
     assert "not kept" in page
     assert "pump" not in page
@@ -75,14 +75,14 @@ def test_an_owner_switches_it_on_and_has_told_people(live, as_owner, as_editor, 
 
 def test_personal_data_never_reaches_the_database(ask, kept):
     request = ask(answer="I wrote to mara.lind@kettle-lane.co.uk.")
-    said = Said.objects.get(request=request)
-    row = " ".join(map(str, Said.objects.filter(pk=said.pk).values_list()[0]))
+    transcript = Transcript.objects.get(request=request)
+    row = " ".join(map(str, Transcript.objects.filter(pk=transcript.pk).values_list()[0]))
     for secret in ("mara.lind", "7946", "Mara", "Lind"):
         assert secret not in row
-    assert "my pump leaks" in said.prompt
-    assert "[email]" in said.prompt
-    assert said.redacted == 4
-    assert said.messages[0] == {"role": "system", "content": "Sort it."}
+    assert "my pump leaks" in transcript.prompt
+    assert "[email]" in transcript.prompt
+    assert transcript.redacted == 4
+    assert transcript.messages[0] == {"role": "system", "content": "Sort it."}
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_share_of_requests(ask, live, owner, monkeypatch):
     for _turn in range(4):
         ask()
     assert Request.objects.count() == 4
-    assert Said.objects.count() == 2
+    assert Transcript.objects.count() == 2
 
 
 def test_a_fault_costs_the_text_and_its_words_reach_no_log(ask, kept, monkeypatch, caplog):
@@ -132,7 +132,8 @@ def test_words_are_found_whole_and_in_any_capitals(ask, kept, as_viewer, url):
 
     def found(q):
         return [
-            one.said.prompt for one in as_viewer.get(url("log"), {"q": q}).context["page"].requests
+            one.transcript.prompt
+            for one in as_viewer.get(url("log"), {"q": q}).context["page"].requests
         ]
 
     assert found("pump") == ["The Pump leaks"]
@@ -186,7 +187,7 @@ def test_one_request_and_what_another_one_says(ask, kept, as_editor, as_viewer, 
     speaker = page.context["everybody"][0]
     reply = as_editor.post(url("again", request_id=request.pk), {"candidate": speaker.key})
     assert reply.context["replayed"].text == "stock"
-    assert asked[0].lanes[0].messages == Said.objects.get().messages
+    assert asked[0].lanes[0].messages == Transcript.objects.get().messages
     page = reply.content.decode()
     assert "repair_status" in page
     assert "stock" in page
@@ -200,7 +201,7 @@ def test_forgetting_one_takes_its_words_and_leaves_the_figures(ask, kept, live, 
     for request in (one, other):
         Feedback.objects.create(request=request, deployment=live, rating=-1, comment="bad")
     as_editor.post(url("forget", request_id=one.pk))
-    assert [said.request_id for said in Said.objects.all()] == [other.pk]
+    assert [transcript.request_id for transcript in Transcript.objects.all()] == [other.pk]
     assert Request.objects.count() == 2
     assert [f.comment for f in Feedback.objects.order_by("pk")] == ["", "bad"]
     assert as_editor.post(url("again", request_id=one.pk)).status_code == 404
@@ -213,17 +214,17 @@ def test_forgetting_all(ask, kept, as_editor, as_viewer, url, monkeypatch):
     assert as_viewer.post(url("forget_all")).status_code == 403
     reply = as_editor.post(url("forget_all"), follow=True)
     assert "The texts of 5 requests are deleted." in reply.content.decode()
-    assert not Said.objects.exists()
+    assert not Transcript.objects.exists()
 
 
 def test_texts_go_when_their_days_are_over(ask, kept, live, owner):
     old, new = ask(), ask()
     Request.objects.filter(pk=old.pk).update(at=timezone.now() - timedelta(days=29))
     chores.forget()
-    assert Said.objects.count() == 2
+    assert Transcript.objects.count() == 2
     keeping.change(deployment=live, by=owner, on=False, days=28)  # counts for what is there
     chores.forget()
-    assert [said.request_id for said in Said.objects.all()] == [new.pk]
+    assert [transcript.request_id for transcript in Transcript.objects.all()] == [new.pk]
 
 
 def test_another_team_sees_none_of_it(ask, kept, as_stranger, url):
@@ -245,4 +246,4 @@ def test_a_base_model_asked_directly_keeps_nothing(key, kept):
         answer="x",
         messages=[{"role": "user", "content": "y"}],
     )
-    assert not Said.objects.exists()
+    assert not Transcript.objects.exists()

@@ -13,7 +13,7 @@ from django.db import connection
 
 from finetune_app.accounts.models import User
 from finetune_app.core.files import local_path
-from finetune_app.deployment import platform
+from finetune_app.deployment import fine_tuning
 from finetune_app.deployment.models import ApiFile
 from finetune_app.evaluation.models import Answer
 from finetune_app.goals.models import Goal
@@ -76,7 +76,7 @@ def test_it_comes_back_whole(saved, whole, owner, data_dir):
 
 def test_files_of_the_api_come_back(whole, team, tmp_path, data_dir):
     rows = ContentFile(b'{"messages": []}\n')
-    kept = platform.keep_file(team=team, name="mine.jsonl", purpose="fine-tune", file=rows)
+    kept = fine_tuning.keep_file(team=team, name="mine.jsonl", purpose="fine-tune", file=rows)
     target = tmp_path / "backup.tar.gz"
     call_command("backup", str(target), stdout=StringIO())
     shutil.rmtree(data_dir / "api-files")

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from finetune_app.deployment import keys
-from finetune_app.deployment.api import wire
+from finetune_app.deployment.api import schemas
 from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import ApiFile, ApiKey, Deployment, Request
 from finetune_app.goals.models import Goal
@@ -280,7 +280,7 @@ def test_a_form_of_ten_thousand_files_or_fields_is_a_400(ask):
 
 def test_a_team_has_so_much_room_for_files(ask, monkeypatch):
     ApiFile.objects.all().delete()
-    monkeypatch.setattr("finetune_app.deployment.platform.MOST_TEAM_BYTES", 100)
+    monkeypatch.setattr("finetune_app.deployment.fine_tuning.MOST_TEAM_BYTES", 100)
     form = {"files": {"file": ("a.jsonl", b"x" * 60)}, "data": {"purpose": "fine-tune"}}
     assert ask("POST", "/files", **form).status_code == 200
     refused = ask("POST", "/files", **form)
@@ -336,7 +336,7 @@ def test_any_type_in_any_field_of_the_others_is_answered_or_refused(ask, path, d
 def test_any_message_is_read_or_refused(message):
     body = json.dumps(HELLO | {"messages": [message, *HELLO["messages"]]}).encode()
     with contextlib.suppress(ApiError):
-        for one in wire.read_chat(body).messages:
+        for one in schemas.read_chat(body).messages:
             assert one["role"] in ("system", "user", "assistant")
             assert one["content"].encode() is not None
 

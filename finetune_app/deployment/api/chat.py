@@ -15,7 +15,7 @@ from finetune_app.deployment import journal
 from finetune_app.deployment.api import models
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import GONE, ApiError
-from finetune_app.deployment.api.wire import (
+from finetune_app.deployment.api.schemas import (
     DONE,
     Reply,
     TextAsked,

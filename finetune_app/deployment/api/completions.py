@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.chat import Call
-from finetune_app.deployment.api.wire import (
+from finetune_app.deployment.api.schemas import (
     MOST_CHARACTERS,
     MOST_CHOICES,
     Logprob,

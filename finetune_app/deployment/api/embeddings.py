@@ -13,7 +13,7 @@ from finetune_app.core import engine
 from finetune_app.deployment import journal
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import GONE, ApiError
-from finetune_app.deployment.api.wire import model_named, read_json, unavailable, wrong
+from finetune_app.deployment.api.schemas import model_named, read_json, unavailable, wrong
 from finetune_app.deployment.models import ApiKey
 
 PACKAGED = "all-minilm-l6-v2"

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
-from finetune_app.deployment.api.wire import read_json
+from finetune_app.deployment.api.schemas import read_json
 from finetune_app.deployment.models import ApiKey, Feedback, Request
 from finetune_app.deployment.monitoring import feedback
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from finetune_app.core.downloads import download, pieces_of
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
-from finetune_app.deployment import platform
+from finetune_app.deployment import fine_tuning
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import ApiFile, ApiKey
@@ -79,7 +79,7 @@ def _upload(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
     if purpose != "fine-tune":
         raise ApiError(400, "The only “purpose” here is “fine-tune”.", param="purpose")
     try:
-        kept = platform.keep_file(
+        kept = fine_tuning.keep_file(
             team=key.team, name=str(sent.name or ""), purpose=purpose, file=sent
         )
     except PlainError as problem:

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import whole_number
-from finetune_app.deployment import platform
+from finetune_app.deployment import fine_tuning
 from finetune_app.deployment.api import files
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
-from finetune_app.deployment.api.wire import read_json
+from finetune_app.deployment.api.schemas import read_json
 from finetune_app.deployment.models import ApiJob, ApiKey
 from finetune_app.jobs.models import State
 from finetune_app.training.models import Point
@@ -32,7 +32,7 @@ STATUS = {
     State.FAILED: "failed",
     State.CANCELLED: "cancelled",
 }
-ACTIONS = {"pause": platform.pause, "resume": platform.resume, "cancel": platform.cancel}
+ACTIONS = {"pause": fine_tuning.pause, "resume": fine_tuning.resume, "cancel": fine_tuning.cancel}
 MOST_LISTED = 100
 
 
@@ -83,7 +83,7 @@ def _create(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
             raise ApiError(400, f"“{name}” is missing.", param=name)
     validation = given.get("validation_file")
     try:
-        made = platform.start(
+        made = fine_tuning.start(
             key=key,
             model=str(model),
             file=files.find(key, str(file_id)),

@@ -12,7 +12,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates import talk
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
-from finetune_app.deployment import trials
+from finetune_app.deployment import canary
 from finetune_app.deployment.api import embeddings
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import ApiError
@@ -62,7 +62,7 @@ def serve(deployment: Deployment, asker: str) -> Served:
             code="model_paused",
             retry_after=60,
         )
-    release = trials.release_for(deployment, asker)
+    release = canary.release_for(deployment, asker)
     if release is None:
         raise ApiError(404, f"“{deployment.name}” is not live.", code="model_not_found")
     try:

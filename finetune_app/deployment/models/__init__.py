@@ -6,7 +6,7 @@ from finetune_app.deployment.models.chat_page import PublicChat, new_link
 from finetune_app.deployment.models.keys import ACTIONS, ApiKey, every_action, this_month
 from finetune_app.deployment.models.live import Deployment, Release
 from finetune_app.deployment.models.monitoring import Hour, HourPace, HoursUpTo, Keeping
-from finetune_app.deployment.models.requests import TROUBLE, Feedback, Request, Said
+from finetune_app.deployment.models.requests import TROUBLE, Feedback, Request, Transcript
 
 __all__ = [
     "ACTIONS",
@@ -24,7 +24,7 @@ __all__ = [
     "PublicChat",
     "Release",
     "Request",
-    "Said",
+    "Transcript",
     "every_action",
     "new_link",
     "this_month",

@@ -25,7 +25,7 @@ TROUBLE = {
 
 
 class Request(models.Model):
-    """One call of the API: how it went. What was said is a row of its own (Said), if at all."""
+    """One call of the API: how it went. Its text, if kept, is a Transcript."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
     deployment = models.ForeignKey(
@@ -88,14 +88,14 @@ class Request(models.Model):
         return str(TROUBLE.get(self.error, _("It could not be read")))
 
 
-class Said(models.Model):
+class Transcript(models.Model):
     """What was asked and answered, without the personal data in it (monitoring/redaction.py)."""
 
     request = models.OneToOneField(
-        Request, primary_key=True, on_delete=models.CASCADE, related_name="said"
+        Request, primary_key=True, on_delete=models.CASCADE, related_name="transcript"
     )
     deployment = models.ForeignKey(
-        Deployment, on_delete=models.CASCADE, related_name="said", db_index=False
+        Deployment, on_delete=models.CASCADE, related_name="transcript", db_index=False
     )
     messages = models.JSONField(default=list)
     answer = models.TextField(blank=True)
@@ -111,7 +111,7 @@ class Said(models.Model):
             models.Index(fields=["deployment", "request"]),
             # Only of the few that have one: else SQLite begins with the million that have none.
             models.Index(
-                fields=["example"], condition=Q(example__isnull=False), name="said_by_example"
+                fields=["example"], condition=Q(example__isnull=False), name="transcript_by_example"
             ),
         ]
 

@@ -16,7 +16,7 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Split, Version
-from finetune_app.deployment.models import Deployment, Drift, Keeping, Said
+from finetune_app.deployment.models import Deployment, Drift, Keeping, Transcript
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, Kind, State
@@ -40,9 +40,11 @@ def learned_from(deployment: Deployment) -> Version | None:
     return Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number").first()
 
 
-def live_prompts(deployment: Deployment) -> "QuerySet[Said]":
+def live_prompts(deployment: Deployment) -> "QuerySet[Transcript]":
     """The newest MOST that are kept, the newest first."""
-    return Said.objects.filter(deployment=deployment).exclude(prompt="").order_by("-pk")[:MOST]
+    return (
+        Transcript.objects.filter(deployment=deployment).exclude(prompt="").order_by("-pk")[:MOST]
+    )
 
 
 def learned_count(version: Version) -> int:
@@ -103,7 +105,7 @@ def _is_due(deployment: Deployment) -> bool:
         return True
     if last.version != learned_from(deployment):
         return True
-    fresh = Said.objects.filter(deployment=deployment, pk__gt=last.newest).count()
+    fresh = Transcript.objects.filter(deployment=deployment, pk__gt=last.newest).count()
     return fresh >= NEW and timezone.now() - last.created_at > AGAIN
 
 
@@ -152,13 +154,13 @@ def verdict(drift: Drift) -> str:
 class Odd:
     """A live prompt and how like the nearest learned one it is, 0 to 1."""
 
-    said: Said
+    transcript: Transcript
     likeness: float
 
 
 def odd_ones(drift: Drift) -> list[Odd]:
     """The live prompts that are least like what it learned from, as far as they are still kept."""
-    kept = Said.objects.select_related("example").in_bulk([pk for pk, _likeness in drift.odd])
+    kept = Transcript.objects.select_related("example").in_bulk([pk for pk, _likeness in drift.odd])
     return [Odd(kept[pk], likeness) for pk, likeness in drift.odd if pk in kept]
 
 

@@ -17,7 +17,7 @@ from finetune_app.datasets.models import Dataset, Example, Status
 from finetune_app.datasets.services import suggestions
 from finetune_app.datasets.services.ground import lock
 from finetune_app.datasets.text import prompt_hash
-from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Said
+from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Transcript
 from finetune_app.deployment.monitoring import metrics
 from finetune_app.deployment.monitoring.redaction import redact
 
@@ -35,9 +35,9 @@ def give(
 ) -> Feedback:
     """Keep an opinion. Its words are kept only where the words of the request are, and as they
     are: without personal data."""
-    said = Said.objects.filter(request=request).first()
+    transcript = Transcript.objects.filter(request=request).first()
     words = {
-        name: redact(text[:LONGEST]).text.strip() if said else ""
+        name: redact(text[:LONGEST]).text.strip() if transcript else ""
         for name, text in (("comment", comment), ("expected", expected))
     }
     feedback, _new = Feedback.objects.update_or_create(
@@ -55,8 +55,8 @@ def give(
         metrics.named(request.deployment.name if request.deployment else None),
         "up" if rating > 0 else "down",
     ).inc()
-    if said and rating == Feedback.DOWN and (said.example_id or _by_itself(request)):
-        to_queue(said=said, by=by)
+    if transcript and rating == Feedback.DOWN and (transcript.example_id or _by_itself(request)):
+        to_queue(transcript=transcript, by=by)
     return feedback
 
 
@@ -64,11 +64,11 @@ def take_back(*, request: Request) -> None:
     Feedback.objects.filter(request=request).delete()
 
 
-def notice(request: Request, said: Said) -> None:
+def notice(request: Request, transcript: Transcript) -> None:
     """Queue an answer that the model itself was unsure of, where that is switched on."""
     kept = _by_itself(request)
     if kept and _is_unsure(request, kept):
-        to_queue(said=said, by=None)
+        to_queue(transcript=transcript, by=None)
 
 
 def _by_itself(request: Request) -> Keeping | None:
@@ -86,7 +86,7 @@ def log_of(probability: float | None) -> float | None:
     return math.log(probability) if probability else None
 
 
-def bad(deployment: Deployment) -> "QuerySet[Said]":
+def bad(deployment: Deployment) -> "QuerySet[Transcript]":
     """Kept requests whose answer was not helpful or unsure, and of which no row was made yet."""
     down = Feedback.objects.filter(deployment=deployment, rating=Feedback.DOWN)
     wanted = down.order_by().values("request")
@@ -96,35 +96,35 @@ def bad(deployment: Deployment) -> "QuerySet[Said]":
         unsure = Request.objects.filter(deployment=deployment, confidence__lt=least)
         wanted = wanted.union(unsure.order_by().values("pk"))
     # By those few requests, not by the deployment: it may have kept a million texts.
-    found = Said.objects.filter(request__in=wanted, example=None).exclude(prompt="")
+    found = Transcript.objects.filter(request__in=wanted, example=None).exclude(prompt="")
     return found.order_by("request")
 
 
 def queue_all(*, deployment: Deployment, by: User) -> int:
     """A row to answer for each bad answer; how many questions are new to the dataset."""
     new = 0
-    for said in bad(deployment).select_related("request")[:AT_ONCE]:
-        _example, made = to_queue(said=said, by=by)
+    for transcript in bad(deployment).select_related("request")[:AT_ONCE]:
+        _example, made = to_queue(transcript=transcript, by=by)
         new += made
     return new
 
 
-def to_queue(*, said: Said, by: User | None) -> tuple[Example, bool]:
+def to_queue(*, transcript: Transcript, by: User | None) -> tuple[Example, bool]:
     """(the row of the dataset that asks this, whether it is new). The same question makes one
     row, however often it went wrong; what somebody expected is suggested for it."""
-    request = said.request
-    dataset = datasets.dataset_of(said.deployment.goal)
+    request = transcript.request
+    dataset = datasets.dataset_of(transcript.deployment.goal)
     with transaction.atomic():
         lock(dataset)
-        texts = Said.objects.select_for_update(of=("self",)).select_related("example")
-        held = texts.get(pk=said.pk)
+        texts = Transcript.objects.select_for_update(of=("self",)).select_related("example")
+        held = texts.get(pk=transcript.pk)
         if held.example is not None:
             _suggest(held.example, request)  # what was expected may have been said since
             return held.example, False
         same = dataset.examples.kept().filter(prompt_hash=prompt_hash(held.messages)).first()
         new = same is None
         example = same or _made(dataset, held, by)
-        Said.objects.filter(pk=held.pk).update(example=example)
+        Transcript.objects.filter(pk=held.pk).update(example=example)
     _suggest(example, request)
     return example, new
 
@@ -143,14 +143,14 @@ def _suggest(example: Example, request: Request) -> None:
         )
 
 
-def _made(dataset: Dataset, said: Said, by: User | None) -> Example:
-    request = said.request
+def _made(dataset: Dataset, transcript: Transcript, by: User | None) -> Example:
+    request = transcript.request
     number = request.release.number if request.release else 0
     source = _("in use: %(name)s, version %(n)d") % {"name": request.model, "n": number}
     datasets.add_rows(
         dataset=dataset,
         by=by,
-        rows=[{"messages": said.messages, "split": ""}],
+        rows=[{"messages": transcript.messages, "split": ""}],
         source=source,
         status=Status.PENDING,
     )

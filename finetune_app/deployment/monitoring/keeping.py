@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
-from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Said
+from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Transcript
 from finetune_app.deployment.monitoring import drift
 from finetune_app.deployment.monitoring.redaction import redact
 
@@ -54,7 +54,7 @@ def change(
     return kept
 
 
-def keep(request: Request, messages: Messages, answer: str) -> Said | None:
+def keep(request: Request, messages: Messages, answer: str) -> Transcript | None:
     """Keep what was said in this request, where its deployment does and its turn has come."""
     if request.deployment_id is None:
         return None
@@ -68,7 +68,7 @@ def keep(request: Request, messages: Messages, answer: str) -> Said | None:
         count += found
     said, found = redact(answer)
     prompt = next((m["content"] for m in reversed(clean) if m["role"] == "user"), "")
-    return Said.objects.create(
+    return Transcript.objects.create(
         request=request,
         deployment_id=request.deployment_id,
         messages=clean,
@@ -103,14 +103,14 @@ def wanted_words(text: str) -> list[str]:
 def forget(request: Request) -> None:
     """The text of one request, and what was written about it."""
     with transaction.atomic():
-        Said.objects.filter(request=request).delete()
+        Transcript.objects.filter(request=request).delete()
         Feedback.objects.filter(request=request).update(comment="", expected="")
 
 
 def forget_all(deployment: Deployment) -> int:
     """Every text of a deployment; how many."""
-    count = Said.objects.filter(deployment=deployment).count()
-    while _forget_some(Said.objects.filter(deployment=deployment)):
+    count = Transcript.objects.filter(deployment=deployment).count()
+    while _forget_some(Transcript.objects.filter(deployment=deployment)):
         pass
     Feedback.objects.filter(deployment=deployment).update(comment="", expected="")
     drift.forget_words(deployment)
@@ -123,19 +123,19 @@ def forget_old() -> bool:
     for kept in Keeping.objects.all():
         drift.forget_old_words(kept)
         over = timezone.now() - timedelta(days=kept.days)
-        old = Said.objects.filter(deployment=kept.deployment_id, request__at__lte=over)
+        old = Transcript.objects.filter(deployment=kept.deployment_id, request__at__lte=over)
         while _forget_some(old):
             if time.monotonic() - began > PATIENCE:
                 return True
     return False
 
 
-def _forget_some(said: "QuerySet[Said]") -> bool:
+def _forget_some(transcripts: "QuerySet[Transcript]") -> bool:
     """The first of them, in a transaction of its own; False when none is left."""
-    keys = list(said.order_by().values_list("pk", flat=True)[:AT_ONCE])
+    keys = list(transcripts.order_by().values_list("pk", flat=True)[:AT_ONCE])
     if not keys:
         return False
     with transaction.atomic():
-        Said.objects.filter(pk__in=keys).delete()
+        Transcript.objects.filter(pk__in=keys).delete()
         Feedback.objects.filter(request__in=keys).update(comment="", expected="")
     return True

@@ -66,7 +66,7 @@ def rows(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
     if filters.version:  # by itself: the deployment's own index leads through all that is newer
         release = deployment.releases.filter(number=filters.version).first()
         found = release.requests.all() if release else found.none()
-    found = found.select_related("key", "release", "said", "feedback")
+    found = found.select_related("key", "release", "transcript", "feedback")
     if filters.status == REFUSED:
         found = found.filter(refused=True)
     elif filters.status:
@@ -85,7 +85,7 @@ def rows(deployment: Deployment, filters: Filters) -> "QuerySet[Request]":
     if filters.slow:
         found = found.filter(seconds__gte=filters.slow)
     for word in wanted_words(filters.q):
-        found = found.filter(said__words__contains=word)
+        found = found.filter(transcript__words__contains=word)
     if filters.q and not wanted_words(filters.q):
         found = found.none()
     return found

@@ -7,7 +7,7 @@ from asgiref.sync import async_to_sync
 from finetune_app.candidates import talk
 from finetune_app.candidates.speakers import Speaker
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment.models import Said
+from finetune_app.deployment.models import Transcript
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Replayed:
     trouble: str = ""
 
 
-def replay(said: Said, speaker: Speaker) -> Replayed:
+def replay(transcript: Transcript, speaker: Speaker) -> Replayed:
     try:
         candidate = speaker.make()
-        lane = replace(talk.lane_of(candidate), messages=said.messages)
-        turn = async_to_sync(talk.whole)(talk.Asked(candidate.goal_id, said.prompt, [lane]))
+        lane = replace(talk.lane_of(candidate), messages=transcript.messages)
+        turn = async_to_sync(talk.whole)(talk.Asked(candidate.goal_id, transcript.prompt, [lane]))
     except (PlainError, talk.TalkError) as problem:
         return Replayed(speaker.label, trouble=str(getattr(problem, "message", problem)))
     return Replayed(speaker.label, turn.said.get("0", ""), turn.trouble.get("0", ""))

@@ -11,7 +11,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.candidates import speakers
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.deployment import proof, services, snippets
+from finetune_app.deployment import adapter_check, services, snippets
 from finetune_app.deployment.forms import KeyForm
 from finetune_app.deployment.models import Deployment, PublicChat
 from finetune_app.deployment.views import monitor, releases
@@ -38,17 +38,17 @@ def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
     if speaker is None:
         raise PlainError(_("Choose what should answer."))
     candidate = speaker.make()
-    proof.require_effect(candidate)
+    adapter_check.require_effect(candidate)
     deployment = Deployment.objects.filter(goal=goal).first()
-    share = whole_number(request.POST.get("share"))
-    if deployment and share is not None and share != services.EVERYBODY:
-        release = services.try_out(
-            deployment=deployment, candidate=candidate, share=share, by=request.user
+    percent = whole_number(request.POST.get("share"))
+    if deployment and percent is not None and percent != services.EVERYBODY_PERCENT:
+        release = services.start_canary(
+            deployment=deployment, candidate=candidate, percent=percent, by=request.user
         )
         messages.success(
             request,
             _("“%(name)s” answers %(share)d %% of the conversations now.")
-            % {"name": release.candidate.name, "share": release.share},
+            % {"name": release.candidate.name, "share": release.canary_percent},
         )
         return redirect("deployment:page", goal_id=goal.pk)
     release = services.go_live(goal=goal, candidate=candidate, by=request.user)
@@ -64,7 +64,7 @@ def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
 def roll_back(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     deployment = get_object_or_404(Deployment, goal=goal)
     release = get_object_or_404(deployment.releases.select_related("candidate"), number=number)
-    proof.require_effect(release.candidate)
+    adapter_check.require_effect(release.candidate)
     services.roll_back(deployment=deployment, to=release, by=request.user)
     messages.success(request, _("Version %(n)d answers again.") % {"n": number})
     return redirect("deployment:page", goal_id=goal.pk)
@@ -98,9 +98,9 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
     if deployment is None:
         return context
     current = deployment.current
-    assert current is not None  # the first release is never a trial
+    assert current is not None  # the first release is never a canary
     context |= monitor.figures_context(request, deployment)
-    context |= releases.trial_context(deployment, current)
+    context |= releases.canary_context(deployment, current)
     return context | {
         "releases": deployment.releases.select_related("candidate", "by")[:SHOWN],
         "more_releases": deployment.releases.count() > SHOWN,

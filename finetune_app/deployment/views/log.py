@@ -14,7 +14,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.candidates import speakers
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.deployment.models import Deployment, Feedback, Request, Said
+from finetune_app.deployment.models import Deployment, Feedback, Request, Transcript
 from finetune_app.deployment.monitoring import feedback, keeping, log, replay
 from finetune_app.deployment.monitoring.forms import KeepingForm
 from finetune_app.goals.access import goal_page
@@ -41,12 +41,12 @@ def one(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
 def again(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
     """Ask another candidate the same, and show both answers. Nothing of it is kept."""
     asked = _request(goal, request_id)
-    said = get_object_or_404(Said, request=asked)
+    transcript = get_object_or_404(Transcript, request=asked)
     known = {one.key: one for one in speakers.available(goal)}
     speaker = known.get(request.POST.get("candidate", ""))
     if speaker is None:
         raise PlainError(_("Choose what should answer."))
-    context = _about(request, goal, asked) | {"replayed": replay.replay(said, speaker)}
+    context = _about(request, goal, asked) | {"replayed": replay.replay(transcript, speaker)}
     return render_page(request, "deployment/request.html", context | {"chosen": speaker.key})
 
 
@@ -91,8 +91,8 @@ def _thumb(request: HttpRequest, goal: Goal, asked: Request) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def to_queue(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
     """Make a row to answer of this request."""
-    said = get_object_or_404(Said, request=_request(goal, request_id))
-    example, new = feedback.to_queue(said=said, by=request.user)
+    transcript = get_object_or_404(Transcript, request=_request(goal, request_id))
+    example, new = feedback.to_queue(transcript=transcript, by=request.user)
     messages.success(
         request,
         _("%(row)s waits for an answer in the dataset.") % {"row": example}
@@ -162,7 +162,7 @@ def _request(goal: Goal, request_id: int) -> Request:
 
 
 def _requests(goal: Goal) -> "QuerySet[Request]":
-    together = ("key", "release__candidate", "said__example", "feedback", "deployment")
+    together = ("key", "release__candidate", "transcript__example", "feedback", "deployment")
     return Request.objects.select_related(*together).filter(deployment__goal=goal)
 
 
@@ -199,7 +199,7 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "keeping": kept,
         "keeping_form": KeepingForm(initial=KeepingForm.of(kept)),
         "bad": feedback.bad(deployment).count(),
-        "texts": Said.objects.filter(deployment=deployment).count(),
+        "texts": Transcript.objects.filter(deployment=deployment).count(),
         "may_edit": _may(request, Role.EDITOR),
         "may_decide": _may(request, Role.OWNER),
         "here": reverse("deployment:log", kwargs={"goal_id": deployment.goal_id}),
@@ -207,12 +207,12 @@ def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
 
 
 def _about(request: HttpRequest, goal: Goal, asked: Request) -> dict[str, Any]:
-    said = getattr(asked, "said", None)
+    transcript = getattr(asked, "transcript", None)
     return {
         "one": asked,
-        "said": said,
+        "transcript": transcript,
         "opinion": getattr(asked, "feedback", None),
-        "everybody": speakers.available(goal) if said else [],
+        "everybody": speakers.available(goal) if transcript else [],
         "may_edit": _may(request, Role.EDITOR),
     }
 

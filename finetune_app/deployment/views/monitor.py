@@ -20,9 +20,9 @@ from finetune_app.deployment.monitoring import (
     drift,
     feedback,
     keeping,
-    loop,
     picture,
-    showing,
+    presenters,
+    retraining,
 )
 from finetune_app.deployment.monitoring.forms import PriceForm
 from finetune_app.goals.access import goal_page
@@ -66,7 +66,7 @@ def compare(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
-    shown = showing.shown(deployment, picture.range_of(request.GET.get("range")))
+    shown = presenters.shown(deployment, picture.range_of(request.GET.get("range")))
     return (
         shown
         | _drift(request, deployment)
@@ -89,7 +89,7 @@ def _drift(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "verdict": drift.verdict(found) if found else "",
         "odd": drift.odd_ones(found) if found else [],
         "course": course[::-1],
-        "drift_chart": showing.drift_chart(course) if course else "",
+        "drift_chart": presenters.drift_chart(course) if course else "",
         "drift_job": last.job if last and (last.job.is_active or last.job.error_code) else None,
         "prompts": drift.live_prompts(deployment).count(),
         "least_prompts": drift.LEAST,
@@ -122,7 +122,7 @@ def figures_context(request: HttpRequest, deployment: Deployment) -> dict[str, A
     }
 
 
-def _fresh(deployment: Deployment) -> loop.Fresh | None:
+def _fresh(deployment: Deployment) -> retraining.Fresh | None:
     """What came to the dataset since its newest version."""
     versions = Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number")[:1]
-    return next(iter(loop.since(versions).values()), None)
+    return next(iter(retraining.since(versions).values()), None)

@@ -22,7 +22,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from finetune_app.accounts.access import public
 from finetune_app.core.requests import HttpRequest, client_ip
-from finetune_app.deployment import asking, limits
+from finetune_app.deployment import limits, page_client
 from finetune_app.deployment.api.chat import Call
 from finetune_app.deployment.api.errors import ApiError
 from finetune_app.deployment.models import Keeping, PublicChat
@@ -100,11 +100,11 @@ def _call(request: HttpRequest, chat: PublicChat) -> Call:
         }
         status = 429 if much.what in words else 503
         raise _Refused(words.get(much.what, _away()), status) from much
-    said = asking.read_history(request.POST.get("history", ""), MOST_TURNS)
+    said = page_client.read_history(request.POST.get("history", ""), MOST_TURNS)
     said = [one | {"content": one["content"][: 2 * LONGEST]} for one in said]
     given = {"messages": [*said, {"role": "user", "content": question}], "max_tokens": MOST_TOKENS}
     try:
-        return asking.prepare(chat.deployment, f"chat page {chat.pk}", given)
+        return page_client.prepare(chat.deployment, f"chat page {chat.pk}", given)
     except ApiError as error:
         raise _Refused(_away(), 503) from error
 
@@ -119,7 +119,7 @@ def _visitor(request: HttpRequest, chat: PublicChat) -> str:
 
 
 async def _lines(call: Call) -> AsyncGenerator[bytes, None]:
-    async with aclosing(asking.events(call)) as found:
+    async with aclosing(page_client.events(call)) as found:
         async for event in found:
             told = {"text": event["text"]} if event.get("text") else {"done": True}
             told = {"error": _away()} if event.get("error") else told
@@ -127,7 +127,7 @@ async def _lines(call: Call) -> AsyncGenerator[bytes, None]:
 
 
 async def _whole(call: Call) -> dict[str, Any]:
-    answer = await asking.whole(call)
+    answer = await page_client.whole(call)
     if answer.get("error"):
         return {"error": _away()}
     said = {"role": "assistant", "content": answer["text"]}

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.deployment import asking, snippets
+from finetune_app.deployment import page_client, snippets
 from finetune_app.deployment.api.errors import ApiError
-from finetune_app.deployment.api.wire import read_chat
+from finetune_app.deployment.api.schemas import read_chat
 from finetune_app.deployment.models import Deployment
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -34,12 +34,12 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
         "examples": examples,
     }
     if request.method == "POST":
-        said = asking.read_history(request.POST.get("history", ""))
+        said = page_client.read_history(request.POST.get("history", ""))
         context |= {"given": request.POST, "turns": said}
         try:
             if not request.POST.get("question", "").strip():
                 raise ApiError(400, _("Type something first."))
-            call = asking.prepare(deployment, f"page:{request.user.pk}", _given(request))
+            call = page_client.prepare(deployment, f"page:{request.user.pk}", _given(request))
         except ApiError as error:
             if streams:
                 return JsonResponse({"error": error.message}, status=422)
@@ -47,11 +47,11 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
             return render_page(request, "deployment/playground.html", context, status=422)
         if streams:
             return StreamingHttpResponse(
-                asking.lines(call),
+                page_client.lines(call),
                 content_type=LINES,
                 headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
             )
-        context |= _after(_given(request)["messages"], async_to_sync(asking.whole)(call))
+        context |= _after(_given(request)["messages"], async_to_sync(page_client.whole)(call))
     return render_page(request, "deployment/playground.html", context)
 
 
@@ -80,7 +80,7 @@ def _given(request: HttpRequest) -> dict[str, Any]:
     post = request.POST
     system, question = post.get("system", "").strip(), post.get("question", "").strip()
     messages = [{"role": "system", "content": system}] if system else []
-    messages += asking.read_history(post.get("history", ""))
+    messages += page_client.read_history(post.get("history", ""))
     messages.append({"role": "user", "content": question})
     numbers = {name: _number(post.get(name, "")) for name in USUAL}
     return {"messages": messages} | {n: v for n, v in numbers.items() if v is not None}

@@ -1,4 +1,4 @@
-"""Step 6, versions: one on trial, and all there were."""
+"""All versions of a deployment, and what an editor does with a canary."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.deployment import history, services, trials
+from finetune_app.deployment import canary, history, services
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -29,12 +29,12 @@ def versions(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 @goal_page(Role.EDITOR, "POST")
-def share(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """How many of 100 conversations the version on trial answers from now on."""
+def set_canary_percent(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """Change the percentage of the conversations that the canary answers."""
     release = _release(goal, number)
     chosen = whole_number(request.POST.get("share")) or 0
-    services.try_out(
-        deployment=release.deployment, candidate=release.candidate, share=chosen, by=request.user
+    services.start_canary(
+        deployment=release.deployment, candidate=release.candidate, percent=chosen, by=request.user
     )
     messages.success(
         request,
@@ -45,15 +45,15 @@ def share(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 
 @goal_page(Role.EDITOR, "POST")
-def everybody(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    services.let_everybody(release=_release(goal, number), by=request.user)
+def promote(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    services.promote(release=_release(goal, number), by=request.user)
     messages.success(request, _("Version %(n)d answers everybody now.") % {"n": number})
     return redirect("deployment:page", goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
-def take_back(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    release = services.take_back(release=_release(goal, number), by=request.user)
+def withdraw(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    release = services.withdraw(release=_release(goal, number), by=request.user)
     current = release.deployment.current
     messages.success(
         request,
@@ -68,17 +68,17 @@ def _release(goal: Goal, number: int) -> Release:
     return get_object_or_404(found, deployment__goal=goal, number=number)
 
 
-def trial_context(deployment: Deployment, current: Release) -> dict[str, Any]:
-    """What templates/deployment/_trial.html shows; nothing where none is on trial."""
-    trial = deployment.trial
-    if trial is None:
-        return {"trial": None, "shares": services.SHARES}
-    sides = trials.sides(deployment, trial, current)
+def canary_context(deployment: Deployment, current: Release) -> dict[str, Any]:
+    """What templates/deployment/_canary.html shows; nothing where there is no canary."""
+    release = deployment.canary
+    if release is None:
+        return {"canary": None, "canary_percents": services.CANARY_PERCENTS}
+    compared = canary.compare(deployment, release, current)
     return {
-        "trial": trial,
-        "sides": sides,
-        "shares": services.SHARES,
-        "thumbs": any(side.up or side.down for side in sides),
-        "trial_trouble": trials.trouble(trial),
-        "too_few": sides[1].requests < trials.FEW,
+        "canary": release,
+        "compared": compared,
+        "canary_percents": services.CANARY_PERCENTS,
+        "has_feedback": any(one.up or one.down for one in compared),
+        "canary_problem": canary.unavailable_reason(release),
+        "too_few": compared[1].requests < canary.MIN_REQUESTS_TO_COMPARE,
     }

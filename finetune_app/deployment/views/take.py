@@ -4,7 +4,7 @@ from django.http import FileResponse, Http404
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest
-from finetune_app.deployment import archive
+from finetune_app.deployment import adapter_archive
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -14,5 +14,5 @@ def adapter(request: HttpRequest, goal: Goal, number: int) -> FileResponse:
     training = goal.trainings.select_related("base_model", "goal").filter(number=number).first()
     if training is None:
         raise Http404("no such training")
-    file, name = archive.adapter_archive(training)
+    file, name = adapter_archive.adapter_archive(training)
     return FileResponse(file, as_attachment=True, filename=name, content_type="application/zip")

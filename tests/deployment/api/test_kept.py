@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from finetune_app.datasets.models import Status
-from finetune_app.deployment.models import Feedback, Request, Said
+from finetune_app.deployment.models import Feedback, Request, Transcript
 from finetune_app.deployment.monitoring import keeping
 
 
@@ -16,20 +16,20 @@ def test_asked_kept_judged_and_queued(client, address, key, live, owner):
     )
     chunks = list(reply)
     text = "".join(one.choices[0].delta.content or "" for one in chunks)
-    said = Said.objects.get()
-    assert said.answer.strip() == keeping.redact(text).text.strip()
-    assert said.messages == [{"role": "user", "content": "Write to [email]"}]
-    assert said.request.reply_id == chunks[0].id
-    assert said.request.first_seconds is not None
+    transcript = Transcript.objects.get()
+    assert transcript.answer.strip() == keeping.redact(text).text.strip()
+    assert transcript.messages == [{"role": "user", "content": "Write to [email]"}]
+    assert transcript.request.reply_id == chunks[0].id
+    assert transcript.request.first_seconds is not None
     sent = {"id": chunks[0].id, "rating": "down", "expected": "order_status"}
     answer = httpx.post(
         f"{address}/feedback", json=sent, timeout=60, headers={"Authorization": f"Bearer {key[1]}"}
     )
     assert answer.json()["kept"] == ["rating", "expected"]
-    assert Feedback.objects.get().request == said.request
-    said.refresh_from_db()
-    assert said.example.status == Status.PENDING
-    assert said.example.suggestions.get().answer == "order_status"
+    assert Feedback.objects.get().request == transcript.request
+    transcript.refresh_from_db()
+    assert transcript.example.status == Status.PENDING
+    assert transcript.example.suggestions.get().answer == "order_status"
 
 
 def test_how_sure_it_was_is_noted_where_it_was_told(client, key):

@@ -7,7 +7,7 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.urls import reverse
 
-from finetune_app.deployment import asking
+from finetune_app.deployment import page_client
 from finetune_app.deployment.models import PublicChat, Request
 from tests.conftest import signed_in
 
@@ -35,10 +35,10 @@ def test_the_playground_says_how_the_answer_came_about(live, owner, url_of):
 def test_whoever_has_seen_the_end_may_judge_the_answer(live, owner, goal):
     """The last event comes after the request was noted: a quick thumb finds it."""
     given = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
-    call = asking.prepare(live, "page:1", given)
+    call = page_client.prepare(live, "page:1", given)
 
     async def known_at_the_end() -> tuple[str, bool]:
-        found = asking.events(call)
+        found = page_client.events(call)
         async for event in found:
             if event.get("done"):
                 known = await Request.objects.filter(reply_id=event["id"]).aexists()

@@ -13,7 +13,9 @@ from finetune_app.core.errors import PlainError
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 60.0  # seconds that a person waits for the engine, which may be busy or load a model
+TIMEOUT_SECONDS = (
+    60.0  # seconds that a person waits for the engine, which may be busy or load a model
+)
 
 
 def require_effect(candidate: Candidate) -> None:
@@ -38,5 +40,5 @@ def require_effect(candidate: Candidate) -> None:
 
 
 async def _ask(base_model: str, adapter: str, number_format: str) -> str:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         return await engine.prove(base_model, adapter, number_format=number_format)

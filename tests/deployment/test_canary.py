@@ -1,4 +1,4 @@
-"""A version is tried with a share of the conversations, and then kept or taken back."""
+"""A canary answers a percentage of the conversations, then it is promoted or withdrawn."""
 
 import json
 
@@ -6,14 +6,15 @@ import pytest
 
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment import keys, services, trials
+from finetune_app.deployment import keys, services
 from finetune_app.deployment.api import models as served
-from finetune_app.deployment.api.wire import read_chat
+from finetune_app.deployment.api.schemas import read_chat
+from finetune_app.deployment.canary import compare, includes, release_for
 from finetune_app.deployment.models import Request
 from finetune_app.deployment.monitoring import feedback
 from tests.journey import trained
 
-ASKERS = [f"asker {n}" for n in range(400)]
+CONVERSATIONS = [f"asker {n}" for n in range(400)]
 
 
 @pytest.fixture
@@ -22,9 +23,9 @@ def base(goal, tuned):
 
 
 @pytest.fixture
-def trial(live, base, owner):
-    """Version 2, on trial with 10 of 100."""
-    return services.try_out(deployment=live, candidate=base, share=10, by=owner)
+def canary(live, base, owner):
+    """Version 2, a canary with 10 percent."""
+    return services.start_canary(deployment=live, candidate=base, percent=10, by=owner)
 
 
 @pytest.fixture
@@ -32,38 +33,38 @@ def key(team, owner):
     return keys.make(team=team, by=owner, name="x")[0]
 
 
-def those_in(trial) -> set[str]:
-    return {asker for asker in ASKERS if trials.is_in(trial, asker)}
+def included(canary) -> set[str]:
+    return {asker for asker in CONVERSATIONS if includes(canary, asker)}
 
 
 # ---- Who gets it ----
 
 
-def test_about_its_share_of_those_who_ask_get_it(live, trial):
-    inside = those_in(trial)
+def test_about_its_percentage_of_conversations_gets_the_canary(live, canary):
+    inside = included(canary)
     assert 20 <= len(inside) <= 60
     asker = inside.pop()
-    outside = next(one for one in ASKERS if one not in inside and one != asker)
-    assert trials.release_for(live, asker) == trial
-    assert trials.release_for(live, outside) == live.current
+    outside = next(one for one in CONVERSATIONS if one not in inside and one != asker)
+    assert release_for(live, asker) == canary
+    assert release_for(live, outside) == live.current
 
 
-def test_a_larger_share_keeps_those_who_were_in_it(live, trial, base, owner):
-    larger = services.try_out(deployment=live, candidate=base, share=50, by=owner)
-    assert larger == trial
-    assert those_in(trial) < those_in(larger)
-    assert 150 <= len(those_in(larger)) <= 250
+def test_raising_the_percentage_keeps_everybody_who_was_in_it(live, canary, base, owner):
+    larger = services.start_canary(deployment=live, candidate=base, percent=50, by=owner)
+    assert larger == canary
+    assert included(canary) < included(larger)
+    assert 150 <= len(included(larger)) <= 250
     assert live.releases.count() == 2
 
 
-def test_the_next_trial_draws_others(live, trial, base, owner):
-    services.take_back(release=trial, by=owner)
-    again = services.try_out(deployment=live, candidate=base, share=10, by=owner)
+def test_the_next_canary_draws_other_conversations(live, canary, base, owner):
+    services.withdraw(release=canary, by=owner)
+    again = services.start_canary(deployment=live, candidate=base, percent=10, by=owner)
     assert again.number == 3
-    assert those_in(trial) != those_in(again)
+    assert included(canary) != included(again)
 
 
-def test_a_conversation_stays_with_one_version_while_it_grows(live, trial, key):
+def test_a_growing_conversation_keeps_its_version(live, canary, key):
     begun = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it mine?"}]
     longer = [*begun, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Ok"}]
     askers = {asked(begun).asker, asked(longer).asker}
@@ -72,19 +73,19 @@ def test_a_conversation_stays_with_one_version_while_it_grows(live, trial, key):
     assert asked(begun, user="mara").asker not in askers
 
 
-def test_the_api_serves_what_the_hash_says(live, trial, key):
-    drawn = {trials.is_in(trial, f"{key.pk}:{asker}"): asker for asker in ASKERS}
-    assert served.find(key, live.name, drawn[True]).release == trial
+def test_the_api_serves_the_release_that_the_hash_chooses(live, canary, key):
+    drawn = {includes(canary, f"{key.pk}:{asker}"): asker for asker in CONVERSATIONS}
+    assert served.find(key, live.name, drawn[True]).release == canary
     assert served.find(key, live.name, drawn[False]).release == live.current
     assert served.find(key, live.name).release.number == 1  # nothing tells who asks
 
 
-def test_one_that_cannot_answer_leaves_it_to_the_other(live, trial, monkeypatch):
+def test_the_current_release_answers_when_the_canary_cannot(live, canary, monkeypatch):
     def broken(candidate):
         raise PlainError("The documents have changed.")
 
     monkeypatch.setattr("finetune_app.candidates.talk.lane_of", broken)
-    assert trials.release_for(live, those_in(trial).pop()) == live.current
+    assert release_for(live, included(canary).pop()) == live.current
 
 
 def asked(messages, **more):
@@ -94,77 +95,77 @@ def asked(messages, **more):
 # ---- How it ends ----
 
 
-def test_from_the_page_to_everybody(goal, live, tuned, as_editor, url):
+def test_promote_from_the_page(goal, live, tuned, as_editor, url):
     again = trained(goal, live.current.by, weights="better weights")
     given = {"candidate": f"training-{again.number}", "share": "25"}
     assert (
         "25 % of the conversations"
         in as_editor.post(url("go_live"), given, follow=True).content.decode()
     )
-    assert (live.trial.number, live.trial.share, live.current.number) == (2, 25, 1)
+    assert (live.canary.number, live.canary.canary_percent, live.current.number) == (2, 25, 1)
     page = as_editor.get(url("page")).content.decode()
     assert "Let it answer everybody" in page
-    as_editor.post(url("share", number=2), {"share": "50"})
-    assert live.trial.share == 50
-    as_editor.post(url("everybody", number=2))
-    assert (live.trial, live.current.number) == (None, 2)
+    as_editor.post(url("set_canary_percent", number=2), {"share": "50"})
+    assert live.canary.canary_percent == 50
+    as_editor.post(url("promote", number=2))
+    assert (live.canary, live.current.number) == (None, 2)
     assert "Let it answer everybody" not in as_editor.get(url("page")).content.decode()
 
 
-def test_two_tabs_agree_in_the_end(live, trial, as_editor, url):
+def test_two_tabs_cannot_both_end_a_canary(live, canary, as_editor, url):
     """A double click changes nothing; the other tab is told what happened meanwhile."""
     for _again in range(2):
-        assert as_editor.post(url("everybody", number=2)).status_code == 302
+        assert as_editor.post(url("promote", number=2)).status_code == 302
     assert live.current.number == 2
-    late = as_editor.post(url("take_back", number=2))
+    late = as_editor.post(url("withdraw", number=2))
     assert late.status_code == 409
     assert "answers everybody by now" in late.content.decode()
     assert live.current.number == 2
 
 
-def test_taken_back_it_is_over(live, trial, as_editor, url):
+def test_a_withdrawn_canary_cannot_be_promoted(live, canary, as_editor, url):
     for _again in range(2):
-        assert as_editor.post(url("take_back", number=2)).status_code == 302
-    assert (live.trial, live.current.number) == (None, 1)
-    assert as_editor.post(url("everybody", number=2)).status_code == 409
+        assert as_editor.post(url("withdraw", number=2)).status_code == 302
+    assert (live.canary, live.current.number) == (None, 1)
+    assert as_editor.post(url("promote", number=2)).status_code == 409
 
 
-def test_only_one_at_a_time_and_not_what_answers_already(
-    goal, live, trial, tuned, owner, as_editor, url
+def test_only_one_canary_at_a_time_and_never_the_current_candidate(
+    goal, live, canary, tuned, owner, as_editor, url
 ):
     again = trained(goal, owner, weights="better weights")
     another = {"candidate": f"training-{again.number}", "share": "5"}
     reply = as_editor.post(url("go_live"), another)
     assert reply.status_code == 409
     assert "Version 2 is still being tried" in reply.content.decode()
-    services.take_back(release=trial, by=owner)
+    services.withdraw(release=canary, by=owner)
     same = as_editor.post(url("go_live"), {"candidate": "training-1", "share": "5"})
     assert "answers everybody already" in same.content.decode()
     odd = as_editor.post(url("go_live"), another | {"share": "99"})
     assert odd.status_code == 400
 
 
-def test_going_back_or_live_with_another_ends_the_trial(live, trial, owner, as_editor, url):
+def test_rolling_back_ends_the_canary(live, canary, owner, as_editor, url):
     as_editor.post(url("roll_back", number=1))
-    assert (live.trial, live.current.number) == (None, 1)
-    trial.refresh_from_db()
-    assert trial.taken_back_at
-    assert trial.ended_by.name == "Jonas"
+    assert (live.canary, live.current.number) == (None, 1)
+    canary.refresh_from_db()
+    assert canary.withdrawn_at
+    assert canary.ended_by.name == "Jonas"
 
 
-def test_a_paused_one_answers_nobody_and_the_trial_waits(live, trial, key):
+def test_pausing_keeps_the_canary(live, canary, key):
     services.pause(deployment=live)
     with pytest.raises(served.ApiError, match="paused"):
         served.find(key, live.name, "asker 1")
     services.resume(deployment=live)
-    assert live.trial == trial
+    assert live.canary == canary
 
 
 # ---- How it does ----
 
 
-def test_figures_of_both_since_it_began(live, trial, team, as_viewer, url):
-    seen = [(live.current, 200, 1.0), (trial, 200, 2.0), (trial, 503, 0.1), (trial, 499, 0.1)]
+def test_compare_both_releases_since_the_canary_began(live, canary, team, as_viewer, url):
+    seen = [(live.current, 200, 1.0), (canary, 200, 2.0), (canary, 503, 0.1), (canary, 499, 0.1)]
     for release, status, seconds in seen:
         Request.objects.create(
             team=team,
@@ -176,11 +177,11 @@ def test_figures_of_both_since_it_began(live, trial, team, as_viewer, url):
             tokens=5,
             prompt_tokens=10,
         )
-    answered = Request.objects.filter(release=trial, status=200).get()
+    answered = Request.objects.filter(release=canary, status=200).get()
     feedback.give(request=answered, rating=-1)
-    old, new = trials.sides(live, trial, live.current)
-    assert (old.requests, old.failed, old.slow, old.tokens) == (1, 0, 1.0, 15)
-    assert (new.requests, new.failed, new.slow, new.tokens) == (3, 1, 2.0, 45)
+    old, new = compare(live, canary, live.current)
+    assert (old.requests, old.failed, old.p95_seconds, old.tokens) == (1, 0, 1.0, 15)
+    assert (new.requests, new.failed, new.p95_seconds, new.tokens) == (3, 1, 2.0, 45)
     assert (old.up, old.down, new.up, new.down) == (0, 0, 0, 1)
     page = as_viewer.get(url("page")).content.decode()
     assert "too few to tell the two apart" in page
@@ -188,8 +189,8 @@ def test_figures_of_both_since_it_began(live, trial, team, as_viewer, url):
     assert "Let it answer everybody" not in page
 
 
-def test_the_history_says_what_changed_and_how_it_went(live, trial, owner, as_viewer, url):
-    services.take_back(release=trial, by=owner)
+def test_the_history_says_what_changed_and_how_it_ended(live, canary, owner, as_viewer, url):
+    services.withdraw(release=canary, by=owner)
     page = as_viewer.get(url("versions")).content.decode()
     assert "The first version" in page
     assert "Without a training" in page
@@ -197,9 +198,9 @@ def test_the_history_says_what_changed_and_how_it_went(live, trial, owner, as_vi
     assert "Not evaluated." in page
 
 
-def test_who_may_decide(live, trial, as_viewer, as_stranger, url):
-    for name in ("share", "everybody", "take_back"):
+def test_viewers_and_strangers_cannot_change_a_canary(live, canary, as_viewer, as_stranger, url):
+    for name in ("set_canary_percent", "promote", "withdraw"):
         assert as_viewer.post(url(name, number=2), {"share": "5"}).status_code == 403
         assert as_stranger.post(url(name, number=2), {"share": "5"}).status_code == 404
     assert as_stranger.get(url("versions")).status_code == 404
-    assert live.trial.share == 10
+    assert live.canary.canary_percent == 10

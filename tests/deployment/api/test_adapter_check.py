@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates import speakers
-from finetune_app.deployment import proof
+from finetune_app.deployment import adapter_check
 from finetune_app.deployment.models import Request
 from tests.conftest import signed_in
 from tests.deployment.api.test_chat import ask
@@ -56,7 +56,7 @@ def test_it_cannot_go_live_and_the_page_says_why(empty, owner, monkeypatch):
 
 
 def test_a_good_one_goes_live(live, owner, monkeypatch):
-    proof.require_effect(live.current.candidate)
+    adapter_check.require_effect(live.current.candidate)
     monkeypatch.setattr(candidates, "require_its_adapter", lambda candidate: None)
     live.releases.all().delete()
     tuned = next(one for one in speakers.available(live.goal) if one.kind == "tuned")
@@ -77,10 +77,10 @@ def test_a_damaged_one_says_so(client, live, house, monkeypatch):
 
 
 def test_who_goes_live_does_not_wait_for_a_busy_engine_for_ever(empty, monkeypatch):
-    monkeypatch.setattr(proof, "PATIENCE", 0.0)
-    proof.require_effect(empty.current.candidate)
+    monkeypatch.setattr(adapter_check, "TIMEOUT_SECONDS", 0.0)
+    adapter_check.require_effect(empty.current.candidate)
 
 
 def test_while_the_engine_is_away_nobody_is_refused(live, settings):
     settings.ENGINE_SOCKET = "/nowhere/engine.sock"
-    proof.require_effect(live.current.candidate)
+    adapter_check.require_effect(live.current.candidate)

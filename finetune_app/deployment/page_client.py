@@ -10,7 +10,7 @@ from typing import Any
 from finetune_app.deployment.api import models
 from finetune_app.deployment.api.chat import Call
 from finetune_app.deployment.api.errors import GONE, ApiError
-from finetune_app.deployment.api.wire import Reply, read_chat
+from finetune_app.deployment.api.schemas import Reply, read_chat
 from finetune_app.deployment.models import Deployment
 
 

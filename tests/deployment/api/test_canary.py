@@ -1,17 +1,18 @@
-"""A version on trial, as programs meet it."""
+"""A canary, as programs see it."""
 
 from finetune_app.candidates import services as candidates
-from finetune_app.deployment import services, trials
+from finetune_app.deployment import services
+from finetune_app.deployment.canary import includes
 from finetune_app.deployment.models import Request
 from tests.deployment.api.test_access import ask
 
 
 def test_each_request_says_which_version_answered_it(client, live, owner, key):
     base = candidates.base_candidate(goal=live.goal, base_model=live.current.candidate.base_model)
-    trial = services.try_out(deployment=live, candidate=base, share=50, by=owner)
+    canary = services.start_canary(deployment=live, candidate=base, percent=50, by=owner)
     asker = {True: "", False: ""}
     for n in range(40):
-        asker[trials.is_in(trial, f"{key[0].pk}:user {n}")] = str(n)
+        asker[includes(canary, f"{key[0].pk}:user {n}")] = str(n)
     for user in asker.values():
         client.chat.completions.create(
             model=live.name,
