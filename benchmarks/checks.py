@@ -38,8 +38,8 @@ from rapidfuzz import fuzz, process  # noqa: E402
 
 from benchmarks.defects import foreign, private  # noqa: E402
 from finetune_app.datasets import checks  # noqa: E402
-from finetune_app.datasets.checks import leakage, rowwise  # noqa: E402
-from finetune_app.datasets.checks.base import About, Row, Seen  # noqa: E402
+from finetune_app.datasets.checks import leakage, row_scan  # noqa: E402
+from finetune_app.datasets.checks.base import CheckContext, CheckRow, RowScan  # noqa: E402
 from finetune_app.datasets.text import last_said, normalise, prompt_hash  # noqa: E402
 
 Messages = list[dict[str, str]]
@@ -60,13 +60,13 @@ BLANK = ("N/A", "n/a", "-", "null", "TBD", "?", "NaN", "...")
 class Planted:
     """A set of rows, and which of them (by pk) have which defect."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[CheckRow] = field(default_factory=list)
     wanted: dict[str, set[int]] = field(default_factory=dict)
     either: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # not judged
 
-    def add(self, said: Messages, split: str, defect: str = "") -> Row:
+    def add(self, said: Messages, split: str, defect: str = "") -> CheckRow:
         pk = len(self.rows) + 1
-        row = Row(
+        row = CheckRow(
             pk,
             pk,
             last_said(said, "user"),
@@ -193,7 +193,7 @@ def _padded(messages: Messages) -> Messages:
     return [{**one, "content": f" {one['content']}\n"} for one in messages]
 
 
-def _edited(row: Row, dice: random.Random) -> Messages:
+def _edited(row: CheckRow, dice: random.Random) -> Messages:
     """A typing mistake or two, or a word more: still the same to a reader."""
     text, rest = row.prompt, row.messages[:-2]
     for _ in range(1 + (len(text) > 120)):
@@ -218,7 +218,7 @@ def _edited(row: Row, dice: random.Random) -> Messages:
     return [*rest, *said(text, row.answer)]
 
 
-def _leak(planted: Planted, tests: list[Row], dice: random.Random) -> None:
+def _leak(planted: Planted, tests: list[CheckRow], dice: random.Random) -> None:
     """A test prompt, sometimes with a small change, in the part that is learned from. The finding
     names both rows; it is a repeat as well."""
     for row in tests:
@@ -240,16 +240,16 @@ def _with(messages: Messages, more: str, dice: random.Random) -> Messages:
 
 def found_in(planted: Planted) -> dict[str, set[int]]:
     """pks that each check names; of repeated rows all but the first."""
-    from worker.checks.heavy import toxicity
+    from worker.checks.toxicity_and_tokens import toxicity
 
     rows = planted.rows
-    looks = [rowwise.look(row.messages) for row in rows]
+    looks = [row_scan.scan(row.messages) for row in rows]
     rude = toxicity([row.messages for row in rows], [look.language for look in looks])
     seen = {
-        row.pk: Seen(look.marks, look.language, toxic)
+        row.pk: RowScan(look.marks, look.language, toxic)
         for row, look, toxic in zip(rows, looks, rude, strict=True)
     }
-    about = About("", {}, seen=seen, alike=leakage.look_alikes(rows))
+    about = CheckContext("", {}, seen=seen, alike=leakage.look_alikes(rows))
     found: dict[str, set[int]] = {"refusals": set(about.marked("refusals"))}
     for one in checks.find(rows, about):
         if one.check in ("duplicates", "near_duplicates") or one.check == "contradictions":

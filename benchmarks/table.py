@@ -131,13 +131,13 @@ def pages(rows: int, other: int) -> dict[str, Callable[[int], str]]:
 
 def change(client: Any, base: str) -> None:
     from finetune_app.datasets.models import Edit
-    from finetune_app.datasets.services import carrying
+    from finetune_app.datasets.services import batch_edits
 
     def through(_reply: Any) -> int:
         """Let the change end here, as its job does; how many parts that took."""
         edit, count = Edit.objects.latest("pk"), 0
         while edit.todo:
-            edit, count = carrying.next_part(edit), count + 1
+            edit, count = batch_edits.run_next_step(edit), count + 1
         return count
 
     def aside() -> int:
@@ -190,7 +190,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
     from finetune_app.accounts.models import Membership, Role, Team, User
     from finetune_app.datasets import checks
     from finetune_app.datasets.models import Dataset, Example, Finding, Suggestion
-    from finetune_app.datasets.services.ground import touch
+    from finetune_app.datasets.services.locking import mark_changed
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Large")
@@ -206,7 +206,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
     for number in range(rows // 20, rows, max(rows // 10, 1)):
         dataset.examples.filter(number=number).update(prompt="Where can one buy a unicorn?")
     Dataset.objects.filter(pk=dataset.pk).update(last_number=rows)
-    touch(Dataset.objects.get(pk=dataset.pk), checked_at=timezone.now())
+    mark_changed(Dataset.objects.get(pk=dataset.pk), checked_at=timezone.now())
     some = dataset.examples.filter(number__lte=100)
     Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
     keys = list(dataset.examples.order_by("number").values_list("pk", flat=True))
@@ -223,7 +223,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
             count=len(found),
             examples=found,
         )
-    checks.AT_ONCE = 0
+    checks.MAX_ROWS_IN_REQUEST = 0
     client = Client()
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     return client, f"/goals/{goal.pk}/dataset/", other.pk

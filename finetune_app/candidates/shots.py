@@ -10,11 +10,11 @@ import statistics
 from dataclasses import dataclass
 
 from finetune_app.candidates.composing import LETTERS_A_TOKEN
-from finetune_app.datasets import similar
+from finetune_app.datasets import near_duplicates
 from finetune_app.datasets.models import Example, ExampleQuerySet, Split
-from finetune_app.datasets.search import saying
 from finetune_app.datasets.splits import place
 from finetune_app.datasets.text import normalise
+from finetune_app.datasets.text_search import saying
 from finetune_app.goals.models import Goal
 
 Shot = dict[str, str]
@@ -123,7 +123,7 @@ def pick(goal: Goal, *, room: int, count: int = PICKED) -> list[Shot]:
     if only_practice(goal):
         count = min(count, len(pairs) + len(some) // 3)
     everything = [*pairs, *some]
-    texts = similar.without_shared_ends([normalise(shot["prompt"]) for shot in everything])
+    texts = near_duplicates.without_shared_ends([normalise(shot["prompt"]) for shot in everything])
     chosen = list(range(len(pairs)))
     left = [at for at in range(len(everything)) if at not in chosen]
     while left and len(chosen) < count:
@@ -162,7 +162,7 @@ def _most_typical(texts: list[str], among: list[int]) -> int:
     sample = [texts[at] for at in among[:COMPARED]]
 
     def how_typical(at: int) -> tuple[float, int]:
-        return statistics.fmean(similar.likeness(texts[at], one) for one in sample), -at
+        return statistics.fmean(near_duplicates.likeness(texts[at], one) for one in sample), -at
 
     return max(among, key=how_typical)
 
@@ -170,5 +170,6 @@ def _most_typical(texts: list[str], among: list[int]) -> int:
 def _most_different(texts: list[str], among: list[int], chosen: list[int]) -> int:
     """The one whose nearest neighbour among the chosen is the farthest away."""
     return min(
-        among, key=lambda at: (max(similar.likeness(texts[at], texts[c]) for c in chosen), at)
+        among,
+        key=lambda at: (max(near_duplicates.likeness(texts[at], texts[c]) for c in chosen), at),
     )

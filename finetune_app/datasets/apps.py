@@ -7,6 +7,6 @@ class DatasetsConfig(AppConfig):
     label = "datasets"
 
     def ready(self) -> None:
-        from finetune_app.datasets import search, signals  # noqa: F401
+        from finetune_app.datasets import signals, text_search  # noqa: F401
 
-        post_migrate.connect(search.put_up, sender=self)
+        post_migrate.connect(text_search.create_index, sender=self)

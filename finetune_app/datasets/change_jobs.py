@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import checks, fixes  # noqa: F401  (fixes know how many are mended)
 from finetune_app.datasets.models import Edit
-from finetune_app.datasets.services import carrying, undo
-from finetune_app.datasets.services.holding import Hold, Over
+from finetune_app.datasets.services import batch_edits, undo
+from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
@@ -31,14 +31,14 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
     edit = _edit_of(job)
     if edit is None:
         return
-    hold = Hold(job, edit.todo.get("last", 0), _("Changing the examples"))
+    hold = LeaseWriter(job, edit.todo.get("last", 0), _("Changing the examples"))
     try:
         while edit.todo:
             hold.done = edit.todo.get("next", 0)
             hold.total = edit.todo.get("last", 0)
-            edit = carrying.next_part(edit, guard=hold.check)
+            edit = batch_edits.run_next_step(edit, guard=hold.check)
             hold.breathe()
-    except (Over, Edit.DoesNotExist):
+    except (LeaseLost, Edit.DoesNotExist):
         lease.release(job)
 
 

@@ -18,13 +18,13 @@ from django.utils import timezone
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import delete_folder, local_folder
 from finetune_app.datasets import checks
-from finetune_app.datasets.checks import kept
-from finetune_app.datasets.checks.base import Found, Mark, Seen
-from finetune_app.datasets.models import Dataset, Example, Look
+from finetune_app.datasets.checks import cache
+from finetune_app.datasets.checks.base import CheckResult, Mark, RowScan
+from finetune_app.datasets.models import Dataset, Example, RowCheck
 from finetune_app.jobs.models import Job
 
 ROW = ("pk", "number", "split", "prompt_hash", "messages")
-LOOK = tuple(f"look__{name}" for name in kept.FIELDS)
+LOOK = tuple(f"row_check__{name}" for name in cache.FIELDS)
 
 
 def child_spec(job: Job) -> dict[str, Any]:
@@ -70,19 +70,19 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
     for some in _looks(Path(settings.DATA_DIR) / folder_of(job) / "looks.jsonl"):
         there = Example.objects.filter(pk__in=[one.example_id for one in some])
         still = set(there.values_list("pk", flat=True))
-        kept.keep(one for one in some if one.example_id in still)
+        cache.store(one for one in some if one.example_id in still)
 
 
-def _looks(path: Path) -> Iterator[list[Look]]:
+def _looks(path: Path) -> Iterator[list[RowCheck]]:
     if not path.exists():
         return
-    some: list[Look] = []
+    some: list[RowCheck] = []
     with path.open(encoding="utf-8") as file:
         for line in file:
             pk, print_, marks, language, toxic, tokens, answer, model = json.loads(line)
-            seen = Seen(tuple(Mark(*mark) for mark in marks), language, toxic, tokens, answer)
-            some.append(kept.as_look(pk, print_, seen, model))
-            if len(some) == kept.BATCH:
+            seen = RowScan(tuple(Mark(*mark) for mark in marks), language, toxic, tokens, answer)
+            some.append(cache.row_check(pk, print_, seen, model))
+            if len(some) == cache.BATCH:
                 yield some
                 some = []
     yield some
@@ -104,9 +104,11 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     return fail(job)
 
 
-def _found(told: dict[str, Any]) -> Found:
+def _found(told: dict[str, Any]) -> CheckResult:
     """As it was before it went through JSON, where keys are text."""
-    return Found(**told | {"spans": {int(pk): places for pk, places in told["spans"].items()}})
+    return CheckResult(
+        **told | {"spans": {int(pk): places for pk, places in told["spans"].items()}}
+    )
 
 
 def fail(job: Job) -> None:

@@ -27,7 +27,7 @@ SIDE_BY_SIDE = ("contradictions", "leakage", "practice_leakage")
 
 
 @dataclass
-class Shown:
+class FindingEvidence:
     """One finding with some of its rows."""
 
     finding: Finding
@@ -38,7 +38,7 @@ class Shown:
     more: int = 0  # rows or groups that are not shown
 
 
-def gather(dataset: Dataset, findings: list[Finding]) -> list[Shown]:
+def gather(dataset: Dataset, findings: list[Finding]) -> list[FindingEvidence]:
     """With one query for all rows. Rows that are gone since are left out."""
     wanted: set[int] = set()
     for one in findings:
@@ -52,7 +52,7 @@ def _groups(finding: Finding) -> list[list[int]]:
     return [group[:IN_A_GROUP] for group in finding.groups[:FEW]]
 
 
-def _shown(finding: Finding, rows: dict[int, Example]) -> Shown:
+def _shown(finding: Finding, rows: dict[int, Example]) -> FindingEvidence:
     if finding.groups:
         groups = [[rows[pk] for pk in group if pk in rows] for group in _groups(finding)]
         groups = [group for group in groups if len(group) > 1]
@@ -60,7 +60,7 @@ def _shown(finding: Finding, rows: dict[int, Example]) -> Shown:
         if finding.check_name in SIDE_BY_SIDE:
             kind = "choose" if finding.check_name == "contradictions" else "sides"
             groups = [sorted(group, key=_test_first) for group in groups]
-        return Shown(finding, kind, groups=groups, more=max(0, len(finding.groups) - FEW))
+        return FindingEvidence(finding, kind, groups=groups, more=max(0, len(finding.groups) - FEW))
     there = [rows[pk] for pk in finding.examples[:FEW] if pk in rows]
     more = max(0, finding.count - FEW)
     if finding.spans:
@@ -68,8 +68,8 @@ def _shown(finding: Finding, rows: dict[int, Example]) -> Shown:
             {"example": row, "parts": parts(row, finding.spans.get(str(row.pk), []))}
             for row in there
         ]
-        return Shown(finding, "marked", marked=marked, more=more)
-    return Shown(finding, "rows", rows=there, more=more)
+        return FindingEvidence(finding, "marked", marked=marked, more=more)
+    return FindingEvidence(finding, "rows", rows=there, more=more)
 
 
 def _test_first(row: Example) -> tuple[int, int]:

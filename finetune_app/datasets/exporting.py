@@ -1,7 +1,7 @@
 """A version's rows in the formats that come in. Pure Python; one row in memory at a time.
 
 Rows are those of the frozen file: {"id", "split", "messages", "source"}. Excel and Parquet are
-written by worker/exports.py, which takes the tables from here.
+written by worker/dataset_export.py, which takes the tables from here.
 """
 
 import codecs
@@ -30,7 +30,7 @@ TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-FORMS = {  # the name in the address: the ending of the file
+FORMATS = {  # the name in the address: the ending of the file
     "jsonl": ".jsonl",
     "openai": ".jsonl",
     "vertex": ".jsonl",
@@ -203,7 +203,7 @@ def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
             ),
             status=409,
         )
-    a_list = FORMS[form] == ".json"
+    a_list = FORMATS[form] == ".json"
     return blocks(_json_texts(rows, lambda row: dialect(row, facts), a_list), "utf-8")
 
 

@@ -9,15 +9,15 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import checks, runs, splits
-from finetune_app.datasets.checks import broken, private, repeats
-from finetune_app.datasets.checks.base import Row
+from finetune_app.datasets import checks, number_ranges, splits
+from finetune_app.datasets.checks import duplicates, mojibake, pii
+from finetune_app.datasets.checks.base import CheckRow
 from finetune_app.datasets.models import Dataset, Edit, Example, Finding, Split, Status
-from finetune_app.datasets.services import carrying, sweeping
+from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.datasets.services.editing import change_many
 
 Wanted = dict[int, dict[str, Any]]  # pk -> what becomes of it
-Fix = Callable[[Finding, list[Row]], Wanted]
+Fix = Callable[[Finding, list[CheckRow]], Wanted]
 ASIDE = {"status": str(Status.SET_ASIDE)}
 AT_ONCE = 500  # keys in one query: databases take only so many variables
 
@@ -27,7 +27,7 @@ def apply(*, finding: Finding, by: User) -> Edit:
     rows the rest is a job's: the edit has it in its `todo`."""
     dataset = finding.dataset
     about = dataset.last_number if finding.fix in WHOLE_SET else _about(finding)
-    if about > carrying.AT_ONCE:
+    if about > batch_edits.MAX_ROWS_IN_REQUEST:
         return _apply_to_many(finding, by, about)
     rows = checks.rows_of(dataset) if finding.fix in WHOLE_SET else _rows_of(finding)
     wanted = FIXES[finding.fix](finding, rows)
@@ -69,36 +69,36 @@ def _keys(finding: Finding) -> list[int]:
     return sorted({*finding.examples, *(pk for group in finding.groups for pk in group)})
 
 
-def _rows_of(finding: Finding) -> list[Row]:
+def _rows_of(finding: Finding) -> list[CheckRow]:
     """The rows that the finding is about, as they are now."""
     wanted, rows = _keys(finding), []
     for start in range(0, len(wanted), AT_ONCE):
         some = finding.dataset.examples.usable().filter(pk__in=wanted[start : start + AT_ONCE])
-        rows += [Row(*one) for one in some.order_by("number").values_list(*Row._fields)]
+        rows += [CheckRow(*one) for one in some.order_by("number").values_list(*CheckRow._fields)]
     return sorted(rows, key=lambda row: row.number)
 
 
-def _set_aside(finding: Finding, rows: list[Row]) -> Wanted:
+def _set_aside(finding: Finding, rows: list[CheckRow]) -> Wanted:
     return {row.pk: ASIDE for row in rows}
 
 
-def _keep_first(groups: Callable[[list[Row]], list[list[Row]]]) -> Fix:
+def _keep_first(groups: Callable[[list[CheckRow]], list[list[CheckRow]]]) -> Fix:
     """Of each group the first row stays."""
     return lambda finding, rows: {row.pk: ASIDE for group in groups(rows) for row in group[1:]}
 
 
-def _keep_one_of_each(finding: Finding, rows: list[Row]) -> Wanted:
+def _keep_one_of_each(finding: Finding, rows: list[CheckRow]) -> Wanted:
     return {row.pk: ASIDE for group in _groups(finding, rows) for row in group[1:]}
 
 
-def _groups(finding: Finding, rows: list[Row]) -> list[list[Row]]:
+def _groups(finding: Finding, rows: list[CheckRow]) -> list[list[CheckRow]]:
     """The finding's groups as they are now, the first row first."""
     now = {row.pk: row for row in rows}
     groups = [[now[pk] for pk in group if pk in now] for group in finding.groups]
     return [sorted(group, key=lambda row: row.number) for group in groups if len(group) > 1]
 
 
-def _one_side(finding: Finding, rows: list[Row]) -> Wanted:
+def _one_side(finding: Finding, rows: list[CheckRow]) -> Wanted:
     """Out of the test, to where its look-alike is: never the other way, so that nothing the
     model may have learned from ends up in a test."""
     wanted: Wanted = {}
@@ -110,7 +110,7 @@ def _one_side(finding: Finding, rows: list[Row]) -> Wanted:
     return wanted
 
 
-def _one_side_practice(finding: Finding, rows: list[Row]) -> Wanted:
+def _one_side_practice(finding: Finding, rows: list[CheckRow]) -> Wanted:
     return {
         row.pk: {"split": str(Split.TRAIN)}
         for group in _groups(finding, rows)
@@ -123,7 +123,7 @@ def _one_side_practice(finding: Finding, rows: list[Row]) -> Wanted:
 def _rewrite(change: Callable[[str], str]) -> Fix:
     """Each message goes through `change`."""
 
-    def fix(finding: Finding, rows: list[Row]) -> Wanted:
+    def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
         wanted: Wanted = {}
         for row in rows:
             said = [{**one, "content": change(one["content"])} for one in row.messages]
@@ -135,14 +135,14 @@ def _rewrite(change: Callable[[str], str]) -> Fix:
 
 
 def _without_secrets(text: str) -> str:
-    return private.without(text, private.secrets(text))
+    return pii.without(text, pii.secrets(text))
 
 
 def _without_personal(text: str) -> str:
-    return private.without(text, private.personal(text))
+    return pii.without(text, pii.personal(text))
 
 
-def _same_instructions(finding: Finding, rows: list[Row]) -> Wanted:
+def _same_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
     """The instructions that most examples have go to those that have none."""
     told = Counter(
         row.messages[0]["content"]
@@ -152,7 +152,7 @@ def _same_instructions(finding: Finding, rows: list[Row]) -> Wanted:
     return _with_instructions(rows, told.most_common(1)[0][0]) if told else {}
 
 
-def _with_instructions(rows: list[Row], text: str) -> Wanted:
+def _with_instructions(rows: list[CheckRow], text: str) -> Wanted:
     instructions = {"role": "system", "content": text}
     return {
         row.pk: {"messages": [instructions, *row.messages]}
@@ -161,7 +161,7 @@ def _with_instructions(rows: list[Row], text: str) -> Wanted:
     }
 
 
-def _no_instructions(finding: Finding, rows: list[Row]) -> Wanted:
+def _no_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
     return {
         row.pk: {"messages": [one for one in row.messages if one["role"] != "system"]}
         for row in rows
@@ -173,7 +173,7 @@ def _hold_back(side: Split) -> Fix:
     """Move the next in the order of their hashes out of the learning part; where nothing learns,
     all of it may go, and after it questions of the test may become practice, never the reverse."""
 
-    def fix(finding: Finding, rows: list[Row]) -> Wanted:
+    def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
         dataset: Dataset = finding.dataset
         shares, trains = splits.shares_of(dataset.goal), dataset.goal.trains
         share = shares.test if side == Split.TEST else shares.validation
@@ -191,8 +191,8 @@ def _hold_back(side: Split) -> Fix:
 
 FIXES: dict[str, Fix] = {
     "set_aside": _set_aside,
-    "keep_one": _keep_first(repeats.repeated),
-    "keep_one_spelling": _keep_first(repeats.spelled_alike),
+    "keep_one": _keep_first(duplicates.repeated),
+    "keep_one_spelling": _keep_first(duplicates.spelled_alike),
     "keep_one_of_each": _keep_one_of_each,
     "one_side": _one_side,
     "one_side_practice": _one_side_practice,
@@ -200,7 +200,7 @@ FIXES: dict[str, Fix] = {
     "hold_back_practice": _hold_back(Split.VALIDATION),
     "hide_secrets": _rewrite(_without_secrets),
     "hide_personal": _rewrite(_without_personal),
-    "mend_characters": _rewrite(broken.mended),
+    "mend_characters": _rewrite(mojibake.mended),
     "same_instructions": _same_instructions,
     "no_instructions": _no_instructions,
 }
@@ -223,13 +223,13 @@ BY_GROUPS = {"keep_one": _keep_one_of_each, "keep_one_spelling": _keep_one_of_ea
 
 
 def _apply_to_many(finding: Finding, by: User, about: int) -> Edit:
-    return carrying.begin(
+    return batch_edits.begin(
         dataset=finding.dataset,
         by=by,
         what=f"{finding.fix_label}: {finding.message}",
         rows=about,
         todo={
-            "do": "mend",
+            "do": "apply_fix",
             "check": finding.check_name,
             "fix": finding.fix,
             "next": 0,
@@ -238,7 +238,7 @@ def _apply_to_many(finding: Finding, by: User, about: int) -> Edit:
     )
 
 
-@carrying.part("mend")
+@batch_edits.batch_step("apply_fix")
 def _plan(edit: Edit, dataset: Dataset) -> None:
     """The first part: from what was found to the numbers of the rows that change."""
     finding = dataset.findings.filter(check_name=edit.todo["check"], fix=edit.todo["fix"]).first()
@@ -253,7 +253,7 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
             "fix": finding.fix,
             "next": 0,
             "last": dataset.last_number,
-            "numbers": runs.pack(row.number for row in light),
+            "numbers": number_ranges.pack(row.number for row in light),
             "text": _most_told(dataset) if whole else "",
         }
         return
@@ -266,20 +266,22 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
             numbers[tuple(wanted[row.pk].items())].append(row.number)
     said = edit.what.replace("%", "%%")
     *then, first = [
-        sweeping.todo(dict(after), said, "?status=approved", runs.pack(some), dataset.last_number)
+        bulk_edits.pending_bulk_edit(
+            dict(after), said, "?status=approved", number_ranges.pack(some), dataset.last_number
+        )
         for after, some in numbers.items()
     ] or [{}]
     edit.todo = first | ({"then": then} if then else {})
 
 
-def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[Row]:
+def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[CheckRow]:
     """Usable rows without their texts, in order; all of them, or those with these keys."""
     usable = dataset.examples.usable().order_by("number")
     names = ("pk", "number", "split", "prompt_hash")
     wanted = None if keys is None else set(keys)
     for pk, number, split, prompt_hash in usable.values_list(*names).iterator(2_000):
         if wanted is None or pk in wanted:
-            yield Row(pk, number, "", "", split, prompt_hash, [])
+            yield CheckRow(pk, number, "", "", split, prompt_hash, [])
 
 
 def _most_told(dataset: Dataset) -> str:
@@ -292,18 +294,18 @@ def _most_told(dataset: Dataset) -> str:
     return str(told.most_common(1)[0][0]) if told else ""
 
 
-@carrying.part("rewrite")
+@batch_edits.batch_step("rewrite")
 def _rewrite_some(edit: Edit, dataset: Dataset) -> None:
     todo = edit.todo
-    left = (number for number in runs.unpack(todo["numbers"]) if number > todo["next"])
+    left = (number for number in number_ranges.unpack(todo["numbers"]) if number > todo["next"])
     numbers = list(islice(left, REWRITTEN))
     if not numbers:
         edit.todo = {}
         return
-    rows: list[Row] = []
+    rows: list[CheckRow] = []
     for start in range(0, len(numbers), AT_ONCE):
         some = dataset.examples.usable().filter(number__in=numbers[start : start + AT_ONCE])
-        rows += [Row(*one) for one in some.order_by("number").values_list(*Row._fields)]
+        rows += [CheckRow(*one) for one in some.order_by("number").values_list(*CheckRow._fields)]
     same = todo["fix"] == "same_instructions"
     wanted = _with_instructions(rows, todo["text"]) if same else FIXES[todo["fix"]](Finding(), rows)
     change_many(

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import boxes
+from finetune_app.datasets import conversation_form
 from finetune_app.datasets.encodings import ENCODINGS
 from finetune_app.datasets.exporting import Layout
 from finetune_app.datasets.mapping import Message
@@ -62,8 +62,8 @@ class WriteForm(forms.Form):
         super().__init__(data, **kwargs)
         given = self.initial if data is None else data
         before = {}
-        if boxes.INSTRUCTIONS in given:
-            before[boxes.INSTRUCTIONS] = self._box(_("Instructions"))
+        if conversation_form.INSTRUCTIONS in given:
+            before[conversation_form.INSTRUCTIONS] = self._box(_("Instructions"))
         for place in takewhile(lambda place: f"said-{place}" in given, count()):
             before[f"said-{place}"] = self._box(_("Assistant") if place % 2 else _("Person"))
         self.fields = before | self.fields
@@ -77,9 +77,9 @@ class WriteForm(forms.Form):
     def grown(self, what: str) -> "WriteForm":
         """The same with instructions to write, or with one more turn. Nothing is judged yet."""
         given = {name: self.data.get(name, "") for name in self.fields}
-        if what == boxes.INSTRUCTIONS:
+        if what == conversation_form.INSTRUCTIONS:
             given.setdefault(what, "")
-        elif what == boxes.TURN:
+        elif what == conversation_form.TURN:
             place = sum(name.startswith("said-") for name in self.fields)
             given |= {
                 f"said-{place}": given["prompt"],
@@ -95,18 +95,18 @@ class WriteForm(forms.Form):
 
     @property
     def has_instructions(self) -> bool:
-        return boxes.INSTRUCTIONS in self.fields
+        return conversation_form.INSTRUCTIONS in self.fields
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         try:
-            self.said = boxes.without_empty_turns(self._said(given), [])
+            self.said = conversation_form.without_empty_turns(self._said(given), [])
         except PlainError as error:
             raise forms.ValidationError(error.message) from error
         return given
 
     def _said(self, given: dict[str, Any]) -> list[Message]:
-        roles = {boxes.INSTRUCTIONS: "system", "prompt": "user", "answer": "assistant"}
+        roles = {conversation_form.INSTRUCTIONS: "system", "prompt": "user", "answer": "assistant"}
         return [
             {
                 "role": roles.get(name) or ("assistant" if int(name[5:]) % 2 else "user"),

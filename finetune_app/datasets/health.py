@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.core.charts import bar, gain, health_bar
 from finetune_app.datasets import checks
-from finetune_app.datasets.checks import kept
+from finetune_app.datasets.checks import cache
 from finetune_app.datasets.models import Dataset, Finding, Severity
 from finetune_app.jobs.models import Job, State
 from finetune_app.jobs.services import queue_place
@@ -46,7 +46,7 @@ def under_way(dataset: Dataset) -> dict[str, Any]:
     if job and job.state == State.FAILED:
         context["check_problem"] = job.message
     if not stale and not context["large"]:
-        context["unchecked"] = kept.not_thorough(dataset)
+        context["unchecked"] = cache.count_not_thorough(dataset)
     return context
 
 

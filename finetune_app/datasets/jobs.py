@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
 from finetune_app.datasets.services import bringing, check_all, imports
-from finetune_app.datasets.services.holding import Hold, Over
+from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
@@ -29,7 +29,7 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
         return
     try:
         if result["step"] == "forget":
-            hold = Hold(job, item.examples.count(), _("Removing the rows"))
+            hold = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
             imports.take_back(item, hold)
         elif result["step"] == "bring":
             bringing.stage(item, job, item.plan["new"] + item.plan["changed"])
@@ -38,7 +38,7 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
                 bringing.stage(item, job, result["kept"])
             else:
                 Import.objects.filter(pk=item.pk).update(plan=bringing.plan(item))
-    except Over:
+    except LeaseLost:
         lease.release(job)
 
 

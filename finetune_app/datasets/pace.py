@@ -19,7 +19,9 @@ MOST = 200
 def of(dataset: Dataset, user: User, left: int) -> str:
     """ "About 6 a minute, 12 minutes left"; empty while that cannot be told, or nothing is left."""
     since = timezone.now() - WINDOW
-    mine = dataset.edits.filter(by=user, at__gte=since, undone_at=None, undoes=None, brought=None)
+    mine = dataset.edits.filter(
+        by=user, at__gte=since, undone_at=None, undoes=None, source_import=None
+    )
     moments = list(mine.order_by("-pk").values_list("at", flat=True)[:MOST])
     gaps = [later - earlier for later, earlier in pairwise(moments) if later - earlier < BREAK]
     if len(gaps) < LEAST - 1 or not left:

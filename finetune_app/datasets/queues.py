@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
-from finetune_app.datasets import tally
+from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Label, Status
 from finetune_app.datasets.splits import place
 
@@ -105,7 +105,7 @@ def counts(dataset: Dataset, user: User, whose: str) -> dict[str, int]:
     """How many rows each queue has for this person; "all": rows of the dataset that are not set
     aside; "approved": those of them that are done. Where rows are somebody's, what is to do is
     counted up to MANY, so that a page never waits for a hundred thousand."""
-    every = tally.counts(dataset)
+    every = status_counts.counts(dataset)
     found = {queue: every[status] for queue, status in STATUS.items()}
     found["approved"] = found[DONE]
     found["all"] = every["all"] - found[ASIDE]

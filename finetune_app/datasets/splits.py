@@ -5,7 +5,7 @@ one side. A newcomer joins the side where its unit stands already; a new unit's 
 a hash of the dataset's seed and its prompt, or, where answers are one of a few labels, goes where
 that label has the least of its share. Once given, a side is kept on the row; only a person or a
 fix moves it. Where a goal trains nothing (its method is instructions or documents), newcomers are
-for the test or for practice. Pure: splitting.py reads what there is.
+for the test or for practice. Pure: split_assignment.py reads what there is.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ OFTEN = 5  # rows that a label has on average, at least
 
 
 @dataclass
-class Newcomer:
+class NewRow:
     """A row on its way in. `text` is what it asks (similar.question), `given` the file's own
     split; rows of one `group` stand on one side. `like` is the prompt hash of the first row that
     asks nearly the same, `label` its answer."""
@@ -53,7 +53,7 @@ class Newcomer:
 
 
 @dataclass
-class Known:
+class ExistingRows:
     """What stands already: sides by prompt hash and by group (of rows in the trash as well), rows
     by side, and by label and side."""
 
@@ -62,7 +62,7 @@ class Known:
     counts: Counter[str] = field(default_factory=Counter)
     labels: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def side_of(self, row: Newcomer) -> str:
+    def side_of(self, row: NewRow) -> str:
         of_group = self.groups.get(row.group, "") if row.group else ""
         return of_group or self.prompts.get(row.prompt_hash) or self.prompts.get(row.like, "")
 
@@ -98,7 +98,7 @@ def is_too_big(group: int, rows: int) -> bool:
 # ---- Where the file says nothing ----
 
 
-def decide(rows: list[Newcomer], known: Known, *, seed: int, shares: Shares) -> None:
+def decide(rows: list[NewRow], known: ExistingRows, *, seed: int, shares: Shares) -> None:
     """Give every newcomer its side."""
     new = []
     for unit in units(rows):
@@ -115,7 +115,7 @@ def decide(rows: list[Newcomer], known: Known, *, seed: int, shares: Shares) -> 
     _top_up(new, rows, known, shares)
 
 
-def units(rows: list[Newcomer]) -> list[list[Newcomer]]:
+def units(rows: list[NewRow]) -> list[list[NewRow]]:
     """Rows that belong together: by prompt, by likeness, by group, and by all of these in a
     chain."""
     leader: dict[str, str] = {}
@@ -136,18 +136,18 @@ def units(rows: list[Newcomer]) -> list[list[Newcomer]]:
     return list(found.values())
 
 
-def _names(row: Newcomer) -> list[str]:
+def _names(row: NewRow) -> list[str]:
     names = [row.prompt_hash, row.like, f"group {row.group}" if row.group else ""]
     return [name for name in names if name]
 
 
-def key_of(unit: list[Newcomer]) -> str:
+def key_of(unit: list[NewRow]) -> str:
     """What decides where a unit goes: the same whatever order its rows come in."""
     groups = [row.group for row in unit if row.group]
     return f"group {min(groups)}" if groups else min(row.like or row.prompt_hash for row in unit)
 
 
-def _join(unit: list[Newcomer], known: Known) -> None:
+def _join(unit: list[NewRow], known: ExistingRows) -> None:
     """Where the unit stands. If it stands on several sides already, each group keeps together
     first, then each row to its like."""
     first = next(stands for row in unit if (stands := known.side_of(row)))
@@ -160,7 +160,7 @@ def _join(unit: list[Newcomer], known: Known) -> None:
         row.split = own or first
 
 
-def _put(unit: Iterable[Newcomer], where: str) -> None:
+def _put(unit: Iterable[NewRow], where: str) -> None:
     for row in unit:
         row.split = where
 
@@ -168,7 +168,7 @@ def _put(unit: Iterable[Newcomer], where: str) -> None:
 # ---- Labels ----
 
 
-def has_labels(rows: list[Newcomer], known: Known) -> bool:
+def has_labels(rows: list[NewRow], known: ExistingRows) -> bool:
     """Whether the answers are labels: few different ones, each of them often."""
     every = Counter(row.label for row in rows)
     every.update({label: sides.total() for label, sides in known.labels.items()})
@@ -177,7 +177,7 @@ def has_labels(rows: list[Newcomer], known: Known) -> bool:
 
 
 def _by_label(
-    new: list[list[Newcomer]], rows: list[Newcomer], known: Known, *, seed: int, shares: Shares
+    new: list[list[NewRow]], rows: list[NewRow], known: ExistingRows, *, seed: int, shares: Shares
 ) -> None:
     """Each unit goes where its labels have the most of their shares still to come; one without
     an answer goes by its hash."""
@@ -210,7 +210,9 @@ def _by_label(
 # ---- Small sets ----
 
 
-def _top_up(new: list[list[Newcomer]], rows: list[Newcomer], known: Known, shares: Shares) -> None:
+def _top_up(
+    new: list[list[NewRow]], rows: list[NewRow], known: ExistingRows, shares: Shares
+) -> None:
     """A small set may by chance get hardly any test prompts: then the next in the order of
     their hashes go there too. Rows that were here before stay where they are."""
     counts = Counter(known.counts)
@@ -240,7 +242,7 @@ def _top_up(new: list[list[Newcomer]], rows: list[Newcomer], known: Known, share
 
 
 def as_given(
-    rows: list[Newcomer], known: Known, *, seed: int, otherwise: Split, carve: bool
+    rows: list[NewRow], known: ExistingRows, *, seed: int, otherwise: Split, carve: bool
 ) -> None:
     """The file decides. `carve`: some of its learning rows become the practice part, which it
     does not name."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from finetune_app.datasets.checks.refusing import refusal
+from finetune_app.datasets.checks.refusals import refusal
 from finetune_app.deployment import keys, limits
 from finetune_app.deployment.models import ApiKey, Request
 from finetune_app.deployment.monitoring import feedback, keeping, metrics

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate, CandidateKind
-from finetune_app.datasets import tally
+from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Version
 from finetune_app.deployment.monitoring import retraining
 from finetune_app.evaluation.models import Evaluation
@@ -160,7 +160,7 @@ def _fresh(found: dict[int, retraining.Fresh], version: Version | None) -> retra
 def _rows(ids: list[int]) -> tuple[dict[int, int], dict[int, int]]:
     """Of each goal's rows, how many are examples, and how many wait for a person's answer."""
     datasets = list(Dataset.objects.filter(goal__in=ids))
-    counted = tally.begun_and_waiting(datasets)
+    counted = status_counts.begun_and_waiting(datasets)
     begun = {one.goal_id: counted[one.pk][0] for one in datasets if one.pk in counted}
     return begun, {one.goal_id: counted[one.pk][1] for one in datasets if one.pk in counted}
 

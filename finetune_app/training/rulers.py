@@ -2,14 +2,14 @@
 
 from finetune_app.basemodels.automatic_settings import LONGEST
 from finetune_app.basemodels.models import BaseModelChoice
-from finetune_app.datasets.checks.base import Ruler
+from finetune_app.datasets.checks.base import TokenLimit
 from finetune_app.goals.models import Goal
 
 
-def ruler_of(goal: Goal) -> Ruler | None:
+def ruler_of(goal: Goal) -> TokenLimit | None:
     """None while no base model is chosen. What is longer is cut (worker/template.py)."""
     choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         return None
     model = choice.base_model
-    return Ruler(model.slug, model.name, model.folder, min(LONGEST, model.context or LONGEST))
+    return TokenLimit(model.slug, model.name, model.folder, min(LONGEST, model.context or LONGEST))

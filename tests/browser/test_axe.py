@@ -23,7 +23,7 @@ from django.utils import timezone
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.services import set_up_url
 from finetune_app.datasets.models import Edit
-from finetune_app.datasets.services import carrying, suggestions, sweeping, together
+from finetune_app.datasets.services import batch_edits, bulk_edits, suggestions, together
 from finetune_app.datasets.services.labelling import answer_row
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import Job, State
@@ -249,7 +249,9 @@ def test_the_health_page_with_all_that_can_be_wrong(world, as_owner, sign_in_the
 def test_many_rows_half_changed_and_a_trash_to_empty(
     world, as_owner, as_viewer, sign_in_the_browser, looker
 ):
-    world.edit.todo = sweeping.todo({"status": "draft"}, "Made %(n)s drafts again", "?", None, 10)
+    world.edit.todo = bulk_edits.pending_bulk_edit(
+        {"status": "draft"}, "Made %(n)s drafts again", "?", None, 10
+    )
     world.edit.save()
     world.example.deleted_at = timezone.now()
     world.example.save()
@@ -259,7 +261,7 @@ def test_many_rows_half_changed_and_a_trash_to_empty(
     looker.visit("a viewer, half way", change)
     sign_in_the_browser(as_owner)
     looker.visit("the owner, half way", change)
-    carrying.start(world.edit)
+    batch_edits.start_job(world.edit)
     looker.visit("the owner, under way", change)
     looker.visit("the owner, under way", reverse("datasets:page", kwargs=goal))
     Edit.objects.filter(pk=world.edit.pk).update(todo={}, count=12_345)

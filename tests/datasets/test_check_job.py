@@ -6,8 +6,8 @@ import pytest
 from django.conf import settings
 
 from finetune_app.datasets import check_jobs, checks
-from finetune_app.datasets.checks import kept
-from finetune_app.datasets.models import Dataset, Look, Severity
+from finetune_app.datasets.checks import cache
+from finetune_app.datasets.models import Dataset, RowCheck, Severity
 from finetune_app.datasets.services import start_check
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, Kind, State
@@ -47,7 +47,7 @@ def rows(count: int = 120) -> list[dict]:
 @pytest.fixture
 def large(monkeypatch) -> None:
     """Sets of more than 100 rows count as large."""
-    monkeypatch.setattr(checks, "AT_ONCE", 100)
+    monkeypatch.setattr(checks, "MAX_ROWS_IN_REQUEST", 100)
 
 
 def in_this_process(job: Job) -> None:
@@ -64,7 +64,7 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
     as_owner, url, bring, no_worker, transactional_db
 ):
     dataset = bring(rows=[*rows(), {"messages": conversation(RUDE, "topic: money\ndue: today")}])
-    assert kept.not_thorough(dataset) == 121
+    assert cache.count_not_thorough(dataset) == 121
     as_owner.post(url("check"))
     job = Job.objects.get(kind=Kind.CHECK)
     reply = as_owner.post(url("check"), {"from": "health"})
@@ -73,7 +73,7 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
     assert "toxic" not in found(dataset)
     assert supervise(job).state == State.SUCCEEDED
     assert found(dataset)["toxic"] == Severity.WARNING
-    assert kept.not_thorough(dataset) == 0
+    assert cache.count_not_thorough(dataset) == 0
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
 
 
@@ -83,13 +83,13 @@ def test_after_an_edit_only_the_changed_row_waits_for_a_thorough_look(
     dataset = bring(rows=rows())
     with django_capture_on_commit_callbacks(execute=True):
         in_this_process(start_check(dataset))
-    assert kept.not_thorough(dataset) == 0
+    assert cache.count_not_thorough(dataset) == 0
     row = dataset.examples.get(number=7)
     as_owner.post(
         url("example", number=7),
         {"message-0": RUDE, "message-1": row.answer, "changed_at": row.changed_at.isoformat()},
     )
-    assert kept.not_thorough(dataset) == 1
+    assert cache.count_not_thorough(dataset) == 1
     page = as_owner.get(url("health")).content.decode()
     assert "1 example has not been checked thoroughly since it changed" in page
 
@@ -206,5 +206,5 @@ def test_the_rows_go_with_the_goal(goal, bring, no_worker, django_capture_on_com
     with django_capture_on_commit_callbacks(execute=True):
         goal.delete()
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
-    assert not Look.objects.exists()
+    assert not RowCheck.objects.exists()
     assert not jobs.Job.objects.filter(state=State.QUEUED).exists()

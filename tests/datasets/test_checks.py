@@ -3,8 +3,8 @@
 import pytest
 
 from finetune_app.datasets import checks
-from finetune_app.datasets.checks import kept, rowwise
-from finetune_app.datasets.models import Dataset, Label, Look, Severity, Status
+from finetune_app.datasets.checks import cache, row_scan
+from finetune_app.datasets.models import Dataset, Label, RowCheck, Severity, Status
 from tests.conftest import person
 from tests.datasets.conftest import conversation, pair
 
@@ -204,14 +204,14 @@ def test_two_people_who_disagree_are_told(team, owner, bring):
 
 def test_an_edit_costs_a_look_at_the_row_it_changed(as_owner, url, bring, monkeypatch):
     dataset = bring(120)
-    assert Look.objects.filter(example__dataset=dataset).count() == 120
+    assert RowCheck.objects.filter(example__dataset=dataset).count() == 120
     looked = []
 
     def watched(messages):
         looked.append(messages)
-        return rowwise.look(messages)
+        return row_scan.scan(messages)
 
-    monkeypatch.setattr(kept, "look", watched)
+    monkeypatch.setattr(cache, "scan", watched)
     as_owner.post(url("change", number=7), {"what": "draft"})
     as_owner.post(url("change", number=7), {"what": "approve"})
     assert looked == []

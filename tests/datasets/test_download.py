@@ -9,7 +9,7 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets.exporting import FORMS
+from finetune_app.datasets.exporting import FORMATS
 from finetune_app.datasets.models import Version
 from tests.datasets.conftest import conversation, pair
 from worker.channel import Channel
@@ -59,10 +59,10 @@ def test_json_lines_are_the_file_itself(as_viewer, url, version):
     assert disposition == 'attachment; filename="examples-version-1.jsonl"'
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if form not in ("csv", "tsv")])
+@pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("csv", "tsv")])
 def test_every_format_brings_back_what_it_took_out(as_viewer, url, version, tmp_path, form):
     content, disposition = fetched(as_viewer, url, form)
-    assert disposition.endswith(f'{FORMS[form]}"')
+    assert disposition.endswith(f'{FORMATS[form]}"')
     lines = local_path(version.stored_name).read_text(encoding="utf-8").splitlines()
     assert brought_back(tmp_path, content) == [json.loads(line)["messages"] for line in lines]
 
@@ -113,7 +113,7 @@ def test_excel_runs_nothing(as_viewer, url, version, tmp_path):
 
 def test_the_page_offers_every_format(as_viewer, url, version):
     page = as_viewer.get(url("version", number=1)).content.decode()
-    for form in FORMS:
+    for form in FORMATS:
         assert url("download", number=1, form=form) in page
 
 

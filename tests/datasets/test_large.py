@@ -4,19 +4,25 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from finetune_app.datasets import browsing, found, runs, search, tally
-from finetune_app.datasets.browsing import SORTS, Filters, Total, examples_of, page_of
+from finetune_app.datasets import (
+    finding_rows,
+    number_ranges,
+    status_counts,
+    table_query,
+    text_search,
+)
 from finetune_app.datasets.models import Dataset, Finding
-from finetune_app.datasets.services import change_many, empty_trash, sweep, undo
+from finetune_app.datasets.services import bulk_edit, change_many, empty_trash, undo
+from finetune_app.datasets.table_query import SORTS, RowTotal, TableFilters, examples_of, page_of
 from tests.datasets.conftest import conversation
 
 
 @pytest.fixture
 def large(bring, monkeypatch) -> Dataset:
-    monkeypatch.setattr(tally, "LARGE", 10)
-    monkeypatch.setattr(search, "LARGE", 10)
+    monkeypatch.setattr(status_counts, "LARGE", 10)
+    monkeypatch.setattr(text_search, "LARGE", 10)
     dataset = bring(60)
-    tally.counts(Dataset.objects.get(pk=dataset.pk))
+    status_counts.counts(Dataset.objects.get(pk=dataset.pk))
     return dataset
 
 
@@ -24,20 +30,20 @@ def remembered(dataset: Dataset) -> dict[str, int]:
     """Without counting, and the same as a count."""
     fresh = Dataset.objects.get(pk=dataset.pk)
     assert fresh.tally["at"] == fresh.changed_at.isoformat(), "it would be counted anew"
-    found = tally.counts(fresh)
-    assert found == tally.counts(Dataset(pk=dataset.pk, last_number=0))
+    found = status_counts.counts(fresh)
+    assert found == status_counts.counts(Dataset(pk=dataset.pk, last_number=0))
     return found
 
 
 def test_every_write_keeps_the_tally(large, owner, bring):
     assert remembered(large)["approved"] == 60
     bring(rows=[{"messages": conversation("One more?", "yes")}])
-    edit = sweep(
+    edit = bulk_edit(
         dataset=large,
         by=owner,
         said="x",
         after={"status": "draft"},
-        filters=Filters(),
+        filters=TableFilters(),
         numbers=[1, 2, 3],
     )
     assert remembered(large)["draft"] == 3
@@ -58,19 +64,19 @@ def test_every_write_keeps_the_tally(large, owner, bring):
 def test_a_tally_that_somebody_passed_by_is_counted_anew(large):
     large.examples.filter(number__lte=5).update(status="draft")
     large.save()  # moves changed_at
-    assert tally.counts(Dataset.objects.get(pk=large.pk))["draft"] == 5
+    assert status_counts.counts(Dataset.objects.get(pk=large.pk))["draft"] == 5
 
 
 def asked(large: Dataset, text: str, **more: str) -> set[int]:
-    found = examples_of(Dataset.objects.get(pk=large.pk), Filters(q=text, **more))
+    found = examples_of(Dataset.objects.get(pk=large.pk), TableFilters(q=text, **more))
     return set(found.values_list("number", flat=True))
 
 
-@pytest.mark.parametrize("most", [search.MOST, 2])
+@pytest.mark.parametrize("most", [text_search.MOST, 2])
 def test_the_index_finds_what_looking_through_finds(large, monkeypatch, most):
-    monkeypatch.setattr(search, "MOST", most)
+    monkeypatch.setattr(text_search, "MOST", most)
     for text in ("saddle", "SADDLE", "dle back", "due: today", "100%_ \\ '\"", "zebra", "My", "ü"):
-        seen = large.examples.filter(search.saying(text)).values_list("number", flat=True)
+        seen = large.examples.filter(text_search.saying(text)).values_list("number", flat=True)
         assert asked(large, text) == set(seen), text
 
 
@@ -95,8 +101,8 @@ def test_one_or_two_letters_are_found_by_the_index(large):
         row.save()
     fresh = Dataset.objects.get(pk=large.pk)
     for text in SHORT:
-        assert search.keys(fresh, text) is not None
-        seen = large.examples.filter(search.saying(text)).values_list("number", flat=True)
+        assert text_search.keys(fresh, text) is not None
+        seen = large.examples.filter(text_search.saying(text)).values_list("number", flat=True)
         assert asked(large, text) == set(seen), text
     assert asked(large, "qx") == {1, 6}
 
@@ -104,15 +110,15 @@ def test_one_or_two_letters_are_found_by_the_index(large):
 def test_what_very_many_say_is_not_counted_to_the_end(large, monkeypatch):
     """Where no index is asked, the page itself says how many there are at least."""
     fresh = Dataset.objects.get(pk=large.pk)
-    monkeypatch.setattr("finetune_app.datasets.browsing.LOOKED", 20)
-    monkeypatch.setattr(search, "COMMON", 20)
-    assert search.keys(fresh, "topic") is None
-    first = page_of(fresh, Filters(q="topic"))
-    assert (first.total, first.first, first.last) == (Total(50, more=True), 1, 50)
-    rest = page_of(fresh, Filters(q="topic", after=50, at=51))
-    assert (rest.total, rest.first, rest.last) == (Total(60), 51, 60)
-    assert page_of(fresh, Filters(q="topic", after=50)).first == 0  # nobody knows
-    assert page_of(fresh, Filters(q="topic", status="draft")).total == Total(0)
+    monkeypatch.setattr("finetune_app.datasets.table_query.LOOKED", 20)
+    monkeypatch.setattr(text_search, "COMMON", 20)
+    assert text_search.keys(fresh, "topic") is None
+    first = page_of(fresh, TableFilters(q="topic"))
+    assert (first.total, first.first, first.last) == (RowTotal(50, more=True), 1, 50)
+    rest = page_of(fresh, TableFilters(q="topic", after=50, at=51))
+    assert (rest.total, rest.first, rest.last) == (RowTotal(60), 51, 60)
+    assert page_of(fresh, TableFilters(q="topic", after=50)).first == 0  # nobody knows
+    assert page_of(fresh, TableFilters(q="topic", status="draft")).total == RowTotal(0)
 
 
 def test_the_index_follows_every_change(large, owner):
@@ -137,8 +143,8 @@ def test_another_dataset_is_not_searched(large, as_owner, team, owner, goal):
 
 
 def test_without_the_index_the_rows_are_looked_through(large, monkeypatch):
-    assert search.has_index(connection.vendor)
-    monkeypatch.setattr(search, "has_index", lambda vendor: False)
+    assert text_search.has_index(connection.vendor)
+    monkeypatch.setattr(text_search, "has_index", lambda vendor: False)
     assert asked(large, "saddle")
 
 
@@ -150,17 +156,17 @@ def test_the_index_comes_back_when_a_migration_lost_its_triggers(large):
         cursor.execute("DROP TRIGGER datasets_words_update")
         cursor.execute("DROP TRIGGER datasets_words_delete")
     large.examples.filter(number=7).update(prompt="A unicorn?")
-    search.put_up()
+    text_search.create_index()
     assert asked(large, "unicorn") == {7}
 
 
 def test_runs_of_numbers_take_little_room():
     numbers = [1, 2, 3, 7, 9, 10]
-    assert runs.pack(numbers) == "1-3 7 9-10"
-    assert list(runs.unpack("1-3 7 9-10")) == numbers
-    assert [n for n in range(12) if runs.has("1-3 7 9-10", n)] == numbers
-    assert runs.pack([]) == ""
-    assert list(runs.unpack("")) == []
+    assert number_ranges.pack(numbers) == "1-3 7 9-10"
+    assert list(number_ranges.unpack("1-3 7 9-10")) == numbers
+    assert [n for n in range(12) if number_ranges.has("1-3 7 9-10", n)] == numbers
+    assert number_ranges.pack([]) == ""
+    assert list(number_ranges.unpack("")) == []
 
 
 @pytest.mark.parametrize("first", [1, 41], ids=["all over", "at the end"])
@@ -169,8 +175,8 @@ def test_the_rows_of_a_long_finding_come_in_every_order(large, monkeypatch, firs
     """However they are got: a few keys at a time; by the database row by row; or all looked up
     and put in order."""
     for name in ("FEW", "SORTED"):
-        monkeypatch.setattr(browsing, name, 3)
-    monkeypatch.setattr(browsing, "PAGE", 8)
+        monkeypatch.setattr(table_query, name, 3)
+    monkeypatch.setattr(table_query, "PAGE_ROWS", 8)
     keys = list(large.examples.filter(number__gte=first).values_list("pk", flat=True))
     Finding.objects.create(
         dataset=large,
@@ -186,20 +192,20 @@ def test_the_rows_of_a_long_finding_come_in_every_order(large, monkeypatch, firs
     numbers = list(wanted.values_list("number", flat=True))
     for step, often in ((5, 1), (0, 1), (0, 1_000)):
         for name in ("AT_ONCE", "AT_MOST", "WALKED"):
-            monkeypatch.setattr(found, name, step * (1 if name == "AT_ONCE" else 20))
-        monkeypatch.setattr(browsing, "OFTEN", often)
-        seen, address = [], Filters(finding="long", sort=sort)
+            monkeypatch.setattr(finding_rows, name, step * (1 if name == "AT_ONCE" else 20))
+        monkeypatch.setattr(table_query, "OFTEN", often)
+        seen, address = [], TableFilters(finding="long", sort=sort)
         while len(seen) < len(keys):
             page = page_of(large, address)
             seen += [row.number for row in page.examples]
-            address = Filters(finding="long", sort=sort, after=seen[-1], at=len(seen) + 1)
+            address = TableFilters(finding="long", sort=sort, after=seen[-1], at=len(seen) + 1)
         assert seen == numbers
-        before = page_of(large, Filters(finding="long", sort=sort, before=numbers[12]))
+        before = page_of(large, TableFilters(finding="long", sort=sort, before=numbers[12]))
         assert [row.number for row in before.examples] == numbers[4:12]
 
 
 def test_a_long_finding_says_how_many_and_where_until_something_changes(large, monkeypatch):
-    monkeypatch.setattr(browsing, "FEW", 3)
+    monkeypatch.setattr(table_query, "FEW", 3)
     keys = list(large.examples.filter(number__gt=20).values_list("pk", flat=True))
     Finding.objects.create(
         dataset=large,
@@ -210,10 +216,10 @@ def test_a_long_finding_says_how_many_and_where_until_something_changes(large, m
         examples=keys,
     )
     large.refresh_from_db()
-    page = page_of(large, Filters(finding="long", after=30))
+    page = page_of(large, TableFilters(finding="long", after=30))
     assert (page.total.rows, page.total.more, page.first) == (len(keys), False, 11)
-    drafts = page_of(large, Filters(finding="long", status="draft"))
+    drafts = page_of(large, TableFilters(finding="long", status="draft"))
     assert drafts.total.rows == 0
     large.examples.filter(pk__in=keys[:5]).update(deleted_at=timezone.now())
     large.changed_at = timezone.now()
-    assert page_of(large, Filters(finding="long")).total.rows == len(keys) - 5
+    assert page_of(large, TableFilters(finding="long")).total.rows == len(keys) - 5

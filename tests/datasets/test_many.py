@@ -8,7 +8,7 @@ from django.db import transaction
 
 from finetune_app.datasets import change_jobs, checks
 from finetune_app.datasets.models import Dataset, Edit, Status
-from finetune_app.datasets.services import carrying, sweeping, why_not
+from finetune_app.datasets.services import batch_edits, bulk_edits, why_not
 from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, Kind, State
@@ -22,8 +22,8 @@ HTMX = {"HX-Request": "true"}
 def rows(bring, no_worker, monkeypatch):
     """Sixty rows count as very many, and ten are looked at in one transaction."""
     dataset = bring(60)
-    monkeypatch.setattr(carrying, "AT_ONCE", 20)
-    monkeypatch.setattr(sweeping, "WINDOW", 10)
+    monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
+    monkeypatch.setattr(bulk_edits, "WINDOW", 10)
     return dataset.examples
 
 
@@ -62,7 +62,7 @@ def test_few_change_at_once_and_many_in_a_job(as_owner, url, rows, aside):
 
 def test_it_is_watched_while_everything_else_goes_on(as_owner, as_viewer, url, rows, aside):
     address = url("edit", edit_id=aside.pk)
-    carrying.next_part(aside)
+    batch_edits.run_next_step(aside)
     page = as_viewer.get(address).content.decode()
     assert "16% done" in page
     assert 'hx-trigger="every 1s"' in page
@@ -85,7 +85,7 @@ def test_a_second_click_finds_the_first(as_owner, url, aside):
 
 
 def test_a_worker_that_dies_is_followed_by_one_that_goes_on(rows, aside, monkeypatch):
-    part, parts = carrying.next_part, []
+    part, parts = batch_edits.run_next_step, []
 
     def dies(edit, guard):
         if len(parts) == 2:
@@ -93,11 +93,11 @@ def test_a_worker_that_dies_is_followed_by_one_that_goes_on(rows, aside, monkeyp
         parts.append(edit)
         return part(edit, guard)
 
-    monkeypatch.setattr(carrying, "next_part", dies)
+    monkeypatch.setattr(batch_edits, "run_next_step", dies)
     with pytest.raises(SystemExit):
         done_by_its_job(aside)
     assert rows.filter(status="set_aside").count() == 20
-    monkeypatch.setattr(carrying, "next_part", part)
+    monkeypatch.setattr(batch_edits, "run_next_step", part)
     lease.release(Job.objects.get(pk=aside.job_id))
     assert done_by_its_job(aside).count == 60
 
@@ -111,7 +111,7 @@ def test_who_lost_the_lease_writes_nothing_more(rows, aside):
 
 
 def test_stop_and_undo_takes_back_what_was_done(as_owner, url, rows, aside):
-    carrying.next_part(aside)
+    batch_edits.run_next_step(aside)
     assert rows.filter(status="set_aside").count() == 10
     as_owner.post(url("undo", edit_id=aside.pk))
     aside.refresh_from_db()
@@ -136,7 +136,7 @@ def test_an_undo_of_many_is_a_job_too(as_owner, url, rows, aside):
 
 
 def test_what_fails_for_good_is_taken_back(rows, aside, django_capture_on_commit_callbacks):
-    carrying.next_part(aside)
+    batch_edits.run_next_step(aside)
     with django_capture_on_commit_callbacks(execute=True):
         jobs.cancel(aside.job)  # as one that died too often
     aside.refresh_from_db()
@@ -166,8 +166,8 @@ def test_a_real_worker_does_it(rows, aside, transactional_db):
 @pytest.fixture
 def repeats(bring, dataset, no_worker, monkeypatch) -> Dataset:
     """Thirty rows that stand there twice; a finding of five rows is a long one."""
-    monkeypatch.setattr(carrying, "AT_ONCE", 20)
-    monkeypatch.setattr("finetune_app.datasets.browsing.FEW", 5)
+    monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
+    monkeypatch.setattr("finetune_app.datasets.table_query.FEW", 5)
     return bring(rows=[{"messages": conversation(*pair(n % 30))} for n in range(60)])
 
 
@@ -197,7 +197,7 @@ def test_a_fix_of_many_is_a_job_and_can_be_undone(as_owner, url, repeats):
 def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, monkeypatch):
     from finetune_app.datasets import fixes
 
-    monkeypatch.setattr(carrying, "AT_ONCE", 20)
+    monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
     monkeypatch.setattr(fixes, "REWRITTEN", 7)
     said = "write to someone.else@kettle-lane.co.uk"
     dataset = bring(
@@ -217,7 +217,7 @@ def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, m
 
 
 def test_a_side_is_held_back_for_many(as_owner, url, bring, dataset, no_worker, monkeypatch):
-    monkeypatch.setattr(carrying, "AT_ONCE", 20)
+    monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
     bring(60)
     dataset.examples.update(split="train")
     checks.run(dataset)

@@ -93,7 +93,7 @@ def test_undo_restores_exactly_what_was_and_undoing_that_does_it_again(
     before = state(here)
     carried_out(read_file(NEWER, mode=mode))
     after = state(here)
-    back, left = undo(edit=Edit.objects.get(brought__isnull=False), by=owner)
+    back, left = undo(edit=Edit.objects.get(source_import__isnull=False), by=owner)
     assert left == 0
     assert state(here) == before
     again, _left = undo(edit=back, by=owner)
@@ -106,7 +106,7 @@ def test_undo_leaves_alone_what_somebody_has_changed_since(here, read_file, owne
     carried_out(read_file(NEWER, mode=REPLACE))
     mine = here.examples.get(number=2)
     save_example(example=mine, by=owner, seen=None, messages=conversation("Question 1?", "mine"))
-    _back, left = undo(edit=Edit.objects.get(brought__isnull=False), by=owner)
+    _back, left = undo(edit=Edit.objects.get(source_import__isnull=False), by=owner)
     assert left == 1
     assert answers(here) == ["answer 0", "mine", *(f"answer {n}" for n in range(2, 6))]
 
@@ -160,7 +160,7 @@ def test_tried_again_after_a_worker_died_half_way_it_ends_the_same(here, read_fi
     type(item.job).objects.filter(pk=item.job.pk).update(state="queued")
     run_out(item, {"step": "bring"})
     assert answers(here) == ["answer 0", "better 1", "answer 2", "answer new"]
-    assert Edit.objects.filter(brought=item).count() == 1
+    assert Edit.objects.filter(source_import=item).count() == 1
 
 
 def test_given_up_it_leaves_nothing_behind(here, read_file, monkeypatch, as_owner, url):

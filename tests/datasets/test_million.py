@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.table import change, fill, pages
 from finetune_app.datasets import checks
-from finetune_app.datasets.models import Dataset, Edit, Sweep
-from finetune_app.datasets.tally import counts
+from finetune_app.datasets.models import BulkEdit, Dataset, Edit
+from finetune_app.datasets.status_counts import counts
 
 ROWS = int(os.environ.get("FINETUNE_ROWS", "1000000"))
 NOTHING = (
@@ -28,7 +28,7 @@ def peak() -> float:
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_a_million_rows(transactional_db, monkeypatch):
-    monkeypatch.setattr(checks, "AT_ONCE", checks.AT_ONCE)  # fill() sets it
+    monkeypatch.setattr(checks, "MAX_ROWS_IN_REQUEST", checks.MAX_ROWS_IN_REQUEST)  # fill() sets it
     client, base, other = fill(ROWS)
     before = peak()
     for what, query in pages(ROWS, other).items():
@@ -44,5 +44,5 @@ def test_a_million_rows(transactional_db, monkeypatch):
     assert aside.count == back.count == stood["all"]
     assert (aside.left, back.left) == (0, 0)
     assert counts(Dataset.objects.get()) == stood
-    assert max(map(len, Sweep.objects.values_list("numbers", flat=True))) < 50_000
+    assert max(map(len, BulkEdit.objects.values_list("numbers", flat=True))) < 50_000
     assert peak() - before < MOST

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows
-from finetune_app.datasets.splits import LEARNING, TESTING, Known, Newcomer, decide, units
+from finetune_app.datasets.splits import LEARNING, TESTING, ExistingRows, NewRow, decide, units
 from tests.datasets.conftest import conversation
 
 SOME_ROWS = st.lists(
     st.builds(
-        Newcomer,
+        NewRow,
         prompt_hash=st.sampled_from([f"p{n}" for n in range(40)]),
         text=st.just(""),
         group=st.sampled_from(["", "", "", *(f"g{n}" for n in range(6))]),
@@ -25,15 +25,13 @@ SOME_ROWS = st.lists(
 SHARES = st.sampled_from([LEARNING, TESTING])
 
 
-def copies(rows: list[Newcomer]) -> list[Newcomer]:
-    return [
-        Newcomer(r.prompt_hash, r.text, group=r.group, like=r.like, label=r.label) for r in rows
-    ]
+def copies(rows: list[NewRow]) -> list[NewRow]:
+    return [NewRow(r.prompt_hash, r.text, group=r.group, like=r.like, label=r.label) for r in rows]
 
 
-def known_from(rows: list[Newcomer]) -> Known:
-    """What a later batch finds, as splitting.py reads it."""
-    known = Known(counts=Counter(row.split for row in rows))
+def known_from(rows: list[NewRow]) -> ExistingRows:
+    """What a later batch finds, as split_assignment.py reads it."""
+    known = ExistingRows(counts=Counter(row.split for row in rows))
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         known.prompts.setdefault(row.prompt_hash, row.split)
@@ -48,7 +46,7 @@ def known_from(rows: list[Newcomer]) -> Known:
 @given(SOME_ROWS, SOME_ROWS, SHARES)
 @settings(max_examples=150, deadline=None)
 def test_a_group_never_stands_on_two_sides_and_nobody_moves(first, second, shares):
-    decide(first, Known(), seed=17, shares=shares)
+    decide(first, ExistingRows(), seed=17, shares=shares)
     stood = [row.split for row in first]
     decide(second, known_from(first), seed=17, shares=shares)
     assert [row.split for row in first] == stood
@@ -67,8 +65,8 @@ def test_the_order_of_the_rows_changes_nothing_and_the_same_question_is_on_one_s
 ):
     again = copies(rows)
     chance.shuffle(again)
-    decide(rows, Known(), seed=17, shares=shares)
-    decide(again, Known(), seed=17, shares=shares)
+    decide(rows, ExistingRows(), seed=17, shares=shares)
+    decide(again, ExistingRows(), seed=17, shares=shares)
     for unit in units(rows):
         assert len({row.split for row in unit}) == 1
     one = {row.prompt_hash: row.split for row in rows}
@@ -80,8 +78,8 @@ def test_the_order_of_the_rows_changes_nothing_and_the_same_question_is_on_one_s
 def test_every_label_gets_its_share(labels, seed):
     """Of rows that stand alone. Two rows more or less are within reach, and where the whole set
     has too few on a side, the next of any label go there."""
-    rows = [Newcomer(f"p{n}", "", label=label) for n, label in enumerate(labels)]
-    decide(rows, Known(), seed=seed, shares=LEARNING)
+    rows = [NewRow(f"p{n}", "", label=label) for n, label in enumerate(labels)]
+    decide(rows, ExistingRows(), seed=seed, shares=LEARNING)
     if len(set(labels)) < 2 or 5 * len(set(labels)) > len(labels):
         return
     lifted = sum(
@@ -97,18 +95,18 @@ def test_every_label_gets_its_share(labels, seed):
 def test_rare_labels_are_in_the_test_too():
     """200 rows in ten labels: by chance one of them would often be missing."""
     for seed in range(20):
-        rows = [Newcomer(f"p{n}", "", label=str(n % 10)) for n in range(200)]
-        decide(rows, Known(), seed=seed, shares=LEARNING)
+        rows = [NewRow(f"p{n}", "", label=str(n % 10)) for n in range(200)]
+        decide(rows, ExistingRows(), seed=seed, shares=LEARNING)
         for side, least in ((Split.TEST, 3), (Split.VALIDATION, 2)):
             found = Counter(row.label for row in rows if row.split == side)
             assert min(found[str(label)] for label in range(10)) >= least
 
 
 def test_free_answers_go_by_their_hash():
-    rows = [Newcomer(f"p{n}", "", label=f"answer {n}") for n in range(400)]
-    plain = [Newcomer(f"p{n}", "") for n in range(400)]
+    rows = [NewRow(f"p{n}", "", label=f"answer {n}") for n in range(400)]
+    plain = [NewRow(f"p{n}", "") for n in range(400)]
     for some in (rows, plain):
-        decide(some, Known(), seed=17, shares=LEARNING)
+        decide(some, ExistingRows(), seed=17, shares=LEARNING)
     assert [row.split for row in rows] == [row.split for row in plain]
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from finetune_app.datasets.similar import alike, clusters, likeness, without_shared_ends
+from finetune_app.datasets.near_duplicates import alike, clusters, likeness, without_shared_ends
 from tests.datasets.conftest import pair
 
 

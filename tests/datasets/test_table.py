@@ -5,8 +5,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from finetune_app.datasets.browsing import SORTS, Filters, page_of
 from finetune_app.datasets.models import Import, Suggestion
+from finetune_app.datasets.table_query import SORTS, TableFilters, page_of
 from tests.datasets.conftest import conversation
 from tests.datasets.test_browse import get, numbers
 
@@ -33,7 +33,7 @@ def test_by_the_file_that_brought_it(as_owner, url, rows, dataset):
     item = Import.objects.create(
         dataset=dataset, step="done", file_name="more.csv", stored_name="uploads/x/upload"
     )
-    rows.filter(number=4).update(brought_by=item)
+    rows.filter(number=4).update(source_import=item)
     page = get(as_owner, url, f"?file={item.pk}")
     assert numbers(page) == [4]
     assert "more.csv" in page
@@ -85,18 +85,18 @@ def test_pages_in_every_order_show_each_row_once(dataset, owner, bring, sort):
     """Forward to the end and back again; many rows tie in their length."""
     bring(120)
     assert set(dataset.examples.values_list("length", flat=True)).__len__() < 60
-    filters, there = Filters(sort=sort), []
+    filters, there = TableFilters(sort=sort), []
     while True:
         page = page_of(dataset, filters)
         assert page.first == sum(map(len, there)) + 1
         there.append([row.number for row in page.examples])
         if not page.next:
             break
-        filters = Filters.read(dict(parse_qsl(urlsplit(page.next).query)))
+        filters = TableFilters.read(dict(parse_qsl(urlsplit(page.next).query)))
     assert sorted(number for page in there for number in page) == list(range(1, 121))
     back = [there[-1]]
     while page.previous:
-        page = page_of(dataset, Filters.read(dict(parse_qsl(urlsplit(page.previous).query))))
+        page = page_of(dataset, TableFilters.read(dict(parse_qsl(urlsplit(page.previous).query))))
         back.append([row.number for row in page.examples])
         assert page.first == sum(map(len, there[: -len(back)])) + 1
     assert back[::-1] == there

@@ -92,8 +92,10 @@ def test_a_whole_import_can_be_taken_out_again(as_owner, owner, url, dataset, br
         dataset=dataset, step="done", file_name="b.csv", stored_name="uploads/x/upload"
     )
     rows = [{"messages": conversation(f"Another {n * 91}?", "x")} for n in range(5)]
-    add_rows(dataset=dataset, by=owner, rows=rows, source="b.csv", brought_by=item)
-    edit = Edit.objects.create(dataset=dataset, what="Added 5 examples", brought=item, by=owner)
+    add_rows(dataset=dataset, by=owner, rows=rows, source="b.csv", source_import=item)
+    edit = Edit.objects.create(
+        dataset=dataset, what="Added 5 examples", source_import=item, by=owner
+    )
     as_owner.post(url("undo", edit_id=edit.pk))
     assert dataset.examples.kept().count() == 12
     back = Edit.objects.latest("pk")

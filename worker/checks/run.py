@@ -21,11 +21,11 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     """
     setup_django()  # the checks speak in sentences, which need the settings' language
     from finetune_app.datasets import checks
-    from finetune_app.datasets.checks import facts, leakage
-    from worker.checks.looking import Looking
+    from finetune_app.datasets.checks import leakage, statistics
+    from worker.checks.row_scanner import RowScanner
 
     channel.emit("phase", phase="looking", message="Looking at each example")
-    looking = Looking(job, channel)
+    looking = RowScanner(job, channel)
     rows = looking.rows()
     if channel.stopping():
         return {"stopped": True}
@@ -44,7 +44,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
         found += list(check(rows, about))
         if channel.stopping():
             return {"stopped": True}
-    told = {"found": [_told(one) for one in found], "facts": facts.count(rows, about)}
+    told = {"found": [_told(one) for one in found], "facts": statistics.count(rows, about)}
     _write(job.folder / "found.json", told)
     return {"rows": len(rows), "found": len(found)}
 

@@ -1,9 +1,9 @@
 """What is wrong with a dataset. Each check looks at the approved rows and returns Founds.
 
 A check is a function `(rows, about) -> Iterator[Found]`; adding one means adding it to CHECKS.
-What can be seen in one row by itself is gathered before (rowwise.py) and kept (kept.py), so that
+What can be seen in one row by itself is gathered before (row_scan.py) and kept (cache.py), so that
 an edit costs a look at the rows it changed. A set of up to AT_ONCE rows is checked whole after
-each edit; a larger one, and what takes a heavy library, by a job (thorough.py).
+each edit; a larger one, and what takes a heavy library, by a job (check_jobs.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,28 +16,28 @@ from django.utils import timezone
 from finetune_app.datasets.checks import (
     amount,
     answers,
+    cache,
     conflicts,
-    facts,
-    kept,
+    content,
+    duplicates,
     labels,
     leakage,
     lengths,
-    repeats,
-    wording,
+    statistics,
 )
-from finetune_app.datasets.checks.base import About, Found, Row
+from finetune_app.datasets.checks.base import CheckContext, CheckResult, CheckRow
 from finetune_app.datasets.models import Dataset, Example, Finding, Label, Severity
 
-AT_ONCE = 5_000  # rows up to which every edit is followed by a check
-MARKED = 2_000  # examples of one finding whose marked places are kept
+MAX_ROWS_IN_REQUEST = 5_000  # rows up to which every edit is followed by a check
+MAX_MARKED_EXAMPLES = 2_000  # examples of one finding whose marked places are kept
 
-CHECKS: tuple[Callable[[list[Row], About], Iterator[Found]], ...] = (
+CHECKS: tuple[Callable[[list[CheckRow], CheckContext], Iterator[CheckResult]], ...] = (
     answers.no_answer,
     answers.unknown_role,
-    wording.secrets,
-    repeats.same_twice,
+    content.secrets,
+    duplicates.same_twice,
     leakage.across,
-    wording.too_long,
+    content.too_long,
     amount.too_few,
     amount.no_test,
     amount.small_test,
@@ -48,11 +48,11 @@ CHECKS: tuple[Callable[[list[Row], About], Iterator[Found]], ...] = (
     answers.copied_answer,
     answers.no_question,
     answers.refusals,
-    wording.personal,
-    wording.broken,
-    wording.mixed_languages,
-    wording.toxic,
-    wording.instructions_on_some,
+    content.personal,
+    content.broken,
+    content.mixed_languages,
+    content.toxic,
+    content.instructions_on_some,
     labels.imbalance,
     labels.disagreement,
 )
@@ -63,28 +63,28 @@ def run(dataset: Dataset) -> list[Finding]:
     started = timezone.now()
     rows = rows_of(dataset)
     ruler = lengths.ruler_of(dataset.goal)
-    seen = kept.seen_in(dataset, rows, ruler.key if ruler else "")
+    seen = cache.scan_rows(dataset, rows, ruler.key if ruler else "")
     about = about_of(dataset, seen=seen, alike=leakage.look_alikes(rows))
-    return replace(dataset, find(rows, about), facts.count(rows, about), started)
+    return replace(dataset, find(rows, about), statistics.count(rows, about), started)
 
 
-def find(rows: list[Row], about: About) -> list[Found]:
+def find(rows: list[CheckRow], about: CheckContext) -> list[CheckResult]:
     return [one for check in CHECKS for one in check(rows, about)] if rows else []
 
 
-def rows_of(dataset: Dataset) -> list[Row]:
+def rows_of(dataset: Dataset) -> list[CheckRow]:
     values = (
         dataset.examples.usable()
         .order_by("number")
         .values_list("pk", "number", "prompt", "answer", "split", "prompt_hash", "messages")
     )
-    return [Row(*one) for one in values.iterator(2_000)]
+    return [CheckRow(*one) for one in values.iterator(2_000)]
 
 
-def about_of(dataset: Dataset, **more: Any) -> About:
+def about_of(dataset: Dataset, **more: Any) -> CheckContext:
     goal = dataset.goal
     twice, apart = _labelled_twice(dataset)
-    return About(
+    return CheckContext(
         goal.measure,
         goal.measure_settings,
         goal.trains,
@@ -97,7 +97,7 @@ def about_of(dataset: Dataset, **more: Any) -> About:
 
 
 def replace(
-    dataset: Dataset, found: list[Found], counted: dict[str, Any], started: datetime
+    dataset: Dataset, found: list[CheckResult], counted: dict[str, Any], started: datetime
 ) -> list[Finding]:
     """Put new findings in the place of those before. `started`: when the rows were read."""
     findings = [
@@ -110,7 +110,9 @@ def replace(
             groups=one.groups,
             message=one.message,
             why=one.why,
-            spans={pk: one.spans[pk] for pk in one.examples[:MARKED] if pk in one.spans},
+            spans={
+                pk: one.spans[pk] for pk in one.examples[:MAX_MARKED_EXAMPLES] if pk in one.spans
+            },
             fix=one.fix,
             fix_label=one.fix_label[:60],
         )
@@ -133,7 +135,7 @@ def after_edit(dataset: Dataset) -> None:
 
 def is_large(dataset: Dataset) -> bool:
     """Whether it takes a job to look at it."""
-    return dataset.examples.usable()[AT_ONCE : AT_ONCE + 1].exists()
+    return dataset.examples.usable()[MAX_ROWS_IN_REQUEST : MAX_ROWS_IN_REQUEST + 1].exists()
 
 
 def stale(dataset: Dataset) -> bool:
@@ -155,6 +157,6 @@ def _labelled_twice(dataset: Dataset) -> tuple[int, list[int]]:
     return len(twice), [pk for pk in twice if len(answers_of[pk]) > 1]
 
 
-def _weight(one: Found) -> tuple[int, int]:
+def _weight(one: CheckResult) -> tuple[int, int]:
     order = [Severity.ERROR, Severity.WARNING, Severity.INFO]
     return order.index(one.severity), -one.count

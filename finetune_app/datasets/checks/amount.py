@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.datasets.checks.base import About, Found, Row
+from finetune_app.datasets.checks.base import CheckContext, CheckResult, CheckRow
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.datasets.splits import TESTING
 
@@ -18,7 +18,7 @@ LEAST_QUESTIONS = 3  # from which some can be for practice and some for the test
 TEST = 20
 
 
-def too_few(rows: list[Row], about: About) -> Iterator[Found]:
+def too_few(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     have = len(rows)
     if have >= GOOD or not about.trains:
         return
@@ -32,13 +32,13 @@ def too_few(rows: list[Row], about: About) -> Iterator[Found]:
     else:
         severity = Severity.INFO
         why = _("That makes a good pilot. From 100 on results get steadier.")
-    yield Found(check="too_few", severity=severity, message=message % {"n": have}, why=why)
+    yield CheckResult(check="too_few", severity=severity, message=message % {"n": have}, why=why)
 
 
-def no_test(rows: list[Row], about: About) -> Iterator[Found]:
+def no_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     counts = _counts(rows)
     if len(rows) >= _enough(about) and not counts[Split.TEST]:
-        yield Found(
+        yield CheckResult(
             check="no_test",
             severity=Severity.ERROR,
             message=_("Nothing is kept back for the test"),
@@ -51,7 +51,7 @@ def no_test(rows: list[Row], about: About) -> Iterator[Found]:
             fix_label=_("Keep some back"),
         )
     if about.trains and len(rows) >= LEAST and not counts[Split.TRAIN]:
-        yield Found(
+        yield CheckResult(
             check="no_train",
             severity=Severity.ERROR,
             message=_("There is nothing to learn from"),
@@ -62,12 +62,12 @@ def no_test(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def small_test(rows: list[Row], about: About) -> Iterator[Found]:
+def small_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     tests = _counts(rows)[Split.TEST]
     if 0 < tests < TEST and not about.trains:
         yield _few_questions(tests)
     elif 0 < tests < TEST:
-        yield Found(
+        yield CheckResult(
             check="small_test",
             severity=Severity.INFO,
             message=ngettext(
@@ -83,9 +83,9 @@ def small_test(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def no_practice(rows: list[Row], about: About) -> Iterator[Found]:
+def no_practice(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     if len(rows) >= _enough(about) and not _counts(rows)[Split.VALIDATION]:
-        yield Found(
+        yield CheckResult(
             check="no_practice",
             severity=Severity.WARNING,
             message=_("No practice prompts are kept back"),
@@ -97,9 +97,9 @@ def no_practice(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def _few_questions(tests: int) -> Found:
+def _few_questions(tests: int) -> CheckResult:
     more = math.ceil((TEST - tests) / TESTING.test)
-    return Found(
+    return CheckResult(
         check="small_test",
         severity=Severity.WARNING,
         message=ngettext(
@@ -119,10 +119,10 @@ def _few_questions(tests: int) -> Found:
     )
 
 
-def _enough(about: About) -> int:
+def _enough(about: CheckContext) -> int:
     """Rows from which a part of them can be kept back."""
     return LEAST if about.trains else LEAST_QUESTIONS
 
 
-def _counts(rows: list[Row]) -> Counter[str]:
+def _counts(rows: list[CheckRow]) -> Counter[str]:
     return Counter(row.split for row in rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.datasets.checks.base import About, Found, Row, to_set_aside
+from finetune_app.datasets.checks.base import CheckContext, CheckResult, CheckRow, to_set_aside
 from finetune_app.datasets.checks.labels import closed_set
 from finetune_app.datasets.models import Severity
 from finetune_app.goals.measures import MeasureError, get_measure
@@ -14,7 +14,7 @@ from finetune_app.goals.measures import MeasureError, get_measure
 MANY_REFUSALS = 0.2  # of all answers
 
 
-def no_answer(rows: list[Row], about: About) -> Iterator[Found]:
+def no_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = list(about.marked("no_answer"))
     yield from to_set_aside(
         "no_answer",
@@ -28,7 +28,7 @@ def no_answer(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def unknown_role(rows: list[Row], about: About) -> Iterator[Found]:
+def unknown_role(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     strange = about.marked("unknown_role")
     names = Counter(marks[0].what for marks in strange.values()).most_common(1)
     yield from to_set_aside(
@@ -45,7 +45,7 @@ def unknown_role(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def no_question(rows: list[Row], about: About) -> Iterator[Found]:
+def no_question(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = list(about.marked("no_question"))
     yield from to_set_aside(
         "no_question",
@@ -59,7 +59,7 @@ def no_question(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def blank_answer(rows: list[Row], about: About) -> Iterator[Found]:
+def blank_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     """A placeholder in place of an answer. “None” counts only where answers are free text."""
     found = set(about.marked("blank_answer"))
     if closed_set(rows, about) is None:
@@ -82,12 +82,12 @@ def blank_answer(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def _own_labels(rows: list[Row], about: About) -> set[int]:
+def _own_labels(rows: list[CheckRow], about: CheckContext) -> set[int]:
     own = set(about.labels)
     return {row.pk for row in rows if row.answer.strip() in own} if own else set()
 
 
-def copied_answer(rows: list[Row], about: About) -> Iterator[Found]:
+def copied_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = list(about.marked("copied_answer"))
     yield from to_set_aside(
         "copied_answer",
@@ -106,10 +106,10 @@ def copied_answer(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def refusals(rows: list[Row], about: About) -> Iterator[Found]:
+def refusals(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = about.marked("refusals")
     if len(found) > MANY_REFUSALS * len(rows):
-        yield Found(
+        yield CheckResult(
             check="refusals",
             severity=Severity.WARNING,
             message=_("%(share)s of answers say “I can’t”: %(n)s of %(all)s")
@@ -123,7 +123,7 @@ def refusals(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def misses_measure(rows: list[Row], about: About) -> Iterator[Found]:
+def misses_measure(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     """Wanted answers that would themselves fail. They teach what you count as wrong."""
     try:
         measure = get_measure(about.measure, about.measure_settings)
@@ -139,7 +139,7 @@ def misses_measure(rows: list[Row], about: About) -> Iterator[Found]:
     if missed:
         most, how_many = Counter(missed.values()).most_common(1)[0]
         reason = _("Most often: %(why)s (%(n)s).") % {"why": most, "n": how_many}
-        yield Found(
+        yield CheckResult(
             check="measure",
             severity=Severity.WARNING,
             message=ngettext(

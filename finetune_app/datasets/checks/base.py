@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from finetune_app.datasets.models import Severity
 
 
-class Row(NamedTuple):
+class CheckRow(NamedTuple):
     """One approved example."""
 
     pk: int
@@ -32,7 +32,7 @@ class Mark(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class RowScan:
     """All that can be seen in a row by itself, and in what language it is ("": cannot be told).
 
     `toxic` (0 to 1) and the two lengths in tokens are None until they were worked out, which
@@ -47,7 +47,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Ruler:
+class TokenLimit:
     """The model whose tokens count, and how many of them a training reads of one example."""
 
     key: str  # tells one model's tokens from another's
@@ -57,27 +57,27 @@ class Ruler:
 
 
 @dataclass(frozen=True)
-class Alike:
+class NearDuplicates:
     """Rows that ask nearly the same: in groups, the first row first; and pairs of different
     questions that may be the same but for a typing mistake or two."""
 
-    groups: list[list[Row]] = field(default_factory=list)
-    pairs: list[tuple[Row, Row]] = field(default_factory=list)
+    groups: list[list[CheckRow]] = field(default_factory=list)
+    pairs: list[tuple[CheckRow, CheckRow]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class About:
+class CheckContext:
     """What checks know about the goal, and about each row by itself."""
 
     measure: str
     measure_settings: dict[str, Any]
     trains: bool = True  # else the rows are only questions to test and to practise with
     labels: list[str] = field(default_factory=list)  # the closed set of answers, if there is one
-    ruler: Ruler | None = None  # None: no base model is chosen yet
+    ruler: TokenLimit | None = None  # None: no base model is chosen yet
     disagreed: list[int] = field(default_factory=list)  # pks that two people answer differently
     labelled_twice: int = 0
-    seen: dict[int, Seen] = field(default_factory=dict)  # by pk
-    alike: Alike = field(default_factory=lambda: Alike())
+    seen: dict[int, RowScan] = field(default_factory=dict)  # by pk
+    alike: NearDuplicates = field(default_factory=lambda: NearDuplicates())
 
     def marked(self, check: str) -> dict[int, list[Mark]]:
         """pk -> marks of one check."""
@@ -90,7 +90,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckResult:
     check: str
     severity: Severity
     message: str  # one plain line
@@ -106,16 +106,16 @@ class Found:
         return len(self.examples)
 
 
-def grouped(groups: Iterable[Iterable[Row]]) -> list[list[int]]:
+def grouped(groups: Iterable[Iterable[CheckRow]]) -> list[list[int]]:
     return [[row.pk for row in group] for group in groups]
 
 
 def to_set_aside(
     check: str, severity: Severity, examples: list[int], *, message: str, why: str
-) -> Iterator[Found]:
+) -> Iterator[CheckResult]:
     """A finding that is mended by setting its rows aside; none where there are no rows."""
     if examples:
-        yield Found(
+        yield CheckResult(
             check=check,
             severity=severity,
             message=message,
@@ -127,11 +127,17 @@ def to_set_aside(
 
 
 def to_keep_one(
-    check: str, severity: Severity, groups: list[list[Row]], *, message: str, why: str, fix: str
-) -> Iterator[Found]:
+    check: str,
+    severity: Severity,
+    groups: list[list[CheckRow]],
+    *,
+    message: str,
+    why: str,
+    fix: str,
+) -> Iterator[CheckResult]:
     """A finding that is mended by keeping one row of each group; none where there are no groups."""
     if groups:
-        yield Found(
+        yield CheckResult(
             check=check,
             severity=severity,
             message=message,
@@ -143,6 +149,6 @@ def to_keep_one(
         )
 
 
-def extra(groups: list[list[Row]]) -> int:
+def extra(groups: list[list[CheckRow]]) -> int:
     """How many rows go when one of each group stays."""
     return sum(len(group) - 1 for group in groups)

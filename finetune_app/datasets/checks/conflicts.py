@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from rapidfuzz import fuzz
 
-from finetune_app.datasets.checks.base import About, Found, Row, grouped
+from finetune_app.datasets.checks.base import CheckContext, CheckResult, CheckRow, grouped
 from finetune_app.datasets.models import Severity
 from finetune_app.datasets.text import normalise
 
@@ -17,28 +17,28 @@ SHORT = 40  # characters up to which an answer is a label, where every differenc
 MOST_GROUPS = 5_000
 
 
-def contradictory(rows: list[Row]) -> list[list[Row]]:
+def contradictory(rows: list[CheckRow]) -> list[list[CheckRow]]:
     """Groups with the same instructions and question, and answers that do not go together."""
-    groups: dict[str, list[Row]] = defaultdict(list)
+    groups: dict[str, list[CheckRow]] = defaultdict(list)
     for row in rows:
         groups[row.prompt_hash].append(row)
-    found: list[list[Row]] = []
+    found: list[list[CheckRow]] = []
     for group in groups.values():
         if len(group) > 1:
             found += [one for one in _same_instructions(group) if _apart(one)]
     return found
 
 
-def _same_instructions(group: list[Row]) -> Iterator[list[Row]]:
+def _same_instructions(group: list[CheckRow]) -> Iterator[list[CheckRow]]:
     """What was to be done with the question may differ: then the answers may too."""
-    parts: dict[str, list[Row]] = defaultdict(list)
+    parts: dict[str, list[CheckRow]] = defaultdict(list)
     for row in group:
         told = "\n".join(normalise(m["content"]) for m in row.messages if m["role"] == "system")
         parts[told].append(row)
     return (part for part in parts.values() if len(part) > 1)
 
 
-def _apart(group: list[Row]) -> bool:
+def _apart(group: list[CheckRow]) -> bool:
     first = group[0].answer
     return any(not same_meaning(first, row.answer) for row in group[1:])
 
@@ -58,10 +58,10 @@ def same_meaning(one: str, other: str) -> bool:
     return fuzz.ratio(a[:2_000], b[:2_000]) >= 100 * ALIKE
 
 
-def contradictions(rows: list[Row], about: About) -> Iterator[Found]:
+def contradictions(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     groups = contradictory(rows)
     if groups:
-        yield Found(
+        yield CheckResult(
             check="contradictions",
             severity=Severity.WARNING,
             message=ngettext(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.datasets.checks.base import About, Found, Row
+from finetune_app.datasets.checks.base import CheckContext, CheckResult, CheckRow
 from finetune_app.datasets.models import Severity
 from finetune_app.goals.measures import fields
 
@@ -19,7 +19,7 @@ AGREE = 0.7
 LEAST_TWICE = 5  # rows that two people answered
 
 
-def closed_set(rows: list[Row], about: About) -> Counter[str] | None:
+def closed_set(rows: list[CheckRow], about: CheckContext) -> Counter[str] | None:
     """How often each label is the answer; None when answers are free text."""
     counts: Counter[str] = Counter()
     for row in rows:
@@ -36,7 +36,9 @@ def closed_set(rows: list[Row], about: About) -> Counter[str] | None:
     return counts
 
 
-def balance(rows: list[Row], about: About) -> tuple[str, Counter[str], dict[int, str]] | None:
+def balance(
+    rows: list[CheckRow], about: CheckContext
+) -> tuple[str, Counter[str], dict[int, str]] | None:
     """(name of a field or "", how often each label stands there, pk -> label): of the whole
     answer, else of the first field of a structured one that is a closed set. None without one."""
     whole = closed_set(rows, about)
@@ -45,7 +47,7 @@ def balance(rows: list[Row], about: About) -> tuple[str, Counter[str], dict[int,
     return _by_field(rows)
 
 
-def _by_field(rows: list[Row]) -> tuple[str, Counter[str], dict[int, str]] | None:
+def _by_field(rows: list[CheckRow]) -> tuple[str, Counter[str], dict[int, str]] | None:
     first = fields(rows[0].answer) if rows else None
     open_names = [name for name, _value in first or []]
     values: dict[str, dict[int, str]] = {name: {} for name in open_names}
@@ -66,7 +68,7 @@ def _by_field(rows: list[Row]) -> tuple[str, Counter[str], dict[int, str]] | Non
     return None
 
 
-def imbalance(rows: list[Row], about: About) -> Iterator[Found]:
+def imbalance(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = balance(rows, about) if len(rows) >= LEAST_ROWS and about.trains else None
     if found is None:
         return
@@ -85,7 +87,7 @@ def imbalance(rows: list[Row], about: About) -> Iterator[Found]:
             "(and %(n)s more answers are as rare)",
             len(rare) - 1,
         ) % {"n": len(rare) - 1}
-    yield Found(
+    yield CheckResult(
         check="imbalance",
         severity=Severity.WARNING,
         message=message,
@@ -97,11 +99,11 @@ def imbalance(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def disagreement(rows: list[Row], about: About) -> Iterator[Found]:
+def disagreement(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     """Two people who answered the same rows without seeing each other."""
     twice, apart = about.labelled_twice, len(about.disagreed)
     if twice >= LEAST_TWICE and twice - apart < AGREE * twice:
-        yield Found(
+        yield CheckResult(
             check="disagreement",
             severity=Severity.WARNING,
             message=_("Two people disagree on %(n)s of %(all)s examples")

@@ -3,17 +3,17 @@ so here when the application starts, and this one asks without importing it."""
 
 from collections.abc import Callable
 
-from finetune_app.datasets.checks.base import Ruler
+from finetune_app.datasets.checks.base import TokenLimit
 from finetune_app.goals.models import Goal
 
-_find: Callable[[Goal], Ruler | None] = lambda goal: None  # noqa: E731
+_find: Callable[[Goal], TokenLimit | None] = lambda goal: None  # noqa: E731
 
 
-def use(find: Callable[[Goal], Ruler | None]) -> None:
+def use(find: Callable[[Goal], TokenLimit | None]) -> None:
     """`find` gives the ruler of a goal, or None while no installed base model is chosen."""
     global _find
     _find = find
 
 
-def ruler_of(goal: Goal) -> Ruler | None:
+def ruler_of(goal: Goal) -> TokenLimit | None:
     return _find(goal)

@@ -1,13 +1,14 @@
 """Step 2: example conversations, their checks, their frozen versions."""
 
 from finetune_app.datasets.models.base import Dataset, Split, Status
-from finetune_app.datasets.models.edits import Change, Edit, Sweep
+from finetune_app.datasets.models.edits import BulkEdit, Change, Edit
 from finetune_app.datasets.models.examples import Draft, Example, ExampleQuerySet, Label, Suggestion
-from finetune_app.datasets.models.findings import Finding, Look, Severity
+from finetune_app.datasets.models.findings import Finding, RowCheck, Severity
 from finetune_app.datasets.models.imports import Import, Layout, Upload
 from finetune_app.datasets.models.versions import Version
 
 __all__ = [
+    "BulkEdit",
     "Change",
     "Dataset",
     "Draft",
@@ -18,12 +19,11 @@ __all__ = [
     "Import",
     "Label",
     "Layout",
-    "Look",
+    "RowCheck",
     "Severity",
     "Split",
     "Status",
     "Suggestion",
-    "Sweep",
     "Upload",
     "Version",
 ]

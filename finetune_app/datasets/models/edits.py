@@ -14,16 +14,16 @@ class Edit(models.Model):
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="edits")
     what = models.CharField(max_length=120)
-    brought = models.ForeignKey(
+    source_import = models.ForeignKey(
         "Import", null=True, on_delete=models.SET_NULL, related_name="edits"
     )  # the whole of an import: its examples are its changes
-    takes_out = models.BooleanField(default=False)  # of an import: whether its rows went or came
+    removes_rows = models.BooleanField(default=False)  # of an import: whether its rows went or came
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
     count = models.PositiveIntegerField(default=0)  # of examples swept so far
     left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
-    todo = models.JSONField(default=dict)  # what is not done yet (services/carrying.py)
+    todo = models.JSONField(default=dict)  # what is not done yet (services/batch_edits.py)
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")  # does it
     undoes = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
 
@@ -34,10 +34,10 @@ class Edit(models.Model):
         return self.what
 
 
-class Sweep(models.Model):
+class BulkEdit(models.Model):
     """What one edit did alike to many examples, in little room: their numbers as runs."""
 
-    edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="sweeps")
+    edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="bulk_edits")
     first = models.PositiveIntegerField()  # number
     last = models.PositiveIntegerField()
     numbers = models.TextField()  # "1-400 402 500-7000"

@@ -15,7 +15,7 @@ class ExampleQuerySet(models.QuerySet["Example"]):
     def arrived(self) -> "ExampleQuerySet":
         """Without the rows of an import that is still under way: they show all at once."""
         under_way = Import.objects.exclude(step=Import.Step.DONE).order_by().values("pk")
-        return self.exclude(brought_by__in=under_way)
+        return self.exclude(source_import__in=under_way)
 
     def kept(self) -> "ExampleQuerySet":
         """Arrived, and not in the trash."""
@@ -65,7 +65,7 @@ class Example(models.Model):
     assigned_to = models.ForeignKey(
         User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
-    brought_by = models.ForeignKey(
+    source_import = models.ForeignKey(
         "Import", null=True, on_delete=models.SET_NULL, related_name="examples", db_index=False
     )
     changed_by = models.ForeignKey(
@@ -117,7 +117,7 @@ class Example(models.Model):
                 condition=Q(deleted_at__isnull=False),
                 name="in_the_trash",
             ),
-            models.Index(fields=["brought_by", "number"], name="by_import"),
+            models.Index(fields=["source_import", "number"], name="by_import"),
             models.Index(fields=["changed_by", "dataset", "number"], name="by_changer"),
             models.Index(
                 fields=["assigned_to", "dataset", "number"],

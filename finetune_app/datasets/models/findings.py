@@ -13,12 +13,12 @@ class Severity(models.TextChoices):
     INFO = "info", _("good to know")
 
 
-class Look(models.Model):
+class RowCheck(models.Model):
     """What the checks saw in one example by itself (checks.base.Seen), and in which text of it:
     only what changed since is looked at again."""
 
     example = models.OneToOneField(
-        Example, primary_key=True, on_delete=models.CASCADE, related_name="look"
+        Example, primary_key=True, on_delete=models.CASCADE, related_name="row_check"
     )
     fingerprint = models.CharField(max_length=32)  # of the messages and of our rules
     marks = models.JSONField(default=list)  # [[check, message, start, end, what], ...]
@@ -29,7 +29,7 @@ class Look(models.Model):
     model = models.CharField(max_length=120, blank=True)  # whose tokens were counted
 
     class Meta:
-        indexes = [models.Index(fields=["language", "example"], name="looked_by_language")]
+        indexes = [models.Index(fields=["language", "example"], name="row_checks_by_language")]
 
     def __str__(self) -> str:
         return f"look at {self.example_id}"

@@ -4,12 +4,11 @@ imports (a file's way), bringing (its rows), freezing, sweeping (many alike), ca
 changes, part by part), holding (a job's right to write), emptying the trash."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
-from finetune_app.datasets.services.carrying import share, start
+from finetune_app.datasets.services.batch_edits import fraction_done, start_job
+from finetune_app.datasets.services.bulk_edits import bulk_edit
 from finetune_app.datasets.services.checking import check_all, start_check, stop_check
 from finetune_app.datasets.services.editing import Stale, change_many, dataset_of, save_example
-from finetune_app.datasets.services.emptying import empty_trash
 from finetune_app.datasets.services.freezing import freeze, why_not
-from finetune_app.datasets.services.ground import label
 from finetune_app.datasets.services.imports import (
     cancel_import,
     carry_out,
@@ -20,33 +19,34 @@ from finetune_app.datasets.services.imports import (
     look_again,
     start_import,
 )
-from finetune_app.datasets.services.sweeping import sweep
+from finetune_app.datasets.services.locking import count_label
+from finetune_app.datasets.services.trash import empty_trash
 from finetune_app.datasets.services.undoing import undo
 
 __all__ = [
     "Stale",
     "add_example",
     "add_rows",
+    "bulk_edit",
     "cancel_import",
     "carry_out",
     "change_columns",
     "change_many",
     "check_all",
     "confirm_import",
+    "count_label",
     "dataset_of",
     "empty_trash",
     "forget_layout",
+    "fraction_done",
     "freeze",
     "good_rows_only",
-    "label",
     "look_again",
     "save_example",
-    "share",
-    "start",
     "start_check",
     "start_import",
+    "start_job",
     "stop_check",
-    "sweep",
     "undo",
     "why_not",
 ]

@@ -10,13 +10,13 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
-from finetune_app.datasets import similar, splits, tally
+from finetune_app.datasets import near_duplicates, splits, status_counts
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.editing import sensible
-from finetune_app.datasets.services.ground import lock, touch
-from finetune_app.datasets.splitting import assign, label_of
+from finetune_app.datasets.services.locking import lock, mark_changed
+from finetune_app.datasets.split_assignment import assign, label_of
 
-AT_ONCE = similar.MOST_ROWS  # rows whose sides are found together
+AT_ONCE = near_duplicates.MOST_ROWS  # rows whose sides are found together
 
 
 def add_rows(
@@ -25,7 +25,7 @@ def add_rows(
     by: User | None,
     rows: Iterable[dict[str, Any]],
     source: str = "",
-    brought_by: Import | None = None,
+    source_import: Import | None = None,
     status: str = Status.APPROVED,
 ) -> int:
     """Add {"messages": [...], "split", "key", "group"} rows; returns how many.
@@ -34,16 +34,16 @@ def add_rows(
     row names no split, it gets its sticky one.
     """
     rows = iter(rows)
-    new: Counter[tally.Kind] = Counter()
+    new: Counter[status_counts.Kind] = Counter()
     with transaction.atomic():
         locked = lock(dataset)
         while small := list(islice(rows, AT_ONCE)):
             examples = made_of(
-                dataset, small, by=by, source=source, brought_by=brought_by, status=status
+                dataset, small, by=by, source=source, source_import=source_import, status=status
             )
             store_new(locked, examples)
-            new.update(map(tally.kind_of, examples))
-        touch(dataset, new)
+            new.update(map(status_counts.kind_of, examples))
+        mark_changed(dataset, new)
     return new.total()
 
 
@@ -62,7 +62,7 @@ def add_example(
             status=Status.APPROVED if done else Status.DRAFT,
         )
         store_new(lock(dataset), [example])
-        touch(dataset, Counter([tally.kind_of(example)]))
+        mark_changed(dataset, Counter([status_counts.kind_of(example)]))
         edit = Edit.objects.create(dataset=dataset, by=by, what=_("Added %s") % example)
         Change.objects.create(
             edit=edit, example=example, before={"deleted": True}, after={"deleted": False}
@@ -76,7 +76,7 @@ def made_of(
     *,
     by: User | None,
     source: str,
-    brought_by: Import | None = None,
+    source_import: Import | None = None,
     status: str = "",
     compare: bool = True,
 ) -> list[Example]:
@@ -92,7 +92,7 @@ def made_of(
             dataset=dataset,
             source=source[:200],
             changed_by=by,
-            brought_by=brought_by,
+            source_import=source_import,
             key=row.get("key", "")[:200],
             group=row.get("group", "")[:64],
         )
@@ -100,9 +100,9 @@ def made_of(
         example.status = status or by_answer[bool(example.answer.strip())]
         examples.append(example)
     newcomers = [
-        splits.Newcomer(
+        splits.NewRow(
             example.prompt_hash,
-            similar.question(example.messages),
+            near_duplicates.question(example.messages),
             given=row.get("split") or "",
             group=example.group,
             label=label_of(example.answer),

@@ -23,8 +23,8 @@ from finetune_app.datasets.matching import Matcher
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.adding import AT_ONCE, made_of, store_new
 from finetune_app.datasets.services.editing import change_many, stamp
-from finetune_app.datasets.services.ground import label, lock, touch
-from finetune_app.datasets.services.holding import Hold
+from finetune_app.datasets.services.lease_writer import LeaseWriter
+from finetune_app.datasets.services.locking import count_label, lock, mark_changed
 from finetune_app.datasets.text import last_said
 from finetune_app.jobs.models import Job
 
@@ -34,10 +34,12 @@ FIRST = 3  # changed rows that the plan shows
 UNDER_WAY = (Import.Step.READING, Import.Step.ADDING)
 
 
-def hold_of(item: Import, job: Job, total: int) -> Hold:
+def hold_of(item: Import, job: Job, total: int) -> LeaseWriter:
     """The right to write for an import, for as long as nobody cancels it."""
     wanted = Import.objects.filter(pk=item.pk, step__in=UNDER_WAY)
-    return Hold(job, total, _("Adding the rows"), lambda: wanted.select_for_update().exists())
+    return LeaseWriter(
+        job, total, _("Adding the rows"), lambda: wanted.select_for_update().exists()
+    )
 
 
 # ---- What would change ----
@@ -105,14 +107,14 @@ def _new_ones(matcher: Matcher, item: Import, changes: Any) -> Iterator[dict[str
                 changes.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
-def _store(item: Import, rows: Iterator[dict[str, Any]], hold: Hold) -> None:
+def _store(item: Import, rows: Iterator[dict[str, Any]], hold: LeaseWriter) -> None:
     dataset = item.dataset
     made = partial(
         made_of,
         dataset,
         by=item.by,
         source=item.file_name,
-        brought_by=item,
+        source_import=item,
         compare=hold.total <= AT_ONCE,
     )
     while some := list(islice(rows, AT_ONCE)):
@@ -132,13 +134,13 @@ def _store(item: Import, rows: Iterator[dict[str, Any]], hold: Hold) -> None:
 
 def _edit_of(item: Import) -> Edit:
     """The change that this import is; the same one when it is tried again."""
-    found = Edit.objects.filter(brought=item, undone_at=None).order_by("pk").first()
+    found = Edit.objects.filter(source_import=item, undone_at=None).order_by("pk").first()
     return found or Edit.objects.create(
-        dataset=item.dataset, by=item.by, what=_what(item)[:120], brought=item
+        dataset=item.dataset, by=item.by, what=_what(item)[:120], source_import=item
     )
 
 
-def _change(edit: Edit, entries: Iterable[dict[str, Any]], hold: Hold) -> None:
+def _change(edit: Edit, entries: Iterable[dict[str, Any]], hold: LeaseWriter) -> None:
     entries = iter(entries)
     while some := list(islice(entries, CHANGED)):
         with transaction.atomic():
@@ -167,9 +169,9 @@ def _wanted(example: Example, entry: dict[str, Any]) -> dict[str, Any]:
     return {"messages": entry["messages"]} | answered
 
 
-def _put_aside(edit: Edit, taken: set[int], hold: Hold) -> None:
+def _put_aside(edit: Edit, taken: set[int], hold: LeaseWriter) -> None:
     """Everything that the file does not have goes into the trash, with this edit's time on it."""
-    kept = edit.dataset.examples.kept().exclude(brought_by=edit.brought_id).order_by("pk")
+    kept = edit.dataset.examples.kept().exclude(source_import=edit.source_import_id).order_by("pk")
     at = 0
     while some := list(kept.filter(pk__gt=at).values_list("pk", flat=True)[:STORED]):
         at = some[-1]
@@ -187,7 +189,7 @@ def settle(item: Import) -> None:
     item.save(update_fields=["step", "rows_kept"])
     if item.rows_kept:
         _edit_of(item)
-    touch(item.dataset)
+    mark_changed(item.dataset)
     folder, name = folder_of(item), item.folder
 
     def tidy() -> None:
@@ -199,7 +201,7 @@ def settle(item: Import) -> None:
 
 
 def _what(item: Import) -> str:
-    words = {"examples": label(item.rows_kept), "file": item.file_name}
+    words = {"examples": count_label(item.rows_kept), "file": item.file_name}
     if item.mode == Import.Mode.REPLACE:
         return _("Replaced all with %(file)s") % words
     if item.mode == Import.Mode.MERGE:
@@ -210,16 +212,18 @@ def _what(item: Import) -> str:
 # ---- When it does not come to that ----
 
 
-def remove_staged(item: Import, hold: Hold | None = None) -> None:
+def remove_staged(item: Import, hold: LeaseWriter | None = None) -> None:
     """Rows of an import that did not end well. They have never been seen; nothing refers to
     them. `hold` is a job's, where they are many."""
-    staged = Example.objects.filter(brought_by=item).exclude(brought_by__step=Import.Step.DONE)
+    staged = Example.objects.filter(source_import=item).exclude(
+        source_import__step=Import.Step.DONE
+    )
     while some := list(staged.order_by("pk").values_list("pk", flat=True)[:STORED]):
         with transaction.atomic():
             if hold:
                 hold.check(len(some))
             last = lock(item.dataset).last_number
-            doomed = item.dataset.examples.filter(pk__range=(some[0], some[-1]), brought_by=item)
+            doomed = item.dataset.examples.filter(pk__range=(some[0], some[-1]), source_import=item)
             doomed._raw_delete(doomed.db)
             highest = item.dataset.examples.order_by("-number").values_list("number", flat=True)
             number = highest.first() or 0

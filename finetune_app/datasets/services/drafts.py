@@ -14,7 +14,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Draft, Example
 from finetune_app.datasets.services import suggestions
 from finetune_app.datasets.services.editing import Stale, sensible
-from finetune_app.datasets.services.ground import held
+from finetune_app.datasets.services.locking import lock_example
 from finetune_app.datasets.text import with_answer
 
 
@@ -22,7 +22,7 @@ def keep(*, example: Example, by: User, text: str, seen: datetime | None) -> boo
     """Keep what is being typed. False when this person has saved the row since they began, here
     or in another tab: then a late request must not bring an old text back."""
     with transaction.atomic():
-        row = held(example)
+        row = lock_example(example)
         mine = row.drafts.filter(by=by)
         if _says_nothing(row, by, text) and not mine.exclude(replaced=None).exists():
             mine.delete()
@@ -58,7 +58,7 @@ def take_over(*, example: Example, by: User, text: str, seen: datetime | None) -
     any more.
     """
     with transaction.atomic():
-        row = held(example)
+        row = lock_example(example)
         if seen is not None and row.changed_at != seen:
             raise Stale(row)
         suggestion = suggestions.shown(row)
@@ -79,7 +79,7 @@ def last_taken(dataset: Dataset, by: User) -> Draft | None:
 def swap(*, draft: Draft) -> Draft:
     """Undo the taking over, or do it again: the one text for the other, nothing typed is lost."""
     with transaction.atomic():
-        row = held(draft.example)
+        row = lock_example(draft.example)
         one: Draft | None = row.drafts.filter(pk=draft.pk).first()
         if one is None:
             raise PlainError(_("What you typed there is saved or forgotten by now."), status=409)

@@ -13,9 +13,9 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import tally
+from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
-from finetune_app.datasets.services.ground import lock, touch
+from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.goals.models import Goal
 
 SOME = 500  # keys in one query: databases take only so many variables
@@ -80,13 +80,13 @@ def change_many(
     edit: Edit | None = None,
 ) -> Edit:
     """One Edit over some examples, a new one or (a large one, in parts) more of `edit`. It is kept
-    row by row: many that change alike are for sweeping.sweep.
+    row by row: many that change alike are for bulk_edits.bulk_edit.
 
     `fields` says for each what becomes of messages, status, split, assigned_to (a user's key),
     deleted or labels. What somebody else changed since `examples` were read is kept.
     """
     now = timezone.now()
-    changes, delta = [], Counter[tally.Kind]()
+    changes, delta = [], Counter[status_counts.Kind]()
     with transaction.atomic():
         lock(dataset)
         edit = edit or Edit.objects.create(dataset=dataset, what=what[:120], by=by)
@@ -98,12 +98,12 @@ def change_many(
                 continue
             before = {k: current[k] for k in after}
             changes.append(Change(edit=edit, example=example, before=before, after=after))
-            delta[tally.kind_of(example)] -= 1
+            delta[status_counts.kind_of(example)] -= 1
             apply(example, after, by, now)
-            delta[tally.kind_of(example)] += 1
+            delta[status_counts.kind_of(example)] += 1
         store(changes)
         bulk_sql.insert(changes)
-        touch(dataset, delta)
+        mark_changed(dataset, delta)
     return edit
 
 
@@ -114,7 +114,7 @@ def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
         Example.objects.filter(pk__in=pks[start : start + SOME]).update(
             deleted_at=edit.at if away else None, changed_at=edit.at, changed_by=edit.by
         )
-    touch(edit.dataset)
+    mark_changed(edit.dataset)
 
 
 READ: dict[str, Callable[[Example], Any]] = {

@@ -20,7 +20,7 @@ from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Import, Layout, Upload
 from finetune_app.datasets.services.bringing import remove_staged
-from finetune_app.datasets.services.holding import Hold
+from finetune_app.datasets.services.lease_writer import LeaseWriter
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
 from finetune_app.jobs import services as jobs
@@ -161,11 +161,11 @@ def _clear(item: Import) -> None:
         item.delete()  # its file goes with it (signals.py)
 
 
-def take_back(item: Import, hold: Hold | None = None) -> None:
+def take_back(item: Import, hold: LeaseWriter | None = None) -> None:
     """Nothing half: remove what an import that did not end well has stored and changed."""
-    for edit in Edit.objects.filter(brought=item, undone_at=None):
+    for edit in Edit.objects.filter(source_import=item, undone_at=None):
         undo(edit=edit, by=item.by, here=True)
-        edit.dataset.edits.filter(brought=item).delete()
+        edit.dataset.edits.filter(source_import=item).delete()
     remove_staged(item, hold)
 
 

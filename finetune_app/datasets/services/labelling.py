@@ -15,7 +15,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.queues import takes_two
 from finetune_app.datasets.services.editing import Stale, change_many, sensible
-from finetune_app.datasets.services.ground import held
+from finetune_app.datasets.services.locking import lock_example
 from finetune_app.datasets.text import with_answer
 
 LOOK_BACK = 30  # edits of this person among which the last one of a single row is sought
@@ -32,7 +32,7 @@ def answer_row(
     if done and not text.strip():
         raise PlainError(_("There is no answer yet. Write one, or set the row aside."), status=422)
     with transaction.atomic():
-        row = held(example)
+        row = lock_example(example)
         messages = with_answer(row.messages, text)
         sensible(messages)
         if takes_two(row):
@@ -76,7 +76,7 @@ def settle(*, example: Example, by: User, text: str, seen: datetime | None) -> E
     if not text.strip():
         raise PlainError(_("Choose one of the two answers, or write a third."), status=422)
     with transaction.atomic():
-        row = held(example)
+        row = lock_example(example)
         if row.status != Status.DISPUTED or (seen is not None and row.changed_at != seen):
             raise Stale(row)
         messages = with_answer(row.messages, text)
@@ -91,7 +91,7 @@ def move(*, example: Example, by: User, status: str) -> Edit | None:
     """Set aside, or back to do; the answer stays as it is."""
     words = {Status.SET_ASIDE: _("Set %s aside"), Status.PENDING: _("Put %s back to do")}
     with transaction.atomic():
-        row = held(example)
+        row = lock_example(example)
         fields: dict[str, Any] = {"status": str(status)}
         if status == Status.PENDING and row.labels.exists():
             fields["labels"] = {}  # both begin again
@@ -100,7 +100,7 @@ def move(*, example: Example, by: User, status: str) -> Edit | None:
 
 def last_edit(dataset: Dataset, by: User) -> Edit | None:
     """This person's newest change of a single row that is not undone yet."""
-    mine = dataset.edits.filter(by=by, undone_at=None, undoes=None, brought=None)
+    mine = dataset.edits.filter(by=by, undone_at=None, undoes=None, source_import=None)
     for edit in mine.order_by("-pk")[:LOOK_BACK]:
         if len(edit.changes.all()[:2]) == 1:
             return edit

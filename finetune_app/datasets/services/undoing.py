@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Change, Dataset, Edit, Example
-from finetune_app.datasets.services import carrying, sweeping
+from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.datasets.services.editing import change_many, stamp, state_of
-from finetune_app.datasets.services.ground import lock
+from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
 
 CHANGED = 2_000  # rows with a change of their own, in one transaction
@@ -35,27 +35,27 @@ def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]
             dataset=edit.dataset,
             by=by,
             what=(_("Undid: %s") % edit.what)[:120],
-            brought=edit.brought,
+            source_import=edit.source_import,
             undoes=edit,
-            takes_out=bool(edit.brought_id) and not edit.takes_out,
+            removes_rows=bool(edit.source_import_id) and not edit.removes_rows,
             todo={"do": "undo", "edit": edit.pk, "changed": 0, "next": 0, "last": rows},
         )
     if edit.job and edit.job.is_active:
         jobs.cancel(edit.job)
-    back = carrying.to_the_end(back) if here else carrying.carry_out(back, rows)
+    back = batch_edits.run_to_end(back) if here else batch_edits.run(back, rows)
     return back, back.left
 
 
 def _rows_of(edit: Edit) -> int:
     rows = edit.changes.count() + edit.count
-    return rows + _came_by(edit).count() + _went_by(edit).count() if edit.brought_id else rows
+    return rows + _came_by(edit).count() + _went_by(edit).count() if edit.source_import_id else rows
 
 
-@carrying.part("undo")
+@batch_edits.batch_step("undo")
 def _next(back: Edit, dataset: Dataset) -> None:
     edit = Edit.objects.filter(pk=back.todo["edit"]).first()
-    steps: tuple[Callable[[Edit, Edit, Dataset], int], ...] = (_changes, _sweeps)
-    if edit and edit.brought_id:
+    steps: tuple[Callable[[Edit, Edit, Dataset], int], ...] = (_changes, _bulk_edits)
+    if edit and edit.source_import_id:
         steps = (_changes, _arrivals, _departures)
     for step in steps:
         if edit and (done := step(edit, back, dataset)):
@@ -91,15 +91,15 @@ def _stamp_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
     return len(some)
 
 
-def _sweeps(edit: Edit, back: Edit, dataset: Dataset) -> int:
+def _bulk_edits(edit: Edit, back: Edit, dataset: Dataset) -> int:
     """The last one first."""
     below = back.todo.get("below")
-    left = edit.sweeps.filter(pk__lt=below) if below else edit.sweeps.all()
+    left = edit.bulk_edits.filter(pk__lt=below) if below else edit.bulk_edits.all()
     one = left.order_by("-pk").first()
     if one is None:
         return 0
     back.todo["below"] = one.pk
-    return sweeping.put_back(one, back, dataset)
+    return bulk_edits.revert(one, back, dataset)
 
 
 def _stands(change: Change) -> bool:
@@ -123,9 +123,9 @@ def _reverse(changes: list[Change], back: Edit) -> None:
 def _came_by(edit: Edit) -> QuerySet[Example]:
     """Rows that an import brought, or that the undo of one took out of the trash again."""
     rows = edit.dataset.examples.kept()
-    if edit.takes_out:
-        return rows.filter(changed_at=edit.at).exclude(brought_by=edit.brought_id)
-    return rows.filter(brought_by=edit.brought_id)
+    if edit.removes_rows:
+        return rows.filter(changed_at=edit.at).exclude(source_import=edit.source_import_id)
+    return rows.filter(source_import=edit.source_import_id)
 
 
 def _went_by(edit: Edit) -> QuerySet[Example]:

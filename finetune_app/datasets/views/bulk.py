@@ -15,10 +15,16 @@ from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import checks
-from finetune_app.datasets.browsing import PAGE, TRASH, Filters, examples_of
-from finetune_app.datasets.deeds import Deed, deeds
+from finetune_app.datasets.bulk_actions import BulkAction, bulk_actions
 from finetune_app.datasets.models import Dataset, Edit, ExampleQuerySet, Status
-from finetune_app.datasets.services import dataset_of, label, share, start, sweep
+from finetune_app.datasets.services import (
+    bulk_edit,
+    count_label,
+    dataset_of,
+    fraction_done,
+    start_job,
+)
+from finetune_app.datasets.table_query import PAGE_ROWS, TRASH, TableFilters, examples_of
 from finetune_app.datasets.views.common import back_to_table, may_edit, render, shown
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -32,32 +38,32 @@ def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset = dataset_of(goal)
     given = request.POST if request.method == "POST" else request.GET
     filters, numbers = _filters(request), _numbers(given)
-    deed = _deed(goal, filters, given.get("what", ""))
-    if deed is None:
+    action = _action_named(goal, filters, given.get("what", ""))
+    if action is None:
         return back_to_table(request, goal, said=_("Choose what to do with them."), warn=True)
     if numbers is not None and not numbers:
         return back_to_table(request, goal, said=_("Tick the rows first."), warn=True)
     rows = _rows(dataset, filters, numbers)
     if request.method == "POST":
-        return _do(request, goal, dataset, deed, filters, numbers)
-    total, changing = rows.count(), _changing(rows, deed).count()
+        return _do(request, goal, dataset, action, filters, numbers)
+    total, changing = rows.count(), _changing(rows, action).count()
     context = {
         "goal": goal,
         "filters": filters,
-        "deed": deed,
+        "action": action,
         "numbers": numbers,
-        "question": deed.ask % {"n": label(changing)},
+        "question": action.ask % {"n": count_label(changing)},
         "changing": changing,
         "already": total - changing,
-        "rows": [shown(row) for row in _changing(rows, deed)[:5]],
+        "rows": [shown(row) for row in _changing(rows, action)[:5]],
         "further": max(changing - 5, 0),
     }
     return render(request, "bulk", context)
 
 
-def _filters(request: HttpRequest) -> Filters:
+def _filters(request: HttpRequest) -> TableFilters:
     """On a POST too they stand in the address."""
-    return Filters.read(request.GET)
+    return TableFilters.read(request.GET)
 
 
 def _numbers(given: QueryDict) -> list[int] | None:
@@ -65,24 +71,24 @@ def _numbers(given: QueryDict) -> list[int] | None:
     if given.get("which") == "all":
         return None
     found = {int(n) for n in given.getlist("row") if n.isascii() and n.isdigit() and len(n) < 10}
-    return sorted(found)[: 4 * PAGE]
+    return sorted(found)[: 4 * PAGE_ROWS]
 
 
-def _deed(goal: Goal, filters: Filters, name: str) -> Deed | None:
-    every = deeds(goal.team, trash=filters.status == TRASH)
-    return next((deed for deed in every if deed.name == name), None)
+def _action_named(goal: Goal, filters: TableFilters, name: str) -> BulkAction | None:
+    every = bulk_actions(goal.team, trash=filters.status == TRASH)
+    return next((action for action in every if action.name == name), None)
 
 
-def _rows(dataset: Dataset, filters: Filters, numbers: list[int] | None) -> ExampleQuerySet:
+def _rows(dataset: Dataset, filters: TableFilters, numbers: list[int] | None) -> ExampleQuerySet:
     if numbers is None:
         return examples_of(dataset, filters).order_by("number")
-    there = examples_of(dataset, Filters(status=TRASH if filters.status == TRASH else ""))
+    there = examples_of(dataset, TableFilters(status=TRASH if filters.status == TRASH else ""))
     return there.filter(number__in=numbers).order_by("number")
 
 
-def _changing(rows: ExampleQuerySet, deed: Deed) -> ExampleQuerySet:
+def _changing(rows: ExampleQuerySet, action: BulkAction) -> ExampleQuerySet:
     """Those that are not so already."""
-    ((name, value),) = deed.after.items()
+    ((name, value),) = action.after.items()
     if name == "deleted":
         return rows  # the tab decides that
     if value is None:
@@ -99,17 +105,17 @@ def _do(
     request: HttpRequest,
     goal: Goal,
     dataset: Dataset,
-    deed: Deed,
-    filters: Filters,
+    action: BulkAction,
+    filters: TableFilters,
     numbers: Iterable[int] | None,
 ) -> HttpResponse:
     if numbers is not None:
-        filters = Filters(status=TRASH if filters.status == TRASH else "")
-    edit = sweep(
+        filters = TableFilters(status=TRASH if filters.status == TRASH else "")
+    edit = bulk_edit(
         dataset=dataset,
         by=request.user,
-        said=deed.said,
-        after=deed.after,
+        said=action.said,
+        after=action.after,
         filters=filters,
         numbers=numbers,
     )
@@ -141,13 +147,13 @@ def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     if request.method == "POST":
         if edit.undone_at:
             raise PlainError(_("This change is undone already."), status=409)
-        start(edit)
+        start_job(edit)
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
     if request.htmx and not edit.todo:
         return HttpResponse(headers={"HX-Refresh": "true"})
     going = bool(edit.job and edit.job.is_active)
     changed = edit.count + edit.changes.count()
-    facts = [_("%(n)s changed so far") % {"n": label(changed)}]
+    facts = [_("%(n)s changed so far") % {"n": count_label(changed)}]
     place = queue_place(edit.job) if going and edit.job else 0
     if place > 1:
         facts.append(
@@ -158,9 +164,9 @@ def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
         "edit": edit,
         "can_edit": may_edit(request),
         "going": going,
-        "done": label(changed),
-        "headline": _("%(percent)s%% done") % {"percent": int(100 * share(edit))},
+        "done": count_label(changed),
+        "headline": _("%(percent)s%% done") % {"percent": int(100 * fraction_done(edit))},
         "facts": facts,
-        "bar": bar(share(edit), 1),
+        "bar": bar(fraction_done(edit), 1),
     }
     return render(request, "edit", context, partial="going")

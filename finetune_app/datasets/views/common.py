@@ -11,22 +11,22 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.datasets import tally
-from finetune_app.datasets.browsing import (
+from finetune_app.datasets import status_counts
+from finetune_app.datasets.bulk_actions import bulk_actions, team_members
+from finetune_app.datasets.checks import languages
+from finetune_app.datasets.health import health, sorted_findings, under_way
+from finetune_app.datasets.models import Dataset, Edit, Example, Split
+from finetune_app.datasets.services import why_not
+from finetune_app.datasets.table_query import (
     NOBODY,
     SORTS,
     TRASH,
     UNTOLD,
-    Filters,
-    Page,
-    Total,
+    RowTotal,
+    TableFilters,
+    TablePage,
     page_of,
 )
-from finetune_app.datasets.checks import languages
-from finetune_app.datasets.deeds import deeds, labellers
-from finetune_app.datasets.health import health, sorted_findings, under_way
-from finetune_app.datasets.models import Dataset, Edit, Example, Split
-from finetune_app.datasets.services import why_not
 from finetune_app.goals.measures import fields
 from finetune_app.goals.models import Goal
 
@@ -55,9 +55,9 @@ def shown(example: Example) -> dict[str, Any]:
 
 def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> dict[str, Any]:
     """The context of the whole dataset page."""
-    filters = Filters.read(request.GET)
+    filters = TableFilters.read(request.GET)
     findings = sorted_findings(dataset)
-    counts = tally.counts(dataset)
+    counts = status_counts.counts(dataset)
     version = dataset.versions.first()
     page = page_of(dataset, filters)
     address = reverse("datasets:page", kwargs={"goal_id": goal.pk})  # a row has its own
@@ -89,17 +89,17 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "showing": showing(page),
         "how_many": how_many(page.total),
         "sorts": [(name, label) for name, (_field, label) in SORTS.items()],
-        "people": [(str(user.pk), str(user)) for user in labellers(goal.team)],
+        "people": [(str(user.pk), str(user)) for user in team_members(goal.team)],
         "nobody": NOBODY,
         "languages": _languages(dataset, filters),
         "files": dataset.imports.filter(step="done").values_list("pk", "file_name")[:50],
-        "deeds": deeds(goal.team, trash=filters.status == TRASH),
+        "bulk_actions": bulk_actions(goal.team, trash=filters.status == TRASH),
         "half_done": dataset.edits.exclude(todo={}).select_related("job")[:3],
         **more,
     }
 
 
-def _languages(dataset: Dataset, filters: Filters) -> list[tuple[str, str]]:
+def _languages(dataset: Dataset, filters: TableFilters) -> list[tuple[str, str]]:
     """Those that the last check met, for the filter; and the one that is asked for."""
     codes = [code for code, _count in dataset.facts.get("languages") or []]
     if filters.lang and filters.lang != UNTOLD and filters.lang not in codes:
@@ -108,12 +108,12 @@ def _languages(dataset: Dataset, filters: Filters) -> list[tuple[str, str]]:
     return [*named, (UNTOLD, _("too short to tell"))] if named else []
 
 
-def how_many(total: Total) -> str:
+def how_many(total: RowTotal) -> str:
     shown = f"{total.rows:,}"
     return _("more than %(n)s") % {"n": shown} if total.more else shown
 
 
-def showing(page: Page) -> str:
+def showing(page: TablePage) -> str:
     if not page.first:
         return _("%(some)s of %(total)s") % {
             "some": len(page.examples),
@@ -126,7 +126,7 @@ def showing(page: Page) -> str:
     }
 
 
-def _tabs(dataset: Dataset, filters: Filters, counts: dict[str, int]) -> list[dict[str, Any]]:
+def _tabs(dataset: Dataset, filters: TableFilters, counts: dict[str, int]) -> list[dict[str, Any]]:
     named = [
         ("", _("All"), "all"),
         ("approved", _("Approved"), "approved"),
@@ -178,7 +178,7 @@ def back_to_table(
         level = messages.WARNING if warn else messages.SUCCESS
         text = with_undo(goal, said, edit) if edit else said
         messages.add_message(request, level, text, extra_tags="undo" if edit else "")
-    filters = Filters.read(request.GET)
+    filters = TableFilters.read(request.GET)
     url = reverse("datasets:page", kwargs={"goal_id": goal.pk}) + filters.here.rstrip("?")
     return redirect(url + (f"#row-{at}" if at else ""))
 

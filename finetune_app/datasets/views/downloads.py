@@ -15,8 +15,8 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import exporting
+from finetune_app.datasets.finding_rows import listed_in
 from finetune_app.datasets.forms import TableForm
-from finetune_app.datasets.found import listed_in
 from finetune_app.datasets.models import Example, Finding, Version
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -30,9 +30,9 @@ def version(request: HttpRequest, goal: Goal, number: int, form: str) -> HttpRes
     """`form` is a name of exporting.FORMS; a table's layout comes in the query."""
     found = get_object_or_404(Version, dataset__goal=goal, number=number)
     path = local_path(found.stored_name)
-    if form not in exporting.FORMS or not path.exists():
+    if form not in exporting.FORMATS or not path.exists():
         raise Http404("there is no such file")
-    ending = exporting.FORMS[form]
+    ending = exporting.FORMATS[form]
     table = TableForm(request.GET)
     if not table.is_valid():
         raise PlainError(" ".join(str(e) for errors in table.errors.values() for e in errors))
@@ -97,10 +97,10 @@ def _pieces(form: str, path: Path, layout: exporting.Layout) -> Generator[bytes]
 
 
 def _written_elsewhere(form: str, path: Path) -> Generator[bytes]:
-    """By a process of its own (worker/exports.py). A download that breaks off says so to the
+    """By a process of its own (worker/dataset_export.py). A download that breaks off says so to the
     browser: it never ends early and looks whole."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "worker.exports", form, str(path)],
+        [sys.executable, "-m", "worker.dataset_export", form, str(path)],
         cwd=settings.BASE_DIR,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

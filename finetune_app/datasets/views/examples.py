@@ -10,18 +10,9 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import boxes, checks
-from finetune_app.datasets.browsing import Filters, sweeps_over
+from finetune_app.datasets import checks, conversation_form
 from finetune_app.datasets.forms import MoveForm, WriteForm
-from finetune_app.datasets.models import (
-    Change,
-    Dataset,
-    Edit,
-    Example,
-    Split,
-    Status,
-    Sweep,
-)
+from finetune_app.datasets.models import BulkEdit, Change, Dataset, Edit, Example, Split, Status
 from finetune_app.datasets.services import (
     Stale,
     add_example,
@@ -29,6 +20,7 @@ from finetune_app.datasets.services import (
     dataset_of,
     save_example,
 )
+from finetune_app.datasets.table_query import TableFilters, bulk_edits_of
 from finetune_app.datasets.views.common import (
     back_to_table,
     may_edit,
@@ -59,19 +51,19 @@ def _opened(
 ) -> HttpResponse:
     """The row alone for htmx; else the page that has it, with the row open. `said`: what stands in
     its boxes, where that is something else than what is saved."""
-    said = said or boxes.written({}, row.messages)
+    said = said or conversation_form.written({}, row.messages)
     opened = {
         "open": row,
-        "boxes": boxes.boxes(said, row.messages),
+        "boxes": conversation_form.boxes(said, row.messages),
         "sides": Split.choices,
-        "has_instructions": boxes.has_instructions(said),
+        "has_instructions": conversation_form.has_instructions(said),
         "several": sum(message["role"] == "user" for message in said) > 1,
         "seen": row.changed_at.isoformat(),
         **more,
     }
     context = {"goal": goal, "can_edit": may_edit(request), **opened}
     if request.htmx and not request.htmx.boosted:
-        context["filters"] = Filters.read(request.GET)
+        context["filters"] = TableFilters.read(request.GET)
         if "closed" in request.GET:
             return render(request, "_row", context | {"row": shown(row)})
         return render(request, "_opened", context, status=status)
@@ -86,15 +78,15 @@ def _opened(
 
 
 def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
-    said = boxes.written(request.POST, row.messages)
+    said = conversation_form.written(request.POST, row.messages)
     if more := request.POST.get("more"):  # another box to write in; nothing is saved yet
         seen = _moment(request.POST.get("changed_at", "")).isoformat()
-        return _opened(request, goal, row, said=boxes.grown(said, more), seen=seen)
+        return _opened(request, goal, row, said=conversation_form.grown(said, more), seen=seen)
     try:
         edit = save_example(
             example=row,
             by=request.user,
-            messages=boxes.without_empty_turns(said, row.messages),
+            messages=conversation_form.without_empty_turns(said, row.messages),
             seen=_moment(request.POST.get("changed_at", "")),
         )
     except Stale as stale:
@@ -158,10 +150,10 @@ def _do(
 @goal_page(Role.VIEWER, "GET")
 def history(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     row = _example(goal, number)
-    changes: list[Change | Sweep] = [*row.changes.select_related("edit__by")[:100]]
-    changes += sweeps_over(row)
+    changes: list[Change | BulkEdit] = [*row.changes.select_related("edit__by")[:100]]
+    changes += bulk_edits_of(row)
     changes.sort(key=lambda change: -change.edit_id)
-    context = {"goal": goal, "row": row, "changes": changes[:100], "brought": row.brought_by}
+    context = {"goal": goal, "row": row, "changes": changes[:100], "brought": row.source_import}
     return render(request, "history", context)
 
 
@@ -198,7 +190,7 @@ def _another(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
 
 def _example(goal: Goal, number: int) -> Example:
     return get_object_or_404(
-        Example.objects.select_related("dataset__goal", "changed_by", "brought_by"),
+        Example.objects.select_related("dataset__goal", "changed_by", "source_import"),
         dataset__goal=goal,
         number=number,
     )

@@ -14,12 +14,12 @@ from finetune_app.core.charts import count_bar, histogram
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, whole_number
 from finetune_app.datasets import checks, fixes
-from finetune_app.datasets.browsing import Filters
 from finetune_app.datasets.checks import languages
 from finetune_app.datasets.evidence import gather
 from finetune_app.datasets.health import health, sorted_findings, under_way
 from finetune_app.datasets.models import Dataset, Finding
 from finetune_app.datasets.services import dataset_of
+from finetune_app.datasets.table_query import TableFilters
 from finetune_app.datasets.views.common import may_edit, render, with_undo
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -34,7 +34,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     findings = sorted_findings(dataset, whole=True)
     context = {
         "goal": goal,
-        "filters": Filters(),
+        "filters": TableFilters(),
         "health": health(findings),
         "shown": gather(dataset, findings),
         "next": _next(dataset, findings),

@@ -176,5 +176,5 @@ def import_of(goal: Goal, import_id: int) -> Import:
 
 
 def _done(item: Import) -> dict[str, Any]:
-    edit = Edit.objects.filter(brought=item, undone_at=None, takes_out=False).first()
+    edit = Edit.objects.filter(source_import=item, undone_at=None, removes_rows=False).first()
     return {"edit": edit, "plan": item.plan, "counts": item.dataset.examples.kept().counts()}

@@ -16,7 +16,7 @@ from finetune_app.accounts.models import Role, User
 from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import checks, labels, pace, queues, tally
+from finetune_app.datasets import checks, labels, pace, queues, status_counts
 from finetune_app.datasets.models import Dataset, Draft, Edit, Example, Status
 from finetune_app.datasets.queues import MANY, Desk
 from finetune_app.datasets.services import (
@@ -46,7 +46,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     context = _frame(request, goal, desk, None)
     theirs = queues.rows(dataset, request.user, Desk(desk.queue, queues.EVERYBODY))
     context["theirs"] = desk.query(whose=queues.EVERYBODY) if theirs.exists() else ""
-    context["others"] = tally.counts(dataset)[Status.PENDING]
+    context["others"] = status_counts.counts(dataset)[Status.PENDING]
     return render(request, "label_done", context)
 
 

@@ -82,7 +82,7 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
 def changes(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Everything that was done to the examples, the newest first, each with its undo."""
     edits = dataset_of(goal).edits.select_related("by").order_by("-pk")
-    edits = edits.filter(Q(brought=None) | Q(brought__step=Import.Step.DONE))
+    edits = edits.filter(Q(source_import=None) | Q(source_import__step=Import.Step.DONE))
     if before := whole_number(request.GET.get("before")):
         edits = edits.filter(pk__lt=before)
     some = list(edits[: LISTED + 1])

@@ -6,8 +6,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import frozen, tally
-from finetune_app.datasets.services import dataset_of, empty_trash, label
+from finetune_app.datasets import status_counts, version_reader
+from finetune_app.datasets.services import count_label, dataset_of, empty_trash
 from finetune_app.datasets.views.common import back_to_table, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -21,18 +21,20 @@ def empty(request: HttpRequest, goal: Goal) -> HttpResponse:
     going = request.method == "POST"
     gone = empty_trash(dataset=dataset) if going else 0
     dataset.refresh_from_db()
-    count = tally.counts(dataset)["trash"]
+    count = status_counts.counts(dataset)["trash"]
     if going and not count:
         reply = back_to_table(request, goal, said=_("Deleted for good. The trash is empty."))
         return HttpResponse(headers={"HX-Redirect": reply["Location"]}) if request.htmx else reply
     if not count:
         return redirect("datasets:page", goal_id=goal.pk)
-    held = [] if going else frozen.versions_with_trash(dataset)
+    held = [] if going else version_reader.versions_with_trash(dataset)
     context = {
         "goal": goal,
-        "count": label(count),
+        "count": count_label(count),
         "going": going,
-        "gone": label(gone),
-        "held": [(version, label(number), version.trainings.all()) for version, number in held],
+        "gone": count_label(gone),
+        "held": [
+            (version, count_label(number), version.trainings.all()) for version, number in held
+        ],
     }
     return render(request, "trash", context, partial="going")

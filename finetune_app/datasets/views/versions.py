@@ -14,7 +14,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, whole_number
 from finetune_app.core.word_diff import diff_words
-from finetune_app.datasets import frozen
+from finetune_app.datasets import version_reader
 from finetune_app.datasets.forms import NameForm, TableForm
 from finetune_app.datasets.mapping import Message
 from finetune_app.datasets.models import Split, Version
@@ -92,9 +92,9 @@ def against(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
     """What differs between version `other`, the older one, and version `number`."""
     older, newer = _version(goal, min(number, other)), _version(goal, max(number, other))
     kind = request.GET.get("kind", "")
-    kind = kind if kind in frozen.KINDS else ""
+    kind = kind if kind in version_reader.KINDS else ""
     after = whole_number(request.GET.get("after")) or 0
-    found = frozen.compare(older, newer, kind=kind, after=after, most=PAIRS)
+    found = version_reader.compare(older, newer, kind=kind, after=after, most=PAIRS)
     named = {
         "added": _("Added"),
         "gone": _("Taken out"),
@@ -115,7 +115,7 @@ def against(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
     return render(request, "against", context)
 
 
-def _side_by_side(pair: frozen.Pair) -> dict[str, Any]:
+def _side_by_side(pair: version_reader.RowDifference) -> dict[str, Any]:
     """The messages that changed word by word; of what came or went, all."""
     before, after = pair.before or {}, pair.after or {}
     both = bool(before and after)

@@ -15,7 +15,7 @@ from finetune_app.accounts.models import User
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Dataset, Example, Status
 from finetune_app.datasets.services import suggestions
-from finetune_app.datasets.services.ground import lock
+from finetune_app.datasets.services.locking import lock
 from finetune_app.datasets.text import prompt_hash
 from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Transcript
 from finetune_app.deployment.monitoring import metrics

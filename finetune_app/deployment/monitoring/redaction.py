@@ -1,6 +1,6 @@
 """What is taken out of a text before it is written down: personal data and secrets.
 
-The same kinds as the dataset's check finds (datasets/checks/private.py), and names where the words
+The same kinds as the dataset's check finds (datasets/checks/pii.py), and names where the words
 around them say that they are names: a greeting, a closing, “my name is”. A name in the middle of a
 sentence is not found; the page says so before anybody switches this on.
 """
@@ -8,8 +8,8 @@ sentence is not found; the page says so before anybody switches this on.
 import re
 from typing import NamedTuple
 
-from finetune_app.datasets.checks import private
-from finetune_app.datasets.checks.private import Span
+from finetune_app.datasets.checks import pii
+from finetune_app.datasets.checks.pii import Span
 
 LONGEST = 20_000  # characters of a message that are kept
 
@@ -53,9 +53,9 @@ class Redacted(NamedTuple):
 def redact(text: str) -> Redacted:
     """The text with each such stretch replaced by its kind, such as [email]; cut to LONGEST
     characters, and never in the middle of one."""
-    text = text[: private.LONGEST].replace("\x00", "")  # which PostgreSQL cannot keep
-    spans = _apart([*private.secrets(text), *private.personal(text), *names(text)])
-    return Redacted(private.without(text, spans)[:LONGEST], len(spans))
+    text = text[: pii.LONGEST].replace("\x00", "")  # which PostgreSQL cannot keep
+    spans = _apart([*pii.secrets(text), *pii.personal(text), *names(text)])
+    return Redacted(pii.without(text, spans)[:LONGEST], len(spans))
 
 
 def names(text: str) -> list[Span]:

@@ -166,7 +166,7 @@ DIALECTS = {
 @pytest.mark.parametrize("form", DIALECTS)
 def test_json_leaves_as_it_came(take_in, form):
     texts = [json.dumps(row, ensure_ascii=False) for row in DIALECTS[form]]
-    lines = exporting.FORMS[form] == ".jsonl"
+    lines = exporting.FORMATS[form] == ".jsonl"
     content = ("\n".join(texts) + "\n" if lines else "[\n" + ",\n".join(texts) + "\n]\n").encode()
     found, result = take_in(content, "file.json")
     assert result["rejected_count"] == 0
@@ -179,7 +179,7 @@ def test_every_dialect_brings_back_what_it_took_out(take_in):
     rows = frozen([{"messages": CHAT}, {"messages": CHAT[:3]}])
     for form in ("openai", "vertex", "sharegpt", "alpaca", "prompts", "json"):
         content = b"".join(exporting.json_pieces(form, lambda: iter(rows)))
-        found, result = take_in(content, f"file{exporting.FORMS[form]}")
+        found, result = take_in(content, f"file{exporting.FORMATS[form]}")
         assert [row["messages"] for row in found] == [row["messages"] for row in rows], form
         assert result["rejected_count"] == 0
     content = b"".join(exporting.table_pieces(lambda: iter(rows), Layout(exact=True)))

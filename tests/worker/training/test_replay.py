@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from finetune_app.datasets.similar import likeness
+from finetune_app.datasets.near_duplicates import likeness
 from tests.starter import FOLDER, SLUG, needs_starter
 from tests.worker.training.conftest import RecordingChannel
 from worker.engine.engine import Engine

@@ -10,19 +10,19 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.datasets import found, runs, search, tally
+from finetune_app.datasets import finding_rows, number_ranges, status_counts, text_search
 from finetune_app.datasets.models import (
+    BulkEdit,
     Dataset,
     Example,
     ExampleQuerySet,
-    Look,
+    RowCheck,
     Split,
     Status,
     Suggestion,
-    Sweep,
 )
 
-PAGE = 50
+PAGE_ROWS = 50
 COUNTED = 10_000  # rows up to which a narrowed list is counted; then it is "more than 10,000"
 LOOKED = 20_000  # numbers among which is counted what no index can list
 FEW = 2_000  # keys that a query may list
@@ -41,7 +41,7 @@ SORTS = {
 
 
 @dataclass(frozen=True)
-class Filters:
+class TableFilters:
     """What the address says. Anything it does not know is left out."""
 
     status: str = ""
@@ -61,7 +61,7 @@ class Filters:
     at: int = 0  # the place of the page's first row in the whole list, where it is known
 
     @classmethod
-    def read(cls, given: Mapping[str, str]) -> "Filters":
+    def read(cls, given: Mapping[str, str]) -> "TableFilters":
         def whole(name: str) -> int:
             text = given.get(name, "")
             return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
@@ -150,15 +150,15 @@ def _language(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Total:
+class RowTotal:
     rows: int
     more: bool = False  # there are more than `rows`
 
 
 @dataclass(frozen=True)
-class Page:
+class TablePage:
     examples: list[Example]
-    total: Total
+    total: RowTotal
     first: int  # places in the filtered list, counted from 1; 0 when nobody knows
     previous: str
     next: str
@@ -168,7 +168,7 @@ class Page:
         return self.first + len(self.examples) - 1
 
 
-def examples_of(dataset: Dataset, filters: Filters) -> ExampleQuerySet:
+def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
     """The filtered rows, without a place in the list."""
     return _narrowed(dataset, filters, named_by(dataset, filters))
 
@@ -186,7 +186,7 @@ class Named:
         return self.keys is not None or 0 < len(self.among) <= SORTED
 
 
-def named_by(dataset: Dataset, filters: Filters) -> Named:
+def named_by(dataset: Dataset, filters: TableFilters) -> Named:
     lists: list[set[int]] = []
     finding, among = 0, cast(Sequence[int], ())
     if filters.finding:
@@ -194,17 +194,17 @@ def named_by(dataset: Dataset, filters: Filters) -> Named:
         if one is None or one.count <= FEW:
             lists.append(set(one.examples if one else ()))
         else:
-            finding, among = one.pk, found.keys_of(one.pk, dataset.checked_at)
+            finding, among = one.pk, finding_rows.keys_of(one.pk, dataset.checked_at)
     if filters.suggested:
         waiting = Suggestion.objects.filter(state=Suggestion.State.OPEN, example__dataset=dataset)
         lists += _listed(waiting.order_by().values_list("example", flat=True))
     if filters.lang:
-        seen = Look.objects.filter(language=_code(filters.lang), example__dataset=dataset)
+        seen = RowCheck.objects.filter(language=_code(filters.lang), example__dataset=dataset)
         lists += _listed(seen.order_by().values_list("example", flat=True))
-    if filters.q and (proposed := search.keys(dataset, filters.q)) is not None:
+    if filters.q and (proposed := text_search.keys(dataset, filters.q)) is not None:
         lists.append(set(proposed))
     if lists and finding:
-        lists.append({key for key in lists[0] if found.holds(among, key)})
+        lists.append({key for key in lists[0] if finding_rows.holds(among, key)})
         finding, among = 0, ()
     keys = sorted(set.intersection(*lists)) if lists else None
     return Named(keys, finding, among)
@@ -221,7 +221,7 @@ def _code(lang: str) -> str:
 
 
 def _narrowed(
-    dataset: Dataset, filters: Filters, named: Named, *, met_soon: bool = True, **more: bool
+    dataset: Dataset, filters: TableFilters, named: Named, *, met_soon: bool = True, **more: bool
 ) -> ExampleQuerySet:
     """The rows that match. `met_soon`: whoever walks through the set in order meets rows of the
     finding soon, so that looking all of them up and putting them in order takes longer."""
@@ -229,15 +229,15 @@ def _narrowed(
     if named.keys is not None:
         wanted &= Q(pk__in=named.keys)
     if named.finding:
-        listed = Q(pk__in=found.listed_in(named.finding))
-        wanted &= found.asked_row_by_row(listed) if met_soon and not named.few else listed
+        listed = Q(pk__in=finding_rows.listed_in(named.finding))
+        wanted &= finding_rows.asked_row_by_row(listed) if met_soon and not named.few else listed
     # Rows that are named are looked up by their keys. Asked for the dataset as well, SQLite would
     # walk through all of it and hold each row against the list.
     rows = Example.objects if named.few else dataset.examples
     return rows.arrived().select_related("changed_by").filter(wanted)
 
 
-def condition(dataset: Dataset, filters: Filters, *, by_length: bool = True) -> Q:
+def condition(dataset: Dataset, filters: TableFilters, *, by_length: bool = True) -> Q:
     """What the filters ask of an example of this dataset, but for the finding; `by_length`: with
     the index of lengths, if the database likes."""
     wanted = Q(deleted_at__isnull=filters.status != TRASH)
@@ -246,14 +246,14 @@ def condition(dataset: Dataset, filters: Filters, *, by_length: bool = True) -> 
     if filters.split:
         wanted &= Q(split=filters.split)
     if filters.file:
-        wanted &= Q(brought_by=filters.file)
+        wanted &= Q(source_import=filters.file)
     if filters.by:
         wanted &= Q(changed_by=filters.by)
     if filters.assigned:
         nobody = filters.assigned == NOBODY
         wanted &= Q(assigned_to=None) if nobody else Q(assigned_to=int(filters.assigned))
     if filters.lang:
-        wanted &= Q(look__language=_code(filters.lang))
+        wanted &= Q(row_check__language=_code(filters.lang))
     if filters.suggested:
         wanted &= Q(
             Exists(Suggestion.objects.filter(state=Suggestion.State.OPEN, example=OuterRef("pk")))
@@ -264,43 +264,45 @@ def condition(dataset: Dataset, filters: Filters, *, by_length: bool = True) -> 
     if filters.most:
         wanted &= Q(LessThanOrEqual(length, filters.most))
     if filters.q:
-        wanted &= search.saying(filters.q)
+        wanted &= text_search.saying(filters.q)
     return wanted
 
 
-def total_of(dataset: Dataset, filters: Filters, named: Named, rows: ExampleQuerySet) -> Total:
+def total_of(
+    dataset: Dataset, filters: TableFilters, named: Named, rows: ExampleQuerySet
+) -> RowTotal:
     """What has to be looked for among all rows of a large set is not counted to the end, which
     would take seconds: there are more than so many."""
     if not filters.beyond_tally:
         gone = filters.status == TRASH
-        return Total(
+        return RowTotal(
             sum(
                 number
-                for (status, split, trashed), number in tally.kinds(dataset).items()
+                for (status, split, trashed), number in status_counts.kinds(dataset).items()
                 if trashed == gone
                 and filters.status in ("", TRASH, status)
                 and filters.split in ("", split)
             )
         )
     if _as_found(dataset, filters, named):
-        return Total(len(named.among))
+        return RowTotal(len(named.among))
     if _only_looked(dataset, filters, named):
         some = rows.filter(number__lte=LOOKED)
         if named.finding:
             some = _but_for_finding(dataset, filters).filter(pk__in=named.among[:FEW])
-        return Total(some.order_by().count(), more=True)
+        return RowTotal(some.order_by().count(), more=True)
     count = rows.order_by()[: COUNTED + 1].count()
-    return Total(min(count, COUNTED), count > COUNTED)
+    return RowTotal(min(count, COUNTED), count > COUNTED)
 
 
-def _as_found(dataset: Dataset, filters: Filters, named: Named) -> bool:
+def _as_found(dataset: Dataset, filters: TableFilters, named: Named) -> bool:
     """Whether all rows of a large finding are shown, and none has changed since it was found."""
     asked = replace(filters, finding="", sort="", after=0, before=0, at=0).given
     checked = dataset.checked_at
     return bool(named.finding and not asked and checked and checked >= dataset.changed_at)
 
 
-def page_of(dataset: Dataset, filters: Filters) -> Page:
+def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
     named = named_by(dataset, filters)
     total = total_of(dataset, filters, named, _narrowed(dataset, filters, named))
     some = _met(dataset, filters, named)
@@ -309,8 +311,8 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
         if number := filters.before or filters.after:
             back = bool(filters.before)
             rows = rows.filter(_beyond(dataset, filters.order, number, back=back))
-        some = list(_ordered(rows, filters.order, back=bool(filters.before))[: PAGE + 1])
-    more, some = len(some) > PAGE, some[:PAGE]
+        some = list(_ordered(rows, filters.order, back=bool(filters.before))[: PAGE_ROWS + 1])
+    more, some = len(some) > PAGE_ROWS, some[:PAGE_ROWS]
     if filters.before:
         more_before, more_after, some = more, True, some[::-1]
     else:
@@ -318,8 +320,8 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
     first = _place(dataset, filters, named, some, total) if some else 0
     if total.more and (first or not (filters.after or filters.before)):
         total = _known_by_now(total, first + len(some) - 1 if first else 0, more_after)
-    earlier, later = (max(first - PAGE, 1), first + len(some)) if first else (0, 0)
-    return Page(
+    earlier, later = (max(first - PAGE_ROWS, 1), first + len(some)) if first else (0, 0)
+    return TablePage(
         examples=some,
         total=total,
         first=first,
@@ -328,33 +330,35 @@ def page_of(dataset: Dataset, filters: Filters) -> Page:
     )
 
 
-def _met(dataset: Dataset, filters: Filters, named: Named) -> list[Example] | None:
+def _met(dataset: Dataset, filters: TableFilters, named: Named) -> list[Example] | None:
     """The page of a large finding, and one row more, where its rows are met soon."""
     if not named.finding:
         return None
     after, before, order = filters.after, filters.before, filters.order
     rows = _but_for_finding(dataset, filters)
     if order == "number":
-        return found.by_number(
-            dataset, rows, named.among, after=after, before=before, most=PAGE + 1
+        return finding_rows.by_number(
+            dataset, rows, named.among, after=after, before=before, most=PAGE_ROWS + 1
         )
     rows = rows.filter(dataset=dataset)
     if after or before:
         rows = rows.filter(_beyond(dataset, order, before or after, back=bool(before)))
-    return found.by_another(
+    return finding_rows.by_another(
         _ordered(rows, order, back=bool(before)),
         named.among,
         among=dataset.last_number,
-        most=PAGE + 1,
+        most=PAGE_ROWS + 1,
     )
 
 
-def _but_for_finding(dataset: Dataset, filters: Filters) -> ExampleQuerySet:
+def _but_for_finding(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
     wanted = condition(dataset, filters)
     return Example.objects.arrived().select_related("changed_by").filter(wanted)
 
 
-def _rows_for(dataset: Dataset, filters: Filters, named: Named, total: Total) -> ExampleQuerySet:
+def _rows_for(
+    dataset: Dataset, filters: TableFilters, named: Named, total: RowTotal
+) -> ExampleQuerySet:
     """The rows that match, asked for in the way that is quickest for this page."""
     if total.more and filters.order == "number" and (filters.least or filters.most):
         # So many have this length that sorting them takes longer than meeting fifty of them.
@@ -363,19 +367,19 @@ def _rows_for(dataset: Dataset, filters: Filters, named: Named, total: Total) ->
     return _narrowed(dataset, filters, named, met_soon=often)
 
 
-def _only_looked(dataset: Dataset, filters: Filters, named: Named) -> bool:
+def _only_looked(dataset: Dataset, filters: TableFilters, named: Named) -> bool:
     """Whether the rows that match are only found by going through all of a large set."""
     somewhere = bool(filters.q or filters.lang or filters.finding)
-    return somewhere and not named.few and search.is_large(dataset)
+    return somewhere and not named.few and text_search.is_large(dataset)
 
 
-def _known_by_now(total: Total, last: int, more_after: bool) -> Total:
+def _known_by_now(total: RowTotal, last: int, more_after: bool) -> RowTotal:
     """The page tells more than a count that was broken off. `last`: the place of its last row."""
-    return Total(max(total.rows, last), more=True) if more_after else Total(last)
+    return RowTotal(max(total.rows, last), more=True) if more_after else RowTotal(last)
 
 
 def _place(
-    dataset: Dataset, filters: Filters, named: Named, some: list[Example], total: Total
+    dataset: Dataset, filters: TableFilters, named: Named, some: list[Example], total: RowTotal
 ) -> int:
     """Where the page stands. Links carry it along; else it is counted, within reason."""
     if not (filters.after or filters.before):
@@ -411,10 +415,10 @@ def _beyond(dataset: Dataset, order: str, number: int, back: bool = False) -> Q:
     return Q(**{f"{name}__{towards}e": value}) & (strictly | tied)
 
 
-def sweeps_over(example: Example, most: int = 100) -> list[Sweep]:
+def bulk_edits_of(example: Example, most: int = 100) -> list[BulkEdit]:
     """The newest sweeps that changed this example."""
     number = example.number
-    near = Sweep.objects.filter(
+    near = BulkEdit.objects.filter(
         edit__dataset=example.dataset_id, first__lte=number, last__gte=number
     ).select_related("edit__by")
-    return [one for one in near[:most] if runs.has(one.numbers, number)]
+    return [one for one in near[:most] if number_ranges.has(one.numbers, number)]

@@ -114,11 +114,11 @@ def has_index(vendor: str) -> bool:
     return "datasets_words" in connection.introspection.table_names()
 
 
-def put_up(**kwargs: Any) -> None:
+def create_index(**kwargs: Any) -> None:
     """Make the index where there is none, and have it kept. Runs after every migration."""
     has_index.cache_clear()
     if connection.vendor == "sqlite":
-        _put_up(
+        _create_index(
             SQLITE,
             "SELECT count(*) = 2 FROM sqlite_master "
             "WHERE name IN ('datasets_words_insert', 'datasets_words_list')",
@@ -129,10 +129,10 @@ def put_up(**kwargs: Any) -> None:
                 cursor.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
         except DatabaseError:
             return  # the owner of the database has to allow it; search looks through the rows
-        _put_up(POSTGRESQL, "SELECT to_regclass('datasets_words_pairs')")
+        _create_index(POSTGRESQL, "SELECT to_regclass('datasets_words_pairs')")
 
 
-def _put_up(statements: str, there: str) -> None:
+def _create_index(statements: str, there: str) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         if "datasets_example" not in connection.introspection.table_names(cursor):
             return

@@ -7,39 +7,41 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from finetune_app.datasets.checks import kept, rowwise
-from finetune_app.datasets.checks.base import About, Row, Ruler, Seen
+from finetune_app.datasets.checks import cache, row_scan
+from finetune_app.datasets.checks.base import CheckContext, CheckRow, RowScan, TokenLimit
 from worker.channel import Channel, Job
-from worker.checks.heavy import TokenCounter, toxicity
-from worker.checks.rows import Book, read_rows
+from worker.checks.stored_rows import RowFile, read_rows
+from worker.checks.toxicity_and_tokens import TokenCounter, toxicity
 
 AT_ONCE = 500  # rows judged by the heavy libraries together
 
 
-class Looking:
+class RowScanner:
     """`rows()` looks at all of them; afterwards `seen` has what was seen in each."""
 
     def __init__(self, job: Job, channel: Channel) -> None:
         self._folder, self._channel, self._total = job.folder, channel, job.spec["rows"]
         ruler = job.spec["about"]["ruler"]
-        self.about = About(**job.spec["about"] | {"ruler": Ruler(**ruler) if ruler else None})
+        self.about = CheckContext(
+            **job.spec["about"] | {"ruler": TokenLimit(**ruler) if ruler else None}
+        )
         self._counter = TokenCounter(job.spec["tokenizer"])
         self._model = self.about.ruler.key if self.about.ruler and job.spec["tokenizer"] else ""
-        self.seen: dict[int, Seen] = {}
+        self.seen: dict[int, RowScan] = {}
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[CheckRow]:
         before = self._before()
-        rows: list[Row] = []
-        waiting: list[tuple[Row, str, Seen]] = []
+        rows: list[CheckRow] = []
+        waiting: list[tuple[CheckRow, str, RowScan]] = []
         with (self._folder / "looks.jsonl").open("a", encoding="utf-8") as file:
-            for row, look in read_rows(Book(self._folder / "rows.jsonl")):
+            for row, look in read_rows(RowFile(self._folder / "rows.jsonl")):
                 rows.append(row)
-                print_ = rowwise.fingerprint(row.messages)
+                print_ = row_scan.fingerprint(row.messages)
                 known = self._known(print_, look) or self._known(print_, before.get(row.pk))
                 if known:
                     self.seen[row.pk] = _shared(known)
                 else:
-                    waiting.append((row, print_, rowwise.look(row.messages)))
+                    waiting.append((row, print_, row_scan.scan(row.messages)))
                 if len(waiting) == AT_ONCE:
                     self._judge(waiting, file)
                     waiting = []
@@ -53,15 +55,15 @@ class Looking:
             self._judge(waiting, file)
         return rows
 
-    def _known(self, print_: str, look: list[Any] | None) -> Seen | None:
+    def _known(self, print_: str, look: list[Any] | None) -> RowScan | None:
         """What an earlier look tells, if it was at this text and leaves nothing open."""
         if look is None or look[0] != print_ or look[3] is None:
             return None
         if self._model and look[6] != self._model:
             return None
-        return kept.read(look, self._model)
+        return cache.scan_from_values(look, self._model)
 
-    def _judge(self, waiting: list[tuple[Row, str, Seen]], file: Any) -> None:
+    def _judge(self, waiting: list[tuple[CheckRow, str, RowScan]], file: Any) -> None:
         if not waiting:
             return
         said = [row.messages for row, _print, _seen in waiting]
@@ -89,7 +91,7 @@ def _lines(path: Path) -> Iterator[list[Any]]:
         yield json.loads(line)
 
 
-def _shared(seen: Seen) -> Seen:
+def _shared(seen: RowScan) -> RowScan:
     """Most rows have nothing to tell but their language: they share one object for it."""
     if seen.marks or seen.tokens is not None or (seen.toxic or 0) >= 0.5:
         return seen
@@ -97,5 +99,5 @@ def _shared(seen: Seen) -> Seen:
 
 
 @lru_cache(maxsize=200)
-def _plain(language: str) -> Seen:
-    return Seen((), language, 0.0)
+def _plain(language: str) -> RowScan:
+    return RowScan((), language, 0.0)

@@ -10,7 +10,7 @@ from finetune_app.datasets.models import Split, Status
 
 
 @dataclass(frozen=True)
-class Deed:
+class BulkAction:
     name: str  # in the form
     label: str  # in the menu
     ask: str  # the question before it, with %(n)s examples
@@ -20,11 +20,11 @@ class Deed:
     note: str = ""
 
 
-def deeds(team: Team, *, trash: bool) -> list[Deed]:
+def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
     """Those that make sense here, in the order of the menu."""
     if trash:
         return [
-            Deed(
+            BulkAction(
                 "restore",
                 _("take back out of the trash"),
                 _("Take %(n)s out of the trash?"),
@@ -34,7 +34,7 @@ def deeds(team: Team, *, trash: bool) -> list[Deed]:
             )
         ]
     return [
-        Deed(
+        BulkAction(
             "approve",
             _("approve"),
             _("Approve %(n)s?"),
@@ -43,7 +43,7 @@ def deeds(team: Team, *, trash: bool) -> list[Deed]:
             {"status": str(Status.APPROVED)},
             _("What has no answer yet stays as it is."),
         ),
-        Deed(
+        BulkAction(
             "set_aside",
             _("set aside"),
             _("Set %(n)s aside?"),
@@ -52,7 +52,7 @@ def deeds(team: Team, *, trash: bool) -> list[Deed]:
             {"status": str(Status.SET_ASIDE)},
             _("They stay here, and no version freezes them."),
         ),
-        Deed(
+        BulkAction(
             "draft",
             _("back to draft"),
             _("Make %(n)s drafts again?"),
@@ -62,8 +62,8 @@ def deeds(team: Team, *, trash: bool) -> list[Deed]:
             _("No version freezes a draft."),
         ),
         *(_move(split) for split in Split),
-        *(_assign(user) for user in labellers(team)),
-        Deed(
+        *(_assign(user) for user in team_members(team)),
+        BulkAction(
             "assign-nobody",
             _("assign to nobody"),
             _("Assign %(n)s to nobody?"),
@@ -71,7 +71,7 @@ def deeds(team: Team, *, trash: bool) -> list[Deed]:
             _("Assign"),
             {"assigned_to": None},
         ),
-        Deed(
+        BulkAction(
             "delete",
             _("delete"),
             _("Move %(n)s to the trash?"),
@@ -83,17 +83,17 @@ def deeds(team: Team, *, trash: bool) -> list[Deed]:
     ]
 
 
-def labellers(team: Team) -> list[User]:
+def team_members(team: Team) -> list[User]:
     return list(team.members.order_by("name", "pk"))
 
 
-def _move(split: Split) -> Deed:
+def _move(split: Split) -> BulkAction:
     word = {"word": split.label}
     note = {
         Split.TEST: _("What a model has learned from already makes a test too easy."),
         Split.TRAIN: _("What it learns from cannot test it."),
     }
-    return Deed(
+    return BulkAction(
         f"split-{split.value}",
         _("use to %(word)s") % word,
         _("Use %%(n)s to %(word)s?") % word,
@@ -104,9 +104,9 @@ def _move(split: Split) -> Deed:
     )
 
 
-def _assign(user: User) -> Deed:
+def _assign(user: User) -> BulkAction:
     who = {"who": str(user).replace("%", "%%")}
-    return Deed(
+    return BulkAction(
         f"assign-{user.pk}",
         _("assign to %(who)s") % {"who": user},
         _("Assign %%(n)s to %(who)s?") % who,

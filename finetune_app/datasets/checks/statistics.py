@@ -3,13 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from finetune_app.datasets.checks.base import About, Row
+from finetune_app.datasets.checks.base import CheckContext, CheckRow
 from finetune_app.datasets.checks.labels import balance
 
 BARS = 12
 
 
-def count(rows: list[Row], about: About) -> dict[str, Any]:
+def count(rows: list[CheckRow], about: CheckContext) -> dict[str, Any]:
     """{"languages": [[code, rows], ...], "unknown_language": n, "labels": [[label, rows], ...],
     "field": the labels' name, "lengths": {"unit", "step", "bars", "longest", "most"}}"""
     languages = Counter(seen.language for seen in about.seen.values())
@@ -27,7 +27,7 @@ def count(rows: list[Row], about: About) -> dict[str, Any]:
     return facts
 
 
-def _lengths(rows: list[Row], about: About) -> dict[str, Any]:
+def _lengths(rows: list[CheckRow], about: CheckContext) -> dict[str, Any]:
     """In tokens where all were counted, else in characters."""
     tokens = [seen.tokens for seen in about.seen.values() if seen.tokens is not None]
     if about.ruler and tokens and len(tokens) == len(rows):

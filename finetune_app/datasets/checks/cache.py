@@ -4,40 +4,42 @@ from collections.abc import Iterable
 
 from django.db.models import Q
 
-from finetune_app.datasets.checks.base import Mark, Row, Seen
-from finetune_app.datasets.checks.rowwise import fingerprint, look
-from finetune_app.datasets.models import Dataset, Look
+from finetune_app.datasets.checks.base import CheckRow, Mark, RowScan
+from finetune_app.datasets.checks.row_scan import fingerprint, scan
+from finetune_app.datasets.models import Dataset, RowCheck
 
 BATCH = 500
 FIELDS = ["fingerprint", "marks", "language", "toxic", "tokens", "answer_tokens", "model"]
 
 
-def seen_in(dataset: Dataset, rows: list[Row], model: str = "") -> dict[int, Seen]:
+def scan_rows(dataset: Dataset, rows: list[CheckRow], model: str = "") -> dict[int, RowScan]:
     """pk -> what is seen in each row. New and changed ones are looked at now, and kept; what
     takes a process of its own stays unknown for those."""
     kept = {
         pk: values
-        for pk, *values in Look.objects.filter(example__dataset=dataset).values_list("pk", *FIELDS)
+        for pk, *values in RowCheck.objects.filter(example__dataset=dataset).values_list(
+            "pk", *FIELDS
+        )
     }
-    seen: dict[int, Seen] = {}
-    new: list[Look] = []
+    seen: dict[int, RowScan] = {}
+    new: list[RowCheck] = []
     for row in rows:
         print_ = fingerprint(row.messages)
         known = kept.get(row.pk)
         if known and known[0] == print_:
-            seen[row.pk] = read(known, model)
+            seen[row.pk] = scan_from_values(known, model)
         else:
-            seen[row.pk] = look(row.messages)
-            new.append(as_look(row.pk, print_, seen[row.pk], ""))
-    keep(new)
+            seen[row.pk] = scan(row.messages)
+            new.append(row_check(row.pk, print_, seen[row.pk], ""))
+    store(new)
     return seen
 
 
-def read(values: list, model: str) -> Seen:
+def scan_from_values(values: list, model: str) -> RowScan:
     """From the fields of a Look; tokens count only when they are those of `model`."""
     _print, marks, language, toxic, tokens, answer_tokens, of = values
     mine = bool(model) and of == model
-    return Seen(
+    return RowScan(
         tuple(Mark(*mark) for mark in marks),
         language,
         toxic,
@@ -46,8 +48,8 @@ def read(values: list, model: str) -> Seen:
     )
 
 
-def as_look(pk: int, print_: str, seen: Seen, model: str) -> Look:
-    return Look(
+def row_check(pk: int, print_: str, seen: RowScan, model: str) -> RowCheck:
+    return RowCheck(
         example_id=pk,
         fingerprint=print_,
         marks=[list(mark) for mark in seen.marks],
@@ -59,8 +61,8 @@ def as_look(pk: int, print_: str, seen: Seen, model: str) -> Look:
     )
 
 
-def keep(looks: Iterable[Look]) -> None:
-    Look.objects.bulk_create(
+def store(looks: Iterable[RowCheck]) -> None:
+    RowCheck.objects.bulk_create(
         looks,
         batch_size=BATCH,
         update_conflicts=True,
@@ -69,6 +71,6 @@ def keep(looks: Iterable[Look]) -> None:
     )
 
 
-def not_thorough(dataset: Dataset) -> int:
+def count_not_thorough(dataset: Dataset) -> int:
     """How many usable examples no thorough check has seen as they are now."""
-    return dataset.examples.usable().filter(Q(look=None) | Q(look__toxic=None)).count()
+    return dataset.examples.usable().filter(Q(row_check=None) | Q(row_check__toxic=None)).count()

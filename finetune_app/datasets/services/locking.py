@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from finetune_app.datasets import tally
+from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Example
 
 
@@ -20,20 +20,22 @@ def lock(dataset: Dataset) -> Dataset:
     return Dataset.objects.select_for_update().get(pk=dataset.pk)
 
 
-def held(example: Example) -> Example:
+def lock_example(example: Example) -> Example:
     """The row as it is now, until the transaction ends; its dataset's lock first."""
     lock(example.dataset)
     row = Example.objects.select_for_update(of=("self",)).select_related("dataset__goal")
     return row.get(pk=example.pk)
 
 
-def touch(dataset: Dataset, delta: Counter[tally.Kind] | None = None, **values: Any) -> None:
+def mark_changed(
+    dataset: Dataset, delta: Counter[status_counts.Kind] | None = None, **values: Any
+) -> None:
     """Say that examples changed. `delta`: how many more or fewer there are of each kind now
-    (tally.Kind); without it a large set is counted anew by the next reader."""
+    (status_counts.Kind); without it a large set is counted anew by the next reader."""
     now = timezone.now()
-    counted = {} if delta is None else tally.moved(lock(dataset), now, delta)
+    counted = {} if delta is None else status_counts.moved(lock(dataset), now, delta)
     Dataset.objects.filter(pk=dataset.pk).update(changed_at=now, tally=counted, **values)
-    if delta is None and dataset.last_number > tally.LARGE:
+    if delta is None and dataset.last_number > status_counts.LARGE:
         transaction.on_commit(_count_for_plans)
 
 
@@ -45,5 +47,5 @@ def _count_for_plans() -> None:
             cursor.execute("ANALYZE datasets_example")
 
 
-def label(count: int) -> str:
+def count_label(count: int) -> str:
     return ngettext("%(n)s example", "%(n)s examples", count) % {"n": f"{count:,}"}

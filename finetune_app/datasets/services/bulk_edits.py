@@ -1,7 +1,7 @@
 """Changing many examples alike: everything that matches, a million rows if need be.
 
-A sweep goes through the numbers a window at a time (carrying.py), so its memory is bounded, and is
-kept as runs of numbers with what they were.
+A bulk edit walks through the numbers a window at a time (batch_edits.py), so memory is bounded,
+and is stored as ranges of numbers with their previous values.
 """
 
 from collections import Counter, defaultdict
@@ -16,11 +16,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
-from finetune_app.datasets import runs, tally
-from finetune_app.datasets.browsing import Filters, condition, examples_of
-from finetune_app.datasets.models import Dataset, Edit, Example, ExampleQuerySet, Status, Sweep
-from finetune_app.datasets.services import carrying
-from finetune_app.datasets.services.ground import label, touch
+from finetune_app.datasets import number_ranges, status_counts
+from finetune_app.datasets.models import BulkEdit, Dataset, Edit, Example, ExampleQuerySet, Status
+from finetune_app.datasets.services import batch_edits
+from finetune_app.datasets.services.locking import count_label, mark_changed
+from finetune_app.datasets.table_query import TableFilters, condition, examples_of
 
 WINDOW = 5_000  # numbers looked at in one transaction
 SOME = 500  # keys in one query: databases take only so many variables
@@ -28,13 +28,13 @@ SOME = 500  # keys in one query: databases take only so many variables
 Fields = dict[str, Any]  # of status, split, assigned_to, deleted: those that change
 
 
-def sweep(
+def bulk_edit(
     *,
     dataset: Dataset,
     by: User | None,
     said: str,
     after: Fields,
-    filters: Filters,
+    filters: TableFilters,
     numbers: Iterable[int] | None = None,
 ) -> Edit:
     """One Edit that gives `after` to all that the filters match, or to the rows with these
@@ -43,32 +43,34 @@ def sweep(
     rows = dataset.last_number
     if numbers is None:
         numbers, rows = _named(dataset, filters, rows)
-    packed = None if numbers is None else runs.pack(sorted(numbers))
-    return carrying.begin(
+    packed = None if numbers is None else number_ranges.pack(sorted(numbers))
+    return batch_edits.begin(
         dataset=dataset,
         by=by,
         what=said % {"n": _("many examples")},
-        todo=todo(after, said, filters.query(), packed, dataset.last_number),
-        rows=rows if packed is None else runs.count(packed),
+        todo=pending_bulk_edit(after, said, filters.query(), packed, dataset.last_number),
+        rows=rows if packed is None else number_ranges.count(packed),
     )
 
 
-def _named(dataset: Dataset, filters: Filters, rows: int) -> tuple[Iterable[int] | None, int]:
+def _named(dataset: Dataset, filters: TableFilters, rows: int) -> tuple[Iterable[int] | None, int]:
     """The numbers of what matches, where they are few or will be others in a moment; else None:
     each window finds them. And about how many there are."""
     found = examples_of(dataset, filters).order_by("number").values_list("number", flat=True)
     if filters.finding:  # the next check may find something else
         return found.iterator(), rows
-    if rows > carrying.AT_ONCE:
-        few = list(found[: carrying.AT_ONCE + 1])
-        return (few, len(few)) if len(few) <= carrying.AT_ONCE else (None, rows)
+    if rows > batch_edits.MAX_ROWS_IN_REQUEST:
+        few = list(found[: batch_edits.MAX_ROWS_IN_REQUEST + 1])
+        return (few, len(few)) if len(few) <= batch_edits.MAX_ROWS_IN_REQUEST else (None, rows)
     return None, rows
 
 
-def todo(after: Fields, said: str, filters: str, numbers: str | None, last: int) -> Fields:
-    """What stands in an edit until its sweep is through. `numbers` are packed (runs.py)."""
+def pending_bulk_edit(
+    after: Fields, said: str, filters: str, numbers: str | None, last: int
+) -> Fields:
+    """The `todo` of an edit until the bulk edit is done. `numbers`: see number_ranges.py."""
     return {
-        "do": "sweep",
+        "do": "bulk_edit",
         "filters": filters,
         "after": after,
         "said": said,
@@ -81,12 +83,12 @@ def todo(after: Fields, said: str, filters: str, numbers: str | None, last: int)
 # ---- Forward ----
 
 
-@carrying.part("sweep")
+@batch_edits.batch_step("bulk_edit")
 def _next_window(edit: Edit, dataset: Dataset) -> None:
     todo = edit.todo
-    filters = Filters.read(dict(parse_qsl(todo["filters"].lstrip("?"))))
+    filters = TableFilters.read(dict(parse_qsl(todo["filters"].lstrip("?"))))
     if todo["numbers"] is not None:
-        filters = Filters(status=filters.status)
+        filters = TableFilters(status=filters.status)
     wanted, up_to = _window(todo)
     after = todo["after"]
     found: list[tuple[int, int, int, Fields]] = []
@@ -109,7 +111,7 @@ def _next_window(edit: Edit, dataset: Dataset) -> None:
     )
     edit.todo = todo | {"next": up_to}
     if up_to >= todo["last"]:
-        edit.what = (todo["said"] % {"n": label(edit.count)})[:120]
+        edit.what = (todo["said"] % {"n": count_label(edit.count)})[:120]
         *then, edit.todo = todo.get("then") or [{}]
         if then:
             edit.todo["then"] = then
@@ -120,7 +122,7 @@ def _window(todo: Fields) -> tuple[list[Q], int]:
     if todo["numbers"] is None:
         up_to = todo["next"] + WINDOW
         return [Q(number__gt=todo["next"], number__lte=up_to)], up_to
-    left = [number for number in runs.unpack(todo["numbers"]) if number > todo["next"]]
+    left = [number for number in number_ranges.unpack(todo["numbers"]) if number > todo["next"]]
     now = left[:WINDOW]
     up_to = now[-1] if len(left) > WINDOW else todo["last"]
     return [Q(number__in=now[at : at + SOME]) for at in range(0, len(now), SOME)], up_to
@@ -129,10 +131,10 @@ def _window(todo: Fields) -> tuple[list[Q], int]:
 # ---- Back ----
 
 
-def put_back(one: Sweep, edit: Edit, dataset: Dataset) -> int:
+def revert(one: BulkEdit, edit: Edit, dataset: Dataset) -> int:
     """As part of `edit`, let one sweep not have been; what somebody changed since is left. How
     many rows it had."""
-    numbers = list(runs.unpack(one.numbers))
+    numbers = list(number_ranges.unpack(one.numbers))
     rows, states, missing = [], {}, len(numbers)
     for at in range(0, len(numbers), SOME):
         some = dataset.examples.filter(number__in=numbers[at : at + SOME])
@@ -178,7 +180,7 @@ def _apply(
     states: dict[int, Fields],
 ) -> None:
     """Write (before, after, [(key, number)]) groups, and what they were."""
-    now, delta = timezone.now(), Counter[tally.Kind]()
+    now, delta = timezone.now(), Counter[status_counts.Kind]()
     for before, after, rows in groups:
         columns = _columns(after, now)
         for at in range(0, len(rows), SOME):
@@ -190,17 +192,17 @@ def _apply(
             delta[_kind(states[key])] -= 1
             delta[_kind(states[key] | after)] += 1
         numbers = [number for _key, number in rows]
-        Sweep.objects.create(
+        BulkEdit.objects.create(
             edit=edit,
             first=numbers[0],
             last=numbers[-1],
-            numbers=runs.pack(numbers),
+            numbers=number_ranges.pack(numbers),
             before=before,
             after=after,
         )
         edit.count += len(rows)
     if groups:
-        touch(dataset, delta)
+        mark_changed(dataset, delta)
 
 
 def _columns(after: Fields, now: datetime) -> Fields:
@@ -212,5 +214,5 @@ def _columns(after: Fields, now: datetime) -> Fields:
     return columns
 
 
-def _kind(state: Fields) -> tally.Kind:
+def _kind(state: Fields) -> status_counts.Kind:
     return state["status"], state["split"], state["deleted"]

@@ -13,7 +13,7 @@ from finetune_app.datasets.models import Dataset, Version
 NUMBER = re.compile(rb'\{"id": (\d+),')  # how services/freezing.py begins a line
 
 
-class Numbers:
+class NumberSet:
     """A set of numbers below a bound, one bit each: a million take 125 kB."""
 
     def __init__(self, bound: int) -> None:
@@ -34,7 +34,7 @@ def numbers_in(version: Version) -> Iterator[int]:
 
 def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
     """The versions that hold examples which are in the trash now, and how many."""
-    gone = Numbers(dataset.last_number)
+    gone = NumberSet(dataset.last_number)
     trash = dataset.examples.filter(deleted_at__isnull=False).order_by("number")
     for number in trash.values_list("number", flat=True).iterator(10_000):
         gone.add(number)
@@ -51,7 +51,7 @@ KINDS = ("added", "gone", "changed", "moved")
 
 
 @dataclass(frozen=True)
-class Pair:
+class RowDifference:
     """One example that is not the same in both: its row before and after, None where it is not.
     `kinds` has one of KINDS, or two: its text may have changed and its side as well."""
 
@@ -69,17 +69,19 @@ class Pair:
 
 
 @dataclass
-class Comparison:
+class VersionComparison:
     counts: Counter[str] = field(default_factory=Counter)  # by kind, of all
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)  # (from, to)
-    some: list[Pair] = field(default_factory=list)
+    some: list[RowDifference] = field(default_factory=list)
     more: bool = False  # there are more of them after `some`
 
 
-def compare(older: Version, newer: Version, *, kind: str, after: int, most: int) -> Comparison:
+def compare(
+    older: Version, newer: Version, *, kind: str, after: int, most: int
+) -> VersionComparison:
     """How two versions differ, and up to `most` of the examples that differ by `kind` (any, when
     empty) with numbers above `after`. Reads both files once, a line of each at a time."""
-    found = Comparison()
+    found = VersionComparison()
     for pair in pairs(older, newer):
         kinds = pair.kinds
         found.counts.update(kinds)
@@ -94,21 +96,21 @@ def compare(older: Version, newer: Version, *, kind: str, after: int, most: int)
     return found
 
 
-def pairs(older: Version, newer: Version) -> Iterator[Pair]:
+def pairs(older: Version, newer: Version) -> Iterator[RowDifference]:
     """Every example that stands otherwise, or not at all, in one of the two, by its number."""
     old, new = _lines(older), _lines(newer)
     ours, theirs = next(old, None), next(new, None)
     while ours or theirs:
         if theirs is None or (ours is not None and ours[0] < theirs[0]):
             assert ours is not None
-            yield Pair(ours[0], json.loads(ours[1]), None)
+            yield RowDifference(ours[0], json.loads(ours[1]), None)
             ours = next(old, None)
         elif ours is None or theirs[0] < ours[0]:
-            yield Pair(theirs[0], None, json.loads(theirs[1]))
+            yield RowDifference(theirs[0], None, json.loads(theirs[1]))
             theirs = next(new, None)
         else:
             if ours[1] != theirs[1]:
-                yield Pair(ours[0], json.loads(ours[1]), json.loads(theirs[1]))
+                yield RowDifference(ours[0], json.loads(ours[1]), json.loads(theirs[1]))
             ours, theirs = next(old, None), next(new, None)
 
 

@@ -15,22 +15,22 @@ from django.db import transaction
 
 from finetune_app.accounts.models import User
 from finetune_app.datasets.models import Dataset, Edit
-from finetune_app.datasets.services.ground import lock
+from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Kind
 
-AT_ONCE = 10_000  # rows: a second or two
-PLACE = ("next", "last", "below", "changed", "done")  # in a todo: how far it is
+MAX_ROWS_IN_REQUEST = 10_000  # rows: a second or two
+PROGRESS_KEYS = ("next", "last", "below", "changed", "done")  # in a todo: how far it is
 
-Part = Callable[[Edit, Dataset], None]
-PARTS: dict[str, Part] = {}  # by what a todo says there is to "do"
+BatchStep = Callable[[Edit, Dataset], None]
+BATCH_STEPS: dict[str, BatchStep] = {}  # by what a todo says there is to "do"
 
 
-def part(name: str) -> Callable[[Part], Part]:
+def batch_step(name: str) -> Callable[[BatchStep], BatchStep]:
     """Marks what does the next part of such a change and puts the rest into edit.todo."""
 
-    def mark(function: Part) -> Part:
-        PARTS[name] = function
+    def mark(function: BatchStep) -> BatchStep:
+        BATCH_STEPS[name] = function
         return function
 
     return mark
@@ -43,29 +43,29 @@ def begin(
     click finds the change that the first one began."""
     with transaction.atomic():
         lock(dataset)
-        begun = _begun_already(dataset, by, todo) if rows > AT_ONCE else None
+        begun = _begun_already(dataset, by, todo) if rows > MAX_ROWS_IN_REQUEST else None
         edit = begun or Edit.objects.create(
             dataset=dataset, by=by, what=what[:120], todo=todo, **more
         )
-    return edit if begun else carry_out(edit, rows)
+    return edit if begun else run(edit, rows)
 
 
 def _begun_already(dataset: Dataset, by: User | None, todo: dict[str, Any]) -> Edit | None:
-    wanted = {name: value for name, value in todo.items() if name not in PLACE}
+    wanted = {name: value for name, value in todo.items() if name not in PROGRESS_KEYS}
     for edit in dataset.edits.exclude(todo={}).filter(by=by, undone_at=None)[:20]:
         if wanted.items() <= edit.todo.items():
             return edit
     return None
 
 
-def carry_out(edit: Edit, rows: int) -> Edit:
-    if rows > AT_ONCE:
-        return start(edit)
+def run(edit: Edit, rows: int) -> Edit:
+    if rows > MAX_ROWS_IN_REQUEST:
+        return start_job(edit)
     with transaction.atomic():
-        return to_the_end(edit)
+        return run_to_end(edit)
 
 
-def start(edit: Edit) -> Edit:
+def start_job(edit: Edit) -> Edit:
     """Queue a job for what is left to do; the one that is under way, if there is one."""
     with transaction.atomic():
         edit = Edit.objects.select_for_update().get(pk=edit.pk)
@@ -80,25 +80,25 @@ def start(edit: Edit) -> Edit:
     return edit
 
 
-def to_the_end(edit: Edit) -> Edit:
+def run_to_end(edit: Edit) -> Edit:
     while edit.todo:
-        edit = next_part(edit)
+        edit = run_next_step(edit)
     return edit
 
 
-def next_part(edit: Edit, guard: Callable[[], None] = lambda: None) -> Edit:
+def run_next_step(edit: Edit, guard: Callable[[], None] = lambda: None) -> Edit:
     """`guard` is asked first, within the transaction, and may raise."""
     with transaction.atomic():
         guard()
         dataset = lock(edit.dataset)
         edit = Edit.objects.select_for_update().get(pk=edit.pk)
         if edit.todo:
-            PARTS[edit.todo["do"]](edit, dataset)
+            BATCH_STEPS[edit.todo["do"]](edit, dataset)
             edit.save(update_fields=["what", "todo", "count", "left"])
     return edit
 
 
-def share(edit: Edit) -> float:
+def fraction_done(edit: Edit) -> float:
     """How much of it is done, 0 to 1."""
     todo = edit.todo
     return min(1.0, todo["next"] / todo["last"]) if todo and todo.get("last") else 1.0

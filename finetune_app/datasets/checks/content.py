@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.datasets.checks import languages
-from finetune_app.datasets.checks.base import About, Found, Mark, Row
+from finetune_app.datasets.checks.base import CheckContext, CheckResult, CheckRow, Mark
 from finetune_app.datasets.models import Severity
 
 TOXIC = 0.8
@@ -18,10 +18,10 @@ def _places(found: dict[int, list[Mark]]) -> dict[int, list[list[object]]]:
     return {pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()}
 
 
-def secrets(rows: list[Row], about: About) -> Iterator[Found]:
+def secrets(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = about.marked("secrets")
     if found:
-        yield Found(
+        yield CheckResult(
             check="secrets",
             severity=Severity.ERROR,
             message=ngettext(
@@ -41,7 +41,7 @@ def secrets(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def personal(rows: list[Row], about: About) -> Iterator[Found]:
+def personal(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = about.marked("personal")
     if not found:
         return
@@ -55,7 +55,7 @@ def personal(rows: list[Row], about: About) -> Iterator[Found]:
         "ssn": _("identity numbers"),
     }
     listed = ", ".join(names[kind] for kind, _n in kinds.most_common(3))
-    yield Found(
+    yield CheckResult(
         check="personal",
         severity=Severity.WARNING,
         message=ngettext(
@@ -72,10 +72,10 @@ def personal(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def broken(rows: list[Row], about: About) -> Iterator[Found]:
+def broken(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = about.marked("broken")
     if found:
-        yield Found(
+        yield CheckResult(
             check="broken",
             severity=Severity.WARNING,
             message=ngettext(
@@ -95,7 +95,7 @@ def broken(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def mixed_languages(rows: list[Row], about: About) -> Iterator[Found]:
+def mixed_languages(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     of = {row.pk: about.seen[row.pk].language for row in rows if row.pk in about.seen}
     counts = Counter(code for code in of.values() if code)
     if len(counts) < 2:
@@ -106,7 +106,7 @@ def mixed_languages(rows: list[Row], about: About) -> Iterator[Found]:
     found = [pk for pk, code in of.items() if code in other]
     if len(found) <= MIXED * told:
         return
-    yield Found(
+    yield CheckResult(
         check="languages",
         severity=Severity.WARNING,
         message=ngettext(
@@ -124,10 +124,10 @@ def mixed_languages(rows: list[Row], about: About) -> Iterator[Found]:
     )
 
 
-def toxic(rows: list[Row], about: About) -> Iterator[Found]:
+def toxic(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     found = [pk for pk, seen in about.seen.items() if (seen.toxic or 0) >= TOXIC]
     if found:
-        yield Found(
+        yield CheckResult(
             check="toxic",
             severity=Severity.WARNING,
             message=ngettext(
@@ -144,11 +144,11 @@ def toxic(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def instructions_on_some(rows: list[Row], about: About) -> Iterator[Found]:
+def instructions_on_some(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     told = set(about.marked("instructed"))
     without = [row.pk for row in rows if row.pk not in told]
     if told and without:
-        yield Found(
+        yield CheckResult(
             check="instructions",
             severity=Severity.INFO,
             message=ngettext(
@@ -169,7 +169,7 @@ def instructions_on_some(rows: list[Row], about: About) -> Iterator[Found]:
         )
 
 
-def too_long(rows: list[Row], about: About) -> Iterator[Found]:
+def too_long(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     ruler = about.ruler
     if ruler is None or not about.trains:
         return
@@ -178,7 +178,7 @@ def too_long(rows: list[Row], about: About) -> Iterator[Found]:
     cut = [pk for pk in cut if pk not in set(gone)]
     sizes = {"most": f"{ruler.most:,}", "model": ruler.model}
     if gone:
-        yield Found(
+        yield CheckResult(
             check="answer_too_long",
             severity=Severity.ERROR,
             message=ngettext(
@@ -197,7 +197,7 @@ def too_long(rows: list[Row], about: About) -> Iterator[Found]:
             fix_label=_("Set %(n)s aside") % {"n": len(gone)},
         )
     if cut:
-        yield Found(
+        yield CheckResult(
             check="too_long",
             severity=Severity.WARNING,
             message=ngettext(

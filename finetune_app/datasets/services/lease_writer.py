@@ -10,14 +10,14 @@ from django.utils import timezone
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import Job
 
-HELD, GAP = 0.5, 0.12  # seconds of writing, and the pause after them
+MAX_WRITE_SECONDS, PAUSE_SECONDS = 0.5, 0.12  # seconds of writing, and the pause after them
 
 
-class Over(Exception):
+class LeaseLost(Exception):
     """Nobody wants this any more: it was cancelled, or another worker has it."""
 
 
-class Hold:
+class LeaseWriter:
     """The right to write: the job's lease, and that it is still `wanted`."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Hold:
     def check(self, more: int = 0) -> None:
         """In each transaction, first: raises Over."""
         if not self._wanted():
-            raise Over
+            raise LeaseLost
         self.done += more
         fields: dict[str, Any] = {"done": self.done, "total": self.total, "unit": "rows"}
         if not self._told:
@@ -44,11 +44,11 @@ class Hold:
         if not self._told or time.monotonic() > self._told + 0.5 or not more:
             self._told = time.monotonic()
             if not lease.write(self.job, **fields):
-                raise Over
+                raise LeaseLost
 
     def breathe(self) -> None:
         """Between transactions: let others write. SQLite keeps no queue; who waits looks again
         every tenth of a second, and would find us there each time."""
-        if connection.vendor == "sqlite" and time.monotonic() > self._breathed + HELD:
-            time.sleep(GAP)
+        if connection.vendor == "sqlite" and time.monotonic() > self._breathed + MAX_WRITE_SECONDS:
+            time.sleep(PAUSE_SECONDS)
             self._breathed = time.monotonic()

@@ -4,17 +4,17 @@ from collections import Counter, defaultdict
 
 from django.db.models import Count
 
-from finetune_app.datasets import similar, splits, tally
+from finetune_app.datasets import near_duplicates, splits, status_counts
 from finetune_app.datasets.models import Dataset, ExampleQuerySet, Split
-from finetune_app.datasets.splits import Known, Newcomer
+from finetune_app.datasets.splits import ExistingRows, NewRow
 from finetune_app.datasets.text import normalise
 
 LONGEST_LABEL = 200  # characters that are compared
 
 
-def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> None:
+def assign(dataset: Dataset, rows: list[NewRow], *, compare: bool = True) -> None:
     """Give every newcomer its split. `compare` keeps look-alikes on one side."""
-    known = Known(
+    known = ExistingRows(
         prompts=_standing(dataset, "prompt_hash", {row.prompt_hash for row in rows}),
         groups=_standing(dataset, "group", {row.group for row in rows} - {""}),
     )
@@ -28,9 +28,11 @@ def assign(dataset: Dataset, rows: list[Newcomer], *, compare: bool = True) -> N
             carve=not named and not _kept(dataset).filter(split=Split.VALIDATION).exists(),
         )
         return
-    for (_status, split, gone), number in tally.kinds(dataset).items():
+    for (_status, split, gone), number in status_counts.kinds(dataset).items():
         known.counts[split] += 0 if gone else number
-    if known.counts.total() + len(rows) <= similar.MOST_ROWS:  # more are fair by their number
+    if (
+        known.counts.total() + len(rows) <= near_duplicates.MOST_ROWS
+    ):  # more are fair by their number
         if compare:
             _find_alike(dataset, rows, known)
         known.labels = _labels(dataset, rows)
@@ -51,13 +53,14 @@ def _standing(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]
     return found
 
 
-def _find_alike(dataset: Dataset, rows: list[Newcomer], known: Known) -> None:
+def _find_alike(dataset: Dataset, rows: list[NewRow], known: ExistingRows) -> None:
     """Tell each row the prompt of the first one that asks nearly the same."""
     here = list(dataset.examples.kept().values_list("prompt_hash", "messages", "split"))
-    texts = similar.without_shared_ends(
-        [similar.question(said) for _hash, said, _split in here] + [row.text for row in rows]
+    texts = near_duplicates.without_shared_ends(
+        [near_duplicates.question(said) for _hash, said, _split in here]
+        + [row.text for row in rows]
     )
-    leaders = similar.clusters(texts)
+    leaders = near_duplicates.clusters(texts)
     sizes = Counter(leaders)
     hashes = [one for one, _said, _split in here] + [row.prompt_hash for row in rows]
     for one, _said, split in here:
@@ -67,7 +70,7 @@ def _find_alike(dataset: Dataset, rows: list[Newcomer], known: Known) -> None:
             row.like = hashes[leader]
 
 
-def _labels(dataset: Dataset, rows: list[Newcomer]) -> dict[str, Counter[str]]:
+def _labels(dataset: Dataset, rows: list[NewRow]) -> dict[str, Counter[str]]:
     """How many rows each answer has on each side, while the answers may be labels at all."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     if len({row.label for row in rows}) > splits.FEW + 1:

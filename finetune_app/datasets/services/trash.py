@@ -5,10 +5,10 @@ from collections import Counter
 
 from django.db import transaction
 
-from finetune_app.datasets import tally
+from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Example
-from finetune_app.datasets.services.ground import lock, touch
-from finetune_app.datasets.services.sweeping import SOME
+from finetune_app.datasets.services.bulk_edits import SOME
+from finetune_app.datasets.services.locking import lock, mark_changed
 
 MOMENT = 2.0  # seconds that one request works
 
@@ -25,10 +25,10 @@ def empty_trash(*, dataset: Dataset, seconds: float | None = None) -> int:
             if not some:
                 return gone
             Example.objects.filter(pk__in=[key for key, _status, _split in some]).delete()
-            delta: Counter[tally.Kind] = Counter()
+            delta: Counter[status_counts.Kind] = Counter()
             for _key, status, split in some:
                 delta[status, split, True] -= 1
-            touch(dataset, delta)
+            mark_changed(dataset, delta)
         gone += len(some)
         if time.monotonic() >= ends:
             return gone

@@ -9,12 +9,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from finetune_app.datasets.checks import broken, languages, private
-from finetune_app.datasets.checks.base import Mark, Seen
-from finetune_app.datasets.checks.refusing import refusal
+from finetune_app.datasets.checks import languages, mojibake, pii
+from finetune_app.datasets.checks.base import Mark, RowScan
+from finetune_app.datasets.checks.refusals import refusal
 from finetune_app.datasets.text import last_said, normalise
 
-# Raise when a rule below, in private.py or in refusing.py changes: every row is looked at again.
+# Raise when a rule below, in pii.py or in refusals.py changes: every row is looked at again.
 RULES = 4
 ROLES = {"system", "user", "assistant"}
 # What stands in a cell where nobody wrote an answer. The second set may be an answer of its own
@@ -41,13 +41,13 @@ PERHAPS_NO_ANSWER = {"none", "nil", "unknown", "empty"}
 MOST_SPANS = 20  # highlighted in one row
 
 
-def look(messages: list[dict[str, Any]]) -> Seen:
+def scan(messages: list[dict[str, Any]]) -> RowScan:
     """What is to be seen in a conversation; without what takes a process of its own."""
     marks = [*_shape(messages), *_answer(messages)]
     if all(isinstance(message.get("content"), str) for message in messages):
         marks += _stretches(messages)
-        return Seen(tuple(marks), languages.of(messages))
-    return Seen(tuple(marks))
+        return RowScan(tuple(marks), languages.of(messages))
+    return RowScan(tuple(marks))
 
 
 def fingerprint(messages: list[dict[str, Any]]) -> str:
@@ -93,9 +93,9 @@ def _stretches(messages: list[dict[str, Any]]) -> Iterator[Mark]:
     """Private data, secrets and broken characters, with their places."""
     for place, message in enumerate(messages):
         text = message["content"]
-        for start, end, what in private.secrets(text)[:MOST_SPANS]:
+        for start, end, what in pii.secrets(text)[:MOST_SPANS]:
             yield Mark("secrets", place, start, end, what)
-        for start, end, what in private.personal(text)[:MOST_SPANS]:
+        for start, end, what in pii.personal(text)[:MOST_SPANS]:
             yield Mark("personal", place, start, end, what)
-        for start, end in broken.broken(text)[:MOST_SPANS]:
+        for start, end in mojibake.broken(text)[:MOST_SPANS]:
             yield Mark("broken", place, start, end, "broken")

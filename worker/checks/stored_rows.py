@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from finetune_app.datasets.checks.base import Row
+from finetune_app.datasets.checks.base import CheckRow
 from finetune_app.datasets.text import last_said
 
 Message = dict[str, str]
 
 
-class Book:
+class RowFile:
     """The file; the row that was read last is at hand."""
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class StoredRow:
 
     __slots__ = ("_at", "_book", "number", "pk", "prompt_hash", "split")
 
-    def __init__(self, book: Book, at: int) -> None:
+    def __init__(self, book: RowFile, at: int) -> None:
         self._book, self._at = book, at
         self.pk, self.number, split, self.prompt_hash = book.line(at)[:4]
         self.split = sys.intern(split)
@@ -63,8 +63,8 @@ class StoredRow:
         return last_said(self.messages, "assistant")
 
 
-def read_rows(book: Book) -> Iterator[tuple[Row, list[Any] | None]]:
+def read_rows(book: RowFile) -> Iterator[tuple[CheckRow, list[Any] | None]]:
     """Each row and what is kept of an earlier look at it."""
     for at in book.places():
         row = StoredRow(book, at)
-        yield cast(Row, row), book.line(at)[5]
+        yield cast(CheckRow, row), book.line(at)[5]
