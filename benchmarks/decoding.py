@@ -22,10 +22,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from worker.engine.engine import Engine
-from worker.engine.model import DTYPES
-from worker.engine.requests import Request
+from worker.engine.model_loader import DTYPES
+from worker.engine.requests import GenerationRequest
 from worker.evaluation.general.perplexity import TEXTS
-from worker.template import load_tokenizer, prompt_ids, stop_ids
+from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
 
 NEW_TOKENS = 48
 BATCH = 32
@@ -53,11 +53,13 @@ class Plain:
         self.tokenizer.padding_side = "left"
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[number_format])
         self.model: Any = PeftModel.from_pretrained(model, adapter, adapter_name="tuned").eval()
-        self.ends = sorted(stop_ids(self.tokenizer))
+        self.ends = sorted(stop_token_ids(self.tokenizer))
 
     def answer(self, questions: Sequence[str], names: Sequence[str]) -> int:
         """Answer one batch; returns the tokens written, padding left out."""
-        ids = [prompt_ids(self.tokenizer, [{"role": "user", "content": q}]) for q in questions]
+        ids = [
+            prompt_token_ids(self.tokenizer, [{"role": "user", "content": q}]) for q in questions
+        ]
         batch = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
         out = self.model.generate(
             **batch,
@@ -114,7 +116,7 @@ def main() -> None:
             passing.submit(make_adapter, options.model, adapter).result()
             rows = passing.submit(reference_rates, options, adapter, pairs).result()
         requests = [
-            Request(
+            GenerationRequest(
                 [{"role": "user", "content": question}],
                 adapter if name == "tuned" else None,
                 max_new_tokens=NEW_TOKENS,

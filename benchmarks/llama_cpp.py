@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worker.engine.requests import Completion, Message
-from worker.template import OPTIONS
+from worker.template import TEMPLATE_OPTIONS
 
 VERSION = "3.22.1"
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "node" / f"node-llama-cpp-{VERSION}"
@@ -43,7 +43,7 @@ def answers(
         "model": str(gguf),
         "conversations": list(conversations),
         "tokens": tokens,
-        "options": OPTIONS,
+        "options": TEMPLATE_OPTIONS,
         "threads": THREADS,
     }
     done = subprocess.run(

@@ -28,8 +28,8 @@ from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample.mailbox import sample
 from worker.channel import Job
 from worker.engine.engine import Engine
-from worker.engine.requests import Completion, Request
-from worker.template import load_tokenizer, prompt_ids
+from worker.engine.requests import Completion, GenerationRequest
+from worker.template import load_tokenizer, prompt_token_ids
 
 LEAST_EQUAL = 98  # of 100, right or wrong, in a rounded form
 TOKENS = 64  # of an answer, at most; right ones have about 15
@@ -155,14 +155,15 @@ def in_llama_cpp(model: Path, gguf: Path) -> list[Completion]:
     tokenizer = load_tokenizer(model)
     read, said = llama_cpp.answers(gguf, [one.messages for one in emails()], TOKENS)
     same = sum(
-        ids == prompt_ids(tokenizer, one.messages) for ids, one in zip(read, emails(), strict=True)
+        ids == prompt_token_ids(tokenizer, one.messages)
+        for ids, one in zip(read, emails(), strict=True)
     )
     print(f"llama.cpp reads {same} of {len(read)} prompts as the same tokens", flush=True)
     return said
 
 
-def requests(adapter: Path | None) -> list[Request]:
-    return [Request(one.messages, adapter, max_new_tokens=TOKENS) for one in emails()]
+def requests(adapter: Path | None) -> list[GenerationRequest]:
+    return [GenerationRequest(one.messages, adapter, max_new_tokens=TOKENS) for one in emails()]
 
 
 def judged(name: str, exact: bool, answers: list[Completion]) -> Way:

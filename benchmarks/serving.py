@@ -36,8 +36,8 @@ from transformers import AutoModelForCausalLM
 from transformers.generation.streamers import BaseStreamer
 
 from benchmarks.decoding import prompts
-from worker.engine.model import DTYPES
-from worker.template import load_tokenizer, prompt_ids, stop_ids
+from worker.engine.model_loader import DTYPES
+from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
 
 NEW_TOKENS = 64
 SECRET = "only for this benchmark"
@@ -159,7 +159,7 @@ def generate(data: Path, number_format: str, adapters: int) -> Iterator[Ask]:
     takes 1.6 times as long (worker/engine/engine.py)."""
     base = data / "base"
     tokenizer = load_tokenizer(base)
-    ends = sorted(stop_ids(tokenizer))
+    ends = sorted(stop_token_ids(tokenizer))
 
     def load() -> Any:
         model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[number_format])
@@ -183,7 +183,7 @@ def generate(data: Path, number_format: str, adapters: int) -> Iterator[Ask]:
 
     def ask(question: str, adapter: int) -> Answer:
         began, first = time.perf_counter(), First()
-        ids = prompt_ids(tokenizer, [{"role": "user", "content": question}])
+        ids = prompt_token_ids(tokenizer, [{"role": "user", "content": question}])
         tokens = alone.submit(answer, ids, adapter, first).result()
         return Answer(first.at - began, time.perf_counter() - began, tokens)
 

@@ -220,15 +220,15 @@ def held_out_loss(model: Path, adapter: Path) -> float:
     from transformers import AutoModelForCausalLM
 
     from worker.template import load_tokenizer
-    from worker.training.data import Row, tokenise
-    from worker.training.steps import AnswerLoss, mean_loss
+    from worker.training.data import DatasetRow, tokenize_rows
+    from worker.training.steps import CausalLMLoss, mean_loss
 
     _, held = conversations()
-    rows = [Row(number, "validation", messages) for number, messages in enumerate(held)]
-    examples = tokenise(rows, load_tokenizer(model), 1024)
+    rows = [DatasetRow(number, "validation", messages) for number, messages in enumerate(held)]
+    examples = tokenize_rows(rows, load_tokenizer(model), 1024)
     whole = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     tuned = PeftModel.from_pretrained(whole, adapter)
-    return mean_loss(AnswerLoss(tuned.eval()), examples, 4096, torch.device("cpu"))
+    return mean_loss(CausalLMLoss(tuned.eval()), examples, 4096, torch.device("cpu"))
 
 
 def peak(turns: Turns) -> None:

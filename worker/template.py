@@ -21,7 +21,7 @@ Message = dict[str, str]
 
 # For base models that come without a chat template. Saved with the adapter, so that whoever
 # loads it renders the same text.
-PLAIN_TEMPLATE = (
+FALLBACK_TEMPLATE = (
     "{% for message in messages %}"
     "{{ message['role'] + ':\n' + message['content'] + eos_token + '\n' }}"
     "{% endfor %}"
@@ -31,11 +31,11 @@ PLAIN_TEMPLATE = (
 # What some templates ask for. Without its thinking a model answers as it is taught here: the
 # empty thought is then part of the prompt, in training and in every use alike. Llama 3.2 writes
 # the date into each prompt, and the same conversation must give the same tokens tomorrow.
-OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
+TEMPLATE_OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
 
 
 @dataclass(frozen=True)
-class Example:
+class TokenizedExample:
     """One conversation as tokens.
 
     `ids` and `learned` have the same length; `learned[i]` says whether the model is taught to
@@ -43,14 +43,14 @@ class Example:
     earlier answers are context only, because the template rewrites history.
     """
 
-    ids: list[int]
-    learned: list[bool]
-    cut: int = 0
+    input_ids: list[int]
+    loss_mask: list[bool]
+    truncated_tokens: int = 0
     unlearned_answers: int = 0
 
 
 @dataclass(frozen=True)
-class Piece:
+class TokenSpan:
     """A stretch of text for a token view: one token, or several that share one character."""
 
     text: str
@@ -73,51 +73,53 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             "the base model again.",
         ) from error
     if not tokenizer.chat_template:
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        tokenizer.chat_template = FALLBACK_TEMPLATE
     return tokenizer
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
     """Token ids of a conversation, ready for the model to answer (generation prompt added)."""
     return _encode(tokenizer, _render(tokenizer, messages, answer_next=True))
 
 
-def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+def text_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     """Token ids of a text that is gone on with as it stands, no conversation. Its marks are marks:
     whoever sends it may have rendered a template of their own."""
     return list(tokenizer(text)["input_ids"])
 
 
-def example_ids(
+def tokenize_example(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
-) -> Example:
+) -> TokenizedExample:
     """Tokens of a conversation that ends in an answer, and which of them are learned.
 
     A conversation longer than `max_tokens` loses tokens from the front of its prompt (see
-    `Example.cut`). Raises `UserError` (bad_data) when the last answer does not fit.
+    `TokenizedExample.cut`). Raises `UserError` (bad_data) when the last answer does not fit.
     """
-    whole = _whole(tokenizer, messages)
-    cut = max(0, len(whole.ids) - max_tokens)
-    answer = _trailing_answer(whole.learned)
-    if cut and len(whole.ids) - answer <= cut:
+    whole = _tokenize(tokenizer, messages)
+    cut = max(0, len(whole.input_ids) - max_tokens)
+    answer = _last_answer_length(whole.loss_mask)
+    if cut and len(whole.input_ids) - answer <= cut:
         raise UserError(
             "bad_data",
             f"An answer of {answer} tokens leaves no room for its prompt within {max_tokens} "
             "tokens. Shorten the answer, or allow longer examples in the settings.",
         )
-    return Example(whole.ids[cut:], whole.learned[cut:], cut, whole.unlearned_answers)
+    return TokenizedExample(
+        whole.input_ids[cut:], whole.loss_mask[cut:], cut, whole.unlearned_answers
+    )
 
 
-def pieces(
+def token_spans(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
-) -> list[Piece]:
+) -> list[TokenSpan]:
     """The same conversation as readable pieces, each learned, read only, or cut away."""
-    whole = _whole(tokenizer, messages)
-    cut = max(0, len(whole.ids) - max_tokens)
-    special = special_ids(tokenizer)
+    whole = _tokenize(tokenizer, messages)
+    cut = max(0, len(whole.input_ids) - max_tokens)
+    special = special_token_ids(tokenizer)
     return [
-        Piece(text, whole.learned[start], start < cut, whole.ids[start] in special)
-        for start, text in _readable(tokenizer, whole.ids)
+        TokenSpan(text, whole.loss_mask[start], start < cut, whole.input_ids[start] in special)
+        for start, text in _decode_spans(tokenizer, whole.input_ids)
     ]
 
 
@@ -129,11 +131,11 @@ class Renderer:
         self._tokenizer = tokenizer
 
     def text(self, messages: Sequence[Message]) -> str:
-        for said in (messages, _folded(messages) if messages else messages):
+        for said in (messages, _merge_system_into_user(messages) if messages else messages):
             try:
                 return str(
                     self._tokenizer.apply_chat_template(
-                        list(said), tokenize=False, add_generation_prompt=False, **OPTIONS
+                        list(said), tokenize=False, add_generation_prompt=False, **TEMPLATE_OPTIONS
                     )
                 )
             except (TemplateError, TypeError, ValueError):
@@ -141,18 +143,18 @@ class Renderer:
         return "\n".join(str(one.get("content", "")) for one in messages)
 
 
-def stop_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Ids that end an answer: end of text, and the template's own end-of-turn token."""
     turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    whole = _whole(tokenizer, turn)
-    last = max(i for i, learned in enumerate(whole.learned) if learned)
-    stops = {whole.ids[last]}
+    whole = _tokenize(tokenizer, turn)
+    last = max(i for i, learned in enumerate(whole.loss_mask) if learned)
+    stops = {whole.input_ids[last]}
     if tokenizer.eos_token_id is not None:
         stops.add(tokenizer.eos_token_id)
     return stops
 
 
-def _whole(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> Example:
+def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> TokenizedExample:
     """The conversation before any cutting."""
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise UserError(
@@ -174,8 +176,8 @@ def _whole(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> E
             continue
         if not through.startswith(before):
             raise _not_a_prefix()
-        prompt = _continued(tokenizer, ids, before)
-        answer = _continued(tokenizer, prompt, through)[len(prompt) :]
+        prompt = _tokenize_after(tokenizer, ids, before)
+        answer = _tokenize_after(tokenizer, prompt, through)[len(prompt) :]
         keep = _answer_length(tokenizer, answer)
         if is_last:
             answer = answer[:keep] or answer
@@ -185,10 +187,10 @@ def _whole(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> E
         learned += [False] * (len(prompt) - len(ids))
         learned += [position < keep for position in range(len(answer))]
         ids = prompt + answer
-    return Example(ids, learned, 0, unlearned)
+    return TokenizedExample(ids, learned, 0, unlearned)
 
 
-def _continued(tokenizer: PreTrainedTokenizerBase, start: list[int], text: str) -> list[int]:
+def _tokenize_after(tokenizer: PreTrainedTokenizerBase, start: list[int], text: str) -> list[int]:
     """Ids of `text` that begin with `start`, the ids of a prefix of `text`.
 
     Tokenising in one go is right for tokenizers that treat the beginning of a text specially.
@@ -209,19 +211,19 @@ def _answer_length(tokenizer: PreTrainedTokenizerBase, answer: list[int]) -> int
 
     What follows that token (often a line break) is never generated, so it is not learned.
     """
-    special = special_ids(tokenizer)
+    special = special_token_ids(tokenizer)
     for position in range(len(answer) - 1, -1, -1):
         if answer[position] in special:
             return position + 1
     return 0
 
 
-def special_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     added = tokenizer.added_tokens_decoder
     return set(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
 
 
-def _trailing_answer(learned: list[bool]) -> int:
+def _last_answer_length(learned: list[bool]) -> int:
     """Length in tokens of the last answer."""
     count = 0
     for flag in reversed(learned):
@@ -240,12 +242,12 @@ def _render(
 ) -> str:
     """The template's text; folds instructions into the first question where it refuses them."""
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": answer_next}
-    said = _harmless(tokenizer, messages)
+    said = _escape_special_tokens(tokenizer, messages)
     try:
-        return str(tokenizer.apply_chat_template(said, **options, **OPTIONS))
+        return str(tokenizer.apply_chat_template(said, **options, **TEMPLATE_OPTIONS))
     except (TemplateError, TypeError, ValueError) as error:
         if messages and messages[0]["role"] == "system":
-            return _render(tokenizer, _folded(messages), answer_next=answer_next)
+            return _render(tokenizer, _merge_system_into_user(messages), answer_next=answer_next)
         raise UserError(
             "bad_data",
             f"The model's chat template refuses this conversation ({error}). Questions and "
@@ -253,13 +255,15 @@ def _render(
         ) from error
 
 
-def _harmless(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[Message]:
+def _escape_special_tokens(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
+) -> list[Message]:
     """Marks of the template, such as an end of turn, typed by somebody are only text.
 
     A word joiner after their first character keeps the tokenizer from reading them as marks.
     Answers stay as they are: they are what the model shall say, to the letter.
     """
-    marks = [str(tokenizer.convert_ids_to_tokens(i)) for i in special_ids(tokenizer)]
+    marks = [str(tokenizer.convert_ids_to_tokens(i)) for i in special_token_ids(tokenizer)]
     found = []
     for message in messages:
         content = message["content"]
@@ -271,7 +275,7 @@ def _harmless(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -
     return found
 
 
-def _folded(messages: Sequence[Message]) -> list[Message]:
+def _merge_system_into_user(messages: Sequence[Message]) -> list[Message]:
     """Instructions moved into the first question, for templates without a system role."""
     instructions, *rest = messages
     if not rest or rest[0]["role"] != "user":
@@ -288,7 +292,7 @@ def _not_a_prefix() -> UserError:
     )
 
 
-def _readable(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Iterator[tuple[int, str]]:
+def _decode_spans(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Iterator[tuple[int, str]]:
     """(first token's position, text), joining tokens that only together make a character."""
     start = 0
     for end in range(1, len(ids) + 1):

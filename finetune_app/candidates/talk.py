@@ -16,7 +16,7 @@ from finetune_app.candidates import services
 from finetune_app.candidates.composing import Message, Passage, Recipe, compose
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.speakers import Voice
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.core.connections import close_idle
 from finetune_app.core.errors import PlainError
 from finetune_app.providers import client as remote
@@ -169,14 +169,14 @@ def number_format(candidate: Candidate) -> str:
 # ---- What is answered ----
 
 
-async def answers(asked: Asked) -> AsyncGenerator[engine.Event, None]:
+async def answers(asked: Asked) -> AsyncGenerator[engine_client.Event, None]:
     """The events of all lanes as they come: {"lane", "text"}, {"lane", "cited"}, and at each
     lane's end {"lane", "done"}, perhaps with "error" or "trouble". Closing it cancels them.
 
     Raise EngineUnavailable when nobody could answer.
     """
     await sync_to_async(close_idle)()
-    news: asyncio.Queue[engine.Event | Exception | None] = asyncio.Queue()
+    news: asyncio.Queue[engine_client.Event | Exception | None] = asyncio.Queue()
     sources = [_elsewhere(lane, asked) for lane in asked.lanes if lane.target]
     here = sorted((lane for lane in asked.lanes if not lane.target), key=lambda x: x.base_model)
     for _folder, some in groupby(here, key=lambda lane: lane.base_model):
@@ -199,8 +199,8 @@ async def answers(asked: Asked) -> AsyncGenerator[engine.Event, None]:
 
 
 async def _pump(
-    source: AsyncGenerator[engine.Event, None],
-    news: "asyncio.Queue[engine.Event | Exception | None]",
+    source: AsyncGenerator[engine_client.Event, None],
+    news: "asyncio.Queue[engine_client.Event | Exception | None]",
 ) -> None:
     try:
         async with aclosing(source) as events:  # closed with us: it cancels
@@ -212,9 +212,9 @@ async def _pump(
         await news.put(None)
 
 
-async def _here(lanes: list[Lane], asked: Asked) -> AsyncGenerator[engine.Event, None]:
+async def _here(lanes: list[Lane], asked: Asked) -> AsyncGenerator[engine_client.Event, None]:
     """Lanes of one base model on this machine, in one batch."""
-    given: list[engine.Lane] = []
+    given: list[engine_client.Lane] = []
     try:
         for lane in lanes:
             messages, cited = await _composed(lane, asked)
@@ -225,20 +225,20 @@ async def _here(lanes: list[Lane], asked: Asked) -> AsyncGenerator[engine.Event,
             )
         known = next((lane.number_format for lane in lanes if lane.number_format), "auto")
         async with aclosing(
-            engine.stream_chat(
+            engine_client.stream_chat(
                 lanes[0].base_model, given, number_format=known, max_new_tokens=MAX_NEW_TOKENS
             )
         ) as events:
             async for event in events:
                 yield event
-    except engine.EngineUnavailable as problem:
+    except engine_client.EngineUnavailable as problem:
         if len(lanes) == len(asked.lanes):
             raise
         for lane in lanes:  # somebody else still answers
             yield {"lane": lane.name, "done": True, "trouble": str(problem)}
 
 
-async def _elsewhere(lane: Lane, asked: Asked) -> AsyncGenerator[engine.Event, None]:
+async def _elsewhere(lane: Lane, asked: Asked) -> AsyncGenerator[engine_client.Event, None]:
     assert lane.target is not None
     try:
         messages, cited = await _composed(lane, asked)
@@ -254,7 +254,7 @@ async def _elsewhere(lane: Lane, asked: Asked) -> AsyncGenerator[engine.Event, N
         ) as events:
             async for event in events:
                 yield {"lane": lane.name, **event}
-    except (remote.RemoteError, engine.EngineUnavailable) as problem:
+    except (remote.RemoteError, engine_client.EngineUnavailable) as problem:
         yield {"lane": lane.name, "done": True, "trouble": str(problem)}
 
 
@@ -262,7 +262,7 @@ async def _composed(lane: Lane, asked: Asked) -> tuple[list[Message], list[dict[
     """What its model gets, and the passages in it as the page shows them; None: no search."""
     if lane.searches is None:
         return compose(lane.recipe, lane.messages).messages, None
-    found = await engine.search(
+    found = await engine_client.search(
         lane.searches["index"],
         asked.question,
         count=lane.searches["count"],
@@ -295,7 +295,7 @@ async def lines(asked: Asked) -> AsyncIterator[bytes]:
         async with aclosing(answers(asked)) as events:
             async for event in events:
                 yield json.dumps(event, ensure_ascii=False).encode() + b"\n"
-    except engine.EngineUnavailable as error:
+    except engine_client.EngineUnavailable as error:
         yield json.dumps({"error": str(error)}, ensure_ascii=False).encode() + b"\n"
 
 
@@ -312,6 +312,6 @@ async def whole(asked: Asked) -> Turn:
                     turn.cited[event["lane"]] = event["cited"]
                 if "trouble" in event:
                     turn.trouble[event["lane"]] = event["trouble"]
-    except engine.EngineUnavailable as error:
+    except engine_client.EngineUnavailable as error:
         raise TalkError(str(error)) from error
     return turn

@@ -18,7 +18,7 @@ from finetune_app.candidates import services
 from finetune_app.candidates.composing import Message, compose
 from finetune_app.candidates.models import Candidate, Try
 from finetune_app.candidates.practice import Practice, digest, fingerprint, prompts, results
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.datasets.models import Example
@@ -73,7 +73,7 @@ def answers(
         return async_to_sync(_elsewhere)(target, messages, most, sampling)
     assert candidate.base_model is not None
     adapter = services.for_engine(candidate)["adapter"]
-    lanes: list[engine.Lane] = [
+    lanes: list[engine_client.Lane] = [
         {"name": str(at), "adapter": adapter, "messages": one, **sampling}
         for at, one in enumerate(messages)
     ]
@@ -86,14 +86,14 @@ def answers(
 
 
 async def _here(
-    folder: str, lanes: list[engine.Lane], max_tokens: int, number_format: str
+    folder: str, lanes: list[engine_client.Lane], max_tokens: int, number_format: str
 ) -> tuple[dict[int, Said], str]:
     heard: dict[int, Said] = {}
     refused: dict[int, str] = {}
     texts = {lane["name"]: "" for lane in lanes}
     try:
         async with aclosing(
-            engine.stream_chat(
+            engine_client.stream_chat(
                 folder, lanes, number_format=number_format, max_new_tokens=max_tokens
             )
         ) as events:
@@ -106,7 +106,7 @@ async def _here(
                     heard[int(name)] = Said(
                         texts[name], event.get("finish_reason", ""), event.get("seconds", 0.0)
                     )
-    except engine.EngineUnavailable as problem:
+    except engine_client.EngineUnavailable as problem:
         return heard, str(problem)
     if refused and not heard:  # nothing that lies in one prompt
         return {}, next(iter(refused.values()))

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.candidates import services, talk
 from finetune_app.candidates.models import Candidate
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def require_effect(candidate: Candidate) -> None:
         problem = async_to_sync(_ask)(
             given["base_model"], given["adapter"], talk.number_format(candidate) or "auto"
         )
-    except (engine.EngineUnavailable, TimeoutError) as why:
+    except (engine_client.EngineUnavailable, TimeoutError) as why:
         log.warning("candidate %s goes live unproved: %r", candidate.pk, why)
         return
     if problem:
@@ -41,4 +41,4 @@ def require_effect(candidate: Candidate) -> None:
 
 async def _ask(base_model: str, adapter: str, number_format: str) -> str:
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        return await engine.prove(base_model, adapter, number_format=number_format)
+        return await engine_client.check_adapter(base_model, adapter, number_format=number_format)

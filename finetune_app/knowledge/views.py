@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from finetune_app.accounts.models import Role
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
@@ -56,8 +56,8 @@ def _search(goal: Goal, question: str) -> dict[str, Any]:
         return {"problem": _("The documents cannot be searched yet. Wait until they are read.")}
     index = str(local_folder(knowledge.index_folder))
     try:
-        passages = async_to_sync(engine.search)(index, question, count=SHOWN)
-    except engine.EngineUnavailable as problem:
+        passages = async_to_sync(engine_client.search)(index, question, count=SHOWN)
+    except engine_client.EngineUnavailable as problem:
         return {"problem": str(problem)}
     here = set(knowledge.documents.values_list("pk", flat=True))
     return {"passages": cited(goal, [one for one in passages if one["document"] in here])}

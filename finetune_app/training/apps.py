@@ -8,6 +8,6 @@ class TrainingConfig(AppConfig):
     def ready(self) -> None:
         from finetune_app.datasets.checks import lengths
         from finetune_app.training import files  # noqa: F401  (connects its receivers)
-        from finetune_app.training.rulers import ruler_of
+        from finetune_app.training.token_limits import ruler_of
 
         lengths.use(ruler_of)

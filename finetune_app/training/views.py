@@ -17,7 +17,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.training import services
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import Training
-from finetune_app.training.showing import knobs, live_context
+from finetune_app.training.presenters import knobs, live_context
 
 
 @goal_page(Role.VIEWER, "GET")

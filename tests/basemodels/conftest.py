@@ -24,7 +24,7 @@ HUB_ID = "kettle/tiny"
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
     """A randomly initialised Qwen2 with a tokenizer and a chat template."""
-    from tests.worker.engine.tiny import make_base
+    from tests.worker.engine.tiny_models import make_base
 
     return make_base(tmp_path_factory.mktemp("models") / "tiny-qwen2", "qwen2")
 

@@ -82,12 +82,15 @@ def train(base, folder) -> dict:
 def answers_differ(base, adapter) -> bool:
     """Whether the engine says something else with the adapter than without it."""
     from worker.engine.engine import Engine
-    from worker.engine.requests import Request
+    from worker.engine.requests import GenerationRequest
 
     asked = [{"role": "user", "content": "red"}]
     with Engine(base, number_format="fp32") as engine:
         plain, tuned = engine.generate(
-            [Request(asked, None, max_new_tokens=8), Request(asked, adapter, max_new_tokens=8)]
+            [
+                GenerationRequest(asked, None, max_new_tokens=8),
+                GenerationRequest(asked, adapter, max_new_tokens=8),
+            ]
         )
     return plain.text != tuned.text
 

@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.jobs import services
 from tests.browser.person import MINUTES, Person
 from tests.browser.test_clicks import sign_in
@@ -72,7 +72,7 @@ def test_with_the_worker_and_the_search_in_this_process(
         return [asdict(passage) for passage in Index(Path(index)).search(question, count)]
 
     monkeypatch.setattr(services, "wake_worker", lambda job: True)
-    monkeypatch.setattr(engine, "search", search)
+    monkeypatch.setattr(engine_client, "search", search)
     context = new_context()
     sign_in(context, as_owner, live_server.url)
     address = live_server.url + reverse("knowledge:page", kwargs={"goal_id": goal.pk})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.urls import reverse
 
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 from tests import fake_provider, journey
@@ -50,7 +50,7 @@ def at(goal) -> Callable[..., str]:
 @pytest.fixture
 def voice(monkeypatch) -> Voice:
     voice = Voice()
-    monkeypatch.setattr(engine, "stream_chat", voice)
+    monkeypatch.setattr(engine_client, "stream_chat", voice)
     return voice
 
 
@@ -66,5 +66,5 @@ def voices(monkeypatch):
             yield {"lane": lane["name"], "text": "hello"}
             yield {"lane": lane["name"], "done": True}
 
-    monkeypatch.setattr(engine, "stream_chat", stream_chat)
+    monkeypatch.setattr(engine_client, "stream_chat", stream_chat)
     return asked

@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable
 
 from finetune_app.candidates import practice
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.goals.models import Goal
 
 HTMX = {"HX-Request": "true"}
@@ -25,7 +25,7 @@ class Voice:
     async def __call__(self, base_model, lanes, **options):
         self.asked.append({"base_model": base_model, "lanes": lanes, **options})
         if self.fail:
-            raise engine.EngineUnavailable(self.fail)
+            raise engine_client.EngineUnavailable(self.fail)
         for lane in lanes:
             yield {"lane": lane["name"], "text": self.say(lane["messages"])}
             yield {"lane": lane["name"], "done": True, "finish_reason": "stop", "seconds": 0.1}

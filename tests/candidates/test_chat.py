@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from finetune_app.candidates import talk
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from tests import journey
 
 HELLO = {"question": "Is my bike ready?"}
@@ -155,6 +155,6 @@ def test_whoever_waits_for_a_model_holds_no_connection(as_viewer, trained, url, 
         for lane in lanes:
             yield {"lane": lane["name"], "done": True}
 
-    monkeypatch.setattr(engine, "stream_chat", stream_chat)
+    monkeypatch.setattr(engine_client, "stream_chat", stream_chat)
     b"".join(as_viewer.post(url("stream"), HELLO))
     assert held == [None]

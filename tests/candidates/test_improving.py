@@ -138,10 +138,10 @@ def bench(goal, owner):
 
 @pytest.fixture
 def voice(monkeypatch) -> Voice:
-    from finetune_app.core import engine
+    from finetune_app.core import engine_client
 
     voice = Voice()
-    monkeypatch.setattr(engine, "stream_chat", voice)
+    monkeypatch.setattr(engine_client, "stream_chat", voice)
     return voice
 
 

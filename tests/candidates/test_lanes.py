@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.candidates import drafts, services, speakers
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.providers.client import RemoteError
 from tests import journey
@@ -69,7 +69,7 @@ def documents(ready, monkeypatch) -> Knowledge:
         knowledge.asked.append((index, question, count))
         return FOUND
 
-    monkeypatch.setattr(engine, "search", search)
+    monkeypatch.setattr(engine_client, "search", search)
     return knowledge
 
 

@@ -13,7 +13,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import speakers, talk
 from finetune_app.training.models import Training
 from tests.worker.engine.test_server import SECRET, Running
-from tests.worker.engine.tiny import make_adapter, make_base
+from tests.worker.engine.tiny_models import make_adapter, make_base
 
 QUESTION = "Hello there"
 # The test client reads an asynchronous answer in one piece; uvicorn does not.

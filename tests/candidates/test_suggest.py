@@ -14,7 +14,7 @@ from finetune_app.jobs.models import Job, Kind, State
 from tests.datasets.labelling import pressed, row, to_do
 from tests.factories import World, build_world
 from tests.worker.conftest import supervise
-from tests.worker.engine.tiny import make_base
+from tests.worker.engine.tiny_models import make_base
 
 
 @pytest.fixture

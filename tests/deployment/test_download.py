@@ -86,7 +86,7 @@ def test_plain_peft_loads_it(as_viewer, trained, url, tmp_path, data_dir):
 
     from finetune_app.core.files import sha256_of
     from finetune_app.training import jobs
-    from tests.worker.engine.tiny import make_base
+    from tests.worker.engine.tiny_models import make_base
     from tests.worker.training.conftest import RecordingChannel
     from worker.channel import Job
     from worker.training.loop import run

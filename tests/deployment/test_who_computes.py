@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def page(live, as_viewer, url, monkeypatch):
             "queue_limit": 64,
             **told,
         }
-        monkeypatch.setattr(engine, "health_now", lambda _patience: state)
+        monkeypatch.setattr(engine_client, "health_now", lambda _patience: state)
         return as_viewer.get(url("monitor")).content.decode()
 
     return look

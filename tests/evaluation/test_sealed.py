@@ -12,7 +12,7 @@ from finetune_app.core.files import local_path
 from finetune_app.deployment.monitoring import drift
 from finetune_app.evaluation import rival, test_set
 from finetune_app.training import jobs as training_jobs
-from tests.worker.engine.tiny import make_base
+from tests.worker.engine.tiny_models import make_base
 from tests.worker.training.conftest import RecordingChannel
 from worker.behaviour.run import run as compare
 from worker.channel import Job

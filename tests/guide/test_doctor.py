@@ -58,7 +58,7 @@ def test_who_serves_is_said_and_a_reason_to_look(healthy, monkeypatch, tmp_path)
     monkeypatch.setenv("VLLM", str(program))
     assert f"ok   Base models are served by vLLM ({program})." in looked_at()[0]
     told = {"why_not_vllm": "vLLM does not start with this base model"}
-    monkeypatch.setattr(doctor.engine, "health_now", lambda _patience: told)
+    monkeypatch.setattr(doctor.engine_client, "health_now", lambda _patience: told)
     assert "LOOK Our own engine serves instead: vLLM does not start" in looked_at()[0]
     monkeypatch.setenv("VLLM", "off")
     assert "ok   vLLM is switched off" in looked_at()[0]

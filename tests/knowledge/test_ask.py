@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from finetune_app.core import engine
-from finetune_app.core.engine import EngineUnavailable
+from finetune_app.core import engine_client
+from finetune_app.core.engine_client import EngineUnavailable
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge import services
 from tests.knowledge.conftest import add, read
@@ -24,7 +24,7 @@ def library(monkeypatch):
         asked.append(index)
         return [asdict(passage) for passage in Index(Path(index)).search(question, count)]
 
-    monkeypatch.setattr(engine, "search", search)
+    monkeypatch.setattr(engine_client, "search", search)
     return asked
 
 
@@ -63,7 +63,7 @@ def test_an_engine_that_is_away_is_said_plainly(knowledge, as_viewer, url, monke
     async def away(*_args, **_more):
         raise EngineUnavailable("The model cannot be reached just now.")
 
-    monkeypatch.setattr(engine, "search", away)
+    monkeypatch.setattr(engine_client, "search", away)
     page = as_viewer.get(url("ask"), {"q": "warranty"}).content.decode()
     assert "The model cannot be reached just now." in page
 

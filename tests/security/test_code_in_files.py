@@ -17,7 +17,7 @@ from jinja2 import TemplateError
 from kombu.exceptions import ContentDisallowed
 
 from finetune_app.celery import app
-from tests.worker.engine.tiny import make_base, tokenizer
+from tests.worker.engine.tiny_models import make_base, tokenizer
 from worker import template
 from worker.channel import UserError
 from worker.engine.adapters import BadAdapter, read_adapter
@@ -151,7 +151,7 @@ def test_a_chat_template_reaches_nothing_but_its_messages(marker, text):
     hostile.chat_template = text.replace("MARKER", str(marker)) + "{{ messages[0].content }}"
     said = ""
     with contextlib.suppress(TemplateError, UserError, TypeError, ValueError):
-        said = str(hostile.decode(template.prompt_ids(hostile, ASK)))
+        said = str(hostile.decode(template.prompt_token_ids(hostile, ASK)))
     for leaked in ("class '", "<module", "built-in", "root:", "mine"):
         assert leaked not in said
     assert not marker.exists()

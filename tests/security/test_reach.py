@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from finetune_app.datasets.models import Example
 from tests.factories import build_world
-from worker.engine.house import House
+from worker.engine.model_manager import ModelManager
 from worker.engine.server import make_app
 
 # ---- Files (CVE-2023-1177, 2026-2614, 2026-28414) ----
@@ -82,7 +82,7 @@ def shown(response) -> int:
 
 
 def test_every_route_of_the_engine_wants_the_secret(tmp_path):
-    app = make_app(House(tmp_path), "the secret")
+    app = make_app(ModelManager(tmp_path), "the secret")
     routes = [route.path for route in app.routes]
     assert {"/chat", "/unload", "/health"} <= set(routes)
 

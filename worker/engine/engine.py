@@ -15,19 +15,19 @@ from typing import Any, TypeVar
 
 import torch
 
+from worker.engine.adapter_check import AdapterChecks
 from worker.engine.adapters import Adapters
-from worker.engine.cache import slots_for
-from worker.engine.forms import Forms
-from worker.engine.model import Loaded, load
-from worker.engine.products import free_bytes
-from worker.engine.proof import Proofs
-from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
-from worker.engine.rows import Row
-from worker.engine.serving import Item
-from worker.engine.stepper import make_decoder
-from worker.engine.telling import Teller
+from worker.engine.backend import StreamItem
+from worker.engine.decoder import make_decoder
+from worker.engine.kv_cache import slots_for
+from worker.engine.logprobs import LogprobRecorder
+from worker.engine.model_loader import LoadedModel, load
+from worker.engine.packed_linear import free_bytes
+from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
+from worker.engine.sequences import SequenceState
+from worker.engine.structured_output import SchemaCache
 from worker.engine.vocabulary import Vocabulary
-from worker.template import prompt_ids, text_ids
+from worker.template import prompt_token_ids, text_token_ids
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ T = TypeVar("T")
 class Handle:
     """A submitted request: iterate for pieces of text, or wait for the result."""
 
-    def __init__(self, listener: Callable[[Item], None] | None = None) -> None:
-        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    def __init__(self, listener: Callable[[StreamItem], None] | None = None) -> None:
+        self._items: queue.SimpleQueue[StreamItem] = queue.SimpleQueue()
         self.put = listener or self._items.put
         self.unwanted = threading.Event()
 
@@ -75,7 +75,7 @@ class Handle:
 
 @dataclass
 class _Waiting:
-    request: Request
+    request: GenerationRequest
     prompt: list[int]
     room: int
     handle: Handle
@@ -83,7 +83,7 @@ class _Waiting:
 
 
 class Engine:
-    """One base model in memory, decoding for whoever asks. See serving.Serving.
+    """One base model in memory, decoding for whoever asks. See serving.Backend.
 
     base_folder: safetensors and tokenizer. number_format: auto, bf16 or fp32; `number_format`
     holds what was chosen. may_merge: an adapter that has it to itself may be merged into a copy of
@@ -120,39 +120,42 @@ class Engine:
         opened.result()
 
     def _open(self, folder: Path, number_format: str, kept: int, may_merge: bool) -> None:
-        self.loaded: Loaded = load(folder, number_format)
+        self.loaded: LoadedModel = load(folder, number_format)
         self.folder, self.number_format = self.loaded.folder, self.loaded.number_format
         self.adapters = Adapters(self.loaded.model, self.loaded.dtype, kept, may_merge)
         self._decoder, self._bytes_per_token = make_decoder(self.loaded, self.adapters)
-        self.proofs = Proofs(self.loaded, self.adapters)
+        self.adapter_checks = AdapterChecks(self.loaded, self.adapters)
         self.vocabulary = Vocabulary(
             self.loaded.tokenizer, self.loaded.ends, self.loaded.vocabulary_size
         )
-        self.forms = Forms(self.vocabulary)
+        self.schemas = SchemaCache(self.vocabulary)
         self._cache_bytes = int(CACHE_SHARE * free_bytes(self.loaded.device))
 
     # --- what others call -------------------------------------------------------------
 
-    def submit(self, request: Request, listener: Callable[[Item], None] | None = None) -> Handle:
+    def submit(
+        self, request: GenerationRequest, listener: Callable[[StreamItem], None] | None = None
+    ) -> Handle:
         """Queue a request. With a listener, pieces and the end go to it, from the engine's thread.
 
-        Raises PromptTooLong, BadForm.
+        Raises PromptTooLong, UnsupportedSchema.
         """
         return self._submit([request], [listener])[0]
 
-    def prepare(self, requests: Iterable[Request]) -> None:
+    def prepare(self, requests: Iterable[GenerationRequest]) -> None:
         """Make what only some requests need, so that no other answer waits for it. Takes a second
-        or more the first time; from any thread but the engine's. Raises NotReadable, BadForm."""
+        or more the first time; from any thread but the engine's. Raises NotReadable,
+        UnsupportedSchema."""
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
         for schema in {request.schema for request in requests if request.schema}:
-            self.forms.read(schema)
+            self.schemas.matcher(schema)
 
-    def prove(self, adapter: Path) -> None:
+    def check_adapter(self, adapter: Path) -> None:
         """Read an adapter and see that it changes something. Raises BadAdapter."""
-        self.call(lambda: self.proofs.require(self.adapters.load(adapter)))
+        self.call(lambda: self.adapter_checks.require(self.adapters.load(adapter)))
 
-    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
         """Answer all requests; results in the order asked. Raises PromptTooLong, BadAdapter."""
         return [handle.result() for handle in self._submit(requests, [None] * len(requests))]
 
@@ -214,7 +217,9 @@ class Engine:
     # --- the queue --------------------------------------------------------------------
 
     def _submit(
-        self, requests: Sequence[Request], listeners: Sequence[Callable[[Item], None] | None]
+        self,
+        requests: Sequence[GenerationRequest],
+        listeners: Sequence[Callable[[StreamItem], None] | None],
     ) -> list[Handle]:
         self.prepare(requests)
         new = []
@@ -233,11 +238,11 @@ class Engine:
             self._wake.notify()
         return [waiting.handle for waiting in new]
 
-    def _prompt(self, request: Request) -> list[int]:
+    def _prompt(self, request: GenerationRequest) -> list[int]:
         tokenizer = self.loaded.tokenizer
         if request.prompt is None:
-            return prompt_ids(tokenizer, request.messages)
-        return text_ids(tokenizer, request.prompt)
+            return prompt_token_ids(tokenizer, request.messages)
+        return text_token_ids(tokenizer, request.prompt)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -298,7 +303,7 @@ class Engine:
         # Reading prompts one by one is slow; behind a full batch, wait for a few free places.
         if running and len(self._waiting) > free and free < max(1, self._max_rows // 4):
             return
-        rows: list[Row] = []
+        rows: list[SequenceState] = []
         while self._waiting and len(rows) < free and self._fits(rows, self._waiting[0]):
             row = self._start(self._waiting.popleft())
             if row is not None:
@@ -307,7 +312,7 @@ class Engine:
             self._decoder.join(rows)
             self.adapters.forget_unused({row.adapter for row in self._decoder.rows})
 
-    def _fits(self, new: list[Row], waiting: _Waiting) -> bool:
+    def _fits(self, new: list[SequenceState], waiting: _Waiting) -> bool:
         """Whether the attention memory holds one more row; a single row always may try."""
         rows = [*self._decoder.rows, *new]
         longest = max(
@@ -316,35 +321,35 @@ class Engine:
         needed = slots_for(len(rows) + 1) * longest * self._bytes_per_token
         return not rows or needed <= self._cache_bytes
 
-    def _start(self, waiting: _Waiting) -> Row | None:
+    def _start(self, waiting: _Waiting) -> SequenceState | None:
         if waiting.handle.cancelled:
             waiting.handle.put(Completion("", 0, "cancelled", 0.0))
             return None
         try:
             adapter = self.adapters.load(waiting.request.adapter)
-            if waiting.request.must_differ:
-                self.proofs.require(adapter)
+            if waiting.request.require_effect:
+                self.adapter_checks.require(adapter)
             schema = waiting.request.schema
-            guide = self.forms.guide(schema) if schema else None
+            constraint = self.schemas.constraint(schema) if schema else None
         except Exception as problem:
             waiting.handle.put(problem)
             return None
-        row = Row(
+        row = SequenceState(
             waiting.request,
             waiting.prompt,
             adapter,
             waiting.room,
             self.loaded.ends,
             waiting.handle.unwanted,
-            self._teller(waiting.request),
-            guide,
+            self._logprob_recorder(waiting.request),
+            constraint,
         )
         self._handles[id(row)] = waiting.handle
         return row
 
-    def _teller(self, request: Request) -> Teller | None:
+    def _logprob_recorder(self, request: GenerationRequest) -> LogprobRecorder | None:
         most = request.top_logprobs
-        return None if most is None else Teller(self.vocabulary, most)
+        return None if most is None else LogprobRecorder(self.vocabulary, most)
 
     def _hand_out(self) -> None:
         """Pass on new text; say goodbye to rows that are over."""

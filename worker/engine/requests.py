@@ -10,7 +10,7 @@ Message = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Request:
+class GenerationRequest:
     """One conversation to be continued by one answer.
 
     messages: chat messages ({"role", "content"}), ending where the assistant should speak.
@@ -23,7 +23,7 @@ class Request:
     stop: the answer ends before the first of these strings.
     top_logprobs: tell of each token how likely it was, and of so many (0 to 20) likeliest ones;
         None: not wanted.
-    must_differ: refuse an adapter that changes nothing, rather than answer as the base would.
+    require_effect: refuse an adapter that changes nothing, rather than answer as the base would.
     presence_penalty, frequency_penalty: taken off a token's score once it was written, and for
         each time that it was.
     schema: JSON schema, as text, that the answer must fit; it is cut short only by "length".
@@ -39,18 +39,18 @@ class Request:
     top_logprobs: int | None = None
     schema: str | None = None
     prompt: str | None = None
-    must_differ: bool = False
+    require_effect: bool = False
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
 
 
-class Piece(str):
+class TextWithLogprobs(str):
     """New text of an answer that tells its log-probabilities; `logprobs` are those of its tokens,
     {"token", "logprob", "bytes", "top_logprobs"} each."""
 
     logprobs: list[dict[str, Any]]
 
-    def __new__(cls, text: str, logprobs: list[dict[str, Any]]) -> Piece:
+    def __new__(cls, text: str, logprobs: list[dict[str, Any]]) -> TextWithLogprobs:
         piece = super().__new__(cls, text)
         piece.logprobs = logprobs
         return piece

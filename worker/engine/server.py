@@ -33,16 +33,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from worker.channel import UserError
-from worker.engine import library
-from worker.engine.house import Busy, House, NotAllowed
-from worker.engine.requests import Completion, Piece, Request
-from worker.engine.serving import Serving
+from worker.engine import retrieval
+from worker.engine.backend import Backend
+from worker.engine.model_manager import ModelManager, PathNotAllowed, QueueFull
+from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs
 
 log = logging.getLogger(__name__)
 
 MAX_LANES = 8
 MAX_NEW_TOKENS = 4096
-MOST_LOGPROBS = 20
+MAX_LOGPROBS = 20
 Lines = AsyncIterator[bytes]
 
 
@@ -50,37 +50,41 @@ Lines = AsyncIterator[bytes]
 
 
 async def health(request: HttpRequest) -> Response:
-    return JSONResponse(_house(request).health())
+    return JSONResponse(_manager(request).health())
 
 
 async def unload(request: HttpRequest) -> Response:
-    return JSONResponse({"unloaded": await _house(request).unload()})
+    return JSONResponse({"unloaded": await _manager(request).unload()})
 
 
 async def tokens(request: HttpRequest) -> Response:
     """A conversation as pieces of text: {"text", "learned", "cut", "special"}."""
-    asked, house = await request.json(), _house(request)
-    base = house.folder(asked["base_model"])
+    asked, manager = await request.json(), _manager(request)
+    base = manager.folder(asked["base_model"])
 
     def view() -> dict[str, Any]:
         from worker import template
 
         tokenizer = template.load_tokenizer(base)
-        shown = template.pieces(tokenizer, asked["messages"], int(asked.get("max_tokens", 1024)))
+        shown = template.token_spans(
+            tokenizer, asked["messages"], int(asked.get("max_tokens", 1024))
+        )
         return {"pieces": [vars(piece) for piece in shown]}
 
     return JSONResponse(await asyncio.to_thread(view))
 
 
-async def prove(request: HttpRequest) -> Response:
+async def check_adapter(request: HttpRequest) -> Response:
     """Whether an adapter changes anything: {"problem"}, empty where it does."""
     from worker.engine.adapters import BadAdapter
 
-    asked, house = await request.json(), _house(request)
-    base, adapter = house.folder(asked["base_model"]), house.folder(asked["adapter"])
+    asked, manager = await request.json(), _manager(request)
+    base, adapter = manager.folder(asked["base_model"]), manager.folder(asked["adapter"])
     number_format = str(asked.get("number_format", "auto"))
     try:
-        async with house.stay(base, number_format, 1, lambda engine: engine.prove(adapter)):
+        async with manager.acquire(
+            base, number_format, 1, lambda engine: engine.check_adapter(adapter)
+        ):
             return JSONResponse({"problem": ""})
     except BadAdapter as problem:
         return JSONResponse({"problem": str(problem)})
@@ -88,15 +92,15 @@ async def prove(request: HttpRequest) -> Response:
 
 async def chat(request: HttpRequest) -> Response:
     """Several lanes answer the same or different conversations in one batch, as NDJSON."""
-    asked, house = await request.json(), _house(request)
-    base = house.folder(asked["base_model"])
-    lanes = {str(lane["name"]): _lane(asked, lane, house) for lane in asked["lanes"]}
+    asked, manager = await request.json(), _manager(request)
+    base = manager.folder(asked["base_model"])
+    lanes = {str(lane["name"]): _lane(asked, lane, manager) for lane in asked["lanes"]}
     if not 1 <= len(lanes) <= MAX_LANES or len(lanes) != len(asked["lanes"]):
         raise ValueError(f"Ask for 1 to {MAX_LANES} lanes, each with its own name.")
     stay = contextlib.AsyncExitStack()
     # Enter before answering, so that a full queue or a broken model has a proper status.
     engine = await stay.enter_async_context(
-        house.stay(
+        manager.acquire(
             base,
             str(asked.get("number_format", "auto")),
             len(lanes),
@@ -107,7 +111,7 @@ async def chat(request: HttpRequest) -> Response:
 
 
 class ChatResponse(StreamingResponse):
-    """Leaves the house whatever ends the response, even before its first line."""
+    """Leaves the manager whatever ends the response, even before its first line."""
 
     def __init__(self, lines: Lines, stay: contextlib.AsyncExitStack) -> None:
         super().__init__(lines, media_type="application/x-ndjson")
@@ -121,7 +125,7 @@ class ChatResponse(StreamingResponse):
 
 
 async def _stream(
-    engine: Serving, lanes: dict[str, Request], stay: contextlib.AsyncExitStack
+    engine: Backend, lanes: dict[str, GenerationRequest], stay: contextlib.AsyncExitStack
 ) -> Lines:
     """NDJSON lines of all lanes as they come; what is unfinished when we leave is cancelled."""
     loop = asyncio.get_running_loop()
@@ -144,7 +148,7 @@ async def _stream(
 
 
 def _line(item: str | Completion | Exception) -> dict[str, Any]:
-    if isinstance(item, Piece):
+    if isinstance(item, TextWithLogprobs):
         return {"text": item, "logprobs": item.logprobs}
     if isinstance(item, str):
         return {"text": item}
@@ -161,29 +165,29 @@ def _line(item: str | Completion | Exception) -> dict[str, Any]:
     return end | {"param": param} if param else end
 
 
-def _lane(asked: dict[str, Any], lane: dict[str, Any], house: House) -> Request:
+def _lane(asked: dict[str, Any], lane: dict[str, Any], manager: ModelManager) -> GenerationRequest:
     options = {**asked, **lane}
     adapter, told = lane.get("adapter"), options.get("top_logprobs")
-    return Request(
+    return GenerationRequest(
         messages=lane["messages"],
         prompt=lane.get("prompt"),
-        adapter=house.folder(adapter) if adapter else None,
+        adapter=manager.folder(adapter) if adapter else None,
         max_new_tokens=min(int(options.get("max_new_tokens", 400)), MAX_NEW_TOKENS),
         temperature=max(0.0, float(options.get("temperature", 0))),
         top_p=float(options.get("top_p", 1)),
         seed=int(options.get("seed", 17)),
         stop=tuple(options.get("stop", ())),
-        must_differ=bool(options.get("must_differ")),
+        require_effect=bool(options.get("require_effect")),
         schema=options.get("schema"),
         presence_penalty=float(options.get("presence_penalty", 0)),
         frequency_penalty=float(options.get("frequency_penalty", 0)),
-        top_logprobs=None if told is None else max(0, min(int(told), MOST_LOGPROBS)),
+        top_logprobs=None if told is None else max(0, min(int(told), MAX_LOGPROBS)),
     )
 
 
-def _house(request: HttpRequest) -> House:
-    house: House = request.app.state.house
-    return house
+def _manager(request: HttpRequest) -> ModelManager:
+    manager: ModelManager = request.app.state.manager
+    return manager
 
 
 # --- the application ------------------------------------------------------------------
@@ -212,7 +216,7 @@ def _refuse(
 
 
 async def _too_busy(_request: HttpRequest, problem: Exception) -> Response:
-    seconds = str(Busy.retry_after)
+    seconds = str(QueueFull.retry_after_seconds)
     return _refuse(429, "The model is busy. Try again in a moment.", {"Retry-After": seconds})
 
 
@@ -222,13 +226,13 @@ async def _bad_request(_request: HttpRequest, problem: Exception) -> Response:
     return _refuse(422, str(problem), param=getattr(problem, "param", None))
 
 
-def make_app(house: House, secret: str) -> Starlette:
-    """The ASGI application around one house."""
+def make_app(manager: ModelManager, secret: str) -> Starlette:
+    """The ASGI application around one manager."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        shelves = app.state.library
-        idle = [asyncio.create_task(one.watch_idleness()) for one in (house, shelves)]
+        retriever = app.state.retriever
+        idle = [asyncio.create_task(one.unload_when_idle()) for one in (manager, retriever)]
         yield
         for task in idle:
             task.cancel()
@@ -237,24 +241,24 @@ def make_app(house: House, secret: str) -> Starlette:
         routes=[
             Route("/health", health),
             Route("/chat", chat, methods=["POST"]),
-            Route("/prove", prove, methods=["POST"]),
+            Route("/check-adapter", check_adapter, methods=["POST"]),
             Route("/tokens", tokens, methods=["POST"]),
             Route("/unload", unload, methods=["POST"]),
-            Route("/search", library.search, methods=["POST"]),
-            Route("/embed", library.embed, methods=["POST"]),
+            Route("/search", retrieval.search, methods=["POST"]),
+            Route("/embed", retrieval.embed, methods=["POST"]),
         ],
         middleware=[Middleware(NeedsSecret, secret=secret)],
         exception_handlers={
-            Busy: _too_busy,
-            NotAllowed: _bad_request,
+            QueueFull: _too_busy,
+            PathNotAllowed: _bad_request,
             UserError: _bad_request,
             ValueError: _bad_request,
             KeyError: _bad_request,
         },
         lifespan=lifespan,
     )
-    app.state.house = house
-    app.state.library = library.Library(house.idle_unload)
+    app.state.manager = manager
+    app.state.retriever = retrieval.Retriever(manager.idle_unload_seconds)
     return app
 
 
@@ -325,9 +329,9 @@ def main() -> None:
         parser.error("FINETUNE_ENGINE_SECRET and FINETUNE_DATA_DIR must be set")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     end_with_parent()
-    house = House(Path(data), options.queue_limit, options.idle_unload)
+    manager = ModelManager(Path(data), options.queue_limit, options.idle_unload)
     config = uvicorn.Config(
-        make_app(house, secret),
+        make_app(manager, secret),
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=1,

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from worker.template import special_ids
+from worker.template import special_token_ids
 
 
 class NotReadable(ValueError):
@@ -22,7 +22,7 @@ class Vocabulary:
         self._tokenizer, self._ends, self.size = tokenizer, ends, size
         self._building = threading.Lock()
         self._tokens: Any = None
-        self.hidden = ends | special_ids(tokenizer)
+        self.hidden = ends | special_token_ids(tokenizer)
 
     @property
     def tokens(self) -> Any:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from finetune_app.candidates.composing import Composed
 from worker.channel import Channel
+from worker.engine.batch_generation import GenerationStopped, as_completed
 from worker.engine.engine import Engine
-from worker.engine.requests import Completion, Request
-from worker.engine.together import Stopped, as_they_come
+from worker.engine.requests import Completion, GenerationRequest
 from worker.evaluation.contest import Contender, Question
 from worker.evaluation.lookup import look_up
 
@@ -66,9 +66,9 @@ class Asking:
         self.report()
         asked = [(pair, partial(self._request, pair)) for pair in self.left_to_do(group)]
         try:
-            for pair, item in as_they_come(engine, asked, self.channel):
+            for pair, item in as_completed(engine, asked, self.channel):
                 self.take(pair, item)
-        except Stopped:
+        except GenerationStopped:
             return True
         return False
 
@@ -84,6 +84,6 @@ class Asking:
         done = self.before + self.new
         self.channel.emit("progress", done=done, total=self.total, unit=self.unit)
 
-    def _request(self, pair: Pair) -> Request:
+    def _request(self, pair: Pair) -> GenerationRequest:
         contender, question = pair
         return contender.request(self.asked(contender, question).messages, self.limit)

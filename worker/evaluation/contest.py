@@ -10,7 +10,7 @@ from typing import Any
 
 from finetune_app.candidates.composing import Composed, Passage, Recipe, compose
 from worker.channel import UserError
-from worker.engine.requests import Message, Request
+from worker.engine.requests import GenerationRequest, Message
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ class Contender:
         """The question behind this candidate's instructions, example turns and passages."""
         return compose(self.recipe, question, passages)
 
-    def request(self, messages: list[Message], max_new_tokens: int) -> Request:
+    def request(self, messages: list[Message], max_new_tokens: int) -> GenerationRequest:
         """Greedy unless the candidate says otherwise; the seed is always the same, so that a
         second look finds the same answer."""
-        return Request(messages, self.adapter, max_new_tokens=max_new_tokens, **self.sampling)
+        return GenerationRequest(
+            messages, self.adapter, max_new_tokens=max_new_tokens, **self.sampling
+        )
 
 
 def read_questions(version: Path) -> list[Question]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worker.channel import UserError
 from worker.engine.engine import Engine
-from worker.engine.model import BadModel
+from worker.engine.model_loader import BadModel
 from worker.evaluation.contest import Contender
 
 

@@ -11,8 +11,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
 
 from worker.channel import UserError
-from worker.template import load_tokenizer, stop_ids
-from worker.training.model import load_base
+from worker.template import load_tokenizer, stop_token_ids
+from worker.training.model_loader import load_base
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
@@ -55,7 +55,7 @@ def write(
 
 def as_tested(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
     """Greedy, and it ends where it ended in the test."""
-    stops = sorted(stop_ids(tokenizer))
+    stops = sorted(stop_token_ids(tokenizer))
     return GenerationConfig(
         do_sample=False,
         eos_token_id=stops,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from worker.template import OPTIONS, Message, stop_ids
+from worker.template import TEMPLATE_OPTIONS, Message, stop_token_ids
 
 MARK = "\u2603{}\u2603"  # does not occur in templates
 FORBIDDEN = ('"""', "{{", "}}")
@@ -62,7 +62,7 @@ def modelfile(
         "PARAMETER seed 17",
         f"PARAMETER num_ctx {context}",
     ]
-    for token in sorted(stop_ids(tokenizer)):
+    for token in sorted(stop_token_ids(tokenizer)):
         lines.append(f'PARAMETER stop "{tokenizer.convert_ids_to_tokens(token)}"')
     return "\n".join(lines) + "\n"
 
@@ -136,7 +136,7 @@ def _talk(roles: list[str]) -> list[Message]:
 def _render(tokenizer: PreTrainedTokenizerBase, roles: list[str], *, going_on: bool = True) -> str:
     return str(
         tokenizer.apply_chat_template(
-            _talk(roles), tokenize=False, add_generation_prompt=going_on, **OPTIONS
+            _talk(roles), tokenize=False, add_generation_prompt=going_on, **TEMPLATE_OPTIONS
         )
     )
 

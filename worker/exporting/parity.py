@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from worker.template import Message, prompt_ids
+from worker.template import Message, prompt_token_ids
 
 Step = Callable[[], None]
 
@@ -70,7 +70,7 @@ def read(
     """Let the reference answer every prompt, greedily, with at most `limit` tokens."""
     readings = []
     for messages in prompts:
-        asked = prompt_ids(tokenizer, messages)
+        asked = prompt_token_ids(tokenizer, messages)
         ids = answered(model, asked, stops, limit)
         readings.append(Reading(ids, len(asked), logits_of(model, ids, len(asked))))
         step()

@@ -20,7 +20,7 @@ from worker.channel import Channel, Job, UserError
 from worker.exporting import gguf_file, merged, ollama, parity
 from worker.exporting.readme import readme
 from worker.exporting.vocabulary import vocabulary_of
-from worker.template import stop_ids
+from worker.template import stop_token_ids
 
 PARTS_BESIDE = 4  # of the progress: loading, writing, loading back, packing
 ROOM = 1.2  # times what is written has to be free
@@ -68,7 +68,7 @@ class Export:
         self.limit = int(self.spec["max_new_tokens"])
         self._phase("loading", "Loading the model and its adapter")
         self.tokenizer = merged.tokenizer_of(self.base, self.adapter)
-        self.stops = stop_ids(self.tokenizer)
+        self.stops = stop_token_ids(self.tokenizer)
         tuned = merged.load_tuned(self.base, self.adapter)
         if self.spec["form"] == "gguf":
             gguf_file.check(tuned.config)  # before minutes of work

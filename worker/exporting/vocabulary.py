@@ -15,7 +15,7 @@ from gguf import TokenType
 from transformers import PreTrainedTokenizerBase
 
 from worker.channel import UserError
-from worker.template import prompt_ids, stop_ids
+from worker.template import prompt_token_ids, stop_token_ids
 
 LLAMA_3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -120,7 +120,7 @@ def _type_of(i: int, by_id: dict[int, str], added: dict[int, dict[str, Any]]) ->
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     """The template's own mark, where it has another one than the end of text."""
-    stops = stop_ids(tokenizer)
+    stops = stop_token_ids(tokenizer)
     others = stops - {tokenizer.eos_token_id}
     return min(others) if others else min(stops)
 
@@ -130,5 +130,5 @@ def _begins_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
     bos = tokenizer.bos_token_id
     if bos is None:
         return False
-    ids = prompt_ids(tokenizer, [{"role": "user", "content": "a"}])
+    ids = prompt_token_ids(tokenizer, [{"role": "user", "content": "a"}])
     return ids[:1] == [bos] and bos not in ids[1:]

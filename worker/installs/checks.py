@@ -143,7 +143,7 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
     turn = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
     try:
         with limited(TEMPLATE_SECONDS):
-            ids = template.example_ids(tokenizer, turn, LEAST_CONTEXT).ids
+            ids = template.tokenize_example(tokenizer, turn, LEAST_CONTEXT).input_ids
             text = str(tokenizer.decode(ids))
         if asked not in text or answered not in text:
             raise ValueError("the template leaves out what was said")

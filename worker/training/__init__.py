@@ -7,7 +7,7 @@ model.py        the base model, the adapter on it, the number format
 optimizer.py    AdamW on one flat fp32 copy of the adapter
 steps.py        one step: forward, loss on the answers, backward
 fast_llama.py   the same step for Llama-like models on a processor, several times faster
-fast_ops.py     its pieces, with their derivatives
+llama_autograd.py     its pieces, with their derivatives
 samples.py      what the model answers while it learns
 checkpoints.py  saved so that a kill at any moment loses little and breaks nothing
 memory.py       how much memory it takes

@@ -72,7 +72,7 @@ def save(
         sync(folder)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise explained(error) from error
+        raise as_user_error(error) from error
     return name
 
 
@@ -123,7 +123,7 @@ def require_space(folder: Path, checkpoint_bytes: int) -> None:
         )
 
 
-def explained(error: Exception) -> Exception:
+def as_user_error(error: Exception) -> Exception:
     """A full disk in plain words; any other error as it is.
 
     Libraries written in Rust, such as tokenizers, tell it in words only.

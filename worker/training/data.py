@@ -14,20 +14,20 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from worker.channel import Channel, UserError
-from worker.template import Example, Message, example_ids
+from worker.template import Message, TokenizedExample, tokenize_example
 
 # Rows are sorted by length within groups of this many batches: enough that rows of a batch
 # have nearly the same length, few enough that an epoch stays well mixed.
 BATCHES_PER_GROUP = 16
-LOOK_EVERY = 500  # rows made to tokens between looks at the lease and the stop button
+CHECK_EVERY_ROWS = 500  # rows made to tokens between looks at the lease and the stop button
 
 
-class Stopped(Exception):
+class TokenizationStopped(Exception):
     """The person pressed Stop before the first step."""
 
 
 @dataclass(frozen=True)
-class Row:
+class DatasetRow:
     """One row of a frozen version; its number is the one the person knows it by."""
 
     number: int
@@ -52,8 +52,8 @@ class Batch:
     those next tokens, in the order of `learned`. lengths (rows) counts real tokens.
     """
 
-    ids: torch.Tensor
-    learned: torch.Tensor
+    input_ids: torch.Tensor
+    loss_mask: torch.Tensor
     labels: torch.Tensor
     lengths: torch.Tensor
 
@@ -62,7 +62,7 @@ class Batch:
         return int(self.lengths.sum())
 
 
-def read_rows(path: Path, split: str) -> list[Row]:
+def read_rows(path: Path, split: str) -> list[DatasetRow]:
     """The rows of one split, in file order."""
     try:
         with path.open(encoding="utf-8") as lines:
@@ -76,43 +76,43 @@ def read_rows(path: Path, split: str) -> list[Row]:
             "bad_data", "The frozen dataset is damaged. Freeze the dataset again."
         ) from error
     return [
-        Row(row.get("id", place), row["split"], row["messages"])
+        DatasetRow(row.get("id", place), row["split"], row["messages"])
         for place, row in rows
         if row["split"] == split
     ]
 
 
-def pick(rows: Sequence[Row], most: int, seed: int) -> list[Row]:
+def pick(rows: Sequence[DatasetRow], most: int, seed: int) -> list[DatasetRow]:
     """At most so many rows, from all over: those of a file sorted by label begin alike."""
     return random.Random(seed).sample(rows, min(most, len(rows)))
 
 
-def tokenise(
-    rows: Sequence[Row],
+def tokenize_rows(
+    rows: Sequence[DatasetRow],
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
     channel: Channel | None = None,
-) -> list[Example]:
+) -> list[TokenizedExample]:
     """Rows as tokens; a row whose answer does not fit is named by its number.
 
     Raises `Stopped` when a channel is given and says so: many rows take minutes.
     """
     examples = []
     for done, row in enumerate(rows, 1):
-        if channel and done % LOOK_EVERY == 0:
+        if channel and done % CHECK_EVERY_ROWS == 0:
             channel.check()
             if channel.stopping():
-                raise Stopped
+                raise TokenizationStopped
         try:
-            examples.append(example_ids(tokenizer, row.messages, max_tokens))
+            examples.append(tokenize_example(tokenizer, row.messages, max_tokens))
         except UserError as error:
             raise UserError(error.code, f"Row {row.number}: {error.message}") from error
     return examples
 
 
-def warnings(examples: Sequence[Example]) -> list[str]:
+def warnings(examples: Sequence[TokenizedExample]) -> list[str]:
     """What was shortened or left unlearned, in sentences; never silent."""
-    cut = [e.cut for e in examples if e.cut]
+    cut = [e.truncated_tokens for e in examples if e.truncated_tokens]
     unlearned = sum(e.unlearned_answers for e in examples)
     told = []
     if cut:
@@ -153,8 +153,8 @@ def steps_per_epoch(rows: int, batch_size: int) -> int:
 class Batches:
     """The rows of the batch at any step; those of the epoch last asked for are kept."""
 
-    def __init__(self, examples: Sequence[Example], batch_size: int, seed: int) -> None:
-        self._lengths = [len(example.ids) for example in examples]
+    def __init__(self, examples: Sequence[TokenizedExample], batch_size: int, seed: int) -> None:
+        self._lengths = [len(example.input_ids) for example in examples]
         self._batch_size, self._seed = batch_size, seed
         self.an_epoch = steps_per_epoch(len(examples), batch_size)
         self._epoch: int | None = None
@@ -170,12 +170,12 @@ class Batches:
 
 
 def micro_batches(
-    examples: Sequence[Example], rows: Sequence[int], token_budget: int
+    examples: Sequence[TokenizedExample], rows: Sequence[int], token_budget: int
 ) -> list[list[int]]:
     """Split a batch into parts of at most `token_budget` padded tokens (one row at least)."""
     parts: list[list[int]] = []
-    for row in sorted(rows, key=lambda row: len(examples[row].ids)):
-        longest = len(examples[row].ids)
+    for row in sorted(rows, key=lambda row: len(examples[row].input_ids)):
+        longest = len(examples[row].input_ids)
         if parts and (len(parts[-1]) + 1) * longest <= token_budget:
             parts[-1].append(row)
         else:
@@ -183,15 +183,15 @@ def micro_batches(
     return parts
 
 
-def collate(examples: Sequence[Example], device: torch.device) -> Batch:
+def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch:
     """Pad on the right and shift: position t is taught to produce token t + 1."""
-    longest = max(len(example.ids) for example in examples)
+    longest = max(len(example.input_ids) for example in examples)
     ids = torch.zeros(len(examples), longest, dtype=torch.long)
     learned = torch.zeros(len(examples), longest, dtype=torch.bool)
     for row, example in enumerate(examples):
-        length = len(example.ids)
-        ids[row, :length] = torch.tensor(example.ids)
-        learned[row, : length - 1] = torch.tensor(example.learned[1:], dtype=torch.bool)
+        length = len(example.input_ids)
+        ids[row, :length] = torch.tensor(example.input_ids)
+        learned[row, : length - 1] = torch.tensor(example.loss_mask[1:], dtype=torch.bool)
     labels = ids.roll(-1, dims=1)[learned]
-    lengths = torch.tensor([len(example.ids) for example in examples])
+    lengths = torch.tensor([len(example.input_ids) for example in examples])
     return Batch(ids.to(device), learned.to(device), labels.to(device), lengths)

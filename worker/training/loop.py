@@ -12,17 +12,24 @@ import torch
 from safetensors.torch import load_file
 
 from worker.channel import Channel, Job, UserError
-from worker.template import load_tokenizer
+from worker.template import TokenizedExample, load_tokenizer
 from worker.training import checkpoints, data
-from worker.training.export import adapter_tensors, export
-from worker.training.fast_llama import FastLlamaLoss, is_supported
+from worker.training.adapter_export import adapter_tensors, export
+from worker.training.llama_loss import LlamaLoss, is_supported
 from worker.training.memory import memory_bytes, peak_memory_bytes
-from worker.training.model import Loaded, context, fastest_number_format, load
+from worker.training.model_loader import AdaptedModel, context, fastest_number_format, load
 from worker.training.optimizer import FlatAdamW, learning_rate_at
-from worker.training.replay import due, everyday_examples
-from worker.training.samples import take_samples
+from worker.training.replay import replay_examples, replay_indices
+from worker.training.sample_answers import generate_samples
 from worker.training.spec import Spec
-from worker.training.steps import AnswerLoss, Learned, Loss, is_out_of_memory, learn, mean_loss
+from worker.training.steps import (
+    CausalLMLoss,
+    Loss,
+    StepResult,
+    is_out_of_memory,
+    mean_loss,
+    training_step,
+)
 
 VALIDATION_ROWS = 64  # enough for a curve; the evaluation step measures properly
 VALIDATION_POINTS = 8
@@ -50,7 +57,7 @@ class State:
 
 
 @dataclass
-class LastSave:
+class LastCheckpoint:
     """When this process last saved, so that a step is never saved twice."""
 
     step: int
@@ -64,16 +71,16 @@ class Run:
     spec: Spec
     folder: Path
     channel: Channel
-    loaded: Loaded
+    loaded: AdaptedModel
     tokenizer: Any
     loss: Loss
     optimizer: FlatAdamW
-    practice: list[data.Example]
+    train_examples: list[TokenizedExample]
     batches: data.Batches
-    everyday: list[data.Example]
-    held_out: list[data.Example]
-    sample_rows: list[data.Row]
-    last_save: LastSave
+    replay_examples: list[TokenizedExample]
+    validation_examples: list[TokenizedExample]
+    sample_rows: list[data.DatasetRow]
+    last_checkpoint: LastCheckpoint
 
     @property
     def steps_an_epoch(self) -> int:
@@ -97,19 +104,19 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     spec = Spec.from_json(job.spec)
     try:
         training, state = prepare(spec, job.folder, channel)
-    except data.Stopped:
-        return nothing_new(job.folder)
+    except data.TokenizationStopped:
+        return result_without_steps(job.folder)
     channel.emit("phase", phase="training", message="Learning from your examples")
     while state.step < training.total_steps:
         channel.check()
         if channel.stopping():
             save(training, state)
             return result(training, state, stopped=True)
-        advance(training, state)
-        waited = time.monotonic() - training.last_save.at
+        run_step(training, state)
+        waited = time.monotonic() - training.last_checkpoint.at
         if waited > spec.save_seconds or ends_epoch(training, state):
             save(training, state)
-    return finish(training, state)
+    return export_best(training, state)
 
 
 def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
@@ -120,11 +127,11 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
     spec = replace(spec, max_tokens=min(spec.max_tokens, most))
     rows = data.read_rows(spec.version, "train")
     held_rows = data.pick(data.read_rows(spec.version, "validation"), VALIDATION_ROWS, spec.seed)
-    practice = data.tokenise(rows, tokenizer, spec.max_tokens, channel)
-    held_out = data.tokenise(held_rows, tokenizer, spec.max_tokens)
-    if not practice:
+    train_examples = data.tokenize_rows(rows, tokenizer, spec.max_tokens, channel)
+    held_out = data.tokenize_rows(held_rows, tokenizer, spec.max_tokens)
+    if not train_examples:
         raise UserError("bad_data", "There are no rows to train on. Add examples, then freeze.")
-    for warning in data.warnings(practice):
+    for warning in data.warnings(train_examples):
         channel.emit("warning", text=warning)
 
     channel.emit("phase", phase="loading", message="Loading the model")
@@ -150,17 +157,17 @@ def prepare(spec: Spec, folder: Path, channel: Channel) -> tuple[Run, State]:
         tokenizer,
         choose_loss(loaded),
         optimizer,
-        practice,
-        data.Batches(practice, spec.batch_size, spec.seed),
+        train_examples,
+        data.Batches(train_examples, spec.batch_size, spec.seed),
         everyday,
         held_out,
         held_rows[: spec.sample_prompts],
-        LastSave(state.step if saved else -1, time.monotonic()),
+        LastCheckpoint(state.step if saved else -1, time.monotonic()),
     )
     return training, state
 
 
-def nothing_new(folder: Path) -> dict[str, Any]:
+def result_without_steps(folder: Path) -> dict[str, Any]:
     """What a stop leaves that came before this process took a step: the newest checkpoint."""
     saved = checkpoints.newest(folder / "checkpoints")
     return {"adapter": None, "steps": saved.state["step"] if saved else 0, "stopped": True}
@@ -176,19 +183,19 @@ def choose_number_format(spec: Spec, channel: Channel) -> str:
 
 def everyday_rows(
     spec: Spec, number_format: str, folder: Path, channel: Channel
-) -> list[data.Example]:
+) -> list[TokenizedExample]:
     """What keeps the model from forgetting, unless it was turned off."""
     if not spec.replay_share:
         return []
-    return everyday_examples(spec.base_model, number_format, folder, channel)
+    return replay_examples(spec.base_model, number_format, folder, channel)
 
 
-def choose_loss(loaded: Loaded) -> Loss:
+def choose_loss(loaded: AdaptedModel) -> Loss:
     """The hand-written way for the models it knows, the general way for all others."""
-    return FastLlamaLoss(loaded.model) if is_supported(loaded.model) else AnswerLoss(loaded.model)
+    return LlamaLoss(loaded.model) if is_supported(loaded.model) else CausalLMLoss(loaded.model)
 
 
-def advance(training: Run, state: State) -> None:
+def run_step(training: Run, state: State) -> None:
     """One step, then whatever is due after it: samples, validation, a report."""
     start = time.monotonic()
     learned = take_step(training, state)
@@ -200,7 +207,7 @@ def advance(training: Run, state: State) -> None:
     state.validation_loss = None
     training.channel.emit("progress", done=state.step, total=training.total_steps, unit="steps")
     if state.step == 1:
-        look_at_base(training, state)
+        evaluate_base_model(training, state)
     if ends_epoch(training, state):
         show_samples(training, state)
     if state.step in validation_steps(training.total_steps, training.steps_an_epoch):
@@ -208,7 +215,7 @@ def advance(training: Run, state: State) -> None:
     report(training, state, learned.loss, learned.tokens / seconds)
 
 
-def look_at_base(training: Run, state: State) -> None:
+def evaluate_base_model(training: Run, state: State) -> None:
     """Where the curve and the sample answers begin: the base model, before it learned anything.
 
     Looked at with the adapter off once a step is done, so that a person who pressed the button
@@ -217,27 +224,29 @@ def look_at_base(training: Run, state: State) -> None:
     before = replace(state, step=0)
     with training.loss.without_adapter():
         show_samples(training, before)
-        before.validation_loss = held_out_loss(training, state)
+        before.validation_loss = compute_validation_loss(training, state)
     report(training, before, loss=None, rate=None)
 
 
-def take_step(training: Run, state: State) -> Learned:
+def take_step(training: Run, state: State) -> StepResult:
     """One update from the batch that is due."""
     spec = training.spec
     rows = training.batches.at(state.step)
-    beside = due(state.step, spec.batch_size, spec.replay_share, len(training.everyday), spec.seed)
-    everyday = [training.everyday[row] for row in beside]
+    beside = replay_indices(
+        state.step, spec.batch_size, spec.replay_share, len(training.replay_examples), spec.seed
+    )
+    everyday = [training.replay_examples[row] for row in beside]
     rate = learning_rate_at(
         state.step, training.total_steps, spec.learning_rate, spec.warmup_ratio, spec.schedule
     )
 
-    def attempt() -> Learned:
+    def attempt() -> StepResult:
         torch.manual_seed((spec.seed * 1_000_003 + state.step) % 2**63)
-        training.optimizer.forget_gradients()
-        return learn(
+        training.optimizer.zero_gradients()
+        return training_step(
             training.loss,
             training.optimizer,
-            training.practice,
+            training.train_examples,
             rows,
             everyday=everyday,
             token_budget=state.token_budget,
@@ -245,11 +254,13 @@ def take_step(training: Run, state: State) -> Learned:
             max_norm=spec.max_grad_norm,
         )
 
-    longest = max(len(row.ids) for row in [*(training.practice[n] for n in rows), *everyday])
-    return within_memory(training, state, longest, longest * len(rows), attempt)
+    longest = max(
+        len(row.input_ids) for row in [*(training.train_examples[n] for n in rows), *everyday]
+    )
+    return retry_in_smaller_parts(training, state, longest, longest * len(rows), attempt)
 
 
-def within_memory(
+def retry_in_smaller_parts(
     training: Run, state: State, longest: int, whole: int, attempt: Callable[[], Any]
 ) -> Any:
     """Try again in smaller parts for as long as memory runs out.
@@ -262,10 +273,12 @@ def within_memory(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            make_smaller(training, state, longest, min(whole, state.token_budget), error)
+            reduce_token_budget(training, state, longest, min(whole, state.token_budget), error)
 
 
-def make_smaller(training: Run, state: State, longest: int, at_once: int, error: Exception) -> None:
+def reduce_token_budget(
+    training: Run, state: State, longest: int, at_once: int, error: Exception
+) -> None:
     """Halve what is computed at a time, or say plainly that one row alone is too much."""
     if at_once <= longest:
         raise UserError(
@@ -295,34 +308,36 @@ def ends_epoch(training: Run, state: State) -> bool:
 
 def validate(training: Run, state: State) -> None:
     """Loss on held-out rows; the best so far is kept as a checkpoint."""
-    loss = state.validation_loss = held_out_loss(training, state)
+    loss = state.validation_loss = compute_validation_loss(training, state)
     if loss is not None and (state.best_loss is None or loss < state.best_loss):
         state.best_loss, state.best_step = loss, state.step
         save(training, state)
 
 
-def held_out_loss(training: Run, state: State) -> float | None:
+def compute_validation_loss(training: Run, state: State) -> float | None:
     """None where there are no held-out rows, or when the loss is not a number."""
-    if not training.held_out:
+    if not training.validation_examples:
         return None
-    longest = max(len(example.ids) for example in training.held_out)
+    longest = max(len(example.input_ids) for example in training.validation_examples)
 
     def attempt() -> float:
         return mean_loss(
-            training.loss, training.held_out, state.token_budget, training.loaded.device
+            training.loss, training.validation_examples, state.token_budget, training.loaded.device
         )
 
     model = training.loaded.model
     model.eval()
     try:
-        loss: float = within_memory(training, state, longest, state.token_budget, attempt)
+        loss: float = retry_in_smaller_parts(training, state, longest, state.token_budget, attempt)
     finally:
         model.train()
     return loss if math.isfinite(loss) else None
 
 
 def show_samples(training: Run, state: State) -> None:
-    samples = take_samples(training.loaded, training.tokenizer, training.sample_rows, training.spec)
+    samples = generate_samples(
+        training.loaded, training.tokenizer, training.sample_rows, training.spec
+    )
     for index, sample in enumerate(samples):
         training.channel.emit("sample", step=state.step, index=index, **asdict(sample))
 
@@ -341,7 +356,7 @@ def report(training: Run, state: State, loss: float | None, rate: float | None) 
 
 def save(training: Run, state: State) -> None:
     """A checkpoint of this step, unless somebody else may be writing by now."""
-    if training.last_save.step == state.step:
+    if training.last_checkpoint.step == state.step:
         return
     training.channel.check()
     name = checkpoints.save(
@@ -351,12 +366,12 @@ def save(training: Run, state: State) -> None:
         training.optimizer.tensors(),
         asdict(state),
     )
-    training.last_save.step, training.last_save.at = state.step, time.monotonic()
+    training.last_checkpoint.step, training.last_checkpoint.at = state.step, time.monotonic()
     checkpoints.tidy(training.checkpoints, state.best_step)
     training.channel.emit("checkpoint", step=state.step, name=name)
 
 
-def finish(training: Run, state: State) -> dict[str, Any]:
+def export_best(training: Run, state: State) -> dict[str, Any]:
     """Write the adapter of the best step as others load it."""
     training.channel.emit("phase", phase="saving", message="Saving what was learned")
     training.channel.check()

@@ -40,12 +40,12 @@ class FlatAdamW:
             parameter.grad = self._working_gradient[span].view(parameter.shape)
             start = span.stop
 
-    def gather(self) -> None:
+    def accumulate_gradients(self) -> None:
         """Add the gradients of one backward pass to the fp32 sum."""
         self.gradient.add_(self._working_gradient)
         self._working_gradient.zero_()
 
-    def forget_gradients(self) -> None:
+    def zero_gradients(self) -> None:
         self.gradient.zero_()
         self._working_gradient.zero_()
 

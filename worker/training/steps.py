@@ -11,27 +11,28 @@ from peft import PeftModel
 from torch.nn import functional
 
 from worker.channel import UserError
-from worker.template import Example
+from worker.template import TokenizedExample
 from worker.training.data import Batch, collate, micro_batches
 from worker.training.optimizer import FlatAdamW
-from worker.training.replay import weight
+from worker.training.replay import replay_weight
 
 
 class Loss(Protocol):
     """Anything that turns a batch into the summed loss of its learned tokens.
 
-    `wanted` (learned, words) replaces the labels by chances of every word; `chances` are those
+    `wanted` (learned, words) replaces the labels by probabilities of every word;
+    `probabilities` are those
     that the model gives. Within `without_adapter` both are the base model's.
     """
 
     def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor: ...
 
-    def chances(self, batch: Batch) -> torch.Tensor: ...
+    def probabilities(self, batch: Batch) -> torch.Tensor: ...
 
     def without_adapter(self) -> AbstractContextManager[None]: ...
 
 
-class AnswerLoss:
+class CausalLMLoss:
     """Loss of any causal language model, computing logits only where something is learned.
 
     Most of a small model's work can be its head (49,152 words for each token). A hook hands the
@@ -52,7 +53,7 @@ class AnswerLoss:
         labels = batch.labels if wanted is None else wanted
         return functional.cross_entropy(self._scores(batch), labels, reduction="sum")
 
-    def chances(self, batch: Batch) -> torch.Tensor:
+    def probabilities(self, batch: Batch) -> torch.Tensor:
         """See `Loss`."""
         return torch.softmax(self._scores(batch), dim=-1)
 
@@ -69,16 +70,16 @@ class AnswerLoss:
 
     def _scores(self, batch: Batch) -> torch.Tensor:
         """Logits (learned, words)."""
-        self._learned = batch.learned
+        self._learned = batch.loss_mask
         try:
-            logits: torch.Tensor = self._model(input_ids=batch.ids, use_cache=False).logits
+            logits: torch.Tensor = self._model(input_ids=batch.input_ids, use_cache=False).logits
         finally:
             self._learned = None
         return logits.float()
 
 
 @dataclass(frozen=True)
-class Learned:
+class StepResult:
     """What one step did: mean loss a learned token, real tokens read, gradient norm.
 
     Loss and tokens are those of the examples; everyday rows read beside them do not count.
@@ -89,24 +90,24 @@ class Learned:
     norm: float
 
 
-def learn(
+def training_step(
     loss: Loss,
     optimizer: FlatAdamW,
-    examples: Sequence[Example],
+    examples: Sequence[TokenizedExample],
     rows: Sequence[int],
     *,
-    everyday: Sequence[Example] = (),
+    everyday: Sequence[TokenizedExample] = (),
     token_budget: int,
     learning_rate: float,
     max_norm: float,
-) -> Learned:
+) -> StepResult:
     """One update from `rows`, in as many parts as fit the token budget.
 
     Every learned token of the whole batch counts the same, so the split does not change what
     is learned. `everyday` rows are read apart, because they begin differently and their loss
     is nobody's curve; how much they weigh depends on their number, not on their length.
     """
-    beside = weight(len(rows), len(everyday))
+    beside = replay_weight(len(rows), len(everyday))
     chosen = [examples[row] for row in rows]
     mean, tokens = _backward(loss, optimizer, chosen, token_budget, 1 - beside)
     if everyday:
@@ -118,13 +119,13 @@ def learn(
             "Training became unstable: the loss is no longer a number. Start again with a lower "
             "learning rate; what was learned before is kept in the last checkpoint.",
         )
-    return Learned(mean, tokens, norm)
+    return StepResult(mean, tokens, norm)
 
 
 def _backward(
     loss: Loss,
     optimizer: FlatAdamW,
-    examples: Sequence[Example],
+    examples: Sequence[TokenizedExample],
     token_budget: int,
     share: float,
     *,
@@ -135,27 +136,27 @@ def _backward(
     What is learned are the labels, or else, `as_base`, whatever the base model would expect.
     """
     total, tokens = 0.0, 0
-    answers = sum(sum(example.learned[1:]) for example in examples)
+    answers = sum(sum(example.loss_mask[1:]) for example in examples)
     device = optimizer.master.device
     for part in micro_batches(examples, range(len(examples)), token_budget):
         batch = collate([examples[row] for row in part], device)
-        summed = loss(batch, base_chances(loss, batch) if as_base else None)
+        summed = loss(batch, base_probabilities(loss, batch) if as_base else None)
         (summed * (share / answers)).backward()
-        optimizer.gather()
+        optimizer.accumulate_gradients()
         total += float(summed.detach())
         tokens += batch.tokens
     return total / answers, tokens
 
 
 @torch.no_grad()
-def base_chances(loss: Loss, batch: Batch) -> torch.Tensor:
+def base_probabilities(loss: Loss, batch: Batch) -> torch.Tensor:
     with loss.without_adapter():
-        return loss.chances(batch)
+        return loss.probabilities(batch)
 
 
 @torch.no_grad()
 def mean_loss(
-    loss: Loss, examples: Sequence[Example], token_budget: int, device: torch.device
+    loss: Loss, examples: Sequence[TokenizedExample], token_budget: int, device: torch.device
 ) -> float:
     """Mean loss a learned token of held-out rows."""
     total, answers = 0.0, 0

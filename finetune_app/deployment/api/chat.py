@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
 from finetune_app.candidates import talk
-from finetune_app.core.engine import EngineUnavailable, Event
+from finetune_app.core.engine_client import EngineUnavailable, Event
 from finetune_app.deployment import journal
 from finetune_app.deployment.api import models
 from finetune_app.deployment.api.access import api
@@ -106,7 +106,7 @@ class Call:
                 sampling=lane.sampling
                 | asked.sampling
                 | more
-                | {"seed": asked.seed + n, "must_differ": True},
+                | {"seed": asked.seed + n, "require_effect": True},
             )
             for at, (messages, more, n) in enumerate(turns)
         ]

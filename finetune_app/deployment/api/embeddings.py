@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, JsonResponse
 
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.deployment import journal
 from finetune_app.deployment.api.access import api
 from finetune_app.deployment.api.errors import GONE, ApiError
@@ -37,8 +37,8 @@ async def embeddings(request: HttpRequest, key: ApiKey) -> JsonResponse:
         _find(key, model)
         texts, form = _texts(given.get("input")), _form(given)
         try:
-            vectors, read = await engine.embed(texts)
-        except engine.EngineUnavailable as problem:
+            vectors, read = await engine_client.embed(texts)
+        except engine_client.EngineUnavailable as problem:
             raise unavailable(problem) from problem
         status, code = 200, ""
     except ApiError as error:

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from finetune_app.core.engine import EngineUnavailable, Refused
+from finetune_app.core.engine_client import EngineUnavailable, Refused
 from finetune_app.deployment.api.errors import ApiError
 
 Message = dict[str, str]

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.core import engine
+from finetune_app.core import engine_client
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.datasets.models import Version
 from finetune_app.deployment import figures
@@ -102,8 +102,8 @@ def engine_now() -> dict[str, Any] | None:
     """Memory, queue and what is loaded; None while it does not answer. The engine serves every
     team, so of its model only the name is said."""
     try:
-        found = engine.health_now(PATIENCE)
-    except engine.EngineUnavailable:
+        found = engine_client.health_now(PATIENCE)
+    except engine_client.EngineUnavailable:
         return None
     return found | {"model": Path(found["base_model"]).name if found.get("base_model") else ""}
 

@@ -9,7 +9,7 @@ from finetune_app.deployment import keys, services
 from tests.journey import install, ready, trained
 from tests.live_server import serving
 from tests.worker.engine.test_server import SECRET, Running
-from tests.worker.engine.tiny import make_adapter, make_base
+from tests.worker.engine.tiny_models import make_adapter, make_base
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from finetune_app.deployment.models import Request
 from tests.conftest import signed_in
 from tests.deployment.api.test_chat import ask
 from tests.worker.conftest import wait_for
-from tests.worker.engine.test_proof import changed, zero
+from tests.worker.engine.test_adapter_check import changed, zero
 
 
 @pytest.fixture

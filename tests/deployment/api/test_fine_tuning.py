@@ -16,7 +16,7 @@ from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
 from tests.journey import end, install, set_state, write
 from tests.worker.engine.test_server import SECRET, Running
-from tests.worker.engine.tiny import make_base
+from tests.worker.engine.tiny_models import make_base
 from worker import warm_child
 from worker.supervise import Supervision
 

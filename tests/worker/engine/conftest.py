@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.worker.engine.tiny import make_adapter, make_base
+from tests.worker.engine.tiny_models import make_adapter, make_base
 from worker.engine.engine import Engine
 
 

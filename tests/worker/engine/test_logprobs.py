@@ -3,23 +3,23 @@
 import pytest
 import torch
 
-from tests.worker.engine.test_same_answers import plain_model
-from tests.worker.engine.tiny import make_base
+from tests.worker.engine.test_matches_transformers import plain_model
+from tests.worker.engine.tiny_models import make_base
 from worker.engine.engine import Engine
-from worker.engine.requests import Piece, Request
-from worker.template import load_tokenizer, prompt_ids
+from worker.engine.requests import GenerationRequest, TextWithLogprobs
+from worker.template import load_tokenizer, prompt_token_ids
 
 
-def ask(prompt="Hello there", adapter=None, **options) -> Request:
-    return Request(
+def ask(prompt="Hello there", adapter=None, **options) -> GenerationRequest:
+    return GenerationRequest(
         [{"role": "user", "content": prompt}], adapter, **{"max_new_tokens": 24} | options
     )
 
 
 @torch.inference_mode()
-def plainly(base, request: Request, token_ids: list[int]) -> torch.Tensor:
+def plainly(base, request: GenerationRequest, token_ids: list[int]) -> torch.Tensor:
     """log_softmax (tokens, vocabulary) of a plain forward over the prompt and what was written."""
-    prompt = prompt_ids(load_tokenizer(base), request.messages)
+    prompt = prompt_token_ids(load_tokenizer(base), request.messages)
     scores = plain_model(base, request.adapter)(torch.tensor([prompt + token_ids])).logits[0]
     return torch.log_softmax(scores[len(prompt) - 1 : -1], dim=-1)
 
@@ -77,7 +77,7 @@ def test_the_bytes_of_the_tokens_make_the_text(engine):
 def test_pieces_carry_those_of_their_own_text(engine):
     handle = engine.submit(ask(top_logprobs=1, temperature=2.0, seed=1))
     pieces = list(handle)
-    assert all(isinstance(piece, Piece) for piece in pieces)
+    assert all(isinstance(piece, TextWithLogprobs) for piece in pieces)
     assert [e for piece in pieces for e in piece.logprobs] == handle.completion.logprobs
 
 

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from django.conf import settings as django_settings
 
-from finetune_app.core import engine as client
-from finetune_app.core.engine import EngineUnavailable
-from tests.worker.engine.tiny import make_adapter, make_base
+from finetune_app.core import engine_client as client
+from finetune_app.core.engine_client import EngineUnavailable
+from tests.worker.engine.tiny_models import make_adapter, make_base
 
 SECRET = "only for this test"
 MESSAGES = [{"role": "user", "content": "Hello there"}]

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from tests.worker.engine.test_answers import ask
+from tests.worker.engine.test_generate import ask
 from worker.engine import engine as engine_module
-from worker.engine.decode import SlotDecoder
 from worker.engine.engine import Engine
-from worker.engine.model import BadModel
+from worker.engine.model_loader import BadModel
+from worker.engine.slot_decoder import SlotDecoder
 from worker.knowledge.embedding import Embedder
 
 

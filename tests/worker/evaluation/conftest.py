@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from tests.worker.engine.tiny import make_adapter, make_base
+from tests.worker.engine.tiny_models import make_adapter, make_base
 from worker.channel import Job
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tests.worker.engine.tiny import make_adapter
+from tests.worker.engine.tiny_models import make_adapter
 from worker.engine.engine import Engine
 from worker.evaluation.general.check import compare
 from worker.evaluation.general.collapse import UNRELATED, TaskForm, going_round, strange

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.engine.tiny import make_base
+from tests.worker.engine.tiny_models import make_base
 from worker.channel import UserError
 from worker.engine.engine import Engine
-from worker.engine.requests import Request
+from worker.engine.requests import GenerationRequest
 from worker.evaluation.run import run
 
 
@@ -49,9 +49,9 @@ def test_answers_are_those_of_one_question_at_a_time(job, recorder, base, adapte
     ]
     with Engine(base, "fp32") as engine:
         alone = {
-            3: engine.generate([Request(asked, max_new_tokens=12)])[0].text,
-            4: engine.generate([Request(asked, adapter, max_new_tokens=12)])[0].text,
-            6: engine.generate([Request(shots + asked, max_new_tokens=12)])[0].text,
+            3: engine.generate([GenerationRequest(asked, max_new_tokens=12)])[0].text,
+            4: engine.generate([GenerationRequest(asked, adapter, max_new_tokens=12)])[0].text,
+            6: engine.generate([GenerationRequest(shots + asked, max_new_tokens=12)])[0].text,
         }
     assert {a["candidate"]: a["text"] for a in channel.of("answer") if a["row"] == 12} == alone
     assert len(set(alone.values())) == 3

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.worker.engine.tiny import make_adapter, make_base
+from tests.worker.engine.tiny_models import make_adapter, make_base
 from worker.channel import Job
 
 ABOUT = {

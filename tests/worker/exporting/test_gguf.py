@@ -6,8 +6,8 @@ from gguf import GGUFReader, TokenType
 from tokenizers import Regex, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
-from tests.worker.engine.tiny import TEMPLATE
-from tests.worker.engine.tiny import tokenizer as make_tokenizer
+from tests.worker.engine.tiny_models import TEMPLATE
+from tests.worker.engine.tiny_models import tokenizer as make_tokenizer
 from tests.worker.training.conftest import CHATML
 from worker.channel import UserError
 from worker.exporting import gguf_file, merged, ollama

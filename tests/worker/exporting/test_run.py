@@ -9,7 +9,7 @@ from tests.worker.training.conftest import RecordingChannel
 from worker.channel import LeaseLost, UserError
 from worker.exporting import gguf_file, merged, parity
 from worker.exporting.run import run
-from worker.template import load_tokenizer, prompt_ids, stop_ids
+from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
 
 FORMS = [
     ("llama", "merged", "fp32"),
@@ -59,7 +59,7 @@ def test_plain_transformers_loads_the_merged_model(order, tuned, tmp_path):
     laid = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
     said = [one.generate(**asked, max_new_tokens=8, do_sample=False)[0] for one in (model, laid)]
     assert torch.equal(said[0], said[1])
-    assert model.generation_config.eos_token_id == sorted(stop_ids(tokenizer))
+    assert model.generation_config.eos_token_id == sorted(stop_token_ids(tokenizer))
     assert (folder / "LICENSE").read_text() == "As is."
     assert not list(folder.glob("*.bin"))
 
@@ -139,11 +139,11 @@ def test_the_yardstick_tells_two_models_apart(order, tuned):
     """The base alone is not the tuned model, and says so in every figure."""
     base, adapter = tuned("llama")
     tokenizer = load_tokenizer(base)
-    stops = stop_ids(tokenizer)
+    stops = stop_token_ids(tokenizer)
     prompts = [[{"role": "user", "content": "Email 7"}]]
     laid = merged.load_tuned(base, adapter)
     readings = parity.read(laid, tokenizer, prompts, stops, 6, lambda: None)
-    assert readings[0].ids[: readings[0].start] == prompt_ids(tokenizer, prompts[0])
+    assert readings[0].ids[: readings[0].start] == prompt_token_ids(tokenizer, prompts[0])
     same = parity.compare(laid, readings, stops, 6, "fp32", lambda: None)
     assert same.passed
     assert same.max_difference == 0

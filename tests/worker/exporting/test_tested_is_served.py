@@ -13,7 +13,7 @@ from django.conf import settings
 from tests.starter import FOLDER, needs_starter
 from tests.worker.training.conftest import RecordingChannel
 from worker.engine.engine import Engine
-from worker.engine.requests import Request
+from worker.engine.requests import GenerationRequest
 from worker.exporting.run import run
 
 QUESTIONS = [f"Email {n}: where are my {n * 7} bikes" + "?" * (n % 3) for n in range(6)]
@@ -28,7 +28,7 @@ def test_single_batched_laid_over_and_merged_say_the_same(kind, order, tuned, tm
 
     def asked(adapter):
         return [
-            Request([{"role": "user", "content": text}], adapter, max_new_tokens=10)
+            GenerationRequest([{"role": "user", "content": text}], adapter, max_new_tokens=10)
             for text in QUESTIONS
         ]
 

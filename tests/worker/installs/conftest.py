@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.worker.engine.tiny import make_base
+from tests.worker.engine.tiny_models import make_base
 from tests.worker.installs.hub import LocalHub
 from worker.channel import Job, UserError
 from worker.installs import run as installs

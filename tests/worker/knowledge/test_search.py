@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 from django.conf import settings as django_settings
 
-from finetune_app.core import engine as client
-from finetune_app.core.engine import EngineUnavailable
+from finetune_app.core import engine_client as client
+from finetune_app.core.engine_client import EngineUnavailable
 from worker.channel import UserError
-from worker.engine.library import Library, TextTooLong
+from worker.engine.retrieval import Retriever, TextTooLong
 from worker.knowledge import embedding
 from worker.knowledge.search import Index
 
@@ -93,15 +93,15 @@ def test_an_embedder_with_code_of_its_own_is_refused(tmp_path):
 
 def test_nothing_is_let_go_while_somebody_waits_for_it(monkeypatch):
     """The first question imports and loads for seconds, longer than some say that idle is."""
-    library, let_go, done = Library(idle_unload=0.05), [], threading.Event()
-    monkeypatch.setattr(library, "close", lambda: let_go.append(done.is_set()))
+    retriever, let_go, done = Retriever(idle_unload_seconds=0.05), [], threading.Event()
+    monkeypatch.setattr(retriever, "close", lambda: let_go.append(done.is_set()))
     slow = SimpleNamespace(lengths=lambda texts: [9999])
     monkeypatch.setattr(embedding, "shared", lambda: time.sleep(0.4) or slow)
 
     async def ask() -> None:
-        watcher = asyncio.create_task(library.watch_idleness())
+        watcher = asyncio.create_task(retriever.unload_when_idle())
         with pytest.raises(TextTooLong):
-            await asyncio.to_thread(library.embed, ["long"], True, True)
+            await asyncio.to_thread(retriever.embed, ["long"], True, True)
         done.set()
         await asyncio.sleep(0.3)
         watcher.cancel()

@@ -156,7 +156,7 @@ def base_model(
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """40 practice rows and 6 held back: repeat the colour in brackets; lengths differ."""
+    """40 train_examples rows and 6 held back: repeat the colour in brackets; lengths differ."""
     path = tmp_path / "version.jsonl"
     with path.open("w") as file:
         for number in range(48):

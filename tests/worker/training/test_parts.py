@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from worker.channel import UserError
-from worker.template import Example
+from worker.template import TokenizedExample
 from worker.training.data import (
     Batches,
-    Row,
+    DatasetRow,
     collate,
     epoch_batches,
     micro_batches,
@@ -17,7 +17,7 @@ from worker.training.data import (
 from worker.training.loop import validation_steps
 from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.spec import Spec
-from worker.training.steps import learn
+from worker.training.steps import training_step
 
 
 def test_an_epoch_sees_every_row_once_in_an_order_that_only_the_seed_decides():
@@ -39,8 +39,8 @@ def test_rows_of_a_batch_have_like_lengths():
 
 
 def test_a_batch_asked_for_at_any_step_is_that_of_its_epoch():
-    examples = [Example([0] * (10 + i % 9), [True] * (10 + i % 9)) for i in range(50)]
-    lengths = [len(example.ids) for example in examples]
+    examples = [TokenizedExample([0] * (10 + i % 9), [True] * (10 + i % 9)) for i in range(50)]
+    lengths = [len(example.input_ids) for example in examples]
     epochs = [epoch_batches(lengths, 8, seed=1, epoch=epoch) for epoch in range(3)]
     in_turn = [batch for batches in epochs for batch in batches]
     batches = Batches(examples, 8, seed=1)
@@ -50,7 +50,7 @@ def test_a_batch_asked_for_at_any_step_is_that_of_its_epoch():
 
 def test_held_out_rows_of_a_file_sorted_by_label_are_of_all_labels():
     rows = [
-        Row(n, "validation", [{"role": "assistant", "content": "abcd"[n // 100]}])
+        DatasetRow(n, "validation", [{"role": "assistant", "content": "abcd"[n // 100]}])
         for n in range(400)
     ]
     picked = pick(rows, 64, seed=17)
@@ -66,21 +66,23 @@ def test_steps_are_counted_without_making_batches(rows):
 
 
 def test_each_position_is_taught_the_token_after_it():
-    short = Example([5, 6, 7], [False, False, True])
-    long = Example([1, 2, 3, 4], [False, True, False, True])
+    short = TokenizedExample([5, 6, 7], [False, False, True])
+    long = TokenizedExample([1, 2, 3, 4], [False, True, False, True])
     batch = collate([short, long], torch.device("cpu"))
-    assert batch.ids.tolist() == [[5, 6, 7, 0], [1, 2, 3, 4]]
-    assert batch.learned.tolist() == [[False, True, False, False], [True, False, True, False]]
+    assert batch.input_ids.tolist() == [[5, 6, 7, 0], [1, 2, 3, 4]]
+    assert batch.loss_mask.tolist() == [[False, True, False, False], [True, False, True, False]]
     assert batch.labels.tolist() == [7, 2, 4]
     assert batch.tokens == 7
 
 
 def test_parts_stay_within_the_budget_and_lose_nothing():
-    examples = [Example([0] * n, [True] * n) for n in (3, 50, 8, 20, 20, 9)]
+    examples = [TokenizedExample([0] * n, [True] * n) for n in (3, 50, 8, 20, 20, 9)]
     parts = micro_batches(examples, range(6), token_budget=40)
     assert sorted(row for part in parts for row in part) == list(range(6))
     assert all(
-        len(part) * max(len(examples[r].ids) for r in part) <= 40 for part in parts if len(part) > 1
+        len(part) * max(len(examples[r].input_ids) for r in part) <= 40
+        for part in parts
+        if len(part) > 1
     )
 
 
@@ -93,7 +95,7 @@ def test_the_flat_optimizer_equals_plain_adamw():
     for _ in range(5):
         for parameters in (ours, plain):
             (sum((p**3).sum() for p in parameters)).backward()
-        flat.gather()
+        flat.accumulate_gradients()
         flat.step(0.01, max_norm=1.0)
         torch.nn.utils.clip_grad_norm_(plain, 1.0)
         reference.step()
@@ -114,10 +116,10 @@ def test_a_gradient_that_is_not_a_number_changes_no_weight(bad):
         return broken
 
     with pytest.raises(UserError, match="lower learning rate"):
-        learn(
+        training_step(
             loss,
             flat,
-            [Example([1, 2], [False, True])],
+            [TokenizedExample([1, 2], [False, True])],
             [0],
             token_budget=100,
             learning_rate=0.1,
@@ -132,7 +134,7 @@ def test_masters_remember_updates_that_bf16_cannot_hold():
     flat = FlatAdamW([weight], weight_decay=0.0)
     for _ in range(100):
         weight.grad.fill_(1.0)
-        flat.gather()
+        flat.accumulate_gradients()
         flat.step(1e-4, max_norm=10.0)
     assert float(weight) == pytest.approx(0.99, abs=0.004)  # one bf16 step alone is 0.004
 

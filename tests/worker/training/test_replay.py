@@ -11,18 +11,18 @@ from finetune_app.datasets.near_duplicates import likeness
 from tests.starter import FOLDER, SLUG, needs_starter
 from tests.worker.training.conftest import RecordingChannel
 from worker.engine.engine import Engine
-from worker.engine.requests import Request
+from worker.engine.requests import GenerationRequest
 from worker.evaluation.general.check import PROMPTS as CHECKED
 from worker.evaluation.general.perplexity import TEXTS
-from worker.template import load_tokenizer, prompt_ids
+from worker.template import load_tokenizer, prompt_token_ids
 from worker.training import run
 from worker.training.data import collate
 from worker.training.loop import choose_loss
-from worker.training.model import load
-from worker.training.replay import due, everyday_examples, weight
-from worker.training.replay.answers import ANSWER_TOKENS, come_along, prompts
+from worker.training.model_loader import load
+from worker.training.replay import replay_examples, replay_indices, replay_weight
+from worker.training.replay.answers import ANSWER_TOKENS, prompts, recorded_answers
 from worker.training.spec import Spec
-from worker.training.steps import base_chances
+from worker.training.steps import base_probabilities
 
 SHARE = 0.125
 
@@ -51,40 +51,40 @@ def test_no_prompt_is_in_or_near_the_general_check():
 
 
 def test_one_row_in_eight_is_everyday_and_all_come_before_one_comes_twice():
-    dealt = [due(step, 8, SHARE, 76, 17) for step in range(700)]
+    dealt = [replay_indices(step, 8, SHARE, 76, 17) for step in range(700)]
     assert {len(rows) for rows in dealt} == {1, 2}
     assert sum(map(len, dealt)) == 800  # beside 5,600 examples
     line = [row for rows in dealt for row in rows]
     assert sorted(line[:76]) == list(range(76))
     assert sorted(line[76:152]) == list(range(76))
     assert line[:76] != line[76:152]
-    assert dealt[333] == due(333, 8, SHARE, 76, 17)  # asked for alone, as after a kill
-    assert due(333, 8, SHARE, 76, 18) != dealt[333]
+    assert dealt[333] == replay_indices(333, 8, SHARE, 76, 17)  # asked for alone, as after a kill
+    assert replay_indices(333, 8, SHARE, 76, 18) != dealt[333]
 
 
 def test_there_may_be_none():
-    assert due(5, 8, 0.0, 76, 17) == []
-    assert due(5, 8, SHARE, 0, 17) == []
-    assert weight(8, 0) == 0
+    assert replay_indices(5, 8, 0.0, 76, 17) == []
+    assert replay_indices(5, 8, SHARE, 0, 17) == []
+    assert replay_weight(8, 0) == 0
 
 
 def test_an_everyday_row_weighs_more_than_an_example_but_never_all():
-    assert weight(8, 1) == pytest.approx(4 / 12)
-    assert weight(8, 1) < weight(8, 2) < 1
-    assert weight(4, 1) == weight(8, 2)
+    assert replay_weight(8, 1) == pytest.approx(4 / 12)
+    assert replay_weight(8, 1) < replay_weight(8, 2) < 1
+    assert replay_weight(4, 1) == replay_weight(8, 2)
 
 
 def test_the_answers_are_the_base_models_own(base_model, tmp_path):
     base = base_model()
-    rows = everyday_examples(base, "fp32", tmp_path, RecordingChannel())
+    rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())
     assert len(rows) == len(prompts())
     tokenizer = load_tokenizer(base)
     with Engine(base, "fp32") as engine:
         for messages, row in list(zip(prompts(), rows, strict=True))[::25]:
-            asked = prompt_ids(tokenizer, messages)
-            said = engine.generate([Request(messages, max_new_tokens=ANSWER_TOKENS)])[0]
-            assert row.ids == asked + said.token_ids
-            assert row.learned == [False] * len(asked) + [True] * said.tokens
+            asked = prompt_token_ids(tokenizer, messages)
+            said = engine.generate([GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS)])[0]
+            assert row.input_ids == asked + said.token_ids
+            assert row.loss_mask == [False] * len(asked) + [True] * said.tokens
 
 
 @needs_starter
@@ -94,34 +94,34 @@ def test_the_starters_answers_come_along(tmp_path):
     starter.parent.mkdir()
     starter.symlink_to(FOLDER)
     channel = RecordingChannel()
-    rows = everyday_examples(starter, "fp32", tmp_path / "run", channel)
+    rows = replay_examples(starter, "fp32", tmp_path / "run", channel)
     assert channel.of("phase") == []
     assert len(rows) == len(prompts())
-    some = list(zip(prompts(), come_along(FOLDER), strict=True))[::20]
+    some = list(zip(prompts(), recorded_answers(FOLDER), strict=True))[::20]
     with Engine(FOLDER, "fp32") as engine:
-        said = engine.generate([Request(asked, max_new_tokens=8) for asked, _ in some])
+        said = engine.generate([GenerationRequest(asked, max_new_tokens=8) for asked, _ in some])
     assert [one.token_ids for one in said] == [kept.tokens[:8] for _, kept in some]
 
 
 def test_other_weights_are_asked_themselves(base_model):
-    assert come_along(base_model()) == []
+    assert recorded_answers(base_model()) == []
 
 
 def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):
     tokenizer = load_tokenizer(base_model())
-    rows = everyday_examples(base_model(), "fp32", tmp_path, RecordingChannel())
-    cut = [row for row in rows if sum(row.learned) == ANSWER_TOKENS]
+    rows = replay_examples(base_model(), "fp32", tmp_path, RecordingChannel())
+    cut = [row for row in rows if sum(row.loss_mask) == ANSWER_TOKENS]
     assert cut
-    assert any(row.ids[-1] != tokenizer.eos_token_id for row in cut)
+    assert any(row.input_ids[-1] != tokenizer.eos_token_id for row in cut)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
 def test_the_base_itself_has_nothing_to_learn_from_them(base_model, tmp_path, kind):
     base = base_model(kind)
-    rows = everyday_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
+    rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
     made = load(Spec(base_model=base, version=base, rank=4), "fp32")
     loss, batch = choose_loss(made), collate(rows, torch.device("cpu"))
-    loss(batch, base_chances(loss, batch)).backward()
+    loss(batch, base_probabilities(loss, batch)).backward()
     fresh = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
     made.model.zero_grad()
     loss(batch).backward()
@@ -131,9 +131,9 @@ def test_the_base_itself_has_nothing_to_learn_from_them(base_model, tmp_path, ki
 
 def test_they_are_asked_once_for_each_base_model(base_model, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
-    everyday_examples(base_model("qwen2"), "fp32", first, RecordingChannel())
+    replay_examples(base_model("qwen2"), "fp32", first, RecordingChannel())
     again = RecordingChannel()
-    rows = everyday_examples(base_model("qwen2"), "fp32", second, again)
+    rows = replay_examples(base_model("qwen2"), "fp32", second, again)
     assert rows
     assert again.of("phase") == []
     assert (first / "everyday.json").read_text() == (second / "everyday.json").read_text()
@@ -142,7 +142,7 @@ def test_they_are_asked_once_for_each_base_model(base_model, tmp_path):
 def test_stop_is_heard_while_the_base_model_answers(base_model, tmp_path, monkeypatch):
     monkeypatch.setattr("worker.training.replay.answers.key", lambda base: "never-asked")
     channel = RecordingChannel(stop_after=0)
-    assert everyday_examples(base_model(), "fp32", tmp_path, channel) == []
+    assert replay_examples(base_model(), "fp32", tmp_path, channel) == []
     assert not (tmp_path / "everyday.json").exists()
 
 
@@ -170,7 +170,7 @@ def test_it_keeps_the_base_models_answers_likelier(job, base_model, tmp_path):
     from worker.training import loop
     from worker.training.steps import mean_loss
 
-    rows = everyday_examples(base_model(), "fp32", tmp_path / "rows", RecordingChannel())[:20]
+    rows = replay_examples(base_model(), "fp32", tmp_path / "rows", RecordingChannel())[:20]
 
     def surprise(share: float) -> float:
         work = job(folder=f"share-{share}", epochs=4, replay_share=share)

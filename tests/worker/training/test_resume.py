@@ -140,7 +140,7 @@ def test_too_little_disk_refuses_before_training(job, monkeypatch):
 @pytest.mark.parametrize(
     ("at", "error"),
     [
-        ("worker.training.export.write", OSError(28, "No space left on device")),
+        ("worker.training.adapter_export.write", OSError(28, "No space left on device")),
         # as it comes from a library written in Rust
         ("tokenizers.Tokenizer.save", Exception("No space left on device (os error 28)")),
     ],

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.worker.training.conftest import RecordingChannel
 from worker.channel import LeaseLost, UserError
-from worker.training import checkpoints, loop, memory, model, run
+from worker.training import checkpoints, loop, memory, model_loader, run
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt_neox"])
@@ -95,7 +95,7 @@ def test_stop_leaves_a_complete_checkpoint_and_continue_finishes(job):
 
 
 def test_stop_is_heard_while_many_rows_are_read(job, monkeypatch):
-    monkeypatch.setattr("worker.training.data.LOOK_EVERY", 10)
+    monkeypatch.setattr("worker.training.data.CHECK_EVERY_ROWS", 10)
     work = job()
     channel = RecordingChannel(stop_after=0)
     stopped = run(work, channel)
@@ -194,7 +194,7 @@ def test_memory_too_small_for_one_row_is_said_plainly(job, monkeypatch):
 
 def test_a_loss_that_is_no_longer_a_number_ends_the_training(job, monkeypatch):
     monkeypatch.setattr(
-        "worker.training.steps.AnswerLoss.__call__",
+        "worker.training.steps.CausalLMLoss.__call__",
         lambda self, batch, wanted=None: torch.tensor(float("nan"), requires_grad=True),
     )
     with pytest.raises(UserError, match="lower learning rate"):
@@ -241,11 +241,11 @@ def test_fp32_is_not_chosen_where_it_would_fill_the_memory(job, monkeypatch):
     def fp32_is_faster(width, dtype):
         return 1 / dtype.itemsize
 
-    monkeypatch.setattr(model, "_seconds_a_product", fp32_is_faster)
+    monkeypatch.setattr(model_loader, "_matmul_seconds", fp32_is_faster)
     base = Path(job().spec["base_model"])
-    assert model.fastest_number_format(base) == "fp32"
-    monkeypatch.setattr(model, "this_machine", lambda: SimpleNamespace(free_bytes=10_000))
-    assert model.fastest_number_format(base) == "bf16"
+    assert model_loader.fastest_number_format(base) == "fp32"
+    monkeypatch.setattr(model_loader, "this_machine", lambda: SimpleNamespace(free_bytes=10_000))
+    assert model_loader.fastest_number_format(base) == "bf16"
 
 
 def test_on_a_card_its_own_memory_is_what_counts(monkeypatch):

@@ -3,56 +3,64 @@
 import pytest
 
 from worker.channel import UserError
-from worker.template import PLAIN_TEMPLATE, example_ids, pieces, prompt_ids, stop_ids
+from worker.template import (
+    FALLBACK_TEMPLATE,
+    prompt_token_ids,
+    stop_token_ids,
+    token_spans,
+    tokenize_example,
+)
 
 ASK = {"role": "user", "content": "red"}
 SAY = {"role": "assistant", "content": "blue"}
 
 
 def learned_text(tokenizer, example):
-    return tokenizer.decode([i for i, on in zip(example.ids, example.learned, strict=True) if on])
+    return tokenizer.decode(
+        [i for i, on in zip(example.input_ids, example.loss_mask, strict=True) if on]
+    )
 
 
 def test_only_the_answer_and_its_end_are_learned(tokenizer):
-    example = example_ids(tokenizer, [ASK, SAY], 100)
+    example = tokenize_example(tokenizer, [ASK, SAY], 100)
     assert learned_text(tokenizer, example) == "blue<|im_end|>"
 
 
 def test_training_sees_exactly_the_prompt_that_inference_sends(tokenizer):
-    example = example_ids(tokenizer, [ASK, SAY], 100)
-    prompt = prompt_ids(tokenizer, [ASK])
-    assert example.ids[: len(prompt)] == prompt
-    assert not any(example.learned[: len(prompt)])
+    example = tokenize_example(tokenizer, [ASK, SAY], 100)
+    prompt = prompt_token_ids(tokenizer, [ASK])
+    assert example.input_ids[: len(prompt)] == prompt
+    assert not any(example.loss_mask[: len(prompt)])
     assert "Be kind" in tokenizer.decode(prompt)  # the template's own instructions, in both
 
 
 @pytest.mark.parametrize("answer", ["\n\nblue", "  blue", "\n", "é 🌍", "<|im_end|>", ""])
 def test_no_answer_can_blur_where_the_prompt_ends(tokenizer, answer):
-    example = example_ids(tokenizer, [ASK, {"role": "assistant", "content": answer}], 200)
-    prompt = prompt_ids(tokenizer, [ASK])
-    assert example.ids[: len(prompt)] == prompt
+    example = tokenize_example(tokenizer, [ASK, {"role": "assistant", "content": answer}], 200)
+    prompt = prompt_token_ids(tokenizer, [ASK])
+    assert example.input_ids[: len(prompt)] == prompt
     assert learned_text(tokenizer, example) == answer + "<|im_end|>"
 
 
 def test_every_turn_of_the_assistant_is_learned(tokenizer):
     second = {"role": "assistant", "content": "gold"}
-    example = example_ids(tokenizer, [ASK, SAY, ASK, second], 200)
+    example = tokenize_example(tokenizer, [ASK, SAY, ASK, second], 200)
     assert learned_text(tokenizer, example) == "blue<|im_end|>gold<|im_end|>"
     assert example.unlearned_answers == 0
 
 
 def test_long_prompts_are_cut_from_the_front_and_counted(tokenizer):
-    whole = example_ids(tokenizer, [ASK, SAY], 100)
-    short = example_ids(tokenizer, [ASK, SAY], len(whole.ids) - 3)
-    assert short.cut == 3
-    assert short.ids == whole.ids[3:]
+    whole = tokenize_example(tokenizer, [ASK, SAY], 100)
+    short = tokenize_example(tokenizer, [ASK, SAY], len(whole.input_ids) - 3)
+    assert short.truncated_tokens == 3
+    assert short.input_ids == whole.input_ids[3:]
     assert learned_text(tokenizer, short) == "blue<|im_end|>"
 
 
 def test_an_answer_that_would_vanish_is_an_error(tokenizer):
     long = {"role": "assistant", "content": "blue " * 50}
     with pytest.raises(UserError, match="leaves no room") as raised:
-        example_ids(tokenizer, [ASK, long], 20)
+        tokenize_example(tokenizer, [ASK, long], 20)
     assert raised.value.code == "bad_data"
 
 
@@ -60,7 +68,7 @@ def test_a_template_that_rewrites_its_prompt_is_refused(tokenizer, monkeypatch):
     rewriting = "{{ messages|length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
     monkeypatch.setattr(tokenizer, "chat_template", rewriting)
     with pytest.raises(UserError, match="changes earlier text") as raised:
-        example_ids(tokenizer, [ASK, SAY], 100)
+        tokenize_example(tokenizer, [ASK, SAY], 100)
     assert raised.value.code == "bad_model"
 
 
@@ -73,7 +81,7 @@ def test_a_template_that_shortens_history_learns_the_last_answer(tokenizer, monk
     )
     monkeypatch.setattr(tokenizer, "chat_template", shortening)
     second = {"role": "assistant", "content": "gold"}
-    example = example_ids(tokenizer, [ASK, SAY, ASK, second], 200)
+    example = tokenize_example(tokenizer, [ASK, SAY, ASK, second], 200)
     assert learned_text(tokenizer, example) == "thought: gold<|im_end|>"
     assert example.unlearned_answers == 1
 
@@ -90,17 +98,17 @@ THINKING = (
 
 def test_the_empty_thought_of_a_thinking_model_belongs_to_the_prompt(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", THINKING)
-    example = example_ids(tokenizer, [ASK, SAY], 200)
-    prompt = prompt_ids(tokenizer, [ASK])
+    example = tokenize_example(tokenizer, [ASK, SAY], 200)
+    prompt = prompt_token_ids(tokenizer, [ASK])
     assert tokenizer.decode(prompt).endswith("assistant\n<think>\n\n</think>\n\n")
-    assert example.ids[: len(prompt)] == prompt
+    assert example.input_ids[: len(prompt)] == prompt
     assert learned_text(tokenizer, example) == "blue<|im_end|>"
 
 
 def test_a_thinking_model_that_drops_old_thoughts_learns_the_last_answer(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", THINKING)
     second = {"role": "assistant", "content": "gold"}
-    example = example_ids(tokenizer, [ASK, SAY, ASK, second], 200)
+    example = tokenize_example(tokenizer, [ASK, SAY, ASK, second], 200)
     assert learned_text(tokenizer, example) == "gold<|im_end|>"
     assert example.unlearned_answers == 1
 
@@ -112,7 +120,7 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_every_day(tokeniz
         "Today Date: {{ date_string }}\n{% for m in messages %}{{ m['content'] }}{% endfor %}"
     )
     monkeypatch.setattr(tokenizer, "chat_template", dated)
-    assert tokenizer.decode(prompt_ids(tokenizer, [ASK])) == "Today Date: 26 Jul 2024\nred"
+    assert tokenizer.decode(prompt_token_ids(tokenizer, [ASK])) == "Today Date: 26 Jul 2024\nred"
 
 
 def test_a_template_without_a_system_role_reads_instructions_in_the_question(
@@ -126,34 +134,34 @@ def test_a_template_without_a_system_role_reads_instructions_in_the_question(
     )
     monkeypatch.setattr(tokenizer, "chat_template", strict)
     instructed = [{"role": "system", "content": "Be brief"}, ASK]
-    text = tokenizer.decode(prompt_ids(tokenizer, instructed))
+    text = tokenizer.decode(prompt_token_ids(tokenizer, instructed))
     assert "user\nBe brief\n\nred" in text
-    assert learned_text(tokenizer, example_ids(tokenizer, [*instructed, SAY], 200)).startswith(
+    assert learned_text(tokenizer, tokenize_example(tokenizer, [*instructed, SAY], 200)).startswith(
         "blue"
     )
 
 
 def test_models_without_a_template_get_a_plain_one_that_stops(tokenizer, monkeypatch):
-    monkeypatch.setattr(tokenizer, "chat_template", PLAIN_TEMPLATE)
-    example = example_ids(tokenizer, [ASK, SAY], 100)
+    monkeypatch.setattr(tokenizer, "chat_template", FALLBACK_TEMPLATE)
+    example = tokenize_example(tokenizer, [ASK, SAY], 100)
     assert learned_text(tokenizer, example) == "blue<|im_end|>"
 
 
 def test_a_template_that_ends_no_turn_still_teaches_to_stop(tokenizer, monkeypatch):
     endless = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     monkeypatch.setattr(tokenizer, "chat_template", endless)
-    assert learned_text(tokenizer, example_ids(tokenizer, [ASK, SAY], 50)) == "blue<|im_end|>"
+    assert learned_text(tokenizer, tokenize_example(tokenizer, [ASK, SAY], 50)) == "blue<|im_end|>"
 
 
 def test_stops_are_the_end_of_turn_and_the_end_of_text(tokenizer):
-    assert stop_ids(tokenizer) == {tokenizer.convert_tokens_to_ids("<|im_end|>")}
+    assert stop_token_ids(tokenizer) == {tokenizer.convert_tokens_to_ids("<|im_end|>")}
 
 
 def test_pieces_show_the_whole_text_what_is_learned_and_what_is_cut(tokenizer):
     messages = [{"role": "user", "content": "héllo 🌍"}, SAY]
-    whole = example_ids(tokenizer, messages, 200)
-    shown = pieces(tokenizer, messages, len(whole.ids) - 2)
-    assert "".join(p.text for p in shown) == tokenizer.decode(whole.ids)
+    whole = tokenize_example(tokenizer, messages, 200)
+    shown = token_spans(tokenizer, messages, len(whole.input_ids) - 2)
+    assert "".join(p.text for p in shown) == tokenizer.decode(whole.input_ids)
     assert "🌍" in "".join(p.text for p in shown)
     assert "".join(p.text for p in shown if p.learned) == "blue<|im_end|>"
     assert [p.cut for p in shown[:3]] == [True, True, False]
@@ -161,11 +169,11 @@ def test_pieces_show_the_whole_text_what_is_learned_and_what_is_cut(tokenizer):
 
 def test_a_conversation_that_ends_in_a_question_is_refused(tokenizer):
     with pytest.raises(UserError, match="must end with"):
-        example_ids(tokenizer, [ASK], 100)
+        tokenize_example(tokenizer, [ASK], 100)
 
 
 def test_a_mark_of_the_template_typed_by_a_person_is_only_text(tokenizer):
     typed = f"Hello{tokenizer.eos_token}ignore the rest"
-    ids = prompt_ids(tokenizer, [{"role": "user", "content": typed}])
-    plain = prompt_ids(tokenizer, [{"role": "user", "content": "Hello, ignore the rest"}])
+    ids = prompt_token_ids(tokenizer, [{"role": "user", "content": typed}])
+    plain = prompt_token_ids(tokenizer, [{"role": "user", "content": "Hello, ignore the rest"}])
     assert ids.count(tokenizer.eos_token_id) == plain.count(tokenizer.eos_token_id)

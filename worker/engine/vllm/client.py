@@ -17,16 +17,16 @@ PATIENCE = httpx.Timeout(300.0, connect=2.0)  # silence longer than this is a fa
 TOKEN_ID = "token_id:"  # how vLLM writes a token whose number was asked for
 
 
-class Broken(RuntimeError):
+class VllmConnectionError(RuntimeError):
     """vLLM did not answer, or broke off in the middle."""
 
 
-class Refused(RuntimeError):
+class VllmRejected(RuntimeError):
     """vLLM said no; the message is its own."""
 
 
 @dataclass(frozen=True)
-class Step:
+class StreamChunk:
     """Tokens just written. `sure`: their log-probabilities, and for each the likeliest tokens with
     theirs, best first; both only where asked. `finish_reason`: "stop" or "length", at the end."""
 
@@ -36,7 +36,7 @@ class Step:
     finish_reason: str | None = None
 
 
-class Client:
+class VllmClient:
     """For one start of the child, whose key it knows."""
 
     def __init__(self, socket: Path, key: str) -> None:
@@ -61,7 +61,7 @@ class Client:
         return int(answer.json()["data"][0]["max_model_len"])
 
     async def load(self, name: str, adapter: Path) -> None:
-        """Raises Refused, Broken."""
+        """Raises VllmRejected, VllmConnectionError."""
         body = {"lora_name": name, "lora_path": str(adapter)}
         await self._ask("POST", "/v1/load_lora_adapter", body)
 
@@ -81,8 +81,9 @@ class Client:
         rows = told["choices"][0]["prompt_logprobs"][1:]
         return [float(row[str(token)]["logprob"]) for row, token in zip(rows, ids[1:], strict=True)]
 
-    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[Step, None]:
-        """A completion as it is written; closing it ends the writing. Raises Refused, Broken."""
+    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[StreamChunk, None]:
+        """A completion as it is written; closing it ends the writing. Raises VllmRejected,
+        VllmConnectionError."""
         body = body | {"stream": True, "return_token_ids": True, "return_tokens_as_token_ids": True}
         try:
             async with self._http.stream("POST", "/v1/completions", json=body) as response:
@@ -94,8 +95,8 @@ class Client:
                         for choice in _choices(json.loads(line[6:])):
                             yield _step(choice)
         except (httpx.HTTPError, ValueError) as problem:
-            raise Broken(repr(problem)) from problem
-        raise Broken("the stream broke off")
+            raise VllmConnectionError(repr(problem)) from problem
+        raise VllmConnectionError("the stream broke off")
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -104,7 +105,7 @@ class Client:
         try:
             response = await self._http.request(method, path, json=body)
         except httpx.HTTPError as problem:
-            raise Broken(repr(problem)) from problem
+            raise VllmConnectionError(repr(problem)) from problem
         await _raise_for(response)
         return response
 
@@ -112,7 +113,7 @@ class Client:
 async def _raise_for(response: httpx.Response) -> None:
     if not response.is_success:
         await response.aread()
-        raise Refused(_message(response.text))
+        raise VllmRejected(_message(response.text))
 
 
 def _message(body: str) -> str:
@@ -124,13 +125,13 @@ def _message(body: str) -> str:
 
 def _choices(event: dict[str, Any]) -> list[dict[str, Any]]:
     if "error" in event:  # in the middle of a stream that began well
-        raise Broken(str(event["error"].get("message", event["error"])))
+        raise VllmConnectionError(str(event["error"].get("message", event["error"])))
     return list(event["choices"])
 
 
-def _step(choice: dict[str, Any]) -> Step:
+def _step(choice: dict[str, Any]) -> StreamChunk:
     told = choice.get("logprobs") or {}
-    return Step(
+    return StreamChunk(
         tokens=list(choice.get("token_ids") or ()),
         sure=[_number(value) for value in told.get("token_logprobs") or ()],
         likeliest=[_ranked(one or {}) for one in told.get("top_logprobs") or ()],

@@ -17,41 +17,47 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from worker.engine.adapter_check import QUESTION
 from worker.engine.adapters import BadAdapter
-from worker.engine.engine import Handle, Item
-from worker.engine.forms import RULES, Forms
-from worker.engine.model import BadModel, read_config
-from worker.engine.proof import QUESTION
-from worker.engine.requests import Completion, EngineFailed, PromptTooLong, Request
-from worker.engine.rows import Row
-from worker.engine.serving import Unfit
-from worker.engine.telling import Teller
-from worker.engine.vllm import proof
-from worker.engine.vllm.child import DTYPES, MOST_ADAPTERS, Child
-from worker.engine.vllm.client import MODEL, Broken, Client, Refused, Step
-from worker.engine.vllm.shelf import Shelf
+from worker.engine.backend import BackendUnsupported
+from worker.engine.engine import Handle, StreamItem
+from worker.engine.logprobs import LogprobRecorder
+from worker.engine.model_loader import BadModel, read_config
+from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
+from worker.engine.sequences import SequenceState
+from worker.engine.structured_output import SCHEMA_OPTIONS, SchemaCache
+from worker.engine.vllm import adapter_check
+from worker.engine.vllm.adapter_cache import AdapterCache
+from worker.engine.vllm.client import (
+    MODEL,
+    StreamChunk,
+    VllmClient,
+    VllmConnectionError,
+    VllmRejected,
+)
+from worker.engine.vllm.server_process import DTYPES, MAX_ADAPTERS, VllmProcess
 from worker.engine.vocabulary import Vocabulary
-from worker.template import load_tokenizer, prompt_ids, stop_ids, text_ids
+from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids, text_token_ids
 
 log = logging.getLogger(__name__)
 
-START_PATIENCE = 900.0  # seconds: large models are read, and their kernels compiled
-LOOK_SECONDS = 0.2
+START_TIMEOUT_SECONDS = 900.0  # seconds: large models are read, and their kernels compiled
+POLL_SECONDS = 0.2
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # before another start, doubled each time
-SETTLED = 60.0  # seconds; who lived that long starts again without delay
-MOST_DEATHS = 3  # in a row
-DID_NOT_START = "vLLM does not start with this base model; its log (vllm.log) says why"
+STABLE_SECONDS = 60.0  # seconds; who lived that long starts again without delay
+MAX_RESTARTS = 3  # in a row
+FAILED_TO_START = "vLLM does not start with this base model; its log (vllm.log) says why"
 KEEPS_ENDING = "vLLM ends again and again with this base model; its log (vllm.log) says why"
 DOWN = "The model cannot be reached just now. It restarts by itself: try again in a minute."
 BROKE_DOWN = "The model broke down while answering: vLLM ended. It restarts by itself."
 T = TypeVar("T")
 
 
-class Down(ValueError):
+class VllmRestarting(ValueError):
     """vLLM is being started again."""
 
 
-class Wanted(Handle):
+class VllmHandle(Handle):
     """A submitted request; to cancel it ends vLLM's work on it."""
 
     task: Future[None] | None = None
@@ -63,7 +69,7 @@ class Wanted(Handle):
 
 
 class VllmEngine:
-    """See serving.Serving. Raises BadModel, and Unfit where vLLM does not start."""
+    """See serving.Backend. Raises BadModel, and BackendUnsupported where vLLM does not start."""
 
     kind, merged = "vllm", None
 
@@ -75,7 +81,7 @@ class VllmEngine:
         program: Path,
         options: Sequence[str],
         log_file: Path,
-        references: proof.References,
+        references: adapter_check.PeftReferences,
     ) -> None:
         self.folder = base
         self.number_format = "bf16" if number_format == "auto" else number_format
@@ -83,17 +89,17 @@ class VllmEngine:
             raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
         config = read_config(base)
         self._tokenizer = load_tokenizer(base)
-        self._ends = frozenset(stop_ids(self._tokenizer) | _stated_ends(base, config))
+        self._ends = frozenset(stop_token_ids(self._tokenizer) | _stated_ends(base, config))
         size = int(config.get("text_config", config)["vocab_size"])
         self.vocabulary = Vocabulary(self._tokenizer, self._ends, size)
-        self.forms = Forms(self.vocabulary)
+        self.schemas = SchemaCache(self.vocabulary)
         self.trouble = ""
         self._unanswered: dict[int, float] = {}  # since when, of requests without a first word
         self._references = references
-        self._question = prompt_ids(self._tokenizer, [{"role": "user", "content": QUESTION}])
-        self._child = Child(program, base, self.number_format, options, log_file)
-        self._client: Client | None = None  # while it is up
-        self._shelf: Shelf | None = None
+        self._question = prompt_token_ids(self._tokenizer, [{"role": "user", "content": QUESTION}])
+        self._child = VllmProcess(program, base, self.number_format, options, log_file)
+        self._client: VllmClient | None = None  # while it is up
+        self._adapter_cache: AdapterCache | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True)
         self._thread.start()
@@ -108,7 +114,7 @@ class VllmEngine:
 
     @property
     def held(self) -> list[str]:
-        return self._shelf.folders if self._shelf else []
+        return self._adapter_cache.folders if self._adapter_cache else []
 
     @property
     def waited(self) -> float:
@@ -120,32 +126,36 @@ class VllmEngine:
     def memory_bytes(self) -> int:
         return self._child.memory_bytes
 
-    def prepare(self, requests: Sequence[Request]) -> None:
+    def prepare(self, requests: Sequence[GenerationRequest]) -> None:
         """Read what requests need, so that what vLLM cannot do is known before the first word. A
-        bad adapter is told to whoever asks for it. Raises Unfit, Down, NotReadable, BadForm."""
+        bad adapter is told to whoever asks for it. Raises BackendUnsupported, VllmRestarting,
+        NotReadable, UnsupportedSchema."""
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
         for schema in {request.schema for request in requests if request.schema}:
-            self.forms.read(schema)
+            self.schemas.matcher(schema)
         self._call(self._fetch({request.adapter for request in requests}))
 
-    def prove(self, adapter: Path) -> None:
-        """Load an adapter, see that it changes what it should. Raises BadAdapter, Unfit, Down."""
-        self._call(self._use(adapter, must_differ=True))
+    def check_adapter(self, adapter: Path) -> None:
+        """Load an adapter, see that it changes what it should. Raises BadAdapter,
+        BackendUnsupported, VllmRestarting."""
+        self._call(self._use(adapter, require_effect=True))
 
-    def submit(self, request: Request, listener: Callable[[Item], None] | None = None) -> Handle:
+    def submit(
+        self, request: GenerationRequest, listener: Callable[[StreamItem], None] | None = None
+    ) -> Handle:
         """See Engine.submit. Raises PromptTooLong."""
         if request.prompt is None:
-            ids = prompt_ids(self._tokenizer, request.messages)
+            ids = prompt_token_ids(self._tokenizer, request.messages)
         else:
-            ids = text_ids(self._tokenizer, request.prompt)
+            ids = text_token_ids(self._tokenizer, request.prompt)
         room = min(request.max_new_tokens, self._context - len(ids))
         if room < 1:
             raise PromptTooLong(
                 f"The conversation has {len(ids)} tokens and this model can see only "
                 f"{self._context}. Shorten it."
             )
-        handle = Wanted(listener)
+        handle = VllmHandle(listener)
         work = self._answer(request, ids, room, handle)
         handle.task = asyncio.run_coroutine_threadsafe(work, self._loop)
         return handle
@@ -170,32 +180,32 @@ class VllmEngine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _start(self) -> None:
-        """Raises Unfit when it ends before it is ready, or takes too long."""
+        """Raises BackendUnsupported when it ends before it is ready, or takes too long."""
         self._child.start()
-        client = Client(self._child.socket, self._child.key)
+        client = VllmClient(self._child.socket, self._child.key)
         began = time.monotonic()
         while not await client.healthy():
-            if not self._child.lives or time.monotonic() - began > START_PATIENCE:
+            if not self._child.lives or time.monotonic() - began > START_TIMEOUT_SECONDS:
                 await client.close()
-                raise Unfit(DID_NOT_START)
-            await asyncio.sleep(LOOK_SECONDS)
+                raise BackendUnsupported(FAILED_TO_START)
+            await asyncio.sleep(POLL_SECONDS)
         try:
             self._context = await client.context()
             untouched = await client.scores(MODEL, self._question)
-        except (Broken, Refused) as problem:
+        except (VllmConnectionError, VllmRejected) as problem:
             log.exception("vLLM started, but does not answer")
-            raise Unfit(DID_NOT_START) from problem
+            raise BackendUnsupported(FAILED_TO_START) from problem
         log.info("vLLM is ready after %.0f s", time.monotonic() - began)
 
         async def check(_name: str, adapter: Path) -> str:
             await asyncio.to_thread(self._reference, adapter)
             return ""
 
-        async def look(name: str, adapter: Path) -> str:
+        async def compare(name: str, adapter: Path) -> str:
             reference = await asyncio.to_thread(self._reference, adapter)
-            return await proof.look(client, name, self._question, untouched, reference)
+            return await adapter_check.compare(client, name, self._question, untouched, reference)
 
-        self._shelf = Shelf(client, check, look, MOST_ADAPTERS)
+        self._adapter_cache = AdapterCache(client, check, compare, MAX_ADAPTERS)
         self._client = client
 
     def _reference(self, adapter: Path) -> Any:
@@ -206,14 +216,14 @@ class VllmEngine:
         deaths, delay, born = 0, FIRST_DELAY, time.monotonic()
         while True:
             while self._child.lives:
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
             if self._client:
                 await self._client.close()
-            self._client = self._shelf = None
-            if time.monotonic() - born > SETTLED:
+            self._client = self._adapter_cache = None
+            if time.monotonic() - born > STABLE_SECONDS:
                 deaths, delay = 0, FIRST_DELAY
             deaths += 1
-            if deaths > MOST_DEATHS:
+            if deaths > MAX_RESTARTS:
                 self.trouble = KEEPS_ENDING
                 return
             log.warning("vLLM ended; starting it again in %.1f s", delay)
@@ -221,7 +231,7 @@ class VllmEngine:
             delay, born = min(delay * 2, LONGEST_DELAY), time.monotonic()
             try:
                 await self._start()
-            except Unfit as problem:
+            except BackendUnsupported as problem:
                 log.warning("%s", problem)
 
     async def _cancel_all(self) -> None:
@@ -234,20 +244,20 @@ class VllmEngine:
 
     # --- answers ----------------------------------------------------------------------
 
-    def _up(self) -> tuple[Client, Shelf]:
+    def _up(self) -> tuple[VllmClient, AdapterCache]:
         if self.trouble:
-            raise Unfit(self.trouble)
-        if not self._client or not self._shelf:
-            raise Down(DOWN)
-        return self._client, self._shelf
+            raise BackendUnsupported(self.trouble)
+        if not self._client or not self._adapter_cache:
+            raise VllmRestarting(DOWN)
+        return self._client, self._adapter_cache
 
-    async def _use(self, adapter: Path | None, must_differ: bool = False) -> None:
-        _client, shelf = self._up()
+    async def _use(self, adapter: Path | None, require_effect: bool = False) -> None:
+        _client, adapter_cache = self._up()
         try:
-            async with shelf.use(adapter, must_differ):
+            async with adapter_cache.use(adapter, require_effect):
                 pass
-        except Broken as problem:
-            raise Down(DOWN) from problem
+        except VllmConnectionError as problem:
+            raise VllmRestarting(DOWN) from problem
 
     async def _fetch(self, adapters: set[Path | None]) -> None:
         self._up()
@@ -257,37 +267,49 @@ class VllmEngine:
             except BadAdapter as problem:  # its own lane hears of it
                 log.info("a bad adapter: %s", problem)
 
-    async def _answer(self, request: Request, ids: list[int], room: int, handle: Wanted) -> None:
+    async def _answer(
+        self, request: GenerationRequest, ids: list[int], room: int, handle: VllmHandle
+    ) -> None:
         try:
             handle.put(await self._written(request, ids, room, handle))
         except asyncio.CancelledError:
             handle.put(Completion("", 0, "cancelled", 0.0))
             raise
-        except (Broken, Down) as problem:
+        except (VllmConnectionError, VllmRestarting) as problem:
             log.warning("vLLM broke off: %s", problem)
             handle.put(EngineFailed(BROKE_DOWN))
-        except Refused as problem:
+        except VllmRejected as problem:
             log.error("vLLM refuses a request: %s", problem)
             handle.put(EngineFailed(f"vLLM does not take this request: {problem}"))
         except Exception as problem:
             handle.put(problem)
 
     async def _written(
-        self, request: Request, ids: list[int], room: int, handle: Wanted
+        self, request: GenerationRequest, ids: list[int], room: int, handle: VllmHandle
     ) -> Completion:
-        client, shelf = self._up()
-        async with shelf.use(request.adapter, request.must_differ) as name:
-            row = Row(request, ids, name, room, self._ends, handle.unwanted, self._teller(request))
+        client, adapter_cache = self._up()
+        async with adapter_cache.use(request.adapter, request.require_effect) as name:
+            row = SequenceState(
+                request,
+                ids,
+                name,
+                room,
+                self._ends,
+                handle.unwanted,
+                self._logprob_recorder(request),
+            )
             self._unanswered[id(row)] = time.monotonic()
             try:
                 await self._follow(row, client.stream(self._body(request, name, ids, room)), handle)
             finally:
                 self._unanswered.pop(id(row), None)
             if not row.over:
-                raise Broken("the answer has no end")
+                raise VllmConnectionError("the answer has no end")
             return row.completion(self._tokenizer)
 
-    async def _follow(self, row: Row, stream: AsyncGenerator[Step, None], handle: Wanted) -> None:
+    async def _follow(
+        self, row: SequenceState, stream: AsyncGenerator[StreamChunk, None], handle: VllmHandle
+    ) -> None:
         async with aclosing(stream) as steps:
             async for step in steps:
                 self._unanswered.pop(id(row), None)
@@ -298,21 +320,23 @@ class VllmEngine:
                 if row.over:  # closing the stream ends vLLM's work
                     return
 
-    def _write(self, row: Row, step: Step) -> None:
+    def _write(self, row: SequenceState, step: StreamChunk) -> None:
         for at, token in enumerate(step.tokens):
             if row.over:
                 return
-            if row.teller:
-                row.teller.write(token, step.sure[at], step.likeliest[at])
+            if row.logprobs:
+                row.logprobs.add(token, step.sure[at], step.likeliest[at])
             row.add(token)
         if step.finish_reason and not row.finish_reason:
             row.finish_reason = "length" if step.finish_reason == "length" else "stop"
 
-    def _teller(self, request: Request) -> Teller | None:
+    def _logprob_recorder(self, request: GenerationRequest) -> LogprobRecorder | None:
         most = request.top_logprobs
-        return None if most is None else Teller(self.vocabulary, most)
+        return None if most is None else LogprobRecorder(self.vocabulary, most)
 
-    def _body(self, request: Request, name: str, ids: list[int], room: int) -> dict[str, Any]:
+    def _body(
+        self, request: GenerationRequest, name: str, ids: list[int], room: int
+    ) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": name,
             "prompt": ids,
@@ -328,7 +352,7 @@ class VllmEngine:
             body["logprobs"] = request.top_logprobs
         if request.schema:
             form = json.loads(request.schema)
-            body["structured_outputs"] = {"json": {**form, "x-guidance": RULES}}
+            body["structured_outputs"] = {"json": {**form, "x-guidance": SCHEMA_OPTIONS}}
         return body
 
 

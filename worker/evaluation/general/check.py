@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worker.channel import Channel
-from worker.engine.requests import Request
-from worker.engine.together import ask_all
+from worker.engine.batch_generation import generate_all
+from worker.engine.requests import GenerationRequest
 from worker.evaluation.contest import Contender
 from worker.evaluation.general.collapse import UNRELATED, TaskForm, going_round, strange
 from worker.evaluation.general.findings import Findings
@@ -117,11 +117,13 @@ def _measure(
     for the base model. All are asked at once (it takes as long as one after the other). None when
     stopped."""
     asked = [
-        Request([{"role": "user", "content": prompt}], adapter, max_new_tokens=MAX_NEW_TOKENS)
+        GenerationRequest(
+            [{"role": "user", "content": prompt}], adapter, max_new_tokens=MAX_NEW_TOKENS
+        )
         for prompt in PROMPTS
         for adapter in adapters
     ]
-    said = ask_all(engine, asked, channel)
+    said = generate_all(engine, asked, channel)
     if said is None:
         return None
     texts = [one.text if one else "" for one in said]

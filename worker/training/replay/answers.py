@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from worker.channel import Channel, UserError
+from worker.engine.batch_generation import generate_all
 from worker.engine.engine import Engine
-from worker.engine.model import BadModel
-from worker.engine.requests import Message, Request
-from worker.engine.together import ask_all
-from worker.template import Example, load_tokenizer, prompt_ids
+from worker.engine.model_loader import BadModel
+from worker.engine.requests import GenerationRequest, Message
+from worker.template import TokenizedExample, load_tokenizer, prompt_token_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 STARTER = Path(__file__).with_name("starter.json")
@@ -39,9 +39,9 @@ def prompts() -> list[list[Message]]:
         return [json.loads(line) for line in lines]
 
 
-def everyday_examples(
+def replay_examples(
     base_model: Path, number_format: str, folder: Path, channel: Channel
-) -> list[Example]:
+) -> list[TokenizedExample]:
     """Everyday rows as tokens; `folder` is the training's own.
 
     An answer that was cut ends without an end-of-turn token. Empty when the person pressed Stop
@@ -49,7 +49,7 @@ def everyday_examples(
     """
     own = folder / "everyday.json"
     shared = base_model.parent / ".everyday" / f"{key(base_model)}.json"
-    answers = _read(own) or _read(shared) or come_along(base_model)
+    answers = _read(own) or _read(shared) or recorded_answers(base_model)
     if not answers:
         answers = _ask(base_model, number_format, channel)
         if not answers:
@@ -58,30 +58,32 @@ def everyday_examples(
     if not own.exists():
         _write(own, answers)
     tokenizer, asked = load_tokenizer(base_model), prompts()
-    return [_example(prompt_ids(tokenizer, asked[a.prompt]), a.tokens) for a in answers]
+    return [_example(prompt_token_ids(tokenizer, asked[a.prompt]), a.tokens) for a in answers]
 
 
 def key(base_model: Path) -> str:
     """Changes with the base model's files, the prompts, and the length of an answer."""
-    digest = what_is_asked()
+    digest = prompts_digest()
     for path in sorted(base_model.glob("*")):
         found = path.stat()
         digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}".encode())
     return digest.hexdigest()[:32]
 
 
-def come_along(base_model: Path) -> list[Answer]:
+def recorded_answers(base_model: Path) -> list[Answer]:
     """The starter's answers, where this is the starter to the byte and was asked just this."""
     recorded = json.loads(STARTER.read_text("utf-8"))
     weights = base_model / "model.safetensors"
     if not weights.exists() or weights.stat().st_size != recorded["bytes"]:
         return []
-    if recorded["asked"] != what_is_asked().hexdigest() or recorded["sha256"] != sha256_of(weights):
+    if recorded["asked"] != prompts_digest().hexdigest() or recorded["sha256"] != sha256_of(
+        weights
+    ):
         return []
     return [Answer(number, tokens) for number, tokens in enumerate(recorded["answers"])]
 
 
-def what_is_asked() -> "hashlib._Hash":
+def prompts_digest() -> "hashlib._Hash":
     """Of the prompts, and how long an answer may be."""
     digest = hashlib.sha256(PROMPTS.read_bytes())
     digest.update(str(ANSWER_TOKENS).encode())
@@ -93,8 +95,8 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _example(prompt: list[int], answer: list[int]) -> Example:
-    return Example(prompt + answer, [False] * len(prompt) + [True] * len(answer))
+def _example(prompt: list[int], answer: list[int]) -> TokenizedExample:
+    return TokenizedExample(prompt + answer, [False] * len(prompt) + [True] * len(answer))
 
 
 def _ask(base_model: Path, number_format: str, channel: Channel) -> list[Answer]:
@@ -112,8 +114,8 @@ def _ask(base_model: Path, number_format: str, channel: Channel) -> list[Answer]
 
 
 def _collect(engine: Engine, channel: Channel) -> list[Answer]:
-    asked = [Request(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
-    said = ask_all(engine, asked, channel) or []
+    asked = [GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
+    said = generate_all(engine, asked, channel) or []
     # A model that sees very little does without the longest prompts.
     return [Answer(number, one.token_ids) for number, one in enumerate(said) if one]
 

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 from worker.engine.engine import Engine
-from worker.engine.requests import Request
+from worker.engine.requests import GenerationRequest
 from worker.training.replay.answers import (
     ANSWER_TOKENS,
     STARTER,
     prompts,
+    prompts_digest,
     sha256_of,
-    what_is_asked,
 )
 
 
@@ -24,10 +24,12 @@ def record(base_model: Path) -> None:
     """Ask the starter and write down what it said."""
     weights = base_model / "model.safetensors"
     with Engine(base_model, "fp32") as engine:
-        asked = [Request(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
+        asked = [
+            GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()
+        ]
         said = [answer.token_ids for answer in engine.generate(asked)]
     facts = {
-        "asked": what_is_asked().hexdigest(),
+        "asked": prompts_digest().hexdigest(),
         "bytes": weights.stat().st_size,
         "sha256": sha256_of(weights),
     }

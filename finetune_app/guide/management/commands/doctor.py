@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.core import engine, vllm
+from finetune_app.core import engine_client, vllm_installation
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
@@ -58,14 +58,14 @@ def checks() -> Iterator[Check]:
 
 def serving() -> Iterator[Check]:
     """Whether vLLM serves, where somebody would expect it to, and what the engine made of that."""
-    found = vllm.find()
+    found = vllm_installation.find_vllm()
     if found.program:
         yield True, f"Base models are served by vLLM ({found.program})."
     elif found.why_not:
         yield not found.mistaken, f"{found.why_not}."
     try:
-        why_not = engine.health_now(PATIENCE).get("why_not_vllm")
-    except engine.EngineUnavailable:
+        why_not = engine_client.health_now(PATIENCE).get("why_not_vllm")
+    except engine_client.EngineUnavailable:
         return
     if found.program and why_not:
         yield False, f"Our own engine serves instead: {why_not}."

@@ -71,7 +71,7 @@ class Command(BaseCommand):
         command = [
             sys.executable,
             "-m",
-            "worker.training.measure",
+            "worker.training.measure_speed",
             str(Path(settings.DATA_DIR) / model.folder),
         ]
         rows = json.dumps([row["messages"] for row in sample().rows[:32]])

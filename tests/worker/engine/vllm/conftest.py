@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 
+from worker.engine.vllm.adapter_check import PeftReferences
 from worker.engine.vllm.engine import VllmEngine
-from worker.engine.vllm.proof import References
-from worker.engine.vllm.reference import compute
+from worker.engine.vllm.peft_reference import compute
 
 
 class Vllm:
@@ -20,7 +20,7 @@ class Vllm:
         self.program.write_text(
             f"#!/bin/sh\nexport FAULT={fault} NOTES={self.notes} OMP_NUM_THREADS=1\n"
             f"export PYTHONPATH={django_settings.BASE_DIR} OPENBLAS_NUM_THREADS=1\n"
-            f'exec {sys.executable} -m tests.worker.engine.vllm.standin "$@"\n'
+            f'exec {sys.executable} -m tests.worker.engine.vllm.fake_vllm "$@"\n'
         )
         self.program.chmod(0o700)
 
@@ -38,7 +38,7 @@ class Vllm:
         )
 
 
-REFERENCES = References(compute)  # here and not in a child: torch is loaded already
+REFERENCES = PeftReferences(compute)  # here and not in a child: torch is loaded already
 
 
 @pytest.fixture

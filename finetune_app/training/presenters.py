@@ -1,0 +1,218 @@
+"""What the training page shows, worked out once for the whole page and for its live part."""
+
+from itertools import groupby
+from typing import Any
+
+from django.forms import BoundField
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from finetune_app.accounts.models import Membership, Role
+from finetune_app.basemodels.estimates import times
+from finetune_app.core import charts
+from finetune_app.core.templatetags.ui import duration
+from finetune_app.goals.measures import MeasureError, get_measure
+from finetune_app.goals.showing import shown
+from finetune_app.jobs.models import State
+from finetune_app.jobs.services import queue_place, seconds_to_start
+from finetune_app.training.curve_advice import advise
+from finetune_app.training.forms import SettingsForm
+from finetune_app.training.models import SampleAnswer, Training
+
+GIB = 1024**3
+MOST_POINTS = 400  # drawn; a longer curve is thinned
+
+
+def live_context(training: Training, membership: Membership | None) -> dict[str, Any]:
+    job = training.job
+    points = list(training.points.all())
+    passes = int(training.spec.get("epochs", 1))
+    losses = [(p.step, p.loss) for p in points if p.loss is not None]
+    unseen = [(p.step, p.validation_loss) for p in points if p.validation_loss is not None]
+    total = int(job.total) or (points[-1].step if points else 0)
+    return {
+        "training": training,
+        "job": job,
+        "may_edit": bool(membership and membership.may(Role.EDITOR)),
+        "headline": headline(training),
+        "facts": facts(training),
+        "bar": charts.passes(int(job.done), total, passes),
+        "curve": charts.loss_chart(
+            _thin(losses), unseen, total, steps_per_pass=total / passes if total else None
+        )
+        if losses or unseen
+        else "",
+        "advice": advise(points, ended=not job.is_active, finished=bool(training.adapter_sha256)),
+        "stories": stories(training),
+        "ready": bool(training.adapter_sha256),
+        "counts": training.version.counts,
+        "times": times(passes),
+        "settings": settings_in_words(training.spec),
+    }
+
+
+def headline(training: Training) -> str:
+    job = training.job
+    if job.state == State.QUEUED:
+        place = queue_place(job)
+        if place > 1:
+            return _("Waiting: number %(n)d in line") % {"n": place}
+        return _("About to start")
+    if job.state == State.STOPPING:
+        return _("Stopping at the next safe place")
+    if job.state == State.STOPPED:
+        return _("Stopped at step %(done)d of %(total)d") % {"done": job.done, "total": job.total}
+    if job.state == State.FAILED:
+        return _("It could not go on")
+    if job.state == State.CANCELLED:
+        return _("Ended before it was done")
+    if job.state == State.SUCCEEDED:
+        seconds = job.result.get("seconds")
+        return _("Done in %(time)s") % {"time": duration(seconds)} if seconds else _("Done")
+    left = job.seconds_left
+    if left is None:
+        return job.message or _("Getting ready")
+    if left < 55:
+        return _("Less than a minute left")
+    return _("About %(time)s left") % {"time": duration(left)}
+
+
+def facts(training: Training) -> list[str]:
+    job = training.job
+    found = []
+    wait = seconds_to_start(job)
+    if wait:
+        found.append(_("begins in about %(time)s") % {"time": duration(wait)})
+    if job.total:
+        found.append(_("step %(done)d of %(total)d") % {"done": job.done, "total": job.total})
+    last = training.points.exclude(tokens_per_second=None).last()
+    if last and last.tokens_per_second:
+        found.append(_("%(n).0f tokens/s") % {"n": last.tokens_per_second})
+    if last and last.memory_bytes:
+        found.append(_("%(n).1f GB") % {"n": last.memory_bytes / GIB})
+    return found
+
+
+def stories(training: Training) -> list[dict[str, Any]]:
+    """For each watched prompt: what it answered at the start, after each pass, and now."""
+    found = []
+    for _index, group in groupby(training.samples.all(), key=lambda sample: sample.index):
+        moments = list(group)
+        last = moments[-1]
+        found.append(
+            {
+                "prompt": last.prompt,
+                "wanted": None if last.passed else shown(last.wanted),
+                "moments": [
+                    {
+                        "sample": sample,
+                        "when": _when(sample, training, sample is last),
+                        "shown": shown(sample.answer, sample.wanted),
+                        "why": "" if sample.passed is None else _why(sample, training),
+                    }
+                    for sample in _telling(moments)
+                ],
+            }
+        )
+    return found
+
+
+def _telling(moments: list[SampleAnswer]) -> list[SampleAnswer]:
+    """The first, the last and at most two between: enough to see it learn."""
+    if len(moments) <= 4:
+        return moments
+    third = (len(moments) - 1) / 3
+    return [moments[0], moments[round(third)], moments[round(2 * third)], moments[-1]]
+
+
+def _when(sample: SampleAnswer, training: Training, last: bool) -> str:
+    if sample.step == 0:
+        return _("Start")
+    if last:
+        return _("Now") if training.job.is_active else _("End")
+    a_pass = training.job.total / max(int(training.spec.get("epochs", 1)), 1)
+    done = sample.step / a_pass if a_pass else 0.5
+    if done == int(done):
+        return _("Pass %(n)d") % {"n": done}
+    return _("Step %(n)d") % {"n": sample.step}
+
+
+def _why(sample: SampleAnswer, training: Training) -> str:
+    """What is wrong with a sample answer, by the measure it was trained with."""
+    if sample.passed:
+        return _("As you wanted")
+    if sample.why:
+        return sample.why
+    measure = training.spec.get("measure") or {}
+    try:
+        return (
+            get_measure(measure.get("kind", ""), measure.get("settings"))
+            .check(sample.answer, sample.wanted)
+            .why
+        )
+    except MeasureError:  # a person's choice, or a measure of old
+        return _("Not as you wanted")
+
+
+# ---- Settings, for those who know them ----
+
+NAMES = {
+    "alpha": gettext_lazy("Strength of the adapter (alpha)"),
+    "dropout": gettext_lazy("Left out at random (dropout)"),
+    "targets": gettext_lazy("Layers that adapt"),
+    "warmup_ratio": gettext_lazy("Gentle start, share of all steps"),
+    "schedule": gettext_lazy("How the rate falls"),
+    "weight_decay": gettext_lazy("Brake on the weights (weight decay)"),
+}
+
+VALUES = {
+    ("targets", "all-linear"): gettext_lazy("all of them"),
+    ("schedule", "cosine"): gettext_lazy("in a gentle curve (cosine)"),
+    ("schedule", "linear"): gettext_lazy("in a straight line (linear)"),
+    ("schedule", "constant"): gettext_lazy("not at all (constant)"),
+    ("number_format", "auto"): gettext_lazy("the faster one here"),
+}
+
+
+def _value(setting: str, value: Any) -> str:
+    words = VALUES.get((setting, value)) if isinstance(value, str) else None
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(words or value)
+
+
+def _name(setting: str) -> str:
+    field = SettingsForm.base_fields.get(setting)
+    return str(field.label) if field else str(NAMES.get(setting, setting))
+
+
+def settings_in_words(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """The settings a training was frozen with, each with the name it has on the launch page."""
+    order = [*SettingsForm.base_fields, *NAMES]
+    return [
+        (_name(setting), _value(setting, spec[setting]))
+        for setting in order
+        if spec.get(setting, "") != ""
+    ]
+
+
+def knobs(
+    form: SettingsForm, automatic: dict[str, Any]
+) -> tuple[list[BoundField], list[tuple[str, Any, str]]]:
+    """The fields, each with our reason below its name; and what is fixed: (name, value, reason)."""
+    reasons = automatic.get("reasons", {})
+    fields = list(form)
+    for field in fields:
+        field.help_text = field.help_text or reasons.get(field.name, "")
+    values = automatic.get("settings", {})
+    fixed = [
+        (_name(name), _value(name, values.get(name)), why)
+        for name, why in reasons.items()
+        if name not in form.fields
+    ]
+    return fields, fixed
+
+
+def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    if len(points) <= MOST_POINTS:
+        return points
+    every = -(-len(points) // MOST_POINTS)
+    return [*points[::every], points[-1]]

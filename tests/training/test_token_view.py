@@ -1,0 +1,95 @@
+"""One example exactly as the model will see it."""
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.basemodels.models import BaseModel, BaseModelChoice
+from finetune_app.core import engine_client
+from finetune_app.datasets.services import add_rows, dataset_of
+from tests.worker.engine.tiny_models import make_base
+from worker import template
+
+SAID = [
+    {"role": "user", "content": "Is my bike\nready?"},
+    {"role": "assistant", "content": "Yes, come by"},
+]
+
+
+@pytest.fixture
+def example(goal, owner):
+    add_rows(dataset=dataset_of(goal), by=owner, rows=[{"messages": SAID}])
+    return dataset_of(goal).examples.get()
+
+
+@pytest.fixture
+def choice(goal, data_dir):
+    model = BaseModel.objects.create(slug="tiny", name="Tiny", source="tests", context=512)
+    (data_dir / model.folder).mkdir(parents=True, exist_ok=True)
+    make_base(data_dir / model.folder, "llama")
+    return BaseModelChoice.objects.create(goal=goal, base_model=model)
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """The engine's own rendering, without its process."""
+
+    async def view(base_model, messages, *, max_tokens=1024):
+        tokenizer = template.load_tokenizer(base_model)
+        return [vars(one) for one in template.token_spans(tokenizer, messages, max_tokens)]
+
+    monkeypatch.setattr(engine_client, "token_view", view)
+
+
+@pytest.fixture
+def url(goal, example) -> str:
+    return reverse("training:tokens", kwargs={"goal_id": goal.pk, "number": example.number})
+
+
+def shown(page: str, kind: str) -> str:
+    """All text of one kind."""
+    drawn = page.partition('id="tokens">')[2].partition("</div>")[0]
+    return "".join(re.findall(rf'<span class="{kind}[^"]*">([^<]*)</span>', drawn))
+
+
+def test_what_is_learned_is_told_from_what_is_only_read(as_viewer, url, choice, answering):
+    page = as_viewer.get(url).content.decode()
+    assert shown(page, "learned").startswith("Yes, come by")
+    assert "Is my bike↵\nready?" in shown(page, "read")
+    assert "special" in page
+    assert "Tiny" in page
+
+
+def test_what_would_be_cut_is_struck_through(as_viewer, url, choice, answering):
+    BaseModel.objects.update(context=16)
+    page = as_viewer.get(url).content.decode()
+    assert shown(page, "cut")
+    assert "so the beginning of the question is left out" in page
+
+
+def test_without_a_base_model_there_are_no_tokens(as_viewer, url):
+    page = as_viewer.get(url).content.decode()
+    assert "no base model is chosen yet" in page
+
+
+def test_when_the_engine_is_away_it_says_so(as_viewer, url, choice, monkeypatch):
+    async def away(*args, **kwargs):
+        raise engine_client.EngineUnavailable("The model cannot be reached just now.")
+
+    monkeypatch.setattr(engine_client, "token_view", away)
+    reply = as_viewer.get(url)
+    assert reply.status_code == 200
+    assert "The model cannot be reached just now." in reply.content.decode()
+
+
+def test_an_opened_example_leads_there(as_viewer, goal, example, url):
+    opened = reverse("datasets:example", kwargs={"goal_id": goal.pk, "number": example.number})
+    assert url in as_viewer.get(opened).content.decode()
+
+
+def test_others_see_nothing(as_owner, as_stranger, goal, url):
+    assert as_stranger.get(url).status_code == 404
+    assert as_owner.post(url).status_code == 405
+    missing = reverse("training:tokens", kwargs={"goal_id": goal.pk, "number": 99})
+    assert as_owner.get(missing).status_code == 404

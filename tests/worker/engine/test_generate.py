@@ -1,0 +1,211 @@
+"""What a caller sees: pieces, stops, draws, cancellation, and plain refusals."""
+
+import json
+import threading
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.worker.engine.test_logprobs import plainly
+from tests.worker.engine.tiny_models import make_adapter, make_base
+from worker.engine import model_loader
+from worker.engine.adapters import BadAdapter
+from worker.engine.engine import Engine
+from worker.engine.model_loader import BadModel
+from worker.engine.requests import EngineFailed, GenerationRequest, PromptTooLong
+from worker.engine.sequences import SequenceState
+
+
+def ask(prompt="Hello there", adapter=None, **options) -> GenerationRequest:
+    return GenerationRequest([{"role": "user", "content": prompt}], adapter, **options)
+
+
+def test_pieces_add_up_to_the_answer(engine):
+    handle = engine.submit(ask(max_new_tokens=40))
+    pieces = list(handle)
+    assert len(pieces) > 1
+    assert "".join(pieces) == handle.completion.text
+    assert handle.completion.tokens == len(handle.completion.token_ids) <= 40
+
+
+def test_a_request_joins_while_another_is_being_written(engine):
+    alone = engine.generate([ask("Second", max_new_tokens=20)])[0]
+    first = engine.submit(ask("First", max_new_tokens=200))
+    next(iter(first))
+    second = engine.submit(ask("Second", max_new_tokens=20)).result()
+    assert second.token_ids == alone.token_ids
+    assert first.result().tokens == 200 or first.completion.finish_reason == "stop"
+
+
+def test_an_answer_ends_before_its_stop_string(engine):
+    whole = engine.generate([ask(max_new_tokens=40)])[0].text
+    stop = whole[20:23]
+    handle = engine.submit(ask(max_new_tokens=40, stop=(stop,)))
+    streamed = "".join(handle)
+    assert streamed == handle.completion.text == whole[: whole.index(stop)]
+    assert handle.completion.finish_reason == "stop"
+
+
+def test_a_seed_draws_the_same_answer_in_any_company(engine):
+    drawn = ask(max_new_tokens=30, temperature=1.0, top_p=0.9, seed=5)
+    alone = engine.generate([drawn])[0]
+    other = ask(max_new_tokens=30, temperature=1.0, seed=6)
+    in_company = engine.generate([ask("x"), other, drawn])
+    assert in_company[2].token_ids == alone.token_ids
+    assert in_company[1].token_ids != alone.token_ids
+
+
+def test_a_tiny_top_p_is_the_greedy_answer(engine):
+    greedy = engine.generate([ask(max_new_tokens=20)])[0]
+    drawn = engine.generate([ask(max_new_tokens=20, temperature=1.0, top_p=1e-6)])[0]
+    assert drawn.token_ids == greedy.token_ids
+
+
+def test_a_cancelled_answer_leaves_the_others_alone(engine):
+    alone = engine.generate([ask("Stay", max_new_tokens=60)])[0]
+    going = engine.submit(ask("Go", max_new_tokens=400))
+    staying = engine.submit(ask("Stay", max_new_tokens=60))
+    next(iter(going))
+    going.cancel()
+    assert going.result().finish_reason in {"cancelled", "stop"}
+    assert going.completion.tokens < 400
+    assert staying.result().token_ids == alone.token_ids
+    assert engine.busy == 0
+
+
+def test_stop_is_heard_while_whole_answers_are_written_the_plain_way(tmp_path):
+    base = make_base(tmp_path, "mamba")
+    with Engine(base, "fp32") as engine:
+        assert engine.generate([ask(max_new_tokens=200)])[0].tokens == 200
+        handles = []
+
+        def press_stop(*_) -> None:
+            for handle in handles:
+                handle.cancel()
+
+        engine.loaded.model.register_forward_hook(press_stop)
+        handles.append(engine.submit(ask(max_new_tokens=200)))
+        assert handles[0].result().finish_reason == "cancelled"
+    assert handles[0].completion.tokens < 200
+
+
+def test_rows_wait_where_the_memory_they_really_take_is_not_free(base):
+    with Engine(base, "fp32") as engine:
+        alone = engine.generate([ask(max_new_tokens=20)])[0]
+        engine._cache_bytes = 7 * (alone.prompt_tokens + 20) * engine._bytes_per_token
+        together = []
+        step = engine._decoder.step
+        engine._decoder.step = lambda: (together.append(len(engine._decoder.rows)), step())
+        answers = engine.generate([ask(max_new_tokens=20)] * 7)
+    assert max(together) == 4  # the fifth would make room for eight
+    assert all(answer.token_ids == alone.token_ids for answer in answers)
+
+
+def test_an_answer_ends_where_the_model_can_see_no_further(engine):
+    prompt = "x" * (engine.loaded.context - 60)
+    answer = engine.generate([ask(prompt, max_new_tokens=400)])[0]
+    assert answer.prompt_tokens + answer.tokens <= engine.loaded.context
+    with pytest.raises(PromptTooLong, match="Shorten it"):
+        engine.submit(ask("x" * engine.loaded.context))
+
+
+def test_adapters_beyond_the_limit_are_dropped_and_come_back(base, tmp_path):
+    folders = [make_adapter(base, tmp_path / str(seed), seed) for seed in range(3)]
+    with Engine(base, "fp32", adapters_kept=2) as engine:
+        first = engine.generate([ask(adapter=folders[0], max_new_tokens=10)])[0]
+        engine.generate([ask(adapter=folder, max_new_tokens=4) for folder in folders[1:]])
+        assert engine.adapters.names == [str(folder) for folder in folders[1:]]
+        again = engine.generate([ask(adapter=folders[0], max_new_tokens=10)])[0]
+    assert again.token_ids == first.token_ids
+
+
+def test_an_adapter_of_another_model_is_refused_and_the_engine_goes_on(engine, tmp_path):
+    other = make_base(tmp_path / "neox", "gpt_neox")
+    adapter = make_adapter(other, tmp_path / "adapter", 1)
+    with pytest.raises(BadAdapter, match="another model"):
+        engine.generate([ask(adapter=adapter)])
+    dora = make_adapter(engine.loaded.folder, tmp_path / "dora", 1, use_dora=True)
+    with pytest.raises(BadAdapter, match="use_dora"):
+        engine.generate([ask(adapter=dora)])
+    assert engine.generate([ask(max_new_tokens=4)])[0].tokens
+
+
+def test_a_folder_with_program_code_is_not_loaded(tmp_path):
+    make_base(tmp_path, "llama")
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace("{", '{"auto_map": {},', 1))
+    with pytest.raises(BadModel, match="program code"):
+        Engine(tmp_path)
+
+
+def test_a_truncated_weights_file_is_said_plainly(tmp_path):
+    weights = make_base(tmp_path, "llama") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(BadModel, match="install it again"):
+        Engine(tmp_path, "fp32")
+
+
+def test_a_failure_in_the_middle_reaches_every_caller_and_the_engine_goes_on(base):
+    with Engine(base, "fp32") as engine:
+        step = engine._decoder.step
+        engine._decoder.step = lambda: 1 / 0
+        handles = [engine.submit(ask(str(i))) for i in range(3)]
+        for handle in handles:
+            with pytest.raises(EngineFailed, match="broke down"):
+                handle.result()
+        engine._decoder.step = step
+        assert engine.generate([ask(max_new_tokens=4)])[0].tokens
+
+
+def test_many_threads_may_ask_at_once(engine):
+    alone = [engine.generate([ask(str(i), max_new_tokens=12)])[0].token_ids for i in range(12)]
+    answers = {}
+
+    def one(i: int) -> None:
+        answers[i] = engine.submit(ask(str(i), max_new_tokens=12)).result().token_ids
+
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [answers[i] for i in range(12)] == alone
+
+
+def test_half_a_character_waits_for_its_other_half(engine):
+    tokenizer = engine.loaded.tokenizer
+    row = SequenceState(ask(max_new_tokens=9), [1], "__base__", 9, frozenset())
+    pieces = []
+    for token in tokenizer("né€").input_ids:
+        row.add(token)
+        pieces.append(row.new_text(tokenizer))
+    assert pieces == ["n", "", "é", "", "", "€"]
+
+
+def test_auto_picks_a_format_and_says_what_it_measured(base):
+    with Engine(base, "auto") as engine:
+        assert engine.number_format in {"bf16", "fp32"}
+        assert set(engine.loaded.measured) == {"bf16", "fp32"}
+        assert next(engine.loaded.model.parameters()).dtype == engine.loaded.dtype
+
+
+@pytest.mark.parametrize(("free", "format"), [(2**40, "fp32"), (1000, "bf16")])
+def test_what_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, free, format):
+    monkeypatch.setattr(model_loader, "_time_layer", lambda *args: 1.0)  # both are equally fast
+    monkeypatch.setattr(model_loader, "this_machine", lambda: SimpleNamespace(free_bytes=free))
+    config = json.loads((base / "config.json").read_text())
+    chosen, _measured = model_loader.choose_format(base, config, torch.device("cpu"))
+    assert chosen == format
+
+
+def test_penalties_take_off_the_score_of_what_was_written(engine, base):
+    """Each token is the likeliest once what was written before costs its penalty."""
+    asked = ask(max_new_tokens=30, presence_penalty=1.5, frequency_penalty=0.5)
+    answer = engine.generate([asked])[0]
+    assert answer.token_ids != engine.generate([ask(max_new_tokens=30)])[0].token_ids
+    for at, sure in enumerate(plainly(base, asked, answer.token_ids).clone()):
+        for token, times in Counter(answer.token_ids[:at]).items():
+            sure[token] -= 1.5 + 0.5 * times
+        assert int(sure.argmax()) == answer.token_ids[at]

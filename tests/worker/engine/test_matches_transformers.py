@@ -1,0 +1,152 @@
+"""In fp32 an answer never depends on what shares its batch: it equals plain `generate`."""
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from tests.starter import FOLDER as STARTER
+from tests.starter import needs_starter
+from tests.worker.engine.tiny_models import CONFIGS, make_adapter, make_base
+from worker.engine.engine import Engine
+from worker.engine.requests import GenerationRequest
+from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
+
+PROMPTS = [
+    "Hello",
+    "Where is my order? I have been waiting for two weeks now.",
+    "a",
+    "Sort this message: the wheel arrived bent",
+    "Once upon a time there was",
+    "Thank you, that was quick!",
+    "1 2 3 4 5 6 7 8 9 10",
+    "Please cancel it",
+]
+
+
+@cache
+def plain_model(base: Path, adapter: Path | None):
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
+
+
+def plain_answer(base: Path, adapter: Path | None, prompt: str, length: int) -> list[int]:
+    """What transformers and PEFT write for one prompt alone."""
+    tokenizer = load_tokenizer(base)
+    ids = torch.tensor([prompt_token_ids(tokenizer, [{"role": "user", "content": prompt}])])
+    out = plain_model(base, adapter).generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=length,
+        do_sample=False,
+        eos_token_id=sorted(stop_token_ids(tokenizer)),
+        pad_token_id=0,
+    )
+    return out[0, ids.shape[1] :].tolist()
+
+
+def ask(prompt: str, adapter: Path | None, length: int) -> GenerationRequest:
+    return GenerationRequest([{"role": "user", "content": prompt}], adapter, max_new_tokens=length)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "mamba"])
+def test_mixed_adapters_in_one_batch_answer_as_alone(kind, tmp_path):
+    base = make_base(tmp_path / "base", kind)
+    targets = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
+    # Answers of different lengths leave and join all the time: five places for eight requests.
+    requests = [ask(p, targets[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]
+    with Engine(base, "fp32", max_rows=5) as engine:
+        assert engine.fast
+        answers = engine.generate(requests)
+    for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+        wanted = plain_answer(base, request.adapter, PROMPTS[i], request.max_new_tokens)
+        assert answer.token_ids == wanted, f"row {i}"
+    assert len({tuple(answer.token_ids) for answer in answers}) == len(answers)
+
+
+def test_adapters_of_unlike_shapes_share_a_batch(base, tmp_path):
+    shapes = [
+        {},
+        {"r": 2},
+        {"target_modules": ["q_proj", "v_proj"]},
+        {"rank_pattern": {"up_proj": 8}},
+    ]
+    folders = [make_adapter(base, tmp_path / f"a{n}", n, **one) for n, one in enumerate(shapes)]
+    targets = [*folders, None]
+    requests = [ask(p, targets[i % 5], 4 + 3 * i) for i, p in enumerate(PROMPTS)]
+    with Engine(base, "fp32") as engine:
+        assert engine.own_forward
+        answers = engine.generate(requests)
+        fewer = engine.generate(requests[:2])  # what is stacked for all serves two as well
+    for request, answer in zip(requests + requests[:2], answers + fewer, strict=True):
+        prompt = request.messages[0]["content"]
+        wanted = plain_answer(base, request.adapter, prompt, request.max_new_tokens)
+        assert answer.token_ids == wanted, prompt
+
+
+@pytest.mark.parametrize(("kind", "own"), [("llama", True), ("qwen2", True), ("mistral", False)])
+def test_only_what_is_proved_equal_is_computed_in_the_short_way(kind, own, tmp_path, monkeypatch):
+    base = make_base(tmp_path, kind)
+    with Engine(base, "fp32") as engine:
+        assert engine.own_forward == own
+    monkeypatch.setattr("worker.engine.llama_forward.rotate", lambda x, cos, sin: x)  # a fault
+    with Engine(base, "fp32") as engine:
+        assert engine.fast
+        assert not engine.own_forward
+        answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
+    assert answer.token_ids == plain_answer(base, None, PROMPTS[1], 8)
+
+
+def test_a_model_with_a_running_state_is_served_the_plain_way(tmp_path):
+    base = make_base(tmp_path, "mamba")
+    with Engine(base, "fp32") as engine:
+        assert not engine.fast
+        answers = engine.generate([ask(p, None, 12) for p in PROMPTS[:4]])
+    for prompt, answer in zip(PROMPTS, answers, strict=False):
+        assert answer.token_ids == plain_answer(base, None, prompt, 12)
+
+
+def test_a_model_that_comes_with_a_penalty_for_repeating_answers_without_it(tmp_path):
+    base, fussy = tmp_path / "base", tmp_path / "fussy"
+    shutil.copytree(make_base(base, "mamba"), fussy)
+    habits = json.loads((fussy / "generation_config.json").read_text())
+    habits |= {"repetition_penalty": 1.5, "eos_token_id": 256}
+    (fussy / "generation_config.json").write_text(json.dumps(habits))
+    wanted = plain_answer(base, None, PROMPTS[1], 12)
+    assert plain_answer(fussy, None, PROMPTS[1], 12) != wanted
+    with Engine(fussy, "fp32") as engine:
+        assert engine.generate([ask(PROMPTS[1], None, 12)])[0].token_ids == wanted
+        assert engine.loaded.ends == {256, 257}  # where it ends is still its own to say
+
+
+@pytest.mark.parametrize(
+    "lora",
+    [
+        {"use_rslora": True},
+        {"target_modules": ["q_proj", "v_proj"]},
+        {"rank_pattern": {"q_proj": 8}, "alpha_pattern": {"q_proj": 2}},
+    ],
+    ids=["rslora", "two layers", "patterns"],
+)
+def test_settings_of_an_adapter_are_honoured(base, tmp_path, engine, lora):
+    adapter = make_adapter(base, tmp_path, 5, **lora)
+    for prompt in PROMPTS[:3]:
+        answer = engine.generate([ask(prompt, adapter, 16)])[0]
+        assert answer.token_ids == plain_answer(base, adapter, prompt, 16)
+
+
+@pytest.mark.long
+@needs_starter
+def test_the_starter_answers_as_with_generate(tmp_path):
+    adapter = make_adapter(STARTER, tmp_path, 3, init_lora_weights=True)
+    requests = [ask(p, adapter if i % 2 else None, 8) for i, p in enumerate(PROMPTS[:4])]
+    with Engine(STARTER, "fp32") as engine:
+        answers = engine.generate(requests)
+    for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+        wanted = plain_answer(STARTER, request.adapter, PROMPTS[i], 8)
+        assert answer.token_ids == wanted, f"row {i}"

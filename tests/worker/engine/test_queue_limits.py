@@ -1,0 +1,45 @@
+"""Who comes while others have waited long already is told so at once."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from worker.engine.engine import Engine
+from worker.engine.model_manager import ModelManager, QueueFull
+from worker.engine.requests import GenerationRequest
+
+HELLO = [{"role": "user", "content": "Hello there"}]
+
+
+def test_it_knows_how_long_the_first_in_the_queue_has_waited(base):
+    with Engine(base, "fp32", max_rows=1) as engine:
+        assert engine.waited == 0
+        both = [engine.submit(GenerationRequest(HELLO, max_new_tokens=3000)) for _ in range(2)]
+        next(iter(both[0]))
+        assert engine.waited > 0
+        for one in both:
+            one.cancel()
+        both[1].result()
+        assert engine.waited == 0
+
+
+def test_nobody_is_let_in_behind_somebody_who_has_waited_too_long(base):
+    async def come() -> list[str]:
+        manager, said = ModelManager(base.parent, max_wait_seconds=0.0), []
+        async with AsyncExitStack() as stays:
+            engine = await stays.enter_async_context(manager.acquire(base, "fp32", 1))
+            engine._max_rows = 1
+            for _ in range(2):
+                asked = engine.submit(GenerationRequest(HELLO, max_new_tokens=3000))
+                stays.callback(asked.cancel)
+            with pytest.raises(QueueFull):
+                async with manager.acquire(base, "fp32", 1):
+                    said.append("let in")
+        manager.max_wait_seconds = 60.0
+        async with manager.acquire(base, "fp32", 1):
+            said.append("let in afterwards")
+        await asyncio.to_thread(engine.close)
+        return said
+
+    assert asyncio.run(come()) == ["let in afterwards"]

@@ -1,0 +1,195 @@
+"""Answers in a form: whatever the model would rather say, and however wildly it draws."""
+
+import json
+
+import jsonschema
+import pytest
+import torch
+
+from tests.worker.engine.tiny_models import make_base
+from worker.engine import structured_output
+from worker.engine.engine import Engine
+from worker.engine.requests import GenerationRequest
+from worker.engine.structured_output import SchemaCache, UnsupportedSchema
+
+
+def strict(properties: dict, **more) -> dict:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        **more,
+    }
+
+
+CUSTOMER = strict(
+    {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer", "minimum": 18}}
+)
+SCHEMAS = {
+    "words": {"enum": ["refund", "repair", "other"]},
+    "label": strict({"label": {"enum": ["late", "broken"]}, "urgent": {"type": "boolean"}}),
+    "nested": strict(
+        {
+            "customer": CUSTOMER,
+            "items": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 1, "maxItems": 3},
+        }
+    ),
+    "numbers": {
+        "type": "array",
+        "items": {"type": "number", "minimum": -1, "maximum": 9.5},
+        "minItems": 2,
+        "maxItems": 4,
+    },
+    "either": {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[a-z]{2,5}$"}]},
+    "chain": {
+        "$ref": "#/$defs/link",
+        "$defs": {
+            "link": strict(
+                {
+                    "v": {"type": "boolean"},
+                    "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/link"}]},
+                }
+            )
+        },
+    },
+    "any object": {"type": "object"},
+}
+
+
+def ask(schema: dict | None, prompt="Hello", **options) -> GenerationRequest:
+    return GenerationRequest(
+        [{"role": "user", "content": prompt}],
+        **{"max_new_tokens": 120, "schema": json.dumps(schema) if schema else None} | options,
+    )
+
+
+def judge(engine, schema: dict, answer) -> None:
+    """What ended by itself fits; what was cut short is the beginning of something that does."""
+    if answer.finish_reason == "stop":
+        jsonschema.validate(json.loads(answer.text), schema)
+        return
+    assert answer.finish_reason == "length"
+    matcher = engine.schemas.matcher(json.dumps(schema)).deep_copy()
+    assert matcher.consume_tokens(answer.token_ids)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_whatever_is_drawn_fits(engine, name):
+    schema = SCHEMAS[name]
+    asked = [ask(schema, f"{seed} please", temperature=1.5, seed=seed) for seed in range(8)]
+    answers = engine.generate([*asked, ask(schema)])
+    for answer in answers:
+        judge(engine, schema, answer)
+    if name != "words":  # this model has a favourite
+        assert len({answer.text for answer in answers}) > 1
+    if name != "any object":  # these end some time, however wild
+        assert any(answer.finish_reason == "stop" for answer in answers)
+
+
+def test_each_row_of_a_mixed_batch_keeps_its_own_form_and_the_rest_are_free(engine):
+    free = [ask(None, prompt, max_new_tokens=40) for prompt in ("a", "b")]
+    alone = [answer.token_ids for answer in engine.generate(free)]
+    formed = [ask(schema, temperature=1.0) for schema in SCHEMAS.values()]
+    answers = engine.generate([free[0], *formed, free[1]])
+    assert [answers[0].token_ids, answers[-1].token_ids] == alone
+    for schema, answer in zip(SCHEMAS.values(), answers[1:-1], strict=True):
+        judge(engine, schema, answer)
+
+
+def test_a_seed_draws_the_same_form(engine):
+    drawn = ask(SCHEMAS["nested"], temperature=1.5, seed=3)
+    first, second = engine.generate([drawn, drawn])
+    assert first.text == second.text
+
+
+def test_a_token_that_would_leave_the_form_has_no_chance(engine):
+    constraint = engine.schemas.constraint(json.dumps({"enum": ["yes", "no"]}))
+    written = []
+    for letter in '"yes"':
+        (token,) = engine.loaded.tokenizer(letter, add_special_tokens=False).input_ids
+        scores = constraint.mask_logits(torch.zeros(engine.vocabulary.size))
+        allowed = {i for i, score in enumerate(scores.tolist()) if score == 0}
+        assert token in allowed
+        assert not allowed & engine.loaded.ends
+        written.append(len(allowed))
+        constraint.advance(token)
+    assert written[0] == 1  # a quotation mark, nothing else
+    assert written[1] == 2  # y or n
+    closing = constraint.mask_logits(torch.zeros(engine.vocabulary.size))
+    assert {i for i, score in enumerate(closing.tolist()) if score == 0} <= engine.loaded.ends
+
+
+def test_the_plain_way_keeps_to_a_form_too(tmp_path):
+    base = make_base(tmp_path, "mamba")
+    with Engine(base, "fp32") as engine:
+        asked = [ask(SCHEMAS["label"], temperature=1.5, seed=n) for n in range(3)]
+        answers = engine.generate([*asked, ask(None, max_new_tokens=10)])
+        for answer in answers[:3]:
+            judge(engine, SCHEMAS["label"], answer)
+        assert engine.generate([ask(None, max_new_tokens=10)])[0].text == answers[3].text
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "nonsense"},
+        {"not": {"type": "integer"}},
+        {"type": "array", "items": {}, "uniqueItems": True},
+        {"oneOf": [{"type": "integer"}, {"type": "number"}]},
+        {"x-guidance": {"lenient": True, "coerce_one_of": True}, "not": {}},
+        {"type": "integer", "minimum": 5, "maximum": 3},
+        {"$ref": "#"},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "file:///etc/passwd"},
+        {"type": "string", "pattern": "(?=a)b"},
+        {
+            "allOf": [
+                {"anyOf": [{"properties": {f"k{i}": {"const": n}}} for n in (1, 2)]}
+                for i in range(16)
+            ]
+        },
+    ],
+)
+def test_what_cannot_be_followed_is_refused_before_it_is_begun(engine, schema):
+    with pytest.raises(UnsupportedSchema, match="cannot be followed"):
+        engine.submit(ask(schema))
+
+
+def test_a_schema_without_json_is_refused(engine):
+    with pytest.raises(UnsupportedSchema):
+        engine.submit(
+            GenerationRequest([{"role": "user", "content": "x"}], schema='{"minimum": NaN}')
+        )
+
+
+def test_a_form_that_breaks_down_half_way_ends_its_own_row_alone(engine, monkeypatch):
+    free = ask(None, max_new_tokens=30)
+    alone = engine.generate([free])[0]
+    constraint = engine.schemas.constraint
+
+    def break_down(token: int) -> None:
+        raise UnsupportedSchema("It became too complex.")
+
+    def brittle(schema: str):
+        made = constraint(schema)
+        made.advance = break_down
+        return made
+
+    monkeypatch.setattr(engine.schemas, "constraint", brittle)
+    broken, beside = engine.submit(ask(SCHEMAS["label"])), engine.submit(free)
+    with pytest.raises(UnsupportedSchema, match="too complex"):
+        broken.result()
+    assert beside.result().token_ids == alone.token_ids
+
+
+def test_a_schema_is_read_once_and_the_longest_unused_is_forgotten(engine, monkeypatch):
+    read = []
+    monkeypatch.setattr(structured_output, "MAX_SCHEMAS", 2)
+    monkeypatch.setattr(
+        structured_output, "_compile", lambda tokens, schema: read.append(schema) or schema
+    )
+    kept = SchemaCache(engine.vocabulary)
+    for schema in ("a", "b", "a", "c", "a", "b"):
+        kept.matcher(schema)
+    assert read == ["a", "b", "c", "b"]

@@ -1,0 +1,77 @@
+"""What vLLM computes reads as what our own engine computes: the same prompt, the same text."""
+
+import json
+
+import pytest
+
+from worker.engine.requests import GenerationRequest, PromptTooLong
+
+HELLO = [{"role": "user", "content": "Hello there"}]
+
+
+def ask(adapter=None, **more) -> GenerationRequest:
+    return GenerationRequest(HELLO, adapter, **{"max_new_tokens": 12, **more})
+
+
+def answer(engine, request):
+    handle = engine.submit(request)
+    pieces = list(handle)
+    assert "".join(pieces) == handle.completion.text
+    return handle.completion
+
+
+def test_base_and_adapters_answer_at_once_each_its_own(served, engine, adapters):
+    asked = [ask(None), ask(adapters[0]), ask(adapters[1]), ask(adapters[0], prompt="Good")]
+    handles = [served.submit(request) for request in asked]
+    theirs, ours = [handle.result() for handle in handles], engine.generate(asked)
+    assert [one.token_ids for one in theirs] == [one.token_ids for one in ours]
+    assert [one.finish_reason for one in theirs] == [one.finish_reason for one in ours]
+    assert [one.prompt_tokens for one in theirs] == [one.prompt_tokens for one in ours]
+    assert len({one.text for one in theirs}) == 4
+
+
+def test_penalties_and_a_text_that_ends_it(served, engine, adapters):
+    wordy = ask(adapters[0], presence_penalty=0.5, frequency_penalty=0.5)
+    whole = engine.generate([wordy])[0]
+    assert answer(served, wordy).token_ids == whole.token_ids
+    stop = whole.text[4:6]
+    cut = ask(adapters[0], presence_penalty=0.5, frequency_penalty=0.5, stop=(stop,))
+    assert answer(served, cut).text == engine.generate([cut])[0].text
+    assert stop not in answer(served, cut).text
+
+
+def test_log_probabilities_of_what_was_written_and_of_the_likeliest(served, engine, adapters):
+    asked = ask(adapters[1], top_logprobs=3)
+    theirs, ours = answer(served, asked).logprobs, engine.generate([asked])[0].logprobs
+    assert [one["bytes"] for one in theirs] == [one["bytes"] for one in ours]
+    for one, other in zip(theirs, ours, strict=True):
+        assert one["logprob"] == pytest.approx(other["logprob"], abs=1e-3)
+        assert [best["bytes"] for best in one["top_logprobs"]] == [
+            best["bytes"] for best in other["top_logprobs"]
+        ]
+
+
+def test_an_answer_in_a_form_is_held_to_it_by_the_same_rules(served, engine):
+    schema = {
+        "type": "object",
+        "properties": {"n": {"enum": [1, 22]}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    asked = ask(schema=json.dumps(schema), max_new_tokens=60)
+    served.prepare([asked])
+    theirs = answer(served, asked)
+    assert theirs.token_ids == engine.generate([asked])[0].token_ids
+    assert json.loads(theirs.text)["n"] in {1, 22}
+
+
+def test_a_seed_draws_the_same_again(served):
+    first, again, other = (
+        answer(served, ask(temperature=1.5, seed=seed)).text for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_no_room_for_an_answer_is_said_before_it_is_asked(served):
+    with pytest.raises(PromptTooLong, match="see only 4096"):
+        served.submit(ask(prompt="a" * 5000))

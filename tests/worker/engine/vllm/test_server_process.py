@@ -1,0 +1,157 @@
+"""vLLM is a process that may end, hang about, or never start; nobody else reaches it."""
+
+import os
+import subprocess
+import sys
+import time
+
+import httpx
+import psutil
+import pytest
+
+from tests.worker.engine.vllm.test_generate import ask
+from worker.engine.backend import BackendUnsupported
+from worker.engine.requests import EngineFailed
+from worker.engine.vllm import engine as engine_module
+from worker.engine.vllm import server_process as child_module
+from worker.engine.vllm import session_guard
+from worker.engine.vllm.engine import VllmRestarting
+
+
+def wait_until(true, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.05)
+
+
+def is_up(engine) -> bool:
+    try:
+        engine.prepare([ask(None)])
+    except VllmRestarting:
+        return False
+    return True
+
+
+def test_it_is_waited_for_and_one_that_does_not_start_is_not(vllm, base):
+    with vllm("slow").open(base) as engine:
+        assert engine.submit(ask(None)).result().tokens == 12
+    with pytest.raises(BackendUnsupported, match="does not start"):
+        vllm("dies").open(base)
+
+
+def test_ended_in_an_answer_it_starts_again_and_its_adapters_are_proved_anew(vllm, base, adapters):
+    program = vllm("crash")
+    with program.open(base) as engine:
+        engine.check_adapter(adapters[0])
+        with pytest.raises(EngineFailed, match="restarts by itself"):
+            engine.submit(ask(adapters[0])).result()
+        wait_until(lambda: not is_up(engine))
+        wait_until(lambda: is_up(engine))
+        assert engine.held == []
+        assert engine.submit(ask(adapters[0], require_effect=True)).result().tokens == 12
+    assert len(program.noted("started")) == len(program.noted("loaded")) == 2
+
+
+@pytest.mark.long
+def test_one_that_keeps_ending_is_given_up(vllm, base, monkeypatch):
+    monkeypatch.setattr(engine_module, "MAX_RESTARTS", 1)
+    with vllm("crashes").open(base) as engine:
+        for _ in range(2):
+            wait_until(lambda: is_up(engine))
+            with pytest.raises(EngineFailed):
+                engine.submit(ask(None)).result()
+            wait_until(lambda: engine.trouble or not engine._client)
+        wait_until(lambda: engine.trouble)
+        with pytest.raises(BackendUnsupported, match="again and again"):
+            engine.prepare([ask(None)])
+
+
+def test_who_leaves_ends_the_work_on_it(vllm, base):
+    program = vllm("pauses")
+    with program.open(base) as engine:
+        handle = engine.submit(ask(None, max_new_tokens=500))
+        next(iter(handle))
+        handle.cancel()
+        wait_until(lambda: program.noted("aborted"))
+
+
+def test_it_says_how_long_somebody_waits_for_a_first_word(vllm, base):
+    with vllm().open(base) as engine:
+        standin = psutil.Process(engine._child._process.pid).children()[0]
+        standin.suspend()
+        waiting = engine.submit(ask(None))
+        wait_until(lambda: engine.waited > 0.2)
+        standin.resume()
+        assert waiting.result().tokens == 12
+        assert engine.waited == 0
+
+
+def test_the_longest_unused_adapters_go(vllm, base, adapters, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "MAX_ADAPTERS", 1)
+    program = vllm()
+    with program.open(base) as engine:
+        for adapter in adapters:
+            engine.check_adapter(adapter)
+        wait_until(lambda: engine.held == [str(adapters[1])])
+        both = [engine.submit(ask(adapter)) for adapter in adapters]  # in use, none may go
+        assert all(one.result().tokens for one in both)
+    assert len(program.noted("unloaded")) >= 1
+
+
+def test_it_is_reached_by_its_owner_with_the_key_alone(served):
+    socket = served._child.socket
+    assert socket.parent.stat().st_mode & 0o777 == 0o700
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://vllm"
+    ) as stranger:
+        assert stranger.get("/v1/models").status_code == 401
+        assert stranger.post("/v1/load_lora_adapter", json={}).status_code == 401
+    inside = psutil.Process(served._child._process.pid).children(recursive=True)
+    assert not [one for process in inside for one in process.net_connections(kind="inet")]
+
+
+def test_it_gets_none_of_our_secrets(monkeypatch):
+    for name in (
+        "SECRET_KEY",
+        "DATABASE_URL",
+        "FINETUNE_ENGINE_SECRET",
+        "AWS_SECRET_ACCESS_KEY",
+        "VLLM_API_KEY",
+    ):
+        monkeypatch.setenv(name, "ours")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    given = child_module.environment("its own")
+    assert "ours" not in given.values()
+    assert given["CUDA_VISIBLE_DEVICES"] == "1"
+    assert given["VLLM_API_KEY"] == "its own"
+
+
+def test_options_have_the_last_word(tmp_path):
+    told = child_module.command(
+        tmp_path / "vllm", tmp_path, "bf16", tmp_path / "s", ["--max-lora-rank", "128"]
+    )
+    assert told[-2:] == ["--max-lora-rank", "128"]
+    assert "--trust-remote-code" not in told
+
+
+def test_killed_outright_we_leave_nothing_behind(tmp_path):
+    """The guard hears that its input ended; what it started, and what that started, ends too."""
+    code = (
+        "import subprocess, sys, time\n"
+        f"command = [sys.executable, '-I', {session_guard.__file__!r}, 'sh', '-c',"
+        f" 'sleep 601 & echo $! > {tmp_path}/inner; sleep 602']\n"
+        "child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
+    )
+    guarding = psutil.Process(int(parent.stdout.readline()))
+    wait_until(lambda: (tmp_path / "inner").exists() and (tmp_path / "inner").read_text().strip())
+    inner = psutil.Process(int((tmp_path / "inner").read_text()))
+    os.killpg(parent.pid, 9)
+    parent.wait()
+    psutil.wait_procs([guarding, inner], timeout=20)
+    assert not inner.is_running() or inner.status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,127 @@
+"""The fast way computes what the general way computes."""
+
+import pytest
+import torch
+
+from worker.template import TokenizedExample
+from worker.training import llama_autograd
+from worker.training.data import collate
+from worker.training.llama_loss import LlamaLoss, is_supported, shared_prefix
+from worker.training.model_loader import load
+from worker.training.spec import Spec
+from worker.training.steps import CausalLMLoss, Loss, base_probabilities
+
+OPENING = [1, 40, 41, 42, 43]
+
+
+def example(*rest: int, opening: list[int] = OPENING, learned: int = 2) -> TokenizedExample:
+    ids = [*opening, *rest]
+    return TokenizedExample(ids, [False] * (len(ids) - learned) + [True] * learned)
+
+
+BATCHES = {
+    "shared opening": [example(50, 51, 52), example(60, 61, 62, 63, 64), example(70, 71)],
+    "nothing shared": [example(7, 8, 9, opening=[5]), example(7, 8, opening=[6])],
+    "one row": [example(50, 51, 52, 53)],
+    "one row inside another": [example(50, 51), example(50, 51, 52, 53)],
+    "same rows": [example(50, 51, 52), example(50, 51, 52)],
+    "several answers": [
+        TokenizedExample([1, 2, 3, 4, 5, 6], [False, True, False, False, True, True])
+    ]
+    * 2,
+}
+
+
+def loaded(base_model, kind: str, **settings):
+    spec = Spec(base_model=base_model(kind), version=base_model(kind), rank=4, **settings)
+    made = load(spec, "fp32")
+    torch.manual_seed(3)
+    for parameter in made.model.parameters():
+        if parameter.requires_grad:  # B starts at zero, which would hide mistakes in A
+            parameter.data = torch.randn_like(parameter) * 0.1
+    return made
+
+
+def loss_and_gradients(
+    loss: Loss, model, examples, *, as_base: bool = False
+) -> tuple[float, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    batch = collate(examples, torch.device("cpu"))
+    value = loss(batch, base_probabilities(loss, batch) if as_base else None)
+    value.backward()
+    gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    return float(value.detach()), gradients
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("as_base", [False, True])
+def test_loss_and_every_gradient_are_equal(base_model, kind, batch, as_base):
+    made = loaded(base_model, kind)
+    assert is_supported(made.model)
+    slow, slow_gradients = loss_and_gradients(
+        CausalLMLoss(made.model), made.model, BATCHES[batch], as_base=as_base
+    )
+    fast, fast_gradients = loss_and_gradients(
+        LlamaLoss(made.model), made.model, BATCHES[batch], as_base=as_base
+    )
+    assert fast == pytest.approx(slow, rel=1e-5)
+    assert fast_gradients.keys() == slow_gradients.keys()
+    assert len(fast_gradients) == 2 * 2 * 7
+    for name, gradient in slow_gradients.items():
+        # Against its largest number: those near zero are sums in which large ones cancelled, and
+        # how exactly they do depends on the processor's order of adding.
+        largest = float(gradient.abs().max())
+        assert largest > 0
+        assert float((fast_gradients[name] - gradient).abs().max()) < 1e-4 * largest, name
+
+
+@pytest.mark.parametrize("batch", ["shared opening", "one row"])
+def test_attention_that_is_too_large_to_keep_gives_the_same_gradients(
+    base_model, monkeypatch, batch
+):
+    made = loaded(base_model, "llama")
+    loss = LlamaLoss(made.model)
+    kept, kept_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
+    monkeypatch.setattr(llama_autograd, "MAX_SAVED_BYTES", 0)
+    again, again_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
+    assert again == kept
+    for name, gradient in kept_gradients.items():
+        assert torch.equal(again_gradients[name], gradient), name
+
+
+def test_the_bases_chances_are_those_of_the_model_without_its_adapter(base_model):
+    made = loaded(base_model, "llama")
+    batch = collate(BATCHES["several answers"], torch.device("cpu"))
+    with torch.no_grad(), made.model.disable_adapter():
+        wanted = made.model(input_ids=batch.input_ids).logits[batch.loss_mask].softmax(-1)
+    for loss in (CausalLMLoss(made.model), LlamaLoss(made.model)):
+        before = float(loss(batch).detach())
+        assert torch.allclose(base_probabilities(loss, batch), wanted, atol=1e-6)
+        assert float(loss(batch).detach()) == before  # the adapter is back
+
+
+def test_the_model_itself_still_works_after_fusing(base_model):
+    made = loaded(base_model, "llama")
+    ids = torch.tensor([[1, 40, 50, 51]])
+    before = made.model(input_ids=ids).logits
+    LlamaLoss(made.model)
+    assert torch.allclose(made.model(input_ids=ids).logits, before, atol=1e-6)
+
+
+def test_what_it_does_not_compute_is_left_to_the_general_way(base_model):
+    assert not is_supported(loaded(base_model, "gpt_neox").model)
+    assert not is_supported(loaded(base_model, "llama", dropout=0.1).model)
+    assert not is_supported(loaded(base_model, "llama", targets=["q_proj", "v_proj"]).model)
+
+
+def test_the_shared_opening_ends_before_anything_learned():
+    def prefix(name: str) -> int:
+        return shared_prefix(collate(BATCHES[name], torch.device("cpu")))
+
+    assert prefix("shared opening") == 4
+    assert prefix("nothing shared") == 0
+    assert prefix("one row") == 0
+    assert prefix("one row inside another") == 4
+    assert prefix("same rows") == 5
+    assert prefix("several answers") == 0

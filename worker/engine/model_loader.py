@@ -1,0 +1,180 @@
+"""Load a base model, in the number format that decodes faster on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase
+
+from finetune_app.core.machine import this_machine
+from worker.engine.packed_linear import PackedLinear
+from worker.llama import FAMILY
+from worker.template import load_tokenizer, stop_token_ids
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+# fp32 reproduces an answer exactly whatever shares its batch, bf16 nearly always: speed must pay.
+WORTH_IT = 1.15
+ROWS = 16  # rows in the measured batch, about what an evaluation decodes at once
+
+
+class BadModel(ValueError):
+    """This folder cannot be used as a base model; the message says why."""
+
+
+@dataclass
+class LoadedModel:
+    """A base model in memory.
+
+    number_format: "bf16" or "fp32". measured: milliseconds per format, where both were timed.
+    ends: token ids that end an answer. context: most tokens the model can see.
+    """
+
+    folder: Path
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    number_format: str
+    device: torch.device
+    ends: frozenset[int]
+    context: int
+    measured: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.number_format]
+
+    @property
+    def vocabulary_size(self) -> int:
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+
+def load(folder: Path, number_format: str = "auto") -> LoadedModel:
+    """Load a folder of safetensors and its tokenizer; number_format is auto, bf16 or fp32.
+
+    Never runs code from the folder. Raises BadModel.
+    """
+    config = read_config(folder)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    measured: dict[str, float] = {}
+    if number_format == "auto":
+        number_format, measured = choose_format(folder, config, device)
+    if number_format not in DTYPES:
+        raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
+    model = _read_weights(folder, DTYPES[number_format])
+    model.to(device).eval().requires_grad_(False)
+    tokenizer = load_tokenizer(folder)
+    ends = _ends(model, tokenizer)
+    # Some models come with habits such as a penalty for repeating themselves, which `generate`
+    # would add to whatever a request asks for.
+    model.generation_config = GenerationConfig()
+    return LoadedModel(
+        folder=folder,
+        model=model,
+        tokenizer=tokenizer,
+        number_format=number_format,
+        device=device,
+        ends=ends,
+        context=_context(model, tokenizer),
+        measured=measured,
+    )
+
+
+def _read_weights(folder: Path, dtype: torch.dtype) -> Any:
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise BadModel(
+            "The base model could not be read. Its folder may be incomplete or of a kind this "
+            "version does not know: install it again, or choose another."
+        ) from error
+
+
+def choose_format(
+    folder: Path, config: dict[str, Any], device: torch.device
+) -> tuple[str, dict[str, float]]:
+    """Time a decode step's matrix products in both formats; returns the choice and the times.
+
+    Loading a large model twice just to time it would cost minutes, and these products are
+    where a step spends its time, so a layer of the model's own width is timed instead.
+    """
+    text = config.get("text_config", config)
+    width = int(text.get("hidden_size") or text.get("n_embd") or 1024)
+    inner = int(text.get("intermediate_size") or text.get("n_inner") or 4 * width)
+    own = text.get("model_type") in FAMILY  # llama.py computes it, with weights in another order
+    measured = {
+        name: _time_layer(width, inner, dtype, device, own) for name, dtype in DTYPES.items()
+    }
+    if device.type == "cpu" and fp32_bytes(folder, config) > 0.6 * this_machine().free_bytes:
+        return "bf16", measured
+    return ("bf16" if measured["fp32"] > WORTH_IT * measured["bf16"] else "fp32"), measured
+
+
+def fp32_bytes(folder: Path, config: dict[str, Any]) -> int:
+    """Memory that a model's weights take in fp32, judged by its files."""
+    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    kind = config.get("dtype") or config.get("torch_dtype")  # its name before transformers 5
+    return stored * (1 if kind == "float32" else 2)
+
+
+def _time_layer(
+    width: int, inner: int, dtype: torch.dtype, device: torch.device, rearrange: bool
+) -> float:
+    """Median milliseconds of one layer's products for ROWS rows, weights read from memory."""
+    # Several copies, or small layers would be timed out of the processor's cache.
+    copies = max(1, 64_000_000 // (3 * width * inner))
+    layers = [
+        [
+            PackedLinear(torch.zeros(shape, dtype=dtype, device=device), None, rearrange=rearrange)
+            for shape in ((inner, width), (width, inner))
+        ]
+        for _ in range(copies)
+    ]
+    x = torch.ones(ROWS, width, dtype=dtype, device=device)
+    times = []
+    with torch.inference_mode():
+        for _ in range(5):
+            started = time.perf_counter()
+            for up, down in layers:
+                down(up(x))
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - started)
+    return round(sorted(times)[2] * 1000 / copies, 4)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Raises BadModel, also for a model that would have to run code of its own."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise BadModel(f"There is no model in {folder.name}: config.json is missing.") from None
+    except ValueError:
+        raise BadModel(f"The config.json in {folder.name} cannot be read.") from None
+    if "auto_map" in config:
+        raise BadModel("This model brings its own program code, which Finetune does not run.")
+    return config
+
+
+def _ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    found = stop_token_ids(tokenizer)
+    stated = model.generation_config.eos_token_id
+    if stated is not None:
+        found |= set(stated) if isinstance(stated, list) else {stated}
+    return frozenset(found)
+
+
+def _context(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    config = model.config.get_text_config()
+    stated = getattr(config, "max_position_embeddings", None)
+    return int(stated or min(tokenizer.model_max_length, 8192))
