@@ -50,7 +50,7 @@ def url(goal, example) -> str:
 def shown(page: str, kind: str) -> str:
     """All text of one kind."""
     drawn = page.partition('id="tokens">')[2].partition("</div>")[0]
-    return "".join(re.findall(rf'<span class="{kind}[^"]*">([^<]*)</span>', drawn))
+    return "".join(re.findall(rf'<span\s+class="{kind}[^"]*"\s*>([^<]*)</span>', drawn))
 
 
 def test_what_is_learned_is_told_from_what_is_only_read(as_viewer, url, choice, answering):
