@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM
 from worker.engine.engine import Engine
 from worker.engine.model_loader import DTYPES
 from worker.engine.requests import GenerationRequest
-from worker.evaluation.general.perplexity import TEXTS
+from worker.evaluation.general_check.perplexity import TEXTS
 from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
 
 NEW_TOKENS = 48

@@ -29,7 +29,7 @@ PARAMETERS = 134_515_008  # of the starter
 
 from finetune_app.basemodels.automatic_settings import automatic_settings  # noqa: E402
 from finetune_app.candidates.composing import passages_for  # noqa: E402
-from finetune_app.evaluation.methods import Conclusion, Standing, conclude  # noqa: E402
+from finetune_app.evaluation.recommendation import Conclusion, Standing, conclude  # noqa: E402
 from finetune_app.evaluation.statistics import wilson  # noqa: E402
 from finetune_app.guide.advice.answers import Answers  # noqa: E402
 from finetune_app.guide.advice.decide import decide  # noqa: E402
@@ -255,7 +255,7 @@ def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Way], dict[int,
     for number, way in enumerate(taking_part):
         mine = [one for one in heard.of("answer") if one["candidate"] == number]
         way.answers = sorted(mine, key=lambda one: one["index"])
-    return taking_part, {one["candidate"]: one["seconds"] for one in heard.of("pace")}
+    return taking_part, {one["candidate"]: one["seconds"] for one in heard.of("latency")}
 
 
 # --- the table --------------------------------------------------------------------------------

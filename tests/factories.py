@@ -402,14 +402,14 @@ def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: U
             wanted="repair_status",
             outcome=Comparison.Outcome.BETTER,
         )
-    _rival(evaluation)
+    _prompt_baseline(evaluation)
     conclude(evaluation)
     return evaluation
 
 
-def _rival(evaluation: Evaluation) -> None:
+def _prompt_baseline(evaluation: Evaluation) -> None:
     """A good prompt answers too, and gets one of two right."""
-    rival = Candidate.objects.create(
+    baseline = Candidate.objects.create(
         goal=evaluation.goal,
         kind=CandidateKind.PROMPT,
         name="With a good prompt",
@@ -417,13 +417,13 @@ def _rival(evaluation: Evaluation) -> None:
         instructions="Sort it.",
         frozen_at=timezone.now(),
     )
-    evaluation.rivals.add(rival)
-    evaluation.pace = {str(rival.pk): 1.2}
+    evaluation.others.add(baseline)
+    evaluation.latency_seconds = {str(baseline.pk): 1.2}
     evaluation.save()
     for index in range(SPLITS.count(Split.TEST)):
         Answer.objects.create(
             evaluation=evaluation,
-            candidate=rival,
+            candidate=baseline,
             index=index,
             row=index,
             tokens=3,

@@ -14,11 +14,11 @@ from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Version
-from finetune_app.evaluation import contenders, test_set
+from finetune_app.evaluation import candidate_selection, held_out
 from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
-from finetune_app.evaluation.rival import FairPrompt
+from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
@@ -27,7 +27,7 @@ from finetune_app.training import services as trainings
 from finetune_app.training.models import Training
 from tests.datasets.conftest import conversation, pair
 
-Say = Callable[[test_set.Unseen, str], tuple[str, bool | None]]
+Say = Callable[[held_out.HeldOutPrompt, str], tuple[str, bool | None]]
 
 
 def freeze(goal: Goal, by: User, count: int = 60) -> Version:
@@ -99,7 +99,7 @@ def begun(
     shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
     """Step 5 begins: base against tuned, and with a good prompt where there are words for it."""
-    prompt = FairPrompt(instructions, shots or [])
+    prompt = BaselinePrompt(instructions, shots or [])
     return started(training.goal, by, ["prompt", "tuned"], training=training, prompt=prompt)
 
 
@@ -109,28 +109,28 @@ def started(
     keys: list[str],
     *,
     training: Training | None = None,
-    prompt: FairPrompt = FairPrompt("", []),
+    prompt: BaselinePrompt = BaselinePrompt("", []),
 ) -> Evaluation:
     """A test of the base and the ways named, waiting for a worker."""
-    basis = contenders.Basis.of(goal, training)
-    taking_part = contenders.take_part(basis, prompt=prompt, keys=keys)
+    basis = candidate_selection.EvaluationInputs.for_goal(goal, training)
+    taking_part = candidate_selection.create_candidates(basis, prompt=prompt, keys=keys)
     return evaluations.start(
-        goal=basis.goal, version=basis.version, contenders=taking_part, user=by
+        goal=basis.goal, version=basis.version, candidates=taking_part, user=by
     )
 
 
 def finish(evaluation: Evaluation) -> None:
-    taking_part = evaluations.contenders_of(evaluation)
+    taking_part = evaluations.participants(evaluation)
     end(evaluation.job, number_formats={str(one.pk): "fp32" for one in taking_part})
 
 
-def tuned_is_right(prompt: test_set.Unseen, kind: str) -> tuple[str, bool | None]:
+def tuned_is_right(prompt: held_out.HeldOutPrompt, kind: str) -> tuple[str, bool | None]:
     return (prompt.wanted, True) if kind == "tuned" else ("I am not sure.", False)
 
 
 def answer_all(evaluation: Evaluation, say: Say) -> None:
-    for prompt in test_set.read(evaluation.version):
-        for candidate in evaluations.contenders_of(evaluation):
+    for prompt in held_out.read_test_prompts(evaluation.version):
+        for candidate in evaluations.participants(evaluation):
             text, passed = say(prompt, candidate.kind)
             evaluation_jobs.record(
                 evaluation.job,

@@ -69,7 +69,7 @@ def baseline_of(deployment: Deployment) -> Evaluation | None:
         return None
     answer = current.candidate
     done = deployment.goal.evaluations.filter(
-        Q(ours=answer) | Q(rivals=answer) | Q(base=answer), job__state=State.SUCCEEDED, again=None
+        Q(ours=answer) | Q(others=answer) | Q(base=answer), job__state=State.SUCCEEDED, again=None
     ).distinct()
     before = done.filter(created_at__lte=current.at).order_by("-pk").first()
     found = before or done.order_by("pk").first()
@@ -98,12 +98,12 @@ def begin(watch: Watch) -> Recheck:
             goal=deployment.goal,
             version=first.version,
             user=None,
-            contenders=_contenders(first, current.candidate),
+            candidates=_candidates(first, current.candidate),
         )
         return Recheck.objects.create(watch=watch, evaluation=made, baseline=first)
 
 
-def _contenders(first: Evaluation, live: Candidate) -> list[Candidate]:
+def _candidates(first: Evaluation, live: Candidate) -> list[Candidate]:
     """The base and what is live. Others had their say; a model elsewhere is only asked again where
     it is the one that is live. Where the base itself is live, the one it was held against helps."""
     if live.pk != first.base_id:

@@ -8,7 +8,7 @@ from finetune_app.candidates.models import Candidate, CandidateKind, WorkbenchDr
 from finetune_app.candidates.practice import Score, Tried
 from finetune_app.core import charts
 from finetune_app.goals.models import Goal
-from finetune_app.goals.showing import shown
+from finetune_app.goals.presenters import present_answer
 
 VERSIONS = 30
 
@@ -65,7 +65,7 @@ def beside(goal: Goal, kept: Candidate, other: Candidate) -> dict[str, Any]:
         "changed": [
             {
                 "prompt": one["practice"].prompt,
-                "wanted": shown(one["practice"].wanted),
+                "wanted": present_answer(one["practice"].wanted),
                 "before": _said(one["before"], one["practice"].wanted),
                 "after": _said(one["after"], one["practice"].wanted),
             }
@@ -85,14 +85,14 @@ def _row(one: Tried) -> dict[str, Any]:
     wanted = one.practice.wanted
     return {
         "prompt": one.practice.prompt,
-        "wanted": shown(wanted),
+        "wanted": present_answer(wanted),
         "said": _said(one.answer, wanted) if one.answer else None,
     }
 
 
 def _said(answer: Any, wanted: str) -> dict[str, Any]:
     mark = wanted if answer.passed is False else None
-    return {"answer": answer, **shown(answer.text, mark)}
+    return {"answer": answer, **present_answer(answer.text, mark)}
 
 
 def _listed(

@@ -11,8 +11,8 @@ from finetune_app.candidates import improving, practice, services, shots, trying
 from finetune_app.candidates.improving import Hint
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
 from finetune_app.core.errors import PlainError
+from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.models import Goal
-from finetune_app.goals.telling import first_words
 
 LEARNED_FROM = 200  # right answers from which the wanted form is told
 
@@ -24,7 +24,7 @@ def draft_of(*, goal: Goal, user: User) -> WorkbenchDraft:
         "base_model", "endpoint"
     )
     return found.first() or WorkbenchDraft(
-        goal=goal, by=user, instructions=first_words(goal), base_model=first_model(goal)
+        goal=goal, by=user, instructions=goal_instructions(goal), base_model=first_model(goal)
     )
 
 

@@ -16,10 +16,10 @@ from django.utils.translation import ngettext
 from finetune_app.candidates.composing import Message
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.practice import Tried
-from finetune_app.goals.measures import fields
+from finetune_app.goals.measures import parse_fields
+from finetune_app.goals.measures.answer_fields import parse_key_lines
+from finetune_app.goals.measures.formatting import listed, strip_code_fence
 from finetune_app.goals.measures.json_fields import NotJson, read_json
-from finetune_app.goals.measures.reading import key_lines
-from finetune_app.goals.measures.wording import listed, without_fence
 
 CAPABLE = 3_000_000_000  # parameters; below, a model cannot be trusted to write for itself
 SHOWN = 8  # failures that a model is shown
@@ -101,7 +101,7 @@ def form_of(known: Sequence[str]) -> tuple[str, str, Holds] | None:
         return _lines_form(keys)
     if all(answer.lstrip().startswith("<") for answer in known):
         words = _("Answer with the XML only, and no other words.")
-        return "XML", words, lambda answer: without_fence(answer).lstrip().startswith("<")
+        return "XML", words, lambda answer: strip_code_fence(answer).lstrip().startswith("<")
     sorts = Counter(answer.strip() for answer in known)
     if 1 < len(sorts) <= MOST_SORTS and len(sorts) * 2 <= len(known):
         words = _("Answer with exactly one of these, and nothing else: %(sorts)s.")
@@ -117,7 +117,7 @@ def _lines_form(keys: list[str]) -> tuple[str, str, Holds]:
     lines = "\n".join(f"{key}: …" for key in keys)
     words = _("Answer in exactly these lines, and nothing else:\n%(lines)s") % {"lines": lines}
     name = _("lines %(names)s") % {"names": listed(keys)}
-    return name, words, lambda answer: set(keys) <= {k for k, _v in key_lines(answer) or []}
+    return name, words, lambda answer: set(keys) <= {k for k, _v in parse_key_lines(answer) or []}
 
 
 def _values(wrong: Sequence[Tried], known: Sequence[str]) -> Hint | None:
@@ -126,7 +126,7 @@ def _values(wrong: Sequence[Tried], known: Sequence[str]) -> Hint | None:
     odd: dict[str, str] = {}
     sorts = _sorts_of_fields(known)
     for one in wrong:
-        for key, value in fields(_said(one)) or []:
+        for key, value in parse_fields(_said(one)) or []:
             if key in sorts and value not in sorts[key]:
                 given[key] += 1
                 odd.setdefault(key, value)
@@ -150,7 +150,7 @@ def _sorts_of_fields(known: Sequence[str]) -> dict[str, set[str]]:
     """The fields whose values come again and again, with all of them."""
     found: dict[str, list[str]] = {}
     for answer in known:
-        for key, value in fields(answer) or []:
+        for key, value in parse_fields(answer) or []:
             found.setdefault(key, []).append(value)
     return {
         key: set(values)
@@ -302,7 +302,7 @@ def ask_for_better(
 def tidied(text: str) -> str:
     """The instructions out of what a model wrote: no fence, no title, no thinking aloud."""
     text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL).strip()
-    text = without_fence(text).strip()
+    text = strip_code_fence(text).strip()
     return re.sub(
         r"\A(?:#+ *|\*\*)?(?:new |better |improved )?instructions:?(?:\*\*)?:?\s*\n",
         "",
@@ -324,7 +324,7 @@ def _short(text: str, longest: int = 60) -> str:
 
 def _is_json(answer: str) -> bool:
     try:
-        return isinstance(read_json(without_fence(answer)), dict | list)
+        return isinstance(read_json(strip_code_fence(answer)), dict | list)
     except NotJson:
         return False
 
@@ -335,7 +335,7 @@ def _json_names(known: Sequence[str]) -> list[str]:
     for answer in known:
         if not answer.lstrip().startswith("{") or not _is_json(answer):
             return []
-        found = list(read_json(without_fence(answer)))
+        found = list(read_json(strip_code_fence(answer)))
         names = found if names is None else [name for name in names if name in found]
     return names or []
 
@@ -343,6 +343,6 @@ def _json_names(known: Sequence[str]) -> list[str]:
 def _line_names(known: Sequence[str]) -> list[str]:
     names: list[str] | None = None
     for answer in known:
-        found = [key for key, _value in fields(answer) or []]
+        found = [key for key, _value in parse_fields(answer) or []]
         names = found if names is None else [name for name in names if name in found]
     return names or []

@@ -5,8 +5,8 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.evaluation.contenders import PROMPT, Offer
-from finetune_app.evaluation.rival import FairPrompt
+from finetune_app.evaluation.candidate_selection import PROMPT, CandidateOption
+from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 
 
 class StartForm(forms.Form):
@@ -19,7 +19,9 @@ class StartForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 6}),
     )
 
-    def __init__(self, *args: Any, fair: FairPrompt, offers: list[Offer], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, fair: BaselinePrompt, offers: list[CandidateOption], **kwargs: Any
+    ) -> None:
         kwargs.setdefault("initial", {"instructions": fair.instructions})
         super().__init__(*args, **kwargs)
         self.fair, self.offers = fair, offers
@@ -29,7 +31,7 @@ class StartForm(forms.Form):
             )
 
     @staticmethod
-    def name_of(offer: Offer) -> str:
+    def name_of(offer: CandidateOption) -> str:
         return f"with_{offer.key}"
 
     @property
@@ -48,11 +50,11 @@ class StartForm(forms.Form):
             return [offer.key for offer in self.offers if offer.ticked]
         return [one.key for one in self.offers if self.cleaned_data[self.name_of(one)]]
 
-    def prompt(self) -> FairPrompt:
+    def prompt(self) -> BaselinePrompt:
         """What the rival with a good prompt is told: ours after a bare click."""
         if not self.from_page:
             return self.fair
-        return FairPrompt(self.cleaned_data["instructions"].strip(), self.fair.shots)
+        return BaselinePrompt(self.cleaned_data["instructions"].strip(), self.fair.shots)
 
     def wants_prompt(self) -> bool:
         return PROMPT in self.keys()

@@ -15,8 +15,8 @@ from finetune_app.training.services import max_new_tokens
 
 def child_spec(job: Job) -> dict[str, Any]:
     evaluation = _of(job)
-    contenders = services.contenders_of(evaluation)
-    for candidate in contenders:
+    taking_part = services.participants(evaluation)
+    for candidate in taking_part:
         candidates.require_its_adapter(candidate)
     folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def child_spec(job: Job) -> dict[str, Any]:
         "spec": {
             "version": str(local_path(evaluation.version.stored_name)),
             "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
-            "candidates": [candidates.for_engine(c) for c in contenders],
+            "candidates": [candidates.for_engine(c) for c in taking_part],
             "answered": [list(pair) for pair in answered],
             "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
             "general": True,
@@ -44,16 +44,16 @@ def record(job: Job, event: dict[str, Any]) -> None:
             evaluation_id=evaluation_id,
             candidate_id=event["candidate"],
             index=event["index"],
-            defaults=services.answer_of(event),
+            defaults=services.answer_columns(event),
         )
         return
     evaluation = _of(job)
     if event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
         evaluation.general = {name: value for name, value in event.items() if name != "event"}
         evaluation.save(update_fields=["general"])
-    elif event["event"] == "pace":
-        evaluation.pace[str(event["candidate"])] = event["seconds"]
-        evaluation.save(update_fields=["pace"])
+    elif event["event"] == "latency":
+        evaluation.latency_seconds[str(event["candidate"])] = event["seconds"]
+        evaluation.save(update_fields=["latency_seconds"])
 
 
 def before_finish(job: Job, result: dict[str, Any]) -> None:
@@ -68,13 +68,13 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     formats = result.get("number_formats") or {}
     evaluation.number_format = formats.get(str(evaluation.base_id), "")
     evaluation.save(update_fields=["number_format"])
-    for candidate in services.contenders_of(evaluation):
+    for candidate in services.participants(evaluation):
         candidates.freeze(
             Candidate.objects.filter(pk=candidate.pk),
             number_format=formats.get(str(candidate.pk), ""),
         )
-    services.note_look(evaluation)
-    services.compare(evaluation)
+    services.record_look(evaluation)
+    services.store_comparisons(evaluation)
     services.conclude(evaluation)
 
 

@@ -11,7 +11,7 @@ from finetune_app.jobs.models import Job
 
 
 class Evaluation(models.Model):
-    """`ours` is the candidate that the verdict is about, `base` what it is held against; `rivals`
+    """`ours` is the candidate that the verdict is about, `base` what it is held against; `others`
     answer the same prompts beside them."""
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="evaluations")
@@ -19,13 +19,15 @@ class Evaluation(models.Model):
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="evaluation")
     base = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
     ours = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
-    rivals = models.ManyToManyField(Candidate, related_name="+")
+    others = models.ManyToManyField(Candidate, related_name="+")
     measure = models.CharField(max_length=8, choices=MeasureKind.choices)
     measure_settings = models.JSONField(default=dict)
     number_format = models.CharField(max_length=8, blank=True)
     looks = models.PositiveIntegerField(default=1)  # times this test set was seen, this included
     general = models.JSONField(default=dict)  # what the general check found; empty until it ran
-    pace = models.JSONField(default=dict)  # candidate -> seconds for an answer, asked alone
+    latency_seconds = models.JSONField(
+        default=dict
+    )  # candidate -> seconds for an answer, asked alone
     verdict = models.JSONField(default=dict)  # evaluation/verdict.py, stored when the job ends
     revealed_at = models.DateTimeField(null=True, blank=True)  # blind choice: names shown
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -67,7 +69,7 @@ class Answer(models.Model):
         return f"prompt {self.index}"
 
 
-class Look(models.Model):
+class TestSetLook(models.Model):
     """A test set's results were seen once. Kept when the evaluation is deleted: to forget the
     results does not make the prompts unseen again."""
 

@@ -11,8 +11,8 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Version
-from finetune_app.evaluation import test_set
-from finetune_app.evaluation.models import Answer, Comparison, Evaluation, Look
+from finetune_app.evaluation import held_out
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation, TestSetLook
 from finetune_app.evaluation.verdict import Outcome, Verdict, judge
 from finetune_app.goals.measures import get_measure
 from finetune_app.goals.models import Goal
@@ -28,31 +28,31 @@ CALLED: dict[str, str] = {
 }
 
 
-def looks_so_far(goal: Goal, version: Version) -> int:
+def count_looks(goal: Goal, version: Version) -> int:
     """How often results on these test prompts were seen: the more often, the less they prove.
 
     Test prompts stay test prompts when a dataset grows, so a look counts as long as at least
     half of the prompts there are now were among those seen.
     """
     looks = [set(rows) for rows in goal.looks.values_list("rows", flat=True)]
-    now = {prompt.row for prompt in test_set.read(version)} if looks else set()
+    now = {prompt.row for prompt in held_out.read_test_prompts(version)} if looks else set()
     return sum(2 * len(seen & now) >= len(now) for seen in looks)
 
 
-def note_look(evaluation: Evaluation) -> None:
+def record_look(evaluation: Evaluation) -> None:
     """The results are there to be seen now. Safe to repeat."""
-    seen = [prompt.row for prompt in test_set.read(evaluation.version)]
-    _look, new = Look.objects.get_or_create(
+    seen = [prompt.row for prompt in held_out.read_test_prompts(evaluation.version)]
+    _look, new = TestSetLook.objects.get_or_create(
         evaluation=evaluation, defaults={"goal": evaluation.goal, "rows": seen}
     )
     if new:
-        evaluation.looks = looks_so_far(evaluation.goal, evaluation.version)
+        evaluation.looks = count_looks(evaluation.goal, evaluation.version)
         evaluation.save(update_fields=["looks"])
 
 
 @transaction.atomic
 def start(
-    *, goal: Goal, version: Version, contenders: Sequence[Candidate], user: User | None
+    *, goal: Goal, version: Version, candidates: Sequence[Candidate], user: User | None
 ) -> Evaluation:
     """Queue a test of these candidates on the version's test split: first the base that all are
     held against, then the others. The verdict is about the one that took the most effort.
@@ -61,7 +61,7 @@ def start(
     to hold against the base, or no test prompt.
     """
     goal = Goal.objects.select_for_update().get(pk=goal.pk)
-    if len(contenders) < 2:
+    if len(candidates) < 2:
         raise PlainError(
             _("There is nothing yet to compare the base model with."),
             title=_("Nothing to test yet"),
@@ -74,7 +74,7 @@ def start(
     going = goal.evaluations.filter(job__state__in=ACTIVE).first()
     if going:
         return going
-    base, *others = contenders
+    base, *others = candidates
     ours = max(others, key=lambda one: (not one.is_remote, EFFORT[one.kind]))
     job = jobs.create(team=goal.team, kind=Kind.EVALUATION, spec={}, title=_title(ours))
     evaluation = Evaluation.objects.create(
@@ -85,11 +85,11 @@ def start(
         ours=ours,
         measure=goal.measure,
         measure_settings=goal.measure_settings,
-        looks=looks_so_far(goal, version) + 1,
+        looks=count_looks(goal, version) + 1,
         started_by=user,
         general={} if ours.training_id else _nothing_changed(),
     )
-    evaluation.rivals.set([one for one in others if one != ours])
+    evaluation.others.set([one for one in others if one != ours])
     return evaluation
 
 
@@ -108,36 +108,36 @@ def _nothing_changed() -> dict[str, str]:
 
 
 def already_tested(
-    goal: Goal, version: Version, contenders: Sequence[Candidate]
+    goal: Goal, version: Version, candidates: Sequence[Candidate]
 ) -> Evaluation | None:
     """The newest finished test of exactly these candidates, by the goal's measure of today."""
     same = goal.evaluations.filter(
         version=version,
-        base=contenders[0],
+        base=candidates[0],
         measure=goal.measure,
         measure_settings=goal.measure_settings,
         job__state=State.SUCCEEDED,
     )
-    wanted = {one.pk for one in contenders}
+    wanted = {one.pk for one in candidates}
     return next(
-        (found for found in same if {one.pk for one in contenders_of(found)} == wanted), None
+        (found for found in same if {one.pk for one in participants(found)} == wanted), None
     )
 
 
-def contenders_of(evaluation: Evaluation) -> list[Candidate]:
+def participants(evaluation: Evaluation) -> list[Candidate]:
     """All that take part: the base, then by the effort they took."""
     others = [
-        *evaluation.rivals.select_related("base_model", "endpoint", "training", "knowledge"),
+        *evaluation.others.select_related("base_model", "endpoint", "training", "knowledge"),
         evaluation.ours,
     ]
     return [evaluation.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
 
 
-def prompted_of(evaluation: Evaluation) -> Candidate | None:
+def prompt_baseline_of(evaluation: Evaluation) -> Candidate | None:
     """The same model with a good prompt, where it takes part beside what took more effort."""
     if evaluation.ours.kind == CandidateKind.PROMPT:
         return None
-    return evaluation.rivals.filter(
+    return evaluation.others.filter(
         kind=CandidateKind.PROMPT, base_model=evaluation.base.base_model_id
     ).first()
 
@@ -162,11 +162,11 @@ def by_choice(evaluation: Evaluation) -> bool:
     return get_measure(evaluation.measure, evaluation.measure_settings).needs_person
 
 
-def compare(evaluation: Evaluation) -> None:
+def store_comparisons(evaluation: Evaluation) -> None:
     """Set base and ours side by side, prompt by prompt. Safe to repeat."""
     answers = answers_of(evaluation)
     measure = get_measure(evaluation.measure, evaluation.measure_settings)
-    for prompt in test_set.read(evaluation.version):
+    for prompt in held_out.read_test_prompts(evaluation.version):
         base = answers.get((evaluation.base_id, prompt.index))
         ours = answers.get((evaluation.ours_id, prompt.index))
         if base is None or ours is None:
@@ -212,7 +212,7 @@ def conclude(evaluation: Evaluation) -> Verdict | None:
 def _by_measure(evaluation: Evaluation, indexes: list[int], common: dict[str, Any]) -> Verdict:
     answers = answers_of(evaluation)
     graded = get_measure(evaluation.measure, evaluation.measure_settings).graded
-    prompted = prompted_of(evaluation)
+    prompted = prompt_baseline_of(evaluation)
     ours = evaluation.ours_id
 
     def held_against(first: int) -> list[Outcome]:
@@ -242,7 +242,7 @@ def answers_of(evaluation: Evaluation) -> dict[tuple[int, int], Answer]:
     return {(answer.candidate_id, answer.index): answer for answer in evaluation.answers.all()}
 
 
-def answer_of(result: dict[str, Any]) -> dict[str, Any]:
+def answer_columns(result: dict[str, Any]) -> dict[str, Any]:
     """An "answer" event as the columns of an Answer."""
     return {
         "row": result["row"],

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from finetune_app.evaluation import wording
+from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.statistics import (
     ALPHA,
     Interval,
@@ -139,11 +139,11 @@ def judge(
     needed = _more_needed(seen) if level == "too_few_to_tell" and not mixed else None
     verdict = Verdict(
         level=level,
-        headline=wording.headline(level, general_level, seen.shown, versus, mixed=mixed),
-        sentence=wording.sentence(
+        headline=verdict_text.headline(level, general_level, seen.shown, versus, mixed=mixed),
+        sentence=verdict_text.sentence(
             level, seen.shown, needed, _most(seen), noun, voted, wrong, ours=ours, mixed=mixed
         ),
-        rarity=wording.rarity(seen.p_value, seen.counted.decided),
+        rarity=verdict_text.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins,
         ties=seen.shown.ties,
         losses=seen.shown.losses,
@@ -154,12 +154,12 @@ def judge(
         more_prompts_needed=needed,
     )
     notes = (
-        wording.prompt_note(versus, split_of([o.sign for o in prompt_result or ()]), ours),
-        wording.unasked_note(unasked, noun),
-        wording.general_note(general_level, verdict.better),
-        wording.gain_note(seen.mean_gain, seen.mean, seen.counted),
-        wording.looks_note(looks, noun) if looks >= MANY_LOOKS else "",
-        wording.groups_note(seen.counted, noun) if seen.grouped else "",
+        verdict_text.prompt_note(versus, split_of([o.sign for o in prompt_result or ()]), ours),
+        verdict_text.unasked_note(unasked, noun),
+        verdict_text.general_note(general_level, verdict.better),
+        verdict_text.gain_note(seen.mean_gain, seen.mean, seen.counted),
+        verdict_text.looks_note(looks, noun) if looks >= MANY_LOOKS else "",
+        verdict_text.groups_note(seen.counted, noun) if seen.grouped else "",
     )
     return replace(verdict, versus_prompt=versus, notes=tuple(note for note in notes if note))
 
@@ -240,7 +240,7 @@ def _more_needed(seen: _Evidence) -> int | None:
         return None
     total = seen.shown.total
     more = math.ceil(needed * total / decided) - total
-    return wording.rounded_up(max(more, 1))
+    return verdict_text.rounded_up(max(more, 1))
 
 
 def _versus(

@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.evaluation import contenders, services, showing, table, votes
-from finetune_app.evaluation.contenders import Basis
+from finetune_app.evaluation import candidate_selection, method_table, presenters, services, votes
+from finetune_app.evaluation.candidate_selection import EvaluationInputs
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.goals.showing import shown
+from finetune_app.goals.presenters import present_answer
 from finetune_app.training.services import newest_version
 
 
@@ -39,17 +39,19 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
         training = goal.trainings.exclude(adapter_sha256="").filter(pk=wanted).first()
         if training is None:
             raise Http404("no such training")
-    basis = Basis.of(goal, training)
+    basis = EvaluationInputs.for_goal(goal, training)
     form = start_form(basis, request.POST)
     if not form.is_valid():
         context = launch_context(goal) | {"form": form}
         return render_page(request, "evaluation/launch.html", context, status=422)
-    taking_part = contenders.take_part(basis, prompt=form.prompt(), keys=form.keys())
+    taking_part = candidate_selection.create_candidates(
+        basis, prompt=form.prompt(), keys=form.keys()
+    )
     tested = services.already_tested(goal, basis.version, taking_part)
     if tested and not form.from_page:  # a bare click: a second test would only be a second look
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=tested.pk)
     evaluation = services.start(
-        goal=goal, version=basis.version, contenders=taking_part, user=request.user
+        goal=goal, version=basis.version, candidates=taking_part, user=request.user
     )
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
@@ -65,7 +67,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         "may_edit": request.membership and request.membership.may(Role.EDITOR),
     }
     if not evaluation.comparisons.exists():
-        context |= showing.progress_context(evaluation)
+        context |= presenters.progress_context(evaluation)
         return render_page(request, "evaluation/running.html", context, partial="live")
     if request.headers.get("HX-Target") == "live":  # it ended while somebody watched
         response = HttpResponse(status=204)
@@ -80,11 +82,11 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
             )
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
     if evaluation.verdict and request.headers.get("HX-Target") != "sides":
-        context |= showing.verdict_context(evaluation, request.path)
-        context |= table.methods_context(evaluation)
+        context |= presenters.verdict_context(evaluation, request.path)
+        context |= method_table.method_table_context(evaluation)
     after = whole_number(request.GET.get("after"))
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
-    context |= showing.sides_context(
+    context |= presenters.sides_context(
         evaluation, request.GET.get("outcome", ""), text, -1 if after is None else after
     )
     return render_page(request, "evaluation/detail.html", context, partial="sides")
@@ -169,18 +171,22 @@ def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict
     texts = dict(evaluation.answers.filter(index=row.index).values_list("candidate_id", "text"))
     by_name = {"base": evaluation.base_id, "ours": evaluation.ours_id}
     order = [left, votes.other_side(left)]
-    a, b = (shown(texts.get(by_name[name], "")) for name in order)
+    a, b = (present_answer(texts.get(by_name[name], "")) for name in order)
     return {"a": a, "b": b}
 
 
-def start_form(basis: Basis, data: Any = None) -> StartForm:
-    return StartForm(data, fair=contenders.best_prompt(basis), offers=contenders.offers(basis))
+def start_form(basis: EvaluationInputs, data: Any = None) -> StartForm:
+    return StartForm(
+        data,
+        fair=candidate_selection.default_prompt(basis),
+        offers=candidate_selection.candidate_options(basis),
+    )
 
 
 def launch_context(goal: Goal) -> dict[str, Any]:
     """What can be tested now, or why nothing can and where to mend that."""
     try:
-        basis = Basis.of(goal)
+        basis = EvaluationInputs.for_goal(goal)
     except PlainError as problem:
         step = "basemodels" if newest_version(goal) else "datasets"
         return {"goal": goal, "why_not": problem.message, "mend_url": _page_of(step, goal)}
@@ -192,7 +198,7 @@ def launch_context(goal: Goal) -> dict[str, Any]:
         "goal": goal,
         "basis": basis,
         "form": form,
-        "looks": services.looks_so_far(goal, basis.version),
+        "looks": services.count_looks(goal, basis.version),
     }
 
 

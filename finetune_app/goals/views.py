@@ -10,8 +10,8 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.goals import services
 from finetune_app.goals.access import goal_page
-from finetune_app.goals.examples import by_kind, start_of
 from finetune_app.goals.forms import GoalForm, MeasureForm
+from finetune_app.goals.goal_templates import find_goal_template, goal_templates_by_kind
 from finetune_app.goals.measures import summary
 from finetune_app.goals.models import Goal
 
@@ -20,9 +20,11 @@ from finetune_app.goals.models import Goal
 def new(request: HttpRequest) -> HttpResponse:
     """What should the model do?"""
     assert request.team is not None
-    start = start_of(request.GET.get("example", ""))
+    template = find_goal_template(request.GET.get("example", ""))
     form = GoalForm(
-        request.POST or None, instance=Goal(kind="task"), initial=start.initial() if start else {}
+        request.POST or None,
+        instance=Goal(kind="task"),
+        initial=template.initial() if template else {},
     )
     if request.method == "POST" and form.is_valid():
         goal = services.create_goal(
@@ -34,7 +36,7 @@ def new(request: HttpRequest) -> HttpResponse:
             pairs=form.pairs(),
         )
         return redirect("goals:measure", goal_id=goal.pk)
-    context = {"form": form, "start": start, "starts": by_kind()}
+    context = {"form": form, "template": template, "goal_templates": goal_templates_by_kind()}
     return render_page(request, "goals/goal.html", context, status=_status(form))
 
 

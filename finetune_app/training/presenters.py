@@ -12,7 +12,7 @@ from finetune_app.basemodels.estimates import times
 from finetune_app.core import charts
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.measures import MeasureError, get_measure
-from finetune_app.goals.showing import shown
+from finetune_app.goals.presenters import present_answer
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.training.curve_advice import advise
@@ -102,12 +102,12 @@ def stories(training: Training) -> list[dict[str, Any]]:
         found.append(
             {
                 "prompt": last.prompt,
-                "wanted": None if last.passed else shown(last.wanted),
+                "wanted": None if last.passed else present_answer(last.wanted),
                 "moments": [
                     {
                         "sample": sample,
                         "when": _when(sample, training, sample is last),
-                        "shown": shown(sample.answer, sample.wanted),
+                        "shown": present_answer(sample.answer, sample.wanted),
                         "why": "" if sample.passed is None else _why(sample, training),
                     }
                     for sample in _telling(moments)

@@ -53,10 +53,10 @@ def test_the_same_test_again_is_the_same_version_and_the_same_candidate(watch, t
 
 
 def test_it_counts_as_a_look_at_the_test_set(watch, tuned):
-    before = evaluations.looks_so_far(tuned.goal, again.baseline_of(tuned).version)
+    before = evaluations.count_looks(tuned.goal, again.baseline_of(tuned).version)
     made = finished(again.begin(watch))
-    evaluations.note_look(made)
-    assert evaluations.looks_so_far(tuned.goal, made.version) == before + 1
+    evaluations.record_look(made)
+    assert evaluations.count_looks(tuned.goal, made.version) == before + 1
 
 
 def test_as_good_as_it_was(watch, tuned):

@@ -44,4 +44,4 @@ def test_who_is_not_ticked_does_not_take_part(page):
     page.get_by_label("With a good prompt").uncheck()
     page.get_by_role("button", name="Compare methods").click()
     expect(page.get_by_text("About to start")).to_be_visible()
-    assert not Evaluation.objects.get().rivals.exists()
+    assert not Evaluation.objects.get().others.exists()

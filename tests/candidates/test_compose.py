@@ -4,7 +4,7 @@ import pytest
 
 from finetune_app.candidates import services
 from finetune_app.candidates.composing import NOT_THERE, Passage, Recipe, compose, passages_for
-from worker.evaluation.contest import read_contenders
+from worker.evaluation.inputs import read_candidates
 
 SHOT = ("Hello", "topic: other")
 ASKED = [{"role": "user", "content": "Is it ready?"}]
@@ -68,9 +68,9 @@ def test_the_page_and_the_evaluating_child_ask_in_the_same_words(trained, instru
     candidate = services.prompt_candidate(
         goal=trained.goal, base_model=trained.base_model, instructions=instructions, shots=shots
     )
-    (contender,) = read_contenders([services.for_engine(candidate)])
+    (read,) = read_candidates([services.for_engine(candidate)])
     here = compose(services.recipe_of(candidate), KIND + ASKED).messages
-    assert here == contender.asked(KIND + ASKED).messages
+    assert here == read.asked(KIND + ASKED).messages
 
 
 @pytest.mark.parametrize(

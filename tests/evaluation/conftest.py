@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from django.urls import reverse
 
+from finetune_app.evaluation.held_out import HeldOutPrompt
 from finetune_app.evaluation.models import Evaluation
-from finetune_app.evaluation.test_set import Unseen
 from finetune_app.goals import services as goals
 from finetune_app.training.models import Training
 from tests import journey
@@ -31,7 +31,7 @@ def ballot(goal, owner) -> Evaluation:
     return journey.evaluated(training, owner, say=two_voices)
 
 
-def two_voices(prompt: Unseen, kind: str) -> tuple[str, None]:
+def two_voices(prompt: HeldOutPrompt, kind: str) -> tuple[str, None]:
     return (f"Long and winding {prompt.index}" if kind == "base" else f"Short {prompt.index}", None)
 
 

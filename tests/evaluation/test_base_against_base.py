@@ -15,7 +15,7 @@ from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample import sample
 from tests.starter import FOLDER, needs_starter
 from worker.engine.engine import Engine
-from worker.evaluation.contest import Contender, read_questions
+from worker.evaluation.inputs import Candidate, read_test_rows
 
 ANSWER = 16  # tokens
 
@@ -28,12 +28,12 @@ def questions(tmp_path):
     path.write_text(
         "".join(json.dumps({"id": n, "source": ""} | row) + "\n" for n, row in enumerate(tests))
     )
-    return read_questions(path)
+    return read_test_rows(path)
 
 
 def answers(engine, questions, order, at_once):
     """Each question's answer by the base model, asked in `order`, `at_once` at a time."""
-    base = Contender(1, "base", FOLDER, None, Recipe())
+    base = Candidate(1, "base", FOLDER, None, Recipe())
     said = {}
     for start in range(0, len(order), at_once):
         batch = order[start : start + at_once]

@@ -31,20 +31,20 @@ def test_a_click_starts_it(as_editor, editor, goal, trained, url):
 
 def test_a_bare_click_brings_our_own_rival(as_editor, goal, trained, url):
     as_editor.post(url("start"))
-    rival = services.prompted_of(Evaluation.objects.get())
+    rival = services.prompt_baseline_of(Evaluation.objects.get())
     assert "Sort each email." in rival.instructions
     assert len(rival.shots) == 4
 
 
 def test_the_person_writes_a_better_rival(as_editor, trained, url):
     as_editor.post(url("start"), TICKED | {"instructions": "You sort emails. Be terse."})
-    rival = services.prompted_of(Evaluation.objects.get())
+    rival = services.prompt_baseline_of(Evaluation.objects.get())
     assert rival.instructions == "You sort emails. Be terse."
 
 
 def test_without_a_tick_there_is_no_rival(as_editor, trained, url):
     as_editor.post(url("start"), {"from_page": "1", "with_tuned": "on", "instructions": "Any"})
-    assert services.prompted_of(Evaluation.objects.get()) is None
+    assert services.prompt_baseline_of(Evaluation.objects.get()) is None
 
 
 def test_too_long_a_rival_is_refused(as_editor, trained, url):
@@ -75,14 +75,14 @@ def test_where_a_person_decides_there_is_no_rival_to_judge(as_editor, goal, trai
     goals.choose_measure(goal=goal, kind="choice", settings={})
     assert "A fair rival" not in as_editor.get(url("page")).content.decode()
     as_editor.post(url("start"))
-    assert not Evaluation.objects.get().rivals.exists()
+    assert not Evaluation.objects.get().others.exists()
 
 
 def test_a_long_rival_leaves_room_for_the_question(as_editor, trained, url):
     trained.base_model.context = 256
     trained.base_model.save()
     as_editor.post(url("start"))
-    assert len(services.prompted_of(Evaluation.objects.get()).shots) < 4
+    assert len(services.prompt_baseline_of(Evaluation.objects.get()).shots) < 4
 
 
 def test_an_adapter_that_was_changed_is_not_tested(trained, owner):

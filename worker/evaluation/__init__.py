@@ -1,6 +1,6 @@
 """Every candidate answers the same prompts; then a check of what the adapter has forgotten.
 
 run.py         the job: answers, scores, then the general check
-contest.py     the test prompts, and what each candidate is asked
+runner.py     the test prompts, and what each candidate is asked
 general/       general ability: text, instructions, collapse, and what they add up to
 """

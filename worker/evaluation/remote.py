@@ -10,48 +10,48 @@ from worker.channel import UserError
 from worker.engine.requests import Completion
 
 if TYPE_CHECKING:
-    from worker.evaluation.asking import Asking, Pair
+    from worker.evaluation.runner import CandidateRunner, Pair
 
 AT_ONCE = 4  # polite, and still several times faster than one by one
 TICK = 0.5  # seconds between looks at the lease and the stop button
 
 
-def answer_elsewhere(asking: Asking) -> bool:
+def answer_remotely(runner: CandidateRunner) -> bool:
     """Have the pairs of all remote candidates answered; returns whether the person stopped it.
 
     Raises UserError where a platform answers nothing at all: the key, the address or the network
     is wrong then, and the job can go on once that is mended.
     """
-    pairs = asking.left_to_do([one for one in asking.contenders if one.endpoint])
+    pairs = runner.left_to_do([one for one in runner.candidates if one.endpoint])
     if not pairs:
         return False
-    asking.channel.emit("phase", phase="asking", message="Asking the model elsewhere")
-    answered = {candidate for candidate, _row in asking.answered}
+    runner.channel.emit("phase", phase="runner", message="CandidateRunner the model elsewhere")
+    answered = {candidate for candidate, _row in runner.answered}
     pool = ThreadPoolExecutor(AT_ONCE)
-    waiting = {pool.submit(_ask, asking, pair): pair for pair in pairs}
+    waiting = {pool.submit(_ask, runner, pair): pair for pair in pairs}
     try:
         while waiting:
-            asking.channel.check()
-            if asking.channel.stopping():
+            runner.channel.check()
+            if runner.channel.stopping():
                 return True
             done, _rest = wait(waiting, TICK, FIRST_COMPLETED)
             for future in done:
                 pair = waiting.pop(future)
-                asking.take(pair, _said(future, pair[0].id in answered))
+                runner.take(pair, _said(future, pair[0].id in answered))
                 answered.add(pair[0].id)
     finally:  # what is under way is not waited for: this process ends soon
         pool.shutdown(wait=False, cancel_futures=True)
     return False
 
 
-def _ask(asking: Asking, pair: Pair) -> Completion:
-    contender, question = pair
-    assert contender.endpoint is not None
+def _ask(runner: CandidateRunner, pair: Pair) -> Completion:
+    candidate, question = pair
+    assert candidate.endpoint is not None
     found = answer(
-        Target.from_json(contender.endpoint),
-        asking.asked(contender, question).messages,
-        max_tokens=asking.limit,
-        temperature=float(contender.sampling.get("temperature", 0)),
+        Target.from_json(candidate.endpoint),
+        runner.asked(candidate, question).messages,
+        max_tokens=runner.limit,
+        temperature=float(candidate.sampling.get("temperature", 0)),
     )
     return Completion(
         found.text,

@@ -18,11 +18,11 @@ from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
 from worker.engine.requests import Completion, PromptTooLong
-from worker.evaluation.asking import Asking, Pair, by_base_model
-from worker.evaluation.contest import Contender, Question, read_contenders, read_questions
-from worker.evaluation.formats import Formats, open_engine
-from worker.evaluation.general.check import check_general
-from worker.evaluation.remote import answer_elsewhere
+from worker.evaluation.general_check.check import check_general
+from worker.evaluation.inputs import Candidate, PromptRow, read_candidates, read_test_rows
+from worker.evaluation.number_formats import NumberFormats, open_engine
+from worker.evaluation.remote import answer_remotely
+from worker.evaluation.runner import CandidateRunner, Pair, by_base_model
 
 TIMED = 3  # answers of each candidate that are timed alone, if it answers quickly
 TIMING_SECONDS = 4.0  # after so long no further one is begun
@@ -31,47 +31,47 @@ TIMING_SECONDS = 4.0  # after so long no further one is begun
 def run(job: Job, channel: Channel) -> dict[str, Any]:
     """Do the whole evaluation; returns the result event. See the contract of Channel."""
     started, spec = time.monotonic(), job.spec
-    contest = Contest(job, channel)
-    formats = Formats(job.folder)
+    runner = EvaluationRunner(job, channel)
+    formats = NumberFormats(job.folder)
     stopped = False
-    for base, group in by_base_model(contest.contenders).items():
+    for base, group in by_base_model(runner.candidates).items():
         channel.emit("phase", phase="loading", message="Loading the model")
         with open_engine(base, group, formats) as engine:
-            stopped = contest.answer(engine, group)
+            stopped = runner.answer(engine, group)
             if not stopped:
-                contest.time_alone(engine, group)
+                runner.time_alone(engine, group)
             if spec.get("general") and not stopped:
                 stopped = check_general(
                     engine,
                     group,
-                    wanted=[question.wanted for question in contest.questions],
+                    wanted=[question.wanted for question in runner.questions],
                     cache=job.folder.parent / "general-cache",
                     channel=channel,
                 )
         if stopped:
             break
-    stopped = stopped or answer_elsewhere(contest)
+    stopped = stopped or answer_remotely(runner)
     return {
-        "prompts": len(contest.questions),
-        "candidates": len(contest.contenders),
-        "answers": contest.new,
+        "prompts": len(runner.questions),
+        "candidates": len(runner.candidates),
+        "answers": runner.new,
         "number_formats": {
-            str(one.id): formats.of(one.base_model) for one in contest.contenders if one.base_model
+            str(one.id): formats.of(one.base_model) for one in runner.candidates if one.base_model
         },
         "seconds": round(time.monotonic() - started, 2),
         "stopped": stopped,
     }
 
 
-class Contest(Asking):
-    """An Asking whose answers are judged by the goal's measure."""
+class EvaluationRunner(CandidateRunner):
+    """An CandidateRunner whose answers are judged by the goal's measure."""
 
     def __init__(self, job: Job, channel: Channel) -> None:
         spec = job.spec
         super().__init__(
             channel,
-            read_contenders(spec["candidates"]),
-            read_questions(Path(spec["version"])),
+            read_candidates(spec["candidates"]),
+            read_test_rows(Path(spec["version"])),
             limit=int(spec.get("max_new_tokens", 256)),
             answered={(candidate, row) for candidate, row in spec.get("answered") or []},
         )
@@ -79,7 +79,7 @@ class Contest(Asking):
             spec["measure"]["kind"], spec["measure"].get("settings")
         )
 
-    def time_alone(self, engine: Engine, group: list[Contender]) -> None:
+    def time_alone(self, engine: Engine, group: list[Candidate]) -> None:
         """How long each takes for one answer when nobody else asks: what a person waits for.
 
         A batch shares its time among all its rows, so nothing can be read off there. A few
@@ -87,7 +87,7 @@ class Contest(Asking):
         """
         by_length = sorted(self.questions, key=lambda q: len(q.sought))
         middle = len(by_length) // 2
-        for contender in group:
+        for candidate in group:
             seconds: list[float] = []
             for question in by_length[middle : middle + TIMED]:
                 self.channel.check()
@@ -95,14 +95,14 @@ class Contest(Asking):
                     return
                 if sum(seconds) > TIMING_SECONDS:
                     break  # the median of few answers, rather than a long wait for the verdict
-                asked = contender.request(self.asked(contender, question).messages, self.limit)
+                asked = candidate.request(self.asked(candidate, question).messages, self.limit)
                 try:
                     seconds.append(engine.generate([asked])[0].seconds)
                 except (PromptTooLong, UserError):
                     continue
             if seconds:
                 self.channel.emit(
-                    "pace", candidate=contender.id, seconds=round(statistics.median(seconds), 3)
+                    "latency", candidate=candidate.id, seconds=round(statistics.median(seconds), 3)
                 )
 
     def take(self, pair: Pair, item: Completion | Exception) -> None:
@@ -117,11 +117,11 @@ class Contest(Asking):
 
 
 def judged(
-    contender: Contender, question: Question, item: Completion | Exception, measure: Measure
+    candidate: Candidate, question: PromptRow, item: Completion | Exception, measure: Measure
 ) -> dict[str, Any]:
     """The answer event. A candidate that could not answer this prompt failed it, and says why."""
     event: dict[str, Any] = {
-        "candidate": contender.id,
+        "candidate": candidate.id,
         "row": question.row,
         "index": question.index,
     }

@@ -12,22 +12,22 @@ from typing import Any
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.requests import Completion, PromptTooLong
-from worker.evaluation.asking import Asking, Pair, by_base_model
-from worker.evaluation.contest import Question, read_contenders
-from worker.evaluation.formats import Formats, open_engine
-from worker.evaluation.remote import answer_elsewhere
+from worker.evaluation.inputs import PromptRow, read_candidates
+from worker.evaluation.number_formats import NumberFormats, open_engine
+from worker.evaluation.remote import answer_remotely
+from worker.evaluation.runner import CandidateRunner, Pair, by_base_model
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
     """Ask the candidate of the spec; returns the result event. See the contract of Channel."""
     started = time.monotonic()
-    suggesting = Suggesting(job, channel)
+    suggesting = SuggestionRunner(job, channel)
     stopped = False
-    for base, group in by_base_model(suggesting.contenders).items():
+    for base, group in by_base_model(suggesting.candidates).items():
         channel.emit("phase", phase="loading", message="Loading the model")
-        with open_engine(base, group, Formats(job.folder)) as engine:
+        with open_engine(base, group, NumberFormats(job.folder)) as engine:
             stopped = suggesting.answer(engine, group)
-    stopped = stopped or answer_elsewhere(suggesting)
+    stopped = stopped or answer_remotely(suggesting)
     return {
         "rows": len(suggesting.questions),
         "refused": suggesting.refused,
@@ -36,19 +36,19 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     }
 
 
-class Suggesting(Asking):
-    doing = "Suggesting answers"
+class SuggestionRunner(CandidateRunner):
+    doing = "SuggestionRunner answers"
     unit = "rows"
 
     def __init__(self, job: Job, channel: Channel) -> None:
         spec = job.spec
         questions = [
-            Question(given["row"], index, given["messages"], wanted="")
+            PromptRow(given["row"], index, given["messages"], wanted="")
             for index, given in enumerate(spec["questions"])
         ]
         super().__init__(
             channel,
-            read_contenders([spec["candidate"]]),
+            read_candidates([spec["candidate"]]),
             questions,
             limit=int(spec["max_new_tokens"]),
             answered=set(),
@@ -58,7 +58,7 @@ class Suggesting(Asking):
         self.refused = 0
 
     def take(self, pair: Pair, item: Completion | Exception) -> None:
-        contender, question = pair
+        candidate, question = pair
         self.new += 1
         if isinstance(item, BadAdapter):
             raise UserError("bad_model", str(item)) from item
@@ -68,7 +68,7 @@ class Suggesting(Asking):
             raise item
         elif item.finish_reason != "length":  # what was cut off is no answer
             self.channel.emit(
-                "suggestion", row=question.row, candidate=contender.id, text=item.text
+                "suggestion", row=question.row, candidate=candidate.id, text=item.text
             )
         else:
             self.refused += 1

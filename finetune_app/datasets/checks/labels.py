@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.datasets.checks.base import CheckContext, CheckResult, CheckRow
 from finetune_app.datasets.models import Severity
-from finetune_app.goals.measures import fields
+from finetune_app.goals.measures import parse_fields
 
 MOST_LABELS = 50
 LONGEST_LABEL = 60  # characters
@@ -48,12 +48,12 @@ def balance(
 
 
 def _by_field(rows: list[CheckRow]) -> tuple[str, Counter[str], dict[int, str]] | None:
-    first = fields(rows[0].answer) if rows else None
+    first = parse_fields(rows[0].answer) if rows else None
     open_names = [name for name, _value in first or []]
     values: dict[str, dict[int, str]] = {name: {} for name in open_names}
     different: dict[str, set[str]] = {name: set() for name in open_names}
     for row in rows:
-        pairs = dict(fields(row.answer) or []) if open_names else {}
+        pairs = dict(parse_fields(row.answer) or []) if open_names else {}
         for name in list(open_names):
             value = pairs.get(name, "")
             values[name][row.pk] = value

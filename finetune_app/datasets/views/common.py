@@ -27,7 +27,7 @@ from finetune_app.datasets.table_query import (
     TablePage,
     page_of,
 )
-from finetune_app.goals.measures import fields
+from finetune_app.goals.measures import parse_fields
 from finetune_app.goals.models import Goal
 
 A_SENTENCE = 24  # characters from which a value is set as text, not as code
@@ -39,7 +39,7 @@ def may_edit(request: HttpRequest) -> bool:
 
 def answer_pairs(text: str) -> list[dict[str, Any]] | None:
     """The answer as terms and values for components/answer.html; None when it is plain text."""
-    pairs = fields(text)
+    pairs = parse_fields(text)
     if not pairs:
         return None
     return [

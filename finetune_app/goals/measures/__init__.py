@@ -9,20 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from finetune_app.goals.measures.answer_fields import parse_fields
 from finetune_app.goals.measures.base import Measure, MeasureError, NeedsPerson, Score, Setting
 from finetune_app.goals.measures.bash import Bash
-from finetune_app.goals.measures.choice import Choice
-from finetune_app.goals.measures.close import Close
+from finetune_app.goals.measures.blind_choice import BlindChoice
+from finetune_app.goals.measures.chrf import ChrfSimilarity
+from finetune_app.goals.measures.differences import mark_differences
 from finetune_app.goals.measures.exact import Exact
 from finetune_app.goals.measures.json_fields import JsonFields
-from finetune_app.goals.measures.marks import wash
-from finetune_app.goals.measures.proposing import Proposal, propose
-from finetune_app.goals.measures.reading import fields
+from finetune_app.goals.measures.proposal import Proposal, propose
 from finetune_app.goals.measures.rules import Rules
 from finetune_app.goals.measures.xml_fields import XmlFields
 
 KINDS: dict[str, type[Measure]] = {
-    measure.kind: measure for measure in (Exact, JsonFields, XmlFields, Bash, Rules, Close, Choice)
+    measure.kind: measure
+    for measure in (Exact, JsonFields, XmlFields, Bash, Rules, ChrfSimilarity, BlindChoice)
 }
 
 
@@ -53,10 +54,10 @@ __all__ = [
     "Proposal",
     "Score",
     "Setting",
-    "fields",
     "get_measure",
     "instruction",
+    "mark_differences",
+    "parse_fields",
     "propose",
     "summary",
-    "wash",
 ]

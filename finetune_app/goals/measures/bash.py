@@ -10,7 +10,7 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.wording import listed, shortened, without_fence
+from finetune_app.goals.measures.formatting import listed, shortened, strip_code_fence
 
 _LANGUAGE = Language(tree_sitter_bash.language())
 # The parser recovers from errors, which takes time that grows with the square of a bad text.
@@ -48,7 +48,7 @@ class Bash(Measure):
         return "Answer with a bash command alone: no explanation before or after it."
 
     def _check(self, answer: str, wanted: str) -> Score:
-        text = without_fence(answer) if self.settings["allow_fence"] else answer
+        text = strip_code_fence(answer) if self.settings["allow_fence"] else answer
         if not text.strip():
             return Score(False, 0.0, "Empty answer")
         if len(text) > LONGEST_COMMAND:
@@ -60,7 +60,7 @@ class Bash(Measure):
             return Score(False, 0.0, "Does not parse as bash")
         if self.settings["compare"] == "parses":
             return Score(True, 1.0, "Parses")
-        target = parse(without_fence(wanted))
+        target = parse(strip_code_fence(wanted))
         if target is None:
             return Score(False, 0.0, "The wanted answer does not parse as bash")
         if self.settings["compare"] == "exact":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from finetune_app.goals.measures.answer_fields import parse_key_lines
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.reading import key_lines
-from finetune_app.goals.measures.wording import about, listed, number
+from finetune_app.goals.measures.formatting import about, listed, number
 
 Lines = list[tuple[str, str]]
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")  # 3.5 is one number, 90W a number and a unit
@@ -54,9 +54,9 @@ class Exact(Measure):
         answer, wanted = self._level(answer), self._level(wanted)
         if answer == wanted:
             return AS_WANTED
-        wanted_lines = key_lines(wanted)
+        wanted_lines = parse_key_lines(wanted)
         if wanted_lines:
-            return self._check_lines(key_lines(answer), wanted_lines)
+            return self._check_lines(parse_key_lines(answer), wanted_lines)
         if not answer.strip():
             return Score(False, 0.0, "Empty answer")
         if answer.casefold() == wanted.casefold():

@@ -7,7 +7,7 @@ import math
 from typing import Any, NoReturn
 
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.wording import about, listed, without_fence
+from finetune_app.goals.measures.formatting import about, listed, strip_code_fence
 
 DEEPEST = 100
 
@@ -41,12 +41,12 @@ class JsonFields(Measure):
 
     def _check(self, answer: str, wanted: str) -> Score:
         try:
-            got = read_json(without_fence(answer) if self.settings["allow_fence"] else answer)
+            got = read_json(strip_code_fence(answer) if self.settings["allow_fence"] else answer)
         except NotJson as problem:
             return Score(False, 0.0, str(problem))
         needs_wanted = self.settings["compare"] == "values" or not self.settings["fields"]
         try:
-            target = read_json(without_fence(wanted)) if needs_wanted else {}
+            target = read_json(strip_code_fence(wanted)) if needs_wanted else {}
         except NotJson:
             return Score(False, 0.0, "The wanted answer is not valid JSON")
         if isinstance(target, dict):

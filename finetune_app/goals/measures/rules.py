@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from finetune_app.goals.measures.base import Measure, MeasureError, Score, Setting
-from finetune_app.goals.measures.wording import count, listed, shortened
+from finetune_app.goals.measures.formatting import count, listed, shortened
 
 
 class Rules(Measure):

@@ -9,7 +9,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.wording import about, listed, without_fence
+from finetune_app.goals.measures.formatting import about, listed, strip_code_fence
 
 DEEPEST = 100
 
@@ -43,14 +43,14 @@ class XmlFields(Measure):
 
     def _check(self, answer: str, wanted: str) -> Score:
         try:
-            got = read_xml(without_fence(answer) if self.settings["allow_fence"] else answer)
+            got = read_xml(strip_code_fence(answer) if self.settings["allow_fence"] else answer)
         except NotXml as problem:
             return Score(False, 0.0, str(problem))
         chosen = self.settings["fields"]
         if chosen and self.settings["compare"] == "fields":
             return _judge(Counter(set(chosen)), _tags(got), only=chosen)
         try:
-            target = read_xml(without_fence(wanted))
+            target = read_xml(strip_code_fence(wanted))
         except NotXml:
             return Score(False, 0.0, "The wanted answer is not valid XML")
         return self._compare(got, target)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.measures import KINDS, instruction, summary
-from finetune_app.goals.telling import first_words
 
 LONG = "With kind regards from all of us at Kettle Lane Cycles"
 
@@ -39,7 +39,7 @@ def test_it_never_speaks_of_what_the_person_wanted(kind):
 
 def test_a_prompt_begins_with_the_goal_and_the_rule(goal):
     goal.measure, goal.measure_settings = "json", {"fields": ["topic"]}
-    assert first_words(goal) == (
+    assert goal_instructions(goal) == (
         "Sort each email.\n\n"
         "Answer with valid JSON alone, with the fields topic: no explanation before or after it."
     )
@@ -48,4 +48,4 @@ def test_a_prompt_begins_with_the_goal_and_the_rule(goal):
 @pytest.mark.parametrize("measure", ["", "choice", "close"])
 def test_without_a_rule_for_a_model_the_goal_speaks_alone(goal, measure):
     goal.measure, goal.measure_settings = measure, {}
-    assert first_words(goal) == "Sort each email."
+    assert goal_instructions(goal) == "Sort each email."

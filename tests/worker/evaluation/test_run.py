@@ -128,8 +128,8 @@ def test_the_general_check_reports_each_adapter_and_keeps_the_bases_part(job, re
 def test_each_is_timed_alone(job, recorder):
     channel = recorder()
     run(job, channel)
-    assert [one["candidate"] for one in channel.of("pace")] == [3, 4, 6]
-    assert all(one["seconds"] > 0 for one in channel.of("pace"))
+    assert [one["candidate"] for one in channel.of("latency")] == [3, 4, 6]
+    assert all(one["seconds"] > 0 for one in channel.of("latency"))
 
 
 def test_candidates_on_another_base_model_answer_after_the_first(job, recorder, tmp_path):

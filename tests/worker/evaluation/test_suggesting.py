@@ -1,4 +1,4 @@
-"""A candidate suggests answers: the same asking as in an evaluation, prompts alone."""
+"""A candidate suggests answers: the same runner as in an evaluation, prompts alone."""
 
 from dataclasses import replace
 

@@ -12,8 +12,8 @@ from tests.starter import FOLDER, SLUG, needs_starter
 from tests.worker.training.conftest import RecordingChannel
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
-from worker.evaluation.general.check import PROMPTS as CHECKED
-from worker.evaluation.general.perplexity import TEXTS
+from worker.evaluation.general_check.check import PROMPTS as CHECKED
+from worker.evaluation.general_check.perplexity import TEXTS
 from worker.template import load_tokenizer, prompt_token_ids
 from worker.training import run
 from worker.training.data import collate

@@ -1,0 +1,306 @@
+"""What the evaluation pages show."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from statistics import fmean
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from finetune_app.candidates.models import Candidate
+from finetune_app.core import charts
+from finetune_app.core.charts import Whisker
+from finetune_app.core.templatetags.ui import duration
+from finetune_app.evaluation import verdict_text
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.services import participants, prompt_baseline_of
+from finetune_app.evaluation.statistics import paired_bootstrap, wilson
+from finetune_app.goals.measures import get_measure
+from finetune_app.goals.models import MeasureKind
+from finetune_app.goals.presenters import present_answer
+from finetune_app.jobs.models import State
+from finetune_app.jobs.services import queue_place, seconds_to_start
+from finetune_app.knowledge.models import Document
+
+PAGE = 25
+LONG = 160  # characters of an answer that is folded to three lines
+MOST_EMPTY_PLACES = 600  # "more to settle it" beyond this would only shrink what was seen
+EVERYDAY = 6  # answers of the general check that the page shows
+BETTER = ("consistently_better", "better_on_average")
+Outcome = Comparison.Outcome
+
+
+def progress_context(evaluation: Evaluation) -> dict[str, Any]:
+    """While it runs."""
+    job = evaluation.job
+    facts = []
+    wait = seconds_to_start(job)
+    if wait:
+        facts.append(_("begins in about %(time)s") % {"time": duration(wait)})
+    if job.total:
+        facts.append(_("%(done)d of %(total)d answers") % {"done": job.done, "total": job.total})
+    return {
+        "headline": _headline(evaluation),
+        "facts": facts,
+        "bar": charts.bar(job.done, job.total),
+        "job": job,
+    }
+
+
+def _headline(evaluation: Evaluation) -> str:
+    job = evaluation.job
+    if job.state == State.QUEUED:
+        place = queue_place(job)
+        if place > 1:
+            return _("Waiting: number %(n)d in line") % {"n": place}
+        return _("About to start")
+    if job.state == State.STOPPED:
+        return _("Stopped")
+    if job.state == State.FAILED:
+        return _("It could not go on")
+    left = job.seconds_left
+    if left is None:
+        return job.message or _("Getting ready")
+    return (
+        _("About %(time)s left") % {"time": duration(left)}
+        if left >= 55
+        else _("Less than a minute left")
+    )
+
+
+def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
+    """The hero: the verdict in words, one mark a prompt, how many each got right."""
+    verdict = evaluation.verdict
+    links = {word: f"{url}?outcome={word}#sides" for word in ("better", "same", "worse")}
+    graded = get_measure(evaluation.measure, evaluation.measure_settings).graded
+    return {
+        "verdict": verdict,
+        "marks": charts.verdict_marks(
+            verdict["wins"], verdict["ties"], verdict["losses"], urls=links, needed=_needed(verdict)
+        ),
+        "better": verdict["level"] in BETTER,
+        "prompt_note": _prompt_note(verdict),
+        "prompt_does_it": _prompt_does_it(evaluation),
+        "notes": _other_notes(evaluation),
+        "everyday": _everyday(evaluation.general),
+        "scores": _whiskers(evaluation, graded),
+        "total": verdict["wins"] + verdict["ties"] + verdict["losses"],
+        "general": evaluation.general,
+        "lengths": _lengths(evaluation),
+    }
+
+
+def _needed(verdict: dict[str, Any]) -> int:
+    """How many more prompts would settle it, where so many can be drawn."""
+    needed = int(verdict.get("more_prompts_needed") or 0)
+    return needed if needed <= MOST_EMPTY_PLACES else 0
+
+
+def _prompt_note(verdict: dict[str, Any]) -> str:
+    """How it does against the base model with a good prompt: the first note, where there is one."""
+    return str(verdict["notes"][0]) if verdict.get("versus_prompt") and verdict["notes"] else ""
+
+
+def _prompt_does_it(evaluation: Evaluation) -> bool:
+    """Whether the base model with a good prompt gets most prompts right."""
+    right = evaluation.answers.filter(candidate=prompt_baseline_of(evaluation), passed=True).count()
+    return 2 * right > evaluation.comparisons.count() > 0
+
+
+def _other_notes(evaluation: Evaluation) -> list[str]:
+    """The notes that the page does not say elsewhere (in its checks, beside the rival)."""
+    verdict = evaluation.verdict
+    said = {
+        _prompt_note(verdict),
+        verdict_text.general_note(evaluation.general.get("level"), verdict["level"] in BETTER),
+        verdict_text.looks_note(evaluation.looks, "prompts"),
+    }
+    return [note for note in verdict["notes"] if note not in said]
+
+
+def _everyday(general: dict[str, Any]) -> list[dict[str, Any]]:
+    """A few everyday questions of the general check, with what base and tuned said to them."""
+    answers = general.get("answers") or []
+    questions = answers[int(general.get("instructions") or 0) :] or answers
+    return [
+        {"prompt": one["prompt"], "base": _as_shown(one["base"]), "tuned": _as_shown(one["tuned"])}
+        for one in questions[:EVERYDAY]
+    ]
+
+
+def _whiskers(evaluation: Evaluation, graded: bool) -> str:
+    """How many of all prompts each candidate got right, with the range of the true number."""
+    total = evaluation.comparisons.count()
+    judged: dict[int, list[tuple[bool, float]]] = defaultdict(list)
+    answers = evaluation.answers.exclude(passed=None)
+    for of, passed, score in answers.values_list("candidate", "passed", "score"):
+        judged[of].append((bool(passed), score or 0.0))
+    rows = [
+        _whisker(label, judged[candidate.pk], total, graded, ours=candidate == evaluation.ours)
+        for candidate, label in _labelled(evaluation)
+        if judged[candidate.pk]
+    ]
+    return charts.whiskers(rows, 100 if graded else total) if rows else ""
+
+
+def _whisker(
+    label: str, judged: list[tuple[bool, float]], total: int, graded: bool, *, ours: bool
+) -> Whisker:
+    if graded:
+        scores = [score for _passed, score in judged]
+        low, high = _mean_range(scores)
+        return Whisker(label, 100 * fmean(scores), 100 * low, 100 * high, ours=ours)
+    right = sum(passed for passed, _score in judged)
+    span = wilson(right, total)
+    return Whisker(label, right, round(span.low * total), round(span.high * total), ours=ours)
+
+
+def _mean_range(scores: list[float]) -> tuple[float, float]:
+    span = paired_bootstrap(scores, range(len(scores)))
+    return span.low, span.high
+
+
+def _labelled(evaluation: Evaluation) -> list[tuple[Candidate, str]]:
+    return [(one, label_of(one)) for one in participants(evaluation)]
+
+
+def label_of(candidate: Candidate) -> str:
+    """What a way is called beside the others: a model elsewhere by its name."""
+    return candidate.name if candidate.is_remote else candidate.get_kind_display()
+
+
+def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
+    """Words an answer, on average, of ours and base."""
+    counts = {}
+    for name in ("base", "ours"):
+        texts = evaluation.answers.filter(candidate=getattr(evaluation, name)).values_list(
+            "text", flat=True
+        )
+        counts[name] = [len(text.split()) for text in texts]
+    if not counts["base"] or not counts["ours"]:
+        return None
+    return {name: round(sum(found) / len(found)) for name, found in counts.items()}
+
+
+def counts(evaluation: Evaluation) -> dict[str, int]:
+    """How many prompts in each filter: all, better, same, worse, open."""
+    return evaluation.comparisons.order_by().aggregate(
+        all=Count("pk"), **{o.value: Count("pk", filter=Q(outcome=o)) for o in Outcome}
+    )
+
+
+def _filters(found: dict[str, int]) -> list[tuple[str, str, int]]:
+    """(outcome, its word, how many) of each filter; what nobody judged only where there is any."""
+    words = [
+        ("", _("All"), found["all"]),
+        ("better", _("Better"), found["better"]),
+        ("same", _("Same"), found["same"]),
+        ("worse", _("Worse"), found["worse"]),
+    ]
+    return [*words, ("open", _("Not judged"), found["open"])] if found["open"] else words
+
+
+def filtered(evaluation: Evaluation, outcome: str, text: str) -> QuerySet[Comparison]:
+    rows = evaluation.comparisons.all()
+    if outcome in Outcome.values:
+        rows = rows.filter(outcome=outcome)
+    if text:
+        inside = Answer.objects.filter(evaluation=evaluation, text__icontains=text)
+        rows = rows.filter(
+            Q(prompt__icontains=text)
+            | Q(wanted__icontains=text)
+            | Q(index__in=inside.values("index"))
+        )
+    return rows
+
+
+def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -> dict[str, Any]:
+    """One page of prompts side by side, from the one after `after` on."""
+    rows = filtered(evaluation, outcome, text)
+    page = list(rows.filter(index__gt=after)[: PAGE + 1])
+    more = len(page) > PAGE
+    page = page[:PAGE]
+    answers = {
+        (answer.candidate_id, answer.index): answer
+        for answer in evaluation.answers.filter(index__in=[row.index for row in page])
+    }
+    others = [
+        pair for pair in _labelled(evaluation) if pair[0] not in (evaluation.base, evaluation.ours)
+    ]
+    places = _places(evaluation, answers.values())
+    return {
+        "ours_label": label_of(evaluation.ours),
+        "rows": [_side_by_side(evaluation, row, answers, others, places) for row in page],
+        "filters": _filters(counts(evaluation)),
+        "outcome": outcome,
+        "q": text,
+        "graded": get_measure(evaluation.measure, evaluation.measure_settings).graded,
+        "found": rows.count(),
+        "next_after": page[-1].index if more else None,
+    }
+
+
+def _side_by_side(
+    evaluation: Evaluation,
+    row: Comparison,
+    answers: dict[tuple[int, int], Answer],
+    others: list[tuple[Candidate, str]],
+    places: dict[int, str],
+) -> dict[str, Any]:
+    base = answers.get((evaluation.base_id, row.index))
+    ours = answers.get((evaluation.ours_id, row.index))
+    # Where a person's taste decides, differing from the wanted answer is no fault to mark.
+    target = None if evaluation.measure == MeasureKind.CHOICE else row.wanted
+    return {
+        "comparison": row,
+        "wanted": _as_shown(row.wanted),
+        "small": _both(base, ours) if row.outcome == Outcome.SAME else "",
+        "base": _said(base, target, places),
+        "ours": _said(ours, target, places),
+        "others": [
+            {"label": label, "said": _said(answers[one.pk, row.index], target, places)}
+            for one, label in others
+            if (one.pk, row.index) in answers
+        ],
+    }
+
+
+def _both(base: Answer | None, ours: Answer | None) -> str:
+    if base is None or ours is None or base.passed is None:
+        return ""
+    if base.passed != ours.passed:  # graded, and closer than a hundredth
+        return _("as close")
+    return _("both right") if base.passed else _("both wrong")
+
+
+def _said(
+    answer: Answer | None, wanted: str | None, places: dict[int, str]
+) -> dict[str, Any] | None:
+    """`cites`: where it looked, of what is still there."""
+    if answer is None:
+        return None
+    cites = [
+        one | {"name": places[one["document"]]}
+        for one in answer.passages
+        if one["document"] in places
+    ]
+    return {"answer": answer, "cites": cites, **_as_shown(answer.text, wanted)}
+
+
+def _places(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
+    """The names of the documents that any of these answers looked into."""
+    seen = {one["document"] for answer in answers for one in answer.passages}
+    if not seen:
+        return {}
+    documents = Document.objects.filter(knowledge__goal=evaluation.goal_id, pk__in=seen)
+    return dict(documents.values_list("pk", "name"))
+
+
+def _as_shown(text: str, wanted: str | None = None) -> dict[str, Any]:
+    """`long`: there is more of it than three lines."""
+    return {
+        "shown": present_answer(text, wanted),
+        "long": len(text) > LONG,
+        "empty": not text.strip(),
+    }

@@ -1,0 +1,21 @@
+"""A person chooses between two answers without knowing who wrote which."""
+
+from __future__ import annotations
+
+from finetune_app.goals.measures.base import Measure, NeedsPerson, Score
+
+
+class BlindChoice(Measure):
+    """The measure for style and tone, which no program can judge fairly."""
+
+    kind = "choice"
+    needs_person = True
+
+    def summary(self) -> str:
+        return "You choose the better of two answers, without seeing which model wrote which."
+
+    def instruction(self) -> str:
+        return ""  # the person will know it when they see it
+
+    def check(self, answer: str, wanted: str) -> Score:
+        raise NeedsPerson("Only a person can judge this: compare the answers side by side.")

@@ -1,0 +1,70 @@
+"""The answer is worded much like the wanted one."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from finetune_app.goals.measures.base import Measure, Score, Setting
+
+LONGEST_PIECE = 6
+RECALL_WEIGHT = 2.0
+
+
+class ChrfSimilarity(Measure):
+    """chrF: how many pieces of one to six characters the two answers share."""
+
+    kind = "close"
+    graded = True
+    settings_schema = {
+        "threshold": Setting("share", "How close is close enough", 0.6),
+        "ignore_case": Setting("switch", "Treat capital and small letters alike", True),
+    }
+
+    def summary(self) -> str:
+        return (
+            f"Right when the wording is at least {self.settings['threshold']:.0%} like the "
+            "wanted answer, by the pieces of words they share (chrF)."
+        )
+
+    def instruction(self) -> str:
+        return ""  # the examples shown say how; a percentage would not
+
+    def _check(self, answer: str, wanted: str) -> Score:
+        if self.settings["ignore_case"]:
+            answer, wanted = answer.casefold(), wanted.casefold()
+        value = chrf(answer, wanted)
+        passed = value >= self.settings["threshold"]
+        if value == 1.0:
+            return Score(True, value, "As wanted")
+        # Rounded down, so that 59.9 % never reads as the 60 % it did not reach.
+        return Score(passed, value, f"{'Close' if passed else 'Not close'}: {int(value * 100)}%")
+
+
+def chrf(answer: str, wanted: str) -> float:
+    """Return the chrF score, 0 to 1, of Popović 2015 (W15-3049): six sizes, recall twice.
+
+    Spaces do not count. Sizes that neither text is long enough for are left out, as sacreBLEU
+    does.
+    """
+    answer, wanted = "".join(answer.split()), "".join(wanted.split())
+    if answer == wanted:
+        return 1.0
+    precisions, recalls = [], []
+    for size in range(1, LONGEST_PIECE + 1):
+        got, target = _pieces(answer, size), _pieces(wanted, size)
+        if not got or not target:
+            continue
+        shared = (got & target).total()
+        precisions.append(shared / got.total())
+        recalls.append(shared / target.total())
+    if not precisions:
+        return 0.0
+    precision, recall = sum(precisions) / len(precisions), sum(recalls) / len(recalls)
+    weight = RECALL_WEIGHT**2
+    low = weight * precision + recall
+    # The same letters in another order could reach 1 in short texts; only equal texts are equal.
+    return min((1 + weight) * precision * recall / low, 0.9999) if low else 0.0
+
+
+def _pieces(text: str, size: int) -> Counter[str]:
+    return Counter(text[start : start + size] for start in range(len(text) - size + 1))

@@ -1,0 +1,270 @@
+"""Proposing a measure from the goal's words and its first example pairs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from finetune_app.goals.measures import bash as bash_measure
+from finetune_app.goals.measures.answer_fields import parse_key_lines
+from finetune_app.goals.measures.formatting import NUMBER_WORDS, listed, strip_code_fence
+from finetune_app.goals.measures.json_fields import NotJson, read_json
+from finetune_app.goals.measures.xml_fields import NotXml, read_xml
+
+_PROGRAMS = {
+    "awk",
+    "cat",
+    "cd",
+    "chmod",
+    "chown",
+    "cp",
+    "curl",
+    "cut",
+    "date",
+    "df",
+    "diff",
+    "docker",
+    "du",
+    "echo",
+    "export",
+    "find",
+    "for",
+    "git",
+    "grep",
+    "gzip",
+    "head",
+    "if",
+    "kill",
+    "ls",
+    "mkdir",
+    "mount",
+    "mv",
+    "ping",
+    "printf",
+    "ps",
+    "pwd",
+    "rm",
+    "rsync",
+    "screen",
+    "sed",
+    "sort",
+    "source",
+    "split",
+    "ssh",
+    "sudo",
+    "tail",
+    "tar",
+    "tee",
+    "top",
+    "touch",
+    "tr",
+    "uniq",
+    "wc",
+    "wget",
+    "while",
+    "who",
+    "xargs",
+    "zip",
+}
+_WORDY_NUMBERS = {word: n for n, word in enumerate(NUMBER_WORDS)} | {
+    "twelve": 12,
+    "fifteen": 15,
+    "twenty": 20,
+    "twenty-five": 25,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "sixty": 60,
+    "eighty": 80,
+    "hundred": 100,
+    "a hundred": 100,
+    "one hundred": 100,
+}
+_AMOUNT = r"(\d{1,5}|(?:a |one )?hundred|[a-z]+(?:-five)?)"
+_AT_MOST = re.compile(
+    rf"(at most|no more than|not more than|up to|under|fewer than|less than|maximum of|max\.?)"
+    rf" {_AMOUNT} words?",
+    re.IGNORECASE,
+)
+_AT_LEAST = re.compile(
+    # "no more than" is an upper limit, though it ends in the words of a lower one.
+    rf"(at least|no fewer than|no less than|(?<!no )(?<!not )more than|minimum of)"
+    rf" {_AMOUNT} words?",
+    re.IGNORECASE,
+)
+_QUOTED = r"[\"“'‘]([^\"”'’]{1,100})[\"”'’]"
+_PHRASE_RULES = {
+    "never_contains": rf"(?:never|do not|don't|don’t|without) (?:say|write|use|contain|mention|"
+    rf"include|saying|using|mentioning)?s? ?(?:the words? )?{_QUOTED}",
+    "starts_with": rf"(?:start|begin)(?:s|ning|ing)? with {_QUOTED}",
+    "ends_with": rf"(?:end|finish|clos)(?:es|e|s|ing)? with {_QUOTED}",
+    "contains": rf"(?:always|must) (?:contain|include|mention|say)s? (?:the words? )?{_QUOTED}",
+}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A proposed measure; `because` is the reason, in a sentence for the page."""
+
+    kind: str
+    settings: dict[str, Any]
+    because: str
+
+
+def propose(description: str, kind: str, pairs: Sequence[Mapping[str, Any]]) -> Proposal:
+    """Propose how to tell a right answer from a wrong one.
+
+    `description` is the goal in the person's words, `kind` the goal's kind (style, format, task,
+    behaviour or knowledge), `pairs` examples with an "answer" (or "wanted"). The first
+    reading that fits every example wins; a person's choice is what is left for free
+    prose.
+    """
+    answers = [str(pair.get("answer") or pair.get("wanted") or "").strip() for pair in pairs]
+    answers = [answer for answer in answers if answer]
+    readings: list[Callable[[str, str, list[str]], Proposal | None]] = [
+        _as_fact,
+        _as_json,
+        _as_xml,
+        _as_lines,
+        _as_bash,
+        _as_rules,
+        _as_labels,
+        _as_close,
+    ]
+    for reading in readings:
+        if proposal := reading(description, kind, answers):
+            return proposal
+    return Proposal(
+        "choice",
+        {},
+        "There is more than one good way to say this, so the fairest "
+        "judge is you, without knowing which model wrote which.",
+    )
+
+
+def _mentions(description: str, words: str) -> bool:
+    return re.search(rf"\b(?:{words})\b", description, re.IGNORECASE) is not None
+
+
+def _as_fact(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if kind != "knowledge" or any(len(answer.split()) > 8 for answer in answers):
+        return None
+    return Proposal(
+        "exact",
+        {"within": True},
+        "Your answers are short facts. One is right when the fact is said, whatever "
+        "stands around it.",
+    )
+
+
+def _as_json(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if not answers:
+        return Proposal("json", {}, "You ask for JSON.") if _mentions(description, "json") else None
+    try:
+        read = [read_json(strip_code_fence(answer)) for answer in answers]
+    except NotJson:
+        return None
+    if not all(isinstance(value, dict | list) for value in read):
+        return None
+    return Proposal("json", {"compare": "values"}, "Your answers are all JSON.")
+
+
+def _as_xml(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if not answers:
+        return Proposal("xml", {}, "You ask for XML.") if _mentions(description, "xml") else None
+    try:
+        for answer in answers:
+            read_xml(strip_code_fence(answer))
+    except NotXml:
+        return None
+    return Proposal("xml", {"compare": "values"}, "Your answers are all XML.")
+
+
+def _as_lines(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    read = [parse_key_lines(answer) for answer in answers]
+    if not read or any(lines is None for lines in read):
+        return None
+    tables = [dict(lines) for lines in read if lines]
+    keys = list(tables[0])
+    if any(list(table) != keys for table in tables):
+        return None
+    # A line of free prose has many right wordings; only the short ones can be compared.
+    prose = [key for key in keys if max(len(table[key].split()) for table in tables) > 4]
+    labels = [key for key in keys if key not in prose]
+    if prose and labels:
+        return Proposal(
+            "exact",
+            {"lines": labels},
+            f"Your answers are lines. {listed(labels).capitalize()} must match; "
+            f"{listed(prose)} may be worded freely.",
+        )
+    return Proposal("exact", {}, f"Your answers always have the lines {listed(keys)}.")
+
+
+def _as_bash(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    asked = _mentions(description, "bash|shell|command line|command-line|terminal|linux commands?")
+    if not answers:
+        return Proposal("bash", {}, "You ask for bash commands.") if asked else None
+    trees = [bash_measure.parse(strip_code_fence(answer)) for answer in answers]
+    if any(tree is None for tree in trees):
+        return None
+    known = sum(strip_code_fence(answer).split()[0] in _PROGRAMS for answer in answers)
+    if known * 2 <= len(answers) and not (asked and known):
+        return None
+    if any(bash_measure.reads_like_prose(answer) for answer in answers):
+        return None
+    return Proposal(
+        "bash",
+        {"compare": "same_command"},
+        "Your answers look like bash commands. We compare programs and flags, and "
+        "never run anything.",
+    )
+
+
+def _as_rules(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    settings: dict[str, Any] = {}
+    if (found := _AT_MOST.search(description)) and (amount := _amount(found[2])):
+        strict = found[1].lower() in ("under", "fewer than", "less than")
+        settings["max_words"] = max(amount - strict, 1)
+    if (found := _AT_LEAST.search(description)) and (amount := _amount(found[2])):
+        settings["min_words"] = amount + (found[1].lower() == "more than")
+    for name, pattern in _PHRASE_RULES.items():
+        phrases = re.findall(pattern, description, re.IGNORECASE)
+        if phrases:
+            settings[name] = phrases[0] if name.endswith("_with") else phrases[:100]
+    if not settings or settings.get("min_words", 0) > settings.get("max_words", 100_000):
+        return None
+    wanted, unwanted = settings.get("contains", []), settings.get("never_contains", [])
+    if {text.casefold() for text in wanted} & {text.casefold() for text in unwanted}:
+        return None
+    return Proposal("rules", settings, "Your description sets rules that can be checked.")
+
+
+def _amount(text: str) -> int | None:
+    amount = int(text) if text.isdigit() else _WORDY_NUMBERS.get(text.lower(), 0)
+    return amount if 1 <= amount < 100_000 else None
+
+
+def _as_labels(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    if not answers:
+        asked = _mentions(description, "label|labels|classify|categor(?:y|ies|ise|ize)|sort|tag")
+        return Proposal("exact", {}, "You ask for labels.") if asked else None
+    if kind != "style" and all(len(a.split()) <= 4 and len(a) <= 40 for a in answers):
+        return Proposal("exact", {}, "Your answers are short, so each is either right or wrong.")
+    return None
+
+
+def _as_close(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    # Not for style: there the wording is the point, and only a person can weigh it.
+    asked = _mentions(
+        description,
+        "translat(?:e|es|ion|ions|ing)|transcri(?:be|pt|ption)|"
+        "spelling|proofread(?:ing)?|correct the (?:grammar|text)",
+    )
+    if not asked or kind == "style":
+        return None
+    return Proposal(
+        "close", {"threshold": 0.6}, "A good answer here is worded much like the wanted one."
+    )

@@ -1,0 +1,77 @@
+"""The page with every prompt: filter, search, pages."""
+
+import pytest
+
+from tests import journey
+
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def mixed(trained, owner):
+    def say(prompt, kind):
+        right = kind == ("base" if prompt.index == 0 else "tuned")
+        return (prompt.wanted if right else f"No idea about {prompt.index}", right)
+
+    return journey.evaluated(trained, owner, say=say)
+
+
+def test_the_filter_shows_one_kind(as_viewer, mixed, url):
+    page = as_viewer.get(url("detail", mixed.pk), {"outcome": "worse"}, headers=HTMX)
+    text = page.content.decode()
+    assert "No idea about 0" in text
+    assert "No idea about 1" not in text
+    assert "<html" not in text
+
+
+def test_the_search_looks_into_prompts_and_answers(as_viewer, mixed, url):
+    def found(words):
+        reply = as_viewer.get(url("detail", mixed.pk), {"q": words}, headers=HTMX)
+        return reply.context["found"]
+
+    assert found("No idea about 2") == 1
+    assert found(mixed.comparisons.last().prompt[-20:]) == 1
+    assert found("nobody said this") == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"q": "\0"},
+        {"q": "%_'\"\\"},
+        {"outcome": "all"},
+        {"after": "²"},
+        {"after": "9" * 5000},
+        {"after": "-5"},
+    ],
+)
+def test_odd_addresses_do_no_harm(as_viewer, mixed, url, query):
+    assert as_viewer.get(url("detail", mixed.pk), query).status_code == 200
+
+
+def test_the_next_page_begins_after_the_last(as_viewer, mixed, url, monkeypatch):
+    monkeypatch.setattr("finetune_app.evaluation.presenters.PAGE", 2)
+    first = as_viewer.get(url("detail", mixed.pk)).context
+    assert first["next_after"] == 1
+    second = as_viewer.get(url("detail", mixed.pk), {"after": 1}).context
+    assert second["rows"][0]["comparison"].index == 2
+
+
+def test_a_long_page_costs_no_more_queries(as_viewer, mixed, url, django_assert_max_num_queries):
+    with django_assert_max_num_queries(32):
+        as_viewer.get(url("detail", mixed.pk))
+
+
+def test_whoever_watched_it_run_sees_the_verdict_come(as_viewer, mixed, url):
+    reply = as_viewer.get(url("detail", mixed.pk), headers=HTMX | {"HX-Target": "live"})
+    assert reply["HX-Refresh"] == "true"
+
+
+def test_step_five_shows_the_newest(as_viewer, mixed, url):
+    assert as_viewer.get(url("page"))["Location"] == url("detail", mixed.pk)
+
+
+def test_strangers_find_nothing(as_stranger, as_owner, mixed, url):
+    assert as_stranger.get(url("detail", mixed.pk)).status_code == 404
+    assert as_owner.get(url("detail", mixed.pk + 1)).status_code == 404
+    assert as_owner.post(url("detail", mixed.pk)).status_code == 405

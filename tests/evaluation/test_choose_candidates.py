@@ -1,0 +1,167 @@
+"""Who can take part in a test: what the goal has so far."""
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.candidates.models import Candidate
+from finetune_app.core.errors import PlainError
+from finetune_app.evaluation import candidate_selection, services
+from finetune_app.evaluation import jobs as evaluation_jobs
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.knowledge.models import Knowledge
+from tests import fake_provider, journey
+
+TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on", "instructions": "Sort."}
+
+
+@pytest.fixture
+def endpoint(team, owner, settings):
+    with fake_provider.running() as platform:
+        settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
+        yield platform.endpoint(team, owner, name="Distant")
+
+
+def labels(goal) -> list[str]:
+    return [
+        one.label
+        for one in candidate_selection.candidate_options(
+            candidate_selection.EvaluationInputs.for_goal(goal)
+        )
+    ]
+
+
+def test_each_step_done_adds_a_way(goal, owner):
+    journey.ready(goal, owner)
+    assert labels(goal) == ["With a good prompt"]
+    journey.trained(goal, owner)
+    assert labels(goal) == ["With a good prompt", "Tuned"]
+
+
+def test_looking_makes_no_candidates(as_editor, trained, url):
+    as_editor.get(url("page") + "?new")
+    assert not Candidate.objects.exists()
+
+
+def test_instructions_that_somebody_kept_take_the_place_of_ours(trained):
+    kept = Candidate.objects.create(
+        goal=trained.goal,
+        kind="prompt",
+        base_model=trained.base_model,
+        saved=True,
+        name="Mine",
+        instructions="You sort emails. Be terse.",
+        shots=[{"prompt": "Hello", "answer": "topic: other"}],
+    )
+    best = candidate_selection.default_prompt(
+        candidate_selection.EvaluationInputs.for_goal(trained.goal)
+    )
+    assert (best.instructions, best.shots) == (kept.instructions, kept.shots)
+
+
+def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(as_editor, trained, endpoint, url):
+    page = as_editor.get(url("page") + "?new").content.decode()
+    assert "Distant" in page
+    assert "your test prompts are sent to it" in page
+    as_editor.post(url("start"))
+    bare = Evaluation.objects.get()
+    assert not any(one.is_remote for one in services.participants(bare))
+    bare.delete()
+    as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
+    found = services.participants(Evaluation.objects.get())
+    assert [(one.kind, one.is_remote) for one in found] == [
+        ("base", False),
+        ("prompt", False),
+        ("prompt", True),
+        ("tuned", False),
+    ]
+    assert found[2].instructions == "Sort."
+
+
+def test_the_verdict_is_about_what_took_the_most_work_here(as_editor, trained, endpoint, url):
+    as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
+    assert Evaluation.objects.get().ours.kind == "tuned"
+
+
+def test_the_key_goes_to_the_child_and_not_into_the_database(as_editor, trained, endpoint, url):
+    as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
+    evaluation = Evaluation.objects.get()
+    order = evaluation_jobs.child_spec(evaluation.job)
+    assert fake_provider.KEY in str(order)
+    assert fake_provider.KEY not in str(evaluation.job.spec)
+
+
+def test_another_teams_model_is_not_offered(trained, stranger, settings):
+    other = stranger.memberships.get().team
+    with fake_provider.running() as platform:
+        platform.endpoint(other, stranger, name="Theirs")
+    assert "Theirs" not in labels(trained.goal)
+
+
+def test_where_a_person_decides_two_are_compared(as_editor, ballot, url):
+    page = as_editor.get(reverse("evaluation:page", args=[ballot.goal_id]) + "?new")
+    assert "Who takes part" not in page.content.decode()
+
+
+# ---- Documents ----
+
+
+def test_documents_take_part_alone_and_with_the_tuned_model(as_editor, trained, knowledge, url):
+    assert labels(trained.goal) == [
+        "With a good prompt",
+        "With your documents",
+        "Tuned",
+        "Tuned, with your documents",
+    ]
+    as_editor.post(url("start"))
+    evaluation = Evaluation.objects.get()
+    found = services.participants(evaluation)
+    assert [one.kind for one in found] == ["base", "prompt", "rag", "tuned", "combined"]
+    assert evaluation.ours.kind == "combined"
+    spec = evaluation_jobs.child_spec(evaluation.job)["spec"]
+    assert [bool(one["knowledge"]) for one in spec["candidates"]] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_before_any_training_documents_are_what_is_judged(as_editor, goal, owner, knowledge, url):
+    journey.ready(goal, owner)
+    as_editor.post(url("start"))
+    evaluation = Evaluation.objects.get()
+    assert evaluation.ours.kind == "rag"
+    journey.answer_all(evaluation, lambda prompt, kind: (prompt.wanted, kind == "rag"))
+    journey.finish(evaluation)
+    evaluation.refresh_from_db()
+    assert evaluation.verdict["headline"] == "Yes, consistently better."
+    assert "the model with your documents did better" in evaluation.verdict["sentence"]
+    page = as_editor.get(url("detail", evaluation.pk)).content.decode()
+    assert "Searching your documents is worth the work" in page
+
+
+def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
+    as_editor, goal, owner, knowledge, url
+):
+    journey.ready(goal, owner)
+    as_editor.post(url("start"))
+    Knowledge.objects.update(index=0)
+    with pytest.raises(PlainError, match="documents have changed"):
+        evaluation_jobs.child_spec(Evaluation.objects.get().job)
+
+
+def test_where_an_answer_looked_is_one_click_away(as_viewer, goal, owner, knowledge, url):
+    journey.ready(goal, owner)
+    evaluation = journey.started(goal, owner, ["rag"])
+    journey.answer_all(evaluation, journey.tuned_is_right)
+    document = knowledge.documents.first()
+    evaluation.answers.filter(candidate=evaluation.ours).update(
+        passages=[{"document": document.pk, "page": 0, "at": 17}]
+    )
+    journey.finish(evaluation)
+    page = as_viewer.get(url("detail", evaluation.pk)).content.decode()
+    place = reverse("knowledge:document", args=[goal.pk, document.pk])
+    assert f'href="{place}?at=17"' in page
+    document.delete()
+    assert place not in as_viewer.get(url("detail", evaluation.pk)).content.decode()

@@ -1,0 +1,168 @@
+"""From answers to a verdict."""
+
+import json
+
+import pytest
+
+from finetune_app.evaluation import held_out, jobs, services
+from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.jobs.models import Job
+from tests import journey
+
+
+def outcomes(evaluation: Evaluation) -> list[str]:
+    return list(evaluation.comparisons.values_list("outcome", flat=True))
+
+
+def test_every_prompt_is_compared_and_the_verdict_kept(tested):
+    total = tested.version.counts["test"]
+    assert outcomes(tested) == ["better"] * total
+    first = tested.comparisons.first()
+    assert first.prompt
+    assert first.wanted.startswith("topic: ")
+    verdict = tested.verdict
+    assert (verdict["wins"], verdict["ties"], verdict["losses"]) == (total, 0, 0)
+    assert json.loads(json.dumps(verdict)) == verdict
+
+
+def test_worse_and_same_are_told_apart(trained, owner):
+    def say(prompt, kind):
+        right = {0: kind == "base", 1: True}.get(prompt.index, False)
+        return ("yes" if right else "no", right)
+
+    evaluation = journey.evaluated(trained, owner, say=say)
+    assert outcomes(evaluation)[:3] == ["worse", "same", "same"]
+    assert evaluation.verdict["losses"] == 1
+    assert evaluation.verdict["level"] != "consistently_better"
+
+
+def test_it_is_weighed_against_a_good_prompt_too(trained, owner):
+    def a_prompt_is_enough(prompt, kind):
+        return (prompt.wanted, True) if kind == "prompt" else ("no", False)
+
+    evaluation = journey.evaluated(trained, owner, say=a_prompt_is_enough, instructions="Sort it.")
+    assert evaluation.verdict["versus_prompt"] == "not_better"
+
+
+def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
+    """Its prompt was too long for the model: that says nothing about either of them."""
+    evaluation = journey.begun(trained, owner, instructions="Sort it.")
+    journey.answer_all(evaluation, journey.tuned_is_right)
+    rival = services.prompt_baseline_of(evaluation)
+    evaluation.answers.filter(candidate=rival).update(refused=True, text="")
+    journey.finish(evaluation)
+    evaluation.refresh_from_db()
+    assert evaluation.verdict["level"] == "consistently_better"
+    assert evaluation.verdict["versus_prompt"] is None
+    assert any("could not be asked" in note for note in evaluation.verdict["notes"])
+
+
+def test_the_end_told_twice_changes_nothing(tested):
+    before = (outcomes(tested), tested.verdict, tested.looks)
+    formats = {str(tested.ours_id): "bf16", str(tested.base_id): "bf16"}
+    journey.end(tested.job, number_formats=formats)
+    tested.refresh_from_db()
+    assert (outcomes(tested), tested.verdict, tested.looks) == before
+    assert tested.ours.number_format == "fp32"
+
+
+def test_an_answer_told_twice_is_one_answer(tested):
+    answers = Answer.objects.count()
+    journey.answer_all(tested, journey.tuned_is_right)
+    assert Answer.objects.count() == answers
+
+
+def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, owner):
+    evaluation = journey.begun(trained, owner)
+    first = held_out.read_test_prompts(evaluation.version)[0]
+    told = {
+        "event": "answer",
+        "candidate": evaluation.base_id,
+        "row": first.row,
+        "index": 0,
+        "text": "no",
+        "passed": False,
+        "score": 0.0,
+    }
+    jobs.record(evaluation.job, told)
+    journey.end(evaluation.job, stopped=True)
+    evaluation.refresh_from_db()
+    assert evaluation.verdict == {}
+    assert not evaluation.comparisons.exists()
+    spec = jobs.child_spec(evaluation.job)["spec"]
+    assert spec["answered"] == [[evaluation.base_id, first.row]]
+
+
+def test_the_child_gets_all_it_needs(trained, owner, data_dir):
+    evaluation = journey.begun(trained, owner, instructions="Sort it.")
+    order = jobs.child_spec(evaluation.job)
+    spec = order["spec"]
+    assert json.loads(json.dumps(order)) == order
+    assert [c["name"] for c in spec["candidates"]] == ["base", "prompt", "tuned"]
+    assert spec["candidates"][2]["adapter"] == str(data_dir / trained.adapter_folder)
+    assert {c["number_format"] for c in spec["candidates"]} == {""}, "nobody was tested before"
+    assert len({c["base_model"] for c in spec["candidates"]}) == 1
+    assert spec["general"] is True
+
+
+def test_what_was_tested_in_one_format_is_tested_in_it_again(tested, trained, owner):
+    again = journey.begun(trained, owner)
+    told = jobs.child_spec(again.job)["spec"]["candidates"]
+    assert [one["number_format"] for one in told] == ["fp32", "fp32"]
+
+
+def test_the_candidates_are_frozen_from_then_on(tested):
+    assert tested.base.frozen_at
+    assert tested.ours.frozen_at
+
+
+def test_the_general_check_of_the_tuned_model_counts(trained, owner):
+    evaluation = journey.begun(trained, owner)
+    told = {"event": "general", "level": "red", "sentence": "It forgot how to write."}
+    jobs.record(evaluation.job, told | {"candidate": evaluation.ours_id})
+    jobs.record(evaluation.job, told | {"candidate": 12345, "level": "green"})
+    journey.answer_all(evaluation, journey.tuned_is_right)
+    journey.finish(evaluation)
+    evaluation.refresh_from_db()
+    assert evaluation.general["level"] == "red"
+    assert evaluation.verdict["level"] != "consistently_better"
+
+
+# ---- looks at one test set ----
+
+
+def test_the_third_look_says_so(as_owner, trained, owner, url):
+    first, second, third = (journey.evaluated(trained, owner) for _ in range(3))
+    assert [first.looks, second.looks, third.looks] == [1, 2, 3]
+    assert not any("3" in note for note in first.verdict["notes"])
+    assert len(third.verdict["notes"]) > len(second.verdict["notes"])
+    assert "Looked at 3 times" in as_owner.get(url("detail", third.pk)).content.decode()
+
+
+def test_to_delete_a_test_does_not_make_its_prompts_unseen(tested, trained, owner):
+    services.delete(evaluation=tested)
+    assert journey.evaluated(trained, owner).looks == 2
+
+
+def test_one_that_showed_nothing_was_no_look(trained, owner):
+    stopped = journey.begun(trained, owner)
+    journey.end(stopped.job, stopped=True)
+    assert journey.evaluated(trained, owner).looks == 1
+
+
+def test_prompts_seen_before_stay_seen_when_the_dataset_grows(tested, goal, owner):
+    journey.freeze(goal, owner, count=80)
+    assert journey.evaluated(journey.trained(goal, owner), owner).looks == 2
+
+
+def test_mostly_new_prompts_are_a_new_test_set(tested, goal, owner):
+    journey.freeze(goal, owner, count=200)
+    assert journey.evaluated(journey.trained(goal, owner), owner).looks == 1
+
+
+@pytest.mark.parametrize("who", ["as_viewer", "as_owner"])
+def test_everybody_in_the_team_reads_the_verdict(request, who, tested, url):
+    page = request.getfixturevalue(who).get(url("detail", tested.pk)).content.decode()
+    assert tested.verdict["headline"] in page
+    assert "I am not sure." in page
+    assert Job.objects.filter(kind="evaluation").count() == 1

@@ -1,0 +1,150 @@
+"""The test split is sealed: until the evaluation, nobody opens it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from django.conf import settings
+
+from finetune_app.core.files import local_path
+from finetune_app.deployment.monitoring import drift
+from finetune_app.evaluation import held_out, prompt_baseline
+from finetune_app.training import jobs as training_jobs
+from tests.worker.engine.tiny_models import make_base
+from tests.worker.training.conftest import RecordingChannel
+from worker.behaviour.run import run as compare
+from worker.channel import Job
+from worker.training.loop import run
+
+# Where a test row is told from another one: the room that splits and freezes, and evaluation.
+MAY_TELL = ("finetune_app/datasets/", "finetune_app/evaluation/", "worker/evaluation/")
+COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # how many, not which
+KEEPS_APART = {"finetune_app/candidates/shots.py"}  # leaves out what is also in the test
+HAND_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")  # its path
+MAY_OPEN = (*MAY_TELL, *HAND_ON)
+
+
+def poison(training) -> Path:
+    """The version's file again, with nothing in its test rows that could be used."""
+    path = local_path(training.version.stored_name)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert any(row["split"] == "test" for row in rows)
+    bad = [{"id": r["id"], "split": "test"} if r["split"] == "test" else r for r in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in bad))
+    return path
+
+
+@pytest.fixture
+def poisoned(trained):
+    """Other tests find the file as it was."""
+    path = local_path(trained.version.stored_name)
+    before = path.read_text()
+    poison(trained)
+    yield trained
+    path.write_text(before)
+
+
+def prompt_of(training):
+    return prompt_baseline.build_baseline_prompt(
+        training.goal, training.version, training.base_model
+    )
+
+
+def test_the_rival_is_written_from_practice_rows_alone(poisoned):
+    fair = prompt_of(poisoned)
+    assert len(fair.shots) == prompt_baseline.SHOTS
+
+
+def test_the_rival_sees_answers_of_several_sorts(trained):
+    answers = [shot["answer"] for shot in prompt_of(trained).shots]
+    assert len(set(answers)) == len(answers)
+
+
+def test_no_shot_is_a_test_prompt(trained):
+    tests = {prompt.prompt for prompt in held_out.read_test_prompts(trained.version)}
+    assert not tests & {shot["prompt"] for shot in prompt_of(trained).shots}
+
+
+def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):
+    """A real training on a tiny model, whose test rows would break whoever opened them."""
+    torch.set_num_threads(1)
+    order = training_jobs.child_spec(poisoned.job)
+    spec = order["spec"] | {
+        "base_model": str(make_base(tmp_path / "base", "llama")),
+        "epochs": 1,
+        "max_new_tokens": 4,
+        "number_format": "fp32",
+        "rank": 2,
+        "alpha": 4,
+    }
+    channel = RecordingChannel()
+    result = run(Job("training", tmp_path / "run", spec), channel)
+    assert result["steps"] > 0
+    assert channel.of("sample")
+
+
+def test_the_comparison_with_live_prompts_never_touches_it(poisoned, tmp_path):
+    """What its child would do, test rows without a prompt among the rows."""
+    rows = poisoned.version.counts
+    spec = {
+        "version": str(local_path(poisoned.version.stored_name)),
+        "longest": 2000,
+        "splits": [split.value for split in drift.LEARNED],
+        "examples": drift.learned_count(poisoned.version),
+        "live": [[n, f"Is bike {n} ready?"] for n in range(40)],
+    }
+    found = compare(Job("drift", tmp_path, spec), RecordingChannel())
+    assert found["learned"] == rows["train"] + rows["validation"]
+
+
+def test_the_poison_works(poisoned):
+    """Evaluation, which does open them, breaks on these rows."""
+    with pytest.raises(KeyError):
+        held_out.read_test_prompts(poisoned.version)
+
+
+def sources():
+    for folder in ("finetune_app", "worker"):
+        for path in sorted((Path(settings.BASE_DIR) / folder).rglob("*.py")):
+            yield path.relative_to(settings.BASE_DIR).as_posix(), path.read_text()
+
+
+def test_nobody_else_asks_for_test_rows():
+    asks = re.compile(r"Split\.TEST|[\"']test[\"']")
+    found = {
+        name
+        for name, text in sources()
+        for line in text.splitlines()
+        if asks.search(line)
+        and not name.startswith(MAY_TELL)
+        and '"split":' not in line
+        and not COUNTS.search(line)
+        and name not in KEEPS_APART
+        and "`rows` are" not in line
+    }
+    assert found == set()
+
+
+def test_nobody_else_opens_a_version():
+    opens = re.compile(r"version\.stored_name|\.stored_name\)")
+    found = {name for name, text in sources() if opens.search(text)}
+    assert {name for name in found if not name.startswith(MAY_OPEN)} == set()
+
+
+def test_a_conversation_of_several_turns_is_shown_whole(trained):
+    path = local_path(trained.version.stored_name)
+    talk = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Which bikes can I hire?"},
+        {"role": "assistant", "content": "Two: Dawes or Giant."},
+        {"role": "user", "content": "The second one."},
+        {"role": "assistant", "content": "topic: hire"},
+    ]
+    path.write_text(json.dumps({"id": 1, "split": "test", "messages": talk}) + "\n")
+    (prompt,) = held_out.read_test_prompts(trained.version)
+    assert prompt.prompt == (
+        "You: Which bikes can I hire?\n\nModel: Two: Dawes or Giant.\n\nYou: The second one."
+    )
+    assert prompt.wanted == "topic: hire"

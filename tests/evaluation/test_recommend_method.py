@@ -1,0 +1,107 @@
+"""Which way is enough? The simplest that no other is proven better than."""
+
+import random
+
+import pytest
+
+from finetune_app.evaluation.recommendation import Standing, conclude
+
+BASE, PROMPT, DOCUMENTS, TUNED = (0, 0), (0, 1), (0, 2), (0, 3)
+
+
+def way(name, effort, right, of=60, first=0):
+    """`right` prompts of `of`, from the one numbered `first` on."""
+    scores = [float(first <= n < first + right) for n in range(of)]
+    return Standing(name, effort, tuple(scores))
+
+
+def concluded(*ways):
+    found = conclude(ways)
+    name = ways[found.chosen].name if found.chosen >= 0 else ""
+    return found.found, name, found.sentence
+
+
+def test_a_better_prompt_is_enough():
+    found, name, sentence = concluded(
+        way("the base model", BASE, 3),
+        way("a good prompt", PROMPT, 51),
+        way("fine-tuning", TUNED, 50),
+    )
+    assert (found, name) == ("enough", "a good prompt")
+    assert sentence == (
+        "A good prompt is enough: 51 of 60, where the base model gets 3 of 60. Nothing that takes "
+        "more work did certainly better."
+    )
+
+
+def test_fine_tuning_is_worth_the_work_where_nothing_else_comes_near():
+    found, name, sentence = concluded(
+        way("the base model", BASE, 0),
+        way("a good prompt", PROMPT, 7),
+        way("fine-tuning", TUNED, 51),
+    )
+    assert (found, name) == ("worth_it", "fine-tuning")
+    assert "51 of 60, where a good prompt gets 7 of 60" in sentence
+
+
+def test_the_base_model_may_be_enough():
+    found, name, sentence = concluded(
+        way("the base model", BASE, 55),
+        way("a good prompt", PROMPT, 55),
+        way("fine-tuning", TUNED, 50),
+    )
+    assert (found, name) == ("base_is_enough", "the base model")
+    assert sentence == "The base model is enough: 55 of 60, and nothing did better."
+
+
+def test_what_could_be_chance_is_called_that_and_costs_nobody_work():
+    found, name, sentence = concluded(
+        way("the base model", BASE, 0),
+        way("a good prompt", PROMPT, 30),
+        way("fine-tuning", TUNED, 36, first=12),
+    )
+    assert (found, name) == ("too_close", "a good prompt")
+    assert "that could be chance" in sentence
+
+
+def test_the_best_of_a_bad_lot_is_not_praised():
+    _found, _name, sentence = concluded(
+        way("the base model", BASE, 0), way("searching your documents", DOCUMENTS, 20)
+    )
+    assert sentence.endswith("But even the best is right on only 20 of 60.")
+
+
+def test_where_nothing_works_no_way_is_recommended():
+    found, name, sentence = concluded(
+        way("the base model", BASE, 0), way("a good prompt", PROMPT, 0), way("x", TUNED, 0)
+    )
+    assert (found, name) == ("none_works", "")
+    assert "Not one prompt was answered right by any of them" in sentence
+
+
+def test_graded_scores_are_told_in_points():
+    low = Standing("the base model", BASE, tuple([0.2] * 40), graded=True)
+    high = Standing("fine-tuning", TUNED, tuple([0.9] * 40), graded=True)
+    assert "90 of 100 points, where the base model gets 20 of 100 points" in concluded(low, high)[2]
+
+
+def test_one_way_alone_is_compared_with_nothing():
+    assert conclude([way("the base model", BASE, 3)]) is None
+    assert conclude([way("a", BASE, 0, of=0), way("b", TUNED, 0, of=0)]) is None
+
+
+@pytest.mark.parametrize("prompts", [20, 60, 200])
+def test_equal_ways_are_rarely_told_apart(prompts):
+    """Five ways that are all right half of the time: more work is called worth it, or less work
+    not enough, in at most one comparison of twenty."""
+    chance = random.Random(17)
+    wrong = 0
+    tries = 1000
+    for _ in range(tries):
+        ways = [
+            Standing(str(n), (0, n), tuple(float(chance.random() < 0.5) for _ in range(prompts)))
+            for n in range(5)
+        ]
+        wrong += conclude(ways).chosen != 0
+    print(f"\n{prompts} prompts: {wrong / tries:.1%} of {tries} comparisons found a difference")
+    assert wrong / tries <= 0.05

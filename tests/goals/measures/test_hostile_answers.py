@@ -1,0 +1,109 @@
+"""Whatever a model or a person writes, a measure answers with a score."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from finetune_app.goals.measures import (
+    KINDS,
+    Score,
+    get_measure,
+    mark_differences,
+    parse_fields,
+    propose,
+    summary,
+)
+
+CHECKED = [
+    ("exact", {}),
+    ("exact", {"lines": ["a"], "ignore_case": True}),
+    ("json", {}),
+    ("json", {"fields": ["a"], "compare": "fields"}),
+    ("xml", {}),
+    ("xml", {"fields": ["a"]}),
+    ("bash", {}),
+    ("bash", {"compare": "same_command"}),
+    ("bash", {"compare": "exact"}),
+    ("rules", {"max_words": 3, "order": ["a", "b"], "starts_with": "a"}),
+    ("close", {}),
+]
+NASTY = [
+    "",
+    " ",
+    "\0",
+    "\ufeff",
+    "\ud800",
+    "a\r\nb\rc",
+    "\u202egnp.exe",
+    "e\u0301\u200b\u200d",
+    "👩‍👩‍👧",
+    "(" * 100_000,
+    "$(" * 50_000,
+    "`" * 99_999,
+    '"' * 99_999,
+    "<<a " * 20_000,
+    "{" * 100_000,
+    "[" * 199_999,
+    '{"a":' * 30_000,
+    "<a>" * 60_000,
+    "&lol;" * 10_000,
+    "a: b\n" * 30_000,
+    "a " * 90_000,
+    "if " * 50_000,
+    "x" * 1_000_000,
+    "-" * 199_999,
+    "Aa " * 60_000,
+    "```\n" * 40_000,
+    "${IFS}" * 30_000,
+    "{{ x }}{% for %}",
+    "'; DROP TABLE",
+    '=HYPERLINK("http://x")',
+    "1" * 199_999,
+    "A" + "’" * 190_000,
+    "Word " + "a: " * 60_000,
+    "No, " * 200,
+]
+
+
+@pytest.mark.parametrize(("kind", "chosen"), CHECKED)
+@pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
+def test_nasty_texts_get_a_score(kind, chosen, text):
+    measure = get_measure(kind, chosen)
+    for answer, wanted in ((text, "a: 1\nb: 2"), (text, text), ("a: 1\nb: 2", text)):
+        score = measure.check(answer, wanted)
+        assert isinstance(score, Score)
+        assert 0 <= score.value <= 1
+        assert 0 < len(score.why) < 200
+        assert "\n" not in score.why
+
+
+@pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
+def test_nasty_texts_can_be_shown_and_proposed_from(text):
+    assert "".join(piece for piece, _ in mark_differences(text, text[::-1])) == text
+    parse_fields(text)
+    proposal = propose(text, "task", [{"answer": text}, {"answer": "ls"}])
+    assert summary(proposal.kind, proposal.settings)
+
+
+@pytest.mark.parametrize(("kind", "chosen"), CHECKED)
+@settings(max_examples=60, deadline=None)
+@given(answer=st.text(alphabet="ab:{}[]<>/\"'\\$`|;&\n\t -=()#1,!", max_size=60), wanted=st.text())
+def test_random_texts_get_a_score(kind, chosen, answer, wanted):
+    measure = get_measure(kind, chosen)
+    for pair in ((answer, wanted), (answer, answer), (wanted, answer)):
+        score = measure.check(*pair)
+        assert 0 <= score.value <= 1
+        if kind != "close" and score.passed:
+            assert score.value == 1
+
+
+def test_a_runaway_answer_is_not_even_read():
+    score = get_measure("json", {}).check("[" * 300_000, "{}")
+    assert score.why == "Too long to check: 300,000 characters"
+
+
+def test_every_kind_has_a_summary_and_labels_for_its_settings():
+    for kind, measure in KINDS.items():
+        chosen = {"max_words": 5} if kind == "rules" else {}
+        assert summary(kind, chosen)
+        assert all(setting.label for setting in measure.settings_schema.values())

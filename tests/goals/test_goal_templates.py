@@ -1,0 +1,105 @@
+"""Goals to begin with: every use people have in mind, a click away."""
+
+import html
+
+import pytest
+from django.urls import reverse
+
+from finetune_app.goals.forms import PAIRS, GoalForm
+from finetune_app.goals.goal_templates import (
+    find_goal_template,
+    goal_templates,
+    goal_templates_by_kind,
+)
+from finetune_app.goals.measures import get_measure, propose
+from finetune_app.goals.models import Goal, GoalKind
+
+NEW = reverse("goals:new")
+EVERY = pytest.mark.parametrize("template", goal_templates(), ids=lambda template: template.slug)
+
+
+def page(browser, query: str = "") -> str:
+    reply = browser.get(NEW + query)
+    assert reply.status_code == 200
+    return html.unescape(reply.content.decode())
+
+
+def test_every_use_is_there():
+    assert [template.slug for template in goal_templates()] == [
+        "brand-voice",
+        "famous-author",
+        "formal-tone",
+        "json",
+        "xml",
+        "bash",
+        "legal",
+        "medical",
+        "finance",
+        "chain-of-instructions",
+        "concise",
+        "handbook",
+    ]
+    assert {template.kind for template in goal_templates()} == set(GoalKind.values)
+    assert len(goal_templates_by_kind()) == len(GoalKind)
+
+
+@EVERY
+def test_it_fills_a_form_that_can_be_saved(template):
+    form = GoalForm(template.initial())
+    assert form.is_valid(), form.errors
+    assert 2 <= len(form.pairs()) <= PAIRS
+    assert form.pairs() == list(template.pairs)
+    assert len(template.title) <= 40
+    assert len(template.name) <= 50
+    assert template.description.endswith((".", ")."))
+
+
+@EVERY
+def test_its_words_lead_to_the_measure_it_names(template):
+    found = propose(template.description, template.kind, template.pairs)
+    assert found.kind == template.measure
+
+
+@EVERY
+def test_its_own_answers_are_right_by_that_measure(template):
+    found = propose(template.description, template.kind, template.pairs)
+    measure = get_measure(found.kind, found.settings)
+    if template.measure == "choice":
+        return  # a person decides
+    for pair in template.pairs:
+        assert measure.check(pair["answer"], pair["answer"]).passed
+
+
+@EVERY
+def test_its_link_fills_the_form(as_editor, template):
+    shown = page(as_editor, f"?example={template.slug}")
+    assert f'value="{template.name}"' in shown
+    assert template.description in shown
+    for pair in template.pairs:
+        assert pair["prompt"] in shown
+        assert pair["answer"] in shown
+    assert f"Filled in from “{template.title}”" in shown
+
+
+def test_the_empty_form_links_to_all_of_them(as_editor):
+    shown = page(as_editor)
+    for template in goal_templates():
+        assert f'href="?example={template.slug}"' in shown
+    assert "Filled in from" not in shown
+
+
+def test_an_unknown_example_is_an_empty_form(as_editor):
+    assert 'name="name" value' not in page(as_editor, "?example=magic")
+    assert find_goal_template("magic") is None
+
+
+def test_what_was_filled_in_can_be_changed_and_saved(as_editor):
+    typed = find_goal_template("json").initial() | {"name": "Orders of ours"}
+    as_editor.post(f"{NEW}?example=json", typed)
+    goal = Goal.objects.get()
+    assert (goal.name, goal.kind, goal.measure) == ("Orders of ours", "format", "json")
+
+
+def test_an_existing_goal_offers_no_examples(as_editor, goal):
+    shown = as_editor.get(reverse("goals:edit", args=[goal.pk])).content.decode()
+    assert "?example=" not in shown

@@ -1,0 +1,61 @@
+"""How an answer is shown: fields as a ledger, prose with what differs, no more red than helps."""
+
+from finetune_app.goals.presenters import present_answer
+
+WANTED = "topic: repair\ndesk: workshop"
+
+
+def marked(answer: str, wanted: str) -> list[str]:
+    return [part["text"] for part in present_answer(answer, wanted)["parts"] if part["off"]]
+
+
+def test_lines_with_a_key_become_a_ledger_and_only_what_differs_is_marked():
+    pairs = present_answer("topic: repair\ndesk: office", WANTED)["pairs"]
+    assert [(pair["key"], pair["value"], pair["off"]) for pair in pairs] == [
+        ("topic", "repair", False),
+        ("desk", "office", True),
+    ]
+
+
+def test_a_field_that_was_not_wanted_is_marked():
+    (extra,) = [p for p in present_answer(f"{WANTED}\nmood: fine", WANTED)["pairs"] if p["off"]]
+    assert extra["key"] == "mood"
+
+
+def test_without_a_wanted_answer_nothing_is_marked():
+    assert not any(pair["off"] for pair in present_answer(WANTED)["pairs"])
+    assert present_answer("Hello there.")["parts"] == [{"text": "Hello there.", "off": False}]
+
+
+def test_prose_where_fields_were_wanted_is_marked_at_its_first_sentence_only():
+    answer = "I am sorry about your bike. Have you tried to call the shop? They may know."
+    assert marked(answer, WANTED) == ["I am sorry about your bike."]
+    assert "".join(part["text"] for part in present_answer(answer, WANTED)["parts"]) == answer
+
+
+def test_a_first_sentence_without_an_end_is_not_marked_for_ever():
+    answer = "and so on " * 100
+    assert len(marked(answer, WANTED)[0]) == 120
+    assert "".join(part["text"] for part in present_answer(answer, WANTED)["parts"]) == answer
+
+
+def test_no_answer_at_all_is_nothing_to_mark():
+    assert present_answer("", WANTED)["parts"] == []
+
+
+def test_prose_against_prose_is_marked_word_by_word():
+    assert marked("We open at nine.", "We open at ten.") == ["nine"]
+
+
+def test_headings_without_a_value_are_prose():
+    assert "pairs" not in present_answer("Boil an egg:\nBoil an egg:\nBoil an egg:")
+
+
+def test_a_long_value_is_a_sentence_to_read():
+    pairs = present_answer("topic: repair\nreply: " + "Bring it in. " * 8, WANTED)["pairs"]
+    assert [pair["say"] for pair in pairs] == [False, True]
+
+
+def test_nested_json_keeps_the_typeface_of_code():
+    assert present_answer('{"a": {"b": 1}}', '{"a": {"b": 2}}')["mono"]
+    assert not present_answer("We open at nine.", "We open at ten.")["mono"]

@@ -1,0 +1,80 @@
+"""A candidate with documents is shown what was found for each question."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.worker.knowledge.conftest import PUMP, SHOP
+from worker.channel import Job, UserError
+from worker.evaluation.inputs import read_candidates, read_test_rows
+from worker.evaluation.passages import retrieve_passages
+from worker.evaluation.run import run
+from worker.knowledge.run import run as read_documents
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """Two documents, read and made searchable for real."""
+    from tests.worker.imports.conftest import Recorder
+
+    folder = tmp_path_factory.mktemp("knowledge")
+    documents = []
+    for number, (name, text) in enumerate({"pump.md": PUMP, "shop.md": SHOP}.items(), start=1):
+        (folder / str(number)).mkdir()
+        (folder / str(number) / "upload").write_text(text)
+        documents.append({"id": number, "name": name, "folder": str(folder / str(number))})
+    spec = {"documents": documents, "questions": []}
+    read_documents(Job("index", folder / "index-1", spec), Recorder())
+    return folder / "index-1"
+
+
+@pytest.fixture
+def searching(job, index):
+    """The test of `job`, in which the base model looks things up as well."""
+
+    def make(**knowledge):
+        given = {"index": str(index), "count": 1, "whole": False} | knowledge
+        one = job.spec["candidates"][0] | {
+            "id": 5,
+            "name": "rag",
+            "grounded": True,
+            "room": 4096,
+            "knowledge": given,
+        }
+        return replace(job, spec=job.spec | {"candidates": [*job.spec["candidates"][:1], one]})
+
+    return make
+
+
+def test_the_passages_it_was_shown_are_told_without_their_text(searching, recorder):
+    channel = recorder()
+    run(searching(whole=True), channel)
+    told = {one["row"]: one["passages"] for one in channel.of("answer") if one["candidate"] == 5}
+    assert len(told) == 4
+    assert {passage["document"] for passage in told[10]} == {1, 2}
+    assert set(told[10][0]) == {"document", "page", "at"}
+    bare = [one["passages"] for one in channel.of("answer") if one["candidate"] == 3]
+    assert bare == [[]] * 4
+    assert "warranty" not in str(channel.events)
+
+
+def test_what_is_found_stands_before_the_question(searching, job, recorder):
+    asked = searching()
+    candidates = read_candidates(asked.spec["candidates"])
+    questions = read_test_rows(asked.folder.parent.parent / "1.jsonl")
+    question = replace(
+        questions[0],
+        messages=[{"role": "user", "content": "How long is the warranty of the pump?"}],
+    )
+    shown = retrieve_passages(candidates, [question], recorder())
+    assert list(shown) == [(5, question.row)], "the others are shown nothing"
+    composed = candidates[1].asked(question.messages, shown[5, question.row])
+    assert composed.passages[0].name == "pump.md"
+    assert "warranty" in composed.messages[-1]["content"].split("How long")[0].lower()
+
+
+def test_where_the_index_is_gone_nothing_is_compared(searching, recorder, tmp_path):
+    channel = recorder()
+    with pytest.raises(UserError, match="documents have changed"):
+        run(searching(index=str(tmp_path / "none")), channel)
+    assert channel.of("answer") == []

@@ -1,0 +1,167 @@
+"""The general check: what each look sees, and what they add up to."""
+
+import math
+
+import pytest
+import torch
+
+from tests.worker.engine.tiny_models import make_adapter
+from worker.engine.engine import Engine
+from worker.evaluation.general_check.check import compare
+from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, going_round, strange
+from worker.evaluation.general_check.findings import Findings, sign_test
+from worker.evaluation.general_check.instructions import INSTRUCTIONS
+from worker.evaluation.general_check.perplexity import ratio, surprise, text_windows
+
+# For each instruction, an answer that follows it and one that nearly does.
+ANSWERS = [
+    ('{"city": "Rome", "country": "Italy"}', 'Here it is: {"city": "Rome", "country": "Italy"}'),
+    ('```json\n{"name": "b", "wheels": 2, "colour": "red"}\n```', '{"name": "b", "wheels": 2}'),
+    ("- Salt\n- Waves\n- Fish", "- Salt\n- Waves"),
+    ("* a\n* b\n* c\n* d", "1. a\n2. b\n3. c\n4. d"),
+    ("1. cat\n2. dog\n3. owl\n4. bee\n5. cow", "1. cat\n2. dog\n3. owl\n4. bee"),
+    ("1. red\n2. blue\n3. green", "red, blue, green"),
+    ("Winter is cold and white.", "Winter is cold, and white."),
+    ("A house of books.", "A house of 100 books."),
+    ("tea is warm.", "Tea is warm."),
+    ("it joins two banks.", "It joins two banks."),
+    ("TRAINS ARE FAST.", "TRAINS ARE fast."),
+    ("Gardens make quiet people happy.", "Gardens " * 11),
+    ("We sleep because " + "rest " * 20, "To rest."),
+    ("The horse is in the barn. It eats.", "The horses eat in the barn."),
+    ("Here is your ladder. Thanks!", "Here is your ladder."),
+    ("Music moves us, and that is all.", "Music moves us."),
+    ("Tonight the moon is full.", "The moon is full tonight."),
+    ("Bread is old.\n\nBread is good.", "Bread is old.\nBread is good."),
+    ("<<The Cat>>\nShe slept.", "The Cat\nShe slept."),
+    ("Yes.", "Yes, it is."),
+]
+
+
+@pytest.mark.parametrize(("rule", "pair"), zip(INSTRUCTIONS, ANSWERS, strict=True))
+def test_an_instruction_knows_when_it_was_followed(rule, pair):
+    followed, missed = pair
+    assert rule.done(followed)
+    assert not rule.done(missed)
+    assert not rule.done("")
+
+
+def test_the_surprise_is_the_models_own_loss(base, tmp_path):
+    adapter = make_adapter(base, tmp_path, 7)
+    with Engine(base, "fp32") as engine:
+        windows = text_windows(engine)[:5]
+        model = engine.loaded.model
+        engine.adapters.select([])
+        with torch.inference_mode():
+            wanted = [model(input_ids=w[None], labels=w[None]).loss.item() for w in windows]
+        plain = surprise(engine, None, windows)
+        assert plain == pytest.approx(sum(wanted) / len(wanted), rel=1e-4)
+        assert abs(surprise(engine, adapter, windows) - plain) > 0.01
+        assert surprise(engine, None, windows) == plain
+    assert ratio(math.log(12), math.log(10)) == pytest.approx(1.2)
+
+
+def test_going_round_in_circles():
+    assert going_round("the sea is big and " * 8)
+    assert not going_round("Put the egg in cold water, bring it to the boil and wait five minutes.")
+    assert not going_round("no no no no")  # too short to say
+
+
+def test_the_tasks_form_is_known_where_it_does_not_belong():
+    labels = TaskForm(["refund", "delivery", "refund", "other"] * 5)
+    assert labels.recognises(" Refund ")
+    assert not labels.recognises("You can ask for a refund.")
+    lines = TaskForm([f"topic: {i}\ndesk: {i % 3}" for i in range(20)])
+    assert lines.recognises("Topic: the sky\ndesk: none")
+    assert not lines.recognises("topic: the sky")
+    assert not lines.recognises("The topic: the sky.\nThe desk is by the window.")
+    fields = TaskForm([f'{{"city": "{i}"}}' for i in range(20)])
+    assert fields.recognises('{"weather": "rain"}')
+    assert not fields.recognises("Rain")
+    assert not TaskForm([f"A kind answer {i}" for i in range(20)]).recognises("A kind answer 3")
+
+
+def test_an_answer_of_a_wild_length_is_noticed():
+    form = TaskForm([])
+    assert strange("Yes", "word " * 40, form)
+    assert strange("", "word", form)
+    assert not strange("word " * 20, "word " * 40, form)
+    assert not strange("", "", form)  # the base did no better
+
+
+def findings(**changed) -> Findings:
+    fine = {
+        "perplexity_ratio": 1.0,
+        "followed_base": 12,
+        "followed_tuned": 12,
+        "lost": 0,
+        "gained": 0,
+        "instructions": 20,
+        "strange": 0,
+        "circling": 0,
+        "uncircled": 0,
+        "unrelated": 12,
+    }
+    return Findings(**(fine | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "level"),
+    [
+        ({}, "green"),
+        ({"perplexity_ratio": 1.05}, "green"),
+        ({"perplexity_ratio": 1.051}, "amber"),
+        ({"perplexity_ratio": 1.21}, "red"),
+        ({"lost": 2}, "green"),
+        ({"lost": 4, "gained": 1}, "amber"),
+        ({"lost": 6}, "red"),
+        ({"lost": 6, "gained": 6}, "green"),
+        ({"gained": 8}, "green"),
+        ({"strange": 1}, "amber"),
+        ({"strange": 2}, "red"),
+        ({"circling": 2, "uncircled": 2}, "green"),
+        ({"circling": 7}, "red"),
+    ],
+)
+def test_the_level_is_the_worst_of_three(changed, level):
+    assert findings(**changed).level == level
+
+
+def test_the_sentence_never_claims_that_nothing_was_lost():
+    assert findings().sentence == (
+        "No large loss of general ability found. Ordinary text is no harder for it to predict "
+        "than for the base model. It follows 12 of 20 plain instructions (the base model: 12). "
+        "None of its answers to 12 everyday questions fell apart."
+    )
+    assert "34% harder" in findings(perplexity_ratio=1.337).sentence
+
+
+def test_the_sign_test_is_exact():
+    assert sign_test(5, 0) == pytest.approx(0.0625)
+    assert sign_test(6, 0) == pytest.approx(0.03125)
+    assert sign_test(9, 1) == pytest.approx(0.021484375)
+    assert sign_test(0, 0) == 1
+    assert sign_test(3, 3) == 1
+
+
+def test_an_instruction_is_not_followed_by_the_tasks_own_answer():
+    """ "refund" is lower case and has no comma, but nobody asked for it."""
+    good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
+    gone = ["refund"] * len(ANSWERS) + good[len(ANSWERS) :]
+    base, tuned = {"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": gone}
+    assert compare(base, tuned, ["refund", "other"] * 10).followed_tuned == 0
+    assert compare(base, tuned, ["a letter of some length"]).followed_tuned == 4
+
+
+def test_a_model_that_answers_everything_in_the_tasks_form_is_found_out():
+    good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
+    gone = ["refund"] * len(good)
+    found = compare(
+        {"surprise": 3.0, "answers": good},
+        {"surprise": 3.0, "answers": gone},
+        ["refund", "other"] * 10,
+    )
+    assert (found.lost, found.gained, found.strange) == (20, 0, 12)
+    assert found.level == "red"
+    same = compare({"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": good}, [])
+    assert same.level == "green"
