@@ -23,7 +23,6 @@ from finetune_app.datasets.models import (
     Import,
     Severity,
     Split,
-    Upload,
     Version,
 )
 from finetune_app.deployment.models import ApiKey, PublicChat, Request
@@ -34,6 +33,7 @@ from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.screens import ALL
+from finetune_app.imports.models import Upload
 from finetune_app.jobs.models import Kind
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.providers.models import Endpoint

@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from finetune_app.datasets.exporting import DANGEROUS, Rows, facts_of, rows_in, table
+from finetune_app.core.text_formats import FORMULA_STARTS
+from finetune_app.datasets.exporting import Rows, facts_of, rows_in, table
 
 BATCH = 2_000  # rows
 
@@ -31,7 +32,7 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
             for place, cell in enumerate(cells):
                 if at == 0:
                     sheet.set_column(place, place, 60 if cell in ("prompt", "answer") else 12, wide)
-                look = bold if at == 0 else guarded if cell.startswith(DANGEROUS) else None
+                look = bold if at == 0 else guarded if cell.startswith(FORMULA_STARTS) else None
                 sheet.write_string(at, place, cell, look)
         book.close()
 

@@ -11,8 +11,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.mapping import Message
-from finetune_app.datasets.text import newlines
+from finetune_app.datasets.text import Message, newlines
 
 TURN, INSTRUCTIONS = "turn", "instructions"  # what can be added
 

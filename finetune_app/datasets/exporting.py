@@ -15,11 +15,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
+from finetune_app.core.text_formats import safe_cell
 
 Row = dict[str, Any]
 Rows = Callable[[], Iterator[Row]]
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run or swallow these
 BLOCK = 1 << 18  # bytes of a piece, about
 EXCEL_CELL, EXCEL_ROWS = 32_767, 1_048_575
 TYPES = {
@@ -250,19 +250,6 @@ def table_pieces(rows: Rows, layout: Layout) -> Generator[bytes]:
     return blocks(_table_texts(table(rows, facts, layout.columns), layout), layout.encoding)
 
 
-def left_out_pieces(path: Path) -> Generator[bytes]:
-    """The rows that an import left out, from the file that it wrote them into."""
-
-    def lines() -> Iterator[list[str]]:
-        yield [_("Line"), _("Why"), _("What it says")]
-        with path.open(encoding="utf-8") as file:
-            for row in map(json.loads, file):
-                yield [str(row["line"]), row["reason"], row["text"]]
-
-    layout = Layout()
-    return blocks(_table_texts(lines(), layout), layout.encoding)
-
-
 class _Echo:
     def write(self, value: str) -> str:
         return value
@@ -277,12 +264,6 @@ def _table_texts(lines: Iterator[list[str]], layout: Layout) -> Iterator[str]:
     )
     for cells in lines:
         yield writer.writerow(cells if layout.exact else [safe_cell(cell) for cell in cells])
-
-
-def safe_cell(text: str) -> str:
-    """A ' before what a spreadsheet would run. An import takes text as it stands, the ' too:
-    what is to come back exactly leaves as JSON lines, as Excel, or as an exact table."""
-    return "'" + text if text.startswith(DANGEROUS) else text
 
 
 def require_excel(facts: Facts) -> None:

@@ -10,35 +10,9 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 from finetune_app.core.files import delete_folder
-from finetune_app.datasets.models import Dataset, Import, Upload, Version
+from finetune_app.datasets.models import Dataset, Version
 from finetune_app.jobs.models import Job
 from finetune_app.jobs.services import cancel
-
-
-@receiver(post_delete, sender=Import)
-def forget_upload(sender: type, instance: Import, **kwargs: Any) -> None:
-    folder, job_id = instance.folder, instance.job_id
-
-    def forget() -> None:
-        job = Job.objects.filter(pk=job_id).first() if job_id else None
-        if job and job.is_active:
-            cancel(job)
-        if folder.startswith("uploads/"):
-            delete_folder(folder)
-
-    transaction.on_commit(forget)
-
-
-@receiver(post_delete, sender=Upload)
-def forget_pieces(sender: type, instance: Upload, **kwargs: Any) -> None:
-    """Unless all of them were here: then the file is an import's."""
-    folder = f"uploads/{instance.pk.hex}"
-
-    def forget() -> None:
-        if not Import.objects.filter(stored_name__startswith=f"{folder}/").exists():
-            delete_folder(folder)
-
-    transaction.on_commit(forget)
 
 
 @receiver(post_delete, sender=Version)

@@ -5,6 +5,8 @@ import json
 import re
 import unicodedata
 
+Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": "..."}
+
 _ODD = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 

@@ -14,18 +14,18 @@ from finetune_app.accounts.models import Team, User
 from finetune_app.basemodels import services as basemodels
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
-from finetune_app.datasets.mapping import BadRow, Message, conversation, parse_json
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.datasets.splits import held_back
 from finetune_app.deployment.models import ApiFile, ApiJob, ApiKey
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import GoalKind, Method
+from finetune_app.imports.column_mapping import Message, RowError, messages_from_row, parse_json
 from finetune_app.jobs import services as jobs
 from finetune_app.training import services as trainings
 
 LEAST, MOST = 10, 50_000  # rows of a training file
-MOST_BYTES = 100 * 1024 * 1024
-MOST_TEAM_BYTES = 2 * 1024**3  # of all files that programs of a team have sent
+MAX_BYTES = 100 * 1024 * 1024
+MAX_TEAM_BYTES = 2 * 1024**3  # of all files that programs of a team have sent
 MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
 SHOWN = 3  # pairs of the file that become the goal's examples
 
@@ -35,7 +35,7 @@ def keep_file(*, team: Team, name: str, purpose: str, file: File) -> ApiFile:
     size = file.size or 0
     if not size:
         raise PlainError(_("The file is empty."))
-    if size > MOST_BYTES:
+    if size > MAX_BYTES:
         raise PlainError(
             _(
                 "The file is larger than 100 MB. Bring it in on the dataset page, "
@@ -43,7 +43,7 @@ def keep_file(*, team: Team, name: str, purpose: str, file: File) -> ApiFile:
             ),
             status=413,
         )
-    if size + (team.api_files.aggregate(all=Sum("size"))["all"] or 0) > MOST_TEAM_BYTES:
+    if size + (team.api_files.aggregate(all=Sum("size"))["all"] or 0) > MAX_TEAM_BYTES:
         raise PlainError(
             _(
                 "Your team's files fill the 2 GB there are for them. Delete some that "
@@ -85,7 +85,7 @@ def start(
         try:
             rows = _rows(file, Split.TRAIN if validation else "")
             held = _held_back(validation) if validation else []
-        except BadRow as problem:
+        except RowError as problem:
             rows, held, job.problem = [], [], str(problem)
         job.goal = _goal(job, rows, by)
         basemodels.choose(goal=job.goal, slug=model, user=by)
@@ -159,10 +159,10 @@ def cancel(*, job: ApiJob) -> None:
 
 
 def _rows(file: ApiFile, split: str) -> list[dict[str, Any]]:
-    """All of them or none: a program that sends a broken file wants to know. Raises BadRow."""
+    """All of them or none: a program that sends a broken file wants to know. Raises RowError."""
     rows = [{"messages": messages, "split": str(split)} for messages in _conversations(file)]
     if len(rows) < LEAST:
-        raise BadRow(f"The file has {len(rows)} examples; at least {LEAST} are needed.")
+        raise RowError(f"The file has {len(rows)} examples; at least {LEAST} are needed.")
     return rows
 
 
@@ -174,7 +174,7 @@ def _held_back(file: ApiFile) -> list[dict[str, Any]]:
         for at, messages in enumerate(_conversations(file))
     ]
     if len(found) < 2:
-        raise BadRow("The validation file has fewer than two examples.")
+        raise RowError("The validation file has fewer than two examples.")
     return found
 
 
@@ -184,15 +184,15 @@ def _conversations(file: ApiFile) -> Iterator[list[Message]]:
             if not line.strip():
                 continue
             if number > MOST:
-                raise BadRow(f"The file has more than {MOST:,} lines.")
+                raise RowError(f"The file has more than {MOST:,} lines.")
             try:
                 cells = parse_json(line.decode("utf-8-sig"))
                 if not isinstance(cells, dict):
-                    raise BadRow("It is not an object with “messages”.")
-                messages = conversation(cells, MAPPING)
+                    raise RowError("It is not an object with “messages”.")
+                messages = messages_from_row(cells, MAPPING)
                 if len(messages) < 2:
-                    raise BadRow("Nobody asks anything in this conversation.")
+                    raise RowError("Nobody asks anything in this conversation.")
                 yield messages
-            except (BadRow, ValueError, RecursionError) as problem:
-                what = str(problem) if isinstance(problem, BadRow) else "It is not valid JSON."
-                raise BadRow(f"Line {number}: {what}") from problem
+            except (RowError, ValueError, RecursionError) as problem:
+                what = str(problem) if isinstance(problem, RowError) else "It is not valid JSON."
+                raise RowError(f"Line {number}: {what}") from problem

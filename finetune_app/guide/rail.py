@@ -14,6 +14,7 @@ ROOM_STEP = {
     "goals": 1,
     "guide": 1,
     "datasets": 2,
+    "imports": 2,
     "basemodels": 3,
     "training": 4,
     "knowledge": 4,

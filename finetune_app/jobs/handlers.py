@@ -18,7 +18,7 @@ from finetune_app.jobs.models import Job
 ROOMS = {
     "training": "finetune_app.training.jobs",
     "evaluation": "finetune_app.evaluation.jobs",
-    "import": "finetune_app.datasets.jobs",
+    "import": "finetune_app.imports.jobs",
     "install": "finetune_app.basemodels.jobs",
     "index": "finetune_app.knowledge.jobs",
     "check": "finetune_app.datasets.check_jobs",

@@ -15,7 +15,7 @@ from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.datasets.uploads import CappedUpload
+from finetune_app.core.upload_handlers import CappedUpload
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge import services

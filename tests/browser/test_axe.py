@@ -154,7 +154,7 @@ def test_pages_while_work_is_under_way_or_has_failed(world, as_owner, walk, look
     rooms = (
         "training",
         "evaluation",
-        "datasets:import",
+        "imports:detail",
         "datasets:page",
         "basemodels",
         "guide",
@@ -220,7 +220,7 @@ def test_an_import_on_its_way(world, as_owner, walk, looker, what):
         before = getattr(world.file, name)
         setattr(world.file, name, before | value if name in ("mapping", "shape") else value)
     world.file.save()
-    routes = [route for route in PAGES if route.name == "datasets:import"]
+    routes = [route for route in PAGES if route.name == "imports:detail"]
     walk(f"the owner, {what}", as_owner, routes, lambda route: ids_of(route, world))
     looker.assert_all_well(at_least=1)
 

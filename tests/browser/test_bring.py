@@ -7,9 +7,11 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Page, Route, expect
 
-from finetune_app.datasets.models import Import, Upload
-from finetune_app.datasets.services import dataset_of, pieces
+from finetune_app.datasets.models import Import
+from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.models import Goal
+from finetune_app.imports import chunked_upload
+from finetune_app.imports.models import Upload
 from finetune_app.jobs import services
 from tests.browser.conftest import faults, listen
 from tests.browser.person import SHOTS
@@ -36,7 +38,7 @@ def page(new_context, live_server, as_owner, goal: Goal, monkeypatch) -> Iterato
     sign_in(context, as_owner, live_server.url)
     opened = context.new_page()
     wrong = listen(opened)
-    opened.goto(live_server.url + reverse("datasets:add", kwargs={"goal_id": goal.pk}))
+    opened.goto(live_server.url + reverse("imports:add", kwargs={"goal_id": goal.pk}))
     yield opened
     assert faults(wrong) == []
 
@@ -123,7 +125,7 @@ def test_cells_copied_from_a_spreadsheet_are_rows(page):
 def test_a_large_file_pauses_goes_on_after_a_reload_and_survives_a_lost_connection(
     page, choose, monkeypatch
 ):
-    monkeypatch.setattr(pieces, "PIECE", 100)
+    monkeypatch.setattr(chunked_upload, "CHUNK_BYTES", 100)
     sent: list[str] = []
 
     def third_breaks_off(route: Route) -> None:

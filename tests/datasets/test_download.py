@@ -13,8 +13,8 @@ from finetune_app.datasets.exporting import FORMATS
 from finetune_app.datasets.models import Version
 from tests.datasets.conftest import conversation, pair
 from worker.channel import Channel
-from worker.imports.look import look
-from worker.imports.read import read
+from worker.imports.inspect import inspect_file
+from worker.imports.read import read_rows
 
 FORMULAS = ['=HYPERLINK("http://evil.example")', "+1+1", "-2", "@SUM(A1)", "\tx", "\rx"]
 
@@ -47,8 +47,8 @@ def brought_back(tmp_path, content: bytes) -> list[list[dict]]:
     """The conversations of a file, read as any other upload is."""
     path = tmp_path / "upload"
     path.write_bytes(content)
-    seen = look(path, "file", {}, Quiet())
-    read(path, tmp_path, seen["shape"], seen["mapping"], Quiet())
+    seen = inspect_file(path, "file", {}, Quiet())
+    read_rows(path, tmp_path, seen["shape"], seen["mapping"], Quiet())
     lines = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["messages"] for line in lines]
 

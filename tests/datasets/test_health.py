@@ -1,6 +1,7 @@
 """The health page: every point explained, evidence in place, and decisions."""
 
 import pytest
+from django.urls import reverse
 
 from finetune_app.datasets.models import Example, Status
 from tests.datasets.conftest import conversation, pair
@@ -44,12 +45,12 @@ def test_it_says_what_would_help_most(as_owner, url, bring):
     assert "Nothing stands out" in page
 
 
-def test_few_examples_want_more_of_them(as_owner, url, bring):
+def test_few_examples_want_more_of_them(as_owner, goal, url, bring):
     bring(60)
     page = as_owner.get(url("health")).content.decode()
     helps = page.partition("What would help most next")[2].partition("</section>")[0]
     assert "More examples: you have 60." in helps
-    assert url("add") in helps
+    assert reverse("imports:add", args=[goal.pk]) in helps
 
 
 def test_the_charts_say_in_words_what_they_show(as_owner, url, bring):

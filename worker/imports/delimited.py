@@ -7,11 +7,11 @@ from typing import TextIO
 
 import clevercsv
 
-from finetune_app.datasets.guessing import known_name
+from finetune_app.imports.column_inference import known_name
 from worker.channel import UserError
-from worker.imports.decoding import LONE
-from worker.imports.limits import MOST_CELL, MOST_COLUMNS
-from worker.imports.lines import Bad, Line, Row, lines_of
+from worker.imports.limits import MAX_CELL, MAX_COLUMNS
+from worker.imports.rows import FileRow, Line, RejectedRow, numbered_lines
+from worker.imports.text_encoding import LONE_SURROGATE
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED = 64_000  # characters
@@ -20,9 +20,9 @@ LOOKED_BELOW = 5  # rows that tell whether what stands above them is names
 ABOVE = "It stands above the names of the columns."
 UNCLOSED = (
     "A quotation mark opens here and is never closed, or only after more than "
-    f"{MOST_CELL:,} characters."
+    f"{MAX_CELL:,} characters."
 )
-TOO_LONG = f"A cell is longer than {MOST_CELL:,} characters."
+TOO_LONG = f"A cell is longer than {MAX_CELL:,} characters."
 ZERO = "It contains a zero byte, which is not text."
 BROKEN = "It contains broken characters; the file's encoding may be another one."
 
@@ -40,7 +40,7 @@ def delimiter_of(sample: str) -> str:
         below = (d for d in DELIMITERS[1:] if others and all(d in line for line in others))
         return next(below, ",")
     try:
-        clean = LONE.sub("?", sample[:16_000])
+        clean = LONE_SURROGATE.sub("?", sample[:16_000])
         found = clevercsv.Sniffer().sniff(clean, delimiters=list(DELIMITERS))
     except clevercsv.Error:
         found = None
@@ -77,14 +77,14 @@ class _Feed:
         return first
 
 
-def records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]] | Bad]:
+def records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]] | RejectedRow]:
     """(line, cells) of every record, or what is wrong with it. Blank lines are left out.
 
     Read strictly, because a quotation mark that is never closed would else swallow the rows up
     to the next one. A line that only has marks in odd places is read leniently, by itself.
     """
-    csv.field_size_limit(MOST_CELL)
-    feed = _Feed(lines_of(file))
+    csv.field_size_limit(MAX_CELL)
+    feed = _Feed(numbered_lines(file))
     reader = csv.reader(feed, delimiter=delimiter, strict=True)
     while True:
         feed.taken = []
@@ -99,28 +99,28 @@ def records(file: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]] | Ba
             continue
         first = feed.taken[0]
         if first.too_long:
-            yield Bad(first.number, TOO_LONG)
+            yield RejectedRow(first.number, TOO_LONG)
         elif any(cell.strip() for cell in cells):
             yield first.number, cells
 
 
-def _leniently(first: Line, delimiter: str, error: str) -> tuple[int, list[str]] | Bad:
-    if first.too_long or len(first.text) > MOST_CELL:
-        return Bad(first.number, TOO_LONG, first.text[:500])
+def _leniently(first: Line, delimiter: str, error: str) -> tuple[int, list[str]] | RejectedRow:
+    if first.too_long or len(first.text) > MAX_CELL:
+        return RejectedRow(first.number, TOO_LONG, first.text[:500])
     if first.text.count('"') % 2 or "field limit" in error:
-        return Bad(first.number, UNCLOSED, first.text[:500])
+        return RejectedRow(first.number, UNCLOSED, first.text[:500])
     try:
         return first.number, next(csv.reader([first.text], delimiter=delimiter))
     except csv.Error:
-        return Bad(first.number, f"Not readable: {error}.", first.text[:500])
+        return RejectedRow(first.number, f"Not readable: {error}.", first.text[:500])
 
 
 def header_of(cells: list[str]) -> list[str]:
     """Column names: none empty, none twice."""
-    if len(cells) > MOST_COLUMNS:
+    if len(cells) > MAX_COLUMNS:
         raise UserError(
             "bad_data",
-            f"The first row has {len(cells):,} columns; the most is {MOST_COLUMNS:,}. "
+            f"The first row has {len(cells):,} columns; the most is {MAX_COLUMNS:,}. "
             "Is the character between the columns right? Keep the columns you need and try again.",
         )
     names: list[str] = []
@@ -170,16 +170,16 @@ def _filled(cells: list[str]) -> int:
     return sum(1 for cell in cells if cell.strip())
 
 
-def table_rows(
+def delimited_rows(
     file: TextIO, delimiter: str, has_header: bool, columns: list[str], starts: int = 0
-) -> Iterator[Row | Bad]:
+) -> Iterator[FileRow | RejectedRow]:
     """Every row below the header as {column: text}. What stands above line `starts` is listed."""
     waiting_for_header = has_header
     for record in records(file, delimiter):
-        if isinstance(record, Bad):
+        if isinstance(record, RejectedRow):
             yield record
         elif record[0] < starts:
-            yield Bad(record[0], ABOVE, " | ".join(filter(str.strip, record[1]))[:500])
+            yield RejectedRow(record[0], ABOVE, " | ".join(filter(str.strip, record[1]))[:500])
         elif waiting_for_header:
             waiting_for_header = False
         else:
@@ -189,15 +189,15 @@ def table_rows(
             yield _row(line, cells, columns)
 
 
-def _row(line: int, cells: list[str], columns: list[str]) -> Row | Bad:
+def _row(line: int, cells: list[str], columns: list[str]) -> FileRow | RejectedRow:
     if len(cells) == len(columns):
         wrong = wrong_with(cells)
         if not wrong:
-            return Row(line, dict(zip(columns, cells, strict=True)))
-        return Bad(line, wrong, " | ".join(cells)[:500].replace("\x00", "␀"))
+            return FileRow(line, dict(zip(columns, cells, strict=True)))
+        return RejectedRow(line, wrong, " | ".join(cells)[:500].replace("\x00", "␀"))
     text = " | ".join(cells)[:500]
     if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
-        return Bad(
+        return RejectedRow(
             line,
             f"It has {len(cells)} cells, but the file has {len(columns)} columns. "
             "Text that contains the separator needs quotation marks around it.",
@@ -205,14 +205,14 @@ def _row(line: int, cells: list[str], columns: list[str]) -> Row | Bad:
         )
     if len(cells) < len(columns) and len(cells) < 2 <= len(columns):
         reason = f"It has {len(cells)} cell, but the file has {len(columns)} columns."
-        return Bad(line, reason, text)
+        return RejectedRow(line, reason, text)
     return checked(line, dict(zip(columns, cells, strict=False)), text)
 
 
-def checked(line: int, cells: dict[str, str], text: str) -> Row | Bad:
+def checked(line: int, cells: dict[str, str], text: str) -> FileRow | RejectedRow:
     """A row whose cells are text that can be kept."""
     wrong = wrong_with(cells.values())
-    return Bad(line, wrong, text.replace("\x00", "␀")) if wrong else Row(line, cells)
+    return RejectedRow(line, wrong, text.replace("\x00", "␀")) if wrong else FileRow(line, cells)
 
 
 def wrong_with(texts: Collection[str]) -> str:
@@ -224,6 +224,6 @@ def wrong_with(texts: Collection[str]) -> str:
         every.encode()  # far quicker than looking for the marks of broken bytes
     except UnicodeEncodeError:
         return BROKEN
-    if len(every) > MOST_CELL and any(len(text) > MOST_CELL for text in texts):
+    if len(every) > MAX_CELL and any(len(text) > MAX_CELL for text in texts):
         return TOO_LONG
     return ""

@@ -8,10 +8,10 @@ from typing import Any, TextIO
 
 import orjson
 
-from finetune_app.datasets.mapping import DECODER, BadRow, parse_json, text_of
+from finetune_app.imports.column_mapping import EXACT_DECODER, RowError, cell_text, parse_json
 from worker.imports.delimited import TOO_LONG, wrong_with
-from worker.imports.limits import MOST_ROW
-from worker.imports.lines import Bad, Row, lines_of
+from worker.imports.limits import MAX_ROW
+from worker.imports.rows import FileRow, RejectedRow, numbered_lines
 
 BLOCK = 1 << 20
 SPACE = re.compile(r"[\s,]*")
@@ -19,16 +19,16 @@ NOT_ROW = 'It is valid JSON, but not a row: a row has names and values, like {"p
 TOO_DEEP = "It is nested too deeply to read."
 
 
-def line_rows(file: TextIO) -> Iterator[Row | Bad]:
+def json_line_rows(file: TextIO) -> Iterator[FileRow | RejectedRow]:
     """One JSON object a line."""
-    for line in lines_of(file):
+    for line in numbered_lines(file):
         if line.too_long:
-            yield Bad(line.number, TOO_LONG)
+            yield RejectedRow(line.number, TOO_LONG)
         elif line.text.strip():
             yield _parsed(line.number, line.text.strip())
 
 
-def _parsed(number: int, text: str) -> Row | Bad:
+def _parsed(number: int, text: str) -> FileRow | RejectedRow:
     try:
         value = orjson.loads(text)
         if isinstance(value, dict) and _without_numbers(value.values()):
@@ -38,9 +38,9 @@ def _parsed(number: int, text: str) -> Row | Bad:
     try:
         value = parse_json(text)  # slower; numbers keep their digits
     except RecursionError:
-        return Bad(number, TOO_DEEP, text[:500])
+        return RejectedRow(number, TOO_DEEP, text[:500])
     except ValueError as error:
-        return Bad(number, f"It is not valid JSON ({_plain(error)}).", text[:500])
+        return RejectedRow(number, f"It is not valid JSON ({_plain(error)}).", text[:500])
     return as_row(number, value, text[:500])
 
 
@@ -57,16 +57,16 @@ def _without_numbers(values: Iterable[Any]) -> bool:
     return True
 
 
-def as_row(number: int, value: Any, text: str) -> Row | Bad:
+def as_row(number: int, value: Any, text: str) -> FileRow | RejectedRow:
     if not isinstance(value, dict):
-        return Bad(number, NOT_ROW, text)
+        return RejectedRow(number, NOT_ROW, text)
     flat = {_name(name): cell for name, cell in value.items()}
     try:
-        texts = [cell if isinstance(cell, str) else text_of(cell) for cell in flat.values()]
-    except BadRow as error:
-        return Bad(number, str(error), text)
+        texts = [cell if isinstance(cell, str) else cell_text(cell) for cell in flat.values()]
+    except RowError as error:
+        return RejectedRow(number, str(error), text)
     wrong = wrong_with(texts)
-    return Bad(number, wrong, text.replace("\x00", "␀")) if wrong else Row(number, flat)
+    return RejectedRow(number, wrong, text.replace("\x00", "␀")) if wrong else FileRow(number, flat)
 
 
 @lru_cache(maxsize=10_000)
@@ -74,7 +74,7 @@ def _name(name: str) -> str:
     return " ".join(name.split())[:80]
 
 
-def list_rows(file: TextIO) -> Iterator[Row | Bad]:
+def json_list_rows(file: TextIO) -> Iterator[FileRow | RejectedRow]:
     """The objects of a JSON list, streamed. After a broken one the rest cannot be told apart."""
     text, at, line, ended, opened = "", 0, 1, False, False
     while True:
@@ -88,19 +88,19 @@ def list_rows(file: TextIO) -> Iterator[Row | Bad]:
             continue
         if at >= len(text) or text[at] == "]":
             if opened and at >= len(text):
-                yield Bad(line, "The file breaks off here. The rows before it were read.")
+                yield RejectedRow(line, "The file breaks off here. The rows before it were read.")
             return
         try:
-            value, end = DECODER.raw_decode(text, at)
+            value, end = EXACT_DECODER.raw_decode(text, at)
         except RecursionError:
-            yield Bad(line, TOO_DEEP, text[at : at + 500])
+            yield RejectedRow(line, TOO_DEEP, text[at : at + 500])
             return
         except ValueError as error:
-            if not ended and len(text) - at < MOST_ROW:
+            if not ended and len(text) - at < MAX_ROW:
                 piece = file.read(BLOCK)
                 text, at, ended = text[at:] + piece, 0, not piece
                 continue
-            yield Bad(
+            yield RejectedRow(
                 line,
                 f"From here on it is not valid JSON ({_plain(error)}). "
                 "The rows before it were read.",
@@ -118,7 +118,7 @@ def _skip(text: str, at: int, line: int) -> tuple[int, int]:
     return end, line + text.count("\n", at, end)
 
 
-def object_rows(text: str) -> list[Row | Bad] | None:
+def json_object_rows(text: str) -> list[FileRow | RejectedRow] | None:
     """The longest list of objects inside one JSON object; None when there is none."""
     try:
         value = parse_json(text)

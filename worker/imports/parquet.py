@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.imports.binary_child import batches
-from worker.imports.limits import MOST_COLUMNS, MOST_RATIO, MOST_UNPACKED, SMALL
+from worker.imports.limits import ALWAYS_ALLOWED_BYTES, MAX_COLUMNS, MAX_RATIO, MAX_UNPACKED
+from worker.imports.sandbox_child import batches
 
 BATCH = 200  # rows
 BROKEN = "The Parquet file is cut off or damaged. Upload it again, or write it anew."
@@ -56,8 +56,8 @@ def _opened(path: str) -> pq.ParquetFile:
         raise MemoryError from error
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise Refused(BROKEN) from error
-    if len(fields) > MOST_COLUMNS:
-        raise Refused(f"The file has {len(fields):,} columns; the most is {MOST_COLUMNS:,}.")
+    if len(fields) > MAX_COLUMNS:
+        raise Refused(f"The file has {len(fields):,} columns; the most is {MAX_COLUMNS:,}.")
     for field in fields:
         _refuse_extension(field)
     _refuse_bomb(file.metadata)
@@ -80,15 +80,15 @@ def _refuse_bomb(metadata: pq.FileMetaData) -> None:
     chunks = [group.column(at) for group in groups for at in range(group.num_columns)]
     unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
     packed = sum(chunk.total_compressed_size for chunk in chunks)
-    if unpacked > MOST_UNPACKED:
-        most = MOST_UNPACKED // 10**9
+    if unpacked > MAX_UNPACKED:
+        most = MAX_UNPACKED // 10**9
         raise Refused(
             f"The file is larger than {most} GB when unpacked, the most we read. "
             "Bring it in smaller parts."
         )
-    if unpacked > SMALL and unpacked > MOST_RATIO * max(packed, 1):
+    if unpacked > ALWAYS_ALLOWED_BYTES and unpacked > MAX_RATIO * max(packed, 1):
         raise Refused(
-            f"The file grows to more than {MOST_RATIO} times its size when unpacked, as only "
+            f"The file grows to more than {MAX_RATIO} times its size when unpacked, as only "
             "files do that are made to fill a disk. Save it as CSV or JSON lines."
         )
 

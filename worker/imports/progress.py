@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 
 from worker.channel import Channel, UserError
-from worker.imports.limits import MOST_ROWS
+from worker.imports.limits import MAX_ROWS
 
 EVERY = 100  # rows between two looks at the clock
 PAUSE = 0.5  # seconds between two reports
 
 
-class Meter:
+class ByteMeter:
     """What a reader fills in: where it is, of how many bytes."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Meter:
     def watch(self, where: Callable[[], int], total: int) -> None:
         self._where, self.total = where, total
 
-    def settle(self) -> None:
+    def freeze(self) -> None:
         """Keep the last place: what was watched is about to close."""
         done = self.done
         self._where = lambda: done
@@ -30,10 +30,10 @@ class Meter:
         return min(self._where(), self.total)
 
 
-class Progress:
+class RowProgress:
     """Counts rows; reports twice a second; asks whether the job still is ours."""
 
-    def __init__(self, channel: Channel, meter: Meter, phase: str, message: str) -> None:
+    def __init__(self, channel: Channel, meter: ByteMeter, phase: str, message: str) -> None:
         self._channel, self._meter, self._phase = channel, meter, phase
         self._began = self._told = time.monotonic()
         self.rows = 0
@@ -41,9 +41,9 @@ class Progress:
 
     def row(self) -> None:
         self.rows += 1
-        if self.rows > MOST_ROWS:
+        if self.rows > MAX_ROWS:
             raise UserError(
-                "bad_data", f"The file has more than {MOST_ROWS:,} rows. Bring it in smaller parts."
+                "bad_data", f"The file has more than {MAX_ROWS:,} rows. Bring it in smaller parts."
             )
         if self.rows % EVERY == 0:
             self._channel.check()

@@ -6,17 +6,22 @@ from typing import Any
 
 import orjson
 
-from finetune_app.datasets.mapping import BadRow, conversation, given_names, given_split
+from finetune_app.imports.column_mapping import (
+    RowError,
+    messages_from_row,
+    names_of_row,
+    split_of_row,
+)
 from worker.channel import Channel
-from worker.imports.decoding import shown
-from worker.imports.lines import Bad, Row
-from worker.imports.opening import rows_of
-from worker.imports.progress import Meter, Progress
+from worker.imports.file_format import iter_rows
+from worker.imports.progress import ByteMeter, RowProgress
+from worker.imports.rows import FileRow, RejectedRow
+from worker.imports.text_encoding import printable
 
 ON_PAGE = 200  # rejected rows that the result carries; the file has them all
 
 
-def read(
+def read_rows(
     path: Path, folder: Path, shape: dict[str, Any], mapping: dict[str, str], channel: Channel
 ) -> dict[str, Any]:
     """Write rows.jsonl and rejected.jsonl into `folder`.
@@ -25,19 +30,23 @@ def read(
     column for them. Without an answer the last message is an empty one of the assistant.
     rejected.jsonl: {"line", "reason", "text"} of every row that was left out.
     """
-    meter = Meter()
-    progress = Progress(channel, meter, "reading", "Reading the rows")
+    meter = ByteMeter()
+    progress = RowProgress(channel, meter, "reading", "Reading the rows")
     kept = rejected_count = 0
     rejected: list[dict[str, Any]] = []
     with (
         (folder / "rows.jsonl").open("wb") as good,
         (folder / "rejected.jsonl").open("w", encoding="utf-8") as bad,
     ):
-        for row in rows_of(path, shape, meter):
+        for row in iter_rows(path, shape, meter):
             progress.row()
             taken = _taken(row, mapping)
-            if isinstance(taken, Bad):
-                entry = {"line": row.line, "reason": shown(taken.reason), "text": shown(taken.text)}
+            if isinstance(taken, RejectedRow):
+                entry = {
+                    "line": row.line,
+                    "reason": printable(taken.reason),
+                    "text": printable(taken.text),
+                }
                 bad.write(json.dumps(entry, ensure_ascii=False) + "\n")
                 rejected_count += 1
                 if len(rejected) < ON_PAGE:
@@ -55,16 +64,16 @@ def read(
     }
 
 
-def _taken(row: Row | Bad, mapping: dict[str, str]) -> dict[str, Any] | Bad:
+def _taken(row: FileRow | RejectedRow, mapping: dict[str, str]) -> dict[str, Any] | RejectedRow:
     """What becomes of a row: an example on its way in, or why not."""
-    if isinstance(row, Bad):
+    if isinstance(row, RejectedRow):
         return row
     try:
-        messages = conversation(row.cells, mapping)
-        names = given_names(row.cells, mapping)
-    except BadRow as error:
-        return Bad(row.line, str(error), _short(row.cells))
-    split = given_split(row.cells, mapping)
+        messages = messages_from_row(row.cells, mapping)
+        names = names_of_row(row.cells, mapping)
+    except RowError as error:
+        return RejectedRow(row.line, str(error), _short(row.cells))
+    split = split_of_row(row.cells, mapping)
     return {"line": row.line, "split": split, "messages": messages, **names}
 
 

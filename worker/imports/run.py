@@ -5,14 +5,14 @@ from typing import Any
 
 from worker.channel import Channel, Job, UserError
 from worker.imports import limits
-from worker.imports.look import look
-from worker.imports.read import read
+from worker.imports.inspect import inspect_file
+from worker.imports.read import read_rows
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
     """Spec: {"step", "file", "file_name", "given", "shape", "mapping"}; the step is "look", "read",
     "bring" or "forget"."""
-    limits.apply()
+    limits.apply_limits()
     spec = job.spec
     if spec["step"] in ("bring", "forget"):
         return {"step": spec["step"]}  # storing rows, and removing them, is the supervisor's
@@ -21,8 +21,8 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
         raise UserError("bad_data", "The uploaded file is gone. Upload it again.")
     try:
         if spec["step"] == "look":
-            return look(path, spec.get("file_name", ""), spec.get("given") or {}, channel)
-        return read(path, job.folder, spec["shape"], spec["mapping"], channel)
+            return inspect_file(path, spec.get("file_name", ""), spec.get("given") or {}, channel)
+        return read_rows(path, job.folder, spec["shape"], spec["mapping"], channel)
     except MemoryError as error:
         raise UserError(
             "bad_data",

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.channel import UserError
-from worker.imports import binary, delimited, packed
-from worker.imports.limits import MOST_COLUMNS
-from worker.imports.lines import Bad, Row
-from worker.imports.progress import Meter
+from worker.imports import archives, delimited, sandbox
+from worker.imports.limits import MAX_COLUMNS
+from worker.imports.progress import ByteMeter
+from worker.imports.rows import FileRow, RejectedRow
 
 SEEN = 200  # rows from which the width is taken
 BESIDE = "It has text to the right of the last column."
@@ -18,13 +18,13 @@ BESIDE = "It has text to the right of the last column."
 def shape(path: Path, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     """The sheet's shape; what the person chose in `given` wins."""
     _refuse_hostile(path, kind)
-    names = [str(name) for name in next(iter(binary.ask("sheets", path)))]
+    names = [str(name) for name in next(iter(sandbox.read_in_child("sheets", path)))]
     if not names:
         raise UserError("bad_data", "The workbook has no sheet with rows.")
     wanted = [given["sheet"]] if given.get("sheet") else names
     found: tuple[str, list[tuple[int, list[str]]]] | None = None
     for name in wanted:
-        rows = list(islice(_cells(path, name, Meter()), SEEN))
+        rows = list(islice(_cells(path, name, ByteMeter()), SEEN))
         if rows and found is None:
             found = name, rows
         if _is_table(rows):  # a sheet of notes often comes first
@@ -35,10 +35,10 @@ def shape(path: Path, kind: str, given: dict[str, Any]) -> dict[str, Any]:
     name, rows = found
     start, header = _start(rows, given.get("has_header"))
     width = max(_width(cells) for line, cells in rows if line >= start)
-    if width > MOST_COLUMNS:
+    if width > MAX_COLUMNS:
         raise UserError(
             "bad_data",
-            f"The sheet has {width:,} columns; the most is {MOST_COLUMNS:,}. Keep those you need.",
+            f"The sheet has {width:,} columns; the most is {MAX_COLUMNS:,}. Keep those you need.",
         )
     first = next(cells for line, cells in rows if line == start)[:width]
     first += [""] * (width - len(first))
@@ -60,24 +60,24 @@ def _is_table(rows: list[tuple[int, list[str]]]) -> bool:
     return sum(1 for _line, cells in rows if sum(1 for cell in cells if cell.strip()) > 1) > 1
 
 
-def rows(path: Path, shape: dict[str, Any], meter: Meter) -> Iterator[Row | Bad]:
+def rows(path: Path, shape: dict[str, Any], meter: ByteMeter) -> Iterator[FileRow | RejectedRow]:
     columns = shape["columns"]
     for line, cells in _cells(path, shape["sheet"], meter):
         text = " | ".join(cells)[:500]
         if line < shape["starts"]:
-            yield Bad(line, delimited.ABOVE, text)
+            yield RejectedRow(line, delimited.ABOVE, text)
         elif line > shape["starts"] or not shape["has_header"]:
             if _width(cells) > len(columns):
-                yield Bad(line, BESIDE, text)
+                yield RejectedRow(line, BESIDE, text)
             else:
                 yield delimited.checked(line, dict(zip(columns, cells, strict=False)), text)
 
 
-def _cells(path: Path, name: str, meter: Meter) -> Iterator[tuple[int, list[str]]]:
+def _cells(path: Path, name: str, meter: ByteMeter) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of the rows that are not empty."""
     size, done = path.stat().st_size, 0
     meter.watch(lambda: done, size)
-    for told in binary.ask("sheet", path, name):
+    for told in sandbox.read_in_child("sheet", path, name):
         if isinstance(told, dict):
             done = size * int(told["done"]) // max(int(told["total"]), 1)
             continue
@@ -110,6 +110,6 @@ def _width(cells: list[str]) -> int:
 
 
 def _refuse_hostile(path: Path, kind: str) -> None:
-    packed.refuse_hostile_workbook(path)
+    archives.refuse_hostile_workbook(path)
     if kind == "xlsx":
-        packed.refuse_huge_sheets(path)
+        archives.refuse_huge_sheets(path)

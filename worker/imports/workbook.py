@@ -6,7 +6,7 @@ from typing import Any
 
 import python_calamine as calamine
 
-from worker.imports.binary_child import batches
+from worker.imports.sandbox_child import batches
 
 BROKEN = (
     "The workbook is damaged, or not what it says it is. Open it in a spreadsheet program, save "

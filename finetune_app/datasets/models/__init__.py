@@ -4,7 +4,7 @@ from finetune_app.datasets.models.base import Dataset, Split, Status
 from finetune_app.datasets.models.edits import BulkEdit, Change, Edit
 from finetune_app.datasets.models.examples import Draft, Example, ExampleQuerySet, Label, Suggestion
 from finetune_app.datasets.models.findings import Finding, RowCheck, Severity
-from finetune_app.datasets.models.imports import Import, Layout, Upload
+from finetune_app.datasets.models.imports import Import
 from finetune_app.datasets.models.versions import Version
 
 __all__ = [
@@ -18,12 +18,10 @@ __all__ = [
     "Finding",
     "Import",
     "Label",
-    "Layout",
     "RowCheck",
     "Severity",
     "Split",
     "Status",
     "Suggestion",
-    "Upload",
     "Version",
 ]

@@ -1,45 +1,11 @@
-"""How a file comes in: in pieces, looked at, read; and what is remembered of its shape."""
-
-import uuid
+"""The record of an import: a file that is inspected, confirmed by a person, then read."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.accounts.models import Team, User
+from finetune_app.accounts.models import User
 from finetune_app.datasets.models.base import Dataset
 from finetune_app.jobs.models import Job
-
-
-class Upload(models.Model):
-    """A large file that arrives in pieces, and may go on after a break."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="uploads")
-    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
-    file_name = models.CharField(max_length=200)
-    size = models.BigIntegerField()  # as announced
-    received = models.BigIntegerField(default=0)
-    at = models.DateTimeField(auto_now=True)
-
-    def __str__(self) -> str:
-        return self.file_name
-
-
-class Layout(models.Model):
-    """Which column was what, the last time a file of this shape came."""
-
-    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="layouts")
-    fingerprint = models.CharField(max_length=64)  # of the format and the column names
-    mapping = models.JSONField(default=dict)
-    used_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["team", "fingerprint"], name="one_layout_a_shape")
-        ]
-
-    def __str__(self) -> str:
-        return self.fingerprint
 
 
 class Import(models.Model):

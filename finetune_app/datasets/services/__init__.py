@@ -1,6 +1,6 @@
 """Every write of this room. Files by what they do: adding, editing, undoing, labelling (one row at
 a time), drafts (what is typed there and not saved), together (who does it, and how), suggestions,
-imports (a file's way), bringing (its rows), freezing, sweeping (many alike), carrying (large
+freezing, sweeping (many alike), carrying (large
 changes, part by part), holding (a job's right to write), emptying the trash."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
@@ -9,16 +9,6 @@ from finetune_app.datasets.services.bulk_edits import bulk_edit
 from finetune_app.datasets.services.checking import check_all, start_check, stop_check
 from finetune_app.datasets.services.editing import Stale, change_many, dataset_of, save_example
 from finetune_app.datasets.services.freezing import freeze, why_not
-from finetune_app.datasets.services.imports import (
-    cancel_import,
-    carry_out,
-    change_columns,
-    confirm_import,
-    forget_layout,
-    good_rows_only,
-    look_again,
-    start_import,
-)
 from finetune_app.datasets.services.locking import count_label
 from finetune_app.datasets.services.trash import empty_trash
 from finetune_app.datasets.services.undoing import undo
@@ -28,23 +18,15 @@ __all__ = [
     "add_example",
     "add_rows",
     "bulk_edit",
-    "cancel_import",
-    "carry_out",
-    "change_columns",
     "change_many",
     "check_all",
-    "confirm_import",
     "count_label",
     "dataset_of",
     "empty_trash",
-    "forget_layout",
     "fraction_done",
     "freeze",
-    "good_rows_only",
-    "look_again",
     "save_example",
     "start_check",
-    "start_import",
     "start_job",
     "stop_check",
     "undo",

@@ -82,7 +82,6 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "next_number": (version.number if version else 0) + 1,
         "why_not": why_not(dataset),
         "last_import": last_import,
-        "open_imports": dataset.imports.exclude(step__in=["done", "cancelled"]),
         "can_edit": may_edit(request),
         "all_sides": Split.choices,
         "unfound": address + filters.query(finding=""),

@@ -21,7 +21,6 @@ from finetune_app.datasets.views.common import (
     table,
     with_undo,
 )
-from finetune_app.datasets.views.imports import bringing
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
@@ -31,7 +30,7 @@ LISTED = 50  # changes on a page
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     dataset = dataset_of(goal)
-    context = table(request, goal, dataset, **bringing(request, goal))
+    context = table(request, goal, dataset)
     empty = not dataset.examples.arrived().exists()
     template = "empty" if empty else "page"
     response = render(request, template, context, partial=None if empty else "list")

@@ -16,9 +16,9 @@ from finetune_app.core.requests import HttpRequest, whole_number
 from finetune_app.core.word_diff import diff_words
 from finetune_app.datasets import version_reader
 from finetune_app.datasets.forms import NameForm, TableForm
-from finetune_app.datasets.mapping import Message
 from finetune_app.datasets.models import Split, Version
 from finetune_app.datasets.services import dataset_of, freeze
+from finetune_app.datasets.text import Message
 from finetune_app.datasets.views.common import may_edit, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

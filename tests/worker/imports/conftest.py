@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.imports.look import look
-from worker.imports.read import read
+from worker.imports.inspect import inspect_file
+from worker.imports.read import read_rows
 
 
 class Recorder:
@@ -46,8 +46,8 @@ def take_in(stored, tmp_path, channel) -> Callable[..., tuple[list[dict], dict]]
 
     def take(content: bytes, name: str = "file.csv", **given: Any) -> tuple[list[dict], dict]:
         path = stored(content)
-        seen = look(path, name, given, channel)
-        result = read(path, tmp_path, seen["shape"], seen["mapping"], channel)
+        seen = inspect_file(path, name, given, channel)
+        result = read_rows(path, tmp_path, seen["shape"], seen["mapping"], channel)
         text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.split("\n")[:-1]], result
 

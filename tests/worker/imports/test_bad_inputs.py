@@ -9,12 +9,12 @@ import time
 import pytest
 
 from worker.channel import UserError
-from worker.imports import opening
+from worker.imports import file_format
 
 GOOD = "prompt,answer\nHello,Good morning\n"
 
 
-def refused(take_in, content: bytes, name: str = "file.csv") -> str:
+def refusal(take_in, content: bytes, name: str = "file.csv") -> str:
     with pytest.raises(UserError) as error:
         take_in(content, name)
     assert error.value.code in ("bad_data", "not_text")
@@ -50,14 +50,14 @@ REFUSED = {
 @pytest.mark.parametrize("start", ["<html><table>", "<?xml version='1.0'?><Workbook>"])
 def test_a_web_page_that_calls_itself_a_workbook_is_none(take_in, start):
     page = start.encode() + b"<tr><td>prompt</td><td>answer</td></tr>"
-    assert "web page or XML" in refused(take_in, page, "export.xls")
-    assert "web page or XML" not in refused(take_in, b"prompt,answer\n", "export.xls")
+    assert "web page or XML" in refusal(take_in, page, "export.xls")
+    assert "web page or XML" not in refusal(take_in, b"prompt,answer\n", "export.xls")
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_file_that_holds_nothing_usable_says_so(take_in, case):
     content, sentence = REFUSED[case]
-    assert sentence in refused(take_in, content)
+    assert sentence in refusal(take_in, content)
 
 
 def listed(result: dict) -> dict[int, str]:
@@ -178,17 +178,17 @@ def test_a_json_list_that_breaks_off_keeps_what_came_before(take_in):
 
 def test_a_large_json_object_is_told_how_to_come_instead(take_in, monkeypatch):
     """Its list is inside, so it cannot be read row by row, and whole it is too much."""
-    monkeypatch.setattr(opening, "WHOLE", 1_000_000)
+    monkeypatch.setattr(file_format, "WHOLE", 1_000_000)
     row = {"prompt": "Hello", "answer": "Good morning" * 500}
     content = json.dumps({"data": [row] * 1000}).encode()
-    message = refused(take_in, content, "f.json")
+    message = refusal(take_in, content, "f.json")
     assert "larger than 1 MB" in message
     assert "Save this one as JSON lines" in message
     assert "not valid" not in message
 
 
 def test_large_json_objects_one_after_the_other_are_read(take_in, monkeypatch):
-    monkeypatch.setattr(opening, "WHOLE", 1000)
+    monkeypatch.setattr(file_format, "WHOLE", 1000)
     row = json.dumps({"prompt": "Hello", "answer": "Good morning"}, indent=1)
     found, _result = take_in("\n".join([row] * 100).encode(), "f.json")
     assert len(found) == 100
@@ -216,9 +216,9 @@ def test_mixed_line_ends_and_blank_lines(take_in):
 
 
 def test_columns_without_a_name_or_with_the_same_one(stored, channel):
-    from worker.imports.look import look
+    from worker.imports.inspect import inspect_file
 
-    seen = look(stored(b"prompt,answer,answer,,\nA,B,C,D,E\n"), "f.csv", {}, channel)
+    seen = inspect_file(stored(b"prompt,answer,answer,,\nA,B,C,D,E\n"), "f.csv", {}, channel)
     columns = seen["shape"]["columns"]
     assert columns == ["prompt", "answer", "answer (2)", "Column 4", "Column 5"]
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.channel import UserError
-from worker.imports.look import look
+from worker.imports.inspect import inspect_file
 
 STARTS = (
     b"",
@@ -124,12 +124,12 @@ def test_what_the_page_gets_is_small_however_large_the_rows_are(stored, channel)
     ] * 3
     wide = {f"c{n}": [["z" * 100] * 30] for n in range(500)}
     content = "\n".join([json.dumps({"contents": chat} | wide)] * 30).encode()
-    seen = look(stored(content), "f.jsonl", {}, channel)
+    seen = inspect_file(stored(content), "f.jsonl", {}, channel)
     assert len(json.dumps(seen)) < 3_000_000
 
 
 def test_many_heavy_rows_are_not_gathered_to_guess_from(stored, channel):
-    from worker.imports import look as module
+    from worker.imports import inspect as module
 
-    rows = iter([module.Row(n, {"a": "x" * 1_000_000}) for n in range(100)])
+    rows = iter([module.FileRow(n, {"a": "x" * 1_000_000}) for n in range(100)])
     assert len(module._start(rows)) == 11

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from worker.imports.look import look
-from worker.imports.opening import rows_of
+from worker.imports.file_format import iter_rows
+from worker.imports.inspect import inspect_file
 
 HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good morning"}]
 
@@ -162,9 +162,9 @@ TITLED = (
 )
 def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
     path = stored(text.encode("cp1252"))
-    shape = look(path, "mails.csv", {}, channel)["shape"]
+    shape = inspect_file(path, "mails.csv", {}, channel)["shape"]
     assert (shape["has_header"], len(shape["columns"]), shape["columns"][0]) == (True, 3, "Nr")
-    title, *rows = rows_of(path, shape)
+    title, *rows = iter_rows(path, shape)
     assert (title.line, title.reason) == (1, "It stands above the names of the columns.")
     assert [row.cells["Nr"] for row in rows] == ["1", "2"]
 
@@ -178,22 +178,22 @@ def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
 )
 def test_a_first_row_that_is_not_filled_in_is_no_title(stored, channel, text):
     path = stored(text.encode())
-    assert look(path, "mails.csv", {}, channel)["shape"]["starts"] == 1
+    assert inspect_file(path, "mails.csv", {}, channel)["shape"]["starts"] == 1
 
 
 def test_one_question_a_line_may_hold_commas(stored, channel):
     path = stored(b"prompt\nHello, when is it ready?\nIs it open today; or not?\n")
-    shape = look(path, "ask.csv", {}, channel)["shape"]
+    shape = inspect_file(path, "ask.csv", {}, channel)["shape"]
     assert shape["columns"] == ["prompt"]
-    texts = [row.cells["prompt"] for row in rows_of(path, shape)]
+    texts = [row.cells["prompt"] for row in iter_rows(path, shape)]
     assert texts == ["Hello, when is it ready?", "Is it open today; or not?"]
 
 
 def test_a_first_row_without_an_answer_is_no_title(stored, channel):
     path = stored(b"hello,\nthanks,greeting\nis it ready?,status\n")
-    shape = look(path, "mails.csv", {}, channel)["shape"]
+    shape = inspect_file(path, "mails.csv", {}, channel)["shape"]
     assert shape["has_header"] is False
-    assert [row.line for row in rows_of(path, shape)] == [1, 2, 3]
+    assert [row.line for row in iter_rows(path, shape)] == [1, 2, 3]
 
 
 def test_commas_quotes_and_line_breaks_in_cells(take_in):

@@ -4,22 +4,22 @@ import json
 
 import pytest
 
-from finetune_app.datasets.guessing import guess
-from finetune_app.datasets.mapping import BadRow, conversation, given_names
-from worker.imports.look import look
-from worker.imports.read import read
+from finetune_app.imports.column_inference import infer_mapping
+from finetune_app.imports.column_mapping import RowError, messages_from_row, names_of_row
+from worker.imports.inspect import inspect_file
+from worker.imports.read import read_rows
 
 HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
 WAITING = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": ""}]
 
 
 def guessed(rows: list[dict]) -> dict[str, str]:
-    return guess(list(rows[0]), rows)
+    return infer_mapping(list(rows[0]), rows)
 
 
 def taken(rows: list[dict]) -> list[list[dict]]:
     mapping = guessed(rows)
-    return [conversation(row, mapping) for row in rows]
+    return [messages_from_row(row, mapping) for row in rows]
 
 
 def test_prompts_alone_come_in_to_be_answered():
@@ -27,7 +27,7 @@ def test_prompts_alone_come_in_to_be_answered():
     mapping = guessed(rows)
     assert (mapping["prompt"], mapping["answer"], mapping["unanswered"]) == ("email", "", "keep")
     assert "yours to write" in mapping["why"]
-    assert conversation(rows[0], mapping) == WAITING
+    assert messages_from_row(rows[0], mapping) == WAITING
 
 
 def test_a_column_of_answers_that_is_mostly_empty_is_to_be_filled():
@@ -40,8 +40,8 @@ def test_a_few_empty_answers_are_left_out():
     rows = [{"prompt": "Hello", "answer": "Hi"}] * 2 + [{"prompt": "Hello", "answer": " "}]
     mapping = guessed(rows)
     assert mapping["unanswered"] == ""
-    with pytest.raises(BadRow, match="“answer” is empty"):
-        conversation(rows[-1], mapping)
+    with pytest.raises(RowError, match="“answer” is empty"):
+        messages_from_row(rows[-1], mapping)
 
 
 def test_several_unknown_columns_are_asked_about():
@@ -53,20 +53,20 @@ def test_conversations_that_wait_get_an_empty_answer():
     chat = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"}]
     mapping = guessed([{"messages": chat}])
     assert mapping["unanswered"] == "keep"
-    assert conversation({"messages": chat}, mapping) == [*chat, WAITING[-1]]
+    assert messages_from_row({"messages": chat}, mapping) == [*chat, WAITING[-1]]
     empty = [*chat, {"role": "assistant", "content": "  "}]
-    assert conversation({"messages": empty}, mapping) == [*chat, WAITING[-1]]
+    assert messages_from_row({"messages": empty}, mapping) == [*chat, WAITING[-1]]
     whole = [*chat, HELLO[-1]]
-    assert conversation({"messages": whole}, mapping) == whole
+    assert messages_from_row({"messages": whole}, mapping) == whole
 
 
 def test_to_keep_the_unanswered_is_not_to_keep_the_unasked():
     mapping = guessed([{"prompt": "Hello"}])
-    with pytest.raises(BadRow, match="empty"):
-        conversation({"prompt": " "}, mapping)
+    with pytest.raises(RowError, match="empty"):
+        messages_from_row({"prompt": " "}, mapping)
     chat = guessed([{"messages": HELLO[:1]}])
-    with pytest.raises(BadRow):
-        conversation({"messages": [{"role": "system", "content": "x"}]}, chat)
+    with pytest.raises(RowError):
+        messages_from_row({"messages": [{"role": "system", "content": "x"}]}, chat)
 
 
 def test_a_row_may_have_a_name_and_a_group():
@@ -76,19 +76,19 @@ def test_a_row_may_have_a_name_and_a_group():
     ]
     mapping = guessed(rows)
     assert (mapping["key"], mapping["group"]) == ("id", "thread_id")
-    assert given_names(rows[3], mapping) == {"key": "t3", "group": "a1"}
+    assert names_of_row(rows[3], mapping) == {"key": "t3", "group": "a1"}
 
 
 def test_a_name_that_comes_twice_is_no_key():
     mapping = guessed([{"id": "1", "prompt": "Hello", "answer": "Hi"}] * 2)
     assert mapping["key"] == ""
-    assert given_names({"id": "1"}, mapping) == {}
+    assert names_of_row({"id": "1"}, mapping) == {}
 
 
 def test_long_names_are_cut_and_stay_apart():
     mapping = {"key": "id", "group": "g"}
-    one = given_names({"id": "x" * 500 + "1", "g": "y" * 99}, mapping)
-    other = given_names({"id": "x" * 500 + "2", "g": "y" * 99}, mapping)
+    one = names_of_row({"id": "x" * 500 + "1", "g": "y" * 99}, mapping)
+    other = names_of_row({"id": "x" * 500 + "2", "g": "y" * 99}, mapping)
     assert len(one["key"]) == 200
     assert len(one["group"]) == 64
     assert one["key"] != other["key"]
@@ -104,8 +104,8 @@ def test_names_and_groups_reach_the_file(stored, tmp_path, channel):
         "key": "id",
         "unanswered": "keep",
     }
-    shape = look(path, "f.csv", {}, channel)["shape"]
-    read(path, tmp_path, shape, mapping, channel)
+    shape = inspect_file(path, "f.csv", {}, channel)["shape"]
+    read_rows(path, tmp_path, shape, mapping, channel)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["key"] for row in rows] == ["a1", "a2"]
     assert rows[1]["messages"][-1] == {"role": "assistant", "content": ""}
@@ -166,7 +166,7 @@ def test_the_history_of_an_alpaca_row_comes_before_it():
 
 def test_a_tool_is_named_as_what_cannot_be_learned():
     chat = [HELLO[0], {"role": "tool", "content": "4"}, HELLO[1]]
-    with pytest.raises(BadRow, match="uses a tool"):
+    with pytest.raises(RowError, match="uses a tool"):
         taken([{"messages": chat}])
 
 
@@ -180,10 +180,10 @@ def test_a_tool_is_named_as_what_cannot_be_learned():
 )
 def test_the_samples_on_the_page_are_what_will_be_learned(stored, channel, row):
     """The page gets cells as text, whatever they were in the file."""
-    seen = look(stored(json.dumps(row).encode()), "f.json", {}, channel)
+    seen = inspect_file(stored(json.dumps(row).encode()), "f.json", {}, channel)
     shown = seen["shape"]["rows"][0]["cells"]
     assert all(isinstance(cell, str) for cell in shown.values())
-    assert conversation(shown, seen["mapping"]) == conversation(row, seen["mapping"])
+    assert messages_from_row(shown, seen["mapping"]) == messages_from_row(row, seen["mapping"])
 
 
 def test_a_system_prompt_that_is_json_stays_as_it_is():

@@ -12,7 +12,7 @@ import pytest
 
 from tests.worker.imports.files import parquet
 from worker.channel import UserError
-from worker.imports.look import look
+from worker.imports.inspect import inspect_file
 
 PAIR = {"prompt": ["Hello", "Bye"], "answer": ["Good morning", "Take care"]}
 
@@ -25,7 +25,7 @@ def test_a_table_is_read_in_order(take_in, stored, channel):
     assert [row["messages"][0]["content"] for row in found] == [f"Q{n}" for n in range(1000)]
     assert [row["line"] for row in found] == list(range(1, 1001))
     assert result["rejected_count"] == 0
-    shape = look(stored(content), "rows.parquet", {}, channel)["shape"]
+    shape = inspect_file(stored(content), "rows.parquet", {}, channel)["shape"]
     assert (shape["kind"], shape["format"], shape["encoding"]) == ("parquet", "parquet", "")
 
 
@@ -153,6 +153,6 @@ def test_two_columns_of_one_name_are_both_there(take_in, stored, channel):
         [pa.array(["p"]), pa.array(["a"]), pa.array(["b"])], names=["prompt", "answer", "answer"]
     )
     pq.write_table(table, buffer)
-    shape = look(stored(buffer.getvalue()), "x.parquet", {}, channel)["shape"]
+    shape = inspect_file(stored(buffer.getvalue()), "x.parquet", {}, channel)["shape"]
     assert shape["columns"] == ["prompt", "answer", "answer (2)"]
     assert json.dumps(shape)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.worker.imports.files import GOOD, ODS_END, changed, ods, xlsx, zipped
 from worker.channel import UserError
-from worker.imports.look import look
+from worker.imports.inspect import inspect_file
 
 
 def pairs(found: list[dict]) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def test_numbers_and_dates_look_as_in_the_cell(take_in):
 
 def test_the_first_sheet_with_rows_is_taken_and_another_may_be_chosen(take_in, stored, channel):
     book = xlsx({"Empty": [], "Orders": GOOD, "Archive": [GOOD[0], ["Old", "Gone"]]})
-    shape = look(stored(book), "b.xlsx", {}, channel)["shape"]
+    shape = inspect_file(stored(book), "b.xlsx", {}, channel)["shape"]
     assert (shape["kind"], shape["format"]) == ("xlsx", "sheet")
     assert shape["sheets"] == ["Empty", "Orders", "Archive"]
     assert shape["sheet"] == "Orders"
@@ -63,11 +63,11 @@ def test_the_first_sheet_with_rows_is_taken_and_another_may_be_chosen(take_in, s
 
 def test_a_sheet_of_notes_before_the_table_is_passed_over(stored, channel):
     book = stored(xlsx({"Notes": [["Sorted by Jonas"]], "Orders": GOOD}))
-    assert look(book, "b.xlsx", {}, channel)["shape"]["sheet"] == "Orders"
+    assert inspect_file(book, "b.xlsx", {}, channel)["shape"]["sheet"] == "Orders"
     with pytest.raises(UserError, match="no rows below"):
-        look(book, "b.xlsx", {"sheet": "Notes"}, channel)
+        inspect_file(book, "b.xlsx", {"sheet": "Notes"}, channel)
     alone = stored(xlsx({"Notes": [["prompt"], ["Is it ready?"]]}))
-    assert look(alone, "b.xlsx", {}, channel)["shape"]["sheet"] == "Notes"
+    assert inspect_file(alone, "b.xlsx", {}, channel)["shape"]["sheet"] == "Notes"
 
 
 def test_a_sheet_that_is_not_there_or_empty_is_said(take_in):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.worker.imports.files import GOOD, parquet, xlsx, zip_with_link, zipped
 from worker.channel import UserError
-from worker.imports.look import look
+from worker.imports.inspect import inspect_file
 
 CSV = b"prompt,answer\nHello,Good morning\n"
 LINE = '{"prompt": "Bye", "answer": "Take care"}\n'
@@ -36,7 +36,7 @@ def test_every_format_may_be_inside(take_in, tmp_path, name, content):
 
 def test_the_largest_is_taken_and_another_may_be_chosen(take_in, stored, channel):
     content = zipped({"small.jsonl": LINE, "big.csv": CSV * 2, "readme.pdf": b"%PDF"})
-    shape = look(stored(content), "files.zip", {}, channel)["shape"]
+    shape = inspect_file(stored(content), "files.zip", {}, channel)["shape"]
     assert (shape["kind"], shape["format"]) == ("zip", "table")
     assert shape["members"] == ["big.csv", "small.jsonl"]
     assert shape["member"] == "big.csv"

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 from worker.channel import UserError
-from worker.imports.decoding import NOT_TEXT, encoding_of, open_text
+from worker.imports.text_encoding import NOT_TEXT, detect_encoding, open_text
 from worker.knowledge.reading.text import Text, Unreadable, Writer
 
 START = 4096
@@ -107,7 +107,7 @@ def _require_word(path: Path) -> None:
 
 def _encoding(path: Path) -> str:
     try:
-        return encoding_of(path)[0]
+        return detect_encoding(path)[0]
     except UserError as error:  # its words are about examples
         raise Unreadable(f"This is not text that we can read. {TAKEN}") from error
 

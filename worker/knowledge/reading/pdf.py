@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.knowledge.reading.text import Text, Unreadable, Writer
 
-MOST_PAGES = 5_000
+MAX_PAGES = 5_000
 LARGER = 1.15  # a heading's letters, against those of the text
 LONGEST_HEADING = 100  # characters
 RUNNING = 0.5  # of the pages: what stands at the edge of so many of them is no text
@@ -41,8 +41,8 @@ def read(path: Path) -> Text:
                 "bring that."
             )
         count = len(reader.pages)
-        if count > MOST_PAGES:
-            raise Unreadable(f"This PDF has more than {MOST_PAGES:,} pages. Bring it in parts.")
+        if count > MAX_PAGES:
+            raise Unreadable(f"This PDF has more than {MAX_PAGES:,} pages. Bring it in parts.")
         pages = [_lines(page) for page in reader.pages]
     except (Unreadable, MemoryError):
         raise

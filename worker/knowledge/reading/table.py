@@ -3,20 +3,20 @@
 from pathlib import Path
 
 from worker.channel import UserError
-from worker.imports.limits import MOST_ROWS
-from worker.imports.lines import Bad
-from worker.imports.opening import rows_of, shape_of
+from worker.imports.file_format import detect_shape, iter_rows
+from worker.imports.limits import MAX_ROWS
+from worker.imports.rows import RejectedRow
 from worker.knowledge.reading.text import Text, Unreadable, Writer
 
 
 def read(path: Path, name: str, encoding: str) -> Text:
     writer = Writer()
     try:
-        shape = shape_of(path, name, {"encoding": encoding})
-        for number, row in enumerate(rows_of(path, shape | {"format": shape["format"]})):
-            if number > MOST_ROWS:
-                raise Unreadable(f"This table has more than {MOST_ROWS:,} rows.")
-            if isinstance(row, Bad):
+        shape = detect_shape(path, name, {"encoding": encoding})
+        for number, row in enumerate(iter_rows(path, shape | {"format": shape["format"]})):
+            if number > MAX_ROWS:
+                raise Unreadable(f"This table has more than {MAX_ROWS:,} rows.")
+            if isinstance(row, RejectedRow):
                 continue  # a broken row is no reason to leave out the others
             cells = ((key, str(value or "").strip()) for key, value in row.cells.items())
             writer.paragraph("; ".join(f"{key}: {value}" for key, value in cells if value))

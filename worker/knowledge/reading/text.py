@@ -4,9 +4,9 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from worker.imports.decoding import shown
+from worker.imports.text_encoding import printable
 
-MOST_CHARACTERS = 20_000_000  # of one document: about 25 thick books
+MAX_CHARACTERS = 20_000_000  # of one document: about 25 thick books
 SPACES = re.compile(r"[^\S\n]+")
 GAP = "\n\n"
 
@@ -59,12 +59,12 @@ class Writer:
         self._add("\n".join(line for line in lines if line), 0, page)
 
     def _add(self, text: str, level: int, page: int) -> None:
-        text = shown(text).strip()
+        text = printable(text).strip()
         if not text:
             return
-        if self._at + len(text) > MOST_CHARACTERS:
+        if self._at + len(text) > MAX_CHARACTERS:
             raise Unreadable(
-                f"This holds more than {MOST_CHARACTERS // 10**6} million characters. "
+                f"This holds more than {MAX_CHARACTERS // 10**6} million characters. "
                 "Bring it in smaller parts."
             )
         self._blocks.append(Block(self._at, self._at + len(text), level, page))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from worker.knowledge.reading.text import Text, Unreadable, Writer
 
-MOST_MEMBERS = 5_000
-MOST_UNPACKED = 1_000_000_000  # bytes of all members
-MOST_RATIO = 100  # unpacked to packed, of the parts that are XML
+MAX_MEMBERS = 5_000
+MAX_UNPACKED = 1_000_000_000  # bytes of all members
+MAX_RATIO = 100  # unpacked to packed, of the parts that are XML
 SMALL = 1_000_000  # bytes a part may have whatever its ratio
 HEADING = re.compile(r"heading\s*(\d)", re.I)
 DAMAGED = (
@@ -43,10 +43,10 @@ def _require_honest(path: Path) -> None:
         members = packed.infolist()
     whole = sum(member.file_size for member in members)
     bomb = any(
-        member.file_size > SMALL and member.file_size > MOST_RATIO * max(member.compress_size, 1)
+        member.file_size > SMALL and member.file_size > MAX_RATIO * max(member.compress_size, 1)
         for member in members
     )
-    if len(members) > MOST_MEMBERS or whole > MOST_UNPACKED or bomb:
+    if len(members) > MAX_MEMBERS or whole > MAX_UNPACKED or bomb:
         raise Unreadable(
             "This file unpacks to far more than a document holds, so it was not opened. Copy its "
             "text into a new document, and bring that."

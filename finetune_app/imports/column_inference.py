@@ -1,0 +1,298 @@
+"""Which column is what: a guess with its reason, for a person to confirm. Pure Python."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetune_app.imports.column_mapping import (
+    KEEP_UNANSWERED,
+    ROLE_FIELDS,
+    SPLIT_BY_WORD,
+    Cells,
+    RowError,
+    cell_text,
+    conversation_in_cell,
+    normalised_name,
+)
+
+CONVERSATION_NAMES = (
+    "messages",
+    "conversations",
+    "conversation",
+    "contents",
+    "dialogue",
+    "dialog",
+    "chat",
+)
+PROMPT_NAMES = (
+    "prompt",
+    "question",
+    "instruction",
+    "input",
+    "input_text",
+    "query",
+    "user",
+    "request",
+    "email",
+    "mail",
+    "message",
+    "utterance",
+    "text",
+    "source",
+    "nl",
+    "description",
+    "frage",
+    "pregunta",
+)
+ANSWER_NAMES = (
+    "answer",
+    "response",
+    "completion",
+    "output",
+    "output_text",
+    "reply",
+    "assistant",
+    "target",
+    "label",
+    "command",
+    "cmd",
+    "bash",
+    "code",
+    "chosen",
+    "preferred_output",
+    "result",
+    "summary",
+    "intent",
+    "antwort",
+)
+CONTEXT_NAMES = ("input", "context", "passage")
+SYSTEM_NAMES = (
+    "system",
+    "system_prompt",
+    "system prompt",
+    "instructions",
+    "systeminstruction",
+    "system_instruction",
+    "system instruction",
+)
+SPLIT_NAMES = ("split", "set", "subset", "partition", "fold", "used to", "used_to")
+KEY_NAMES = ("id", "key", "uuid", "row_id", "example_id", "ticket", "ticket_id")
+GROUP_NAMES = ("group", "group_id", "thread", "thread_id", "conversation_id")
+REJECTED_ANSWER_NAMES = ("rejected", "rejected_response", "non_preferred_output", "dispreferred")
+MAX_NAMES_IN_REASON = 3  # columns without a part that the reason names
+
+
+def infer_mapping(columns: Sequence[str], rows: Sequence[Cells]) -> dict[str, str]:
+    """A mapping (column_mapping.py) with `why`, the reason in plain words.
+
+    `answer` is empty when no column looks like one. `unanswered` is "keep" where most rows have no
+    answer, or no column could hold one.
+    """
+    common = {
+        "system": _named(columns, SYSTEM_NAMES),
+        "split": _split_column(columns, rows),
+        "key": _key_column(columns, rows),
+        "group": _group_column(columns, rows),
+    }
+    chat = _chat_column(columns, rows)
+    if chat:
+        keep = _mostly(not _answered(row.get(chat)) for row in rows)
+        why = f"“{chat}” holds whole conversations."
+        if keep:
+            why += " Most of them wait for an answer, so they come in for you to answer."
+        found = {"style": "messages", "messages": chat, **common}
+        found["unanswered"] = KEEP_UNANSWERED if keep else ""
+        return found | {"why": why + _unused(columns, found)}
+    found, why = _pair(columns, rows, common)
+    return {**found, "why": why + _unused(columns, found)}
+
+
+def _pair(
+    columns: Sequence[str], rows: Sequence[Cells], common: dict[str, str]
+) -> tuple[dict[str, str], str]:
+    taken = {common[name] for name in ("system", "split", "group")}
+    left = [
+        c
+        for c in columns
+        if c not in taken
+        and normalised_name(c) not in (*REJECTED_ANSWER_NAMES, "history")
+        and not _looks_like_id(c, rows)
+    ]
+    answer = _named(left, ANSWER_NAMES)
+    prompt = _named([c for c in left if c != answer], PROMPT_NAMES)
+    rest = [c for c in left if c not in (prompt, answer)]
+    answer = answer or _named_in_part(rest, ANSWER_NAMES)
+    prompt = prompt or _named_in_part([c for c in rest if c != answer], PROMPT_NAMES)
+    why = f"By their names “{prompt}” asks and “{answer}” answers."
+    keep = ""
+    if len(left) == 1 and not answer:
+        prompt, keep = left[0], KEEP_UNANSWERED
+        why = f"“{prompt}” is the only text, so it asks; the answers are yours to write."
+    elif not (prompt and answer):
+        prompt, answer, why = _by_place(left, prompt, answer)
+    elif _mostly(not cell_text_or_empty(row.get(answer)).strip() for row in rows):
+        keep = KEEP_UNANSWERED
+        why += f" Most of “{answer}” is empty, so those rows come in for you to answer."
+    context = _context(left, prompt, answer)
+    if context:
+        why += f" Where “{context}” has text, it follows the “{prompt}”."
+    found = {
+        "style": "pairs",
+        "prompt": prompt,
+        "answer": answer,
+        "context": context,
+        **common,
+        "unanswered": keep,
+    }
+    return found, why
+
+
+def _by_place(left: list[str], prompt: str, answer: str) -> tuple[str, str, str]:
+    """What two columns are when their names say nothing."""
+    if len(left) == 2:
+        prompt = prompt or next(c for c in left if c != answer)
+        answer = answer or next(c for c in left if c != prompt)
+        return prompt, answer, "The file has two columns of text: usually the first one asks."
+    if not answer:
+        known = "Usually it is called “answer”, “response” or “completion”."
+        return prompt, "", f"No column is called anything we know as the answer. {known}"
+    return "", answer, "No column is called anything we know as what people ask."
+
+
+def _unused(columns: Sequence[str], found: Mapping[str, str]) -> str:
+    """A word about the columns that have no part, worse answers first."""
+    if found["style"] == "pairs" and not (
+        found["prompt"] and (found["answer"] or found["unanswered"])
+    ):
+        return ""  # still to be chosen
+    left = [c for c in columns if c not in found.values() and normalised_name(c) != "history"]
+    worse = [c for c in left if normalised_name(c) in REJECTED_ANSWER_NAMES]
+    said = f" It learns the good answers only, so “{worse[0]}” is left out." if worse else ""
+    left = [c for c in left if c not in worse]
+    if left:
+        names = ", ".join(f"“{c}”" for c in left[:MAX_NAMES_IN_REASON])
+        more = (
+            f" and {len(left) - MAX_NAMES_IN_REASON} more"
+            if len(left) > MAX_NAMES_IN_REASON
+            else ""
+        )
+        said += f" Not used: {names}{more}."
+    return said
+
+
+def _context(left: list[str], prompt: str, answer: str) -> str:
+    """Alpaca's files ask in "instruction" and give the material in "input"."""
+    if normalised_name(prompt) not in ("instruction", "question", "prompt", "query"):
+        return ""
+    return _named([c for c in left if c not in (prompt, answer)], CONTEXT_NAMES)
+
+
+def _named(columns: Sequence[str], names: Sequence[str]) -> str:
+    """The column with one of the names, in their order."""
+    by_name = {normalised_name(column): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), "")
+
+
+def _named_in_part(columns: Sequence[str], names: Sequence[str]) -> str:
+    """The same for a word of the name: "shop_reply" answers, "customer email" asks."""
+    by_word = {
+        word: column
+        for column in reversed(columns)
+        for word in re.split(r"[\W_]+", normalised_name(column))
+    }
+    return next((by_word[name] for name in names if name in by_word), "")
+
+
+def known_name(name: str) -> bool:
+    every = (
+        *CONVERSATION_NAMES,
+        *PROMPT_NAMES,
+        *ANSWER_NAMES,
+        *CONTEXT_NAMES,
+        *SYSTEM_NAMES,
+        *SPLIT_NAMES,
+        *KEY_NAMES,
+        *GROUP_NAMES,
+    )
+    return normalised_name(name) in every
+
+
+def _split_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    """Only when its values are words we know."""
+    found = _named(columns, SPLIT_NAMES)
+    values = {normalised_name(cell_text_or_empty(row.get(found))) for row in rows} - {""}
+    return found if values and values <= SPLIT_BY_WORD.keys() else ""
+
+
+def _key_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    """Only when every row has one, and its own."""
+    found = _named(columns, KEY_NAMES)
+    values = [cell_text_or_empty(row.get(found)).strip() for row in rows] if found else []
+    return found if values and all(values) and len(set(values)) == len(values) else ""
+
+
+def _group_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    """Only when rows share its values."""
+    found = _named(columns, GROUP_NAMES)
+    values = [cell_text_or_empty(row.get(found)).strip() for row in rows] if found else []
+    return found if 0 < len(set(values)) < len(values) else ""
+
+
+def _chat_column(columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    """A column of conversations that end in an answer; by its name also one that waits."""
+    named = [c for c in columns if normalised_name(c) in CONVERSATION_NAMES]
+    for column in [
+        *named,
+        *(c for c in columns if normalised_name(c) not in REJECTED_ANSWER_NAMES),
+    ]:
+        chats = [
+            chat for row in rows[:20] if (chat := conversation_in_cell(row.get(column))) is not None
+        ]
+        if any(column in named or (_both_speak(chat) and _answered(chat)) for chat in chats):
+            return column
+    return ""
+
+
+def _both_speak(chat: list[Any]) -> bool:
+    speakers = {
+        str(item.get(name))
+        for item in chat
+        if isinstance(item, Mapping)
+        for name in ROLE_FIELDS
+        if name in item
+    }
+    return len(speakers - {"system", "developer"}) > 1
+
+
+def _answered(value: Any) -> bool:
+    """Whether the last to speak is not the one who asks. A broken row counts as answered."""
+    chat = conversation_in_cell(value)
+    if not chat or not isinstance(chat[-1], Mapping):
+        return True
+    speaker = next((chat[-1][name] for name in ROLE_FIELDS if name in chat[-1]), "")
+    return normalised_name(str(speaker)) not in ("user", "human")
+
+
+def _mostly(marks: Any) -> bool:
+    marks = list(marks)
+    return sum(marks) * 2 > len(marks)
+
+
+def _looks_like_id(column: str, rows: Sequence[Cells]) -> bool:
+    if normalised_name(column) in ("id", "no", "no.", "nr", "number", "index", "row", "uuid", ""):
+        return True
+    if normalised_name(column) in PROMPT_NAMES + ANSWER_NAMES:
+        return False  # sums have numbers for answers
+    values = [cell_text_or_empty(row.get(column)) for row in rows[:20]]
+    return (
+        bool(values)
+        and all(re.fullmatch(r"\d{1,12}", v) for v in values)
+        and (len(set(values)) == len(values) > 2)
+    )
+
+
+def cell_text_or_empty(value: Any) -> str:
+    try:
+        return cell_text(value)
+    except RowError:
+        return ""

@@ -1,0 +1,70 @@
+"""What the engine room asks of this room about services."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.core.files import local_path
+from finetune_app.datasets.models import Import
+from finetune_app.datasets.services import check_all
+from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
+from finetune_app.imports import import_rows, services
+from finetune_app.jobs import lease
+from finetune_app.jobs.models import Job
+
+
+def child_spec(job: Job) -> dict[str, Any]:
+    path = local_path(job.spec["stored_name"])
+    return {"kind": "import", "folder": str(path.parent), "spec": job.spec | {"file": str(path)}}
+
+
+def record(job: Job, event: dict[str, Any]) -> None:
+    """An import has no events of its own."""
+
+
+def before_finish(job: Job, result: dict[str, Any]) -> None:
+    """The long part, in short transactions: `finish` then only says that it is done."""
+    item = _import_of(job)
+    if item is None or result["step"] == "look":
+        return
+    try:
+        if result["step"] == "forget":
+            hold = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
+            services.revert_import(item, hold)
+        elif result["step"] == "bring":
+            import_rows.stage_rows(item, job, item.plan["new"] + item.plan["changed"])
+        elif not services.rejects_all(item, result):
+            if item.mode == Import.Mode.APPEND:
+                import_rows.stage_rows(item, job, result["kept"])
+            else:
+                Import.objects.filter(pk=item.pk).update(plan=import_rows.plan_changes(item))
+    except LeaseLost:
+        lease.release(job)
+
+
+def finish(job: Job, result: dict[str, Any]) -> None:
+    item = _import_of(job)
+    if item is None:
+        return
+    if result["step"] == "look":
+        services.record_inspection(item, result)
+    elif result["step"] == "forget":
+        item.delete()  # its file goes with it (signals.py)
+    elif result["step"] == "bring" or services.record_read(item, result):
+        import_rows.publish_rows(item)
+        dataset = item.dataset
+        transaction.on_commit(lambda: check_all(dataset))
+
+
+def fail(job: Job) -> None:
+    item = _import_of(job)
+    if item is None or item.step == Import.Step.CANCELLED:
+        return
+    Import.objects.filter(pk=item.pk).update(step=Import.Step.FAILED, message=job.message)
+    transaction.on_commit(lambda: services.revert_import(item))
+
+
+def _import_of(job: Job) -> Import | None:
+    """None when it was cancelled meanwhile."""
+    return Import.objects.select_related("dataset", "by").filter(job=job).first()

@@ -1,0 +1,45 @@
+"""Uploads that arrive in chunks, and column mappings that are remembered.
+
+The record of an import itself, which examples refer to, is `datasets.models.Import`.
+"""
+
+import uuid
+
+from django.db import models
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.datasets.models import Dataset
+
+
+class Upload(models.Model):
+    """A large file that arrives in chunks and may be resumed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="uploads")
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    file_name = models.CharField(max_length=200)
+    size = models.BigIntegerField()  # bytes, as announced
+    received = models.BigIntegerField(default=0)  # bytes
+    at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.file_name
+
+
+class SavedMapping(models.Model):
+    """The column mapping a team confirmed last for files of one format and set of columns."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="saved_mappings")
+    fingerprint = models.CharField(max_length=64)  # of the format and the column names
+    mapping = models.JSONField(default=dict)
+    used_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "fingerprint"], name="one_saved_mapping_per_fingerprint"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.fingerprint

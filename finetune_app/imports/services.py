@@ -1,0 +1,250 @@
+"""A file on its way in: upload, look, confirm, read, done."""
+
+import hashlib
+import json
+import shutil
+import uuid
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import User
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Dataset, Edit, Import
+from finetune_app.datasets.services.lease_writer import LeaseWriter
+from finetune_app.datasets.services.undoing import undo
+from finetune_app.datasets.text import clean_name
+from finetune_app.imports.import_rows import delete_staged_rows
+from finetune_app.imports.models import SavedMapping, Upload
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Kind
+
+ABANDONED_AFTER = timedelta(hours=24)  # without a piece for so long, an upload is abandoned
+MAX_ROWS_REMOVED_IN_REQUEST = 5_000  # stored rows that are removed while the person waits
+RESERVED_DISK_BYTES = 200 * 1024 * 1024  # bytes of disk that an import leaves free
+
+
+def start_import(*, dataset: Dataset, by: User, file: File, name: str) -> Import:
+    """Store the upload under a name of ours and have a worker look at it."""
+    size = file.size or 0
+    if not size:
+        raise PlainError(_("The file is empty. Choose the one that holds your examples."))
+    if size > settings.MAX_UPLOAD_BYTES:
+        raise PlainError(too_large_message(), status=413)
+    delete_abandoned()
+    require_disk_space(size)
+    stored = default_storage.save(f"uploads/{uuid.uuid4().hex}/upload", file)
+    try:
+        with transaction.atomic():
+            return create_import(dataset=dataset, by=by, name=name, stored=stored, size=size)
+    except BaseException:
+        default_storage.delete(stored)
+        raise
+
+
+def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: int) -> Import:
+    """The file is in the store: have a worker look at it."""
+    item = Import.objects.create(
+        dataset=dataset, by=by, file_name=clean_name(name), stored_name=stored, size=size
+    )
+    _enqueue(item, {"step": "look"})
+    return item
+
+
+def too_large_message() -> str:
+    most = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
+    return _(
+        "The file is larger than %(most)s MB, the most we take at once. A browser with JavaScript "
+        "sends up to 2 GB in pieces; else bring it in smaller parts."
+    ) % {"most": most}
+
+
+def require_disk_space(size: int, besides: int = 0) -> None:
+    """Whether the disk holds the file, what is read from it and its examples, `besides` bytes
+    that are on their way already."""
+    free = shutil.disk_usage(settings.DATA_DIR).free - besides
+    if free < 3 * size + RESERVED_DISK_BYTES:
+        raise PlainError(
+            _("There is not enough room on the disk for this file. Free some, then try again."),
+            status=507,
+        )
+
+
+def inspect_again_with(*, item: Import, given: dict[str, Any]) -> None:
+    """Look once more with the encoding, delimiter or header that the person chose."""
+    with transaction.atomic():
+        _move(item, (Import.Step.CONFIRM, Import.Step.FAILED), Import.Step.LOOKING)
+        _enqueue(item, {"step": "look", "given": given})
+
+
+def confirm_import(
+    *,
+    item: Import,
+    mapping: dict[str, str],
+    mode: str = Import.Mode.APPEND,
+    whole_or_nothing: bool = False,
+) -> None:
+    """The columns are right: read the rows, and remember the columns for the next such file."""
+    with transaction.atomic():
+        _move(item, (Import.Step.CONFIRM, Import.Step.PLANNED), Import.Step.READING)
+        item.mapping, item.mode, item.whole_or_nothing = mapping, mode, whole_or_nothing
+        item.plan = {}
+        item.save(update_fields=["mapping", "mode", "whole_or_nothing", "plan"])
+        SavedMapping.objects.update_or_create(
+            team=item.dataset.goal.team,
+            fingerprint=fingerprint(item.shape),
+            defaults={"mapping": {k: v for k, v in mapping.items() if k != "why"}},
+        )
+        _read(item)
+
+
+def import_good_rows(*, item: Import) -> None:
+    """All or nothing was asked for, and a row is bad: bring in the others after all."""
+    if not item.whole_or_nothing:
+        raise PlainError(_("This import has moved on meanwhile. Open it again."), status=409)
+    with transaction.atomic():
+        _move(item, (Import.Step.FAILED,), Import.Step.READING)
+        item.whole_or_nothing = False
+        item.save(update_fields=["whole_or_nothing"])
+        _read(item)
+
+
+def return_to_columns(*, item: Import) -> None:
+    """Back from the plan to the columns."""
+    _move(item, (Import.Step.PLANNED,), Import.Step.CONFIRM)
+
+
+def apply_plan(*, item: Import) -> None:
+    """The plan is right: do it."""
+    with transaction.atomic():
+        _move(item, (Import.Step.PLANNED,), Import.Step.ADDING)
+        _enqueue(item, {"step": "bring"})
+
+
+def forget_saved_mapping(*, item: Import) -> None:
+    """Guess the columns anew, here and for the next file of this shape."""
+    with transaction.atomic():
+        _move(item, (Import.Step.CONFIRM,), Import.Step.CONFIRM)
+        SavedMapping.objects.filter(
+            team=item.dataset.goal.team, fingerprint=fingerprint(item.shape)
+        ).delete()
+        item.mapping = item.shape.get("guess", item.mapping)
+        item.shape.pop("remembered", None)
+        item.save(update_fields=["mapping", "shape"])
+
+
+def cancel_import(*, item: Import) -> None:
+    """Forget the upload and what it has stored so far. Once it is done, only an undo helps."""
+    before = tuple(step for step in Import.Step.values if step != Import.Step.DONE)
+    with transaction.atomic():
+        _move(item, before, Import.Step.CANCELLED)
+        if item.job and item.job.is_active:
+            jobs.cancel(item.job)
+    _delete_or_enqueue(item)
+
+
+def _delete_or_enqueue(item: Import) -> None:
+    """Let a cancelled import go. A large one has stored rows that take minutes to remove, which
+    is a job's; nobody sees them meanwhile."""
+    if item.examples.all()[: MAX_ROWS_REMOVED_IN_REQUEST + 1].count() > MAX_ROWS_REMOVED_IN_REQUEST:
+        with transaction.atomic():
+            _enqueue(item, {"step": "forget"}, _("Removing what came in from %s"))
+    else:
+        revert_import(item)
+        item.delete()  # its file goes with it (signals.py)
+
+
+def revert_import(item: Import, hold: LeaseWriter | None = None) -> None:
+    """Nothing half: remove what an import that did not end well has stored and changed."""
+    for edit in Edit.objects.filter(source_import=item, undone_at=None):
+        undo(edit=edit, by=item.by, here=True)
+        edit.dataset.edits.filter(source_import=item).delete()
+    delete_staged_rows(item, hold)
+
+
+def delete_abandoned() -> None:
+    """What people and processes left lying: uploads that nobody went on with, and cancelled
+    imports whose process died before all was gone. Done whenever somebody brings a file."""
+    Upload.objects.filter(at__lt=timezone.now() - ABANDONED_AFTER).delete()  # files too: signals.py
+    for item in Import.objects.select_related("job").filter(step=Import.Step.CANCELLED):
+        if item.job and item.job.is_active and item.job.spec.get("step") == "forget":
+            continue
+        with suppress(PlainError):  # somebody is at it
+            _delete_or_enqueue(item)
+
+
+def _read(item: Import) -> None:
+    kept = ("rows", "filled", "guess")
+    shape = {k: v for k, v in item.shape.items() if k not in kept}
+    _enqueue(item, {"step": "read", "mapping": item.mapping, "shape": shape})
+
+
+def _move(item: Import, before: tuple[str, ...], after: str) -> None:
+    moved = Import.objects.filter(pk=item.pk, step__in=before).update(step=after, message="")
+    if not moved:
+        raise PlainError(_("This import has moved on meanwhile. Open it again."), status=409)
+    item.step = after
+
+
+def _enqueue(item: Import, spec: dict[str, Any], title: str = "") -> None:
+    item.job = jobs.create(
+        team=item.dataset.goal.team,
+        kind=Kind.IMPORT,
+        title=(title or _("Import of %s")) % item.file_name,
+        spec=spec | {"stored_name": item.stored_name, "file_name": item.file_name},
+    )
+    item.save(update_fields=["job"])
+
+
+# ---- When the child is done ----
+
+
+def record_inspection(item: Import, result: dict[str, Any]) -> None:
+    """What is in the file; and which column was what, the last time a file like it came."""
+    item.shape, item.mapping = result["shape"], result["mapping"]
+    item.shape["guess"] = result["mapping"]
+    layout = SavedMapping.objects.filter(
+        team=item.dataset.goal.team, fingerprint=fingerprint(item.shape)
+    ).first()
+    if layout:
+        item.shape["remembered"] = True
+        item.mapping = item.mapping | layout.mapping
+    item.step = Import.Step.CONFIRM
+    item.save(update_fields=["shape", "mapping", "step"])
+
+
+def record_read(item: Import, result: dict[str, Any]) -> bool:
+    """The rows are read: keep what the person will want to know. Whether they may come in now."""
+    item.rows_read, item.rows_kept = result["rows"], result["kept"]
+    item.rejected, item.rejected_count = result["rejected"], result["rejected_count"]
+    ready = item.mode == Import.Mode.APPEND
+    if rejects_all(item, result):
+        ready, item.step = False, Import.Step.FAILED
+        item.message = ngettext(
+            "%(n)s row cannot be used, and you wanted all or nothing. Nothing was added.",
+            "%(n)s rows cannot be used, and you wanted all or nothing. Nothing was added.",
+            item.rejected_count,
+        ) % {"n": f"{item.rejected_count:,}"}
+    elif not ready:
+        item.step = Import.Step.PLANNED
+    item.save()
+    return ready
+
+
+def rejects_all(item: Import, result: dict[str, Any]) -> bool:
+    """Whether a bad row keeps all the others out."""
+    return bool(item.whole_or_nothing and result["rejected_count"])
+
+
+def fingerprint(shape: dict[str, Any]) -> str:
+    """The same for files of the same format with the same columns."""
+    about = json.dumps([shape.get("format", ""), shape["columns"]], ensure_ascii=False)
+    return hashlib.sha256(about.encode("utf-8", "replace")).hexdigest()

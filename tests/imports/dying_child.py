@@ -1,0 +1,14 @@
+"""An import whose child is killed while it works."""
+
+import os
+import signal
+from typing import Any
+
+ROOMS: dict[str, str] = {}
+MODULES = {"import": "tests.imports.dying_child"}
+
+
+def run(job: Any, channel: Any) -> dict[str, Any]:
+    channel.emit("progress", done=1, total=2, unit="rows")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}

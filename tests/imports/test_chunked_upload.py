@@ -1,0 +1,147 @@
+"""A large file in pieces: it pauses, goes on, ends as an import; nobody else touches it."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from finetune_app.core.files import local_path
+from finetune_app.datasets.models import Import
+from finetune_app.imports import chunked_upload
+from finetune_app.imports.models import Upload
+
+CONTENT = b"prompt,answer\n" + b"".join(b"Question %d?,Answer %d\n" % (n, n) for n in range(50))
+
+
+@pytest.fixture
+def start_upload(url, no_worker):
+    def begun(client, name: str = "large.csv", size: int = len(CONTENT), status: int = 201) -> dict:
+        reply = client.post(url("uploads"), {"name": name, "size": size})
+        assert reply.status_code == status, reply.content
+        return reply.json()
+
+    return begun
+
+
+def put(client, upload: dict, offset: int, piece: bytes):
+    return client.put(f"{upload['url']}?offset={offset}", piece, "application/octet-stream")
+
+
+def test_all_pieces_become_an_import(as_owner, start_upload, url):
+    upload = start_upload(as_owner)
+    assert (upload["received"], upload["size"]) == (0, len(CONTENT))
+    for at in range(0, len(CONTENT), 400):
+        told = put(as_owner, upload, at, CONTENT[at : at + 400]).json()
+        assert told["received"] == min(at + 400, len(CONTENT))
+    page = as_owner.post(upload["url"]).json()["page"]
+    item = Import.objects.get()
+    assert page == url("detail", import_id=item.pk)
+    assert (item.step, item.file_name, item.size) == ("looking", "large.csv", len(CONTENT))
+    assert local_path(item.stored_name).read_bytes() == CONTENT
+    assert not Upload.objects.exists()
+
+
+def test_it_goes_on_where_it_stopped(as_owner, start_upload):
+    put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
+    again = start_upload(as_owner)
+    assert again["received"] == 500
+    assert as_owner.get(again["url"]).json()["received"] == 500
+    assert Upload.objects.count() == 1
+
+
+def test_another_file_of_this_name_is_another_upload(as_owner, start_upload):
+    put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
+    assert start_upload(as_owner, size=len(CONTENT) + 1)["received"] == 0
+
+
+@pytest.mark.parametrize("offset", [0, 499, 501, 10**9])
+def test_a_piece_at_the_wrong_place_is_told_the_right_one(as_owner, start_upload, offset):
+    upload = start_upload(as_owner)
+    put(as_owner, upload, 0, CONTENT[:500])
+    reply = put(as_owner, upload, offset, b"xxx")
+    assert (reply.status_code, reply.json()["received"]) == (409, 500)
+
+
+def test_more_than_was_announced_is_refused(as_owner, start_upload):
+    upload = start_upload(as_owner, size=10)
+    assert put(as_owner, upload, 0, b"x" * 11).status_code == 400
+    assert as_owner.get(upload["url"]).json()["received"] == 0
+
+
+@pytest.mark.parametrize("query", ["", "?offset=", "?offset=-1", "?offset=x"])
+def test_a_piece_without_a_place_is_refused(as_owner, start_upload, query):
+    upload = start_upload(as_owner)
+    reply = as_owner.put(upload["url"] + query, b"abc", "application/octet-stream")
+    assert reply.status_code == 400
+
+
+def test_half_a_file_is_no_import(as_owner, start_upload):
+    upload = start_upload(as_owner)
+    put(as_owner, upload, 0, CONTENT[:500])
+    reply = as_owner.post(upload["url"])
+    assert reply.status_code == 409
+    assert "not here whole" in reply.json()["problem"]
+    assert not Import.objects.exists()
+
+
+def test_what_the_disk_lost_is_sent_again(as_owner, start_upload):
+    put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
+    with chunked_upload.upload_path(Upload.objects.get()).open("r+b") as file:
+        file.truncate(300)
+    assert start_upload(as_owner)["received"] == 300
+
+
+SIZES = [("0", 400), ("", 400), ("x", 400), (3 * 1024**3, 413)]
+
+
+@pytest.mark.parametrize(("size", "status"), SIZES)
+def test_a_size_that_cannot_be_is_refused(as_owner, start_upload, size, status):
+    assert start_upload(as_owner, size=size, status=status)["problem"]
+    assert not Upload.objects.exists()
+
+
+def test_a_full_disk_is_said_at_once(as_owner, start_upload, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: type("", (), {"free": 10**6}))
+    assert "not enough room" in start_upload(as_owner, status=507)["problem"]
+
+
+def test_a_person_brings_three_at_a_time(as_owner, as_editor, start_upload):
+    for n in range(3):
+        start_upload(as_owner, name=f"{n}.csv")
+    assert "on their way" in start_upload(as_owner, name="4.csv", status=409)["problem"]
+    start_upload(as_editor, name="4.csv")
+
+
+def test_it_can_be_forgotten(as_owner, start_upload, url, django_capture_on_commit_callbacks):
+    upload = start_upload(as_owner)
+    put(as_owner, upload, 0, CONTENT[:500])
+    path = chunked_upload.upload_path(Upload.objects.get())
+    page = as_owner.get(url("add")).content.decode()
+    assert "Choose the same file again and it goes on." in page
+    with django_capture_on_commit_callbacks(execute=True):
+        as_owner.post(upload["url"], {"what": "forget"})
+    assert not Upload.objects.exists()
+    assert not path.exists()
+
+
+def test_what_is_abandoned_is_tidied_up(as_owner, start_upload, django_capture_on_commit_callbacks):
+    put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
+    path = chunked_upload.upload_path(Upload.objects.get())
+    Upload.objects.update(at=timezone.now() - timedelta(hours=25))
+    with django_capture_on_commit_callbacks(execute=True):
+        start_upload(as_owner, name="another.csv")
+    assert Upload.objects.get().file_name == "another.csv"
+    assert not path.exists()
+
+
+def test_only_who_began_it_goes_on(as_owner, as_editor, as_viewer, as_stranger, start_upload, url):
+    upload = start_upload(as_owner)
+    assert put(as_editor, upload, 0, b"abc").status_code == 409
+    assert as_editor.delete(upload["url"]).status_code == 409
+    assert put(as_viewer, upload, 0, b"abc").status_code == 403
+    assert put(as_stranger, upload, 0, b"abc").status_code == 404
+    assert as_viewer.post(url("uploads")).status_code == 403
+    assert as_stranger.post(url("uploads")).status_code == 404
+    assert as_owner.get(url("uploads")).status_code == 405
+    assert as_owner.get(upload["url"]).json()["received"] == 0
+    assert as_owner.delete(upload["url"]).status_code == 204

@@ -1,0 +1,32 @@
+"""The rows of a file that could not be used, as a table to mend them in."""
+
+import csv
+import io
+
+FILE = b'prompt,answer\nGood question,bell\nNo answer,\n=1+1,\n"Never closed,bell\nLast,fork\n'
+
+
+def test_every_row_that_was_left_out_is_downloaded_with_its_reason(
+    as_viewer, as_owner, as_stranger, send, work, url
+):
+    item = work(send(as_owner, "mixed.csv", FILE))
+    form = {"prompt": "prompt", "answer": "answer", "add": "1"}
+    as_owner.post(url("confirm", import_id=item.pk), form)
+    item = work(item)
+    assert (item.rows_kept, item.rejected_count) == (2, 3)
+    reply = as_viewer.get(url("rejected_rows", import_id=item.pk))
+    assert f"left-out-{item.pk}.csv" in reply["Content-Disposition"]
+    text = b"".join(reply.streaming_content).decode("utf-8-sig")
+    head, *rows = csv.reader(io.StringIO(text, newline=""))
+    assert head == ["Line", "Why", "What it says"]
+    assert [row[0] for row in rows] == ["3", "4", "5"]
+    assert "“answer” is empty" in rows[0][1]
+    assert rows[1][2].startswith("'=1+1")  # nothing that a spreadsheet would run
+    assert "never closed" in rows[2][1]
+    assert as_stranger.get(url("rejected_rows", import_id=item.pk)).status_code == 404
+    assert as_owner.post(url("rejected_rows", import_id=item.pk)).status_code == 405
+
+
+def test_where_nothing_was_left_out_there_is_nothing_to_download(as_owner, send, work, url):
+    item = work(send(as_owner, "good.csv", b"prompt,answer\nGood question,bell\n"))
+    assert as_owner.get(url("rejected_rows", import_id=item.pk)).status_code == 404
