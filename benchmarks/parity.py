@@ -1,4 +1,4 @@
-"""Tested = served: is what leaves the house, in every form, what the evaluation saw?
+"""Tested = served: is every served and exported format what the evaluation saw?
 
     python -m benchmarks.parity --model FOLDER [--adapter FOLDER] [--write FILE] [--keep FOLDER]
 
@@ -78,17 +78,17 @@ def train(model: Path, folder: Path) -> Path:
     return folder / "run" / "adapter"
 
 
-def exported(model: Path, adapter: Path, form: str, number_format: str, to: Path) -> Path:
+def exported(model: Path, adapter: Path, container: str, number_format: str, to: Path) -> Path:
     """Made as the app makes it, its check included, and unpacked; returns the folder of the
     merged model, or the GGUF file."""
     import zipfile
 
-    from worker.exporting.run import run
+    from worker.model_export.run import run
 
     spec = {
         "base_model": str(model),
         "adapter": str(adapter),
-        "form": form,
+        "container": container,
         "number_format": number_format,
         "max_new_tokens": 24,
         "name": "sample",
@@ -102,10 +102,12 @@ def exported(model: Path, adapter: Path, form: str, number_format: str, to: Path
         },
     }
     found = run(Job("export", to / "export", spec), Listener())
-    print(form, number_format, json.dumps(found["parity"]), flush=True)
+    print(container, number_format, json.dumps(found["parity"]), flush=True)
     with zipfile.ZipFile(to / "export" / found["file"]) as packed:
         packed.extractall(to)
-    return to / "sample" / "model" if form == "merged" else next((to / "sample").glob("*.gguf"))
+    return (
+        to / "sample" / "model" if container == "merged" else next((to / "sample").glob("*.gguf"))
+    )
 
 
 def converted(gguf: Path, folder: Path) -> Path:
@@ -135,20 +137,20 @@ def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completio
                 engine.generate([one])
             assert engine.merged, "the engine did not merge it; its log says why"
             yield f"merged while serving, {number_format}", exact, engine.generate(asked)
-    for form, number_format, exact in (
+    for container, number_format, exact in (
         ("merged", "fp32", True),
         ("merged", "bf16", False),
         ("gguf", "f16", False),
         ("gguf", "q8_0", False),
     ):
         with tempfile.TemporaryDirectory() as scratch:
-            made = exported(model, adapter, form, number_format, Path(scratch))
-            if form == "gguf" and llama_cpp.is_there():
+            made = exported(model, adapter, container, number_format, Path(scratch))
+            if container == "gguf" and llama_cpp.is_there():
                 yield f"gguf, {number_format}, in llama.cpp", exact, in_llama_cpp(model, made)
-            folder = converted(made, Path(scratch) / "read") if form == "gguf" else made
+            folder = converted(made, Path(scratch) / "read") if container == "gguf" else made
             computed = "bf16" if number_format == "bf16" else "fp32"
             with Engine(folder, computed) as engine:
-                yield f"{form}, {number_format}", exact, engine.generate(requests(None))
+                yield f"{container}, {number_format}", exact, engine.generate(requests(None))
 
 
 def in_llama_cpp(model: Path, gguf: Path) -> list[Completion]:

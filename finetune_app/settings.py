@@ -87,7 +87,7 @@ INSTALLED_APPS = [
     "finetune_app.training",
     "finetune_app.candidates",
     "finetune_app.evaluation",
-    "finetune_app.exports",
+    "finetune_app.model_export",
     "finetune_app.deployment",
     "finetune_app.alerts",
     "finetune_app.guide",

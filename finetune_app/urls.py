@@ -22,7 +22,7 @@ urlpatterns = [
     path("goals/<int:goal_id>/", include("finetune_app.candidates.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
     path("goals/<int:goal_id>/deployment/alerts/", include("finetune_app.alerts.urls")),
-    path("goals/<int:goal_id>/deployment/exports/", include("finetune_app.exports.urls")),
+    path("goals/<int:goal_id>/deployment/exports/", include("finetune_app.model_export.urls")),
 ]
 
 handler400 = "finetune_app.core.views.bad_request"

@@ -28,7 +28,6 @@ from finetune_app.datasets.models import (
 from finetune_app.deployment.models import ApiKey, PublicChat, Request
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import conclude
-from finetune_app.exports.models import Export
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
@@ -36,6 +35,7 @@ from finetune_app.guide.wizard.screens import ALL
 from finetune_app.imports.models import Upload
 from finetune_app.jobs.models import Kind
 from finetune_app.knowledge.models import Document, Knowledge
+from finetune_app.model_export.models import ModelExport
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
 from tests import factories_live
@@ -68,7 +68,7 @@ class World:
     document: Document
     api_key: ApiKey
     asked: Request
-    export: Export
+    export: ModelExport
     public_chat: PublicChat
 
 
@@ -127,7 +127,7 @@ def build_world(team: Team, by: User) -> World:
         document=_document(goal, by),
         api_key=api_key,
         asked=asked,
-        export=factories_live.exports(training, by),
+        export=factories_live.model_exports(training, by),
         public_chat=factories_live.chat_page(goal),
     )
     _suggestions(world.kept, by)

@@ -11,9 +11,9 @@ from finetune_app.candidates.models import Candidate
 from finetune_app.deployment import keys
 from finetune_app.deployment.models import ApiKey, Deployment, Drift, PublicChat, Release, Request
 from finetune_app.deployment.monitoring import feedback, keeping
-from finetune_app.exports.models import Export, Form
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.model_export.models import ExportFormat, ModelExport
 from finetune_app.training.models import Training
 from tests.journey import write
 
@@ -108,7 +108,7 @@ def _alerts(live: Deployment, by: User) -> None:
         )
 
 
-def exports(training: Training, by: User) -> Export:
+def model_exports(training: Training, by: User) -> ModelExport:
     """One that passed its check and can be downloaded, one that is being made, one refused."""
     team = training.goal.team
     parity = {
@@ -121,9 +121,9 @@ def exports(training: Training, by: User) -> Export:
         "mean_difference": 0.0004,
         "passed": True,
     }
-    ready = Export.objects.create(
+    ready = ModelExport.objects.create(
         training=training,
-        form=Form.GGUF_Q8,
+        format=ExportFormat.GGUF_Q8,
         job=job(team, Kind.EXPORT),
         parity=parity,
         by=by,
@@ -131,18 +131,24 @@ def exports(training: Training, by: User) -> Export:
         size=90_000_000,
         sha256="3" * 64,
     )
-    write(ready.kept_as, "weights")
-    for form, state, message in (
-        (Form.MERGED_BF16, State.RUNNING, "Loading it back and comparing"),
-        (Form.GGUF_F16, State.FAILED, "The exported file does not answer as what was tested."),
+    write(ready.stored_name, "weights")
+    for format, state, message in (
+        (ExportFormat.MERGED_BF16, State.RUNNING, "Loading it back and comparing"),
+        (
+            ExportFormat.GGUF_F16,
+            State.FAILED,
+            "The exported file does not answer as what was tested.",
+        ),
     ):
-        Export.objects.create(
+        ModelExport.objects.create(
             training=training,
-            form=form,
+            format=format,
             by=by,
             job=job(team, Kind.EXPORT, done=3, total=9, message=message),
         )
-        Job.objects.filter(export__form=form, export__training=training).update(state=state)
+        Job.objects.filter(model_export__format=format, model_export__training=training).update(
+            state=state
+        )
     return ready
 
 

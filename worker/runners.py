@@ -12,8 +12,8 @@ MODULES = {
     "check": "worker.checks.run",
     "change": "worker.changes",
     "suggest": "worker.suggesting.run",
-    "export": "worker.exporting.run",
-    "drift": "worker.behaviour.run",
+    "export": "worker.model_export.run",
+    "drift": "worker.drift.run",
 }
 
 

@@ -96,10 +96,10 @@ class Notice(models.Model):
 
 
 class Recheck(models.Model):
-    """The test that what is live was chosen by, made once more (see again.py)."""
+    """The test that what is live was chosen by, made once more (see rechecks.py)."""
 
     watch = models.ForeignKey(Watch, on_delete=models.CASCADE, related_name="rechecks")
-    evaluation = models.OneToOneField(Evaluation, on_delete=models.CASCADE, related_name="again")
+    evaluation = models.OneToOneField(Evaluation, on_delete=models.CASCADE, related_name="recheck")
     baseline = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -12,7 +12,7 @@ from django.db.models import Q, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.alerts import again
+from finetune_app.alerts import rechecks
 from finetune_app.alerts.models import Rule, What
 from finetune_app.deployment.models import Deployment
 from finetune_app.deployment.monitoring import drift
@@ -90,7 +90,7 @@ def _tokens(deployment: Deployment) -> float:
 
 
 def _worse(deployment: Deployment) -> float | None:
-    found = again.standing(deployment)
+    found = rechecks.standing(deployment)
     return found.worse_by if found else None
 
 

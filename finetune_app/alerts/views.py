@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.alerts import again, sending, services
+from finetune_app.alerts import rechecks, sending, services
 from finetune_app.alerts.forms import WatchForm
 from finetune_app.alerts.models import Watch
 from finetune_app.core.requests import HttpRequest, render_page
@@ -71,7 +71,7 @@ def try_out(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def recheck(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Test what is live once more, now."""
-    made = again.begin(services.watch_of(get_object_or_404(Deployment, goal=goal)))
+    made = rechecks.begin(services.watch_of(get_object_or_404(Deployment, goal=goal)))
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=made.evaluation_id)
 
 
@@ -81,8 +81,8 @@ def _context(request: HttpRequest, watch: Watch, form: WatchForm) -> dict[str, A
         "form": form,
         "notices": watch.notices.select_related("rule")[:SHOWN],
         "raised": watch.rules.filter(on=True).exclude(raised_at=None),
-        "standing": again.standing(watch.deployment),
-        "baseline": again.baseline_of(watch.deployment),
+        "standing": rechecks.standing(watch.deployment),
+        "baseline": rechecks.baseline_of(watch.deployment),
         "rechecks": watch.rechecks.select_related("evaluation__job")[:1],
         "email_ready": settings.EMAIL_READY,
         "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),

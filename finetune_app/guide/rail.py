@@ -21,7 +21,7 @@ ROOM_STEP = {
     "candidates": 4,
     "evaluation": 5,
     "deployment": 6,
-    "exports": 6,
+    "model_export": 6,
     "alerts": 6,
 }
 TALK = ("candidates:chat", "candidates:stream")  # the room's other pages make instructions

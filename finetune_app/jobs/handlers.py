@@ -24,7 +24,7 @@ ROOMS = {
     "check": "finetune_app.datasets.check_jobs",
     "change": "finetune_app.datasets.change_jobs",
     "suggest": "finetune_app.candidates.jobs",
-    "export": "finetune_app.exports.jobs",
+    "export": "finetune_app.model_export.jobs",
     "drift": "finetune_app.deployment.drift_jobs",
 }
 

@@ -15,9 +15,9 @@ CHORES = {
     "finetune_app.deployment.chores:add_up": 20.0,
     "finetune_app.deployment.chores:forget": 60.0,
     "finetune_app.deployment.chores:compare": 600.0,
-    "finetune_app.alerts.clock:look": 60.0,
-    "finetune_app.alerts.clock:send": 10.0,
-    "finetune_app.alerts.clock:test_again": 600.0,
+    "finetune_app.alerts.periodic_tasks:look": 60.0,
+    "finetune_app.alerts.periodic_tasks:send": 10.0,
+    "finetune_app.alerts.periodic_tasks:run_due_rechecks": 600.0,
 }
 
 

@@ -16,9 +16,9 @@ from tests import journey
 from tests.datasets.conftest import pair
 from tests.worker.conftest import supervise
 from tests.worker.training.conftest import RecordingChannel
-from worker.behaviour import run
-from worker.behaviour.drift import LEAST, MOST
 from worker.channel import Job as Work
+from worker.drift import run
+from worker.drift.classifier import LEAST, MOST
 
 OVENS = ["How long does the {} bake?", "Which heat for the {}?", "Is the {} done at noon?"]
 DISHES = ["gratin", "bread", "quiche", "cake", "pizza"]

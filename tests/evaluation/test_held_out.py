@@ -14,8 +14,8 @@ from finetune_app.evaluation import held_out, prompt_baseline
 from finetune_app.training import jobs as training_jobs
 from tests.worker.engine.tiny_models import make_base
 from tests.worker.training.conftest import RecordingChannel
-from worker.behaviour.run import run as compare
 from worker.channel import Job
+from worker.drift.run import run as compare
 from worker.training.loop import run
 
 # Where a test row is told from another one: the room that splits and freezes, and evaluation.

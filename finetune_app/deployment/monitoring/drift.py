@@ -1,6 +1,6 @@
 """Is it still asked what it learned? Live prompts held against those of its training.
 
-Only where texts are kept. The comparing is a job (worker/behaviour/): here stands when it is due,
+Only where texts are kept. The comparing is a job (worker/drift/): here stands when it is due,
 who may be compared with whom, and what a finding means in words.
 """
 
@@ -21,7 +21,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, Kind, State
 
-LEAST = 30  # prompts on each side; worker/behaviour/drift.py says why
+LEAST = 30  # prompts on each side; worker/drift/classifier.py says why
 MOST = 2_000  # live ones, the newest
 NEW = 10  # prompts since the last time; fewer would say the same again
 AGAIN = timedelta(days=1)

@@ -15,9 +15,9 @@ from finetune_app.deployment import adapter_check, services, snippets
 from finetune_app.deployment.forms import KeyForm
 from finetune_app.deployment.models import Deployment, PublicChat
 from finetune_app.deployment.views import monitor, releases
-from finetune_app.exports import showing as exports
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+from finetune_app.model_export import presenters as model_exports
 
 SHOWN = 4  # versions; the others are a page away
 
@@ -88,7 +88,7 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
     made = speakers.chosen(goal, everybody)
     context: dict[str, Any] = {
         "trained": trained,
-        "takings": exports.of(goal),
+        "exports": model_exports.exports_of(goal),
         "newest": trained[0] if trained else None,
         "everybody": everybody,
         "suggested": made[-1].key if made else "",

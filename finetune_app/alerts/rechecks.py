@@ -1,0 +1,149 @@
+"""Still as good as when it went live? The same frozen test once more, every so many days.
+
+A test that is made again counts as a look at the test set, as every evaluation does. Answers are
+greedy, so a model of this machine says the same again unless something under it has changed: its
+files, its documents, the engine after an upgrade. A model elsewhere may change any day.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.alerts.models import Recheck, Watch
+from finetune_app.candidates.models import Candidate
+from finetune_app.core.errors import PlainError
+from finetune_app.deployment.models import Deployment
+from finetune_app.evaluation import services as evaluations
+from finetune_app.evaluation.models import Evaluation
+from finetune_app.jobs.models import ACTIVE, State
+
+SLACK = 2  # prompts of 100 by which it may be worse and still be called as good
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Right answers then and now, on the prompts that both tests share."""
+
+    right_then: int
+    right_now: int
+    prompts: int
+    recheck: Recheck
+
+    @property
+    def worse_by(self) -> float:
+        """Percentage points; 0 where it is not worse."""
+        return max(0.0, 100 * (self.right_then - self.right_now) / self.prompts)
+
+    @property
+    def as_good(self) -> bool:
+        return self.worse_by <= SLACK
+
+    @property
+    def sentence(self) -> str:
+        figures = {"then": self.right_then, "now": self.right_now, "n": self.prompts}
+        if not self.as_good:
+            return (
+                _("Not as good as when it went live: right on %(now)d of %(n)d, then on %(then)d.")
+                % figures
+            )
+        if self.right_now > self.right_then:
+            return (
+                _("Better than when it went live: right on %(now)d of %(n)d, then on %(then)d.")
+                % figures
+            )
+        return (
+            _("Still as good as when it went live: right on %(now)d of %(n)d, then on %(then)d.")
+            % figures
+        )
+
+
+def baseline_of(deployment: Deployment) -> Evaluation | None:
+    """The test that what is live was chosen by: the newest that was done when it went live, else
+    the first one after. None where it was never tested, or where a person decides."""
+    current = deployment.current
+    if current is None:
+        return None
+    answer = current.candidate
+    done = deployment.goal.evaluations.filter(
+        Q(ours=answer) | Q(others=answer) | Q(base=answer), job__state=State.SUCCEEDED, recheck=None
+    ).distinct()
+    before = done.filter(created_at__lte=current.at).order_by("-pk").first()
+    found = before or done.order_by("pk").first()
+    return None if found is None or evaluations.by_choice(found) else found
+
+
+def begin(watch: Watch) -> Recheck:
+    """Queue the same test once more. Raise PlainError where there is none to make again."""
+    deployment = watch.deployment
+    with transaction.atomic():
+        first, current = baseline_of(deployment), deployment.current
+        if first is None or current is None:
+            raise PlainError(
+                _(
+                    "What is live has not been tested yet, so nothing can be compared. Test it in "
+                    "step 5."
+                ),
+                title=_("Nothing to compare with"),
+                status=409,
+            )
+        if deployment.goal.evaluations.filter(job__state__in=ACTIVE).exists():
+            raise PlainError(
+                _("A test of this goal is under way. Try again when it is done."), status=409
+            )
+        made = evaluations.start(
+            goal=deployment.goal,
+            version=first.version,
+            user=None,
+            candidates=_candidates(first, current.candidate),
+        )
+        return Recheck.objects.create(watch=watch, evaluation=made, baseline=first)
+
+
+def _candidates(first: Evaluation, live: Candidate) -> list[Candidate]:
+    """The base and what is live. Others had their say; a model elsewhere is only asked again where
+    it is the one that is live. Where the base itself is live, the one it was held against helps."""
+    if live.pk != first.base_id:
+        return [first.base, live]
+    return [first.base, first.ours]
+
+
+def begin_due() -> None:
+    """Those whose days are over; the clock asks now and then."""
+    watches = Watch.objects.exclude(recheck_days=None).filter(deployment__paused_at=None)
+    for watch in watches.select_related("deployment__goal"):
+        last = watch.rechecks.first()
+        release = watch.deployment.current
+        since = last.created_at if last else release.at if release else None
+        if since is None or timezone.now() - since < timedelta(days=watch.recheck_days or 0):
+            continue
+        try:
+            begin(watch)
+        except PlainError:
+            continue  # the page says why; a test that is under way will be over one day
+
+
+def standing(deployment: Deployment) -> Standing | None:
+    """What the newest test made again says of what is live now; None before there is one."""
+    current = deployment.current
+    found = Recheck.objects.filter(
+        watch__deployment=deployment, evaluation__job__state=State.SUCCEEDED
+    ).select_related("evaluation", "baseline", "watch")
+    for recheck in found[:5]:
+        then = _right(recheck.baseline, current.candidate_id if current else 0)
+        now = _right(recheck.evaluation, current.candidate_id if current else 0)
+        both = then.keys() & now.keys()
+        if both:
+            return Standing(
+                sum(then[row] for row in both), sum(now[row] for row in both), len(both), recheck
+            )
+    return None
+
+
+def _right(evaluation: Evaluation, candidate_id: int) -> dict[int, bool]:
+    """By the row of the test set: whether its answer was right."""
+    answers = evaluation.answers.filter(candidate=candidate_id)
+    return {row: bool(passed) for row, passed in answers.values_list("row", "passed")}

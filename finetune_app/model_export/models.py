@@ -1,0 +1,57 @@
+"""A tuned model exported to a file that runs outside Finetune."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.accounts.models import User
+from finetune_app.jobs.models import Job, State
+from finetune_app.training.models import Training
+
+
+class ExportFormat(models.TextChoices):
+    """What can be made, as `container-number_format` of worker/model_export."""
+
+    MERGED_BF16 = "merged-bf16", _("Merged model, bf16")
+    MERGED_FP32 = "merged-fp32", _("Merged model, fp32")
+    GGUF_Q8 = "gguf-q8_0", _("GGUF, q8_0")
+    GGUF_F16 = "gguf-f16", _("GGUF, f16")
+
+
+class ModelExport(models.Model):
+    """One training exported to one format.
+
+    A failed or stopped export that is requested again is replaced by a new row.
+    """
+
+    training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="exports")
+    format = models.CharField(max_length=16, choices=ExportFormat.choices)
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="model_export")
+    parity = models.JSONField(default=dict)  # worker/model_export/parity.py; {} before the check
+    file = models.CharField(max_length=120, blank=True)  # file name, set once the check passed
+    size = models.BigIntegerField(default=0)  # bytes
+    sha256 = models.CharField(max_length=64, blank=True)
+    by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["training", "format"], name="one_export_a_format")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.training}: {self.format}"
+
+    @property
+    def folder(self) -> str:
+        return f"exports/{self.pk}"
+
+    @property
+    def stored_name(self) -> str:
+        """Path of the file below DATA_DIR."""
+        return f"{self.folder}/{self.file}"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be downloaded: only an export that passed its check has a file."""
+        return bool(self.file) and self.job.state == State.SUCCEEDED

@@ -1,0 +1,145 @@
+"""What the export page shows: each format, its size, and how far it is."""
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from finetune_app.core.charts import thin_bar
+from finetune_app.goals.models import Goal
+from finetune_app.jobs.models import State
+from finetune_app.jobs.services import queue_place
+from finetune_app.model_export.models import ExportFormat, ModelExport
+from finetune_app.training.models import Training
+
+BYTES_PER_PARAMETER = {
+    ExportFormat.MERGED_BF16: 2.0,
+    ExportFormat.MERGED_FP32: 4.0,
+    ExportFormat.GGUF_Q8: 1.07,
+    ExportFormat.GGUF_F16: 2.0,
+}
+PURPOSES: dict[str, str | Promise] = {
+    ExportFormat.MERGED_BF16: gettext_lazy(
+        "A complete model for programs that use transformers or vLLM. Half the size of fp32, and "
+        "as good in use."
+    ),
+    ExportFormat.MERGED_FP32: gettext_lazy(
+        "The same with every number as it was trained. Take it to go on working with the weights."
+    ),
+    ExportFormat.GGUF_Q8: gettext_lazy(
+        "One file for Ollama, LM Studio and llama.cpp, with a Modelfile. Small and quick on a "
+        "laptop; rounded a little."
+    ),
+    ExportFormat.GGUF_F16: gettext_lazy(
+        "The same, rounded less and twice the size. Take it to make other GGUF sizes from it."
+    ),
+}
+GGUF_ARCHITECTURES = ("llama", "qwen2")
+
+
+@dataclass(frozen=True)
+class FormatRow:
+    """One format of one training."""
+
+    training: Training
+    format: ExportFormat
+    export: ModelExport | None
+    unsupported: str  # why this model cannot be exported to it; "" if it can
+
+    @property
+    def label(self) -> str:
+        return str(self.format.label)
+
+    @property
+    def purpose(self) -> str:
+        return str(PURPOSES[self.format])
+
+    @property
+    def size(self) -> float:
+        """Bytes; an estimate until the file is made."""
+        if self.export and self.export.is_ready:
+            return self.export.size
+        return self.training.base_model.parameters * BYTES_PER_PARAMETER[self.format]
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self.export and self.export.is_ready)
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self.export and self.export.job.is_active)
+
+    @property
+    def progress_bar(self) -> SafeString | str:
+        if not self.export:
+            return ""
+        return thin_bar(self.export.job.done, self.export.job.total or 1)
+
+    @property
+    def progress_text(self) -> str:
+        if not self.export:
+            return ""
+        place = queue_place(self.export.job)
+        if place:
+            return _("Waiting, number %(n)d in the queue") % {"n": place}
+        return self.export.job.message or _("Preparing")
+
+    @property
+    def problem(self) -> str:
+        """Why there is no file; "" while it is running or ready."""
+        if not self.export or self.is_ready or self.is_running:
+            return ""
+        if self.export.job.state == State.STOPPED:
+            return _("Stopped; nothing was kept. Making it begins again.")
+        return self.export.job.message
+
+
+@dataclass(frozen=True)
+class TrainingExports:
+    """Every format of one training."""
+
+    training: Training
+    rows: list[FormatRow]
+
+
+def exports_of(goal: Goal) -> list[TrainingExports]:
+    """Newest training first."""
+    trained = goal.trainings.exclude(adapter_sha256="").select_related(
+        "base_model", "version", "job"
+    )
+    existing = {
+        (one.training_id, one.format): one
+        for one in ModelExport.objects.filter(training__goal=goal).select_related("job")
+    }
+    return [
+        TrainingExports(
+            training,
+            [
+                FormatRow(
+                    training,
+                    format,
+                    existing.get((training.pk, format)),
+                    why_unsupported(training, format),
+                )
+                for format in ExportFormat
+            ],
+        )
+        for training in trained
+    ]
+
+
+def any_running(exports: list[TrainingExports]) -> bool:
+    return any(row.is_running for one in exports for row in one.rows)
+
+
+def why_unsupported(training: Training, format: ExportFormat) -> str:
+    """Why this model has no GGUF form, in words; "" if it has one or its architecture is not
+    known, in which case the job finds out."""
+    architecture = training.base_model.architecture.lower()
+    if not format.startswith("gguf") or not architecture:
+        return ""
+    if any(architecture in (name, f"{name}forcausallm") for name in GGUF_ARCHITECTURES):
+        return ""
+    return _("GGUF files can be made only from Llama and Qwen2 models.")

@@ -1,0 +1,76 @@
+"""Start, stop and delete exports of tuned models."""
+
+from django.db import transaction
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.candidates import practice
+from finetune_app.candidates.composing import Message
+from finetune_app.core.errors import PlainError
+from finetune_app.goals.models import Goal
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Kind
+from finetune_app.model_export.models import ExportFormat, ModelExport
+from finetune_app.training.models import Training
+
+
+@transaction.atomic
+def start(*, training: Training, format: str, by: User | None) -> ModelExport:
+    """Queue an export. Idempotent: returns the one that is running or ready, and replaces one
+    that failed or was stopped.
+
+    Raises PlainError for an unknown format, a training without an adapter, or a goal without
+    prompts to check the export with.
+    """
+    if format not in ExportFormat.values:
+        raise PlainError(_("Choose in which format you want to take it with you."))
+    if not training.adapter_sha256:
+        raise PlainError(_("This training has no adapter yet."), status=404)
+    require_prompts(training.goal)
+    Goal.objects.select_for_update().get(pk=training.goal_id)
+    existing = (
+        ModelExport.objects.select_related("job").filter(training=training, format=format).first()
+    )
+    if existing and (existing.job.is_active or existing.is_ready):
+        return existing
+    if existing:
+        existing.delete()  # with its job and files
+    job = jobs.create(
+        team=training.goal.team,
+        kind=Kind.EXPORT,
+        spec={},
+        title=_("Export of training %(n)d, %(format)s")
+        % {"n": training.number, "format": ExportFormat(format).label},
+    )
+    return ModelExport.objects.create(training=training, format=format, job=job, by=by)
+
+
+def stop(*, export: ModelExport) -> None:
+    jobs.ask_stop(export.job)
+
+
+def delete(*, export: ModelExport) -> None:
+    """Delete the export with its file; it can be made again."""
+    export.delete()
+
+
+def require_prompts(goal: Goal) -> list[list[Message]]:
+    """Prompts to compare the export with the tested model on: from the validation split, never
+    from the test split. Raises PlainError where there are none."""
+    prompts = [list(one.messages) for one in practice.prompts(goal)]
+    prompts = prompts or [[{"role": "user", "content": pair["prompt"]}] for pair in goal.pairs]
+    if not prompts:
+        raise PlainError(
+            _(
+                "An export is checked on practice prompts before you can download it, and this "
+                "goal has none. Move some examples to practice in step 2."
+            ),
+            status=409,
+        )
+    return prompts
+
+
+def file_stem(training: Training) -> str:
+    """Name of the exported files and folders, without a suffix."""
+    return f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"

@@ -1,0 +1,72 @@
+"""Export a tuned model: the formats, start, stop, delete, download."""
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.downloads import download, pieces_of
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_path
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+from finetune_app.model_export import presenters, services
+from finetune_app.model_export.models import ModelExport
+
+
+@goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """GET: each format and how far it is. POST: start an export."""
+    if request.method == "POST":
+        number = whole_number(request.POST.get("training"))
+        if number is None:
+            raise PlainError(_("Choose which training you want to take with you."))
+        training = get_object_or_404(goal.trainings, number=number)
+        services.start(training=training, format=request.POST.get("format", ""), by=request.user)
+        return redirect("model_export:page", goal_id=goal.pk)
+    exports = presenters.exports_of(goal)
+    context = {
+        "exports": exports,
+        "running": presenters.any_running(exports),
+        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+    }
+    return render_page(request, "model_export/page.html", context, partial="live")
+
+
+@goal_page(Role.EDITOR, "POST")
+def stop(request: HttpRequest, goal: Goal, export_id: int) -> HttpResponse:
+    services.stop(export=_export_or_404(goal, export_id))
+    return redirect("model_export:page", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def delete(request: HttpRequest, goal: Goal, export_id: int) -> HttpResponse:
+    services.delete(export=_export_or_404(goal, export_id))
+    return redirect("model_export:page", goal_id=goal.pk)
+
+
+@goal_page(Role.VIEWER, "GET")
+def file(request: HttpRequest, goal: Goal, export_id: int) -> StreamingHttpResponse:
+    """Download the zip. There is none unless the export passed its check."""
+    export = _export_or_404(goal, export_id)
+    if not export.is_ready:
+        raise PlainError(
+            _("There is no such file: it has not been made yet, or it failed its check."),
+            status=409,
+        )
+    path = local_path(export.stored_name)
+    if not path.exists():
+        raise PlainError(
+            _("The file is not here any more. Delete this export and make it again."),
+            status=409,
+            title=_("The file is gone"),
+        )
+    response = download(request, pieces_of(path), name=export.file, content_type="application/zip")
+    response["Content-Length"] = str(path.stat().st_size)
+    return response
+
+
+def _export_or_404(goal: Goal, export_id: int) -> ModelExport:
+    found = ModelExport.objects.select_related("job", "training__goal")
+    return get_object_or_404(found, pk=export_id, training__goal=goal)

@@ -1,0 +1,134 @@
+"""Still as good as when it went live? The same frozen test once more."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from finetune_app.alerts import rechecks, rules, services
+from finetune_app.alerts.models import Notice, Recheck
+from finetune_app.candidates import services as candidates
+from finetune_app.core.errors import PlainError
+from finetune_app.deployment import services as deployment
+from finetune_app.evaluation import services as evaluations
+from finetune_app.evaluation.models import Evaluation
+from tests import journey
+from tests.alerts.conftest import change, look
+
+
+@pytest.fixture
+def tuned(goal, owner):
+    """Trained, tested (right on every prompt), and live."""
+    training = journey.trained(journey.ready(goal, owner), owner)
+    journey.evaluated(training, owner)
+    candidate = candidates.tuned_candidate(training=training)
+    return deployment.go_live(goal=goal, candidate=candidate, by=owner).deployment
+
+
+@pytest.fixture
+def watch(tuned):
+    return services.watch_of(tuned)
+
+
+def finished(recheck: Recheck, wrong: int = 0) -> Evaluation:
+    """A worker answered; the tuned model missed the first `wrong` prompts."""
+
+    def say(prompt, kind):
+        if kind != "tuned" or prompt.index < wrong:
+            return "I am not sure.", False
+        return prompt.wanted, True
+
+    journey.answer_all(recheck.evaluation, say)
+    journey.finish(recheck.evaluation)
+    return recheck.evaluation
+
+
+def test_the_same_test_again_is_the_same_version_and_the_same_candidate(watch, tuned):
+    recheck = rechecks.begin(watch)
+    made, first = recheck.evaluation, recheck.baseline
+    assert made.version == first.version
+    assert made.ours == tuned.current.candidate
+    assert made.base == first.base
+    assert recheck.evaluation.started_by is None
+
+
+def test_it_counts_as_a_look_at_the_test_set(watch, tuned):
+    before = evaluations.count_looks(tuned.goal, rechecks.baseline_of(tuned).version)
+    made = finished(rechecks.begin(watch))
+    evaluations.record_look(made)
+    assert evaluations.count_looks(tuned.goal, made.version) == before + 1
+
+
+def test_as_good_as_it_was(watch, tuned):
+    assert rechecks.standing(tuned) is None
+    finished(rechecks.begin(watch))
+    found = rechecks.standing(tuned)
+    assert found.as_good
+    assert found.sentence.startswith("Still as good as when it went live")
+    assert rules.measured("worse", tuned) == 0
+
+
+def test_worse_is_said_and_told(watch, tuned, owner, settings):
+    settings.EMAIL_READY = True
+    change(watch, limits={"worse": 5.0}, people=[owner])
+    made = rechecks.begin(watch)
+    prompts = made.baseline.version.counts["test"]
+    finished(made, wrong=2)
+    found = rechecks.standing(tuned)
+    assert found.right_now == prompts - 2
+    assert not found.as_good
+    assert found.sentence.startswith("Not as good")
+    assert look(watch, 2, "worse") == ["", "raised"]
+    assert "test prompts fewer than when it went live" in Notice.objects.get().text
+    finished(rechecks.begin(watch))
+    assert look(watch, 3, "worse") == ["", "", "recovered"]
+
+
+def test_another_version_has_to_be_tested_first(watch, tuned, owner):
+    finished(rechecks.begin(watch), wrong=3)
+    base = candidates.base_candidate(goal=tuned.goal, base_model=journey.install("other"))
+    deployment.go_live(goal=tuned.goal, candidate=base, by=owner)
+    assert rechecks.standing(tuned) is None
+    with pytest.raises(PlainError, match="not been tested"):
+        rechecks.begin(watch)
+
+
+def test_one_test_at_a_time(watch):
+    rechecks.begin(watch)
+    with pytest.raises(PlainError, match="under way"):
+        rechecks.begin(watch)
+    assert Recheck.objects.count() == 1
+
+
+def test_the_clock_begins_what_is_due_and_only_that(watch, tuned):
+    rechecks.begin_due()
+    assert not Recheck.objects.exists()  # nobody asked for it
+    change(watch, recheck_days=7)
+    rechecks.begin_due()
+    assert not Recheck.objects.exists()  # it went live today
+    tuned.releases.update(at=timezone.now() - timedelta(days=8))
+    rechecks.begin_due()
+    rechecks.begin_due()
+    recheck = Recheck.objects.get()
+    finished(recheck)
+    rechecks.begin_due()
+    assert Recheck.objects.count() == 1
+    Recheck.objects.update(created_at=timezone.now() - timedelta(days=8))
+    deployment.pause(deployment=tuned)
+    rechecks.begin_due()
+    assert Recheck.objects.count() == 1
+    deployment.resume(deployment=tuned)
+    rechecks.begin_due()
+    assert Recheck.objects.count() == 2
+
+
+def test_the_page_says_so_and_an_editor_tests_it_again(
+    watch, tuned, as_editor, as_viewer, as_stranger, url
+):
+    assert "not been tested again" in as_editor.get(url()).content.decode()
+    assert as_viewer.post(url("again")).status_code == 403
+    assert as_stranger.post(url("again")).status_code == 404
+    assert as_editor.post(url("again")).status_code == 302
+    assert "A test is under way." in as_viewer.get(url()).content.decode()
+    finished(Recheck.objects.get())
+    assert "Still as good as when it went live" in as_viewer.get(url()).content.decode()

@@ -1,0 +1,62 @@
+"""A tiny tuned model of each architecture, and an export of it in a second."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.worker.engine.tiny_models import make_adapter, make_base
+from worker.channel import Job
+
+ABOUT = {
+    "title": "Sort emails, training 1",
+    "goal": "Sort emails",
+    "base": "Tiny",
+    "source": "org/tiny",
+    "revision": "abc",
+    "licence": "apache-2.0",
+    "sha256": "0" * 64,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tuned(tmp_path_factory) -> Callable[[str], tuple[Path, Path]]:
+    """Folders of base and adapter, made once for each architecture."""
+    made: dict[str, tuple[Path, Path]] = {}
+
+    def folders(kind: str) -> tuple[Path, Path]:
+        if kind not in made:
+            base = make_base(tmp_path_factory.mktemp(kind), kind)
+            (base / "LICENSE").write_text("As is.")
+            made[kind] = base, make_adapter(base, tmp_path_factory.mktemp("adapter"), 1)
+        return made[kind]
+
+    return folders
+
+
+@pytest.fixture
+def order(tuned, tmp_path) -> Callable[..., Job]:
+    def make(
+        kind: str = "llama", container: str = "merged", number_format: str = "fp32", **given: Any
+    ):
+        base, adapter = tuned(kind)
+        spec = {
+            "base_model": str(base),
+            "adapter": str(adapter),
+            "container": container,
+            "number_format": number_format,
+            "max_new_tokens": 6,
+            "name": "sort-training-1",
+            "prompts": [[{"role": "user", "content": f"Email {n}: 42 bikes"}] for n in range(2)],
+            "about": ABOUT,
+        }
+        return Job("export", tmp_path / "export", spec | given)
+
+    return make

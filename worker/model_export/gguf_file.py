@@ -1,0 +1,174 @@
+"""One GGUF file, as llama.cpp, Ollama and LM Studio read it, of a Llama or Qwen2 model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import (
+    GGMLQuantizationType,
+    GGUFWriter,
+    LlamaFileType,
+    RopeScalingType,
+    get_tensor_name_map,
+)
+from gguf.constants import GGML_QUANT_SIZES, MODEL_ARCH
+from gguf.quants import quantize
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+
+from worker.channel import UserError
+from worker.model_export.vocabulary import Vocabulary
+
+ARCHITECTURES = {"llama": MODEL_ARCH.LLAMA, "qwen2": MODEL_ARCH.QWEN2}
+KINDS = {"f16": GGMLQuantizationType.F16, "q8_0": GGMLQuantizationType.Q8_0}
+FILE_TYPES = {"f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
+TENSOR_PARTS = (".weight", ".bias")
+
+
+def check(config: Any) -> None:
+    """Raise UserError (bad_model) where a file would load and answer worse than was tested."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    if config.model_type not in ARCHITECTURES:
+        why = f"its architecture, {config.model_type}, is not one of those written here"
+    elif rope.get("rope_type", "default") != "default":
+        why = "it stretches its context in a way that is not written here"
+    elif getattr(config, "use_sliding_window", False) or getattr(config, "mlp_bias", False):
+        why = "it has parts that are not written here"
+    else:
+        return
+    raise UserError(
+        "bad_model",
+        f"A GGUF file cannot be made of this model: {why}. Take the merged model instead.",
+    )
+
+
+def write(
+    path: Path, model: Any, vocabulary: Vocabulary, number_format: str, about: dict[str, str]
+) -> None:
+    """`model`: merged, in fp32. `about`: name, licence, base and source, for the file's head."""
+    config = model.config
+    check(config)
+    writer = GGUFWriter(path, config.model_type)
+    _head(writer, config, number_format, about)
+    _words(writer, vocabulary)
+    tensors = _renamed(model)
+    for name, tensor in tensors.items():
+        kind = kind_of(tensor, number_format)
+        shape: tuple[int, ...] = tuple(tensor.shape)
+        dtype: np.dtype[Any] = np.dtype(np.float32)
+        if kind == GGMLQuantizationType.F16:
+            dtype = np.dtype(np.float16)
+        elif kind == GGMLQuantizationType.Q8_0:
+            block, size = GGML_QUANT_SIZES[kind]
+            shape, dtype = (*shape[:-1], shape[-1] // block * size), np.dtype(np.uint8)
+        nbytes = int(np.prod(shape)) * dtype.itemsize
+        writer.add_tensor_info(name, shape, dtype, nbytes, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for name, tensor in tensors.items():
+        writer.write_tensor_data(_data(name, tensor, config, number_format))
+    writer.close()
+
+
+def kind_of(tensor: Tensor, number_format: str) -> GGMLQuantizationType:
+    """Vectors stay exact; rows that blocks of 32 do not divide go as f16, as llama.cpp does it."""
+    if tensor.dim() < 2:
+        return GGMLQuantizationType.F32
+    kind = KINDS[number_format]
+    block, _size = GGML_QUANT_SIZES[kind]
+    return kind if tensor.shape[-1] % block == 0 else GGMLQuantizationType.F16
+
+
+def _data(name: str, tensor: Tensor, config: Any, number_format: str) -> np.ndarray:
+    data = tensor.detach().cpu().float().numpy()
+    if config.model_type == "llama" and (".attn_q." in name or ".attn_k." in name):
+        heads = config.num_attention_heads if ".attn_q." in name else config.num_key_value_heads
+        data = permuted(data, heads)
+    return quantize(np.ascontiguousarray(data), kind_of(tensor, number_format))
+
+
+def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of q or k in the order of llama.cpp's rotary embedding, which turns neighbours where
+    transformers turns the two halves of a head."""
+    rows = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
+    return rows.swapaxes(1, 2).reshape(weights.shape)
+
+
+def _renamed(model: Any) -> dict[str, Tensor]:
+    config = model.config
+    names = get_tensor_name_map(ARCHITECTURES[config.model_type], config.num_hidden_layers)
+    found = {}
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue  # readers take the embedding where there is no output
+        new = names.get_name(name, try_suffixes=TENSOR_PARTS)
+        if new is None:
+            raise UserError(
+                "bad_model",
+                f"A GGUF file cannot be made of this model: it has a part, {name}, that has no "
+                "name there. Take the merged model instead.",
+            )
+        found[new] = tensor
+    return found
+
+
+def _head(writer: GGUFWriter, config: Any, number_format: str, about: dict[str, str]) -> None:
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    rope = getattr(config, "rope_parameters", None) or {}
+    writer.add_name(about["name"])
+    writer.add_description(about["description"])
+    if about.get("licence"):
+        writer.add_license(about["licence"])
+    writer.add_base_model_count(1)
+    writer.add_base_model_name(0, about["base"])
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head)
+    writer.add_value_length(head)
+    writer.add_rope_dimension_count(head)
+    writer.add_rope_freq_base(float(rope.get("rope_theta", 10_000.0)))
+    writer.add_rope_scaling_type(RopeScalingType.NONE)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_file_type(FILE_TYPES[number_format])
+    writer.add_quantization_version(2)
+
+
+def _words(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(vocabulary.tokens)
+    writer.add_token_types(vocabulary.types)
+    writer.add_token_merges(vocabulary.merges)
+    for add, token in (
+        (writer.add_bos_token_id, vocabulary.bos),
+        (writer.add_eos_token_id, vocabulary.eos),
+        (writer.add_eot_token_id, vocabulary.end_of_turn),
+        (writer.add_unk_token_id, vocabulary.unknown),
+        (writer.add_pad_token_id, vocabulary.pad),
+    ):
+        if token is not None:
+            add(token)
+    writer.add_add_bos_token(vocabulary.begins_with_bos)
+    writer.add_add_eos_token(False)
+    writer.add_chat_template(vocabulary.template)
+
+
+def load_back(path: Path) -> Any:
+    """As transformers reads it, its blocks turned into numbers again."""
+    import torch
+
+    return AutoModelForCausalLM.from_pretrained(
+        path.parent,
+        gguf_file=path.name,
+        dtype=torch.float32,
+        local_files_only=True,
+        trust_remote_code=False,
+    ).eval()
