@@ -92,6 +92,16 @@ def member(needed: Role, *methods: str) -> Callable[[View], View]:
     return decorate
 
 
+def may_edit(request: HttpRequest) -> bool:
+    """Whether the signed-in person may edit in the request's team."""
+    return request.membership is not None and request.membership.may_edit
+
+
+def is_owner(request: HttpRequest) -> bool:
+    """Whether the signed-in person is an owner of the request's team."""
+    return request.membership is not None and request.membership.may(Role.OWNER)
+
+
 def require_role(membership: Membership | None, needed: Role) -> None:
     if membership is None or not membership.may(needed):
         raise PermissionDenied(

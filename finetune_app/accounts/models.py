@@ -81,6 +81,10 @@ class Membership(models.Model):
     def may(self, needed: Role) -> bool:
         return Role(self.role).covers(needed)
 
+    @property
+    def may_edit(self) -> bool:
+        return self.may(Role.EDITOR)
+
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def usable(self) -> "InvitationQuerySet":

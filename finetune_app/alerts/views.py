@@ -8,6 +8,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.alerts import rechecks, sending, services
 from finetune_app.alerts.forms import WatchForm
@@ -85,5 +86,5 @@ def _context(request: HttpRequest, watch: Watch, form: WatchForm) -> dict[str, A
         "baseline": rechecks.baseline_of(watch.deployment),
         "rechecks": watch.rechecks.select_related("evaluation__job")[:1],
         "email_ready": settings.EMAIL_READY,
-        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+        "may_edit": may_edit(request),
     }

@@ -24,7 +24,7 @@ def start(*, goal: Goal, candidate: Candidate, most: int, by: User) -> Suggestio
     """Queue it. A second click returns the run that is going already. Raise PlainError where no
     row waits for a suggestion of this candidate's."""
     with transaction.atomic():
-        goal = Goal.objects.select_for_update().get(pk=goal.pk)
+        goal = Goal.objects.lock(goal.pk)
         going = goal.suggestion_runs.filter(job__state__in=ACTIVE).first()
         if going:
             return going

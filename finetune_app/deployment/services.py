@@ -29,7 +29,7 @@ def go_live(*, goal: Goal, candidate: Candidate, by: User) -> Release:
     Raises PlainError if the adapter's files are not those that were trained.
     """
     candidates.require_its_adapter(candidate)
-    Goal.objects.select_for_update().get(pk=goal.pk)
+    Goal.objects.lock(goal.pk)
     deployment = Deployment.objects.filter(goal=goal).first()
     if deployment is None:
         deployment = Deployment.objects.create(goal=goal, team=goal.team, name=_free_name(goal))
@@ -56,7 +56,7 @@ def start_canary(
     if percent not in CANARY_PERCENTS:
         raise PlainError(_("Choose how many conversations the new version should answer."))
     candidates.require_its_adapter(candidate)
-    Goal.objects.select_for_update().get(pk=deployment.goal_id)
+    Goal.objects.lock(deployment.goal_id)
     current, canary = deployment.current, deployment.canary
     if canary and canary.candidate_id == candidate.pk:
         Release.objects.filter(pk=canary.pk).update(canary_percent=percent)
@@ -88,7 +88,7 @@ def promote(*, release: Release, by: User) -> Release:
 
     Raises PlainError if it was withdrawn in the meantime.
     """
-    Goal.objects.select_for_update().get(pk=release.deployment.goal_id)
+    Goal.objects.lock(release.deployment.goal_id)
     release = Release.objects.select_related("deployment", "ended_by").get(pk=release.pk)
     if release.withdrawn_at:
         raise PlainError(
@@ -106,7 +106,7 @@ def withdraw(*, release: Release, by: User) -> Release:
 
     Raises PlainError if it was promoted in the meantime.
     """
-    Goal.objects.select_for_update().get(pk=release.deployment.goal_id)
+    Goal.objects.lock(release.deployment.goal_id)
     release = Release.objects.select_related("deployment").get(pk=release.pk)
     if release.promoted_at:
         raise PlainError(

@@ -60,7 +60,7 @@ def start(
     A second click returns the test that is going already. Raise PlainError when there is nobody
     to hold against the base, or no test prompt.
     """
-    goal = Goal.objects.select_for_update().get(pk=goal.pk)
+    goal = Goal.objects.lock(goal.pk)
     if len(candidates) < 2:
         raise PlainError(
             _("There is nothing yet to compare the base model with."),

@@ -8,6 +8,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
@@ -64,7 +65,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
         "goal": goal,
         "evaluation": evaluation,
         "job": evaluation.job,
-        "may_edit": request.membership and request.membership.may(Role.EDITOR),
+        "may_edit": may_edit(request),
     }
     if not evaluation.comparisons.exists():
         context |= presenters.progress_context(evaluation)

@@ -44,7 +44,16 @@ class MeasureKind(models.TextChoices):
 
 class GoalQuerySet(models.QuerySet["Goal"]):
     def visible_to(self, user: User) -> "GoalQuerySet":
+        """The goals of the teams that `user` is a member of."""
         return self.filter(team__memberships__user=user)
+
+    def lock(self, pk: int) -> "Goal":
+        """The goal as it is now, its row locked until the transaction ends.
+
+        Whoever changes what belongs to a goal takes this lock first, so that two requests at once
+        do it one after the other.
+        """
+        return self.select_for_update().get(pk=pk)
 
 
 class Goal(models.Model):

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.shortcuts import redirect
 
-from finetune_app.accounts.access import member
+from finetune_app.accounts.access import may_edit, member
 from finetune_app.accounts.models import Role
 from finetune_app.core.machine import this_machine
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
@@ -34,7 +34,7 @@ def home(request: HttpRequest) -> HttpResponse:
             "running": jobs.exclude(state=State.QUEUED).count(),
             "waiting": jobs.filter(state=State.QUEUED).count(),
             "sample_minutes": services.sample_minutes(),
-            "may_edit": request.membership and request.membership.may(Role.EDITOR),
+            "may_edit": may_edit(request),
         },
         partial="goals",
     )

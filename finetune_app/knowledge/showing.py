@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.accounts.models import Membership, Role
+from finetune_app.accounts.models import Membership
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core import charts
 from finetune_app.core.templatetags.ui import duration
@@ -41,7 +41,7 @@ def context(
         "headline": headline(job) if job else "",
         "facts": _facts(job) if job else [],
         "bar": charts.bar(job.done, job.total) if job else "",
-        "can_edit": bool(membership and membership.may(Role.EDITOR)),
+        "can_edit": bool(membership and membership.may_edit),
         "upload": UploadForm(),
         "form": AskForm(),
         "whole": bool(knowledge and services.fits_whole(knowledge, _context_of(goal))),

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
@@ -114,7 +115,7 @@ def document(request: HttpRequest, goal: Goal, document_id: int) -> HttpResponse
     found = _document(goal, document_id)
     at, start = whole_number(request.GET.get("at")), whole_number(request.GET.get("from"))
     shown = {"goal": goal, "document": found, "extract": extract(found, at, start)}
-    may = request.membership and request.membership.may(Role.EDITOR)
+    may = may_edit(request)
     return render_page(request, "knowledge/document.html", shown | {"can_edit": may})
 
 

@@ -4,6 +4,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.downloads import download, pieces_of
 from finetune_app.core.errors import PlainError
@@ -29,7 +30,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     context = {
         "exports": exports,
         "running": presenters.any_running(exports),
-        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+        "may_edit": may_edit(request),
     }
     return render_page(request, "model_export/page.html", context, partial="live")
 

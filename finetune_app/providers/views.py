@@ -7,7 +7,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
-from finetune_app.accounts.access import member
+from finetune_app.accounts.access import is_owner, member
 from finetune_app.accounts.models import Role, Team
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page
@@ -91,7 +91,7 @@ def find(request: HttpRequest, endpoint_id: int) -> Endpoint:
 def _page(request: HttpRequest, **more: Any) -> HttpResponse:
     context = {
         "endpoints": _team(request).endpoints.select_related("consented_by"),
-        "is_owner": bool(request.membership and request.membership.may(Role.OWNER)),
+        "is_owner": is_owner(request),
     }
     return render_page(request, "providers/page.html", context | more, partial="models")
 

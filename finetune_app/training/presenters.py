@@ -7,7 +7,7 @@ from django.forms import BoundField
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from finetune_app.accounts.models import Membership, Role
+from finetune_app.accounts.models import Membership
 from finetune_app.basemodels.estimates import times
 from finetune_app.core import charts
 from finetune_app.core.templatetags.ui import duration
@@ -33,7 +33,7 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
     return {
         "training": training,
         "job": job,
-        "may_edit": bool(membership and membership.may(Role.EDITOR)),
+        "may_edit": bool(membership and membership.may_edit),
         "headline": headline(training),
         "facts": facts(training),
         "bar": charts.passes(int(job.done), total, passes),

@@ -44,7 +44,7 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
 
     Raise PlainError when a step before this one is missing.
     """
-    goal = Goal.objects.select_for_update().get(pk=goal.pk)
+    goal = Goal.objects.lock(goal.pk)
     going = goal.trainings.filter(job__state__in=ACTIVE).first()
     if going:
         return going
@@ -109,7 +109,7 @@ def go_on(*, training: Training) -> None:
     if training.job.state not in CAN_CONTINUE:
         raise PlainError(_("This training is not stopped, so there is nothing to continue."))
     with transaction.atomic():
-        Goal.objects.select_for_update().get(pk=training.goal_id)
+        Goal.objects.lock(training.goal_id)
         if training.goal.trainings.filter(job__state__in=ACTIVE).exclude(pk=training.pk).exists():
             raise PlainError(_("Another training of this goal is running. Stop it first."))
         jobs.ask_continue(training.job)

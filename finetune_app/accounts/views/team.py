@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts import services
-from finetune_app.accounts.access import account, member, require_same_team
+from finetune_app.accounts.access import account, is_owner, member, require_same_team
 from finetune_app.accounts.forms import ROLES, DeleteTeam, RoleChoice, TeamName
 from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
@@ -37,7 +37,7 @@ def _page(
     context = {
         "members": members,
         "only_owner": sum(m.role == Role.OWNER for m in members) == 1,
-        "is_owner": bool(request.membership and request.membership.may(Role.OWNER)),
+        "is_owner": is_owner(request),
         "invitations": team.invitations.usable().select_related("created_by").order_by("-pk"),
         "rename": rename or TeamName(initial={"name": team.name}),
         "invite": invite or RoleChoice(),

@@ -7,6 +7,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.candidates import speakers, suggesting
 from finetune_app.candidates.models import SuggestionRun
@@ -70,7 +71,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
         "amounts": suggesting.AMOUNTS,
         "chosen": _likely(everybody),
         "remote": [one for one in everybody if one.key.startswith("endpoint-")],
-        "can_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+        "can_edit": may_edit(request),
         **(_progress(run) if run else {}),
     }
 

@@ -15,6 +15,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.candidates import bench, drafts, services, trying
 from finetune_app.candidates.forms import DraftForm
@@ -129,7 +130,7 @@ def version(request: HttpRequest, goal: Goal, kept_id: int) -> HttpResponse:
     draft = drafts.draft_of(goal=goal, user=request.user)
     other_id = whole_number(request.GET.get("with"))
     other = _kept(goal, other_id) if other_id is not None else draft.as_candidate()
-    context = {"goal": goal, "may_edit": _may_edit(request)} | bench.beside(goal, kept, other)
+    context = {"goal": goal, "may_edit": may_edit(request)} | bench.beside(goal, kept, other)
     return render_page(request, "candidates/version.html", context)
 
 
@@ -207,7 +208,7 @@ def _context(
     text = request.GET.get("q", "").replace("\0", "")[:200].strip()
     return {
         "goal": draft.goal,
-        "may_edit": _may_edit(request),
+        "may_edit": may_edit(request),
         "form": form,
         **bench.context(draft, text),
         **more,
@@ -217,10 +218,6 @@ def _context(
 def _require_model(draft: WorkbenchDraft) -> None:
     if not (draft.base_model or draft.endpoint):
         raise PlainError(_("Choose which model answers first."), status=422)
-
-
-def _may_edit(request: HttpRequest) -> bool:
-    return bool(request.membership and request.membership.may(Role.EDITOR))
 
 
 def _kept(goal: Goal, pk: int) -> Candidate:

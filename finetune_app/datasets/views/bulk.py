@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
@@ -25,7 +26,7 @@ from finetune_app.datasets.services import (
     start_job,
 )
 from finetune_app.datasets.table_query import PAGE_ROWS, TRASH, TableFilters, examples_of
-from finetune_app.datasets.views.common import back_to_table, may_edit, render, shown
+from finetune_app.datasets.views.common import back_to_table, render, shown
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.services import queue_place

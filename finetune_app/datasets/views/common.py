@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from finetune_app.accounts.models import Role
+from finetune_app.accounts.access import may_edit
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.bulk_actions import bulk_actions, team_members
@@ -31,10 +31,6 @@ from finetune_app.goals.measures import parse_fields
 from finetune_app.goals.models import Goal
 
 A_SENTENCE = 24  # characters from which a value is set as text, not as code
-
-
-def may_edit(request: HttpRequest) -> bool:
-    return bool(request.membership and request.membership.may(Role.EDITOR))
 
 
 def answer_pairs(text: str) -> list[dict[str, Any]] | None:

@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
@@ -23,7 +24,6 @@ from finetune_app.datasets.services import (
 from finetune_app.datasets.table_query import TableFilters, bulk_edits_of
 from finetune_app.datasets.views.common import (
     back_to_table,
-    may_edit,
     render,
     shown,
     table,

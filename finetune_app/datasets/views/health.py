@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.charts import count_bar, histogram
 from finetune_app.core.errors import PlainError
@@ -20,7 +21,7 @@ from finetune_app.datasets.health import health, sorted_findings, under_way
 from finetune_app.datasets.models import Dataset, Finding
 from finetune_app.datasets.services import dataset_of
 from finetune_app.datasets.table_query import TableFilters
-from finetune_app.datasets.views.common import may_edit, render, with_undo
+from finetune_app.datasets.views.common import render, with_undo
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role, User
 from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
@@ -29,7 +30,7 @@ from finetune_app.datasets.services import (
     undo,
 )
 from finetune_app.datasets.text import newlines
-from finetune_app.datasets.views.common import answer_pairs, may_edit, render
+from finetune_app.datasets.views.common import answer_pairs, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, whole_number
 from finetune_app.datasets import checks, fixes
@@ -16,7 +17,6 @@ from finetune_app.datasets.models import Edit, Import
 from finetune_app.datasets.services import check_all, dataset_of, stop_check, undo
 from finetune_app.datasets.views.common import (
     back_to_table,
-    may_edit,
     render,
     table,
     with_undo,

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role, User
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, whole_number
@@ -17,7 +18,7 @@ from finetune_app.datasets import agreement, labels
 from finetune_app.datasets.models import Change, Dataset, Status
 from finetune_app.datasets.queues import Desk
 from finetune_app.datasets.services import dataset_of, together
-from finetune_app.datasets.views.common import may_edit, render
+from finetune_app.datasets.views.common import render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

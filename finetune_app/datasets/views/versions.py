@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, whole_number
@@ -19,7 +20,7 @@ from finetune_app.datasets.forms import NameForm, TableForm
 from finetune_app.datasets.models import Split, Version
 from finetune_app.datasets.services import dataset_of, freeze
 from finetune_app.datasets.text import Message
-from finetune_app.datasets.views.common import may_edit, render
+from finetune_app.datasets.views.common import render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

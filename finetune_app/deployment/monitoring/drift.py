@@ -75,7 +75,7 @@ def begin(*, deployment: Deployment, by: User | None = None) -> Drift:
             title=title,
             status=409,
         )
-    Goal.objects.select_for_update().get(pk=deployment.goal_id)
+    Goal.objects.lock(deployment.goal_id)
     if under_way(deployment):
         raise PlainError(_("They are being compared just now."), status=409)
     job = jobs.create(

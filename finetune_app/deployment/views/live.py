@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.candidates import speakers
 from finetune_app.core.errors import PlainError
@@ -93,7 +94,7 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
         "everybody": everybody,
         "suggested": made[-1].key if made else "",
         "deployment": deployment,
-        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+        "may_edit": may_edit(request),
     }
     if deployment is None:
         return context

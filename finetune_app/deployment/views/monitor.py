@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core import engine_client
 from finetune_app.core.requests import HttpRequest, render_page
@@ -94,7 +95,7 @@ def _drift(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:
         "prompts": drift.live_prompts(deployment).count(),
         "least_prompts": drift.LEAST,
         "keeps": keeping.of(deployment).on,
-        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+        "may_edit": may_edit(request),
     }
 
 

@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.deployment import canary, history, services
@@ -23,7 +24,7 @@ def versions(request: HttpRequest, goal: Goal) -> HttpResponse:
         "deployment": deployment,
         "entries": history.entries(deployment),
         "current": deployment.current,
-        "may_edit": bool(request.membership and request.membership.may(Role.EDITOR)),
+        "may_edit": may_edit(request),
     }
     return render_page(request, "deployment/versions.html", context)
 

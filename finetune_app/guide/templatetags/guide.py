@@ -5,7 +5,6 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from finetune_app.accounts.models import Role
 from finetune_app.goals.models import Goal
 from finetune_app.guide.methods import WAYS
 from finetune_app.guide.rail import step_of
@@ -32,7 +31,7 @@ def ways_of(context: Context, goal: Goal) -> list[dict[str, Any]]:
                 "chosen": chosen,
                 "here": here,
                 "why": "" if chosen else later.get(way.method, ""),
-                "may_choose": here and not chosen and bool(member and member.may(Role.EDITOR)),
+                "may_choose": here and not chosen and bool(member and member.may_edit),
             }
         )
     return ways

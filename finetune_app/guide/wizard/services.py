@@ -26,7 +26,7 @@ def answers_now(goal: Goal) -> dict[str, Any]:
 @transaction.atomic
 def answer(*, goal: Goal, user: User, screen: Screen, given: Mapping[str, Any] | None) -> Advice:
     """Keep the answers of one screen; None means that it was skipped."""
-    Goal.objects.select_for_update().get(pk=goal.pk)  # two people at once take turns
+    Goal.objects.lock(goal.pk)  # two people at once take turns
     draft = goal.advices.draft() or Advice(goal=goal, answers=answers_now(goal))
     draft.answers |= dict.fromkeys(screen.names) | dict(given or {})
     draft.by = user
@@ -37,7 +37,7 @@ def answer(*, goal: Goal, user: User, screen: Screen, given: Mapping[str, Any] |
 @transaction.atomic
 def finish(*, goal: Goal, user: User) -> Advice:
     """Advise from the answers and what is known now. The same as before is not kept twice."""
-    Goal.objects.select_for_update().get(pk=goal.pk)
+    Goal.objects.lock(goal.pk)
     draft = goal.advices.draft()
     answers, facts = answers_now(goal), known(goal)
     before = goal.advices.given().first()
@@ -71,7 +71,7 @@ def take(*, goal: Goal, method: str) -> None:
 @transaction.atomic
 def skip_all(*, goal: Goal, user: User, method: str) -> None:
     """No advice wanted: this way, and the questions do not come up by themselves again."""
-    Goal.objects.select_for_update().get(pk=goal.pk)
+    Goal.objects.lock(goal.pk)
     draft = goal.advices.draft() or Advice(goal=goal)
     draft.by, draft.finished_at, draft.chosen = user, timezone.now(), Method(method)
     draft.save()

@@ -6,6 +6,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page
@@ -26,7 +27,7 @@ def onward(request: HttpRequest, goal: Goal) -> HttpResponse:
     """To the advice where nobody has asked for it yet, else on with the goal's way."""
     if goal.method != Method.FINE_TUNE:
         return redirect(after(goal, goal.method).url)
-    if goal.advices.finished().exists() or not _may_edit(request):
+    if goal.advices.finished().exists() or not may_edit(request):
         return redirect("datasets:page", goal_id=goal.pk)
     return redirect("guide:advice", goal_id=goal.pk)
 
@@ -37,7 +38,7 @@ def advice(request: HttpRequest, goal: Goal) -> HttpResponse:
     newest = goal.advices.given().first()
     if newest:
         return _letter(request, goal, newest)
-    if not _may_edit(request):
+    if not may_edit(request):
         return render_page(request, "guide/no_advice.html", {"goal": goal})
     return redirect("guide:question", goal_id=goal.pk, question=_first_open(goal).name)
 
@@ -118,10 +119,6 @@ def skip(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect(after(goal, method).url)
 
 
-def _may_edit(request: HttpRequest) -> bool:
-    return bool(request.membership and request.membership.may(Role.EDITOR))
-
-
 def _first_open(goal: Goal) -> Screen:
     """The first question that was neither answered nor skipped; the last when none is open."""
     asked = screens([fact.name for fact in facts_of(goal)])
@@ -148,7 +145,7 @@ def _letter(request: HttpRequest, goal: Goal, advice: Advice) -> HttpResponse:
     context: dict[str, Any] = {
         "goal": goal,
         "is_newest": is_newest,
-        "may_edit": _may_edit(request),
+        "may_edit": may_edit(request),
         "next_step": after(goal, method_of(advice), advice.recommendation),
         "first_a_prompt": method_of(advice) not in (Method.PROMPT, Method.RAG),
         "compared": METHODS,
