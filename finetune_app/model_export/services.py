@@ -28,7 +28,7 @@ def start(*, training: Training, format: str, by: User | None) -> ModelExport:
     if not training.adapter_sha256:
         raise PlainError(_("This training has no adapter yet."), status=404)
     require_prompts(training.goal)
-    Goal.objects.select_for_update().get(pk=training.goal_id)
+    Goal.objects.lock(training.goal_id)
     existing = (
         ModelExport.objects.select_related("job").filter(training=training, format=format).first()
     )
