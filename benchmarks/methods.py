@@ -28,7 +28,7 @@ SEED = 17
 PARAMETERS = 134_515_008  # of the starter
 
 from finetune_app.basemodels.automatic_settings import automatic_settings  # noqa: E402
-from finetune_app.candidates.composing import passages_for  # noqa: E402
+from finetune_app.candidates.prompt_builder import passage_count_for  # noqa: E402
 from finetune_app.evaluation.recommendation import Conclusion, Standing, conclude  # noqa: E402
 from finetune_app.evaluation.statistics import wilson  # noqa: E402
 from finetune_app.guide.advice.answers import Answers  # noqa: E402
@@ -212,7 +212,7 @@ def ways(
     prompt = {"instructions": goal.instructions, "shots": goal.shots}
     documents = {
         "grounded": True,
-        "knowledge": {"index": str(where), "count": passages_for(PARAMETERS), "whole": False},
+        "knowledge": {"index": str(where), "count": passage_count_for(PARAMETERS), "whole": False},
     }
     tuned = {"adapter": str(adapter)}
     read_once, learned = f"{indexed:.0f} s of reading", f"{trained:.0f} s of training"

@@ -13,8 +13,8 @@ from django.utils import timezone
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, Install
-from finetune_app.candidates import drafts, practice, trying
-from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, Try
+from finetune_app.candidates import drafts, validation_prompts, validation_run
+from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
 from finetune_app.datasets.models import (
     Dataset,
     Edit,
@@ -328,7 +328,7 @@ def _candidates(goal: Goal, base: BaseModel, training: Training) -> list[Candida
 def _tried(goal: Goal, base: BaseModel, by: User) -> Candidate:
     """Two kept versions and a draft, each tried on the practice prompts; one answer is wrong."""
     shots = [{"prompt": "Email 1: is my bike ready?", "answer": "repair_status"}]
-    draft = drafts.save(
+    draft = drafts.save_draft(
         draft=drafts.draft_of(goal=goal, user=by),
         base_model=base,
         shots=shots,
@@ -336,20 +336,20 @@ def _tried(goal: Goal, base: BaseModel, by: User) -> Candidate:
         proposal="Sort each email into one topic.",
         proposed_by="Elsewhere",
     )
-    first = drafts.keep(draft=draft)
-    drafts.save(draft=draft, instructions="Sort each email. Answer with the topic.", shots=[])
-    drafts.keep(draft=draft)
+    first = drafts.save_version(draft=draft)
+    drafts.save_draft(draft=draft, instructions="Sort each email. Answer with the topic.", shots=[])
+    drafts.save_version(draft=draft)
     for candidate, right in ((first, 2), (draft.as_candidate(), 1)):
-        for at, asked in enumerate(practice.prompts(goal)):
-            Try.objects.create(
+        for at, asked in enumerate(validation_prompts.prompts_of_goal(goal)):
+            ValidationAnswer.objects.create(
                 goal=goal,
-                recipe=practice.fingerprint(candidate),
-                question=asked.fingerprint,
-                row=asked.row,
+                candidate_fingerprint=validation_prompts.candidate_fingerprint(candidate),
+                prompt_fingerprint=asked.fingerprint,
+                example_id=asked.example_id,
                 text="repair_status" if at < right else "I am not sure.",
                 passed=at < right,
                 why="As wanted" if at < right else "Not as wanted",
-                measure=trying.Judge(goal).fingerprint,
+                measure_fingerprint=validation_run.Judge(goal).fingerprint,
             )
     return first
 

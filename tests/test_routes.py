@@ -55,7 +55,7 @@ BUILD: dict[str, Callable[[World], Any]] = {
     "question": lambda world: "improve",  # of the wizard
     "advice_id": lambda world: world.advice.pk,
     "endpoint_id": lambda world: world.endpoint.pk,
-    "kept_id": lambda world: world.kept.pk,
+    "saved_id": lambda world: world.kept.pk,
     "document_id": lambda world: world.document.pk,
     "key_id": lambda world: world.api_key.pk,
     "request_id": lambda world: world.asked.pk,

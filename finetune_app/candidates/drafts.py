@@ -1,4 +1,4 @@
-"""Write in the workbench: the words, the shots, the model; keep a version, take one up again."""
+"""Services of the workbench: edit a draft, improve it, and save or restore versions."""
 
 from typing import Any
 
@@ -7,62 +7,77 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.basemodels.services import usable_by
-from finetune_app.candidates import improving, practice, services, shots, trying
-from finetune_app.candidates.improving import Hint
+from finetune_app.candidates import (
+    batch_inference,
+    few_shot,
+    prompt_hints,
+    prompt_rewriting,
+    services,
+    validation_prompts,
+)
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
+from finetune_app.candidates.prompt_hints import Hint
+from finetune_app.candidates.validation_prompts import PromptResult
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.models import Goal
 
-LEARNED_FROM = 200  # right answers from which the wanted form is told
+KNOWN_ANSWERS = 200  # correct answers from which the expected format is inferred
 
 
 def draft_of(*, goal: Goal, user: User) -> WorkbenchDraft:
-    """This person's draft. One that was never written to begins with the goal's own words, the
-    same as Evaluation's fair rival, and is not in the database yet."""
-    found = WorkbenchDraft.objects.filter(goal=goal, by=user).select_related(
+    """The user's draft for the goal.
+
+    A new one starts with the instructions that an evaluation compares against, and is not saved.
+    """
+    drafts = WorkbenchDraft.objects.filter(goal=goal, by=user).select_related(
         "base_model", "endpoint"
     )
-    return found.first() or WorkbenchDraft(
-        goal=goal, by=user, instructions=goal_instructions(goal), base_model=first_model(goal)
+    return drafts.first() or WorkbenchDraft(
+        goal=goal,
+        by=user,
+        instructions=goal_instructions(goal),
+        base_model=default_base_model(goal),
     )
 
 
-def first_model(goal: Goal) -> BaseModel | None:
-    """The one that was chosen for the goal, else any that is here."""
+def default_base_model(goal: Goal) -> BaseModel | None:
+    """The base model chosen for the goal, else any installed one."""
     chosen = getattr(goal, "base_choice", None)
     if chosen and chosen.base_model.is_here:
         return chosen.base_model
     return next((model for model in usable_by(goal.team) if model.is_here), None)
 
 
-def save(*, draft: WorkbenchDraft, **fields: Any) -> WorkbenchDraft:
-    """Set these fields; as often as a person types."""
+def save_draft(*, draft: WorkbenchDraft, **fields: Any) -> WorkbenchDraft:
     for name, value in fields.items():
         setattr(draft, name, value)
     draft.save()
     return draft
 
 
-# ---- Shots ----
+# ---- Few-shot examples ----
 
 
 def add_shot(*, draft: WorkbenchDraft, key: str) -> None:
-    """Raise PlainError when what `key` names cannot be shown."""
-    found = shots.find(draft.goal, key)
+    """Add the example that `key` names. Raises PlainError when it cannot be shown."""
+    found = few_shot.find_by_key(draft.goal, key)
     if found is None:
         raise PlainError(_("That example is not there any more, or cannot be shown."), status=422)
-    _show(draft, found)
+    _add_shot(draft, found)
 
 
-def _show(draft: WorkbenchDraft, found: shots.Showable) -> None:
+def _add_shot(draft: WorkbenchDraft, found: few_shot.Showable) -> None:
     if found.shot in draft.shots:
         return
-    if len(draft.shots) >= shots.MOST:
+    if len(draft.shots) >= few_shot.MAX_SHOTS:
         raise PlainError(
-            _("%(n)d examples are enough. Take one out first.") % {"n": shots.MOST}, status=422
+            _("%(n)d examples are enough. Take one out first.") % {"n": few_shot.MAX_SHOTS},
+            status=422,
         )
-    if len(shots.within([*draft.shots, found.shot], _room(draft))) <= len(draft.shots):
+    if len(few_shot.fitting([*draft.shots, found.shot], _context_length(draft))) <= len(
+        draft.shots
+    ):
         raise PlainError(
             _(
                 "With that example there is no room left for the question. Take another out first, "
@@ -70,98 +85,109 @@ def _show(draft: WorkbenchDraft, found: shots.Showable) -> None:
             ),
             status=422,
         )
-    save(draft=draft, shots=[*draft.shots, found.shot])
+    save_draft(draft=draft, shots=[*draft.shots, found.shot])
 
 
-def drop_shot(*, draft: WorkbenchDraft, place: int) -> None:
-    save(draft=draft, shots=[shot for at, shot in enumerate(draft.shots) if at != place])
+def remove_shot(*, draft: WorkbenchDraft, index: int) -> None:
+    save_draft(draft=draft, shots=[shot for at, shot in enumerate(draft.shots) if at != index])
 
 
 def pick_shots(*, draft: WorkbenchDraft) -> None:
-    """The most typical one and the most different ones, in place of those there are."""
-    picked = shots.pick(draft.goal, room=_room(draft))
+    """Replace the examples by a typical one and some that differ from it and each other."""
+    picked = few_shot.pick(draft.goal, context_length=_context_length(draft))
     if not picked:
         raise PlainError(_("No example is short enough to be shown."), status=422)
-    save(draft=draft, shots=picked)
+    save_draft(draft=draft, shots=picked)
 
 
-def _room(draft: WorkbenchDraft) -> int:
+def _context_length(draft: WorkbenchDraft) -> int:
     model = draft.endpoint or draft.base_model
-    return (model.context if model else 0) or services.LEAST_CONTEXT
+    return (model.context if model else 0) or services.DEFAULT_CONTEXT_LENGTH
 
 
-# ---- Better words ----
+# ---- Improvements ----
 
 
-def hints_for(draft: WorkbenchDraft, tried: list[practice.Tried]) -> list[Hint]:
-    known = shots.answers(draft.goal, LEARNED_FROM)
-    return improving.hints(tried, known, draft.as_candidate())
+def current_results(draft: WorkbenchDraft) -> list[PromptResult]:
+    """The results of the draft as it is now."""
+    prompts = validation_prompts.prompts_of_goal(draft.goal)
+    return validation_prompts.results_of(draft.goal, draft.as_candidate(), prompts)
 
 
-def take_hint(*, draft: WorkbenchDraft, key: str) -> None:
-    """Put in what a hint of the present failures says."""
-    tried = practice.results(draft.goal, draft.as_candidate(), practice.prompts(draft.goal))
-    hint = next((one for one in hints_for(draft, tried) if one.key == key), None)
-    if hint is None:  # the words have changed, or another tab was quicker
+def hints_for(draft: WorkbenchDraft, results: list[PromptResult]) -> list[Hint]:
+    known = few_shot.known_answers(draft.goal, KNOWN_ANSWERS)
+    return prompt_hints.find_hints(results, known, draft.as_candidate())
+
+
+def apply_hint(*, draft: WorkbenchDraft, key: str) -> None:
+    """Change the draft as the hint says; do nothing when the hint no longer applies."""
+    results = current_results(draft)
+    hint = next((one for one in hints_for(draft, results) if one.key == key), None)
+    if hint is None:
         return
     if hint.pick:
         pick_shots(draft=draft)
     elif hint.show:
-        found = shots.with_answer(draft.goal, hint.show)
+        found = few_shot.find_by_answer(draft.goal, hint.show)
         if found:
-            _show(draft, found)
+            _add_shot(draft, found)
     elif hint.insert:
         words = f"{draft.instructions.rstrip()}\n\n{hint.insert}".strip()
-        save(draft=draft, instructions=words)
+        save_draft(draft=draft, instructions=words)
 
 
-def capable(goal: Goal) -> list[Candidate]:
-    """Who may write instructions: models elsewhere, and large ones here. Not kept."""
+def possible_writers(goal: Goal) -> list[Candidate]:
+    """Unsaved candidates that can write instructions: remote models and large local ones."""
     remote = [Candidate(goal=goal, endpoint=one) for one in goal.team.endpoints.all()]
-    large = usable_by(goal.team).filter(parameters__gte=improving.CAPABLE)
+    large = usable_by(goal.team).filter(parameters__gte=prompt_rewriting.MIN_WRITER_PARAMETERS)
     return remote + [Candidate(goal=goal, base_model=one) for one in large if one.is_here]
 
 
-def propose(*, draft: WorkbenchDraft, writer: Candidate) -> None:
-    """Let `writer` write new instructions from the failures; a proposal, not more."""
-    tried = practice.results(draft.goal, draft.as_candidate(), practice.prompts(draft.goal))
-    if not any(one.answer and one.answer.passed is False for one in tried):
+def propose_instructions(*, draft: WorkbenchDraft, writer: Candidate) -> None:
+    """Let `writer` propose new instructions from the wrong answers.
+
+    Raises PlainError when there are none, or when `writer` has nothing new to say.
+    """
+    results = current_results(draft)
+    if not any(one.answer and one.answer.passed is False for one in results):
         raise PlainError(
             _("Try the instructions first: a model learns from what went wrong."), status=422
         )
-    messages = improving.ask_for_better(draft.instructions.strip(), draft.shots, tried)
-    heard, trouble = trying.answers(writer, [messages], max_tokens=improving.TOKENS)
-    if trouble:
-        raise PlainError(trouble, status=502, title=_("No answer"))
-    text = improving.tidied(heard[0].text)
+    messages = prompt_rewriting.rewrite_messages(draft.instructions.strip(), draft.shots, results)
+    result = batch_inference.generate(
+        writer, [messages], max_new_tokens=prompt_rewriting.MAX_NEW_TOKENS
+    )
+    if result.error:
+        raise PlainError(result.error, status=502, title=_("No answer"))
+    text = prompt_rewriting.extract_instructions(result.answers[0].text)
     if not text or text == draft.instructions.strip():
         raise PlainError(
             _("%(name)s had nothing better to say.") % {"name": writer.model_name}, status=502
         )
-    save(draft=draft, proposal=text[:20_000], proposed_by=writer.model_name[:120])
+    save_draft(draft=draft, proposal=text[:20_000], proposed_by=writer.model_name[:120])
 
 
-def take_proposal(*, draft: WorkbenchDraft) -> None:
+def accept_proposal(*, draft: WorkbenchDraft) -> None:
     if draft.proposal:
-        save(draft=draft, instructions=draft.proposal, proposal="", proposed_by="")
+        save_draft(draft=draft, instructions=draft.proposal, proposal="", proposed_by="")
 
 
-def leave_proposal(*, draft: WorkbenchDraft) -> None:
-    save(draft=draft, proposal="", proposed_by="")
+def reject_proposal(*, draft: WorkbenchDraft) -> None:
+    save_draft(draft=draft, proposal="", proposed_by="")
 
 
 # ---- Versions ----
 
 
-def keep(*, draft: WorkbenchDraft) -> Candidate:
-    """The draft as a candidate. Raise PlainError when there is nothing to keep."""
+def save_version(*, draft: WorkbenchDraft) -> Candidate:
+    """Save the draft as a candidate. Raises PlainError when it is empty or has no model."""
     if not (draft.instructions.strip() or draft.shots):
         raise PlainError(
             _("There is nothing to keep yet: write instructions or show an example."), status=422
         )
     if not (draft.base_model or draft.endpoint):
         raise PlainError(_("Choose which model answers first."), status=422)
-    return services.keep_prompt(
+    return services.save_version(
         goal=draft.goal,
         base_model=draft.base_model,
         endpoint=draft.endpoint,
@@ -171,9 +197,9 @@ def keep(*, draft: WorkbenchDraft) -> Candidate:
     )
 
 
-def take_up(*, draft: WorkbenchDraft, candidate: Candidate) -> None:
-    """Go on from a kept version. It stays as it is."""
-    save(
+def restore_version(*, draft: WorkbenchDraft, candidate: Candidate) -> None:
+    """Copy a saved version into the draft."""
+    save_draft(
         draft=draft,
         instructions=candidate.instructions,
         shots=candidate.shots,

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from finetune_app.candidates import services, suggesting
+from finetune_app.candidates import services, suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
 from finetune_app.datasets.services import suggestions
 from finetune_app.jobs.models import Job
@@ -13,18 +13,18 @@ from finetune_app.jobs.models import Job
 def child_spec(job: Job) -> dict[str, Any]:
     """Which rows still wait is decided now; those of an earlier attempt have theirs."""
     run = _of(job)
-    services.require_its_adapter(run.candidate)
-    so_far = suggesting.made(run)
+    services.require_adapter(run.candidate)
+    made = suggestion_runs.count_made(run)
     folder = settings.DATA_DIR / "suggestions" / str(run.pk)
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "kind": job.kind,
         "folder": str(folder),
         "spec": {
-            "candidate": services.for_engine(run.candidate),
-            "questions": suggesting.questions(run, so_far),
-            "made": so_far,
-            "max_new_tokens": suggesting.tokens_for(run),
+            "candidate": services.candidate_spec(run.candidate),
+            "questions": suggestion_runs.prompts_to_answer(run, made),
+            "made": made,
+            "max_new_tokens": suggestion_runs.max_new_tokens(run),
         },
     }
 
@@ -36,7 +36,7 @@ def record(job: Job, event: dict[str, Any]) -> None:
         suggestions.add(
             example_id=event["row"],
             candidate_id=run.candidate_id,
-            source=suggesting.name_of(run.candidate),
+            source=suggestion_runs.display_name(run.candidate),
             answer=event["text"],
         )
 

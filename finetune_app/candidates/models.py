@@ -119,41 +119,49 @@ class WorkbenchDraft(models.Model):
         )
 
 
-class TryQuerySet(models.QuerySet["Try"]):
-    def of(self, goal: Goal, recipes: "list[str]", questions: "list[str]") -> "TryQuerySet":
-        return self.filter(goal=goal, recipe__in=recipes, question__in=questions)
+class ValidationAnswerQuerySet(models.QuerySet["ValidationAnswer"]):
+    def to_prompts(
+        self, goal: Goal, candidate_fingerprints: list[str], prompt_fingerprints: list[str]
+    ) -> "ValidationAnswerQuerySet":
+        """Answers of these candidates to these prompts."""
+        return self.filter(
+            goal=goal,
+            candidate_fingerprint__in=candidate_fingerprints,
+            prompt_fingerprint__in=prompt_fingerprints,
+        )
 
 
-class Try(models.Model):
-    """What was said to one practice prompt, so that it need not be asked twice.
+class ValidationAnswer(models.Model):
+    """A stored answer to one validation prompt, so that the prompt is asked only once.
 
-    `recipe` is the fingerprint of all that the candidate is made of, `question` that of the
-    prompt and its wanted answer: whatever changes, its old tries no longer count for it.
+    The fingerprints are hashes of everything that the candidate is made of, and of the prompt with
+    its expected answer: when either changes, the stored answer no longer applies.
     """
 
-    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="tries")
-    recipe = models.CharField(max_length=64)
-    question = models.CharField(max_length=64)
-    row = models.BigIntegerField()  # the example's id
+    goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="validation_answers")
+    candidate_fingerprint = models.CharField(max_length=64)
+    prompt_fingerprint = models.CharField(max_length=64)
+    example_id = models.BigIntegerField()
     text = models.TextField(blank=True)
     passed = models.BooleanField(null=True)  # None: a person decides
     why = models.CharField(max_length=200, blank=True)
-    measure = models.CharField(max_length=64, blank=True)  # fingerprint of what judged it
+    measure_fingerprint = models.CharField(max_length=64, blank=True)  # of what judged it
     finish_reason = models.CharField(max_length=40, blank=True)
     seconds = models.FloatField(default=0)
-    at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
 
-    objects = TryQuerySet.as_manager()
+    objects = ValidationAnswerQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["goal", "recipe", "question"], name="one_try_a_question"
+                fields=["goal", "candidate_fingerprint", "prompt_fingerprint"],
+                name="one_answer_per_validation_prompt",
             )
         ]
 
     def __str__(self) -> str:
-        return f"try of example {self.row}"
+        return f"answer to example {self.example_id}"
 
 
 class SuggestionRun(models.Model):

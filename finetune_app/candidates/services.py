@@ -8,8 +8,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.candidates.composing import PASSAGES, Recipe, passages_for
 from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.candidates.prompt_builder import (
+    DEFAULT_PASSAGE_COUNT,
+    PromptTemplate,
+    passage_count_for,
+)
+from finetune_app.candidates.specs import CandidateSpec, PromptSpec, Retrieval
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
@@ -19,7 +24,7 @@ from finetune_app.providers.client import RemoteError, target_of
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 
-LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
+DEFAULT_CONTEXT_LENGTH = 2_048  # tokens; for a model whose context length is not known
 
 
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
@@ -60,7 +65,7 @@ def prompt_candidate(
     )
 
 
-def keep_prompt(
+def save_version(
     *,
     goal: Goal,
     base_model: BaseModel | None,
@@ -88,7 +93,7 @@ def keep_prompt(
     return candidate
 
 
-def forget(*, candidate: Candidate) -> None:
+def remove_from_versions(*, candidate: Candidate) -> None:
     """Off the list of kept versions. The row stays: a test may name it, now or later."""
     Candidate.objects.filter(pk=candidate.pk).update(saved=False)
 
@@ -117,7 +122,7 @@ def rag_candidate(
     if training:
         base_model, endpoint = training.base_model, None
     if count is None:
-        count = passages_for(base_model.parameters if base_model else 0)
+        count = passage_count_for(base_model.parameters if base_model else 0)
     return _same_or_new(
         goal,
         kind,
@@ -135,7 +140,7 @@ def rag_candidate(
     )
 
 
-def current(candidate: Candidate) -> Candidate:
+def with_current_documents(candidate: Candidate) -> Candidate:
     """The same with today's documents: itself, or a new revision when they have changed.
 
     Raise PlainError when there are none any more.
@@ -172,7 +177,7 @@ def freeze(candidates: QuerySet[Candidate], *, number_format: str) -> None:
     candidates.filter(frozen_at=None).update(frozen_at=timezone.now(), number_format=number_format)
 
 
-def require_its_adapter(candidate: Candidate) -> None:
+def require_adapter(candidate: Candidate) -> None:
     """Raise PlainError when the adapter's file is not the one that was trained."""
     if not candidate.training:
         return
@@ -191,15 +196,15 @@ def require_its_adapter(candidate: Candidate) -> None:
         )
 
 
-def recipe_of(candidate: Candidate) -> Recipe:
-    """What it puts before a question."""
-    return Recipe.from_json(_recipe(candidate))
+def prompt_template(candidate: Candidate) -> PromptTemplate:
+    return PromptTemplate.from_spec(_prompt_spec(candidate))
 
 
-def for_engine(candidate: Candidate) -> dict[str, Any]:
-    """What a worker needs to answer as this candidate; paths on this machine.
+def candidate_spec(candidate: Candidate) -> CandidateSpec:
+    """What a worker needs to answer as this candidate.
 
-    Goes to a child's input only, never into the database: the key of a remote model is in it.
+    Written to a child's standard input only and never stored, since it holds the key of a remote
+    model. Raises PlainError when that key is lost or the documents have changed.
     """
     adapter = None
     if candidate.training:
@@ -207,35 +212,26 @@ def for_engine(candidate: Candidate) -> dict[str, Any]:
     return {
         "id": candidate.pk,
         "name": candidate.kind,
-        "base_model": _folder(candidate),
+        "base_model": str(local_folder(candidate.base_model.folder))
+        if candidate.base_model
+        else None,
         "adapter": adapter,
         "number_format": candidate.number_format,
-        "endpoint": _elsewhere(candidate),
+        "endpoint": _endpoint_target(candidate),
         "sampling": candidate.sampling,
-        "knowledge": searches(candidate),
-        **_recipe(candidate),
+        "knowledge": _retrieval(candidate),
+        **_prompt_spec(candidate),
     }
 
 
-def _elsewhere(candidate: Candidate) -> dict[str, Any] | None:
-    """How a model elsewhere is asked, its key included. Raise PlainError when that is lost."""
+def _endpoint_target(candidate: Candidate) -> dict[str, Any] | None:
     try:
         return target_of(candidate.endpoint).to_json() if candidate.endpoint else None
     except RemoteError as problem:
         raise PlainError(problem.message) from problem
 
 
-def _folder(candidate: Candidate) -> str | None:
-    """Of the base model on this machine; None where the answers come from elsewhere."""
-    return str(local_folder(candidate.base_model.folder)) if candidate.base_model else None
-
-
-def searches(candidate: Candidate) -> dict[str, Any] | None:
-    """Where it looks things up: {"index": a folder on this machine, "count", "whole"}; None when
-    it does not. `whole`: all documents go into every prompt, because they are that short.
-
-    Raise PlainError when the documents it was made with have changed.
-    """
+def _retrieval(candidate: Candidate) -> Retrieval | None:
     knowledge = candidate.knowledge
     if knowledge is None:
         return None
@@ -250,22 +246,23 @@ def searches(candidate: Candidate) -> dict[str, Any] | None:
             % {"name": candidate.name},
             status=409,
         )
-    beside = len(candidate.instructions)
-    beside += sum(len(shot["prompt"]) + len(shot["answer"]) for shot in candidate.shots)
-    whole = fits_whole(knowledge, _context(candidate), beside)
-    return {"index": str(index), "count": candidate.passages or PASSAGES, "whole": whole}
+    other_chars = len(candidate.instructions)
+    other_chars += sum(len(shot["prompt"]) + len(shot["answer"]) for shot in candidate.shots)
+    whole = fits_whole(knowledge, _context_length(candidate), other_chars)
+    count = candidate.passages or DEFAULT_PASSAGE_COUNT
+    return {"index": str(index), "count": count, "whole": whole}
 
 
-def _recipe(candidate: Candidate) -> dict[str, Any]:
+def _prompt_spec(candidate: Candidate) -> PromptSpec:
     return {
         "instructions": candidate.instructions,
         "shots": candidate.shots,
         "grounded": candidate.knowledge_id is not None,
-        "room": _context(candidate),
+        "context_length": _context_length(candidate),
     }
 
 
-def _context(candidate: Candidate) -> int:
-    """What its model can see, in tokens."""
+def _context_length(candidate: Candidate) -> int:
+    """Of its model, in tokens."""
     model = candidate.endpoint or candidate.base_model
-    return (model.context if model else 0) or LEAST_CONTEXT
+    return (model.context if model else 0) or DEFAULT_CONTEXT_LENGTH

@@ -6,7 +6,7 @@ import logging
 from asgiref.sync import async_to_sync
 from django.utils.translation import gettext as _
 
-from finetune_app.candidates import services, talk
+from finetune_app.candidates import inference, services
 from finetune_app.candidates.models import Candidate
 from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
@@ -25,12 +25,14 @@ def require_effect(candidate: Candidate) -> None:
     asked, or takes too long, nobody is refused: it looks again before the first answer, and
     refuses that.
     """
-    given = services.for_engine(candidate)
-    if not given["adapter"]:
+    given = services.candidate_spec(candidate)
+    if not (given["base_model"] and given["adapter"]):
         return
     try:
         problem = async_to_sync(_ask)(
-            given["base_model"], given["adapter"], talk.number_format(candidate) or "auto"
+            given["base_model"],
+            given["adapter"],
+            inference.tested_number_format(candidate) or "auto",
         )
     except (engine_client.EngineUnavailable, TimeoutError) as why:
         log.warning("candidate %s goes live unproved: %r", candidate.pk, why)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from finetune_app.candidates import talk
+from finetune_app.candidates import inference
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Deployment, Feedback, Release
 
@@ -36,7 +36,7 @@ def includes(canary: Release, conversation_id: str) -> bool:
 def unavailable_reason(release: Release) -> str:
     """Why it cannot answer, as a sentence; "" if it can."""
     try:
-        talk.lane_of(release.candidate)
+        inference.request_for(release.candidate)
     except PlainError as problem:
         return problem.message
     return ""

@@ -28,7 +28,7 @@ def go_live(*, goal: Goal, candidate: Candidate, by: User) -> Release:
 
     Raises PlainError if the adapter's files are not those that were trained.
     """
-    candidates.require_its_adapter(candidate)
+    candidates.require_adapter(candidate)
     Goal.objects.lock(goal.pk)
     deployment = Deployment.objects.filter(goal=goal).first()
     if deployment is None:
@@ -55,7 +55,7 @@ def start_canary(
     """
     if percent not in CANARY_PERCENTS:
         raise PlainError(_("Choose how many conversations the new version should answer."))
-    candidates.require_its_adapter(candidate)
+    candidates.require_adapter(candidate)
     Goal.objects.lock(deployment.goal_id)
     current, canary = deployment.current, deployment.canary
     if canary and canary.candidate_id == candidate.pk:

@@ -17,7 +17,7 @@ def child_spec(job: Job) -> dict[str, Any]:
     evaluation = _of(job)
     taking_part = services.participants(evaluation)
     for candidate in taking_part:
-        candidates.require_its_adapter(candidate)
+        candidates.require_adapter(candidate)
     folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
     folder.mkdir(parents=True, exist_ok=True)
     answered = evaluation.answers.values_list("candidate_id", "row")
@@ -27,7 +27,7 @@ def child_spec(job: Job) -> dict[str, Any]:
         "spec": {
             "version": str(local_path(evaluation.version.stored_name)),
             "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
-            "candidates": [candidates.for_engine(c) for c in taking_part],
+            "candidates": [candidates.candidate_spec(c) for c in taking_part],
             "answered": [list(pair) for pair in answered],
             "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
             "general": True,

@@ -24,7 +24,7 @@ ROOM_STEP = {
     "model_export": 6,
     "alerts": 6,
 }
-TALK = ("candidates:chat", "candidates:stream")  # the room's other pages make instructions
+TALK = ("candidates:chat", "candidates:chat_stream")  # the room's other pages make instructions
 ANSWERS = ("candidates:suggestions", "candidates:stop_suggestions")  # for rows of the dataset
 
 

@@ -33,7 +33,7 @@ ROOM_A_BYTE = 4  # an upload, its text, its vectors and its part of an index
 # What goes into a prompt whole: a few pages, in a model that sees so many tokens. A cautious share
 # of what candidates.composing lays before it, so that it never has to leave anything out.
 A_FEW_PAGES = 12_000  # characters
-LETTERS_A_TOKEN = 0.75
+CHARS_PER_TOKEN = 0.75
 
 
 def knowledge_of(goal: Goal) -> Knowledge:
@@ -44,7 +44,7 @@ def knowledge_of(goal: Goal) -> Knowledge:
 def fits_whole(knowledge: Knowledge, context: int, beside: int = 0) -> bool:
     """Whether all documents go into every prompt of a model that sees `context` tokens, so that
     nothing need be searched for. `beside` are the characters that stand there anyway."""
-    most = min(A_FEW_PAGES, context * LETTERS_A_TOKEN)
+    most = min(A_FEW_PAGES, context * CHARS_PER_TOKEN)
     return bool(knowledge.characters) and knowledge.characters + beside <= most
 
 

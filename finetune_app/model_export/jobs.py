@@ -17,7 +17,7 @@ MAX_NEW_TOKENS = 24  # of each answer that is compared
 def child_spec(job: Job) -> dict[str, Any]:
     export = _export_of(job)
     training = export.training
-    candidates.require_its_adapter(candidates.tuned_candidate(training=training))
+    candidates.require_adapter(candidates.tuned_candidate(training=training))
     container, number_format = export.format.split("-", 1)
     base = training.base_model
     return {

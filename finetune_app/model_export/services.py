@@ -5,8 +5,8 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
-from finetune_app.candidates import practice
-from finetune_app.candidates.composing import Message
+from finetune_app.candidates import validation_prompts
+from finetune_app.candidates.prompt_builder import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
@@ -58,7 +58,7 @@ def delete(*, export: ModelExport) -> None:
 def require_prompts(goal: Goal) -> list[list[Message]]:
     """Prompts to compare the export with the tested model on: from the validation split, never
     from the test split. Raises PlainError where there are none."""
-    prompts = [list(one.messages) for one in practice.prompts(goal)]
+    prompts = [list(one.messages) for one in validation_prompts.prompts_of_goal(goal)]
     prompts = prompts or [[{"role": "user", "content": pair["prompt"]}] for pair in goal.pairs]
     if not prompts:
         raise PlainError(

@@ -1,106 +1,107 @@
-/* Both answers appear as they are written. Without this file the form posts and the page comes back. */
+/* Shows both answers while they are written. Without JavaScript the form is posted and the server
+   returns the page with the answers. */
 (() => {
   "use strict";
   const form = document.getElementById("say");
   if (!form) return;
-  const talk = document.getElementById("talk");
+  const conversation = document.getElementById("conversation");
   const turns = JSON.parse(form.elements.history.value || "[]");
-  const hidden = "hidden" in form.dataset; /* names are hidden, and so is what would give them away */
+  const hidden = "hidden" in form.dataset; /* names are hidden, and so is all that gives them away */
 
-  function began(asked) {
+  function start(question) {
     const turn = document.getElementById("turn").content.cloneNode(true).firstElementChild;
-    turn.querySelector(".asked").textContent = asked;
-    turn.setAttribute("aria-busy", "true"); // read out once it is whole, not word by word
-    talk.append(turn);
+    turn.querySelector(".asked").textContent = question;
+    turn.setAttribute("aria-busy", "true"); /* screen readers read it once it is complete */
+    conversation.append(turn);
     turn.scrollIntoView({ block: "nearest" });
-    const lanes = [...turn.querySelectorAll("[data-lane]")].map((voice) => [voice.dataset.lane, ""]);
-    return { turn, said: Object.fromEntries(lanes) };
+    const names = [...turn.querySelectorAll("[data-column]")].map((column) => [column.dataset.column, ""]);
+    return { turn, answers: Object.fromEntries(names) };
   }
 
-  /* The page follows the writing, unless the person has scrolled up to read. */
-  function follow(turn, write) {
-    const near = innerHeight + scrollY > document.documentElement.scrollHeight - 160;
+  /* Keeps the end of the answer in view, unless the user has scrolled up. */
+  function followWriting(turn, write) {
+    const isNearEnd = innerHeight + scrollY > document.documentElement.scrollHeight - 160;
     write();
-    if (near) turn.scrollIntoView({ block: "end" });
+    if (isNearEnd) turn.scrollIntoView({ block: "end" });
   }
 
-  /* A long answer scrolls in its own box; the keyboard must get there too. */
-  function reach(words) {
-    if (words.scrollHeight > words.clientHeight) words.tabIndex = 0;
+  /* A long answer scrolls in its own box, which the keyboard must be able to focus. */
+  function makeFocusable(text) {
+    if (text.scrollHeight > text.clientHeight) text.tabIndex = 0;
   }
-  talk.querySelectorAll(".voice .verbatim").forEach(reach);
+  conversation.querySelectorAll(".answer-column .verbatim").forEach(makeFocusable);
 
-  /* "topic: repair" lines become a small ledger, as everywhere else. */
-  const line = /^[ \t]*([^\W\d][\w-]*(?: [\w-]+){0,2}):(?:[ \t]+(.*))?$/u;
-  function ledger(place) {
-    const lines = place.textContent.split("\n").filter((text) => text.trim());
-    const found = lines.map((text) => line.exec(text));
-    if (lines.length < 2 || found.includes(null)) return;
+  /* An answer in lines of "topic: repair" becomes a definition list, as on other pages. */
+  const keyLine = /^[ \t]*([^\W\d][\w-]*(?: [\w-]+){0,2}):(?:[ \t]+(.*))?$/u;
+  function formatKeyLines(text) {
+    const lines = text.textContent.split("\n").filter((line) => line.trim());
+    const matches = lines.map((line) => keyLine.exec(line));
+    if (lines.length < 2 || matches.includes(null)) return;
     const list = document.createElement("dl");
     list.className = "answer";
-    for (const [, key, value] of found) {
-      const pair = [document.createElement("dt"), document.createElement("dd")];
-      pair[0].textContent = key;
-      pair[1].textContent = (value || "").trim() || "–";
-      if (pair[1].textContent.length > 60) pair[1].className = "say";
-      list.append(...pair);
+    for (const [, key, value] of matches) {
+      const term = document.createElement("dt"), description = document.createElement("dd");
+      term.textContent = key;
+      description.textContent = (value || "").trim() || "–";
+      if (description.textContent.length > 60) description.className = "say";
+      list.append(term, description);
     }
-    place.replaceWith(list);
+    text.replaceWith(list);
   }
 
-  /* What was looked up before the answer: numbered, each with the way to its place. */
-  function cite(voice, cited) {
-    const place = document.getElementById("cited").content.cloneNode(true).firstElementChild;
-    if (!cited.length) place.querySelector(".label").textContent = place.dataset.none;
-    for (const one of cited) {
+  /* The passages that were retrieved for the answer, numbered, with links to their documents. */
+  function showCitations(column, passages) {
+    const box = document.getElementById("cited").content.cloneNode(true).firstElementChild;
+    if (!passages.length) box.querySelector(".label").textContent = box.dataset.none;
+    for (const passage of passages) {
       const item = document.createElement("li");
-      const name = document.createElement(one.url ? "a" : "b");
-      if (one.url) name.href = one.url;
-      name.textContent = one.name;
+      const name = document.createElement(passage.url ? "a" : "b");
+      if (passage.url) name.href = passage.url;
+      name.textContent = passage.name;
       const where = document.createElement("small");
-      where.textContent = one.page ? `${one.title} · ${place.dataset.page} ${one.page}` : one.title;
+      where.textContent = passage.page
+        ? `${passage.title} · ${box.dataset.page} ${passage.page}` : passage.title;
       item.append(name, " ", where);
-      place.querySelector("ol").append(item);
+      box.querySelector("ol").append(item);
     }
-    voice.append(place);
+    column.append(box);
   }
 
-  function heard({ turn, said }, event) {
-    const voice = turn.querySelector(`[data-lane="${event.lane}"]`);
-    if (event.cited && !hidden) cite(voice, event.cited);
+  function receive({ turn, answers }, event) {
+    const column = turn.querySelector(`[data-column="${event.lane}"]`);
+    const text = column.querySelector("p");
+    if (event.cited && !hidden) showCitations(column, event.cited);
     if (event.trouble) {
-      const words = voice.querySelector("p");
-      words.className = "said bad";
-      words.textContent = event.trouble;
-      voice.classList.remove("writing");
+      text.className = "said bad";
+      text.textContent = event.trouble;
+      column.classList.remove("writing");
       return;
     }
     if (event.text) {
-      said[event.lane] += event.text;
-      const words = voice.querySelector("p");
-      follow(turn, () => { words.textContent = said[event.lane]; });
-      words.scrollTop = words.scrollHeight; // a long answer keeps to its own box
+      answers[event.lane] += event.text;
+      followWriting(turn, () => { text.textContent = answers[event.lane]; });
+      text.scrollTop = text.scrollHeight;
     }
     if (event.done) {
-      voice.classList.remove("writing");
-      if (event.seconds && !hidden) voice.querySelector("small").textContent = `${event.seconds.toFixed(1)} s`;
-      reach(voice.querySelector("p"));
-      ledger(voice.querySelector("p"));
+      column.classList.remove("writing");
+      if (event.seconds && !hidden) column.querySelector("small").textContent = `${event.seconds.toFixed(1)} s`;
+      makeFocusable(text);
+      formatKeyLines(text);
     }
   }
 
-  function ended({ turn, said }, question) {
-    if (Object.values(said).some(Boolean)) {
-      turns.push({ asked: question, ...said });
-      for (const place of document.querySelectorAll("[name=history]")) place.value = JSON.stringify(turns);
+  function finish({ turn, answers }, question) {
+    if (Object.values(answers).some(Boolean)) {
+      turns.push({ asked: question, ...answers });
+      for (const field of document.querySelectorAll("[name=history]")) field.value = JSON.stringify(turns);
       document.getElementById("guessing")?.removeAttribute("hidden");
     } else if (!turn.querySelector(".said.bad")) turn.remove();
     turn.removeAttribute("aria-busy");
-    for (const voice of turn.querySelectorAll(".writing")) voice.classList.remove("writing");
+    for (const column of turn.querySelectorAll(".writing")) column.classList.remove("writing");
   }
 
-  talking(form, {
-    to: form.dataset.stream, stops: document.getElementById("hush"),
-    trouble: document.getElementById("chat-error"), began, heard, ended,
+  streamAnswers(form, {
+    url: form.dataset.stream, stopButton: document.getElementById("hush"),
+    errorBox: document.getElementById("chat-error"), start, receive, finish,
   });
 })();

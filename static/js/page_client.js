@@ -4,12 +4,12 @@
   "use strict";
   const form = document.querySelector("form[data-asks]");
   if (!form) return;
-  const talk = document.getElementById("talk");
+  const conversation = document.getElementById("conversation");
   const live = document.getElementById("live");
 
   function fresh(id) {
     const made = document.getElementById(id).content.cloneNode(true).firstElementChild;
-    talk.append(made);
+    conversation.append(made);
     return made;
   }
 
@@ -73,8 +73,8 @@
     reply.classList.remove("writing");
   }
 
-  talking(form, {
-    to: form.action, stops: form.querySelector(".stops"), trouble: document.getElementById("ask-error"),
-    began, heard, ended,
+  streamAnswers(form, {
+    url: form.action, stopButton: form.querySelector(".stops"), errorBox: document.getElementById("ask-error"),
+    start: began, receive: heard, finish: ended,
   });
 })();

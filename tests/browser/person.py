@@ -191,13 +191,13 @@ class Person:
         self.click("Chat with both", where="#next")
         self.type("Your question", question)
         self.click("^Ask$")
-        some_words = self.page.locator(".voice.writing p", has_text=re.compile(r"\S"))
+        some_words = self.page.locator(".answer-column.writing p", has_text=re.compile(r"\S"))
         expect(some_words.first).to_be_visible(timeout=2 * MINUTES)
-        expect(self.page.locator(".voice.writing")).to_have_count(0, timeout=5 * MINUTES)
+        expect(self.page.locator(".answer-column.writing")).to_have_count(0, timeout=5 * MINUTES)
         assert self.page.locator("#chat-error").is_hidden(), self.reads("#chat-error")
         said = {}
         for lane in ("base", "tuned"):
-            voice = self.page.locator(f"[data-lane={lane}]").last
+            voice = self.page.locator(f"[data-column={lane}]").last
             said[lane] = voice.locator("p, dl").first.inner_text()  # lines become a small ledger
         return said["base"], said["tuned"]
 

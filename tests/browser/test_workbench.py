@@ -95,12 +95,12 @@ def keeps(mara: Person) -> None:
 def talks(mara: Person, question: str) -> dict[str, str]:
     mara.type("Your question", question)
     mara.click("^Ask$")
-    some_words = mara.page.locator(".voice.writing p", has_text=re.compile(r"\S"))
+    some_words = mara.page.locator(".answer-column.writing p", has_text=re.compile(r"\S"))
     expect(some_words.first).to_be_visible(timeout=2 * MINUTES)  # seen as they come
-    expect(mara.page.locator(".voice.writing")).to_have_count(0, timeout=5 * MINUTES)
+    expect(mara.page.locator(".answer-column.writing")).to_have_count(0, timeout=5 * MINUTES)
     assert mara.page.locator("#chat-error").is_hidden(), mara.reads("#chat-error")
-    sides = mara.page.locator(".voice").all()
+    sides = mara.page.locator(".answer-column").all()
     return {
-        one.get_attribute("data-lane") or "": one.locator("p, dl").first.inner_text()
+        one.get_attribute("data-column") or "": one.locator("p, dl").first.inner_text()
         for one in sides
     }

@@ -9,7 +9,7 @@ from finetune_app.core import engine_client
 from finetune_app.goals.models import Goal
 from finetune_app.training.models import Training
 from tests import fake_provider, journey
-from tests.candidates.desk import Voice
+from tests.candidates.workbench_helpers import FakeEngine
 
 
 @pytest.fixture(autouse=True)
@@ -48,14 +48,14 @@ def at(goal) -> Callable[..., str]:
 
 
 @pytest.fixture
-def voice(monkeypatch) -> Voice:
-    voice = Voice()
-    monkeypatch.setattr(engine_client, "stream_chat", voice)
-    return voice
+def fake_engine(monkeypatch) -> FakeEngine:
+    fake_engine = FakeEngine()
+    monkeypatch.setattr(engine_client, "stream_chat", fake_engine)
+    return fake_engine
 
 
 @pytest.fixture
-def voices(monkeypatch):
+def engine_requests(monkeypatch):
     """An engine that answers at once and remembers what it was asked."""
     asked = []
 

@@ -1,21 +1,17 @@
-"""The chat page: both voices, what was said so far, and every way to be refused plainly."""
+"""The chat page: both answers, the history and all errors."""
 
-import html
 import json
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from finetune_app.candidates import talk
+from finetune_app.candidates import conversation
 from finetune_app.core import engine_client
 from tests import journey
+from tests.candidates.workbench_helpers import text
 
 HELLO = {"question": "Is my bike ready?"}
-
-
-def text(reply) -> str:
-    return html.unescape(reply.content.decode())
 
 
 @pytest.fixture
@@ -24,18 +20,18 @@ def nobody(settings, tmp_path):
     settings.ENGINE_SOCKET = tmp_path / "engine.sock"
 
 
-def test_both_answer_without_script(as_viewer, trained, voices, url):
+def test_both_answer_without_script(as_viewer, trained, engine_requests, url):
     page = text(as_viewer.post(url("chat"), HELLO))
     assert "base says hello" in page
     assert "tuned says hello" in page
     assert "Is my bike ready?" in page
 
 
-def test_each_side_hears_its_own_answers(as_viewer, trained, voices, url):
+def test_each_side_hears_its_own_answers(as_viewer, trained, engine_requests, url):
     first = as_viewer.post(url("chat"), HELLO)
     history = first.context["history"]
     as_viewer.post(url("chat"), {"question": "And the price?", "history": history})
-    lanes = {lane["name"]: lane["messages"] for lane in voices[-1]["lanes"]}
+    lanes = {lane["name"]: lane["messages"] for lane in engine_requests[-1]["lanes"]}
     assert [m["content"] for m in lanes["tuned"]] == [
         "Is my bike ready?",
         "tuned says hello",
@@ -44,27 +40,31 @@ def test_each_side_hears_its_own_answers(as_viewer, trained, voices, url):
     assert lanes["base"][1]["content"] == "base says hello"
 
 
-def test_the_format_it_was_tested_in_is_the_one_it_talks_in(as_viewer, trained, voices, url):
+def test_the_format_it_was_tested_in_is_the_one_it_talks_in(
+    as_viewer, trained, engine_requests, url
+):
     as_viewer.post(url("chat"), HELLO)
-    assert voices[-1]["number_format"] == "auto"
+    assert engine_requests[-1]["number_format"] == "auto"
     trained.candidates.update(number_format="bf16")
     as_viewer.post(url("chat"), HELLO)
-    assert voices[-1]["number_format"] == "bf16"
+    assert engine_requests[-1]["number_format"] == "bf16"
 
 
 def test_the_page_waits_for_a_tuned_model(as_viewer, goal, url):
     page = text(as_viewer.get(url("chat")))
-    assert "There is no second voice yet" in page
-    assert as_viewer.post(url("stream"), HELLO).status_code == 404
+    assert "There is no second model to compare with yet" in page
+    assert as_viewer.post(url("chat_stream"), HELLO).status_code == 404
 
 
-def test_a_training_can_be_named(as_viewer, trained, voices, url):
+def test_a_training_can_be_named(as_viewer, trained, engine_requests, url):
     assert as_viewer.post(url("chat") + "?training=1", HELLO).status_code == 200
-    assert "There is no second voice yet" in text(as_viewer.get(url("chat") + "?training=7"))
+    assert "There is no second model to compare with yet" in text(
+        as_viewer.get(url("chat") + "?training=7")
+    )
     assert as_viewer.get(url("chat") + "?training=²").status_code == 200
 
 
-def test_with_several_trainings_one_is_chosen(as_viewer, trained, voices, url, owner):
+def test_with_several_trainings_one_is_chosen(as_viewer, trained, engine_requests, url, owner):
     second = journey.trained(trained.goal, owner)
     page = text(as_viewer.get(url("chat")))
     assert f'value="training-{second.number}" selected' in page
@@ -73,29 +73,29 @@ def test_with_several_trainings_one_is_chosen(as_viewer, trained, voices, url, o
 
 
 @pytest.mark.parametrize("question", ["", "   \n"])
-def test_nothing_asked_is_said_plainly(as_viewer, trained, voices, url, question):
-    for name in ("chat", "stream"):
+def test_nothing_asked_is_said_plainly(as_viewer, trained, engine_requests, url, question):
+    for name in ("chat", "chat_stream"):
         reply = as_viewer.post(url(name), {"question": question})
         assert reply.status_code == 422
         assert "Type something first." in text(reply)
-    assert voices == []
+    assert engine_requests == []
 
 
-def test_too_much_is_refused_and_kept_for_the_person(as_viewer, trained, voices, url):
-    long = "x" * (talk.LONGEST + 1)
+def test_too_much_is_refused_and_kept_for_the_person(as_viewer, trained, engine_requests, url):
+    long = "x" * (conversation.MAX_MESSAGE_CHARS + 1)
     reply = as_viewer.post(url("chat"), {"question": long})
     assert reply.status_code == 422
     assert "longer than 8000 characters" in text(reply)
     assert long in text(reply)
-    assert as_viewer.post(url("stream"), {"question": long}).json()["error"]
-    assert voices == []
+    assert as_viewer.post(url("chat_stream"), {"question": long}).json()["error"]
+    assert engine_requests == []
 
 
 def test_no_engine_gives_a_plain_sentence(as_viewer, trained, nobody, url):
     reply = as_viewer.post(url("chat"), HELLO)
     assert "The model cannot be reached just now." in text(reply)
     assert "Is my bike ready?" in text(reply)  # nothing typed is lost
-    lines = b"".join(as_viewer.post(url("stream"), HELLO))
+    lines = b"".join(as_viewer.post(url("chat_stream"), HELLO))
     assert "cannot be reached" in json.loads(lines)["error"]
 
 
@@ -117,32 +117,37 @@ def test_no_engine_gives_a_plain_sentence(as_viewer, trained, nobody, url):
         '[{"asked": "\\u0000"}]',
     ],
 )
-def test_a_hostile_history_is_dropped_and_never_trusted(as_viewer, trained, voices, url, history):
+def test_a_hostile_history_is_dropped_and_never_trusted(
+    as_viewer, trained, engine_requests, url, history
+):
     reply = as_viewer.post(url("chat"), HELLO | {"history": history})
     assert reply.status_code == 200
     page = reply.content.decode()
     assert "<script>alert" not in page
     assert "</textarea><script>" not in page
-    assert as_viewer.post(url("stream"), HELLO | {"history": history}).status_code == 200
+    assert as_viewer.post(url("chat_stream"), HELLO | {"history": history}).status_code == 200
 
 
 def test_a_history_stays_within_bounds():
     rows = [{"asked": "x" * 20_000, "base": "y" * 20_000}] * 50
-    turns = talk.read_history(json.dumps(rows))
-    assert len(turns) == talk.MOST_TURNS
-    assert all(len(turn.asked) == len(turn.said["base"]) == talk.LONGEST for turn in turns)
+    turns = conversation.read_history(json.dumps(rows))
+    assert len(turns) == conversation.MAX_TURNS
+    assert all(
+        len(turn.question) == len(turn.answers["base"]) == conversation.MAX_MESSAGE_CHARS
+        for turn in turns
+    )
 
 
 def test_what_is_written_is_what_is_read():
-    turns = [talk.Turn("Größe?", {"base": "“M”", "tuned": "L & S"})]
-    assert talk.read_history(talk.write_history(turns)) == turns
+    turns = [conversation.Turn("Größe?", {"base": "“M”", "tuned": "L & S"})]
+    assert conversation.read_history(conversation.write_history(turns)) == turns
 
 
 def test_only_the_team_talks(as_stranger, as_owner, trained, url):
-    for name in ("chat", "stream"):
+    for name in ("chat", "chat_stream"):
         assert as_stranger.post(url(name), HELLO).status_code == 404
         assert as_owner.put(url(name)).status_code == 405
-    assert as_owner.get(url("stream")).status_code == 405
+    assert as_owner.get(url("chat_stream")).status_code == 405
 
 
 @pytest.mark.django_db(transaction=True)
@@ -156,5 +161,5 @@ def test_whoever_waits_for_a_model_holds_no_connection(as_viewer, trained, url, 
             yield {"lane": lane["name"], "done": True}
 
     monkeypatch.setattr(engine_client, "stream_chat", stream_chat)
-    b"".join(as_viewer.post(url("stream"), HELLO))
+    b"".join(as_viewer.post(url("chat_stream"), HELLO))
     assert held == [None]

@@ -3,7 +3,13 @@
 import pytest
 
 from finetune_app.candidates import services
-from finetune_app.candidates.composing import NOT_THERE, Passage, Recipe, compose, passages_for
+from finetune_app.candidates.prompt_builder import (
+    NO_ANSWER_TEXT,
+    Passage,
+    PromptTemplate,
+    build_prompt,
+    passage_count_for,
+)
 from worker.evaluation.inputs import read_candidates
 
 SHOT = ("Hello", "topic: other")
@@ -16,12 +22,12 @@ def passage(number: int, text: str = "The pump is rated 90 W.") -> Passage:
 
 
 def test_a_bare_model_gets_the_bare_question():
-    composed = compose(Recipe(), ASKED)
+    composed = build_prompt(PromptTemplate(), ASKED)
     assert (composed.messages, composed.passages) == (ASKED, [])
 
 
 def test_instructions_then_shots_then_the_question():
-    messages = compose(Recipe("Sort it.", (SHOT,)), KIND + ASKED).messages
+    messages = build_prompt(PromptTemplate("Sort it.", (SHOT,)), KIND + ASKED).messages
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[0]["content"] == "Sort it.\n\nBe kind."
     assert messages[-1] == ASKED[0]
@@ -29,36 +35,40 @@ def test_instructions_then_shots_then_the_question():
 
 def test_passages_stand_beside_the_last_question():
     earlier = [*ASKED, {"role": "assistant", "content": "Yes."}]
-    composed = compose(Recipe(grounded=True), earlier + ASKED, [passage(1), passage(2)])
+    composed = build_prompt(
+        PromptTemplate(grounded=True), earlier + ASKED, [passage(1), passage(2)]
+    )
     assert composed.passages == [passage(1), passage(2)]
     assert composed.messages[1:3] == earlier
     last = composed.messages[-1]["content"]
     assert last.index("[1] Page 1") < last.index("[2] Page 2") < last.index("Is it ready?")
-    assert NOT_THERE in composed.messages[0]["content"]
+    assert NO_ANSWER_TEXT in composed.messages[0]["content"]
 
 
 def test_where_nothing_was_found_the_model_is_still_told_to_say_so():
-    composed = compose(Recipe(grounded=True), ASKED)
-    assert NOT_THERE in composed.messages[0]["content"]
+    composed = build_prompt(PromptTemplate(grounded=True), ASKED)
+    assert NO_ANSWER_TEXT in composed.messages[0]["content"]
     assert composed.messages[-1] == ASKED[0]
 
 
 def test_what_no_longer_fits_is_left_out_the_best_one_never():
     long = "word " * 300
     found = [passage(n, long) for n in range(9)]
-    composed = compose(Recipe(grounded=True, room=1500), ASKED, found)
+    composed = build_prompt(PromptTemplate(grounded=True, context_length=1500), ASKED, found)
     assert [one.document for one in composed.passages] == [0]
-    small = compose(Recipe(grounded=True, room=10), ASKED, [passage(7, long)])
+    small = build_prompt(
+        PromptTemplate(grounded=True, context_length=10), ASKED, [passage(7, long)]
+    )
     assert [one.document for one in small.passages] == [7]
 
 
 def test_a_candidate_without_knowledge_is_given_no_passages():
-    assert compose(Recipe(), ASKED, [passage(1)]).messages == ASKED
+    assert build_prompt(PromptTemplate(), ASKED, [passage(1)]).messages == ASKED
 
 
 def test_the_conversation_that_came_in_is_not_changed():
     asked = [dict(ASKED[0])]
-    compose(Recipe(grounded=True), asked, [passage(1)])
+    build_prompt(PromptTemplate(grounded=True), asked, [passage(1)])
     assert asked == ASKED
 
 
@@ -68,8 +78,8 @@ def test_the_page_and_the_evaluating_child_ask_in_the_same_words(trained, instru
     candidate = services.prompt_candidate(
         goal=trained.goal, base_model=trained.base_model, instructions=instructions, shots=shots
     )
-    (read,) = read_candidates([services.for_engine(candidate)])
-    here = compose(services.recipe_of(candidate), KIND + ASKED).messages
+    (read,) = read_candidates([services.candidate_spec(candidate)])
+    here = build_prompt(services.prompt_template(candidate), KIND + ASKED).messages
     assert here == read.asked(KIND + ASKED).messages
 
 
@@ -77,4 +87,4 @@ def test_the_page_and_the_evaluating_child_ask_in_the_same_words(trained, instru
     ("parameters", "count"), [(134_515_008, 1), (1_700_000_000, 3), (8_000_000_000, 5), (0, 5)]
 )
 def test_a_small_model_is_shown_fewer_passages(parameters, count):
-    assert passages_for(parameters) == count
+    assert passage_count_for(parameters) == count

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_app.candidates.differing import diff_words, difference
+from finetune_app.candidates.diff import diff_prompts, diff_words
 
 PIECES = ["sort", "each", "mail", ".", " ", "\n", "well", "ü"]
 WORDS = st.lists(st.sampled_from(PIECES), max_size=30)
@@ -43,18 +43,18 @@ def test_nothing_is_lost(some, others):
 
 def test_a_long_text_is_compared_line_by_line_and_quickly():
     lines = [f"line {n} of many words in a row" for n in range(3000)]
-    changed = difference("\n".join(lines), "\n".join([*lines[:-1], "another end"]))
+    changed = diff_prompts("\n".join(lines), "\n".join([*lines[:-1], "another end"]))
     assert [piece.kind for piece in changed.words] == ["same", "gone", "added"]
 
 
 def test_shots_are_compared_too():
     one, two = {"prompt": "a", "answer": "b"}, {"prompt": "c", "answer": "d"}
-    found = difference("x", "x", [one], [two])
+    found = diff_prompts("x", "x", [one], [two])
     assert (found.shots_gone, found.shots_added) == ([one], [two])
     assert not found.is_none
-    assert difference("x", "x", [one], [one]).is_none
+    assert diff_prompts("x", "x", [one], [one]).is_none
 
 
 def test_words_are_counted():
-    found = difference("Sort it.", "Sort every mail well.")
+    found = diff_prompts("Sort it.", "Sort every mail well.")
     assert (found.added, found.gone) == (3, 1)

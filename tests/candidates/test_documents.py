@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from finetune_app.candidates import services
-from finetune_app.candidates.composing import Passage, compose
 from finetune_app.candidates.models import CandidateKind
+from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, build_prompt
 from finetune_app.core.errors import PlainError
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.knowledge.services import fits_whole
@@ -30,7 +30,7 @@ def test_it_pins_the_index_in_use(trained, knowledge):
     made = rag(trained)
     assert (made.kind, made.knowledge_index, made.passages) == (CandidateKind.RAG, 3, 1)
     assert rag(trained) == made
-    assert services.recipe_of(made).grounded
+    assert services.prompt_template(made).grounded
 
 
 def test_with_a_training_both_are_pinned(trained, knowledge):
@@ -46,21 +46,21 @@ def test_without_documents_there_is_none(trained):
 
 
 def test_the_worker_gets_the_folder_of_the_index(trained, knowledge, data_dir):
-    asked = services.for_engine(rag(trained))["knowledge"]
+    asked = services.candidate_spec(rag(trained))["knowledge"]
     assert asked == {
         "index": str(data_dir / knowledge.index_folder),
         "count": 1,
         "whole": False,
     }
     plain = services.base_candidate(goal=trained.goal, base_model=trained.base_model)
-    assert services.for_engine(plain)["knowledge"] is None
+    assert services.candidate_spec(plain)["knowledge"] is None
 
 
 def test_a_few_pages_go_into_the_prompt_whole(trained, knowledge):
     Knowledge.objects.update(characters=300)
-    assert services.for_engine(rag(trained))["knowledge"]["whole"]
+    assert services.candidate_spec(rag(trained))["knowledge"]["whole"]
     long = rag(trained, instructions="Be brief. " * 10)  # the tiny model sees 512 tokens
-    assert not services.for_engine(long)["knowledge"]["whole"]
+    assert not services.candidate_spec(long)["knowledge"]["whole"]
 
 
 @pytest.mark.parametrize("context", [512, 2048, 8192, 128_000])
@@ -71,8 +71,8 @@ def test_what_fits_whole_is_never_cut_by_the_composer(trained, knowledge, contex
         for at in range(0, knowledge.characters, 150)
     ]
     asked = [{"role": "user", "content": "How long is the warranty?"}]
-    recipe = services.Recipe(grounded=True, room=context)
-    assert compose(recipe, asked, pieces).passages == pieces
+    recipe = PromptTemplate(grounded=True, context_length=context)
+    assert build_prompt(recipe, asked, pieces).passages == pieces
 
 
 def _fits(knowledge: Knowledge, characters: int, context: int) -> bool:
@@ -86,22 +86,22 @@ def test_when_the_documents_change_the_old_one_says_what_to_do(trained, knowledg
     journey.write(f"{knowledge.folder}/index-4/index.json", "{}")
     old = type(old).objects.get(pk=old.pk)
     with pytest.raises(PlainError, match="documents have changed"):
-        services.for_engine(old)
-    new = services.current(old)
+        services.candidate_spec(old)
+    new = services.with_current_documents(old)
     assert new != old
     assert (new.revision, new.knowledge_index) == (2, 4)
-    assert services.for_engine(new)["knowledge"]["index"].endswith("index-4")
-    assert services.current(new) == new
+    assert services.candidate_spec(new)["knowledge"]["index"].endswith("index-4")
+    assert services.with_current_documents(new) == new
 
 
 def test_an_index_that_is_not_on_the_disk_is_not_used(trained, knowledge, data_dir):
     made = rag(trained)
     (data_dir / knowledge.index_folder / "index.json").unlink()
     with pytest.raises(PlainError, match="documents have changed"):
-        services.for_engine(made)
+        services.candidate_spec(made)
 
 
 def test_a_candidate_without_documents_is_always_current(trained):
     tuned = services.tuned_candidate(training=trained)
-    assert services.current(tuned) == tuned
-    assert Path(services.for_engine(tuned)["adapter"]).name
+    assert services.with_current_documents(tuned) == tuned
+    assert Path(services.candidate_spec(tuned)["adapter"]).name

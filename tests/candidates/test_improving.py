@@ -6,26 +6,30 @@ import pytest
 from django.urls import reverse
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.candidates import improving, practice
-from finetune_app.candidates.improving import hints
-from finetune_app.candidates.models import Candidate, Try, WorkbenchDraft
-from finetune_app.candidates.practice import Practice, Tried
+from finetune_app.candidates import (
+    answer_format,
+    prompt_hints,
+    prompt_rewriting,
+    validation_prompts,
+)
+from finetune_app.candidates.models import Candidate, ValidationAnswer, WorkbenchDraft
+from finetune_app.candidates.prompt_hints import find_hints
+from finetune_app.candidates.validation_prompts import PromptResult, ValidationPrompt
 from tests import journey
-from tests.accounts.pages import text
-from tests.candidates.desk import HTMX, Voice
+from tests.candidates.workbench_helpers import HTMX, FakeEngine, text
 
 JSON = ['{"a": 1, "b": 2}', '{"b": 3, "a": 4, "c": 5}', '{"a": 9, "b": 9}']
 LINES = ["topic: card\ndue: today", "topic: bike\ndue: monday", "topic: card\ndue: never"]
 SORTS = ["card_lost", "top_up", "card_lost", "refund", "top_up", "card_lost"]
 
 
-def tried(*answers: tuple, finish: str = "stop") -> list[Tried]:
+def tried(*answers: tuple, finish: str = "stop") -> list[PromptResult]:
     """(wanted, said, right or wrong[, why])"""
     return [
-        Tried(
-            Practice(at, ({"role": "user", "content": f"Question {at}"},), wanted),
-            Try(
-                row=at,
+        PromptResult(
+            ValidationPrompt(at, ({"role": "user", "content": f"Question {at}"},), wanted),
+            ValidationAnswer(
+                example_id=at,
                 text=said,
                 passed=passed,
                 why=(why or ["Not as wanted"])[0],
@@ -36,10 +40,10 @@ def tried(*answers: tuple, finish: str = "stop") -> list[Tried]:
     ]
 
 
-def found(rows, known, shots=True, instructions="Do it.") -> dict[str, improving.Hint]:
+def found(rows, known, shots=True, instructions="Do it.") -> dict[str, prompt_hints.Hint]:
     shown = [{"prompt": "p", "answer": "a"}] if shots else []
     candidate = Candidate(instructions=instructions, shots=shown)
-    return {hint.key: hint for hint in hints(rows, known, candidate)}
+    return {hint.key: hint for hint in find_hints(rows, known, candidate)}
 
 
 def test_where_nothing_is_wrong_there_is_nothing_to_say():
@@ -78,7 +82,7 @@ def test_a_value_that_is_never_wanted_is_named_with_those_that_are():
 
 def test_free_prose_has_no_form():
     prose = ["We open at nine.", "Yes, of course.", "Bring it in on Monday, please."]
-    assert improving.form_of(prose) is None
+    assert answer_format.infer_format(prose) is None
 
 
 def test_the_right_one_among_other_words():
@@ -137,19 +141,19 @@ def bench(goal, owner):
 
 
 @pytest.fixture
-def voice(monkeypatch) -> Voice:
+def fake_engine(monkeypatch) -> FakeEngine:
     from finetune_app.core import engine_client
 
-    voice = Voice()
-    monkeypatch.setattr(engine_client, "stream_chat", voice)
-    return voice
+    fake_engine = FakeEngine()
+    monkeypatch.setattr(engine_client, "stream_chat", fake_engine)
+    return fake_engine
 
 
 @pytest.fixture
-def failed(as_editor, bench, voice):
+def failed(as_editor, bench, fake_engine):
     """Everything was tried, and all of it is wrong."""
     for _press in range(4):
-        as_editor.post(at(bench, "try_some"), {"instructions": "Sort it."}, headers=HTMX)
+        as_editor.post(at(bench, "ask_prompts"), {"instructions": "Sort it."}, headers=HTMX)
     return as_editor
 
 
@@ -161,7 +165,7 @@ def test_a_click_puts_the_words_in(failed, bench):
     page = text(failed.get(at(bench, "workbench")))
     assert "are not in the wanted form (lines topic and due)" in page
     reply = failed.post(
-        at(bench, "take_hint"), {"instructions": "Sort it.", "hint": "form"}, headers=HTMX
+        at(bench, "apply_hint"), {"instructions": "Sort it.", "hint": "form"}, headers=HTMX
     )
     assert "topic: …\ndue: …" in WorkbenchDraft.objects.get().instructions
     assert WorkbenchDraft.objects.get().instructions.startswith("Sort it.\n\n")
@@ -170,12 +174,12 @@ def test_a_click_puts_the_words_in(failed, bench):
 
 
 def test_a_click_shows_examples(failed, bench):
-    failed.post(at(bench, "take_hint"), {"instructions": "Sort it.", "hint": "shots"})
+    failed.post(at(bench, "apply_hint"), {"instructions": "Sort it.", "hint": "shots"})
     assert len(WorkbenchDraft.objects.get().shots) == 4
 
 
 def test_an_unknown_hint_changes_nothing(failed, bench):
-    failed.post(at(bench, "take_hint"), {"instructions": "Sort it.", "hint": "<script>"})
+    failed.post(at(bench, "apply_hint"), {"instructions": "Sort it.", "hint": "<script>"})
     assert WorkbenchDraft.objects.get().instructions == "Sort it."
 
 
@@ -183,7 +187,7 @@ def test_a_small_model_does_not_pretend_to_write(failed, bench):
     page = text(failed.get(at(bench, "workbench")))
     assert "a small one would only pretend" in page
     assert "Suggest an improvement" not in page
-    BaseModel.objects.update(parameters=improving.CAPABLE)
+    BaseModel.objects.update(parameters=prompt_rewriting.MIN_WRITER_PARAMETERS)
     assert "Suggest an improvement" in text(failed.get(at(bench, "workbench")))
 
 
@@ -193,12 +197,12 @@ def test_a_model_elsewhere_writes_a_proposal_nobody_has_to_take(
     endpoint = platform.endpoint(team, owner)
     platform.say = lambda messages: "# Instructions\nSort each mail by its topic."
     form = {"instructions": "Sort it.", "write": "1", "writer": f"endpoint:{endpoint.pk}"}
-    page = text(failed.post(at(bench, "suggest"), form, headers=HTMX))
+    page = text(failed.post(at(bench, "improve"), form, headers=HTMX))
     assert f"{endpoint.name} suggests" in page
     assert "<ins>" in page
     draft = WorkbenchDraft.objects.get()
     assert (draft.instructions, draft.proposal) == ("Sort it.", "Sort each mail by its topic.")
-    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "take": "1"})
+    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "take": "1"})
     draft.refresh_from_db()
     assert (draft.instructions, draft.proposal) == ("Sort each mail by its topic.", "")
 
@@ -206,22 +210,22 @@ def test_a_model_elsewhere_writes_a_proposal_nobody_has_to_take(
 def test_a_proposal_can_be_left(failed, bench, platform, team, owner):
     platform.endpoint(team, owner)
     platform.say = lambda messages: "Better words."
-    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "write": "1"})
-    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "leave": "1"})
+    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "write": "1"})
+    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "leave": "1"})
     draft = WorkbenchDraft.objects.get()
     assert (draft.instructions, draft.proposal) == ("Sort it.", "")
 
 
 def test_what_the_writer_sees_is_what_was_agreed_to(failed, bench, platform, team, owner):
     platform.endpoint(team, owner)
-    failed.post(at(bench, "suggest"), {"instructions": "Sort it.", "write": "1"})
+    failed.post(at(bench, "improve"), {"instructions": "Sort it.", "write": "1"})
     sent = json.dumps(platform.requests[-1]["body"]["messages"], ensure_ascii=False)
-    asked = practice.prompts(bench)
+    asked = validation_prompts.prompts_of_goal(bench)
     shown = [one for one in asked if json.dumps(one.prompt)[1:-1] in sent]
-    assert 0 < len(shown) <= improving.SHOWN
+    assert 0 < len(shown) <= prompt_rewriting.MAX_FAILURES
     assert "Sort it." in sent
     assert "Nothing of that." in sent
-    others = bench.dataset.examples.exclude(pk__in=[one.row for one in asked])
+    others = bench.dataset.examples.exclude(pk__in=[one.example_id for one in asked])
     assert not [one for one in others if json.dumps(one.prompt)[1:-1] in sent]
 
 
@@ -230,7 +234,7 @@ def test_before_anything_was_tried_there_is_nothing_to_learn_from(
 ):
     platform.endpoint(team, owner)
     page = text(
-        as_editor.post(at(bench, "suggest"), {"instructions": "x", "write": "1"}, headers=HTMX)
+        as_editor.post(at(bench, "improve"), {"instructions": "x", "write": "1"}, headers=HTMX)
     )
     assert "Try the instructions first" in page
     assert platform.requests == []
@@ -247,4 +251,4 @@ def test_before_anything_was_tried_there_is_nothing_to_learn_from(
     ],
 )
 def test_what_stands_around_the_instructions_is_taken_off(written, kept):
-    assert improving.tidied(written) == kept
+    assert prompt_rewriting.extract_instructions(written) == kept

@@ -1,46 +1,46 @@
 """Versions of the instructions: kept, compared, taken up again."""
 
-from finetune_app.candidates import practice
+from finetune_app.candidates import validation_prompts
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
-from tests.candidates.desk import knows_all, text, tries_all
+from tests.candidates.workbench_helpers import knows_all, text, tries_all
 
 
 def test_a_kept_version_never_changes(as_editor, bench, at):
-    as_editor.post(at("keep"), {"instructions": "First."})
-    as_editor.post(at("keep"), {"instructions": "Second."})
-    as_editor.post(at("keep"), {"instructions": "First."})
+    as_editor.post(at("save_version"), {"instructions": "First."})
+    as_editor.post(at("save_version"), {"instructions": "Second."})
+    as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.filter(saved=True).order_by("revision")
     assert [one.instructions for one in kept] == ["First.", "Second."]
     assert [one.revision for one in kept] == [1, 2]
     assert kept[0].name == "Instructions 1"
 
 
-def test_versions_show_the_score_they_had(as_editor, bench, at, voice):
-    voice.say = knows_all(bench)
-    total = len(practice.prompts(bench))
+def test_versions_show_the_score_they_had(as_editor, bench, at, fake_engine):
+    fake_engine.say = knows_all(bench)
+    total = len(validation_prompts.prompts_of_goal(bench))
     tries_all(as_editor, at)
-    as_editor.post(at("keep"), {"instructions": "Sort it."})
-    as_editor.post(at("save"), {"instructions": "Something else."})
-    asked = len(voice.asked)
+    as_editor.post(at("save_version"), {"instructions": "Sort it."})
+    as_editor.post(at("save_draft"), {"instructions": "Something else."})
+    asked = len(fake_engine.asked)
     page = text(as_editor.get(at()))
     assert f"{total} of {total} right" in page
     assert "best so far" in page
-    assert len(voice.asked) == asked
+    assert len(fake_engine.asked) == asked
 
 
 def test_nothing_cannot_be_kept(as_editor, bench, at):
-    reply = as_editor.post(at("keep"), {"instructions": "  "})
+    reply = as_editor.post(at("save_version"), {"instructions": "  "})
     assert reply.status_code == 422
     assert "nothing to keep yet" in text(reply)
     assert not Candidate.objects.filter(saved=True).exists()
 
 
-def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench, at, voice):
+def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench, at, fake_engine):
     tries_all(as_editor, at)
-    as_editor.post(at("keep"), {"instructions": "Sort it."})
-    voice.say = knows_all(bench)
+    as_editor.post(at("save_version"), {"instructions": "Sort it."})
+    fake_engine.say = knows_all(bench)
     tries_all(as_editor, at, instructions="Sort it well.")
-    as_editor.post(at("keep"), {"instructions": "Sort it well."})
+    as_editor.post(at("save_version"), {"instructions": "Sort it well."})
     first, second = Candidate.objects.filter(saved=True).order_by("revision")
     page = text(as_viewer.get(at("version", first.pk), {"with": second.pk}))
     assert "From version 1 to version 2." in page
@@ -51,19 +51,19 @@ def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench,
 
 def test_going_on_from_a_version_brings_its_words_back(as_editor, bench, at):
     as_editor.post(at("change_shots"), {"pick": "1", "instructions": "First."})
-    as_editor.post(at("keep"), {"instructions": "First."})
-    as_editor.post(at("save"), {"instructions": "Spoiled."})
+    as_editor.post(at("save_version"), {"instructions": "First."})
+    as_editor.post(at("save_draft"), {"instructions": "Spoiled."})
     kept = Candidate.objects.get(saved=True)
-    as_editor.post(at("take_up", kept.pk))
+    as_editor.post(at("restore_version", kept.pk))
     draft = WorkbenchDraft.objects.get()
     assert (draft.instructions, draft.shots) == ("First.", kept.shots)
 
 
 def test_off_the_list_is_not_gone(as_editor, bench, at):
-    as_editor.post(at("keep"), {"instructions": "First."})
+    as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
-    as_editor.post(at("forget", kept.pk))
+    as_editor.post(at("remove_version", kept.pk))
     assert Candidate.objects.filter(pk=kept.pk, saved=False).exists()
     assert as_editor.get(at("version", kept.pk)).status_code == 404
-    as_editor.post(at("keep"), {"instructions": "First."})
+    as_editor.post(at("save_version"), {"instructions": "First."})
     assert Candidate.objects.get(saved=True) == kept

@@ -1,18 +1,18 @@
 """Who talks: any one or two of a goal's candidates, here, elsewhere or with documents."""
 
-import html
 import json
 import re
 
 import pytest
 from django.urls import reverse
 
-from finetune_app.candidates import drafts, services, speakers
+from finetune_app.candidates import drafts, selection, services
 from finetune_app.core import engine_client
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.providers.client import RemoteError
 from tests import journey
 from tests.candidates.test_chat import HELLO
+from tests.candidates.workbench_helpers import text
 
 FOUND = [
     {
@@ -38,10 +38,6 @@ FOUND = [
 ]
 
 
-def text(reply) -> str:
-    return html.unescape(reply.content.decode())
-
-
 def events(reply) -> list[dict]:
     return [json.loads(line) for line in b"".join(reply).splitlines()]
 
@@ -54,8 +50,8 @@ def ready(goal, owner):
 @pytest.fixture
 def kept(ready, owner):
     draft = drafts.draft_of(goal=ready, user=owner)
-    drafts.save(draft=draft, instructions="Be brief.")
-    return drafts.keep(draft=draft)
+    drafts.save_draft(draft=draft, instructions="Be brief.")
+    return drafts.save_version(draft=draft)
 
 
 @pytest.fixture
@@ -74,18 +70,22 @@ def documents(ready, monkeypatch) -> Knowledge:
 
 
 def by_default(goal) -> list[str]:
-    return [one.label for one in speakers.chosen(goal, speakers.available(goal))]
+    return [
+        one.label for one in selection.selected_options(goal, selection.candidate_options(goal))
+    ]
 
 
 # ---- Who, when nobody was named ----
 
 
-def test_before_anything_was_made_the_base_model_answers_alone(as_viewer, ready, voices, url):
+def test_before_anything_was_made_the_base_model_answers_alone(
+    as_viewer, ready, engine_requests, url
+):
     assert by_default(ready) == ["Base"]
     page = text(as_viewer.post(url("chat"), HELLO))
     assert "Ask it" in page
     assert "base says hello" in page
-    assert [lane["name"] for lane in voices[0]["lanes"]] == ["base"]
+    assert [lane["name"] for lane in engine_requests[0]["lanes"]] == ["base"]
 
 
 def test_then_base_and_what_was_kept_last(ready, kept):
@@ -110,48 +110,48 @@ def test_without_a_model_here_one_elsewhere_answers(as_viewer, goal, platform, t
 # ---- Who was named ----
 
 
-def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, voices, owner, url):
+def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, engine_requests, owner, url):
     training = journey.trained(ready, owner)
     query = f"?a=kept-{kept.pk}&b=training-{training.number}"
     page = text(as_viewer.post(url("chat") + query, HELLO))
     assert f"kept-{kept.pk} says hello" in page
     assert "tuned says hello" in page
-    lanes = {lane["name"]: lane for lane in voices[0]["lanes"]}
+    lanes = {lane["name"]: lane for lane in engine_requests[0]["lanes"]}
     assert lanes[f"kept-{kept.pk}"]["messages"][0] == {"role": "system", "content": "Be brief."}
     assert lanes["tuned"]["adapter"].endswith("adapter")
 
 
-def test_two_trainings_have_lanes_of_their_own(as_viewer, ready, voices, owner, url):
+def test_two_trainings_have_lanes_of_their_own(as_viewer, ready, engine_requests, owner, url):
     for _n in range(2):
         journey.trained(ready, owner)
     as_viewer.post(url("chat") + "?a=training-1&b=training-2", HELLO)
-    assert [lane["name"] for lane in voices[0]["lanes"]] == ["tuned", "training-2"]
+    assert [lane["name"] for lane in engine_requests[0]["lanes"]] == ["tuned", "training-2"]
 
 
-def test_one_alone(as_viewer, ready, kept, voices, url):
+def test_one_alone(as_viewer, ready, kept, engine_requests, url):
     for query in (f"?a=kept-{kept.pk}&b=", f"?a=kept-{kept.pk}&b=kept-{kept.pk}"):
         as_viewer.post(url("chat") + query, HELLO)
-        assert [lane["name"] for lane in voices[-1]["lanes"]] == [f"kept-{kept.pk}"]
+        assert [lane["name"] for lane in engine_requests[-1]["lanes"]] == [f"kept-{kept.pk}"]
 
 
-def test_a_name_nobody_has_is_passed_over(as_viewer, ready, kept, voices, url):
+def test_a_name_nobody_has_is_passed_over(as_viewer, ready, kept, engine_requests, url):
     assert as_viewer.get(url("chat") + "?a=kept-999999&b=<script>").status_code == 200
     as_viewer.post(url("chat") + "?a=kept-999999", HELLO)
-    assert len(voices[0]["lanes"]) == 2
+    assert len(engine_requests[0]["lanes"]) == 2
 
 
 def test_another_goals_versions_are_not_there(as_stranger, stranger, kept):
     goal = stranger.teams.get().goals.create(name="Theirs", created_by=stranger)
-    assert not [one for one in speakers.available(goal) if one.key == f"kept-{kept.pk}"]
+    assert not [one for one in selection.candidate_options(goal) if one.key == f"kept-{kept.pk}"]
 
 
 # ---- With documents ----
 
 
-def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, voices, url):
+def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, engine_requests, url):
     page = text(as_viewer.post(url("chat"), {"question": "How strong is the pump?"}))
     assert documents.asked[0][1] == "How strong is the pump?"
-    lanes = {lane["name"]: lane["messages"] for lane in voices[0]["lanes"]}
+    lanes = {lane["name"]: lane["messages"] for lane in engine_requests[0]["lanes"]}
     assert "The pump is rated 90 W." in lanes["documents"][-1]["content"]
     assert "The pump" not in str(lanes["base"])
     assert "Looked up in your documents" in page
@@ -161,22 +161,22 @@ def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, vo
     assert "page 3" in page
 
 
-def test_the_script_is_told_what_was_looked_up(as_viewer, ready, documents, voices, url):
-    found = events(as_viewer.post(url("stream"), HELLO))
+def test_the_script_is_told_what_was_looked_up(as_viewer, ready, documents, engine_requests, url):
+    found = events(as_viewer.post(url("chat_stream"), HELLO))
     (cited,) = [event["cited"] for event in found if "cited" in event]
     assert [one["name"] for one in cited] == ["handbook.md", "prices.csv"]
     assert next(event["lane"] for event in found if "cited" in event) == "documents"
 
 
 def test_documents_that_changed_are_told_in_a_sentence(as_viewer, ready, documents, url):
-    candidate = services.rag_candidate(goal=ready, base_model=speakers.first_model(ready))
+    candidate = services.rag_candidate(goal=ready, base_model=selection.default_base_model(ready))
     candidate.saved = True
     candidate.save()
     Knowledge.objects.update(index=2)
     reply = as_viewer.post(url("chat") + f"?a=kept-{candidate.pk}", HELLO)
     assert reply.status_code == 422
     assert "The documents have changed" in text(reply)
-    told = as_viewer.post(url("stream") + f"?a=kept-{candidate.pk}", HELLO)
+    told = as_viewer.post(url("chat_stream") + f"?a=kept-{candidate.pk}", HELLO)
     assert "The documents have changed" in told.json()["error"]
 
 
@@ -186,16 +186,16 @@ def test_documents_that_changed_are_told_in_a_sentence(as_viewer, ready, documen
 def test_one_here_and_one_elsewhere_stream_together(
     as_viewer,
     ready,
-    voices,
+    engine_requests,
     platform,
     team,
     owner,
     url,
 ):
     endpoint = platform.endpoint(team, owner)
-    base = speakers.first_model(ready)
+    base = selection.default_base_model(ready)
     query = f"?a=base-{base.pk}&b=endpoint-{endpoint.pk}"
-    found = events(as_viewer.post(url("stream") + query, HELLO))
+    found = events(as_viewer.post(url("chat_stream") + query, HELLO))
     said = "".join(e.get("text", "") for e in found if e["lane"] == f"endpoint-{endpoint.pk}")
     assert said == "It is 5. "
     assert {e["lane"] for e in found if e.get("done")} == {"base", f"endpoint-{endpoint.pk}"}
@@ -204,14 +204,14 @@ def test_one_here_and_one_elsewhere_stream_together(
 def test_trouble_elsewhere_does_not_silence_the_one_here(
     as_viewer,
     ready,
-    voices,
+    engine_requests,
     platform,
     team,
     owner,
     url,
 ):
     endpoint = platform.endpoint(team, owner, "wrong key")
-    query = f"?a=base-{speakers.first_model(ready).pk}&b=endpoint-{endpoint.pk}"
+    query = f"?a=base-{selection.default_base_model(ready).pk}&b=endpoint-{endpoint.pk}"
     page = text(as_viewer.post(url("chat") + query, HELLO))
     assert "base says hello" in page
     assert "did not accept the key" in page
@@ -222,7 +222,7 @@ def test_no_engine_does_not_silence_the_one_elsewhere(
 ):
     settings.ENGINE_SOCKET = tmp_path / "engine.sock"
     endpoint = platform.endpoint(team, owner)
-    query = f"?a=base-{speakers.first_model(ready).pk}&b=endpoint-{endpoint.pk}"
+    query = f"?a=base-{selection.default_base_model(ready).pk}&b=endpoint-{endpoint.pk}"
     page = text(as_viewer.post(url("chat") + query, HELLO))
     assert "It is 5." in page
     assert "cannot be reached just now" in page
@@ -233,7 +233,7 @@ def test_a_lost_key_is_told(as_viewer, goal, platform, team, owner, url):
     endpoint.secret = "not ours"
     endpoint.save()
     with pytest.raises(RemoteError):
-        speakers.services.target_of(endpoint)
+        selection.services.target_of(endpoint)
     reply = as_viewer.post(url("chat"), HELLO)
     assert reply.status_code == 422
     assert "enter it again" in text(reply)
@@ -243,10 +243,10 @@ def test_a_lost_key_is_told(as_viewer, goal, platform, team, owner, url):
 
 
 def headings(page: str) -> list[str]:
-    return re.findall(r"<h2>([^<]+?) <small>", page.split("<template")[1])
+    return re.findall(r"<h2> ?([^<]+?) <small>", page.split("<template")[1])
 
 
-def test_names_are_hidden_and_sides_change(as_viewer, ready, kept, voices, url):
+def test_names_are_hidden_and_sides_change(as_viewer, ready, kept, engine_requests, url):
     assert by_default(ready) == ["Base", "Instructions 1"]
     moved = as_viewer.get(url("chat") + "?hide=new")
     assert moved.status_code == 302
@@ -254,9 +254,10 @@ def test_names_are_hidden_and_sides_change(as_viewer, ready, kept, voices, url):
     assert headings(page) == ["A", "B"]
     orders = {
         tuple(
-            v.lane
-            for v in speakers.voices(
-                speakers.chosen(ready, speakers.available(ready)), speakers.new_seed()
+            v.name
+            for v in selection.chat_columns(
+                selection.selected_options(ready, selection.candidate_options(ready)),
+                selection.new_seed(),
             )
         )
         for _try in range(64)
@@ -268,14 +269,14 @@ def test_a_guess_shows_who_is_who_and_keeps_the_conversation(
     as_viewer,
     ready,
     kept,
-    voices,
+    engine_requests,
     url,
 ):
-    seed = speakers.new_seed()
+    seed = selection.new_seed()
     address = url("chat") + f"?hide={seed}"
     asked = as_viewer.post(address, HELLO)
     assert "Which is “Instructions 1”?" in text(asked)
-    order = [voice.mark for voice in asked.context["voices"] if voice.ours]
+    order = [one.letter for one in asked.context["columns"] if one.is_ours]
     history = asked.context["history"]
     right = text(as_viewer.post(address, {"history": history, "guess": order[0]}))
     assert "You guessed right." in right
@@ -284,9 +285,11 @@ def test_a_guess_shows_who_is_who_and_keeps_the_conversation(
     assert "It is the other one." in wrong
     shown = as_viewer.post(address, {"history": history, "reveal": "1"})
     assert f"seed={seed}" in text(shown)  # the sides stay where they are
-    assert [v.mark for v in shown.context["voices"] if v.ours] == order
+    assert [one.letter for one in shown.context["columns"] if one.is_ours] == order
 
 
-def test_what_would_give_a_name_away_is_hidden_too(as_viewer, ready, documents, voices, url):
+def test_what_would_give_a_name_away_is_hidden_too(
+    as_viewer, ready, documents, engine_requests, url
+):
     page = text(as_viewer.post(url("chat") + "?hide=1234", HELLO))
     assert "handbook.md" not in page

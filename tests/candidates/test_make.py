@@ -63,16 +63,16 @@ def test_a_frozen_one_never_changes(trained):
 
 def test_the_tested_format_is_asked_for_again(trained):
     one = rival(trained)
-    assert services.for_engine(one)["number_format"] == ""
+    assert services.candidate_spec(one)["number_format"] == ""
     services.freeze(Candidate.objects.filter(pk=one.pk), number_format="bf16")
     one.refresh_from_db()
-    assert services.for_engine(one)["number_format"] == "bf16"
+    assert services.candidate_spec(one)["number_format"] == "bf16"
 
 
 def test_the_engine_gets_folders_of_this_machine(trained, data_dir):
-    asked = services.for_engine(services.tuned_candidate(training=trained))
+    asked = services.candidate_spec(services.tuned_candidate(training=trained))
     assert Path(asked["adapter"]) == data_dir / trained.adapter_folder
-    assert services.for_engine(rival(trained))["adapter"] is None
+    assert services.candidate_spec(rival(trained))["adapter"] is None
 
 
 def test_making_one_starts_no_work(trained):

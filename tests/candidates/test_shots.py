@@ -2,13 +2,13 @@
 
 import pytest
 
-from finetune_app.candidates import practice, shots
+from finetune_app.candidates import few_shot, validation_prompts
 from finetune_app.candidates.models import WorkbenchDraft
 from finetune_app.datasets.models import Example, Split
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
 from tests import journey
-from tests.candidates.desk import HTMX, knows_all, text, tries_all
+from tests.candidates.workbench_helpers import HTMX, knows_all, text, tries_all
 
 
 def test_shots_come_from_train_alone(as_editor, bench, at):
@@ -16,12 +16,12 @@ def test_shots_come_from_train_alone(as_editor, bench, at):
     reply = as_editor.post(at("change_shots"), {"add": sealed.pk}, headers=HTMX)
     assert "not there any more" in text(reply)
     assert WorkbenchDraft.objects.get().shots == []
-    found = [int(one.key) for one in shots.search(bench, sealed.prompt[:20], [])]
+    found = [int(one.key) for one in few_shot.search(bench, sealed.prompt[:20], [])]
     assert not Example.objects.filter(pk__in=found).exclude(split=Split.TRAIN)
 
 
 def test_one_is_added_by_hand_and_taken_out_again(as_editor, bench, at):
-    example = shots.search(bench, "", [])[0]
+    example = few_shot.search(bench, "", [])[0]
     as_editor.post(at("change_shots"), {"add": example.key, "instructions": "Kept too."})
     draft = WorkbenchDraft.objects.get()
     assert draft.shots == [{"prompt": example.prompt, "answer": example.answer}]
@@ -35,13 +35,13 @@ def test_one_is_added_by_hand_and_taken_out_again(as_editor, bench, at):
 def test_picked_ones_differ_in_their_answers(as_editor, bench, at):
     as_editor.post(at("change_shots"), {"pick": "1"})
     picked = WorkbenchDraft.objects.get().shots
-    assert len(picked) == shots.PICKED
-    assert len({shot["answer"] for shot in picked}) == shots.PICKED
-    assert picked == shots.pick(bench, room=512)
+    assert len(picked) == few_shot.DEFAULT_SHOTS
+    assert len({shot["answer"] for shot in picked}) == few_shot.DEFAULT_SHOTS
+    assert picked == few_shot.pick(bench, context_length=512)
 
 
 def test_a_search_finds_training_examples(as_editor, bench, at):
-    example = shots.search(bench, "", [])[0]
+    example = few_shot.search(bench, "", [])[0]
     page = text(as_editor.get(at(), {"q": example.prompt}, headers=HTMX))
     assert page.lstrip().startswith('<ul class="found"')
     assert f'value="{example.key}"' in page
@@ -64,7 +64,7 @@ def test_where_nothing_is_trained_own_pairs_and_practice_are_shown(as_editor, qu
     as_editor.post(at("change_shots"), {"pick": "1"})
     picked = WorkbenchDraft.objects.get().shots
     assert picked[0]["prompt"] == "Is it ready?"
-    assert len(picked) == shots.PICKED
+    assert len(picked) == few_shot.DEFAULT_SHOTS
     sealed = set(Example.objects.filter(split=Split.TEST).values_list("prompt", flat=True))
     assert not sealed & {shot["prompt"] for shot in picked}
     as_editor.post(at("change_shots"), {"drop": "0"})
@@ -72,27 +72,27 @@ def test_where_nothing_is_trained_own_pairs_and_practice_are_shown(as_editor, qu
     assert WorkbenchDraft.objects.get().shots[-1]["prompt"] == "Is it ready?"
 
 
-def test_a_practice_prompt_that_is_shown_is_not_asked(as_editor, questions, at, voice):
-    total = len(practice.prompts(questions))
-    voice.say = knows_all(questions)
+def test_a_practice_prompt_that_is_shown_is_not_asked(as_editor, questions, at, fake_engine):
+    total = len(validation_prompts.prompts_of_goal(questions))
+    fake_engine.say = knows_all(questions)
     assert f"{total} of {total} right" in tries_all(as_editor, at)
-    shown = practice.prompts(questions)[0]
-    as_editor.post(at("change_shots"), {"add": shown.row})
-    voice.asked.clear()
+    shown = validation_prompts.prompts_of_goal(questions)[0]
+    as_editor.post(at("change_shots"), {"add": shown.example_id})
+    fake_engine.asked.clear()
     assert f"{total - 1} of {total - 1} right" in tries_all(as_editor, at)
-    asked = {lane["messages"][-1]["content"] for one in voice.asked for lane in one["lanes"]}
+    asked = {lane["messages"][-1]["content"] for one in fake_engine.asked for lane in one["lanes"]}
     assert shown.prompt not in asked
 
 
 def test_a_pair_that_is_also_in_the_test_is_not_shown(questions):
     sealed = Example.objects.filter(split=Split.TEST).first()
     questions.pairs = [{"prompt": sealed.prompt.upper(), "answer": sealed.answer}]
-    assert shots.from_goal(questions) == []
-    assert shots.find(questions, "pair-0") is None
-    assert shots.find(questions, str(sealed.pk)) is None
+    assert few_shot.goal_pairs(questions) == []
+    assert few_shot.find_by_key(questions, "pair-0") is None
+    assert few_shot.find_by_key(questions, str(sealed.pk)) is None
 
 
 def test_shots_leave_room_for_the_question(bench):
-    assert shots.within([{"prompt": "x" * 500, "answer": "y" * 500}] * 9, room=1000) == [
-        {"prompt": "x" * 500, "answer": "y" * 500}
-    ]
+    assert few_shot.fitting(
+        [{"prompt": "x" * 500, "answer": "y" * 500}] * 9, context_length=1000
+    ) == [{"prompt": "x" * 500, "answer": "y" * 500}]

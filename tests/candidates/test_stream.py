@@ -10,7 +10,7 @@ from django.db import connections
 from django.test import AsyncClient
 
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.candidates import speakers, talk
+from finetune_app.candidates import conversation, inference, selection
 from finetune_app.training.models import Training
 from tests.worker.engine.test_server import SECRET, Running
 from tests.worker.engine.tiny_models import make_adapter, make_base
@@ -36,7 +36,7 @@ def engine(house, trained, settings, monkeypatch):
     """The installation's engine reads the tiny model in place of the goal's own."""
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = house.socket, SECRET
     folders = {trained.base_model.folder: "base", trained.adapter_folder: "adapter"}
-    monkeypatch.setattr(talk.services, "local_folder", lambda name: house.data / folders[name])
+    monkeypatch.setattr(inference.services, "local_folder", lambda name: house.data / folders[name])
     return house
 
 
@@ -49,7 +49,7 @@ def said(found: list[dict], lane: str) -> str:
 
 
 def test_lines_come_for_both_lanes_and_both_end(as_viewer, trained, engine, url):
-    reply = as_viewer.post(url("stream"), {"question": QUESTION})
+    reply = as_viewer.post(url("chat_stream"), {"question": QUESTION})
     assert reply["Content-Type"] == "application/x-ndjson"
     assert reply["Cache-Control"] == "no-store"
     found = events(b"".join(reply))
@@ -58,18 +58,19 @@ def test_lines_come_for_both_lanes_and_both_end(as_viewer, trained, engine, url)
 
 
 def test_without_script_the_same_is_said(as_viewer, trained, engine, url):
-    streamed = events(b"".join(as_viewer.post(url("stream"), {"question": QUESTION})))
-    whole = as_viewer.post(url("chat"), {"question": QUESTION}).context["turns"][0].said
+    streamed = events(b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION})))
+    (turn,) = as_viewer.post(url("chat"), {"question": QUESTION}).context["turns"]
+    whole = {side["column"].name: side["text"] for side in turn["sides"]}
     assert whole == {lane: said(streamed, lane) for lane in ("base", "tuned")}
 
 
 def test_who_goes_away_cancels_the_answers(trained: Training, engine):
     goal = Training.objects.select_related("goal").get(pk=trained.pk).goal
-    pair = speakers.chosen(goal, speakers.available(goal))
-    asked = talk.ask(speakers.voices(pair), [], QUESTION)
+    pair = selection.selected_options(goal, selection.candidate_options(goal))
+    asked = conversation.next_batch(selection.chat_columns(pair), [], QUESTION)
 
     async def leave_after_the_first_line():
-        async with aclosing(talk.lines(asked)) as lines:
+        async with aclosing(inference.stream_ndjson(asked)) as lines:
             async for _line in lines:
                 break
 
@@ -78,8 +79,8 @@ def test_who_goes_away_cancels_the_answers(trained: Training, engine):
 
 
 def test_a_missing_adapter_is_told_in_a_sentence(as_viewer, trained, engine, url, monkeypatch):
-    monkeypatch.setattr(talk.services, "local_folder", lambda name: engine.data / "nowhere")
-    body = b"".join(as_viewer.post(url("stream"), {"question": QUESTION}))
+    monkeypatch.setattr(inference.services, "local_folder", lambda name: engine.data / "nowhere")
+    body = b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION}))
     assert any(event.get("error") for event in events(body))
 
 
@@ -89,7 +90,7 @@ def test_it_streams_under_asgi_too(owner, trained, engine, url):
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
 
     async def ask() -> bytes:
-        reply = await client.post(url("stream"), {"question": QUESTION})
+        reply = await client.post(url("chat_stream"), {"question": QUESTION})
         body = b"".join([part async for part in reply])
         await sync_to_async(connections.close_all)()  # of the thread that the view ran in
         return body

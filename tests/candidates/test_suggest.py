@@ -5,7 +5,7 @@ import shutil
 import pytest
 from django.urls import reverse
 
-from finetune_app.candidates import jobs, suggesting
+from finetune_app.candidates import jobs, suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
 from finetune_app.core.files import local_folder
 from finetune_app.datasets.models import Status, Suggestion
@@ -126,7 +126,7 @@ def test_what_is_said_twice_is_kept_once(run):
     says(run, 11, "topic: bell")
     says(run, 11, "topic: gears")
     assert Suggestion.objects.get().answer == "topic: gears"
-    assert suggesting.made(run) == 1
+    assert suggestion_runs.count_made(run) == 1
 
 
 def test_after_a_break_only_the_others_are_asked(run):

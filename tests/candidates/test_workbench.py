@@ -1,8 +1,10 @@
 """The workbench: what is typed is kept, and who may type."""
 
+import html
+
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
 from finetune_app.goals import services as goals
-from tests.candidates.desk import HTMX, text
+from tests.candidates.workbench_helpers import HTMX, text
 
 
 def test_it_begins_with_the_goals_own_words(as_editor, bench, at):
@@ -13,55 +15,55 @@ def test_it_begins_with_the_goals_own_words(as_editor, bench, at):
 
 
 def test_what_is_typed_is_kept(as_editor, bench, at):
-    reply = as_editor.post(at("save"), {"instructions": "Only  the\r\ntopic. "}, headers=HTMX)
+    reply = as_editor.post(at("save_draft"), {"instructions": "Only  the\r\ntopic. "}, headers=HTMX)
     assert reply.status_code == 200  # other words: what was tried no longer holds
     assert "Not tried yet with these words" in text(reply)
-    seen = reply.context["recipe"]
+    seen = reply.context["fingerprint"]
     again = as_editor.post(
-        at("save"), {"instructions": "Only  the\ntopic. ", "seen": seen}, headers=HTMX
+        at("save_draft"), {"instructions": "Only  the\ntopic. ", "seen": seen}, headers=HTMX
     )
     assert (again.status_code, again["HX-Trigger"]) == (204, '{"saved": "Saved"}')
-    assert "Only  the\ntopic. " in text(as_editor.get(at()))
+    assert "Only  the\ntopic. " in html.unescape(as_editor.get(at()).content.decode())
 
 
 def test_everybody_has_a_draft_of_their_own(as_editor, as_owner, bench, at):
-    as_editor.post(at("save"), {"instructions": "Mine."})
-    as_owner.post(at("save"), {"instructions": "Yours."})
+    as_editor.post(at("save_draft"), {"instructions": "Mine."})
+    as_owner.post(at("save_draft"), {"instructions": "Yours."})
     assert "Mine." in text(as_editor.get(at()))
     assert "Yours." in text(as_owner.get(at()))
 
 
 def test_a_wrong_number_loses_no_words(as_editor, bench, at):
     form = {"instructions": "New words.", "temperature": "9", "top_p": ""}
-    reply = as_editor.post(at("try_some"), form)
+    reply = as_editor.post(at("ask_prompts"), form)
     assert reply.status_code == 422
     assert "Your words are saved." in text(reply)
     assert WorkbenchDraft.objects.get().instructions == "New words."
-    as_editor.post(at("save"), form | {"temperature": "0.7", "top_p": "0.9"})
+    as_editor.post(at("save_draft"), form | {"temperature": "0.7", "top_p": "0.9"})
     assert WorkbenchDraft.objects.get().sampling == {"temperature": 0.7, "top_p": 0.9}
-    as_editor.post(at("save"), form | {"temperature": "0"})
+    as_editor.post(at("save_draft"), form | {"temperature": "0"})
     assert WorkbenchDraft.objects.get().sampling == {}
 
 
 def test_another_teams_model_cannot_be_chosen(as_editor, bench, at, platform, stranger):
     theirs = platform.endpoint(stranger.teams.get(), stranger)
-    as_editor.post(at("save"), {"instructions": "x", "model": f"endpoint:{theirs.pk}"})
+    as_editor.post(at("save_draft"), {"instructions": "x", "model": f"endpoint:{theirs.pk}"})
     assert WorkbenchDraft.objects.get().endpoint is None
 
 
 def test_a_viewer_looks_and_a_stranger_does_not(as_viewer, as_stranger, as_editor, bench, at):
-    as_editor.post(at("keep"), {"instructions": "First."})
+    as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
     assert "You may look here, not write." in text(as_viewer.get(at()))
     for name, ids in (
-        ("save", ()),
-        ("try_some", ()),
+        ("save_draft", ()),
+        ("ask_prompts", ()),
         ("change_shots", ()),
-        ("take_hint", ()),
-        ("suggest", ()),
-        ("keep", ()),
-        ("take_up", (kept.pk,)),
-        ("forget", (kept.pk,)),
+        ("apply_hint", ()),
+        ("improve", ()),
+        ("save_version", ()),
+        ("restore_version", (kept.pk,)),
+        ("remove_version", (kept.pk,)),
     ):
         assert as_viewer.post(at(name, *ids)).status_code == 403
         assert as_stranger.post(at(name, *ids)).status_code == 404
@@ -73,11 +75,11 @@ def test_without_examples_or_a_model_the_page_says_what_is_missing(as_editor, go
     page = text(as_editor.get(at()))
     assert "There is nothing to practise on yet." in page
     assert "No model is here yet." in page
-    reply = as_editor.post(at("try_some"), {"instructions": "x"}, headers=HTMX)
+    reply = as_editor.post(at("ask_prompts"), {"instructions": "x"}, headers=HTMX)
     assert "Choose which model answers first." in text(reply)
 
 
 def test_a_draft_goes_with_its_goal(as_editor, bench, at):
-    as_editor.post(at("save"), {"instructions": "x"})
+    as_editor.post(at("save_draft"), {"instructions": "x"})
     goals.delete_goal(goal=bench)
     assert not WorkbenchDraft.objects.exists()

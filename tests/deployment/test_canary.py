@@ -84,7 +84,7 @@ def test_the_current_release_answers_when_the_canary_cannot(live, canary, monkey
     def broken(candidate):
         raise PlainError("The documents have changed.")
 
-    monkeypatch.setattr("finetune_app.candidates.talk.lane_of", broken)
+    monkeypatch.setattr("finetune_app.candidates.inference.request_for", broken)
     assert release_for(live, included(canary).pop()) == live.current
 
 

@@ -16,7 +16,7 @@ ASK = """Hello, my pump leaks. Write to mara.lind@kettle-lane.co.uk or +44 20 79
 
 Kind regards,
 Mara Lind"""
-LANE = replay.talk.plain_lane("tiny")
+REQUEST = replay.inference.request_for_base_model("tiny")
 ON = {"on": "on", "told": "on", "percent": "100", "days": "30", "least": ""}
 
 
@@ -179,15 +179,15 @@ def test_one_request_and_what_another_one_says(ask, kept, as_editor, as_viewer, 
 
     async def whole(question):
         asked.append(question)
-        return SimpleNamespace(said={"0": "stock"}, trouble={})
+        return SimpleNamespace(answers={"0": "stock"}, errors={})
 
-    monkeypatch.setattr(replay.talk, "whole", whole)
-    monkeypatch.setattr(replay.talk, "lane_of", lambda candidate: LANE)
+    monkeypatch.setattr(replay.conversation, "answer_turn", whole)
+    monkeypatch.setattr(replay.inference, "request_for", lambda candidate: REQUEST)
     page = as_editor.get(url("request", request_id=request.pk))
-    speaker = page.context["everybody"][0]
-    reply = as_editor.post(url("again", request_id=request.pk), {"candidate": speaker.key})
+    option = page.context["everybody"][0]
+    reply = as_editor.post(url("again", request_id=request.pk), {"candidate": option.key})
     assert reply.context["replayed"].text == "stock"
-    assert asked[0].lanes[0].messages == Transcript.objects.get().messages
+    assert asked[0].requests[0].messages == Transcript.objects.get().messages
     page = reply.content.decode()
     assert "repair_status" in page
     assert "stock" in page

@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from finetune_app.candidates.composing import Recipe
+from finetune_app.candidates.prompt_builder import PromptTemplate
 from finetune_app.evaluation.verdict import Outcome, judge
 from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample import sample
@@ -33,7 +33,7 @@ def questions(tmp_path):
 
 def answers(engine, questions, order, at_once):
     """Each question's answer by the base model, asked in `order`, `at_once` at a time."""
-    base = Candidate(1, "base", FOLDER, None, Recipe())
+    base = Candidate(1, "base", FOLDER, None, PromptTemplate())
     said = {}
     for start in range(0, len(order), at_once):
         batch = order[start : start + at_once]

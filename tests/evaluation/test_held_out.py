@@ -21,7 +21,7 @@ from worker.training.loop import run
 # Where a test row is told from another one: the room that splits and freezes, and evaluation.
 MAY_TELL = ("finetune_app/datasets/", "finetune_app/evaluation/", "worker/evaluation/")
 COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # how many, not which
-KEEPS_APART = {"finetune_app/candidates/shots.py"}  # leaves out what is also in the test
+KEEPS_APART = {"finetune_app/candidates/few_shot.py"}  # leaves out what is also in the test
 HAND_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")  # its path
 MAY_OPEN = (*MAY_TELL, *HAND_ON)
 

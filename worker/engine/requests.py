@@ -78,6 +78,8 @@ class Completion:
 class PromptTooLong(ValueError):
     """The conversation leaves the model no room to answer."""
 
+    code = "context_length_exceeded"
+
 
 class EngineFailed(RuntimeError):
     """The model broke down in the middle of the batch; the message says how."""

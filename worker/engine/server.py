@@ -161,8 +161,10 @@ def _line(item: str | Completion | Exception) -> dict[str, Any]:
             "seconds": round(item.seconds, 3),
         }
     end = {"done": True, "finish_reason": "error", "error": str(item)}
-    param = getattr(item, "param", None)  # what in the request is to blame
-    return end | {"param": param} if param else end
+    for name in ("code", "param"):  # the kind of error, and the field of the request that caused it
+        if found := getattr(item, name, None):
+            end[name] = found
+    return end
 
 
 def _lane(asked: dict[str, Any], lane: dict[str, Any], manager: ModelManager) -> GenerationRequest:

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from finetune_app.candidates.composing import Composed, Passage, Recipe, compose
+from finetune_app.candidates.prompt_builder import (
+    BuiltPrompt,
+    Passage,
+    PromptTemplate,
+    build_prompt,
+)
 from worker.channel import UserError
 from worker.engine.requests import GenerationRequest, Message
 
@@ -40,15 +45,15 @@ class Candidate:
     name: str
     base_model: Path | None
     adapter: Path | None
-    recipe: Recipe
+    recipe: PromptTemplate
     number_format: str = "auto"
     sampling: dict[str, Any] = field(default_factory=dict)
     knowledge: dict[str, Any] | None = None
     endpoint: dict[str, Any] | None = field(default=None, repr=False)  # its key is in it
 
-    def asked(self, question: list[Message], passages: Sequence[Passage] = ()) -> Composed:
+    def asked(self, question: list[Message], passages: Sequence[Passage] = ()) -> BuiltPrompt:
         """The question behind this candidate's instructions, example turns and passages."""
-        return compose(self.recipe, question, passages)
+        return build_prompt(self.recipe, question, passages)
 
     def request(self, messages: list[Message], max_new_tokens: int) -> GenerationRequest:
         """Greedy unless the candidate says otherwise; the seed is always the same, so that a
@@ -84,7 +89,7 @@ def read_candidates(spec: list[dict[str, Any]]) -> list[Candidate]:
             name=given["name"],
             base_model=Path(given["base_model"]) if given.get("base_model") else None,
             adapter=Path(given["adapter"]) if given.get("adapter") else None,
-            recipe=Recipe.from_json(given),
+            recipe=PromptTemplate.from_spec(given),
             number_format=given.get("number_format") or "auto",
             sampling=given.get("sampling") or {},
             knowledge=given.get("knowledge"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from finetune_app.candidates.composing import Passage
+from finetune_app.candidates.prompt_builder import Passage
 from worker.channel import Channel
 from worker.evaluation.inputs import Candidate, PromptRow
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from finetune_app.candidates.composing import Composed
+from finetune_app.candidates.prompt_builder import BuiltPrompt
 from worker.channel import Channel
 from worker.engine.batch_generation import GenerationStopped, as_completed
 from worker.engine.engine import Engine
@@ -76,7 +76,7 @@ class CandidateRunner:
         """Do something with one answer, and report."""
         raise NotImplementedError
 
-    def asked(self, candidate: Candidate, question: PromptRow) -> Composed:
+    def asked(self, candidate: Candidate, question: PromptRow) -> BuiltPrompt:
         """What this candidate is told, shown and asked."""
         return candidate.asked(question.messages, self.shown.get((candidate.id, question.row), []))
 

@@ -7,7 +7,7 @@ or, for an answer of several words, nearly all of those that carry meaning.
 import re
 from typing import Any
 
-from finetune_app.candidates.composing import Passage
+from finetune_app.candidates.prompt_builder import Passage
 from worker.knowledge.search import EMPTY, WORD, Index
 
 LOOKED_AT = 5  # passages

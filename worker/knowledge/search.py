@@ -15,7 +15,7 @@ import lancedb
 import numpy as np
 from lancedb.query import MatchQuery
 
-from finetune_app.candidates.composing import Passage
+from finetune_app.candidates.prompt_builder import Passage
 from worker.channel import UserError
 from worker.knowledge import embedding
 from worker.knowledge.index import FORMAT, TABLE

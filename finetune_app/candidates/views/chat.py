@@ -1,4 +1,4 @@
-"""Chat: the same question to one or two candidates, answers side by side."""
+"""The chat page: one question to one or two candidates, with the answers side by side."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -8,8 +8,8 @@ from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, S
 from django.shortcuts import redirect
 
 from finetune_app.accounts.models import Role
-from finetune_app.candidates import speakers, talk
-from finetune_app.candidates.speakers import Speaker, Voice
+from finetune_app.candidates import conversation, inference, selection
+from finetune_app.candidates.selection import CandidateOption, ChatColumn
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -17,104 +17,104 @@ from finetune_app.goals.models import Goal
 
 @goal_page(Role.VIEWER, "GET", "POST")
 def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The page; a POST without script answers it whole. "reveal" and "guess" show the names."""
+    """The page. A POST answers without JavaScript; "reveal" and "guess" show hidden names."""
     if request.GET.get("hide") == "new":
-        return redirect(f"{request.path}?{_query(request, hide=speakers.new_seed())}")
-    everybody = speakers.available(goal)
-    pair = _pair(request, goal, everybody)
-    voices = speakers.voices(pair, _seed(request))
-    turns = talk.read_history(request.POST.get("history", ""), _lanes(voices))
-    hidden, guess = "hide" in request.GET and len(voices) == 2, request.POST.get("guess", "")
+        return redirect(f"{request.path}?{_query(request, hide=selection.new_seed())}")
+    options = selection.candidate_options(goal)
+    selected = _selected(request, goal, options)
+    columns = selection.chat_columns(selected, _seed(request))
+    turns = conversation.read_history(request.POST.get("history", ""), _names(columns))
+    hidden, guess = "hide" in request.GET and len(columns) == 2, request.POST.get("guess", "")
     error = ""
     if guess or "reveal" in request.POST:
         hidden = False
-    elif request.method == "POST" and voices:
+    elif request.method == "POST" and columns:
         try:
-            question = talk.check_question(request.POST.get("question", ""))
-            turns.append(async_to_sync(talk.whole)(talk.ask(voices, turns, question)))
-        except talk.TalkError as problem:
+            question = conversation.clean_question(request.POST.get("question", ""))
+            batch = conversation.next_batch(columns, turns, question)
+            turns.append(async_to_sync(conversation.answer_turn)(batch))
+        except conversation.ConversationError as problem:
             error = str(problem)
     context = {
         "goal": goal,
-        "voices": voices,
-        "everybody": everybody,
+        "columns": columns,
+        "options": options,
         "hidden": hidden,
-        "first": pair[0].key if pair else "",
-        "second": pair[1].key if pair[1:] else "",
-        "turns": turns,
-        "shown": [_shown(turn, voices) for turn in turns],
+        "first": selected[0].key if selected else "",
+        "second": selected[1].key if selected[1:] else "",
+        "turns": [_turn_context(turn, columns) for turn in turns],
         "error": error,
         "guess": guess,
-        "history": talk.write_history(turns),
+        "history": conversation.write_history(turns),
         "question": request.POST.get("question", "") if error else "",
         "examples": [pair["prompt"] for pair in goal.pairs][:3],
-        **_addresses(request, hidden),
+        **_links(request, hidden),
     }
     return render_page(request, "candidates/chat.html", context, status=422 if error else 200)
 
 
 @goal_page(Role.VIEWER, "POST")
 def stream(request: HttpRequest, goal: Goal) -> HttpResponseBase:
-    """All answers as they are written: JSON lines, see talk.answers."""
-    pair = _pair(request, goal, speakers.available(goal))
-    voices = speakers.voices(pair, _seed(request))
-    if not voices:
-        raise Http404("nobody to talk to yet")
+    """The answers while they are written, as JSON lines; see inference.stream_events."""
+    selected = _selected(request, goal, selection.candidate_options(goal))
+    columns = selection.chat_columns(selected, _seed(request))
+    if not columns:
+        raise Http404("no candidate yet")
     try:
-        question = talk.check_question(request.POST.get("question", ""))
-        turns = talk.read_history(request.POST.get("history", ""), _lanes(voices))
-        asked = talk.ask(voices, turns, question)
-    except talk.TalkError as problem:
+        question = conversation.clean_question(request.POST.get("question", ""))
+        turns = conversation.read_history(request.POST.get("history", ""), _names(columns))
+        batch = conversation.next_batch(columns, turns, question)
+    except conversation.ConversationError as problem:
         return JsonResponse({"error": str(problem)}, status=422)
     return StreamingHttpResponse(
-        talk.lines(asked),
+        inference.stream_ndjson(batch),
         content_type="application/x-ndjson",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-def _pair(request: HttpRequest, goal: Goal, everybody: list[Speaker]) -> list[Speaker]:
-    """Who the address names: ?a=&b=, or ?training=."""
-    asked = request.GET
-    return speakers.chosen(
+def _selected(
+    request: HttpRequest, goal: Goal, options: list[CandidateOption]
+) -> list[CandidateOption]:
+    """The options named by ?a= and ?b=, or by ?training=."""
+    return selection.selected_options(
         goal,
-        everybody,
-        asked.get("a", ""),
-        asked.get("b", ""),
-        whole_number(asked.get("training")),
+        options,
+        request.GET.get("a", ""),
+        request.GET.get("b", ""),
+        whole_number(request.GET.get("training")),
     )
 
 
 def _seed(request: HttpRequest) -> str:
-    """Of the shuffle: `hide` while names are hidden; `seed` once they are shown, so that the
-    sides stay where they are."""
+    """Decides the order of the columns: `hide` while names are hidden, `seed` afterwards."""
     return (request.GET.get("hide") or request.GET.get("seed") or "")[:40]
 
 
-def _lanes(voices: list[Voice]) -> list[str]:
-    return [voice.lane for voice in voices]
+def _names(columns: list[ChatColumn]) -> list[str]:
+    return [column.name for column in columns]
 
 
-def _shown(turn: talk.Turn, voices: list[Voice]) -> dict[str, Any]:
+def _turn_context(turn: conversation.Turn, columns: list[ChatColumn]) -> dict[str, Any]:
     return {
-        "asked": turn.asked,
+        "question": turn.question,
         "sides": [
             {
-                "voice": voice,
-                "text": turn.said.get(voice.lane, ""),
-                "cited": turn.cited.get(voice.lane),
-                "trouble": turn.trouble.get(voice.lane, ""),
+                "column": column,
+                "text": turn.answers.get(column.name, ""),
+                "cited": turn.citations.get(column.name),
+                "error": turn.errors.get(column.name, ""),
             }
-            for voice in voices
+            for column in columns
         ],
     }
 
 
-def _addresses(request: HttpRequest, hidden: bool) -> dict[str, str]:
-    """Of this conversation, which goes on there, and of a new one without names."""
+def _links(request: HttpRequest, hidden: bool) -> dict[str, str]:
+    """Query strings of this conversation, and of one with hidden names."""
     seed = _seed(request)
-    named = {"hide" if hidden else "seed": seed} if seed else {}
-    return {"here": _query(request, **named), "hide": _query(request, hide="new")}
+    order = {"hide" if hidden else "seed": seed} if seed else {}
+    return {"here": _query(request, **order), "hide": _query(request, hide="new")}
 
 
 def _query(request: HttpRequest, **more: str) -> str:

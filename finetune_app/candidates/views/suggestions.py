@@ -1,4 +1,4 @@
-"""Let a model suggest answers for rows that have none. A person accepts each, or does not."""
+"""Starts and shows a run in which a candidate suggests answers for rows that have none."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
-from finetune_app.candidates import speakers, suggesting
+from finetune_app.candidates import selection, suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
@@ -27,7 +27,7 @@ PAGE = "candidates/suggestions.html"
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """GET: who could suggest, and how far they are. POST: start."""
+    """GET: the candidates and the progress of the last run. POST: start a run."""
     if request.method == "POST":
         return _start(request, goal)
     return render_page(request, PAGE, _context(request, goal), partial="live")
@@ -42,16 +42,18 @@ def stop(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    wanted, rows = request.POST.get("who", ""), whole_number(request.POST.get("rows"))
-    speaker = next((one for one in speakers.available(goal) if one.key == wanted), None)
+    key, rows = request.POST.get("who", ""), whole_number(request.POST.get("rows"))
+    option = selection.option_by_key(goal, key)
     try:
-        if speaker is None:
+        if option is None:
             raise PlainError(_("Choose who shall suggest the answers."), status=422)
-        candidate = suggesting.require_ready(speaker.make())
-        most = rows if rows in suggesting.AMOUNTS else suggesting.AMOUNTS[0]
-        suggesting.start(goal=goal, candidate=candidate, most=most, by=request.user)
+        candidate = suggestion_runs.require_ready(option.get_candidate())
+        max_rows = rows if rows in suggestion_runs.ROW_COUNTS else suggestion_runs.ROW_COUNTS[0]
+        suggestion_runs.start_run(
+            goal=goal, candidate=candidate, max_rows=max_rows, by=request.user
+        )
     except PlainError as problem:
-        context = _context(request, goal) | {"problem": problem.message, "chosen": wanted}
+        context = _context(request, goal) | {"problem": problem.message, "chosen": key}
         return render_page(request, PAGE, context, status=422)
     return redirect("candidates:suggestions", goal_id=goal.pk)
 
@@ -60,34 +62,34 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     run = goal.suggestion_runs.select_related("job", "candidate").first()
     rows = dataset_of(goal).examples.kept().filter(status=Status.PENDING)
     waiting = rows.filter(suggestions__state="open").distinct().count()
-    everybody = speakers.available(goal)
+    options = selection.candidate_options(goal)
     return {
         "goal": goal,
         "run": run,
         "job": run.job if run else None,
         "todo": rows.count(),
         "waiting": waiting,
-        "everybody": everybody,
-        "amounts": suggesting.AMOUNTS,
-        "chosen": _likely(everybody),
-        "remote": [one for one in everybody if one.key.startswith("endpoint-")],
+        "options": options,
+        "amounts": suggestion_runs.ROW_COUNTS,
+        "chosen": _default_key(options),
+        "remote": [one for one in options if one.key.startswith("endpoint-")],
         "can_edit": may_edit(request),
         **(_progress(run) if run else {}),
     }
 
 
-def _likely(everybody: list[speakers.Speaker]) -> str:
-    """What was made last, on this machine if it can be: nothing leaves it by a default."""
+def _default_key(options: list[selection.CandidateOption]) -> str:
+    """The newest local candidate, so that no data leaves this machine by default."""
     for start in ("training-", "kept-", ""):
-        for one in everybody:
+        for one in options:
             if one.key.startswith(start) and not one.key.startswith("endpoint-"):
                 return one.key
-    return everybody[0].key if everybody else ""
+    return options[0].key if options else ""
 
 
 def _progress(run: SuggestionRun) -> dict[str, Any]:
     job = run.job
-    count = suggesting.made(run)
+    count = suggestion_runs.count_made(run)
     place = queue_place(job)
     facts = [ngettext("%(n)d suggestion", "%(n)d suggestions", count) % {"n": count}]
     if place:

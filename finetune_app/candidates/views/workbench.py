@@ -1,7 +1,6 @@
-"""Step 4 with instructions: write them, show examples, try them, keep a version.
+"""Step 4 with instructions: write them, show examples, ask the practice prompts, save a version.
 
-Every POST carries the whole form and saves it first, so nothing typed is lost whatever was
-pressed, with script or without.
+Every POST carries the whole form and saves it first, so that no typed text is lost.
 """
 
 import json
@@ -17,10 +16,10 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
-from finetune_app.candidates import bench, drafts, services, trying
+from finetune_app.candidates import drafts, services, validation_run, workbench
 from finetune_app.candidates.forms import DraftForm
 from finetune_app.candidates.models import Candidate, CandidateKind, WorkbenchDraft
-from finetune_app.candidates.practice import fingerprint
+from finetune_app.candidates.validation_prompts import candidate_fingerprint
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.goals.access import goal_page
@@ -32,167 +31,169 @@ PAGE = "candidates/workbench.html"
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     draft = drafts.draft_of(goal=goal, user=request.user)
-    trying.judge_again(goal=goal)
+    validation_run.judge_stored_answers(goal=goal)
     context = _context(request, draft, DraftForm(draft=draft))
     return render_page(request, PAGE, context, partial="found")
 
 
 @goal_page(Role.EDITOR, "POST")
-def save(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """As they type. What was tried is shown again only when it was another draft's."""
-    draft, form = _saved(request, goal)
-    same = request.POST.get("seen") == fingerprint(draft.as_candidate())
+def save_draft(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Save while the user types. The results are sent again only when the draft has changed."""
+    draft, form = _save_form(request, goal)
+    same = request.POST.get("seen") == candidate_fingerprint(draft.as_candidate())
     if request.htmx and same and not form.errors:
         response = HttpResponse(status=204)
     else:
-        response = _answer(request, draft, form, "tries")
+        response = _render(request, draft, form, "tries")
     response["HX-Trigger"] = json.dumps({"saved": _("Saved")})
     return response
 
 
 @goal_page(Role.EDITOR, "POST")
-def try_some(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The next few practice prompts; the answer asks for the ones after them, as long as the
-    draft is the one (`recipe`) that was to be tried. Without script a press asks a few."""
-    draft, form = _saved(request, goal)
-    trouble = ""
-    begun = request.POST.get("recipe", "")
-    if begun and begun != fingerprint(draft.as_candidate()):
-        return _answer(request, draft, form, "tries")
+def ask_prompts(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Ask the next few practice prompts. The response makes the page request the ones after them,
+    unless the draft has changed since the first request (its `fingerprint`)."""
+    draft, form = _save_form(request, goal)
+    error = ""
+    started_with = request.POST.get("fingerprint", "")
+    if started_with and started_with != candidate_fingerprint(draft.as_candidate()):
+        return _render(request, draft, form, "tries")
     if not form.errors:
         try:
             _require_model(draft)
-            trying.try_some(goal=goal, candidate=draft.as_candidate())
+            validation_run.ask_next_prompts(goal=goal, candidate=draft.as_candidate())
         except PlainError as problem:
-            trouble = problem.message
-    return _answer(request, draft, form, "tries", trouble=trouble, going=not trouble)
+            error = problem.message
+    return _render(request, draft, form, "tries", error=error, is_running=not error)
 
 
 @goal_page(Role.EDITOR, "POST")
 def change_shots(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Show one more (add), take one out (drop), or let them be picked (pick)."""
-    draft, form = _saved(request, goal)
+    """Add an example ("add"), remove one ("drop") or have some picked ("pick")."""
+    draft, form = _save_form(request, goal)
 
     def change() -> None:
-        dropped = whole_number(request.POST.get("drop"))
+        removed = whole_number(request.POST.get("drop"))
         if "pick" in request.POST:
             drafts.pick_shots(draft=draft)
         elif added := request.POST.get("add", ""):
             drafts.add_shot(draft=draft, key=added)
-        elif dropped is not None:
-            drafts.drop_shot(draft=draft, place=dropped)
+        elif removed is not None:
+            drafts.remove_shot(draft=draft, index=removed)
 
-    return _done(request, draft, form, change, "shots", "tries")
-
-
-@goal_page(Role.EDITOR, "POST")
-def take_hint(request: HttpRequest, goal: Goal) -> HttpResponse:
-    draft, form = _saved(request, goal)
-
-    def take() -> None:
-        drafts.take_hint(draft=draft, key=request.POST.get("hint", ""))
-
-    return _done(request, draft, form, take, "words", "shots", "tries")
+    return _run_and_render(request, draft, form, change, "shots", "tries")
 
 
 @goal_page(Role.EDITOR, "POST")
-def suggest(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """A capable model writes new instructions (write), and the person takes or leaves them."""
-    draft, form = _saved(request, goal)
+def apply_hint(request: HttpRequest, goal: Goal) -> HttpResponse:
+    draft, form = _save_form(request, goal)
+
+    def apply() -> None:
+        drafts.apply_hint(draft=draft, key=request.POST.get("hint", ""))
+
+    return _run_and_render(request, draft, form, apply, "words", "shots", "tries")
+
+
+@goal_page(Role.EDITOR, "POST")
+def improve(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Have a model propose new instructions ("write"), accept them ("take") or not ("leave")."""
+    draft, form = _save_form(request, goal)
 
     def write() -> None:
         wanted = request.POST.get("writer", "")
-        writers = {bench.writer_value(one): one for one in drafts.capable(goal)}
+        writers = {workbench.writer_value(one): one for one in drafts.possible_writers(goal)}
         if "take" in request.POST:
-            drafts.take_proposal(draft=draft)
+            drafts.accept_proposal(draft=draft)
         elif "leave" in request.POST:
-            drafts.leave_proposal(draft=draft)
+            drafts.reject_proposal(draft=draft)
         elif writer := writers.get(wanted) or next(iter(writers.values()), None):
-            drafts.propose(draft=draft, writer=writer)
+            drafts.propose_instructions(draft=draft, writer=writer)
 
-    return _done(request, draft, form, write, "words", "tries")
+    return _run_and_render(request, draft, form, write, "words", "tries")
 
 
 @goal_page(Role.EDITOR, "POST")
-def keep(request: HttpRequest, goal: Goal) -> HttpResponse:
-    draft, form = _saved(request, goal)
+def save_version(request: HttpRequest, goal: Goal) -> HttpResponse:
+    draft, form = _save_form(request, goal)
     if form.errors:
-        return _answer(request, draft, form, "tries")
-    kept = drafts.keep(draft=draft)
-    messages.success(request, _("Kept as version %(n)d.") % {"n": kept.revision})
+        return _render(request, draft, form, "tries")
+    version = drafts.save_version(draft=draft)
+    messages.success(request, _("Kept as version %(n)d.") % {"n": version.revision})
     return redirect(reverse("candidates:workbench", args=[goal.pk]) + "#versions")
 
 
 @goal_page(Role.VIEWER, "GET")
-def version(request: HttpRequest, goal: Goal, kept_id: int) -> HttpResponse:
-    """A kept version beside another one, or beside what is being written now."""
-    kept = _kept(goal, kept_id)
+def compare_version(request: HttpRequest, goal: Goal, saved_id: int) -> HttpResponse:
+    """A saved version beside another one, or beside the draft."""
+    version = _version(goal, saved_id)
     draft = drafts.draft_of(goal=goal, user=request.user)
     other_id = whole_number(request.GET.get("with"))
-    other = _kept(goal, other_id) if other_id is not None else draft.as_candidate()
-    context = {"goal": goal, "may_edit": may_edit(request)} | bench.beside(goal, kept, other)
+    other = _version(goal, other_id) if other_id is not None else draft.as_candidate()
+    context = workbench.comparison_context(goal, version, other)
+    context |= {"goal": goal, "may_edit": may_edit(request)}
     return render_page(request, "candidates/version.html", context)
 
 
 @goal_page(Role.EDITOR, "POST")
-def take_up(request: HttpRequest, goal: Goal, kept_id: int) -> HttpResponse:
-    kept = _kept(goal, kept_id)
-    drafts.take_up(draft=drafts.draft_of(goal=goal, user=request.user), candidate=kept)
+def restore_version(request: HttpRequest, goal: Goal, saved_id: int) -> HttpResponse:
+    version = _version(goal, saved_id)
+    draft = drafts.draft_of(goal=goal, user=request.user)
+    drafts.restore_version(draft=draft, candidate=version)
     messages.success(
-        request, _("You go on from version %(n)d; it stays as it is.") % {"n": kept.revision}
+        request, _("You go on from version %(n)d; it stays as it is.") % {"n": version.revision}
     )
     return redirect("candidates:workbench", goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
-def forget(request: HttpRequest, goal: Goal, kept_id: int) -> HttpResponse:
-    services.forget(candidate=_kept(goal, kept_id))
+def remove_version(request: HttpRequest, goal: Goal, saved_id: int) -> HttpResponse:
+    services.remove_from_versions(candidate=_version(goal, saved_id))
     messages.success(request, _("Off the list. Tests in which it took part stay."))
     return redirect("candidates:workbench", goal_id=goal.pk)
 
 
-# ---- What the views share ----
+# ---- Shared by the views ----
 
 
-def _saved(request: HttpRequest, goal: Goal) -> tuple[WorkbenchDraft, DraftForm]:
+def _save_form(request: HttpRequest, goal: Goal) -> tuple[WorkbenchDraft, DraftForm]:
     draft = drafts.draft_of(goal=goal, user=request.user)
     form = DraftForm(request.POST, draft=draft)
     form.is_valid()
-    drafts.save(draft=draft, **form.fields_of_draft())
+    drafts.save_draft(draft=draft, **form.fields_of_draft())
     return draft, form
 
 
-def _done(
+def _run_and_render(
     request: HttpRequest,
     draft: WorkbenchDraft,
     form: DraftForm,
-    work: Callable[[], None],
+    action: Callable[[], None],
     *parts: str,
 ) -> HttpResponse:
-    """Do it, unless the form is wrong; show these parts again."""
-    trouble = ""
+    """Run the action if the form is valid, and render these parts of the page again."""
+    error = ""
     if not form.errors:
         try:
-            work()
+            action()
         except PlainError as problem:
-            trouble = problem.message
+            error = problem.message
         else:
             form = DraftForm(draft=draft)
-    return _answer(request, draft, form, *parts, trouble=trouble)
+    return _render(request, draft, form, *parts, error=error)
 
 
-def _answer(
+def _render(
     request: HttpRequest,
     draft: WorkbenchDraft,
     form: DraftForm,
     *parts: str,
-    trouble: str = "",
-    going: bool = False,
+    error: str = "",
+    is_running: bool = False,
 ) -> HttpResponse:
-    """htmx gets the parts that changed, the first one for its target; else the whole page."""
-    if not (request.htmx or form.errors or trouble):
+    """For htmx the given parts: the first for its target, the others out of band. Else the page."""
+    if not (request.htmx or form.errors or error):
         return redirect("candidates:workbench", goal_id=draft.goal_id)
-    context = _context(request, draft, form, trouble=trouble, going=going)
+    context = _context(request, draft, form, error=error, is_running=is_running)
     if not request.htmx:
         return render_page(request, PAGE, context, status=422)
     html = [
@@ -210,7 +211,7 @@ def _context(
         "goal": draft.goal,
         "may_edit": may_edit(request),
         "form": form,
-        **bench.context(draft, text),
+        **workbench.draft_context(draft, text),
         **more,
     }
 
@@ -220,7 +221,7 @@ def _require_model(draft: WorkbenchDraft) -> None:
         raise PlainError(_("Choose which model answers first."), status=422)
 
 
-def _kept(goal: Goal, pk: int) -> Candidate:
+def _version(goal: Goal, pk: int) -> Candidate:
     found = (
         goal.candidates.filter(pk=pk, saved=True, kind=CandidateKind.PROMPT)
         .select_related("base_model", "endpoint")

@@ -9,7 +9,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse, StreamingHttpResponse
 
-from finetune_app.candidates import talk
+from finetune_app.candidates import inference
 from finetune_app.core.engine_client import EngineUnavailable, Event
 from finetune_app.deployment import journal
 from finetune_app.deployment.api import models
@@ -71,26 +71,27 @@ class Call:
         return JsonResponse(await self.whole(answers))
 
     async def answers(self) -> AsyncGenerator[Event, None]:
-        """The events of all lanes, every failure as an ApiError."""
+        """The events of all requests. Raises ApiError for any failure."""
         try:
-            async with aclosing(talk.answers(self._question())) as events:
+            async with aclosing(inference.stream_events(self._batch())) as events:
                 async for item in events:
                     self._note(item)
                     yield item
         except EngineUnavailable as problem:
             raise unavailable(problem) from problem
 
-    def _question(self) -> talk.Asked:
+    def _batch(self) -> inference.RequestBatch:
         assert self.served is not None
-        lane, asked = self.served.lane, self.asked
-        if lane.target and asked.only_here:
+        template, asked = self.served.request, self.asked
+        if template.endpoint and asked.only_here:
             raise ApiError(
                 400,
                 f"“{asked.only_here}” is not supported for a model that answers elsewhere.",
                 param=asked.only_here,
             )
-        told = lane.recipe.instructions or lane.recipe.shots or lane.recipe.grounded
-        if asked.as_it_stands and (told or lane.searches or lane.target):
+        prompt = template.prompt_template
+        has_prompt = prompt.instructions or prompt.shots or prompt.grounded
+        if asked.as_it_stands and (has_prompt or template.retrieval or template.endpoint):
             raise ApiError(
                 400,
                 f"“{asked.model}” answers with instructions, examples or documents of its "
@@ -98,19 +99,19 @@ class Call:
                 param="model",
             )
         turns = [(messages, more, n) for messages, more in asked.turns for n in range(asked.n)]
-        lanes = [
+        requests = [
             replace(
-                lane,
+                template,
                 name=str(at),
                 messages=messages,
-                sampling=lane.sampling
+                sampling=template.sampling
                 | asked.sampling
                 | more
                 | {"seed": asked.seed + n, "require_effect": True},
             )
             for at, (messages, more, n) in enumerate(turns)
         ]
-        return talk.Asked(self.served.goal_id, asked.messages[-1]["content"], lanes)
+        return inference.RequestBatch(self.served.goal_id, asked.messages[-1]["content"], requests)
 
     def _note(self, item: Event) -> None:
         """What the event adds to the reply. Raises ApiError where the answer failed."""
@@ -118,7 +119,7 @@ class Call:
         if problem:
             if item.get("param"):
                 raise ApiError(400, str(problem), param=item["param"])
-            long = "tokens and this model can see only" in str(problem)
+            long = item.get("code") == "context_length_exceeded"
             raise ApiError(
                 400 if long else 503,
                 str(problem),

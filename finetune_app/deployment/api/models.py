@@ -8,8 +8,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, JsonResponse
 
 from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import inference
 from finetune_app.candidates import services as candidates
-from finetune_app.candidates import talk
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.deployment import canary
@@ -23,7 +23,7 @@ from finetune_app.deployment.models import ApiJob, ApiKey, Deployment, Release
 class Served:
     """Something that can be asked. `goal_id` is 0 for a base model."""
 
-    lane: talk.Lane
+    request: inference.CandidateRequest
     goal_id: int = 0
     deployment: Deployment | None = None
     release: Release | None = None
@@ -42,7 +42,7 @@ def find(key: ApiKey, name: str, asker: str = "") -> Served:
     if model is None:
         raise _not_found(key, name)
     folder = str(local_folder(model.folder))
-    return Served(talk.plain_lane(base_model=folder))
+    return Served(inference.request_for_base_model(folder))
 
 
 def _not_found(key: ApiKey, name: str) -> ApiError:
@@ -66,10 +66,10 @@ def serve(deployment: Deployment, asker: str) -> Served:
     if release is None:
         raise ApiError(404, f"“{deployment.name}” is not live.", code="model_not_found")
     try:
-        lane = talk.lane_of(release.candidate)
+        request = inference.request_for(release.candidate)
     except PlainError as problem:
         raise ApiError(503, problem.message, code="model_not_ready") from problem
-    return Served(lane, deployment.goal_id, deployment, release)
+    return Served(request, deployment.goal_id, deployment, release)
 
 
 def _learned(job: ApiJob) -> Served:
@@ -77,7 +77,7 @@ def _learned(job: ApiJob) -> Served:
     assert job.training is not None
     try:
         candidate = candidates.tuned_candidate(training=job.training)
-        return Served(talk.lane_of(candidate), job.goal_id)
+        return Served(inference.request_for(candidate), job.goal_id)
     except PlainError as problem:
         raise ApiError(503, problem.message, code="model_not_ready") from problem
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from asgiref.sync import async_to_sync
 
-from finetune_app.candidates import talk
-from finetune_app.candidates.speakers import Speaker
+from finetune_app.candidates import conversation, inference
+from finetune_app.candidates.selection import CandidateOption
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Transcript
 
@@ -19,11 +19,12 @@ class Replayed:
     trouble: str = ""
 
 
-def replay(transcript: Transcript, speaker: Speaker) -> Replayed:
+def replay(transcript: Transcript, option: CandidateOption) -> Replayed:
     try:
-        candidate = speaker.make()
-        lane = replace(talk.lane_of(candidate), messages=transcript.messages)
-        turn = async_to_sync(talk.whole)(talk.Asked(candidate.goal_id, transcript.prompt, [lane]))
-    except (PlainError, talk.TalkError) as problem:
-        return Replayed(speaker.label, trouble=str(getattr(problem, "message", problem)))
-    return Replayed(speaker.label, turn.said.get("0", ""), turn.trouble.get("0", ""))
+        candidate = option.get_candidate()
+        request = replace(inference.request_for(candidate), messages=transcript.messages)
+        batch = inference.RequestBatch(candidate.goal_id, transcript.prompt, [request])
+        turn = async_to_sync(conversation.answer_turn)(batch)
+    except (PlainError, conversation.ConversationError) as problem:
+        return Replayed(option.label, trouble=str(getattr(problem, "message", problem)))
+    return Replayed(option.label, turn.answers.get("0", ""), turn.errors.get("0", ""))

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
-from finetune_app.candidates import speakers
+from finetune_app.candidates import selection
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.deployment import adapter_check, services, snippets
@@ -32,13 +32,12 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Make one of the goal's candidates answer, named by its speaker's key: everybody, or a share
+    """Make one of the goal's candidates answer, named by its key: everybody, or a share
     of the conversations beside the current one."""
-    known = {one.key: one for one in speakers.available(goal)}
-    speaker = known.get(request.POST.get("candidate", ""))
-    if speaker is None:
+    option = selection.option_by_key(goal, request.POST.get("candidate", ""))
+    if option is None:
         raise PlainError(_("Choose what should answer."))
-    candidate = speaker.make()
+    candidate = option.get_candidate()
     adapter_check.require_effect(candidate)
     deployment = Deployment.objects.filter(goal=goal).first()
     percent = whole_number(request.POST.get("share"))
@@ -82,11 +81,11 @@ def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None) -> dict[str, Any]:
     """All that the page shows. `deployment` is None before anything is live."""
-    everybody = speakers.available(goal)
+    everybody = selection.candidate_options(goal)
     trained = list(
         goal.trainings.exclude(adapter_sha256="").select_related("base_model", "version", "job")
     )
-    made = speakers.chosen(goal, everybody)
+    made = selection.selected_options(goal, everybody)
     context: dict[str, Any] = {
         "trained": trained,
         "exports": model_exports.exports_of(goal),

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import Role
-from finetune_app.candidates import speakers
+from finetune_app.candidates import selection
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.deployment.models import Deployment, Feedback, Request, Transcript
@@ -42,12 +42,11 @@ def again(request: HttpRequest, goal: Goal, request_id: int) -> HttpResponse:
     """Ask another candidate the same, and show both answers. Nothing of it is kept."""
     asked = _request(goal, request_id)
     transcript = get_object_or_404(Transcript, request=asked)
-    known = {one.key: one for one in speakers.available(goal)}
-    speaker = known.get(request.POST.get("candidate", ""))
-    if speaker is None:
+    option = selection.option_by_key(goal, request.POST.get("candidate", ""))
+    if option is None:
         raise PlainError(_("Choose what should answer."))
-    context = _about(request, goal, asked) | {"replayed": replay.replay(transcript, speaker)}
-    return render_page(request, "deployment/request.html", context | {"chosen": speaker.key})
+    context = _about(request, goal, asked) | {"replayed": replay.replay(transcript, option)}
+    return render_page(request, "deployment/request.html", context | {"chosen": option.key})
 
 
 @goal_page(Role.VIEWER, "POST")
@@ -212,7 +211,7 @@ def _about(request: HttpRequest, goal: Goal, asked: Request) -> dict[str, Any]:
         "one": asked,
         "transcript": transcript,
         "opinion": getattr(asked, "feedback", None),
-        "everybody": speakers.available(goal) if transcript else [],
+        "everybody": selection.candidate_options(goal) if transcript else [],
         "may_edit": _may(request, Role.EDITOR),
     }
 

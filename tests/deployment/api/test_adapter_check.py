@@ -6,8 +6,8 @@ import openai
 import pytest
 from django.urls import reverse
 
+from finetune_app.candidates import selection
 from finetune_app.candidates import services as candidates
-from finetune_app.candidates import speakers
 from finetune_app.deployment import adapter_check
 from finetune_app.deployment.models import Request
 from tests.conftest import signed_in
@@ -45,9 +45,9 @@ def test_the_api_refuses_to_speak_as_the_base(client, empty):
 
 
 def test_it_cannot_go_live_and_the_page_says_why(empty, owner, monkeypatch):
-    monkeypatch.setattr(candidates, "require_its_adapter", lambda candidate: None)
+    monkeypatch.setattr(candidates, "require_adapter", lambda candidate: None)
     empty.releases.all().delete()
-    tuned = next(one for one in speakers.available(empty.goal) if one.kind == "tuned")
+    tuned = next(one for one in selection.candidate_options(empty.goal) if one.kind == "tuned")
     url = reverse("deployment:go_live", kwargs={"goal_id": empty.goal_id})
     reply = signed_in(owner).post(url, {"candidate": tuned.key})
     assert reply.status_code == 400
@@ -57,9 +57,9 @@ def test_it_cannot_go_live_and_the_page_says_why(empty, owner, monkeypatch):
 
 def test_a_good_one_goes_live(live, owner, monkeypatch):
     adapter_check.require_effect(live.current.candidate)
-    monkeypatch.setattr(candidates, "require_its_adapter", lambda candidate: None)
+    monkeypatch.setattr(candidates, "require_adapter", lambda candidate: None)
     live.releases.all().delete()
-    tuned = next(one for one in speakers.available(live.goal) if one.kind == "tuned")
+    tuned = next(one for one in selection.candidate_options(live.goal) if one.kind == "tuned")
     url = reverse("deployment:go_live", kwargs={"goal_id": live.goal_id})
     assert signed_in(owner).post(url, {"candidate": tuned.key}).status_code == 302
     assert live.releases.count() == 1

@@ -10,7 +10,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from finetune_app.candidates import talk
+from finetune_app.candidates import inference
 from finetune_app.providers.client import Target
 from tests.deployment.api.test_chat import HELLO, MODEL, ask
 
@@ -97,12 +97,12 @@ def test_what_cannot_be_followed_is_refused(address, key, live, response_format)
 
 
 def test_a_model_that_answers_elsewhere_says_that_it_cannot(client, live, monkeypatch):
-    lane_of = talk.lane_of
+    request_for = inference.request_for
 
     def elsewhere(candidate):
-        return replace(lane_of(candidate), target=Target("http://127.0.0.1:9", "far"))
+        return replace(request_for(candidate), endpoint=Target("http://127.0.0.1:9", "far"))
 
-    monkeypatch.setattr("finetune_app.deployment.api.models.talk.lane_of", elsewhere)
+    monkeypatch.setattr("finetune_app.deployment.api.models.inference.request_for", elsewhere)
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, **formed())
     assert refused.value.param == "response_format"

@@ -1,9 +1,10 @@
 """What the stories of the workbench share: an engine that says what one tells it, and presses."""
 
 import html
+import re
 from collections.abc import Callable
 
-from finetune_app.candidates import practice
+from finetune_app.candidates import validation_prompts
 from finetune_app.core import engine_client
 from finetune_app.goals.models import Goal
 
@@ -11,10 +12,11 @@ HTMX = {"HX-Request": "true"}
 
 
 def text(reply) -> str:
-    return html.unescape(reply.content.decode())
+    """The page without entities and without line breaks that only the template formatter makes."""
+    return re.sub(r" (?=>)", "", " ".join(html.unescape(reply.content.decode()).split()))
 
 
-class Voice:
+class FakeEngine:
     """An engine that answers `say(messages)` and remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -32,7 +34,9 @@ class Voice:
 
 
 def wanted_of(goal: Goal) -> dict[str, str]:
-    return {one.messages[-1]["content"]: one.wanted for one in practice.prompts(goal)}
+    return {
+        one.messages[-1]["content"]: one.wanted for one in validation_prompts.prompts_of_goal(goal)
+    }
 
 
 def knows_all(goal: Goal) -> Callable[[list[dict]], str]:
@@ -43,5 +47,7 @@ def knows_all(goal: Goal) -> Callable[[list[dict]], str]:
 def tries_all(client, at, **form) -> str:
     """Press Try until everything was asked, as the page does by itself."""
     for _press in range(4):
-        page = text(client.post(at("try_some"), {"instructions": "Sort it.", **form}, headers=HTMX))
+        page = text(
+            client.post(at("ask_prompts"), {"instructions": "Sort it.", **form}, headers=HTMX)
+        )
     return page

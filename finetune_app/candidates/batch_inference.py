@@ -1,0 +1,117 @@
+"""Answers of one candidate to several prompts, collected before they are returned."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import async_to_sync
+
+from finetune_app.candidates import services
+from finetune_app.candidates.models import Candidate
+from finetune_app.candidates.prompt_builder import Message, build_prompt
+from finetune_app.core import engine_client
+from finetune_app.core.files import local_folder
+from finetune_app.providers import client as remote
+
+REMOTE_MIN_NEW_TOKENS = 1_024  # some models spend tokens on reasoning before they answer
+
+
+@dataclass(frozen=True)
+class CandidateAnswer:
+    """An answer. `rejection` says why the engine did not accept the prompt, else it is empty."""
+
+    text: str
+    finish_reason: str = ""
+    seconds: float = 0.0
+    rejection: str = ""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Answers by the index of their prompt. `error`: why the others are missing, for the page."""
+
+    answers: dict[int, CandidateAnswer]
+    error: str = ""
+
+
+def generate(
+    candidate: Candidate, conversations: Sequence[list[Message]], *, max_new_tokens: int
+) -> BatchResult:
+    template = services.prompt_template(candidate)
+    prompts = [build_prompt(template, one).messages for one in conversations]
+    sampling = candidate.sampling
+    if candidate.endpoint:
+        try:
+            target = remote.target_of(candidate.endpoint)
+        except remote.RemoteError as problem:
+            return BatchResult({}, problem.message)
+        max_new_tokens = max(max_new_tokens, REMOTE_MIN_NEW_TOKENS)
+        return async_to_sync(_generate_remote)(target, prompts, max_new_tokens, sampling)
+    assert candidate.base_model is not None
+    adapter = services.candidate_spec(candidate)["adapter"]
+    lanes: list[engine_client.Lane] = [
+        {"name": str(index), "adapter": adapter, "messages": messages, **sampling}
+        for index, messages in enumerate(prompts)
+    ]
+    return async_to_sync(_generate_local)(
+        str(local_folder(candidate.base_model.folder)),
+        lanes,
+        max_new_tokens,
+        candidate.number_format or "auto",
+    )
+
+
+async def _generate_local(
+    folder: str, lanes: list[engine_client.Lane], max_new_tokens: int, number_format: str
+) -> BatchResult:
+    answers: dict[int, CandidateAnswer] = {}
+    rejections: dict[int, str] = {}
+    texts = {lane["name"]: "" for lane in lanes}
+    try:
+        async with aclosing(
+            engine_client.stream_chat(
+                folder, lanes, number_format=number_format, max_new_tokens=max_new_tokens
+            )
+        ) as events:
+            async for event in events:
+                name = event["lane"]
+                texts[name] += event.get("text", "")
+                if event.get("error"):
+                    rejections[int(name)] = event["error"]
+                elif event.get("done"):
+                    answers[int(name)] = CandidateAnswer(
+                        texts[name], event.get("finish_reason", ""), event.get("seconds", 0.0)
+                    )
+    except engine_client.EngineUnavailable as problem:
+        return BatchResult(answers, str(problem))
+    if rejections and not answers:  # all failed, so the cause is not in one prompt
+        return BatchResult({}, next(iter(rejections.values())))
+    rejected = {
+        index: CandidateAnswer("", "refused", rejection=why) for index, why in rejections.items()
+    }
+    return BatchResult(answers | rejected)
+
+
+async def _generate_remote(
+    target: remote.Target,
+    prompts: list[list[Message]],
+    max_new_tokens: int,
+    sampling: dict[str, Any],
+) -> BatchResult:
+    temperature = sampling.get("temperature", 0.0)
+    replies = await asyncio.gather(
+        *(remote.whole(target, prompt, max_new_tokens, temperature) for prompt in prompts),
+        return_exceptions=True,
+    )
+    answers: dict[int, CandidateAnswer] = {}
+    error = ""
+    for index, reply in enumerate(replies):
+        if isinstance(reply, remote.Answer):
+            answers[index] = CandidateAnswer(reply.text.strip(), reply.finish_reason, reply.seconds)
+        elif isinstance(reply, remote.RemoteError):
+            error = reply.message
+        else:
+            raise reply
+    return BatchResult(answers, error)

@@ -1,0 +1,174 @@
+"""Few-shot examples: rows of the dataset that are shown to the model before each question.
+
+They come from the train split. A goal without one uses the pairs of its description and the
+validation split, and a validation prompt that is shown is then not asked. The test split is never
+read. Examples are chosen once for all questions; choosing per question is retrieval.
+"""
+
+import statistics
+from dataclasses import dataclass
+
+from finetune_app.candidates.prompt_builder import CHARS_PER_TOKEN
+from finetune_app.candidates.specs import Shot
+from finetune_app.datasets import near_duplicates
+from finetune_app.datasets.models import Example, ExampleQuerySet, Split
+from finetune_app.datasets.splits import place
+from finetune_app.datasets.text import normalise
+from finetune_app.datasets.text_search import saying
+from finetune_app.goals.models import Goal
+
+DEFAULT_SHOTS = 4
+MAX_SHOTS = 12
+MAX_SHOT_CHARS = 2_000  # prompt and answer; a longer one leaves no room for the question
+PICK_FROM = 300  # examples, from all over the file
+TYPICAL_SAMPLE = 40  # examples that each one is compared with to find the most typical
+SEARCH_RESULTS = 8
+CONTEXT_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Showable:
+    """An example that can be shown; `key` identifies it in forms."""
+
+    key: str
+    prompt: str
+    answer: str
+
+    @property
+    def shot(self) -> Shot:
+        return {"prompt": self.prompt, "answer": self.answer}
+
+
+def showable_examples(goal: Goal) -> ExampleQuerySet:
+    """The train split, or the validation split when train is empty."""
+    usable = Example.objects.usable().filter(dataset__goal=goal)
+    train = usable.filter(split=Split.TRAIN)
+    return train if train.exists() else usable.filter(split=Split.VALIDATION)
+
+
+def uses_validation(goal: Goal) -> bool:
+    return not Example.objects.usable().filter(dataset__goal=goal, split=Split.TRAIN).exists()
+
+
+def goal_pairs(goal: Goal) -> list[Showable]:
+    """Pairs of the goal's description, without those in the test split; none with a train split."""
+    if not uses_validation(goal):
+        return []
+    tests = Example.objects.kept().filter(dataset__goal=goal, split=Split.TEST)
+    sealed = {normalise(prompt) for prompt in tests.values_list("prompt", flat=True)}
+    return [
+        Showable(f"pair-{at}", pair["prompt"], pair["answer"])
+        for at, pair in enumerate(goal.pairs)
+        if pair.get("prompt") and pair.get("answer") and normalise(pair["prompt"]) not in sealed
+    ]
+
+
+def has_showable(goal: Goal) -> bool:
+    return showable_examples(goal).exists() or bool(goal_pairs(goal))
+
+
+def as_showable(example: Example) -> Showable | None:
+    """None for a conversation of several turns, and for one that is too long."""
+    turns = [message for message in example.messages if message["role"] != "system"]
+    if len(turns) != 2 or len(turns[0]["content"]) + len(turns[1]["content"]) > MAX_SHOT_CHARS:
+        return None
+    return Showable(str(example.pk), turns[0]["content"], turns[1]["content"])
+
+
+def find_by_key(goal: Goal, key: str) -> Showable | None:
+    if key.isdecimal() and len(key) < 16:
+        example = showable_examples(goal).filter(pk=int(key)).first()
+        return as_showable(example) if example else None
+    return next((one for one in goal_pairs(goal) if one.key == key), None)
+
+
+def find_by_answer(goal: Goal, answer: str) -> Showable | None:
+    found = (as_showable(one) for one in showable_examples(goal).filter(answer=answer)[:20])
+    return next((one for one in found if one), None)
+
+
+def known_answers(goal: Goal, limit: int) -> list[str]:
+    """Correct answers, from which the expected format can be inferred."""
+    pairs = [one.answer for one in goal_pairs(goal)]
+    return pairs + list(showable_examples(goal).values_list("answer", flat=True)[:limit])
+
+
+def search(goal: Goal, text: str, chosen: list[Shot]) -> list[Showable]:
+    """Examples that contain the text, without those already chosen; a sample if it is empty."""
+    rows = showable_examples(goal)
+    limit = 5 * SEARCH_RESULTS
+    some = rows.filter(saying(text))[:limit] if text else _sample(rows, limit)
+    wanted = text.casefold()
+    pairs = [
+        one
+        for one in goal_pairs(goal)
+        if wanted in one.prompt.casefold() or wanted in one.answer.casefold()
+    ]
+    found = [*pairs, *(one for row in some if (one := as_showable(row)))]
+    return [one for one in found if one.shot not in chosen][:SEARCH_RESULTS]
+
+
+def pick(goal: Goal, *, context_length: int, count: int = DEFAULT_SHOTS) -> list[Shot]:
+    """The most typical example, then each time the one least similar to those picked so far.
+
+    When answers repeat, as class labels do, each new example has another answer for as long as
+    there are any. At most a third of the validation prompts are picked, so that the rest can be
+    asked. `context_length` is in tokens.
+    """
+    pairs = [one.shot for one in goal_pairs(goal)][:count]
+    some = [
+        one.shot for row in _sample(showable_examples(goal), PICK_FROM) if (one := as_showable(row))
+    ]
+    if uses_validation(goal):
+        count = min(count, len(pairs) + len(some) // 3)
+    everything = [*pairs, *some]
+    texts = near_duplicates.without_shared_ends([normalise(shot["prompt"]) for shot in everything])
+    chosen = list(range(len(pairs)))
+    left = [at for at in range(len(everything)) if at not in chosen]
+    while left and len(chosen) < count:
+        shown = {everything[at]["answer"] for at in chosen}
+        fresh = [at for at in left if everything[at]["answer"] not in shown]
+        among = fresh or left
+        best = _most_typical(texts, among) if not chosen else _most_different(texts, among, chosen)
+        chosen.append(best)
+        left.remove(best)
+    return fitting([everything[at] for at in chosen], context_length)
+
+
+def fitting(shots: list[Shot], context_length: int) -> list[Shot]:
+    """The first examples that fit into half of the context."""
+    chars_left = context_length * CHARS_PER_TOKEN * CONTEXT_SHARE
+    kept: list[Shot] = []
+    for shot in shots:
+        chars_left -= len(shot["prompt"]) + len(shot["answer"])
+        if chars_left < 0:
+            break
+        kept.append(shot)
+    return kept
+
+
+def _sample(rows: ExampleQuerySet, limit: int) -> list[Example]:
+    """Rows from all over the file, in the order of a hash: always the same ones."""
+    known = rows.order_by().values_list("pk", "prompt_hash", "dataset__seed")
+    order = sorted(known, key=lambda row: (place(row[2] + 1, row[1]), row[0]))
+    chosen = [pk for pk, _hash, _seed in order[:limit]]
+    found = {row.pk: row for row in rows.filter(pk__in=chosen)}
+    return [found[pk] for pk in chosen if pk in found]
+
+
+def _most_typical(texts: list[str], among: list[int]) -> int:
+    """The one most similar to a sample of the others."""
+    sample = [texts[at] for at in among[:TYPICAL_SAMPLE]]
+
+    def typicality(at: int) -> tuple[float, int]:
+        return statistics.fmean(near_duplicates.likeness(texts[at], one) for one in sample), -at
+
+    return max(among, key=typicality)
+
+
+def _most_different(texts: list[str], among: list[int], chosen: list[int]) -> int:
+    """The one whose most similar chosen example is the least near_duplicates."""
+    return min(
+        among,
+        key=lambda at: (max(near_duplicates.likeness(texts[at], texts[c]) for c in chosen), at),
+    )

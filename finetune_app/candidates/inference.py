@@ -1,0 +1,244 @@
+"""Streams answers of candidates: local ones from the engine, remote ones from their endpoint."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.urls import NoReverseMatch, reverse
+
+from finetune_app.candidates import services
+from finetune_app.candidates.models import Candidate
+from finetune_app.candidates.prompt_builder import (
+    Message,
+    Passage,
+    PromptTemplate,
+    build_prompt,
+)
+from finetune_app.candidates.specs import Retrieval
+from finetune_app.core import engine_client
+from finetune_app.core.connections import close_idle
+from finetune_app.providers import client as remote
+
+MAX_NEW_TOKENS = 400
+REMOTE_MAX_NEW_TOKENS = 3 * MAX_NEW_TOKENS  # some models spend tokens on reasoning
+MAX_CITED_CHARS = 400
+
+
+@dataclass(frozen=True)
+class CandidateRequest:
+    """One request to one candidate. Holds all settings, so that async code needs no database.
+
+    name: identifies the answer in the stream of events.
+    base_model, adapter: absolute folders; both empty when `endpoint` is set.
+    number_format: the format that the candidate was tested in; "" for any.
+    retrieval: the index to search before the prompt is built; None without documents.
+    """
+
+    name: str
+    prompt_template: PromptTemplate
+    messages: list[Message] = field(default_factory=list)
+    sampling: dict[str, Any] = field(default_factory=dict)
+    base_model: str = ""
+    adapter: str | None = None
+    number_format: str = ""
+    retrieval: Retrieval | None = None
+    endpoint: remote.Target | None = None
+
+
+@dataclass(frozen=True)
+class RequestBatch:
+    """Requests that are answered at the same time. `query` is searched for in the documents."""
+
+    goal_id: int
+    query: str
+    requests: list[CandidateRequest]
+
+
+def request_for(
+    candidate: Candidate, *, name: str = "0", messages: Sequence[Message] = ()
+) -> CandidateRequest:
+    """A request to this candidate.
+
+    Raises PlainError when its documents have changed or the key of its endpoint is lost.
+    """
+    spec = services.candidate_spec(candidate)
+    endpoint = spec["endpoint"]
+    return CandidateRequest(
+        name=name,
+        prompt_template=services.prompt_template(candidate),
+        messages=list(messages),
+        sampling=candidate.sampling,
+        base_model=spec["base_model"] or "",
+        adapter=spec["adapter"],
+        number_format=tested_number_format(candidate),
+        retrieval=spec["knowledge"],
+        endpoint=remote.Target.from_json(endpoint) if endpoint else None,
+    )
+
+
+def request_for_base_model(folder: str) -> CandidateRequest:
+    """A request to a base model (an absolute folder) without instructions; needs no goal."""
+    return CandidateRequest("0", PromptTemplate(), base_model=folder)
+
+
+def tested_number_format(candidate: Candidate) -> str:
+    """The number format of its last evaluation, so that it answers as it was measured; or ""."""
+    if candidate.number_format or not candidate.training:
+        return candidate.number_format
+    tested = candidate.training.candidates.exclude(number_format="").order_by("-pk").first()
+    return tested.number_format if tested else ""
+
+
+async def stream_events(batch: RequestBatch) -> AsyncGenerator[engine_client.Event, None]:
+    """Events of all requests as they arrive; each names its request as "lane".
+
+    Yields {"text"}, {"cited"} (the passages in the prompt) and at the end of each answer {"done"},
+    with "error" when the request failed or "trouble" when its model cannot be reached. Closing the
+    generator cancels all requests. Raises EngineUnavailable when none can be answered.
+    """
+    await sync_to_async(close_idle)()
+    queue: asyncio.Queue[engine_client.Event | Exception | None] = asyncio.Queue()
+    sources = [_stream_remote(one, batch) for one in batch.requests if one.endpoint]
+    local = sorted((one for one in batch.requests if not one.endpoint), key=_base_model)
+    for _folder, requests in groupby(local, key=_base_model):
+        sources.append(_stream_local(list(requests), batch))
+    tasks = [asyncio.create_task(_forward(source, queue)) for source in sources]
+    try:
+        running = len(tasks)
+        while running:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                running -= 1
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def stream_ndjson(batch: RequestBatch) -> AsyncIterator[bytes]:
+    """The events as JSON lines for the browser; a failure of all is a last line with "error"."""
+    try:
+        async with aclosing(stream_events(batch)) as events:
+            async for event in events:
+                yield json.dumps(event, ensure_ascii=False).encode() + b"\n"
+    except engine_client.EngineUnavailable as error:
+        yield json.dumps({"error": str(error)}, ensure_ascii=False).encode() + b"\n"
+
+
+def _base_model(request: CandidateRequest) -> str:
+    return request.base_model
+
+
+async def _forward(
+    source: AsyncGenerator[engine_client.Event, None],
+    queue: "asyncio.Queue[engine_client.Event | Exception | None]",
+) -> None:
+    try:
+        async with aclosing(source) as events:  # cancelling this task cancels the source
+            async for event in events:
+                await queue.put(event)
+    except Exception as problem:
+        await queue.put(problem)
+    else:
+        await queue.put(None)
+
+
+async def _stream_local(
+    requests: list[CandidateRequest], batch: RequestBatch
+) -> AsyncGenerator[engine_client.Event, None]:
+    """Requests to one local base model, as one batch of the engine."""
+    lanes: list[engine_client.Lane] = []
+    try:
+        for request in requests:
+            messages, cited = await _prompt_of(request, batch)
+            if cited is not None:
+                yield {"lane": request.name, "cited": cited}
+            lanes.append(
+                {
+                    "name": request.name,
+                    "adapter": request.adapter,
+                    "messages": messages,
+                    **request.sampling,
+                }
+            )
+        number_format = next((one.number_format for one in requests if one.number_format), "auto")
+        async with aclosing(
+            engine_client.stream_chat(
+                requests[0].base_model,
+                lanes,
+                number_format=number_format,
+                max_new_tokens=MAX_NEW_TOKENS,
+            )
+        ) as events:
+            async for event in events:
+                yield event
+    except engine_client.EngineUnavailable as problem:
+        if len(requests) == len(batch.requests):
+            raise
+        for request in requests:  # other requests of the batch can still be answered
+            yield {"lane": request.name, "done": True, "trouble": str(problem)}
+
+
+async def _stream_remote(
+    request: CandidateRequest, batch: RequestBatch
+) -> AsyncGenerator[engine_client.Event, None]:
+    assert request.endpoint is not None
+    try:
+        messages, cited = await _prompt_of(request, batch)
+        if cited is not None:
+            yield {"lane": request.name, "cited": cited}
+        async with aclosing(
+            remote.stream(
+                request.endpoint,
+                messages,
+                max_tokens=REMOTE_MAX_NEW_TOKENS,
+                temperature=request.sampling.get("temperature", 0.0),
+            )
+        ) as events:
+            async for event in events:
+                yield {"lane": request.name, **event}
+    except (remote.RemoteError, engine_client.EngineUnavailable) as problem:
+        yield {"lane": request.name, "done": True, "trouble": str(problem)}
+
+
+async def _prompt_of(
+    request: CandidateRequest, batch: RequestBatch
+) -> tuple[list[Message], list[dict[str, Any]] | None]:
+    """The messages for its model, and the citations for the page; None without documents."""
+    if request.retrieval is None:
+        return build_prompt(request.prompt_template, request.messages).messages, None
+    found = await engine_client.search(
+        request.retrieval["index"],
+        batch.query,
+        count=request.retrieval["count"],
+        whole=request.retrieval["whole"],
+    )
+    passages = [Passage(**one) for one in found]
+    prompt = build_prompt(request.prompt_template, request.messages, passages)
+    return prompt.messages, [_citation(batch.goal_id, one) for one in prompt.passages]
+
+
+def _citation(goal_id: int, passage: Passage) -> dict[str, Any]:
+    return {
+        "name": passage.name,
+        "title": passage.title,
+        "page": passage.page,
+        "text": passage.text[:MAX_CITED_CHARS],
+        "url": _document_url(goal_id, passage),
+    }
+
+
+def _document_url(goal_id: int, passage: Passage) -> str:
+    try:
+        return f"{reverse('knowledge:document', args=[goal_id, passage.document])}?at={passage.at}"
+    except NoReverseMatch:  # an old index can still name a deleted document
+        return ""

@@ -1,0 +1,213 @@
+"""The candidates of a goal that can be chosen, in a list from the least to the most work."""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import services
+from finetune_app.candidates.drafts import default_base_model
+from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.goals.models import Goal
+from finetune_app.knowledge.models import Knowledge
+from finetune_app.training.models import Training
+
+MAX_OPTIONS_PER_KIND = 10  # the newest
+
+
+@dataclass(frozen=True)
+class CandidateOption:
+    """A candidate that can be chosen. It is created in the database only by `get_candidate`.
+
+    `key` is used in URLs and forms; `detail` names the model behind `label`.
+    """
+
+    key: str
+    kind: str  # a CandidateKind
+    label: str
+    detail: str
+    get_candidate: Callable[[], Candidate]
+
+
+@dataclass(frozen=True)
+class ChatColumn:
+    """A candidate on the chat page.
+
+    `name` identifies its answers in the event stream, `letter` stands for it while names are
+    hidden, and `is_ours` marks what was made here rather than the model it was made from.
+    """
+
+    name: str
+    option: CandidateOption
+    letter: str
+    is_ours: bool
+
+
+def candidate_options(goal: Goal) -> list[CandidateOption]:
+    """All candidates of the goal; every key is unique."""
+    trained = list(_finished_trainings(goal)[:MAX_OPTIONS_PER_KIND])
+    kept = list(_kept_candidates(goal)[:MAX_OPTIONS_PER_KIND])
+    default = default_base_model(goal)
+    bases = {one.pk: one for one in [default, *(t.base_model for t in trained)] if one}
+    bases |= {one.base_model.pk: one.base_model for one in kept if one.base_model}
+    return [
+        *(_base_option(goal, one) for one in bases.values()),
+        *(_kept_option(one) for one in kept),
+        *_document_options(goal, default, trained),
+        *(_tuned_option(one) for one in trained),
+        *_endpoint_options(goal),
+    ]
+
+
+def option_by_key(goal: Goal, key: str) -> CandidateOption | None:
+    return next((one for one in candidate_options(goal) if one.key == key), None)
+
+
+def selected_options(
+    goal: Goal,
+    options: Sequence[CandidateOption],
+    a: str = "",
+    b: str = "",
+    training: int | None = None,
+) -> list[CandidateOption]:
+    """The one or two options named by key; by default the base model and the newest candidate.
+
+    Empty when `training` names a training that cannot answer.
+    """
+    known = {one.key: one for one in options}
+    if training is not None:
+        one = _finished_trainings(goal).filter(number=training).first()
+        return [_base_option(goal, one.base_model), _tuned_option(one)] if one else []
+    if named := [known[key] for key in (a, b) if key in known]:
+        return named[:1] if a == b else named
+    return _default_options(goal, options)
+
+
+def _default_options(goal: Goal, options: Sequence[CandidateOption]) -> list[CandidateOption]:
+    if trained := _finished_trainings(goal).first():
+        return [_base_option(goal, trained.base_model), _tuned_option(trained)]
+    made = [one for one in options if one.key.startswith("kept-")]
+    made += [one for one in options if one.kind == CandidateKind.RAG]
+    base = [one for one in options if one.kind == CandidateKind.BASE]
+    remote = [one for one in options if one.key.startswith("endpoint-")]
+    return [*base[:1], *made[:1]] or remote[:1]
+
+
+def chat_columns(options: Sequence[CandidateOption], seed: str = "") -> list[ChatColumn]:
+    """One column for each option; a seed puts them in a random order."""
+    columns: list[ChatColumn] = []
+    for one in _shuffled(list(options), seed):
+        short = {CandidateKind.BASE: "base", CandidateKind.TUNED: "tuned"}.get(
+            CandidateKind(one.kind), one.key
+        )
+        name = one.key if any(column.name == short for column in columns) else short
+        is_ours = one == options[-1] and (len(options) > 1 or one.kind != CandidateKind.BASE)
+        columns.append(ChatColumn(name, one, "AB"[len(columns)], is_ours))
+    return columns
+
+
+def new_seed() -> str:
+    return secrets.token_hex(4)
+
+
+def _shuffled(options: list[CandidateOption], seed: str) -> list[CandidateOption]:
+    """Hashed, so that the order cannot be read off the seed in the address."""
+    is_reversed = bool(seed) and hashlib.sha256(seed.encode()).digest()[0] % 2
+    return options[::-1] if is_reversed else options
+
+
+# ---- The options of each kind ----
+
+
+def _finished_trainings(goal: Goal) -> QuerySet[Training]:
+    """Trainings that have an adapter, the newest first."""
+    return goal.trainings.exclude(adapter_sha256="").select_related("base_model", "goal")
+
+
+def _kept_candidates(goal: Goal) -> QuerySet[Candidate]:
+    kept = goal.candidates.filter(saved=True).exclude(
+        kind__in=[CandidateKind.BASE, CandidateKind.TUNED]
+    )
+    return kept.select_related(
+        "base_model", "endpoint", "knowledge", "training__base_model", "goal"
+    ).order_by("-pk")
+
+
+def _base_option(goal: Goal, model: BaseModel) -> CandidateOption:
+    return CandidateOption(
+        f"base-{model.pk}",
+        CandidateKind.BASE,
+        _("Base"),
+        model.name,
+        partial(services.base_candidate, goal=goal, base_model=model),
+    )
+
+
+def _tuned_option(training: Training) -> CandidateOption:
+    return CandidateOption(
+        f"training-{training.number}",
+        CandidateKind.TUNED,
+        _("Tuned"),
+        _("%(model)s after training %(n)d")
+        % {"model": training.base_model.name, "n": training.number},
+        partial(services.tuned_candidate, training=training),
+    )
+
+
+def _kept_option(candidate: Candidate) -> CandidateOption:
+    return CandidateOption(
+        f"kept-{candidate.pk}",
+        candidate.kind,
+        candidate.name,
+        candidate.model_name,
+        lambda: candidate,
+    )
+
+
+def _document_options(
+    goal: Goal, base: BaseModel | None, trained: Sequence[Training]
+) -> list[CandidateOption]:
+    knowledge = Knowledge.objects.filter(goal=goal).first()
+    if knowledge is None or not knowledge.is_searchable:
+        return []
+    options = []
+    if base:
+        options.append(
+            CandidateOption(
+                "documents",
+                CandidateKind.RAG,
+                _("With documents"),
+                base.name,
+                partial(services.rag_candidate, goal=goal, base_model=base),
+            )
+        )
+    if trained:
+        options.append(
+            CandidateOption(
+                "documents-tuned",
+                CandidateKind.COMBINED,
+                _("Tuned, with documents"),
+                _("training %(n)d") % {"n": trained[0].number},
+                partial(services.rag_candidate, goal=goal, training=trained[0]),
+            )
+        )
+    return options
+
+
+def _endpoint_options(goal: Goal) -> list[CandidateOption]:
+    """Remote models without instructions; those with instructions are kept candidates."""
+    return [
+        CandidateOption(
+            f"endpoint-{one.pk}",
+            CandidateKind.PROMPT,
+            one.name,
+            one.model,
+            partial(services.prompt_candidate, goal=goal, endpoint=one, instructions="", shots=[]),
+        )
+        for one in goal.team.endpoints.all()
+    ]

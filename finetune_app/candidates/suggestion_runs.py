@@ -1,0 +1,95 @@
+"""Runs in which a candidate suggests answers for rows of the dataset that have none."""
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.candidates import few_shot, services
+from finetune_app.candidates.models import Candidate, SuggestionRun
+from finetune_app.candidates.prompt_builder import Message
+from finetune_app.candidates.specs import PromptToAnswer
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Suggestion
+from finetune_app.datasets.services import dataset_of, suggestions
+from finetune_app.goals.models import Goal
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import ACTIVE, Kind
+
+ROW_COUNTS = (20, 100, 500, 2_000)  # offered on the page
+MIN_NEW_TOKENS, MAX_NEW_TOKENS, REMOTE_NEW_TOKENS = 64, 400, 1_024
+KNOWN_ANSWERS = 200  # that are read to estimate the length of an answer
+
+
+def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> SuggestionRun:
+    """Queue a run, or return the one that is active already.
+
+    Raises PlainError when no row needs a suggestion of this candidate.
+    """
+    with transaction.atomic():
+        goal = Goal.objects.lock(goal.pk)
+        active = goal.suggestion_runs.filter(job__state__in=ACTIVE).first()
+        if active:
+            return active
+        rows = suggestions.waiting(dataset_of(goal), candidate.pk, max_rows)
+        if not rows:
+            raise PlainError(
+                _(
+                    "No row waits for a suggestion of “%(name)s”. It has suggested for those that "
+                    "are to do, or none are."
+                )
+                % {"name": candidate.name},
+                status=409,
+                title=_("Nothing to suggest"),
+            )
+        job = jobs.create(
+            team=goal.team,
+            kind=Kind.SUGGEST,
+            spec={},
+            title=_("Suggestions by %(name)s") % {"name": candidate.name},
+        )
+        return SuggestionRun.objects.create(
+            goal=goal, candidate=candidate, job=job, rows=len(rows), started_by=by
+        )
+
+
+def count_made(run: SuggestionRun) -> int:
+    """How many suggestions this run has made so far."""
+    return Suggestion.objects.filter(
+        candidate_id=run.candidate_id, example__dataset__goal=run.goal_id, at__gte=run.created_at
+    ).count()
+
+
+def display_name(candidate: Candidate) -> str:
+    """The candidate and its model, as shown beside a suggestion."""
+    if candidate.name == candidate.model_name:
+        return candidate.name
+    return _("%(name)s, %(model)s") % {"name": candidate.name, "model": candidate.model_name}
+
+
+def prompts_to_answer(run: SuggestionRun, made: int) -> list[PromptToAnswer]:
+    """The rows that still need a suggestion, without their answers."""
+    rows = suggestions.waiting(dataset_of(run.goal), run.candidate_id, run.rows - made)
+    return [
+        {"row": row.pk, "messages": messages}
+        for row in rows
+        if (messages := without_answer(row.messages))
+    ]
+
+
+def without_answer(messages: list[Message]) -> list[Message]:
+    return messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
+
+
+def max_new_tokens(run: SuggestionRun) -> int:
+    """Enough tokens for the longest known answer, and a few more."""
+    if run.candidate.is_remote:
+        return REMOTE_NEW_TOKENS  # some models spend tokens on reasoning before they answer
+    answers = few_shot.known_answers(run.goal, KNOWN_ANSWERS)
+    longest = max(map(len, answers), default=2 * MAX_NEW_TOKENS)
+    return min(max(longest // 2 + 32, MIN_NEW_TOKENS), MAX_NEW_TOKENS)
+
+
+def require_ready(candidate: Candidate) -> Candidate:
+    """The candidate with the current documents. Raises PlainError when it cannot answer."""
+    services.require_adapter(candidate)
+    return services.with_current_documents(candidate)

@@ -1,0 +1,122 @@
+"""Asks a candidate the validation prompts and stores its answers and whether they are right.
+
+One request of the page asks a few prompts, and the page then asks for the next ones. So it stays
+responsive, and answers are kept even if it is closed half-way.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.candidates.batch_inference import CandidateAnswer, generate
+from finetune_app.candidates.models import Candidate, ValidationAnswer
+from finetune_app.candidates.validation_prompts import (
+    ValidationPrompt,
+    candidate_fingerprint,
+    json_digest,
+    prompts_of_goal,
+    results_of,
+)
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Example
+from finetune_app.goals.measures import Measure, get_measure
+from finetune_app.goals.models import Goal
+
+PROMPTS_PER_REQUEST = 4
+MIN_NEW_TOKENS, MAX_NEW_TOKENS = 64, 400
+
+
+def ask_next_prompts(*, goal: Goal, candidate: Candidate) -> bool:
+    """Ask the next few prompts and return whether any are left.
+
+    Raises PlainError when one could not be answered; the answers before it are stored.
+    """
+    prompts = prompts_of_goal(goal)
+    left = [one.prompt for one in results_of(goal, candidate, prompts) if one.answer is None]
+    if not left:
+        return False
+    result = generate(
+        candidate,
+        [list(one.messages) for one in left[:PROMPTS_PER_REQUEST]],
+        max_new_tokens=_max_new_tokens([one.wanted for one in prompts]),
+    )
+    _store(goal, candidate, left, result.answers)
+    if result.error:
+        raise PlainError(result.error, status=502, title=_("No answer"))
+    return len(left) > len(result.answers)
+
+
+def _store(
+    goal: Goal,
+    candidate: Candidate,
+    prompts: Sequence[ValidationPrompt],
+    answers: Mapping[int, CandidateAnswer],
+) -> None:
+    fingerprint, judge = candidate_fingerprint(candidate), Judge(goal)
+    rows = []
+    for index, answer in answers.items():
+        passed, why = judge(answer, prompts[index].wanted)
+        rows.append(
+            ValidationAnswer(
+                goal=goal,
+                candidate_fingerprint=fingerprint,
+                prompt_fingerprint=prompts[index].fingerprint,
+                example_id=prompts[index].example_id,
+                text=answer.text,
+                passed=passed,
+                why=why[:200],
+                measure_fingerprint=judge.fingerprint,
+                finish_reason=answer.finish_reason,
+                seconds=answer.seconds,
+            )
+        )
+    examples = Example.objects.filter(dataset__goal=goal)
+    with transaction.atomic():
+        # Another tab may have stored the same answers a moment ago.
+        ValidationAnswer.objects.bulk_create(rows, ignore_conflicts=True)
+        # An answer may repeat its prompt, so it is deleted together with the example.
+        ValidationAnswer.objects.filter(goal=goal).exclude(
+            example_id__in=examples.values("pk")
+        ).delete()
+
+
+def judge_stored_answers(*, goal: Goal) -> None:
+    """Judge stored answers again after the goal's measure has changed."""
+    judge = Judge(goal)
+    wanted = {one.fingerprint: one.wanted for one in prompts_of_goal(goal)}
+    stale = ValidationAnswer.objects.filter(goal=goal, prompt_fingerprint__in=wanted)
+    rows = list(stale.exclude(measure_fingerprint=judge.fingerprint))
+    for row in rows:
+        rejection = row.why if row.finish_reason == "refused" else ""
+        answer = CandidateAnswer(row.text, row.finish_reason, rejection=rejection)
+        row.passed, why = judge(answer, wanted[row.prompt_fingerprint])
+        row.why, row.measure_fingerprint = why[:200], judge.fingerprint
+    ValidationAnswer.objects.bulk_update(rows, ["passed", "why", "measure_fingerprint"])
+
+
+class Judge:
+    """Applies the goal's measure, as an evaluation does."""
+
+    def __init__(self, goal: Goal) -> None:
+        self.measure: Measure | None = None
+        if goal.measure:
+            self.measure = get_measure(goal.measure, goal.measure_settings)
+        self.fingerprint = json_digest([goal.measure, goal.measure_settings])
+
+    def __call__(self, answer: CandidateAnswer, wanted: str) -> tuple[bool | None, str]:
+        """Whether the answer is right (None: a person has to decide), and why."""
+        if answer.rejection:
+            return False, answer.rejection
+        if self.measure is None or self.measure.needs_person:
+            return None, ""
+        score = self.measure.check(answer.text, wanted)
+        if answer.finish_reason == "length" and not score.passed:
+            return False, _("Cut off. %(why)s") % {"why": score.why}
+        return score.passed, score.why
+
+
+def _max_new_tokens(wanted: Sequence[str]) -> int:
+    """Enough tokens for the longest expected answer, and a few more to see a model ramble."""
+    longest = max(map(len, wanted), default=0)
+    return min(max(longest // 2 + 32, MIN_NEW_TOKENS), MAX_NEW_TOKENS)
