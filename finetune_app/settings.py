@@ -91,6 +91,7 @@ INSTALLED_APPS = [
     "finetune_app.deployment",
     "finetune_app.alerts",
     "finetune_app.guide",
+    "finetune_app.operations",
 ]
 
 MIDDLEWARE = [

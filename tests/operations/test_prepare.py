@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import Speed
-from finetune_app.guide.management.commands import prepare
+from finetune_app.operations.management.commands import prepare
 from tests import journey
 
 FOUND = {"tokens_per_second": 431.0, "peak_memory_bytes": 1_900_000_000, "number_format": "bf16"}

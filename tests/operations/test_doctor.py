@@ -7,8 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from finetune_app.guide.management.commands import doctor
 from finetune_app.jobs.models import Job, State
+from finetune_app.operations.management.commands import doctor
 from tests import journey
 
 

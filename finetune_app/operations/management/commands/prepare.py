@@ -21,8 +21,8 @@ from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import heavy_environment
-from finetune_app.guide import backups
 from finetune_app.guide.sample import sample
+from finetune_app.operations import backups, schema_upgrade
 
 
 class Command(BaseCommand):
@@ -38,6 +38,9 @@ class Command(BaseCommand):
             self.measure()
 
     def migrate(self) -> None:
+        if schema_upgrade.is_first_schema():
+            self.upgrade()
+            return
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         if not plan:
@@ -47,6 +50,15 @@ class Command(BaseCommand):
             call_command("backup", stdout=self.stdout)
         self.stdout.write("Preparing the database.")
         call_command("migrate", verbosity=0, interactive=False)
+
+    def upgrade(self) -> None:
+        self.stdout.write("Backing up before the database changes shape.")
+        call_command("backup", stdout=self.stdout)
+        self.stdout.write("Carrying the older database over.")
+        try:
+            schema_upgrade.upgrade()
+        except schema_upgrade.UpgradeError as error:
+            raise CommandError(str(error)) from error
 
     def starter(self) -> None:
         if BaseModel.objects.filter(slug=STARTER).exists() and _is_there(STARTER):

@@ -17,9 +17,9 @@ from finetune_app.deployment import fine_tuning
 from finetune_app.deployment.models import ApiFile
 from finetune_app.evaluation.models import Answer
 from finetune_app.goals.models import Goal
-from finetune_app.guide import backups
 from finetune_app.jobs.preflight import only_one
 from finetune_app.knowledge.models import Document, Knowledge
+from finetune_app.operations import backups
 from finetune_app.training.models import Training
 from tests import journey
 

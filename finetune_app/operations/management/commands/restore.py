@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from finetune_app.guide.backups import BackupError, restore
+from finetune_app.operations.backups import BackupError, restore
 
 
 class Command(BaseCommand):

@@ -1,0 +1,168 @@
+"""Carry a database of the first schema (before the rooms were split) over into today's.
+
+Nothing was released with that schema, so its migrations are gone. Today's tables are made empty
+and every row is copied. `TABLES` and `COLUMNS` say what has another name now; the rest has the
+same name. `manage.py prepare` makes a backup first: that is the way back.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.apps import apps
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import connection, models, transaction
+
+# A migration that only the first schema had.
+LAST_OF_FIRST_SCHEMA = ("datasets", "0008_taken_over")
+
+# table now: table then
+TABLES: dict[str, str] = {}
+# (table now, column now): column then
+COLUMNS: dict[tuple[str, str], str] = {}
+# Statements on today's tables, for stored values that have another name now.
+VALUES: tuple[str, ...] = ()
+# Tables that are made anew, or that nothing needs any more.
+NOT_COPIED = {"django_migrations", "django_content_type", "auth_permission"}
+
+BEFORE = "before"  # the schema (PostgreSQL) or attached file (SQLite) of the old tables
+
+OLD_COLUMNS = {
+    "sqlite": f"""
+        SELECT old.name, its.name
+        FROM {BEFORE}.sqlite_master AS old, pragma_table_xinfo(old.name, '{BEFORE}') AS its
+        WHERE old.type = 'table'
+    """,
+    "postgresql": f"""
+        SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = '{BEFORE}'
+    """,
+}
+
+
+class UpgradeError(Exception):
+    """A sentence that says what happened and what to do."""
+
+
+def is_first_schema() -> bool:
+    """Whether the database was made before the rooms were split."""
+    with connection.cursor() as cursor:
+        if "django_migrations" not in connection.introspection.table_names(cursor):
+            return False
+        cursor.execute(
+            "SELECT 1 FROM django_migrations WHERE app = %s AND name = %s", LAST_OF_FIRST_SCHEMA
+        )
+        return cursor.fetchone() is not None
+
+
+def upgrade() -> None:
+    """Make today's tables and copy every row into them.
+
+    Raises UpgradeError when there are rows that no table of today takes; nothing has changed then.
+    """
+    set_aside = _sqlite_file_aside if connection.vendor == "sqlite" else _postgresql_schema_aside
+    with set_aside():
+        call_command("migrate", verbosity=0, interactive=False)
+        with transaction.atomic():
+            _copy_rows()
+
+
+@contextmanager
+def _sqlite_file_aside() -> Iterator[None]:
+    """The old file is renamed and attached; it comes back when anything fails."""
+    file = Path(connection.settings_dict["NAME"])
+    old = file.with_name(f"{file.stem}.before-upgrade{file.suffix}")
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    file.rename(old)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ATTACH DATABASE %s AS {BEFORE}", [str(old)])
+        yield
+    except BaseException:
+        connection.close()
+        _delete_sqlite(file)
+        old.rename(file)
+        raise
+    connection.close()
+    _delete_sqlite(old)
+
+
+def _delete_sqlite(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _postgresql_schema_aside() -> Iterator[None]:
+    """The old tables move into a schema of their own; one transaction around everything."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {BEFORE}")
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'ALTER TABLE "{table}" SET SCHEMA {BEFORE}')
+        yield
+        cursor.execute(f"DROP SCHEMA {BEFORE} CASCADE")
+
+
+def _copy_rows() -> None:
+    old = _old_columns()
+    copied = set(NOT_COPIED)
+    for model in apps.get_models(include_auto_created=True):
+        table = model._meta.db_table
+        source = TABLES.get(table, table)
+        copied.add(source)
+        if table not in NOT_COPIED and source in old:
+            _copy_table(model, source, old[source])
+    _refuse_to_lose_rows(set(old) - copied)
+    with connection.cursor() as cursor:
+        for statement in VALUES:
+            cursor.execute(statement)
+        for statement in connection.ops.sequence_reset_sql(no_style(), apps.get_models()):
+            cursor.execute(statement)
+
+
+def _old_columns() -> dict[str, set[str]]:
+    """The columns of each old table; the search index is left out, triggers make it anew."""
+    found: dict[str, set[str]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(OLD_COLUMNS[connection.vendor], [])
+        for table, column in cursor.fetchall():
+            if not table.startswith(("sqlite_", "datasets_words")):
+                found.setdefault(table, set()).add(column)
+    return found
+
+
+def _copy_table(model: type[models.Model], source: str, old: set[str]) -> None:
+    """One statement: every old row, with the default of each column that is new."""
+    quote = connection.ops.quote_name
+    table = model._meta.db_table
+    columns, values, defaults = [], [], []
+    for field in model._meta.concrete_fields:
+        if field.generated:
+            continue
+        then = COLUMNS.get((table, field.column), field.column)
+        columns.append(quote(field.column))
+        if then in old:
+            values.append(quote(then))
+        else:
+            values.append("%s")
+            defaults.append(field.get_db_prep_save(field.get_default(), connection))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {quote(table)} ({', '.join(columns)}) "
+            f"SELECT {', '.join(values)} FROM {BEFORE}.{quote(source)}",
+            defaults,
+        )
+
+
+def _refuse_to_lose_rows(tables: set[str]) -> None:
+    with connection.cursor() as cursor:
+        for table in sorted(tables):
+            cursor.execute(f"SELECT 1 FROM {BEFORE}.{connection.ops.quote_name(table)} LIMIT 1")
+            if cursor.fetchone():
+                raise UpgradeError(
+                    f"The table {table} of the older database has rows that this version does not "
+                    "know. Nothing was changed. Open the data folder with the version that made it."
+                )
