@@ -18,9 +18,35 @@ from django.db import connection, models, transaction
 LAST_OF_FIRST_SCHEMA = ("datasets", "0008_taken_over")
 
 # table now: table then
-TABLES: dict[str, str] = {}
+TABLES = {
+    "basemodels_basemodelchoice": "basemodels_choice",
+    "candidates_validationanswer": "candidates_try",
+    "datasets_bulkedit": "datasets_sweep",
+    "datasets_rowcheck": "datasets_look",
+    "deployment_transcript": "deployment_said",
+    "evaluation_evaluation_others": "evaluation_evaluation_rivals",
+    "evaluation_testsetlook": "evaluation_look",
+    "imports_savedmapping": "datasets_layout",
+    "imports_upload": "datasets_upload",
+    "jobs_childrun": "jobs_journal",
+    "model_export_modelexport": "exports_export",
+}
 # (table now, column now): column then
-COLUMNS: dict[tuple[str, str], str] = {}
+COLUMNS = {
+    ("candidates_validationanswer", "candidate_fingerprint"): "recipe",
+    ("candidates_validationanswer", "created_at"): "at",
+    ("candidates_validationanswer", "example_id"): "row",
+    ("candidates_validationanswer", "measure_fingerprint"): "measure",
+    ("candidates_validationanswer", "prompt_fingerprint"): "question",
+    ("datasets_edit", "removes_rows"): "takes_out",
+    ("datasets_edit", "source_import_id"): "brought_id",
+    ("datasets_example", "source_import_id"): "brought_by_id",
+    ("deployment_release", "canary_percent"): "share",
+    ("deployment_release", "promoted_at"): "full_at",
+    ("deployment_release", "withdrawn_at"): "taken_back_at",
+    ("evaluation_evaluation", "latency_seconds"): "pace",
+    ("model_export_modelexport", "format"): "form",
+}
 # Statements on today's tables, for stored values that have another name now.
 VALUES: tuple[str, ...] = ()
 # Tables that are made anew, or that nothing needs any more.
@@ -142,8 +168,9 @@ def _copy_table(model: type[models.Model], source: str, old: set[str]) -> None:
     for field in model._meta.concrete_fields:
         if field.generated:
             continue
-        then = COLUMNS.get((table, field.column), field.column)
-        columns.append(quote(field.column))
+        column = str(field.column)
+        then = COLUMNS.get((table, column), column)
+        columns.append(quote(column))
         if then in old:
             values.append(quote(then))
         else:
