@@ -37,7 +37,7 @@ class Quiet:
     def check(self): pass
 file = Path(sys.argv[1])
 job = lambda **spec: Job("import", file.parent, {"file": str(file), "file_name": file.name, **spec})
-seen = run.run(job(step="look"), Quiet())
+seen = run.run(job(step="inspect"), Quiet())
 done = run.run(job(step="read", shape=seen["shape"], mapping=seen["mapping"]), Quiet())
 rows = done["kept"]
 """

@@ -203,7 +203,7 @@ def _named_in_part(columns: Sequence[str], names: Sequence[str]) -> str:
     return next((by_word[name] for name in names if name in by_word), "")
 
 
-def known_name(name: str) -> bool:
+def is_known_name(name: str) -> bool:
     every = (
         *CONVERSATION_NAMES,
         *PROMPT_NAMES,

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetune_app.datasets.text import Message
+from finetune_app.imports.schemas import RowNames
 
 Cells = Mapping[str, Any]
 
@@ -93,21 +94,23 @@ def split_of_row(cells: Cells, mapping: Mapping[str, str]) -> str:
     return SPLIT_BY_WORD.get(normalised_name(cell_text(cells.get(column))), "") if column else ""
 
 
-def names_of_row(cells: Cells, mapping: Mapping[str, str]) -> dict[str, str]:
-    """{"key", "group"} as far as the mapping names their columns."""
-    found = {}
-    for name, most in (("key", MAX_KEY_LENGTH), ("group", MAX_GROUP_LENGTH)):
-        if mapping.get(name):
-            found[name] = _short_name(cell_text(cells.get(mapping[name])).strip(), most)
-    return found
+def names_of_row(cells: Cells, mapping: Mapping[str, str]) -> RowNames:
+    """The row's key and group, as far as the mapping names their columns."""
+    names: RowNames = {}
+    if mapping.get("key"):
+        names["key"] = _shortened(cell_text(cells.get(mapping["key"])), MAX_KEY_LENGTH)
+    if mapping.get("group"):
+        names["group"] = _shortened(cell_text(cells.get(mapping["group"])), MAX_GROUP_LENGTH)
+    return names
 
 
-def _short_name(text: str, most: int) -> str:
-    """A name that fits; two long ones that differ stay different."""
-    if len(text) <= most:
+def _shortened(text: str, max_length: int) -> str:
+    """A name that fits. Long names that differ only at the end stay different by a hash."""
+    text = text.strip()
+    if len(text) <= max_length:
         return text
-    mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-    return f"{text[: most - 17]}…{mark}"
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    return f"{text[: max_length - 17]}…{digest}"
 
 
 def normalised_name(name: str) -> str:

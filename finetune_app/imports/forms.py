@@ -1,6 +1,6 @@
 """Forms of an import: the file or pasted text, how it is read, its columns, what it replaces."""
 
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from django import forms
 from django.http import QueryDict
@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.core.text_formats import DELIMITERS, ENCODINGS
 from finetune_app.datasets.models import Import
+from finetune_app.imports.schemas import ColumnMapping, FileShape, ReadOptions
 
 ACCEPT = ".csv,.tsv,.tab,.txt,.json,.jsonl,.ndjson,.xlsx,.xlsm,.xlsb,.ods,.parquet,.zip"
 DELIMITER_CHOICES = [("", _l("as it looks")), *DELIMITERS]
@@ -31,9 +32,11 @@ class UploadForm(forms.Form):
     )
 
 
-class ShapeForm(forms.Form):
-    """How the file is read, when we guessed wrong. `shape` is what worker/imports/opening.py
-    says of it: a table has a delimiter, a workbook sheets, a zip members."""
+class ReadOptionsForm(forms.Form):
+    """How to read the file, where the detection was wrong.
+
+    A table has a delimiter, a workbook sheets, a zip members, and only text an encoding.
+    """
 
     member = forms.ChoiceField(label=_l("File in the zip"), required=False)
     sheet = forms.ChoiceField(label=_l("Sheet"), required=False)
@@ -53,7 +56,7 @@ class ShapeForm(forms.Form):
         empty_value=None,
     )
 
-    def __init__(self, data: QueryDict | None = None, *, shape: dict[str, Any]) -> None:
+    def __init__(self, data: QueryDict | None = None, *, shape: FileShape) -> None:
         header = {True: "yes", False: "no", None: ""}[shape.get("has_header")]
         initial = {
             "encoding": shape.get("encoding", ""),
@@ -63,38 +66,45 @@ class ShapeForm(forms.Form):
             "member": shape.get("member"),
         }
         super().__init__(data, initial=initial)
-        form = shape.get("format", "table")
-        for name, several in (("member", "members"), ("sheet", "sheets")):
-            choices = [(one, one) for one in shape.get(several, [])]
-            cast(forms.ChoiceField, self.fields[name]).choices = choices
-            if len(choices) < 2:
-                del self.fields[name]
-        if form != "table":
+        self._offer("member", shape.get("members", []))
+        self._offer("sheet", shape.get("sheets", []))
+        file_format = shape.get("format", "table")
+        if file_format != "table":
             del self.fields["delimiter"]
-        if form not in ("table", "sheet"):
+        if file_format not in ("table", "sheet"):
             del self.fields["has_header"]
-        if form in ("sheet", "parquet"):
+        if file_format in ("sheet", "parquet"):
             del self.fields["encoding"]
 
-    def given(self) -> dict[str, Any]:
-        """What was chosen. Another file of the zip, or another sheet, is looked at afresh: what
-        the form said of the one before it means nothing there."""
+    def _offer(self, field: str, names: list[str]) -> None:
+        if len(names) < 2:
+            del self.fields[field]
+        else:
+            cast(forms.ChoiceField, self.fields[field]).choices = [(name, name) for name in names]
+
+    def options(self) -> ReadOptions:
+        """What was chosen.
+
+        With another file of the zip or another sheet, what the form said of the one before does
+        not apply: of the other fields only what was changed is kept.
+        """
         chosen = {k: v for k, v in self.cleaned_data.items() if v not in (None, "")}
         for name in ("member", "sheet"):
             if name in chosen and chosen[name] != self.initial[name]:
-                return {
+                chosen = {
                     k: v for k, v in chosen.items() if k in ("member", name) or v != self.initial[k]
                 }
-        return chosen
+                break
+        return cast(ReadOptions, chosen)
 
 
 class MappingForm(forms.Form):
-    """Which column is what. `unanswered` says what becomes of rows that have no answer."""
+    """Which column is what. `unanswered` decides about rows that have no answer."""
 
-    RARE = ("split", "key", "group", "unanswered")
-    NO_COLUMN = ("unanswered",)
+    ADVANCED = ("split", "key", "group", "unanswered")
+    NOT_A_COLUMN = ("unanswered",)
 
-    def __init__(self, *args: Any, columns: list[str], mapping: dict[str, str], **kwargs: Any):
+    def __init__(self, *args: Any, columns: list[str], mapping: ColumnMapping, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.style = mapping.get("style", "pairs")
         none = [("", _("none"))]
@@ -131,7 +141,7 @@ class MappingForm(forms.Form):
         name: str,
         label: str,
         choices: list[tuple[str, str]],
-        mapping: dict[str, str],
+        mapping: ColumnMapping,
         required: bool = False,
     ) -> None:
         start = choices if not required or mapping.get(name) else [("", _("choose")), *choices]
@@ -145,25 +155,30 @@ class MappingForm(forms.Form):
 
     @property
     def usual(self) -> list[forms.BoundField]:
-        return [one for one in self if one.name not in self.RARE]
+        return [one for one in self if one.name not in self.ADVANCED]
 
     @property
-    def rare(self) -> list[forms.BoundField]:
-        return [one for one in self if one.name in self.RARE]
+    def advanced(self) -> list[forms.BoundField]:
+        return [one for one in self if one.name in self.ADVANCED]
 
     def clean(self) -> dict[str, Any]:
-        given = super().clean() or {}
-        prompt, answer = given.get("prompt"), given.get("answer")
+        cleaned = super().clean() or {}
+        prompt, answer = cleaned.get("prompt"), cleaned.get("answer")
         if prompt and prompt == answer:
             self.add_error("answer", _("The prompt and the answer cannot be the same column."))
-        return given
+        return cleaned
 
-    def mapping(self) -> dict[str, str]:
+    def mapping(self) -> ColumnMapping:
         return {"style": self.style} | {k: v or "" for k, v in self.cleaned_data.items()}
 
 
-class HowForm(forms.Form):
-    """What becomes of the rows that are here already, and of rows that cannot be used."""
+class ModeChoices(TypedDict):
+    mode: str
+    whole_or_nothing: bool
+
+
+class ImportModeForm(forms.Form):
+    """What happens to the examples that exist already, and to rows that cannot be used."""
 
     mode = forms.ChoiceField(
         label=_l("What about the examples that are here?"),
@@ -185,8 +200,8 @@ class HowForm(forms.Form):
         if empty:
             del self.fields["mode"]
 
-    def given(self) -> dict[str, Any]:
-        """The words of confirm_import; what makes no sense counts as not said."""
+    def choices(self) -> ModeChoices:
+        """The arguments of confirm_import. A value that does not exist counts as not chosen."""
         self.is_valid()
         return {
             "mode": self.cleaned_data.get("mode") or Import.Mode.APPEND,

@@ -26,13 +26,13 @@ def record(job: Job, event: dict[str, Any]) -> None:
 def before_finish(job: Job, result: dict[str, Any]) -> None:
     """The long part, in short transactions: `finish` then only says that it is done."""
     item = _import_of(job)
-    if item is None or result["step"] == "look":
+    if item is None or result["step"] == "inspect":
         return
     try:
-        if result["step"] == "forget":
+        if result["step"] == "remove":
             hold = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
             services.revert_import(item, hold)
-        elif result["step"] == "bring":
+        elif result["step"] == "store":
             import_rows.stage_rows(item, job, item.plan["new"] + item.plan["changed"])
         elif not services.rejects_all(item, result):
             if item.mode == Import.Mode.APPEND:
@@ -47,11 +47,11 @@ def finish(job: Job, result: dict[str, Any]) -> None:
     item = _import_of(job)
     if item is None:
         return
-    if result["step"] == "look":
+    if result["step"] == "inspect":
         services.record_inspection(item, result)
-    elif result["step"] == "forget":
+    elif result["step"] == "remove":
         item.delete()  # its file goes with it (signals.py)
-    elif result["step"] == "bring" or services.record_read(item, result):
+    elif result["step"] == "store" or services.record_read(item, result):
         import_rows.publish_rows(item)
         dataset = item.dataset
         transaction.on_commit(lambda: check_all(dataset))

@@ -17,7 +17,7 @@ from finetune_app.datasets.models import Edit, Import
 from finetune_app.datasets.views.common import answer_pairs
 from finetune_app.goals.models import Goal
 from finetune_app.imports.column_mapping import RowError, messages_from_row
-from finetune_app.imports.forms import HowForm, MappingForm, ShapeForm, UploadForm
+from finetune_app.imports.forms import ImportModeForm, MappingForm, ReadOptionsForm, UploadForm
 from finetune_app.imports.models import Upload
 from finetune_app.jobs.models import Job
 from finetune_app.jobs.services import queue_place
@@ -78,12 +78,12 @@ def confirm_context(
     item: Import,
     form: MappingForm | None = None,
     mapping: dict[str, str] | None = None,
-    how: HowForm | None = None,
+    how: ImportModeForm | None = None,
 ) -> dict[str, Any]:
     """The context of the page, with `mapping` as it was chosen so far."""
     shape, mapping = item.shape, mapping or item.mapping
     form = form or MappingForm(columns=shape["columns"], mapping=mapping)
-    how = how or HowForm(empty=not item.dataset.examples.kept().exists())
+    how = how or ImportModeForm(empty=not item.dataset.examples.kept().exists())
     missing = missing_of(mapping)
     guess = shape.get("guess", item.mapping)
     other = {name for name in form.fields if mapping.get(name, "") != guess.get(name, "")}
@@ -95,7 +95,7 @@ def confirm_context(
         "mode": how["mode"].value() if "mode" in how.fields else Import.Mode.APPEND,
         "mapping": mapping,
         "shape": shape,
-        "shape_form": ShapeForm(shape=shape),
+        "shape_form": ReadOptionsForm(shape=shape),
         "samples": [] if missing else _samples(first, mapping),
         "columns": [
             {
@@ -108,7 +108,7 @@ def confirm_context(
         "first_lines": [row["line"] for row in first[:2]],
         "complete": not missing,
         "guessed": guessed,
-        "rare_open": bool(other & set(form.RARE)),
+        "rare_open": bool(other & set(form.ADVANCED)),
         "remembered": bool(shape.get("remembered")),
         "usable": shape["usable"] if guessed else None,
         "left_out": shape["row_count"] - shape["usable"] if guessed else shape["unreadable"],
@@ -166,12 +166,12 @@ def _short(value: Any) -> str:
 # ---- The end ----
 
 
-def read_options_form(item: Import) -> ShapeForm | None:
+def read_options_form(item: Import) -> ReadOptionsForm | None:
     """None for what is no text in any encoding, unless another file of the zip may be."""
     hopeless = item.job is not None and item.job.error_code == "not_text"
     if hopeless and not item.shape.get("members"):
         return None
-    return ShapeForm(shape=item.shape)
+    return ReadOptionsForm(shape=item.shape)
 
 
 def done_context(item: Import) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
 from finetune_app.imports.import_rows import delete_staged_rows
 from finetune_app.imports.models import SavedMapping, Upload
+from finetune_app.imports.schemas import ReadOptions
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Kind
 
@@ -55,7 +56,7 @@ def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: i
     item = Import.objects.create(
         dataset=dataset, by=by, file_name=clean_name(name), stored_name=stored, size=size
     )
-    _enqueue(item, {"step": "look"})
+    _enqueue(item, {"step": "inspect"})
     return item
 
 
@@ -78,11 +79,11 @@ def require_disk_space(size: int, besides: int = 0) -> None:
         )
 
 
-def inspect_again_with(*, item: Import, given: dict[str, Any]) -> None:
+def inspect_again_with(*, item: Import, options: ReadOptions) -> None:
     """Look once more with the encoding, delimiter or header that the person chose."""
     with transaction.atomic():
         _move(item, (Import.Step.CONFIRM, Import.Step.FAILED), Import.Step.LOOKING)
-        _enqueue(item, {"step": "look", "given": given})
+        _enqueue(item, {"step": "inspect", "options": options})
 
 
 def confirm_import(
@@ -126,7 +127,7 @@ def apply_plan(*, item: Import) -> None:
     """The plan is right: do it."""
     with transaction.atomic():
         _move(item, (Import.Step.PLANNED,), Import.Step.ADDING)
-        _enqueue(item, {"step": "bring"})
+        _enqueue(item, {"step": "store"})
 
 
 def forget_saved_mapping(*, item: Import) -> None:
@@ -156,7 +157,7 @@ def _delete_or_enqueue(item: Import) -> None:
     is a job's; nobody sees them meanwhile."""
     if item.examples.all()[: MAX_ROWS_REMOVED_IN_REQUEST + 1].count() > MAX_ROWS_REMOVED_IN_REQUEST:
         with transaction.atomic():
-            _enqueue(item, {"step": "forget"}, _("Removing what came in from %s"))
+            _enqueue(item, {"step": "remove"}, _("Removing what came in from %s"))
     else:
         revert_import(item)
         item.delete()  # its file goes with it (signals.py)
@@ -175,7 +176,7 @@ def delete_abandoned() -> None:
     imports whose process died before all was gone. Done whenever somebody brings a file."""
     Upload.objects.filter(at__lt=timezone.now() - ABANDONED_AFTER).delete()  # files too: signals.py
     for item in Import.objects.select_related("job").filter(step=Import.Step.CANCELLED):
-        if item.job and item.job.is_active and item.job.spec.get("step") == "forget":
+        if item.job and item.job.is_active and item.job.spec.get("step") == "remove":
             continue
         with suppress(PlainError):  # somebody is at it
             _delete_or_enqueue(item)

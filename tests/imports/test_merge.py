@@ -37,7 +37,7 @@ def answers(dataset) -> list[str]:
 
 def carried_out(item: Import) -> Import:
     apply_plan(item=item)
-    return run_out(item, {"step": "bring"})
+    return run_out(item, {"step": "store"})
 
 
 NEWER = [
@@ -157,11 +157,11 @@ def test_tried_again_after_a_worker_died_half_way_it_ends_the_same(here, read_fi
     put_aside = import_rows._trash_missing
     monkeypatch.setattr(import_rows, "_trash_missing", lambda *_args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        run_out(item, {"step": "bring"})
+        run_out(item, {"step": "store"})
     monkeypatch.setattr(import_rows, "_trash_missing", put_aside)
     assert "answer new" not in answers(here)  # hidden until all is done
     type(item.job).objects.filter(pk=item.job.pk).update(state="queued")
-    run_out(item, {"step": "bring"})
+    run_out(item, {"step": "store"})
     assert answers(here) == ["answer 0", "better 1", "answer 2", "answer new"]
     assert Edit.objects.filter(source_import=item).count() == 1
 
@@ -172,7 +172,7 @@ def test_given_up_it_leaves_nothing_behind(here, read_file, monkeypatch, as_owne
     apply_plan(item=item)
     monkeypatch.setattr(import_rows, "_trash_missing", lambda *_args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        run_out(item, {"step": "bring"})
+        run_out(item, {"step": "store"})
     as_owner.post(url("cancel", import_id=item.pk))
     assert state(here) == before
     assert here.examples.count() == len(before)

@@ -1,1 +1,1 @@
-"""Imports: look at a stranger's file, then read it, inside limits. No torch here."""
+"""Imports: inspects and reads files that people bring, within limits. Never imports torch."""

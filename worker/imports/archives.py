@@ -1,4 +1,7 @@
-"""Zip files, and what is built on them. Nothing is ever unpacked under a name from inside."""
+"""Zip files and workbooks, which are zip files too: checked before anything is unpacked.
+
+No file is ever written under a name from inside the archive.
+"""
 
 import re
 import stat
@@ -8,15 +11,15 @@ from pathlib import Path, PurePosixPath
 from worker.channel import UserError
 from worker.imports.limits import (
     ALWAYS_ALLOWED_BYTES,
-    MAX_MEMBERS,
-    MAX_RATIO,
     MAX_SHEET_CELLS,
-    MAX_UNPACKED,
-    MAX_WORKBOOK,
+    MAX_UNPACK_RATIO,
+    MAX_UNPACKED_BYTES,
+    MAX_WORKBOOK_BYTES,
+    MAX_ZIP_MEMBERS,
 )
 
-BLOCK = 1 << 20
-READABLE = (
+BLOCK_BYTES = 1 << 20
+READABLE_ENDINGS = (
     ".jsonl",
     ".ndjson",
     ".json",
@@ -30,25 +33,25 @@ READABLE = (
     ".ods",
     ".parquet",
 )
-NOISE = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
-DRIVE = re.compile(r"^[A-Za-z]:")
-CELL = re.compile(rb'<(?:\w+:)?c [^>]*?r="([A-Z]{1,3})([0-9]{1,7})"')
-OFFICE = {
+IGNORED_NAMES = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
+WINDOWS_DRIVE = re.compile(r"^[A-Za-z]:")
+CELL_REFERENCE = re.compile(rb'<(?:\w+:)?c [^>]*?r="([A-Z]{1,3})([0-9]{1,7})"')
+KIND_BY_MEMBER = {
     "xl/workbook.xml": "xlsx",
     "xl/workbook.bin": "xlsb",
     "word/document.xml": "docx",
     "ppt/presentation.xml": "pptx",
 }
-ODS = b"application/vnd.oasis.opendocument.spreadsheet"
+ODS_MIME_TYPE = b"application/vnd.oasis.opendocument.spreadsheet"
 
 
 def kind_of(path: Path) -> str:
-    """zip, xlsx, xlsb or ods. Raises UserError for what cannot be opened or is something else."""
-    with _opened(path) as archive:
+    """zip, xlsx, xlsb or ods. Raises UserError for an archive that is damaged or something else."""
+    with _open(path) as archive:
         names = set(archive.namelist())
-        kind = next((kind for name, kind in OFFICE.items() if name in names), "")
+        kind = next((kind for name, kind in KIND_BY_MEMBER.items() if name in names), "")
         if not kind and "mimetype" in names and archive.getinfo("mimetype").file_size < 200:
-            kind = "ods" if _start(archive, "mimetype").startswith(ODS) else ""
+            kind = "ods" if _read_start(archive, "mimetype").startswith(ODS_MIME_TYPE) else ""
     if kind in ("docx", "pptx"):
         raise UserError(
             "bad_data",
@@ -62,13 +65,13 @@ def kind_of(path: Path) -> str:
 
 
 def members_of(path: Path) -> list[str]:
-    """The files inside that we might read, likeliest first."""
-    with _opened(path) as archive:
-        infos = _listed(archive)
-        found = [info for info in infos if not info.is_dir() and not _is_noise(info.filename)]
+    """Names of the files inside that might be read, the largest first. Raises UserError."""
+    with _open(path) as archive:
+        infos = _infos(archive)
+        found = [info for info in infos if not info.is_dir() and not _is_ignored(info.filename)]
         for info in found:
-            _refuse_hostile(info)
-    readable = [i for i in found if i.filename.lower().endswith(READABLE)]
+            _refuse_hostile_member(info)
+    readable = [i for i in found if i.filename.lower().endswith(READABLE_ENDINGS)]
     if not readable:
         nested = any(i.filename.lower().endswith(".zip") for i in found)
         more = " Unpack the zip inside it first." if nested else ""
@@ -82,19 +85,19 @@ def members_of(path: Path) -> list[str]:
 
 
 def unpack(path: Path, member: str, into: Path) -> None:
-    """Write one member to `into`, a name of ours; what its header says is not trusted."""
-    with _opened(path) as archive:
+    """Write one member to the path `into`. The sizes in its header are not trusted."""
+    with _open(path) as archive:
         try:
             info = archive.getinfo(member)
         except KeyError:
             raise UserError("bad_data", f"There is no “{member}” in the zip.") from None
-        _refuse_hostile(info)
+        _refuse_hostile_member(info)
         written = 0
         try:
             with archive.open(info) as source, into.open("wb") as target:
-                while block := source.read(BLOCK):
+                while block := source.read(BLOCK_BYTES):
                     written += len(block)
-                    if written > MAX_UNPACKED:
+                    if written > MAX_UNPACKED_BYTES:
                         raise _too_large(member)
                     target.write(block)
         except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
@@ -107,10 +110,10 @@ def unpack(path: Path, member: str, into: Path) -> None:
             raise
 
 
-def _refuse_hostile(info: zipfile.ZipInfo) -> None:
+def _refuse_hostile_member(info: zipfile.ZipInfo) -> None:
     name = info.filename
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    if name.startswith(("/", "\\")) or DRIVE.match(name) or ".." in parts:
+    if name.startswith(("/", "\\")) or WINDOWS_DRIVE.match(name) or ".." in parts:
         raise UserError(
             "bad_data",
             "The zip holds a file that would be written outside its folder. Ordinary programs make "
@@ -123,41 +126,44 @@ def _refuse_hostile(info: zipfile.ZipInfo) -> None:
         )
     if info.flag_bits & 0x1:
         raise UserError("bad_data", "The zip has a password. Pack the files without one.")
-    if info.file_size > MAX_UNPACKED:
+    if info.file_size > MAX_UNPACKED_BYTES:
         raise _too_large(name)
-    if info.file_size > ALWAYS_ALLOWED_BYTES and info.file_size > MAX_RATIO * max(
+    if info.file_size > ALWAYS_ALLOWED_BYTES and info.file_size > MAX_UNPACK_RATIO * max(
         info.compress_size, 1
     ):
         raise UserError(
             "bad_data",
-            f"A file in the zip grows to more than {MAX_RATIO} times its size when unpacked, as "
-            "only files do that are made to fill a disk. Upload the file itself instead.",
+            f"A file in the zip grows to more than {MAX_UNPACK_RATIO} times its size when "
+            "unpacked, as only files do that are made to fill a disk. "
+            "Upload the file itself instead.",
         )
 
 
-def _is_noise(name: str) -> bool:
+def _is_ignored(name: str) -> bool:
     parts = name.lower().split("/")
-    return any(part in NOISE for part in parts) or parts[-1].startswith(("._", "~$"))
+    return any(part in IGNORED_NAMES for part in parts) or parts[-1].startswith(("._", "~$"))
 
 
 # ---- A workbook ----
 
 
 def refuse_hostile_workbook(path: Path) -> None:
-    """Sizes, passwords, tricks of XML: looked at before anything parses it."""
-    with _opened(path) as archive:
-        infos = _listed(archive)
+    """Check sizes, passwords and XML entities before anything parses it. Raises UserError."""
+    with _open(path) as archive:
+        infos = _infos(archive)
         for info in infos:
-            _refuse_hostile(info)
-        if sum(info.file_size for info in infos) > MAX_WORKBOOK:
+            _refuse_hostile_member(info)
+        if sum(info.file_size for info in infos) > MAX_WORKBOOK_BYTES:
             raise UserError(
                 "bad_data",
-                f"The workbook holds more than {MAX_WORKBOOK // 10**6} MB, and a workbook has to "
-                "be read whole. Save the sheet as CSV; that may be of any size.",
+                f"The workbook holds more than {MAX_WORKBOOK_BYTES // 10**6} MB, and a workbook "
+                "has to be read whole. Save the sheet as CSV; that may be of any size.",
             )
         for info in infos:
             part = info.filename.endswith((".xml", ".rels"))
-            if part and b"<!DOCTYPE" in _start(archive, info.filename):  # no reader expands it
+            if part and b"<!DOCTYPE" in _read_start(
+                archive, info.filename
+            ):  # entities are never expanded
                 raise UserError(
                     "bad_data",
                     "The workbook defines entities of its own, which no spreadsheet program does. "
@@ -166,24 +172,24 @@ def refuse_hostile_workbook(path: Path) -> None:
 
 
 def refuse_huge_sheets(path: Path) -> None:
-    """A cell far out makes a sheet of billions: count corner to corner first (xlsx)."""
-    with _opened(path) as archive:
+    """Count the cells from corner to corner (xlsx): one cell far out makes a sheet of billions."""
+    with _open(path) as archive:
         for name in archive.namelist():
             if name.startswith("xl/worksheets/") and name.endswith(".xml"):
-                _measure(archive, name)
+                _refuse_huge_sheet(archive, name)
 
 
-def _measure(archive: zipfile.ZipFile, name: str) -> None:
+def _refuse_huge_sheet(archive: zipfile.ZipFile, name: str) -> None:
     columns: set[bytes] = set()
     rows, rest = 0, b""
     with archive.open(name) as file:
-        while block := file.read(BLOCK):
-            found = CELL.findall(rest + block)
+        while block := file.read(BLOCK_BYTES):
+            found = CELL_REFERENCE.findall(rest + block)
             if found:
                 columns.update(column for column, _row in found)
                 rows = max(rows, *(int(row) for _column, row in found))
             rest = (rest + block)[-300:]
-    widest = max((_number(column) for column in columns), default=0)
+    widest = max((_column_number(column) for column in columns), default=0)
     if rows * widest > MAX_SHEET_CELLS:
         raise UserError(
             "bad_data",
@@ -192,7 +198,7 @@ def _measure(archive: zipfile.ZipFile, name: str) -> None:
         )
 
 
-def _number(column: bytes) -> int:
+def _column_number(column: bytes) -> int:
     number = 0
     for letter in column:
         number = number * 26 + letter - 64
@@ -202,25 +208,25 @@ def _number(column: bytes) -> int:
 # ---- Both ----
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise _damaged() from error
 
 
-def _listed(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+def _infos(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     infos = archive.infolist()
-    if len(infos) > MAX_MEMBERS:
+    if len(infos) > MAX_ZIP_MEMBERS:
         raise UserError(
             "bad_data",
-            f"The zip holds {len(infos):,} files; the most is {MAX_MEMBERS:,}. "
+            f"The zip holds {len(infos):,} files; the most is {MAX_ZIP_MEMBERS:,}. "
             "Pack fewer, or put the examples into one file.",
         )
     return infos
 
 
-def _start(archive: zipfile.ZipFile, name: str) -> bytes:
+def _read_start(archive: zipfile.ZipFile, name: str) -> bytes:
     try:
         with archive.open(name) as file:
             return file.read(4_000)
@@ -237,7 +243,7 @@ def _damaged() -> UserError:
 
 
 def _too_large(name: str) -> UserError:
-    most = MAX_UNPACKED // 10**9
+    most = MAX_UNPACKED_BYTES // 10**9
     return UserError(
         "bad_data",
         f"“{name[:80]}” is larger than {most} GB when unpacked, the most we read. "

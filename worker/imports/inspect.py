@@ -1,7 +1,8 @@
-"""Step 1 of an import: look at the whole file once and say what is in it."""
+"""Inspects a whole file once: its shape, a guess at its columns, and sample rows."""
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -13,30 +14,40 @@ from finetune_app.imports.column_mapping import (
     cell_text,
     messages_from_row,
 )
+from finetune_app.imports.schemas import (
+    ColumnMapping,
+    FileShape,
+    InspectResult,
+    ReadOptions,
+    SampleRow,
+)
 from worker.channel import Channel, UserError
 from worker.imports.file_format import detect_shape, iter_rows
 from worker.imports.limits import MAX_COLUMNS
 from worker.imports.progress import ByteMeter, RowProgress
-from worker.imports.rows import FileRow, RejectedRow
+from worker.imports.rows import AnyRow, FileRow, RejectedRow
 
-KEPT_ROWS = 20
-GUESSED_FROM = 200  # rows
-UNREADABLE = 5_000  # rows, after which no good one is expected
-SHOWN = 1_000  # characters of a text that the page gets
-ROW_SHOWN = 50_000  # and of a row; past that its cells get only
-LITTLE = 100
-HEAVY = 10_000_000  # characters, as good as GUESSED_FROM rows
+SAMPLE_ROWS = 20  # that the page gets
+INFERENCE_ROWS = 200  # that the mapping is inferred from,
+INFERENCE_CHARACTERS = 10_000_000  # or about so much text
+MAX_UNREADABLE_ROWS = 5_000  # before the first good one
+CELL_CHARACTERS = 1_000  # of a text in a sample row
+ROW_CHARACTERS = 50_000  # of a sample row, after which each cell gets only
+SHORT_CELL_CHARACTERS = 100
 
 
 def inspect_file(
-    path: Path, file_name: str, given: dict[str, Any], channel: Channel
-) -> dict[str, Any]:
-    """The shape with columns, first rows and a guessed mapping, for the person to confirm."""
+    path: Path, file_name: str, options: ReadOptions, channel: Channel
+) -> InspectResult:
+    """The shape with sample rows, and the inferred mapping, for a person to confirm.
+
+    Raises UserError for a file without a row that can be read.
+    """
     meter = ByteMeter()
     progress = RowProgress(channel, meter, "looking", "Looking at the file")
-    shape = detect_shape(path, file_name, given)
-    every = iter_rows(path, shape, meter)
-    start = _start(every)
+    shape = detect_shape(path, file_name, options)
+    rows = iter_rows(path, shape, meter)
+    start = _first_rows(rows)
     first = [row for row in start if isinstance(row, FileRow)]
     columns = shape.get("columns") or list(dict.fromkeys(c for row in first for c in row.cells))
     if len(columns) > MAX_COLUMNS:
@@ -45,62 +56,68 @@ def inspect_file(
             f"The rows have {len(columns):,} different names; the most is {MAX_COLUMNS:,}.",
         )
     mapping = infer_mapping(columns, [row.cells for row in first])
-    counts = _count(chain(start, every), mapping, progress)
-    shape |= {
+    counts = _count(chain(start, rows), mapping, progress)
+    inspected: FileShape = {
+        **shape,
         "columns": columns,
-        "filled": {c: counts["filled"].get(c, 0) for c in columns},
-        "rows": [_shown(row, columns) for row in first[:KEPT_ROWS]],
+        "filled": {column: counts.filled.get(column, 0) for column in columns},
+        "rows": [_sample(row, columns) for row in first[:SAMPLE_ROWS]],
         "row_count": progress.rows,
-        "usable": counts["usable"],
-        "unreadable": counts["unreadable"],
+        "usable": counts.usable,
+        "unreadable": counts.unreadable,
     }
-    return {"step": "look", "shape": shape, "mapping": mapping}
+    return {"step": "inspect", "shape": inspected, "mapping": mapping}
 
 
-def _start(rows: Iterator[FileRow | RejectedRow]) -> list[FileRow | RejectedRow]:
-    """The first rows, enough to guess from. Raises UserError when none is good."""
-    start: list[FileRow | RejectedRow] = []
-    good = weight = 0
+def _first_rows(rows: Iterator[AnyRow]) -> list[AnyRow]:
+    """Enough rows to infer a mapping. Raises UserError when none is good."""
+    start: list[AnyRow] = []
+    good = characters = 0
     for row in rows:
         start.append(row)
         if isinstance(row, FileRow):
             good += 1
-            weight += sum(len(c) if isinstance(c, str) else 1_000 for c in row.cells.values())
-        if good == GUESSED_FROM or weight > HEAVY or len(start) - good > UNREADABLE:
+            characters += sum(len(c) if isinstance(c, str) else 1_000 for c in row.cells.values())
+        enough = good == INFERENCE_ROWS or characters > INFERENCE_CHARACTERS
+        if enough or len(start) - good > MAX_UNREADABLE_ROWS:
             break
     if good:
         return start
-    bad = next((row for row in start if isinstance(row, RejectedRow)), None)
-    if bad:
+    rejected = next((row for row in start if isinstance(row, RejectedRow)), None)
+    if rejected:
         raise UserError(
-            "bad_data", f"No row of this file can be used. Line {bad.line}: {bad.reason}"
+            "bad_data",
+            f"No row of this file can be used. Line {rejected.line}: {rejected.reason}",
         )
     raise UserError(
         "bad_data", "The file has no rows below its column names. Add some examples and try again."
     )
 
 
-def _count(
-    rows: Iterator[FileRow | RejectedRow], mapping: dict[str, str], progress: RowProgress
-) -> dict[str, Any]:
-    """Filled cells, rows that would become examples, rows that cannot be read."""
-    filled: Counter[str] = Counter()
-    usable = unreadable = 0
+@dataclass
+class _Counts:
+    filled: Counter[str] = field(default_factory=Counter)  # column -> cells that are not empty
+    usable: int = 0
+    unreadable: int = 0
+
+
+def _count(rows: Iterator[AnyRow], mapping: ColumnMapping, progress: RowProgress) -> _Counts:
+    counts = _Counts()
     complete = mapping["style"] == "messages" or bool(
         mapping["prompt"] and (mapping["answer"] or mapping["unanswered"] == KEEP_UNANSWERED)
     )
     for row in rows:
-        progress.row()
+        progress.count_row()
         if isinstance(row, RejectedRow):
-            unreadable += 1
+            counts.unreadable += 1
             continue
-        filled.update(name for name, value in row.cells.items() if value not in (None, ""))
-        usable += complete and _works(row, mapping)
+        counts.filled.update(n for n, value in row.cells.items() if value not in (None, ""))
+        counts.usable += complete and _is_usable(row, mapping)
     progress.end()
-    return {"filled": filled, "usable": usable, "unreadable": unreadable}
+    return counts
 
 
-def _works(row: FileRow, mapping: dict[str, str]) -> bool:
+def _is_usable(row: FileRow, mapping: ColumnMapping) -> bool:
     try:
         messages_from_row(row.cells, mapping)
     except RowError:
@@ -108,31 +125,35 @@ def _works(row: FileRow, mapping: dict[str, str]) -> bool:
     return True
 
 
-def _shown(row: FileRow, columns: list[str]) -> dict[str, Any]:
-    """A row for the page: cells as text, shortened."""
-    cells, weight = {}, 0
+# ---- Sample rows ----
+
+
+def _sample(row: FileRow, columns: list[str]) -> SampleRow:
+    cells: dict[str, str] = {}
+    characters = 0
     for name in columns:
-        text = _cut(row.cells.get(name))
-        cells[name] = text if weight + len(text) <= ROW_SHOWN else text[:LITTLE]
-        weight += len(cells[name])
+        text = _shortened_text(row.cells.get(name))
+        fits = characters + len(text) <= ROW_CHARACTERS
+        cells[name] = text if fits else text[:SHORT_CELL_CHARACTERS]
+        characters += len(cells[name])
     return {"line": row.line, "cells": cells}
 
 
-def _cut(value: Any) -> str:
-    """A cell as text, shortened; what is inside a conversation, so that it stays one."""
+def _shortened_text(value: Any) -> str:
+    """A cell as short text. A conversation is shortened inside, so that it stays one."""
     if isinstance(value, list | dict):
-        return cell_text(_short(value))
+        return cell_text(_shortened(value))
     text = cell_text(value)
     if text.lstrip()[:1] in ("[", "{"):
-        return text[: 20 * SHOWN]
-    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+        return text[: 20 * CELL_CHARACTERS]
+    return text if len(text) <= CELL_CHARACTERS else text[:CELL_CHARACTERS] + "…"
 
 
-def _short(value: Any) -> Any:
+def _shortened(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(name)[:80]: _short(inner) for name, inner in islice(value.items(), 50)}
+        return {str(name)[:80]: _shortened(inner) for name, inner in islice(value.items(), 50)}
     if isinstance(value, list):
-        return [_short(inner) for inner in value[:20]]
-    if isinstance(value, str) and len(value) > SHOWN:
-        return value[:SHOWN]
+        return [_shortened(inner) for inner in value[:20]]
+    if isinstance(value, str) and len(value) > CELL_CHARACTERS:
+        return value[:CELL_CHARACTERS]
     return value

@@ -1,119 +1,28 @@
-"""Parquet, a batch of rows at a time; its header is believed in nothing but refusals."""
+"""Parquet files: the columns, and the rows as JSON values."""
 
-import datetime
-import decimal
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from worker.imports.limits import ALWAYS_ALLOWED_BYTES, MAX_COLUMNS, MAX_RATIO, MAX_UNPACKED
-from worker.imports.sandbox_child import batches
-
-BATCH = 200  # rows
-BROKEN = "The Parquet file is cut off or damaged. Upload it again, or write it anew."
-EXTENSION = b"ARROW:extension:name"
+from finetune_app.imports.schemas import FileShape
+from worker.imports import sandbox
+from worker.imports.header import column_names
+from worker.imports.json_rows import json_row
+from worker.imports.progress import ByteMeter
+from worker.imports.rows import AnyRow
 
 
-class Refused(Exception):
-    """The file cannot be read; the message says why."""
+def parquet_shape(path: Path) -> FileShape:
+    """Raises UserError for a file that is hostile or damaged."""
+    return {
+        "kind": "parquet",
+        "format": "parquet",
+        "encoding": "",
+        "encoding_why": "",
+        "columns": column_names(sandbox.read_names("schema", path)),
+    }
 
 
-def schema(path: str, _sheet: str) -> Iterator[Any]:
-    with _opened(path) as file:
-        yield file.schema_arrow.names
-
-
-def parquet(path: str, _sheet: str) -> Iterator[Any]:
-    """Nothing but one batch is in memory; of a row group, only what the batch needs."""
-    with _opened(path) as file:
-        total, done = file.metadata.num_rows, 0
-        try:
-            for batch in file.iter_batches(BATCH, use_threads=False):
-                columns = [_values(column) for column in batch.columns]
-                rows = zip(*columns, strict=True)
-                yield from batches([done + at, list(cells)] for at, cells in enumerate(rows, 1))
-                done += batch.num_rows
-                yield {"done": done, "total": max(total, done)}
-        except pa.ArrowMemoryError as error:
-            raise MemoryError from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise Refused(BROKEN) from error
-
-
-def _opened(path: str) -> pq.ParquetFile:
-    try:
-        file = pq.ParquetFile(
-            path,
-            buffer_size=1 << 20,
-            pre_buffer=False,
-            thrift_string_size_limit=20_000_000,
-            thrift_container_size_limit=2_000_000,
-        )
-        fields = list(file.schema_arrow)
-    except pa.ArrowMemoryError as error:
-        raise MemoryError from error
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise Refused(BROKEN) from error
-    if len(fields) > MAX_COLUMNS:
-        raise Refused(f"The file has {len(fields):,} columns; the most is {MAX_COLUMNS:,}.")
-    for field in fields:
-        _refuse_extension(field)
-    _refuse_bomb(file.metadata)
-    return file
-
-
-def _refuse_extension(field: pa.Field) -> None:
-    """A custom type may run code of its own when it is read."""
-    if isinstance(field.type, pa.BaseExtensionType) or EXTENSION in (field.metadata or {}):
-        raise Refused(
-            f"The column “{field.name[:80]}” is of a custom type, which we do not open. "
-            "Save it as text or numbers."
-        )
-    for at in range(field.type.num_fields):
-        _refuse_extension(field.type.field(at))
-
-
-def _refuse_bomb(metadata: pq.FileMetaData) -> None:
-    groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
-    chunks = [group.column(at) for group in groups for at in range(group.num_columns)]
-    unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
-    packed = sum(chunk.total_compressed_size for chunk in chunks)
-    if unpacked > MAX_UNPACKED:
-        most = MAX_UNPACKED // 10**9
-        raise Refused(
-            f"The file is larger than {most} GB when unpacked, the most we read. "
-            "Bring it in smaller parts."
-        )
-    if unpacked > ALWAYS_ALLOWED_BYTES and unpacked > MAX_RATIO * max(packed, 1):
-        raise Refused(
-            f"The file grows to more than {MAX_RATIO} times its size when unpacked, as only "
-            "files do that are made to fill a disk. Save it as CSV or JSON lines."
-        )
-
-
-def _values(column: pa.Array) -> list[Any]:
-    try:
-        return [_plain(value) for value in column.to_pylist()]
-    except UnicodeDecodeError:  # text that is not UTF-8: broken characters are found by row
-        values = column.cast(pa.large_binary()).to_pylist()
-        return [None if v is None else v.decode("utf-8", "surrogateescape") for v in values]
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it; text and the digits of numbers as they are."""
-    if isinstance(value, dict):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return f"({len(value):,} bytes that are not text)"
-    if isinstance(value, datetime.datetime):
-        return value.isoformat(sep=" ")
-    if isinstance(value, datetime.date | datetime.time | datetime.timedelta | decimal.Decimal):
-        return str(value)
-    return value
+def parquet_rows(path: Path, shape: FileShape, meter: ByteMeter) -> Iterator[AnyRow]:
+    """Every row."""
+    for line, cells in sandbox.read_table("parquet", path, meter):
+        yield json_row(line, dict(zip(shape["columns"], cells, strict=True)), "")

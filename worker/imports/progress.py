@@ -1,4 +1,4 @@
-"""How far reading has come, in bytes, and how quickly."""
+"""Progress of reading: bytes done, rows, rows a second."""
 
 import time
 from collections.abc import Callable
@@ -6,58 +6,59 @@ from collections.abc import Callable
 from worker.channel import Channel, UserError
 from worker.imports.limits import MAX_ROWS
 
-EVERY = 100  # rows between two looks at the clock
-PAUSE = 0.5  # seconds between two reports
+ROWS_BETWEEN_CHECKS = 100
+REPORT_SECONDS = 0.5
 
 
 class ByteMeter:
-    """What a reader fills in: where it is, of how many bytes."""
+    """How many bytes of the file a reader has read."""
 
     def __init__(self) -> None:
         self.total = 0
-        self._where: Callable[[], int] = lambda: 0
+        self._position: Callable[[], int] = lambda: 0
 
-    def watch(self, where: Callable[[], int], total: int) -> None:
-        self._where, self.total = where, total
+    def watch(self, position: Callable[[], int], total: int) -> None:
+        self._position, self.total = position, total
 
     def freeze(self) -> None:
-        """Keep the last place: what was watched is about to close."""
+        """Keep the last position, because the file it was read from is about to close."""
         done = self.done
-        self._where = lambda: done
+        self._position = lambda: done
 
     @property
     def done(self) -> int:
-        return min(self._where(), self.total)
+        return min(self._position(), self.total)
 
 
 class RowProgress:
-    """Counts rows; reports twice a second; asks whether the job still is ours."""
+    """Counts rows, reports twice a second, and checks that the lease still holds."""
 
     def __init__(self, channel: Channel, meter: ByteMeter, phase: str, message: str) -> None:
         self._channel, self._meter, self._phase = channel, meter, phase
-        self._began = self._told = time.monotonic()
+        self._started_at = self._reported_at = time.monotonic()
         self.rows = 0
         channel.emit("phase", phase=phase, message=message)
 
-    def row(self) -> None:
+    def count_row(self) -> None:
+        """Raises UserError when there are too many rows, LeaseLost when the lease is lost."""
         self.rows += 1
         if self.rows > MAX_ROWS:
             raise UserError(
                 "bad_data", f"The file has more than {MAX_ROWS:,} rows. Bring it in smaller parts."
             )
-        if self.rows % EVERY == 0:
+        if self.rows % ROWS_BETWEEN_CHECKS == 0:
             self._channel.check()
-            if time.monotonic() - self._told >= PAUSE:
-                self._tell(self._meter.done)
+            if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+                self._report(self._meter.done)
 
     def end(self) -> None:
-        self._tell(self._meter.total)
+        self._report(self._meter.total)
 
-    def _tell(self, done: int) -> None:
-        self._told = time.monotonic()
-        rate = round(self.rows / max(self._told - self._began, 1e-6))
-        said = f"{self.rows:,} rows so far, {rate:,} a second"
-        self._channel.emit("phase", phase=self._phase, message=said)
+    def _report(self, done: int) -> None:
+        self._reported_at = time.monotonic()
+        rate = round(self.rows / max(self._reported_at - self._started_at, 1e-6))
+        message = f"{self.rows:,} rows so far, {rate:,} a second"
+        self._channel.emit("phase", phase=self._phase, message=message)
         self._channel.emit(
             "progress", done=done, total=self._meter.total, unit="bytes", rows=self.rows, rate=rate
         )

@@ -1,4 +1,4 @@
-"""Step 2 of an import: every row becomes a conversation in a file, or a reason."""
+"""Reads a file by its confirmed mapping: every row becomes a conversation or is rejected."""
 
 import json
 from pathlib import Path
@@ -12,48 +12,51 @@ from finetune_app.imports.column_mapping import (
     names_of_row,
     split_of_row,
 )
+from finetune_app.imports.schemas import (
+    ColumnMapping,
+    FileShape,
+    ImportRow,
+    ReadResult,
+    RejectedEntry,
+)
 from worker.channel import Channel
 from worker.imports.file_format import iter_rows
 from worker.imports.progress import ByteMeter, RowProgress
-from worker.imports.rows import FileRow, RejectedRow
+from worker.imports.rows import MAX_EXCERPT_CHARACTERS, AnyRow, RejectedRow
 from worker.imports.text_encoding import printable
 
-ON_PAGE = 200  # rejected rows that the result carries; the file has them all
+MAX_REJECTED_IN_RESULT = 200
+MAX_EXCERPT_CELL_CHARACTERS = 200
 
 
 def read_rows(
-    path: Path, folder: Path, shape: dict[str, Any], mapping: dict[str, str], channel: Channel
-) -> dict[str, Any]:
-    """Write rows.jsonl and rejected.jsonl into `folder`.
+    path: Path, folder: Path, shape: FileShape, mapping: ColumnMapping, channel: Channel
+) -> ReadResult:
+    """Write rows.jsonl (`ImportRow`) and rejected.jsonl (`RejectedEntry`) into `folder`.
 
-    rows.jsonl: {"line", "split", "messages"}, and "key" and "group" where the mapping names a
-    column for them. Without an answer the last message is an empty one of the assistant.
-    rejected.jsonl: {"line", "reason", "text"} of every row that was left out.
+    A row without an answer, where the mapping keeps such rows, ends in an empty message of the
+    assistant.
     """
     meter = ByteMeter()
     progress = RowProgress(channel, meter, "reading", "Reading the rows")
     kept = rejected_count = 0
-    rejected: list[dict[str, Any]] = []
+    rejected: list[RejectedEntry] = []
     with (
-        (folder / "rows.jsonl").open("wb") as good,
-        (folder / "rejected.jsonl").open("w", encoding="utf-8") as bad,
+        (folder / "rows.jsonl").open("wb") as rows_file,
+        (folder / "rejected.jsonl").open("w", encoding="utf-8") as rejected_file,
     ):
         for row in iter_rows(path, shape, meter):
-            progress.row()
-            taken = _taken(row, mapping)
-            if isinstance(taken, RejectedRow):
-                entry = {
-                    "line": row.line,
-                    "reason": printable(taken.reason),
-                    "text": printable(taken.text),
-                }
-                bad.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            progress.count_row()
+            read = _read_row(row, mapping)
+            if isinstance(read, RejectedRow):
+                entry = _entry_of(read)
+                rejected_file.write(json.dumps(entry, ensure_ascii=False) + "\n")
                 rejected_count += 1
-                if len(rejected) < ON_PAGE:
+                if len(rejected) < MAX_REJECTED_IN_RESULT:
                     rejected.append(entry)
             else:
                 kept += 1
-                good.write(orjson.dumps(taken, option=orjson.OPT_APPEND_NEWLINE))
+                rows_file.write(orjson.dumps(read, option=orjson.OPT_APPEND_NEWLINE))
     progress.end()
     return {
         "step": "read",
@@ -64,18 +67,22 @@ def read_rows(
     }
 
 
-def _taken(row: FileRow | RejectedRow, mapping: dict[str, str]) -> dict[str, Any] | RejectedRow:
-    """What becomes of a row: an example on its way in, or why not."""
+def _read_row(row: AnyRow, mapping: ColumnMapping) -> ImportRow | RejectedRow:
     if isinstance(row, RejectedRow):
         return row
     try:
         messages = messages_from_row(row.cells, mapping)
         names = names_of_row(row.cells, mapping)
     except RowError as error:
-        return RejectedRow(row.line, str(error), _short(row.cells))
+        return RejectedRow(row.line, str(error), _excerpt(row.cells))
     split = split_of_row(row.cells, mapping)
     return {"line": row.line, "split": split, "messages": messages, **names}
 
 
-def _short(cells: dict[str, Any]) -> str:
-    return " | ".join(str(value)[:200] for value in cells.values() if value)[:500]
+def _entry_of(row: RejectedRow) -> RejectedEntry:
+    return {"line": row.line, "reason": printable(row.reason), "text": printable(row.text)}
+
+
+def _excerpt(cells: dict[str, Any]) -> str:
+    texts = (str(value)[:MAX_EXCERPT_CELL_CHARACTERS] for value in cells.values() if value)
+    return " | ".join(texts)[:MAX_EXCERPT_CHARACTERS]

@@ -1,8 +1,9 @@
-"""One import, in its own process: look at the file, or read it."""
+"""The child process of an import: inspects the file, or reads it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from finetune_app.imports.schemas import ImportSpec
 from worker.channel import Channel, Job, UserError
 from worker.imports import limits
 from worker.imports.inspect import inspect_file
@@ -10,19 +11,19 @@ from worker.imports.read import read_rows
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"step", "file", "file_name", "given", "shape", "mapping"}; the step is "look", "read",
-    "bring" or "forget"."""
+    """The spec is an `ImportSpec`, the result an `InspectResult` or a `ReadResult`."""
     limits.apply_limits()
-    spec = job.spec
-    if spec["step"] in ("bring", "forget"):
-        return {"step": spec["step"]}  # storing rows, and removing them, is the supervisor's
+    spec = cast(ImportSpec, job.spec)
+    if spec["step"] in ("store", "remove"):
+        return {"step": spec["step"]}  # the supervisor does it
     path = Path(spec["file"])
     if not path.exists():
         raise UserError("bad_data", "The uploaded file is gone. Upload it again.")
     try:
-        if spec["step"] == "look":
-            return inspect_file(path, spec.get("file_name", ""), spec.get("given") or {}, channel)
-        return read_rows(path, job.folder, spec["shape"], spec["mapping"], channel)
+        if spec["step"] == "inspect":
+            options = spec.get("options") or {}
+            return {**inspect_file(path, spec.get("file_name", ""), options, channel)}
+        return {**read_rows(path, job.folder, spec["shape"], spec["mapping"], channel)}
     except MemoryError as error:
         raise UserError(
             "bad_data",

@@ -1,8 +1,8 @@
-"""Workbooks and Parquet, read by a process of their own.
+"""Reads workbooks and Parquet files in a process of their own.
 
-Their readers are native code that ends the whole process when a hostile file asks for too much
-memory. Here that ends in a sentence. The process gets no environment of ours, and the limits of
-this one (limits.py) go over to it.
+Their libraries are native code that aborts the whole process when a hostile file asks for too much
+memory. Here that becomes an error message. The process gets none of our environment, and inherits
+the limits of this one (limits.py).
 """
 
 import contextlib
@@ -16,16 +16,39 @@ from typing import Any
 
 from finetune_app.imports.column_mapping import parse_json
 from worker.channel import UserError
+from worker.imports.progress import ByteMeter
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "LC_ALL": "C.UTF-8"}
 
 
-def read_in_child(step: str, path: Path, sheet: str = "") -> Iterator[Any]:
-    """What the process (sandbox_child.py) prints, line by line. Raises UserError."""
-    command = [sys.executable, "-m", "worker.imports.sandbox_child", step, str(path), sheet]
+def read_names(command: str, path: Path) -> list[str]:
+    """The names of the sheets of a workbook ("sheets"), or of the columns of a Parquet file
+    ("schema"). Raises UserError."""
+    return [str(name) for name in next(iter(_read(command, path)))]
+
+
+def read_table(
+    command: str, path: Path, meter: ByteMeter, sheet: str = ""
+) -> Iterator[tuple[int, list[Any]]]:
+    """(line, cells) of every row of a sheet ("sheet") or a Parquet file ("parquet").
+
+    Raises UserError.
+    """
+    size, done = path.stat().st_size, 0
+    meter.watch(lambda: done, size)
+    for value in _read(command, path, sheet):
+        if isinstance(value, dict):
+            done = size * int(value["done"]) // max(int(value["total"]), 1)
+            continue
+        for line, cells in value:
+            yield int(line), cells
+
+
+def _read(command: str, path: Path, sheet: str = "") -> Iterator[Any]:
+    """The JSON values that sandbox_child.py prints."""
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "worker.imports.sandbox_child", command, str(path), sheet],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdin=subprocess.DEVNULL,
@@ -36,17 +59,17 @@ def read_in_child(step: str, path: Path, sheet: str = "") -> Iterator[Any]:
     try:
         assert process.stdout
         for line in process.stdout:
-            told = parse_json(line.decode())
-            if isinstance(told, dict) and "error" in told:
-                raise UserError("bad_data", str(told["error"]))
-            if told == {"end": True}:
+            value = parse_json(line.decode())
+            if isinstance(value, dict) and "error" in value:
+                raise UserError("bad_data", str(value["error"]))
+            if value == {"end": True}:
                 ended = True
                 break
-            yield told
+            yield value
         if not ended:
-            raise _what_happened(process.wait())
+            raise _explain(process.wait())
     except json.JSONDecodeError:
-        raise _what_happened(process.wait()) from None
+        raise _explain(process.wait()) from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -55,8 +78,8 @@ def read_in_child(step: str, path: Path, sheet: str = "") -> Iterator[Any]:
             process.stdout.close()
 
 
-def _what_happened(status: int) -> UserError:
-    if status == -signal.SIGXCPU:
+def _explain(exit_status: int) -> UserError:
+    if exit_status == -signal.SIGXCPU:
         return UserError(
             "bad_data",
             "Reading this file took too long, so we stopped. Nothing was added. "

@@ -1,4 +1,4 @@
-"""From bytes to text: which encoding, and is it text at all?"""
+"""Detects the encoding of a text file, and refuses what is not text."""
 
 import codecs
 import re
@@ -10,11 +10,11 @@ import chardet
 from finetune_app.core.text_formats import canonical_encoding
 from worker.channel import UserError
 
-BLOCK = 1 << 20
-NEARLY = 0.005  # two guesses as sure as each other
-BROKEN_BYTE_MARK = "\udc80"  # stands for bytes that the encoding does not know; no real text has it
-CONTROLS = bytes({*range(1, 9), *range(14, 27), *range(28, 32)})  # what no text has; ESC may be
-MOSTLY = 0.02  # of a file's bytes, from which it is no text
+BLOCK_BYTES = 1 << 20
+SAME_CONFIDENCE = 0.005  # difference between two guesses that are equally good
+BROKEN_BYTE_MARK = "\udc80"  # replaces bytes that the encoding does not know; no real text has it
+CONTROLS = bytes({*range(1, 9), *range(14, 27), *range(28, 32)})  # not in any text; ESC may be
+MAX_CONTROL_SHARE = 0.02  # of the bytes of a text
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -50,7 +50,10 @@ codecs.register_error("mark_broken", _mark_broken)
 
 
 def open_text(path: Path, encoding: str) -> TextIO:
-    """Line ends are left as they are; broken bytes become a mark that `LONE_SURROGATE` finds."""
+    """Open without changing line ends. Broken bytes become a mark that `LONE_SURROGATE` finds.
+
+    Raises UserError for an encoding that is not known.
+    """
     try:
         return path.open(encoding=encoding, errors="mark_broken", newline="")
     except LookupError as error:
@@ -58,7 +61,7 @@ def open_text(path: Path, encoding: str) -> TextIO:
 
 
 def printable(text: str) -> str:
-    """Text that can be stored and shown, whatever was broken in it."""
+    """The text with replacements for what can neither be stored nor shown."""
     return LONE_SURROGATE.sub("�", text).replace("\x00", "␀")
 
 
@@ -69,10 +72,13 @@ def refuse_what_is_not_text(start: bytes) -> None:
 
 
 def detect_encoding(path: Path, chosen: str = "") -> tuple[str, str]:
-    """(encoding, why). UTF-8 is proved over the whole file; the rest is a good guess, if nothing
-    was `chosen`."""
+    """(encoding, reason for the page). UTF-8 is verified over the whole file; other encodings are
+    guessed from its beginning, unless one was `chosen`.
+
+    Raises UserError for a file that is not text.
+    """
     with path.open("rb") as file:
-        start = file.read(BLOCK)
+        start = file.read(BLOCK_BYTES)
     if not start.strip(b" \t\r\n\x00"):
         raise UserError("not_text", "The file is empty. Choose the one that holds your examples.")
     refuse_what_is_not_text(start)
@@ -81,10 +87,10 @@ def detect_encoding(path: Path, chosen: str = "") -> tuple[str, str]:
     for bom, name in BOMS:
         if start.startswith(bom):
             return name, "The file says so itself."
-    wide = _wide_without_mark(start)
+    wide = _utf16_without_bom(start)
     if wide:
         return wide, "Every second byte is zero, as in files of some Windows programs."
-    if len(start) - len(start.translate(None, CONTROLS)) > MOSTLY * len(start):
+    if len(start) - len(start.translate(None, CONTROLS)) > MAX_CONTROL_SHARE * len(start):
         raise UserError(
             "bad_data",
             "This does not look like text: a program or a picture, perhaps. If it is text all the "
@@ -92,10 +98,10 @@ def detect_encoding(path: Path, chosen: str = "") -> tuple[str, str]:
         )
     if _is_utf8(path):
         return "utf-8", "Every character of the file fits."
-    return _guessed(start)
+    return _guess_encoding(start)
 
 
-def _wide_without_mark(start: bytes) -> str:
+def _utf16_without_bom(start: bytes) -> str:
     even, odd = start[0::2], start[1::2]
     if len(start) > 8 and odd.count(0) > 0.4 * len(odd) and even.count(0) < 0.1 * len(even):
         return "utf-16-le"
@@ -108,7 +114,7 @@ def _is_utf8(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     with path.open("rb") as file:
         try:
-            for block in iter(lambda: file.read(BLOCK), b""):
+            for block in iter(lambda: file.read(BLOCK_BYTES), b""):
                 decoder.decode(block)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
@@ -116,7 +122,7 @@ def _is_utf8(path: Path) -> bool:
     return True
 
 
-def _guessed(start: bytes) -> tuple[str, str]:
+def _guess_encoding(start: bytes) -> tuple[str, str]:
     if _mostly_utf8(start):
         why = "Nearly all of it is UTF-8; rows with broken characters are listed."
         return "utf-8", why
@@ -127,14 +133,14 @@ def _guessed(start: bytes) -> tuple[str, str]:
     ]
     found = [(name, sure) for name, sure in found if name not in ("", "utf-8", "utf-8-sig")]
     best = max((sure for _name, sure in found), default=0.0)
-    likely = [name for name, sure in found if sure > best - NEARLY]
+    likely = [name for name, sure in found if sure > best - SAME_CONFIDENCE]
     if not likely or set(likely) & {"cp1252", "iso-8859-1", "iso-8859-15"}:
         return "cp1252", why  # a superset of Latin-1 in practice: curly quotes, the euro sign
     return likely[0], why
 
 
 def _mostly_utf8(start: bytes) -> bool:
-    """A few broken bytes among real UTF-8 sequences: not another encoding."""
+    """Whether there are only a few broken bytes among valid UTF-8 sequences."""
     text = start.decode("utf-8", "replace")
     broken = text.count("�")
     real = sum(1 for character in text if ord(character) > 127) - broken

@@ -1,73 +1,94 @@
-"""Excel and OpenDocument sheets, as text: what a person sees in the cell."""
+"""A sheet of a workbook as a table: where its header is, and its rows."""
 
-import datetime
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
+from pathlib import Path
 
-import python_calamine as calamine
-
-from worker.imports.sandbox_child import batches
-
-BROKEN = (
-    "The workbook is damaged, or not what it says it is. Open it in a spreadsheet program, save "
-    "it again, and bring that."
+from finetune_app.imports.schemas import FileShape, ReadOptions
+from worker.channel import UserError
+from worker.imports import archives, sandbox
+from worker.imports.header import (
+    ABOVE,
+    Record,
+    column_names,
+    filled_count,
+    filled_width,
+    numbered_columns,
+    sheet_start,
 )
-PASSWORD = "The workbook has a password. Save it without one."
+from worker.imports.limits import MAX_COLUMNS
+from worker.imports.progress import ByteMeter
+from worker.imports.rows import AnyRow, RejectedRow, excerpt_of, row_of
+
+SAMPLED_ROWS = 200  # from which the width is taken
+BESIDE = "It has text to the right of the last column."
 
 
-class Refused(Exception):
-    """The file cannot be read; the message says why."""
+def sheet_shape(path: Path, kind: str, options: ReadOptions) -> FileShape:
+    """The shape of the chosen sheet, else of the first one that looks like a table.
 
-
-def sheets(path: str, _sheet: str) -> Iterator[Any]:
-    """The names of the sheets with cells, those that are shown first."""
-    with _opened(path) as book:
-        found = [
-            (meta.visible != calamine.SheetVisibleEnum.Visible, meta.name)
-            for meta in book.sheets_metadata
-            if meta.typ == calamine.SheetTypeEnum.WorkSheet
-        ]
-    yield [name for _hidden, name in sorted(found, key=lambda one: one[0])]
-
-
-def sheet(path: str, name: str) -> Iterator[Any]:
-    with _opened(path) as book:
-        try:
-            wanted = book.get_sheet_by_name(name)
-        except calamine.WorksheetNotFound:
-            raise Refused(f"There is no sheet “{name}” in the workbook.") from None
-        except calamine.CalamineError as error:
-            raise Refused(BROKEN) from error
-        rows = (
-            [line, [text_of(cell) for cell in row]]
-            for line, row in enumerate(wanted.iter_rows(), 1)
-            if any(cell != "" for cell in row)
+    Raises UserError for a workbook that is hostile, damaged or empty.
+    """
+    archives.refuse_hostile_workbook(path)
+    if kind == "xlsx":
+        archives.refuse_huge_sheets(path)
+    names = sandbox.read_names("sheets", path)
+    name, records = _choose_sheet(path, names, options.get("sheet", ""))
+    starts, has_header = sheet_start(records, options.get("has_header"))
+    width = max(filled_width(cells) for line, cells in records if line >= starts)
+    if width > MAX_COLUMNS:
+        raise UserError(
+            "bad_data",
+            f"The sheet has {width:,} columns; the most is {MAX_COLUMNS:,}. Keep those you need.",
         )
-        for some in batches(rows):
-            yield some
-            yield {"done": some[-1][0], "total": wanted.total_height + 1}
+    first = next(cells for line, cells in records if line == starts)[:width]
+    first += [""] * (width - len(first))
+    return {
+        "kind": kind,
+        "format": "sheet",
+        "encoding": "",
+        "encoding_why": "",
+        "sheets": names,
+        "sheet": name,
+        "has_header": has_header,
+        "starts": starts,
+        "columns": column_names(first if has_header else numbered_columns(width)),
+    }
 
 
-def text_of(cell: Any) -> str:
-    """Text as it stands; 712.0 as 712; dates as 2024-01-05, with a time where there is one."""
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return "TRUE" if cell else "FALSE"
-    if isinstance(cell, float):
-        return f"{cell:.15g}"  # as many digits as a spreadsheet keeps
-    if isinstance(cell, datetime.datetime):
-        return cell.isoformat(sep=" ", timespec="seconds")
-    if isinstance(cell, datetime.timedelta):
-        minutes, seconds = divmod(round(cell.total_seconds()), 60)
-        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-    return str(cell)
+def _choose_sheet(path: Path, names: list[str], chosen: str) -> tuple[str, list[Record]]:
+    """(name, first rows)"""
+    if not names:
+        raise UserError("bad_data", "The workbook has no sheet with rows.")
+    wanted = [chosen] if chosen else names
+    fallback: tuple[str, list[Record]] | None = None
+    for name in wanted:
+        sheet = sandbox.read_table("sheet", path, ByteMeter(), name)
+        records = list(islice(sheet, SAMPLED_ROWS))
+        if _is_table(records):
+            return name, records
+        if records and fallback is None:  # a sheet of notes often comes first
+            fallback = name, records
+    if fallback is None:
+        raise UserError("bad_data", f"The sheet “{wanted[0]}” is empty. Choose another one.")
+    return fallback
 
 
-def _opened(path: str) -> Any:
-    try:
-        return calamine.CalamineWorkbook.from_path(path)
-    except calamine.PasswordError as error:
-        raise Refused(PASSWORD) from error
-    except (calamine.CalamineError, OSError) as error:
-        raise Refused(BROKEN) from error
+def _is_table(records: list[Record]) -> bool:
+    """Whether two rows have several cells each."""
+    return sum(1 for _line, cells in records if filled_count(cells) > 1) > 1
+
+
+def sheet_rows(path: Path, shape: FileShape, meter: ByteMeter) -> Iterator[AnyRow]:
+    """Every row below the header. What stands above the table or beside it is rejected."""
+    columns = shape["columns"]
+    for line, cells in sandbox.read_table("sheet", path, meter, shape["sheet"]):
+        excerpt = excerpt_of(cells)
+        if line < shape["starts"]:
+            yield RejectedRow(line, ABOVE, excerpt)
+        elif line > shape["starts"] or not shape["has_header"]:
+            if filled_width(cells) > len(columns):
+                yield RejectedRow(line, BESIDE, excerpt)
+            else:
+                row = dict(zip(columns, cells, strict=False))
+                yield row_of(line, row, row.values(), excerpt)

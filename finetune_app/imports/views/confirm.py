@@ -8,7 +8,7 @@ from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.datasets.models import Import
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.imports.forms import HowForm, MappingForm, ShapeForm
+from finetune_app.imports.forms import ImportModeForm, MappingForm, ReadOptionsForm
 from finetune_app.imports.presenters import confirm_context
 from finetune_app.imports.services import (
     apply_plan,
@@ -30,9 +30,9 @@ def confirm(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
     columns = item.shape["columns"]
     chosen = _chosen(request, item)
     form = MappingForm(request.POST, columns=columns, mapping=chosen)
-    how = HowForm(request.POST, empty=not item.dataset.examples.kept().exists())
+    how = ImportModeForm(request.POST, empty=not item.dataset.examples.kept().exists())
     if "add" in request.POST and form.is_valid():
-        confirm_import(item=item, mapping=form.mapping(), **how.given())
+        confirm_import(item=item, mapping=form.mapping(), **how.choices())
         return _to(goal, item)
     if "add" not in request.POST:  # still choosing: what is missing is asked next
         form = MappingForm(columns=columns, mapping=chosen)
@@ -52,7 +52,7 @@ def _chosen(request: HttpRequest, item: Import) -> dict[str, str]:
     chosen = {"style": form.style}
     for name in form.fields:
         sent = request.POST.get(name, "")
-        if name in form.NO_COLUMN:
+        if name in form.NOT_A_COLUMN:
             chosen[name] = sent if sent == "keep" else ""
         else:
             chosen[name] = sent if sent in known else ""
@@ -63,9 +63,9 @@ def _chosen(request: HttpRequest, item: Import) -> dict[str, str]:
 def inspect_again(request: HttpRequest, goal: Goal, import_id: int) -> HttpResponse:
     """Look at the file once more, read another way."""
     item = get_import(goal, import_id)
-    form = ShapeForm(request.POST, shape=item.shape)
+    form = ReadOptionsForm(request.POST, shape=item.shape)
     if form.is_valid():
-        inspect_again_with(item=item, given=form.given())
+        inspect_again_with(item=item, options=form.options())
     return _to(goal, item)
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from worker.channel import UserError
-from worker.imports import file_format
+from worker.imports import json_rows
 
 GOOD = "prompt,answer\nHello,Good morning\n"
 
@@ -178,7 +178,7 @@ def test_a_json_list_that_breaks_off_keeps_what_came_before(take_in):
 
 def test_a_large_json_object_is_told_how_to_come_instead(take_in, monkeypatch):
     """Its list is inside, so it cannot be read row by row, and whole it is too much."""
-    monkeypatch.setattr(file_format, "WHOLE", 1_000_000)
+    monkeypatch.setattr(json_rows, "MAX_OBJECT_BYTES", 1_000_000)
     row = {"prompt": "Hello", "answer": "Good morning" * 500}
     content = json.dumps({"data": [row] * 1000}).encode()
     message = refusal(take_in, content, "f.json")
@@ -188,7 +188,7 @@ def test_a_large_json_object_is_told_how_to_come_instead(take_in, monkeypatch):
 
 
 def test_large_json_objects_one_after_the_other_are_read(take_in, monkeypatch):
-    monkeypatch.setattr(file_format, "WHOLE", 1000)
+    monkeypatch.setattr(json_rows, "MAX_OBJECT_BYTES", 1000)
     row = json.dumps({"prompt": "Hello", "answer": "Good morning"}, indent=1)
     found, _result = take_in("\n".join([row] * 100).encode(), "f.json")
     assert len(found) == 100
@@ -255,7 +255,7 @@ limits.MEMORY_BYTES = int(sys.argv[2])
 limits.CPU_SECONDS = int(sys.argv[3])
 file = Path(sys.argv[1])
 try:
-    run.run(Job("import", file.parent, {"step": "look", "file": str(file)}), Quiet())
+    run.run(Job("import", file.parent, {"step": "inspect", "file": str(file)}), Quiet())
     print("fine")
 except UserError as error:
     print(error.message)

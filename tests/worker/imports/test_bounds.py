@@ -132,4 +132,4 @@ def test_many_heavy_rows_are_not_gathered_to_guess_from(stored, channel):
     from worker.imports import inspect as module
 
     rows = iter([module.FileRow(n, {"a": "x" * 1_000_000}) for n in range(100)])
-    assert len(module._start(rows)) == 11
+    assert len(module._first_rows(rows)) == 11

@@ -203,7 +203,7 @@ def test_commas_quotes_and_line_breaks_in_cells(take_in):
 
 
 def test_progress_is_told_in_bytes_and_rows(take_in, channel, monkeypatch):
-    monkeypatch.setattr("worker.imports.progress.PAUSE", 0)
+    monkeypatch.setattr("worker.imports.progress.REPORT_SECONDS", 0)
     content = b"prompt,answer\n" + b"Hello,Good morning\n" * 5000
     take_in(content)
     told = [fields for event, fields in channel.events if event == "progress"]

@@ -1,0 +1,158 @@
+"""JSON that this app and the import worker exchange, and that `Import` keeps. Pure Python."""
+
+from typing import Literal, NotRequired, TypedDict
+
+from finetune_app.datasets.text import Message
+
+ColumnMapping = dict[str, str]
+"""Part of an example -> name of its column. See column_mapping.py for the keys."""
+
+JobStep = Literal["inspect", "read", "store", "remove"]
+"""What an import job does: look at the file, read its rows and (when appending) store them, store
+the rows of a confirmed plan, or remove the stored rows of a cancelled import."""
+
+
+class ReadOptions(TypedDict, total=False):
+    """How a person wants the file to be read. What is absent is detected."""
+
+    encoding: str
+    delimiter: str
+    has_header: bool
+    sheet: str
+    """Name of the sheet of a workbook."""
+    member: str
+    """Name of the file in a zip."""
+
+
+class SampleRow(TypedDict):
+    """A row for the page: its cells as shortened text."""
+
+    line: int
+    cells: dict[str, str]
+
+
+class FileShape(TypedDict):
+    """All that reading a file needs, and what the page says of it."""
+
+    kind: str
+    """csv, jsonl, json, xlsx, xlsb, ods, parquet or zip."""
+    format: str
+    """How the rows are read: table, jsonl, json, sheet or parquet."""
+    encoding: str
+    """"" where the file is not text."""
+    encoding_why: str
+    columns: NotRequired[list[str]]
+    """Known before the rows are read, unless the format is JSON."""
+
+    # A table or a sheet
+    delimiter: NotRequired[str]
+    has_header: NotRequired[bool]
+    starts: NotRequired[int]
+    """Line of the header, or of the first row where there is no header."""
+    sheets: NotRequired[list[str]]
+    sheet: NotRequired[str]
+
+    # A zip; the rest describes the member
+    members: NotRequired[list[str]]
+    member: NotRequired[str]
+
+    # After the whole file was inspected
+    filled: NotRequired[dict[str, int]]
+    """Column -> number of cells that are not empty."""
+    rows: NotRequired[list[SampleRow]]
+    row_count: NotRequired[int]
+    usable: NotRequired[int]
+    """Rows that become examples by the inferred mapping."""
+    unreadable: NotRequired[int]
+
+    # Kept by the app
+    guess: NotRequired[ColumnMapping]
+    """The inferred mapping."""
+    remembered: NotRequired[bool]
+    """Whether the mapping is a saved one."""
+
+
+class InspectResult(TypedDict):
+    step: JobStep
+    shape: FileShape
+    mapping: ColumnMapping
+
+
+class RejectedEntry(TypedDict):
+    """A row that was left out, as rejected.jsonl has it."""
+
+    line: int
+    reason: str
+    text: str
+
+
+class ReadResult(TypedDict):
+    step: JobStep
+    rows: int
+    kept: int
+    rejected: list[RejectedEntry]
+    """The first 200; rejected.jsonl has them all."""
+    rejected_count: int
+
+
+class RowNames(TypedDict, total=False):
+    """What the mapping names for a row beside its text."""
+
+    key: str
+    group: str
+
+
+class ImportRow(TypedDict):
+    """A row that becomes an example, as rows.jsonl has it."""
+
+    line: NotRequired[int]
+    messages: list[Message]
+    split: NotRequired[str]
+    """train, validation, test, or "" to have one assigned."""
+    key: NotRequired[str]
+    group: NotRequired[str]
+
+
+class ExampleChange(TypedDict):
+    """What a row changes in an example, as changes.jsonl has it."""
+
+    pk: int
+    key: str
+    messages: NotRequired[list[Message]]
+
+
+class PromptAndAnswer(TypedDict):
+    prompt: str
+    answer: str
+
+
+class PlannedChange(TypedDict):
+    number: int
+    """Of the example."""
+    before: PromptAndAnswer
+    after: PromptAndAnswer
+
+
+class ChangePlan(TypedDict):
+    """What a file that updates or replaces the examples would do to them."""
+
+    new: int
+    changed: int
+    same: int
+    gone: int
+    first: list[PlannedChange]
+
+
+class ImportSpec(TypedDict):
+    """`Job.spec` of an import; the child also gets the path of the file."""
+
+    step: JobStep
+    stored_name: str
+    file_name: str
+    options: NotRequired[ReadOptions]
+    """With the step inspect."""
+    shape: NotRequired[FileShape]
+    mapping: NotRequired[ColumnMapping]
+    """Both with the step read."""
+    file: NotRequired[str]
+    """Path on this disk; added for the child."""

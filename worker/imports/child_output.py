@@ -1,0 +1,25 @@
+"""What the readers in the sandbox share: batches of rows, and the error with a sentence."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+BATCH_ROWS = 200  # in one line of output at most,
+BATCH_CHARACTERS = 500_000  # or about so much text
+
+
+class UnreadableFile(Exception):
+    """The file cannot be read; the message says why."""
+
+
+def batches(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
+    """[line, cells] rows in lists that are neither long nor large."""
+    batch: list[list[Any]] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += sum(len(cell) if isinstance(cell, str) else 50 for cell in row[1])
+        if len(batch) == BATCH_ROWS or characters > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
