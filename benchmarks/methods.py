@@ -29,7 +29,11 @@ PARAMETERS = 134_515_008  # of the starter
 
 from finetune_app.basemodels.automatic_settings import automatic_settings  # noqa: E402
 from finetune_app.candidates.prompt_builder import passage_count_for  # noqa: E402
-from finetune_app.evaluation.recommendation import Conclusion, Standing, conclude  # noqa: E402
+from finetune_app.evaluation.recommendation import (  # noqa: E402
+    MethodScores,
+    Recommendation,
+    recommend,
+)
 from finetune_app.evaluation.statistics import wilson  # noqa: E402
 from finetune_app.guide.advice.answers import Answers  # noqa: E402
 from finetune_app.guide.advice.decide import decide  # noqa: E402
@@ -72,8 +76,8 @@ class Goal:
     graded: bool = False
 
 
-class Listener:
-    """A channel that keeps what it is told and lets nobody stop it."""
+class RecordingChannel:
+    """A channel that records events and never stops the job."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -87,7 +91,7 @@ class Listener:
     def stopping(self) -> bool:
         return False
 
-    def of(self, event: str) -> list[dict[str, Any]]:
+    def events_of(self, event: str) -> list[dict[str, Any]]:
         return [one for one in self.events if one["event"] == event]
 
 
@@ -175,7 +179,7 @@ def train(goal: Goal, model: Path, version: Path, folder: Path) -> tuple[Path, f
         "sample_prompts": 0,
         "measure": goal.measure,
     }
-    result = run(Job("training", folder / "run", spec), Listener())
+    result = run(Job("training", folder / "run", spec), RecordingChannel())
     return folder / "run" / "adapter", result["seconds"]
 
 
@@ -190,13 +194,13 @@ def index(goal: Goal, folder: Path) -> tuple[Path, float]:
         (place / "upload").write_text(text)
         documents.append({"id": number, "name": name, "folder": str(place)})
     where = folder / "index"
-    run(Job("index", where, {"documents": documents, "questions": []}), Listener())
+    run(Job("index", where, {"documents": documents, "questions": []}), RecordingChannel())
     return where, time.monotonic() - began
 
 
 @dataclass
-class Way:
-    """One candidate, as the worker is told of it."""
+class Method:
+    """One candidate, as in the spec of an evaluation job."""
 
     name: str
     label: str
@@ -206,9 +210,9 @@ class Way:
     answers: list[dict[str, Any]] = field(default_factory=list)
 
 
-def ways(
+def methods_of(
     goal: Goal, model: Path, adapter: Path, trained: float, where: Path, indexed: float
-) -> list[Way]:
+) -> list[Method]:
     prompt = {"instructions": goal.instructions, "shots": goal.shots}
     documents = {
         "grounded": True,
@@ -217,11 +221,11 @@ def ways(
     tuned = {"adapter": str(adapter)}
     read_once, learned = f"{indexed:.0f} s of reading", f"{trained:.0f} s of training"
     return [
-        Way("the base model as it is", "base", 0, {}),
-        Way("a good prompt", "prompt", 1, prompt, "some writing"),
-        Way("searching your documents", "documents", 2, documents, read_once),
-        Way("fine-tuning", "tuned", 3, tuned, learned),
-        Way(
+        Method("the base model as it is", "base", 0, {}),
+        Method("a good prompt", "prompt", 1, prompt, "some writing"),
+        Method("searching your documents", "documents", 2, documents, read_once),
+        Method("fine-tuning", "tuned", 3, tuned, learned),
+        Method(
             "fine-tuning with your documents",
             "both",
             4,
@@ -231,14 +235,14 @@ def ways(
     ]
 
 
-def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Way], dict[int, float]]:
-    """Every way on the same test prompts, by the app's own evaluation."""
+def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Method], dict[int, float]]:
+    """Every method on the same test prompts, by the app's own evaluation."""
     from worker.evaluation.run import run
 
     version = freeze(goal, folder)
     adapter, trained = train(goal, model, version, folder)
     where, indexed = index(goal, folder)
-    taking_part = ways(goal, model, adapter, trained, where, indexed)
+    methods = methods_of(goal, model, adapter, trained, where, indexed)
     context = json.loads((model / "config.json").read_text())["max_position_embeddings"]
     spec = {
         "version": str(version),
@@ -246,46 +250,49 @@ def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Way], dict[int,
         "max_new_tokens": 64,
         "general": False,
         "candidates": [
-            {"id": number, "name": way.label, "base_model": str(model), "room": context} | way.parts
-            for number, way in enumerate(taking_part)
+            {"id": number, "name": method.label, "base_model": str(model), "room": context}
+            | method.parts
+            for number, method in enumerate(methods)
         ],
     }
-    heard = Listener()
-    run(Job("evaluation", folder / "evaluation", spec), heard)
-    for number, way in enumerate(taking_part):
-        mine = [one for one in heard.of("answer") if one["candidate"] == number]
-        way.answers = sorted(mine, key=lambda one: one["index"])
-    return taking_part, {one["candidate"]: one["seconds"] for one in heard.of("latency")}
+    channel = RecordingChannel()
+    run(Job("evaluation", folder / "evaluation", spec), channel)
+    for number, method in enumerate(methods):
+        mine = [one for one in channel.events_of("answer") if one["candidate"] == number]
+        method.answers = sorted(mine, key=lambda one: one["index"])
+    return methods, {one["candidate"]: one["seconds"] for one in channel.events_of("latency")}
 
 
 # --- the table --------------------------------------------------------------------------------
 
 
-def told(goal: Goal, advice: str, taking_part: list[Way], pace: dict[int, float]) -> str:
-    standings = [
-        Standing(way.name, (0, way.effort), tuple(float(a["passed"]) for a in way.answers))
-        for way in taking_part
+def table(goal: Goal, advice: str, methods: list[Method], latency: dict[int, float]) -> str:
+    scores = [
+        MethodScores(
+            method.name, (0, method.effort), tuple(float(a["passed"]) for a in method.answers)
+        )
+        for method in methods
     ]
-    found: Conclusion | None = conclude(standings)
+    found: Recommendation | None = recommend(scores)
     lines = [
         f"## {goal.name}\n",
         f"Asked beforehand, the wizard says: **{advice}**.\n",
         "| way | right | probably | seconds an answer | tokens read, written | to make |",
         "|---|---|---|---|---|---|",
     ]
-    for number, (way, standing) in enumerate(zip(taking_part, standings, strict=True)):
-        n = len(standing.scores)
-        low, high = (n * end for end in wilson(int(sum(standing.scores)), n))
+    for number, (method, mine) in enumerate(zip(methods, scores, strict=True)):
+        n = len(mine.scores)
+        low, high = (n * end for end in wilson(int(sum(mine.scores)), n))
         lines.append(
-            f"| {way.name} | {standing.result} | {low:.0f} to {high:.0f} "
-            f"| {pace.get(number, float('nan')):.1f} "
-            f"| {mean(way, 'prompt_tokens'):.0f}, {mean(way, 'tokens'):.0f} | {way.made} |"
+            f"| {method.name} | {mine.result} | {low:.0f} to {high:.0f} "
+            f"| {latency.get(number, float('nan')):.1f} "
+            f"| {mean(method, 'prompt_tokens'):.0f}, {mean(method, 'tokens'):.0f} | {method.made} |"
         )
     return "\n".join([*lines, "", f"**{found.sentence}**" if found else "", ""])
 
 
-def mean(way: Way, what: str) -> float:
-    return sum(one[what] for one in way.answers) / max(1, len(way.answers))
+def mean(method: Method, what: str) -> float:
+    return sum(one[what] for one in method.answers) / max(1, len(method.answers))
 
 
 GOALS = {"handbook": handbook, "mailbox": mailbox}
@@ -304,12 +311,12 @@ def main() -> None:
         goal = GOALS[name]()
         advice = decide(Answers.read(goal.answers)).what
         with tempfile.TemporaryDirectory() as scratch:
-            taking_part, pace = compare(goal, model, Path(scratch))
+            methods, latency = compare(goal, model, Path(scratch))
         if given.keep:
             given.keep.mkdir(parents=True, exist_ok=True)
-            said = {way.label: way.answers for way in taking_part}
+            said = {method.label: method.answers for method in methods}
             (given.keep / f"{name}.json").write_text(json.dumps(said, indent=1))
-        parts.append(told(goal, str(advice), taking_part, pace))
+        parts.append(table(goal, str(advice), methods, latency))
         print(parts[-1], flush=True)
     if given.write:
         given.write.write_text("\n".join(parts))

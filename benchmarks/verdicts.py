@@ -1,10 +1,10 @@
-"""Is the verdict honest? Simulated evaluations whose truth is known.
+"""Is the verdict honest? Simulated evaluations whose true difference is known.
 
     python -m benchmarks.verdicts
 
 First, evaluations in which nothing differs: the share called "better" must be at most 5 %. Then
 evaluations in which 75 % of the decided prompts are truly won: the share called "better" against
-the exact theory. Last, prompts that share sources, counted with and without regard to them.
+the exact theory. Last, prompts that share sources, counted by source and by prompt.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import cache
 import numpy as np
 from scipy.stats import binom
 
-from finetune_app.evaluation.statistics import power
-from finetune_app.evaluation.verdict import Outcome, judge
+from finetune_app.evaluation.statistics import ALPHA, sign_test
+from finetune_app.evaluation.verdict import compute_verdict
+from finetune_app.evaluation.verdict_types import PairedOutcome
 
 PROMPTS = (20, 60, 200)
 TIE_RATES = (0.0, 0.3, 0.6, 0.9)
@@ -23,9 +24,18 @@ TIE_RATES = (0.0, 0.3, 0.6, 0.9)
 
 @cache
 def _better(wins: int, ties: int, losses: int) -> bool:
-    """Ask the real verdict; without groups it depends on the counts alone."""
-    rows = [Outcome(1)] * wins + [Outcome(0)] * ties + [Outcome(-1)] * losses
-    return judge(rows, "green").better
+    """Whether the verdict says "better"; without groups it depends on the counts alone."""
+    rows = [PairedOutcome(1)] * wins + [PairedOutcome(0)] * ties + [PairedOutcome(-1)] * losses
+    return compute_verdict(rows, "green").better
+
+
+@cache
+def power(decided: int, win_rate: float) -> float:
+    """How often the sign test says "better" when each decided prompt is won at this rate."""
+    enough = [
+        w for w in range(decided + 1) if 2 * w > decided and sign_test(w, decided - w) <= ALPHA
+    ]
+    return float(binom.sf(enough[0] - 1, decided, win_rate)) if enough else 0.0
 
 
 def false_alarms(
@@ -37,9 +47,9 @@ def false_alarms(
     sources: int | None = None,
     ignore_sources: bool = False,
 ) -> float:
-    """Return the share of evaluations called better although both candidates are equally good.
+    """The share of evaluations called better although both candidates are equally good.
 
-    With `sources`, all prompts of a source lean the same way, as rows of one thread do.
+    With `sources`, all prompts of a source have the same outcome, as rows of one thread tend to.
     """
     draw = np.random.default_rng(seed)
     chances = [(1 - tie_rate) / 2, tie_rate, (1 - tie_rate) / 2]
@@ -51,17 +61,17 @@ def false_alarms(
         leanings = draw.choice([1, 0, -1], size=sources, p=chances)
         groups = [at % sources for at in range(prompts)]
         rows = [
-            Outcome(int(leanings[group]), None, None if ignore_sources else group)
+            PairedOutcome(int(leanings[group]), None, None if ignore_sources else group)
             for group in groups
         ]
-        called += judge(rows, "green").better
+        called += compute_verdict(rows, "green").better
     return called / evaluations
 
 
 def power_at(
     prompts: int, tie_rate: float, *, win_rate: float, evaluations: int, seed: int
 ) -> tuple[float, float]:
-    """Return the share called better when `win_rate` of the decided are won, seen and by theory."""
+    """The share called better when `win_rate` of the decided are won: simulated, and in theory."""
     draw = np.random.default_rng(seed)
     decided_share = 1 - tie_rate
     chances = [decided_share * win_rate, tie_rate, decided_share * (1 - win_rate)]

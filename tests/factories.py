@@ -27,7 +27,7 @@ from finetune_app.datasets.models import (
 )
 from finetune_app.deployment.models import ApiKey, PublicChat, Request
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
-from finetune_app.evaluation.services import conclude
+from finetune_app.evaluation.services import store_verdict
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
@@ -403,7 +403,7 @@ def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: U
             outcome=Comparison.Outcome.BETTER,
         )
     _prompt_baseline(evaluation)
-    conclude(evaluation)
+    store_verdict(evaluation)
     return evaluation
 
 

@@ -120,7 +120,7 @@ def started(
 
 
 def finish(evaluation: Evaluation) -> None:
-    taking_part = evaluations.participants(evaluation)
+    taking_part = evaluation.candidates()
     end(evaluation.job, number_formats={str(one.pk): "fp32" for one in taking_part})
 
 
@@ -130,7 +130,7 @@ def tuned_is_right(prompt: held_out.HeldOutPrompt, kind: str) -> tuple[str, bool
 
 def answer_all(evaluation: Evaluation, say: Say) -> None:
     for prompt in held_out.read_test_prompts(evaluation.version):
-        for candidate in evaluations.participants(evaluation):
+        for candidate in evaluation.candidates():
             text, passed = say(prompt, candidate.kind)
             evaluation_jobs.record(
                 evaluation.job,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -19,7 +18,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Deployment
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
-from finetune_app.jobs.models import ACTIVE, State
+from finetune_app.jobs.models import State
 
 SLACK = 2  # prompts of 100 by which it may be worse and still be called as good
 
@@ -68,12 +67,10 @@ def baseline_of(deployment: Deployment) -> Evaluation | None:
     if current is None:
         return None
     answer = current.candidate
-    done = deployment.goal.evaluations.filter(
-        Q(ours=answer) | Q(others=answer) | Q(base=answer), job__state=State.SUCCEEDED, recheck=None
-    ).distinct()
+    done = deployment.goal.evaluations.with_candidate(answer).succeeded().filter(recheck=None)
     before = done.filter(created_at__lte=current.at).order_by("-pk").first()
     found = before or done.order_by("pk").first()
-    return None if found is None or evaluations.by_choice(found) else found
+    return None if found is None or found.needs_person else found
 
 
 def begin(watch: Watch) -> Recheck:
@@ -90,7 +87,7 @@ def begin(watch: Watch) -> Recheck:
                 title=_("Nothing to compare with"),
                 status=409,
             )
-        if deployment.goal.evaluations.filter(job__state__in=ACTIVE).exists():
+        if deployment.goal.evaluations.active().exists():
             raise PlainError(
                 _("A test of this goal is under way. Try again when it is done."), status=409
             )

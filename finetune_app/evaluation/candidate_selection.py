@@ -1,6 +1,6 @@
-"""Who can take part in a test: what the goal has so far, from the least to the most effort.
+"""Choosing the candidates of an evaluation, from the least effort to the most.
 
-`offers` only reads, so that a page can show them; `take_part` makes the candidates.
+`candidate_options` only reads, for the page; `create_candidates` makes the candidates.
 """
 
 from collections.abc import Collection
@@ -21,12 +21,13 @@ from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 from finetune_app.training.services import newest_version
 
+# Keys of the options, also in the form; a remote model's is "endpoint-" and its id.
 PROMPT, RAG, TUNED, COMBINED = "prompt", "rag", "tuned", "combined"
 
 
 @dataclass(frozen=True)
 class CandidateOption:
-    """One who may take part beside the base model. `ticked`: unless somebody says otherwise."""
+    """A candidate that may take part beside the base model. `ticked`: it does by default."""
 
     key: str
     label: str
@@ -36,7 +37,7 @@ class CandidateOption:
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """Everything a test of this goal is made of."""
+    """What an evaluation of a goal is based on."""
 
     goal: Goal
     base_model: BaseModel
@@ -47,7 +48,8 @@ class EvaluationInputs:
     def for_goal(cls, goal: Goal, training: Training | None = None) -> "EvaluationInputs":
         """With `training`, else the newest that has an adapter, else without any.
 
-        Raise PlainError when a step before this one is missing.
+        Raises:
+            PlainError: an earlier step is missing.
         """
         training = training or newest_training(goal)
         if training:
@@ -55,12 +57,12 @@ class EvaluationInputs:
         version = newest_version(goal)
         if version is None:
             raise PlainError(
-                _("Freeze a version of the dataset first; a test reads only that."),
+                _("Freeze a version of the dataset first: a test reads only frozen versions."),
                 title=_("Nothing to test it on yet"),
             )
         choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
         if choice is None:
-            raise PlainError(_("Choose a base model first."), title=_("Nobody to test yet"))
+            raise PlainError(_("Choose a base model first."), title=_("Nothing to test yet"))
         return cls(goal, choice.base_model, version)
 
 
@@ -68,12 +70,12 @@ def newest_training(goal: Goal) -> Training | None:
     return goal.trainings.exclude(adapter_sha256="").select_related("version", "base_model").first()
 
 
-def candidate_options(basis: EvaluationInputs) -> list[CandidateOption]:
-    """All who may take part, the base apart. A model elsewhere is only asked when ticked: it
-    costs, and the prompts leave this machine."""
-    documents = _documents(basis.goal)
+def candidate_options(inputs: EvaluationInputs) -> list[CandidateOption]:
+    """All that may take part beside the base. A remote model is not ticked by default: it costs
+    money, and the prompts leave this machine."""
+    documents = _documents(inputs.goal)
     found = []
-    if basis.goal.measure != MeasureKind.CHOICE:
+    if inputs.goal.measure != MeasureKind.CHOICE:
         found.append(
             CandidateOption(
                 PROMPT,
@@ -94,18 +96,18 @@ def candidate_options(basis: EvaluationInputs) -> list[CandidateOption]:
                 % {"n": documents},
             )
         )
-    if basis.training:
+    if inputs.training:
         found.append(
             CandidateOption(
                 TUNED,
                 _("Tuned"),
-                _("Training %(n)d, taught with version %(v)d")
-                % {"n": basis.training.number, "v": basis.version.number},
+                _("Training %(n)d, with version %(v)d of the examples")
+                % {"n": inputs.training.number, "v": inputs.version.number},
             )
         )
-    if documents and basis.training:
+    if documents and inputs.training:
         found.append(CandidateOption(COMBINED, _("Tuned, with your documents"), _("Both together")))
-    if basis.goal.measure == MeasureKind.CHOICE:
+    if inputs.goal.measure == MeasureKind.CHOICE:
         return found[-1:]  # a person compares two, not five
     return found + [
         CandidateOption(
@@ -114,17 +116,18 @@ def candidate_options(basis: EvaluationInputs) -> list[CandidateOption]:
             _("Answers elsewhere: your test prompts are sent to it"),
             ticked=False,
         )
-        for one in _endpoints(basis.goal)
+        for one in _endpoints(inputs.goal)
     ]
 
 
 def create_candidates(
-    basis: EvaluationInputs, *, prompt: BaselinePrompt, keys: Collection[str]
+    inputs: EvaluationInputs, *, prompt: BaselinePrompt, keys: Collection[str]
 ) -> list[Candidate]:
-    """The candidates of a test: the base, and those of the offers whose keys are named. `prompt`
-    is what the rival with a good prompt, and a model elsewhere, are told. What the goal does not
-    have is passed over."""
-    goal, base = basis.goal, basis.base_model
+    """The base, and the candidates of the options named by `keys`. Unknown keys are ignored.
+
+    `prompt` is for the base model with a good prompt and for remote models.
+    """
+    goal, base = inputs.goal, inputs.base_model
     found = [candidates.base_candidate(goal=goal, base_model=base)]
     if PROMPT in keys and (prompt.instructions.strip() or prompt.shots):
         found.append(
@@ -137,10 +140,10 @@ def create_candidates(
         found.append(
             candidates.rag_candidate(goal=goal, base_model=base, instructions=prompt.instructions)
         )
-    if TUNED in keys and basis.training:
-        found.append(candidates.tuned_candidate(training=basis.training))
-    if COMBINED in keys and documents and basis.training:
-        found.append(candidates.rag_candidate(goal=goal, training=basis.training))
+    if TUNED in keys and inputs.training:
+        found.append(candidates.tuned_candidate(training=inputs.training))
+    if COMBINED in keys and documents and inputs.training:
+        found.append(candidates.rag_candidate(goal=goal, training=inputs.training))
     for endpoint in _endpoints(goal):
         if f"endpoint-{endpoint.pk}" in keys:
             found.append(
@@ -154,22 +157,22 @@ def create_candidates(
     return found
 
 
-def default_prompt(basis: EvaluationInputs) -> BaselinePrompt:
-    """The newest instructions that somebody kept for this model, else the best we can write."""
+def default_prompt(inputs: EvaluationInputs) -> BaselinePrompt:
+    """The newest instructions that somebody saved for this model, else the best we can write."""
     kept = (
-        basis.goal.candidates.filter(
-            kind=CandidateKind.PROMPT, base_model=basis.base_model, saved=True
+        inputs.goal.candidates.filter(
+            kind=CandidateKind.PROMPT, base_model=inputs.base_model, saved=True
         )
         .order_by("-pk")
         .first()
     )
     if kept:
         return BaselinePrompt(kept.instructions, kept.shots)
-    return build_baseline_prompt(basis.goal, basis.version, basis.base_model)
+    return build_baseline_prompt(inputs.goal, inputs.version, inputs.base_model)
 
 
 def _documents(goal: Goal) -> int:
-    """How many of the goal's documents can be searched."""
+    """Number of the goal's documents that can be searched."""
     knowledge = Knowledge.objects.filter(goal=goal).first()
     if knowledge is None or not knowledge.is_searchable:
         return 0

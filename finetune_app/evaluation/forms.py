@@ -1,16 +1,16 @@
-"""Who takes part in a test, and what the rival with a good prompt is told."""
+"""Which candidates take part in an evaluation, and the prompt of the baseline."""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.evaluation.candidate_selection import PROMPT, CandidateOption
+from finetune_app.evaluation.candidate_selection import CandidateOption
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 
 
 class StartForm(forms.Form):
-    """Without a word from the person all take part that cost nothing, with our best prompt."""
+    """Without `from_page` (a bare click elsewhere) it means the default candidates and prompt."""
 
     instructions = forms.CharField(
         label=_("What it is told first"),
@@ -20,41 +20,44 @@ class StartForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, fair: BaselinePrompt, offers: list[CandidateOption], **kwargs: Any
+        self,
+        *args: Any,
+        default_prompt: BaselinePrompt,
+        options: list[CandidateOption],
+        **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("initial", {"instructions": fair.instructions})
+        kwargs.setdefault("initial", {"instructions": default_prompt.instructions})
         super().__init__(*args, **kwargs)
-        self.fair, self.offers = fair, offers
-        for offer in offers:
-            self.fields[self.name_of(offer)] = forms.BooleanField(
-                label=offer.label, required=False, initial=offer.ticked, help_text=offer.why
+        self.default_prompt, self.options = default_prompt, options
+        for option in options:
+            self.fields[self.field_name(option)] = forms.BooleanField(
+                label=option.label, required=False, initial=option.ticked, help_text=option.why
             )
 
     @staticmethod
-    def name_of(offer: CandidateOption) -> str:
-        return f"with_{offer.key}"
+    def field_name(option: CandidateOption) -> str:
+        return f"with_{option.key}"
 
     @property
-    def boxes(self) -> list[forms.BoundField]:
-        """One for each who may take part, where there is a choice."""
-        return [self[self.name_of(offer)] for offer in self.offers] if self.offers[1:] else []
+    def checkboxes(self) -> list[forms.BoundField]:
+        """A checkbox for each option; none where there is no choice."""
+        return (
+            [self[self.field_name(option)] for option in self.options] if self.options[1:] else []
+        )
 
     @property
     def from_page(self) -> bool:
-        """Sent from the launch page, and not by a bare click on Evaluate elsewhere."""
+        """Whether it was sent from the launch page, and not by "Evaluate" on another page."""
         return "from_page" in self.data
 
-    def keys(self) -> list[str]:
-        """Of those who take part."""
-        if not self.from_page or not self.boxes:
-            return [offer.key for offer in self.offers if offer.ticked]
-        return [one.key for one in self.offers if self.cleaned_data[self.name_of(one)]]
+    def option_keys(self) -> list[str]:
+        """Of the options that take part."""
+        if not self.from_page or not self.checkboxes:
+            return [option.key for option in self.options if option.ticked]
+        return [one.key for one in self.options if self.cleaned_data[self.field_name(one)]]
 
     def prompt(self) -> BaselinePrompt:
-        """What the rival with a good prompt is told: ours after a bare click."""
+        """The prompt of the baseline."""
         if not self.from_page:
-            return self.fair
-        return BaselinePrompt(self.cleaned_data["instructions"].strip(), self.fair.shots)
-
-    def wants_prompt(self) -> bool:
-        return PROMPT in self.keys()
+            return self.default_prompt
+        return BaselinePrompt(self.cleaned_data["instructions"].strip(), self.default_prompt.shots)

@@ -1,4 +1,4 @@
-"""The sealed test split of a version: read here and by the evaluating child, nowhere else."""
+"""The held-out test split of a version: read here and by the evaluating child, nowhere else."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from finetune_app.datasets.models import Split, Version
 
 @dataclass(frozen=True)
 class HeldOutPrompt:
-    """`row` is the id in the version file; `wanted` the answer that was kept back."""
+    """`index` is the position in the test split, `row` the id in the version file, `wanted` the
+    answer that was held out."""
 
     index: int
     row: int
@@ -32,7 +33,7 @@ def read_test_prompts(version: Version) -> list[HeldOutPrompt]:
                 HeldOutPrompt(
                     index=len(found),
                     row=row["id"],
-                    prompt=_asked(row["messages"][:-1]),
+                    prompt=_readable(row["messages"][:-1]),
                     wanted=row["messages"][-1]["content"],
                     source=row.get("source", ""),
                 )
@@ -40,14 +41,14 @@ def read_test_prompts(version: Version) -> list[HeldOutPrompt]:
     return found
 
 
-def _asked(messages: list[dict[str, str]]) -> str:
-    """What was asked, as people read it; a conversation of several turns whole, because its last
-    question alone ("Yes, the second one") cannot be judged."""
+def _readable(messages: list[dict[str, str]]) -> str:
+    """The prompt as people read it. A conversation is shown whole, because its last question alone
+    ("Yes, the second one") cannot be judged."""
     turns = [message for message in messages if message["role"] != "system"]
     if len(turns) == 1:
         return turns[0]["content"]
-    return "\n\n".join(f"{_speaker(turn)}: {turn['content']}" for turn in turns)
+    return "\n\n".join(f"{_role_name(turn)}: {turn['content']}" for turn in turns)
 
 
-def _speaker(turn: dict[str, str]) -> str:
+def _role_name(turn: dict[str, str]) -> str:
     return str(_("Model") if turn["role"] == "assistant" else _("You"))

@@ -1,6 +1,6 @@
-"""What a worker asks and tells about an evaluation."""
+"""The evaluation job: what the child is told, and what becomes of its events and result."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 
@@ -8,46 +8,44 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.files import local_path
 from finetune_app.evaluation import services
+from finetune_app.evaluation.job_messages import AnswerEvent, EvaluationSpec
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.models import Job
 from finetune_app.training.services import max_new_tokens
 
 
 def child_spec(job: Job) -> dict[str, Any]:
-    evaluation = _of(job)
-    taking_part = services.participants(evaluation)
+    evaluation = _evaluation_of(job)
+    taking_part = evaluation.candidates()
     for candidate in taking_part:
         candidates.require_adapter(candidate)
     folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
     folder.mkdir(parents=True, exist_ok=True)
     answered = evaluation.answers.values_list("candidate_id", "row")
-    return {
-        "kind": job.kind,
-        "folder": str(folder),
-        "spec": {
-            "version": str(local_path(evaluation.version.stored_name)),
-            "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
-            "candidates": [candidates.candidate_spec(c) for c in taking_part],
-            "answered": [list(pair) for pair in answered],
-            "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
-            "general": True,
-            "seed": 17,
-        },
+    spec: EvaluationSpec = {
+        "version": str(local_path(evaluation.version.stored_name)),
+        "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
+        "candidates": [candidates.candidate_spec(one) for one in taking_part],
+        "answered": [[candidate, row] for candidate, row in answered],
+        "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
+        "general": True,
+        "seed": 17,
     }
+    return {"kind": job.kind, "folder": str(folder), "spec": spec}
 
 
 def record(job: Job, event: dict[str, Any]) -> None:
-    """Answers as they come, and what the general check found; both may be repeated."""
+    """Store an answer, the general check or a latency; an event may arrive twice."""
     if event["event"] == "answer":
         evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
         Answer.objects.update_or_create(
             evaluation_id=evaluation_id,
             candidate_id=event["candidate"],
             index=event["index"],
-            defaults=services.answer_columns(event),
+            defaults=services.answer_columns(cast(AnswerEvent, event)),
         )
         return
-    evaluation = _of(job)
+    evaluation = _evaluation_of(job)
     if event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
         evaluation.general = {name: value for name, value in event.items() if name != "event"}
         evaluation.save(update_fields=["general"])
@@ -61,28 +59,26 @@ def before_finish(job: Job, result: dict[str, Any]) -> None:
 
 
 def finish(job: Job, result: dict[str, Any]) -> None:
-    """Compare and conclude; from now on the candidates are frozen."""
-    evaluation = _of(job)
+    """Freeze the candidates, compare their answers and store the verdict."""
+    evaluation = _evaluation_of(job)
     if result.get("stopped"):
         return
     formats = result.get("number_formats") or {}
     evaluation.number_format = formats.get(str(evaluation.base_id), "")
     evaluation.save(update_fields=["number_format"])
-    for candidate in services.participants(evaluation):
+    for candidate in evaluation.candidates():
         candidates.freeze(
             Candidate.objects.filter(pk=candidate.pk),
             number_format=formats.get(str(candidate.pk), ""),
         )
     services.record_look(evaluation)
     services.store_comparisons(evaluation)
-    services.conclude(evaluation)
+    services.store_verdict(evaluation)
 
 
 def fail(job: Job) -> None:
-    """Nothing to undo: the answers so far stay, so that it can be continued."""
+    """Keeps the answers so far, so that the job can be continued."""
 
 
-def _of(job: Job) -> Evaluation:
-    return Evaluation.objects.select_related(
-        "version", "base__base_model", "ours__training", "goal"
-    ).get(job=job)
+def _evaluation_of(job: Job) -> Evaluation:
+    return Evaluation.objects.with_details().get(job=job)

@@ -1,4 +1,4 @@
-"""The ways side by side: how good, how steady, how fast, what each took and takes."""
+"""The table that compares methods: how good, how fast, what each took to make and costs to run."""
 
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -11,32 +11,30 @@ from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.evaluation.presenters import label_of
-from finetune_app.evaluation.recommendation import Conclusion, Standing, conclude
-from finetune_app.evaluation.services import answers_of, outcome_of, participants
+from finetune_app.evaluation.recommendation import MethodScores, Recommendation, recommend
+from finetune_app.evaluation.services import paired_outcome
 from finetune_app.evaluation.statistics import paired_bootstrap, split_of, wilson
-from finetune_app.goals.measures import get_measure
 
-FEWEST = 3  # with two, the verdict says it all
-ANSWERS = 1_000  # what it costs to run is said for so many
-KIND = CandidateKind
+MIN_CANDIDATES = 3  # with two, the verdict says it all
+COST_ANSWERS = 1_000  # the cost of running is given for so many answers
 NAMES = {
-    KIND.BASE: "the base model as it is",
-    KIND.PROMPT: "a good prompt",
-    KIND.RAG: "searching your documents",
-    KIND.TUNED: "fine-tuning",
-    KIND.COMBINED: "fine-tuning with your documents",
+    CandidateKind.BASE: "the base model as it is",
+    CandidateKind.PROMPT: "a good prompt",
+    CandidateKind.RAG: "searching your documents",
+    CandidateKind.TUNED: "fine-tuning",
+    CandidateKind.COMBINED: "fine-tuning with your documents",
 }
 
 
 @dataclass(frozen=True)
-class Row:
-    """One way, in words for the page. `against` is None for the base itself."""
+class MethodRow:
+    """One method, in words for the page. `against` is None for the base itself."""
 
     label: str
     ours: bool
     chosen: bool
     right: str
-    span: str
+    interval: str
     against: tuple[int, int] | None  # better and worse than the base, in prompts
     seconds: str
     tokens: str
@@ -46,35 +44,35 @@ class Row:
 
 
 def method_table_context(evaluation: Evaluation) -> dict[str, Any]:
-    """{"methods": rows, "conclusion": what follows}; nothing where there are but two."""
-    taking_part = participants(evaluation)
-    measure = get_measure(evaluation.measure, evaluation.measure_settings)
-    if len(taking_part) < FEWEST or measure.needs_person:
+    """The rows and the recommendation; empty below three candidates, or where a person decides."""
+    candidates = evaluation.candidates()
+    measure = evaluation.get_measure()
+    if len(candidates) < MIN_CANDIDATES or measure.needs_person:
         return {}
-    answers = _complete(answers_of(evaluation), taking_part)
-    standings = [_standing(one, answers[one.pk], measure.graded) for one in taking_part]
-    conclusion = conclude(standings)
+    answers = _answered_by_all(evaluation.answers.all().by_candidate(), candidates)
+    scores = [_scores(one, answers[one.pk], measure.graded) for one in candidates]
+    recommendation = recommend(scores)
     return {
-        "conclusion": conclusion,
+        "recommendation": recommendation,
         "methods": [
-            _row(evaluation, one, standing, answers, conclusion, at)
-            for at, (one, standing) in enumerate(zip(taking_part, standings, strict=True))
+            _row(evaluation, one, mine, answers, recommendation, at)
+            for at, (one, mine) in enumerate(zip(candidates, scores, strict=True))
         ],
     }
 
 
-def _complete(
-    answers: dict[tuple[int, int], Answer], taking_part: list[Candidate]
+def _answered_by_all(
+    answers: dict[tuple[int, int], Answer], candidates: list[Candidate]
 ) -> dict[int, list[Answer]]:
-    """Each one's answers to the prompts that all have answered, in the same order."""
-    indexes = sorted({index for _of, index in answers})
-    shared = [i for i in indexes if all((one.pk, i) in answers for one in taking_part)]
-    return {one.pk: [answers[one.pk, i] for i in shared] for one in taking_part}
+    """Each candidate's answers to the prompts that all have answered, in the same order."""
+    indexes = sorted({index for _candidate, index in answers})
+    shared = [i for i in indexes if all((one.pk, i) in answers for one in candidates)]
+    return {one.pk: [answers[one.pk, i] for i in shared] for one in candidates}
 
 
-def _standing(candidate: Candidate, answers: list[Answer], graded: bool) -> Standing:
-    return Standing(
-        name=candidate.name if candidate.is_remote else NAMES[KIND(candidate.kind)],
+def _scores(candidate: Candidate, answers: list[Answer], graded: bool) -> MethodScores:
+    return MethodScores(
+        name=candidate.name if candidate.is_remote else NAMES[CandidateKind(candidate.kind)],
         # A model elsewhere comes last: it costs each time, and the prompts leave this machine.
         effort=(int(candidate.is_remote), EFFORT[candidate.kind]),
         scores=tuple((one.score or 0.0) if graded else float(bool(one.passed)) for one in answers),
@@ -85,21 +83,21 @@ def _standing(candidate: Candidate, answers: list[Answer], graded: bool) -> Stan
 def _row(
     evaluation: Evaluation,
     candidate: Candidate,
-    standing: Standing,
+    scores: MethodScores,
     answers: dict[int, list[Answer]],
-    conclusion: Conclusion | None,
+    recommendation: Recommendation | None,
     at: int,
-) -> Row:
+) -> MethodRow:
     mine = answers[candidate.pk]
     base = None if candidate == evaluation.base else answers[evaluation.base_id]
     seconds = _seconds(evaluation, candidate, mine)
-    return Row(
+    return MethodRow(
         label=label_of(candidate),
         ours=candidate == evaluation.ours,
-        chosen=conclusion is not None and conclusion.chosen == at,
-        right=standing.result,
-        span=_span(standing),
-        against=_against(base, mine, standing.graded) if base else None,
+        chosen=recommendation is not None and recommendation.chosen == at,
+        right=scores.result,
+        interval=_interval(scores),
+        against=_against(base, mine, scores.graded) if base else None,
         seconds=_("%(n).1f s") % {"n": seconds} if seconds else _("not measured"),
         tokens=_tokens(mine),
         make=_to_make(candidate),
@@ -108,25 +106,25 @@ def _row(
     )
 
 
-def _span(standing: Standing) -> str:
-    """Where the true number probably lies."""
-    if standing.graded:
-        low, high = (100 * end for end in paired_bootstrap(standing.scores))
+def _interval(scores: MethodScores) -> str:
+    """The 95 % interval of `right`."""
+    if scores.graded:
+        low, high = (100 * end for end in paired_bootstrap(scores.scores))
     else:
-        n = len(standing.scores)
-        low, high = (n * end for end in wilson(int(sum(standing.scores)), n))
+        n = len(scores.scores)
+        low, high = (n * end for end in wilson(int(sum(scores.scores)), n))
     return _("%(low).0f to %(high).0f") % {"low": low, "high": high}
 
 
 def _against(base: list[Answer], mine: list[Answer], graded: bool) -> tuple[int, int]:
     split = split_of(
-        [outcome_of(a, b, graded=graded).sign for a, b in zip(base, mine, strict=True)]
+        [paired_outcome(a, b, graded=graded).sign for a, b in zip(base, mine, strict=True)]
     )
     return split.wins, split.losses
 
 
 def _seconds(evaluation: Evaluation, candidate: Candidate, answers: list[Answer]) -> float | None:
-    """For one answer, asked alone. In a batch each row's time is that of the whole batch."""
+    """For one answer, asked alone: in a batch, each row takes as long as the whole batch."""
     if candidate.is_remote:
         times = [one.seconds for one in answers if not one.refused]
         return median(times) if times else None
@@ -134,18 +132,18 @@ def _seconds(evaluation: Evaluation, candidate: Candidate, answers: list[Answer]
 
 
 def _tokens(answers: list[Answer]) -> str:
-    told = [one for one in answers if not one.refused]
-    if not told:
+    asked = [one for one in answers if not one.refused]
+    if not asked:
         return ""
     return _("%(read).0f read, %(written).0f written") % {
-        "read": fmean(one.prompt_tokens for one in told),
-        "written": fmean(one.tokens for one in told),
+        "read": fmean(one.prompt_tokens for one in asked),
+        "written": fmean(one.tokens for one in asked),
     }
 
 
 def _to_make(candidate: Candidate) -> str:
     parts = []
-    if candidate.kind == KIND.PROMPT:
+    if candidate.kind == CandidateKind.PROMPT:
         parts.append(_("A few minutes of writing"))
     if candidate.knowledge:
         documents = candidate.knowledge.documents.count()
@@ -166,28 +164,28 @@ def _to_make(candidate: Candidate) -> str:
 
 
 def _to_run(candidate: Candidate, answers: list[Answer], seconds: float | None) -> str:
-    """What 1,000 answers cost: time of this machine, or money elsewhere ("not set", never 0)."""
+    """What 1,000 answers cost: time on this machine, or money elsewhere ("not set", never 0)."""
     if not candidate.endpoint:
         return (
-            _("%(time)s of this machine") % {"time": duration(ANSWERS * seconds)}
-            if (seconds)
+            _("%(time)s on this machine") % {"time": duration(COST_ANSWERS * seconds)}
+            if seconds
             else _("not measured")
         )
     prices = candidate.endpoint.price_in, candidate.endpoint.price_out
-    told = [one for one in answers if not one.refused]
-    if prices[0] is None or prices[1] is None or not told:
+    asked = [one for one in answers if not one.refused]
+    if prices[0] is None or prices[1] is None or not asked:
         return _("price not set")
     millionth = fmean(
-        one.prompt_tokens * float(prices[0]) + one.tokens * float(prices[1]) for one in told
+        one.prompt_tokens * float(prices[0]) + one.tokens * float(prices[1]) for one in asked
     )
-    return f"{ANSWERS * millionth / 1e6:,.2f}"
+    return f"{COST_ANSWERS * millionth / 1e6:,.2f}"
 
 
 def _needs(candidate: Candidate) -> str:
     parts = []
     if candidate.is_remote:
         parts.append(_("A key; prompts leave this machine"))
-    elif candidate.kind == KIND.PROMPT:
+    elif candidate.kind == CandidateKind.PROMPT:
         parts.append(_("A longer prompt each time"))
     if candidate.knowledge_id:
         parts.append(_("A search each time"))

@@ -4,15 +4,39 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
-from finetune_app.candidates.models import Candidate
+from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.datasets.models import Version
+from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.goals.models import Goal, MeasureKind
-from finetune_app.jobs.models import Job
+from finetune_app.jobs.models import ACTIVE, Job, State
+
+
+class EvaluationQuerySet(models.QuerySet["Evaluation"]):
+    def active(self) -> "EvaluationQuerySet":
+        """Waiting or running."""
+        return self.filter(job__state__in=ACTIVE)
+
+    def succeeded(self) -> "EvaluationQuerySet":
+        return self.filter(job__state=State.SUCCEEDED)
+
+    def with_candidate(self, candidate: Candidate) -> "EvaluationQuerySet":
+        """Those that `candidate` took part in, in whatever role."""
+        return self.filter(
+            models.Q(ours=candidate) | models.Q(others=candidate) | models.Q(base=candidate)
+        ).distinct()
+
+    def with_details(self) -> "EvaluationQuerySet":
+        """With what a page and a job read of it."""
+        return self.select_related("job", "goal", "version", "base__base_model", "ours__training")
+
+    def lock(self, pk: int) -> "Evaluation":
+        """The evaluation as it is now, its row locked until the transaction ends."""
+        return self.select_for_update().get(pk=pk)
 
 
 class Evaluation(models.Model):
-    """`ours` is the candidate that the verdict is about, `base` what it is held against; `others`
-    answer the same prompts beside them."""
+    """`ours` is the candidate that the verdict is about, `base` the one it is compared with;
+    `others` answer the same prompts beside them."""
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="evaluations")
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="evaluations")
@@ -24,14 +48,14 @@ class Evaluation(models.Model):
     measure_settings = models.JSONField(default=dict)
     number_format = models.CharField(max_length=8, blank=True)
     looks = models.PositiveIntegerField(default=1)  # times this test set was seen, this included
-    general = models.JSONField(default=dict)  # what the general check found; empty until it ran
-    latency_seconds = models.JSONField(
-        default=dict
-    )  # candidate -> seconds for an answer, asked alone
-    verdict = models.JSONField(default=dict)  # evaluation/verdict.py, stored when the job ends
+    general = models.JSONField(default=dict)  # GeneralCheckResult; empty until it ran
+    latency_seconds = models.JSONField(default=dict)  # candidate id -> for one answer, asked alone
+    verdict = models.JSONField(default=dict)  # StoredVerdict; empty until the job ended
     revealed_at = models.DateTimeField(null=True, blank=True)  # blind choice: names shown
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = EvaluationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -39,23 +63,56 @@ class Evaluation(models.Model):
     def __str__(self) -> str:
         return f"evaluation {self.pk}"
 
+    def get_measure(self) -> Measure:
+        """The measure of the goal when the evaluation began."""
+        return get_measure(self.measure, self.measure_settings)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether a person's choices decide, and not a measure."""
+        return self.get_measure().needs_person
+
+    def candidates(self) -> list[Candidate]:
+        """All that take part: the base, then by the effort they took."""
+        others = [
+            *self.others.select_related("base_model", "endpoint", "training", "knowledge"),
+            self.ours,
+        ]
+        return [self.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
+
+    def prompt_baseline(self) -> Candidate | None:
+        """The same base model with a good prompt, where it takes part beside `ours`."""
+        if self.ours.kind == CandidateKind.PROMPT:
+            return None
+        return self.others.filter(
+            kind=CandidateKind.PROMPT, base_model=self.base.base_model_id
+        ).first()
+
+
+class AnswerQuerySet(models.QuerySet["Answer"]):
+    def by_candidate(self) -> dict[tuple[int, int], "Answer"]:
+        """(candidate id, index of the prompt) -> answer."""
+        return {(answer.candidate_id, answer.index): answer for answer in self}
+
 
 class Answer(models.Model):
-    """What one candidate said to one test prompt."""
+    """What one candidate answered to one test prompt."""
 
     evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="answers")
     candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="answers")
-    index = models.PositiveIntegerField()  # place in the test split
+    index = models.PositiveIntegerField()  # position in the test split
     row = models.BigIntegerField()  # id of the row in the version file
     text = models.TextField(blank=True)
     passed = models.BooleanField(null=True)
     score = models.FloatField(null=True)
     why = models.CharField(max_length=200, blank=True)
-    refused = models.BooleanField(default=False)  # it could not be asked: too long a prompt
+    refused = models.BooleanField(default=False)  # the prompt was too long for it
     tokens = models.PositiveIntegerField(default=0)
-    prompt_tokens = models.PositiveIntegerField(default=0)  # all that it was told
-    passages = models.JSONField(default=list)  # it was shown: [{"document", "page", "at"}], no text
+    prompt_tokens = models.PositiveIntegerField(default=0)  # with instructions, shots, passages
+    passages = models.JSONField(default=list)  # shown to it: [{"document", "page", "at"}], no text
     seconds = models.FloatField(default=0)
+
+    objects = AnswerQuerySet.as_manager()
 
     class Meta:
         ordering = ["index", "candidate"]
@@ -70,8 +127,10 @@ class Answer(models.Model):
 
 
 class TestSetLook(models.Model):
-    """A test set's results were seen once. Kept when the evaluation is deleted: to forget the
-    results does not make the prompts unseen again."""
+    """The results on a test set were seen once.
+
+    Kept when the evaluation is deleted: deleting results does not make the prompts unseen again.
+    """
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="looks")
     evaluation = models.OneToOneField(
@@ -84,11 +143,17 @@ class TestSetLook(models.Model):
         return f"look at {len(self.rows)} prompts"
 
 
+class ComparisonQuerySet(models.QuerySet["Comparison"]):
+    def decided(self) -> "ComparisonQuerySet":
+        """With an outcome; what no person has judged yet is left out."""
+        return self.exclude(outcome=Comparison.Outcome.OPEN)
+
+
 class Comparison(models.Model):
     """One test prompt of an evaluation, with the outcome of ours against base.
 
-    Written when both answers are in (or when a person has voted), so that the page can
-    filter and search without looking at the version file.
+    Written when both answers are in (or when a person has voted), so that the page can filter and
+    search without reading the version file.
     """
 
     class Outcome(models.TextChoices):
@@ -103,6 +168,8 @@ class Comparison(models.Model):
     wanted = models.TextField(blank=True)
     outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.OPEN)
 
+    objects = ComparisonQuerySet.as_manager()
+
     class Meta:
         ordering = ["index"]
         constraints = [
@@ -111,6 +178,12 @@ class Comparison(models.Model):
 
     def __str__(self) -> str:
         return f"prompt {self.index}: {self.outcome}"
+
+
+class VoteQuerySet(models.QuerySet["Vote"]):
+    def counted(self) -> "VoteQuerySet":
+        """Cast before the names were shown."""
+        return self.filter(counts=True)
 
 
 class Vote(models.Model):
@@ -126,9 +199,11 @@ class Vote(models.Model):
     index = models.PositiveIntegerField()
     by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     choice = models.CharField(max_length=8, choices=Choice.choices)
-    left_was = models.CharField(max_length=8)  # "base" or "ours": which side was shown left
+    left_was = models.CharField(max_length=8)  # "base" or "ours": which one was shown on the left
     counts = models.BooleanField(default=True)
     at = models.DateTimeField(auto_now=True)
+
+    objects = VoteQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,4 +1,4 @@
-"""What the evaluation pages show."""
+"""Context of the evaluation pages: progress, the verdict, the answers side by side."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -13,26 +13,25 @@ from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation import verdict_text
+from finetune_app.evaluation.job_messages import GeneralCheckResult
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
-from finetune_app.evaluation.services import participants, prompt_baseline_of
 from finetune_app.evaluation.statistics import paired_bootstrap, wilson
-from finetune_app.goals.measures import get_measure
+from finetune_app.evaluation.verdict_types import BETTER_LEVELS, StoredVerdict
 from finetune_app.goals.models import MeasureKind
 from finetune_app.goals.presenters import present_answer
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.knowledge.models import Document
 
-PAGE = 25
-LONG = 160  # characters of an answer that is folded to three lines
-MOST_EMPTY_PLACES = 600  # "more to settle it" beyond this would only shrink what was seen
-EVERYDAY = 6  # answers of the general check that the page shows
-BETTER = ("consistently_better", "better_on_average")
+PAGE_SIZE = 25
+FOLDED_FROM = 160  # characters; a longer answer is folded to three lines
+MAX_EMPTY_MARKS = 600  # beyond, "more to settle it" would only shrink the marks of what was seen
+EVERYDAY_SHOWN = 6  # answers of the general check on the page
 Outcome = Comparison.Outcome
 
 
 def progress_context(evaluation: Evaluation) -> dict[str, Any]:
-    """While it runs."""
+    """What the page shows while the job runs."""
     job = evaluation.job
     facts = []
     wait = seconds_to_start(job)
@@ -70,16 +69,16 @@ def _headline(evaluation: Evaluation) -> str:
 
 
 def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
-    """The hero: the verdict in words, one mark a prompt, how many each got right."""
-    verdict = evaluation.verdict
+    """The verdict in words, one mark for each prompt, how many each candidate got right."""
+    verdict: StoredVerdict = evaluation.verdict
     links = {word: f"{url}?outcome={word}#sides" for word in ("better", "same", "worse")}
-    graded = get_measure(evaluation.measure, evaluation.measure_settings).graded
+    graded = evaluation.get_measure().graded
     return {
         "verdict": verdict,
         "marks": charts.verdict_marks(
             verdict["wins"], verdict["ties"], verdict["losses"], urls=links, needed=_needed(verdict)
         ),
-        "better": verdict["level"] in BETTER,
+        "better": verdict["level"] in BETTER_LEVELS,
         "prompt_note": _prompt_note(verdict),
         "prompt_does_it": _prompt_does_it(evaluation),
         "notes": _other_notes(evaluation),
@@ -91,51 +90,53 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
     }
 
 
-def _needed(verdict: dict[str, Any]) -> int:
-    """How many more prompts would settle it, where so many can be drawn."""
-    needed = int(verdict.get("more_prompts_needed") or 0)
-    return needed if needed <= MOST_EMPTY_PLACES else 0
+def _needed(verdict: StoredVerdict) -> int:
+    """How many more prompts would settle it; 0 where there are too many to draw."""
+    needed = verdict["more_prompts_needed"] or 0
+    return needed if needed <= MAX_EMPTY_MARKS else 0
 
 
-def _prompt_note(verdict: dict[str, Any]) -> str:
-    """How it does against the base model with a good prompt: the first note, where there is one."""
-    return str(verdict["notes"][0]) if verdict.get("versus_prompt") and verdict["notes"] else ""
+def _prompt_note(verdict: StoredVerdict) -> str:
+    """The comparison with the base model given a good prompt; always the first note."""
+    return verdict["notes"][0] if verdict["versus_prompt"] and verdict["notes"] else ""
 
 
 def _prompt_does_it(evaluation: Evaluation) -> bool:
     """Whether the base model with a good prompt gets most prompts right."""
-    right = evaluation.answers.filter(candidate=prompt_baseline_of(evaluation), passed=True).count()
+    right = evaluation.answers.filter(candidate=evaluation.prompt_baseline(), passed=True).count()
     return 2 * right > evaluation.comparisons.count() > 0
 
 
 def _other_notes(evaluation: Evaluation) -> list[str]:
-    """The notes that the page does not say elsewhere (in its checks, beside the rival)."""
-    verdict = evaluation.verdict
-    said = {
+    """The notes that the page does not show elsewhere."""
+    verdict: StoredVerdict = evaluation.verdict
+    elsewhere = {
         _prompt_note(verdict),
-        verdict_text.general_note(evaluation.general.get("level"), verdict["level"] in BETTER),
+        verdict_text.general_note(
+            evaluation.general.get("level"), verdict["level"] in BETTER_LEVELS
+        ),
         verdict_text.looks_note(evaluation.looks, "prompts"),
     }
-    return [note for note in verdict["notes"] if note not in said]
+    return [note for note in verdict["notes"] if note not in elsewhere]
 
 
-def _everyday(general: dict[str, Any]) -> list[dict[str, Any]]:
-    """A few everyday questions of the general check, with what base and tuned said to them."""
+def _everyday(general: GeneralCheckResult) -> list[dict[str, Any]]:
+    """A few everyday questions of the general check, with the answers of base and tuned."""
     answers = general.get("answers") or []
-    questions = answers[int(general.get("instructions") or 0) :] or answers
+    questions = answers[general.get("instructions") or 0 :] or answers
     return [
         {"prompt": one["prompt"], "base": _as_shown(one["base"]), "tuned": _as_shown(one["tuned"])}
-        for one in questions[:EVERYDAY]
+        for one in questions[:EVERYDAY_SHOWN]
     ]
 
 
 def _whiskers(evaluation: Evaluation, graded: bool) -> str:
-    """How many of all prompts each candidate got right, with the range of the true number."""
+    """A chart: how many prompts each candidate got right, with its 95 % interval."""
     total = evaluation.comparisons.count()
     judged: dict[int, list[tuple[bool, float]]] = defaultdict(list)
     answers = evaluation.answers.exclude(passed=None)
-    for of, passed, score in answers.values_list("candidate", "passed", "score"):
-        judged[of].append((bool(passed), score or 0.0))
+    for candidate_id, passed, score in answers.values_list("candidate", "passed", "score"):
+        judged[candidate_id].append((bool(passed), score or 0.0))
     rows = [
         _whisker(label, judged[candidate.pk], total, graded, ours=candidate == evaluation.ours)
         for candidate, label in _labelled(evaluation)
@@ -162,16 +163,16 @@ def _mean_range(scores: list[float]) -> tuple[float, float]:
 
 
 def _labelled(evaluation: Evaluation) -> list[tuple[Candidate, str]]:
-    return [(one, label_of(one)) for one in participants(evaluation)]
+    return [(one, label_of(one)) for one in evaluation.candidates()]
 
 
 def label_of(candidate: Candidate) -> str:
-    """What a way is called beside the others: a model elsewhere by its name."""
+    """What a candidate is called in a table: a remote one by its own name."""
     return candidate.name if candidate.is_remote else candidate.get_kind_display()
 
 
 def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
-    """Words an answer, on average, of ours and base."""
+    """Mean number of words in an answer, of ours and of base."""
     counts = {}
     for name in ("base", "ours"):
         texts = evaluation.answers.filter(candidate=getattr(evaluation, name)).values_list(
@@ -183,15 +184,15 @@ def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
     return {name: round(sum(found) / len(found)) for name, found in counts.items()}
 
 
-def counts(evaluation: Evaluation) -> dict[str, int]:
-    """How many prompts in each filter: all, better, same, worse, open."""
+def outcome_counts(evaluation: Evaluation) -> dict[str, int]:
+    """How many prompts each filter finds: all, better, same, worse, open."""
     return evaluation.comparisons.order_by().aggregate(
         all=Count("pk"), **{o.value: Count("pk", filter=Q(outcome=o)) for o in Outcome}
     )
 
 
 def _filters(found: dict[str, int]) -> list[tuple[str, str, int]]:
-    """(outcome, its word, how many) of each filter; what nobody judged only where there is any."""
+    """(outcome, label, count) of each filter; "not judged" only where there are any."""
     words = [
         ("", _("All"), found["all"]),
         ("better", _("Better"), found["better"]),
@@ -216,11 +217,11 @@ def filtered(evaluation: Evaluation, outcome: str, text: str) -> QuerySet[Compar
 
 
 def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -> dict[str, Any]:
-    """One page of prompts side by side, from the one after `after` on."""
+    """One page of prompts with their answers, from the one after index `after` on."""
     rows = filtered(evaluation, outcome, text)
-    page = list(rows.filter(index__gt=after)[: PAGE + 1])
-    more = len(page) > PAGE
-    page = page[:PAGE]
+    page = list(rows.filter(index__gt=after)[: PAGE_SIZE + 1])
+    more = len(page) > PAGE_SIZE
+    page = page[:PAGE_SIZE]
     answers = {
         (answer.candidate_id, answer.index): answer
         for answer in evaluation.answers.filter(index__in=[row.index for row in page])
@@ -228,14 +229,14 @@ def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -
     others = [
         pair for pair in _labelled(evaluation) if pair[0] not in (evaluation.base, evaluation.ours)
     ]
-    places = _places(evaluation, answers.values())
+    document_names = _document_names(evaluation, answers.values())
     return {
         "ours_label": label_of(evaluation.ours),
-        "rows": [_side_by_side(evaluation, row, answers, others, places) for row in page],
-        "filters": _filters(counts(evaluation)),
+        "rows": [_side_by_side(evaluation, row, answers, others, document_names) for row in page],
+        "filters": _filters(outcome_counts(evaluation)),
         "outcome": outcome,
         "q": text,
-        "graded": get_measure(evaluation.measure, evaluation.measure_settings).graded,
+        "graded": evaluation.get_measure().graded,
         "found": rows.count(),
         "next_after": page[-1].index if more else None,
     }
@@ -246,50 +247,53 @@ def _side_by_side(
     row: Comparison,
     answers: dict[tuple[int, int], Answer],
     others: list[tuple[Candidate, str]],
-    places: dict[int, str],
+    document_names: dict[int, str],
 ) -> dict[str, Any]:
     base = answers.get((evaluation.base_id, row.index))
     ours = answers.get((evaluation.ours_id, row.index))
-    # Where a person's taste decides, differing from the wanted answer is no fault to mark.
+    # Where a person decides, a difference from the wanted answer is not an error to mark.
     target = None if evaluation.measure == MeasureKind.CHOICE else row.wanted
     return {
         "comparison": row,
         "wanted": _as_shown(row.wanted),
-        "small": _both(base, ours) if row.outcome == Outcome.SAME else "",
-        "base": _said(base, target, places),
-        "ours": _said(ours, target, places),
+        "small": _same_how(base, ours) if row.outcome == Outcome.SAME else "",
+        "base": _candidate_answer(base, target, document_names),
+        "ours": _candidate_answer(ours, target, document_names),
         "others": [
-            {"label": label, "said": _said(answers[one.pk, row.index], target, places)}
+            {
+                "label": label,
+                "said": _candidate_answer(answers[one.pk, row.index], target, document_names),
+            }
             for one, label in others
             if (one.pk, row.index) in answers
         ],
     }
 
 
-def _both(base: Answer | None, ours: Answer | None) -> str:
+def _same_how(base: Answer | None, ours: Answer | None) -> str:
     if base is None or ours is None or base.passed is None:
         return ""
-    if base.passed != ours.passed:  # graded, and closer than a hundredth
+    if base.passed != ours.passed:  # graded, and within TIE_WITHIN of each other
         return _("as close")
     return _("both right") if base.passed else _("both wrong")
 
 
-def _said(
-    answer: Answer | None, wanted: str | None, places: dict[int, str]
+def _candidate_answer(
+    answer: Answer | None, wanted: str | None, document_names: dict[int, str]
 ) -> dict[str, Any] | None:
-    """`cites`: where it looked, of what is still there."""
+    """`cites` lists the passages it was shown whose documents still exist."""
     if answer is None:
         return None
     cites = [
-        one | {"name": places[one["document"]]}
+        one | {"name": document_names[one["document"]]}
         for one in answer.passages
-        if one["document"] in places
+        if one["document"] in document_names
     ]
     return {"answer": answer, "cites": cites, **_as_shown(answer.text, wanted)}
 
 
-def _places(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
-    """The names of the documents that any of these answers looked into."""
+def _document_names(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
+    """Document id -> name, of all that these answers cite."""
     seen = {one["document"] for answer in answers for one in answer.passages}
     if not seen:
         return {}
@@ -298,9 +302,9 @@ def _places(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]
 
 
 def _as_shown(text: str, wanted: str | None = None) -> dict[str, Any]:
-    """`long`: there is more of it than three lines."""
+    """`long`: it is folded on the page."""
     return {
         "shown": present_answer(text, wanted),
-        "long": len(text) > LONG,
+        "long": len(text) > FOLDED_FROM,
         "empty": not text.strip(),
     }

@@ -1,4 +1,4 @@
-"""The base model with the best prompt we can write from the goal: tuning must beat this too."""
+"""The base model with the best prompt we can write from the goal: tuning has to beat this too."""
 
 import json
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from finetune_app.datasets.models import Split, Version
 from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.models import Goal
 
-SHOTS = 4
-LONGEST_SHOT = 2_000  # characters; longer examples would crowd out the question
-LEAST_CONTEXT = 2_048  # tokens, of a model that does not say
-READ = 2_000  # rows in which to look for shots
+MAX_SHOTS = 4
+MAX_SHOT_CHARACTERS = 2_000  # longer examples would leave no room for the question
+DEFAULT_CONTEXT_TOKENS = 2_048  # of a model that does not state its context length
+ROWS_SCANNED = 2_000  # rows of the version in which shots are looked for
 
 
 @dataclass(frozen=True)
@@ -23,25 +23,26 @@ class BaselinePrompt:
 
 
 def build_baseline_prompt(goal: Goal, version: Version, base_model: BaseModel) -> BaselinePrompt:
-    """Instructions from the goal's own words, and shots from the rows that a model may learn from.
+    """Instructions from the goal's own words, and few-shot examples from the training split.
 
-    Only train is read, so that the rival never sees a test prompt. The shots differ in their
-    answers as far as possible, so that a rival that must sort sees several of the sorts.
+    Only train is read, so that no test prompt leaks. The shots differ in their answers as far as
+    possible, so that a classification task shows several of its classes.
     """
     instructions = goal_instructions(goal)
-    room = base_model.context or LEAST_CONTEXT  # half of it, at two letters a token
-    shots = _shots(version)
+    # Half of the context, at about two characters a token.
+    room = base_model.context or DEFAULT_CONTEXT_TOKENS
+    shots = _choose_shots(version)
     while shots and len(instructions) + sum(len(s["prompt"] + s["answer"]) for s in shots) > room:
         shots.pop()
     return BaselinePrompt(instructions, shots)
 
 
-def _shots(version: Version) -> list[dict[str, str]]:
+def _choose_shots(version: Version) -> list[dict[str, str]]:
     chosen: list[dict[str, str]] = []
     seen: set[str] = set()
-    spare: list[dict[str, str]] = []
+    repeated: list[dict[str, str]] = []
     with local_path(version.stored_name).open(encoding="utf-8") as file:
-        for line in islice(file, READ):
+        for line in islice(file, ROWS_SCANNED):
             row = json.loads(line)
             if row["split"] != Split.TRAIN:
                 continue
@@ -49,11 +50,11 @@ def _shots(version: Version) -> list[dict[str, str]]:
             if len(turns) != 2:
                 continue
             shot = {"prompt": turns[0]["content"], "answer": turns[1]["content"]}
-            if sum(map(len, shot.values())) > LONGEST_SHOT:
+            if sum(map(len, shot.values())) > MAX_SHOT_CHARACTERS:
                 continue
-            (spare if shot["answer"] in seen else chosen).append(shot)
+            (repeated if shot["answer"] in seen else chosen).append(shot)
             seen.add(shot["answer"])
-            if len(chosen) >= SHOTS:
+            if len(chosen) >= MAX_SHOTS:
                 break
-            spare = spare[:SHOTS]
-    return (chosen + spare)[:SHOTS]
+            repeated = repeated[:MAX_SHOTS]
+    return (chosen + repeated)[:MAX_SHOTS]

@@ -1,9 +1,9 @@
-"""Which way is enough? Several candidates on the same prompts, and the one sentence that follows.
+"""Which method is enough? Several candidates on the same prompts, and one sentence that follows.
 
-The burden of proof lies on effort: the simplest way is recommended unless another one is proven
-better. All pairs are tested, so Holm's correction is over all pairs (Holm 1979, Scandinavian
-Journal of Statistics 6:65): with nothing between them, something is called better in at most one
-comparison of twenty, however many ways take part.
+The burden of proof lies on effort: the simplest method is recommended unless another one is shown
+to be better. All pairs are tested with Holm's correction (Holm 1979, Scandinavian Journal of
+Statistics 6:65): if nothing differs, something is called better in at most one evaluation of
+twenty, however many methods take part.
 """
 
 from __future__ import annotations
@@ -13,23 +13,19 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from finetune_app.evaluation.statistics import (
-    ALPHA,
-    net_gain_interval,
-    sign_test,
-    split_of,
-)
-from finetune_app.evaluation.verdict import NO_DIFFERENCE, Outcome
+from finetune_app.evaluation.statistics import ALPHA, holm, net_gain_interval, sign_test, split_of
+from finetune_app.evaluation.verdict import NO_DIFFERENCE
+from finetune_app.evaluation.verdict_types import PairedOutcome
 
-Found = Literal["none_works", "base_is_enough", "enough", "worth_it", "too_close"]
-GOOD = 0.5  # of the prompts right: below, even the best way is not to be relied on
+Finding = Literal["none_works", "base_is_enough", "enough", "worth_it", "too_close"]
+RELIABLE = 0.5  # of the prompts right: below, even the best method cannot be relied on
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one way did: its score at each prompt (1 and 0 where there is right and wrong).
+class MethodScores:
+    """One method's score at each prompt (1 and 0 where there is right and wrong).
 
-    `effort` orders the ways from the least work to the most; `name` is what it is called in a
+    `effort` orders the methods from the least work to the most; `name` is what it is called in a
     sentence ("a good prompt").
     """
 
@@ -44,100 +40,108 @@ class Standing:
 
     @property
     def result(self) -> str:
-        """Said in a sentence: "51 of 60", or points of 100."""
+        """For a sentence: "51 of 60", or "85 of 100 points"."""
         if self.graded:
             return f"{100 * self.mean:.0f} of 100 points"
         return f"{sum(self.scores):.0f} of {len(self.scores)}"
 
 
 @dataclass(frozen=True)
-class Conclusion:
-    """`chosen` is the place of the recommended way among the standings; -1 where none works."""
+class Recommendation:
+    """`chosen` is the index of the recommended method; -1 where none works."""
 
-    found: Found
+    found: Finding
     chosen: int
     sentence: str
 
 
-def conclude(standings: Sequence[Standing]) -> Conclusion | None:
-    """The simplest way that no other is proven better than. None with nothing to compare."""
-    if len(standings) < 2 or not standings[0].scores:
+def recommend(methods: Sequence[MethodScores]) -> Recommendation | None:
+    """Recommend the simplest method that no other is shown to beat.
+
+    None with fewer than two methods, or without scores.
+    """
+    if len(methods) < 2 or not methods[0].scores:
         return None
-    places = sorted(range(len(standings)), key=lambda at: standings[at].effort)
-    beaten = proven(standings)
-    chosen = next(at for at in places if not any((other, at) in beaten for other in places))
-    best = max(places, key=lambda at: standings[at].mean)  # the simplest of equals: max is stable
-    if not standings[best].mean:
-        return Conclusion("none_works", -1, _none_works(standings))
-    found, sentence = _say(standings, places, chosen, best, beaten)
-    if standings[best].mean < GOOD:
-        sentence += f" But even the best is right on only {standings[best].result}."
-    return Conclusion(found, chosen, sentence)
+    by_effort = sorted(range(len(methods)), key=lambda at: methods[at].effort)
+    beaten = significant_pairs(methods)
+    chosen = next(at for at in by_effort if not any((o, at) in beaten for o in by_effort))
+    best = max(by_effort, key=lambda at: methods[at].mean)  # the simplest of equals: max is stable
+    if not methods[best].mean:
+        return Recommendation("none_works", -1, _none_works(methods))
+    found, sentence = _explain(methods, by_effort, chosen, best, beaten)
+    if methods[best].mean < RELIABLE:
+        sentence += f" But even the best is right on only {methods[best].result}."
+    return Recommendation(found, chosen, sentence)
 
 
-def proven(standings: Sequence[Standing]) -> set[tuple[int, int]]:
-    """Pairs (better, worse) that are no chance, by Holm over all pairs."""
-    pairs = []
-    for one, other in combinations(range(len(standings)), 2):
-        split = split_of([o.sign for o in outcomes(standings[other], standings[one])])
-        order = (one, other) if split.wins > split.losses else (other, one)
-        pairs.append((sign_test(split.wins, split.losses), order))
-    found = set()
-    for rank, (p_value, order) in enumerate(sorted(pairs)):
-        if p_value * (len(pairs) - rank) > ALPHA:
-            break
-        if standings[order[0]].mean > standings[order[1]].mean:  # counted and scored alike
-            found.add(order)
-    return found
+def significant_pairs(methods: Sequence[MethodScores]) -> set[tuple[int, int]]:
+    """The (better, worse) pairs that chance does not explain, by Holm over all pairs."""
+    pairs, p_values = [], []
+    for one, other in combinations(range(len(methods)), 2):
+        split = split_of([o.sign for o in paired_outcomes(methods[other], methods[one])])
+        pairs.append((one, other) if split.wins > split.losses else (other, one))
+        p_values.append(sign_test(split.wins, split.losses))
+    return {
+        (better, worse)
+        for (better, worse), p_value in zip(pairs, holm(p_values), strict=True)
+        # The count of prompts and the mean score must agree.
+        if p_value <= ALPHA and methods[better].mean > methods[worse].mean
+    }
 
 
-def outcomes(base: Standing, ours: Standing) -> list[Outcome]:
-    of = Outcome.of_scores if ours.graded else lambda a, b: Outcome.of_passes(bool(a), bool(b))
-    return [of(a, b) for a, b in zip(base.scores, ours.scores, strict=True)]
+def paired_outcomes(base: MethodScores, ours: MethodScores) -> list[PairedOutcome]:
+    compare = (
+        PairedOutcome.of_scores
+        if ours.graded
+        else lambda a, b: PairedOutcome.of_passes(bool(a), bool(b))
+    )
+    return [compare(a, b) for a, b in zip(base.scores, ours.scores, strict=True)]
 
 
-def _say(
-    standings: Sequence[Standing],
-    places: list[int],
+def _explain(
+    methods: Sequence[MethodScores],
+    by_effort: list[int],
     chosen: int,
     best: int,
     beaten: set[tuple[int, int]],
-) -> tuple[Found, str]:
-    winner, ahead = standings[chosen], standings[best]
-    less = [at for at in places[: places.index(chosen)] if (chosen, at) in beaten]
-    name = _capital(winner.name)
-    if chosen != best and not _no_further(standings, chosen, best):
+) -> tuple[Finding, str]:
+    winner, ahead = methods[chosen], methods[best]
+    easier = [at for at in by_effort[: by_effort.index(chosen)] if (chosen, at) in beaten]
+    name = _capitalised(winner.name)
+    if chosen != best and not _nearly_equal(methods, chosen, best):
         return "too_close", (
-            f"{_capital(ahead.name)} comes to {ahead.result}, {winner.name} to {winner.result}: "
-            f"that could be chance. Keep to {winner.name}, which takes less work, until more test "
-            "prompts settle it."
+            f"{_capitalised(ahead.name)} gets {ahead.result}, {winner.name} {winner.result}: "
+            f"that could be chance. Stay with {winner.name}, which takes less work, until more "
+            "test prompts settle it."
         )
-    if not less:
+    if not easier:
         return "base_is_enough", f"{name} is enough: {winner.result}, and nothing did better."
-    other = standings[max(less, key=lambda at: standings[at].mean)]
-    beside = f"{winner.result}, where {other.name} gets {other.result}"
-    if chosen != places[-1]:
+    other = methods[max(easier, key=lambda at: methods[at].mean)]
+    compared = f"{winner.result}, where {other.name} gets {other.result}"
+    if chosen != by_effort[-1]:
         return "enough", (
-            f"{name} is enough: {beside}. Nothing that takes more work did certainly better."
+            f"{name} is enough: {compared}. Nothing that takes more work was clearly better."
         )
-    return "worth_it", f"{name} is worth the work: {beside}. A difference like this is no chance."
-
-
-def _no_further(standings: Sequence[Standing], chosen: int, best: int) -> bool:
-    """Whether the best is certainly no more than a little ahead of the chosen."""
-    if standings[chosen].mean >= standings[best].mean:
-        return True
-    split = split_of([o.sign for o in outcomes(standings[chosen], standings[best])])
-    return net_gain_interval(split).high <= NO_DIFFERENCE
-
-
-def _none_works(standings: Sequence[Standing]) -> str:
-    ways = "either" if len(standings) == 2 else "any of them"
-    return (
-        f"Not one prompt was answered right by {ways}. A larger base model, or clearer examples "
-        "of what you want, help more than another method."
+    return "worth_it", (
+        f"{name} is worth the work: {compared}. Chance does not explain a difference like this."
     )
 
 
-def _capital(words: str) -> str:
+def _nearly_equal(methods: Sequence[MethodScores], chosen: int, best: int) -> bool:
+    """Whether the best method is ahead of the chosen one by a negligible margin at most."""
+    if methods[chosen].mean >= methods[best].mean:
+        return True
+    split = split_of([o.sign for o in paired_outcomes(methods[chosen], methods[best])])
+    return net_gain_interval(split).high <= NO_DIFFERENCE
+
+
+def _none_works(methods: Sequence[MethodScores]) -> str:
+    which = "either method" if len(methods) == 2 else "any method"
+    return (
+        f"Not one prompt was answered correctly by {which}. A larger base model, or clearer "
+        "examples of what you want, will help more than another method."
+    )
+
+
+def _capitalised(words: str) -> str:
     return words[:1].upper() + words[1:]

@@ -1,8 +1,8 @@
-"""Start evaluations, set answers side by side, draw conclusions."""
+"""Start evaluations, compare answers prompt by prompt, store verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -11,16 +11,22 @@ from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Version
-from finetune_app.evaluation import held_out
+from finetune_app.evaluation.held_out import read_test_prompts
+from finetune_app.evaluation.job_messages import AnswerEvent, GeneralCheckResult
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation, TestSetLook
-from finetune_app.evaluation.verdict import Outcome, Verdict, judge
-from finetune_app.goals.measures import get_measure
+from finetune_app.evaluation.verdict import compute_verdict
+from finetune_app.evaluation.verdict_types import PairedOutcome, Verdict
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind, State
+from finetune_app.jobs.models import CAN_CONTINUE, Kind
 
-SIGNS = {Comparison.Outcome.BETTER: 1, Comparison.Outcome.SAME: 0, Comparison.Outcome.WORSE: -1}
-CALLED: dict[str, str] = {
+OUTCOME_SIGNS = {
+    Comparison.Outcome.BETTER: 1,
+    Comparison.Outcome.SAME: 0,
+    Comparison.Outcome.WORSE: -1,
+}
+OUTCOME_OF_SIGN = {sign: outcome for outcome, sign in OUTCOME_SIGNS.items()}
+NAMES_IN_SENTENCES: dict[str, str] = {
     CandidateKind.PROMPT: "the model with a good prompt",
     CandidateKind.RAG: "the model with your documents",
     CandidateKind.TUNED: "the tuned model",
@@ -28,20 +34,28 @@ CALLED: dict[str, str] = {
 }
 
 
+class _VerdictContext(TypedDict):
+    """What every verdict is computed with, whoever judged."""
+
+    general_level: str | None
+    looks: int
+    ours: str
+
+
 def count_looks(goal: Goal, version: Version) -> int:
     """How often results on these test prompts were seen: the more often, the less they prove.
 
-    Test prompts stay test prompts when a dataset grows, so a look counts as long as at least
-    half of the prompts there are now were among those seen.
+    A look counts as long as at least half of today's test prompts were among those seen then,
+    because test prompts stay test prompts when a dataset grows.
     """
     looks = [set(rows) for rows in goal.looks.values_list("rows", flat=True)]
-    now = {prompt.row for prompt in held_out.read_test_prompts(version)} if looks else set()
+    now = {prompt.row for prompt in read_test_prompts(version)} if looks else set()
     return sum(2 * len(seen & now) >= len(now) for seen in looks)
 
 
 def record_look(evaluation: Evaluation) -> None:
-    """The results are there to be seen now. Safe to repeat."""
-    seen = [prompt.row for prompt in held_out.read_test_prompts(evaluation.version)]
+    """Record that the results can be seen from now on. Idempotent."""
+    seen = [prompt.row for prompt in read_test_prompts(evaluation.version)]
     _look, new = TestSetLook.objects.get_or_create(
         evaluation=evaluation, defaults={"goal": evaluation.goal, "rows": seen}
     )
@@ -54,11 +68,13 @@ def record_look(evaluation: Evaluation) -> None:
 def start(
     *, goal: Goal, version: Version, candidates: Sequence[Candidate], user: User | None
 ) -> Evaluation:
-    """Queue a test of these candidates on the version's test split: first the base that all are
-    held against, then the others. The verdict is about the one that took the most effort.
+    """Queue a test of these candidates on the version's test split; the first is the base.
 
-    A second click returns the test that is going already. Raise PlainError when there is nobody
-    to hold against the base, or no test prompt.
+    The verdict is about the local candidate that took the most effort. A second click returns the
+    evaluation that is already active.
+
+    Raises:
+        PlainError: there is nothing to compare the base with, or no test prompt.
     """
     goal = Goal.objects.lock(goal.pk)
     if len(candidates) < 2:
@@ -71,9 +87,9 @@ def start(
             _("This version has no test prompts. Keep some examples back and freeze again."),
             title=_("Nothing to test it on"),
         )
-    going = goal.evaluations.filter(job__state__in=ACTIVE).first()
-    if going:
-        return going
+    active = goal.evaluations.active().first()
+    if active:
+        return active
     base, *others = candidates
     ours = max(others, key=lambda one: (not one.is_remote, EFFORT[one.kind]))
     job = jobs.create(team=goal.team, kind=Kind.EVALUATION, spec={}, title=_title(ours))
@@ -87,7 +103,7 @@ def start(
         measure_settings=goal.measure_settings,
         looks=count_looks(goal, version) + 1,
         started_by=user,
-        general={} if ours.training_id else _nothing_changed(),
+        general={} if ours.training_id else _nothing_trained(),
     )
     evaluation.others.set([one for one in others if one != ours])
     return evaluation
@@ -99,50 +115,29 @@ def _title(ours: Candidate) -> str:
     return _("Test of “%(name)s”") % {"name": ours.name}
 
 
-def _nothing_changed() -> dict[str, str]:
+def _nothing_trained() -> GeneralCheckResult:
     """In place of the general check, where no adapter was trained."""
     return {
         "level": "unchanged",
-        "sentence": _("Nothing in the model itself was changed, so it has forgotten nothing."),
+        "sentence": _("The model itself was not changed, so it has forgotten nothing."),
     }
 
 
-def already_tested(
+def find_finished(
     goal: Goal, version: Version, candidates: Sequence[Candidate]
 ) -> Evaluation | None:
-    """The newest finished test of exactly these candidates, by the goal's measure of today."""
-    same = goal.evaluations.filter(
+    """The newest finished test of exactly these candidates, by the goal's current measure."""
+    same = goal.evaluations.succeeded().filter(
         version=version,
         base=candidates[0],
         measure=goal.measure,
         measure_settings=goal.measure_settings,
-        job__state=State.SUCCEEDED,
     )
     wanted = {one.pk for one in candidates}
-    return next(
-        (found for found in same if {one.pk for one in participants(found)} == wanted), None
-    )
+    return next((found for found in same if {c.pk for c in found.candidates()} == wanted), None)
 
 
-def participants(evaluation: Evaluation) -> list[Candidate]:
-    """All that take part: the base, then by the effort they took."""
-    others = [
-        *evaluation.others.select_related("base_model", "endpoint", "training", "knowledge"),
-        evaluation.ours,
-    ]
-    return [evaluation.base, *sorted(others, key=lambda one: (EFFORT[one.kind], one.pk))]
-
-
-def prompt_baseline_of(evaluation: Evaluation) -> Candidate | None:
-    """The same model with a good prompt, where it takes part beside what took more effort."""
-    if evaluation.ours.kind == CandidateKind.PROMPT:
-        return None
-    return evaluation.others.filter(
-        kind=CandidateKind.PROMPT, base_model=evaluation.base.base_model_id
-    ).first()
-
-
-def go_on(*, evaluation: Evaluation) -> None:
+def resume(*, evaluation: Evaluation) -> None:
     """Answer what is still unanswered."""
     if evaluation.job.state not in CAN_CONTINUE:
         raise PlainError(_("This evaluation is not stopped, so there is nothing to continue."))
@@ -157,102 +152,92 @@ def delete(*, evaluation: Evaluation) -> None:
     evaluation.delete()
 
 
-def by_choice(evaluation: Evaluation) -> bool:
-    """Whether a person decides."""
-    return get_measure(evaluation.measure, evaluation.measure_settings).needs_person
-
-
 def store_comparisons(evaluation: Evaluation) -> None:
-    """Set base and ours side by side, prompt by prompt. Safe to repeat."""
-    answers = answers_of(evaluation)
-    measure = get_measure(evaluation.measure, evaluation.measure_settings)
-    for prompt in held_out.read_test_prompts(evaluation.version):
+    """Pair the answers of base and ours, prompt by prompt. Idempotent."""
+    answers = evaluation.answers.all().by_candidate()
+    measure = evaluation.get_measure()
+    for prompt in read_test_prompts(evaluation.version):
         base = answers.get((evaluation.base_id, prompt.index))
         ours = answers.get((evaluation.ours_id, prompt.index))
         if base is None or ours is None:
             continue
-        outcome = Comparison.Outcome.OPEN
-        if not measure.needs_person:
-            sign = outcome_of(base, ours, graded=measure.graded).sign
-            outcome = next(word for word, value in SIGNS.items() if value == sign)
+        fields: dict[str, Any] = {"prompt": prompt.prompt, "wanted": prompt.wanted}
+        if not measure.needs_person:  # votes write the outcome themselves
+            fields["outcome"] = OUTCOME_OF_SIGN[
+                paired_outcome(base, ours, graded=measure.graded).sign
+            ]
         Comparison.objects.update_or_create(
-            evaluation=evaluation,
-            index=prompt.index,
-            defaults={"prompt": prompt.prompt, "wanted": prompt.wanted}
-            | ({} if measure.needs_person else {"outcome": outcome}),
+            evaluation=evaluation, index=prompt.index, defaults=fields
         )
 
 
-def outcome_of(first: Answer, second: Answer, *, graded: bool) -> Outcome:
+def paired_outcome(base: Answer, ours: Answer, *, graded: bool) -> PairedOutcome:
     if graded:
-        return Outcome.of_scores(first.score or 0.0, second.score or 0.0)
-    return Outcome.of_passes(bool(first.passed), bool(second.passed))
+        return PairedOutcome.of_scores(base.score or 0.0, ours.score or 0.0)
+    return PairedOutcome.of_passes(bool(base.passed), bool(ours.passed))
 
 
-def conclude(evaluation: Evaluation) -> Verdict | None:
-    """Draw the verdict from what there is and store it; None while a person must still choose."""
-    rows = list(evaluation.comparisons.exclude(outcome=Comparison.Outcome.OPEN))
-    if not rows:
+def store_verdict(evaluation: Evaluation) -> Verdict | None:
+    """Compute the verdict from what is decided so far; None while nothing is."""
+    decided = list(evaluation.comparisons.decided())
+    if not decided:
         return None
-    common = {
+    common: _VerdictContext = {
         "general_level": evaluation.general.get("level"),
         "looks": evaluation.looks,
-        "ours": CALLED.get(evaluation.ours.kind, f"“{evaluation.ours.name}”"),
+        "ours": NAMES_IN_SENTENCES.get(evaluation.ours.kind, f"“{evaluation.ours.name}”"),
     }
-    if by_choice(evaluation):
-        chosen = [Outcome(SIGNS[Comparison.Outcome(row.outcome)]) for row in rows]
-        verdict = judge(chosen, voted=True, **common)
+    if evaluation.needs_person:
+        chosen = [PairedOutcome(OUTCOME_SIGNS[Comparison.Outcome(row.outcome)]) for row in decided]
+        verdict = compute_verdict(chosen, voted=True, **common)
     else:
-        verdict = _by_measure(evaluation, [row.index for row in rows], common)
+        verdict = _verdict_by_measure(evaluation, [row.index for row in decided], common)
     evaluation.verdict = asdict(verdict)
     evaluation.save(update_fields=["verdict"])
     return verdict
 
 
-def _by_measure(evaluation: Evaluation, indexes: list[int], common: dict[str, Any]) -> Verdict:
-    answers = answers_of(evaluation)
-    graded = get_measure(evaluation.measure, evaluation.measure_settings).graded
-    prompted = prompt_baseline_of(evaluation)
+def _verdict_by_measure(
+    evaluation: Evaluation, indexes: list[int], common: _VerdictContext
+) -> Verdict:
+    answers = evaluation.answers.all().by_candidate()
+    graded = evaluation.get_measure().graded
+    baseline = evaluation.prompt_baseline()
     ours = evaluation.ours_id
 
-    def held_against(first: int) -> list[Outcome]:
-        """Without the prompts that only the first could not be asked: nobody won those."""
-        both = [(answers.get((first, i)), answers.get((ours, i))) for i in indexes]
+    def outcomes_against(candidate: int) -> list[PairedOutcome]:
+        """Without the prompts that were too long for `candidate` alone: nobody won those."""
+        pairs = [(answers.get((candidate, i)), answers.get((ours, i))) for i in indexes]
         return [
-            outcome_of(a, b, graded=graded)
-            for a, b in both
+            paired_outcome(a, b, graded=graded)
+            for a, b in pairs
             if a is not None and b is not None and (b.refused or not a.refused)
         ]
 
-    return judge(
-        held_against(evaluation.base_id),
-        prompt_result=held_against(prompted.pk) if prompted else None,
+    return compute_verdict(
+        outcomes_against(evaluation.base_id),
+        prompt_result=outcomes_against(baseline.pk) if baseline else None,
         wrong=None if graded else sum(not answers[ours, index].passed for index in indexes),
         unasked=sum(
             answer.refused
-            for (of, _index), answer in answers.items()
-            if prompted and of == prompted.pk
+            for (candidate, _index), answer in answers.items()
+            if baseline and candidate == baseline.pk
         ),
         **common,
     )
 
 
-def answers_of(evaluation: Evaluation) -> dict[tuple[int, int], Answer]:
-    """By candidate and place."""
-    return {(answer.candidate_id, answer.index): answer for answer in evaluation.answers.all()}
-
-
-def answer_columns(result: dict[str, Any]) -> dict[str, Any]:
-    """An "answer" event as the columns of an Answer."""
+def answer_columns(event: AnswerEvent) -> dict[str, Any]:
+    """An "answer" event as columns of Answer."""
     return {
-        "row": result["row"],
-        "text": result.get("text", ""),
-        "passed": result.get("passed"),
-        "score": result.get("score"),
-        "why": (result.get("why") or "")[:200],
-        "tokens": result.get("tokens") or 0,
-        "seconds": result.get("seconds") or 0.0,
-        "prompt_tokens": result.get("prompt_tokens") or 0,
-        "passages": result.get("passages") or [],
-        "refused": result.get("finish_reason") == "refused",
+        "row": event["row"],
+        "text": event.get("text", ""),
+        "passed": event.get("passed"),
+        "score": event.get("score"),
+        "why": (event.get("why") or "")[:200],
+        "tokens": event.get("tokens") or 0,
+        "seconds": event.get("seconds") or 0.0,
+        "prompt_tokens": event.get("prompt_tokens") or 0,
+        "passages": event.get("passages") or [],
+        "refused": event.get("finish_reason") == "refused",
     }

@@ -1,6 +1,6 @@
-"""The statistics behind a verdict: few rows, paired answers, nothing assumed to be normal.
+"""The statistics behind a verdict: small samples, paired answers, no assumption of normality.
 
-Everything here takes plain numbers and returns plain numbers. "Decided" means not tied.
+Plain numbers in, plain numbers out. "Decided" means not tied.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from scipy.special import bdtrc
 from scipy.stats import binom, norm
 
 ALPHA = 0.05
-# Beyond this many decided prompts, "collect more" is no advice any more.
-MOST_DECIDED = 10_000
+MAX_DECIDED = 10_000  # beyond, "collect more prompts" is no useful advice
 
 
 class Interval(NamedTuple):
@@ -46,7 +45,7 @@ class Split(NamedTuple):
 def sign_test(wins: int, losses: int) -> float:
     """Return the exact two-sided p-value of the sign test (for pass/fail: exact McNemar).
 
-    It is how often a fair coin gives a split at least this lopsided. 1 when nothing was decided.
+    The probability that a fair coin gives a split at least this lopsided; 1 with nothing decided.
     """
     if wins < 0 or losses < 0:
         raise ValueError("wins and losses cannot be negative")
@@ -54,7 +53,7 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def wilson(successes: int, total: int, confidence: float = 0.95) -> Interval:
-    """Return the Wilson score interval of a share. (0, 1) when there is nothing to go by."""
+    """Return the Wilson score interval of a proportion; (0, 1) for a total of 0."""
     if not 0 <= successes <= total:
         raise ValueError("successes must lie between 0 and total")
     if not total:
@@ -71,8 +70,8 @@ def wilson(successes: int, total: int, confidence: float = 0.95) -> Interval:
 def net_gain_interval(split: Split, confidence: float = 0.95) -> Interval:
     """Return Tango's score interval of (wins - losses) / total, from -1 to 1.
 
-    Tango 1998, Statistics in Medicine 17:891. It holds its level with few or no decided prompts,
-    where an interval from the normal curve has no width at all.
+    Tango 1998, Statistics in Medicine 17:891. It keeps its coverage with few or no decided
+    prompts, where the normal approximation gives an interval of no width.
     """
     n, wins, losses = split.total, split.wins, split.losses
     if not n:
@@ -80,7 +79,7 @@ def net_gain_interval(split: Split, confidence: float = 0.95) -> Interval:
     z = float(norm.ppf(0.5 + confidence / 2))
 
     def score(gain: float) -> float:
-        """Standardised distance between what was seen and a true net gain of `gain`."""
+        """Standardised distance between the observed and a true net gain of `gain`."""
         b = -wins - losses + (2 * n - wins + losses) * gain
         c = -losses * gain * (1 - gain)
         share = (max(b * b - 8 * n * c, 0.0) ** 0.5 - b) / (4 * n)
@@ -107,8 +106,8 @@ def paired_bootstrap(
 ) -> Interval:
     """Return the percentile bootstrap interval of the mean of paired differences.
 
-    With `groups` (one a difference), whole groups are drawn, because rows that share a source are
-    alike (Miller 2024, arXiv 2411.00640). The same seed gives the same interval.
+    With `groups` (one a difference), whole groups are resampled, because rows that share a source
+    are correlated (Miller 2024, arXiv 2411.00640). The same seed gives the same interval.
     """
     values = np.asarray(differences, dtype=float)
     if not values.size:
@@ -127,7 +126,7 @@ def paired_bootstrap(
 def _resampled_means(
     sums: NDArray[np.float64], sizes: NDArray[np.float64], resamples: int, draw: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw groups with replacement; returns one mean a resample, in batches that fit in memory."""
+    """Draw groups with replacement, in batches that fit in memory: one mean for each resample."""
     means: list[NDArray[np.float64]] = []
     batch = max(1, 1_000_000 // len(sums))
     for start in range(0, resamples, batch):
@@ -137,7 +136,7 @@ def _resampled_means(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p-values in the given order, for measures beside the primary one."""
+    """Return the p-values adjusted for multiple comparisons (Holm 1979), in the given order."""
     order = sorted(range(len(p_values)), key=lambda at: p_values[at])
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, at in enumerate(order):
@@ -146,24 +145,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def wins_needed(decided: int, alpha: float = ALPHA) -> int | None:
-    """Return the fewest wins among `decided` with p <= alpha, or None when even all are too few."""
-    wins = int(_critical_wins(np.array([decided]), alpha)[0])
-    return wins if wins <= decided else None
-
-
-def power(decided: int, win_rate: float, alpha: float = ALPHA) -> float:
-    """Return how often the sign test says "better" when each decided prompt is won this often."""
-    wins = _critical_wins(np.array([decided]), alpha)[0]
-    return float(binom.sf(wins - 1, decided, win_rate))
-
-
 @lru_cache(maxsize=512)
 def decided_needed(win_rate: float, wanted_power: float = 0.8, alpha: float = ALPHA) -> int | None:
-    """Return how many decided prompts give this power, and keep giving it with any more.
+    """Return the number of decided prompts from which on the sign test has this power.
 
-    The exact test's power rises in a sawtooth, so the first size that reaches it is too hopeful.
-    None when more than 10,000 would be needed.
+    The exact test's power rises in a sawtooth: a size may reach it and the next one miss it again.
+    None when more than MAX_DECIDED would be needed.
     """
     if not 0.5 < win_rate <= 1:
         return None
@@ -171,13 +158,13 @@ def decided_needed(win_rate: float, wanted_power: float = 0.8, alpha: float = AL
     powers = bdtrc(critical - 1, sizes, win_rate)
     short = np.flatnonzero(powers < wanted_power)
     needed = int(sizes[short[-1]]) + 1 if short.size else 1
-    return needed if needed <= MOST_DECIDED else None
+    return needed if needed <= MAX_DECIDED else None
 
 
 @lru_cache(maxsize=4)
 def _critical_table(alpha: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Return the sizes 1 to MOST_DECIDED and the fewest wins each needs; worked out once."""
-    sizes = np.arange(1, MOST_DECIDED + 1)
+    """Return the sizes 1 to MAX_DECIDED and the fewest wins each needs; cached."""
+    sizes = np.arange(1, MAX_DECIDED + 1)
     return sizes, _critical_wins(sizes, alpha)
 
 
@@ -189,15 +176,10 @@ def _critical_wins(decided: NDArray[np.int_], alpha: float) -> NDArray[np.int_]:
     return np.asarray(np.where(too_high, wins - 1, wins), dtype=np.int_)
 
 
-def no_failure_bound(total: int, confidence: float = 0.95) -> float:
-    """Return the highest failure rate that still fits seeing none in `total`. 1 for none seen."""
-    return 1.0 if total <= 0 else float(1 - (1 - confidence) ** (1 / total))
-
-
 def by_group(signs: Sequence[int], groups: Sequence[Hashable]) -> Split:
-    """Return wins, ties and losses of groups, each counted once by the sum of its signs.
+    """Count each group once, by the sum of its signs.
 
-    Rows of one source lean the same way, so counting each would make chance look like proof.
+    Rows of one source tend to agree, so counting each of them would overstate the evidence.
     """
     sums: dict[Hashable, int] = {}
     for sign, group in zip(signs, groups, strict=True):

@@ -10,6 +10,6 @@ urlpatterns = [
     path("<int:evaluation_id>/vote/", views.vote, name="vote"),
     path("<int:evaluation_id>/reveal/", views.reveal, name="reveal"),
     path("<int:evaluation_id>/stop/", views.stop, name="stop"),
-    path("<int:evaluation_id>/continue/", views.go_on, name="continue"),
+    path("<int:evaluation_id>/continue/", views.resume, name="continue"),
     path("<int:evaluation_id>/delete/", views.delete, name="delete"),
 ]

@@ -1,11 +1,11 @@
-"""What can honestly be concluded from answers to the same prompts by two candidates."""
+"""What can honestly be concluded from the answers of two candidates to the same prompts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 from finetune_app.evaluation import verdict_text
 from finetune_app.evaluation.statistics import (
@@ -20,84 +20,26 @@ from finetune_app.evaluation.statistics import (
     split_of,
     wilson,
 )
+from finetune_app.evaluation.verdict_types import (
+    GeneralLevel,
+    Level,
+    PairedOutcome,
+    Verdict,
+    VersusPrompt,
+)
 
-Level = Literal[
-    "consistently_better", "better_on_average", "too_few_to_tell", "no_difference", "worse"
-]
-General = Literal["green", "amber", "red", "unchanged"]
-MOST_LOSSES = 0.2  # of all prompts, for "consistently"
+MAX_LOSS_SHARE = 0.2  # of all prompts, for "consistently better"
 NO_DIFFERENCE = 0.05  # the whole interval of the net gain must lie within this
-TIE_WITHIN = 0.01  # graded scores this close count as the same
-FEWEST_GRADED = 30  # below, a bootstrap interval is too narrow to prove "no difference"
+MIN_GRADED = 30  # below, a bootstrap interval is too narrow to prove "no difference"
 MANY_LOOKS = 3
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One prompt: +1 ours did better, 0 the same, -1 worse.
-
-    `gain` is the difference of graded scores, if there are any. `group` names what prompts share
-    (a thread, a document), not the file they came in; None stands
-    alone.
-    """
-
-    sign: int
-    gain: float | None = None
-    group: Hashable | None = None
-
-    @classmethod
-    def of_passes(cls, base: bool, tuned: bool, group: Hashable | None = None) -> Outcome:
-        """Compare right and wrong: both right and both wrong are ties."""
-        return cls(int(tuned) - int(base), None, group)
-
-    @classmethod
-    def of_scores(
-        cls,
-        base: float,
-        tuned: float,
-        group: Hashable | None = None,
-        tie_within: float = TIE_WITHIN,
-    ) -> Outcome:
-        """Compare graded scores between 0 and 1. Raises ValueError for NaN or infinity."""
-        gain = float(tuned) - float(base)
-        if not math.isfinite(gain):
-            raise ValueError("scores must be finite numbers")
-        sign = 0 if abs(gain) <= tie_within else (1 if gain > 0 else -1)
-        return cls(sign, gain, group)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict and the sentences that say it.
-
-    `interval` is the Wilson interval of the win rate among the decided, `gain_interval` that of
-    (wins - losses) / all, `mean_gain` that of the graded scores' mean difference. `versus_prompt`
-    says how ours does against the base model with a good prompt.
-    """
-
-    level: Level
-    headline: str
-    sentence: str
-    rarity: str
-    wins: int
-    ties: int
-    losses: int
-    p_value: float
-    interval: Interval
-    gain_interval: Interval
-    mean_gain: Interval | None = None
-    more_prompts_needed: int | None = None
-    notes: tuple[str, ...] = ()
-    versus_prompt: Literal["better", "not_better", "unclear"] | None = None
-
-    @property
-    def better(self) -> bool:
-        return self.level in ("consistently_better", "better_on_average")
-
-
-@dataclass(frozen=True)
 class _Evidence:
-    """All numbers that a verdict rests on. `counted` is of groups where prompts share one."""
+    """All numbers that a verdict rests on.
+
+    `shown` counts prompts; `counted` counts groups of prompts, where some share one.
+    """
 
     shown: Split
     counted: Split
@@ -109,11 +51,11 @@ class _Evidence:
     grouped: bool
 
 
-def judge(
-    pairs: Sequence[Outcome],
+def compute_verdict(
+    pairs: Sequence[PairedOutcome],
     general_level: str | None = None,
     looks: int = 1,
-    prompt_result: Sequence[Outcome] | None = None,
+    prompt_result: Sequence[PairedOutcome] | None = None,
     *,
     noun: str = "prompts",
     ours: str = "the tuned model",
@@ -123,14 +65,22 @@ def judge(
 ) -> Verdict:
     """Conclude what the outcomes allow, and no more.
 
-    `general_level` is the general check's colour, None until it has run, "unchanged" where nothing
-    was trained. `looks` counts how often this test set has been evaluated, this time included.
-    `ours` is what the candidate in question is called. `prompt_result` compares it with the base
-    model with a good prompt. `voted`: a person's choices rather than a measure. `wrong`: how many
-    prompts it still gets wrong, where there is right and wrong.
-    `unasked`: how many the base model with a good prompt could not be asked.
+    Args:
+        pairs: one outcome a prompt, of the candidate in question against the base.
+        general_level: the general check's level; None until it has run, "unchanged" where nothing
+            was trained.
+        looks: how often results on this test set were seen, this time included.
+        prompt_result: the same against the base model with a good prompt.
+        noun: what is counted, in the plural.
+        ours: what the candidate in question is called.
+        voted: whether a person chose, rather than a measure.
+        wrong: how many prompts it still gets wrong, where there is right and wrong.
+        unasked: how many prompts were too long for the base model with a good prompt.
+
+    Raises:
+        ValueError: `general_level` is unknown.
     """
-    if general_level not in (None, *get_args(General)):
+    if general_level not in (None, *get_args(GeneralLevel)):
         raise ValueError(f"unknown general level {general_level!r}")
     seen = _gather(pairs)
     level = _level(seen, general_level)
@@ -164,7 +114,7 @@ def judge(
     return replace(verdict, versus_prompt=versus, notes=tuple(note for note in notes if note))
 
 
-def _gather(pairs: Sequence[Outcome]) -> _Evidence:
+def _gather(pairs: Sequence[PairedOutcome]) -> _Evidence:
     signs = [pair.sign for pair in pairs]
     # A prompt without a group is a group of its own.
     groups = [
@@ -187,7 +137,7 @@ def _gather(pairs: Sequence[Outcome]) -> _Evidence:
 
 
 def _level(seen: _Evidence, general_level: str | None) -> Level:
-    """Apply the rules, strictest first. One more win never lowers the level."""
+    """Apply the rules, strictest first. Another win never lowers the level."""
     significant = seen.p_value <= ALPHA
     if significant and _leans(seen, +1):
         return "consistently_better" if _consistent(seen, general_level) else "better_on_average"
@@ -197,7 +147,7 @@ def _level(seen: _Evidence, general_level: str | None) -> Level:
 
 
 def _leans(seen: _Evidence, way: int) -> bool:
-    """Say whether prompts, groups and graded scores all point the same way."""
+    """Whether prompts, groups and graded scores all point the same way."""
     differences = [seen.shown.wins - seen.shown.losses, seen.counted.wins - seen.counted.losses]
     return all(way * difference > 0 for difference in differences) and (
         seen.mean is None or way * seen.mean > 0
@@ -208,7 +158,7 @@ def _consistent(seen: _Evidence, general_level: str | None) -> bool:
     return (
         general_level != "red"
         and seen.interval.low > 0.5
-        and seen.shown.losses <= MOST_LOSSES * seen.shown.total
+        and seen.shown.losses <= MAX_LOSS_SHARE * seen.shown.total
         and (seen.mean_gain is None or seen.mean_gain.low > 0)
     )
 
@@ -218,18 +168,18 @@ def _no_difference(seen: _Evidence) -> bool:
 
 
 def _most(seen: _Evidence) -> float:
-    """Return the largest difference, either way, that still fits what was seen."""
+    """The largest difference, in either direction, that is still compatible with what was seen."""
     intervals = [seen.gain_interval]
-    if seen.mean_gain is not None and seen.counted.total >= FEWEST_GRADED:
+    if seen.mean_gain is not None and seen.counted.total >= MIN_GRADED:
         intervals.append(seen.mean_gain)
     return min(max(-low, high) for low, high in intervals)
 
 
 def _more_needed(seen: _Evidence) -> int | None:
-    """Return about how many more prompts would settle a difference of this size, or None.
+    """About how many more prompts would settle a difference of this size; None for thousands.
 
-    The rate is drawn a little towards even (one win and one loss added), because the first few
-    prompts tend to flatter. 80 % power, at the share of decided prompts seen so far.
+    At 80 % power and the share of decided prompts seen so far. One win and one loss are added to
+    what was seen, because the rate of the first few prompts tends to be too hopeful.
     """
     decided = seen.counted.decided
     if not decided:
@@ -244,8 +194,8 @@ def _more_needed(seen: _Evidence) -> int | None:
 
 
 def _versus(
-    prompt_result: Sequence[Outcome] | None,
-) -> Literal["better", "not_better", "unclear"] | None:
+    prompt_result: Sequence[PairedOutcome] | None,
+) -> VersusPrompt | None:
     if not prompt_result:
         return None
     seen = _gather(prompt_result)

@@ -1,22 +1,19 @@
-"""The sentences of a verdict: plain, with the number and what it means."""
+"""The sentences of a verdict: plain words, each number with what it means."""
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from finetune_app.evaluation.statistics import Interval, Split
-
-if TYPE_CHECKING:
-    from finetune_app.evaluation.verdict import Level
+from finetune_app.evaluation.verdict_types import Level, VersusPrompt
 
 
 def headline(
     level: Level,
     general_level: str | None,
     seen: Split,
-    versus: str | None = None,
+    versus: VersusPrompt | None = None,
     *,
     mixed: bool = False,
 ) -> str:
@@ -53,16 +50,18 @@ def sentence(
     ours: str = "the tuned model",
     mixed: bool = False,
 ) -> str:
-    """Say what was counted and what follows; `most` is the largest difference that still fits.
+    """State what was counted and what follows from it.
 
-    Better need not be good: that most prompts are still answered `wrong` is said at once.
-    `mixed`: how often and how far it changed are not chance, and point different ways.
+    Args:
+        most: the largest difference that is compatible with what was seen, as a share.
+        wrong: prompts still answered wrong. Better need not be good, so a majority is mentioned.
+        mixed: the counts and the scores are both significant and point in opposite directions.
     """
     if not seen.total:
         return f"Compare answers to a few {noun} first."
     counts = _counts(seen, noun, voted, ours)
     if mixed:
-        return f"{counts} Counted it goes one way, by its scores the other, so we call it neither."
+        return f"{counts} The counts point one way and the scores the other, so we call it neither."
     if level == "better_on_average" and seen.losses * 5 > seen.total:
         return f"{counts} It wins more than it loses, but gets worse on {one_in(seen)}."
     if level == "no_difference":
@@ -99,14 +98,14 @@ def _too_few(seen: Split, needed: int | None, noun: str) -> str:
 
 
 def one_in(seen: Split) -> str:
-    """Return the share of losses as "1 in 4", to the nearest fraction with a part of 5 or less."""
+    """The share of losses as "1 in 4", rounded to a fraction with a denominator of at most 5."""
     share = Fraction(seen.losses, seen.total).limit_denominator(5)
     exact = share == Fraction(seen.losses, seen.total)
     return f"{'' if exact else 'about '}{share.numerator} in {share.denominator}"
 
 
 def rarity(p_value: float, decided: int) -> str:
-    """Say how often chance alone would give such a split."""
+    """How often chance alone would give such a split, in words."""
     if not decided:
         return "Nothing was better or worse, so there is no split to explain."
     tries = 1 / max(p_value, 1e-300)
@@ -120,7 +119,7 @@ def rarity(p_value: float, decided: int) -> str:
 
 
 def plain_number(value: float) -> str:
-    """Return two figures and no more: "20", "2,400", "1.6 million", "more than a billion"."""
+    """A number to two significant figures: "20", "2,400", "1.6 million", "more than a billion"."""
     if value > 1e9:
         return "more than a billion"
     if value >= 999_500:
@@ -129,18 +128,18 @@ def plain_number(value: float) -> str:
 
 
 def _two(value: float) -> int:
-    """Round to two figures."""
+    """Round to two significant figures."""
     size = int(10 ** max(0, math.floor(math.log10(max(value, 1))) - 1))
     return round(value / size) * size
 
 
 def rounded_up(count: int) -> int:
-    """Round a number of prompts up to two figures, since it is only about right."""
+    """Round an estimated number of prompts up to two significant figures."""
     size = int(10 ** max(0, len(str(count)) - 2))
     return math.ceil(count / size) * size
 
 
-def prompt_note(versus: str | None, seen: Split, ours: str) -> str:
+def prompt_note(versus: VersusPrompt | None, seen: Split, ours: str) -> str:
     if versus is None:
         return ""
     numbers = f"better on {seen.wins:,}, the same on {seen.ties:,}, worse on {seen.losses:,}"
@@ -157,8 +156,8 @@ def unasked_note(unasked: int, noun: str) -> str:
     if not unasked:
         return ""
     return (
-        f"With a good prompt before it, the base model could not be asked {unasked:,} of the "
-        f"{noun}: together they are too long for it. Those are left out of that comparison."
+        f"With a good prompt in front, {unasked:,} of the {noun} could not be asked: together they "
+        "are too long for the base model. Those are left out of that comparison."
     )
 
 
@@ -184,14 +183,14 @@ def gain_note(gain: Interval | None, mean: float | None, counted: Split) -> str:
         f"probably {low:+.1f} to {high:+.1f}."
     )
     if (counted.wins - counted.losses) * mean < 0:
-        note += " It moves one way more often, but further the other way."
+        note += " It changes more often in one direction, but further in the other."
     return note
 
 
 def looks_note(looks: int, noun: str) -> str:
     return (
-        f"These {noun} have been looked at {looks:,} times. Each look makes a lucky result "
-        "likelier; fresh ones would make the verdict firmer."
+        f"Results on these {noun} have been seen {looks:,} times. Each look makes a lucky result "
+        f"more likely; fresh {noun} would make the verdict firmer."
     )
 
 

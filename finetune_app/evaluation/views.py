@@ -3,8 +3,8 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -12,13 +12,19 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
-from finetune_app.evaluation import candidate_selection, method_table, presenters, services, votes
-from finetune_app.evaluation.candidate_selection import EvaluationInputs
+from finetune_app.evaluation import method_table, presenters, services, votes
+from finetune_app.evaluation.candidate_selection import (
+    EvaluationInputs,
+    candidate_options,
+    create_candidates,
+    default_prompt,
+)
 from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.goals.presenters import present_answer
+from finetune_app.training.models import Training
 from finetune_app.training.services import newest_version
 
 
@@ -33,34 +39,34 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Queue a test of all that take part, on the newest (or the named) training's version."""
-    wanted = whole_number(request.POST.get("training"))
-    training = None
-    if wanted is not None:
-        training = goal.trainings.exclude(adapter_sha256="").filter(pk=wanted).first()
-        if training is None:
-            raise Http404("no such training")
-    basis = EvaluationInputs.for_goal(goal, training)
-    form = start_form(basis, request.POST)
+    """Queue a test of the chosen candidates, on the newest (or the named) training's version."""
+    inputs = EvaluationInputs.for_goal(goal, _named_training(request, goal))
+    form = start_form(inputs, request.POST)
     if not form.is_valid():
         context = launch_context(goal) | {"form": form}
         return render_page(request, "evaluation/launch.html", context, status=422)
-    taking_part = candidate_selection.create_candidates(
-        basis, prompt=form.prompt(), keys=form.keys()
-    )
-    tested = services.already_tested(goal, basis.version, taking_part)
-    if tested and not form.from_page:  # a bare click: a second test would only be a second look
-        return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=tested.pk)
+    candidates = create_candidates(inputs, prompt=form.prompt(), keys=form.option_keys())
+    finished = services.find_finished(goal, inputs.version, candidates)
+    # After a bare click nothing new was asked for; a second test would only be a second look.
+    if finished and not form.from_page:
+        return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=finished.pk)
     evaluation = services.start(
-        goal=goal, version=basis.version, candidates=taking_part, user=request.user
+        goal=goal, version=inputs.version, candidates=candidates, user=request.user
     )
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
+
+
+def _named_training(request: HttpRequest, goal: Goal) -> Training | None:
+    pk = whole_number(request.POST.get("training"))
+    if pk is None:
+        return None
+    return get_object_or_404(goal.trainings.exclude(adapter_sha256=""), pk=pk)
 
 
 @goal_page(Role.VIEWER, "GET")
 def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """Progress while it runs; then the verdict and every prompt side by side."""
-    evaluation = find(goal, evaluation_id)
+    evaluation = get_evaluation(goal, evaluation_id)
     context: dict[str, Any] = {
         "goal": goal,
         "evaluation": evaluation,
@@ -96,7 +102,7 @@ def detail(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse
 @goal_page(Role.EDITOR, "GET", "POST")
 def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """One pair of answers, names hidden: A, B, about the same, or neither."""
-    evaluation = find(goal, evaluation_id)
+    evaluation = get_evaluation(goal, evaluation_id)
     if request.method == "POST":
         pressed, index = request.POST.get("vote", ""), whole_number(request.POST.get("index"))
         if "undo" in request.POST:
@@ -119,54 +125,47 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
         "left": total - mine.count(),
     }
     if row:
-        context |= sides(evaluation, row, request)
+        context |= ballot_context(evaluation, row, request)
     return render_page(request, "evaluation/vote.html", context, partial="ballot")
 
 
 @goal_page(Role.EDITOR, "POST")
 def reveal(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     """Count the votes and show the names."""
-    evaluation = find(goal, evaluation_id)
+    evaluation = get_evaluation(goal, evaluation_id)
     votes.reveal(evaluation=evaluation)
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
 def stop(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
-    services.stop(evaluation=find(goal, evaluation_id))
+    services.stop(evaluation=get_evaluation(goal, evaluation_id))
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation_id)
 
 
 @goal_page(Role.EDITOR, "POST")
-def go_on(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
-    services.go_on(evaluation=find(goal, evaluation_id))
+def resume(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
+    services.resume(evaluation=get_evaluation(goal, evaluation_id))
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=evaluation_id)
 
 
 @goal_page(Role.EDITOR, "POST")
 def delete(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
-    services.delete(evaluation=find(goal, evaluation_id))
+    services.delete(evaluation=get_evaluation(goal, evaluation_id))
     messages.success(request, _("That evaluation is deleted."))
-    return redirect(reverse("evaluation:page", kwargs={"goal_id": goal.pk}))
+    return redirect("evaluation:page", goal_id=goal.pk)
 
 
-def find(goal: Goal, evaluation_id: int) -> Evaluation:
-    found = (
-        goal.evaluations.select_related("job", "version", "base", "ours__training")
-        .filter(pk=evaluation_id)
-        .first()
-    )
-    if found is None:
-        raise Http404("no such evaluation")
-    return found
+def get_evaluation(goal: Goal, evaluation_id: int) -> Evaluation:
+    return get_object_or_404(goal.evaluations.with_details(), pk=evaluation_id)
 
 
 def hides_names(evaluation: Evaluation) -> bool:
     """A person's blind choice stays blind until the votes are counted."""
-    return services.by_choice(evaluation) and not evaluation.revealed_at
+    return evaluation.needs_person and not evaluation.revealed_at
 
 
-def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict[str, Any]:
+def ballot_context(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict[str, Any]:
     """The two answers as A and B."""
     left = votes.left_side(evaluation, row.index, request.user)
     texts = dict(evaluation.answers.filter(index=row.index).values_list("candidate_id", "text"))
@@ -176,32 +175,28 @@ def sides(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict
     return {"a": a, "b": b}
 
 
-def start_form(basis: EvaluationInputs, data: Any = None) -> StartForm:
-    return StartForm(
-        data,
-        fair=candidate_selection.default_prompt(basis),
-        offers=candidate_selection.candidate_options(basis),
-    )
+def start_form(inputs: EvaluationInputs, data: Any = None) -> StartForm:
+    return StartForm(data, default_prompt=default_prompt(inputs), options=candidate_options(inputs))
 
 
 def launch_context(goal: Goal) -> dict[str, Any]:
-    """What can be tested now, or why nothing can and where to mend that."""
+    """What can be tested now; or why nothing can, and the page that helps."""
     try:
-        basis = EvaluationInputs.for_goal(goal)
+        inputs = EvaluationInputs.for_goal(goal)
     except PlainError as problem:
         step = "basemodels" if newest_version(goal) else "datasets"
-        return {"goal": goal, "why_not": problem.message, "mend_url": _page_of(step, goal)}
-    form = start_form(basis)
-    if not form.offers:
+        return {"goal": goal, "why_not": problem.message, "step_url": _step_url(step, goal)}
+    form = start_form(inputs)
+    if not form.options:
         why_not = _("There is nothing yet to compare the base model with.")
-        return {"goal": goal, "why_not": why_not, "mend_url": _page_of("training", goal)}
+        return {"goal": goal, "why_not": why_not, "step_url": _step_url("training", goal)}
     return {
         "goal": goal,
-        "basis": basis,
+        "inputs": inputs,
         "form": form,
-        "looks": services.count_looks(goal, basis.version),
+        "looks": services.count_looks(goal, inputs.version),
     }
 
 
-def _page_of(step: str, goal: Goal) -> str:
+def _step_url(step: str, goal: Goal) -> str:
     return reverse(f"{step}:page", kwargs={"goal_id": goal.pk})

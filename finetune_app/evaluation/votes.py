@@ -1,4 +1,4 @@
-"""A person's blind choice: record it, take it back, count."""
+"""A person's blind choice between two answers: record it, take it back, count."""
 
 import random
 
@@ -10,10 +10,10 @@ from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Comparison, Evaluation, Vote
-from finetune_app.evaluation.verdict import Verdict
+from finetune_app.evaluation.verdict_types import Verdict
 
-SIDES = ("base", "ours")
-OUTCOMES = {
+SHOWN = ("base", "ours")
+OUTCOME_OF_CHOICE = {
     Vote.Choice.OURS: Comparison.Outcome.BETTER,
     Vote.Choice.BASE: Comparison.Outcome.WORSE,
     Vote.Choice.TIE: Comparison.Outcome.SAME,
@@ -22,24 +22,27 @@ OUTCOMES = {
 
 
 def left_side(evaluation: Evaluation, index: int, user: User) -> str:
-    """Which candidate is shown left: shuffled by prompt and person, but stable on reload."""
-    chance = random.Random(f"{evaluation.pk}:{index}:{user.pk}")
-    return chance.choice(SIDES)
+    """Which candidate is shown on the left: random by prompt and person, but stable on reload."""
+    generator = random.Random(f"{evaluation.pk}:{index}:{user.pk}")
+    return generator.choice(SHOWN)
 
 
 def other_side(side: str) -> str:
-    return SIDES[1 - SIDES.index(side)]
+    return SHOWN[1 - SHOWN.index(side)]
 
 
 @transaction.atomic
 def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vote:
-    """Record A, B, tie or neither. A vote after the names were shown is kept but does not count,
-    and never takes the place of one from before.
+    """Record A, B, tie or neither.
 
-    Raise PlainError for an unknown prompt or button.
+    A vote after the names were shown is stored but does not count, and never replaces an earlier
+    one.
+
+    Raises:
+        PlainError: the prompt or the button is unknown, or a measure decides this test.
     """
-    evaluation = _locked(evaluation)
-    if not services.by_choice(evaluation):
+    evaluation = Evaluation.objects.lock(evaluation.pk)
+    if not evaluation.needs_person:
         raise PlainError(_("This test is decided by its measure, not by a choice."), status=409)
     if not evaluation.comparisons.filter(index=index).exists():
         raise PlainError(_("There is no such pair of answers."), status=404)
@@ -47,7 +50,7 @@ def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vot
     choices = {"a": left, "b": other_side(left), "tie": "tie", "neither": "both_bad"}
     if pressed not in choices:
         raise PlainError(_("Choose A, B, about the same, or neither."))
-    earlier = evaluation.votes.filter(index=index, by=user, counts=True).first()
+    earlier = evaluation.votes.counted().filter(index=index, by=user).first()
     if earlier and evaluation.revealed_at:
         return earlier
     found, _created = Vote.objects.update_or_create(
@@ -68,9 +71,10 @@ def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vot
 def take_back(*, evaluation: Evaluation, user: User) -> int | None:
     """Undo this person's last vote; return its prompt's index.
 
-    Raise PlainError when the votes were counted: with the names known it would be a new choice.
+    Raises:
+        PlainError: the votes were counted. With the names known it would be a new choice.
     """
-    evaluation = _locked(evaluation)
+    evaluation = Evaluation.objects.lock(evaluation.pk)
     if evaluation.revealed_at:
         raise PlainError(_("The votes were counted already, so they stay as they are."), status=409)
     last = evaluation.votes.filter(by=user).order_by("-at", "-pk").first()
@@ -85,10 +89,11 @@ def take_back(*, evaluation: Evaluation, user: User) -> int | None:
 def reveal(*, evaluation: Evaluation) -> Verdict | None:
     """Show the names and count. Votes after this do not count.
 
-    Raise PlainError when there is nothing to count: the names would be given away for nothing.
+    Raises:
+        PlainError: there is nothing to count, so the names would be revealed in vain.
     """
-    evaluation = _locked(evaluation)
-    if not evaluation.comparisons.exclude(outcome=Comparison.Outcome.OPEN).exists():
+    evaluation = Evaluation.objects.lock(evaluation.pk)
+    if not evaluation.comparisons.decided().exists():
         raise PlainError(
             _("Choose on at least one pair first, then the votes can be counted."),
             status=409,
@@ -97,20 +102,17 @@ def reveal(*, evaluation: Evaluation) -> Verdict | None:
     if not evaluation.revealed_at:
         evaluation.revealed_at = timezone.now()
         evaluation.save(update_fields=["revealed_at"])
-    return services.conclude(evaluation)
-
-
-def _locked(evaluation: Evaluation) -> Evaluation:
-    """Two people may vote at the same moment, or one votes while the other counts."""
-    return Evaluation.objects.select_for_update().get(pk=evaluation.pk)
+    return services.store_verdict(evaluation)
 
 
 def _tally(evaluation: Evaluation, index: int) -> None:
-    """Several people may have voted on one pair: the majority decides, a draw is a tie."""
-    counted = evaluation.votes.filter(index=index, counts=True).values_list("choice", flat=True)
+    """Set the pair's outcome: the majority of all people's votes; a draw counts as the same."""
+    counted = evaluation.votes.counted().filter(index=index).values_list("choice", flat=True)
     outcome = Comparison.Outcome.OPEN
     if counted:
-        signs = [services.SIGNS[OUTCOMES[Vote.Choice(choice)]] for choice in counted]
+        signs = [
+            services.OUTCOME_SIGNS[OUTCOME_OF_CHOICE[Vote.Choice(choice)]] for choice in counted
+        ]
         total = (sum(signs) > 0) - (sum(signs) < 0)
-        outcome = next(o for o, sign in services.SIGNS.items() if sign == total)
+        outcome = services.OUTCOME_OF_SIGN[total]
     evaluation.comparisons.filter(index=index).update(outcome=outcome)

@@ -10,7 +10,8 @@ import random
 import pytest
 
 from finetune_app.candidates.prompt_builder import PromptTemplate
-from finetune_app.evaluation.verdict import Outcome, judge
+from finetune_app.evaluation.verdict import compute_verdict
+from finetune_app.evaluation.verdict_types import PairedOutcome
 from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample import sample
 from tests.starter import FOLDER, needs_starter
@@ -53,13 +54,13 @@ def test_the_starter_does_not_beat_itself(questions):
     differing = [index for index in first if first[index] != second[index]]
     measure = get_measure(sample().measure, sample().measure_settings)
     outcomes = [
-        Outcome.of_passes(
+        PairedOutcome.of_passes(
             measure.check(first[q.index], q.wanted).passed,
             measure.check(second[q.index], q.wanted).passed,
         )
         for q in questions
     ]
-    verdict = judge(outcomes, "green")
+    verdict = compute_verdict(outcomes, "green")
     print(f"\n{len(differing)} of {many} answers differ; {verdict.headline}")
     assert (verdict.wins, verdict.losses) == (0, 0)
     assert not verdict.better

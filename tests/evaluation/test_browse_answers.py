@@ -50,7 +50,7 @@ def test_odd_addresses_do_no_harm(as_viewer, mixed, url, query):
 
 
 def test_the_next_page_begins_after_the_last(as_viewer, mixed, url, monkeypatch):
-    monkeypatch.setattr("finetune_app.evaluation.presenters.PAGE", 2)
+    monkeypatch.setattr("finetune_app.evaluation.presenters.PAGE_SIZE", 2)
     first = as_viewer.get(url("detail", mixed.pk)).context
     assert first["next_after"] == 1
     second = as_viewer.get(url("detail", mixed.pk), {"after": 1}).context

@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
-from finetune_app.evaluation import candidate_selection, services
+from finetune_app.evaluation import candidate_selection
 from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.knowledge.models import Knowledge
@@ -64,10 +64,10 @@ def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(as_editor, trained,
     assert "your test prompts are sent to it" in page
     as_editor.post(url("start"))
     bare = Evaluation.objects.get()
-    assert not any(one.is_remote for one in services.participants(bare))
+    assert not any(one.is_remote for one in bare.candidates())
     bare.delete()
     as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
-    found = services.participants(Evaluation.objects.get())
+    found = Evaluation.objects.get().candidates()
     assert [(one.kind, one.is_remote) for one in found] == [
         ("base", False),
         ("prompt", False),
@@ -114,7 +114,7 @@ def test_documents_take_part_alone_and_with_the_tuned_model(as_editor, trained, 
     ]
     as_editor.post(url("start"))
     evaluation = Evaluation.objects.get()
-    found = services.participants(evaluation)
+    found = evaluation.candidates()
     assert [one.kind for one in found] == ["base", "prompt", "rag", "tuned", "combined"]
     assert evaluation.ours.kind == "combined"
     spec = evaluation_jobs.child_spec(evaluation.job)["spec"]

@@ -48,7 +48,7 @@ def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
     """Its prompt was too long for the model: that says nothing about either of them."""
     evaluation = journey.begun(trained, owner, instructions="Sort it.")
     journey.answer_all(evaluation, journey.tuned_is_right)
-    rival = services.prompt_baseline_of(evaluation)
+    rival = evaluation.prompt_baseline()
     evaluation.answers.filter(candidate=rival).update(refused=True, text="")
     journey.finish(evaluation)
     evaluation.refresh_from_db()

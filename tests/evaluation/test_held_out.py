@@ -1,4 +1,4 @@
-"""The test split is sealed: until the evaluation, nobody opens it."""
+"""The test split is held out: nothing but the evaluation reads it."""
 
 import json
 import re
@@ -18,12 +18,18 @@ from worker.channel import Job
 from worker.drift.run import run as compare
 from worker.training.loop import run
 
-# Where a test row is told from another one: the room that splits and freezes, and evaluation.
-MAY_TELL = ("finetune_app/datasets/", "finetune_app/evaluation/", "worker/evaluation/")
+# The rooms that import, split and freeze rows, and evaluation.
+MAY_TELL_TEST_ROWS_APART = (
+    "finetune_app/datasets/",
+    "finetune_app/imports/",
+    "finetune_app/evaluation/",
+    "worker/evaluation/",
+)
 COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # how many, not which
-KEEPS_APART = {"finetune_app/candidates/few_shot.py"}  # leaves out what is also in the test
-HAND_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")  # its path
-MAY_OPEN = (*MAY_TELL, *HAND_ON)
+EXCLUDES_TEST_ROWS = {"finetune_app/candidates/few_shot.py"}
+PASS_THE_PATH_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")
+OPEN_OTHER_FILES = ("finetune_app/model_export/",)  # the `stored_name` of an export, not a version
+MAY_OPEN = (*MAY_TELL_TEST_ROWS_APART, *PASS_THE_PATH_ON, *OPEN_OTHER_FILES)
 
 
 def poison(training) -> Path:
@@ -54,7 +60,7 @@ def prompt_of(training):
 
 def test_the_rival_is_written_from_practice_rows_alone(poisoned):
     fair = prompt_of(poisoned)
-    assert len(fair.shots) == prompt_baseline.SHOTS
+    assert len(fair.shots) == prompt_baseline.MAX_SHOTS
 
 
 def test_the_rival_sees_answers_of_several_sorts(trained):
@@ -111,23 +117,23 @@ def sources():
             yield path.relative_to(settings.BASE_DIR).as_posix(), path.read_text()
 
 
-def test_nobody_else_asks_for_test_rows():
+def test_no_other_module_selects_test_rows():
     asks = re.compile(r"Split\.TEST|[\"']test[\"']")
     found = {
         name
         for name, text in sources()
         for line in text.splitlines()
         if asks.search(line)
-        and not name.startswith(MAY_TELL)
+        and not name.startswith(MAY_TELL_TEST_ROWS_APART)
         and '"split":' not in line
         and not COUNTS.search(line)
-        and name not in KEEPS_APART
+        and name not in EXCLUDES_TEST_ROWS
         and "`rows` are" not in line
     }
     assert found == set()
 
 
-def test_nobody_else_opens_a_version():
+def test_no_other_module_opens_a_version():
     opens = re.compile(r"version\.stored_name|\.stored_name\)")
     found = {name for name, text in sources() if opens.search(text)}
     assert {name for name in found if not name.startswith(MAY_OPEN)} == set()

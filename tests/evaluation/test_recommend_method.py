@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from finetune_app.evaluation.recommendation import Standing, conclude
+from finetune_app.evaluation.recommendation import MethodScores, recommend
 
 BASE, PROMPT, DOCUMENTS, TUNED = (0, 0), (0, 1), (0, 2), (0, 3)
 
@@ -12,11 +12,11 @@ BASE, PROMPT, DOCUMENTS, TUNED = (0, 0), (0, 1), (0, 2), (0, 3)
 def way(name, effort, right, of=60, first=0):
     """`right` prompts of `of`, from the one numbered `first` on."""
     scores = [float(first <= n < first + right) for n in range(of)]
-    return Standing(name, effort, tuple(scores))
+    return MethodScores(name, effort, tuple(scores))
 
 
 def concluded(*ways):
-    found = conclude(ways)
+    found = recommend(ways)
     name = ways[found.chosen].name if found.chosen >= 0 else ""
     return found.found, name, found.sentence
 
@@ -30,7 +30,7 @@ def test_a_better_prompt_is_enough():
     assert (found, name) == ("enough", "a good prompt")
     assert sentence == (
         "A good prompt is enough: 51 of 60, where the base model gets 3 of 60. Nothing that takes "
-        "more work did certainly better."
+        "more work was clearly better."
     )
 
 
@@ -76,18 +76,18 @@ def test_where_nothing_works_no_way_is_recommended():
         way("the base model", BASE, 0), way("a good prompt", PROMPT, 0), way("x", TUNED, 0)
     )
     assert (found, name) == ("none_works", "")
-    assert "Not one prompt was answered right by any of them" in sentence
+    assert "Not one prompt was answered correctly by any method" in sentence
 
 
 def test_graded_scores_are_told_in_points():
-    low = Standing("the base model", BASE, tuple([0.2] * 40), graded=True)
-    high = Standing("fine-tuning", TUNED, tuple([0.9] * 40), graded=True)
+    low = MethodScores("the base model", BASE, tuple([0.2] * 40), graded=True)
+    high = MethodScores("fine-tuning", TUNED, tuple([0.9] * 40), graded=True)
     assert "90 of 100 points, where the base model gets 20 of 100 points" in concluded(low, high)[2]
 
 
 def test_one_way_alone_is_compared_with_nothing():
-    assert conclude([way("the base model", BASE, 3)]) is None
-    assert conclude([way("a", BASE, 0, of=0), way("b", TUNED, 0, of=0)]) is None
+    assert recommend([way("the base model", BASE, 3)]) is None
+    assert recommend([way("a", BASE, 0, of=0), way("b", TUNED, 0, of=0)]) is None
 
 
 @pytest.mark.parametrize("prompts", [20, 60, 200])
@@ -99,9 +99,11 @@ def test_equal_ways_are_rarely_told_apart(prompts):
     tries = 1000
     for _ in range(tries):
         ways = [
-            Standing(str(n), (0, n), tuple(float(chance.random() < 0.5) for _ in range(prompts)))
+            MethodScores(
+                str(n), (0, n), tuple(float(chance.random() < 0.5) for _ in range(prompts))
+            )
             for n in range(5)
         ]
-        wrong += conclude(ways).chosen != 0
+        wrong += recommend(ways).chosen != 0
     print(f"\n{prompts} prompts: {wrong / tries:.1%} of {tries} comparisons found a difference")
     assert wrong / tries <= 0.05

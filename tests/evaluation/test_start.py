@@ -7,7 +7,6 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Version
 from finetune_app.evaluation import jobs as evaluation_jobs
-from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.jobs import services as jobs
@@ -31,20 +30,20 @@ def test_a_click_starts_it(as_editor, editor, goal, trained, url):
 
 def test_a_bare_click_brings_our_own_rival(as_editor, goal, trained, url):
     as_editor.post(url("start"))
-    rival = services.prompt_baseline_of(Evaluation.objects.get())
+    rival = Evaluation.objects.get().prompt_baseline()
     assert "Sort each email." in rival.instructions
     assert len(rival.shots) == 4
 
 
 def test_the_person_writes_a_better_rival(as_editor, trained, url):
     as_editor.post(url("start"), TICKED | {"instructions": "You sort emails. Be terse."})
-    rival = services.prompt_baseline_of(Evaluation.objects.get())
+    rival = Evaluation.objects.get().prompt_baseline()
     assert rival.instructions == "You sort emails. Be terse."
 
 
 def test_without_a_tick_there_is_no_rival(as_editor, trained, url):
     as_editor.post(url("start"), {"from_page": "1", "with_tuned": "on", "instructions": "Any"})
-    assert services.prompt_baseline_of(Evaluation.objects.get()) is None
+    assert Evaluation.objects.get().prompt_baseline() is None
 
 
 def test_too_long_a_rival_is_refused(as_editor, trained, url):
@@ -82,7 +81,7 @@ def test_a_long_rival_leaves_room_for_the_question(as_editor, trained, url):
     trained.base_model.context = 256
     trained.base_model.save()
     as_editor.post(url("start"))
-    assert len(services.prompt_baseline_of(Evaluation.objects.get()).shots) < 4
+    assert len(Evaluation.objects.get().prompt_baseline().shots) < 4
 
 
 def test_an_adapter_that_was_changed_is_not_tested(trained, owner):

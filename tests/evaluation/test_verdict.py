@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.verdicts import false_alarms, power_at
-from finetune_app.evaluation.verdict import Outcome, Verdict, judge
+from finetune_app.evaluation.verdict import compute_verdict
+from finetune_app.evaluation.verdict_types import PairedOutcome, Verdict
 
 RANK = {
     "worse": 0,
@@ -18,12 +19,12 @@ RANK = {
 }
 
 
-def outcomes(wins: int, ties: int, losses: int) -> list[Outcome]:
-    return [Outcome(1)] * wins + [Outcome(0)] * ties + [Outcome(-1)] * losses
+def outcomes(wins: int, ties: int, losses: int) -> list[PairedOutcome]:
+    return [PairedOutcome(1)] * wins + [PairedOutcome(0)] * ties + [PairedOutcome(-1)] * losses
 
 
 def verdict(wins: int, ties: int, losses: int, general: str | None = "green", **more) -> Verdict:
-    return judge(outcomes(wins, ties, losses), general, **more)
+    return compute_verdict(outcomes(wins, ties, losses), general, **more)
 
 
 def test_consistently_better():
@@ -101,9 +102,11 @@ def test_the_general_check_has_its_say():
 
 
 def test_from_the_third_look_the_verdict_says_so():
-    assert not any("looked at" in note for note in verdict(41, 12, 7, looks=2).notes)
+    assert not any("been seen" in note for note in verdict(41, 12, 7, looks=2).notes)
     notes = verdict(41, 12, 7, looks=3).notes
-    assert any(note.startswith("These prompts have been looked at 3 times.") for note in notes)
+    assert any(
+        note.startswith("Results on these prompts have been seen 3 times.") for note in notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,38 +140,40 @@ def test_better_is_not_yet_good(wrong, said):
 
 
 def test_a_persons_choices_are_told_as_choices():
-    counted = [Outcome(sign) for sign in (1, -1, 0, 0, 1)]
-    assert judge(counted, voted=True).sentence.startswith(
+    counted = [PairedOutcome(sign) for sign in (1, -1, 0, 0, 1)]
+    assert compute_verdict(counted, voted=True).sentence.startswith(
         "Not knowing which was which, you preferred the tuned model on 2 of 5"
     )
 
 
 def test_ten_answers_from_one_thread_are_one_piece_of_evidence():
-    said = judge([Outcome(1, group="thread 1")] * 10)
+    said = compute_verdict([PairedOutcome(1, group="thread 1")] * 10)
     assert said.level == "too_few_to_tell"
     assert any("Fewer than 6" in note for note in said.notes)
 
 
 def test_passes_and_scores_become_wins_ties_and_losses():
     signs = [
-        Outcome.of_passes(base, tuned).sign for base in (False, True) for tuned in (False, True)
+        PairedOutcome.of_passes(base, tuned).sign
+        for base in (False, True)
+        for tuned in (False, True)
     ]
     assert signs == [0, 1, -1, 0]
-    assert Outcome.of_scores(0.50, 0.505).sign == 0
-    assert Outcome.of_scores(0.5, 0.7).sign == 1
+    assert PairedOutcome.of_scores(0.50, 0.505).sign == 0
+    assert PairedOutcome.of_scores(0.5, 0.7).sign == 1
     with pytest.raises(ValueError, match="finite"):
-        Outcome.of_scores(0.5, float("nan"))
+        PairedOutcome.of_scores(0.5, float("nan"))
 
 
 def test_many_small_wins_do_not_hide_a_few_large_losses():
-    small, large = Outcome.of_scores(0.5, 0.52), Outcome.of_scores(1.0, 0.0)
-    said = judge([small] * 50 + [large] * 10, "green")
+    small, large = PairedOutcome.of_scores(0.5, 0.52), PairedOutcome.of_scores(1.0, 0.0)
+    said = compute_verdict([small] * 50 + [large] * 10, "green")
     assert said.level == "too_few_to_tell"
     assert said.headline == "Mixed: no clear answer."
     assert said.more_prompts_needed is None
     assert "could be chance" not in said.sentence
-    assert any("further the other way" in note for note in said.notes)
-    steady = judge([Outcome.of_scores(0.4, 0.6)] * 30, "green")
+    assert any("further in the other" in note for note in said.notes)
+    steady = compute_verdict([PairedOutcome.of_scores(0.4, 0.6)] * 30, "green")
     assert steady.level == "consistently_better"
     assert steady.mean_gain == pytest.approx((0.2, 0.2))
 
@@ -219,20 +224,22 @@ pairs = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(pairs, general_levels)
 def test_graded_scores_swap_too_and_more_is_never_worse(rows, general):
-    there = judge([Outcome.of_scores(*row) for row in rows], general)
-    back = judge([Outcome.of_scores(tuned, base, group) for base, tuned, group in rows], general)
+    there = compute_verdict([PairedOutcome.of_scores(*row) for row in rows], general)
+    back = compute_verdict(
+        [PairedOutcome.of_scores(tuned, base, group) for base, tuned, group in rows], general
+    )
     assert there.better == (back.level == "worse")
     if rows:
         (base, _, group), *rest = rows
         lifted = [(base, max(1.0, base), group), *rest]
-        after = judge([Outcome.of_scores(*row) for row in lifted], general)
+        after = compute_verdict([PairedOutcome.of_scores(*row) for row in lifted], general)
         assert RANK[after.level] >= RANK[there.level]
 
 
 def test_levels_are_decided_on_groups():
-    threads = [Outcome(1, None, thread) for thread in range(3) for _ in range(10)]
-    assert judge(threads, "green").level == "too_few_to_tell"
-    assert judge([replace(row, group=None) for row in threads], "green").level == (
+    threads = [PairedOutcome(1, None, thread) for thread in range(3) for _ in range(10)]
+    assert compute_verdict(threads, "green").level == "too_few_to_tell"
+    assert compute_verdict([replace(row, group=None) for row in threads], "green").level == (
         "consistently_better"
     )
 
@@ -258,8 +265,8 @@ def test_prompts_that_share_a_source_do_not_raise_false_alarms():
 
 
 def test_where_nothing_was_trained_nothing_can_be_forgotten():
-    wins = [Outcome(1)] * 20
-    verdict = judge(wins, "unchanged", ours="the model with your documents")
+    wins = [PairedOutcome(1)] * 20
+    verdict = compute_verdict(wins, "unchanged", ours="the model with your documents")
     assert verdict.headline == "Yes, consistently better."
     assert "the model with your documents did better" in verdict.sentence
     assert not any("General ability" in note for note in verdict.notes)

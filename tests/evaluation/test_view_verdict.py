@@ -1,11 +1,14 @@
 """The evaluation page: the verdict in each of its forms, and prompts side by side."""
 
 import re
+from dataclasses import asdict
 
 import pytest
 
 from finetune_app.evaluation import presenters, services
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.verdict import compute_verdict
+from finetune_app.evaluation.verdict_types import PairedOutcome
 from tests.factories import World, build_world
 
 GREEN = {"level": "green", "sentence": "No large loss found."}
@@ -47,7 +50,7 @@ def fill(evaluation: Evaluation, better: int, same: int, worse: int) -> Evaluati
             wanted="repair",
             outcome=word,
         )
-    services.conclude(evaluation)
+    services.store_verdict(evaluation)
     return evaluation
 
 
@@ -78,8 +81,8 @@ def test_each_verdict_leads_to_the_step_that_helps(
 
 
 def test_too_few_prompts_leave_room_for_those_that_would_settle_it(evaluation):
-    verdict = services.judge([services.Outcome(1)] * 7 + [services.Outcome(-1)] * 4, "green")
-    evaluation.verdict = services.asdict(verdict)
+    verdict = compute_verdict([PairedOutcome(1)] * 7 + [PairedOutcome(-1)] * 4, "green")
+    evaluation.verdict = asdict(verdict)
     marks = presenters.verdict_context(evaluation, "/")["marks"]
     assert f"{verdict.more_prompts_needed} more to settle it" in marks
 

@@ -1,0 +1,99 @@
+"""The spec, events and result of an evaluation job, shared by the web side and the worker."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+from finetune_app.evaluation.verdict_types import GeneralLevel
+
+
+class MeasureSpec(TypedDict):
+    kind: str
+    settings: dict[str, Any]  # each measure has its own: goals/measures
+
+
+class EvaluationSpec(TypedDict):
+    """What the child is told. `answered` holds [candidate id, row id] pairs that exist already."""
+
+    version: str  # path of the frozen version
+    measure: MeasureSpec
+    candidates: list[dict[str, Any]]  # candidates.services.for_engine
+    answered: list[list[int]]
+    max_new_tokens: int
+    general: bool  # whether adapters are checked for lost general ability
+    seed: int
+
+
+class CitedPassage(TypedDict):
+    """A passage that was put before a question, without its text."""
+
+    document: int
+    page: int | None
+    at: int
+
+
+class AnswerEvent(TypedDict):
+    """One candidate's answer to one test prompt. `passed` is None where a person decides."""
+
+    candidate: int
+    row: int
+    index: int
+    text: str
+    passed: bool | None
+    score: float | None
+    why: str
+    tokens: int
+    prompt_tokens: NotRequired[int]
+    seconds: float
+    finish_reason: str
+    passages: NotRequired[list[CitedPassage]]
+
+
+class LatencyEvent(TypedDict):
+    """Median seconds for one answer of a candidate that is asked alone."""
+
+    candidate: int
+    seconds: float
+
+
+class GeneralAnswers(TypedDict):
+    """What the base model and the tuned one answered to a prompt of the general check."""
+
+    prompt: str
+    base: str
+    tuned: str
+
+
+class GeneralCheckResult(TypedDict):
+    """What the general check found for one adapter; also `Evaluation.general` in the database.
+
+    Where nothing was trained there is only a level ("unchanged") and a sentence.
+    """
+
+    level: GeneralLevel
+    sentence: str
+    candidate: NotRequired[int]
+    levels: NotRequired[dict[Literal["perplexity", "instructions", "collapse"], GeneralLevel]]
+    perplexity_ratio: NotRequired[float]
+    followed_base: NotRequired[int]
+    followed_tuned: NotRequired[int]
+    lost: NotRequired[int]
+    gained: NotRequired[int]
+    instructions: NotRequired[int]
+    strange: NotRequired[int]
+    circling: NotRequired[int]
+    uncircled: NotRequired[int]
+    unrelated: NotRequired[int]
+    text_tokens: NotRequired[int]
+    answers: NotRequired[list[GeneralAnswers]]
+
+
+class EvaluationResult(TypedDict):
+    """The last event. `number_formats` maps a candidate's id to the format it was computed in."""
+
+    prompts: int
+    candidates: int
+    answers: int
+    number_formats: dict[str, str]
+    seconds: float
+    stopped: bool
