@@ -33,7 +33,6 @@ from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
 from finetune_app.guide.wizard.screens import ALL
 from finetune_app.imports.models import Upload
-from finetune_app.jobs.models import Kind
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.model_export.models import ModelExport
 from finetune_app.providers.models import Endpoint
@@ -194,7 +193,7 @@ def _import(dataset: Dataset, team: Team, by: User) -> Import:
     bad = {"line": 3, "reason": "This line has no answer.", "text": "Hello"}
     made = Import.objects.create(
         dataset=dataset,
-        job=job(team, Kind.IMPORT),
+        job=job(team, "import"),
         step=Import.Step.CONFIRM,
         by=by,
         file_name="emails.csv",
@@ -233,7 +232,7 @@ def _import(dataset: Dataset, team: Team, by: User) -> Import:
 
 def _install(team: Team) -> Install:
     return Install.objects.create(
-        job=job(team, Kind.INSTALL), team=team, slug="small", name="Small", source="org/small"
+        job=job(team, "install"), team=team, slug="small", name="Small", source="org/small"
     )
 
 
@@ -242,7 +241,7 @@ def _document(goal: Goal, by: User) -> Document:
     text = "Warranty\n\nThe pump carries a warranty of 27 months."
     knowledge = Knowledge.objects.create(
         goal=goal,
-        job=job(goal.team, Kind.INDEX),
+        job=job(goal.team, "index"),
         index=1,
         last_index=1,
         passages=1,
@@ -287,7 +286,7 @@ def _training(goal: Goal, version: Version, base: BaseModel, by: User) -> Traini
         version=version,
         base_model=base,
         started_by=by,
-        job=job(goal.team, Kind.TRAINING, done=2, total=2, unit="steps"),
+        job=job(goal.team, "training", done=2, total=2, unit="steps"),
         spec={"base_model": base.folder, "epochs": 1, "batch_size": 8, "seed": 17},
         adapter_sha256="2" * 64,
     )
@@ -358,7 +357,7 @@ def _suggestions(kept: Candidate, by: User) -> None:
     SuggestionRun.objects.create(
         goal=kept.goal,
         candidate=kept,
-        job=job(kept.goal.team, Kind.SUGGEST, done=9, total=9),
+        job=job(kept.goal.team, "suggest", done=9, total=9),
         rows=9,
         started_by=by,
     )
@@ -380,7 +379,7 @@ def _evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: U
         base=base,
         ours=tuned,
         measure=MeasureKind.EXACT,
-        job=job(goal.team, Kind.EVALUATION),
+        job=job(goal.team, "evaluation"),
         started_by=by,
         general={"level": "green", "sentence": "It writes everyday English as before."},
     )

@@ -12,7 +12,7 @@ from finetune_app.deployment import keys
 from finetune_app.deployment.models import ApiKey, Deployment, Drift, PublicChat, Release, Request
 from finetune_app.deployment.monitoring import feedback, keeping
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.jobs.models import Job, State
 from finetune_app.model_export.models import ExportFormat, ModelExport
 from finetune_app.training.models import Training
 from tests.journey import write
@@ -64,7 +64,7 @@ def _drift(live: Deployment, odd: Request) -> None:
         Drift.objects.create(
             deployment=live,
             version=version,
-            job=job(live.team, Kind.DRIFT),
+            job=job(live.team, "drift"),
             learned=214,
             live=80,
             auc=auc,
@@ -74,7 +74,7 @@ def _drift(live: Deployment, odd: Request) -> None:
     Drift.objects.create(
         deployment=live,
         version=version,
-        job=job(live.team, Kind.DRIFT),
+        job=job(live.team, "drift"),
         learned=214,
         live=120,
         auc=0.87,
@@ -124,7 +124,7 @@ def model_exports(training: Training, by: User) -> ModelExport:
     ready = ModelExport.objects.create(
         training=training,
         format=ExportFormat.GGUF_Q8,
-        job=job(team, Kind.EXPORT),
+        job=job(team, "export"),
         parity=parity,
         by=by,
         file="shop-emails-training-1-q8_0.zip",
@@ -144,7 +144,7 @@ def model_exports(training: Training, by: User) -> ModelExport:
             training=training,
             format=format,
             by=by,
-            job=job(team, Kind.EXPORT, done=3, total=9, message=message),
+            job=job(team, "export", done=3, total=9, message=message),
         )
         Job.objects.filter(model_export__format=format, model_export__training=training).update(
             state=state
@@ -162,12 +162,12 @@ def chat_page(goal: Goal) -> PublicChat:
     )
 
 
-def job(team: Team, kind: Kind, **fields: Any) -> Job:
+def job(team: Team, kind: str, **fields: Any) -> Job:
     return Job.objects.create(
         team=team,
         kind=kind,
         state=State.SUCCEEDED,
-        title=kind.label,
+        title=kind,
         started_at=timezone.now(),
         ended_at=timezone.now(),
         **fields,

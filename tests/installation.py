@@ -66,7 +66,7 @@ def started(tmp_path: Path) -> Iterator[Installation]:
         "PORT": str(free_port()),
         "DATABASE_URL": "",
         "REDIS_URL": "",
-        "FINETUNE_TEST_KINDS": "",
+        "DJANGO_SETTINGS_MODULE": "finetune_app.settings",
         "LEASE_SECONDS": "15",
         "HF_HUB_OFFLINE": "1",
     }

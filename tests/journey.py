@@ -15,14 +15,13 @@ from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Version
 from finetune_app.evaluation import candidate_selection, held_out
-from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
-from finetune_app.training import jobs as training_jobs
 from finetune_app.training import services as trainings
 from finetune_app.training.models import Training
 from tests.datasets.conftest import conversation, pair
@@ -132,7 +131,7 @@ def answer_all(evaluation: Evaluation, say: Say) -> None:
     for prompt in held_out.read_test_prompts(evaluation.version):
         for candidate in evaluation.candidates():
             text, passed = say(prompt, candidate.kind)
-            evaluation_jobs.record(
+            handler_for(evaluation.job).record(
                 evaluation.job,
                 {
                     "event": "answer",
@@ -151,8 +150,8 @@ def end(job: Job, **result: object) -> None:
     """A worker's child came to its end and said `result`."""
     state = State.STOPPED if result.get("stopped") else State.SUCCEEDED
     set_state(job, state, result=result)
-    room = training_jobs if job.kind == "training" else evaluation_jobs
-    room.finish(Job.objects.get(pk=job.pk), result)
+    ended = Job.objects.get(pk=job.pk)
+    handler_for(ended).finish(ended, result)
 
 
 def set_state(job: Job, state: State, **fields: object) -> None:

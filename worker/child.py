@@ -1,7 +1,10 @@
 """The child process: does one job, then ends.
 
-Input, one JSON value a line: the job {"kind", "folder", "spec", "lease", "at", "lock"}, then
-{"command": "beat", "at": clock} after each renewal of the lease, {"command": "stop"}.
+Arguments: the supervisor's pid; for heavy jobs also `--warm SECONDS MODULE...`, modules to import
+before there is an order, after a delay.
+
+Input, one JSON value a line: the order (child_process.Order), then {"command": "beat", "at": clock}
+after each renewal of the lease, {"command": "stop"}.
 Output: events (docs/decisions/0002). What libraries print goes to stderr.
 
 It fences itself. Each beat winds an alarm of the kernel (SIGALRM, default action: die) that
@@ -27,7 +30,6 @@ from typing import Any, BinaryIO
 from finetune_app.core import parent_death
 from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, UserError
-from worker.runners import libraries, module_of
 
 LEASE_SHARE = 0.8  # end this early, so that a successor can be sure
 NICENESS = 10  # of heavy work, unless FINETUNE_NICENESS says another number
@@ -63,8 +65,8 @@ class PipeChannel:
         if boot_clock.seconds() > self._deadline:
             raise LeaseLost
 
-    def wait_for_order(self, patience: float | None = None) -> None:
-        self._ordered.wait(patience)
+    def wait_for_order(self, timeout_seconds: float | None = None) -> None:
+        self._ordered.wait(timeout_seconds)
 
     def _listen(self) -> None:
         """Follow the supervisor until its end of the pipe closes; then die."""
@@ -78,7 +80,7 @@ class PipeChannel:
                 self._beat(message["at"])
             elif message["command"] == "stop":
                 self._stop.set()
-        os._exit(ORPHAN if self._ordered.is_set() else 0)  # 0: a spare that is not needed
+        os._exit(ORPHAN if self._ordered.is_set() else 0)  # 0: a warm child that is not needed
 
     def _beat(self, renewed_at: float) -> None:
         self._deadline = renewed_at + self._lease * LEASE_SHARE
@@ -111,23 +113,24 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = PipeChannel(sys.stdin.buffer, _take_stdout())
     _be_the_first_to_go()
-    if "--warm" in sys.argv:
-        _let_answers_go_first()
-        channel.wait_for_order(patience=float(os.environ.get("FINETUNE_SPARE_DELAY", "0")))
-        for name in libraries():
+    if sys.argv[2:3] == ["--warm"]:
+        _yield_to_live_answers()
+        channel.wait_for_order(timeout_seconds=float(sys.argv[3]))
+        for name in sys.argv[4:]:
             import_module(name)
     channel.wait_for_order()
     order = channel.order
     _lock(order["lock"])
-    code = work(Job(order["kind"], Path(order["folder"]), order["spec"]), channel)
+    job = Job(order["kind"], Path(order["folder"]), order["spec"])
+    code = work(job, order["runner"], channel)
     sys.stderr.flush()
     os._exit(code)  # a thread still reads stdin, and torch needs seconds to take itself apart
 
 
-def work(job: Job, channel: Channel) -> int:
-    """Run the job and send its last event. Returns the exit code."""
+def work(job: Job, runner: str, channel: Channel) -> int:
+    """Run the job with the module `runner` and send its last event. Returns the exit code."""
     try:
-        run: Callable[..., dict[str, Any]] = import_module(module_of(job.kind)).run
+        run: Callable[..., dict[str, Any]] = import_module(runner).run
         result = run(job, channel)
         channel.check()
         channel.emit("result", **result)
@@ -173,7 +176,7 @@ def _be_the_first_to_go() -> None:
         Path("/proc/self/oom_score_adj").write_text("700")
 
 
-def _let_answers_go_first() -> None:
+def _yield_to_live_answers() -> None:
     """Heavy work takes what is left of the processor: somebody may wait for a live answer."""
     wanted = int(os.environ.get("FINETUNE_NICENESS", NICENESS))
     os.nice(wanted)

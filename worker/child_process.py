@@ -9,33 +9,68 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from django.conf import settings
 
 from finetune_app.jobs import process_ids
+from finetune_app.jobs.handlers import ChildSpec
+from finetune_app.jobs.kinds import JobKind
+from finetune_app.jobs.models import Job
 
 END = object()  # what `next` returns when the child's output has closed
 TAIL_LINES = 200
 LOG_BYTES = 5_000_000
 
 
-class Child:
-    """Starts at once. Make it in the main thread: the kernel ties the child to that thread."""
+class Order(TypedDict):
+    """The first line that a child reads. A warm child has started before it is known."""
 
-    def __init__(self, *, warm: bool, environment: dict[str, str] | None = None) -> None:
+    kind: str
+    runner: str
+    """Module with `run(job, channel)`."""
+    folder: str
+    spec: dict[str, Any]
+    lease: float
+    """Seconds that a renewal lasts."""
+    at: float
+    """When the lease was renewed last, on boot_clock."""
+    lock: str
+    """File that the child locks for as long as it lives."""
+
+
+def order_for(job: Job, kind: JobKind, spec: ChildSpec, *, renewed_at: float) -> Order:
+    assert kind.runner is not None
+    return {
+        "kind": job.kind,
+        "runner": kind.runner,
+        "folder": str(spec.folder),
+        "spec": spec.spec,
+        "lease": settings.LEASE_SECONDS,
+        "at": renewed_at,
+        "lock": str(Path(settings.DATA_DIR) / "run" / f"job-{job.pk}.lock"),
+    }
+
+
+class Child:
+    """Starts at once. Make it in the main thread: the kernel ties the child to that thread.
+
+    `arguments` are those of worker/child.py.
+    """
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "worker.child", str(os.getpid())]
         self._process = subprocess.Popen(
-            command + (["--warm"] if warm else []),
+            [*command, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
             cwd=settings.BASE_DIR,
-            env=os.environ | (environment or {}),
+            env={**os.environ, **environment},
         )
-        self.warm = warm
         self.name = process_ids.process_id(self._process.pid)
         self._events: queue.Queue[Any] = queue.Queue(maxsize=10_000)
         self._writing = threading.Lock()
@@ -45,7 +80,7 @@ class Child:
         self._stderr = threading.Thread(target=self._read_stderr, daemon=True)
         self._stderr.start()
 
-    def begin(self, order: dict[str, Any], log: Path) -> None:
+    def begin(self, order: Order, log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
         self.send(order)
@@ -53,7 +88,7 @@ class Child:
     def beat(self, renewed_at: float) -> None:
         self.send({"command": "beat", "at": renewed_at})
 
-    def send(self, value: dict[str, Any]) -> None:
+    def send(self, value: Mapping[str, Any]) -> None:
         """A child that does not listen any more is noticed by its exit, not here."""
         try:
             with self._writing:
@@ -120,9 +155,3 @@ class Child:
                 self._log.write_bytes(self._log.read_bytes()[-LOG_BYTES // 2 :])
         except OSError:
             pass  # a full disk is reported by the child's own work
-
-
-def order_for(spec: dict[str, Any], *, pk: int, renewed_at: float) -> dict[str, Any]:
-    """The first line a child reads: what the room says, and the lease it works under."""
-    lock = Path(settings.DATA_DIR) / "run" / f"job-{pk}.lock"
-    return {**spec, "lease": settings.LEASE_SECONDS, "at": renewed_at, "lock": str(lock)}

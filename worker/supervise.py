@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
-from finetune_app.jobs.handlers import handler_of
+from finetune_app.jobs.handlers import ChildSpec, handler_for
 from finetune_app.jobs.models import Job, State
 from worker import boot_clock
 from worker.child_process import END, Child, order_for
@@ -40,7 +40,7 @@ class LostLease(Exception):
 class Supervision:
     def __init__(self, job: Job, make_child: Callable[[], Child], leaving: threading.Event) -> None:
         self.job = job
-        self.room = handler_of(job.kind)
+        self.handler = handler_for(job)
         self._make_child = make_child
         self._leaving = leaving  # set when this worker shuts down
         self._buffer: list[dict[str, Any]] = []  # events not yet written
@@ -51,35 +51,52 @@ class Supervision:
         self._handing_back = False
 
     def run(self) -> None:
+        """Run the job to its end; returns early when the lease is lost."""
         with Heartbeat(self.job) as heartbeat:
             try:
-                order = self._order(heartbeat)
-                if order is not None:
-                    self._run_child(heartbeat, order)
+                ready, spec = self._child_spec()
+                if spec is not None:
+                    self._run_child(heartbeat, spec)
+                elif ready:
+                    self._run_here()
             except LostLease:
                 log.warning("job %s: the lease is lost; leaving it", self.job.pk)
 
-    def _order(self, heartbeat: Heartbeat) -> dict[str, Any] | None:
-        """What the child shall do; None when the room cannot say, which fails the job."""
+    def _child_spec(self) -> tuple[bool, ChildSpec | None]:
+        """Whether the job can be done, and what its child receives if it needs one. A job that
+        cannot be done has failed."""
         try:
-            return order_for(
-                self.room.child_spec(self.job), pk=self.job.pk, renewed_at=heartbeat.renewed_at
-            )
+            return True, self.handler.child_spec(self.job) if self.handler.kind.runner else None
         except PlainError as error:
             self._fail("bad_data", error.message, "")
         except Exception:
             log.exception("job %s could not be prepared", self.job.pk)
             message = _("This could not be prepared. Try again; the details say what happened.")
             self._fail("crash", message, traceback.format_exc())
-        return None
+        return False, None
 
-    def _run_child(self, heartbeat: Heartbeat, order: dict[str, Any]) -> None:
+    def _run_here(self) -> None:
+        """Do the work of a job that needs no child."""
+        try:
+            result = self._insist(lambda: self.handler.run(self.job))
+        except PlainError as error:
+            self._fail("bad_data", error.message, "")
+        except DatabaseError:
+            raise
+        except Exception:
+            log.exception("job %s failed", self.job.pk)
+            message = _("Something went wrong inside Finetune. Press Continue to try once more.")
+            self._fail("crash", message, traceback.format_exc())
+        else:
+            self._finish(result)
+
+    def _run_child(self, heartbeat: Heartbeat, spec: ChildSpec) -> None:
         child = self._make_child()
         how = "killed: the lease was lost"
         try:
             if lease.start_child_run(self.job, child.name) is None:
                 raise LostLease
-            order["at"] = heartbeat.renewed_at
+            order = order_for(self.job, self.handler.kind, spec, renewed_at=heartbeat.renewed_at)
             child.begin(order, Path(settings.DATA_DIR) / "logs" / f"job-{self.job.pk}.log")
             heartbeat.follow(child)
             self._listen(heartbeat, child)
@@ -170,7 +187,7 @@ class Supervision:
         if "running_at" in fields or "phase" in fields:
             self.job.refresh_from_db(fields=["running_at", "phase"])
         for event in self._buffer:
-            self.room.record(self.job, event)
+            self.handler.record(self.job, event)
 
     def _conclude(self, child: Child, how: str) -> None:
         """The child is gone and its end is in the journal; now the job's state may change."""
@@ -198,7 +215,7 @@ class Supervision:
 
     def _finish(self, result: dict[str, Any]) -> None:
         try:
-            self._insist(lambda: self.room.before_finish(self.job, result))
+            self._insist(lambda: self.handler.before_finish(self.job, result))
             self._insist(lambda: self._finish_once(result))
         except (LostLease, DatabaseError):
             raise
@@ -221,7 +238,7 @@ class Supervision:
             )
             if not written:
                 raise LostLease
-            self.room.finish(Job.objects.get(pk=self.job.pk), result)
+            self.handler.finish(Job.objects.get(pk=self.job.pk), result)
 
     def _fail(self, code: str, message: str, detail: str) -> None:
         def once() -> None:
@@ -236,7 +253,7 @@ class Supervision:
                 )
                 if not written:
                     raise LostLease
-                self.room.fail(Job.objects.get(pk=self.job.pk))
+                self.handler.fail(Job.objects.get(pk=self.job.pk))
 
         self._insist(once)
 

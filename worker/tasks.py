@@ -22,7 +22,7 @@ from worker.supervise import Supervision
 log = logging.getLogger(__name__)
 
 _leaving = threading.Event()
-SPARE_DELAY = 5.0  # seconds: the pages come up first
+WARM_DELAY_SECONDS = 5.0  # the pages come up first
 
 
 @app.task(name="worker.run_heavy")
@@ -51,11 +51,11 @@ def _take_all(*, heavy: bool) -> None:
 
 @worker_process_init.connect
 def begin_pool_process(**_: Any) -> None:
-    """In each pool process: die with the worker, listen for its farewell, keep a spare."""
+    """In each pool process: die with the worker, listen for its farewell, keep a warm child."""
     parent_death.die_with_parent(os.getppid())
     signal.signal(signal.SIGUSR2, lambda *_args: _leaving.set())
     if os.environ.get("FINETUNE_LANE") == "heavy":
-        warm_child.prepare(SPARE_DELAY)
+        warm_child.prepare(WARM_DELAY_SECONDS)
 
 
 @worker_ready.connect

@@ -1,7 +1,8 @@
-"""One child kept ready, with the heavy libraries imported, so that a click starts at once.
+"""Starts children. For heavy jobs one is kept warm, its libraries imported, so that a job starts
+at once.
 
 It is started by exec and waits on its input; nothing is ever forked from a process that has
-imported torch. It costs 344 MB, so only the heavy worker keeps one, and only while no job runs.
+imported torch. It holds 344 MB, so only the heavy worker keeps one, and only while no job runs.
 """
 
 import os
@@ -9,29 +10,30 @@ import os
 from finetune_app.core.machine import heavy_environment
 from worker.child_process import Child
 
-_warm: Child | None = None
-
+LIBRARIES = ("torch", "transformers", "peft", "safetensors.torch")  # slow to import
 HEAVY_ENVIRONMENT = heavy_environment() | {"HF_HUB_OFFLINE": "1"}
 
+_warm: Child | None = None
 
-def prepare(delay: float = 0.0) -> None:
-    """Have a spare; it begins to import after `delay` seconds, or at once when it gets a job."""
+
+def prepare(delay_seconds: float = 0.0) -> None:
+    """Have a warm child. It begins to import after the delay, or at once when it gets a job."""
     global _warm
     if _warm is None or not _warm.is_alive():
-        _warm = new_heavy_child({"FINETUNE_SPARE_DELAY": str(delay)})
+        _warm = new_heavy_child(delay_seconds)
 
 
 def take() -> Child:
-    """The spare if it lives, else a new child."""
+    """The warm child if it lives, else a new one."""
     global _warm
     child, _warm = _warm, None
     return child if child and child.is_alive() else new_heavy_child()
 
 
-def new_heavy_child(extra: dict[str, str] | None = None) -> Child:
+def new_heavy_child(delay_seconds: float = 0.0) -> Child:
     given = {name: os.environ[name] for name in HEAVY_ENVIRONMENT if name in os.environ}
-    return Child(warm=True, environment=HEAVY_ENVIRONMENT | given | (extra or {}))
+    return Child(["--warm", str(delay_seconds), *LIBRARIES], HEAVY_ENVIRONMENT | given)
 
 
 def new_light_child() -> Child:
-    return Child(warm=False, environment={"OMP_NUM_THREADS": "1"})
+    return Child([], {"OMP_NUM_THREADS": "1"})

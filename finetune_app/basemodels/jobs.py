@@ -1,7 +1,6 @@
 """What the engine room asks of this room about installs."""
 
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -9,51 +8,48 @@ from django.db import transaction
 from finetune_app.basemodels import services
 from finetune_app.basemodels.models import Install
 from finetune_app.core.files import delete_folder, publish_folder
+from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
+from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job, State
 
 # Failures after which what was fetched is of no use to anybody.
 HOPELESS = ("bad_model", "not_found")
 
 
-def child_spec(job: Job) -> dict[str, Any]:
-    """The token goes from here down the child's pipe; it is written nowhere."""
-    install = Install.objects.select_related("team").get(job=job)
-    data_dir = Path(settings.DATA_DIR).resolve()
-    folder = data_dir / install.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    return {
-        "kind": job.kind,
-        "folder": str(folder),
-        "spec": {
-            "source": install.source,
-            "from_folder": install.from_folder,
-            "target": str(data_dir / "models" / install.slug),
-            "token": None if install.from_folder else services.hub_token(install.team),
-        },
-    }
+class InstallHandler(JobHandler):
+    kind = JobKind(name="install", runner="worker.installs.run")
 
+    def child_spec(self, job: Job) -> ChildSpec:
+        """The token goes from here down the child's pipe; it is written nowhere."""
+        install = Install.objects.select_related("team").get(job=job)
+        data_dir = Path(settings.DATA_DIR).resolve()
+        folder = data_dir / install.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        return ChildSpec(
+            folder=folder,
+            spec={
+                "source": install.source,
+                "from_folder": install.from_folder,
+                "target": str(data_dir / "models" / install.slug),
+                "token": None if install.from_folder else services.hub_token(install.team),
+            },
+        )
 
-def record(job: Job, event: dict[str, Any]) -> None:
-    """An install has no events of its own."""
+    def before_finish(self, job: Job, result: Result) -> None:
+        """Gigabytes go to the store."""
+        if not result.get("stopped"):
+            publish_folder(f"models/{Install.objects.get(job=job).slug}")
 
+    def finish(self, job: Job, result: Result) -> None:
+        """The model is in its place: write it down."""
+        if result.get("stopped"):
+            return
+        install = Install.objects.select_related("team").get(job=job)
+        services.register_install(install=install, found=result)
 
-def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """Gigabytes go to the store."""
-    if not result.get("stopped"):
-        publish_folder(f"models/{Install.objects.get(job=job).slug}")
-
-
-def finish(job: Job, result: dict[str, Any]) -> None:
-    """The model is in its place: write it down."""
-    if result.get("stopped"):
-        return
-    install = Install.objects.select_related("team").get(job=job)
-    services.register_install(install=install, found=result)
-
-
-def fail(job: Job) -> None:
-    """Keep what can be continued; throw away what cannot."""
-    install = Install.objects.filter(job=job).first()
-    if install and (job.state == State.CANCELLED or job.error_code in HOPELESS):
-        folder = install.folder
-        transaction.on_commit(lambda: delete_folder(folder))
+    def fail(self, job: Job) -> None:
+        """Keep what can be continued; throw away what cannot."""
+        install = Install.objects.filter(job=job).first()
+        if install and (job.state == State.CANCELLED or job.error_code in HOPELESS):
+            folder = install.folder
+            transaction.on_commit(lambda: delete_folder(folder))

@@ -20,7 +20,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import sha256_of
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 FOUND = ("source", "revision", "architecture", "parameters", "context", "size", "files", "shape")
@@ -76,7 +76,7 @@ def install(
         return paused
     name = entry.name if entry else source.rstrip("/").rsplit("/", 1)[-1][:120]
     job = jobs.create(
-        team=team, kind=Kind.INSTALL, title=_("Install %(name)s") % {"name": name}, spec={}
+        team=team, kind="install", title=_("Install %(name)s") % {"name": name}, spec={}
     )
     return Install.objects.create(
         job=job,

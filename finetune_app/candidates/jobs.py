@@ -1,56 +1,45 @@
 """What a worker asks and tells about suggested answers."""
 
-from typing import Any
-
 from django.conf import settings
 
 from finetune_app.candidates import services, suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
 from finetune_app.datasets.services import suggestions
+from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler
+from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 
 
-def child_spec(job: Job) -> dict[str, Any]:
-    """Which rows still wait is decided now; those of an earlier attempt have theirs."""
-    run = _of(job)
-    services.require_adapter(run.candidate)
-    made = suggestion_runs.count_made(run)
-    folder = settings.DATA_DIR / "suggestions" / str(run.pk)
-    folder.mkdir(parents=True, exist_ok=True)
-    return {
-        "kind": job.kind,
-        "folder": str(folder),
-        "spec": {
-            "candidate": services.candidate_spec(run.candidate),
-            "questions": suggestion_runs.prompts_to_answer(run, made),
-            "made": made,
-            "max_new_tokens": suggestion_runs.max_new_tokens(run),
-        },
-    }
+class SuggestHandler(JobHandler):
+    kind = JobKind(name="suggest", runner="worker.suggesting.run", heavy=True)
 
-
-def record(job: Job, event: dict[str, Any]) -> None:
-    """A suggestion as it comes; it may be repeated."""
-    if event["event"] == "suggestion":
+    def child_spec(self, job: Job) -> ChildSpec:
+        """Which rows still wait is decided now; those of an earlier attempt have theirs."""
         run = _of(job)
-        suggestions.add(
-            example_id=event["row"],
-            candidate_id=run.candidate_id,
-            source=suggestion_runs.display_name(run.candidate),
-            answer=event["text"],
+        services.require_adapter(run.candidate)
+        made = suggestion_runs.count_made(run)
+        folder = settings.DATA_DIR / "suggestions" / str(run.pk)
+        folder.mkdir(parents=True, exist_ok=True)
+        return ChildSpec(
+            folder=folder,
+            spec={
+                "candidate": services.candidate_spec(run.candidate),
+                "questions": suggestion_runs.prompts_to_answer(run, made),
+                "made": made,
+                "max_new_tokens": suggestion_runs.max_new_tokens(run),
+            },
         )
 
-
-def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """Nothing slow."""
-
-
-def finish(job: Job, result: dict[str, Any]) -> None:
-    """The suggestions are there already; nothing counts before a person takes it."""
-
-
-def fail(job: Job) -> None:
-    """Nothing to undo: what was suggested stays."""
+    def record(self, job: Job, event: Event) -> None:
+        """A suggestion as it comes; it may be repeated."""
+        if event["event"] == "suggestion":
+            run = _of(job)
+            suggestions.add(
+                example_id=event["row"],
+                candidate_id=run.candidate_id,
+                source=suggestion_runs.display_name(run.candidate),
+                answer=event["text"],
+            )
 
 
 def _of(job: Job) -> SuggestionRun:

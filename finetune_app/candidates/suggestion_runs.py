@@ -13,7 +13,7 @@ from finetune_app.datasets.models import Suggestion
 from finetune_app.datasets.services import dataset_of, suggestions
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, Kind
+from finetune_app.jobs.models import ACTIVE
 
 ROW_COUNTS = (20, 100, 500, 2_000)  # offered on the page
 MIN_NEW_TOKENS, MAX_NEW_TOKENS, REMOTE_NEW_TOKENS = 64, 400, 1_024
@@ -43,7 +43,7 @@ def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> S
             )
         job = jobs.create(
             team=goal.team,
-            kind=Kind.SUGGEST,
+            kind="suggest",
             spec={},
             title=_("Suggestions by %(name)s") % {"name": candidate.name},
         )

@@ -1,9 +1,5 @@
-"""What the engine room asks of this room about changes of very many examples."""
+"""The job that changes very many examples. It needs no child process."""
 
-from pathlib import Path
-from typing import Any
-
-from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -13,47 +9,41 @@ from finetune_app.datasets.models import Edit
 from finetune_app.datasets.services import batch_edits, undo
 from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
 from finetune_app.jobs import lease
+from finetune_app.jobs.handlers import JobHandler, Result
+from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 
 
-def child_spec(job: Job) -> dict[str, Any]:
-    if _edit_of(job) is None:
-        raise PlainError(_("The examples are gone, or this change was undone."))
-    return {"kind": job.kind, "folder": str(Path(settings.DATA_DIR) / "run"), "spec": {}}
+class ChangeHandler(JobHandler):
+    kind = JobKind(name="change")
 
+    def run(self, job: Job) -> Result:
+        """Change the rows in short transactions. Started again, it continues where it was."""
+        edit = _edit_of(job)
+        if edit is None:
+            raise PlainError(_("The examples are gone, or this change was undone."))
+        hold = LeaseWriter(job, edit.todo.get("last", 0), _("Changing the examples"))
+        try:
+            while edit.todo:
+                hold.done = edit.todo.get("next", 0)
+                hold.total = edit.todo.get("last", 0)
+                edit = batch_edits.run_next_step(edit, guard=hold.check)
+                hold.breathe()
+        except (LeaseLost, Edit.DoesNotExist):
+            lease.release(job)
+        return {}
 
-def record(job: Job, event: dict[str, Any]) -> None:
-    """A change has no events of its own."""
+    def finish(self, job: Job, result: Result) -> None:
+        edit = _edit_of(job)
+        if edit:
+            transaction.on_commit(lambda: checks.after_edit(edit.dataset))
 
-
-def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """All of the work, in short transactions. Begun anew, it goes on where it was."""
-    edit = _edit_of(job)
-    if edit is None:
-        return
-    hold = LeaseWriter(job, edit.todo.get("last", 0), _("Changing the examples"))
-    try:
-        while edit.todo:
-            hold.done = edit.todo.get("next", 0)
-            hold.total = edit.todo.get("last", 0)
-            edit = batch_edits.run_next_step(edit, guard=hold.check)
-            hold.breathe()
-    except (LeaseLost, Edit.DoesNotExist):
-        lease.release(job)
-
-
-def finish(job: Job, result: dict[str, Any]) -> None:
-    edit = _edit_of(job)
-    if edit:
-        transaction.on_commit(lambda: checks.after_edit(edit.dataset))
-
-
-def fail(job: Job) -> None:
-    """All or nothing: what was done so far is taken back. An undo that fails stays where it is,
-    and the page of the dataset says so."""
-    edit = _edit_of(job)
-    if edit and edit.todo and not edit.undoes_id:
-        transaction.on_commit(lambda: undo(edit=edit, by=edit.by))
+    def fail(self, job: Job) -> None:
+        """All or nothing: what was done so far is taken back. An undo that fails stays where it is,
+        and the page of the dataset says so."""
+        edit = _edit_of(job)
+        if edit and edit.todo and not edit.undoes_id:
+            transaction.on_commit(lambda: undo(edit=edit, by=edit.by))
 
 
 def _edit_of(job: Job) -> Edit | None:

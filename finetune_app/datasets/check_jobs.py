@@ -21,32 +21,62 @@ from finetune_app.datasets import checks
 from finetune_app.datasets.checks import cache
 from finetune_app.datasets.checks.base import CheckResult, Mark, RowScan
 from finetune_app.datasets.models import Dataset, Example, RowCheck
+from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
+from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 
 ROW = ("pk", "number", "split", "prompt_hash", "messages")
 LOOK = tuple(f"row_check__{name}" for name in cache.FIELDS)
 
 
-def child_spec(job: Job) -> dict[str, Any]:
-    dataset = Dataset.objects.select_related("goal").filter(check_job=job).first()
-    if dataset is None:
-        raise PlainError("The examples are gone, or another check has taken its place.")
-    folder = Path(settings.DATA_DIR) / folder_of(job)
-    folder.mkdir(parents=True, exist_ok=True)
-    at = timezone.now()
-    about = checks.about_of(dataset)
-    count = _write_rows(dataset, folder / "rows.jsonl")
-    (folder / "at.txt").write_text(at.isoformat())
-    tokenizer = local_folder(about.ruler.folder) if about.ruler else None
-    return {
-        "kind": job.kind,
-        "folder": str(folder),
-        "spec": {
-            "rows": count,
-            "about": asdict(about),
-            "tokenizer": str(tokenizer) if tokenizer and tokenizer.is_dir() else "",
-        },
-    }
+class CheckHandler(JobHandler):
+    kind = JobKind(name="check", runner="worker.checks.run")
+
+    def child_spec(self, job: Job) -> ChildSpec:
+        dataset = Dataset.objects.select_related("goal").filter(check_job=job).first()
+        if dataset is None:
+            raise PlainError("The examples are gone, or another check has taken its place.")
+        folder = Path(settings.DATA_DIR) / folder_of(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        at = timezone.now()
+        about = checks.about_of(dataset)
+        count = _write_rows(dataset, folder / "rows.jsonl")
+        (folder / "at.txt").write_text(at.isoformat())
+        tokenizer = local_folder(about.ruler.folder) if about.ruler else None
+        return ChildSpec(
+            folder=folder,
+            spec={
+                "rows": count,
+                "about": asdict(about),
+                "tokenizer": str(tokenizer) if tokenizer and tokenizer.is_dir() else "",
+            },
+        )
+
+    def before_finish(self, job: Job, result: Result) -> None:
+        """Keep what was seen in each row: many small writes, between which others write."""
+        for some in _looks(Path(settings.DATA_DIR) / folder_of(job) / "looks.jsonl"):
+            there = Example.objects.filter(pk__in=[one.example_id for one in some])
+            still = set(there.values_list("pk", flat=True))
+            cache.store(one for one in some if one.example_id in still)
+
+    def finish(self, job: Job, result: Result) -> None:
+        """A small set is counted once more, with what is known now: rows may have changed since."""
+        dataset = Dataset.objects.select_related("goal").filter(check_job=job).first()
+        folder = Path(settings.DATA_DIR) / folder_of(job)
+        if dataset is None or result.get("stopped"):
+            return self.fail(job)
+        if checks.is_large(dataset):
+            told = json.loads((folder / "found.json").read_text("utf-8"))
+            at = datetime.fromisoformat((folder / "at.txt").read_text())
+            found = [_found(one) for one in told["found"]]
+            checks.replace(dataset, found, told["facts"], at)
+        else:
+            transaction.on_commit(lambda: checks.run(dataset))
+        return self.fail(job)
+
+    def fail(self, job: Job) -> None:
+        """No copy of the rows is left behind."""
+        transaction.on_commit(lambda: delete_folder(folder_of(job)))
 
 
 def _write_rows(dataset: Dataset, path: Path) -> int:
@@ -59,18 +89,6 @@ def _write_rows(dataset: Dataset, path: Path) -> int:
             file.write(json.dumps([*row, look if look[0] else None], ensure_ascii=False) + "\n")
             count += 1
     return count
-
-
-def record(job: Job, event: dict[str, Any]) -> None:
-    """A check has no events of its own."""
-
-
-def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """Keep what was seen in each row: many small writes, between which others write."""
-    for some in _looks(Path(settings.DATA_DIR) / folder_of(job) / "looks.jsonl"):
-        there = Example.objects.filter(pk__in=[one.example_id for one in some])
-        still = set(there.values_list("pk", flat=True))
-        cache.store(one for one in some if one.example_id in still)
 
 
 def _looks(path: Path) -> Iterator[list[RowCheck]]:
@@ -88,32 +106,11 @@ def _looks(path: Path) -> Iterator[list[RowCheck]]:
     yield some
 
 
-def finish(job: Job, result: dict[str, Any]) -> None:
-    """A small set is counted once more, with what is known now: rows may have changed since."""
-    dataset = Dataset.objects.select_related("goal").filter(check_job=job).first()
-    folder = Path(settings.DATA_DIR) / folder_of(job)
-    if dataset is None or result.get("stopped"):
-        return fail(job)
-    if checks.is_large(dataset):
-        told = json.loads((folder / "found.json").read_text("utf-8"))
-        at = datetime.fromisoformat((folder / "at.txt").read_text())
-        found = [_found(one) for one in told["found"]]
-        checks.replace(dataset, found, told["facts"], at)
-    else:
-        transaction.on_commit(lambda: checks.run(dataset))
-    return fail(job)
-
-
 def _found(told: dict[str, Any]) -> CheckResult:
     """As it was before it went through JSON, where keys are text."""
     return CheckResult(
         **told | {"spans": {int(pk): places for pk, places in told["spans"].items()}}
     )
-
-
-def fail(job: Job) -> None:
-    """No copy of the rows is left behind."""
-    transaction.on_commit(lambda: delete_folder(folder_of(job)))
 
 
 def folder_of(job: Job) -> str:

@@ -7,3 +7,7 @@ class EvaluationConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.evaluation import files  # noqa: F401  (connects its receivers)
+        from finetune_app.evaluation.jobs import EvaluationHandler
+        from finetune_app.jobs.handlers import register
+
+        register(EvaluationHandler())

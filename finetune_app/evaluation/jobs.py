@@ -1,6 +1,6 @@
 """The evaluation job: what the child is told, and what becomes of its events and result."""
 
-from typing import Any, cast
+from typing import cast
 
 from django.conf import settings
 
@@ -10,74 +10,69 @@ from finetune_app.core.files import local_path
 from finetune_app.evaluation import services
 from finetune_app.evaluation.job_messages import AnswerEvent, EvaluationSpec
 from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
+from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 from finetune_app.training.services import max_new_tokens
 
 
-def child_spec(job: Job) -> dict[str, Any]:
-    evaluation = _evaluation_of(job)
-    taking_part = evaluation.candidates()
-    for candidate in taking_part:
-        candidates.require_adapter(candidate)
-    folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
-    folder.mkdir(parents=True, exist_ok=True)
-    answered = evaluation.answers.values_list("candidate_id", "row")
-    spec: EvaluationSpec = {
-        "version": str(local_path(evaluation.version.stored_name)),
-        "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
-        "candidates": [candidates.candidate_spec(one) for one in taking_part],
-        "answered": [[candidate, row] for candidate, row in answered],
-        "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
-        "general": True,
-        "seed": 17,
-    }
-    return {"kind": job.kind, "folder": str(folder), "spec": spec}
+class EvaluationHandler(JobHandler):
+    kind = JobKind(name="evaluation", runner="worker.evaluation.run", heavy=True)
 
+    def child_spec(self, job: Job) -> ChildSpec:
+        evaluation = _evaluation_of(job)
+        taking_part = evaluation.candidates()
+        for candidate in taking_part:
+            candidates.require_adapter(candidate)
+        folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
+        folder.mkdir(parents=True, exist_ok=True)
+        answered = evaluation.answers.values_list("candidate_id", "row")
+        spec: EvaluationSpec = {
+            "version": str(local_path(evaluation.version.stored_name)),
+            "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
+            "candidates": [candidates.candidate_spec(one) for one in taking_part],
+            "answered": [[candidate, row] for candidate, row in answered],
+            "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
+            "general": True,
+            "seed": 17,
+        }
+        return {"kind": job.kind, "folder": str(folder), "spec": spec}
 
-def record(job: Job, event: dict[str, Any]) -> None:
-    """Store an answer, the general check or a latency; an event may arrive twice."""
-    if event["event"] == "answer":
-        evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
-        Answer.objects.update_or_create(
-            evaluation_id=evaluation_id,
-            candidate_id=event["candidate"],
-            index=event["index"],
-            defaults=services.answer_columns(cast(AnswerEvent, event)),
-        )
-        return
-    evaluation = _evaluation_of(job)
-    if event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
-        evaluation.general = {name: value for name, value in event.items() if name != "event"}
-        evaluation.save(update_fields=["general"])
-    elif event["event"] == "latency":
-        evaluation.latency_seconds[str(event["candidate"])] = event["seconds"]
-        evaluation.save(update_fields=["latency_seconds"])
+    def record(self, job: Job, event: Event) -> None:
+        """Store an answer, the general check or a latency; an event may arrive twice."""
+        if event["event"] == "answer":
+            evaluation_id = Evaluation.objects.values_list("pk", flat=True).get(job=job)
+            Answer.objects.update_or_create(
+                evaluation_id=evaluation_id,
+                candidate_id=event["candidate"],
+                index=event["index"],
+                defaults=services.answer_columns(cast(AnswerEvent, event)),
+            )
+            return
+        evaluation = _evaluation_of(job)
+        if event["event"] == "general" and event.get("candidate") == evaluation.ours_id:
+            evaluation.general = {name: value for name, value in event.items() if name != "event"}
+            evaluation.save(update_fields=["general"])
+        elif event["event"] == "latency":
+            evaluation.latency_seconds[str(event["candidate"])] = event["seconds"]
+            evaluation.save(update_fields=["latency_seconds"])
 
-
-def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """Nothing slow."""
-
-
-def finish(job: Job, result: dict[str, Any]) -> None:
-    """Freeze the candidates, compare their answers and store the verdict."""
-    evaluation = _evaluation_of(job)
-    if result.get("stopped"):
-        return
-    formats = result.get("number_formats") or {}
-    evaluation.number_format = formats.get(str(evaluation.base_id), "")
-    evaluation.save(update_fields=["number_format"])
-    for candidate in evaluation.candidates():
-        candidates.freeze(
-            Candidate.objects.filter(pk=candidate.pk),
-            number_format=formats.get(str(candidate.pk), ""),
-        )
-    services.record_look(evaluation)
-    services.store_comparisons(evaluation)
-    services.store_verdict(evaluation)
-
-
-def fail(job: Job) -> None:
-    """Keeps the answers so far, so that the job can be continued."""
+    def finish(self, job: Job, result: Result) -> None:
+        """Freeze the candidates, compare their answers and store the verdict."""
+        evaluation = _evaluation_of(job)
+        if result.get("stopped"):
+            return
+        formats = result.get("number_formats") or {}
+        evaluation.number_format = formats.get(str(evaluation.base_id), "")
+        evaluation.save(update_fields=["number_format"])
+        for candidate in evaluation.candidates():
+            candidates.freeze(
+                Candidate.objects.filter(pk=candidate.pk),
+                number_format=formats.get(str(candidate.pk), ""),
+            )
+        services.record_look(evaluation)
+        services.store_comparisons(evaluation)
+        services.store_verdict(evaluation)
 
 
 def _evaluation_of(job: Job) -> Evaluation:

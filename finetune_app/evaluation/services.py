@@ -18,7 +18,7 @@ from finetune_app.evaluation.verdict import compute_verdict
 from finetune_app.evaluation.verdict_types import PairedOutcome, Verdict
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import CAN_CONTINUE, Kind
+from finetune_app.jobs.models import CAN_CONTINUE
 
 OUTCOME_SIGNS = {
     Comparison.Outcome.BETTER: 1,
@@ -92,7 +92,7 @@ def start(
         return active
     base, *others = candidates
     ours = max(others, key=lambda one: (not one.is_remote, EFFORT[one.kind]))
-    job = jobs.create(team=goal.team, kind=Kind.EVALUATION, spec={}, title=_title(ours))
+    job = jobs.create(team=goal.team, kind="evaluation", spec={}, title=_title(ours))
     evaluation = Evaluation.objects.create(
         goal=goal,
         version=version,

@@ -7,3 +7,7 @@ class ImportsConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.imports import signals  # noqa: F401
+        from finetune_app.imports.jobs import ImportHandler
+        from finetune_app.jobs.handlers import register
+
+        register(ImportHandler())

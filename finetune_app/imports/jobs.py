@@ -1,6 +1,4 @@
-"""What the engine room asks of this room about services."""
-
-from typing import Any
+"""The jobs of an import: look at the file, read it, add its rows, remove them again."""
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -11,58 +9,63 @@ from finetune_app.datasets.services import check_all
 from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
 from finetune_app.imports import import_rows, services
 from finetune_app.jobs import lease
+from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
+from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 
 
-def child_spec(job: Job) -> dict[str, Any]:
-    path = local_path(job.spec["stored_name"])
-    return {"kind": "import", "folder": str(path.parent), "spec": job.spec | {"file": str(path)}}
+class ImportHandler(JobHandler):
+    kind = JobKind(name="import", runner="worker.imports.run")
 
+    def child_spec(self, job: Job) -> ChildSpec | None:
+        if job.spec["step"] in ("store", "remove"):
+            return None  # only the database changes
+        path = local_path(job.spec["stored_name"])
+        return ChildSpec(folder=path.parent, spec=job.spec | {"file": str(path)})
 
-def record(job: Job, event: dict[str, Any]) -> None:
-    """An import has no events of its own."""
+    def run(self, job: Job) -> Result:
+        result = {"step": job.spec["step"]}
+        self.before_finish(job, result)
+        return result
 
+    def before_finish(self, job: Job, result: Result) -> None:
+        """The long part, in short transactions: `finish` then only says that it is done."""
+        item = _import_of(job)
+        if item is None or result["step"] == "inspect":
+            return
+        try:
+            if result["step"] == "remove":
+                hold = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
+                services.revert_import(item, hold)
+            elif result["step"] == "store":
+                import_rows.stage_rows(item, job, item.plan["new"] + item.plan["changed"])
+            elif not services.rejects_all(item, result):
+                if item.mode == Import.Mode.APPEND:
+                    import_rows.stage_rows(item, job, result["kept"])
+                else:
+                    Import.objects.filter(pk=item.pk).update(plan=import_rows.plan_changes(item))
+        except LeaseLost:
+            lease.release(job)
 
-def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """The long part, in short transactions: `finish` then only says that it is done."""
-    item = _import_of(job)
-    if item is None or result["step"] == "inspect":
-        return
-    try:
-        if result["step"] == "remove":
-            hold = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
-            services.revert_import(item, hold)
-        elif result["step"] == "store":
-            import_rows.stage_rows(item, job, item.plan["new"] + item.plan["changed"])
-        elif not services.rejects_all(item, result):
-            if item.mode == Import.Mode.APPEND:
-                import_rows.stage_rows(item, job, result["kept"])
-            else:
-                Import.objects.filter(pk=item.pk).update(plan=import_rows.plan_changes(item))
-    except LeaseLost:
-        lease.release(job)
+    def finish(self, job: Job, result: Result) -> None:
+        item = _import_of(job)
+        if item is None:
+            return
+        if result["step"] == "inspect":
+            services.record_inspection(item, result)
+        elif result["step"] == "remove":
+            item.delete()  # its file goes with it (signals.py)
+        elif result["step"] == "store" or services.record_read(item, result):
+            import_rows.publish_rows(item)
+            dataset = item.dataset
+            transaction.on_commit(lambda: check_all(dataset))
 
-
-def finish(job: Job, result: dict[str, Any]) -> None:
-    item = _import_of(job)
-    if item is None:
-        return
-    if result["step"] == "inspect":
-        services.record_inspection(item, result)
-    elif result["step"] == "remove":
-        item.delete()  # its file goes with it (signals.py)
-    elif result["step"] == "store" or services.record_read(item, result):
-        import_rows.publish_rows(item)
-        dataset = item.dataset
-        transaction.on_commit(lambda: check_all(dataset))
-
-
-def fail(job: Job) -> None:
-    item = _import_of(job)
-    if item is None or item.step == Import.Step.CANCELLED:
-        return
-    Import.objects.filter(pk=item.pk).update(step=Import.Step.FAILED, message=job.message)
-    transaction.on_commit(lambda: services.revert_import(item))
+    def fail(self, job: Job) -> None:
+        item = _import_of(job)
+        if item is None or item.step == Import.Step.CANCELLED:
+            return
+        Import.objects.filter(pk=item.pk).update(step=Import.Step.FAILED, message=job.message)
+        transaction.on_commit(lambda: services.revert_import(item))
 
 
 def _import_of(job: Job) -> Import | None:

@@ -26,7 +26,6 @@ from finetune_app.imports.import_rows import delete_staged_rows
 from finetune_app.imports.models import SavedMapping, Upload
 from finetune_app.imports.schemas import ReadOptions
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import Kind
 
 ABANDONED_AFTER = timedelta(hours=24)  # without a piece for so long, an upload is abandoned
 MAX_ROWS_REMOVED_IN_REQUEST = 5_000  # stored rows that are removed while the person waits
@@ -198,7 +197,7 @@ def _move(item: Import, before: tuple[str, ...], after: str) -> None:
 def _enqueue(item: Import, spec: dict[str, Any], title: str = "") -> None:
     item.job = jobs.create(
         team=item.dataset.goal.team,
-        kind=Kind.IMPORT,
+        kind="import",
         title=(title or _("Import of %s")) % item.file_name,
         spec=spec | {"stored_name": item.stored_name, "file_name": item.file_name},
     )

@@ -1,47 +1,80 @@
-"""Which room a kind of job belongs to. Rooms below are named, never imported from here.
+"""What a room does for its jobs: one subclass of JobHandler for each kind, registered in
+`AppConfig.ready()`.
 
-A room's jobs.py has
-    child_spec(job) -> dict       what the child gets, made when a worker has the lease
-    record(job, event) -> None    an event of the child; may be repeated after a resume
-    before_finish(job, result)    what is slow and may be repeated, before that transaction: it
-                                  holds the one write lock of SQLite, and running jobs wait for it
-    finish(job, result) -> None   in the transaction that ends the job well
-    fail(job) -> None             in the transaction that fails or cancels it for good
+A job with a child process: `child_spec`, then `record` for each event of the child, then
+`before_finish` and `finish` with its result. A job without one: `run`, then `finish`. Either may
+end in `fail` instead. All but `finish` and `fail` may be repeated after an interruption.
 """
 
-import os
-from importlib import import_module
-from typing import Any, Protocol, cast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
+from finetune_app.jobs.kinds import KINDS, JobKind
 from finetune_app.jobs.models import Job
 
-ROOMS = {
-    "training": "finetune_app.training.jobs",
-    "evaluation": "finetune_app.evaluation.jobs",
-    "import": "finetune_app.imports.jobs",
-    "install": "finetune_app.basemodels.jobs",
-    "index": "finetune_app.knowledge.jobs",
-    "check": "finetune_app.datasets.check_jobs",
-    "change": "finetune_app.datasets.change_jobs",
-    "suggest": "finetune_app.candidates.jobs",
-    "export": "finetune_app.model_export.jobs",
-    "drift": "finetune_app.deployment.drift_jobs",
-}
+Result = dict[str, Any]
+"""What the runner of a kind returns, kept in `Job.result`; `stopped` is true after a stop."""
+Event = dict[str, Any]
+"""What a runner emits: its name under `event`, and its own fields."""
 
 
-class Room(Protocol):
-    def child_spec(self, job: Job) -> dict[str, Any]: ...
-    def record(self, job: Job, event: dict[str, Any]) -> None: ...
-    def before_finish(self, job: Job, result: dict[str, Any]) -> None: ...
-    def finish(self, job: Job, result: dict[str, Any]) -> None: ...
-    def fail(self, job: Job) -> None: ...
+@dataclass(frozen=True)
+class ChildSpec:
+    """What a child process receives."""
+
+    folder: Path
+    """Absolute; belongs to this job alone, and is kept when the job continues."""
+    spec: dict[str, Any]
+    """What to do, in JSON values."""
 
 
-def handler_of(kind: str) -> Room:
-    return cast(Room, import_module(_names()[kind]))
+class JobHandler:
+    """The room's side of one kind of job."""
+
+    kind: ClassVar[JobKind]
+
+    def child_spec(self, job: Job) -> ChildSpec | None:
+        """Called when a worker holds the lease. None: this job needs no child, so `run` does it.
+        Raises PlainError when the job cannot be done any more, which fails it."""
+        return None
+
+    def run(self, job: Job) -> Result:
+        """Do the work of a job that needs no child. Called outside a transaction; every
+        transaction in it has to renew the lease (lease.write). Raises PlainError as above."""
+        raise NotImplementedError(f"{self.kind.name} jobs need a child")
+
+    def record(self, job: Job, event: Event) -> None:
+        """Store an event of the child, in the transaction that renews the lease."""
+
+    def before_finish(self, job: Job, result: Result) -> None:
+        """Do what is slow before the transaction of `finish`, which on SQLite holds the only
+        write lock."""
+
+    def finish(self, job: Job, result: Result) -> None:
+        """Called in the transaction that ends the job well, or stops it."""
+
+    def fail(self, job: Job) -> None:
+        """Called in the transaction that fails or cancels the job for good."""
 
 
-def _names() -> dict[str, str]:
-    """Tests put a kind of their own in place of a real one by naming a module that has ROOMS."""
-    extra = os.environ.get("FINETUNE_TEST_KINDS")
-    return ROOMS | import_module(extra).ROOMS if extra else ROOMS
+_HANDLERS: dict[str, JobHandler] = {}
+
+
+def register(handler: JobHandler) -> None:
+    """Raises ValueError when the kind is registered already."""
+    name = handler.kind.name
+    if name in KINDS:
+        raise ValueError(f"the kind of job {name!r} is registered twice")
+    KINDS[name] = handler.kind
+    _HANDLERS[name] = handler
+
+
+def unregister(name: str) -> None:
+    """Undo `register`."""
+    del KINDS[name], _HANDLERS[name]
+
+
+def handler_for(job: Job) -> JobHandler:
+    """Raises KeyError when no room has registered the job's kind."""
+    return _HANDLERS[job.kind]

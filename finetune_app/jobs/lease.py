@@ -14,7 +14,8 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.jobs.handlers import handler_of
+from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.kinds import KINDS
 from finetune_app.jobs.models import ChildRun, Job, State
 
 
@@ -91,7 +92,7 @@ def release(
         if not Job.objects.held_by(job).update(**fields):
             return None
         if fields["state"] in (State.CANCELLED, State.FAILED):
-            handler_of(row.kind).fail(Job.objects.get(pk=job.pk))
+            handler_for(row).fail(Job.objects.get(pk=job.pk))
         return str(fields["state"])
 
 
@@ -120,11 +121,5 @@ def _fate(job: Job, counts: bool) -> dict[str, Any]:
         "attempts": attempts,
         "sent_at": None,
         "running_at": None,
-        "message": _going_on(job),
+        "message": str(KINDS[job.kind].interrupted),
     }
-
-
-def _going_on(job: Job) -> str:
-    if job.kind == "training":
-        return _("The training stopped unexpectedly; going on from the last checkpoint.")
-    return _("This stopped unexpectedly; going on from where it was last saved.")

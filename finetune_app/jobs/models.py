@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team
+from finetune_app.jobs.kinds import heavy_kinds, validate_kind
 
 
 class State(models.TextChoices):
@@ -26,23 +27,6 @@ ENDED = (State.STOPPED, State.SUCCEEDED, State.FAILED, State.CANCELLED)
 CAN_CONTINUE = (State.STOPPED, State.FAILED)
 
 
-class Kind(models.TextChoices):
-    IMPORT = "import", _("import")
-    INSTALL = "install", _("download")
-    TRAINING = "training", _("training")
-    EVALUATION = "evaluation", _("evaluation")
-    INDEX = "index", _("reading of documents")
-    CHECK = "check", _("check of examples")
-    CHANGE = "change", _("change of many examples")
-    SUGGEST = "suggest", _("suggested answers")
-    EXPORT = "export", _("export")
-    DRIFT = "drift", _("comparison of prompts")
-
-
-# One at a time on a machine or GPU.
-HEAVY = (Kind.TRAINING, Kind.EVALUATION, Kind.SUGGEST, Kind.EXPORT)
-
-
 class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> "JobQuerySet":
         return self.filter(state__in=ACTIVE)
@@ -56,7 +40,8 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def lane(self, heavy: bool) -> "JobQuerySet":
         """Heavy jobs wait for each other, light ones for each other."""
-        return self.filter(kind__in=HEAVY) if heavy else self.exclude(kind__in=HEAVY)
+        kinds = heavy_kinds()
+        return self.filter(kind__in=kinds) if heavy else self.exclude(kind__in=kinds)
 
     def waiting(self) -> "JobQuerySet":
         """In the order in which they will be taken."""
@@ -72,7 +57,7 @@ class Job(models.Model):
     """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="jobs")
-    kind = models.CharField(max_length=12, choices=Kind.choices)
+    kind = models.CharField(max_length=12, validators=[validate_kind])
     title = models.CharField(max_length=120, blank=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     spec = models.JSONField(default=dict)
@@ -120,7 +105,7 @@ class Job(models.Model):
 
     @property
     def is_heavy(self) -> bool:
-        return self.kind in HEAVY
+        return self.kind in heavy_kinds()
 
     @property
     def fraction(self) -> float:

@@ -1,40 +1,47 @@
-"""Small regular work that is no job of anybody's: the clock does it between two looks at the jobs.
+"""Short tasks that the clock process runs every few seconds, between two looks at the jobs.
 
-A chore is short (what it cannot finish within a second it leaves for its next turn), may be
-repeated, and may run in several clocks at once. Rooms further down are named, never imported.
+A task takes at most about a second (the rest waits for its next turn), may be repeated, and may
+run in several clock processes at once. Rooms register theirs in `AppConfig.ready()`.
 """
 
 import logging
 import time
-from importlib import import_module
+from collections.abc import Callable
+from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
-# function of a room: seconds from one turn to the next
-CHORES = {
-    "finetune_app.deployment.chores:add_up": 20.0,
-    "finetune_app.deployment.chores:forget": 60.0,
-    "finetune_app.deployment.chores:compare": 600.0,
-    "finetune_app.alerts.periodic_tasks:look": 60.0,
-    "finetune_app.alerts.periodic_tasks:send": 10.0,
-    "finetune_app.alerts.periodic_tasks:run_due_rechecks": 600.0,
-}
+
+@dataclass(frozen=True)
+class PeriodicTask:
+    run: Callable[[], None]
+    every_seconds: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.run.__module__}.{self.run.__qualname__}"
+
+
+TASKS: list[PeriodicTask] = []
+
+
+def register(run: Callable[[], None], *, every_seconds: float) -> None:
+    TASKS.append(PeriodicTask(run, every_seconds))
 
 
 class TaskSchedule:
-    """When each chore is due, by this process's own clock."""
+    """When each task is due, on this process's monotonic clock."""
 
     def __init__(self) -> None:
-        self._next = dict.fromkeys(CHORES, 0.0)
+        self._due_at = dict.fromkeys(TASKS, 0.0)
 
     def run_due(self) -> None:
-        """One chore's fault is written down and keeps nobody else waiting."""
-        for name, every in CHORES.items():
-            if time.monotonic() < self._next[name]:
+        """Run the tasks that are due. A task that fails is logged and does not stop the others."""
+        for task, due_at in self._due_at.items():
+            if time.monotonic() < due_at:
                 continue
-            self._next[name] = time.monotonic() + every
-            module, _colon, function = name.partition(":")
+            self._due_at[task] = time.monotonic() + task.every_seconds
             try:
-                getattr(import_module(module), function)()
+                task.run()
             except Exception:
-                log.exception("chore %s failed", name)
+                log.exception("periodic task %s failed", task.name)

@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Team
 from finetune_app.celery import app
 from finetune_app.core.files import delete_folder
-from finetune_app.jobs.handlers import handler_of
-from finetune_app.jobs.models import CAN_CONTINUE, HEAVY, LEASED, Job, State
+from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.kinds import validate_kind
+from finetune_app.jobs.models import CAN_CONTINUE, LEASED, Job, State
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,11 @@ NO_WAITING = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2
 
 
 def create(*, team: Team, kind: str, title: str, spec: dict[str, Any]) -> Job:
-    """A new job at the end of the queue; a worker is woken when the transaction commits."""
+    """A new job at the end of the queue; a worker is woken when the transaction commits.
+
+    Raises ValidationError when no room has registered the kind.
+    """
+    validate_kind(kind)
     job = Job.objects.create(team=team, kind=kind, title=title[:120], spec=spec)
     transaction.on_commit(lambda: wake_worker(job))
     return job
@@ -37,7 +42,7 @@ def create(*, team: Team, kind: str, title: str, spec: dict[str, Any]) -> Job:
 def wake_worker(job: Job) -> bool:
     """Tell the broker that work waits. The database is the queue: a lost message loses nothing
     and a repeated one finds nothing to do, so a broker that is down is only noted."""
-    name = "worker.run_heavy" if job.kind in HEAVY else "worker.run_light"
+    name = "worker.run_heavy" if job.is_heavy else "worker.run_light"
     try:
         with app.connection_for_write(transport_options=NO_WAITING) as broker:
             app.send_task(name, [job.pk], expires=WAKE_UP_EXPIRES, retry=False, connection=broker)
@@ -89,7 +94,7 @@ def cancel(job: Job) -> bool:
             state=State.CANCELLED, ended_at=timezone.now(), message=_("Cancelled.")
         )
         if idle:
-            handler_of(job.kind).fail(Job.objects.get(pk=job.pk))
+            handler_for(job).fail(Job.objects.get(pk=job.pk))
     running = Job.objects.filter(pk=job.pk, state__in=LEASED).update(cancel_asked=True)
     return bool(idle or running)
 

@@ -6,4 +6,8 @@ class KnowledgeConfig(AppConfig):
     label = "knowledge"
 
     def ready(self) -> None:
+        from finetune_app.jobs.handlers import register
         from finetune_app.knowledge import files  # noqa: F401  (connects its receivers)
+        from finetune_app.knowledge.jobs import IndexHandler
+
+        register(IndexHandler())

@@ -25,7 +25,7 @@ from finetune_app.core.files import delete_folder, is_local
 from finetune_app.datasets.text import clean_name
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import Job, Kind
+from finetune_app.jobs.models import Job
 from finetune_app.knowledge.models import Document, Knowledge
 
 ROOM_TO_BREATHE = 200 * 1024 * 1024  # bytes of disk that an upload leaves free
@@ -186,7 +186,7 @@ def _have_read(knowledge: Knowledge) -> None:
     knowledge.last_index = number
     knowledge.job = jobs.create(
         team=knowledge.goal.team,
-        kind=Kind.INDEX,
+        kind="index",
         title=_("Reading your documents"),
         spec={"knowledge": knowledge.pk, "number": number},
     )

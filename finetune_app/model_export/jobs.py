@@ -1,12 +1,12 @@
 """Job handler of an export: what the worker gets, and what is stored of its result."""
 
-from typing import Any
-
 from django.conf import settings
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates import services as candidates
 from finetune_app.core.files import local_folder, publish_folder
+from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
+from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 from finetune_app.model_export import services
 from finetune_app.model_export.models import ModelExport
@@ -14,64 +14,59 @@ from finetune_app.model_export.models import ModelExport
 MAX_NEW_TOKENS = 24  # of each answer that is compared
 
 
-def child_spec(job: Job) -> dict[str, Any]:
-    export = _export_of(job)
-    training = export.training
-    candidates.require_adapter(candidates.tuned_candidate(training=training))
-    container, number_format = export.format.split("-", 1)
-    base = training.base_model
-    return {
-        "kind": job.kind,
-        "folder": str(settings.DATA_DIR / export.folder),
-        "spec": {
-            "base_model": str(local_folder(base.folder)),
-            "adapter": str(local_folder(training.adapter_folder)),
-            "container": container,
-            "number_format": number_format,
-            "prompts": services.require_prompts(training.goal),
-            "max_new_tokens": MAX_NEW_TOKENS,
-            "name": services.file_stem(training),
-            "about": {
-                "title": _("%(goal)s, training %(n)d")
-                % {"goal": training.goal.name, "n": training.number},
-                "goal": training.goal.name,
-                "base": base.name,
-                "source": base.source,
-                "revision": base.revision,
-                "licence": base.licence,
-                "sha256": training.adapter_sha256,
+class ExportHandler(JobHandler):
+    kind = JobKind(name="export", runner="worker.model_export.run", heavy=True)
+
+    def child_spec(self, job: Job) -> ChildSpec:
+        export = _export_of(job)
+        training = export.training
+        candidates.require_adapter(candidates.tuned_candidate(training=training))
+        container, number_format = export.format.split("-", 1)
+        base = training.base_model
+        return ChildSpec(
+            folder=settings.DATA_DIR / export.folder,
+            spec={
+                "base_model": str(local_folder(base.folder)),
+                "adapter": str(local_folder(training.adapter_folder)),
+                "container": container,
+                "number_format": number_format,
+                "prompts": services.require_prompts(training.goal),
+                "max_new_tokens": MAX_NEW_TOKENS,
+                "name": services.file_stem(training),
+                "about": {
+                    "title": _("%(goal)s, training %(n)d")
+                    % {"goal": training.goal.name, "n": training.number},
+                    "goal": training.goal.name,
+                    "base": base.name,
+                    "source": base.source,
+                    "revision": base.revision,
+                    "licence": base.licence,
+                    "sha256": training.adapter_sha256,
+                },
             },
-        },
-    }
+        )
 
+    def record(self, job: Job, event: Event) -> None:
+        """Store the figures of the parity check, whether it passed or not."""
+        if event["event"] == "parity":
+            parity = {name: value for name, value in event.items() if name != "event"}
+            ModelExport.objects.filter(job=job).update(parity=parity)
 
-def record(job: Job, event: dict[str, Any]) -> None:
-    """Store the figures of the parity check, whether it passed or not."""
-    if event["event"] == "parity":
-        parity = {name: value for name, value in event.items() if name != "event"}
-        ModelExport.objects.filter(job=job).update(parity=parity)
+    def before_finish(self, job: Job, result: Result) -> None:
+        """Upload the file to the object store, which may take a while."""
+        if not result.get("stopped"):
+            publish_folder(_export_of(job).folder)
 
-
-def before_finish(job: Job, result: dict[str, Any]) -> None:
-    """Upload the file to the object store, which may take a while."""
-    if not result.get("stopped"):
-        publish_folder(_export_of(job).folder)
-
-
-def finish(job: Job, result: dict[str, Any]) -> None:
-    """Make the file available for download. A child whose check fails raises an error instead."""
-    if result.get("stopped") or not result["parity"]["passed"]:
-        return
-    ModelExport.objects.filter(job=job).update(
-        file=result["file"],
-        size=result["size"],
-        sha256=result["sha256"],
-        parity=result["parity"],
-    )
-
-
-def fail(job: Job) -> None:
-    """Nothing to undo: the child leaves no file behind."""
+    def finish(self, job: Job, result: Result) -> None:
+        """Make the file available for download. A child whose check fails raises instead."""
+        if result.get("stopped") or not result["parity"]["passed"]:
+            return
+        ModelExport.objects.filter(job=job).update(
+            file=result["file"],
+            size=result["size"],
+            sha256=result["sha256"],
+            parity=result["parity"],
+        )
 
 
 def _export_of(job: Job) -> ModelExport:

@@ -10,7 +10,6 @@ from finetune_app.candidates.prompt_builder import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import Kind
 from finetune_app.model_export.models import ExportFormat, ModelExport
 from finetune_app.training.models import Training
 
@@ -38,7 +37,7 @@ def start(*, training: Training, format: str, by: User | None) -> ModelExport:
         existing.delete()  # with its job and files
     job = jobs.create(
         team=training.goal.team,
-        kind=Kind.EXPORT,
+        kind="export",
         spec={},
         title=_("Export of training %(n)d, %(format)s")
         % {"n": training.number, "format": ExportFormat(format).label},

@@ -7,7 +7,10 @@ class TrainingConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.datasets.checks import lengths
+        from finetune_app.jobs.handlers import register
         from finetune_app.training import files  # noqa: F401  (connects its receivers)
+        from finetune_app.training.jobs import TrainingHandler
         from finetune_app.training.token_limits import ruler_of
 
         lengths.use(ruler_of)
+        register(TrainingHandler())

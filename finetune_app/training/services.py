@@ -13,7 +13,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Version
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE, Kind
+from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.training.models import Training
 
 SEED = 17  # of the shuffle, where nobody chose another
@@ -70,7 +70,7 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
     Goal.objects.filter(pk=goal.pk).update(last_training=number)
     job = jobs.create(
         team=goal.team,
-        kind=Kind.TRAINING,
+        kind="training",
         title=_("Training %(n)d of “%(goal)s”") % {"n": number, "goal": goal.name[:60]},
         spec={},
     )

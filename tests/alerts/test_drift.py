@@ -5,7 +5,7 @@ import pytest
 from finetune_app.alerts import rules
 from finetune_app.alerts.models import Notice
 from finetune_app.deployment.models import Drift
-from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.jobs.models import Job, State
 from tests.alerts.conftest import change, look
 from tests.journey import freeze
 
@@ -16,7 +16,7 @@ def compared(live, owner):
     version = freeze(live.goal, owner)
 
     def find(auc: float | None, drifted: bool = True, state: str = State.SUCCEEDED) -> Drift:
-        job = Job.objects.create(team=live.team, kind=Kind.DRIFT, state=state)
+        job = Job.objects.create(team=live.team, kind="drift", state=state)
         return Drift.objects.create(
             deployment=live, version=version, job=job, auc=auc, by_chance=0.58, drifted=drifted
         )

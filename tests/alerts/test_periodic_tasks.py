@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from finetune_app.alerts import periodic_tasks, sending, services
-from finetune_app.jobs.periodic_tasks import CHORES
+from finetune_app.jobs.periodic_tasks import TASKS
 from tests.worker.conftest import wait_for
 
 
@@ -44,6 +44,5 @@ def test_the_clock_knows_what_to_do_for_alerts(monkeypatch):
     monkeypatch.setattr(services, "look", lambda: looked.append(1))
     periodic_tasks.look()
     assert looked == [1]
-    ours = {name for name in CHORES if name.startswith("finetune_app.alerts.periodic_tasks:")}
-    assert {name.partition(":")[2] for name in ours} == {"look", "send", "run_due_rechecks"}
-    assert all(callable(getattr(periodic_tasks, name.partition(":")[2])) for name in ours)
+    ours = {task.run for task in TASKS if task.run.__module__ == periodic_tasks.__name__}
+    assert ours == {periodic_tasks.look, periodic_tasks.send, periodic_tasks.run_due_rechecks}

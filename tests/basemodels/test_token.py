@@ -5,8 +5,9 @@ import json
 import pytest
 from django.core import serializers
 
-from finetune_app.basemodels import jobs, services
+from finetune_app.basemodels import services
 from finetune_app.basemodels.models import BaseModel, HubToken, Install
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import ChildRun, Job, State
 from tests.basemodels.conftest import HUB_ID
 
@@ -59,13 +60,14 @@ def test_who_may_not(as_editor, as_viewer, as_stranger, as_owner, url):
 def test_it_is_in_the_childs_order_and_not_in_the_job(install, team):
     services.save_hub_token(team=team, token=TOKEN)
     made = install()
-    assert jobs.child_spec(made.job)["spec"]["token"] == TOKEN
+    assert handler_for(made.job).child_spec(made.job).spec["token"] == TOKEN
     assert TOKEN not in everything_in_the_database()
 
 
 def test_a_folder_needs_none(install, team):
     services.save_hub_token(team=team, token=TOKEN)
-    assert jobs.child_spec(install("/models/tiny").job)["spec"]["token"] is None
+    job = install("/models/tiny").job
+    assert handler_for(job).child_spec(job).spec["token"] is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,12 +5,13 @@ import shutil
 import pytest
 from django.urls import reverse
 
-from finetune_app.candidates import jobs, suggestion_runs
+from finetune_app.candidates import suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
 from finetune_app.core.files import local_folder
 from finetune_app.datasets.models import Status, Suggestion
 from finetune_app.jobs import services as job_services
-from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.models import Job, State
 from tests.datasets.labelling import pressed, row, to_do
 from tests.factories import World, build_world
 from tests.worker.conftest import supervise
@@ -49,7 +50,7 @@ def says(run: SuggestionRun, number: int, text: str) -> None:
     """What the child reports."""
     example = row(run.goal.dataset, number)
     event = {"event": "suggestion", "row": example.pk, "candidate": run.candidate_id}
-    jobs.record(run.job, event | {"text": text})
+    handler_for(run.job).record(run.job, event | {"text": text})
 
 
 def test_everybody_who_answers_can_be_asked(as_owner, address, world):
@@ -60,7 +61,7 @@ def test_everybody_who_answers_can_be_asked(as_owner, address, world):
 
 
 def test_it_is_a_job_of_its_own(run, world, as_owner, address):
-    assert run.job.kind == Kind.SUGGEST
+    assert run.job.kind == "suggest"
     assert run.rows == 3
     assert "Waiting for its turn" in as_owner.get(address()).content.decode()
     as_owner.post(address(), {"who": f"kept-{world.kept.pk}", "rows": "20"})  # a second click
@@ -71,7 +72,7 @@ def test_the_child_gets_prompts_and_no_answers(run, world):
     example = row(world.goal.dataset, 12)
     example.split = "test"
     example.save()
-    spec = jobs.child_spec(run.job)["spec"]
+    spec = handler_for(run.job).child_spec(run.job).spec
     asked = {one["row"]: one["messages"] for one in spec["questions"]}
     assert list(asked[example.pk]) == [{"role": "user", "content": example.prompt}]
     assert all(turn["role"] != "assistant" for one in asked.values() for turn in one)
@@ -131,7 +132,7 @@ def test_what_is_said_twice_is_kept_once(run):
 
 def test_after_a_break_only_the_others_are_asked(run):
     says(run, 11, "topic: bell")
-    spec = jobs.child_spec(run.job)["spec"]
+    spec = handler_for(run.job).child_spec(run.job).spec
     assert spec["made"] == 1
     assert len(spec["questions"]) == 2
 

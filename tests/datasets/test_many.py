@@ -6,12 +6,13 @@ import io
 import pytest
 from django.db import transaction
 
-from finetune_app.datasets import change_jobs, checks
+from finetune_app.datasets import checks
 from finetune_app.datasets.models import Dataset, Edit, Status
 from finetune_app.datasets.services import batch_edits, bulk_edits, why_not
 from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.models import Job, State
 from tests.datasets.conftest import conversation, pair
 from tests.worker.conftest import supervise
 
@@ -37,20 +38,20 @@ def aside(as_owner, url, rows) -> Edit:
 
 
 def done_by_its_job(edit: Edit) -> Edit:
-    """As a supervisor does when the child has said that there is nothing to work out."""
+    """As a supervisor does."""
     edit.refresh_from_db()
     job = lease.take(edit.job.pk, worker=process_ids.process_id())
-    change_jobs.before_finish(job, {})
+    handler_for(job).run(job)
     with transaction.atomic():
         if lease.write(job, state=State.SUCCEEDED):
-            change_jobs.finish(job, {})
+            handler_for(job).finish(job, {})
     edit.refresh_from_db()
     return edit
 
 
 def test_few_change_at_once_and_many_in_a_job(as_owner, url, rows, aside):
     assert rows.filter(status="set_aside").count() == 0
-    assert (aside.job.kind, aside.job.state) == (Kind.CHANGE, State.QUEUED)
+    assert (aside.job.kind, aside.job.state) == ("change", State.QUEUED)
     edit = done_by_its_job(aside)
     assert (edit.what, edit.count, edit.todo) == ("Set 60 examples aside", 60, {})
     assert rows.filter(status="set_aside").count() == 60
@@ -81,7 +82,7 @@ def test_a_second_click_finds_the_first(as_owner, url, aside):
     for _click in range(2):
         reply = as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
         assert reply["Location"] == url("edit", edit_id=aside.pk)
-    assert (Edit.objects.count(), Job.objects.filter(kind=Kind.CHANGE).count()) == (1, 1)
+    assert (Edit.objects.count(), Job.objects.filter(kind="change").count()) == (1, 1)
 
 
 def test_a_worker_that_dies_is_followed_by_one_that_goes_on(rows, aside, monkeypatch):
@@ -106,7 +107,7 @@ def test_who_lost_the_lease_writes_nothing_more(rows, aside):
     job = lease.take(aside.job_id, worker="one")
     lease.release(Job.objects.get(pk=job.pk))
     lease.take(job.pk, worker="another")
-    change_jobs.before_finish(job, {})
+    handler_for(job).run(job)
     assert rows.filter(status="set_aside").count() == 0
 
 

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from django.urls import reverse
 
+from finetune_app.jobs.handlers import handler_for
 from tests import journey
 
 
@@ -85,7 +86,6 @@ def test_plain_peft_loads_it(as_viewer, trained, url, tmp_path, data_dir):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from finetune_app.core.files import sha256_of
-    from finetune_app.training import jobs
     from tests.worker.engine.tiny_models import make_base
     from tests.worker.training.conftest import RecordingChannel
     from worker.channel import Job
@@ -93,8 +93,8 @@ def test_plain_peft_loads_it(as_viewer, trained, url, tmp_path, data_dir):
 
     torch.set_num_threads(1)
     base = make_base(tmp_path / "base", "llama")
-    order = jobs.child_spec(trained.job)
-    spec = order["spec"] | {"base_model": str(base), "epochs": 1, "number_format": "fp32"}
+    order = handler_for(trained.job).child_spec(trained.job)
+    spec = order.spec | {"base_model": str(base), "epochs": 1, "number_format": "fp32"}
     folder = data_dir / trained.folder
     run(Job("training", folder, spec | {"max_new_tokens": 4}), RecordingChannel())
     trained.adapter_sha256 = sha256_of(folder / "adapter" / "adapter_model.safetensors")

@@ -7,9 +7,10 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment import chores, drift_jobs, journal
+from finetune_app.deployment import chores, journal
 from finetune_app.deployment.models import Drift, Transcript
 from finetune_app.deployment.monitoring import drift, keeping
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.models import Training
 from tests import journey
@@ -61,10 +62,10 @@ def about_ovens(count: int) -> list[str]:
 def work(found: Drift) -> Drift:
     """What a worker does with it, without a process of its own."""
     job = found.job
-    order = drift_jobs.child_spec(job)
-    result = run.run(Work(job.kind, order["folder"], order["spec"]), RecordingChannel())
+    order = handler_for(job).child_spec(job)
+    result = run.run(Work(job.kind, order.folder, order.spec), RecordingChannel())
     journey.set_state(job, State.SUCCEEDED, result=result)
-    drift_jobs.finish(Job.objects.get(pk=job.pk), result)
+    handler_for(Job.objects.get(pk=job.pk)).finish(Job.objects.get(pk=job.pk), result)
     found.refresh_from_db()
     return found
 

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from finetune_app.deployment import journal, keys
 from finetune_app.deployment.monitoring import feedback, metrics
-from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.jobs.models import Job, State
 
 TOKEN = "a long token of the operator"
 
@@ -85,7 +85,7 @@ def test_requests_are_counted_by_deployment_and_status(asked, read):
 
 
 def test_jobs_and_the_engine(team, read):
-    Job.objects.create(team=team, kind=Kind.IMPORT, state=State.QUEUED)
+    Job.objects.create(team=team, kind="import", state=State.QUEUED)
     found = read()
     assert found["finetune_jobs", "import", "queued"] == 1
     assert found["finetune_jobs", "import", "running"] == 0

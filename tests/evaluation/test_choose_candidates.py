@@ -6,8 +6,8 @@ from django.urls import reverse
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.errors import PlainError
 from finetune_app.evaluation import candidate_selection
-from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation.models import Evaluation
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.knowledge.models import Knowledge
 from tests import fake_provider, journey
 
@@ -85,7 +85,7 @@ def test_the_verdict_is_about_what_took_the_most_work_here(as_editor, trained, e
 def test_the_key_goes_to_the_child_and_not_into_the_database(as_editor, trained, endpoint, url):
     as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
     evaluation = Evaluation.objects.get()
-    order = evaluation_jobs.child_spec(evaluation.job)
+    order = handler_for(evaluation.job).child_spec(evaluation.job)
     assert fake_provider.KEY in str(order)
     assert fake_provider.KEY not in str(evaluation.job.spec)
 
@@ -117,7 +117,7 @@ def test_documents_take_part_alone_and_with_the_tuned_model(as_editor, trained, 
     found = evaluation.candidates()
     assert [one.kind for one in found] == ["base", "prompt", "rag", "tuned", "combined"]
     assert evaluation.ours.kind == "combined"
-    spec = evaluation_jobs.child_spec(evaluation.job)["spec"]
+    spec = handler_for(evaluation.job).child_spec(evaluation.job).spec
     assert [bool(one["knowledge"]) for one in spec["candidates"]] == [
         False,
         False,
@@ -148,7 +148,7 @@ def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
     as_editor.post(url("start"))
     Knowledge.objects.update(index=0)
     with pytest.raises(PlainError, match="documents have changed"):
-        evaluation_jobs.child_spec(Evaluation.objects.get().job)
+        handler_for(Evaluation.objects.get().job).child_spec(Evaluation.objects.get().job)
 
 
 def test_where_an_answer_looked_is_one_click_away(as_viewer, goal, owner, knowledge, url):

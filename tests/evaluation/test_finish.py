@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from finetune_app.evaluation import held_out, jobs, services
+from finetune_app.evaluation import held_out, services
 from finetune_app.evaluation.models import Answer, Evaluation
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job
 from tests import journey
 
@@ -84,20 +85,19 @@ def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, o
         "passed": False,
         "score": 0.0,
     }
-    jobs.record(evaluation.job, told)
+    handler_for(evaluation.job).record(evaluation.job, told)
     journey.end(evaluation.job, stopped=True)
     evaluation.refresh_from_db()
     assert evaluation.verdict == {}
     assert not evaluation.comparisons.exists()
-    spec = jobs.child_spec(evaluation.job)["spec"]
+    spec = handler_for(evaluation.job).child_spec(evaluation.job).spec
     assert spec["answered"] == [[evaluation.base_id, first.row]]
 
 
 def test_the_child_gets_all_it_needs(trained, owner, data_dir):
     evaluation = journey.begun(trained, owner, instructions="Sort it.")
-    order = jobs.child_spec(evaluation.job)
-    spec = order["spec"]
-    assert json.loads(json.dumps(order)) == order
+    spec = handler_for(evaluation.job).child_spec(evaluation.job).spec
+    assert json.loads(json.dumps(spec)) == spec
     assert [c["name"] for c in spec["candidates"]] == ["base", "prompt", "tuned"]
     assert spec["candidates"][2]["adapter"] == str(data_dir / trained.adapter_folder)
     assert {c["number_format"] for c in spec["candidates"]} == {""}, "nobody was tested before"
@@ -107,7 +107,7 @@ def test_the_child_gets_all_it_needs(trained, owner, data_dir):
 
 def test_what_was_tested_in_one_format_is_tested_in_it_again(tested, trained, owner):
     again = journey.begun(trained, owner)
-    told = jobs.child_spec(again.job)["spec"]["candidates"]
+    told = handler_for(again.job).child_spec(again.job).spec["candidates"]
     assert [one["number_format"] for one in told] == ["fp32", "fp32"]
 
 
@@ -119,8 +119,10 @@ def test_the_candidates_are_frozen_from_then_on(tested):
 def test_the_general_check_of_the_tuned_model_counts(trained, owner):
     evaluation = journey.begun(trained, owner)
     told = {"event": "general", "level": "red", "sentence": "It forgot how to write."}
-    jobs.record(evaluation.job, told | {"candidate": evaluation.ours_id})
-    jobs.record(evaluation.job, told | {"candidate": 12345, "level": "green"})
+    handler_for(evaluation.job).record(evaluation.job, told | {"candidate": evaluation.ours_id})
+    handler_for(evaluation.job).record(
+        evaluation.job, told | {"candidate": 12345, "level": "green"}
+    )
     journey.answer_all(evaluation, journey.tuned_is_right)
     journey.finish(evaluation)
     evaluation.refresh_from_db()

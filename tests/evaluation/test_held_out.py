@@ -11,7 +11,7 @@ from django.conf import settings
 from finetune_app.core.files import local_path
 from finetune_app.deployment.monitoring import drift
 from finetune_app.evaluation import held_out, prompt_baseline
-from finetune_app.training import jobs as training_jobs
+from finetune_app.jobs.handlers import handler_for
 from tests.worker.engine.tiny_models import make_base
 from tests.worker.training.conftest import RecordingChannel
 from worker.channel import Job
@@ -76,8 +76,8 @@ def test_no_shot_is_a_test_prompt(trained):
 def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):
     """A real training on a tiny model, whose test rows would break whoever opened them."""
     torch.set_num_threads(1)
-    order = training_jobs.child_spec(poisoned.job)
-    spec = order["spec"] | {
+    order = handler_for(poisoned.job).child_spec(poisoned.job)
+    spec = order.spec | {
         "base_model": str(make_base(tmp_path / "base", "llama")),
         "epochs": 1,
         "max_new_tokens": 4,

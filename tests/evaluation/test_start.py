@@ -6,10 +6,10 @@ from django.urls import reverse
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Version
-from finetune_app.evaluation import jobs as evaluation_jobs
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.jobs import services as jobs
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from tests import journey
 
@@ -89,7 +89,7 @@ def test_an_adapter_that_was_changed_is_not_tested(trained, owner):
     weights = local_path(trained.adapter_folder) / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"more")
     with pytest.raises(PlainError, match="were changed since it ended"):
-        evaluation_jobs.child_spec(evaluation.job)
+        handler_for(evaluation.job).child_spec(evaluation.job)
 
 
 def test_the_measure_is_frozen_with_it(as_editor, goal, trained, url):

@@ -4,9 +4,6 @@ import os
 import signal
 from typing import Any
 
-ROOMS: dict[str, str] = {}
-MODULES = {"import": "tests.imports.dying_child"}
-
 
 def run(job: Any, channel: Any) -> dict[str, Any]:
     channel.emit("progress", done=1, total=2, unit="rows")

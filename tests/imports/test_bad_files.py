@@ -4,10 +4,12 @@ import io
 import json
 import os
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from finetune_app.datasets.models import Import
+from finetune_app.imports.jobs import ImportHandler
 
 GOOD = b"prompt,answer\nHello,Good morning\n"
 FILES = {
@@ -122,7 +124,8 @@ def test_a_child_that_is_killed_leaves_a_message_and_no_rows(
     as_owner, send, work, url, dataset, settings, monkeypatch
 ):
     """As when the machine runs out of memory: nothing half-done stays behind."""
-    monkeypatch.setenv("FINETUNE_TEST_KINDS", "tests.imports.dying_child")
+    dying = replace(ImportHandler.kind, runner="tests.imports.dying_child")
+    monkeypatch.setattr(ImportHandler, "kind", dying)
     settings.MAX_ATTEMPTS = 1
     item = work(send(as_owner, "file.csv", GOOD))
     assert item.step == Import.Step.FAILED

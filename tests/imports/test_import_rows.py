@@ -6,7 +6,8 @@ from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Edit, Example, Import, Status
 from finetune_app.datasets.services import add_example
 from finetune_app.datasets.services.undoing import undo
-from finetune_app.imports import import_rows, jobs, services
+from finetune_app.imports import import_rows, services
+from finetune_app.jobs.handlers import handler_for
 from tests.datasets.conftest import conversation, pair
 from tests.worker.conftest import supervise
 
@@ -51,7 +52,7 @@ def test_others_may_write_meanwhile(half, dataset, owner):
 def test_it_fails_and_leaves_nothing(half, dataset, django_capture_on_commit_callbacks):
     half.job.message = "The computer ran out of memory."
     with django_capture_on_commit_callbacks(execute=True):
-        jobs.fail(half.job)
+        handler_for(half.job).fail(half.job)
     half.refresh_from_db()
     assert half.step == Import.Step.FAILED
     assert not Example.objects.exists()

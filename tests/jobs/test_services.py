@@ -23,7 +23,7 @@ def ended(monkeypatch) -> list[int]:
         def fail(job):
             heard.append(job.pk)
 
-    monkeypatch.setattr(services, "handler_of", lambda kind: Room)
+    monkeypatch.setattr(services, "handler_for", lambda job: Room)
     return heard
 
 

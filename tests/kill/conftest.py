@@ -14,6 +14,7 @@ from finetune_app.jobs.management.commands.up import broker_command, worker_comm
 from finetune_app.jobs.models import Job
 from finetune_app.jobs.process_manager import ManagedProcess, ProcessManager
 from tests.worker.conftest import environment, wait_for
+from tests.worker.counting.handlers import registered
 
 WAIT = 90.0  # seconds in which a job must have ended or gone on
 
@@ -68,10 +69,10 @@ def whole_house(django_db_setup, django_db_blocker) -> Iterator[House]:
 
 
 @pytest.fixture
-def house(whole_house, transactional_db, monkeypatch) -> House:
-    monkeypatch.setenv("FINETUNE_TEST_KINDS", "tests.worker.kinds")
+def house(whole_house, transactional_db) -> Iterator[House]:
     whole_house.manager.look_after()
-    return whole_house
+    with registered():
+        yield whole_house
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def new_job(house, team) -> Iterator[Callable[..., Job]]:
     """Jobs as the web makes them. None is left behind, whatever a test did to it."""
     made: list[Job] = []
 
-    def make(kind: str = "training", **spec: Any) -> Job:
+    def make(kind: str = "count-heavy", **spec: Any) -> Job:
         spec = {"steps": 20, "pause": 0.05} | spec
         made.append(services.create(team=team, kind=kind, title="Count", spec=spec))
         return made[-1]

@@ -60,7 +60,10 @@ class Cell:
 def real_house(django_db_setup, django_db_blocker) -> Iterator[House]:
     """Everything that `up` keeps, with the real kinds of work."""
     with django_db_blocker.unblock():
-        given = environment() | {"FINETUNE_TEST_KINDS": "", "LEASE_SECONDS": "10"}
+        given = environment() | {
+            "DJANGO_SETTINGS_MODULE": "finetune_app.settings",
+            "LEASE_SECONDS": "10",
+        }
     house = House(**given)
     house.start()
     house.manager.add("web", web_command(), **given)

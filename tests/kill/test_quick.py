@@ -27,7 +27,7 @@ def test_a_job_is_picked_up_and_runs_by_itself(house: House, new_job):
 
 def test_light_work_does_not_wait_for_heavy_work(house: House, new_job):
     heavy = new_job(steps=2000)
-    light = house.until(new_job(kind="import", steps=3), State.SUCCEEDED)
+    light = house.until(new_job(kind="count-light", steps=3), State.SUCCEEDED)
     assert light.ended_at
     assert Job.objects.get(pk=heavy.pk).is_active
 

@@ -24,7 +24,7 @@ def up(tmp_path) -> Iterator[subprocess.Popen]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     given = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(port), "DATABASE_URL": ""}
-    given |= {"REDIS_URL": "", "FINETUNE_TEST_KINDS": "tests.worker.kinds"}
+    given |= {"REDIS_URL": "", "DJANGO_SETTINGS_MODULE": "tests.worker.counting.settings"}
     process = subprocess.Popen(
         [sys.executable, "manage.py", "up"],
         cwd=settings.BASE_DIR,

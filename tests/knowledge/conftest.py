@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from django.db import transaction
 from django.urls import reverse
 
 from finetune_app.goals.models import Goal
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
-from finetune_app.knowledge import jobs as knowledge_jobs
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
@@ -46,19 +45,19 @@ def begin(job: Job) -> tuple[Job, dict[str, Any]]:
     """A worker took the lease and got its order."""
     journey.set_state(job, State.RUNNING)
     job = Job.objects.get(pk=job.pk)
-    return job, knowledge_jobs.child_spec(job)
+    return job, handler_for(job).child_spec(job)
 
 
 def work(order: dict[str, Any]) -> dict[str, Any]:
     """What the child does, here."""
-    return run(Work("index", Path(order["folder"]), order["spec"]), Recorder())
+    return run(Work("index", order.folder, order.spec), Recorder())
 
 
 def end(job: Job, result: dict[str, Any]) -> None:
-    knowledge_jobs.before_finish(job, result)
+    handler_for(job).before_finish(job, result)
     with transaction.atomic():  # as the supervisor ends a job
         journey.set_state(job, State.SUCCEEDED, result=result)
-        knowledge_jobs.finish(Job.objects.get(pk=job.pk), result)
+        handler_for(job).finish(Job.objects.get(pk=job.pk), result)
 
 
 def read(goal: Goal) -> Knowledge:

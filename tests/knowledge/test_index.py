@@ -4,6 +4,7 @@ import pytest
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import services as jobs
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
@@ -92,9 +93,7 @@ def test_a_failed_job_leaves_no_half_index(goal, owner, now, data_dir):
     job, order = begin(Job.objects.get(kind="index"))
     work(order)
     journey.set_state(job, State.FAILED)
-    from finetune_app.knowledge import jobs as room
-
-    now(room.fail, job)
+    now(handler_for(job).fail, job)
     assert not (data_dir / "knowledge" / str(Knowledge.objects.get().pk) / "index-1").exists()
     assert Document.objects.get().state == Document.State.WAITING
 

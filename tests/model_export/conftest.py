@@ -1,8 +1,9 @@
 import pytest
 from django.urls import reverse
 
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job
-from finetune_app.model_export import jobs, services
+from finetune_app.model_export import services
 from finetune_app.model_export.models import ModelExport
 from tests import journey
 
@@ -39,7 +40,7 @@ def finish(export: ModelExport) -> ModelExport:
     journey.write(f"{export.folder}/shop-q8_0.zip", "all of it")
     result = {"file": "shop-q8_0.zip", "size": 9, "sha256": "4" * 64, "parity": PARITY}
     journey.set_state(export.job, "succeeded", result=result)
-    jobs.finish(Job.objects.get(pk=export.job_id), result)
+    handler_for(Job.objects.get(pk=export.job_id)).finish(Job.objects.get(pk=export.job_id), result)
     return ModelExport.objects.select_related("job").get(pk=export.pk)
 
 

@@ -1,7 +1,7 @@
 """Only what passed its check leaves, to the team alone."""
 
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job
-from finetune_app.model_export import jobs
 from finetune_app.model_export.models import ModelExport
 from tests import journey
 from tests.model_export.conftest import PARITY
@@ -29,7 +29,7 @@ def test_before_it_is_made_there_is_no_file(as_viewer, export, url):
 def test_what_failed_its_check_has_figures_and_no_file(as_viewer, export, url):
     job = Job.objects.get(pk=export.job_id)
     figures = PARITY | {"same_tokens": 60, "passed": False}
-    jobs.record(job, {"event": "parity", **figures})
+    handler_for(job).record(job, {"event": "parity", **figures})
     journey.set_state(job, "failed", message="The exported file does not answer as the model.")
     page = as_viewer.get(url()).content.decode()
     assert "60 of 200" in page
@@ -40,8 +40,10 @@ def test_what_failed_its_check_has_figures_and_no_file(as_viewer, export, url):
 
 def test_a_result_that_did_not_pass_is_never_kept(export):
     job = Job.objects.get(pk=export.job_id)
-    jobs.finish(job, {"file": "x.zip", "size": 1, "sha256": "", "parity": {"passed": False}})
-    jobs.finish(job, {"stopped": True})
+    handler_for(job).finish(
+        job, {"file": "x.zip", "size": 1, "sha256": "", "parity": {"passed": False}}
+    )
+    handler_for(job).finish(job, {"stopped": True})
     assert ModelExport.objects.get().file == ""
 
 

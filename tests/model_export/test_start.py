@@ -4,8 +4,9 @@ import pytest
 
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Example
-from finetune_app.jobs.models import Kind, State
-from finetune_app.model_export import jobs, services
+from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.models import State
+from finetune_app.model_export import services
 from finetune_app.model_export.models import ModelExport
 from tests import journey
 
@@ -19,7 +20,7 @@ def test_an_editor_asks_and_it_waits_for_a_worker(as_editor, trained, url):
     assert reply.status_code == 302
     export = ModelExport.objects.get()
     assert export.training == trained
-    assert (export.job.kind, export.job.state) == (Kind.EXPORT, State.QUEUED)
+    assert (export.job.kind, export.job.state) == ("export", State.QUEUED)
     assert export.job.is_heavy  # it holds a whole model in memory
     page = as_editor.get(url()).content.decode()
     assert "number 1 in the queue" in page
@@ -48,7 +49,7 @@ def test_what_failed_begins_from_nothing(export, owner, django_capture_on_commit
 
 
 def test_the_worker_gets_practice_prompts_and_never_the_test(export):
-    spec = jobs.child_spec(export.job)["spec"]
+    spec = handler_for(export.job).child_spec(export.job).spec
     assert (spec["container"], spec["number_format"]) == ("gguf", "q8_0")
     assert spec["name"] == "sort-shop-emails-training-1"
     asked = {messages[-1]["content"] for messages in spec["prompts"]}
@@ -66,7 +67,7 @@ def test_without_a_prompt_to_check_with_it_is_not_begun(trained, owner):
 def test_a_changed_adapter_is_not_exported(export):
     journey.write(f"{export.training.adapter_folder}/adapter_model.safetensors", "another")
     with pytest.raises(PlainError, match="changed"):
-        jobs.child_spec(export.job)
+        handler_for(export.job).child_spec(export.job)
 
 
 def test_a_viewer_a_stranger_and_nonsense(as_viewer, as_stranger, as_editor, trained, url):

@@ -8,47 +8,48 @@ import pytest
 
 from finetune_app.basemodels.models import Speed
 from finetune_app.core.files import delete_folder, local_path
-from finetune_app.training import jobs
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.training.models import Point, SampleAnswer
 from tests import journey
 from worker.training.spec import Spec
 
 
 def test_the_child_gets_paths_of_this_machine(waiting, data_dir):
-    order = jobs.child_spec(waiting.job)
-    assert order["kind"] == "training"
-    assert Path(order["folder"]) == data_dir / "runs" / str(waiting.pk)
-    assert Path(order["folder"]).is_dir()
-    spec = order["spec"]
+    order = handler_for(waiting.job).child_spec(waiting.job)
+    assert order.folder == data_dir / "runs" / str(waiting.pk)
+    assert order.folder.is_dir()
+    spec = order.spec
     assert Path(spec["base_model"]) == data_dir / "models/tiny"
     assert Path(spec["version"]) == local_path(waiting.version.stored_name)
-    assert json.loads(json.dumps(order)) == order
+    assert json.loads(json.dumps(spec)) == spec
 
 
 def test_the_trainer_understands_every_word_of_it(waiting):
-    spec = Spec.from_json(jobs.child_spec(waiting.job)["spec"])
+    spec = Spec.from_json(handler_for(waiting.job).child_spec(waiting.job).spec)
     assert spec.epochs == waiting.spec["epochs"]
 
 
 def test_an_answer_may_be_as_long_as_the_longest_wanted_one(ready, owner, waiting):
-    strict = jobs.child_spec(waiting.job)["spec"]["max_new_tokens"]
+    strict = handler_for(waiting.job).child_spec(waiting.job).spec["max_new_tokens"]
     assert waiting.version.longest_answer // 2 <= strict <= 512
     ready.measure = "choice"
     ready.save()
-    assert jobs.child_spec(waiting.job)["spec"]["max_new_tokens"] >= 256
+    assert handler_for(waiting.job).child_spec(waiting.job).spec["max_new_tokens"] >= 256
 
 
 def test_a_point_told_twice_is_one_point(waiting):
     told = {"event": "point", "step": 10, "epoch": 0.5, "loss": 2.0, "validation_loss": None}
-    jobs.record(waiting.job, told)
-    jobs.record(waiting.job, told | {"loss": 1.5})
+    handler_for(waiting.job).record(waiting.job, told)
+    handler_for(waiting.job).record(waiting.job, told | {"loss": 1.5})
     point = Point.objects.get()
     assert (point.step, point.loss, point.validation_loss) == (10, 1.5, None)
 
 
 def test_the_two_losses_of_a_step_may_come_apart(waiting):
-    jobs.record(waiting.job, {"event": "point", "step": 10, "loss": 2.0})
-    jobs.record(waiting.job, {"event": "point", "step": 10, "validation_loss": 2.2})
+    handler_for(waiting.job).record(waiting.job, {"event": "point", "step": 10, "loss": 2.0})
+    handler_for(waiting.job).record(
+        waiting.job, {"event": "point", "step": 10, "validation_loss": 2.2}
+    )
     point = Point.objects.get()
     assert (point.loss, point.validation_loss) == (2.0, 2.2)
 
@@ -64,13 +65,15 @@ def test_a_sample_told_twice_is_one_sample(waiting):
         "passed": True,
         "why": "x" * 300,
     }
-    jobs.record(waiting.job, told)
-    jobs.record(waiting.job, told)
+    handler_for(waiting.job).record(waiting.job, told)
+    handler_for(waiting.job).record(waiting.job, told)
     assert len(SampleAnswer.objects.get().why) == 200
 
 
 def test_a_word_nobody_knows_is_passed_over(waiting):
-    jobs.record(waiting.job, {"event": "checkpoint", "step": 30, "name": "step-000030"})
+    handler_for(waiting.job).record(
+        waiting.job, {"event": "checkpoint", "step": 30, "name": "step-000030"}
+    )
     assert not Point.objects.exists()
 
 
@@ -102,4 +105,6 @@ def test_one_that_was_stopped_has_no_adapter(waiting):
 def test_a_missing_adapter_is_a_fault_and_not_a_success(waiting):
     delete_folder(waiting.folder)
     with pytest.raises(FileNotFoundError):
-        jobs.finish(waiting.job, {"adapter": "adapter", "tokens": 1, "seconds": 1})
+        handler_for(waiting.job).finish(
+            waiting.job, {"adapter": "adapter", "tokens": 1, "seconds": 1}
+        )

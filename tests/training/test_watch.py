@@ -2,8 +2,8 @@
 
 import pytest
 
+from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
-from finetune_app.training import jobs
 from finetune_app.training.models import Point
 from finetune_app.training.presenters import MOST_POINTS, _thin
 from tests import journey
@@ -12,7 +12,7 @@ POLL = "every 2s"
 
 
 def point(training, step, **fields):
-    jobs.record(training.job, {"event": "point", "step": step, **fields})
+    handler_for(training.job).record(training.job, {"event": "point", "step": step, **fields})
 
 
 def test_the_page_polls_while_it_runs(as_viewer, waiting, url):
@@ -30,7 +30,7 @@ def test_a_poll_gets_the_live_part_alone(as_viewer, waiting, url):
 def test_what_was_cut_is_said_once_and_stays_said(as_viewer, waiting, url):
     words = "3 of 40 rows are too long: the beginning of their prompt was cut."
     for _try in range(2):  # a resumed child says it again
-        jobs.record(waiting.job, {"event": "warning", "text": words})
+        handler_for(waiting.job).record(waiting.job, {"event": "warning", "text": words})
     assert as_viewer.get(url("detail", 1)).content.decode().count(words) == 1
 
 
@@ -38,7 +38,7 @@ def test_it_shows_step_pace_curve_and_answers(as_viewer, waiting, url):
     journey.set_state(waiting.job, State.RUNNING, done=12, total=90)
     point(waiting, 0, loss=2.5, validation_loss=2.4)
     point(waiting, 12, epoch=0.4, loss=1.9, tokens_per_second=410.0, memory_bytes=2 * 1024**3)
-    jobs.record(
+    handler_for(waiting.job).record(
         waiting.job,
         {
             "event": "sample",

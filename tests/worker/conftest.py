@@ -22,7 +22,7 @@ from django.db import connection
 
 from finetune_app.jobs import lease, process_ids, services
 from finetune_app.jobs.models import ChildRun, Job
-from tests.worker.room import folder_of
+from tests.worker.counting.handlers import folder_of, registered
 from worker import warm_child
 from worker.supervise import Supervision
 
@@ -31,15 +31,16 @@ LEASE = 2.0
 
 @pytest.fixture
 def counting(monkeypatch, settings):
-    """The counting kind in place of trainings and imports; nobody to wake."""
-    monkeypatch.setenv("FINETUNE_TEST_KINDS", "tests.worker.kinds")
+    """The kinds of job that count; no worker to wake."""
     settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = LEASE, LEASE / 5
     monkeypatch.setattr(services, "wake_worker", lambda job: True)
+    with registered():
+        yield
 
 
 @pytest.fixture
 def new_job(counting, transactional_db, team) -> Callable[..., Job]:
-    def make(kind: str = "training", **spec: Any) -> Job:
+    def make(kind: str = "count-heavy", **spec: Any) -> Job:
         spec = {"steps": 4, "pause": 0.05} | spec
         return services.create(team=team, kind=kind, title="Count", spec=spec)
 
@@ -112,7 +113,7 @@ def environment() -> dict[str, str]:
     return {
         "DATABASE_URL": url,
         "DATA_DIR": str(django_settings.DATA_DIR),
-        "FINETUNE_TEST_KINDS": "tests.worker.kinds",
+        "DJANGO_SETTINGS_MODULE": "tests.worker.counting.settings",
         "LEASE_SECONDS": str(LEASE),
         "LOG_LEVEL": "ERROR",
     }

@@ -28,7 +28,6 @@ class Pipe:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"FINETUNE_TEST_KINDS": "tests.worker.kinds"},
             text=True,
         )
 
@@ -38,7 +37,8 @@ class Pipe:
 
     def order(self, *, lease: float = 30.0, age: float = 0.0, lock: str = "lock", **spec) -> None:
         self.send(
-            kind="training",
+            kind="count-heavy",
+            runner="tests.worker.counting.runner",
             folder=str(self.folder),
             spec={"steps": 3, "pause": 0.02} | spec,
             lease=lease,
@@ -80,14 +80,14 @@ def test_it_tells_its_phases_progress_and_result(child):
 
 
 def test_a_spare_has_imported_before_the_job_comes_and_takes_it_then(child):
-    one = child("--warm")
+    one = child("--warm", "0", "json")
     time.sleep(0.3)
     one.order()
     assert one.events()[-1]["event"] == "result"
 
 
 def test_a_spare_that_is_not_needed_ends_quietly(child):
-    one = child("--warm")
+    one = child("--warm", "0", "json")
     one.process.stdin.close()
     assert one.process.wait(5) == 0
 
@@ -95,7 +95,9 @@ def test_a_spare_that_is_not_needed_ends_quietly(child):
 def test_heavy_work_lets_live_answers_go_first(child, monkeypatch):
     monkeypatch.delenv("FINETUNE_NICENESS")
     mine = psutil.Process().nice()
-    light, heavy = (psutil.Process(one.process.pid) for one in (child(), child("--warm")))
+    light, heavy = (
+        psutil.Process(one.process.pid) for one in (child(), child("--warm", "0", "json"))
+    )
     wait_for(lambda: heavy.nice() == min(19, mine + NICENESS))
     assert light.nice() == mine
 

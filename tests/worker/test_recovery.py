@@ -45,7 +45,7 @@ def test_kill_9_of_the_supervisor_takes_its_child_along_and_the_job_goes_on(
     supervisor.wait()
     wait_for(lambda: process_ids.start_time(child.pid) is None, seconds=3)
     clock(job)
-    assert "going on from the last checkpoint" in Job.objects.get(pk=job.pk).message
+    assert "going on from where it was last saved" in Job.objects.get(pk=job.pk).message
     assert supervise(job).state == State.SUCCEEDED
     assert_one_at_a_time(job)
     assert [life.how for life in ChildRun.objects.order_by("pk")] == [

@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from finetune_app.jobs import lease, process_ids, services
 from finetune_app.jobs.models import ChildRun, Job, State
-from tests.worker import room
 from tests.worker.conftest import (
     assert_one_at_a_time,
     meanwhile,
@@ -17,6 +16,7 @@ from tests.worker.conftest import (
     told,
     wait_for,
 )
+from tests.worker.counting import handlers
 from worker import warm_child
 from worker.supervise import Supervision
 
@@ -42,7 +42,7 @@ def test_the_journal_tells_when_the_child_lived(new_job):
 def test_a_child_killed_once_goes_on_from_its_checkpoint(new_job):
     job = supervise(new_job(trouble={"3": "die"}))
     assert job.state == State.QUEUED
-    assert "from the last checkpoint" in job.message
+    assert "going on from where it was last saved" in job.message
     job = supervise(job)
     assert job.state == State.SUCCEEDED
     assert [step for step, _, _ in steps_of(job)] == [1, 2, 3, 3, 4]
@@ -105,7 +105,7 @@ def test_a_worker_that_leaves_hands_its_job_back_without_using_up_an_attempt(new
         job = supervise(job, leaving)
     assert (job.state, job.attempts) == (State.QUEUED, 0)
     last = max(step for step, _, _ in steps_of(job))
-    assert (room.folder_of(job) / "saved").read_text() == str(last)
+    assert (handlers.folder_of(job) / "saved").read_text() == str(last)
 
 
 def test_a_supervisor_that_lost_its_lease_kills_its_child_and_writes_nothing(new_job):
@@ -118,7 +118,8 @@ def test_a_supervisor_that_lost_its_lease_kills_its_child_and_writes_nothing(new
     with meanwhile(steal):
         supervise(job)
     job = Job.objects.get(pk=job.pk)
-    assert (job.token, job.message, job.state) == (77, "somebody else's", job.state)
+    assert (job.token, job.message) == (77, "somebody else's")
+    assert job.is_active, "its new holder ends it"
     assert not process_ids.is_alive(job.child)
     assert told(job, "finish") == told(job, "fail") == []
 
@@ -139,10 +140,10 @@ def test_a_job_deleted_while_it_runs_takes_its_child_along(new_job):
 
 
 def test_a_room_that_cannot_finish_leaves_a_failed_job_that_can_continue(new_job, monkeypatch):
-    def broken(job, result):
+    def broken(self, job, result):
         raise RuntimeError("no adapter there")
 
-    monkeypatch.setattr(room, "finish", broken)
+    monkeypatch.setattr(handlers.CountingHandler, "finish", broken)
     job = supervise(new_job())
     assert (job.state, job.error_code) == (State.FAILED, "crash")
     assert "no adapter there" in job.detail
@@ -154,3 +155,31 @@ def test_what_a_child_prints_is_in_its_log_and_cannot_pass_for_an_event(new_job,
     assert job.state == State.SUCCEEDED
     log = (data_dir / "logs" / f"job-{job.pk}.log").read_text()
     assert '{"event": "error"' in log
+
+
+def test_a_job_without_a_child_runs_in_the_supervisor(new_job):
+    job = supervise(new_job(kind="count-here", steps=3))
+    assert (job.state, job.result) == (State.SUCCEEDED, {"steps": 3})
+    assert [step["step"] for step in told(job, "step")] == [1, 2, 3]
+    assert told(job, "finish") == [{"steps": 3}]
+    assert not ChildRun.objects.filter(job=job).exists()
+
+
+def test_an_error_of_a_job_without_a_child_fails_it(new_job):
+    job = supervise(new_job(kind="count-here", steps=3, trouble=2))
+    assert (job.state, job.message) == (State.FAILED, "There is no next number.")
+    assert told(job, "fail") == [{"state": "failed"}]
+
+
+def test_a_job_without_a_child_that_lost_its_lease_writes_nothing_more(new_job):
+    job = new_job(kind="count-here", steps=1000, pause=0.02)
+
+    def steal():
+        wait_for(lambda: told(job, "step"))
+        Job.objects.filter(pk=job.pk).update(token=77, message="somebody else's")
+
+    with meanwhile(steal):
+        supervise(job)
+    job = Job.objects.get(pk=job.pk)
+    assert (job.token, job.message) == (77, "somebody else's")
+    assert told(job, "finish") == told(job, "fail") == []

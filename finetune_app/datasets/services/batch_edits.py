@@ -17,7 +17,6 @@ from finetune_app.accounts.models import User
 from finetune_app.datasets.models import Dataset, Edit
 from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import Kind
 
 MAX_ROWS_IN_REQUEST = 10_000  # rows: a second or two
 PROGRESS_KEYS = ("next", "last", "below", "changed", "done")  # in a todo: how far it is
@@ -72,7 +71,7 @@ def start_job(edit: Edit) -> Edit:
         if edit.todo and not (edit.job and edit.job.is_active):
             edit.job = jobs.create(
                 team=edit.dataset.goal.team,
-                kind=Kind.CHANGE,
+                kind="change",
                 title=edit.what,
                 spec={"edit": edit.pk},
             )

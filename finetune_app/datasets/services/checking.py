@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from finetune_app.datasets import checks
 from finetune_app.datasets.models import Dataset
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import Job, Kind
+from finetune_app.jobs.models import Job
 
 
 def start_check(dataset: Dataset) -> Job:
@@ -17,7 +17,7 @@ def start_check(dataset: Dataset) -> Job:
             return locked.check_job
         job = jobs.create(
             team=dataset.goal.team,
-            kind=Kind.CHECK,
+            kind="check",
             title=_("Check of the examples of “%s”") % dataset.goal.name[:60],
             spec={"dataset": dataset.pk},
         )

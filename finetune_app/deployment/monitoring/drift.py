@@ -19,7 +19,7 @@ from finetune_app.datasets.models import Split, Version
 from finetune_app.deployment.models import Deployment, Drift, Keeping, Transcript
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE, Kind, State
+from finetune_app.jobs.models import ACTIVE, State
 
 LEAST = 30  # prompts on each side; worker/drift/classifier.py says why
 MOST = 2_000  # live ones, the newest
@@ -80,7 +80,7 @@ def begin(*, deployment: Deployment, by: User | None = None) -> Drift:
         raise PlainError(_("They are being compared just now."), status=409)
     job = jobs.create(
         team=deployment.team,
-        kind=Kind.DRIFT,
+        kind="drift",
         spec={},
         title=_("Prompts of %(name)s") % {"name": deployment.name},
     )

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from finetune_app.jobs.models import ACTIVE, Job, Kind, State
+from finetune_app.jobs.kinds import KINDS
+from finetune_app.jobs.models import ACTIVE, Job, State
 
 MOST = 200  # names of deployments; what comes later counts as “other”
 NO_DEPLOYMENT = "-"  # base models asked directly, and what was refused before one was found
@@ -93,7 +94,7 @@ class Jobs(Collector):
         with contextlib.suppress(DatabaseError):  # the rest is worth having without it
             counted = Job.objects.filter(state__in=ACTIVE).order_by().values_list("kind", "state")
             found = {(kind, state): n for kind, state, n in counted.annotate(n=Count("pk"))}
-            for kind in Kind.values:
+            for kind in KINDS:
                 for state in (State.QUEUED, State.RUNNING):
                     family.add_metric([kind, state.value], found.get((kind, state.value), 0))
         yield family

@@ -1,7 +1,6 @@
-"""A kind of work for tests of the machine room: real children that count, without a model.
+"""A runner that counts, without a model, in a real child process.
 
-Named in FINETUNE_TEST_KINDS it takes the place of trainings (heavy) and imports (light). The
-child notes each step in a file with its own pid, so that a test sees who worked when without
+The child notes each step in a file with its own pid, so that a test sees who worked when without
 trusting the supervisor's word. A checkpoint is a number in a file.
 """
 
@@ -12,10 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from worker.channel import Job, UserError
-
-ROOMS = {"training": "tests.worker.room", "import": "tests.worker.room"}
-MODULES = {"training": "tests.worker.kinds", "import": "tests.worker.kinds"}
-LIBRARIES = ("json",)  # a spare of this kind is ready in no time
 
 
 def run(job: Job, channel: Any) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""The registered kinds of job. Rooms register theirs through `handlers.register`."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+INTERRUPTED = _("This stopped unexpectedly; going on from where it was last saved.")
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """What general code has to know about one kind of job."""
+
+    name: str
+    """Stored in `Job.kind`; at most 12 characters."""
+    runner: str | None = None
+    """Module of the worker with `run(job, channel)`, for a child process to import. None: the
+    handler does the work in the supervisor."""
+    heavy: bool = False
+    """Heavy jobs run one at a time on a machine, apart from the light ones."""
+    interrupted: "StrPromise" = INTERRUPTED
+    """The job's message while it waits to go on after its worker died."""
+
+
+KINDS: dict[str, JobKind] = {}
+
+
+def heavy_kinds() -> list[str]:
+    return [kind.name for kind in KINDS.values() if kind.heavy]
+
+
+def validate_kind(name: str) -> None:
+    """Raises ValidationError when no room has registered a kind of this name."""
+    if name not in KINDS:
+        raise ValidationError(_("%(name)s is not a kind of job."), params={"name": name})
