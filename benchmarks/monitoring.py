@@ -114,7 +114,8 @@ def run(requests: int, repeats: int) -> dict[str, float]:
 
 
 def ask(client: Any, base: str, repeats: int) -> dict[str, float]:
-    from finetune_app.deployment.models import ApiKey, Request
+    from finetune_app.api_keys.models import ApiKey
+    from finetune_app.deployment.models import Request
 
     ordered = Request.objects.order_by("at").values_list("pk", flat=True)
     places = {
@@ -147,16 +148,10 @@ def fill(requests: int) -> tuple[Any, str]:
     from django.urls import reverse
 
     from finetune_app.accounts.models import Membership, Role, Team, User
+    from finetune_app.api_keys.models import ApiKey
     from finetune_app.basemodels.models import BaseModel
     from finetune_app.candidates.models import Candidate, CandidateKind
-    from finetune_app.deployment.models import (
-        ApiKey,
-        Deployment,
-        Keeping,
-        Release,
-        Request,
-        Transcript,
-    )
+    from finetune_app.deployment.models import Deployment, Keeping, Release, Request, Transcript
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Kettle Lane Cycles")

@@ -6,11 +6,12 @@ from finetune_app.deployment.views import metrics
 
 urlpatterns = [
     path("metrics", metrics.show, name="metrics"),
-    path("v1/", include("finetune_app.deployment.api.urls")),
-    path("chat/", include("finetune_app.deployment.open_urls")),
+    path("v1/", include("finetune_app.fine_tuning_api.urls")),
+    path("v1/", include("finetune_app.gateway.urls")),  # answers every other address under /v1/
+    path("chat/", include("finetune_app.playground.public_chat_urls")),
     path("", include("finetune_app.guide.urls")),
     path("", include("finetune_app.accounts.urls")),
-    path("team/keys/", include("finetune_app.deployment.team_urls")),
+    path("team/keys/", include("finetune_app.api_keys.urls")),
     path("team/models/", include("finetune_app.providers.urls")),
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),
@@ -21,6 +22,8 @@ urlpatterns = [
     path("goals/<int:goal_id>/evaluation/", include("finetune_app.evaluation.urls")),
     path("goals/<int:goal_id>/", include("finetune_app.candidates.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
+    path("goals/<int:goal_id>/deployment/", include("finetune_app.api_keys.deployment_urls")),
+    path("goals/<int:goal_id>/deployment/", include("finetune_app.playground.urls")),
     path("goals/<int:goal_id>/deployment/alerts/", include("finetune_app.alerts.urls")),
     path("goals/<int:goal_id>/deployment/exports/", include("finetune_app.model_export.urls")),
 ]

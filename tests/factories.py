@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Invitation, Membership, Role, Team, User
+from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, Install
 from finetune_app.candidates import drafts, validation_prompts, validation_run
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
@@ -25,7 +26,7 @@ from finetune_app.datasets.models import (
     Split,
     Version,
 )
-from finetune_app.deployment.models import ApiKey, PublicChat, Request
+from finetune_app.deployment.models import Request
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import store_verdict
 from finetune_app.goals.models import Goal, MeasureKind
@@ -35,6 +36,7 @@ from finetune_app.guide.wizard.screens import ALL
 from finetune_app.imports.models import Upload
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.model_export.models import ModelExport
+from finetune_app.playground.models import PublicChat
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
 from tests import factories_live

@@ -7,13 +7,15 @@ from django.utils import timezone
 from finetune_app.accounts.models import Team, User
 from finetune_app.alerts import services as watching
 from finetune_app.alerts.models import Notice, Rule
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates.models import Candidate
-from finetune_app.deployment import keys
-from finetune_app.deployment.models import ApiKey, Deployment, Drift, PublicChat, Release, Request
+from finetune_app.deployment.models import Deployment, Drift, Release, Request
 from finetune_app.deployment.monitoring import feedback, keeping
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
 from finetune_app.model_export.models import ExportFormat, ModelExport
+from finetune_app.playground.models import PublicChat
 from finetune_app.training.models import Training
 from tests.journey import write
 
@@ -28,7 +30,9 @@ def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Req
     Release.objects.create(
         deployment=live, number=3, candidate=base, by=by, canary_percent=10, promoted_at=None
     )
-    key, _text = keys.make(team=goal.team, by=by, name="the mailbox", deployment=live, days=30)
+    key, _text = api_keys.create_key(
+        team=goal.team, by=by, name="the mailbox", deployment=live, days=30
+    )
     _alerts(live, by)
     _failed, went_well = (
         Request.objects.create(

@@ -3,18 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import connection
 
 from finetune_app.datasets.checks.refusals import refusal
-from finetune_app.deployment import keys, limits
-from finetune_app.deployment.models import ApiKey, Request
+from finetune_app.api_keys import rate_limits
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.deployment.models import Deployment, Release, Request
 from finetune_app.deployment.monitoring import feedback, keeping, metrics
-
-if TYPE_CHECKING:
-    from finetune_app.deployment.api.models import Served
 
 log = logging.getLogger(__name__)
 _keeping: set[asyncio.Task[None]] = set()  # the loop itself holds its tasks only weakly
@@ -39,7 +38,8 @@ def _note_and_close(**facts: Any) -> None:
 def note(
     *,
     key: ApiKey | None,
-    served: "Served | None",
+    deployment: Deployment | None,
+    release: Release | None,
     model: str,
     prompt_tokens: int,
     tokens: int,
@@ -51,9 +51,8 @@ def note(
     said is kept only where the deployment's team has switched that on (monitoring/keeping.py);
     of every `answer` in words only whether it refused. None: there was none (embeddings)."""
     if key:
-        limits.take_tokens(key, prompt_tokens + tokens)
-        keys.spend(key=key, tokens=prompt_tokens + tokens)
-    deployment = served.deployment if served else None
+        rate_limits.count_tokens(key, prompt_tokens + tokens)
+        api_keys.count_month_tokens(key=key, tokens=prompt_tokens + tokens)
     asked_of = key or deployment
     assert asked_of is not None, "a page asks what is live"
     request = Request.objects.create(
@@ -64,18 +63,18 @@ def note(
         tokens=tokens,
         deployment=deployment,
         refused=None if answer is None or facts["status"] >= 400 else refusal(answer) > 0,
-        release=served.release if served else None,
+        release=release,
         **facts,
     )
     metrics.note(
-        deployment=served.deployment.name if served and served.deployment else None,
+        deployment=deployment.name if deployment else None,
         status=request.status,
         seconds=request.seconds,
         first_seconds=request.first_seconds,
         prompt_tokens=prompt_tokens,
         tokens=tokens,
     )
-    if served and served.deployment and messages:
+    if deployment and messages:
         _keep_words(request, messages, answer or "")
     return request
 

@@ -22,6 +22,8 @@ ROOM_STEP = {
     "evaluation": 5,
     "deployment": 6,
     "model_export": 6,
+    "deployment_keys": 6,
+    "playground": 6,
     "alerts": 6,
 }
 TALK = ("candidates:chat", "candidates:chat_stream")  # the room's other pages make instructions

@@ -7,7 +7,8 @@ import pytest
 from django.test import Client
 from playwright.sync_api import Page, expect
 
-from finetune_app.deployment.models import ApiKey, Deployment, Feedback
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.deployment.models import Deployment, Feedback
 from tests.browser.conftest import listen
 from tests.browser.person import photograph
 from tests.factories import World, build_world
@@ -75,7 +76,7 @@ def test_a_key_is_made_shown_once_and_given_a_new_secret(world, page):
     assert first != second
     assert first[:11] == second[:11]
     made = ApiKey.objects.get(name="Monthly reports")
-    assert made.tokens_a_month == 200_000
+    assert made.tokens_per_month == 200_000
     assert made.actions == ["chat", "embeddings", "models", "files"]
     assert not wrong
 

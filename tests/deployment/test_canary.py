@@ -4,17 +4,19 @@ import json
 
 import pytest
 
+from finetune_app.api_keys import services as api_keys
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment import keys, services
-from finetune_app.deployment.api import models as served
-from finetune_app.deployment.api.schemas import read_chat
+from finetune_app.deployment import services
 from finetune_app.deployment.canary import compare, includes, release_for
 from finetune_app.deployment.models import Request
 from finetune_app.deployment.monitoring import feedback
+from finetune_app.gateway import model_lookup
+from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.schemas import parse_chat_request
 from tests.journey import trained
 
-CONVERSATIONS = [f"asker {n}" for n in range(400)]
+CONVERSATIONS = [f"conversation {n}" for n in range(400)]
 
 
 @pytest.fixture
@@ -30,11 +32,11 @@ def canary(live, base, owner):
 
 @pytest.fixture
 def key(team, owner):
-    return keys.make(team=team, by=owner, name="x")[0]
+    return api_keys.create_key(team=team, by=owner, name="x")[0]
 
 
 def included(canary) -> set[str]:
-    return {asker for asker in CONVERSATIONS if includes(canary, asker)}
+    return {conversation for conversation in CONVERSATIONS if includes(canary, conversation)}
 
 
 # ---- Who gets it ----
@@ -43,9 +45,9 @@ def included(canary) -> set[str]:
 def test_about_its_percentage_of_conversations_gets_the_canary(live, canary):
     inside = included(canary)
     assert 20 <= len(inside) <= 60
-    asker = inside.pop()
-    outside = next(one for one in CONVERSATIONS if one not in inside and one != asker)
-    assert release_for(live, asker) == canary
+    conversation = inside.pop()
+    outside = next(one for one in CONVERSATIONS if one not in inside and one != conversation)
+    assert release_for(live, conversation) == canary
     assert release_for(live, outside) == live.current
 
 
@@ -67,17 +69,18 @@ def test_the_next_canary_draws_other_conversations(live, canary, base, owner):
 def test_a_growing_conversation_keeps_its_version(live, canary, key):
     begun = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it mine?"}]
     longer = [*begun, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Ok"}]
-    askers = {asked(begun).asker, asked(longer).asker}
-    assert len(askers) == 1
-    assert asked(begun, user="mara").asker == asked([begun[1]], user="mara").asker
-    assert asked(begun, user="mara").asker not in askers
+    assert conversation_id(begun) == conversation_id(longer)
+    assert conversation_id(begun, user="mara") == conversation_id([begun[1]], user="mara")
+    assert conversation_id(begun, user="mara") != conversation_id(begun)
 
 
 def test_the_api_serves_the_release_that_the_hash_chooses(live, canary, key):
-    drawn = {includes(canary, f"{key.pk}:{asker}"): asker for asker in CONVERSATIONS}
-    assert served.find(key, live.name, drawn[True]).release == canary
-    assert served.find(key, live.name, drawn[False]).release == live.current
-    assert served.find(key, live.name).release.number == 1  # nothing tells who asks
+    drawn = {
+        includes(canary, f"{key.pk}:{conversation}"): conversation for conversation in CONVERSATIONS
+    }
+    assert model_lookup.resolve(key, live.name, drawn[True]).release == canary
+    assert model_lookup.resolve(key, live.name, drawn[False]).release == live.current
+    assert model_lookup.resolve(key, live.name).release.number == 1  # nothing tells who asks
 
 
 def test_the_current_release_answers_when_the_canary_cannot(live, canary, monkeypatch):
@@ -88,8 +91,9 @@ def test_the_current_release_answers_when_the_canary_cannot(live, canary, monkey
     assert release_for(live, included(canary).pop()) == live.current
 
 
-def asked(messages, **more):
-    return read_chat(json.dumps({"model": "m", "messages": messages} | more).encode())
+def conversation_id(messages, **more) -> str:
+    body = json.dumps({"model": "m", "messages": messages} | more).encode()
+    return parse_chat_request(body).options.conversation_id
 
 
 # ---- How it ends ----
@@ -155,8 +159,8 @@ def test_rolling_back_ends_the_canary(live, canary, owner, as_editor, url):
 
 def test_pausing_keeps_the_canary(live, canary, key):
     services.pause(deployment=live)
-    with pytest.raises(served.ApiError, match="paused"):
-        served.find(key, live.name, "asker 1")
+    with pytest.raises(ApiError, match="paused"):
+        model_lookup.resolve(key, live.name, "conversation 1")
     services.resume(deployment=live)
     assert live.canary == canary
 

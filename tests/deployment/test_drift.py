@@ -1,7 +1,6 @@
 """Is it still asked what it learned? From the request log to a sentence on the page."""
 
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -38,7 +37,8 @@ def asked(live, kept):
         for prompt in prompts:
             journal.note(
                 key=None,
-                served=SimpleNamespace(deployment=live, release=live.current),
+                deployment=live,
+                release=live.current,
                 model=live.name,
                 prompt_tokens=9,
                 tokens=3,

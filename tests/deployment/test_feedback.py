@@ -1,14 +1,14 @@
 """Thumbs, from a program and from the page, and rows of the dataset that come of bad answers."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from django.urls import reverse
 
+from finetune_app.api_keys import services as api_keys
 from finetune_app.datasets.models import Example, Status, Suggestion
 from finetune_app.datasets.services import suggestions
-from finetune_app.deployment import journal, keys
+from finetune_app.deployment import journal
 from finetune_app.deployment.models import Feedback, Request, Transcript
 from finetune_app.deployment.monitoring import feedback, keeping, retraining
 from finetune_app.guide import progress
@@ -18,7 +18,7 @@ from tests.journey import evaluated
 @pytest.fixture
 def key(live, team, owner):
     """(row, text)"""
-    return keys.make(team=team, by=owner, name="the mailbox", deployment=live)
+    return api_keys.create_key(team=team, by=owner, name="the mailbox", deployment=live)
 
 
 @pytest.fixture
@@ -32,7 +32,8 @@ def ask(live, key):
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
         return journal.note(
             key=key[0],
-            served=SimpleNamespace(deployment=live, release=live.current),
+            deployment=live,
+            release=live.current,
             model=live.name,
             prompt_tokens=9,
             tokens=3,
@@ -112,7 +113,7 @@ def test_what_is_no_feedback_is_refused_by_name(ask, key, client, given, status)
 def test_a_key_knows_only_its_own_team_s_answers(ask, stranger, client):
     request = ask()
     theirs = stranger.teams.get()
-    _row, text = keys.make(team=theirs, by=stranger, name="x")
+    _row, text = api_keys.create_key(team=theirs, by=stranger, name="x")
     assert send(client, text, id=request.reply_id, rating=1).status_code == 404
     assert send(client, "ft-no-key", id=request.reply_id, rating=1).status_code == 401
 
@@ -120,17 +121,17 @@ def test_a_key_knows_only_its_own_team_s_answers(ask, stranger, client):
 def test_a_key_of_one_deployment_knows_only_its_answers(ask, live, team, owner, client):
     request = ask()
     Request.objects.filter(pk=request.pk).update(deployment=None)
-    _row, text = keys.make(team=team, by=owner, name="x", deployment=live)
+    _row, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
     assert send(client, text, id=request.reply_id, rating=1).status_code == 404
-    _row, whole = keys.make(team=team, by=owner, name="y")
+    _row, whole = api_keys.create_key(team=team, by=owner, name="y")
     assert send(client, whole, id=request.reply_id, rating=1).status_code == 200
 
 
 def test_a_key_that_may_not_ask_may_not_judge(ask, team, owner, client):
     request = ask()
-    _row, text = keys.make(team=team, by=owner, name="x", actions=["files"])
+    _row, text = api_keys.create_key(team=team, by=owner, name="x", actions=["files"])
     assert send(client, text, id=request.reply_id, rating=1).status_code == 403
-    _row, spent = keys.make(team=team, by=owner, name="y", tokens_a_month=0)
+    _row, spent = api_keys.create_key(team=team, by=owner, name="y", tokens_per_month=0)
     assert send(client, spent, id=request.reply_id, rating=1).status_code == 200
 
 

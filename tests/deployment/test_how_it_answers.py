@@ -1,7 +1,6 @@
 """How long answers are and how many of them refuse, over time; without keeping a word of them."""
 
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -23,7 +22,8 @@ def answered(live):
         given = {"status": 200, "seconds": 0.5, "at": now - timedelta(minutes=ago)} | facts
         return journal.note(
             key=None,
-            served=SimpleNamespace(deployment=live, release=live.current),
+            deployment=live,
+            release=live.current,
             model=live.name,
             prompt_tokens=9,
             tokens=tokens,

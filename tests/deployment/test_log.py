@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from django.utils import timezone
 
-from finetune_app.deployment import chores, journal, keys
+from finetune_app.api_keys import services as api_keys
+from finetune_app.deployment import chores, journal
 from finetune_app.deployment.models import Feedback, Keeping, Request, Transcript
 from finetune_app.deployment.monitoring import keeping, replay
 from finetune_app.deployment.monitoring.redaction import redact
@@ -22,7 +23,7 @@ ON = {"on": "on", "told": "on", "percent": "100", "days": "30", "least": ""}
 
 @pytest.fixture
 def key(live, team, owner):
-    return keys.make(team=team, by=owner, name="the mailbox", deployment=live)[0]
+    return api_keys.create_key(team=team, by=owner, name="the mailbox", deployment=live)[0]
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def ask(live, key):
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
         return journal.note(
             key=key,
-            served=SimpleNamespace(deployment=live, release=live.current),
+            deployment=live,
+            release=live.current,
             model=live.name,
             prompt_tokens=9,
             tokens=3,
@@ -238,7 +240,8 @@ def test_another_team_sees_none_of_it(ask, kept, as_stranger, url):
 def test_a_base_model_asked_directly_keeps_nothing(key, kept):
     journal.note(
         key=key,
-        served=SimpleNamespace(deployment=None, release=None),
+        deployment=None,
+        release=None,
         model="tiny",
         prompt_tokens=1,
         tokens=1,

@@ -1,11 +1,10 @@
 """/metrics: off unless there is a token, only with it, and nothing personal in it."""
 
-from types import SimpleNamespace
-
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from finetune_app.deployment import journal, keys
+from finetune_app.api_keys import services as api_keys
+from finetune_app.deployment import journal
 from finetune_app.deployment.monitoring import feedback, metrics
 from finetune_app.jobs.models import Job, State
 
@@ -14,12 +13,15 @@ TOKEN = "a long token of the operator"
 
 @pytest.fixture
 def asked(live, team, owner):
-    key, _text = keys.make(team=team, by=owner, name="the secret mailbox", deployment=live)
+    key, _text = api_keys.create_key(
+        team=team, by=owner, name="the secret mailbox", deployment=live
+    )
 
     def ask(status: int = 200, **facts):
         return journal.note(
             key=key,
-            served=SimpleNamespace(deployment=live, release=live.current),
+            deployment=live,
+            release=live.current,
             model=live.name,
             prompt_tokens=90,
             tokens=10,

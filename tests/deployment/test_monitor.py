@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from finetune_app.deployment import keys
+from finetune_app.api_keys import services as api_keys
 from finetune_app.deployment.models import Deployment, Hour, Request
 from finetune_app.deployment.monitoring import costs, hours, picture
 from finetune_app.deployment.monitoring.pace import Spread
@@ -17,7 +17,7 @@ DAY = picture.RANGES["day"]
 @pytest.fixture
 def asked(live, team, owner):
     """asked(minutes ago, ...) is a request of the live one, with a key of its own."""
-    key, _text = keys.make(team=team, by=owner, name="the mailbox", deployment=live)
+    key, _text = api_keys.create_key(team=team, by=owner, name="the mailbox", deployment=live)
 
     def ask(ago: float, now: datetime = NOW, **facts) -> Request:
         given = {

@@ -13,9 +13,9 @@ from django.db import connection
 
 from finetune_app.accounts.models import User
 from finetune_app.core.files import local_path
-from finetune_app.deployment import fine_tuning
-from finetune_app.deployment.models import ApiFile
 from finetune_app.evaluation.models import Answer
+from finetune_app.fine_tuning_api import services as fine_tuning
+from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.preflight import only_one
 from finetune_app.knowledge.models import Document, Knowledge
@@ -76,12 +76,15 @@ def test_it_comes_back_whole(saved, whole, owner, data_dir):
 
 def test_files_of_the_api_come_back(whole, team, tmp_path, data_dir):
     rows = ContentFile(b'{"messages": []}\n')
-    kept = fine_tuning.keep_file(team=team, name="mine.jsonl", purpose="fine-tune", file=rows)
+    kept = fine_tuning.save_file(team=team, name="mine.jsonl", purpose="fine-tune", file=rows)
     target = tmp_path / "backup.tar.gz"
     call_command("backup", str(target), stdout=StringIO())
     shutil.rmtree(data_dir / "api-files")
     restore(target, force=True)
-    assert local_path(ApiFile.objects.get(pk=kept.pk).kept_as).read_bytes() == b'{"messages": []}\n'
+    assert (
+        local_path(ApiFile.objects.get(pk=kept.pk).storage_path).read_bytes()
+        == b'{"messages": []}\n'
+    )
 
 
 def test_it_holds_no_checkpoints_no_models_and_is_private(saved):

@@ -8,9 +8,11 @@ from django.core.management import call_command
 from limits.storage import MemoryStorage
 
 from finetune_app.accounts.models import Role, Team
+from finetune_app.api_keys import rate_limits
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.deployment import keys, limits
-from finetune_app.deployment.models import ApiKey, Deployment
+from finetune_app.deployment.models import Deployment
 from tests.conftest import person
 from tests.factories import World, build_world
 from tests.journey import install
@@ -32,7 +34,9 @@ class Served:
 
     def key(self, *, theirs: bool = False, **options: object) -> tuple[ApiKey, str]:
         team = (self.theirs if theirs else self.ours).team
-        return keys.make(team=team, by=None, name="x", requests_a_minute=10**6, **options)
+        return api_keys.create_key(
+            team=team, by=None, name="x", requests_per_minute=10**6, **options
+        )
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +44,8 @@ def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
     """Made once for a file, and taken away with all that the attacks have left. (One test of the
     file has to be marked django_db: pytest-django sets up only databases that a test asks for.)"""
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock(), serving() as address:
-        limits._limiter.cache_clear()
-        patch.setattr(limits, "_storage", MemoryStorage)
+        rate_limits.limiter.cache_clear()
+        patch.setattr(rate_limits, "_storage", MemoryStorage)
         patch.setattr("django.conf.settings.ENGINE_SOCKET", "/nowhere/engine.sock")
         worlds = []
         for name in ("Kettle Lane Cycles", "Another team"):
@@ -49,5 +53,5 @@ def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
             owner = person(f"owner@{name[:3].lower()}.example", team, Role.OWNER)
             worlds.append(build_world(team, owner))
         yield Served(address, *worlds, install("starter"))
-        limits._limiter.cache_clear()
+        rate_limits.limiter.cache_clear()
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)

@@ -16,10 +16,12 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from finetune_app.deployment import keys
-from finetune_app.deployment.api import schemas
-from finetune_app.deployment.api.errors import ApiError
-from finetune_app.deployment.models import ApiFile, ApiKey, Deployment, Request
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.deployment.models import Deployment, Request
+from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.gateway import schemas
+from finetune_app.gateway.errors import ApiError
 from finetune_app.goals.models import Goal
 from tests.journey import install
 from tests.security.conftest import Served
@@ -140,7 +142,7 @@ def test_a_revoked_and_an_expired_key_read_alike(ask, served):
     old, expired = served.key(days=1)
     ApiKey.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     gone, revoked = served.key()
-    keys.revoke(key=gone)
+    api_keys.revoke_key(key=gone)
     unknown = f"ft-{old.prefix}-{'x' * 43}"
     said = [ask("POST", CHAT, text, json=HELLO) for text in (expired, revoked, unknown, "ft-0-0")]
     assert {reply.status_code for reply in said} == {401}
@@ -280,7 +282,7 @@ def test_a_form_of_ten_thousand_files_or_fields_is_a_400(ask):
 
 def test_a_team_has_so_much_room_for_files(ask, monkeypatch):
     ApiFile.objects.all().delete()
-    monkeypatch.setattr("finetune_app.deployment.fine_tuning.MOST_TEAM_BYTES", 100)
+    monkeypatch.setattr("finetune_app.fine_tuning_api.services.MAX_TEAM_BYTES", 100)
     form = {"files": {"file": ("a.jsonl", b"x" * 60)}, "data": {"purpose": "fine-tune"}}
     assert ask("POST", "/files", **form).status_code == 200
     refused = ask("POST", "/files", **form)
@@ -336,7 +338,7 @@ def test_any_type_in_any_field_of_the_others_is_answered_or_refused(ask, path, d
 def test_any_message_is_read_or_refused(message):
     body = json.dumps(HELLO | {"messages": [message, *HELLO["messages"]]}).encode()
     with contextlib.suppress(ApiError):
-        for one in schemas.read_chat(body).messages:
+        for one in schemas.parse_chat_request(body).messages:
             assert one["role"] in ("system", "user", "assistant")
             assert one["content"].encode() is not None
 

@@ -45,7 +45,7 @@ MACHINE = {
     "fingerprint",
     "check_name",
     "fix",
-    "kept_as",
+    "storage_path",
     "purpose",
     "number_format",
     "child",

@@ -4,7 +4,7 @@ from django.db import models
 
 from finetune_app.accounts.models import User
 from finetune_app.datasets.models import Version
-from finetune_app.deployment.models.live import Deployment
+from finetune_app.deployment.models.deployment import Deployment
 from finetune_app.jobs.models import Job
 
 

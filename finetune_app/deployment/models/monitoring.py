@@ -3,8 +3,7 @@
 from django.db import models
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.deployment.models.keys import ApiKey
-from finetune_app.deployment.models.live import Deployment, Release
+from finetune_app.deployment.models.deployment import Deployment, Release
 
 
 class Hour(models.Model):
@@ -16,7 +15,11 @@ class Hour(models.Model):
     )
     release = models.ForeignKey(Release, null=True, on_delete=models.SET_NULL, related_name="+")
     key = models.ForeignKey(
-        ApiKey, null=True, on_delete=models.SET_NULL, related_name="hours", db_index=False
+        "api_keys.ApiKey",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="hours",
+        db_index=False,
     )
     at = models.DateTimeField()  # its beginning
     requests = models.PositiveIntegerField()

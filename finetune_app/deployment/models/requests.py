@@ -9,8 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import Team, User
 from finetune_app.datasets.models import Example
-from finetune_app.deployment.models.keys import ApiKey
-from finetune_app.deployment.models.live import Deployment, Release
+from finetune_app.deployment.models.deployment import Deployment, Release
 
 TROUBLE = {
     "engine_busy": _("The model was busy"),
@@ -34,7 +33,9 @@ class Request(models.Model):
     release = models.ForeignKey(
         Release, null=True, on_delete=models.SET_NULL, related_name="requests", db_index=False
     )
-    key = models.ForeignKey(ApiKey, null=True, on_delete=models.SET_NULL, related_name="+")
+    key = models.ForeignKey(
+        "api_keys.ApiKey", null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     model = models.CharField(max_length=120)  # as it was asked for
     status = models.PositiveSmallIntegerField()  # of HTTP; 499: they went away
     error = models.CharField(max_length=60, blank=True)  # its code

@@ -16,12 +16,12 @@ from django.db.models import Sum as Total
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from finetune_app.deployment.models import ApiKey, Deployment, Hour
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.deployment.currencies import CURRENCY_SIGNS
+from finetune_app.deployment.models import Deployment, Hour
 from finetune_app.deployment.monitoring import hours
 from finetune_app.deployment.monitoring.hours import Sum
 from finetune_app.deployment.monitoring.picture import COUNTS
-
-SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "CHF": "CHF ", "INR": "₹"}
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def money(amount: float | None, currency: str) -> str:
         return ""
     places = 2 if amount >= 0.01 or amount == 0 else 4
     if 0 < amount < 0.0001:
-        return f"< {SIGNS.get(currency, currency)}0.0001"
-    return f"{SIGNS.get(currency, f'{currency} ')}{amount:,.{places}f}"
+        return f"< {CURRENCY_SIGNS.get(currency, currency)}0.0001"
+    return f"{CURRENCY_SIGNS.get(currency, f'{currency} ')}{amount:,.{places}f}"
 
 
 def set_price(
@@ -122,7 +122,7 @@ class Spent:
 def is_spent(key: ApiKey) -> bool:
     """Whether this month's requests have cost all that the key may cost. Each process looks every
     half minute; what has no price costs nothing here."""
-    if key.money_a_month is None:
+    if key.cost_per_month is None:
         return False
     until, spent = _known.get(key.pk, (0.0, 0.0))
     if time.monotonic() >= until:
@@ -130,19 +130,19 @@ def is_spent(key: ApiKey) -> bool:
             _known.clear()
         spent = spent_by(key).get(key.currency, 0.0)
         _known[key.pk] = (time.monotonic() + KNOWN_FOR, spent)
-    return spent >= float(key.money_a_month)
+    return spent >= float(key.cost_per_month)
 
 
 def budget(key: ApiKey) -> str:
     """€20.00; "" without one."""
-    return money(None if key.money_a_month is None else float(key.money_a_month), key.currency)
+    return money(None if key.cost_per_month is None else float(key.cost_per_month), key.currency)
 
 
 def spent_of(keys: Iterable[ApiKey]) -> dict[int, Spent]:
     """By key, for those that have a budget of money."""
     found = {}
     for key in keys:
-        if key.money_a_month is not None:
+        if key.cost_per_month is not None:
             spent = spent_by(key).get(key.currency, 0.0)
             words = (
                 _("%(spent)s of %(most)s")
@@ -150,7 +150,7 @@ def spent_of(keys: Iterable[ApiKey]) -> dict[int, Spent]:
                 else _("at most %(most)s, but no price is set")
             )
             said = words % {"spent": money(spent, key.currency), "most": budget(key)}
-            found[key.pk] = Spent(said, spent >= float(key.money_a_month))
+            found[key.pk] = Spent(said, spent >= float(key.cost_per_month))
     return found
 
 

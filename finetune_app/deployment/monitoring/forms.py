@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.deployment.currencies import CURRENCY_SIGNS
 from finetune_app.deployment.models import Keeping
-from finetune_app.deployment.monitoring.costs import SIGNS
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -26,7 +26,7 @@ def _price(label: "StrPromise", help_text: "StrPromise") -> forms.DecimalField:
 class PriceForm(forms.Form):
     currency = forms.ChoiceField(
         label=_("Currency"),
-        choices=[(one, one) for one in SIGNS],
+        choices=[(one, one) for one in CURRENCY_SIGNS],
         help_text=_("Of all three prices."),
     )
     hour = _price(_("An hour of this machine"), _("Empty: not known."))

@@ -8,9 +8,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.api_keys.models import ApiKey
 from finetune_app.core.charts import stacked_bars, time_lines
 from finetune_app.core.templatetags.ui import waited
-from finetune_app.deployment.models import TROUBLE, ApiKey, Deployment, Drift
+from finetune_app.deployment.models import TROUBLE, Deployment, Drift
 from finetune_app.deployment.monitoring import costs, picture
 from finetune_app.deployment.monitoring.costs import Price
 from finetune_app.deployment.monitoring.picture import Part, Picture, Range, Slot

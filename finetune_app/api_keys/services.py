@@ -1,0 +1,115 @@
+"""Create, change, rotate, revoke and check API keys.
+
+A key reads `ft-<prefix>-<secret>`. The prefix finds the row; an HMAC of the whole text, with a
+pepper that is kept outside the database, proves it (OWASP ASVS 5.0 on API secrets).
+"""
+
+import hashlib
+import hmac
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.api_keys.models import ApiKey, this_month
+from finetune_app.deployment.models import Deployment
+
+KEY_START = "ft"
+USED_AT_RESOLUTION = timedelta(minutes=1)  # so that not every request writes `used_at`
+
+
+def create_key(
+    *,
+    team: Team,
+    by: User | None,
+    name: str,
+    deployment: Deployment | None = None,
+    days: int | None = None,
+    **limits: Any,
+) -> tuple[ApiKey, str]:
+    """Return (row, the key's text). The text can be shown only now: it is not stored.
+
+    limits: actions, requests_per_minute, tokens_per_minute, tokens_per_month, cost_per_month,
+    currency.
+    """
+    prefix = secrets.token_hex(4)
+    text = _new_text(prefix)
+    key = ApiKey.objects.create(
+        team=team,
+        name=name.strip()[:60] or "key",
+        prefix=prefix,
+        ending=text[-4:],
+        digest=_digest(text),
+        deployment=deployment,
+        created_by=by,
+        expires_at=timezone.now() + timedelta(days=days) if days else None,
+        **limits,
+    )
+    return key, text
+
+
+def change_key(*, key: ApiKey, **changes: Any) -> None:
+    """Change limits (see `create_key`) or `expires_at`, from the next request on. An expired key
+    can work again this way; a revoked one cannot."""
+    ApiKey.objects.not_revoked().filter(pk=key.pk).update(**changes)
+
+
+def rotate_key(*, key: ApiKey, hours: int) -> tuple[ApiKey, str]:
+    """Give the key a new secret and return (row, its new text). The secret before works on for
+    `hours`, and one before that ends now. Limits and counts stay."""
+    text = _new_text(key.prefix)
+    with transaction.atomic():
+        key = ApiKey.objects.select_for_update().get(pk=key.pk)
+        key.previous_digest = key.digest if hours else ""
+        key.previous_until = timezone.now() + timedelta(hours=hours) if hours else None
+        key.digest, key.ending = _digest(text), text[-4:]
+        key.save(update_fields=["digest", "ending", "previous_digest", "previous_until"])
+    return key, text
+
+
+def revoke_key(*, key: ApiKey) -> None:
+    ApiKey.objects.not_revoked().filter(pk=key.pk).update(revoked_at=timezone.now())
+
+
+def count_month_tokens(*, key: ApiKey, tokens: int) -> None:
+    """Add what a request used to the key's month."""
+    month, mine = this_month(), ApiKey.objects.filter(pk=key.pk)
+    if not mine.filter(month=month).update(month_tokens=F("month_tokens") + tokens):
+        fresh = mine.exclude(month=month) | mine.filter(month=None)
+        if not fresh.update(month=month, month_tokens=tokens):  # another request was first
+            mine.filter(month=month).update(month_tokens=F("month_tokens") + tokens)
+
+
+def authenticate(text: str) -> ApiKey | None:
+    """The active key with this text, or None."""
+    start, _dash, rest = text.partition("-")
+    prefix = rest.partition("-")[0]
+    if start != KEY_START or not prefix:
+        return None
+    key = ApiKey.objects.select_related("team", "deployment").filter(prefix=prefix[:12]).first()
+    if key is None or not _matches(key, _digest(text)) or not key.is_active:
+        return None
+    now = timezone.now()
+    if key.used_at is None or now - key.used_at > USED_AT_RESOLUTION:
+        ApiKey.objects.filter(pk=key.pk).update(used_at=now)
+    return key
+
+
+def _matches(key: ApiKey, digest: str) -> bool:
+    """Whether it is the current secret, or the previous one while that still works."""
+    current = hmac.compare_digest(key.digest, digest)
+    previous = hmac.compare_digest(key.previous_digest, digest)
+    return current or (previous and key.previous_secret_works)
+
+
+def _new_text(prefix: str) -> str:
+    return f"{KEY_START}-{prefix}-{secrets.token_urlsafe(32)}"
+
+
+def _digest(text: str) -> str:
+    return hmac.new(settings.KEY_PEPPER.encode(), text.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,18 @@
+"""Download of a trained adapter."""
+
+from django.http import FileResponse, Http404
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.requests import HttpRequest
+from finetune_app.deployment.adapter_archive import adapter_archive
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+
+@goal_page(Role.VIEWER, "GET")
+def adapter(request: HttpRequest, goal: Goal, number: int) -> FileResponse:
+    training = goal.trainings.select_related("base_model", "goal").filter(number=number).first()
+    if training is None:
+        raise Http404("no such training")
+    file, name = adapter_archive(training)
+    return FileResponse(file, as_attachment=True, filename=name, content_type="application/zip")

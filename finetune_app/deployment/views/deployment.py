@@ -1,0 +1,99 @@
+"""The deployment page: go live, start a canary, pause."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.access import may_edit
+from finetune_app.accounts.models import Role
+from finetune_app.candidates import selection
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.deployment import adapter_check, code_snippets, services
+from finetune_app.deployment.models import Deployment
+from finetune_app.deployment.views import monitor
+from finetune_app.deployment.views.versions import canary_context
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+from finetune_app.model_export import presenters as model_exports
+
+VERSIONS_SHOWN = 4  # all of them are a page away
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    deployment = Deployment.objects.filter(goal=goal).first()
+    context = page_context(request, goal, deployment)
+    return render_page(request, "deployment/page.html", context)
+
+
+@goal_page(Role.EDITOR, "POST")
+def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Let one of the goal's candidates answer everybody, or a percentage of the conversations."""
+    option = selection.option_by_key(goal, request.POST.get("candidate", ""))
+    if option is None:
+        raise PlainError(_("Choose what should answer."))
+    candidate = option.get_candidate()
+    adapter_check.require_effect(candidate)
+    deployment = Deployment.objects.filter(goal=goal).first()
+    percent = whole_number(request.POST.get("share"))
+    if deployment and percent is not None and percent != services.EVERYBODY_PERCENT:
+        release = services.start_canary(
+            deployment=deployment, candidate=candidate, percent=percent, by=request.user
+        )
+        messages.success(
+            request,
+            _("“%(name)s” answers %(share)d %% of the conversations now.")
+            % {"name": release.candidate.name, "share": release.canary_percent},
+        )
+        return redirect("deployment:page", goal_id=goal.pk)
+    release = services.go_live(goal=goal, candidate=candidate, by=request.user)
+    messages.success(
+        request,
+        _("“%(name)s” is live under the name %(model)s.")
+        % {"name": release.candidate.name, "model": release.deployment.name},
+    )
+    return redirect("deployment:page", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Pause or resume, as the button says."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    change = services.pause if request.POST.get("pause") else services.resume
+    change(deployment=deployment)
+    return redirect("deployment:page", goal_id=goal.pk)
+
+
+def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None) -> dict[str, Any]:
+    """What templates/deployment/page.html shows. `deployment` is None before anything is live."""
+    everybody = selection.candidate_options(goal)
+    trained = list(
+        goal.trainings.exclude(adapter_sha256="").select_related("base_model", "version", "job")
+    )
+    made = selection.selected_options(goal, everybody)
+    context: dict[str, Any] = {
+        "trained": trained,
+        "exports": model_exports.exports_of(goal),
+        "newest": trained[0] if trained else None,
+        "everybody": everybody,
+        "suggested": made[-1].key if made else "",
+        "deployment": deployment,
+        "may_edit": may_edit(request),
+    }
+    if deployment is None:
+        return context
+    current = deployment.current
+    assert current is not None  # the first release is never a canary
+    context |= monitor.figures_context(request, deployment)
+    context |= canary_context(deployment, current)
+    return context | {
+        "releases": deployment.releases.select_related("candidate", "by")[:VERSIONS_SHOWN],
+        "more_releases": deployment.releases.count() > VERSIONS_SHOWN,
+        "current": current,
+        "reach": code_snippets.reach_sentence(),
+        "snippets": code_snippets.snippets_for(deployment.name),
+    }

@@ -1,0 +1,96 @@
+"""All versions of a deployment, and what an editor does with a canary."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.access import may_edit
+from finetune_app.accounts.models import Role
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.deployment import adapter_check, canary, history, services
+from finetune_app.deployment.models import Deployment, Release
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+
+@goal_page(Role.VIEWER, "GET")
+def page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """All versions: who made each live, what it changed, and how its evaluation went."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    context = {
+        "deployment": deployment,
+        "entries": history.entries(deployment),
+        "current": deployment.current,
+        "may_edit": may_edit(request),
+    }
+    return render_page(request, "deployment/versions.html", context)
+
+
+@goal_page(Role.EDITOR, "POST")
+def set_canary_percent(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """Change the percentage of the conversations that the canary answers."""
+    release = _release(goal, number)
+    chosen = whole_number(request.POST.get("share")) or 0
+    services.start_canary(
+        deployment=release.deployment, candidate=release.candidate, percent=chosen, by=request.user
+    )
+    messages.success(
+        request,
+        _("Version %(n)d answers %(share)d %% of the conversations now.")
+        % {"n": number, "share": chosen},
+    )
+    return redirect("deployment:page", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def promote(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    services.promote(release=_release(goal, number), by=request.user)
+    messages.success(request, _("Version %(n)d answers everybody now.") % {"n": number})
+    return redirect("deployment:page", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def withdraw(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    release = services.withdraw(release=_release(goal, number), by=request.user)
+    current = release.deployment.current
+    messages.success(
+        request,
+        _("Version %(n)d was taken back. Version %(current)d answers everybody again.")
+        % {"n": number, "current": current.number if current else 0},
+    )
+    return redirect("deployment:page", goal_id=goal.pk)
+
+
+@goal_page(Role.EDITOR, "POST")
+def roll_back(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """Make an earlier version's candidate live again, as a new version."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    release = get_object_or_404(deployment.releases.select_related("candidate"), number=number)
+    adapter_check.require_effect(release.candidate)
+    services.roll_back(deployment=deployment, to=release, by=request.user)
+    messages.success(request, _("Version %(n)d answers again.") % {"n": number})
+    return redirect("deployment:page", goal_id=goal.pk)
+
+
+def _release(goal: Goal, number: int) -> Release:
+    found = Release.objects.select_related("deployment__goal", "candidate")
+    return get_object_or_404(found, deployment__goal=goal, number=number)
+
+
+def canary_context(deployment: Deployment, current: Release) -> dict[str, Any]:
+    """What templates/deployment/_canary.html shows; nothing where there is no canary."""
+    release = deployment.canary
+    if release is None:
+        return {"canary": None, "canary_percents": services.CANARY_PERCENTS}
+    compared = canary.compare(deployment, release, current)
+    return {
+        "canary": release,
+        "compared": compared,
+        "canary_percents": services.CANARY_PERCENTS,
+        "has_feedback": any(one.up or one.down for one in compared),
+        "canary_problem": canary.unavailable_reason(release),
+        "too_few": compared[1].requests < canary.MIN_REQUESTS_TO_COMPARE,
+    }

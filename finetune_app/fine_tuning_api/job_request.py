@@ -1,0 +1,120 @@
+"""What a request for a fine-tuning job may contain, after OpenAI's API reference."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.json_body import read_json_object
+
+Auto = Literal["auto"]
+MAX_EPOCHS = 50
+MAX_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """ "auto" leaves the choice to this application's own settings."""
+
+    n_epochs: int | Auto = "auto"
+    batch_size: int | Auto = "auto"
+    learning_rate_multiplier: Auto = "auto"
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A valid request. Files are named by their public ids; "" for no validation file."""
+
+    model: str
+    training_file: str
+    validation_file: str
+    suffix: str
+    seed: int | None
+    hyperparameters: Hyperparameters
+    metadata: dict[str, str]
+
+
+def parse_job_request(body: bytes) -> JobRequest:
+    """Raises ApiError."""
+    given = read_json_object(body)
+    return JobRequest(
+        model=_required_text(given, "model"),
+        training_file=_required_text(given, "training_file"),
+        validation_file=str(given.get("validation_file") or ""),
+        suffix=_suffix(given.get("suffix")),
+        seed=_seed(given.get("seed")),
+        hyperparameters=_hyperparameters(given),
+        metadata=_metadata(given.get("metadata")),
+    )
+
+
+def _required_text(given: dict[str, Any], name: str) -> str:
+    value = given.get(name)
+    if not isinstance(value, str) or not value:
+        raise ApiError(400, f"“{name}” is missing.", param=name)
+    return value
+
+
+def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
+    """Of “method”, or the older field of the same name at the top."""
+    method = given.get("method") or {}
+    if not isinstance(method, dict) or method.get("type", "supervised") != "supervised":
+        raise ApiError(400, "The only “method” here is supervised.", param="method")
+    inner = _object(method, "supervised").get("hyperparameters")
+    found = _object({"hyperparameters": inner or given.get("hyperparameters")}, "hyperparameters")
+    n_epochs = _whole_number_or_auto(found, "n_epochs", MAX_EPOCHS)
+    batch_size = _whole_number_or_auto(found, "batch_size", MAX_BATCH_SIZE)
+    if found.get("learning_rate_multiplier", "auto") not in ("auto", 1, 1.0):
+        raise ApiError(
+            400,
+            "“learning_rate_multiplier” is not done here; leave it at “auto”.",
+            param="learning_rate_multiplier",
+        )
+    return Hyperparameters(n_epochs, batch_size)
+
+
+def _whole_number_or_auto(found: dict[str, Any], name: str, maximum: int) -> int | Auto:
+    value = found.get(name, "auto")
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= maximum:
+        raise ApiError(400, f"“{name}” is “auto” or 1 to {maximum}.", param=name)
+    return value
+
+
+def _object(given: dict[str, Any], name: str) -> dict[str, Any]:
+    value = given.get(name) or {}
+    if not isinstance(value, dict):
+        raise ApiError(400, f"“{name}” must be a JSON object.", param=name)
+    return value
+
+
+def _suffix(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not 1 <= len(value) <= 64 or not value.isprintable():
+        raise ApiError(400, "“suffix” is a line of 1 to 64 characters.", param="suffix")
+    return value
+
+
+def _seed(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+        raise ApiError(400, "“seed” is a whole number.", param="seed")
+    return value
+
+
+def _metadata(value: Any) -> dict[str, str]:
+    if value is None:
+        return {}
+    is_valid = (
+        isinstance(value, dict)
+        and len(value) <= 16
+        and all(
+            isinstance(text, str) and len(text) <= 512 and len(name) <= 64
+            for name, text in value.items()
+        )
+    )
+    if not is_valid:
+        raise ApiError(400, "“metadata” is up to 16 short texts by name.", param="metadata")
+    return dict(value)

@@ -1,0 +1,59 @@
+"""Finds files and jobs of a team by their public ids. Those of another team do not exist."""
+
+from uuid import UUID
+
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
+from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.model_lookup import TunedModel
+
+
+def require_team_key(key: ApiKey) -> ApiKey:
+    """Raises ApiError for a key that opens one deployment: training belongs to the whole team."""
+    if key.deployment_id:
+        raise ApiError(
+            403,
+            "This key opens one model alone. A person of your team can make one that may "
+            "train, on the page of the team's keys.",
+            code="key_not_allowed",
+        )
+    return key
+
+
+def find_file(key: ApiKey, file_id: str) -> ApiFile:
+    """Raises ApiError if there is none."""
+    public_id = parse_public_id(file_id, "file-")
+    files = ApiFile.objects.filter(team=key.team_id)
+    file = files.filter(public_id=public_id).first() if public_id else None
+    if file is None:
+        raise ApiError(404, f"There is no file “{file_id[:80]}”.", code="file_not_found")
+    return file
+
+
+def find_job(key: ApiKey, job_id: str) -> FineTuningJob:
+    """Read afresh, with what its status needs. Raises ApiError if there is none."""
+    public_id = parse_public_id(job_id, "ftjob-")
+    jobs = FineTuningJob.objects.filter(team=require_team_key(key).team_id).with_status()
+    job = jobs.filter(public_id=public_id).first() if public_id else None
+    if job is None:
+        raise ApiError(404, f"There is no job “{job_id[:80]}”.", code="job_not_found")
+    return job
+
+
+def parse_public_id(api_id: str, prefix: str) -> UUID | None:
+    """The UUID behind `prefix`; None unless it is written exactly as this API writes it."""
+    try:
+        found = UUID(api_id.removeprefix(prefix))
+    except ValueError:
+        return None
+    return found if api_id == f"{prefix}{found.hex}" else None
+
+
+def tuned_models(team_id: int) -> list[TunedModel]:
+    """What the team's jobs have trained: each answers at once, without being deployed."""
+    jobs = FineTuningJob.objects.filter(team=team_id).with_adapter()
+    found = []
+    for job in jobs.select_related("training__goal", "training__base_model"):
+        assert job.training is not None
+        found.append(TunedModel(job.tuned_model_name, job.training, job.created_at))
+    return found

@@ -1,0 +1,76 @@
+import uuid
+
+from django.db import models
+
+from finetune_app.accounts.models import Team
+from finetune_app.goals.models import Goal
+from finetune_app.training.models import Training
+
+
+class ApiFile(models.Model):
+    """A file that a program has uploaded to train on."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_files")
+    name = models.CharField(max_length=200)
+    purpose = models.CharField(max_length=20, default="fine-tune")
+    storage_path = models.CharField(max_length=200)  # below DATA_DIR
+    size = models.BigIntegerField()  # bytes
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def api_id(self) -> str:
+        return f"file-{self.public_id.hex}"
+
+
+class FineTuningJobQuerySet(models.QuerySet["FineTuningJob"]):
+    def with_status(self) -> "FineTuningJobQuerySet":
+        """With what the job's status and response need."""
+        return self.select_related("training__job", "training__version")
+
+    def with_adapter(self) -> "FineTuningJobQuerySet":
+        return self.exclude(training=None).exclude(training__adapter_sha256="")
+
+
+class FineTuningJob(models.Model):
+    """A job that a program has asked for, with the goal and the training made for it."""
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="fine_tuning_jobs")
+    goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="fine_tuning_job")
+    # None if the file was invalid; `problem` then says why.
+    training = models.OneToOneField(
+        Training, null=True, on_delete=models.CASCADE, related_name="fine_tuning_job"
+    )
+    problem = models.TextField(blank=True)
+    model = models.CharField(max_length=120)  # the base model, as the program named it
+    suffix = models.CharField(max_length=64, blank=True)
+    seed = models.PositiveIntegerField(default=17)
+    metadata = models.JSONField(default=dict)
+    training_file = models.CharField(max_length=64)  # public ids: the files may be deleted later
+    validation_file = models.CharField(max_length=64, blank=True)
+    hyperparameters = models.JSONField(default=dict)  # as requested: numbers, or "auto"
+    public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = FineTuningJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.api_id
+
+    @property
+    def api_id(self) -> str:
+        return f"ftjob-{self.public_id.hex}"
+
+    @property
+    def tuned_model_name(self) -> str:
+        """What programs call the tuned model."""
+        return f"ft:{self.model}:team-{self.team_id}:{self.suffix}:{self.public_id.hex[:8]}"

@@ -1,0 +1,165 @@
+"""Files, jobs, events and checkpoints in the format of OpenAI's API reference."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
+from finetune_app.jobs.models import State
+from finetune_app.training.models import Point
+
+# OpenAI's status for each state of ours.
+STATUS = {
+    State.QUEUED: "queued",
+    State.PREPARING: "validating_files",
+    State.RUNNING: "running",
+    State.STOPPING: "running",
+    State.STOPPED: "paused",
+    State.SUCCEEDED: "succeeded",
+    State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
+}
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+def file_object(file: ApiFile) -> dict[str, Any]:
+    return {
+        "id": file.api_id,
+        "object": "file",
+        "bytes": file.size,
+        "filename": file.name,
+        "created_at": _timestamp(file.created_at),
+        "purpose": file.purpose,
+        "status": "processed",
+    }
+
+
+def job_status(job: FineTuningJob) -> str:
+    return STATUS[State(job.training.job.state)] if job.training else "failed"
+
+
+def job_object(job: FineTuningJob) -> dict[str, Any]:
+    status, spec = job_status(job), job.training.spec if job.training else {}
+    work = job.training.job if job.training else None
+    ended_at = work.ended_at if work and status in FINAL else None
+    seconds_left = work.seconds_left if work else None
+    finish = timezone.now() + timedelta(seconds=seconds_left) if seconds_left else None
+    hyperparameters = {
+        "n_epochs": spec.get("epochs", "auto"),
+        "batch_size": spec.get("batch_size", "auto"),
+        "learning_rate_multiplier": "auto",
+    }
+    return {
+        "id": job.api_id,
+        "object": "fine_tuning.job",
+        "model": job.model,
+        "status": status,
+        "created_at": _timestamp(job.created_at),
+        "finished_at": _timestamp(ended_at) if ended_at else None,
+        "fine_tuned_model": job.tuned_model_name if status == "succeeded" else None,
+        "organization_id": f"team-{job.team_id}",
+        "result_files": [],
+        "integrations": [],
+        "hyperparameters": hyperparameters,
+        "seed": job.seed,
+        "metadata": job.metadata,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "training_file": job.training_file,
+        "validation_file": job.validation_file or None,
+        "user_provided_suffix": job.suffix or None,
+        "trained_tokens": work.result.get("tokens") if work and ended_at else None,
+        "estimated_finish": _timestamp(finish) if finish else None,
+        "error": _error(job),
+    }
+
+
+def event_objects(job: FineTuningJob) -> list[dict[str, Any]]:
+    """In order of time."""
+    events = [_event(job, "created", job.created_at, "The job was created.")]
+    if job.problem:
+        events.append(_event(job, "refused", job.created_at, job.problem, level="error"))
+    if job.training is None:
+        return events
+    work = job.training.job
+    if work.running_at:
+        events.append(_event(job, "started", work.running_at, "The training has started."))
+    for point in job.training.points.all():
+        events.append(_metrics_event(job, point, work.running_at or job.created_at))
+    if work.ended_at:
+        level = "error" if work.state == State.FAILED else "info"
+        message = work.message or f"The job is {job_status(job)}."
+        events.append(_event(job, "ended", work.ended_at, message, level=level))
+    return events
+
+
+def checkpoint_objects(job: FineTuningJob) -> list[dict[str, Any]]:
+    """The one that is kept, which is the finished adapter, with its last metrics."""
+    if job_status(job) != "succeeded" or job.training is None:
+        return []
+    last = job.training.points.last()
+    validated = job.training.points.exclude(validation_loss=None).last()
+    return [
+        {
+            "object": "fine_tuning.job.checkpoint",
+            "id": f"ftckpt-{job.public_id.hex}",
+            "created_at": _timestamp(job.training.job.ended_at or job.created_at),
+            "fine_tuned_model_checkpoint": job.tuned_model_name,
+            "fine_tuning_job_id": job.api_id,
+            "step_number": last.step if last else 0,
+            "metrics": {
+                "step": last.step if last else 0,
+                "train_loss": last.loss if last else None,
+                "valid_loss": validated.validation_loss if validated else None,
+            },
+        }
+    ]
+
+
+def page_object(objects: list[dict[str, Any]], *, after: str | None, limit: int) -> dict[str, Any]:
+    """Cursor paging: at most `limit` objects, starting after the one with the id `after`."""
+    start = next((n + 1 for n, one in enumerate(objects) if one["id"] == after), 0)
+    page = objects[start : start + limit]
+    return {
+        "object": "list",
+        "data": page,
+        "has_more": len(objects) > start + limit,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+    }
+
+
+def _error(job: FineTuningJob) -> dict[str, Any] | None:
+    if job.problem:
+        return {"code": "invalid_training_file", "message": job.problem, "param": "training_file"}
+    if job_status(job) == "failed":
+        assert job.training is not None
+        work = job.training.job
+        return {"code": work.error_code or "failed", "message": work.message, "param": None}
+    return None
+
+
+def _event(
+    job: FineTuningJob, name: str, at: datetime, message: str, level: str = "info"
+) -> dict[str, Any]:
+    return {
+        "object": "fine_tuning.job.event",
+        "id": f"ftevent-{job.public_id.hex[:12]}-{name}",
+        "created_at": _timestamp(at),
+        "level": level,
+        "message": message,
+        "type": "message",
+        "data": {},
+    }
+
+
+def _metrics_event(job: FineTuningJob, point: Point, at: datetime) -> dict[str, Any]:
+    data = {"step": point.step, "train_loss": point.loss, "valid_loss": point.validation_loss}
+    what = "validation loss" if point.loss is None else "training loss"
+    loss = point.validation_loss if point.loss is None else point.loss
+    event = _event(job, f"step-{point.step}", at, f"Step {point.step}: {what} {loss}")
+    return event | {"type": "metrics", "data": data}
+
+
+def _timestamp(at: datetime) -> int:
+    return int(at.timestamp())

@@ -1,0 +1,155 @@
+"""Uploaded files and fine-tuning jobs.
+
+A job becomes a goal, a frozen dataset version and a training, by the same services that the pages
+use, so people find the goal on the pages.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import Sum
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Team, User
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.basemodels import services as basemodels
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import services as datasets
+from finetune_app.imports.column_mapping import RowError
+from finetune_app.datasets.models import Severity, Split
+from finetune_app.fine_tuning_api.job_request import JobRequest
+from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
+from finetune_app.fine_tuning_api.training_file import read_training_rows, read_validation_rows
+from finetune_app.goals import services as goals
+from finetune_app.goals.models import Goal, GoalKind, Method
+from finetune_app.jobs import services as jobs
+from finetune_app.training import services as trainings
+
+MAX_FILE_BYTES = 100 * 1024 * 1024
+MAX_TEAM_BYTES = 2 * 1024**3  # of all files that a team's programs have uploaded
+PAIRS_IN_GOAL = 3  # pairs of the file that become the goal's examples
+
+
+def save_file(*, team: Team, name: str, purpose: str, file: File) -> ApiFile:
+    """Store an upload. Its content is read when a job needs it.
+
+    Raises PlainError if it is empty or too large.
+    """
+    size = file.size or 0
+    if not size:
+        raise PlainError(_("The file is empty."))
+    if size > MAX_FILE_BYTES:
+        raise PlainError(
+            _(
+                "The file is larger than 100 MB. Bring it in on the dataset page, "
+                "which takes larger ones."
+            ),
+            status=413,
+        )
+    if size + (team.api_files.aggregate(all=Sum("size"))["all"] or 0) > MAX_TEAM_BYTES:
+        raise PlainError(
+            _(
+                "Your team's files fill the 2 GB there are for them. Delete some that "
+                "are not needed any more."
+            ),
+            status=413,
+        )
+    saved = ApiFile(team=team, name=name[:200] or "file.jsonl", purpose=purpose, size=size)
+    saved.storage_path = default_storage.save(f"api-files/{saved.public_id.hex}/upload", file)
+    saved.save()
+    return saved
+
+
+def start_job(
+    *, key: ApiKey, request: JobRequest, file: ApiFile, validation_file: ApiFile | None
+) -> FineTuningJob:
+    """A queued job, or a failed one whose `problem` says what is wrong with the file.
+
+    Raises PlainError if the base model is not installed.
+    """
+    by = key.created_by
+    with transaction.atomic():
+        job = FineTuningJob(
+            team=key.team,
+            model=request.model,
+            suffix=request.suffix,
+            seed=request.seed or trainings.SEED,
+            hyperparameters=asdict(request.hyperparameters),
+            metadata=request.metadata,
+            training_file=file.api_id,
+            validation_file=validation_file.api_id if validation_file else "",
+        )
+        try:
+            rows = read_training_rows(file, Split.TRAIN if validation_file else "")
+            held_back = read_validation_rows(validation_file) if validation_file else []
+        except RowError as problem:
+            rows, held_back, job.problem = [], [], str(problem)
+        job.goal = _create_goal(job, rows, by)
+        basemodels.choose(goal=job.goal, slug=request.model, user=by)
+        job.save()
+        if job.problem:
+            return job
+        dataset = datasets.dataset_of(job.goal)
+        datasets.add_rows(dataset=dataset, by=by, rows=[*rows, *held_back], source=file.name)
+    _freeze_and_train(job, by)
+    return job
+
+
+def pause_job(*, job: FineTuningJob) -> None:
+    if job.training:
+        trainings.stop(training=job.training)
+
+
+def resume_job(*, job: FineTuningJob) -> None:
+    """Raises PlainError if it is not paused."""
+    if job.training:
+        trainings.go_on(training=job.training)
+
+
+def cancel_job(*, job: FineTuningJob) -> None:
+    if job.training:
+        jobs.cancel(job.training.job)
+
+
+def _freeze_and_train(job: FineTuningJob, by: User | None) -> None:
+    dataset = datasets.dataset_of(job.goal)
+    try:
+        datasets.freeze(dataset=dataset, by=by)
+        chosen = _training_settings(job.hyperparameters) | {"seed": job.seed}
+        job.training = trainings.start(goal=job.goal, user=by, chosen=chosen)
+    except PlainError as problem:
+        found = dataset.findings.filter(severity=Severity.ERROR).values_list("message", flat=True)
+        job.problem = " ".join(found) or problem.message
+    job.save()
+
+
+def _create_goal(job: FineTuningJob, rows: list[dict[str, Any]], by: User | None) -> Goal:
+    pairs = [
+        {
+            "prompt": row["messages"][-2]["content"][:2000],
+            "answer": row["messages"][-1]["content"][:2000],
+        }
+        for row in rows[:PAIRS_IN_GOAL]
+    ]
+    goal = goals.create_goal(
+        team=job.team,
+        user=by,
+        name=job.suffix or _("From a program"),
+        description=_("Answer as in the file that a program sent."),
+        kind=GoalKind.TASK,
+        pairs=pairs,
+    )
+    return goals.choose_method(goal=goal, method=Method.FINE_TUNE)
+
+
+def _training_settings(hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's hyperparameters under our names; "auto" leaves our own settings."""
+    settings: dict[str, Any] = {}
+    if isinstance(hyperparameters.get("n_epochs"), int):
+        settings["epochs"] = hyperparameters["n_epochs"]
+    if isinstance(hyperparameters.get("batch_size"), int):
+        settings["batch_size"] = hyperparameters["batch_size"]
+    return settings

@@ -1,0 +1,58 @@
+"""Reads the examples of an uploaded file: one conversation on each line, as JSON."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.files.storage import default_storage
+
+from finetune_app.imports.column_mapping import Message, RowError, messages_from_row, parse_json
+from finetune_app.datasets.splits import held_back
+from finetune_app.fine_tuning_api.models import ApiFile
+
+MIN_EXAMPLES, MAX_LINES = 10, 50_000
+MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
+
+
+def read_training_rows(file: ApiFile, split: str) -> list[dict[str, Any]]:
+    """All rows, in `split` ("" lets the dataset choose). A program that sends a broken file wants
+    to know, so one bad line rejects the file. Raises RowError."""
+    rows = [{"messages": messages, "split": str(split)} for messages in _conversations(file)]
+    if len(rows) < MIN_EXAMPLES:
+        raise RowError(f"The file has {len(rows)} examples; at least {MIN_EXAMPLES} are needed.")
+    return rows
+
+
+def read_validation_rows(file: ApiFile) -> list[dict[str, Any]]:
+    """Every second example validates during training; the others are sealed as the test split, so
+    that the evaluation has examples that nothing has been tuned on. Raises RowError."""
+    rows = [
+        {"messages": messages, "split": str(held_back(at))}
+        for at, messages in enumerate(_conversations(file))
+    ]
+    if len(rows) < 2:
+        raise RowError("The validation file has fewer than two examples.")
+    return rows
+
+
+def _conversations(file: ApiFile) -> Iterator[list[Message]]:
+    with default_storage.open(file.storage_path) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            if number > MAX_LINES:
+                raise RowError(f"The file has more than {MAX_LINES:,} lines.")
+            try:
+                yield _conversation(line)
+            except (RowError, ValueError, RecursionError) as problem:
+                what = str(problem) if isinstance(problem, RowError) else "It is not valid JSON."
+                raise RowError(f"Line {number}: {what}") from problem
+
+
+def _conversation(line: bytes) -> list[Message]:
+    cells = parse_json(line.decode("utf-8-sig"))
+    if not isinstance(cells, dict):
+        raise RowError("It is not an object with “messages”.")
+    messages = messages_from_row(cells, MAPPING)
+    if len(messages) < 2:
+        raise RowError("Nobody asks anything in this conversation.")
+    return messages

@@ -1,0 +1,64 @@
+"""/v1/files: upload, list, read and delete files to train on."""
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
+
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.core.downloads import download, pieces_of
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_path
+from finetune_app.fine_tuning_api import services
+from finetune_app.fine_tuning_api.lookup import find_file, require_team_key
+from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.fine_tuning_api.responses import file_object
+from finetune_app.gateway.access import api_view
+from finetune_app.gateway.errors import ApiError
+
+MAX_LISTED = 100
+
+
+@api_view("GET", "POST", action="files")
+async def file_list(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
+    work = _upload if request.method == "POST" else _list
+    return JsonResponse(await sync_to_async(work)(request, require_team_key(key)))
+
+
+@api_view("GET", "DELETE", action="files")
+async def file_detail(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
+    file = await sync_to_async(find_file)(require_team_key(key), file_id)
+    if request.method == "DELETE":
+        await sync_to_async(file.delete)()  # examples made of it stay
+        return JsonResponse({"id": file_id, "object": "file", "deleted": True})
+    return JsonResponse(file_object(file))
+
+
+@api_view("GET", action="files")
+async def file_content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
+    file = await sync_to_async(find_file)(require_team_key(key), file_id)
+    path = await sync_to_async(local_path)(file.storage_path)
+    return download(
+        request, pieces_of(path), name="file.jsonl", content_type="application/octet-stream"
+    )
+
+
+def _upload(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+    upload = request.FILES.get("file")
+    purpose = request.POST.get("purpose", "")
+    if upload is None:
+        raise ApiError(400, "Send the file as “file”, in a multipart form.", param="file")
+    if purpose != "fine-tune":
+        raise ApiError(400, "The only “purpose” here is “fine-tune”.", param="purpose")
+    try:
+        saved = services.save_file(
+            team=key.team, name=str(upload.name or ""), purpose=purpose, file=upload
+        )
+    except PlainError as problem:
+        raise ApiError(problem.status, problem.message, param="file") from problem
+    return file_object(saved)
+
+
+def _list(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+    files = ApiFile.objects.filter(team=key.team_id)[:MAX_LISTED]
+    return {"object": "list", "data": [file_object(file) for file in files], "has_more": False}

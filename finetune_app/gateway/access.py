@@ -1,0 +1,122 @@
+"""Who may call the API: whoever sends a valid key. A browser session counts for nothing here."""
+
+import logging
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.http import HttpRequest, HttpResponseBase
+from django.http.multipartparser import MultiPartParserError
+from django.views.decorators.csrf import csrf_exempt
+
+from finetune_app.accounts.access import Policy
+from finetune_app.api_keys import rate_limits
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ACTIONS, ApiKey
+from finetune_app.deployment.monitoring import costs
+from finetune_app.gateway.errors import ApiError
+
+log = logging.getLogger(__name__)
+ACTIONS_WITH_BUDGET = ("chat", "embeddings")  # those that use tokens
+ApiView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+
+
+def api_view(*methods: str, action: str | None) -> Callable[[ApiView], ApiView]:
+    """Decorate `async view(request, key, ...)`; every exception becomes an API error.
+
+    action: what the key must be allowed to do (api_keys.models.ACTIONS); None: any key may.
+    """
+    if action is not None and action not in ACTIONS:
+        raise ValueError(f"no such action of a key: {action}")
+
+    def decorate(view: ApiView) -> ApiView:
+        @wraps(view)
+        async def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                if request.method not in methods:
+                    raise ApiError(405, f"This address takes {' or '.join(methods)}.")
+                key = await sync_to_async(authorised_key)(request, action)
+                return await view(request, key, *args, **kwargs)
+            except ApiError as error:
+                response = error.response()
+                if error.status == 405:
+                    response["Allow"] = ", ".join(methods)
+                return response
+            except RequestDataTooBig:
+                return ApiError(413, "The body is larger than 10 MB.").response()
+            except (SuspiciousOperation, BadRequest, MultiPartParserError):
+                return ApiError(400, "The request cannot be read.").response()
+            except Exception:
+                log.exception("the API failed")
+                return ApiError(500, "Something went wrong here. Try again.").response()
+
+        inner.policy = Policy(None, methods, "key")  # type: ignore[attr-defined]
+        inner.action = action  # type: ignore[attr-defined]
+        return csrf_exempt(inner)
+
+    return decorate
+
+
+def authorised_key(request: HttpRequest, action: str | None) -> ApiKey:
+    """The key that was sent; counts one request for it.
+
+    Raises ApiError if the key is unknown, may not do this, or has used up its budget or limit.
+    """
+    key = _authenticate(request)
+    if action is not None and action not in key.actions:
+        raise ApiError(
+            403,
+            f"This key may not do that ({action}). A person of your team decides what a key "
+            "may do, on the page of the team's keys.",
+            code="key_not_allowed",
+        )
+    if action in ACTIONS_WITH_BUDGET:
+        _require_budget(key)
+    try:
+        rate_limits.count_request(key)
+    except rate_limits.RateLimitExceeded as exceeded:
+        raise ApiError(
+            429,
+            f"This key may use {exceeded.limit:,} {exceeded.unit} a minute. "
+            f"Try again in {exceeded.retry_after} seconds.",
+            code="rate_limit_exceeded",
+            retry_after=exceeded.retry_after,
+        ) from exceeded
+    return key
+
+
+def _authenticate(request: HttpRequest) -> ApiKey:
+    scheme, _space, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
+        raise ApiError(
+            401,
+            "No API key was sent. Send it as “Authorization: Bearer ft-…”; a person of your "
+            "team makes one on the deployment page.",
+            code="missing_api_key",
+        )
+    key = api_keys.authenticate(text.strip()) if text.isprintable() else None
+    if key is None:
+        raise ApiError(
+            401, "This API key is not known, was revoked or has expired.", code="invalid_api_key"
+        )
+    return key
+
+
+def _require_budget(key: ApiKey) -> None:
+    if key.is_used_up:
+        raise _insufficient_quota(
+            f"This key has used its {key.tokens_per_month:,} tokens of this month. A person of "
+            "your team can give it more on the page of the team's keys."
+        )
+    if costs.is_spent(key):
+        raise _insufficient_quota(
+            f"This key has spent its {costs.budget(key)} of this month. A person of your team "
+            "can give it more on the page of the team's keys."
+        )
+
+
+def _insufficient_quota(message: str) -> ApiError:
+    code = "insufficient_quota"
+    return ApiError(429, message, code=code, error_type=code, should_retry=False)

@@ -1,0 +1,227 @@
+"""One request for text: asks the model, writes the response and logs how the request went."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
+
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.candidates import inference
+from finetune_app.core.engine_client import EngineUnavailable, Event, Refused
+from finetune_app.deployment import journal
+from finetune_app.gateway import model_lookup
+from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
+from finetune_app.gateway.responses import STREAM_END, ChatResponse, server_sent_event
+from finetune_app.gateway.schemas import TextRequest
+
+
+def engine_error(problem: EngineUnavailable) -> ApiError:
+    """Maps an engine error to an API error: 400 when the request is at fault, 429 when the engine
+    is busy, 503 when it is unavailable."""
+    if isinstance(problem, Refused):
+        return ApiError(400, str(problem), param=problem.param)
+    status = 429 if problem.retry_after else 503
+    return ApiError(
+        status,
+        str(problem),
+        code="engine_busy" if status == 429 else "engine_unavailable",
+        retry_after=problem.retry_after or 10,
+    )
+
+
+@dataclass
+class Generation:
+    """The life of one request. `key` is None when a page asks; then `model` is given."""
+
+    key: ApiKey | None
+    request: TextRequest
+    answer: ChatResponse
+    model: model_lookup.ResolvedModel | None = None
+    started_at: float = field(default_factory=time.monotonic)
+    first_text_at: float | None = None
+    is_logged: bool = False
+
+    async def response(self) -> HttpResponseBase:
+        """The HTTP response. Raises ApiError for what goes wrong before the first event."""
+        assert self.key is not None, "a page uses events(), and resolves the model itself"
+        try:
+            self.model = await sync_to_async(model_lookup.resolve)(
+                self.key, self.request.model, self.request.options.conversation_id
+            )
+            events = self.events()
+            # The first event decides the status: a busy or broken model must not start with a 200.
+            first = await anext(events, None)
+        except ApiError as error:
+            await self.log(error.status, error.code)
+            raise
+        except Exception:
+            await self.log(500, "server_error")
+            raise
+        if self.request.options.stream:
+            response = StreamingHttpResponse(
+                self._server_sent_events(first, events), content_type="text/event-stream"
+            )
+            response["Cache-Control"] = "no-store"
+            response["X-Accel-Buffering"] = "no"  # or nginx would buffer the stream
+            return response
+        return JsonResponse(await self._complete(events))
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """The engine's events for all choices. Closing it cancels the answers.
+
+        Raises ApiError for whatever goes wrong.
+        """
+        try:
+            async with aclosing(inference.stream_events(self._batch())) as events:
+                async for event in events:
+                    self._record(event)
+                    yield event
+        except EngineUnavailable as problem:
+            raise engine_error(problem) from problem
+
+    async def log(self, status: int, code: str = "") -> None:
+        """Log how the request ended. Only the first call counts."""
+        if self.is_logged:
+            return
+        self.is_logged = True
+        usage = self.answer.usage
+        await journal.keep(
+            key=self.key,
+            deployment=self.model.deployment if self.model else None,
+            release=self.model.release if self.model else None,
+            model=self.request.model,
+            status=status,
+            error=code,
+            streamed=self.request.options.stream,
+            prompt_tokens=usage["prompt_tokens"],
+            tokens=usage["completion_tokens"],
+            first_seconds=self.first_text_at - self.started_at if self.first_text_at else None,
+            seconds=time.monotonic() - self.started_at,
+            reply_id=self.answer.id,
+            confidence=self._mean_logprob(),
+            messages=self.request.messages,
+            answer=self.answer.choices[0].text,
+        )
+
+    def _batch(self) -> inference.RequestBatch:
+        """One request to the candidate for each choice."""
+        assert self.model is not None
+        template = self.model.request
+        self._require_support(template)
+        requests: list[inference.CandidateRequest] = []
+        for prompt in self.request.prompts:
+            for n in range(self.request.options.n):
+                sampling: dict[str, Any] = template.sampling | self.request.sampling
+                if prompt.raw_text is not None:
+                    sampling["prompt"] = prompt.raw_text
+                sampling |= {"seed": self.request.options.seed + n, "require_effect": True}
+                name = str(len(requests))
+                requests.append(
+                    replace(template, name=name, messages=prompt.messages, sampling=sampling)
+                )
+        query = self.request.messages[-1]["content"]
+        return inference.RequestBatch(self.model.goal_id, query, requests)
+
+    def _require_support(self, template: inference.CandidateRequest) -> None:
+        """Raises ApiError if this model cannot do what the request asks."""
+        option = self.request.local_only_option
+        if template.endpoint and option:
+            raise ApiError(
+                400,
+                f"“{option}” is not supported for a model that answers elsewhere.",
+                param=option,
+            )
+        prompt = template.prompt_template
+        has_prompt = prompt.instructions or prompt.shots or prompt.grounded
+        if self.request.is_raw and (has_prompt or template.retrieval or template.endpoint):
+            raise ApiError(
+                400,
+                f"“{self.request.model}” answers with instructions, examples or documents of its "
+                "own, so it can only be asked at /v1/chat/completions.",
+                param="model",
+            )
+
+    def _record(self, event: Event) -> None:
+        """Add the event to the response. Raises ApiError if the answer failed."""
+        problem = event.get("error") or event.get("trouble")
+        if problem:
+            if event.get("param"):
+                raise ApiError(400, str(problem), param=event["param"])
+            too_long = event.get("code") == "context_length_exceeded"
+            raise ApiError(
+                400 if too_long else 503,
+                str(problem),
+                code="context_length_exceeded" if too_long else "model_failed",
+                param=self.request.prompt_field if too_long else None,
+            )
+        choice = self.answer.choices[int(event["lane"])]
+        if event.get("text"):
+            self.first_text_at = self.first_text_at or time.monotonic()
+            choice.text += event["text"]
+        if event.get("logprobs") and choice.logprobs is not None:
+            choice.logprobs += event["logprobs"]
+        if event.get("done"):
+            choice.finish_reason = "length" if event.get("finish_reason") == "length" else "stop"
+            choice.tokens = int(event.get("tokens") or 0)
+            choice.prompt_tokens = int(event.get("prompt_tokens") or 0)
+
+    async def _complete(self, events: AsyncGenerator[Event, None]) -> dict[str, Any]:
+        """The response as one object, once all events have come."""
+        status, code = CLIENT_CLOSED_REQUEST, "gone"
+        try:
+            async with aclosing(events):
+                async for _event in events:
+                    pass
+            status, code = 200, ""
+        except ApiError as error:
+            status, code = error.status, error.code
+            raise
+        finally:
+            await self.log(status, code)
+        return self.answer.as_object()
+
+    async def _server_sent_events(
+        self, first: Event | None, events: AsyncGenerator[Event, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """A failure after the first event is sent in the stream, since the status is out."""
+        status, code = CLIENT_CLOSED_REQUEST, "gone"
+        try:
+            for sent in self.answer.first_events():
+                yield sent
+            if first:
+                for sent in self._written(first):
+                    yield sent
+            async with aclosing(events):
+                async for event in events:
+                    for sent in self._written(event):
+                        yield sent
+            if self.request.options.include_usage:
+                yield self.answer.usage_event()
+            # Logged before the last event is sent: many clients disconnect as soon as they have
+            # it, and whoever has seen the end may send feedback on it.
+            status, code = 200, ""
+            await self.log(status, code)
+            yield STREAM_END
+        except ApiError as error:
+            status, code = error.status, error.code
+            yield server_sent_event(error.body())
+        finally:
+            await self.log(status, code)
+
+    def _written(self, event: Event) -> list[bytes]:
+        at, logprobs = int(event["lane"]), event.get("logprobs")
+        sent = []
+        if event.get("text") or logprobs:
+            sent.append(self.answer.text_event(at, event["text"], logprobs))
+        if event.get("done"):
+            sent.append(self.answer.finish_event(at))
+        return sent
+
+    def _mean_logprob(self) -> float | None:
+        """Of the first answer's tokens, where the engine reported them."""
+        logprobs = self.answer.choices[0].logprobs
+        return sum(one["logprob"] for one in logprobs) / len(logprobs) if logprobs else None

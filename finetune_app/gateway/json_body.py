@@ -1,0 +1,49 @@
+"""Reads the JSON body of a request and checks single fields of it."""
+
+import json
+from typing import Any
+
+from finetune_app.gateway.errors import invalid_request
+
+
+def read_json_object(body: bytes) -> dict[str, Any]:
+    """Raises ApiError if the body is not a JSON object."""
+    try:
+        given = storable(json.loads(body or b"null"))
+    except (ValueError, RecursionError):
+        raise invalid_request("The body is not valid JSON.") from None
+    if not isinstance(given, dict):
+        raise invalid_request("The body must be a JSON object.")
+    return given
+
+
+def storable(value: Any) -> Any:
+    """The same without what no database stores and no tokenizer reads: NUL and lone surrogates."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [storable(one) for one in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(one) for name, one in value.items()}
+    return value
+
+
+def model_field(given: dict[str, Any]) -> str:
+    model = given.get("model")
+    if not isinstance(model, str) or not model:
+        raise invalid_request("Say which model: “model” is missing.", "model")
+    return model
+
+
+def number_field(
+    given: dict[str, Any], name: str, default: float, minimum: float, maximum: float
+) -> float:
+    """The field's number, or `default` where it is missing or null. Raises ApiError."""
+    value = given.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not minimum <= value <= maximum:
+        raise invalid_request(f"“{name}” must be a number from {minimum:g} to {maximum:g}.", name)
+    number: float = value
+    return number

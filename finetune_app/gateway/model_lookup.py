@@ -1,0 +1,125 @@
+"""Which model a name stands for: a deployment, a tuned model, or an installed base model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import inference
+from finetune_app.candidates import services as candidates
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import local_folder
+from finetune_app.deployment import canary
+from finetune_app.deployment.models import Deployment, Release
+from finetune_app.gateway import embedder
+from finetune_app.gateway.errors import ApiError
+from finetune_app.training.models import Training
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """What answers. `request` is the request to it, still without messages; `goal_id` is 0 for a
+    base model."""
+
+    request: inference.CandidateRequest
+    goal_id: int = 0
+    deployment: Deployment | None = None
+    release: Release | None = None
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A trained adapter that has a name of its own without being deployed."""
+
+    name: str
+    training: Training
+    created_at: datetime
+
+
+# Rooms above this one can offer a team's tuned models under names of their own.
+TunedModelSource = Callable[[int], list[TunedModel]]
+_tuned_model_sources: list[TunedModelSource] = []
+
+
+def register_tuned_models(source: TunedModelSource) -> None:
+    """Add a function from a team's id to its tuned models; call it in AppConfig.ready()."""
+    if source not in _tuned_model_sources:
+        _tuned_model_sources.append(source)
+
+
+def resolve(key: ApiKey, name: str, conversation_id: str = "") -> ResolvedModel:
+    """The model that this key means by `name`; `conversation_id` decides who gets a canary.
+
+    Raises ApiError; another team's model does not exist.
+    """
+    deployment = deployments(key).filter(name=name).first()
+    if deployment:
+        return resolve_deployment(
+            deployment, f"{key.pk}:{conversation_id}" if conversation_id else ""
+        )
+    tuned = next((model for model in tuned_models(key) if model.name == name), None)
+    if tuned:
+        return _resolve_tuned(tuned)
+    base_model = next((model for model in base_models(key) if model.slug == name), None)
+    if base_model is None:
+        raise _model_not_found(key, name)
+    return ResolvedModel(inference.request_for_base_model(str(local_folder(base_model.folder))))
+
+
+def resolve_deployment(deployment: Deployment, conversation_id: str) -> ResolvedModel:
+    """The release that answers this conversation. Raises ApiError if none can."""
+    if deployment.paused_at:
+        raise ApiError(
+            503,
+            f"“{deployment.name}” is paused. A person of your team can resume it.",
+            code="model_paused",
+            retry_after=60,
+        )
+    release = canary.release_for(deployment, conversation_id)
+    if release is None:
+        raise ApiError(404, f"“{deployment.name}” is not live.", code="model_not_found")
+    try:
+        request = inference.request_for(release.candidate)
+    except PlainError as problem:
+        raise ApiError(503, problem.message, code="model_not_ready") from problem
+    return ResolvedModel(request, deployment.goal_id, deployment, release)
+
+
+def deployments(key: ApiKey) -> QuerySet[Deployment]:
+    found = Deployment.objects.filter(team=key.team_id).select_related("goal")
+    return found.filter(pk=key.deployment_id) if key.deployment_id else found
+
+
+def tuned_models(key: ApiKey) -> list[TunedModel]:
+    """None for a key that opens one deployment alone."""
+    if key.deployment_id:
+        return []
+    return [model for source in _tuned_model_sources for model in source(key.team_id)]
+
+
+def base_models(key: ApiKey) -> list[BaseModel]:
+    """Those that are installed, the smallest first, which is the starter. None for a key that
+    opens one deployment alone."""
+    if key.deployment_id:
+        return []
+    visible = BaseModel.objects.filter(Q(team=None) | Q(team=key.team_id))
+    return [model for model in visible if model.is_here]
+
+
+def _resolve_tuned(tuned: TunedModel) -> ResolvedModel:
+    try:
+        candidate = candidates.tuned_candidate(training=tuned.training)
+        return ResolvedModel(inference.request_for(candidate), tuned.training.goal_id)
+    except PlainError as problem:
+        raise ApiError(503, problem.message, code="model_not_ready") from problem
+
+
+def _model_not_found(key: ApiKey, name: str) -> ApiError:
+    if name == embedder.model_name() and not key.deployment_id:
+        why = f"“{name}” makes embeddings and writes no answers. GET /v1/models lists what does."
+    else:
+        why = f"The model “{name[:80]}” does not exist, or this key may not use it."
+    return ApiError(404, why, code="model_not_found", param="model")

@@ -1,0 +1,96 @@
+"""Writes chat completions in OpenAI's format: one JSON object, or server-sent events."""
+
+import json
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+Logprob = dict[str, Any]
+STREAM_END = b"data: [DONE]\n\n"
+
+
+def server_sent_event(content: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(content, ensure_ascii=False).encode() + b"\n\n"
+
+
+@dataclass
+class Choice:
+    """One answer while it is written."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    tokens: int = 0
+    prompt_tokens: int = 0
+    logprobs: list[Logprob] | None = None  # None: not wanted
+
+
+class ChatResponse:
+    """The response to one request, under one id. `n` choices for each of `prompts`."""
+
+    OBJECT, CHUNK_OBJECT, ID_PREFIX = "chat.completion", "chat.completion.chunk", "chatcmpl"
+
+    def __init__(self, model: str, n: int, *, prompts: int = 1, logprobs: bool = False) -> None:
+        self.id = f"{self.ID_PREFIX}-{uuid.uuid4().hex}"
+        self.created, self.model, self.n = int(time.time()), model, n
+        self.choices = [Choice(logprobs=[] if logprobs else None) for _ in range(n * prompts)]
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Token counts. A prompt counts once, however many answers it has."""
+        groups = [self.choices[at : at + self.n] for at in range(0, len(self.choices), self.n)]
+        read = sum(max(choice.prompt_tokens for choice in group) for group in groups)
+        written = sum(choice.tokens for choice in self.choices)
+        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+    def as_object(self) -> dict[str, Any]:
+        choices = [
+            {
+                "index": at,
+                "finish_reason": choice.finish_reason or "stop",
+                "logprobs": _logprobs(choice.logprobs),
+                "message": {"role": "assistant", "content": choice.text, "refusal": None},
+            }
+            for at, choice in enumerate(self.choices)
+        ]
+        return self._head(self.OBJECT) | {"choices": choices, "usage": self.usage}
+
+    def first_events(self) -> list[bytes]:
+        """Before any text: the role, once for each choice."""
+        delta = {"role": "assistant", "content": ""}
+        return [self._chunk(at, delta) for at in range(len(self.choices))]
+
+    def text_event(self, at: int, text: str, logprobs: list[Logprob] | None = None) -> bytes:
+        """The next piece of the choice at index `at`."""
+        return self._chunk(at, {"content": text}, logprobs=logprobs)
+
+    def finish_event(self, at: int) -> bytes:
+        return self._chunk(at, {}, self.choices[at].finish_reason or "stop")
+
+    def usage_event(self) -> bytes:
+        """The last event before the end of the stream; it has no choices."""
+        return server_sent_event(
+            self._head(self.CHUNK_OBJECT) | {"choices": [], "usage": self.usage}
+        )
+
+    def _chunk(
+        self,
+        at: int,
+        delta: dict[str, str],
+        finish_reason: str | None = None,
+        logprobs: list[Logprob] | None = None,
+    ) -> bytes:
+        choice = {
+            "index": at,
+            "delta": delta,
+            "logprobs": _logprobs(logprobs),
+            "finish_reason": finish_reason,
+        }
+        return server_sent_event(self._head(self.CHUNK_OBJECT) | {"choices": [choice]})
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+def _logprobs(logprobs: list[Logprob] | None) -> dict[str, Any] | None:
+    return None if logprobs is None else {"content": logprobs, "refusal": None}

@@ -1,0 +1,113 @@
+"""OpenAI's older format, /v1/completions: the model continues the given text.
+
+There is neither a chat template nor instructions, so a candidate that has instructions, examples
+or documents cannot be asked this way.
+"""
+
+from typing import Any
+
+from finetune_app.gateway.errors import invalid_request
+from finetune_app.gateway.json_body import model_field, number_field, read_json_object
+from finetune_app.gateway.responses import ChatResponse, Logprob, server_sent_event
+from finetune_app.gateway.schemas import (
+    MAX_CHARACTERS,
+    MAX_CHOICES,
+    Prompt,
+    TextRequest,
+    common_options,
+    sampling_options,
+)
+
+DEFAULT_NEW_TOKENS = 16  # as OpenAI's own endpoint
+MAX_LOGPROBS = 5
+UNSUPPORTED = ("echo", "suffix", "logit_bias")
+
+
+def parse_completion_request(body: bytes) -> TextRequest:
+    """Raises ApiError if something cannot be read, or would be ignored to the caller's harm."""
+    given = read_json_object(body)
+    for name in UNSUPPORTED:
+        if given.get(name):
+            raise invalid_request(f"“{name}” is not supported here. Leave it out.", name)
+    model, texts = model_field(given), _prompt_texts(given.get("prompt"))
+    options = common_options(given, texts[0])
+    if number_field(given, "best_of", options.n, 1, 20) != options.n:
+        raise invalid_request("“best_of” is not supported here. Leave it out.", "best_of")
+    if len(texts) * options.n > MAX_CHOICES:
+        raise invalid_request(
+            f"Ask for at most {MAX_CHOICES} texts at once, “n” times the prompts.", "n"
+        )
+    sampling = sampling_options(given, DEFAULT_NEW_TOKENS)
+    if given.get("logprobs") not in (None, False):
+        sampling["top_logprobs"] = int(number_field(given, "logprobs", 0, 0, MAX_LOGPROBS))
+    prompts = [Prompt([{"role": "user", "content": text}], raw_text=text) for text in texts]
+    return TextRequest(model, prompts, sampling, options, prompt_field="prompt")
+
+
+def _prompt_texts(given: Any) -> list[str]:
+    texts = given if isinstance(given, list) else [given]
+    if any(isinstance(one, int | list) for one in texts):
+        raise invalid_request("“prompt” must be text; token ids are not understood here.", "prompt")
+    if not texts or not all(isinstance(one, str) and one for one in texts):
+        raise invalid_request(
+            "“prompt” must be a text, or a list of texts, none of them empty.", "prompt"
+        )
+    if sum(map(len, texts)) > MAX_CHARACTERS:
+        raise invalid_request(
+            f"The prompts are longer than {MAX_CHARACTERS:,} characters.",
+            "prompt",
+            code="context_length_exceeded",
+        )
+    return [one.encode(errors="replace").decode() for one in texts]
+
+
+class CompletionResponse(ChatResponse):
+    OBJECT = CHUNK_OBJECT = "text_completion"
+    ID_PREFIX = "cmpl"
+
+    def as_object(self) -> dict[str, Any]:
+        choices = [
+            _choice(at, one.text, _logprobs(one.logprobs), one.finish_reason or "stop")
+            for at, one in enumerate(self.choices)
+        ]
+        return self._head(self.OBJECT) | {"choices": choices, "usage": self.usage}
+
+    def first_events(self) -> list[bytes]:
+        return []
+
+    def text_event(self, at: int, text: str, logprobs: list[Logprob] | None = None) -> bytes:
+        # The choice holds these entries already: they start after those of earlier events.
+        before = self.choices[at].logprobs or []
+        offset = _character_count(before[: len(before) - len(logprobs or [])])
+        return self._event(_choice(at, text, _logprobs(logprobs, offset), None))
+
+    def finish_event(self, at: int) -> bytes:
+        return self._event(_choice(at, "", None, self.choices[at].finish_reason or "stop"))
+
+    def _event(self, choice: dict[str, Any]) -> bytes:
+        return server_sent_event(self._head(self.CHUNK_OBJECT) | {"choices": [choice]})
+
+
+def _choice(
+    at: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None
+) -> dict[str, Any]:
+    return {"index": at, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
+
+
+def _logprobs(entries: list[Logprob] | None, offset: int = 0) -> dict[str, Any] | None:
+    """The older format: parallel lists. offset: characters of the answer before these entries."""
+    if entries is None:
+        return None
+    return {
+        "tokens": [one["token"] for one in entries],
+        "token_logprobs": [one["logprob"] for one in entries],
+        "top_logprobs": [
+            {other["token"]: other["logprob"] for other in one["top_logprobs"]} for one in entries
+        ],
+        "text_offset": [offset + _character_count(entries[:at]) for at in range(len(entries))],
+    }
+
+
+def _character_count(entries: list[Logprob]) -> int:
+    """Counts decoded characters: one character may take several tokens."""
+    return len(bytes(b for one in entries for b in one["bytes"]).decode(errors="replace"))

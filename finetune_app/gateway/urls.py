@@ -1,0 +1,32 @@
+"""Everything under /v1 but fine-tuning. The last address answers whatever is left, so rooms with
+addresses under /v1 are included before this one."""
+
+from django.urls import path, register_converter
+
+from finetune_app.gateway.views import chat, completions, embeddings, feedback, models, unknown
+
+
+class AnythingConverter:
+    """Any text, line breaks included, so that no address falls through to an HTML page."""
+
+    regex = r"[\s\S]*"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(AnythingConverter, "anything")
+
+app_name = "gateway"
+urlpatterns = [
+    path("models", models.model_list, name="model_list"),
+    path("models/<anything:name>", models.model_detail, name="model_detail"),
+    path("chat/completions", chat.chat_completions, name="chat_completions"),
+    path("completions", completions.text_completions, name="completions"),
+    path("embeddings", embeddings.embeddings, name="embeddings"),
+    path("feedback", feedback.feedback, name="feedback"),
+    path("<anything:rest>", unknown.unknown_url, name="unknown_url"),
+]

@@ -1,0 +1,105 @@
+"""Asks a deployment from a page, as a program would: the same checks, the same choice of release,
+the same log of requests. Only there is no API key."""
+
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, TypedDict
+
+from finetune_app.deployment.models import Deployment
+from finetune_app.gateway import model_lookup
+from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
+from finetune_app.gateway.generation import Generation
+from finetune_app.gateway.responses import ChatResponse
+from finetune_app.gateway.schemas import Message, parse_chat_request
+
+
+class PageEvent(TypedDict, total=False):
+    """What the page's script reads, one JSON line each: `text` as it is written, and at last
+    either `error` or `done` with how the answer came about."""
+
+    text: str
+    error: str
+    done: bool
+    id: str
+    tokens: int
+    prompt_tokens: int
+    seconds: float
+    finish_reason: str
+    version: int
+
+
+def prepare(deployment: Deployment, visitor: str, given: dict[str, Any]) -> Generation:
+    """given: the body of /v1/chat/completions without its model. Raises ApiError."""
+    body = json.dumps(given | {"model": deployment.name}, ensure_ascii=False).encode()
+    request = parse_chat_request(body)
+    conversation_id = f"{visitor}:{request.options.conversation_id}"
+    model = model_lookup.resolve_deployment(deployment, conversation_id)
+    answer = ChatResponse(request.model, request.options.n)
+    return Generation(None, request, answer, model=model)
+
+
+def read_history(text: str, max_turns: int = 40) -> list[Message]:
+    """The conversation so far, from a page's hidden field. Anything but well-formed questions and
+    answers is dropped, system messages too."""
+    try:
+        rows = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return []
+    return [
+        {"role": row["role"], "content": row["content"]}
+        for row in (rows if isinstance(rows, list) else [])[-max_turns:]
+        if isinstance(row, dict)
+        and row.get("role") in ("user", "assistant")
+        and isinstance(row.get("content"), str)
+    ]
+
+
+async def events(generation: Generation) -> AsyncGenerator[PageEvent, None]:
+    """Closing it cancels the answer."""
+    status, code = CLIENT_CLOSED_REQUEST, "gone"
+    try:
+        async with aclosing(generation.events()) as items:
+            async for item in items:
+                if item.get("text"):
+                    yield {"text": item["text"]}
+        # Logged before the last event is sent: whoever has seen it may send feedback.
+        status, code = 200, ""
+        await generation.log(status, code)
+        yield _final_event(generation)
+    except ApiError as error:
+        status, code = error.status, error.code
+        yield {"error": error.message}
+    finally:
+        await generation.log(status, code)
+
+
+async def json_lines(generation: Generation) -> AsyncGenerator[bytes, None]:
+    """The events for the page's script."""
+    async with aclosing(events(generation)) as found:
+        async for event in found:
+            yield json.dumps(event, ensure_ascii=False).encode() + b"\n"
+
+
+async def complete(generation: Generation) -> PageEvent:
+    """The last event with the whole text, for a browser without JavaScript."""
+    text, last = "", PageEvent()
+    async with aclosing(events(generation)) as found:
+        async for event in found:
+            text, last = text + event.get("text", ""), event
+    return {**last, "text": text}
+
+
+def _final_event(generation: Generation) -> PageEvent:
+    choice = generation.answer.choices[0]
+    release = generation.model.release if generation.model else None
+    return {
+        "done": True,
+        "id": generation.answer.id,
+        "tokens": choice.tokens,
+        "prompt_tokens": choice.prompt_tokens,
+        "seconds": time.monotonic() - generation.started_at,
+        "finish_reason": choice.finish_reason or "stop",
+        "version": release.number if release else 0,
+    }

@@ -1,0 +1,20 @@
+"""What the deployment page, in a room below, shows of the public chat page."""
+
+from typing import Any
+
+from django import template
+
+from finetune_app.deployment.models import Deployment
+from finetune_app.playground.models import PublicChat
+
+register = template.Library()
+
+
+@register.inclusion_tag("playground/_public_chat.html")
+def public_chat_summary(deployment: Deployment, *, may_edit: bool) -> dict[str, Any]:
+    """Whether the deployment has a public chat page, and the way to it."""
+    return {
+        "goal_id": deployment.goal_id,
+        "chat": PublicChat.objects.switched_on().filter(deployment=deployment).first(),
+        "may_edit": may_edit,
+    }

@@ -1,0 +1,107 @@
+"""The playground: ask a deployment as a program would, and see the code that does the same."""
+
+import json
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import Role
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.deployment import code_snippets
+from finetune_app.deployment.models import Deployment
+from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.schemas import Message, parse_chat_request
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+from finetune_app.playground import page_client
+
+JSON_LINES = "application/x-ndjson"
+DEFAULTS = {"temperature": "0", "max_tokens": "400"}
+
+
+@goal_page(Role.VIEWER, "GET", "POST")
+def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
+    """A POST answers: as JSON lines if the page's script asks, otherwise with the whole page."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    streams = request.headers.get("Accept") == JSON_LINES
+    context: dict[str, Any] = {
+        "deployment": deployment,
+        "given": DEFAULTS,
+        "turns": [],
+        "examples": [pair["prompt"] for pair in goal.pairs][:3],
+    }
+    if request.method == "POST":
+        history = page_client.read_history(request.POST.get("history", ""))
+        context |= {"given": request.POST, "turns": history}
+        try:
+            if not request.POST.get("question", "").strip():
+                raise ApiError(400, _("Type something first."))
+            visitor = f"page:{request.user.pk}"
+            generation = page_client.prepare(deployment, visitor, _api_request(request))
+        except ApiError as error:
+            if streams:
+                return JsonResponse({"error": error.message}, status=422)
+            context |= {"error": error.message, "question": request.POST.get("question", "")}
+            return render_page(request, "playground/playground.html", context, status=422)
+        if streams:
+            return StreamingHttpResponse(
+                page_client.json_lines(generation),
+                content_type=JSON_LINES,
+                headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            )
+        answer = async_to_sync(page_client.complete)(generation)
+        context |= _answered(_api_request(request)["messages"], answer)
+    return render_page(request, "playground/playground.html", context)
+
+
+@goal_page(Role.VIEWER, "POST")
+def code(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Code that sends exactly the request in the form: a part of the page."""
+    deployment = get_object_or_404(Deployment, goal=goal)
+    if not request.htmx:
+        return redirect("playground:page", goal_id=goal.pk)
+    given = _api_request(request)
+    if not request.POST.get("question", "").strip():
+        messages = [m for m in given["messages"] if m["content"]]  # as it was asked last
+        while messages and messages[-1]["role"] == "assistant":
+            messages.pop()
+        given["messages"] = messages or [*code_snippets.EXAMPLE_MESSAGES]
+    try:
+        parse_chat_request(json.dumps(given | {"model": deployment.name}).encode())
+    except ApiError as error:
+        return render_page(request, "playground/code.html", {"error": error.message}, status=422)
+    snippets = code_snippets.snippets_for(deployment.name, **given)
+    return render_page(request, "playground/code.html", {"snippets": snippets})
+
+
+def _api_request(request: HttpRequest) -> dict[str, Any]:
+    """The form as the body of /v1/chat/completions, without fields that are left empty."""
+    post = request.POST
+    system, question = post.get("system", "").strip(), post.get("question", "").strip()
+    messages = [{"role": "system", "content": system}] if system else []
+    messages += page_client.read_history(post.get("history", ""))
+    messages.append({"role": "user", "content": question})
+    numbers = {name: _number(post.get(name, "")) for name in DEFAULTS}
+    return {"messages": messages} | {n: v for n, v in numbers.items() if v is not None}
+
+
+def _number(text: str) -> float | int | str | None:
+    """A number if it is one; otherwise the text, which the API then refuses by name."""
+    text = text.strip()
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        return text
+    return int(value) if value is not None and value.is_integer() else value
+
+
+def _answered(messages: list[Message], answer: page_client.PageEvent) -> dict[str, Any]:
+    if answer.get("error"):
+        return {"error": answer["error"], "question": messages[-1]["content"]}
+    answered: Message = {"role": "assistant", "content": answer["text"]}
+    history = [*(m for m in messages if m["role"] != "system"), answered]
+    turns = [*history[:-1], answered | {"facts": answer}]
+    return {"turns": turns, "history": json.dumps(history, ensure_ascii=False)}

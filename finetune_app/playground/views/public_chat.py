@@ -1,0 +1,157 @@
+"""The public chat page, for people who may have no account (docs/decisions/0023).
+
+It is rendered without the request, so that no session, cookie or name of a person, team or goal
+can get into it. Strangers see neither versions, nor counts, nor the text of internal errors.
+"""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlsplit
+
+from asgiref.sync import async_to_sync
+from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+
+from finetune_app.accounts.access import public
+from finetune_app.core.requests import HttpRequest, client_ip
+from finetune_app.deployment.models import Keeping
+from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.generation import Generation
+from finetune_app.playground import page_client, visitor_limits
+from finetune_app.playground.models import PublicChat
+
+JSON_LINES = "application/x-ndjson"
+MAX_QUESTION_CHARACTERS = 2_000
+MAX_TURNS = 20
+MAX_TOKENS = 400
+
+
+class QuestionRefused(Exception):
+    """The message is for the visitor."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@public("GET", "POST")
+@csrf_exempt  # a visitor has nothing at stake; the link and Origin decide who may ask
+def page(request: HttpRequest, link: str) -> HttpResponseBase:
+    """A POST answers: as JSON lines if the page's script asks, otherwise with the whole page."""
+    chat = _visible_chat(request, link)
+    if chat is None:
+        return _closed_page(404)
+    if chat.deployment.paused_at:
+        return _closed_page(503, chat)
+    if request.method != "POST":
+        return _chat_page(chat, {})
+    streams = request.headers.get("Accept") == JSON_LINES
+    try:
+        generation = _prepare(request, chat)
+    except QuestionRefused as refused:
+        if streams:
+            body = {"error": str(refused)}
+            return _with_headers(JsonResponse(body, status=refused.status), chat)
+        return _chat_page(chat, {"error": str(refused)}, refused.status)
+    if streams:
+        lines = StreamingHttpResponse(_json_lines(generation), content_type=JSON_LINES)
+        return _with_headers(lines, chat)
+    return _chat_page(chat, async_to_sync(_answered)(generation))
+
+
+def _visible_chat(request: HttpRequest, link: str) -> PublicChat | None:
+    """The page with this link, if it is on and this person may open it."""
+    chats = PublicChat.objects.switched_on().select_related("deployment__goal")
+    chat = chats.filter(link=link[:40]).first()
+    if chat is None or chat.audience == PublicChat.Audience.LINK:
+        return chat
+    person, team = request.user, chat.deployment.team_id
+    is_member = person.is_authenticated and person.memberships.filter(team=team).exists()
+    return chat if is_member else None
+
+
+def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
+    """Raises QuestionRefused."""
+    origin = urlsplit(request.headers.get("Origin", "")).netloc
+    for_everybody = chat.audience == PublicChat.Audience.LINK
+    if origin != request.get_host() and (origin or not for_everybody):
+        raise QuestionRefused(_("Ask on the page itself."), 403)
+    question = request.POST.get("question", "").strip()
+    if not question:
+        raise QuestionRefused(_("Type something first."), 400)
+    if len(question) > MAX_QUESTION_CHARACTERS:
+        raise QuestionRefused(
+            _("That is longer than %(n)d letters. Ask something shorter.")
+            % {"n": MAX_QUESTION_CHARACTERS},
+            400,
+        )
+    try:
+        visitor_limits.count_question(chat, client_ip(request))
+    except visitor_limits.VisitorLimitExceeded as exceeded:
+        messages = {
+            "minute": _("That was a lot in one minute. Wait a little and ask again."),
+            "day": _("It has no time left today. Come back later."),
+        }
+        status = 429 if exceeded.reason in messages else 503
+        raise QuestionRefused(messages.get(exceeded.reason, _unavailable()), status) from exceeded
+    history = page_client.read_history(request.POST.get("history", ""), MAX_TURNS)
+    history = [one | {"content": one["content"][: 2 * MAX_QUESTION_CHARACTERS]} for one in history]
+    given = {"messages": [*history, {"role": "user", "content": question}]}
+    try:
+        return page_client.prepare(
+            chat.deployment, f"chat page {chat.pk}", given | {"max_tokens": MAX_TOKENS}
+        )
+    except ApiError as error:
+        raise QuestionRefused(_unavailable(), 503) from error
+
+
+async def _json_lines(generation: Generation) -> AsyncGenerator[bytes, None]:
+    async with aclosing(page_client.events(generation)) as events:
+        async for event in events:
+            shown: dict[str, Any] = {"text": event["text"]} if event.get("text") else {"done": True}
+            if event.get("error"):
+                shown = {"error": _unavailable()}
+            yield json.dumps(shown, ensure_ascii=False).encode() + b"\n"
+
+
+async def _answered(generation: Generation) -> dict[str, Any]:
+    answer = await page_client.complete(generation)
+    if answer.get("error"):
+        return {"error": _unavailable()}
+    turns = [*generation.request.messages, {"role": "assistant", "content": answer["text"]}]
+    return {"turns": turns, "history": json.dumps(turns, ensure_ascii=False)}
+
+
+def _unavailable() -> str:
+    """Shown for every error: its real text may name documents, models and people."""
+    return _("It cannot answer now. Try again in a few minutes.")
+
+
+def _chat_page(chat: PublicChat, more: dict[str, Any], status: int = 200) -> HttpResponse:
+    keeps = Keeping.objects.filter(deployment=chat.deployment_id, on=True).exists()
+    context = {"chat": chat, "longest": MAX_QUESTION_CHARACTERS, "keeps": keeps} | more
+    response = HttpResponse(render_to_string("public_chat/page.html", context), status=status)
+    _with_headers(response, chat)
+    return response
+
+
+def _closed_page(status: int, chat: PublicChat | None = None) -> HttpResponse:
+    html = render_to_string("public_chat/closed.html", {"chat": chat})
+    response = HttpResponse(html, status=status)
+    _with_headers(response, chat)
+    return response
+
+
+def _with_headers(response: HttpResponseBase, chat: PublicChat | None) -> HttpResponseBase:
+    """Never cached or indexed, and framed by exactly the sites that the team has named."""
+    response["Cache-Control"] = "no-store"
+    response["X-Robots-Tag"] = "noindex"
+    response["X-Accel-Buffering"] = "no"
+    if chat and chat.origins:
+        response._csp_replace = {"frame-ancestors": chat.origins}  # type: ignore[attr-defined]
+        response.xframe_options_exempt = True  # type: ignore[attr-defined]
+    return response

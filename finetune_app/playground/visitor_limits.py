@@ -1,0 +1,51 @@
+"""How often visitors may ask on a public chat page: each in a minute, all of them in a day."""
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+from typing import Literal
+
+from django.conf import settings
+from limits import RateLimitItemPerDay, RateLimitItemPerMinute
+from limits.errors import StorageError
+
+from finetune_app.api_keys.rate_limits import limiter
+from finetune_app.playground.models import PublicChat
+
+log = logging.getLogger(__name__)
+
+
+class VisitorLimitExceeded(Exception):
+    """`reason`: this visitor's minute, the page's day, or questions cannot be counted now."""
+
+    def __init__(self, reason: Literal["minute", "day", "uncounted"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def count_question(chat: PublicChat, ip: str) -> None:
+    """Count one question. No key guards such a page, so none is answered while they cannot be
+    counted.
+
+    Raises VisitorLimitExceeded.
+    """
+    minute = RateLimitItemPerMinute(chat.questions_per_minute)
+    day = RateLimitItemPerDay(chat.questions_per_day)
+    try:
+        if not limiter().hit(minute, "visitor", str(chat.pk), visitor_id(chat, ip)):
+            raise VisitorLimitExceeded("minute")
+        if not limiter().hit(day, "visits", str(chat.pk)):
+            raise VisitorLimitExceeded("day")
+    except StorageError as problem:
+        log.warning("visits cannot be counted: the broker is out of reach")
+        raise VisitorLimitExceeded("uncounted") from problem
+
+
+def visitor_id(chat: PublicChat, ip: str) -> str:
+    """Tells visitors of a page apart; the address cannot be recovered from it."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    if address.version == 6:  # a household has a whole /64 of them
+        address = ipaddress.ip_network((address, 64), strict=False).network_address
+    text = f"{chat.pk}:{address}".encode()
+    return hmac.new(settings.KEY_PEPPER.encode(), text, hashlib.sha256).hexdigest()[:24]

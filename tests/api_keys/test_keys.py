@@ -1,0 +1,76 @@
+"""Keys: made, shown once, refused when revoked, expired, another's or made up."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from finetune_app.accounts.models import Team
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ApiKey
+
+GIVEN = {"name": "the mailbox", "days": "30", "requests_per_minute": "60"}
+
+
+def test_it_is_shown_once_and_only_its_ends_afterwards(live, as_editor, url):
+    reply = as_editor.post(url("deployment_keys:new"), GIVEN)
+    assert reply["Cache-Control"] == "no-store"
+    text = re.search(r"ft-[0-9a-f]{8}-[\w-]{40,}", reply.content.decode())[0]
+    assert api_keys.authenticate(text).name == "the mailbox"
+    page = as_editor.get(url("page")).content.decode()
+    assert text not in page
+    assert f"{text[:11]} ···· ···· {text[-4:]}" in page
+
+
+def test_the_database_does_not_hold_it(live, team, owner):
+    key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
+    row = " ".join(str(value) for value in ApiKey.objects.filter(pk=key.pk).values_list()[0])
+    assert text.split("-", 2)[2] not in row
+
+
+def test_a_form_left_empty_is_asked_again(live, as_editor, url):
+    reply = as_editor.post(url("deployment_keys:new"), {"name": "", "requests_per_minute": "0"})
+    assert reply.status_code == 422
+    assert "The key was not made" in reply.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["", "ft-", "ft-1234", "sk-abc", "ft-00000000-abc", "ft--", "é"])
+def test_what_is_no_key_opens_nothing(live, text):
+    assert api_keys.authenticate(text) is None
+
+
+def test_one_changed_letter_opens_nothing(live, team, owner):
+    _key, text = api_keys.create_key(team=team, by=owner, name="x")
+    assert api_keys.authenticate(text)
+    assert api_keys.authenticate(text[:-1] + ("a" if text[-1] != "a" else "b")) is None
+
+
+def test_revoked_and_expired_ones_open_nothing(live, team, owner, as_editor, url):
+    key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
+    as_editor.post(url("deployment_keys:revoke", key_id=key.pk))
+    assert api_keys.authenticate(text) is None
+    old, other = api_keys.create_key(team=team, by=owner, name="y", days=1)
+    ApiKey.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert api_keys.authenticate(other) is None
+
+
+def test_who_may_make_and_revoke(live, team, owner, as_viewer, as_stranger, url):
+    key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
+    assert as_viewer.post(url("deployment_keys:new"), GIVEN).status_code == 403
+    assert as_viewer.post(url("deployment_keys:revoke", key_id=key.pk)).status_code == 403
+    assert as_stranger.post(url("deployment_keys:revoke", key_id=key.pk)).status_code == 404
+    assert api_keys.authenticate(text)
+
+
+def test_from_a_shell(team, capsys):
+    call_command("apikey", name="a script", days=3)
+    found = api_keys.authenticate(capsys.readouterr().out.strip())
+    assert (found.team, found.deployment, found.name) == (team, None, "a script")
+    Team.objects.create(name="Second")
+    with pytest.raises(CommandError, match="name one with --team"):
+        call_command("apikey")
+    with pytest.raises(CommandError, match="No team has that name"):
+        call_command("apikey", team="Third")

@@ -1,0 +1,116 @@
+"""A key's budget of money: refused once it is spent, and what has no price costs nothing."""
+
+from decimal import Decimal
+
+import pytest
+from django.test import RequestFactory
+from django.utils import timezone
+
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.deployment.models import Request
+from finetune_app.deployment.monitoring import costs
+from finetune_app.gateway.access import key_of
+from finetune_app.gateway.errors import ApiError
+
+LIMITS = {
+    "actions": ["chat", "models"],
+    "requests_per_minute": "60",
+    "tokens_per_minute": "1000",
+    "tokens_per_month": "",
+    "cost_per_month": "2.50",
+    "currency": "EUR",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known(monkeypatch):
+    monkeypatch.setattr(costs, "_known", {})
+
+
+@pytest.fixture
+def made(live, team, owner):
+    """(row, text) of a key that may cost two and a half euros a month."""
+    return api_keys.create_key(
+        team=team, by=owner, name="a shop", deployment=live, cost_per_month=Decimal("2.50")
+    )
+
+
+def use(key: ApiKey, tokens: int) -> None:
+    Request.objects.create(
+        team=key.team,
+        deployment=key.deployment,
+        key=key,
+        model="x",
+        status=200,
+        tokens=tokens,
+        at=timezone.now(),
+    )
+
+
+def refused(text: str, action: str = "chat") -> ApiError | None:
+    """What keeps this key from doing this, if anything does."""
+    request = RequestFactory().post("/v1/", headers={"Authorization": f"Bearer {text}"})
+    try:
+        key_of(request, action)
+    except ApiError as problem:
+        return problem
+    return None
+
+
+def test_spent_it_is_refused_in_openai_s_form(made, live):
+    key, text = made
+    costs.set_price(deployment=live, currency="EUR", hour=None, read=None, written=Decimal(1))
+    use(key, 2_400_000)
+    assert refused(text) is None
+    use(key, 100_000)
+    costs._known.clear()
+    problem = refused(text)
+    assert (problem.status, problem.code) == (429, "insufficient_quota")
+    assert problem.response()["x-should-retry"] == "false"
+    assert "€2.50" in problem.message
+    assert refused(text, "models") is None  # looking costs nothing
+
+
+def test_it_is_looked_up_every_half_minute(made, live, monkeypatch):
+    key, _text = made
+    now = [0.0]
+    monkeypatch.setattr(costs.time, "monotonic", lambda: now[0])
+    costs.set_price(deployment=live, currency="EUR", hour=None, read=None, written=Decimal(1))
+    assert not costs.is_spent(key)
+    use(key, 9_000_000)
+    assert not costs.is_spent(key)
+    now[0] += costs.KNOWN_FOR
+    assert costs.is_spent(key)
+
+
+@pytest.mark.parametrize("currency", [None, "USD"])
+def test_no_price_or_another_currency_does_not_count(made, live, currency):
+    key, text = made
+    if currency:
+        costs.set_price(deployment=live, currency=currency, hour=None, read=None, written=1)
+    use(key, 9_000_000)
+    assert refused(text) is None
+
+
+def test_given_and_seen_on_the_page_of_keys(made, live, as_editor):
+    key, _text = made
+    given = LIMITS | {"cost_per_month": "20", "currency": "USD"}
+    assert as_editor.post(f"/team/keys/{key.pk}/", given).status_code == 302
+    page = as_editor.get("/team/keys/").content.decode()
+    assert "at most $20.00, but no price is set" in page  # and no zero is made up
+    assert "$0.00" not in page
+    key.refresh_from_db()
+    assert (key.cost_per_month, key.currency) == (Decimal(20), "USD")
+    costs.set_price(deployment=live, currency="USD", hour=None, read=None, written=Decimal(1))
+    use(key, 21_000_000)
+    page = as_editor.get("/team/keys/").content.decode()
+    assert "$21.00 of $20.00" in page
+    assert "Spent: refused until the month ends" in page
+    as_editor.post(f"/team/keys/{key.pk}/", LIMITS | {"cost_per_month": ""})
+    assert "of $" not in as_editor.get("/team/keys/").content.decode()
+
+
+def test_a_budget_of_nothing_is_asked_for_again(made, as_editor):
+    reply = as_editor.post(f"/team/keys/{made[0].pk}/", LIMITS | {"cost_per_month": "0"})
+    assert reply.status_code == 422

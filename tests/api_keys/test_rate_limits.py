@@ -1,0 +1,61 @@
+"""Limits are counted in the broker, on its socket; while it is away nobody is refused."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from finetune_app.api_keys import rate_limits
+from finetune_app.api_keys import services as api_keys
+from finetune_app.jobs.management.commands.up import broker_command
+from tests.worker.conftest import wait_for
+
+REAL_STORAGE = rate_limits._storage
+
+
+@pytest.fixture
+def key(team, owner):
+    return api_keys.create_key(
+        team=team, by=owner, name="x", requests_per_minute=2, tokens_per_minute=50
+    )[0]
+
+
+@pytest.fixture
+def broker(settings, monkeypatch):
+    monkeypatch.setattr(rate_limits, "_storage", REAL_STORAGE)
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a socket's path must be short
+        socket = Path(folder) / "broker.sock"
+        settings.REDIS_URL = f"redis+socket://{socket}"
+        process = subprocess.Popen(broker_command(socket), cwd=folder, stdout=subprocess.DEVNULL)
+        wait_for(socket.exists, seconds=20)
+        yield process
+        process.kill()
+        process.wait()
+
+
+def test_requests_and_tokens_are_counted(broker, key):
+    rate_limits.count_request(key)
+    rate_limits.count_tokens(key, 20)
+    rate_limits.count_request(key)
+    with pytest.raises(rate_limits.RateLimitExceeded) as much:
+        rate_limits.count_request(key)
+    assert (much.value.what, much.value.most) == ("requests", 2)
+    assert 1 <= much.value.seconds <= 60
+
+
+def test_an_answer_that_goes_over_makes_the_next_one_wait(broker, key):
+    rate_limits.count_request(key)
+    rate_limits.count_tokens(key, 400)
+    with pytest.raises(rate_limits.RateLimitExceeded) as much:
+        rate_limits.count_request(key)
+    assert much.value.what == "tokens"
+
+
+def test_while_the_broker_is_away_nobody_is_refused(broker, key):
+    rate_limits.count_request(key)
+    broker.kill()
+    broker.wait()
+    for _again in range(5):
+        rate_limits.count_request(key)
+        rate_limits.count_tokens(key, 400)

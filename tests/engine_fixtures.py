@@ -1,0 +1,59 @@
+"""Fixtures for the API as a program meets it: uvicorn on a port, a real engine with a tiny model,
+and OpenAI's own client."""
+
+import openai
+import pytest
+
+from finetune_app.api_keys import services as api_keys
+from finetune_app.candidates import services as candidates
+from finetune_app.deployment import services
+from tests.journey import install, ready, trained
+from tests.live_server import serving
+from tests.worker.engine.test_server import SECRET, Running
+from tests.worker.engine.tiny_models import make_adapter, make_base
+
+
+@pytest.fixture(scope="session")
+def engine_process(tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    make_base(data / "base", "llama")
+    make_adapter(data / "base", data / "adapter", 1)
+    running = Running(data)
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Where uvicorn serves the whole application, in a thread of this process."""
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def live(transactional_db, goal, owner, engine_process, settings, monkeypatch):
+    """The tuned model, live as “sort-shop-emails”."""
+    training = trained(ready(goal, owner, install("starter")), owner)
+    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = engine_process.socket, SECRET
+    live = services.go_live(
+        goal=goal, candidate=candidates.tuned_candidate(training=training), by=owner
+    ).deployment  # before the engine reads other weights in its place
+    folders = {training.base_model.folder: "base", training.adapter_folder: "adapter"}
+    for module in ("finetune_app.candidates.services", "finetune_app.gateway.model_lookup"):
+        monkeypatch.setattr(
+            f"{module}.local_folder", lambda name: engine_process.data / folders[name]
+        )
+    return live
+
+
+@pytest.fixture
+def key(live, team, owner):
+    """(row, text) of a key for the whole team."""
+    return api_keys.create_key(team=team, by=owner, name="a program", requests_per_minute=1000)
+
+
+@pytest.fixture
+def client(address, key):
+    with openai.OpenAI(base_url=address, api_key=key[1], max_retries=0, timeout=280) as found:
+        yield found

@@ -1,0 +1,268 @@
+"""OpenAI's fine-tuning platform on this machine: files and jobs, as its own client asks."""
+
+import json
+import threading
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+from django.conf import settings as configured
+
+from finetune_app.api_keys import services as api_keys
+from finetune_app.fine_tuning_api.models import ApiFile
+from finetune_app.goals.models import Goal
+from finetune_app.jobs import lease
+from finetune_app.jobs.models import State
+from tests.journey import end, install, set_state, write
+from tests.worker.engine.test_server import SECRET, Running
+from tests.worker.engine.tiny_models import make_base
+from worker import warm_child
+from worker.supervise import Supervision
+
+HELLO = [{"role": "user", "content": "My bike number 77 squeaks"}]
+
+
+def lines(count: int = 24, start: int = 0, answer: str = "repair") -> bytes:
+    rows = [
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": f"Bike {n * 7919 % 100_003} {('drags', 'squeaks')[n % 2]}",
+                },
+                {"role": "assistant", "content": f"{answer} {n % 5}"},
+            ]
+        }
+        for n in range(start, start + count)
+    ]
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def upload(client, content: bytes | None = None, name: str = "shop.jsonl"):
+    return client.files.create(
+        file=(name, lines() if content is None else content), purpose="fine-tune"
+    )
+
+
+@pytest.fixture
+def base(transactional_db):
+    return install("starter")
+
+
+@pytest.fixture
+def client(address, base, team, owner):
+    _key, text = api_keys.create_key(
+        team=team, by=owner, name="a program", requests_per_minute=10_000
+    )
+    with openai.OpenAI(base_url=address, api_key=text, max_retries=0, timeout=120) as found:
+        yield found
+
+
+@pytest.fixture
+def job(client):
+    return client.fine_tuning.jobs.create(
+        model="starter",
+        training_file=upload(client).id,
+        suffix="shop-mail",
+        seed=5,
+        metadata={"who": "a test"},
+        hyperparameters={"n_epochs": 2, "batch_size": "auto"},
+    )
+
+
+def training_of(job):
+    return Goal.objects.get(fine_tuning_job__public_id=job.id[6:]).fine_tuning_job.training
+
+
+# ---- Files ----
+
+
+def test_a_file_comes_and_goes(client):
+    sent = upload(client)
+    assert (sent.object, sent.purpose, sent.filename) == ("file", "fine-tune", "shop.jsonl")
+    assert sent.bytes == len(lines())
+    assert client.files.retrieve(sent.id).id == sent.id
+    assert client.files.content(sent.id).content == lines()
+    assert [one.id for one in client.files.list()] == [sent.id]
+    stored = Path(configured.DATA_DIR) / ApiFile.objects.get().storage_path
+    assert stored.exists()
+    assert client.files.delete(sent.id).deleted
+    assert not stored.exists()
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(sent.id)
+
+
+def test_an_empty_file_and_another_purpose_are_refused(client):
+    with pytest.raises(openai.BadRequestError, match="empty"):
+        upload(client, b"")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.files.create(file=("x.jsonl", lines()), purpose="assistants")
+    assert refused.value.param == "purpose"
+
+
+def test_a_form_without_a_file_says_so(client, address):
+    headers = {"Authorization": f"Bearer {client.api_key}"}
+    reply = httpx.post(f"{address}/files", headers=headers, data={"purpose": "fine-tune"})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == "file"
+
+
+def test_a_name_that_climbs_stays_a_name(client):
+    sent = upload(client, name="../../etc/passwd")
+    assert ApiFile.objects.get().storage_path.startswith("api-files/")
+    assert client.files.content(sent.id).content == lines()
+
+
+def test_another_team_and_a_narrow_key_find_nothing(client, address, live_key_of, stranger):
+    sent = upload(client)
+    other = live_key_of(stranger)
+    with pytest.raises(openai.NotFoundError):
+        other.files.retrieve(sent.id)
+    with pytest.raises(openai.NotFoundError):
+        other.fine_tuning.jobs.create(model="starter", training_file=sent.id)
+    assert list(other.files.list()) == []
+
+
+@pytest.fixture
+def live_key_of(address):
+    def make(person):
+        _key, text = api_keys.create_key(team=person.teams.get(), by=person, name="x")
+        return openai.OpenAI(base_url=address, api_key=text, max_retries=0)
+
+    return make
+
+
+# ---- Jobs ----
+
+
+def test_a_job_is_queued_and_its_goal_is_on_the_pages(job, client, as_owner):
+    assert (job.object, job.status, job.model) == ("fine_tuning.job", "queued", "starter")
+    assert (job.seed, job.user_provided_suffix) == (5, "shop-mail")
+    assert job.metadata == {"who": "a test"}
+    assert job.hyperparameters.n_epochs == 2
+    assert job.fine_tuned_model is None
+    assert client.fine_tuning.jobs.retrieve(job.id).id == job.id
+    assert [one.id for one in client.fine_tuning.jobs.list()] == [job.id]
+    assert "shop-mail" in as_owner.get("/").content.decode()
+    training = training_of(job)
+    assert training.spec["epochs"] == 2
+    assert training.spec["seed"] == 5
+    assert training.version.counts["test"] > 0  # the app keeps some back, to tell whether it helped
+
+
+def test_a_validation_file_guides_and_tests_and_nothing_of_it_is_learned(client):
+    held = upload(client, lines(20, 1000, "asked"), "held.jsonl")
+    made = client.fine_tuning.jobs.create(
+        model="starter", training_file=upload(client).id, validation_file=held.id
+    )
+    assert made.validation_file == held.id
+    assert training_of(made).version.counts == {"train": 24, "validation": 10, "test": 10}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lines(4), "4 examples; at least 10"),
+        (lines() + b"nonsense\n", "Line 25: It is not valid JSON"),
+        (lines() + b'{"messages": []}\n', "Line 25"),
+        (lines() + b'{"prompt": "x"}\n', "Line 25"),
+        (lines() + b"[" * 100_000 + b"\n", "Line 25"),
+        (lines() + b"\xff\xfe\n", "Line 25"),
+    ],
+)
+def test_a_file_that_is_no_good_fails_with_the_line(client, content, why):
+    made = client.fine_tuning.jobs.create(model="starter", training_file=upload(client, content).id)
+    assert made.status == "failed"
+    assert made.error.code == "invalid_training_file"
+    assert why in made.error.message
+    told = list(client.fine_tuning.jobs.list_events(made.id))
+    assert told[0].level == "error"
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"model": "gpt-4o-mini"}, "model"),
+        ({"hyperparameters": {"n_epochs": 0}}, "n_epochs"),
+        ({"hyperparameters": {"batch_size": 1000}}, "batch_size"),
+        ({"hyperparameters": {"learning_rate_multiplier": 2.0}}, "learning_rate_multiplier"),
+        ({"method": {"type": "dpo"}}, "method"),
+        ({"suffix": "x" * 65}, "suffix"),
+        ({"seed": -1}, "seed"),
+        ({"metadata": {"a": "x" * 600}}, "metadata"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused_by_name(client, more, param):
+    given = {"model": "starter", "training_file": upload(client).id} | more
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.fine_tuning.jobs.create(**given)
+    assert refused.value.param == param
+    assert not Goal.objects.exists()
+
+
+def test_pause_resume_and_cancel(job, client):
+    assert client.fine_tuning.jobs.pause(job.id).status == "paused"
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    with pytest.raises(openai.ConflictError):
+        client.fine_tuning.jobs.resume(job.id)
+    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+
+
+def test_events_and_checkpoints_tell_how_it_went(job, client):
+    training = training_of(job)
+    for step in (10, 20, 30):
+        training.points.create(step=step, loss=3.0 / step, validation_loss=2.0)
+    write(f"{training.adapter_folder}/adapter_model.safetensors", "weights")
+    end(training.job, adapter="adapter", tokens=9000, seconds=30, number_format="bf16")
+    told = list(client.fine_tuning.jobs.list_events(job.id, limit=2))  # the client turns pages
+    assert [one.type for one in told].count("metrics") == 3
+    assert told[-1].message == "The job was created."
+    (kept,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+    done = client.fine_tuning.jobs.retrieve(job.id)
+    assert done.status == "succeeded"
+    assert done.trained_tokens == 9000
+    assert kept.fine_tuned_model_checkpoint == done.fine_tuned_model
+    assert kept.metrics.valid_loss == 2.0
+    assert done.fine_tuned_model.startswith("ft:starter:")
+    assert done.fine_tuned_model in [model.id for model in client.models.list()]
+
+
+def test_a_training_that_broke_down_says_why(job, client):
+    training = training_of(job)
+    set_state(training.job, State.FAILED, message="The disk is full.")
+    found = client.fine_tuning.jobs.retrieve(job.id)
+    assert found.status == "failed"
+    assert found.error.message == "The disk is full."
+
+
+def test_deleting_the_goal_on_the_page_takes_the_job_along(job, client):
+    Goal.objects.get().delete()
+    with pytest.raises(openai.NotFoundError):
+        client.fine_tuning.jobs.retrieve(job.id)
+
+
+def test_from_a_file_to_an_answer_with_real_training(client, base, settings):
+    """Nothing is told in a worker's place: a child trains, the engine reads what it made."""
+    make_base(Path(configured.DATA_DIR) / base.folder, "llama")
+    made = client.fine_tuning.jobs.create(
+        model="starter",
+        training_file=upload(client).id,
+        hyperparameters={"n_epochs": 1},
+    )
+    taken = lease.take_next(heavy=True, worker="a test")
+    assert taken.training == training_of(made)
+    Supervision(taken, warm_child.new_light_child, threading.Event()).run()
+    done = client.fine_tuning.jobs.retrieve(made.id)
+    assert done.status == "succeeded", done.error
+    engine = Running(Path(configured.DATA_DIR))
+    settings.ENGINE_SOCKET, settings.ENGINE_SECRET = engine.socket, SECRET
+    try:
+        answer = client.chat.completions.create(
+            model=done.fine_tuned_model, messages=HELLO, max_tokens=4
+        )
+    finally:
+        engine.process.kill()
+        engine.process.wait()
+    assert answer.usage.completion_tokens > 0
+    assert answer.model == done.fine_tuned_model

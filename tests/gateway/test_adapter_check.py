@@ -1,0 +1,88 @@
+"""A tuned model whose adapter does nothing must not pass for one that does."""
+
+import shutil
+
+import openai
+import pytest
+from django.urls import reverse
+
+from finetune_app.candidates import selection
+from finetune_app.candidates import services as candidates
+from finetune_app.deployment import adapter_check
+from finetune_app.deployment.models import Request
+from tests.conftest import signed_in
+from tests.gateway.test_chat_completions import ask
+from tests.worker.conftest import wait_for
+from tests.worker.engine.test_adapter_check import changed, zero
+
+
+@pytest.fixture
+def empty(live, engine_process, monkeypatch):
+    """The engine finds an adapter of zeros in the tuned model's place."""
+    folder = engine_process.data / "zero"
+    if not folder.exists():
+        changed(engine_process.data / "adapter", folder, zero)
+    put_in_its_place(live, engine_process, monkeypatch, "zero")
+    return live
+
+
+def put_in_its_place(live, engine_process, monkeypatch, adapter: str) -> None:
+    training = live.current.candidate.training
+    folders = {training.base_model.folder: "base", training.adapter_folder: adapter}
+    for place in ("finetune_app.candidates.services", "finetune_app.gateway.model_lookup"):
+        monkeypatch.setattr(
+            f"{place}.local_folder", lambda name: engine_process.data / folders[name]
+        )
+
+
+def test_the_api_refuses_to_speak_as_the_base(client, empty):
+    for more in ({}, {"stream": True}):
+        with pytest.raises(openai.InternalServerError, match="changes nothing") as refused:
+            ask(client, **more)
+        assert refused.value.status_code == 503
+        assert refused.value.code == "model_failed"
+    assert ask(client, model="starter").choices[0].message.content
+    wait_for(lambda: Request.objects.count() == 3, seconds=10)
+    assert [row.error for row in Request.objects.order_by("pk")] == ["model_failed"] * 2 + [""]
+
+
+def test_it_cannot_go_live_and_the_page_says_why(empty, owner, monkeypatch):
+    monkeypatch.setattr(candidates, "require_adapter", lambda candidate: None)
+    empty.releases.all().delete()
+    tuned = next(one for one in selection.candidate_options(empty.goal) if one.kind == "tuned")
+    url = reverse("deployment:go_live", kwargs={"goal_id": empty.goal_id})
+    reply = signed_in(owner).post(url, {"candidate": tuned.key})
+    assert reply.status_code == 400
+    assert "changes nothing" in reply.content.decode()
+    assert not empty.releases.exists()
+
+
+def test_a_good_one_goes_live(live, owner, monkeypatch):
+    adapter_check.require_effect(live.current.candidate)
+    monkeypatch.setattr(candidates, "require_adapter", lambda candidate: None)
+    live.releases.all().delete()
+    tuned = next(one for one in selection.candidate_options(live.goal) if one.kind == "tuned")
+    url = reverse("deployment:go_live", kwargs={"goal_id": live.goal_id})
+    assert signed_in(owner).post(url, {"candidate": tuned.key}).status_code == 302
+    assert live.releases.count() == 1
+
+
+def test_a_damaged_one_says_so(client, live, engine_process, monkeypatch):
+    folder = engine_process.data / "short"
+    shutil.copytree(engine_process.data / "adapter", folder, dirs_exist_ok=True)
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    put_in_its_place(live, engine_process, monkeypatch, "short")
+    with pytest.raises(openai.InternalServerError, match="damaged") as refused:
+        ask(client)
+    assert refused.value.code == "model_failed"
+
+
+def test_who_goes_live_does_not_wait_for_a_busy_engine_for_ever(empty, monkeypatch):
+    monkeypatch.setattr(adapter_check, "TIMEOUT_SECONDS", 0.0)
+    adapter_check.require_effect(empty.current.candidate)
+
+
+def test_while_the_engine_is_away_nobody_is_refused(live, settings):
+    settings.ENGINE_SOCKET = "/nowhere/engine.sock"
+    adapter_check.require_effect(live.current.candidate)

@@ -1,0 +1,67 @@
+"""What is live, asked from pages: by its team, and by a stranger."""
+
+import json
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.test import Client
+from django.urls import reverse
+
+from finetune_app.deployment.models import Request
+from finetune_app.playground import page_client
+from finetune_app.playground.models import PublicChat
+from tests.conftest import signed_in
+
+# The test client reads an asynchronous answer in one piece; uvicorn does not.
+pytestmark = pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+LINES = {"Accept": "application/x-ndjson"}
+
+
+def events(reply) -> list[dict]:
+    return [json.loads(line) for line in b"".join(reply).splitlines()]
+
+
+def test_the_playground_says_how_the_answer_came_about(live, owner, url):
+    given = {"question": "Hello", "max_tokens": "3", "temperature": "0"}
+    found = events(signed_in(owner).post(url("playground:page"), given, headers=LINES))
+    last = found[-1]
+    assert (last["done"], last["version"], last["tokens"]) == (True, 1, 3)
+    assert last["finish_reason"] == "length"
+    noted = Request.objects.get()
+    assert (noted.key, noted.deployment, noted.release.number, noted.tokens) == (None, live, 1, 3)
+    whole = signed_in(owner).post(url("playground:page"), given)
+    assert whole.context["turns"][-1]["content"] == "".join(e.get("text", "") for e in found)
+
+
+def test_whoever_has_seen_the_end_may_judge_the_answer(live, owner, goal):
+    """The last event comes after the request was noted: a quick thumb finds it."""
+    given = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
+    call = page_client.prepare(live, "page:1", given)
+
+    async def known_at_the_end() -> tuple[str, bool]:
+        found = page_client.events(call)
+        async for event in found:
+            if event.get("done"):
+                known = await Request.objects.filter(reply_id=event["id"]).aexists()
+                await found.aclose()
+                return event["id"], known
+        raise AssertionError("it never ended")
+
+    reply_id, known = async_to_sync(known_at_the_end)()
+    assert known
+    thumb = reverse("deployment:thumb_of_reply", args=[goal.pk, reply_id])
+    assert signed_in(owner).post(thumb, {"rating": "up"}).status_code == 302
+    assert Request.objects.get().feedback.is_up
+
+
+def test_a_stranger_gets_words_and_nothing_else(live):
+    chat = PublicChat.objects.create(deployment=live, on=True, audience="link", title="Ask")
+    address = f"/chat/{chat.link}/"
+    reply = Client().post(address, {"question": "Hello"}, headers=LINES)
+    assert not reply.cookies
+    found = events(reply)
+    assert found[-1] == {"done": True}
+    assert {name for event in found for name in event} <= {"text", "done"}
+    assert Request.objects.get().team == live.team
+    page = Client().post(address, {"question": "Hello"}).content.decode()
+    assert "Hello" in page

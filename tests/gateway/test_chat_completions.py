@@ -1,0 +1,213 @@
+"""Chat completions, as OpenAI's own client asks for them."""
+
+import json
+
+import httpx
+import openai
+import pytest
+
+from finetune_app.deployment import services
+from finetune_app.deployment.models import Request
+from tests.worker.conftest import wait_for
+
+MODEL = "sort-shop-emails"
+HELLO = [{"role": "user", "content": "Hello there"}]
+
+
+def ask(client, **more):
+    return client.chat.completions.create(
+        **{"model": MODEL, "messages": HELLO, "max_tokens": 12} | more
+    )
+
+
+def text_of(client, **more) -> str:
+    return ask(client, **more).choices[0].message.content
+
+
+def test_an_answer_with_all_that_belongs_to_it(client):
+    reply = ask(client)
+    (choice,) = reply.choices
+    assert reply.object == "chat.completion"
+    assert reply.model == MODEL
+    assert choice.message.role == "assistant"
+    assert choice.message.content
+    assert choice.finish_reason in ("stop", "length")
+    assert reply.usage.total_tokens == reply.usage.prompt_tokens + reply.usage.completion_tokens
+    assert 0 < reply.usage.completion_tokens <= 12
+
+
+def test_the_tuned_model_answers_and_not_its_base(client):
+    assert text_of(client) != text_of(client, model="starter")
+
+
+def test_without_sampling_it_answers_as_tested(client):
+    assert text_of(client) == text_of(client) == text_of(client, temperature=0)
+
+
+def test_a_stream_says_the_same_piece_by_piece(client):
+    chunks = list(ask(client, stream=True))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == text_of(client)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert {c.id for c in chunks} == {chunks[0].id}
+    assert [c.choices[0].finish_reason for c in chunks[:-1]] == [None] * (len(chunks) - 1)
+    assert chunks[-1].choices[0].finish_reason in ("stop", "length")
+    assert all(c.usage is None for c in chunks)
+
+
+def test_a_stream_with_usage_ends_with_it(client):
+    *_, last = ask(client, stream=True, stream_options={"include_usage": True})
+    assert last.choices == []
+    assert last.usage.completion_tokens > 0
+
+
+def test_the_stream_ends_with_done(address, key, live):
+    body = {"model": MODEL, "messages": HELLO, "stream": True, "max_tokens": 4}
+    headers = {"Authorization": f"Bearer {key[1]}"}
+    with httpx.stream("POST", f"{address}/chat/completions", json=body, headers=headers) as reply:
+        assert reply.headers["content-type"] == "text/event-stream"
+        lines = [line for line in reply.iter_lines() if line]
+    assert all(line.startswith("data: ") for line in lines)
+    assert lines[-1] == "data: [DONE]"
+    assert json.loads(lines[0][6:])["object"] == "chat.completion.chunk"
+
+
+def test_several_answers(client):
+    reply = ask(client, n=3, temperature=1.5, seed=5)
+    assert [choice.index for choice in reply.choices] == [0, 1, 2]
+    assert len({choice.message.content for choice in reply.choices}) > 1
+    streamed = {0: "", 1: "", 2: ""}
+    for chunk in ask(client, n=3, temperature=1.5, seed=5, stream=True):
+        streamed[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+    assert streamed == {choice.index: choice.message.content for choice in reply.choices}
+
+
+def test_the_same_seed_draws_the_same_answer(client):
+    warm = {"temperature": 1.5, "max_tokens": 16}
+    assert text_of(client, seed=3, **warm) == text_of(client, seed=3, **warm)
+    assert text_of(client, seed=3, **warm) != text_of(client, seed=4, **warm)
+
+
+def test_a_penalty_for_repeating_changes_what_is_said(client):
+    plain = text_of(client, max_tokens=40)
+    assert text_of(client, max_tokens=40, frequency_penalty=2, presence_penalty=2) != plain
+    assert text_of(client, max_tokens=40, frequency_penalty=0) == plain
+
+
+def test_stop_ends_it_before_the_word(client):
+    whole = text_of(client, max_tokens=12)
+    stop = whole[len(whole) // 2 :][:2]
+    reply = ask(client, max_tokens=12, stop=stop)
+    assert reply.choices[0].message.content == whole[: whole.index(stop)]
+    assert reply.choices[0].finish_reason == "stop"
+
+
+def test_length_is_said(client):
+    assert ask(client, max_tokens=1).choices[0].finish_reason == "length"
+    assert ask(client, max_completion_tokens=1).usage.completion_tokens == 1
+
+
+def test_parts_of_text_and_a_developer_are_understood(client):
+    parts = [{"type": "text", "text": "Hello "}, {"type": "text", "text": "there"}]
+    assert text_of(client, messages=[{"role": "user", "content": parts}]) == text_of(client)
+    told = {"role": "developer", "content": "Be brief."}
+    said = {"role": "system", "content": "Be brief."}
+    assert text_of(client, messages=[told, *HELLO]) == text_of(client, messages=[said, *HELLO])
+
+
+def test_several_turns(client):
+    turns = [*HELLO, {"role": "assistant", "content": "Hi."}, {"role": "user", "content": "Bye"}]
+    assert text_of(client, messages=turns)
+
+
+def test_unknown_fields_are_let_pass(client):
+    assert text_of(client, user="mara", metadata={"a": "b"}, extra_body={"store": False})
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty"),
+        ({"presence_penalty": "much"}, "presence_penalty"),
+        ({"temperature": 3}, "temperature"),
+        ({"top_p": 2}, "top_p"),
+        ({"n": 0}, "n"),
+        ({"n": 99}, "n"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "bot", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
+        ({"messages": [*HELLO, {"role": "assistant", "content": "x"}]}, "messages"),
+        ({"model": ""}, "model"),
+    ],
+)
+def test_what_is_not_done_is_refused_by_name(client, more, param):
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, **more)
+    assert refused.value.param == param
+    assert refused.value.body["message"]
+
+
+def test_a_picture_is_refused(client):
+    part = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/x.png"}}
+    with pytest.raises(openai.BadRequestError, match="pictures"):
+        ask(client, messages=[{"role": "user", "content": [part]}])
+
+
+def test_a_conversation_that_is_too_long_says_so(client):
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, messages=[{"role": "user", "content": "word " * 4000}])
+    assert refused.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"{" * 100_000, b'"text"', b"\xff"])
+def test_a_broken_body_gets_a_clear_400(address, key, live, body):
+    headers = {"Authorization": f"Bearer {key[1]}", "Content-Type": "application/json"}
+    reply = httpx.post(f"{address}/chat/completions", content=body, headers=headers)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_model_that_is_not_there(client):
+    with pytest.raises(openai.NotFoundError) as refused:
+        ask(client, model="gpt-4o")
+    assert refused.value.code == "model_not_found"
+
+
+def test_a_paused_one_says_so(client, live):
+    services.pause(deployment=live)
+    with pytest.raises(openai.InternalServerError, match="paused"):
+        ask(client)
+
+
+def test_an_engine_that_is_away_is_told_before_a_stream_begins(client, settings):
+    settings.ENGINE_SOCKET = "/nowhere/engine.sock"
+    with pytest.raises(openai.InternalServerError) as refused:
+        ask(client, stream=True)
+    assert refused.value.status_code == 503
+
+
+def test_each_request_is_noted_without_what_was_said(client, key, live):
+    ask(client)
+    list(ask(client, stream=True))
+    with pytest.raises(openai.BadRequestError):
+        ask(client, messages=[{"role": "user", "content": "word " * 4000}])
+    wait_for(lambda: Request.objects.count() == 3, seconds=10)
+    rows = list(Request.objects.order_by("pk"))
+    assert [row.status for row in rows] == [200, 200, 400]
+    assert [row.streamed for row in rows] == [False, True, False]
+    assert rows[0].tokens > 0
+    assert rows[0].first_seconds <= rows[0].seconds
+    assert {row.key for row in rows} == {key[0]}
+    assert {row.release for row in rows} == {live.current}
+    assert "Hello" not in json.dumps([str(vars(row)) for row in rows])
+
+
+def test_who_goes_away_frees_the_engine(client, engine_process, live):
+    stream = ask(client, stream=True, max_tokens=400)
+    next(iter(stream))
+    stream.close()
+    engine_process.wait_until(lambda: engine_process.get("/health").json()["queue"] == 0)
+    wait_for(lambda: Request.objects.filter(status=499).exists(), seconds=10)

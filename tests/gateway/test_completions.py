@@ -1,0 +1,132 @@
+"""OpenAI's older format: a text is gone on with as it stands."""
+
+import openai
+import pytest
+
+from finetune_app.candidates import services as candidates
+from finetune_app.deployment import services
+from finetune_app.deployment.models import Request
+from tests.gateway.test_chat_completions import MODEL
+from tests.worker.conftest import wait_for
+
+TEXT = "Once upon a time"
+
+
+def go_on(client, **more):
+    return client.completions.create(**{"model": MODEL, "prompt": TEXT, "max_tokens": 12} | more)
+
+
+def text_of(client, **more) -> str:
+    return go_on(client, **more).choices[0].text
+
+
+def test_a_text_is_gone_on_with(client):
+    reply = go_on(client)
+    (choice,) = reply.choices
+    assert reply.object == "text_completion"
+    assert reply.id.startswith("cmpl-")
+    assert choice.text
+    assert choice.finish_reason in ("stop", "length")
+    assert choice.logprobs is None
+    assert reply.usage.prompt_tokens == len(TEXT)  # a token a letter: no template came into it
+    assert reply.usage.completion_tokens <= 12
+
+
+def test_the_adapter_goes_on_and_not_its_base(client):
+    assert text_of(client) != text_of(client, model="starter")
+
+
+def test_it_writes_sixteen_tokens_where_nothing_is_said(client):
+    assert client.completions.create(model=MODEL, prompt=TEXT).usage.completion_tokens <= 16
+
+
+def test_several_prompts_and_several_of_each(client):
+    asked = {"prompt": [TEXT, "Where is"], "n": 2, "temperature": 1.2, "seed": 5}
+    reply = go_on(client, **asked)
+    assert [choice.index for choice in reply.choices] == [0, 1, 2, 3]
+    assert reply.usage.prompt_tokens == len(TEXT) + len("Where is")
+    alone = go_on(client, **asked | {"prompt": "Where is"})
+    assert [c.text for c in reply.choices[2:]] == [c.text for c in alone.choices]
+    streamed = dict.fromkeys(range(4), "")
+    for chunk in go_on(client, **asked, stream=True):
+        streamed[chunk.choices[0].index] += chunk.choices[0].text
+    assert streamed == {choice.index: choice.text for choice in reply.choices}
+
+
+def test_a_stream_ends_with_the_reason_and_the_usage(client):
+    *_, end, usage = go_on(client, stream=True, stream_options={"include_usage": True})
+    assert end.choices[0].finish_reason in ("stop", "length")
+    assert usage.choices == []
+    assert usage.usage.prompt_tokens == len(TEXT)
+
+
+def test_stop_and_seed(client):
+    whole = text_of(client)
+    stop = whole[4:6]
+    assert text_of(client, stop=stop) == whole[: whole.index(stop)]
+    warm = {"temperature": 1.5, "max_tokens": 16}
+    assert text_of(client, seed=3, **warm) == text_of(client, seed=3, **warm)
+    assert text_of(client, seed=3, **warm) != text_of(client, seed=4, **warm)
+
+
+def test_logprobs_in_the_older_form(client):
+    choice = go_on(client, logprobs=2, temperature=1.0).choices[0]
+    told = choice.logprobs
+    assert len(told.tokens) == len(told.token_logprobs) == len(told.text_offset)
+    assert all(len(likeliest) <= 2 for likeliest in told.top_logprobs)
+    assert told.text_offset[0] == 0
+    assert told.text_offset == sorted(told.text_offset)
+    tokens, offsets = [], []
+    for chunk in go_on(client, logprobs=2, temperature=1.0, stream=True):
+        if chunk.choices[0].logprobs:
+            tokens += chunk.choices[0].logprobs.tokens
+            offsets += chunk.choices[0].logprobs.text_offset
+    assert (tokens, offsets) == (told.tokens, told.text_offset)
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"prompt": [1, 2, 3]}, "prompt"),
+        ({"prompt": [[1, 2], [3]]}, "prompt"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": []}, "prompt"),
+        ({"prompt": ["a"] * 9}, "n"),
+        ({"echo": True}, "echo"),
+        ({"suffix": "the end"}, "suffix"),
+        ({"best_of": 3}, "best_of"),
+        ({"logprobs": 6}, "logprobs"),
+        ({"logit_bias": {"1": 2}}, "logit_bias"),
+        ({"prompt": "word " * 4000}, "prompt"),
+        ({"temperature": 3}, "temperature"),
+    ],
+)
+def test_what_is_not_done_is_refused_by_name(client, more, param):
+    with pytest.raises(openai.BadRequestError) as refused:
+        go_on(client, **more)
+    assert refused.value.param == param
+
+
+def test_one_that_answers_with_instructions_is_only_asked_in_a_conversation(
+    client, live, owner, monkeypatch
+):
+    tuned = live.current.candidate
+    told = candidates.tuned_candidate(training=tuned.training)
+    type(told).objects.filter(pk=told.pk).update(instructions="Be brief.")
+    with pytest.raises(openai.BadRequestError, match="chat/completions") as refused:
+        go_on(client)
+    assert refused.value.param == "model"
+
+
+def test_each_request_is_noted(client, key, live):
+    go_on(client)
+    with pytest.raises(openai.NotFoundError):
+        go_on(client, model="gpt-3.5-turbo-instruct")
+    wait_for(lambda: Request.objects.count() == 2, seconds=10)
+    assert [row.status for row in Request.objects.order_by("pk")] == [200, 404]
+
+
+def test_a_paused_one_says_so(client, live):
+    services.pause(deployment=live)
+    with pytest.raises(openai.InternalServerError, match="paused"):
+        go_on(client)

@@ -1,0 +1,62 @@
+"""The engine ends amid an answer, as after kill -9: who waits is told, in OpenAI's form."""
+
+import json
+import socketserver
+import threading
+
+import httpx
+import openai
+import pytest
+
+from finetune_app.deployment.models import Request
+from tests.gateway.test_chat_completions import HELLO, MODEL, ask
+from tests.worker.conftest import wait_for
+
+
+class Dying(socketserver.StreamRequestHandler):
+    """What is seen of an engine that writes one piece and is gone."""
+
+    def handle(self) -> None:
+        length = 0
+        while (line := self.rfile.readline().strip()) != b"":
+            name, _colon, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        self.rfile.read(length)
+        piece = b'{"lane": "0", "text": "Hello"}\n'
+        self.wfile.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n" % (len(piece), piece)
+        )
+
+
+@pytest.fixture
+def dying(live, settings, tmp_path):
+    settings.ENGINE_SOCKET = tmp_path / "engine.sock"
+    with socketserver.ThreadingUnixStreamServer(str(settings.ENGINE_SOCKET), Dying) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield live
+        server.shutdown()
+
+
+def test_who_waits_for_the_whole_is_told_to_come_back(client, dying):
+    with pytest.raises(openai.InternalServerError, match="restarts by itself") as told:
+        ask(client)
+    assert (told.value.status_code, told.value.code) == (503, "engine_unavailable")
+    assert told.value.type == "server_error"
+    assert told.value.response.headers["retry-after"] == "10"
+    wait_for(lambda: Request.objects.filter(status=503, error="engine_unavailable").exists())
+
+
+def test_a_stream_ends_with_the_error(client, dying, address, key):
+    body = {"model": MODEL, "messages": HELLO, "stream": True}
+    headers = {"Authorization": f"Bearer {key[1]}"}
+    reply = httpx.post(f"{address}/chat/completions", json=body, headers=headers)
+    *pieces, last = [json.loads(line[6:]) for line in reply.text.splitlines() if line]
+    assert reply.status_code == 200
+    assert "".join(one["choices"][0]["delta"].get("content", "") for one in pieces) == "Hello"
+    assert all(one["choices"][0]["finish_reason"] is None for one in pieces)
+    assert set(last) == {"error"}
+    assert (last["error"]["type"], last["error"]["code"]) == ("server_error", "engine_unavailable")
+    with pytest.raises(openai.APIError, match="restarts by itself"):
+        list(ask(client, stream=True))
+    wait_for(lambda: Request.objects.filter(status=503, streamed=True).count() == 2)

@@ -1,0 +1,51 @@
+"""From a program's question to a thumb and a row to answer, over HTTP and with the real engine."""
+
+import httpx
+import pytest
+
+from finetune_app.datasets.models import Status
+from finetune_app.deployment.models import Feedback, Request, Transcript
+from finetune_app.deployment.monitoring import keeping
+
+
+def test_asked_kept_judged_and_queued(client, address, key, live, owner):
+    keeping.change(deployment=live, by=owner, on=True, queues=True)
+    asked = [{"role": "user", "content": "Write to ann@kettle-lane.co.uk"}]
+    reply = client.with_options(timeout=600).chat.completions.create(
+        model="sort-shop-emails", messages=asked, max_tokens=8, stream=True
+    )
+    chunks = list(reply)
+    text = "".join(one.choices[0].delta.content or "" for one in chunks)
+    transcript = Transcript.objects.get()
+    assert transcript.answer.strip() == keeping.redact(text).text.strip()
+    assert transcript.messages == [{"role": "user", "content": "Write to [email]"}]
+    assert transcript.request.reply_id == chunks[0].id
+    assert transcript.request.first_seconds is not None
+    sent = {"id": chunks[0].id, "rating": "down", "expected": "order_status"}
+    answer = httpx.post(
+        f"{address}/feedback", json=sent, timeout=60, headers={"Authorization": f"Bearer {key[1]}"}
+    )
+    assert answer.json()["kept"] == ["rating", "expected"]
+    assert Feedback.objects.get().request == transcript.request
+    transcript.refresh_from_db()
+    assert transcript.example.status == Status.PENDING
+    assert transcript.example.suggestions.get().answer == "order_status"
+
+
+def test_how_sure_it_was_is_noted_where_it_was_told(client, key):
+    asked = [{"role": "user", "content": "Hello there"}]
+    ours = client.with_options(timeout=600).chat.completions.create
+    told = ours(model="sort-shop-emails", messages=asked, max_tokens=6, logprobs=True)
+    ours(model="sort-shop-emails", messages=asked, max_tokens=6)
+    found = dict(Request.objects.values_list("reply_id", "confidence"))
+    tokens = [one.logprob for one in told.choices[0].logprobs.content]
+    assert found.pop(told.id) == pytest.approx(sum(tokens) / len(tokens))
+    assert list(found.values()) == [None]
+
+
+def test_the_engine_says_how_it_is(engine_process, live, as_viewer, goal):
+    page = as_viewer.get(f"/goals/{goal.pk}/deployment/monitor/")
+    found = page.context["engine"]
+    assert found["memory_bytes"] > 1e6
+    assert found["queue"] >= 0
+    assert "of at most" in page.content.decode()

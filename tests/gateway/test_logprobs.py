@@ -1,0 +1,60 @@
+"""How likely each token was, in OpenAI's form."""
+
+import math
+
+import openai
+import pytest
+
+from tests.gateway.test_chat_completions import ask
+
+
+def told(choice) -> list:
+    return choice.logprobs.content
+
+
+def test_each_token_with_the_likeliest_of_its_place(client):
+    reply = ask(client, logprobs=True, top_logprobs=3)
+    entries = told(reply.choices[0])
+    assert entries
+    for entry in entries:
+        assert entry.logprob <= 0
+        assert bytes(entry.bytes).decode(errors="replace") == entry.token
+        likeliest = [one.logprob for one in entry.top_logprobs]
+        assert likeliest == sorted(likeliest, reverse=True)
+        assert len(likeliest) == 3
+        assert entry.top_logprobs[0].token == entry.token  # it answers greedily
+        assert sum(math.exp(value) for value in likeliest) <= 1.001
+
+
+def test_without_top_logprobs_the_token_alone(client):
+    assert all(entry.top_logprobs == [] for entry in told(ask(client, logprobs=True).choices[0]))
+
+
+def test_unasked_they_are_null(client):
+    assert ask(client).choices[0].logprobs is None
+    assert all(chunk.choices[0].logprobs is None for chunk in ask(client, stream=True))
+
+
+def test_a_stream_tells_the_same(client):
+    asked = {"logprobs": True, "top_logprobs": 2, "n": 2, "temperature": 1.0, "seed": 7}
+    whole = ask(client, **asked)
+    pieces = {0: [], 1: []}
+    for chunk in ask(client, stream=True, **asked):
+        (choice,) = chunk.choices
+        pieces[choice.index] += told(choice) if choice.logprobs else []
+    assert pieces == {choice.index: told(choice) for choice in whole.choices}
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": 5}, "logprobs"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_by_name(client, more, param):
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(client, **more)
+    assert refused.value.param == param

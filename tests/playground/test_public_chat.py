@@ -1,0 +1,197 @@
+"""The chat page for others: who can open it, where it may be shown, and that nothing leaks."""
+
+import pytest
+from django.test import Client
+
+from finetune_app.api_keys import rate_limits
+from finetune_app.deployment import services
+from finetune_app.deployment.monitoring import keeping
+from finetune_app.playground.models import PublicChat
+
+GIVEN = {
+    "on": "on",
+    "audience": "link",
+    "title": "Ask the shop",
+    "greeting": "Hello.",
+    "origins": "https://www.shop.example\nhttps://help.shop.example/",
+    "questions_per_minute": "2",
+    "questions_per_day": "3",
+}
+NOBODY = Client
+
+
+@pytest.fixture
+def chat(live, as_editor, url) -> PublicChat:
+    as_editor.post(url("playground:chat_page"), GIVEN)
+    return PublicChat.objects.get()
+
+
+@pytest.fixture
+def address(chat) -> str:
+    return f"/chat/{chat.link}/"
+
+
+# ---- Switching it on ----
+
+
+def test_it_is_off_until_an_editor_switches_it_on(live, as_editor, as_viewer, as_stranger, url):
+    assert not PublicChat.objects.exists()
+    assert as_viewer.get(url("playground:chat_page")).status_code == 403
+    assert as_stranger.post(url("playground:chat_page"), GIVEN).status_code == 404
+    page = as_editor.post(url("playground:chat_page"), GIVEN, follow=True).content.decode()
+    chat = PublicChat.objects.get()
+    assert f"/chat/{chat.link}/" in page
+    assert "&lt;iframe src=" in page
+    assert len(chat.link) >= 20
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "https://*.shop.example",
+        "https://shop.example/path",
+        "shop.example",
+        "http://shop.example",
+        "https://shop.example; script-src *",
+        "https://a.example https://b",
+        "javascript:alert(1)",
+        "https://user@shop.example",
+        "null",
+        "https://",
+    ],
+)
+def test_only_whole_addresses_of_sites_may_show_it(live, as_editor, url, origin):
+    reply = as_editor.post(url("playground:chat_page"), GIVEN | {"origins": origin})
+    assert reply.status_code == 422
+    assert not PublicChat.objects.exists()
+
+
+def test_a_new_link_ends_the_old_one(chat, address, as_editor, url):
+    as_editor.post(url("playground:new_chat_link"))
+    assert NOBODY().get(address).status_code == 404
+    chat.refresh_from_db()
+    assert NOBODY().get(f"/chat/{chat.link}/").status_code == 200
+
+
+# ---- Who can open it ----
+
+
+def test_a_stranger_with_the_link_gets_no_cookie_and_nothing_of_the_team(
+    chat, address, team, goal, live
+):
+    reply = NOBODY().get(address)
+    assert reply.status_code == 200
+    assert not reply.cookies
+    assert reply["Cache-Control"] == "no-store"
+    page = reply.content.decode()
+    assert "Ask the shop" in page
+    for secret in (team.name, goal.name, live.name, live.current.candidate.name, "csrf", "Mara"):
+        assert secret not in page
+
+
+def test_it_says_where_what_is_written_is_kept(chat, address, live, owner):
+    assert "may be kept" not in NOBODY().get(address).content.decode()
+    keeping.change(deployment=live, by=owner, on=True)
+    assert "may be kept for some days" in NOBODY().get(address).content.decode()
+
+
+def test_exactly_the_named_sites_may_show_it(chat, address):
+    reply = NOBODY().get(address)
+    policy = dict(part.split(" ", 1) for part in reply["Content-Security-Policy"].split("; "))
+    assert policy["frame-ancestors"] == "https://www.shop.example https://help.shop.example"
+    assert policy["default-src"] == "'none'"
+    assert "X-Frame-Options" not in reply
+
+
+def test_without_sites_none_may(chat, address):
+    PublicChat.objects.update(origins=[])
+    reply = NOBODY().get(address)
+    assert "frame-ancestors 'none'" in reply["Content-Security-Policy"]
+    assert reply["X-Frame-Options"] == "DENY"
+
+
+def test_for_the_team_it_does_not_exist_for_others(chat, address, as_viewer, as_stranger):
+    PublicChat.objects.update(audience="team")
+    assert as_viewer.get(address).status_code == 200
+    unknown = NOBODY().get("/chat/no-such-link/").content
+    for somebody in (NOBODY(), as_stranger):
+        reply = somebody.get(address)
+        assert (reply.status_code, reply.content) == (404, unknown)
+
+
+def test_off_it_looks_as_if_it_had_never_been(chat, address):
+    PublicChat.objects.update(on=False)
+    assert NOBODY().get(address).content == NOBODY().get("/chat/no-such-link/").content
+
+
+def test_paused_it_says_so_plainly(chat, address, live, goal):
+    services.pause(deployment=live)
+    reply = NOBODY().get(address)
+    assert reply.status_code == 503
+    assert "taking a break" in reply.content.decode()
+    assert goal.name not in reply.content.decode()
+
+
+# ---- How much ----
+
+
+@pytest.fixture
+def asked(address, monkeypatch):
+    """A question up to the point where the model would answer."""
+    from finetune_app.gateway.errors import ApiError
+    from finetune_app.playground import page_client
+
+    def away(*args):
+        raise ApiError(503, "The documents of Mara have changed.")
+
+    monkeypatch.setattr(page_client, "prepare", away)
+    return lambda question="Hello", **more: NOBODY().post(address, {"question": question}, **more)
+
+
+def test_a_visitor_waits_after_a_few_and_another_does_not(asked):
+    answers = [asked() for _n in range(3)]
+    assert [one.status_code for one in answers] == [503, 503, 429]
+    assert "Wait a little" in answers[-1].content.decode()
+    assert asked(REMOTE_ADDR="10.0.0.9").status_code == 503
+
+
+def test_all_together_have_so_much_a_day(asked):
+    codes = [asked(REMOTE_ADDR=f"10.0.0.{n}").status_code for n in range(5)]
+    assert codes == [503, 503, 503, 429, 429]
+
+
+def test_addresses_of_one_household_are_one_visitor(asked):
+    codes = [asked(REMOTE_ADDR=f"2001:db8::{n}").status_code for n in range(3)]
+    assert codes[-1] == 429
+
+
+def test_while_nobody_can_count_nobody_is_answered(asked, monkeypatch):
+    from limits.errors import StorageError
+
+    def broken(*args, **kwargs):
+        raise StorageError(ConnectionError())
+
+    monkeypatch.setattr(rate_limits.limiter(), "hit", broken)
+    reply = asked()
+    assert reply.status_code == 503
+    assert "cannot answer now" in reply.content.decode()
+
+
+def test_what_went_wrong_inside_stays_inside(asked):
+    page = asked().content.decode()
+    assert "cannot answer now" in page
+    assert "Mara" not in page
+
+
+def test_nothing_and_too_much_are_asked_again(asked):
+    assert asked("").status_code == 400
+    assert "Ask something shorter" in asked("x" * 3000).content.decode()
+
+
+def test_another_site_s_script_may_not_ask(asked, address, as_viewer):
+    elsewhere = {"headers": {"Origin": "https://evil.example"}}
+    assert asked(**elsewhere).status_code == 403
+    PublicChat.objects.update(audience="team")
+    assert as_viewer.post(address, {"question": "Hi"}, **elsewhere).status_code == 403
+    assert as_viewer.post(address, {"question": "Hi"}).status_code == 403  # it always says
