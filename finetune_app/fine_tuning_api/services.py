@@ -18,13 +18,13 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels import services as basemodels
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
-from finetune_app.imports.column_mapping import RowError
 from finetune_app.datasets.models import Severity, Split
 from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.fine_tuning_api.training_file import read_training_rows, read_validation_rows
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, GoalKind, Method
+from finetune_app.imports.column_mapping import RowError
 from finetune_app.jobs import services as jobs
 from finetune_app.training import services as trainings
 

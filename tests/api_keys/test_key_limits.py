@@ -67,7 +67,7 @@ def test_a_key_without_the_action_is_refused(route, live, made):
         assert live.name not in error["message"]
 
 
-# What is noted needs a transaction of its own: tests/deployment/api/ asks and embeds.
+# What is noted needs a transaction of its own: tests/gateway/ asks and embeds.
 QUIET = [route for route in V1 if route.view.action not in ("chat", "embeddings", None)]
 
 
