@@ -10,7 +10,7 @@ from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.deployment.models import Request
 from finetune_app.deployment.monitoring import costs
-from finetune_app.gateway.access import key_of
+from finetune_app.gateway.access import authorised_key
 from finetune_app.gateway.errors import ApiError
 
 LIMITS = {
@@ -52,7 +52,7 @@ def refused(text: str, action: str = "chat") -> ApiError | None:
     """What keeps this key from doing this, if anything does."""
     request = RequestFactory().post("/v1/", headers={"Authorization": f"Bearer {text}"})
     try:
-        key_of(request, action)
+        authorised_key(request, action)
     except ApiError as problem:
         return problem
     return None
