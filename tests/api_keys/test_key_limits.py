@@ -14,23 +14,23 @@ from tests.test_routes import DECLARED
 
 CHAT = {"model": "sort-shop-emails", "messages": [{"role": "user", "content": "Hello"}]}
 ADDRESSES = {
-    "v1:models": "/v1/models",
-    "v1:model": "/v1/models/x",
-    "v1:chat": "/v1/chat/completions",
-    "v1:files": "/v1/files",
-    "v1:file": "/v1/files/file-0",
-    "v1:content": "/v1/files/file-0/content",
-    "v1:jobs": "/v1/fine_tuning/jobs",
-    "v1:job": "/v1/fine_tuning/jobs/x",
-    "v1:events": "/v1/fine_tuning/jobs/x/events",
-    "v1:checkpoints": "/v1/fine_tuning/jobs/x/checkpoints",
-    "v1:act": "/v1/fine_tuning/jobs/x/pause",
-    "v1:unknown": "/v1/assistants",
-    "v1:feedback": "/v1/feedback",
-    "v1:completions": "/v1/completions",
-    "v1:embeddings": "/v1/embeddings",
+    "gateway:model_list": "/v1/models",
+    "gateway:model_detail": "/v1/models/x",
+    "gateway:chat_completions": "/v1/chat/completions",
+    "fine_tuning_api:file_list": "/v1/files",
+    "fine_tuning_api:file_detail": "/v1/files/file-0",
+    "fine_tuning_api:file_content": "/v1/files/file-0/content",
+    "fine_tuning_api:job_list": "/v1/fine_tuning/jobs",
+    "fine_tuning_api:job_detail": "/v1/fine_tuning/jobs/x",
+    "fine_tuning_api:job_events": "/v1/fine_tuning/jobs/x/events",
+    "fine_tuning_api:job_checkpoints": "/v1/fine_tuning/jobs/x/checkpoints",
+    "fine_tuning_api:job_action": "/v1/fine_tuning/jobs/x/pause",
+    "gateway:unknown_url": "/v1/assistants",
+    "gateway:feedback": "/v1/feedback",
+    "gateway:completions": "/v1/completions",
+    "gateway:embeddings": "/v1/embeddings",
 }
-V1 = [route for route in DECLARED if route.name.startswith("v1:")]
+V1 = [route for route in DECLARED if route.name.startswith(("gateway:", "fine_tuning_api:"))]
 
 
 @pytest.fixture

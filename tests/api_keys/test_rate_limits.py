@@ -40,8 +40,8 @@ def test_requests_and_tokens_are_counted(broker, key):
     rate_limits.count_request(key)
     with pytest.raises(rate_limits.RateLimitExceeded) as much:
         rate_limits.count_request(key)
-    assert (much.value.what, much.value.most) == ("requests", 2)
-    assert 1 <= much.value.seconds <= 60
+    assert (much.value.unit, much.value.limit) == ("requests", 2)
+    assert 1 <= much.value.retry_after <= 60
 
 
 def test_an_answer_that_goes_over_makes_the_next_one_wait(broker, key):
@@ -49,7 +49,7 @@ def test_an_answer_that_goes_over_makes_the_next_one_wait(broker, key):
     rate_limits.count_tokens(key, 400)
     with pytest.raises(rate_limits.RateLimitExceeded) as much:
         rate_limits.count_request(key)
-    assert much.value.what == "tokens"
+    assert much.value.unit == "tokens"
 
 
 def test_while_the_broker_is_away_nobody_is_refused(broker, key):

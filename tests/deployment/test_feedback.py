@@ -47,7 +47,7 @@ def ask(live, key):
 
 def send(client, text, **given):
     return client.post(
-        reverse("v1:feedback"),
+        reverse("gateway:feedback"),
         json.dumps(given),
         content_type="application/json",
         headers={"Authorization": f"Bearer {text}"},

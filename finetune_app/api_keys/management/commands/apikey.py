@@ -1,4 +1,4 @@
-"""Make an API key from a shell, or give one a new secret: shown once on standard output."""
+"""Create an API key from a shell, or give one a new secret. It is printed once."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -6,11 +6,21 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from finetune_app.accounts.models import Team
-from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys import services
 from finetune_app.api_keys.models import ACTIONS, ApiKey
 from finetune_app.deployment.models import Deployment
 
-LIMITS = ("requests_per_minute", "tokens_per_minute", "tokens_per_month")
+# Options that are limits of the key, by their names in the shell.
+LIMIT_OPTIONS = {
+    "--requests-a-minute": "requests_per_minute",
+    "--tokens-a-minute": "tokens_per_minute",
+    "--tokens-a-month": "tokens_per_month",
+}
+LIMIT_HELP = {
+    "--requests-a-minute": "at most; usually 60",
+    "--tokens-a-minute": "at most; usually 100000",
+    "--tokens-a-month": "at most; else no budget",
+}
 
 
 class Command(BaseCommand):
@@ -28,9 +38,8 @@ class Command(BaseCommand):
             help=f"what it may do, of {', '.join(ACTIONS)}; once for each; else everything",
         )
         parser.add_argument("--days", type=int, help="how long it works; for ever if not given")
-        parser.add_argument("--requests-a-minute", type=int, help="at most; usually 60")
-        parser.add_argument("--tokens-a-minute", type=int, help="at most; usually 100000")
-        parser.add_argument("--tokens-a-month", type=int, help="at most; else no budget")
+        for option, field in LIMIT_OPTIONS.items():
+            parser.add_argument(option, dest=field, type=int, help=LIMIT_HELP[option])
         parser.add_argument("--rotate", metavar="ft-PREFIX", help="a new secret for this key")
         parser.add_argument(
             "--old-works-for",
@@ -41,18 +50,19 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name in ("days", *LIMITS):
+        for option, name in {"--days": "days", **LIMIT_OPTIONS}.items():
             if options[name] is not None and options[name] < 1:
-                raise CommandError(f"--{name.replace('_', '-')} must be at least 1.")
+                raise CommandError(f"{option} must be at least 1.")
         team = self._team(options["team"])
         if options["rotate"]:
             key, hours = self._key(team, options["rotate"]), max(options["old_works_for"], 0)
-            self.stdout.write(api_keys.rotate_key(key=key, hours=hours)[1])
+            self.stdout.write(services.rotate_key(key=key, hours=hours)[1])
             return
-        limits = {name: options[name] for name in LIMITS if options[name] is not None}
+        given = {field: options[field] for field in LIMIT_OPTIONS.values()}
+        limits: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if options["may"]:
             limits["actions"] = options["may"]
-        _key, text = api_keys.create_key(
+        _key, text = services.create_key(
             team=team,
             by=None,
             name=options["name"],
@@ -63,11 +73,10 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
     def _team(self, name: str) -> Team:
-        teams = Team.objects.filter(name=name) if name else Team.objects.all()
-        found = list(teams[:2])
-        if len(found) == 1:
-            return found[0]
-        if found:
+        teams = list((Team.objects.filter(name=name) if name else Team.objects.all())[:2])
+        if len(teams) == 1:
+            return teams[0]
+        if teams:
             raise CommandError("There are several teams: name one with --team.")
         raise CommandError(
             "No team has that name."
@@ -82,9 +91,9 @@ class Command(BaseCommand):
         return found
 
     def _key(self, team: Team, text: str) -> ApiKey:
-        """By its open part; no more of it is needed, nor should stand in a shell's history."""
-        prefix = text.removeprefix(f"{api_keys.KEY_START}-").partition("-")[0]
-        found = ApiKey.objects.filter(team=team, prefix=prefix, revoked_at=None).first()
-        if found is None:
+        """Finds a key by its public part, so that the secret need not be in a shell's history."""
+        prefix = text.removeprefix(f"{services.KEY_START}-").partition("-")[0]
+        key = ApiKey.objects.not_revoked().filter(team=team, prefix=prefix).first()
+        if key is None:
             raise CommandError("This team has no such key.")
-        return found
+        return key
