@@ -250,7 +250,12 @@ def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Method], dict[i
         "max_new_tokens": 64,
         "general": False,
         "candidates": [
-            {"id": number, "name": method.label, "base_model": str(model), "room": context}
+            {
+                "id": number,
+                "name": method.label,
+                "base_model": str(model),
+                "context_length": context,
+            }
             | method.parts
             for number, method in enumerate(methods)
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from finetune_app.candidates.specs import CandidateSpec
 from finetune_app.evaluation.verdict_types import GeneralLevel
 
 
@@ -17,7 +18,7 @@ class EvaluationSpec(TypedDict):
 
     version: str  # path of the frozen version
     measure: MeasureSpec
-    candidates: list[dict[str, Any]]  # candidates.services.for_engine
+    candidates: list[CandidateSpec]
     answered: list[list[int]]
     max_new_tokens: int
     general: bool  # whether adapters are checked for lost general ability
@@ -28,8 +29,8 @@ class CitedPassage(TypedDict):
     """A passage that was put before a question, without its text."""
 
     document: int
-    page: int | None
-    at: int
+    page: int  # from 1; 0 for a document without pages
+    at: int  # offset in the document, in characters
 
 
 class AnswerEvent(TypedDict):

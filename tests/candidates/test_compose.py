@@ -80,7 +80,7 @@ def test_the_page_and_the_evaluating_child_ask_in_the_same_words(trained, instru
     )
     (read,) = read_candidates([services.candidate_spec(candidate)])
     here = build_prompt(services.prompt_template(candidate), KIND + ASKED).messages
-    assert here == read.asked(KIND + ASKED).messages
+    assert here == read.build_prompt(KIND + ASKED).messages
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The frozen test prompts, and the messages that each candidate is asked."""
+"""The inputs of an evaluation: the candidates of its spec and the test rows of its version."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from finetune_app.candidates.prompt_builder import (
     PromptTemplate,
     build_prompt,
 )
+from finetune_app.candidates.specs import CandidateSpec, Retrieval
 from worker.channel import UserError
 from worker.engine.requests import GenerationRequest, Message
 
 
 @dataclass(frozen=True)
 class PromptRow:
-    """One row of the test split: what is asked, and the answer that was wanted."""
+    """A row that is to be answered: its prompt, and the wanted answer where there is one.
+
+    `row` is the id in the version file or the dataset, `index` the position among these rows.
+    """
 
     row: int
     index: int
@@ -28,43 +32,48 @@ class PromptRow:
     wanted: str
 
     @property
-    def sought(self) -> str:
-        """What is looked up in documents: the last thing that was asked."""
+    def search_query(self) -> str:
+        """What documents are searched for: the last message."""
         return self.messages[-1]["content"] if self.messages else ""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A candidate as the worker sees it: what answers, and what is put before a question.
+    """A candidate as the worker sees it.
 
-    Exactly one of `base_model` (a folder here) and `endpoint` (a model elsewhere) is set.
-    `knowledge` says which index is searched, and how many passages are shown.
+    Exactly one of `base_model` (a folder here) and `endpoint` (a remote model) is set.
     """
 
     id: int
     name: str
     base_model: Path | None
     adapter: Path | None
-    recipe: PromptTemplate
+    template: PromptTemplate
     number_format: str = "auto"
     sampling: dict[str, Any] = field(default_factory=dict)
-    knowledge: dict[str, Any] | None = None
-    endpoint: dict[str, Any] | None = field(default=None, repr=False)  # its key is in it
+    knowledge: Retrieval | None = None
+    endpoint: dict[str, Any] | None = field(default=None, repr=False)  # holds the API key
 
-    def asked(self, question: list[Message], passages: Sequence[Passage] = ()) -> BuiltPrompt:
-        """The question behind this candidate's instructions, example turns and passages."""
-        return build_prompt(self.recipe, question, passages)
+    def build_prompt(
+        self, messages: list[Message], passages: Sequence[Passage] = ()
+    ) -> BuiltPrompt:
+        """`messages` behind this candidate's instructions, shots and passages."""
+        return build_prompt(self.template, messages, passages)
 
     def request(self, messages: list[Message], max_new_tokens: int) -> GenerationRequest:
-        """Greedy unless the candidate says otherwise; the seed is always the same, so that a
-        second look finds the same answer."""
+        """Greedy unless the candidate sets a temperature; the seed is fixed, so that a repeated
+        evaluation gives the same answers."""
         return GenerationRequest(
             messages, self.adapter, max_new_tokens=max_new_tokens, **self.sampling
         )
 
 
 def read_test_rows(version: Path) -> list[PromptRow]:
-    """The test rows of a frozen version, the wanted answer set apart."""
+    """The test rows of a frozen version, the wanted answer separated from the prompt.
+
+    Raises:
+        UserError: the version cannot be read, or has no test rows ("bad_data").
+    """
     try:
         with version.open(encoding="utf-8") as lines:  # not splitlines: rows may hold U+2028
             rows = [json.loads(line) for line in lines if line.strip()]
@@ -81,19 +90,22 @@ def read_test_rows(version: Path) -> list[PromptRow]:
     ]
 
 
-def read_candidates(spec: list[dict[str, Any]]) -> list[Candidate]:
-    """The candidates of an evaluation's spec."""
+def read_candidates(specs: Sequence[CandidateSpec]) -> list[Candidate]:
     return [
         Candidate(
-            id=given["id"],
-            name=given["name"],
-            base_model=Path(given["base_model"]) if given.get("base_model") else None,
-            adapter=Path(given["adapter"]) if given.get("adapter") else None,
-            recipe=PromptTemplate.from_spec(given),
-            number_format=given.get("number_format") or "auto",
-            sampling=given.get("sampling") or {},
-            knowledge=given.get("knowledge"),
-            endpoint=given.get("endpoint"),
+            id=spec["id"],
+            name=spec["name"],
+            base_model=_path(spec.get("base_model")),
+            adapter=_path(spec.get("adapter")),
+            template=PromptTemplate.from_spec(spec),
+            number_format=spec.get("number_format") or "auto",
+            sampling=spec.get("sampling") or {},
+            knowledge=spec.get("knowledge"),
+            endpoint=spec.get("endpoint"),
         )
-        for given in spec
+        for spec in specs
     ]
+
+
+def _path(folder: str | None) -> Path | None:
+    return Path(folder) if folder else None

@@ -1,4 +1,4 @@
-"""The number format in which each base model answers: chosen once, and kept while a job goes on."""
+"""The number format in which each base model computes: chosen once, and kept when a job resumes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.evaluation.inputs import Candidate
 
 
 class NumberFormats:
-    """Kept in the job's folder, so that a job that continues ends as it began."""
+    """Base model -> number format, stored in the job's folder."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "number_formats.json"
@@ -20,11 +20,11 @@ class NumberFormats:
         if self._path.exists():
             self._chosen = json.loads(self._path.read_text())
 
-    def of(self, base: Path) -> str:
-        """What was chosen for this base model; "" where it has not answered yet."""
+    def get(self, base: Path) -> str:
+        """The chosen format; "" for a base model that was not loaded yet."""
         return self._chosen.get(base.name, "")
 
-    def keep(self, base: Path, number_format: str) -> None:
+    def store(self, base: Path, number_format: str) -> None:
         self._chosen[base.name] = number_format
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text(json.dumps(self._chosen))
@@ -33,13 +33,16 @@ class NumberFormats:
 def open_engine(base: Path, group: list[Candidate], formats: NumberFormats) -> Engine:
     """Load a base model for the candidates that share it.
 
-    They answer in one batch, so a candidate that was tested before decides the format for all.
+    They answer in one batch, so one that was tested before decides the format for all.
+
+    Raises:
+        UserError: the model cannot be loaded ("bad_model").
     """
     pinned = next((one.number_format for one in group if one.number_format != "auto"), "auto")
     try:
-        # What is asked late must not be computed in another way than what is asked early.
-        engine = Engine(base, formats.of(base) or pinned, may_merge=False)
+        # Without merging: late answers must be computed in the same way as early ones.
+        engine = Engine(base, formats.get(base) or pinned, may_merge=False)
     except (BadModel, OSError) as problem:
         raise UserError("bad_model", f"The base model could not be loaded. {problem}") from problem
-    formats.keep(base, engine.number_format)
+    formats.store(base, engine.number_format)
     return engine

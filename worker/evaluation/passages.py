@@ -1,46 +1,49 @@
-"""What each candidate with documents is shown for each question, looked up beforehand."""
+"""The passages that candidates with documents are shown, retrieved before answers are generated."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from finetune_app.candidates.prompt_builder import Passage
+from finetune_app.candidates.specs import Retrieval
 from worker.channel import Channel
 from worker.evaluation.inputs import Candidate, PromptRow
 
-Shown = dict[tuple[int, int], list[Passage]]  # by candidate and row
+PassagesByPair = dict[tuple[int, int], list[Passage]]  # (candidate id, row id)
 
 
 def retrieve_passages(
-    candidates: Iterable[Candidate], questions: list[PromptRow], channel: Channel
-) -> Shown:
-    """Passages, best first. Raises UserError where an index is gone: then nothing is compared."""
-    searching = [one for one in candidates if one.knowledge]
+    candidates: Iterable[Candidate], rows: list[PromptRow], channel: Channel
+) -> PassagesByPair:
+    """Passages for each pair, best first; empty where no candidate has documents.
+
+    Raises:
+        UserError: an index is missing, so that nothing could be compared.
+    """
+    searching = [(one.id, one.knowledge) for one in candidates if one.knowledge]
     if not searching:
         return {}
     channel.emit("phase", phase="searching", message="Looking things up in your documents")
-    found: dict[str, dict[int, list[Passage]]] = {}  # several candidates may search alike
-    shown: Shown = {}
-    for candidate in searching:
-        how = json.dumps(candidate.knowledge, sort_keys=True)
-        if how not in found:
-            found[how] = dict(_search(candidate.knowledge or {}, questions, channel))
-        shown |= {(candidate.id, row): passages for row, passages in found[how].items()}
-    return shown
+    found: dict[str, dict[int, list[Passage]]] = {}  # several candidates may search the same way
+    passages: PassagesByPair = {}
+    for candidate_id, retrieval in searching:
+        key = json.dumps(retrieval, sort_keys=True)
+        if key not in found:
+            found[key] = dict(_search(retrieval, rows, channel))
+        passages |= {(candidate_id, row): best for row, best in found[key].items()}
+    return passages
 
 
 def _search(
-    knowledge: dict[str, Any], questions: list[PromptRow], channel: Channel
+    retrieval: Retrieval, rows: list[PromptRow], channel: Channel
 ) -> Iterator[tuple[int, list[Passage]]]:
-    """(row, what is shown for it) of each question."""
+    """(row id, passages) of each row."""
     from worker.knowledge.search import Index  # its libraries take a second to import
 
-    index = Index(Path(knowledge["index"]))
-    everything = index.all() if knowledge.get("whole") else []
-    for question in questions:
+    index = Index(Path(retrieval["index"]))
+    everything = index.all() if retrieval.get("whole") else []
+    for row in rows:
         channel.check()
-        passages = everything or index.search(question.sought, int(knowledge["count"]))
-        yield question.row, passages
+        yield row.row, everything or index.search(row.search_query, int(retrieval["count"]))

@@ -1,56 +1,54 @@
-"""Candidates that answer elsewhere: a few questions at a time, over the network."""
+"""Candidates that are remote models: a few requests at a time, over the network."""
 
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
 
 from finetune_app.providers.client import RemoteError, Target, answer
 from worker.channel import UserError
 from worker.engine.requests import Completion
+from worker.evaluation.candidate_runner import CandidateRunner, Pair
 
-if TYPE_CHECKING:
-    from worker.evaluation.runner import CandidateRunner, Pair
-
-AT_ONCE = 4  # polite, and still several times faster than one by one
-TICK = 0.5  # seconds between looks at the lease and the stop button
+CONCURRENT_REQUESTS = 4  # considerate, and still several times faster than one by one
+POLL_SECONDS = 0.5  # between checks of the lease and the stop button
 
 
 def answer_remotely(runner: CandidateRunner) -> bool:
-    """Have the pairs of all remote candidates answered; returns whether the person stopped it.
+    """Have the pending pairs of all remote candidates answered; return whether it was stopped.
 
-    Raises UserError where a platform answers nothing at all: the key, the address or the network
-    is wrong then, and the job can go on once that is mended.
+    Raises:
+        UserError: a platform answers nothing at all ("remote"). Then the key, the address or the
+            network is wrong, and the job can be continued once that is fixed.
     """
-    pairs = runner.left_to_do([one for one in runner.candidates if one.endpoint])
+    pairs = runner.pending_pairs([one for one in runner.candidates if one.endpoint])
     if not pairs:
         return False
-    runner.channel.emit("phase", phase="runner", message="CandidateRunner the model elsewhere")
+    runner.channel.emit("phase", phase="asking", message="Asking the model elsewhere")
     answered = {candidate for candidate, _row in runner.answered}
-    pool = ThreadPoolExecutor(AT_ONCE)
-    waiting = {pool.submit(_ask, runner, pair): pair for pair in pairs}
+    pool = ThreadPoolExecutor(CONCURRENT_REQUESTS)
+    waiting = {pool.submit(_request, runner, pair): pair for pair in pairs}
     try:
         while waiting:
             runner.channel.check()
             if runner.channel.stopping():
                 return True
-            done, _rest = wait(waiting, TICK, FIRST_COMPLETED)
+            done, _rest = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
             for future in done:
                 pair = waiting.pop(future)
-                runner.take(pair, _said(future, pair[0].id in answered))
+                runner.handle_answer(pair, _result(future, pair[0].id in answered))
                 answered.add(pair[0].id)
-    finally:  # what is under way is not waited for: this process ends soon
+    finally:  # not waiting for requests under way: this process ends soon
         pool.shutdown(wait=False, cancel_futures=True)
     return False
 
 
-def _ask(runner: CandidateRunner, pair: Pair) -> Completion:
-    candidate, question = pair
+def _request(runner: CandidateRunner, pair: Pair) -> Completion:
+    candidate, row = pair
     assert candidate.endpoint is not None
     found = answer(
         Target.from_json(candidate.endpoint),
-        runner.asked(candidate, question).messages,
-        max_tokens=runner.limit,
+        runner.prompt_for(candidate, row).messages,
+        max_tokens=runner.max_new_tokens,
         temperature=float(candidate.sampling.get("temperature", 0)),
     )
     return Completion(
@@ -62,9 +60,9 @@ def _ask(runner: CandidateRunner, pair: Pair) -> Completion:
     )
 
 
-def _said(future: Future[Completion], answered_before: bool) -> Completion | UserError:
-    """One question that is refused is that candidate's failure; a platform that has answered
-    nothing yet is a fault to mend."""
+def _result(future: Future[Completion], answered_before: bool) -> Completion | UserError:
+    """A refused request counts as a failed answer, unless the platform has answered none so far:
+    then something is wrong with the connection and the error is raised."""
     try:
         return future.result()
     except RemoteError as problem:

@@ -38,7 +38,7 @@ def searching(job, index):
             "id": 5,
             "name": "rag",
             "grounded": True,
-            "room": 4096,
+            "context_length": 4096,
             "knowledge": given,
         }
         return replace(job, spec=job.spec | {"candidates": [*job.spec["candidates"][:1], one]})
@@ -68,7 +68,7 @@ def test_what_is_found_stands_before_the_question(searching, job, recorder):
     )
     shown = retrieve_passages(candidates, [question], recorder())
     assert list(shown) == [(5, question.row)], "the others are shown nothing"
-    composed = candidates[1].asked(question.messages, shown[5, question.row])
+    composed = candidates[1].build_prompt(question.messages, shown[5, question.row])
     assert composed.passages[0].name == "pump.md"
     assert "warranty" in composed.messages[-1]["content"].split("How long")[0].lower()
 

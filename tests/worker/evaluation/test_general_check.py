@@ -8,10 +8,10 @@ import torch
 from tests.worker.engine.tiny_models import make_adapter
 from worker.engine.engine import Engine
 from worker.evaluation.general_check.check import compare
-from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, going_round, strange
-from worker.evaluation.general_check.findings import Findings, sign_test
+from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, is_repetitive, is_strange
+from worker.evaluation.general_check.findings import GeneralFindings
 from worker.evaluation.general_check.instructions import INSTRUCTIONS
-from worker.evaluation.general_check.perplexity import ratio, surprise, text_windows
+from worker.evaluation.general_check.perplexity import mean_loss, perplexity_ratio, text_windows
 
 # For each instruction, an answer that follows it and one that nearly does.
 ANSWERS = [
@@ -54,17 +54,19 @@ def test_the_surprise_is_the_models_own_loss(base, tmp_path):
         engine.adapters.select([])
         with torch.inference_mode():
             wanted = [model(input_ids=w[None], labels=w[None]).loss.item() for w in windows]
-        plain = surprise(engine, None, windows)
+        plain = mean_loss(engine, None, windows)
         assert plain == pytest.approx(sum(wanted) / len(wanted), rel=1e-4)
-        assert abs(surprise(engine, adapter, windows) - plain) > 0.01
-        assert surprise(engine, None, windows) == plain
-    assert ratio(math.log(12), math.log(10)) == pytest.approx(1.2)
+        assert abs(mean_loss(engine, adapter, windows) - plain) > 0.01
+        assert mean_loss(engine, None, windows) == plain
+    assert perplexity_ratio(math.log(12), math.log(10)) == pytest.approx(1.2)
 
 
 def test_going_round_in_circles():
-    assert going_round("the sea is big and " * 8)
-    assert not going_round("Put the egg in cold water, bring it to the boil and wait five minutes.")
-    assert not going_round("no no no no")  # too short to say
+    assert is_repetitive("the sea is big and " * 8)
+    assert not is_repetitive(
+        "Put the egg in cold water, bring it to the boil and wait five minutes."
+    )
+    assert not is_repetitive("no no no no")  # too short to say
 
 
 def test_the_tasks_form_is_known_where_it_does_not_belong():
@@ -83,13 +85,13 @@ def test_the_tasks_form_is_known_where_it_does_not_belong():
 
 def test_an_answer_of_a_wild_length_is_noticed():
     form = TaskForm([])
-    assert strange("Yes", "word " * 40, form)
-    assert strange("", "word", form)
-    assert not strange("word " * 20, "word " * 40, form)
-    assert not strange("", "", form)  # the base did no better
+    assert is_strange("Yes", "word " * 40, form)
+    assert is_strange("", "word", form)
+    assert not is_strange("word " * 20, "word " * 40, form)
+    assert not is_strange("", "", form)  # the base did no better
 
 
-def findings(**changed) -> Findings:
+def findings(**changed) -> GeneralFindings:
     fine = {
         "perplexity_ratio": 1.0,
         "followed_base": 12,
@@ -102,7 +104,7 @@ def findings(**changed) -> Findings:
         "uncircled": 0,
         "unrelated": 12,
     }
-    return Findings(**(fine | changed))
+    return GeneralFindings(**(fine | changed))
 
 
 @pytest.mark.parametrize(
@@ -134,14 +136,6 @@ def test_the_sentence_never_claims_that_nothing_was_lost():
         "None of its answers to 12 everyday questions fell apart."
     )
     assert "34% harder" in findings(perplexity_ratio=1.337).sentence
-
-
-def test_the_sign_test_is_exact():
-    assert sign_test(5, 0) == pytest.approx(0.0625)
-    assert sign_test(6, 0) == pytest.approx(0.03125)
-    assert sign_test(9, 1) == pytest.approx(0.021484375)
-    assert sign_test(0, 0) == 1
-    assert sign_test(3, 3) == 1
 
 
 def test_an_instruction_is_not_followed_by_the_tasks_own_answer():

@@ -1,9 +1,9 @@
-"""Has the tuned model forgotten anything? Three cheap looks at what it was not taught.
+"""Has the tuned model forgotten anything? Three cheap checks of what it was not taught.
 
-perplexity.py    does ordinary text surprise it more than the base model?
-instructions.py  does it still do as it is told?
-collapse.py      do answers to unrelated prompts fall apart, or come out in the task's form?
-check.py         the job's part: asks, caches the base's answers, reports
-findings.py      what the numbers add up to: a level and a sentence
+perplexity.py    is ordinary text harder to predict than for the base model?
+instructions.py  does it still follow instructions?
+collapse.py      do answers to unrelated prompts degenerate, or take on the task's form?
+check.py         generates the answers, caches those of the base model, emits the result
+findings.py      the numbers, and the level and sentence that follow
 *.txt            the text, written for this project
 """

@@ -1,4 +1,4 @@
-"""The general check of an evaluation: the base model against each adapter on other things."""
+"""The general check of an evaluation: each adapter against the base model, on unrelated tasks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from worker.channel import Channel
 from worker.engine.batch_generation import generate_all
 from worker.engine.requests import GenerationRequest
-from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, going_round, strange
-from worker.evaluation.general_check.findings import Findings
+from worker.evaluation.general_check.collapse import UNRELATED, TaskForm, is_repetitive, is_strange
+from worker.evaluation.general_check.findings import GeneralFindings
 from worker.evaluation.general_check.instructions import INSTRUCTIONS
-from worker.evaluation.general_check.perplexity import TEXTS, ratio, surprise, text_windows
+from worker.evaluation.general_check.perplexity import (
+    TEXTS,
+    mean_loss,
+    perplexity_ratio,
+    text_windows,
+)
 from worker.evaluation.inputs import Candidate
 
 if TYPE_CHECKING:
@@ -25,8 +30,14 @@ if TYPE_CHECKING:
     from worker.engine.engine import Engine
 
 MAX_NEW_TOKENS = 160  # enough for every instruction; a longer answer is cut, for all alike
-Measured = dict[str, Any]  # {"surprise", "answers"}
 PROMPTS = [instruction.prompt for instruction in INSTRUCTIONS] + list(UNRELATED)
+
+
+class Measurement(TypedDict):
+    """Of the base model or one adapter. This is also the format of the cache."""
+
+    surprise: float  # mean negative log-likelihood of the general text, in nats per token
+    answers: list[str]  # to PROMPTS, in that order
 
 
 def check_general(
@@ -37,28 +48,29 @@ def check_general(
     cache: Path,
     channel: Channel,
 ) -> bool:
-    """Emit a `general` event for each candidate with an adapter; returns whether it was stopped.
+    """Emit a `general` event for each candidate with an adapter; return whether it was stopped.
 
-    wanted: the task's wanted answers, to recognise its form where it does not belong. The base's
-    part is kept in the folder `cache`, under a hash of everything it depends on.
+    Args:
+        wanted: the task's wanted answers, to recognise their form in answers to other prompts.
+        cache: folder for the base model's measurement, under a hash of everything it depends on.
     """
     tuned = [candidate for candidate in candidates if candidate.adapter]
     if not tuned:
         return False
     channel.emit("phase", phase="general", message="Checking that nothing else was forgotten")
     windows = text_windows(engine)
-    kept = cache / f"{_key(engine)}.json"
-    base = _read(kept)
+    cached = cache / f"{_key(engine)}.json"
+    base = _read_cache(cached)
     adapters = list(dict.fromkeys(one.adapter for one in tuned))  # two may share one
     measured = _measure(engine, [*([] if base else [None]), *adapters], windows, channel)
     if measured is None:
         return True
     if not base:
         base = measured[None]
-        _keep(kept, base)
+        _write_cache(cached, base)
     for candidate in tuned:
-        mine = measured[candidate.adapter]
-        found = compare(base, mine, wanted)
+        tuned_measurement = measured[candidate.adapter]
+        found = compare(base, tuned_measurement, wanted)
         channel.emit(
             "general",
             candidate=candidate.id,
@@ -70,40 +82,40 @@ def check_general(
             answers=[
                 {"prompt": prompt, "base": before, "tuned": after}
                 for prompt, before, after in zip(
-                    PROMPTS, base["answers"], mine["answers"], strict=True
+                    PROMPTS, base["answers"], tuned_measurement["answers"], strict=True
                 )
             ],
         )
     return False
 
 
-def compare(base: Measured, tuned: Measured, wanted: Sequence[str]) -> Findings:
-    """Two measurements as findings."""
+def compare(base: Measurement, tuned: Measurement, wanted: Sequence[str]) -> GeneralFindings:
+    """The findings that follow from two measurements."""
     count = len(INSTRUCTIONS)
     form = TaskForm(wanted)
-    # A short label has no comma and few words: whoever answers nothing else follows by accident.
+    # A label has no comma and few words, so it fulfils some instructions by accident: not counted.
     followed = [
-        (rule.done(before), rule.done(after) and not form.is_its_own(after))
+        (rule.done(before), rule.done(after) and not form.is_task_answer(after))
         for rule, before, after in zip(
             INSTRUCTIONS, base["answers"][:count], tuned["answers"][:count], strict=True
         )
     ]
     pairs = list(zip(base["answers"][count:], tuned["answers"][count:], strict=True))
-    odd = [strange(after, before, form) for before, after in pairs]
-    # Each answer counts once: what is strange already is not looked at for circles.
+    strange_ones = [is_strange(after, before, form) for before, after in pairs]
+    # Each answer counts once: a strange one is not checked for loops as well.
     circles = [
-        (going_round(before), going_round(after))
-        for (before, after), counted in zip(pairs, odd, strict=True)
+        (is_repetitive(before), is_repetitive(after))
+        for (before, after), counted in zip(pairs, strange_ones, strict=True)
         if not counted
     ]
-    return Findings(
-        perplexity_ratio=round(ratio(tuned["surprise"], base["surprise"]), 4),
+    return GeneralFindings(
+        perplexity_ratio=round(perplexity_ratio(tuned["surprise"], base["surprise"]), 4),
         followed_base=sum(before for before, _ in followed),
         followed_tuned=sum(after for _, after in followed),
         lost=sum(before and not after for before, after in followed),
         gained=sum(after and not before for before, after in followed),
         instructions=count,
-        strange=sum(odd),
+        strange=sum(strange_ones),
         circling=sum(after and not before for before, after in circles),
         uncircled=sum(before and not after for before, after in circles),
         unrelated=len(pairs),
@@ -112,10 +124,11 @@ def compare(base: Measured, tuned: Measured, wanted: Sequence[str]) -> Findings:
 
 def _measure(
     engine: Engine, adapters: Sequence[Path | None], windows: Tensor, channel: Channel
-) -> dict[Path | None, Measured] | None:
-    """Each one's surprise at the general text (nats a token) and its answers to all prompts; None
-    for the base model. All are asked at once (it takes as long as one after the other). None when
-    stopped."""
+) -> dict[Path | None, Measurement] | None:
+    """A measurement of each adapter (None stands for the base model); None when stopped.
+
+    All are asked in the same batches, which takes no longer than one after the other.
+    """
     asked = [
         GenerationRequest(
             [{"role": "user", "content": prompt}], adapter, max_new_tokens=MAX_NEW_TOKENS
@@ -127,18 +140,18 @@ def _measure(
     if said is None:
         return None
     texts = [one.text if one else "" for one in said]
-    measured = {}
+    measured: dict[Path | None, Measurement] = {}
     for number, adapter in enumerate(adapters):
         channel.check()
         if channel.stopping():
             return None
-        surprised = surprise(engine, adapter, windows)
-        measured[adapter] = {"surprise": surprised, "answers": texts[number :: len(adapters)]}
+        loss = mean_loss(engine, adapter, windows)
+        measured[adapter] = {"surprise": loss, "answers": texts[number :: len(adapters)]}
     return measured
 
 
 def _key(engine: Engine) -> str:
-    """Changes with the base model's files, the number format, and anything that is asked."""
+    """A hash of the base model's files, the number format, the prompts and the texts."""
     digest = hashlib.sha256(engine.number_format.encode())
     digest.update(json.dumps([PROMPTS, MAX_NEW_TOKENS]).encode())
     for path in TEXTS:
@@ -149,17 +162,17 @@ def _key(engine: Engine) -> str:
     return digest.hexdigest()[:32]
 
 
-def _read(path: Path) -> Measured:
-    """Empty when there is none, or when it cannot be read any more."""
+def _read_cache(path: Path) -> Measurement | None:
+    """None when there is none, or when it cannot be read."""
     try:
-        kept: Measured = json.loads(path.read_text("utf-8"))
+        kept: Measurement = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return {}
+        return None
     return kept
 
 
-def _keep(path: Path, measured: Measured) -> None:
+def _write_cache(path: Path, measured: Measurement) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(f".{os.getpid()}")
-    half.write_text(json.dumps(measured), "utf-8")
-    half.replace(path)
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(measured), "utf-8")
+    partial.replace(path)

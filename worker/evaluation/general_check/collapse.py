@@ -1,4 +1,4 @@
-"""Answers that fall apart: empty, going round in circles, or in the task's form uncalled for."""
+"""Degenerate answers: empty, repetitive, or in the task's form where that was not asked for."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ UNRELATED = (
     "Why do cats purr?",
     "How does a bicycle stay upright?",
 )
-NGRAM = 4  # words
-REPEATED = 0.5  # share of an answer's n-grams that are repeats of earlier ones
-SHORTER, LONGER = 0.1, 10.0  # times the base model's answer to the same prompt, in words
+NGRAM_WORDS = 4
+REPEATED_SHARE = 0.5  # of an answer's n-grams that repeat earlier ones
+MIN_LENGTH_RATIO, MAX_LENGTH_RATIO = 0.1, 10.0  # to the base model's answer, in words
 
 
-def going_round(answer: str) -> bool:
-    """Whether at least half of the answer says again what it said before."""
+def is_repetitive(answer: str) -> bool:
+    """Whether at least half of the answer repeats what it said before."""
     words = answer.split()
-    grams = [tuple(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)]
-    if len(grams) < 2 * NGRAM:
+    grams = [tuple(words[i : i + NGRAM_WORDS]) for i in range(len(words) - NGRAM_WORDS + 1)]
+    if len(grams) < 2 * NGRAM_WORDS:
         return False
-    return 1 - len(set(grams)) / len(grams) >= REPEATED
+    return 1 - len(set(grams)) / len(grams) >= REPEATED_SHARE
 
 
 def shape_of(answer: str) -> str:
-    """The outward form of an answer: json, xml, or plain."""
+    """The format of an answer: json, xml or plain."""
     text = answer.strip()
     if text.startswith("<") and text.endswith(">"):
         return "xml"
@@ -46,43 +46,43 @@ def shape_of(answer: str) -> str:
         return "plain"
 
 
-def openings(text: str) -> tuple[str, ...]:
-    """What each line begins with, up to its colon: ("topic", "desk", "due"); else nothing."""
+def line_keys(text: str) -> tuple[str, ...]:
+    """The keys of an answer in "key: value" lines: ("topic", "desk", "due"); else empty."""
     lines = [line.partition(":") for line in text.strip().splitlines()]
     fields = tuple(before.strip().lower() for before, colon, _ in lines if colon)
     return fields if len(fields) == len(lines) > 1 else ()
 
 
 class TaskForm:
-    """What the wanted answers of the task look like, to recognise them where they do not belong."""
+    """What the wanted answers of the task look like, to recognise them in other answers."""
 
     def __init__(self, wanted: Sequence[str]) -> None:
         counted = Counter(text.strip().lower() for text in wanted)
-        # A few answers that come again and again are labels; free text hardly ever repeats.
+        # A few answers that repeat are labels; free text hardly ever repeats.
         few = len(counted) <= max(1, len(wanted) // 3)
         self.labels = set(counted) if few else set()
         shapes = Counter(shape_of(text) for text in wanted)
         self.shape = shapes.most_common(1)[0][0] if shapes else "plain"
-        begun = Counter(openings(text) for text in wanted)
-        self.openings = begun.most_common(1)[0][0] if begun else ()
+        begun = Counter(line_keys(text) for text in wanted)
+        self.line_keys = begun.most_common(1)[0][0] if begun else ()
 
-    def is_its_own(self, answer: str) -> bool:
-        """Whether this can only be an answer to the task: one of its labels, or its fields."""
+    def is_task_answer(self, answer: str) -> bool:
+        """Whether this can only be an answer to the task: one of its labels, or its keys."""
         if answer.strip().lower() in self.labels:
             return True
-        return bool(self.openings) and openings(answer) == self.openings
+        return bool(self.line_keys) and line_keys(answer) == self.line_keys
 
     def recognises(self, answer: str) -> bool:
-        """Whether this answer to an unrelated prompt has the task's form."""
-        if self.is_its_own(answer):
+        """Whether this answer to an unrelated prompt has the form of the task's answers."""
+        if self.is_task_answer(answer):
             return True
         return self.shape != "plain" and shape_of(answer) == self.shape
 
 
-def strange(answer: str, base: str, form: TaskForm) -> bool:
-    """Empty, in the task's form, or of a wild length, where the base model's answer was not."""
+def is_strange(answer: str, base: str, form: TaskForm) -> bool:
+    """Empty, in the task's form or of an extreme length, where the base model's answer was not."""
     if not base.strip() or form.recognises(base):
         return False
     if not answer.strip() or form.recognises(answer):
         return True
-    return not SHORTER <= len(answer.split()) / len(base.split()) <= LONGER
+    return not MIN_LENGTH_RATIO <= len(answer.split()) / len(base.split()) <= MAX_LENGTH_RATIO

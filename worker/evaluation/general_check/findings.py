@@ -1,35 +1,36 @@
-"""What the numbers of the general check add up to."""
+"""The numbers of the general check, and the level and sentence that follow from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
 from typing import Literal
+
+from finetune_app.evaluation.statistics import ALPHA, sign_test
 
 Level = Literal["green", "amber", "red"]
 
-# There are no published thresholds. These were held against the base model itself and against
-# over-trained adapters of the starter: docs/benchmarks/general-check.md.
+# There are no published thresholds. These were calibrated on the base model itself and on
+# over-trained adapters of the starter model: docs/benchmarks/general-check.md.
 PERPLEXITY_GREEN, PERPLEXITY_AMBER = 1.05, 1.20
 COLLAPSE_GREEN, COLLAPSE_AMBER = 0.02, 0.05
-# One odd answer of a dozen would already be 8%, so red takes at least two.
+# One strange answer of a dozen is already 8 %, so red takes at least two.
 STRANGE_RED = 2
-# Instructions, and answers that go round in circles (which a small base model does too), are
-# compared in pairs by the exact sign test, as the task's own answers are.
-SIGNIFICANT = 0.05
-LOST_AMBER = 3  # net prompts lost, where chance cannot be excluded
+# Instructions, and repetitive answers (which a small base model gives too), are compared in pairs
+# by the exact sign test, as the task's own answers are.
+LOST_AMBER = 3  # net prompts lost, where it may be chance
 
 ORDER: tuple[Level, ...] = ("green", "amber", "red")
 
 
 @dataclass(frozen=True)
-class Findings:
+class GeneralFindings:
     """Numbers of one adapter against its base model.
 
-    perplexity_ratio: tuned over base on general text. lost, gained: instructions followed
-    by the base alone, by the tuned alone. strange: answers to `unrelated` everyday prompts that
-    are empty, in the task's form or of a wild length, where the base's was not. circling: answers
-    that go round in circles where the base's did not; uncircled: the other way about.
+    perplexity_ratio: tuned over base, on general text.
+    lost, gained: instructions followed by the base model only, by the tuned one only.
+    strange: answers to the `unrelated` everyday prompts that are empty, in the task's form or of
+        an extreme length, where the base model's was not.
+    circling: answers that repeat themselves where the base model's did not; uncircled: the reverse.
     """
 
     perplexity_ratio: float
@@ -45,7 +46,7 @@ class Findings:
 
     @property
     def levels(self) -> dict[str, Level]:
-        """A level for each of the three looks."""
+        """The level of each of the three checks."""
         return {
             "perplexity": _within(self.perplexity_ratio, PERPLEXITY_GREEN, PERPLEXITY_AMBER),
             "instructions": _paired(self.lost, self.gained),
@@ -61,7 +62,7 @@ class Findings:
 
     @property
     def sentence(self) -> str:
-        """The finding in plain words. Never claims that nothing was lost: this is a small check."""
+        """The result in words. Never claims that nothing was lost, because the check is small."""
         opening = {
             "green": "No large loss of general ability found.",
             "amber": "Some general ability may have been lost.",
@@ -95,16 +96,9 @@ class Findings:
 
 
 def _paired(lost: int, gained: int) -> Level:
-    if lost > gained and sign_test(lost, gained) <= SIGNIFICANT:
+    if lost > gained and sign_test(lost, gained) <= ALPHA:
         return "red"
     return "amber" if lost - gained >= LOST_AMBER else "green"
-
-
-def sign_test(lost: int, gained: int) -> float:
-    """Exact two-sided p that a split this lopsided comes from chance; 1 when nothing differs."""
-    n = lost + gained
-    tail = sum(comb(n, k) for k in range(min(lost, gained) + 1)) / 2**n
-    return min(1.0, 2 * tail)
 
 
 def _within(value: float, green: float, amber: float) -> Level:

@@ -1,6 +1,6 @@
-"""Twenty instructions whose fulfilment a program can see. Written for this project.
+"""Twenty instructions whose fulfilment a program can verify. Written for this project.
 
-The idea of instructions that verify themselves is IFEval's (arXiv 2311.07911); neither its
+The idea of verifiable instructions is IFEval's (arXiv 2311.07911); neither its
 prompts nor its code are used.
 """
 
@@ -16,14 +16,14 @@ Checker = Callable[[str], bool]
 
 @dataclass(frozen=True)
 class Instruction:
-    """What is asked, and how to see whether it was done."""
+    """A prompt, and how to verify the answer."""
 
     prompt: str
     done: Checker
 
 
 def only_json(*fields: str) -> Checker:
-    """Nothing but one JSON object with at least these fields (a code fence is forgiven)."""
+    """Nothing but one JSON object with at least these fields (a code fence is allowed)."""
 
     def check(answer: str) -> bool:
         inner = re.sub(r"^```(?:json)?\s*|\s*```$", "", answer.strip())

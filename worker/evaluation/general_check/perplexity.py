@@ -1,4 +1,4 @@
-"""How much ordinary text surprises a model."""
+"""How well a model predicts ordinary text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from worker.engine.engine import Engine
 
 TEXTS = sorted(Path(__file__).parent.glob("*.txt"))
-WINDOW = 256  # tokens read at once; enough context for ordinary text, and gentle on memory
-ROWS = 4  # windows in one forward
+WINDOW_TOKENS = 256  # enough context for ordinary text, with little memory
+BATCH_WINDOWS = 4
 
 
 def text_windows(engine: Engine) -> torch.Tensor:
-    """The general text as token ids (windows, WINDOW); what does not fill a window is left out."""
-    window = min(WINDOW, engine.loaded.context)
+    """The general text as token ids, (windows, WINDOW_TOKENS); an incomplete window is dropped."""
+    window = min(WINDOW_TOKENS, engine.loaded.context)
     ids: list[int] = []
     for path in TEXTS:
         ids += engine.loaded.tokenizer(path.read_text("utf-8"), add_special_tokens=False).input_ids
@@ -27,13 +27,13 @@ def text_windows(engine: Engine) -> torch.Tensor:
     return torch.tensor(ids[:whole]).view(-1, window)
 
 
-def surprise(engine: Engine, adapter: Path | None, windows: torch.Tensor) -> float:
-    """Mean negative log-likelihood in nats a token, first token of each window left out."""
+def mean_loss(engine: Engine, adapter: Path | None, windows: torch.Tensor) -> float:
+    """Mean cross-entropy in nats per token, without the first token of each window."""
 
     def measure() -> float:
         name = engine.adapters.load(adapter)
         total = 0.0
-        for batch in windows.split(ROWS):
+        for batch in windows.split(BATCH_WINDOWS):
             ids = batch.to(engine.loaded.device)
             engine.adapters.select([name] * len(ids))
             scores = engine.loaded.model(input_ids=ids, use_cache=False).logits[:, :-1].float()
@@ -45,6 +45,6 @@ def surprise(engine: Engine, adapter: Path | None, windows: torch.Tensor) -> flo
     return engine.call(measure)
 
 
-def ratio(tuned: float, base: float) -> float:
-    """Perplexity of the tuned model over the base's: 1.05 means 5% harder to predict."""
+def perplexity_ratio(tuned: float, base: float) -> float:
+    """Perplexity of the tuned model over that of the base, from mean losses: 1.05 is 5 % harder."""
     return math.exp(tuned - base)
