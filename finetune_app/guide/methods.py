@@ -1,4 +1,4 @@
-"""The three ways to customise a model, as step 4 of the rail: instructions, documents, training."""
+"""The three methods of step 4: instructions, documents, training."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,18 @@ from finetune_app.goals.models import Goal, Method
 
 
 @dataclass(frozen=True)
-class Way:
+class MethodOption:
+    """One of the three methods, with the page that works on it."""
+
     method: Method
-    name: Promise  # of step 4, when this is the chosen method
-    route: str  # the name of its page
+    name: Promise  # shown as the name of step 4 when this method is chosen
+    route: str  # URL name of its page
 
     def url(self, goal: Goal) -> str:
         return reverse(self.route, kwargs={"goal_id": goal.pk})
 
     def belongs_to(self, method: str) -> bool:
-        """Whether a goal with this method goes this way, alone or as one of two."""
+        """Whether a goal whose method is `method` uses this one, alone or combined."""
         chosen = Method(method)
         return {
             Method.PROMPT: chosen == Method.PROMPT,
@@ -28,10 +30,10 @@ class Way:
         }[self.method]
 
 
-INSTRUCTIONS = Way(Method.PROMPT, _("Instructions"), "candidates:workbench")
-DOCUMENTS = Way(Method.RAG, _("Documents"), "knowledge:page")
-TRAINING = Way(Method.FINE_TUNE, _("Training"), "training:page")
-WAYS = (INSTRUCTIONS, DOCUMENTS, TRAINING)
+INSTRUCTIONS = MethodOption(Method.PROMPT, _("Instructions"), "candidates:workbench")
+DOCUMENTS = MethodOption(Method.RAG, _("Documents"), "knowledge:page")
+TRAINING = MethodOption(Method.FINE_TUNE, _("Training"), "training:page")
+METHOD_OPTIONS = (INSTRUCTIONS, DOCUMENTS, TRAINING)
 
 STEP_4 = {
     Method.PROMPT: INSTRUCTIONS.name,

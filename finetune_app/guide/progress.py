@@ -1,4 +1,4 @@
-"""How far each goal is along the six steps, in ten queries however many goals there are."""
+"""How far each goal is along the six steps, in ten queries for any number of goals."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,8 +25,8 @@ from finetune_app.jobs.models import State
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.training.models import Training
 
-Row = TypeVar("Row", bound=Model)
-ENOUGH = 100  # examples with an answer, from which freezing them is next, whatever else waits
+ModelT = TypeVar("ModelT", bound=Model)
+ENOUGH_EXAMPLES = 100  # answered; from here on freezing is next, even if rows still wait
 
 STEP_NAMES = [
     gettext_lazy("Goal"),
@@ -45,11 +45,11 @@ def step_name(goal: Goal, number: int) -> str:
 
 @dataclass
 class Progress:
-    """What the steps of one goal have produced so far; None where nothing yet."""
+    """What the six steps of one goal have produced so far; None where a step has nothing yet."""
 
     goal: Goal
     examples: int = 0  # approved or begun
-    to_answer: int = 0  # rows that wait for a person's answer: not done
+    to_answer: int = 0  # rows that still wait for a person's answer
     version: Version | None = None
     choice: BaseModelChoice | None = None
     instructions: Candidate | None = None  # the newest that a person kept
@@ -59,7 +59,7 @@ class Progress:
     trained: Training | None = None  # the newest with an adapter
     evaluation: Evaluation | None = None  # the newest
     live: bool = False
-    fresh: retraining.Fresh | None = None  # of one that is live: examples that no version has yet
+    fresh: retraining.Fresh | None = None  # examples no version has yet, for a live goal
     next: "NextAction" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """How many steps are behind us."""
+        """The number of finished steps."""
         return self.at - 1
 
     @property
@@ -86,7 +86,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class NextAction:
-    """`state` is the goal's one line on the home page; `label` the verb of its link."""
+    """What to do next. `state` is the goal's line on the home page, `label` its link text."""
 
     step: int
     state: str
@@ -94,11 +94,11 @@ class NextAction:
     url: str
 
 
-def of(goals: Iterable[Goal]) -> list[Progress]:
-    """The progress of each goal, in the order given."""
+def progress_of(goals: Iterable[Goal]) -> list[Progress]:
+    """Return the progress of each goal, in the order given."""
     goals = list(goals)
     ids = [goal.pk for goal in goals]
-    examples, to_answer = _rows(ids)
+    examples, to_answer = _count_rows(ids)
     versions = _newest(
         Version.objects.filter(dataset__goal__in=ids).select_related("dataset"), "dataset.goal_id"
     )
@@ -129,7 +129,7 @@ def of(goals: Iterable[Goal]) -> list[Progress]:
         Evaluation.objects.filter(goal__in=ids)
         .exclude(job__state=State.CANCELLED)
         .select_related("job", "ours")
-        .defer("general")  # all everyday answers, which nobody needs here
+        .defer("general")  # a large JSON field that is not needed here
     )
     live = retraining.live_among(ids)
     fresh = retraining.since([one for goal_id, one in versions.items() if goal_id in live])
@@ -157,16 +157,16 @@ def _fresh(found: dict[int, retraining.Fresh], version: Version | None) -> retra
     return found.get(version.dataset_id) if version else None
 
 
-def _rows(ids: list[int]) -> tuple[dict[int, int], dict[int, int]]:
-    """Of each goal's rows, how many are examples, and how many wait for a person's answer."""
+def _count_rows(ids: list[int]) -> tuple[dict[int, int], dict[int, int]]:
+    """Per goal: the number of examples, and of rows that wait for a person's answer."""
     datasets = list(Dataset.objects.filter(goal__in=ids))
     counted = status_counts.begun_and_waiting(datasets)
     begun = {one.goal_id: counted[one.pk][0] for one in datasets if one.pk in counted}
     return begun, {one.goal_id: counted[one.pk][1] for one in datasets if one.pk in counted}
 
 
-def _newest(rows: QuerySet[Row], path: str = "goal_id") -> dict[int, Row]:
-    """The row with the highest pk of each goal; `path` leads from a row to its goal's pk."""
+def _newest(rows: QuerySet[ModelT], path: str = "goal_id") -> dict[int, ModelT]:
+    """The newest row of each goal. `path`: the attribute path from a row to its goal's pk."""
     goal_of = attrgetter(path)
     return {goal_of(row): row for row in rows.order_by("pk")}
 
@@ -230,7 +230,7 @@ def _to_freeze(progress: Progress, here: dict[str, int]) -> NextAction:
             ),
             _("Write questions"),
         )
-    if progress.to_answer and progress.examples < ENOUGH:
+    if progress.to_answer and progress.examples < ENOUGH_EXAMPLES:
         return _to_answer(progress, here)
     if not progress.examples:
         return NextAction(2, none, verb, url)
@@ -289,7 +289,7 @@ def _ago(moment: datetime) -> str:
 
 
 def _is_about_newest(evaluation: Evaluation, progress: Progress) -> bool:
-    """A verdict on what was there before is not news once something newer is under way or done."""
+    """Whether the evaluation covers the newest training, instructions or index of the goal."""
     method = Method(progress.goal.method)
     if method.trains:
         training = progress.training

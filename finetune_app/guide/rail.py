@@ -1,4 +1,4 @@
-"""The rail: six steps, each with the one fact it has produced."""
+"""The rail: the navigation bar with the six steps, each with the one fact it has produced."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.deployment.models import Deployment
 from finetune_app.goals.models import Goal, MeasureKind, Method
-from finetune_app.guide import progress
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
+from finetune_app.guide.progress import Progress, progress_of, step_name
 
 ROOM_STEP = {
     "goals": 1,
@@ -26,8 +26,11 @@ ROOM_STEP = {
     "playground": 6,
     "alerts": 6,
 }
-TALK = ("candidates:chat", "candidates:chat_stream")  # the room's other pages make instructions
-ANSWERS = ("candidates:suggestions", "candidates:stop_suggestions")  # for rows of the dataset
+CHAT_PAGES = (
+    "candidates:chat",
+    "candidates:chat_stream",
+)  # step 5; the other pages of candidates belong to step 4
+SUGGESTION_PAGES = ("candidates:suggestions", "candidates:stop_suggestions")  # step 2
 
 
 @dataclass(frozen=True)
@@ -41,30 +44,30 @@ class Step:
 
 
 def step_of(page: str) -> int:
-    """The step that a page belongs to, by its full name (room:page); 0 for none."""
-    if page in ANSWERS:
+    """The step a page belongs to, by its URL name (`room:page`); 0 for none."""
+    if page in SUGGESTION_PAGES:
         return 2
-    return 5 if page in TALK else ROOM_STEP.get(page.partition(":")[0], 0)
+    return 5 if page in CHAT_PAGES else ROOM_STEP.get(page.partition(":")[0], 0)
 
 
 def rail(goal: Goal, page: str) -> list[Step]:
-    """The six steps of a goal as seen from `page` (its name, or only that of its room)."""
-    (so_far,) = progress.of([goal])
+    """The six steps of a goal, as seen from `page` (a URL name, or only its namespace)."""
+    (progress,) = progress_of([goal])
     now = step_of(page)
     live = Deployment.objects.filter(goal=goal, paused_at=None).exists()
-    facts, urls = _facts(so_far, live), _urls(so_far)
+    facts, urls = _facts(progress, live), _urls(progress)
     done = [
         bool(goal.measure),
-        bool(so_far.version),
-        bool(so_far.choice),
-        _is_made(so_far),
-        bool(so_far.evaluation and so_far.evaluation.verdict),
+        bool(progress.version),
+        bool(progress.choice),
+        _step_4_done(progress),
+        bool(progress.evaluation and progress.evaluation.verdict),
         live,
     ]
     return [
         Step(
             number=n,
-            name=progress.step_name(goal, n),
+            name=step_name(goal, n),
             fact=facts[n - 1],
             state="now" if n == now else "done" if done[n - 1] else "todo",
             url=urls[n - 1],
@@ -73,32 +76,34 @@ def rail(goal: Goal, page: str) -> list[Step]:
     ]
 
 
-def _urls(so_far: progress.Progress) -> list[str]:
+def _urls(progress: Progress) -> list[str]:
     rooms = ["goals", "datasets", "basemodels", "training", "evaluation", "deployment"]
-    urls = [reverse(f"{room}:page", kwargs={"goal_id": so_far.goal.pk}) for room in rooms]
-    method = Method(so_far.goal.method)
-    way = TRAINING if method.trains else INSTRUCTIONS
-    if method == Method.RAG or (method.searches and not so_far.searchable):
-        way = DOCUMENTS
-    urls[3] = way.url(so_far.goal)
+    urls = [reverse(f"{room}:page", kwargs={"goal_id": progress.goal.pk}) for room in rooms]
+    method = Method(progress.goal.method)
+    option = TRAINING if method.trains else INSTRUCTIONS
+    if method == Method.RAG or (method.searches and not progress.searchable):
+        option = DOCUMENTS
+    urls[3] = option.url(progress.goal)
     return urls
 
 
-def _is_made(so_far: progress.Progress) -> bool:
-    """Whether step 4 has produced what the goal's method wants of it."""
-    method = Method(so_far.goal.method)
+def _step_4_done(progress: Progress) -> bool:
+    """Whether step 4 has produced what the goal's method needs."""
+    method = Method(progress.goal.method)
     if method == Method.PROMPT:
-        return bool(so_far.instructions)
-    return (so_far.searchable or not method.searches) and bool(so_far.trained or not method.trains)
+        return bool(progress.instructions)
+    return (progress.searchable or not method.searches) and bool(
+        progress.trained or not method.trains
+    )
 
 
-def _work(so_far: progress.Progress) -> str:
+def _step_4_fact(progress: Progress) -> str:
     """The fact of step 4."""
-    method, training = Method(so_far.goal.method), so_far.training
+    method, training = Method(progress.goal.method), progress.training
     if method == Method.PROMPT:
-        return _("Kept") if so_far.instructions else _("What you tell it")
-    if method.searches and not (method.trains and so_far.searchable):
-        if so_far.knowledge and so_far.knowledge.index:
+        return _("Kept") if progress.instructions else _("What you tell it")
+    if method.searches and not (method.trains and progress.searchable):
+        if progress.knowledge and progress.knowledge.index:
             return _("Can be searched")
         return _("What it looks up")
     if training and training.job.is_active and training.job.total:
@@ -106,13 +111,13 @@ def _work(so_far: progress.Progress) -> str:
             "done": training.job.done,
             "total": training.job.total,
         }
-    if so_far.trained:
-        return _("Trained on version %(v)d") % {"v": so_far.trained.version.number}
+    if progress.trained:
+        return _("Trained on version %(v)d") % {"v": progress.trained.version.number}
     return _("One button")
 
 
-def _facts(so_far: progress.Progress, live: bool) -> list[str]:
-    goal, version, evaluation = so_far.goal, so_far.version, so_far.evaluation
+def _facts(progress: Progress, live: bool) -> list[str]:
+    goal, version, evaluation = progress.goal, progress.version, progress.evaluation
     trains = Method(goal.method).trains
     dataset = _("What it learns from") if trains else _("What it is tested with")
     if version:
@@ -120,8 +125,8 @@ def _facts(so_far: progress.Progress, live: bool) -> list[str]:
             "n": sum(version.counts.values()),
             "v": version.number,
         }
-    elif so_far.examples:
-        dataset = _("%(n)d examples") % {"n": so_far.examples}
+    elif progress.examples:
+        dataset = _("%(n)d examples") % {"n": progress.examples}
     verdict = _("Is it really better?")
     if evaluation and evaluation.verdict:
         found = evaluation.verdict
@@ -134,8 +139,8 @@ def _facts(so_far: progress.Progress, live: bool) -> list[str]:
     return [
         str(MeasureKind(goal.measure).label) if goal.measure else _("What it should do"),
         dataset,
-        so_far.choice.base_model.name if so_far.choice else _("What to start from"),
-        _work(so_far),
+        progress.choice.base_model.name if progress.choice else _("What to start from"),
+        _step_4_fact(progress),
         verdict,
         _("Live") if live else _("Chat, download"),
     ]

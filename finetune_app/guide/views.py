@@ -1,4 +1,4 @@
-"""Home, and the sample goal."""
+"""The home page, and creating the sample goal."""
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -9,27 +9,28 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.machine import this_machine
 from finetune_app.core.requests import HttpRequest, render_page, whole_number
 from finetune_app.goals.models import Goal
-from finetune_app.guide import progress, services
+from finetune_app.guide import services
+from finetune_app.guide.progress import progress_of
 from finetune_app.jobs.models import ACTIVE, Job, State
 
-PAGE = 30
+GOALS_PER_PAGE = 30
 
 
 @member(Role.VIEWER, "GET")
 def home(request: HttpRequest) -> HttpResponse:
-    """My goals, each with its state in a line and its next action."""
+    """The team's goals, each with its state and its next action."""
     goals = Goal.objects.visible_to(request.user).filter(team=request.team)
     last_seen = whole_number(request.GET.get("before"))
     if last_seen is not None:
         goals = goals.filter(pk__lt=last_seen)
-    found = list(goals.order_by("-pk")[: PAGE + 1])
+    found = list(goals.order_by("-pk")[: GOALS_PER_PAGE + 1])
     jobs = Job.objects.filter(team=request.team, state__in=ACTIVE)
     return render_page(
         request,
         "guide/home.html",
         {
-            "rows": progress.of(found[:PAGE]),
-            "more_before": found[PAGE - 1].pk if len(found) > PAGE else None,
+            "rows": progress_of(found[:GOALS_PER_PAGE]),
+            "more_before": found[GOALS_PER_PAGE - 1].pk if len(found) > GOALS_PER_PAGE else None,
             "machine": this_machine(settings.DATA_DIR),
             "running": jobs.exclude(state=State.QUEUED).count(),
             "waiting": jobs.filter(state=State.QUEUED).count(),

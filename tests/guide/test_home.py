@@ -11,7 +11,7 @@ from finetune_app.datasets.services import dataset_of
 from finetune_app.evaluation import services as evaluations
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
-from finetune_app.guide import progress
+from finetune_app.guide.progress import NextAction, progress_of
 from finetune_app.jobs.models import State
 from finetune_app.training import services as trainings
 from tests import journey
@@ -20,8 +20,8 @@ from tests.datasets.labelling import done, to_do
 HOME = reverse("guide:home")
 
 
-def now(goal) -> progress.NextAction:
-    (found,) = progress.of([Goal.objects.get(pk=goal.pk)])
+def now(goal) -> NextAction:
+    (found,) = progress_of([Goal.objects.get(pk=goal.pk)])
     return found.next
 
 

@@ -10,8 +10,8 @@ from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates import services as candidates
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
-from finetune_app.guide import progress
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
+from finetune_app.guide.progress import progress_of
 from finetune_app.guide.rail import rail, step_of
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
@@ -27,7 +27,7 @@ def step_4(goal):
 
 
 def now(goal) -> tuple[int, str, str]:
-    (found,) = progress.of([Goal.objects.get(pk=goal.pk)])
+    (found,) = progress_of([Goal.objects.get(pk=goal.pk)])
     return found.next.step, found.next.label, found.next.state
 
 

@@ -6,7 +6,8 @@ from django.urls import reverse
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import Speed
 from finetune_app.goals.models import Goal
-from finetune_app.guide import progress, services
+from finetune_app.guide import services
+from finetune_app.guide.progress import progress_of
 from finetune_app.guide.sample import sample
 from tests import journey
 
@@ -26,7 +27,7 @@ def test_it_is_ready_to_train(as_editor, editor, team, starter):
     assert goal.measure == sample().measure
     version = goal.dataset.versions.get()
     assert version.counts == {"train": 240, "validation": 40, "test": 60}
-    (found,) = progress.of([goal])
+    (found,) = progress_of([goal])
     assert (found.next.step, found.next.label) == (4, "Train")
     assert as_editor.get(reply["Location"]).status_code == 200
 
@@ -41,7 +42,7 @@ def test_twice_gives_two_of_them(as_editor, starter):
 
 def test_without_the_starter_only_the_model_is_left_to_choose(as_editor):
     as_editor.post(URL)
-    (found,) = progress.of(Goal.objects.all())
+    (found,) = progress_of(Goal.objects.all())
     assert (found.next.step, found.next.label) == (3, "Choose a model")
 
 

@@ -2,5 +2,5 @@
 
 screens.py    the questions as screens; known.py what need not be asked
 services.py   the writes; forms.py, views.py
-letter.py     an advice as a letter; compare.py the three methods side by side
+letter.py     an advice as a letter; method_comparison.py the three methods side by side
 """

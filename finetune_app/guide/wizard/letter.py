@@ -1,4 +1,4 @@
-"""An advice as a letter: the headline, why, what not yet, what would change it, how sure."""
+"""The advice as a letter: headline, reasons, what not yet, what would change it, how sure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from finetune_app.goals.models import Goal, Method
-from finetune_app.guide import progress
 from finetune_app.guide.advice import Answers, Recommend, advise
 from finetune_app.guide.advice.questions import QUESTIONS
 from finetune_app.guide.advice.rules import pairs_missing
-from finetune_app.guide.methods import DOCUMENTS, WAYS
+from finetune_app.guide.methods import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.models import Advice
-from finetune_app.guide.wizard.known import facts_of, known
+from finetune_app.guide.progress import Progress, progress_of
+from finetune_app.guide.wizard.known_facts import known_facts, known_values
 from finetune_app.guide.wizard.screens import Screen, screens
 
 HEADLINE = {
@@ -81,7 +81,7 @@ STEP_4 = {
 
 @dataclass(frozen=True)
 class Next:
-    """What the letter's button does: takes `method`, and leads to `url`."""
+    """The button below the letter: it chooses `method` and leads to `url`."""
 
     method: Method
     sentence: str
@@ -94,11 +94,11 @@ def method_of(advice: Advice) -> Method:
     return Method(advice.result.get("way") or Method.PROMPT)
 
 
-def after(goal: Goal, method: str, what: str = "") -> Next:
-    """Where a goal goes on with this method, and with `what` was advised. Nothing is saved."""
+def next_after(goal: Goal, method: str, what: str = "") -> Next:
+    """The next page for a goal with this method, given what was advised. Saves nothing."""
     trial = Goal.objects.get(pk=goal.pk)
     trial.method = Method(method)
-    (so_far,) = progress.of([trial])
+    (progress,) = progress_of([trial])
     dataset = reverse("datasets:page", kwargs={"goal_id": goal.pk})
     if what == Recommend.COLLECT_PAIRS and trial.method.trains:
         sentence = _("write more of them, one idea at a time, or bring a file")
@@ -108,28 +108,28 @@ def after(goal: Goal, method: str, what: str = "") -> Next:
         return Next(
             trial.method, _("about 20 questions to test it with"), _("Write questions"), dataset
         )
-    if trial.method.searches and not so_far.documents and so_far.at > 1:
+    if trial.method.searches and not progress.documents and progress.at > 1:
         # The documents are what it is about, so they come before the questions to test them with.
         return Next(trial.method, str(STEP_4[Method.RAG]), _("Add documents"), DOCUMENTS.url(goal))
-    return Next(trial.method, _sentence(so_far), so_far.next.label, so_far.next.url)
+    return Next(trial.method, _sentence(progress), progress.next.label, progress.next.url)
 
 
-def _sentence(so_far: progress.Progress) -> str:
+def _sentence(progress: Progress) -> str:
     """What comes next, after "Next:"."""
-    method = Method(so_far.goal.method)
-    if so_far.at == 4:
+    method = Method(progress.goal.method)
+    if progress.at == 4:
         return str(STEP_4[method])
-    if so_far.at == 2:
+    if progress.at == 2:
         return (
             _("bring the examples it learns from")
             if method.trains
             else _("about 20 questions to test it with")
         )
-    return str(NEXT[so_far.at])
+    return str(NEXT[progress.at])
 
 
 def letter(goal: Goal, advice: Advice) -> dict[str, Any]:
-    """The context of one letter."""
+    """The template context of one letter."""
     what = Recommend(advice.recommendation)
     answers = Answers.read(advice.answers | advice.known)
     asked = screens(advice.known)
@@ -167,11 +167,11 @@ def _headline(what: Recommend, answers: Answers) -> str:
 
 
 def _method_name(method: str) -> str:
-    return next(str(way.name) for way in WAYS if way.method == method)
+    return next(str(option.name) for option in METHOD_OPTIONS if option.method == method)
 
 
 def _reason(one: dict[str, Any], asked: list[Screen], advice: Advice) -> dict[str, Any]:
-    """A reason with the answers it speaks of, each with where it was given."""
+    """A reason with the answers it refers to, and where each was given."""
     return {
         "text": one["text"],
         "quotes": [
@@ -193,7 +193,7 @@ def _where(name: str, asked: list[Screen], advice: Advice) -> dict[str, Any]:
 
 
 def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[dict[str, Any]]:
-    """Every question with what was answered, to change one."""
+    """Every question with its answer, each of which can be changed."""
     rows: list[dict[str, Any]] = []
     for screen in asked:
         given = answers.as_json()
@@ -212,10 +212,10 @@ def _answers(asked: list[Screen], answers: Answers, advice: Advice) -> list[dict
 
 
 def changes(goal: Goal, advice: Advice) -> dict[str, Any]:
-    """What the app knows now and did not know then, and what would be advised today."""
+    """What has become known since the advice, and what would be advised today."""
     before = advice.answers | advice.known
-    new = [fact.words for fact in facts_of(goal) if before.get(fact.name) != fact.value]
-    today = advise(Answers.read(before | known(goal)))
+    new = [fact.words for fact in known_facts(goal) if before.get(fact.name) != fact.value]
+    today = advise(Answers.read(before | known_values(goal)))
     return {
         "changed": new,
         "today": str(HEADLINE.get(today.recommendation) or _("Collect more examples first."))
@@ -224,10 +224,10 @@ def changes(goal: Goal, advice: Advice) -> dict[str, Any]:
     }
 
 
-def put_off(goal: Goal) -> dict[str, str]:
-    """method -> why not yet, as of now; nothing where nobody asked for advice."""
+def postponed_methods(goal: Goal) -> dict[str, str]:
+    """For each method that should wait: why, as of today. Empty without an advice."""
     advice = goal.advices.given().first()
     if advice is None:
         return {}
-    today = advise(Answers.read(advice.answers | advice.known | known(goal)))
+    today = advise(Answers.read(advice.answers | advice.known | known_values(goal)))
     return {later.method: later.text for later in today.not_yet}

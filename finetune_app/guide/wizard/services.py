@@ -13,7 +13,7 @@ from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.advice import Answers, advise
 from finetune_app.guide.models import Advice
-from finetune_app.guide.wizard.known import known
+from finetune_app.guide.wizard.known_facts import known_values
 from finetune_app.guide.wizard.screens import Screen
 
 
@@ -39,7 +39,7 @@ def finish(*, goal: Goal, user: User) -> Advice:
     """Advise from the answers and what is known now. The same as before is not kept twice."""
     Goal.objects.lock(goal.pk)
     draft = goal.advices.draft()
-    answers, facts = answers_now(goal), known(goal)
+    answers, facts = answers_now(goal), known_values(goal)
     before = goal.advices.given().first()
     if before and (before.answers, before.known) == (answers, facts):
         if draft:

@@ -12,13 +12,13 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
-from finetune_app.guide.methods import WAYS
+from finetune_app.guide.methods import METHOD_OPTIONS
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services
-from finetune_app.guide.wizard.compare import METHODS
 from finetune_app.guide.wizard.forms import AnswerForm
-from finetune_app.guide.wizard.known import facts_of
-from finetune_app.guide.wizard.letter import after, changes, letter, method_of
+from finetune_app.guide.wizard.known_facts import known_facts
+from finetune_app.guide.wizard.letter import changes, letter, method_of, next_after
+from finetune_app.guide.wizard.method_comparison import METHODS
 from finetune_app.guide.wizard.screens import NAMES, Screen, screens
 
 
@@ -26,7 +26,7 @@ from finetune_app.guide.wizard.screens import NAMES, Screen, screens
 def onward(request: HttpRequest, goal: Goal) -> HttpResponse:
     """To the advice where nobody has asked for it yet, else on with the goal's way."""
     if goal.method != Method.FINE_TUNE:
-        return redirect(after(goal, goal.method).url)
+        return redirect(next_after(goal, goal.method).url)
     if goal.advices.finished().exists() or not may_edit(request):
         return redirect("datasets:page", goal_id=goal.pk)
     return redirect("guide:advice", goal_id=goal.pk)
@@ -51,7 +51,7 @@ def earlier(request: HttpRequest, goal: Goal, advice_id: int) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "GET", "POST")
 def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
-    facts = facts_of(goal)
+    facts = known_facts(goal)
     asked = screens([fact.name for fact in facts])
     at = next((n for n, screen in enumerate(asked) if screen.name == question), None)
     if at is None and question in NAMES:  # known by now, so no longer asked
@@ -78,7 +78,7 @@ def question(request: HttpRequest, goal: Goal, question: str) -> HttpResponse:
         "at": at + 1,
         "total": len(asked),
         "left": len(asked) - at - 1,
-        "ways": WAYS,
+        "ways": METHOD_OPTIONS,
         "marks": ["done" if n < at else "now" if n == at else "" for n in range(len(asked))],
         "go": "next" if at + 1 < len(asked) and not all_seen else "finish",
     }
@@ -106,7 +106,7 @@ def take(request: HttpRequest, goal: Goal) -> HttpResponse:
         )
     services.take(goal=goal, method=method)
     advised = newest.recommendation if newest and method == method_of(newest) else ""
-    return redirect(after(goal, method, advised).url)
+    return redirect(next_after(goal, method, advised).url)
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -116,12 +116,12 @@ def skip(request: HttpRequest, goal: Goal) -> HttpResponse:
     if method not in Method.values:
         raise PlainError(_("That is not one of the methods."), status=422)
     services.skip_all(goal=goal, user=request.user, method=method)
-    return redirect(after(goal, method).url)
+    return redirect(next_after(goal, method).url)
 
 
 def _first_open(goal: Goal) -> Screen:
     """The first question that was neither answered nor skipped; the last when none is open."""
-    asked = screens([fact.name for fact in facts_of(goal)])
+    asked = screens([fact.name for fact in known_facts(goal)])
     answers = services.answers_now(goal)
     is_open = (one for one in asked if not set(one.names) <= set(answers))
     return next(is_open, asked[-1])
@@ -146,7 +146,7 @@ def _letter(request: HttpRequest, goal: Goal, advice: Advice) -> HttpResponse:
         "goal": goal,
         "is_newest": is_newest,
         "may_edit": may_edit(request),
-        "next_step": after(goal, method_of(advice), advice.recommendation),
+        "next_step": next_after(goal, method_of(advice), advice.recommendation),
         "first_a_prompt": method_of(advice) not in (Method.PROMPT, Method.RAG),
         "compared": METHODS,
         "others": goal.advices.finished().exclude(pk=advice.pk).select_related("by")[:20],

@@ -1,4 +1,4 @@
-"""What the app knows by itself, and therefore does not ask."""
+"""Facts that the app can count itself, so that the wizard does not ask for them."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,15 @@ PRIVATE_CHECKS = ("personal", "secrets")  # checks of the dataset that find priv
 
 @dataclass(frozen=True)
 class Fact:
-    """`name` is the question that it answers."""
+    """A known answer to the question called `name`."""
 
     name: str
     value: Value
     words: str  # "You have 214 examples"
 
 
-def facts_of(goal: Goal) -> list[Fact]:
-    """Only what is there: none in the app does not mean that a person has none."""
+def known_facts(goal: Goal) -> list[Fact]:
+    """Only what exists here: a person may have documents that are not uploaded yet."""
     usable = Example.objects.usable().filter(dataset__goal=goal).order_by()
     pairs = usable.count()
     tests = usable.filter(split=Split.TEST).count()
@@ -34,7 +34,7 @@ def facts_of(goal: Goal) -> list[Fact]:
             Fact(
                 "documents",
                 documents,
-                _said(
+                _with_number(
                     ngettext("You have %(n)s document", "You have %(n)s documents", documents),
                     documents,
                 ),
@@ -45,7 +45,9 @@ def facts_of(goal: Goal) -> list[Fact]:
             Fact(
                 "pairs",
                 pairs,
-                _said(ngettext("You have %(n)s example", "You have %(n)s examples", pairs), pairs),
+                _with_number(
+                    ngettext("You have %(n)s example", "You have %(n)s examples", pairs), pairs
+                ),
             )
         )
     if tests:
@@ -53,7 +55,7 @@ def facts_of(goal: Goal) -> list[Fact]:
             Fact(
                 "test_questions",
                 tests,
-                _said(
+                _with_number(
                     ngettext(
                         "%(n)s of them is kept back to test with",
                         "%(n)s of them are kept back to test with",
@@ -68,9 +70,9 @@ def facts_of(goal: Goal) -> list[Fact]:
     return found
 
 
-def known(goal: Goal) -> dict[str, Value]:
-    return {fact.name: fact.value for fact in facts_of(goal)}
+def known_values(goal: Goal) -> dict[str, Value]:
+    return {fact.name: fact.value for fact in known_facts(goal)}
 
 
-def _said(words: str, n: int) -> str:
+def _with_number(words: str, n: int) -> str:
     return words % {"n": f"{n:,}"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING, Way
+from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING, MethodOption
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Risk:
 
 @dataclass(frozen=True)
 class Compared:
-    way: Way
+    way: MethodOption
     term: Promise  # what experts call it
     good_for: Promise
     cost: Promise
