@@ -37,9 +37,10 @@ django.setup()
 from rapidfuzz import fuzz, process  # noqa: E402
 
 from benchmarks.defects import foreign, private  # noqa: E402
-from finetune_app.datasets import checks  # noqa: E402
-from finetune_app.datasets.checks import leakage, row_scan  # noqa: E402
-from finetune_app.datasets.checks.base import CheckContext, CheckRow, RowScan  # noqa: E402
+from finetune_app.checks import row_scan  # noqa: E402
+from finetune_app.checks import services as checks  # noqa: E402
+from finetune_app.checks.rules import leakage  # noqa: E402
+from finetune_app.checks.rules.base import CheckContext, CheckRow, RowScan  # noqa: E402
 from finetune_app.datasets.text import last_said, normalise, prompt_hash  # noqa: E402
 
 Messages = list[dict[str, str]]
@@ -251,7 +252,7 @@ def found_in(planted: Planted) -> dict[str, set[int]]:
     }
     about = CheckContext("", {}, seen=seen, alike=leakage.look_alikes(rows))
     found: dict[str, set[int]] = {"refusals": set(about.marked("refusals"))}
-    for one in checks.find(rows, about):
+    for one in checks.run_rules(rows, about):
         if one.check in ("duplicates", "near_duplicates") or one.check == "contradictions":
             found[one.check] = {pk for group in one.groups for pk in group[1:]}
         elif one.check != "refusals":

@@ -188,8 +188,9 @@ def fill(rows: int) -> tuple[Any, str, int]:
     from django.utils import timezone
 
     from finetune_app.accounts.models import Membership, Role, Team, User
-    from finetune_app.datasets import checks
-    from finetune_app.datasets.models import Dataset, Example, Finding, Suggestion
+    from finetune_app.checks import services as checks
+    from finetune_app.checks.models import Finding
+    from finetune_app.datasets.models import Dataset, Example, Suggestion
     from finetune_app.datasets.services.locking import mark_changed
     from finetune_app.goals.models import Goal
 

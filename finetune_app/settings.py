@@ -81,6 +81,8 @@ INSTALLED_APPS = [
     "finetune_app.providers",
     "finetune_app.goals",
     "finetune_app.datasets",
+    "finetune_app.checks",
+    "finetune_app.versions",
     "finetune_app.imports",
     "finetune_app.basemodels",
     "finetune_app.knowledge",

@@ -15,6 +15,8 @@ urlpatterns = [
     path("team/models/", include("finetune_app.providers.urls")),
     path("goals/", include("finetune_app.goals.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.datasets.urls")),
+    path("goals/<int:goal_id>/dataset/", include("finetune_app.checks.urls")),
+    path("goals/<int:goal_id>/dataset/", include("finetune_app.versions.urls")),
     path("goals/<int:goal_id>/dataset/", include("finetune_app.imports.urls")),
     path("goals/<int:goal_id>/base-model/", include("finetune_app.basemodels.urls")),
     path("goals/<int:goal_id>/documents/", include("finetune_app.knowledge.urls")),

@@ -39,6 +39,7 @@ from finetune_app.model_export.models import ModelExport
 from finetune_app.playground.models import PublicChat
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Point, SampleAnswer, Training
+from finetune_app.versions.models import Version
 from tests import factories_live
 from tests.factories_live import job
 

@@ -13,7 +13,6 @@ from django.utils import timezone
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.datasets import services as datasets
-from finetune_app.datasets.models import Version
 from finetune_app.evaluation import candidate_selection, held_out
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
@@ -24,6 +23,7 @@ from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.training import services as trainings
 from finetune_app.training.models import Training
+from finetune_app.versions.models import Version
 from tests.datasets.conftest import conversation, pair
 
 Say = Callable[[held_out.HeldOutPrompt, str], tuple[str, bool | None]]

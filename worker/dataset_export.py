@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from finetune_app.core.text_formats import FORMULA_STARTS
-from finetune_app.datasets.exporting import Rows, facts_of, rows_in, table
+from finetune_app.datasets.example_export import Rows, facts_of, rows_in, table
 
 BATCH = 2_000  # rows
 

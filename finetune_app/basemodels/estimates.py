@@ -20,7 +20,7 @@ from finetune_app.basemodels.catalogue import CatalogueEntry, entry_of
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import GIB, Machine
 from finetune_app.core.templatetags.ui import about, duration
-from finetune_app.datasets.models import Version
+from finetune_app.versions.models import Version
 
 OVERHEAD = 0.7e9
 ADAPTER_SHARE = 0.036

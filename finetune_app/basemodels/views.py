@@ -21,10 +21,10 @@ from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install
 from finetune_app.core import charts
 from finetune_app.core.machine import GIB, this_machine
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.datasets.models import Version
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
 from finetune_app.jobs import services as jobs
+from finetune_app.versions.models import Version
 
 
 @goal_page(Role.VIEWER, "GET")

@@ -7,12 +7,10 @@ class DatasetsConfig(AppConfig):
     label = "datasets"
 
     def ready(self) -> None:
-        from finetune_app.datasets import signals, text_search  # noqa: F401
+        from finetune_app.datasets import text_search
         from finetune_app.datasets.change_jobs import ChangeHandler
-        from finetune_app.datasets.check_jobs import CheckHandler
         from finetune_app.jobs.handlers import register
 
-        for handler in (CheckHandler(), ChangeHandler()):
-            register(handler)
+        register(ChangeHandler())
 
         post_migrate.connect(text_search.create_index, sender=self)

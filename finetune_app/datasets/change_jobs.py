@@ -4,8 +4,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import checks, fixes  # noqa: F401  (fixes know how many are mended)
-from finetune_app.datasets.models import Edit
+from finetune_app.datasets.events import examples_changed
+from finetune_app.datasets.models import Dataset, Edit
 from finetune_app.datasets.services import batch_edits, undo
 from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
 from finetune_app.jobs import lease
@@ -36,7 +36,7 @@ class ChangeHandler(JobHandler):
     def finish(self, job: Job, result: Result) -> None:
         edit = _edit_of(job)
         if edit:
-            transaction.on_commit(lambda: checks.after_edit(edit.dataset))
+            transaction.on_commit(lambda: examples_changed.send(Dataset, dataset=edit.dataset))
 
     def fail(self, job: Job) -> None:
         """All or nothing: what was done so far is taken back. An undo that fails stays where it is,

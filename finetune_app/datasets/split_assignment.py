@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 from django.db.models import Count
 
-from finetune_app.datasets import near_duplicates, splits, status_counts
+from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Dataset, ExampleQuerySet, Split
 from finetune_app.datasets.splits import ExistingRows, NewRow
 from finetune_app.datasets.text import normalise
@@ -28,8 +28,8 @@ def assign(dataset: Dataset, rows: list[NewRow], *, compare: bool = True) -> Non
             carve=not named and not _kept(dataset).filter(split=Split.VALIDATION).exists(),
         )
         return
-    for (_status, split, gone), number in status_counts.kinds(dataset).items():
-        known.counts[split] += 0 if gone else number
+    by_split = _kept(dataset).values_list("split").annotate(Count("pk"))
+    known.counts.update(dict(by_split))
     if (
         known.counts.total() + len(rows) <= near_duplicates.MOST_ROWS
     ):  # more are fair by their number

@@ -2,29 +2,20 @@ from django.urls import path
 
 from finetune_app.datasets.views import (
     bulk,
-    downloads,
+    changes,
     examples,
-    health,
     ideas,
     label,
     page,
     together,
     trash,
-    versions,
 )
 
 app_name = "datasets"
 urlpatterns = [
     path("", page.page, name="page"),
-    path("health/", health.page, name="health"),
-    path("health/right/", health.choose, name="choose"),
-    path("check/", page.check, name="check"),
-    path("check/state/", page.checking, name="checking"),
-    path("check/stop/", page.stop, name="stop_check"),
-    path("fix/<slug:check_name>/", page.fix, name="fix"),
-    path("found/<slug:check_name>/", downloads.found, name="found"),
-    path("changes/", page.changes, name="changes"),
-    path("undo/<int:edit_id>/", page.undo_edit, name="undo"),
+    path("changes/", changes.changes, name="changes"),
+    path("undo/<int:edit_id>/", changes.undo_edit, name="undo"),
     path("bulk/", bulk.bulk, name="bulk"),
     path("edits/<int:edit_id>/", bulk.watch, name="edit"),
     path("trash/empty/", trash.empty, name="empty"),
@@ -42,10 +33,4 @@ urlpatterns = [
     path("label/answers/", together.labels_, name="labels"),
     path("label/<int:number>/", label.desk, name="desk"),
     path("label/<int:number>/keep/", label.keep, name="keep"),
-    path("freeze/", versions.make, name="freeze"),
-    path("versions/", versions.every, name="versions"),
-    path("versions/<int:number>/", versions.show, name="version"),
-    path("versions/<int:number>/name/", versions.name, name="name"),
-    path("versions/<int:number>/against/<int:other>/", versions.against, name="against"),
-    path("versions/<int:number>/download/<slug:form>/", downloads.version, name="download"),
 ]

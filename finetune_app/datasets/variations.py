@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.datasets.checks.amount import GOOD, SOME
+from finetune_app.checks.rules.amount import GOOD, SOME
 from finetune_app.datasets.models import Dataset, Split
 
 QUESTIONS = 28  # where nothing is trained: some 20 of them become the test

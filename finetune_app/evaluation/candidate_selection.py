@@ -13,13 +13,13 @@ from finetune_app.basemodels.models import BaseModel, BaseModelChoice
 from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Version
 from finetune_app.evaluation.prompt_baseline import BaselinePrompt, build_baseline_prompt
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 from finetune_app.training.services import newest_version
+from finetune_app.versions.models import Version
 
 # Keys of the options, also in the form; a remote model's is "endpoint-" and its id.
 PROMPT, RAG, TUNED, COMBINED = "prompt", "rag", "tuned", "combined"

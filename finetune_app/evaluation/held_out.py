@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets.models import Split, Version
+from finetune_app.datasets.models import Split
+from finetune_app.versions.models import Version
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
-from finetune_app.datasets.models import Version
 from finetune_app.goals.measures import Measure, get_measure
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import ACTIVE, Job, State
+from finetune_app.versions.models import Version
 
 
 class EvaluationQuerySet(models.QuerySet["Evaluation"]):

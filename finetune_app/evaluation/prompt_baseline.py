@@ -6,9 +6,10 @@ from itertools import islice
 
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.files import local_path
-from finetune_app.datasets.models import Split, Version
+from finetune_app.datasets.models import Split
 from finetune_app.goals.goal_prompt import goal_instructions
 from finetune_app.goals.models import Goal
+from finetune_app.versions.models import Version
 
 MAX_SHOTS = 4
 MAX_SHOT_CHARACTERS = 2_000  # longer examples would leave no room for the question

@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.candidates.models import EFFORT, Candidate, CandidateKind
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Version
 from finetune_app.evaluation.held_out import read_test_prompts
 from finetune_app.evaluation.job_messages import AnswerEvent, GeneralCheckResult
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation, TestSetLook
@@ -19,6 +18,7 @@ from finetune_app.evaluation.verdict_types import PairedOutcome, Verdict
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import CAN_CONTINUE
+from finetune_app.versions.models import Version
 
 OUTCOME_SIGNS = {
     Comparison.Outcome.BETTER: 1,

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.datasets import status_counts
-from finetune_app.datasets.models import Dataset, Version
+from finetune_app.datasets.models import Dataset
 from finetune_app.deployment.monitoring import retraining
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
@@ -24,6 +24,7 @@ from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
 from finetune_app.jobs.models import State
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.training.models import Training
+from finetune_app.versions.models import Version
 
 ModelT = TypeVar("ModelT", bound=Model)
 ENOUGH_EXAMPLES = 100  # answered; from here on freezing is next, even if rows still wait

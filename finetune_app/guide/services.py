@@ -12,6 +12,7 @@ from finetune_app.datasets import services as datasets
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
 from finetune_app.guide.sample import sample
+from finetune_app.versions.services import freeze
 
 GUESS_MINUTES = 6  # where this machine has not been measured yet
 EVALUATION_SHARE = 0.5  # of the training's time: answering, the general check
@@ -33,7 +34,7 @@ def create_sample(*, team: Team, user: User | None) -> Goal:
         goals.choose_measure(goal=goal, kind=found.measure, settings=found.measure_settings)
         dataset = datasets.dataset_of(goal)
         datasets.add_rows(dataset=dataset, by=user, rows=found.rows, source=found.file_name)
-        datasets.freeze(dataset=dataset, by=user)
+        freeze(dataset=dataset, by=user)
         if basemodels.is_installed(STARTER):
             basemodels.choose(goal=goal, slug=STARTER, user=user)
     return goal

@@ -3,9 +3,9 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from finetune_app.checks.services import check_all
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
-from finetune_app.datasets.services import check_all
 from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
 from finetune_app.imports import import_rows, services
 from finetune_app.jobs import lease

@@ -6,11 +6,11 @@ class TrainingConfig(AppConfig):
     label = "training"
 
     def ready(self) -> None:
-        from finetune_app.datasets.checks import lengths
+        from finetune_app.checks import token_limits
         from finetune_app.jobs.handlers import register
         from finetune_app.training import files  # noqa: F401  (connects its receivers)
         from finetune_app.training.jobs import TrainingHandler
         from finetune_app.training.token_limits import ruler_of
 
-        lengths.use(ruler_of)
+        token_limits.set_lookup(ruler_of)
         register(TrainingHandler())

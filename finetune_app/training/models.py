@@ -4,9 +4,9 @@ from django.db import models
 
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel
-from finetune_app.datasets.models import Version
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job
+from finetune_app.versions.models import Version
 
 
 class Training(models.Model):

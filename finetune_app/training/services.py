@@ -10,11 +10,11 @@ from finetune_app.accounts.models import User
 from finetune_app.basemodels.estimates import automatic_for
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Version
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.training.models import Training
+from finetune_app.versions.models import Version
 
 SEED = 17  # of the shuffle, where nobody chose another
 STRICT = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)

@@ -2,7 +2,7 @@
 
 from finetune_app.basemodels.automatic_settings import LONGEST
 from finetune_app.basemodels.models import BaseModelChoice
-from finetune_app.datasets.checks.base import TokenLimit
+from finetune_app.checks.rules.base import TokenLimit
 from finetune_app.goals.models import Goal
 
 

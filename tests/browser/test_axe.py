@@ -226,13 +226,13 @@ def test_an_import_on_its_way(world, as_owner, walk, looker, what):
 
 
 def test_the_health_page_with_all_that_can_be_wrong(world, as_owner, sign_in_the_browser, looker):
-    from finetune_app.datasets import checks
-    from finetune_app.datasets.services import start_check
+    from finetune_app.checks import services as checks
+    from finetune_app.checks.services import start_check
     from tests.datasets.defects import with_defects
 
     dataset = with_defects(world.goal.dataset)
     sign_in_the_browser(as_owner)
-    health = reverse("datasets:health", kwargs={"goal_id": world.goal.pk})
+    health = reverse("checks:health", kwargs={"goal_id": world.goal.pk})
     looker.visit("the owner, all kinds of findings", health)
     dataset.examples.filter(number=1).update(prompt="changed")
     job = start_check(dataset)
@@ -242,7 +242,7 @@ def test_the_health_page_with_all_that_can_be_wrong(world, as_owner, sign_in_the
             state=state, done=done, total=120, unit="examples", message="Looking at each example"
         )
         looker.visit(f"the owner, while a check is {state}", health)
-    checks.run(dataset)
+    checks.run_checks(dataset)
     looker.assert_all_well(at_least=4)
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.services import add_rows, dataset_of
 from tests.browser.conftest import listen
 from tests.datasets.conftest import conversation, pair
@@ -19,7 +19,7 @@ def page(transactional_db, new_context, live_server, goal, owner, as_owner) -> P
     dataset = dataset_of(goal)
     rows = [{"messages": conversation(*pair(number))} for number in range(60)]
     add_rows(dataset=dataset, by=owner, rows=rows, source="emails.csv")
-    checks.run(dataset)
+    checks.run_checks(dataset)
     context = new_context()
     context.set_default_timeout(10_000)
     context.add_cookies(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from django.urls import reverse
 
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.goals.models import Goal
@@ -56,7 +56,7 @@ def bring(dataset: Dataset, owner) -> Callable[..., Dataset]:
     def add(count: int = 60, rows: list[dict] | None = None) -> Dataset:
         rows = rows or [{"messages": conversation(*pair(n)), "split": ""} for n in range(count)]
         add_rows(dataset=dataset, by=owner, rows=rows, source="emails.csv")
-        checks.run(dataset)
+        checks.run_checks(dataset)
         return dataset
 
     return add

@@ -1,6 +1,6 @@
 """A dataset with one of every kind of defect that a check finds."""
 
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.models import Dataset, Label
 from finetune_app.datasets.services import add_rows
 from tests.conftest import person
@@ -48,5 +48,5 @@ def with_defects(dataset: Dataset) -> Dataset:
         for who, by in enumerate(people):
             own = "bell" if who and place < 5 else "fork"
             Label.objects.create(example=example, by=by, answer=own)
-    checks.run(dataset)
+    checks.run_checks(dataset)
     return dataset

@@ -5,10 +5,12 @@ import json
 import pytest
 from django.conf import settings
 
-from finetune_app.datasets import check_jobs, checks
-from finetune_app.datasets.checks import cache
-from finetune_app.datasets.models import Dataset, RowCheck, Severity
-from finetune_app.datasets.services import start_check
+from finetune_app.checks import jobs as check_jobs
+from finetune_app.checks import row_check_cache
+from finetune_app.checks import services as checks
+from finetune_app.checks.models import RowCheck, Severity
+from finetune_app.checks.services import start_check
+from finetune_app.datasets.models import Dataset
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
@@ -65,7 +67,7 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
     as_owner, url, bring, no_worker, transactional_db
 ):
     dataset = bring(rows=[*rows(), {"messages": conversation(RUDE, "topic: money\ndue: today")}])
-    assert cache.count_not_thorough(dataset) == 121
+    assert row_check_cache.count_not_thorough(dataset) == 121
     as_owner.post(url("check"))
     job = Job.objects.get(kind="check")
     reply = as_owner.post(url("check"), {"from": "health"})
@@ -74,7 +76,7 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
     assert "toxic" not in found(dataset)
     assert supervise(job).state == State.SUCCEEDED
     assert found(dataset)["toxic"] == Severity.WARNING
-    assert cache.count_not_thorough(dataset) == 0
+    assert row_check_cache.count_not_thorough(dataset) == 0
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
 
 
@@ -84,13 +86,13 @@ def test_after_an_edit_only_the_changed_row_waits_for_a_thorough_look(
     dataset = bring(rows=rows())
     with django_capture_on_commit_callbacks(execute=True):
         in_this_process(start_check(dataset))
-    assert cache.count_not_thorough(dataset) == 0
+    assert row_check_cache.count_not_thorough(dataset) == 0
     row = dataset.examples.get(number=7)
     as_owner.post(
         url("example", number=7),
         {"message-0": RUDE, "message-1": row.answer, "changed_at": row.changed_at.isoformat()},
     )
-    assert cache.count_not_thorough(dataset) == 1
+    assert row_check_cache.count_not_thorough(dataset) == 1
     page = as_owner.get(url("health")).content.decode()
     assert "1 example has not been checked thoroughly since it changed" in page
 
@@ -119,7 +121,7 @@ def test_a_large_set_is_frozen_once_a_job_has_looked_at_it(
     with django_capture_on_commit_callbacks(execute=True):
         in_this_process(dataset.check_job)
     dataset.refresh_from_db()
-    assert not checks.stale(dataset)
+    assert not checks.is_stale(dataset)
     assert as_owner.post(url("freeze")).status_code == 302
 
 
@@ -151,7 +153,7 @@ def test_what_changed_while_it_looked_leaves_it_stale(as_owner, url, bring, no_w
     result = run(ChildJob(job.kind, folder, order.spec), Recorder())
     handler_for(job).finish(job, result)
     dataset.refresh_from_db()
-    assert checks.stale(dataset)
+    assert checks.is_stale(dataset)
     assert as_owner.post(url("freeze")).status_code == 409
 
 

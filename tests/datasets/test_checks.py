@@ -2,9 +2,10 @@
 
 import pytest
 
-from finetune_app.datasets import checks
-from finetune_app.datasets.checks import cache, row_scan
-from finetune_app.datasets.models import Dataset, Label, RowCheck, Severity, Status
+from finetune_app.checks import row_check_cache, row_scan
+from finetune_app.checks import services as checks
+from finetune_app.checks.models import RowCheck, Severity
+from finetune_app.datasets.models import Dataset, Label, Status
 from tests.conftest import person
 from tests.datasets.conftest import conversation, pair
 
@@ -197,7 +198,7 @@ def test_two_people_who_disagree_are_told(team, owner, bring):
     for place, example in enumerate(dataset.examples.all()[:10]):
         Label.objects.create(example=example, by=owner, answer="repair")
         Label.objects.create(example=example, by=other, answer="repair" if place < 6 else "order")
-    checks.run(dataset)
+    checks.run_checks(dataset)
     finding = dataset.findings.get(check_name="disagreement")
     assert finding.message == "Two people disagree on 4 of 10 examples"
 
@@ -211,7 +212,7 @@ def test_an_edit_costs_a_look_at_the_row_it_changed(as_owner, url, bring, monkey
         looked.append(messages)
         return row_scan.scan(messages)
 
-    monkeypatch.setattr(cache, "scan", watched)
+    monkeypatch.setattr(row_check_cache, "scan", watched)
     as_owner.post(url("change", number=7), {"what": "draft"})
     as_owner.post(url("change", number=7), {"what": "approve"})
     assert looked == []

@@ -9,8 +9,8 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets.exporting import FORMATS
-from finetune_app.datasets.models import Version
+from finetune_app.datasets.example_export import FORMATS
+from finetune_app.versions.models import Version
 from tests.datasets.conftest import conversation, pair
 from worker.channel import Channel
 from worker.imports.inspect import inspect_file

@@ -7,15 +7,15 @@ import json
 import pytest
 
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import exporting
-from finetune_app.datasets.exporting import Layout
+from finetune_app.datasets import example_export
+from finetune_app.datasets.example_export import TableLayout
 from tests.datasets.conftest import conversation
 
 SYSTEM = {"role": "system", "content": "Be brief"}
 CHAT = [*conversation("Hello", "Hi"), *conversation("Bye", "Take care")]
 
 
-def rows(*conversations: list[dict]) -> exporting.Rows:
+def rows(*conversations: list[dict]) -> example_export.Rows:
     found = [
         {"id": number, "split": "train", "messages": messages, "source": "f"}
         for number, messages in enumerate(conversations, 1)
@@ -23,8 +23,8 @@ def rows(*conversations: list[dict]) -> exporting.Rows:
     return lambda: iter(found)
 
 
-def table(some: exporting.Rows, **layout) -> list[list[str]]:
-    content = b"".join(exporting.table_pieces(some, Layout(**layout)))
+def table(some: example_export.Rows, **layout) -> list[list[str]]:
+    content = b"".join(example_export.table_pieces(some, TableLayout(**layout)))
     return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
@@ -49,34 +49,34 @@ def test_what_a_spreadsheet_would_run_is_text(text):
 
 def test_a_character_that_the_encoding_lacks_is_named():
     with pytest.raises(PlainError, match="Example 2 holds “ł”, which CP1252 cannot write"):
-        exporting.table_pieces(
-            rows(conversation("Größe", "ja"), conversation("a", "Zła")), Layout("cp1252")
+        example_export.table_pieces(
+            rows(conversation("Größe", "ja"), conversation("a", "Zła")), TableLayout("cp1252")
         )
 
 
 def test_a_mark_of_the_encoding_comes_once():
-    content = b"".join(exporting.blocks(iter(["a" * exporting.BLOCK, "b"]), "utf-16"))
-    assert content.decode("utf-16") == "a" * exporting.BLOCK + "b"
+    content = b"".join(example_export.blocks(iter(["a" * example_export.BLOCK, "b"]), "utf-16"))
+    assert content.decode("utf-16") == "a" * example_export.BLOCK + "b"
     assert content[2:].count(b"\xff\xfe") == 0
 
 
 def test_alpaca_needs_turns_and_vertex_instructions_at_the_start():
     twice = [*conversation("Hello", "Hi")[:1], *CHAT]
     with pytest.raises(PlainError, match="do not take turns"):
-        exporting.json_pieces("alpaca", rows(twice))
+        example_export.json_pieces("alpaca", rows(twice))
     middle = [*conversation("Hello", "Hi"), SYSTEM, *conversation("Bye", "Take care")]
     with pytest.raises(PlainError, match="in the middle"):
-        exporting.json_pieces("vertex", rows(middle))
-    assert b"".join(exporting.json_pieces("sharegpt", rows(middle)))
+        example_export.json_pieces("vertex", rows(middle))
+    assert b"".join(example_export.json_pieces("sharegpt", rows(middle)))
 
 
 def test_excel_has_its_limits():
-    exporting.require_excel(exporting.facts_of(rows(CHAT)))
+    example_export.require_excel(example_export.facts_of(rows(CHAT)))
     with pytest.raises(PlainError, match="32,767 characters"):
-        exporting.require_excel(exporting.facts_of(rows(conversation("x" * 40_000, "y"))))
+        example_export.require_excel(example_export.facts_of(rows(conversation("x" * 40_000, "y"))))
     with pytest.raises(PlainError, match="1,048,575 rows"):
-        exporting.require_excel(exporting.Facts(1_048_576, False, True, True, 5))
+        example_export.require_excel(example_export.Facts(1_048_576, False, True, True, 5))
 
 
 def test_an_empty_list_is_still_json():
-    assert json.loads(b"".join(exporting.json_pieces("json", rows()))) == []
+    assert json.loads(b"".join(example_export.json_pieces("json", rows()))) == []

@@ -2,7 +2,8 @@
 
 import pytest
 
-from finetune_app.datasets.models import Dataset, Example, Severity, Split, Status
+from finetune_app.checks.models import Severity
+from finetune_app.datasets.models import Dataset, Example, Split, Status
 from tests.datasets.conftest import conversation, pair
 
 

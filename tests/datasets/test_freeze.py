@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 
 from finetune_app.core.files import local_path
 from finetune_app.datasets import services
-from finetune_app.datasets.models import Status, Version
-from finetune_app.datasets.services.freezing import weight
+from finetune_app.datasets.models import Status
+from finetune_app.versions.models import Version
+from finetune_app.versions.services import weight
 from tests.datasets.conftest import conversation, pair
 from tests.starter import FOLDER, needs_starter
 from worker.template import load_tokenizer

@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from finetune_app.checks.models import Finding
 from finetune_app.datasets import (
     finding_rows,
     number_ranges,
@@ -11,7 +12,7 @@ from finetune_app.datasets import (
     table_query,
     text_search,
 )
-from finetune_app.datasets.models import Dataset, Finding
+from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import bulk_edit, change_many, empty_trash, undo
 from finetune_app.datasets.table_query import SORTS, RowTotal, TableFilters, examples_of, page_of
 from tests.datasets.conftest import conversation

@@ -6,13 +6,14 @@ import io
 import pytest
 from django.db import transaction
 
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.models import Dataset, Edit, Status
-from finetune_app.datasets.services import batch_edits, bulk_edits, why_not
+from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
+from finetune_app.versions.services import freeze_blocker
 from tests.datasets.conftest import conversation, pair
 from tests.worker.conftest import supervise
 
@@ -70,7 +71,9 @@ def test_it_is_watched_while_everything_else_goes_on(as_owner, as_viewer, url, r
     assert "10 examples changed so far" in as_owner.get(address, headers=HTMX).content.decode()
     assert "Under way: Set many examples aside" in as_owner.get(url("page")).content.decode()
     as_owner.post(url("change", number=60), {"what": "draft"})
-    assert why_not(Dataset.objects.get()).startswith("A change of many examples is not through")
+    assert freeze_blocker(Dataset.objects.get()).startswith(
+        "A change of many examples is not through"
+    )
     edit = done_by_its_job(aside)
     assert edit.count == 60
     assert as_owner.get(address, headers=HTMX)["HX-Refresh"] == "true"
@@ -196,7 +199,7 @@ def test_a_fix_of_many_is_a_job_and_can_be_undone(as_owner, url, repeats):
 
 
 def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, monkeypatch):
-    from finetune_app.datasets import fixes
+    from finetune_app.checks import fixes
 
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
     monkeypatch.setattr(fixes, "REWRITTEN", 7)
@@ -210,7 +213,7 @@ def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, m
     edit = done_by_its_job(Edit.objects.get())
     assert edit.changes.count() == 30
     assert not dataset.examples.filter(prompt__contains="kettle-lane").exists()
-    checks.run(dataset)
+    checks.run_checks(dataset)
     as_owner.post(url("fix", check_name="instructions"))
     done_by_its_job(Edit.objects.latest("pk"))
     first = {row.messages[0]["content"] for row in dataset.examples.all()}
@@ -221,7 +224,7 @@ def test_a_side_is_held_back_for_many(as_owner, url, bring, dataset, no_worker, 
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
     bring(60)
     dataset.examples.update(split="train")
-    checks.run(dataset)
+    checks.run_checks(dataset)
     as_owner.post(url("fix", check_name="no_test"))
     done_by_its_job(Edit.objects.get())
     assert 5 < dataset.examples.filter(split="test").count() < 20

@@ -6,12 +6,13 @@ from collections import Counter
 import pytest
 from django.urls import reverse
 
-from finetune_app.datasets import checks
-from finetune_app.datasets.fixes import apply
+from finetune_app.checks import services as checks
+from finetune_app.checks.fixes import apply_fix
 from finetune_app.datasets.models import Split
-from finetune_app.datasets.services import add_rows, dataset_of, freeze, why_not
+from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.datasets.splits import TESTING, place, side
 from finetune_app.goals import services as goals
+from finetune_app.versions.services import freeze, freeze_blocker
 from tests.datasets.conftest import conversation, pair
 
 
@@ -31,7 +32,7 @@ def counts(dataset) -> Counter:
 
 
 def found(dataset) -> dict[str, str]:
-    return {one.check_name: one.message for one in checks.run(dataset)}
+    return {one.check_name: one.message for one in checks.run_checks(dataset)}
 
 
 def page(browser, goal, name="page") -> str:
@@ -80,7 +81,7 @@ def test_nothing_has_to_be_learned_from(questions):
     add(questions, range(30))
     said = found(questions)
     assert not {"too_few", "no_train", "no_test", "no_practice"} & set(said)
-    assert why_not(questions) == ""
+    assert freeze_blocker(questions) == ""
     version, _new = freeze(dataset=questions, by=None)
     assert version.counts["train"] == 0
 
@@ -88,31 +89,31 @@ def test_nothing_has_to_be_learned_from(questions):
 def test_few_questions_are_counted_and_do_not_block(questions):
     add(questions, range(10))
     tests = counts(questions)[Split.TEST]
-    (one,) = [one for one in checks.run(questions) if one.check_name == "small_test"]
+    (one,) = [one for one in checks.run_checks(questions) if one.check_name == "small_test"]
     assert one.message == f"{tests} questions are kept back for the test"
     assert "Write about " in one.why
-    assert why_not(questions) == ""
+    assert freeze_blocker(questions) == ""
 
 
 def test_a_file_that_is_all_for_learning_is_kept_back_in_two_clicks(questions, owner):
     add(questions, range(30), split=Split.TRAIN)
     questions.examples.update(split=Split.TRAIN)
-    checks.run(questions)
-    apply(finding=questions.findings.get(check_name="no_test"), by=owner)
+    checks.run_checks(questions)
+    apply_fix(finding=questions.findings.get(check_name="no_test"), by=owner)
     assert counts(questions)[Split.TEST] == 21
-    checks.run(questions)
-    apply(finding=questions.findings.get(check_name="no_practice"), by=owner)
+    checks.run_checks(questions)
+    apply_fix(finding=questions.findings.get(check_name="no_practice"), by=owner)
     assert counts(questions)[Split.VALIDATION] > 0
     assert not {"no_test", "no_practice"} & set(found(questions))
 
 
 def test_practice_may_come_out_of_the_test_and_never_the_reverse(questions, owner):
     add(questions, range(10), split=Split.TEST)
-    checks.run(questions)
-    apply(finding=questions.findings.get(check_name="no_practice"), by=owner)
+    checks.run_checks(questions)
+    apply_fix(finding=questions.findings.get(check_name="no_practice"), by=owner)
     assert counts(questions) == {Split.TEST: 7, Split.VALIDATION: 3}
     questions.examples.update(split=Split.VALIDATION)
-    (one,) = [one for one in checks.run(questions) if one.check_name == "no_test"]
+    (one,) = [one for one in checks.run_checks(questions) if one.check_name == "no_test"]
     assert "did not look at" in one.why
 
 
@@ -121,7 +122,7 @@ def test_the_pages_ask_for_questions(as_editor, goal, questions):
     assert "A question that people really ask" in page(as_editor, goal, "write")
     assert "Where are your questions?" in page(as_editor, goal, "add")
     add(questions, range(24))
-    checks.run(questions)
+    checks.run_checks(questions)
     shown = page(as_editor, goal)
     assert "Are these good questions?" in shown
     assert "<b>24 questions</b>" in shown
@@ -141,7 +142,7 @@ def test_a_training_says_that_there_is_nothing_to_learn_from(as_editor, goal, ow
 
 def test_choosing_another_way_looks_at_the_dataset_again(as_editor, goal, owner, questions):
     add(questions, range(30))
-    checks.run(questions)
+    checks.run_checks(questions)
     assert not questions.findings.filter(check_name="no_train").exists()
     as_editor.post(reverse("guide:take", args=[goal.pk]), {"method": "fine_tune"})
     assert questions.findings.filter(check_name="no_train").exists()

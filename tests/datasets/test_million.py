@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from benchmarks.table import change, fill, pages
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.models import BulkEdit, Dataset, Edit
 from finetune_app.datasets.status_counts import counts
 

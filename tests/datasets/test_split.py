@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows
 from finetune_app.datasets.splits import place, side
@@ -96,7 +96,7 @@ def test_conversations_that_ask_nearly_the_same_follow_each_other(dataset):
     add_rows(dataset=dataset, by=None, rows=[talk(pair(n)[0] + " Thanks") for n in range(60)])
     after = sides(dataset)
     assert all(after[n] == after[n + 60] for n in range(1, 61))
-    checks.run(dataset)
+    checks.run_checks(dataset)
     assert not dataset.findings.filter(check_name__in=["leakage", "practice_leakage"])
 
 

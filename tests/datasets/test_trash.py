@@ -3,7 +3,8 @@
 import pytest
 
 from finetune_app.datasets.models import Change, Edit, Example, Suggestion
-from finetune_app.datasets.services import freeze, trash
+from finetune_app.datasets.services import trash
+from finetune_app.versions.services import freeze
 
 
 @pytest.fixture

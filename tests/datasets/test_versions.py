@@ -2,10 +2,11 @@
 
 import pytest
 
-from finetune_app.datasets import version_reader
-from finetune_app.datasets.models import Version
-from finetune_app.datasets.services import add_rows, change_many, freeze
-from finetune_app.datasets.views.versions import aligned
+from finetune_app.datasets.services import add_rows, change_many
+from finetune_app.versions import reader
+from finetune_app.versions.models import Version
+from finetune_app.versions.services import freeze
+from finetune_app.versions.views.versions import aligned
 from tests.datasets.conftest import conversation
 from tests.factories import build_world
 
@@ -42,15 +43,15 @@ def two(bring, dataset, owner) -> tuple[Version, Version]:
 
 
 def test_what_differs_is_found_a_line_at_a_time(two):
-    found = version_reader.compare(*two, kind="", after=0, most=50)
+    found = reader.compare(*two, kind="", after=0, most=50)
     assert found.counts == {"added": 1, "gone": 1, "changed": 2, "moved": 2}
     assert [pair.number for pair in found.some] == [3, 5, 7, 9, 61]
     assert found.moves["train", "test"] == 1
     assert found.some[3].kinds == ("changed", "moved")
-    page = version_reader.compare(*two, kind="changed", after=5, most=1)
+    page = reader.compare(*two, kind="changed", after=5, most=1)
     assert ([pair.number for pair in page.some], page.more) == ([9], False)
-    assert version_reader.compare(*two, kind="", after=0, most=2).more
-    assert not version_reader.compare(two[0], two[0], kind="", after=0, most=9).counts
+    assert reader.compare(*two, kind="", after=0, most=2).more
+    assert not reader.compare(two[0], two[0], kind="", after=0, most=9).counts
 
 
 def test_the_page_shows_words_side_by_side(as_viewer, url, two):

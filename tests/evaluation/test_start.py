@@ -5,12 +5,12 @@ from django.urls import reverse
 
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
-from finetune_app.datasets.models import Version
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
+from finetune_app.versions.models import Version
 from tests import journey
 
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on"}

@@ -4,7 +4,8 @@ import hashlib
 import json
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets.models import Import, Version
+from finetune_app.datasets.models import Import
+from finetune_app.versions.models import Version
 from tests.datasets.conftest import pair
 
 

@@ -9,10 +9,11 @@ from django.db import transaction
 from finetune_app.accounts.models import Team
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.files import sha256_of
-from finetune_app.datasets.models import Dataset, Version
+from finetune_app.datasets.models import Dataset
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs import services
 from finetune_app.training.models import Training
+from finetune_app.versions.models import Version
 from tests.starter import lay_into
 from worker.installs.starter import SLUG
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from finetune_app.datasets.checks import cache, row_scan
-from finetune_app.datasets.checks.base import CheckContext, CheckRow, RowScan, TokenLimit
+from finetune_app.checks import row_check_cache, row_scan
+from finetune_app.checks.rules.base import CheckContext, CheckRow, RowScan, TokenLimit
 from worker.channel import Channel, Job
 from worker.checks.stored_rows import RowFile, read_rows
 from worker.checks.toxicity_and_tokens import TokenCounter, toxicity
@@ -61,7 +61,7 @@ class RowScanner:
             return None
         if self._model and look[6] != self._model:
             return None
-        return cache.scan_from_values(look, self._model)
+        return row_check_cache.scan_from_values(look, self._model)
 
     def _judge(self, waiting: list[tuple[CheckRow, str, RowScan]], file: Any) -> None:
         if not waiting:

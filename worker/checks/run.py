@@ -16,12 +16,12 @@ from worker.django_setup import setup_django
 def run(job: Job, channel: Channel) -> dict[str, Any]:
     """Spec: {"rows": how many, "about": fields of checks.base.About, "tokenizer": folder or ""}.
 
-    Reads rows.jsonl in job.folder (datasets/check_jobs.py writes it), leaves looks.jsonl and
+    Reads rows.jsonl in job.folder (checks/jobs.py writes it), leaves looks.jsonl and
     found.json there.
     """
     setup_django()  # the checks speak in sentences, which need the settings' language
-    from finetune_app.datasets import checks
-    from finetune_app.datasets.checks import leakage, statistics
+    from finetune_app.checks import statistics
+    from finetune_app.checks.rules import RULES, leakage
     from worker.checks.row_scanner import RowScanner
 
     channel.emit("phase", phase="looking", message="Looking at each example")
@@ -38,9 +38,9 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     about = replace(looking.about, seen=looking.seen, alike=leakage.look_alikes(rows, signed))
     channel.emit("phase", phase="finding", message="Writing down what is wrong")
     found = []
-    for number, check in enumerate(checks.CHECKS if rows else ()):
+    for number, check in enumerate(RULES if rows else ()):
         channel.check()
-        channel.emit("progress", done=number, total=len(checks.CHECKS), unit="checks")
+        channel.emit("progress", done=number, total=len(RULES), unit="checks")
         found += list(check(rows, about))
         if channel.stopping():
             return {"stopped": True}

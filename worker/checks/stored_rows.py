@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from finetune_app.datasets.checks.base import CheckRow
+from finetune_app.checks.rules.base import CheckRow
 from finetune_app.datasets.text import last_said
 
 Message = dict[str, str]

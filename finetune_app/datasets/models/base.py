@@ -37,7 +37,6 @@ class Dataset(models.Model):
         Job, null=True, on_delete=models.SET_NULL, related_name="+"
     )  # the last thorough check
     facts = models.JSONField(default=dict)  # what the last check counted (checks/facts.py)
-    tally = models.JSONField(default=dict)  # what a large set was counted to be (status_counts.py)
 
     def __str__(self) -> str:
         return f"dataset of {self.goal}"

@@ -9,8 +9,7 @@ from finetune_app.jobs.models import Job
 
 
 class Edit(models.Model):
-    """A change that can be undone: its `changes` say what the examples were before and after,
-    one by one, and its `sweeps` do for what happened alike to many."""
+    """A change that can be undone: each of its `changes` has one example before and after."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="edits")
     what = models.CharField(max_length=120)
@@ -21,7 +20,6 @@ class Edit(models.Model):
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
-    count = models.PositiveIntegerField(default=0)  # of examples swept so far
     left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
     todo = models.JSONField(default=dict)  # what is not done yet (services/batch_edits.py)
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")  # does it
@@ -32,23 +30,6 @@ class Edit(models.Model):
 
     def __str__(self) -> str:
         return self.what
-
-
-class BulkEdit(models.Model):
-    """What one edit did alike to many examples, in little room: their numbers as runs."""
-
-    edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="bulk_edits")
-    first = models.PositiveIntegerField()  # number
-    last = models.PositiveIntegerField()
-    numbers = models.TextField()  # "1-400 402 500-7000"
-    before = models.JSONField(default=dict)  # as in Change, without messages
-    after = models.JSONField(default=dict)
-
-    class Meta:
-        ordering = ["-pk"]
-
-    def __str__(self) -> str:
-        return f"{self.edit_id}: {self.numbers[:40]}"
 
 
 class Change(models.Model):

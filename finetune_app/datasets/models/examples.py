@@ -117,6 +117,10 @@ class Example(models.Model):
                 condition=Q(deleted_at__isnull=False),
                 name="in_the_trash",
             ),
+            models.Index(  # all that status_counts.py asks for
+                fields=["dataset", "deleted_at", "status", "split", "source_import"],
+                name="counted_by_status",
+            ),
             models.Index(fields=["source_import", "number"], name="by_import"),
             models.Index(fields=["changed_by", "dataset", "number"], name="by_changer"),
             models.Index(

@@ -1,6 +1,5 @@
 """Adding examples: rows of a file, or one written by hand."""
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
@@ -10,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
-from finetune_app.datasets import near_duplicates, splits, status_counts
+from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.editing import sensible
 from finetune_app.datasets.services.locking import lock, mark_changed
@@ -34,7 +33,7 @@ def add_rows(
     row names no split, it gets its sticky one.
     """
     rows = iter(rows)
-    new: Counter[status_counts.Kind] = Counter()
+    added = 0
     with transaction.atomic():
         locked = lock(dataset)
         while small := list(islice(rows, AT_ONCE)):
@@ -42,9 +41,9 @@ def add_rows(
                 dataset, small, by=by, source=source, source_import=source_import, status=status
             )
             store_new(locked, examples)
-            new.update(map(status_counts.kind_of, examples))
-        mark_changed(dataset, new)
-    return new.total()
+            added += len(examples)
+        mark_changed(dataset)
+    return added
 
 
 def add_example(
@@ -62,7 +61,7 @@ def add_example(
             status=Status.APPROVED if done else Status.DRAFT,
         )
         store_new(lock(dataset), [example])
-        mark_changed(dataset, Counter([status_counts.kind_of(example)]))
+        mark_changed(dataset)
         edit = Edit.objects.create(dataset=dataset, by=by, what=_("Added %s") % example)
         Change.objects.create(
             edit=edit, example=example, before={"deleted": True}, after={"deleted": False}

@@ -19,7 +19,7 @@ from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
 
 MAX_ROWS_IN_REQUEST = 10_000  # rows: a second or two
-PROGRESS_KEYS = ("next", "last", "below", "changed", "done")  # in a todo: how far it is
+PROGRESS_KEYS = ("next", "last", "numbers", "changed")  # in a todo: how far it is
 
 BatchStep = Callable[[Edit, Dataset], None]
 BATCH_STEPS: dict[str, BatchStep] = {}  # by what a todo says there is to "do"
@@ -93,7 +93,7 @@ def run_next_step(edit: Edit, guard: Callable[[], None] = lambda: None) -> Edit:
         edit = Edit.objects.select_for_update().get(pk=edit.pk)
         if edit.todo:
             BATCH_STEPS[edit.todo["do"]](edit, dataset)
-            edit.save(update_fields=["what", "todo", "count", "left"])
+            edit.save(update_fields=["what", "todo", "left"])
     return edit
 
 

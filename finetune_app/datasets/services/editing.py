@@ -1,6 +1,5 @@
 """Changing examples. Every change is an Edit, and every Edit can be undone (undoing.py)."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -13,12 +12,12 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
 from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.goals.models import Goal
 
-SOME = 500  # keys in one query: databases take only so many variables
+MAX_QUERY_KEYS = 500  # keys in one query: databases take only so many variables
+ANALYZE_ROWS = 5_000
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
     "status": ["status"],
@@ -79,14 +78,14 @@ def change_many(
     fields: Callable[[Example], dict[str, Any]],
     edit: Edit | None = None,
 ) -> Edit:
-    """One Edit over some examples, a new one or (a large one, in parts) more of `edit`. It is kept
-    row by row: many that change alike are for bulk_edits.bulk_edit.
+    """One Edit over some examples: a new one, or more of `edit` (a large one, in parts).
 
-    `fields` says for each what becomes of messages, status, split, assigned_to (a user's key),
-    deleted or labels. What somebody else changed since `examples` were read is kept.
+    `fields` returns for each example the new values of messages, status, split, assigned_to (a
+    user's key), deleted or labels. Only the keys of `examples` matter: the rows are read again
+    with the dataset locked, so what somebody else changed meanwhile is kept.
     """
     now = timezone.now()
-    changes, delta = [], Counter[status_counts.Kind]()
+    changes = []
     with transaction.atomic():
         lock(dataset)
         edit = edit or Edit.objects.create(dataset=dataset, what=what[:120], by=by)
@@ -98,23 +97,21 @@ def change_many(
                 continue
             before = {k: current[k] for k in after}
             changes.append(Change(edit=edit, example=example, before=before, after=after))
-            delta[status_counts.kind_of(example)] -= 1
             apply(example, after, by, now)
-            delta[status_counts.kind_of(example)] += 1
         store(changes)
         bulk_sql.insert(changes)
-        mark_changed(dataset, delta)
+        mark_changed(dataset)
     return edit
 
 
 def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
     """Into the trash or out of it again, as part of `edit`: the rows carry its time, which says
     later whether somebody has touched them since."""
-    for start in range(0, len(pks), SOME):
-        Example.objects.filter(pk__in=pks[start : start + SOME]).update(
+    for start in range(0, len(pks), MAX_QUERY_KEYS):
+        Example.objects.filter(pk__in=pks[start : start + MAX_QUERY_KEYS]).update(
             deleted_at=edit.at if away else None, changed_at=edit.at, changed_by=edit.by
         )
-    mark_changed(edit.dataset)
+    mark_changed(edit.dataset, very_many=len(pks) >= ANALYZE_ROWS)
 
 
 READ: dict[str, Callable[[Example], Any]] = {
@@ -149,9 +146,9 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
 def _as_they_are(dataset: Dataset, examples: list[Example]) -> Iterator[Example]:
     """The same rows read anew, and held until the transaction ends."""
     wanted = [example.pk for example in examples]
-    for start in range(0, len(wanted), SOME):
-        rows = dataset.examples.select_for_update().in_bulk(wanted[start : start + SOME])
-        yield from (rows[pk] for pk in wanted[start : start + SOME] if pk in rows)
+    for start in range(0, len(wanted), MAX_QUERY_KEYS):
+        rows = dataset.examples.select_for_update().in_bulk(wanted[start : start + MAX_QUERY_KEYS])
+        yield from (rows[pk] for pk in wanted[start : start + MAX_QUERY_KEYS] if pk in rows)
 
 
 def store(changes: list[Change]) -> None:

@@ -1,17 +1,15 @@
-"""What every write of examples stands on: one writer a dataset, and a tally that stays true.
+"""Locks for writing examples: one writer for each dataset.
 
-Take the dataset's lock before you read the examples that you are going to change: writers that
-take their locks in the same order never wait for each other in a ring.
+Take the lock of the dataset before reading the examples to change: writers that take their locks
+in the same order cannot deadlock.
 """
 
-from collections import Counter
 from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import ngettext
 
-from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Example
 
 
@@ -27,24 +25,17 @@ def lock_example(example: Example) -> Example:
     return row.get(pk=example.pk)
 
 
-def mark_changed(
-    dataset: Dataset, delta: Counter[status_counts.Kind] | None = None, **values: Any
-) -> None:
-    """Say that examples changed. `delta`: how many more or fewer there are of each kind now
-    (status_counts.Kind); without it a large set is counted anew by the next reader."""
-    now = timezone.now()
-    counted = {} if delta is None else status_counts.moved(lock(dataset), now, delta)
-    Dataset.objects.filter(pk=dataset.pk).update(changed_at=now, tally=counted, **values)
-    if delta is None and dataset.last_number > status_counts.LARGE:
-        transaction.on_commit(_count_for_plans)
+def mark_changed(dataset: Dataset, *, very_many: bool = False, **values: Any) -> None:
+    """Record that examples changed. `very_many`: rows came or went, so PostgreSQL's planner needs
+    new statistics, which it would collect by itself only minutes later."""
+    Dataset.objects.filter(pk=dataset.pk).update(changed_at=timezone.now(), **values)
+    if very_many and connection.vendor == "postgresql":
+        transaction.on_commit(_analyze)
 
 
-def _count_for_plans() -> None:
-    """After very many rows came or went, PostgreSQL plans badly until it has looked at the table,
-    which it does by itself only minutes later."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE datasets_example")
+def _analyze() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE datasets_example")
 
 
 def count_label(count: int) -> str:

@@ -1,34 +1,29 @@
-"""Deleting for good what is in the trash, with all that hangs on it."""
+"""Deleting for good what is in the trash."""
 
 import time
-from collections import Counter
 
 from django.db import transaction
 
-from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Example
-from finetune_app.datasets.services.bulk_edits import SOME
+from finetune_app.datasets.services.editing import MAX_QUERY_KEYS
 from finetune_app.datasets.services.locking import lock, mark_changed
 
-MOMENT = 2.0  # seconds that one request works
+MAX_REQUEST_SECONDS = 2.0
 
 
 def empty_trash(*, dataset: Dataset, seconds: float | None = None) -> int:
-    """Delete for a moment; returns how many went. Call it again while some are left."""
-    ends = time.monotonic() + (MOMENT if seconds is None else seconds)
+    """Delete until the time is up; returns how many went. Call it again while some are left."""
+    ends = time.monotonic() + (MAX_REQUEST_SECONDS if seconds is None else seconds)
     gone = 0
     while True:
         with transaction.atomic():
             lock(dataset)
             trash = dataset.examples.filter(deleted_at__isnull=False).order_by("number")
-            some = list(trash.values_list("pk", "status", "split")[:SOME])
+            some = list(trash.values_list("pk", flat=True)[:MAX_QUERY_KEYS])
             if not some:
                 return gone
-            Example.objects.filter(pk__in=[key for key, _status, _split in some]).delete()
-            delta: Counter[status_counts.Kind] = Counter()
-            for _key, status, split in some:
-                delta[status, split, True] -= 1
-            mark_changed(dataset, delta)
+            Example.objects.filter(pk__in=some).delete()
+            mark_changed(dataset)
         gone += len(some)
         if time.monotonic() >= ends:
             return gone

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Change, Dataset, Edit, Example
-from finetune_app.datasets.services import batch_edits, bulk_edits
+from finetune_app.datasets.services import batch_edits
 from finetune_app.datasets.services.editing import change_many, stamp, state_of
 from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
@@ -47,14 +47,14 @@ def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]
 
 
 def _rows_of(edit: Edit) -> int:
-    rows = edit.changes.count() + edit.count
+    rows = edit.changes.count()
     return rows + _came_by(edit).count() + _went_by(edit).count() if edit.source_import_id else rows
 
 
 @batch_edits.batch_step("undo")
 def _next(back: Edit, dataset: Dataset) -> None:
     edit = Edit.objects.filter(pk=back.todo["edit"]).first()
-    steps: tuple[Callable[[Edit, Edit, Dataset], int], ...] = (_changes, _bulk_edits)
+    steps: tuple[Callable[[Edit, Edit, Dataset], int], ...] = (_changes,)
     if edit and edit.source_import_id:
         steps = (_changes, _arrivals, _departures)
     for step in steps:
@@ -89,17 +89,6 @@ def _stamp_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
     if some:
         stamp(some, back, away=away)
     return len(some)
-
-
-def _bulk_edits(edit: Edit, back: Edit, dataset: Dataset) -> int:
-    """The last one first."""
-    below = back.todo.get("below")
-    left = edit.bulk_edits.filter(pk__lt=below) if below else edit.bulk_edits.all()
-    one = left.order_by("-pk").first()
-    if one is None:
-        return 0
-    back.todo["below"] = one.pk
-    return bulk_edits.revert(one, back, dataset)
 
 
 def _stands(change: Change) -> bool:

@@ -15,8 +15,8 @@ from finetune_app.accounts.models import Role
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import checks
 from finetune_app.datasets.bulk_actions import BulkAction, bulk_actions
+from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.models import Dataset, Edit, ExampleQuerySet, Status
 from finetune_app.datasets.services import (
     bulk_edit,
@@ -127,7 +127,7 @@ def _then(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
     """To the table when it is through, else to the page where one can watch."""
     if edit.todo:
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
-    checks.after_edit(edit.dataset)
+    examples_changed.send(Dataset, dataset=edit.dataset)
     return back_to_table(request, goal, said=f"{edit.what}. {left_said(edit.left)}", edit=edit)
 
 
@@ -153,7 +153,7 @@ def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     if request.htmx and not edit.todo:
         return HttpResponse(headers={"HX-Refresh": "true"})
     going = bool(edit.job and edit.job.is_active)
-    changed = edit.count + edit.changes.count()
+    changed = edit.changes.count()
     facts = [_("%(n)s changed so far") % {"n": count_label(changed)}]
     place = queue_place(edit.job) if going and edit.job else 0
     if place > 1:

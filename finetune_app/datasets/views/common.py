@@ -13,10 +13,7 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.bulk_actions import bulk_actions, team_members
-from finetune_app.datasets.checks import languages
-from finetune_app.datasets.health import health, sorted_findings, under_way
-from finetune_app.datasets.models import Dataset, Edit, Example, Split
-from finetune_app.datasets.services import why_not
+from finetune_app.datasets.models import Dataset, Edit, Example, Import, Split
 from finetune_app.datasets.table_query import (
     NOBODY,
     SORTS,
@@ -52,32 +49,22 @@ def shown(example: Example) -> dict[str, Any]:
 def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> dict[str, Any]:
     """The context of the whole dataset page."""
     filters = TableFilters.read(request.GET)
-    findings = sorted_findings(dataset)
     counts = status_counts.counts(dataset)
-    version = dataset.versions.first()
     page = page_of(dataset, filters)
     address = reverse("datasets:page", kwargs={"goal_id": goal.pk})  # a row has its own
-    last_import = dataset.imports.filter(step="done").first()
+    imports = dataset.imports.filter(step=Import.Step.DONE)
     return {
         "goal": goal,
         "dataset": dataset,
         "filters": filters,
-        "tabs": _tabs(dataset, filters, counts),
+        "tabs": _tabs(filters, counts),
         "address": address,
         "previous": page.previous and address + page.previous,
         "next": page.next and address + page.next,
         "counts": counts,
         "page": page,
         "rows": [shown(example) for example in page.examples],
-        "findings": findings,
-        "health": health(findings),
-        "filtered_by": next((f for f in findings if f.check_name == filters.finding), None),
-        **under_way(dataset),
-        "version": version,
-        "frozen": version is not None and version.created_at >= dataset.changed_at,
-        "next_number": (version.number if version else 0) + 1,
-        "why_not": why_not(dataset),
-        "last_import": last_import,
+        "last_import": imports.first(),
         "can_edit": may_edit(request),
         "all_sides": Split.choices,
         "unfound": address + filters.query(finding=""),
@@ -87,20 +74,20 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "people": [(str(user.pk), str(user)) for user in team_members(goal.team)],
         "nobody": NOBODY,
         "languages": _languages(dataset, filters),
-        "files": dataset.imports.filter(step="done").values_list("pk", "file_name")[:50],
+        "untold": UNTOLD,
+        "files": imports.values_list("pk", "file_name")[:50],
         "bulk_actions": bulk_actions(goal.team, trash=filters.status == TRASH),
         "half_done": dataset.edits.exclude(todo={}).select_related("job")[:3],
         **more,
     }
 
 
-def _languages(dataset: Dataset, filters: TableFilters) -> list[tuple[str, str]]:
-    """Those that the last check met, for the filter; and the one that is asked for."""
+def _languages(dataset: Dataset, filters: TableFilters) -> list[str]:
+    """The codes that the last check met, for the filter; and the one that is asked for."""
     codes = [code for code, _count in dataset.facts.get("languages") or []]
     if filters.lang and filters.lang != UNTOLD and filters.lang not in codes:
         codes.append(filters.lang)
-    named = [(code, languages.name(code)) for code in codes]
-    return [*named, (UNTOLD, _("too short to tell"))] if named else []
+    return [*codes, UNTOLD] if codes else []
 
 
 def how_many(total: RowTotal) -> str:
@@ -121,7 +108,7 @@ def showing(page: TablePage) -> str:
     }
 
 
-def _tabs(dataset: Dataset, filters: TableFilters, counts: dict[str, int]) -> list[dict[str, Any]]:
+def _tabs(filters: TableFilters, counts: dict[str, int]) -> list[dict[str, Any]]:
     named = [
         ("", _("All"), "all"),
         ("approved", _("Approved"), "approved"),

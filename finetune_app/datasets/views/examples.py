@@ -11,9 +11,10 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import checks, conversation_form
+from finetune_app.datasets import conversation_form
+from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.forms import MoveForm, WriteForm
-from finetune_app.datasets.models import BulkEdit, Change, Dataset, Edit, Example, Split, Status
+from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
 from finetune_app.datasets.services import (
     Stale,
     add_example,
@@ -21,7 +22,7 @@ from finetune_app.datasets.services import (
     dataset_of,
     save_example,
 )
-from finetune_app.datasets.table_query import TableFilters, bulk_edits_of
+from finetune_app.datasets.table_query import TableFilters
 from finetune_app.datasets.views.common import (
     back_to_table,
     render,
@@ -95,7 +96,7 @@ def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
         return _opened(request, goal, row, status=422, said=said, problem=error.message)
     if edit is None:
         return back_to_table(request, goal, at=row.number)
-    checks.after_edit(row.dataset)
+    examples_changed.send(Dataset, dataset=row.dataset)
     return back_to_table(request, goal, said=_("Saved %s.") % row, edit=edit, at=row.number)
 
 
@@ -143,17 +144,15 @@ def _do(
     edit = change_many(
         dataset=dataset, by=request.user, what=what, examples=[row], fields=lambda _row: fields
     )
-    checks.after_edit(dataset)
+    examples_changed.send(Dataset, dataset=dataset)
     return edit
 
 
 @goal_page(Role.VIEWER, "GET")
 def history(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     row = _example(goal, number)
-    changes: list[Change | BulkEdit] = [*row.changes.select_related("edit__by")[:100]]
-    changes += bulk_edits_of(row)
-    changes.sort(key=lambda change: -change.edit_id)
-    context = {"goal": goal, "row": row, "changes": changes[:100], "brought": row.source_import}
+    changes = row.changes.select_related("edit__by").order_by("-edit")[:100]
+    context = {"goal": goal, "row": row, "changes": changes, "brought": row.source_import}
     return render(request, "history", context)
 
 
@@ -170,7 +169,7 @@ def write(request: HttpRequest, goal: Goal) -> HttpResponse:
         except PlainError as error:
             form.add_error("prompt", error.message)
         else:
-            checks.after_edit(dataset)
+            examples_changed.send(Dataset, dataset=dataset)
             return (
                 back_to_table(request, goal, said=_("Added %s.") % row, edit=edit, at=row.number)
                 if "again" not in request.POST

@@ -9,10 +9,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
+from finetune_app.checks import services as checks
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest, whole_number
-from finetune_app.datasets import checks, variations
+from finetune_app.datasets import variations
 from finetune_app.datasets.forms import WriteForm
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import add_example, dataset_of
@@ -41,7 +42,7 @@ def ideas(request: HttpRequest, goal: Goal) -> HttpResponse:
         except PlainError as error:
             form.add_error("prompt", error.message)
         else:
-            checks.after_edit(dataset)
+            checks.check_after_edit(dataset)
             messages.success(request, _("Added %s.") % row)
             return redirect(
                 reverse("datasets:ideas", kwargs={"goal_id": goal.pk}) + f"?idea={at + 1}"

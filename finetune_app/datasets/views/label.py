@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role, User
+from finetune_app.checks import services as checks
 from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import checks, labels, pace, queues, status_counts
+from finetune_app.datasets import labels, pace, queues, status_counts
 from finetune_app.datasets.models import Dataset, Draft, Edit, Example, Status
 from finetune_app.datasets.queues import MANY, Desk
 from finetune_app.datasets.services import (
@@ -156,7 +157,7 @@ def _act(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
     if found is None:
         # Not after each answer: one a second is given here. Until then the dataset's own page
         # says that its examples changed since they were looked at, and freezing looks anyway.
-        checks.after_edit(row.dataset)
+        checks.check_after_edit(row.dataset)
         return redirect(reverse("datasets:label", kwargs={"goal_id": goal.pk}) + desk.here)
     return redirect(_address(goal, found, desk))
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.core.requests import HttpRequest
-from finetune_app.datasets import status_counts, version_reader
+from finetune_app.datasets import status_counts
 from finetune_app.datasets.services import count_label, dataset_of, empty_trash
 from finetune_app.datasets.views.common import back_to_table, render
 from finetune_app.goals.access import goal_page
@@ -27,14 +27,11 @@ def empty(request: HttpRequest, goal: Goal) -> HttpResponse:
         return HttpResponse(headers={"HX-Redirect": reply["Location"]}) if request.htmx else reply
     if not count:
         return redirect("datasets:page", goal_id=goal.pk)
-    held = [] if going else version_reader.versions_with_trash(dataset)
     context = {
         "goal": goal,
         "count": count_label(count),
         "going": going,
         "gone": count_label(gone),
-        "held": [
-            (version, count_label(number), version.trainings.all()) for version, number in held
-        ],
+        "dataset": dataset,
     }
     return render(request, "trash", context, partial="going")

@@ -6,6 +6,7 @@ from finetune_app.accounts.models import User
 from finetune_app.datasets.models import Version
 from finetune_app.deployment.models.deployment import Deployment
 from finetune_app.jobs.models import Job
+from finetune_app.versions.models import Version
 
 
 class Drift(models.Model):

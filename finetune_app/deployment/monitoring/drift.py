@@ -15,11 +15,12 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.models import Split, Version
+from finetune_app.datasets.models import Split
 from finetune_app.deployment.models import Deployment, Drift, Keeping, Transcript
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, State
+from finetune_app.versions.models import Version
 
 LEAST = 30  # prompts on each side; worker/drift/classifier.py says why
 MOST = 2_000  # live ones, the newest

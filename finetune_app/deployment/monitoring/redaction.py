@@ -1,6 +1,6 @@
 """What is taken out of a text before it is written down: personal data and secrets.
 
-The same kinds as the dataset's check finds (datasets/checks/pii.py), and names where the words
+The same kinds as the dataset's check finds (checks/detectors/pii.py), and names where the words
 around them say that they are names: a greeting, a closing, “my name is”. A name in the middle of a
 sentence is not found; the page says so before anybody switches this on.
 """
@@ -8,8 +8,8 @@ sentence is not found; the page says so before anybody switches this on.
 import re
 from typing import NamedTuple
 
-from finetune_app.datasets.checks import pii
-from finetune_app.datasets.checks.pii import Span
+from finetune_app.checks.detectors import pii
+from finetune_app.checks.detectors.pii import Span
 
 LONGEST = 20_000  # characters of a message that are kept
 

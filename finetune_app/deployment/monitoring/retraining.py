@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from django.db.models import Count, Q
 from django.utils.translation import ngettext
 
-from finetune_app.datasets.models import Example, Status, Version
+from finetune_app.datasets.models import Example, Status
 from finetune_app.deployment.models import Deployment
+from finetune_app.versions.models import Version
 
 ENOUGH = 20  # new examples from which training again is proposed
 

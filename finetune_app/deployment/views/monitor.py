@@ -13,7 +13,6 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.core import engine_client
 from finetune_app.core.requests import HttpRequest, render_page
-from finetune_app.datasets.models import Version
 from finetune_app.deployment import figures
 from finetune_app.deployment.models import Deployment
 from finetune_app.deployment.monitoring import (
@@ -28,6 +27,7 @@ from finetune_app.deployment.monitoring import (
 from finetune_app.deployment.monitoring.forms import PriceForm
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+from finetune_app.versions.models import Version
 
 SHOWN = 8  # requests; all of them have a page of their own
 PATIENCE = 1.5  # seconds that a page waits for the engine to say how it is

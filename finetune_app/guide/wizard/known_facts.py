@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.datasets.models import Example, Finding, Split
+from finetune_app.checks.models import Finding
+from finetune_app.datasets.models import Example, Split
 from finetune_app.goals.models import Goal
 from finetune_app.guide.advice.questions import Value
 from finetune_app.knowledge.models import Document

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, Method
@@ -83,4 +83,4 @@ def _go(goal: Goal, method: str) -> None:
     goals.choose_method(goal=goal, method=method)
     dataset = dataset_of(goal)
     if dataset.examples.exists():
-        checks.after_edit(dataset)
+        checks.check_after_edit(dataset)

@@ -5,7 +5,7 @@ import html
 import pytest
 from django.urls import reverse
 
-from finetune_app.datasets import checks
+from finetune_app.checks import services as checks
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard.screens import ALL
@@ -116,7 +116,7 @@ def test_private_data_that_a_check_found_is_not_asked_about(as_editor, goal, edi
     asked = {"role": "user", "content": "Write to priya.nair@posteo.de about her bike, please."}
     rows = [{"messages": [asked, {"role": "assistant", "content": "Done."}], "split": ""}]
     add_rows(dataset=dataset_of(goal), by=editor, rows=rows)
-    checks.run(dataset_of(goal))
+    checks.run_checks(dataset_of(goal))
     page = as_editor.get(url("question", question="heavy_use")).content.decode()
     assert "There is private data in your examples" in page
     assert as_editor.get(url("question", question="use"))["Location"] == url("advice")

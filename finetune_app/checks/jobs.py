@@ -1,0 +1,118 @@
+"""What a worker asks and tells about a thorough check.
+
+The rows go to the child in a file, each with what is known about it; what it saw in new ones and
+what it found comes back in files, which are gone when the job is.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from finetune_app.checks import row_check_cache
+from finetune_app.checks import services as checks
+from finetune_app.checks.models import RowCheck
+from finetune_app.checks.rules.base import CheckResult, Mark, RowScan
+from finetune_app.core.errors import PlainError
+from finetune_app.core.files import delete_folder, local_folder
+from finetune_app.datasets.models import Dataset, Example
+from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
+from finetune_app.jobs.kinds import JobKind
+from finetune_app.jobs.models import Job
+
+ROW = ("pk", "number", "split", "prompt_hash", "messages")
+LOOK = tuple(f"row_check__{name}" for name in row_check_cache.FIELDS)
+
+
+class CheckHandler(JobHandler):
+    kind = JobKind(name="check", runner="worker.checks.run")
+
+    def child_spec(self, job: Job) -> ChildSpec:
+        dataset = Dataset.objects.select_related("goal").filter(check_job=job).first()
+        if dataset is None:
+            raise PlainError("The examples are gone, or another check has taken its place.")
+        folder = Path(settings.DATA_DIR) / folder_of(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        at = timezone.now()
+        about = checks.check_context(dataset)
+        count = _write_rows(dataset, folder / "rows.jsonl")
+        (folder / "at.txt").write_text(at.isoformat())
+        tokenizer = local_folder(about.ruler.folder) if about.ruler else None
+        return ChildSpec(
+            folder=folder,
+            spec={
+                "rows": count,
+                "about": asdict(about),
+                "tokenizer": str(tokenizer) if tokenizer and tokenizer.is_dir() else "",
+            },
+        )
+
+    def before_finish(self, job: Job, result: Result) -> None:
+        """Keep what was seen in each row: many small writes, between which others write."""
+        for some in _looks(Path(settings.DATA_DIR) / folder_of(job) / "looks.jsonl"):
+            there = Example.objects.filter(pk__in=[one.example_id for one in some])
+            still = set(there.values_list("pk", flat=True))
+            row_check_cache.store(one for one in some if one.example_id in still)
+
+    def finish(self, job: Job, result: Result) -> None:
+        """A small set is counted once more, with what is known now: rows may have changed since."""
+        dataset = Dataset.objects.select_related("goal").filter(check_job=job).first()
+        folder = Path(settings.DATA_DIR) / folder_of(job)
+        if dataset is None or result.get("stopped"):
+            return self.fail(job)
+        if checks.is_large(dataset):
+            told = json.loads((folder / "found.json").read_text("utf-8"))
+            at = datetime.fromisoformat((folder / "at.txt").read_text())
+            found = [_found(one) for one in told["found"]]
+            checks.replace_findings(dataset, found, told["facts"], at)
+        else:
+            transaction.on_commit(lambda: checks.run_checks(dataset))
+        return self.fail(job)
+
+    def fail(self, job: Job) -> None:
+        """No copy of the rows is left behind."""
+        transaction.on_commit(lambda: delete_folder(folder_of(job)))
+
+
+def _write_rows(dataset: Dataset, path: Path) -> int:
+    """A line a row: its columns, and its look or null."""
+    usable = dataset.examples.usable().order_by("number").values_list(*ROW, *LOOK)
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for values in usable.iterator(2_000):
+            row, look = values[: len(ROW)], values[len(ROW) :]
+            file.write(json.dumps([*row, look if look[0] else None], ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def _looks(path: Path) -> Iterator[list[RowCheck]]:
+    if not path.exists():
+        return
+    some: list[RowCheck] = []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            pk, print_, marks, language, toxic, tokens, answer, model = json.loads(line)
+            seen = RowScan(tuple(Mark(*mark) for mark in marks), language, toxic, tokens, answer)
+            some.append(row_check_cache.row_check(pk, print_, seen, model))
+            if len(some) == row_check_cache.BATCH:
+                yield some
+                some = []
+    yield some
+
+
+def _found(told: dict[str, Any]) -> CheckResult:
+    """As it was before it went through JSON, where keys are text."""
+    return CheckResult(
+        **told | {"spans": {int(pk): places for pk, places in told["spans"].items()}}
+    )
+
+
+def folder_of(job: Job) -> str:
+    return f"checks/{job.spec['dataset']}/{job.pk}"

@@ -1,0 +1,77 @@
+"""What was seen in each row, kept in the database: only rows that changed are looked at again."""
+
+from collections.abc import Iterable
+
+from django.db.models import Q
+
+from finetune_app.checks.models import RowCheck
+from finetune_app.checks.row_scan import fingerprint, scan
+from finetune_app.checks.rules.base import CheckRow, Mark, RowScan
+from finetune_app.datasets.models import Dataset
+
+BATCH = 500
+FIELDS = ["fingerprint", "marks", "language", "toxic", "tokens", "answer_tokens", "model"]
+
+
+def scan_rows(dataset: Dataset, rows: list[CheckRow], model: str = "") -> dict[int, RowScan]:
+    """pk -> what is seen in each row. New and changed ones are looked at now, and kept; what
+    takes a process of its own stays unknown for those."""
+    kept = {
+        pk: values
+        for pk, *values in RowCheck.objects.filter(example__dataset=dataset).values_list(
+            "pk", *FIELDS
+        )
+    }
+    seen: dict[int, RowScan] = {}
+    new: list[RowCheck] = []
+    for row in rows:
+        print_ = fingerprint(row.messages)
+        known = kept.get(row.pk)
+        if known and known[0] == print_:
+            seen[row.pk] = scan_from_values(known, model)
+        else:
+            seen[row.pk] = scan(row.messages)
+            new.append(row_check(row.pk, print_, seen[row.pk], ""))
+    store(new)
+    return seen
+
+
+def scan_from_values(values: list, model: str) -> RowScan:
+    """From the fields of a Look; tokens count only when they are those of `model`."""
+    _print, marks, language, toxic, tokens, answer_tokens, of = values
+    mine = bool(model) and of == model
+    return RowScan(
+        tuple(Mark(*mark) for mark in marks),
+        language,
+        toxic,
+        tokens if mine else None,
+        answer_tokens if mine else None,
+    )
+
+
+def row_check(pk: int, print_: str, seen: RowScan, model: str) -> RowCheck:
+    return RowCheck(
+        example_id=pk,
+        fingerprint=print_,
+        marks=[list(mark) for mark in seen.marks],
+        language=seen.language,
+        toxic=seen.toxic,
+        tokens=seen.tokens,
+        answer_tokens=seen.answer_tokens,
+        model=model,
+    )
+
+
+def store(looks: Iterable[RowCheck]) -> None:
+    RowCheck.objects.bulk_create(
+        looks,
+        batch_size=BATCH,
+        update_conflicts=True,
+        update_fields=FIELDS,
+        unique_fields=["example"],
+    )
+
+
+def count_not_thorough(dataset: Dataset) -> int:
+    """How many usable examples no thorough check has seen as they are now."""
+    return dataset.examples.usable().filter(Q(row_check=None) | Q(row_check__toxic=None)).count()

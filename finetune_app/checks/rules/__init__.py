@@ -1,0 +1,50 @@
+"""The rules: each looks at the approved rows and yields what is wrong with them.
+
+A rule is a function `(rows, context) -> Iterator[CheckResult]`. To add one, write it and add it
+to RULES.
+"""
+
+from collections.abc import Callable, Iterator
+
+from finetune_app.checks.rules import (
+    amount,
+    answers,
+    conflicts,
+    content,
+    duplicates,
+    labels,
+    leakage,
+)
+from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
+
+Rule = Callable[[list[CheckRow], CheckContext], Iterator[CheckResult]]
+
+RULES: tuple[Rule, ...] = (
+    answers.no_answer,
+    answers.unknown_role,
+    content.secrets,
+    duplicates.same_twice,
+    leakage.across,
+    content.too_long,
+    amount.too_few,
+    amount.no_test,
+    amount.small_test,
+    amount.no_practice,
+    conflicts.contradictions,
+    answers.misses_measure,
+    answers.blank_answer,
+    answers.copied_answer,
+    answers.no_question,
+    answers.refusals,
+    content.personal,
+    content.broken,
+    content.mixed_languages,
+    content.toxic,
+    content.instructions_on_some,
+    labels.imbalance,
+    labels.disagreement,
+)
+
+
+def run_rules(rows: list[CheckRow], context: CheckContext) -> list[CheckResult]:
+    return [result for rule in RULES for result in rule(rows, context)] if rows else []

@@ -1,0 +1,129 @@
+"""Too few, or nothing kept back. Thresholds from published advice: 10 at the least, 50 to see
+an effect, 100 for a good start (OpenAI, Google, Kiln). Where nothing is trained, about 20
+questions to test with are all that is needed."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.checks.models import Severity
+from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
+from finetune_app.datasets.models import Split
+from finetune_app.datasets.splits import TESTING
+
+LEAST, SOME, GOOD = 10, 50, 100
+LEAST_QUESTIONS = 3  # from which some can be for practice and some for the test
+TEST = 20
+
+
+def too_few(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    have = len(rows)
+    if have >= GOOD or not about.trains:
+        return
+    message = ngettext("You have %(n)s approved example", "You have %(n)s approved examples", have)
+    if have < LEAST:
+        severity = Severity.ERROR
+        why = _("A model learns nothing steady from fewer than 10. Aim for 50 good ones.")
+    elif have < SOME:
+        severity = Severity.WARNING
+        why = _("That is enough to try, rarely enough to see a clear effect. Aim for 50 good ones.")
+    else:
+        severity = Severity.INFO
+        why = _("That makes a good pilot. From 100 on results get steadier.")
+    yield CheckResult(check="too_few", severity=severity, message=message % {"n": have}, why=why)
+
+
+def no_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    counts = _counts(rows)
+    if len(rows) >= _enough(about) and not counts[Split.TEST]:
+        yield CheckResult(
+            check="no_test",
+            severity=Severity.ERROR,
+            message=_("Nothing is kept back for the test"),
+            why=_("Only prompts the model has never seen can show whether it learned anything.")
+            if about.trains
+            else _(
+                "Only questions that you did not look at while writing can show whether it works."
+            ),
+            fix="hold_back_test",
+            fix_label=_("Keep some back"),
+        )
+    if about.trains and len(rows) >= LEAST and not counts[Split.TRAIN]:
+        yield CheckResult(
+            check="no_train",
+            severity=Severity.ERROR,
+            message=_("There is nothing to learn from"),
+            why=_(
+                "Every approved example is kept back for practice or for the test. Open some "
+                "and use them to learn."
+            ),
+        )
+
+
+def small_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    tests = _counts(rows)[Split.TEST]
+    if 0 < tests < TEST and not about.trains:
+        yield _few_questions(tests)
+    elif 0 < tests < TEST:
+        yield CheckResult(
+            check="small_test",
+            severity=Severity.INFO,
+            message=ngettext(
+                "%(n)s prompt is kept back for the test",
+                "%(n)s prompts are kept back for the test",
+                tests,
+            )
+            % {"n": tests},
+            why=_(
+                "With fewer than 20 only a large difference can be told from chance. About 110 "
+                "examples give a test of 20."
+            ),
+        )
+
+
+def no_practice(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    if len(rows) >= _enough(about) and not _counts(rows)[Split.VALIDATION]:
+        yield CheckResult(
+            check="no_practice",
+            severity=Severity.WARNING,
+            message=_("No practice prompts are kept back"),
+            why=_("While it learns, a few prompts it does not learn from show when to stop.")
+            if about.trains
+            else _("You try things out on practice prompts, so that the test stays sealed."),
+            fix="hold_back_practice",
+            fix_label=_("Keep some back"),
+        )
+
+
+def _few_questions(tests: int) -> CheckResult:
+    more = math.ceil((TEST - tests) / TESTING.test)
+    return CheckResult(
+        check="small_test",
+        severity=Severity.WARNING,
+        message=ngettext(
+            "%(n)s question is kept back for the test",
+            "%(n)s questions are kept back for the test",
+            tests,
+        )
+        % {"n": tests},
+        why=ngettext(
+            "About 20 tell a real difference from chance. Write about %(n)s more; some become "
+            "practice prompts.",
+            "About 20 tell a real difference from chance. Write about %(n)s more; some become "
+            "practice prompts.",
+            more,
+        )
+        % {"n": more},
+    )
+
+
+def _enough(about: CheckContext) -> int:
+    """Rows from which a part of them can be kept back."""
+    return LEAST if about.trains else LEAST_QUESTIONS
+
+
+def _counts(rows: list[CheckRow]) -> Counter[str]:
+    return Counter(row.split for row in rows)

@@ -1,0 +1,153 @@
+"""What is missing in a row, and answers that teach the wrong thing."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.checks.models import Severity
+from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, to_set_aside
+from finetune_app.checks.rules.labels import closed_set
+from finetune_app.goals.measures import MeasureError, get_measure
+
+MANY_REFUSALS = 0.2  # of all answers
+
+
+def no_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    found = list(about.marked("no_answer"))
+    yield from to_set_aside(
+        "no_answer",
+        Severity.ERROR,
+        found,
+        message=ngettext("%(n)s example has no answer", "%(n)s examples have no answer", len(found))
+        % {"n": len(found)},
+        why=_(
+            "There is nothing to learn from a question alone. Write the answer, or set it aside."
+        ),
+    )
+
+
+def unknown_role(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    strange = about.marked("unknown_role")
+    names = Counter(marks[0].what for marks in strange.values()).most_common(1)
+    yield from to_set_aside(
+        "unknown_role",
+        Severity.ERROR,
+        list(strange),
+        message=ngettext(
+            "In %(n)s example we don’t know who “%(who)s” is",
+            "In %(n)s examples we don’t know who “%(who)s” is",
+            len(strange),
+        )
+        % {"n": len(strange), "who": names[0][0] if names else ""},
+        why=_("A model learns from what the assistant says, so it must be clear who speaks."),
+    )
+
+
+def no_question(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    found = list(about.marked("no_question"))
+    yield from to_set_aside(
+        "no_question",
+        Severity.WARNING,
+        found,
+        message=ngettext(
+            "%(n)s example has no question", "%(n)s examples have no question", len(found)
+        )
+        % {"n": len(found)},
+        why=_("Nobody asks anything there, so the model would learn to talk unasked."),
+    )
+
+
+def blank_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    """A placeholder in place of an answer. “None” counts only where answers are free text."""
+    found = set(about.marked("blank_answer"))
+    if closed_set(rows, about) is None:
+        found |= set(about.marked("perhaps_blank"))
+    else:
+        found = {pk for pk in found if pk not in _own_labels(rows, about)}
+    yield from to_set_aside(
+        "blank_answer",
+        Severity.WARNING,
+        sorted(found),
+        message=ngettext(
+            "%(n)s answer only stands for a missing one, such as “N/A”",
+            "%(n)s answers only stand for missing ones, such as “N/A”",
+            len(found),
+        )
+        % {"n": len(found)},
+        why=_(
+            "The model would learn to answer just that. Write what it should say, or set it aside."
+        ),
+    )
+
+
+def _own_labels(rows: list[CheckRow], about: CheckContext) -> set[int]:
+    own = set(about.labels)
+    return {row.pk for row in rows if row.answer.strip() in own} if own else set()
+
+
+def copied_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    found = list(about.marked("copied_answer"))
+    yield from to_set_aside(
+        "copied_answer",
+        Severity.WARNING,
+        found,
+        message=ngettext(
+            "%(n)s answer only repeats the question",
+            "%(n)s answers only repeat the question",
+            len(found),
+        )
+        % {"n": len(found)},
+        why=_(
+            "That teaches to say back what was asked. Leave them if nothing was to be "
+            "changed there."
+        ),
+    )
+
+
+def refusals(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    found = about.marked("refusals")
+    if len(found) > MANY_REFUSALS * len(rows):
+        yield CheckResult(
+            check="refusals",
+            severity=Severity.WARNING,
+            message=_("%(share)s of answers say “I can’t”: %(n)s of %(all)s")
+            % {"share": f"{len(found) / len(rows):.0%}", "n": len(found), "all": len(rows)},
+            why=_(
+                "The model would refuse about that often, also where it could answer. Keep only "
+                "those that are really wanted."
+            ),
+            examples=list(found),
+            spans={pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()},
+        )
+
+
+def misses_measure(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    """Wanted answers that would themselves fail. They teach what you count as wrong."""
+    try:
+        measure = get_measure(about.measure, about.measure_settings)
+    except MeasureError:
+        return
+    if measure.needs_person:
+        return
+    missed: dict[int, str] = {}
+    for row in rows:
+        score = measure.check(row.answer, row.answer)
+        if not score.passed:
+            missed[row.pk] = score.why
+    if missed:
+        most, how_many = Counter(missed.values()).most_common(1)[0]
+        reason = _("Most often: %(why)s (%(n)s).") % {"why": most, "n": how_many}
+        yield CheckResult(
+            check="measure",
+            severity=Severity.WARNING,
+            message=ngettext(
+                "%(n)s answer would fail your own success measure",
+                "%(n)s answers would fail your own success measure",
+                len(missed),
+            )
+            % {"n": len(missed)},
+            why=reason + " " + _("The model would learn what you count as wrong."),
+            examples=list(missed),
+        )

@@ -1,0 +1,154 @@
+"""What a check gets and what it gives."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from finetune_app.checks.models import Severity
+
+
+class CheckRow(NamedTuple):
+    """One approved example."""
+
+    pk: int
+    number: int
+    prompt: str
+    answer: str
+    split: str
+    prompt_hash: str
+    messages: list[dict[str, str]]
+
+
+class Mark(NamedTuple):
+    """What was seen in one row: by which check, in which message, from where to where."""
+
+    check: str
+    message: int = 0
+    start: int = 0
+    end: int = 0
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class RowScan:
+    """All that can be seen in a row by itself, and in what language it is ("": cannot be told).
+
+    `toxic` (0 to 1) and the two lengths in tokens are None until they were worked out, which
+    takes a process of its own.
+    """
+
+    marks: tuple[Mark, ...] = ()
+    language: str = ""
+    toxic: float | None = None
+    tokens: int | None = None
+    answer_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class TokenLimit:
+    """The model whose tokens count, and how many of them a training reads of one example."""
+
+    key: str  # tells one model's tokens from another's
+    model: str  # its name
+    folder: str  # below DATA_DIR
+    most: int
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Rows that ask nearly the same: in groups, the first row first; and pairs of different
+    questions that may be the same but for a typing mistake or two."""
+
+    groups: list[list[CheckRow]] = field(default_factory=list)
+    pairs: list[tuple[CheckRow, CheckRow]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What checks know about the goal, and about each row by itself."""
+
+    measure: str
+    measure_settings: dict[str, Any]
+    trains: bool = True  # else the rows are only questions to test and to practise with
+    labels: list[str] = field(default_factory=list)  # the closed set of answers, if there is one
+    ruler: TokenLimit | None = None  # None: no base model is chosen yet
+    disagreed: list[int] = field(default_factory=list)  # pks that two people answer differently
+    labelled_twice: int = 0
+    seen: dict[int, RowScan] = field(default_factory=dict)  # by pk
+    alike: NearDuplicates = field(default_factory=lambda: NearDuplicates())
+
+    def marked(self, check: str) -> dict[int, list[Mark]]:
+        """pk -> marks of one check."""
+        found = {}
+        for pk, seen in self.seen.items():
+            marks = [mark for mark in seen.marks if mark.check == check]
+            if marks:
+                found[pk] = marks
+        return found
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    check: str
+    severity: Severity
+    message: str  # one plain line
+    why: str  # one plain sentence: what it does to the model or to the verdict
+    examples: list[int] = field(default_factory=list)  # pks
+    fix: str = ""
+    fix_label: str = ""
+    groups: list[list[int]] = field(default_factory=list)  # pks that belong together
+    spans: dict[int, list[list[Any]]] = field(default_factory=dict)  # pk: [message, from, to, what]
+
+    @property
+    def count(self) -> int:
+        return len(self.examples)
+
+
+def grouped(groups: Iterable[Iterable[CheckRow]]) -> list[list[int]]:
+    return [[row.pk for row in group] for group in groups]
+
+
+def to_set_aside(
+    check: str, severity: Severity, examples: list[int], *, message: str, why: str
+) -> Iterator[CheckResult]:
+    """A finding that is mended by setting its rows aside; none where there are no rows."""
+    if examples:
+        yield CheckResult(
+            check=check,
+            severity=severity,
+            message=message,
+            why=why,
+            examples=examples,
+            fix="set_aside",
+            fix_label=_("Set %(n)s aside") % {"n": len(examples)},
+        )
+
+
+def to_keep_one(
+    check: str,
+    severity: Severity,
+    groups: list[list[CheckRow]],
+    *,
+    message: str,
+    why: str,
+    fix: str,
+) -> Iterator[CheckResult]:
+    """A finding that is mended by keeping one row of each group; none where there are no groups."""
+    if groups:
+        yield CheckResult(
+            check=check,
+            severity=severity,
+            message=message,
+            why=why,
+            examples=[row.pk for group in groups for row in group],
+            groups=grouped(groups),
+            fix=fix,
+            fix_label=_("Set %(n)s aside") % {"n": extra(groups)},
+        )
+
+
+def extra(groups: list[list[CheckRow]]) -> int:
+    """How many rows go when one of each group stays."""
+    return sum(len(group) - 1 for group in groups)

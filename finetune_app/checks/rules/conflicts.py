@@ -1,0 +1,79 @@
+"""The same question with different answers."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from rapidfuzz import fuzz
+
+from finetune_app.checks.models import Severity
+from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, grouped
+from finetune_app.datasets.text import normalise
+
+ALIKE = 0.5  # from which two free answers say the same
+SHORT = 40  # characters up to which an answer is a label, where every difference counts
+MOST_GROUPS = 5_000
+
+
+def contradictory(rows: list[CheckRow]) -> list[list[CheckRow]]:
+    """Groups with the same instructions and question, and answers that do not go together."""
+    groups: dict[str, list[CheckRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.prompt_hash].append(row)
+    found: list[list[CheckRow]] = []
+    for group in groups.values():
+        if len(group) > 1:
+            found += [one for one in _same_instructions(group) if _apart(one)]
+    return found
+
+
+def _same_instructions(group: list[CheckRow]) -> Iterator[list[CheckRow]]:
+    """What was to be done with the question may differ: then the answers may too."""
+    parts: dict[str, list[CheckRow]] = defaultdict(list)
+    for row in group:
+        told = "\n".join(normalise(m["content"]) for m in row.messages if m["role"] == "system")
+        parts[told].append(row)
+    return (part for part in parts.values() if len(part) > 1)
+
+
+def _apart(group: list[CheckRow]) -> bool:
+    first = group[0].answer
+    return any(not same_meaning(first, row.answer) for row in group[1:])
+
+
+def same_meaning(one: str, other: str) -> bool:
+    """Whether two answers can both be right: short or structured ones only when they are equal."""
+    a, b = normalise(one), normalise(other)
+    if a == b:
+        return True
+    if len(a) <= SHORT and len(b) <= SHORT:
+        return False
+    if a.startswith("{") and b.startswith("{"):
+        try:
+            return bool(json.loads(one) == json.loads(other))
+        except (ValueError, RecursionError):
+            return False
+    return fuzz.ratio(a[:2_000], b[:2_000]) >= 100 * ALIKE
+
+
+def contradictions(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    groups = contradictory(rows)
+    if groups:
+        yield CheckResult(
+            check="contradictions",
+            severity=Severity.WARNING,
+            message=ngettext(
+                "%(n)s question is asked again and answered differently",
+                "%(n)s questions are asked again and answered differently",
+                len(groups),
+            )
+            % {"n": len(groups)},
+            why=_(
+                "The model can only guess which one you want. Say which is right; the others "
+                "are set aside."
+            ),
+            examples=[row.pk for group in groups for row in group],
+            groups=grouped(groups[:MOST_GROUPS]),
+        )

@@ -1,0 +1,129 @@
+"""The same question, or nearly the same, on two sides of the split."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.checks.models import Severity
+from finetune_app.checks.rules.base import (
+    CheckContext,
+    CheckResult,
+    CheckRow,
+    NearDuplicates,
+    grouped,
+)
+from finetune_app.datasets import near_duplicates, splits
+from finetune_app.datasets.models import Split
+
+ALIKE = 0.8  # overlap from which two prompts count as the same
+PERHAPS = 0.6  # from which two may be the same but for a typing mistake or two
+
+
+class Asked(Sequence[str]):
+    """What each row asks, as it is compared, without what all of them share. Made when it is
+    asked for: a million texts are not held at once."""
+
+    def __init__(self, rows: list[CheckRow]) -> None:
+        self._rows = rows
+        self._ends = (0, 0)
+        self._ends = near_duplicates.shared_ends(self)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        return near_duplicates.trimmed(
+            near_duplicates.question(self._rows[place].messages), *self._ends
+        )
+
+
+def look_alikes(
+    rows: list[CheckRow], signed: near_duplicates.Hook = lambda done: None
+) -> NearDuplicates:
+    """Which rows ask nearly the same."""
+    texts: Sequence[str] = Asked(rows)
+    if len(rows) <= near_duplicates.MOST_ROWS:
+        texts = list(texts)
+    close: list[tuple[int, int]] = []
+    perhaps: list[tuple[CheckRow, CheckRow]] = []
+    for one, other, likeness in near_duplicates.pairs(texts, PERHAPS, signed):
+        if likeness >= ALIKE:
+            close.append((one, other))
+        perhaps.append((rows[one], rows[other]))
+    groups: dict[object, list[CheckRow]] = defaultdict(list)
+    for leader, row in zip(near_duplicates.joined(texts, close), rows, strict=True):
+        groups[leader].append(row)
+    return NearDuplicates([group for group in groups.values() if len(group) > 1], perhaps)
+
+
+def groups_across(alike: list[list[CheckRow]], total: int) -> list[list[CheckRow]]:
+    """Of the groups with (nearly) the same question those that stand on more than one side.
+
+    What has very many look-alikes was not kept on one side either (a shared instruction, say):
+    there only the very same question counts.
+    """
+    groups: list[list[CheckRow]] = []
+    for group in alike:
+        if not splits.is_too_big(len(group), total):
+            groups.append(group)
+            continue
+        same: dict[str, list[CheckRow]] = defaultdict(list)
+        for row in group:
+            same[row.prompt_hash].append(row)
+        groups += same.values()
+    return [group for group in groups if len({row.split for row in group}) > 1]
+
+
+def across(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+    groups = groups_across(about.alike.groups, len(rows))
+    yield from _in_the_test(groups)
+    yield from _in_practice(groups)
+
+
+def _in_the_test(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
+    leaking = [(group, [row for row in group if row.split == Split.TEST]) for group in groups]
+    count = sum(len(tests) for _group, tests in leaking)
+    if count:
+        yield CheckResult(
+            check="leakage",
+            severity=Severity.ERROR,
+            message=ngettext(
+                "%(n)s test prompt is also, or nearly, in the part it learns from",
+                "%(n)s test prompts are also, or nearly, in the part it learns from",
+                count,
+            )
+            % {"n": count},
+            why=_("It would pass those from memory, and the result would look better than it is."),
+            examples=[row.pk for group, tests in leaking if tests for row in group],
+            groups=grouped(group for group, tests in leaking if tests),
+            fix="one_side",
+            fix_label=_("Move %(n)s out") % {"n": count},
+        )
+
+
+def _in_practice(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
+    both = {Split.TRAIN, Split.VALIDATION}
+    leaking = [group for group in groups if {row.split for row in group} == both]
+    count = sum(row.split == Split.VALIDATION for group in leaking for row in group)
+    if count:
+        yield CheckResult(
+            check="practice_leakage",
+            severity=Severity.WARNING,
+            message=ngettext(
+                "%(n)s practice prompt is also, or nearly, in the part it learns from",
+                "%(n)s practice prompts are also, or nearly, in the part it learns from",
+                count,
+            )
+            % {"n": count},
+            why=_(
+                "Practice prompts tell when to stop learning. They can only do so when they are "
+                "new to the model."
+            ),
+            examples=[row.pk for group in leaking for row in group],
+            groups=grouped(leaking),
+            fix="one_side_practice",
+            fix_label=_("Move %(n)s over") % {"n": count},
+        )

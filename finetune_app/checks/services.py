@@ -1,0 +1,161 @@
+"""Running the checks of a dataset and storing what they find.
+
+What can be told from one row alone is computed by row_scan.py and stored (row_check_cache.py), so
+an edit costs a scan of the rows it changed. A dataset of up to MAX_ROWS_IN_REQUEST rows is checked
+in the request after each edit; a larger one, and whatever needs a heavy library, by a job
+(jobs.py).
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from finetune_app.checks import row_check_cache, statistics, token_limits
+from finetune_app.checks.models import Finding, Severity
+from finetune_app.checks.rules import leakage, run_rules
+from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
+from finetune_app.datasets.models import Dataset, Example, Label
+from finetune_app.datasets.services.locking import lock
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import Job
+
+MAX_ROWS_IN_REQUEST = 5_000  # a larger dataset is only checked by a job
+MAX_MARKED_EXAMPLES = 2_000  # of one finding, whose marked places are stored
+
+
+def run_checks(dataset: Dataset) -> list[Finding]:
+    """Check everything now, and replace the earlier findings."""
+    started = timezone.now()
+    rows = usable_rows(dataset)
+    limit = token_limits.token_limit_of(dataset.goal)
+    scans = row_check_cache.scan_rows(dataset, rows, limit.key if limit else "")
+    context = check_context(dataset, seen=scans, alike=leakage.look_alikes(rows))
+    return replace_findings(
+        dataset, run_rules(rows, context), statistics.count(rows, context), started
+    )
+
+
+def check_after_edit(dataset: Dataset) -> None:
+    """Check a dataset of ordinary size; the page of a large one says that it has changed."""
+    if not is_large(dataset):
+        run_checks(dataset)
+
+
+def usable_rows(dataset: Dataset) -> list[CheckRow]:
+    values = (
+        dataset.examples.usable()
+        .order_by("number")
+        .values_list("pk", "number", "prompt", "answer", "split", "prompt_hash", "messages")
+    )
+    return [CheckRow(*row) for row in values.iterator(2_000)]
+
+
+def check_context(dataset: Dataset, **more: Any) -> CheckContext:
+    """What the rules need to know about the goal and about labels."""
+    goal = dataset.goal
+    labelled_twice, disagreed = _labelled_twice(dataset)
+    return CheckContext(
+        goal.measure,
+        goal.measure_settings,
+        goal.trains,
+        list(dataset.labels),
+        ruler=token_limits.token_limit_of(goal),
+        disagreed=disagreed,
+        labelled_twice=labelled_twice,
+        **more,
+    )
+
+
+def replace_findings(
+    dataset: Dataset, results: list[CheckResult], facts: dict[str, Any], started: datetime
+) -> list[Finding]:
+    """Store new findings instead of the earlier ones. `started`: when the rows were read."""
+    findings = [
+        Finding(
+            dataset=dataset,
+            check_name=result.check,
+            severity=result.severity,
+            count=result.count,
+            examples=result.examples,
+            groups=result.groups,
+            message=result.message,
+            why=result.why,
+            spans={
+                pk: result.spans[pk]
+                for pk in result.examples[:MAX_MARKED_EXAMPLES]
+                if pk in result.spans
+            },
+            fix=result.fix,
+            fix_label=result.fix_label[:60],
+        )
+        for result in sorted(results, key=_by_severity_and_count)
+    ]
+    with transaction.atomic():
+        lock(dataset)  # one check at a time replaces the findings
+        dataset.findings.all().delete()
+        Finding.objects.bulk_create(findings)
+        Dataset.objects.filter(pk=dataset.pk).update(checked_at=started, facts=facts)
+    dataset.checked_at, dataset.facts = started, facts
+    return findings
+
+
+def is_large(dataset: Dataset) -> bool:
+    """Whether only a job checks it."""
+    return dataset.examples.usable()[MAX_ROWS_IN_REQUEST : MAX_ROWS_IN_REQUEST + 1].exists()
+
+
+def is_stale(dataset: Dataset) -> bool:
+    """Whether something changed since the last check."""
+    return dataset.checked_at is None or dataset.checked_at < dataset.changed_at
+
+
+def start_check(dataset: Dataset) -> Job:
+    """Queue a thorough check. Returns the one that is running, if there is one."""
+    with transaction.atomic():
+        locked = lock(dataset)
+        if locked.check_job and locked.check_job.is_active:
+            return locked.check_job
+        job = jobs.create(
+            team=dataset.goal.team,
+            kind="check",
+            title=_("Check of the examples of “%s”") % dataset.goal.name[:60],
+            spec={"dataset": dataset.pk},
+        )
+        Dataset.objects.filter(pk=dataset.pk).update(check_job=job)
+    dataset.check_job = job
+    return job
+
+
+def check_all(dataset: Dataset) -> None:
+    """The quick rules now, where the dataset is small enough, and a thorough check as a job."""
+    check_after_edit(dataset)
+    if dataset.examples.usable().exists():
+        start_check(dataset)
+
+
+def stop_check(dataset: Dataset) -> None:
+    """Cancel the job; earlier findings stay."""
+    if dataset.check_job and dataset.check_job.is_active:
+        jobs.cancel(dataset.check_job)
+
+
+def _labelled_twice(dataset: Dataset) -> tuple[int, list[int]]:
+    """How many examples two people labelled, and the keys of those they labelled differently,
+    settled or not."""
+    kept = Example.objects.kept().filter(dataset=dataset)
+    answers: dict[int, set[str]] = {}
+    people: dict[int, int] = {}
+    labels = Label.objects.filter(example__in=kept).values_list("example_id", "answer")
+    for pk, answer in labels.iterator(2_000):
+        answers.setdefault(pk, set()).add(" ".join(answer.split()))
+        people[pk] = people.get(pk, 0) + 1
+    twice = [pk for pk, count in people.items() if count > 1]
+    return len(twice), [pk for pk in twice if len(answers[pk]) > 1]
+
+
+def _by_severity_and_count(result: CheckResult) -> tuple[int, int]:
+    order = [Severity.ERROR, Severity.WARNING, Severity.INFO]
+    return order.index(result.severity), -result.count

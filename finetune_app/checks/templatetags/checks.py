@@ -1,0 +1,42 @@
+"""What pages of other rooms show of checks."""
+
+from typing import Any
+
+from django import template
+
+from finetune_app.checks.detectors import languages
+from finetune_app.checks.health import health, sorted_findings, under_way
+from finetune_app.checks.models import Finding
+from finetune_app.datasets.models import Dataset
+from finetune_app.datasets.table_query import TableFilters
+
+register = template.Library()
+
+
+@register.simple_tag
+def dataset_health(dataset: Dataset) -> dict[str, Any]:
+    """The score, its bar, and a row for each finding (see health.health)."""
+    return health(sorted_findings(dataset))
+
+
+@register.inclusion_tag("checks/_status.html", takes_context=True)
+def check_status(context: Any, dataset: Dataset, filters: TableFilters) -> dict[str, Any]:
+    """Whether the findings are still true, how far a check is, and the button that starts one."""
+    return {
+        "goal": dataset.goal,
+        "filters": filters,
+        "can_edit": context["can_edit"],
+        "csrf_token": context["csrf_token"],
+        **under_way(dataset),
+    }
+
+
+@register.simple_tag
+def finding_called(dataset: Dataset, check_name: str) -> Finding | None:
+    """The finding that the table is filtered by."""
+    return dataset.findings.light().filter(check_name=check_name).first() if check_name else None
+
+
+@register.filter
+def language_name(code: str) -> str:
+    return languages.language_name(code)

@@ -1,0 +1,108 @@
+"""Starting and watching a check, applying a fix, downloading the rows of a finding."""
+
+from collections.abc import Iterator
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import Role
+from finetune_app.checks import fixes, services
+from finetune_app.checks.health import under_way
+from finetune_app.checks.models import Finding
+from finetune_app.checks.table_filters import keys_found
+from finetune_app.core.downloads import download
+from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.datasets import example_export
+from finetune_app.datasets.models import Edit, Example
+from finetune_app.datasets.services import dataset_of
+from finetune_app.datasets.views.common import back_to_table, with_undo
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+
+QUERY_ROWS = 20_000
+COLUMNS = ("pk", "number", "split", "source", "messages")
+
+
+@goal_page(Role.EDITOR, "POST")
+def start(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """Check everything again, thoroughly."""
+    services.check_all(dataset_of(goal))
+    return _back(request, goal)
+
+
+@goal_page(Role.VIEWER, "GET")
+def progress(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """How far the thorough check is. The page asks every second while it runs."""
+    if not request.htmx:
+        return redirect("checks:health", goal_id=goal.pk)
+    context = {"goal": goal, "polled": True} | under_way(dataset_of(goal))
+    return render_page(request, "checks/_checking.html", context)
+
+
+@goal_page(Role.EDITOR, "POST")
+def stop(request: HttpRequest, goal: Goal) -> HttpResponse:
+    services.stop_check(dataset_of(goal))
+    return _back(request, goal, _("The check is cancelled. What was found stays."))
+
+
+@goal_page(Role.EDITOR, "POST")
+def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
+    """Apply the fix of a finding; a large one goes on in a job."""
+    dataset = dataset_of(goal)
+    finding = get_object_or_404(dataset.findings, check_name=check_name)
+    if finding.fix not in fixes.FIXES:
+        raise Http404("this finding has no fix")
+    edit = fixes.apply_fix(finding=finding, by=request.user)
+    if edit.todo:
+        return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
+    services.check_after_edit(dataset)
+    count = edit.changes.count()
+    said = ngettext("Done: %(n)s example changed.", "Done: %(n)s examples changed.", count)
+    return _back(request, goal, said % {"n": count}, edit)
+
+
+@goal_page(Role.VIEWER, "GET")
+def download_finding(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponseBase:
+    """Every row of a finding as a table, as the rows are now."""
+    finding = get_object_or_404(Finding.objects.light(), dataset__goal=goal, check_name=check_name)
+    pieces = example_export.table_pieces(rows_of(finding), example_export.TableLayout())
+    return download(
+        request,
+        pieces,
+        content_type="text/csv; charset=utf-8",
+        name=f"{finding.check_name.replace('_', '-')}.csv",
+    )
+
+
+def rows_of(finding: Finding) -> example_export.Rows:
+    """In the order of their keys, QUERY_ROWS at a time: a finding may have a million."""
+
+    def rows() -> Iterator[example_export.Row]:
+        found = Example.objects.kept().filter(pk__in=keys_found(finding)).order_by("pk")
+        last = 0
+        while some := list(found.filter(pk__gt=last).values_list(*COLUMNS)[:QUERY_ROWS]):
+            last = some[-1][0]
+            for _pk, number, split, source, said in some:
+                yield {
+                    "id": number,
+                    "split": split,
+                    "source": source,
+                    "messages": said or [{"role": "user", "content": ""}],
+                }
+
+    return rows
+
+
+def _back(
+    request: HttpRequest, goal: Goal, said: str = "", edit: Edit | None = None
+) -> HttpResponse:
+    """To the page whose button was pressed."""
+    if request.POST.get("from") != "health":
+        return back_to_table(request, goal, said=said, edit=edit)
+    if said:
+        text = with_undo(goal, said, edit) if edit else said
+        messages.success(request, text, extra_tags="undo" if edit else "")
+    return redirect("checks:health", goal_id=goal.pk)

@@ -1,0 +1,299 @@
+"""A version's rows in the formats that come in. Pure Python; one row in memory at a time.
+
+Rows are those of the frozen file: {"id", "split", "messages", "source"}. Excel and Parquet are
+written by worker/dataset_export.py, which takes the tables from here.
+"""
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from finetune_app.core.errors import PlainError
+from finetune_app.core.text_formats import safe_cell
+
+Row = dict[str, Any]
+Rows = Callable[[], Iterator[Row]]
+
+BLOCK = 1 << 18  # bytes of a piece, about
+EXCEL_CELL, EXCEL_ROWS = 32_767, 1_048_575
+TYPES = {
+    ".jsonl": "application/x-ndjson",
+    ".json": "application/json",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".parquet": "application/vnd.apache.parquet",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+FORMATS = {  # the name in the address: the ending of the file
+    "jsonl": ".jsonl",
+    "openai": ".jsonl",
+    "vertex": ".jsonl",
+    "sharegpt": ".json",
+    "alpaca": ".json",
+    "prompts": ".jsonl",
+    "json": ".json",
+    "csv": ".csv",
+    "tsv": ".tsv",
+    "xlsx": ".xlsx",
+    "parquet": ".parquet",
+}
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """How a table is written. As it came in, and the same bytes go out."""
+
+    encoding: str = "utf-8-sig"  # a spreadsheet knows UTF-8 by its mark
+    delimiter: str = ","
+    line_end: str = "\r\n"
+    quote_all: bool = False
+    columns: str = "all"  # or "pairs": only what is asked and answered
+    exact: bool = False  # True: no ' before a cell that a spreadsheet would run
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What all rows have in common, from one pass over them."""
+
+    rows: int
+    system: bool  # some row has instructions
+    simple: bool  # every row is one question and its answer, instructions aside
+    turns: bool  # in every row the two sides take turns, after the instructions
+    longest: int  # characters of the longest text
+
+
+def rows_in(path: Path) -> Rows:
+    def rows() -> Iterator[Row]:
+        with path.open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+
+    return rows
+
+
+def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
+    """Raises PlainError where the encoding lacks a character, before anything is sent."""
+    count = longest = 0
+    system, simple, turns = False, True, True
+    whole = encoding.startswith("utf")
+    for row in rows():
+        count += 1
+        instructions, rest = split_off(row["messages"])
+        system |= bool(instructions)
+        roles = [message["role"] for message in rest]
+        simple &= roles == ["user", "assistant"]
+        turns &= roles == ["user", "assistant"] * (len(roles) // 2)
+        for message in row["messages"]:
+            longest = max(longest, len(message["content"]))
+            if not whole:
+                _require_writable(message["content"], encoding, row["id"])
+    return Facts(count, system, simple, turns, longest)
+
+
+def _require_writable(text: str, encoding: str, number: int) -> None:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise PlainError(
+            _(
+                "Example %(n)s holds “%(character)s”, which %(encoding)s cannot write. "
+                "Choose UTF-8 instead."
+            )
+            % {"n": number, "character": text[error.start], "encoding": encoding.upper()},
+            status=409,
+        ) from error
+
+
+def split_off(messages: list[dict[str, str]]) -> tuple[str, list[dict[str, str]]]:
+    """(the instructions that come first, the rest)."""
+    if messages and messages[0]["role"] == "system":
+        return messages[0]["content"], messages[1:]
+    return "", messages
+
+
+# ---- JSON in its dialects ----
+
+
+def openai(row: Row, _facts: Facts) -> Any:
+    return {"messages": row["messages"]}
+
+
+def vertex(row: Row, _facts: Facts) -> Any:
+    system, rest = split_off(row["messages"])
+    start = {"systemInstruction": {"role": "system", "parts": [{"text": system}]}} if system else {}
+    roles = {"user": "user", "assistant": "model"}
+    return start | {
+        "contents": [
+            {"role": roles[message["role"]], "parts": [{"text": message["content"]}]}
+            for message in rest
+        ]
+    }
+
+
+def sharegpt(row: Row, _facts: Facts) -> Any:
+    names = {"system": "system", "user": "human", "assistant": "gpt"}
+    return {
+        "conversations": [
+            {"from": names[message["role"]], "value": message["content"]}
+            for message in row["messages"]
+        ]
+    }
+
+
+def alpaca(row: Row, facts: Facts) -> Any:
+    system, rest = split_off(row["messages"])
+    *before, asked, answer = rest
+    one: dict[str, Any] = {
+        "instruction": asked["content"],
+        "input": "",
+        "output": answer["content"],
+    }
+    if facts.system:
+        one["system"] = system
+    if not facts.simple:
+        texts = [message["content"] for message in before]
+        one["history"] = [list(pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
+    return one
+
+
+def prompts(row: Row, facts: Facts) -> Any:
+    """Texts where a prompt and a completion say all; else lists of messages, as trl reads."""
+    *before, answer = row["messages"]
+    if facts.simple and not facts.system:
+        return {"prompt": before[0]["content"], "completion": answer["content"]}
+    return {"prompt": before, "completion": [answer]}
+
+
+def whole(row: Row, _facts: Facts) -> Any:
+    return row
+
+
+def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
+    """Lines, or a list of them. Raises PlainError where the format cannot say what is there."""
+    dialect = {
+        "openai": openai,
+        "vertex": vertex,
+        "sharegpt": sharegpt,
+        "alpaca": alpaca,
+        "prompts": prompts,
+        "json": whole,
+    }[form]
+    facts = facts_of(rows)
+    if form == "alpaca" and not facts.turns:
+        raise PlainError(
+            _(
+                "Some conversations do not take turns, which Alpaca's format cannot say. "
+                "Choose ShareGPT or OpenAI."
+            ),
+            status=409,
+        )
+    if form == "vertex" and any(
+        message["role"] == "system" for row in rows() for message in row["messages"][1:]
+    ):
+        raise PlainError(
+            _(
+                "Some conversations have instructions in the middle, which Vertex cannot say. "
+                "Choose ShareGPT or OpenAI."
+            ),
+            status=409,
+        )
+    a_list = FORMATS[form] == ".json"
+    return blocks(_json_texts(rows, lambda row: dialect(row, facts), a_list), "utf-8")
+
+
+def _json_texts(rows: Rows, dialect: Callable[[Row], Any], a_list: bool) -> Iterator[str]:
+    between = "[\n"
+    for row in rows():
+        text = json.dumps(dialect(row), ensure_ascii=False)
+        yield between + text if a_list else text + "\n"
+        between = ",\n"
+    if a_list:
+        yield "[]\n" if between == "[\n" else "\n]\n"
+
+
+# ---- Tables ----
+
+
+def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
+    """The names of the columns, then a row's cells. A dataset with conversations of several
+    turns gets them whole, as JSON, in a column of their own, so that it comes back in whole."""
+    everything = columns == "all"
+    names = ["number", "split"] if everything else []
+    names += ["system"] if facts.system and facts.simple else []
+    names += ["prompt", "answer"]
+    names += [] if facts.simple else ["messages"]
+    yield names
+    for row in rows():
+        messages = row["messages"]
+        system, rest = split_off(messages)
+        asked = next((m["content"] for m in reversed(rest) if m["role"] == "user"), "")
+        cells = {
+            "number": str(row["id"]),
+            "split": row["split"],
+            "system": system,
+            "prompt": asked,
+            "answer": messages[-1]["content"],
+            "messages": json.dumps(messages, ensure_ascii=False),
+        }
+        yield [cells[name] for name in names]
+
+
+def table_pieces(rows: Rows, layout: TableLayout) -> Generator[bytes]:
+    """CSV and its kin. Raises PlainError where the encoding lacks a character."""
+    facts = facts_of(rows, layout.encoding)
+    return blocks(_table_texts(table(rows, facts, layout.columns), layout), layout.encoding)
+
+
+class _Echo:
+    def write(self, value: str) -> str:
+        return value
+
+
+def _table_texts(lines: Iterator[list[str]], layout: TableLayout) -> Iterator[str]:
+    writer = csv.writer(
+        _Echo(),
+        delimiter=layout.delimiter,
+        lineterminator=layout.line_end,
+        quoting=csv.QUOTE_ALL if layout.quote_all else csv.QUOTE_MINIMAL,
+    )
+    for cells in lines:
+        yield writer.writerow(cells if layout.exact else [safe_cell(cell) for cell in cells])
+
+
+def require_excel(facts: Facts) -> None:
+    """Raises PlainError for what a sheet of Excel cannot hold."""
+    if facts.rows > EXCEL_ROWS:
+        raise PlainError(
+            _("Excel holds at most %(most)s rows. Choose CSV or Parquet instead.")
+            % {"most": f"{EXCEL_ROWS:,}"},
+            status=409,
+        )
+    if facts.longest > EXCEL_CELL:
+        raise PlainError(
+            _(
+                "A cell of Excel holds at most %(most)s characters, and a text here is longer. "
+                "Choose CSV or Parquet instead."
+            )
+            % {"most": f"{EXCEL_CELL:,}"},
+            status=409,
+        )
+
+
+def blocks(texts: Iterator[str], encoding: str) -> Generator[bytes]:
+    """Pieces worth sending; the mark of an encoding comes once."""
+    encoder = codecs.getincrementalencoder(encoding)()
+    waiting: list[str] = []
+    weight = 0
+    for text in texts:
+        waiting.append(text)
+        weight += len(text)
+        if weight >= BLOCK:
+            yield encoder.encode("".join(waiting))
+            waiting, weight = [], 0
+    yield encoder.encode("".join(waiting), final=True)

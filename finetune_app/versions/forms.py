@@ -1,0 +1,81 @@
+"""Naming a version, and choosing how its examples are written as a table."""
+
+from django import forms
+from django.http import QueryDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _l
+
+from finetune_app.core.text_formats import DELIMITERS, ENCODINGS
+from finetune_app.datasets.example_export import TableLayout
+from finetune_app.versions.models import Version
+
+
+class NameForm(forms.ModelForm):
+    """What people call a version; no part of what is frozen."""
+
+    class Meta:
+        model = Version
+        fields = ["name", "note"]
+        labels = {"name": _l("Name"), "note": _l("What is different about it")}
+        widgets = {"note": forms.Textarea(attrs={"rows": 3, "maxlength": 2000})}
+
+    def clean_note(self) -> str:
+        note: str = self.cleaned_data["note"]
+        if len(note) > 2000:
+            raise forms.ValidationError(_("A note has at most 2,000 characters."))
+        return note
+
+
+class TableForm(forms.Form):
+    """How a table is written that somebody downloads; what the address leaves out is as usual."""
+
+    USUAL = {
+        "delimiter": ",",
+        "encoding": "utf-8-sig",
+        "lines": "crlf",
+        "quotes": "needed",
+        "columns": "all",
+        "cells": "safe",
+    }
+    delimiter = forms.ChoiceField(label=_l("Between the columns"), choices=DELIMITERS)
+    encoding = forms.ChoiceField(
+        label=_l("Encoding"),
+        choices=[
+            ("utf-8-sig", _l("UTF-8, as spreadsheets know it")),
+            ("utf-8", "UTF-8"),
+            *((name, name.upper()) for name in ENCODINGS if not name.startswith("utf-8")),
+        ],
+    )
+    lines = forms.ChoiceField(
+        label=_l("Line ends"),
+        choices=[("crlf", _l("Windows  CR LF")), ("lf", _l("Linux, macOS  LF"))],
+    )
+    quotes = forms.ChoiceField(
+        label=_l("Quotation marks"),
+        choices=[("needed", _l("where they are needed")), ("all", _l("round every cell"))],
+    )
+    columns = forms.ChoiceField(
+        label=_l("Columns"),
+        choices=[("all", _l("with number and side")), ("pairs", _l("only prompt and answer"))],
+    )
+    cells = forms.ChoiceField(
+        label=_l("Cells like a formula"),
+        choices=[
+            ("safe", _l("an apostrophe first")),
+            ("exact", _l("as they are, for programs")),
+        ],
+    )
+
+    def __init__(self, data: QueryDict | None = None) -> None:
+        super().__init__(None if data is None else self.USUAL | data.dict(), initial=self.USUAL)
+
+    def layout(self, form: str) -> TableLayout:
+        asked = self.cleaned_data
+        return TableLayout(
+            encoding=asked["encoding"],
+            delimiter="\t" if form == "tsv" else asked["delimiter"],
+            line_end="\n" if asked["lines"] == "lf" else "\r\n",
+            quote_all=asked["quotes"] == "all",
+            columns=asked["columns"],
+            exact=asked["cells"] == "exact",
+        )

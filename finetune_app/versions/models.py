@@ -1,0 +1,33 @@
+"""A frozen snapshot of a dataset."""
+
+from django.db import models
+
+from finetune_app.accounts.models import User
+from finetune_app.datasets.models import Dataset
+
+
+class Version(models.Model):
+    """A frozen, hashed snapshot. Training and evaluation read only these."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    name = models.CharField(max_length=80, blank=True)
+    note = models.TextField(blank=True)
+    stored_name = models.CharField(max_length=200)  # versions/<dataset>/<n>.jsonl
+    sha256 = models.CharField(max_length=64)
+    counts = models.JSONField(default=dict)  # {"train": 240, "validation": 40, "test": 60}
+    # In letters as services.freezing.weight counts them, to estimate tokens from.
+    longest = models.PositiveIntegerField(default=0)  # of the longest example
+    longest_answer = models.PositiveIntegerField(default=0)
+    characters = models.PositiveIntegerField(default=0)  # of all train examples
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="one_version_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"

@@ -1,0 +1,146 @@
+"""Freezing a version: what training and evaluation read, for ever the same."""
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import User
+from finetune_app.checks import services as checks
+from finetune_app.checks.models import Severity
+from finetune_app.core import files
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Dataset, Split
+from finetune_app.versions.models import Version
+
+MARKS = re.compile(rb"[^A-Za-z\s]|(?<=\d)\s")  # a space joins the next word, but not a number
+
+
+def freeze_blocker(dataset: Dataset) -> str:
+    """Why no version can be frozen now, in a sentence; empty when it can."""
+    if not dataset.examples.usable().exists():
+        return _("Freezing needs approved examples, and there are none yet.")
+    if dataset.edits.exclude(todo={}).exists():
+        return _("A change of many examples is not through yet. Freeze when it is.")
+    if checks.is_large(dataset) and checks.is_stale(dataset):
+        return _("First let the examples be checked: they changed since the last time.")
+    blocking = dataset.findings.filter(severity=Severity.ERROR).count()
+    if blocking:
+        return ngettext(
+            "First mend what is marked “must be mended” above.",
+            "First mend the %(n)s things marked “must be mended” above.",
+            blocking,
+        ) % {"n": blocking}
+    return ""
+
+
+def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
+    """(version, new). The same content as an earlier version returns that one.
+
+    Raises PlainError while something blocks, or while nobody has looked at a large set as it is
+    now. The file is complete on disk before its row is.
+    """
+    checks.check_after_edit(dataset)  # a large set was checked by a job, or it is not frozen
+    reason = freeze_blocker(dataset)
+    if reason:
+        raise PlainError(reason, status=409, title=_("Not yet"))
+    with transaction.atomic():
+        locked = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        if checks.is_stale(locked):
+            raise PlainError(
+                _("Somebody changed an example just now. Freeze again."),
+                status=409,
+                title=_("Not yet"),
+            )
+        number = (dataset.versions.values_list("number", flat=True).first() or 0) + 1
+        name = f"versions/{dataset.pk}/{number}.jsonl"
+        draft = Path(settings.DATA_DIR) / f"{name}.part"
+        facts = _write(dataset, draft)
+        same = dataset.versions.filter(sha256=facts["sha256"]).first()
+        if same:
+            draft.unlink()
+            return same, False
+        _publish(draft, name)
+        version = Version.objects.create(
+            dataset=dataset, number=number, stored_name=name, created_by=by, **facts
+        )
+    return version, True
+
+
+def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
+    """Write the file and gather its facts on the way."""
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
+    longest, longest_answer, characters = 0, 0, 0
+    try:
+        with draft.open("wb") as file:
+            for row in _rows(dataset):
+                line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+                file.write(line)
+                digest.update(line)
+                counts[row["split"]] += 1
+                sizes = [weight(message["content"]) for message in row["messages"]]
+                size = sum(sizes)
+                longest, longest_answer = max(longest, size), max(longest_answer, sizes[-1])
+                characters += size if row["split"] == Split.TRAIN else 0
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise PlainError(
+            _("The version could not be written: the disk is full or out of reach."), status=507
+        ) from error
+    return {
+        "sha256": digest.hexdigest(),
+        "counts": dict(counts),
+        "longest": longest,
+        "longest_answer": longest_answer,
+        "characters": characters,
+    }
+
+
+def weight(text: str) -> int:
+    """Length in letters, from which tokens are estimated: at two letters a token nothing is
+    underestimated.
+
+    Tokenizers know English words best. A digit or a mark is often a token by itself, and so may be
+    each byte of other writing, so they count as two letters.
+    """
+    plain = text.encode("ascii", "ignore")
+    return len(plain) + len(MARKS.findall(plain)) + 2 * (len(text.encode()) - len(plain))
+
+
+def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """As values: reading them as examples would ask for the dataset of every row once more."""
+    usable = dataset.examples.usable().order_by("number")
+    for row in usable.values("number", "split", "messages", "source").iterator(2_000):
+        yield {
+            "id": row["number"],
+            "split": row["split"],
+            "messages": row["messages"],
+            "source": row["source"],
+        }
+
+
+def _publish(draft: Path, name: str) -> None:
+    final = draft.with_name(Path(name).name)
+    os.replace(draft, final)
+    handle = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    if not files.is_local():
+        with final.open("rb") as file:
+            default_storage.save(name, File(file))

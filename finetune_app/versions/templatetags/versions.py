@@ -1,0 +1,38 @@
+"""What pages of other rooms show of versions."""
+
+from dataclasses import dataclass
+
+from django import template
+
+from finetune_app.datasets.models import Dataset
+from finetune_app.datasets.services import count_label
+from finetune_app.versions import reader
+from finetune_app.versions.models import Version
+from finetune_app.versions.services import freeze_blocker
+
+register = template.Library()
+
+
+@dataclass(frozen=True)
+class FreezeStatus:
+    version: Version | None  # the newest
+    frozen: bool  # whether it has everything as it is now
+    next_number: int
+    blocker: str  # why nothing can be frozen now; empty when it can
+
+
+@register.simple_tag
+def freeze_status(dataset: Dataset) -> FreezeStatus:
+    version = dataset.versions.first()
+    return FreezeStatus(
+        version=version,
+        frozen=version is not None and version.created_at >= dataset.changed_at,
+        next_number=(version.number if version else 0) + 1,
+        blocker=freeze_blocker(dataset),
+    )
+
+
+@register.simple_tag
+def versions_with_trash(dataset: Dataset) -> list[tuple[Version, str]]:
+    """The versions with examples that are now in the trash, and how many, in words."""
+    return [(version, count_label(count)) for version, count in reader.versions_with_trash(dataset)]

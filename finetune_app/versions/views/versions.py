@@ -1,0 +1,165 @@
+"""Frozen versions: make one, look at it, name it, hold two against each other."""
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _l
+
+from finetune_app.accounts.access import may_edit
+from finetune_app.accounts.models import Role
+from finetune_app.core.errors import PlainError
+from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.word_diff import diff_words
+from finetune_app.datasets.models import Split
+from finetune_app.datasets.services import dataset_of
+from finetune_app.datasets.text import Message
+from finetune_app.goals.access import goal_page
+from finetune_app.goals.models import Goal
+from finetune_app.versions import reader
+from finetune_app.versions.forms import NameForm, TableForm
+from finetune_app.versions.models import Version
+from finetune_app.versions.services import freeze
+
+PAIRS = 20  # on one page of a comparison
+ROLES = {"system": _l("Instructions"), "user": _l("Prompt"), "assistant": _l("Answer")}
+
+
+@goal_page(Role.EDITOR, "POST")
+def make(request: HttpRequest, goal: Goal) -> HttpResponse:
+    version, new = freeze(dataset=dataset_of(goal), by=request.user)
+    said = (
+        _("Version %(n)s is frozen.")
+        if new
+        else _("Nothing changed since version %(n)s, so that one stands.")
+    )
+    messages.success(request, said % {"n": version.number})
+    return redirect("versions:detail", goal_id=goal.pk, number=version.number)
+
+
+@goal_page(Role.VIEWER, "GET")
+def detail(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    version = _version(goal, number)
+    context = {
+        "goal": goal,
+        "version": version,
+        "trainings": version.trainings.all(),
+        "evaluations": version.evaluations.all(),
+        "others": version.dataset.versions.exclude(pk=version.pk),
+        "before": version.dataset.versions.filter(number__lt=version.number).first(),
+        "name_form": NameForm(instance=version),
+        "can_edit": may_edit(request),
+        "total": sum(version.counts.values()),
+        "table_form": TableForm(),
+    }
+    return render_page(request, "versions/detail.html", context)
+
+
+@goal_page(Role.VIEWER, "GET")
+def list_page(request: HttpRequest, goal: Goal) -> HttpResponse:
+    """All versions, what learned from each and what was tested on it; two chosen ones lead on."""
+    chosen = [whole_number(request.GET.get(name)) for name in ("number", "other")]
+    if all(chosen):
+        return redirect("versions:compare", goal_id=goal.pk, number=chosen[0], other=chosen[1])
+    versions = (
+        dataset_of(goal)
+        .versions.select_related("created_by")
+        .prefetch_related("trainings", "evaluations")
+    )
+    context = {
+        "goal": goal,
+        "rows": [{"version": one, "total": sum(one.counts.values())} for one in versions],
+    }
+    return render_page(request, "versions/list.html", context)
+
+
+@goal_page(Role.EDITOR, "POST")
+def rename(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    """A name and a note: about the version, not in it."""
+    version = _version(goal, number)
+    form = NameForm(request.POST, instance=version)
+    if not form.is_valid():
+        raise PlainError(_("A name has at most 80 characters, a note at most 2,000."), status=422)
+    form.save()
+    messages.success(request, _("Saved."))
+    return redirect("versions:detail", goal_id=goal.pk, number=number)
+
+
+@goal_page(Role.VIEWER, "GET")
+def compare(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpResponse:
+    """What differs between version `other`, the older one, and version `number`."""
+    older, newer = _version(goal, min(number, other)), _version(goal, max(number, other))
+    kind = request.GET.get("kind", "")
+    kind = kind if kind in reader.KINDS else ""
+    after = whole_number(request.GET.get("after")) or 0
+    found = reader.compare(older, newer, kind=kind, after=after, most=PAIRS)
+    named = {
+        "added": _("Added"),
+        "gone": _("Taken out"),
+        "changed": _("Changed"),
+        "moved": _("Moved"),
+    }
+    context = {
+        "goal": goal,
+        "older": older,
+        "newer": newer,
+        "kind": kind,
+        "tabs": [{"kind": one, "name": named[one], "count": found.counts[one]} for one in named],
+        "none": not found.counts,
+        "rows": [_side_by_side(pair) for pair in found.some],
+        "next": f"?kind={kind}&after={found.some[-1].number}" if found.more else "",
+        "into_test": sum(n for (_was, to), n in found.moves.items() if to == Split.TEST),
+    }
+    return render_page(request, "versions/compare.html", context)
+
+
+def _side_by_side(pair: reader.RowDifference) -> dict[str, Any]:
+    """The messages that changed word by word; of what came or went, all."""
+    before, after = pair.before or {}, pair.after or {}
+    both = bool(before and after)
+    turns = []
+    for old, new in aligned(before.get("messages", []), after.get("messages", [])):
+        role = (new or old or {})["role"]
+        was, now = old["content"] if old else "", new["content"] if new else ""
+        turns.append(
+            {
+                "role": ROLES.get(role, role),
+                "old": was,
+                "new": now,
+                "pieces": diff_words(was, now) if both and was != now else [],
+            }
+        )
+    sides = dict(Split.choices)
+    return {
+        "number": pair.number,
+        "kinds": pair.kinds,
+        "turns": turns,
+        "was": sides.get(before.get("split", ""), ""),
+        "is": sides.get(after.get("split", ""), ""),
+    }
+
+
+def aligned(
+    old: list[Message], new: list[Message]
+) -> Iterator[tuple[Message | None, Message | None]]:
+    """Messages side by side: the same, changed ones, and None beside those that came or went."""
+    texts = [[(m["role"], m["content"]) for m in said] for said in (old, new)]
+    for _tag, a, b, c, d in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
+        left, right = old[a:b], new[c:d]
+        while left or right:
+            if left and right and left[0]["role"] == right[0]["role"]:
+                yield left.pop(0), right.pop(0)
+            elif right and not any(m["role"] == right[0]["role"] for m in left):
+                yield None, right.pop(0)
+            else:
+                yield left.pop(0), None
+
+
+def _version(goal: Goal, number: int) -> Version:
+    return get_object_or_404(
+        Version.objects.select_related("dataset", "created_by"), dataset__goal=goal, number=number
+    )
