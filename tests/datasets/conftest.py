@@ -71,6 +71,7 @@ def no_worker(monkeypatch) -> None:
 @pytest.fixture
 def url(goal: Goal) -> Callable[..., str]:
     def build(name: str, **kwargs: object) -> str:
-        return reverse(f"datasets:{name}", kwargs={"goal_id": goal.pk, **kwargs})
+        full_name = name if ":" in name else f"datasets:{name}"
+        return reverse(full_name, kwargs={"goal_id": goal.pk, **kwargs})
 
     return build

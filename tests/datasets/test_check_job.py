@@ -12,8 +12,7 @@ from finetune_app.checks.models import RowCheck, Severity
 from finetune_app.checks.services import start_check
 from finetune_app.datasets.models import Dataset
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.handlers import handler_for
-from finetune_app.jobs.models import Job, State
+from finetune_app.jobs.models import Job, Kind, State
 from tests.datasets.conftest import conversation, pair
 from tests.worker.conftest import supervise
 from worker.channel import Job as ChildJob
@@ -55,11 +54,11 @@ def large(monkeypatch) -> None:
 
 def in_this_process(job: Job) -> None:
     """What a worker does, without its processes."""
-    order = handler_for(job).child_spec(job)
+    order = check_jobs.child_spec(job)
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
-    result = run(ChildJob(job.kind, folder, order.spec), Recorder())
-    handler_for(job).before_finish(job, result)
-    handler_for(job).finish(job, result)
+    result = run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    check_jobs.before_finish(job, result)
+    check_jobs.finish(job, result)
     Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED)
 
 
@@ -68,11 +67,11 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
 ):
     dataset = bring(rows=[*rows(), {"messages": conversation(RUDE, "topic: money\ndue: today")}])
     assert row_check_cache.count_not_thorough(dataset) == 121
-    as_owner.post(url("check"))
-    job = Job.objects.get(kind="check")
-    reply = as_owner.post(url("check"), {"from": "health"})
-    assert reply["Location"] == url("health")
-    assert Job.objects.filter(kind="check").count() == 1
+    as_owner.post(url("checks:start"))
+    job = Job.objects.get(kind=Kind.CHECK)
+    reply = as_owner.post(url("checks:start"), {"from": "health"})
+    assert reply["Location"] == url("checks:health")
+    assert Job.objects.filter(kind=Kind.CHECK).count() == 1
     assert "toxic" not in found(dataset)
     assert supervise(job).state == State.SUCCEEDED
     assert found(dataset)["toxic"] == Severity.WARNING
@@ -93,7 +92,7 @@ def test_after_an_edit_only_the_changed_row_waits_for_a_thorough_look(
         {"message-0": RUDE, "message-1": row.answer, "changed_at": row.changed_at.isoformat()},
     )
     assert row_check_cache.count_not_thorough(dataset) == 1
-    page = as_owner.get(url("health")).content.decode()
+    page = as_owner.get(url("checks:health")).content.decode()
     assert "1 example has not been checked thoroughly since it changed" in page
 
 
@@ -106,7 +105,7 @@ def test_a_large_set_is_not_checked_by_an_edit_and_says_so(as_owner, url, bring,
     page = as_owner.get(url("page")).content.decode()
     assert "Examples changed since the last check." in page
     assert "disabled>Freeze version 1" in page
-    reply = as_owner.post(url("freeze"))
+    reply = as_owner.post(url("versions:freeze"))
     assert reply.status_code == 409
     assert "First let the examples be checked" in reply.content.decode()
 
@@ -116,13 +115,13 @@ def test_a_large_set_is_frozen_once_a_job_has_looked_at_it(
 ):
     dataset = bring(rows=rows(130))
     as_owner.post(url("change", number=7), {"what": "set_aside"})
-    as_owner.post(url("check"))
+    as_owner.post(url("checks:start"))
     dataset.refresh_from_db()
     with django_capture_on_commit_callbacks(execute=True):
         in_this_process(dataset.check_job)
     dataset.refresh_from_db()
     assert not checks.is_stale(dataset)
-    assert as_owner.post(url("freeze")).status_code == 302
+    assert as_owner.post(url("versions:freeze")).status_code == 302
 
 
 def test_a_job_finds_what_a_check_at_once_finds(bring, no_worker, large, owner):
@@ -147,25 +146,25 @@ def test_a_job_finds_what_a_check_at_once_finds(bring, no_worker, large, owner):
 def test_what_changed_while_it_looked_leaves_it_stale(as_owner, url, bring, no_worker, large):
     dataset = bring(rows=rows(130))
     job = start_check(dataset)
-    order = handler_for(job).child_spec(job)
+    order = check_jobs.child_spec(job)
     as_owner.post(url("change", number=7), {"what": "set_aside"})
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
-    result = run(ChildJob(job.kind, folder, order.spec), Recorder())
-    handler_for(job).finish(job, result)
+    result = run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    check_jobs.finish(job, result)
     dataset.refresh_from_db()
     assert checks.is_stale(dataset)
-    assert as_owner.post(url("freeze")).status_code == 409
+    assert as_owner.post(url("versions:freeze")).status_code == 409
 
 
 def test_an_attempt_that_died_is_gone_on_from(bring, no_worker):
     dataset = bring(rows=rows())
     job = start_check(dataset)
-    order = handler_for(job).child_spec(job)
+    order = check_jobs.child_spec(job)
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
-    run(ChildJob(job.kind, folder, order.spec), Recorder())
+    run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
     lines = (folder / "looks.jsonl").read_text().splitlines()
     (folder / "looks.jsonl").write_text("\n".join(lines[:60]) + "\n" + lines[60][:9])
-    run(ChildJob(job.kind, folder, order.spec), Recorder())
+    run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
     again = [json.loads(line)[0] for line in (folder / "looks.jsonl").read_text().splitlines()]
     assert len(again) == len(set(again)) == 120
 
@@ -175,12 +174,12 @@ def test_it_can_be_cancelled(
 ):
     dataset = bring(rows=rows())
     job = start_check(dataset)
-    handler_for(job).child_spec(job)
-    assert as_viewer.post(url("stop_check")).status_code == 403
-    assert as_stranger.post(url("stop_check")).status_code == 404
-    assert as_owner.get(url("stop_check")).status_code == 405
+    check_jobs.child_spec(job)
+    assert as_viewer.post(url("checks:stop")).status_code == 403
+    assert as_stranger.post(url("checks:stop")).status_code == 404
+    assert as_owner.get(url("checks:stop")).status_code == 405
     with django_capture_on_commit_callbacks(execute=True):
-        as_owner.post(url("stop_check"))
+        as_owner.post(url("checks:stop"))
     job.refresh_from_db()
     assert job.state == State.CANCELLED
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
@@ -193,19 +192,19 @@ def test_the_page_tells_how_far_it_is(as_owner, as_viewer, url, bring, no_worker
         state=State.RUNNING, done=40, total=120, unit="examples", message="Looking at each example"
     )
     asks = {"HX-Request": "true"}
-    answer = as_viewer.get(url("checking"), headers=asks).content.decode()
+    answer = as_viewer.get(url("checks:progress"), headers=asks).content.decode()
     assert "40 of 120 examples" in answer
     assert "hx-trigger" in answer
     Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED)
-    answer = as_viewer.get(url("checking"), headers=asks).content.decode()
+    answer = as_viewer.get(url("checks:progress"), headers=asks).content.decode()
     assert "hx-trigger" not in answer
-    assert as_viewer.get(url("checking")).status_code == 302
+    assert as_viewer.get(url("checks:progress")).status_code == 302
 
 
 def test_the_rows_go_with_the_goal(goal, bring, no_worker, django_capture_on_commit_callbacks):
     dataset = bring(rows=rows())
     job = start_check(dataset)
-    handler_for(job).child_spec(job)
+    check_jobs.child_spec(job)
     with django_capture_on_commit_callbacks(execute=True):
         goal.delete()
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()

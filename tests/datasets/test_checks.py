@@ -29,13 +29,13 @@ def found(dataset: Dataset) -> dict[str, str]:
 def mend(client, url, dataset: Dataset, check: str) -> None:
     """Press the fix; what it did can be undone and done again."""
     before = list(dataset.examples.order_by("pk").values_list("messages", "status", "split"))
-    client.post(url("fix", check_name=check))
+    client.post(url("checks:fix", check_name=check))
     assert check not in found(dataset)
     client.post(url("undo", edit_id=dataset.edits.latest("pk").pk))
     after = list(dataset.examples.order_by("pk").values_list("messages", "status", "split"))
     assert after == before
     assert check in found(dataset)
-    client.post(url("fix", check_name=check))
+    client.post(url("checks:fix", check_name=check))
     assert check not in found(dataset)
 
 
@@ -90,9 +90,9 @@ def test_what_only_looks_personal_is_left_alone(bring, innocent):
 def test_secrets_block_until_they_are_replaced(as_owner, url, bring, secret):
     dataset = bring(rows=with_row(f"It fails with {secret}", ANSWER))
     assert found(dataset)["secrets"] == Severity.ERROR
-    assert as_owner.post(url("freeze")).status_code == 409
+    assert as_owner.post(url("versions:freeze")).status_code == 409
     mend(as_owner, url, dataset, "secrets")
-    assert as_owner.post(url("freeze")).status_code == 302
+    assert as_owner.post(url("versions:freeze")).status_code == 302
 
 
 @pytest.mark.parametrize(

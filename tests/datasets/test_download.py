@@ -25,12 +25,12 @@ def version(as_owner, url, bring) -> Version:
     for row, formula in zip(rows, FORMULAS, strict=False):
         row["messages"][-1]["content"] = formula
     bring(rows=rows)
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     return Version.objects.get()
 
 
 def fetched(client, url, form: str, **query: str) -> tuple[bytes, str]:
-    reply = client.get(url("download", number=1, form=form), query)
+    reply = client.get(url("versions:download", number=1, form=form), query)
     assert reply.status_code == 200
     return b"".join(reply.streaming_content), reply["Content-Disposition"]
 
@@ -112,13 +112,13 @@ def test_excel_runs_nothing(as_viewer, url, version, tmp_path):
 
 
 def test_the_page_offers_every_format(as_viewer, url, version):
-    page = as_viewer.get(url("version", number=1)).content.decode()
+    page = as_viewer.get(url("versions:detail", number=1)).content.decode()
     for form in FORMATS:
-        assert url("download", number=1, form=form) in page
+        assert url("versions:download", number=1, form=form) in page
 
 
 def test_what_is_not_offered_is_refused(as_owner, url, version):
-    address = url("download", number=1, form="csv")
+    address = url("versions:download", number=1, form="csv")
     assert as_owner.get(address, {"encoding": "zip"}).status_code == 400
     assert as_owner.get(address, {"delimiter": "x"}).status_code == 400
 
@@ -126,18 +126,18 @@ def test_what_is_not_offered_is_refused(as_owner, url, version):
 def test_an_encoding_that_lacks_a_character_is_said_before_anything_is_sent(as_owner, url, bring):
     rows = [{"messages": conversation(pair(n)[0], "ł")} for n in range(60)]
     bring(rows=rows)
-    as_owner.post(url("freeze"))
-    reply = as_owner.get(url("download", number=1, form="csv"), {"encoding": "cp1252"})
+    as_owner.post(url("versions:freeze"))
+    reply = as_owner.get(url("versions:download", number=1, form="csv"), {"encoding": "cp1252"})
     assert reply.status_code == 409
     assert "which CP1252 cannot write" in reply.content.decode()
 
 
 def test_other_forms_and_other_people_get_nothing(as_owner, as_stranger, client, url, version):
-    assert as_owner.get(url("download", number=1, form="exe")).status_code == 404
-    assert as_owner.get(url("download", number=2, form="csv")).status_code == 404
-    assert as_owner.post(url("download", number=1, form="csv")).status_code == 405
-    assert as_stranger.get(url("download", number=1, form="csv")).status_code == 404
-    assert client.get(url("download", number=1, form="csv")).status_code == 302
+    assert as_owner.get(url("versions:download", number=1, form="exe")).status_code == 404
+    assert as_owner.get(url("versions:download", number=2, form="csv")).status_code == 404
+    assert as_owner.post(url("versions:download", number=1, form="csv")).status_code == 405
+    assert as_stranger.get(url("versions:download", number=1, form="csv")).status_code == 404
+    assert client.get(url("versions:download", number=1, form="csv")).status_code == 302
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
@@ -145,7 +145,7 @@ def test_a_download_goes_out_in_pieces_as_it_is_served(as_viewer, url, version, 
     """Under ASGI, which the installation runs on; the test client otherwise speaks WSGI."""
     there = AsyncClient()
     there.cookies = as_viewer.cookies
-    reply = async_to_sync(there.get)(url("download", number=1, form=form))
+    reply = async_to_sync(there.get)(url("versions:download", number=1, form=form))
     assert reply.status_code == 200
     assert reply.is_async
 

@@ -29,7 +29,7 @@ def test_too_few_is_said_in_three_degrees(bring, count, severity):
 def test_repeats_are_set_aside_but_one(as_owner, url, bring):
     dataset = bring(rows=[*rows(110), *rows(3)])
     assert found(dataset) == {"duplicates": Severity.ERROR}
-    reply = as_owner.post(url("fix", check_name="duplicates"), follow=True)
+    reply = as_owner.post(url("checks:fix", check_name="duplicates"), follow=True)
     assert "Done: 3 examples changed." in reply.content.decode()
     assert dataset.examples.filter(status=Status.SET_ASIDE).count() == 3
     assert set(
@@ -53,9 +53,9 @@ def test_what_differs_in_capitals_alone_is_for_a_person_to_decide(as_owner, url,
     twin = {"messages": conversation(prompt.upper(), answer)}
     dataset = bring(rows=[*rows(110), twin, twin])
     assert found(dataset) == {"duplicates": Severity.ERROR, "spelled_alike": Severity.WARNING}
-    as_owner.post(url("fix", check_name="duplicates"))
+    as_owner.post(url("checks:fix", check_name="duplicates"))
     assert found(dataset) == {"spelled_alike": Severity.WARNING}
-    as_owner.post(url("fix", check_name="spelled_alike"))
+    as_owner.post(url("checks:fix", check_name="spelled_alike"))
     assert found(dataset) == {}
     assert dataset.examples.get(number=1).status == Status.APPROVED
 
@@ -71,7 +71,7 @@ def test_a_test_prompt_in_the_training_part_is_found_and_moved(as_owner, url, br
     leak = {"messages": conversation(prompt + change, "topic: other"), "split": "train"}
     dataset = bring(rows=[*examples, leak])
     assert found(dataset)["leakage"] == Severity.ERROR
-    as_owner.post(url("fix", check_name="leakage"))
+    as_owner.post(url("checks:fix", check_name="leakage"))
     assert dataset.examples.get(number=4).split == Split.TRAIN
     assert "leakage" not in found(dataset)
 
@@ -84,7 +84,7 @@ def test_a_practice_prompt_in_the_training_part_is_a_warning(as_owner, url, brin
     leak = {"messages": conversation(pair(40)[0], "topic: other"), "split": "train"}
     dataset = bring(rows=[*examples, leak])
     assert found(dataset)["practice_leakage"] == Severity.WARNING
-    as_owner.post(url("fix", check_name="practice_leakage"))
+    as_owner.post(url("checks:fix", check_name="practice_leakage"))
     assert "practice_leakage" not in found(dataset)
     assert found(dataset)["no_practice"] == Severity.WARNING
 
@@ -100,10 +100,10 @@ def test_what_every_prompt_shares_is_no_likeness(bring):
 def test_no_test_and_no_practice_can_be_mended(as_owner, url, bring):
     dataset = bring(rows=rows(120, split="train"))
     dataset.examples.update(split=Split.TRAIN)
-    as_owner.post(url("check"))
+    as_owner.post(url("checks:start"))
     assert found(dataset) == {"no_test": Severity.ERROR, "no_practice": Severity.WARNING}
-    as_owner.post(url("fix", check_name="no_test"))
-    as_owner.post(url("fix", check_name="no_practice"))
+    as_owner.post(url("checks:fix", check_name="no_test"))
+    as_owner.post(url("checks:fix", check_name="no_practice"))
     counts = dataset.examples.counts()
     assert (counts["test"], counts["validation"], counts["train"]) == (22, 14, 84)
 
@@ -120,8 +120,8 @@ def test_missing_answers_and_strange_speakers_are_found(as_owner, url, bring):
     dataset = bring(rows=examples)
     assert found(dataset) == {"no_answer": Severity.ERROR, "unknown_role": Severity.ERROR}
     assert "“narrator”" in dataset.findings.get(check_name="unknown_role").message
-    as_owner.post(url("fix", check_name="no_answer"))
-    as_owner.post(url("fix", check_name="unknown_role"))
+    as_owner.post(url("checks:fix", check_name="no_answer"))
+    as_owner.post(url("checks:fix", check_name="unknown_role"))
     assert found(dataset) == {}
 
 
@@ -154,9 +154,9 @@ def test_health_is_a_hundred_less_the_stated_points(as_owner, url, bring):
 
 def test_only_editors_fix(as_owner, as_viewer, as_stranger, url, bring):
     dataset = bring(rows=[*rows(110), *rows(3)])
-    address = url("fix", check_name="duplicates")
+    address = url("checks:fix", check_name="duplicates")
     assert as_viewer.post(address).status_code == 403
     assert as_stranger.post(address).status_code == 404
     assert as_owner.get(address).status_code == 405
-    assert as_owner.post(url("fix", check_name="nonsense")).status_code == 404
+    assert as_owner.post(url("checks:fix", check_name="nonsense")).status_code == 404
     assert not dataset.examples.filter(status=Status.SET_ASIDE).exists()

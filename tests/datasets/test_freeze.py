@@ -26,7 +26,7 @@ def test_a_version_holds_the_approved_rows(as_owner, url, bring):
     dataset.examples.filter(number=3).update(status=Status.DRAFT)
     dataset.examples.filter(number=4).update(status=Status.SET_ASIDE)
     as_owner.post(url("change", number=5), {"what": "delete"})
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     version = Version.objects.get()
     rows = lines(version)
     assert {row["id"] for row in rows} == set(range(1, 61)) - {3, 4, 5}
@@ -51,15 +51,15 @@ def test_twice_the_rows_ask_the_database_no_more(dataset, owner, bring):
 
 def test_the_same_content_is_the_same_version(as_owner, url, bring):
     bring(60)
-    as_owner.post(url("freeze"))
-    reply = as_owner.post(url("freeze"), follow=True)
+    as_owner.post(url("versions:freeze"))
+    reply = as_owner.post(url("versions:freeze"), follow=True)
     assert "Nothing changed since version 1" in reply.content.decode()
     assert Version.objects.count() == 1
 
 
 def test_the_next_step_is_a_model_until_something_changes(as_owner, url, bring):
     bring(60)
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     page = as_owner.get(url("page")).content.decode()
     assert "Version 1 holds all of this" in page
     assert "Choose a base model" in page
@@ -70,11 +70,11 @@ def test_the_next_step_is_a_model_until_something_changes(as_owner, url, bring):
 
 def test_a_later_edit_leaves_the_version_as_it_was(as_owner, url, bring):
     bring(60)
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     first = Version.objects.get()
     before = local_path(first.stored_name).read_bytes()
     as_owner.post(url("change", number=7), {"what": "set_aside"})
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     assert local_path(first.stored_name).read_bytes() == before
     second = Version.objects.get(number=2)
     assert second.sha256 != first.sha256
@@ -89,7 +89,7 @@ def test_other_writing_counts_for_the_tokens_it_may_take(as_owner, url, bring):
             *({"messages": conversation(*pair(n))} for n in range(60)),
         ]
     )
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     version = Version.objects.get()
     assert version.longest == 2 * 400 * 3 + weight(answer)
     assert version.longest_answer < 100
@@ -101,7 +101,7 @@ def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):
     page = as_owner.get(url("page")).content.decode()
     assert "First mend what is marked “must be mended” above." in page
     assert "disabled>Freeze version 1" in page
-    reply = as_owner.post(url("freeze"))
+    reply = as_owner.post(url("versions:freeze"))
     assert reply.status_code == 409
     assert not Version.objects.exists()
 
@@ -109,15 +109,15 @@ def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):
 def test_a_finding_that_is_new_since_the_last_look_blocks_too(as_owner, url, bring):
     dataset = bring(60)
     dataset.examples.filter(number=7).update(answer="", messages=[])
-    assert as_owner.post(url("freeze")).status_code == 409
+    assert as_owner.post(url("versions:freeze")).status_code == 409
     assert dataset.findings.filter(check_name="no_answer").exists()
 
 
 def test_the_version_page_tells_what_is_in_it(as_owner, as_viewer, url, bring):
     bring(60)
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     version = Version.objects.get()
-    page = as_viewer.get(url("version", number=1)).content.decode()
+    page = as_viewer.get(url("versions:detail", number=1)).content.decode()
     assert version.sha256 in page
     assert "Trainings that learned from it" in page
 
@@ -126,7 +126,7 @@ def test_the_file_goes_with_the_goal(
     as_owner, goal, url, bring, django_capture_on_commit_callbacks
 ):
     bring(60)
-    as_owner.post(url("freeze"))
+    as_owner.post(url("versions:freeze"))
     path = local_path(Version.objects.get().stored_name)
     assert path.exists()
     with django_capture_on_commit_callbacks(execute=True):
@@ -136,9 +136,9 @@ def test_the_file_goes_with_the_goal(
 
 def test_only_editors_freeze(as_owner, as_viewer, as_stranger, url, bring):
     bring(60)
-    assert as_viewer.post(url("freeze")).status_code == 403
-    assert as_stranger.post(url("freeze")).status_code == 404
-    assert as_owner.get(url("freeze")).status_code == 405
+    assert as_viewer.post(url("versions:freeze")).status_code == 403
+    assert as_stranger.post(url("versions:freeze")).status_code == 404
+    assert as_owner.get(url("versions:freeze")).status_code == 405
     assert not Version.objects.exists()
 
 

@@ -22,7 +22,7 @@ def contradicting(bring):
 def test_every_missing_point_is_explained(as_viewer, url, bring):
     call = {"messages": conversation("Call +49 30 901820", pair(0)[1])}
     bring(rows=[*rows(), *rows(3), call])
-    page = as_viewer.get(url("health")).content.decode()
+    page = as_viewer.get(url("checks:health")).content.decode()
     assert '<p class="score">85' in page
     assert "−10" in page
     assert "3 examples repeat others" in page
@@ -33,12 +33,14 @@ def test_every_missing_point_is_explained(as_viewer, url, bring):
 
 def test_it_says_what_would_help_most(as_owner, url, bring):
     bring(rows=[*rows(), *rows(3)])
-    page = as_owner.get(url("health")).content.decode()
+    page = as_owner.get(url("checks:health")).content.decode()
     helps = page.partition("What would help most next")[2].partition("</section>")[0]
     assert "3 examples repeat others" in helps
-    reply = as_owner.post(url("fix", check_name="duplicates"), {"from": "health"}, follow=True)
+    reply = as_owner.post(
+        url("checks:fix", check_name="duplicates"), {"from": "health"}, follow=True
+    )
     page = reply.content.decode()
-    assert reply.redirect_chain[-1][0] == url("health")
+    assert reply.redirect_chain[-1][0] == url("checks:health")
     assert "Done: 3 examples changed." in page
     assert "Undo" in page
     assert '<p class="score">100' in page
@@ -47,7 +49,7 @@ def test_it_says_what_would_help_most(as_owner, url, bring):
 
 def test_few_examples_want_more_of_them(as_owner, goal, url, bring):
     bring(60)
-    page = as_owner.get(url("health")).content.decode()
+    page = as_owner.get(url("checks:health")).content.decode()
     helps = page.partition("What would help most next")[2].partition("</section>")[0]
     assert "More examples: you have 60." in helps
     assert reverse("imports:add", args=[goal.pk]) in helps
@@ -55,7 +57,7 @@ def test_few_examples_want_more_of_them(as_owner, goal, url, bring):
 
 def test_the_charts_say_in_words_what_they_show(as_owner, url, bring):
     bring(120)
-    page = as_owner.get(url("health")).content.decode()
+    page = as_owner.get(url("checks:health")).content.decode()
     assert "Lengths of the examples: half have up to" in page
     assert "How often each “topic” is shown" in page
     assert "English" in page
@@ -63,10 +65,10 @@ def test_the_charts_say_in_words_what_they_show(as_owner, url, bring):
 
 def test_a_contradiction_is_decided_and_undone(as_owner, url, contradicting):
     dataset = contradicting
-    page = as_owner.get(url("health")).content.decode()
+    page = as_owner.get(url("checks:health")).content.decode()
     assert page.count("This is right") == 3
     right = dataset.examples.get(answer__startswith="topic: order")
-    reply = as_owner.post(url("choose"), {"right": right.pk}, follow=True)
+    reply = as_owner.post(url("checks:choose"), {"right": right.pk}, follow=True)
     assert "Kept the answer of No. 122. The others are set aside." in reply.content.decode()
     aside = dataset.examples.filter(status=Status.SET_ASIDE)
     assert {row.answer[:9] for row in aside} == {"topic: re", "topic: sa"}
@@ -78,7 +80,7 @@ def test_a_contradiction_is_decided_and_undone(as_owner, url, contradicting):
 def test_what_is_not_one_of_the_answers_cannot_be_right(as_owner, url, contradicting):
     other = contradicting.examples.get(number=1)
     for right in ("", "x", str(other.pk), "999999999"):
-        assert as_owner.post(url("choose"), {"right": right}).status_code == 409
+        assert as_owner.post(url("checks:choose"), {"right": right}).status_code == 409
     assert not Example.objects.filter(status=Status.SET_ASIDE).exists()
 
 
@@ -88,20 +90,20 @@ def test_leaking_prompts_stand_side_by_side(as_owner, url, bring):
         row["split"] = "test"
     leak = {"messages": conversation(pair(3)[0] + " Thanks", pair(3)[1]), "split": "train"}
     bring(rows=[*examples, leak])
-    page = as_owner.get(url("health")).content.decode()
+    page = as_owner.get(url("checks:health")).content.decode()
     leakage = page.partition('id="leakage"')[2].partition("</section>")[0]
     assert leakage.index("No. 4</a> · test") < leakage.index("No. 121</a> · learn")
 
 
 def test_nothing_is_there_yet(as_owner, url, dataset):
-    page = as_owner.get(url("health")).content.decode()
+    page = as_owner.get(url("checks:health")).content.decode()
     assert "There are no approved examples yet" in page
 
 
 def test_only_editors_decide(as_owner, as_viewer, as_stranger, url, contradicting):
     right = contradicting.examples.latest("number").pk
-    assert as_viewer.post(url("choose"), {"right": right}).status_code == 403
-    assert as_stranger.post(url("choose"), {"right": right}).status_code == 404
-    assert as_owner.get(url("choose")).status_code == 405
-    assert as_stranger.get(url("health")).status_code == 404
+    assert as_viewer.post(url("checks:choose"), {"right": right}).status_code == 403
+    assert as_stranger.post(url("checks:choose"), {"right": right}).status_code == 404
+    assert as_owner.get(url("checks:choose")).status_code == 405
+    assert as_stranger.get(url("checks:health")).status_code == 404
     assert not Example.objects.filter(status=Status.SET_ASIDE).exists()

@@ -54,7 +54,7 @@ def test_few_change_at_once_and_many_in_a_job(as_owner, url, rows, aside):
     assert rows.filter(status="set_aside").count() == 0
     assert (aside.job.kind, aside.job.state) == ("change", State.QUEUED)
     edit = done_by_its_job(aside)
-    assert (edit.what, edit.count, edit.todo) == ("Set 60 examples aside", 60, {})
+    assert (edit.what, edit.changes.count(), edit.todo) == ("Set 60 examples aside", 60, {})
     assert rows.filter(status="set_aside").count() == 60
     as_owner.post(url("bulk"), {"what": "approve", "row": ["3", "7"]})
     assert Edit.objects.latest("pk").job is None
@@ -75,7 +75,7 @@ def test_it_is_watched_while_everything_else_goes_on(as_owner, as_viewer, url, r
         "A change of many examples is not through"
     )
     edit = done_by_its_job(aside)
-    assert edit.count == 60
+    assert edit.changes.count() == 60
     assert as_owner.get(address, headers=HTMX)["HX-Refresh"] == "true"
     assert "This change is through: 60 examples." in as_owner.get(address).content.decode()
     assert "Under way" not in as_owner.get(url("page")).content.decode()
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_is_followed_by_one_that_goes_on(rows, aside, monkeyp
     assert rows.filter(status="set_aside").count() == 20
     monkeypatch.setattr(batch_edits, "run_next_step", part)
     lease.release(Job.objects.get(pk=aside.job_id))
-    assert done_by_its_job(aside).count == 60
+    assert done_by_its_job(aside).changes.count() == 60
 
 
 def test_who_lost_the_lease_writes_nothing_more(rows, aside):
@@ -156,7 +156,7 @@ def test_an_undo_that_came_to_nothing_can_go_on(as_owner, as_viewer, url, rows, 
     assert "Stopped half way" in as_owner.get(url("page")).content.decode()
     assert as_viewer.post(url("edit", edit_id=back.pk)).status_code == 403
     as_owner.post(url("edit", edit_id=back.pk))
-    assert done_by_its_job(back).count == 60
+    assert done_by_its_job(back).changes.count() == 60
 
 
 def test_a_real_worker_does_it(rows, aside, transactional_db):
@@ -182,12 +182,12 @@ def test_every_row_that_was_found_is_listed_and_changed(as_owner, url, repeats):
     rest = as_owner.get(url("page") + "?finding=duplicates&after=50&at=51&sort=longest")
     assert rest.status_code == 200
     as_owner.post(url("bulk") + "?finding=duplicates", {"what": "draft", "which": "all"})
-    assert done_by_its_job(Edit.objects.get()).count == 60
+    assert done_by_its_job(Edit.objects.get()).changes.count() == 60
 
 
 def test_a_fix_of_many_is_a_job_and_can_be_undone(as_owner, url, repeats):
     for _click in range(2):
-        reply = as_owner.post(url("fix", check_name="duplicates"))
+        reply = as_owner.post(url("checks:fix", check_name="duplicates"))
         edit = Edit.objects.get()
         assert reply["Location"] == url("edit", edit_id=edit.pk)
     done_by_its_job(edit)
@@ -209,12 +209,12 @@ def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, m
     )
     brief = {"role": "system", "content": "Be brief."}
     bring(rows=[{"messages": [brief, *conversation(*pair(100 + n))]} for n in range(40)])
-    as_owner.post(url("fix", check_name="personal"))
+    as_owner.post(url("checks:fix", check_name="personal"))
     edit = done_by_its_job(Edit.objects.get())
     assert edit.changes.count() == 30
     assert not dataset.examples.filter(prompt__contains="kettle-lane").exists()
     checks.run_checks(dataset)
-    as_owner.post(url("fix", check_name="instructions"))
+    as_owner.post(url("checks:fix", check_name="instructions"))
     done_by_its_job(Edit.objects.latest("pk"))
     first = {row.messages[0]["content"] for row in dataset.examples.all()}
     assert first == {"Be brief."}
@@ -225,17 +225,21 @@ def test_a_side_is_held_back_for_many(as_owner, url, bring, dataset, no_worker, 
     bring(60)
     dataset.examples.update(split="train")
     checks.run_checks(dataset)
-    as_owner.post(url("fix", check_name="no_test"))
+    as_owner.post(url("checks:fix", check_name="no_test"))
     done_by_its_job(Edit.objects.get())
     assert 5 < dataset.examples.filter(split="test").count() < 20
 
 
 def test_what_was_found_is_downloaded(as_viewer, as_stranger, url, repeats):
     repeats.examples.filter(number=3).update(deleted_at="2026-01-01T00:00:00Z")
-    reply = as_viewer.get(url("found", check_name="duplicates"))
+    reply = as_viewer.get(url("checks:download_finding", check_name="duplicates"))
     lines = list(csv.reader(io.StringIO(b"".join(reply.streaming_content).decode("utf-8-sig"))))
     assert lines[0] == ["number", "split", "prompt", "answer"]
     assert [int(line[0]) for line in lines[1:]] == [n for n in range(1, 61) if n != 3]
-    assert as_viewer.get(url("found", check_name="nothing")).status_code == 404
-    assert as_stranger.get(url("found", check_name="duplicates")).status_code == 404
-    assert as_viewer.post(url("found", check_name="duplicates")).status_code == 405
+    assert as_viewer.get(url("checks:download_finding", check_name="nothing")).status_code == 404
+    assert (
+        as_stranger.get(url("checks:download_finding", check_name="duplicates")).status_code == 404
+    )
+    assert (
+        as_viewer.post(url("checks:download_finding", check_name="duplicates")).status_code == 405
+    )

@@ -27,7 +27,7 @@ def test_it_names_the_versions_that_keep_them(as_owner, url, bring, dataset, own
     version, _new = freeze(dataset=dataset, by=owner)
     as_owner.post(url("bulk"), {"what": "delete", "row": ["3", "7"]})
     page = as_owner.get(url("empty")).content.decode()
-    assert url("version", number=version.number) in page
+    assert url("versions:detail", number=version.number) in page
     assert "holds 2 examples of these." in page
     assert "No training has learned from it." in page
 

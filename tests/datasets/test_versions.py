@@ -55,7 +55,7 @@ def test_what_differs_is_found_a_line_at_a_time(two):
 
 
 def test_the_page_shows_words_side_by_side(as_viewer, url, two):
-    address = url("against", number=two[1].number, other=two[0].number)
+    address = url("versions:compare", number=two[1].number, other=two[0].number)
     page = as_viewer.get(address).content.decode()
     assert "<ins>pump</ins>" in page
     assert "1 example moved into the test" in page
@@ -64,9 +64,9 @@ def test_the_page_shows_words_side_by_side(as_viewer, url, two):
     only = as_viewer.get(address + "?kind=added").content.decode()
     assert "No. 61" in only
     assert "No. 5<" not in only
-    same = url("against", number=two[0].number, other=two[0].number)
+    same = url("versions:compare", number=two[0].number, other=two[0].number)
     assert "the very same examples" in as_viewer.get(same).content.decode()
-    assert as_viewer.get(url("against", number=99, other=1)).status_code == 404
+    assert as_viewer.get(url("versions:compare", number=99, other=1)).status_code == 404
     for nonsense in ("?kind=x", "?after=x", "?after=-1", "?kind=added&after=99999999"):
         assert as_viewer.get(address + nonsense).status_code == 200
 
@@ -104,16 +104,16 @@ def test_turns_that_came_or_went_stand_beside_nothing():
 
 
 def test_all_versions_are_listed_and_two_can_be_chosen(as_viewer, url, two):
-    page = as_viewer.get(url("versions")).content.decode()
+    page = as_viewer.get(url("versions:list")).content.decode()
     for version in two:
-        assert url("version", number=version.number) in page
-    reply = as_viewer.get(url("versions"), {"number": two[1].number, "other": two[0].number})
-    assert reply["Location"] == url("against", number=two[1].number, other=two[0].number)
+        assert url("versions:detail", number=version.number) in page
+    reply = as_viewer.get(url("versions:list"), {"number": two[1].number, "other": two[0].number})
+    assert reply["Location"] == url("versions:compare", number=two[1].number, other=two[0].number)
 
 
 def test_a_version_has_a_name_and_keeps_its_fingerprint(as_owner, as_viewer, url, two):
     number, sha = two[1].number, two[1].sha256
-    address = url("name", number=number)
+    address = url("versions:rename", number=number)
     reply = as_owner.post(address, {"name": "After the review", "note": "Spelling."}, follow=True)
     assert "After the review" in reply.content.decode()
     two[1].refresh_from_db()
@@ -139,10 +139,14 @@ def test_what_learned_from_it_is_one_click_away_and_back(as_owner, team, owner):
 
 
 def test_another_team_sees_none_of_it(as_stranger, url, two):
-    for address in (url("versions"), url("against", number=1, other=1), url("version", number=1)):
+    for address in (
+        url("versions:list"),
+        url("versions:compare", number=1, other=1),
+        url("versions:detail", number=1),
+    ):
         assert as_stranger.get(address).status_code == 404
 
 
 def test_nothing_frozen_yet(as_viewer, url, bring):
     bring(12)
-    assert "Nothing is frozen yet." in as_viewer.get(url("versions")).content.decode()
+    assert "Nothing is frozen yet." in as_viewer.get(url("versions:list")).content.decode()
