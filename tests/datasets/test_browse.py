@@ -6,6 +6,7 @@ import pytest
 
 from finetune_app.datasets.models import Status
 from tests.datasets.conftest import conversation
+from tests.page_text import compact
 
 
 def numbers(page: str) -> list[int]:
@@ -15,7 +16,7 @@ def numbers(page: str) -> list[int]:
 def get(client, url, query: str = "", **kwargs) -> str:
     reply = client.get(url("page") + query, **kwargs)
     assert reply.status_code == 200
-    return reply.content.decode()
+    return compact(reply)
 
 
 def test_a_page_shows_fifty_and_the_way_on(as_owner, url, bring):

@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_app.datasets.models import Status
-from finetune_app.datasets.views import page as view
+from finetune_app.datasets.views import changes as view
 
 
 def set_aside(client, url, number: int) -> None:

@@ -14,6 +14,7 @@ from finetune_app.datasets.models import Dataset
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job, Kind, State
 from tests.datasets.conftest import conversation, pair
+from tests.page_text import compact
 from tests.worker.conftest import supervise
 from worker.channel import Job as ChildJob
 from worker.checks.run import run
@@ -102,7 +103,7 @@ def test_a_large_set_is_not_checked_by_an_edit_and_says_so(as_owner, url, bring,
     as_owner.post(url("change", number=7), {"what": "set_aside"})
     dataset.refresh_from_db()
     assert dataset.checked_at == before
-    page = as_owner.get(url("page")).content.decode()
+    page = compact(as_owner.get(url("page")))
     assert "Examples changed since the last check." in page
     assert "disabled>Freeze version 1" in page
     reply = as_owner.post(url("versions:freeze"))

@@ -4,6 +4,7 @@ import pytest
 
 from finetune_app.datasets.models import Example, Split, Status
 from finetune_app.datasets.services import change_many, save_example
+from tests.page_text import compact
 
 
 @pytest.fixture
@@ -22,10 +23,10 @@ def written(row: Example, answer: str, **more: str) -> dict[str, str]:
 
 def test_the_row_opens_in_place(as_owner, url, row):
     address = url("example", number=7)
-    alone = as_owner.get(address, headers={"HX-Request": "true"}).content.decode()
-    assert alone.strip().startswith('<tr class="open" id="row-7">')
+    alone = compact(as_owner.get(address, headers={"HX-Request": "true"}))
+    assert alone.startswith('<tr class="open" id="row-7">')
     assert row.prompt in alone
-    page = as_owner.get(address).content.decode()
+    page = compact(as_owner.get(address))
     assert "<html" in page
     assert 'class="open" id="row-7"' in page
     closed = as_owner.get(address + "?closed=1", headers={"HX-Request": "true"}).content.decode()

@@ -5,6 +5,7 @@ import pytest
 from finetune_app.checks.models import Severity
 from finetune_app.datasets.models import Dataset, Example, Split, Status
 from tests.datasets.conftest import conversation, pair
+from tests.page_text import compact
 
 
 def found(dataset: Dataset) -> dict[str, str]:
@@ -147,7 +148,7 @@ def test_set_aside_and_deleted_rows_are_not_looked_at(as_owner, url, bring):
 
 def test_health_is_a_hundred_less_the_stated_points(as_owner, url, bring):
     bring(rows=[*rows(110), *rows(2)])
-    page = as_owner.get(url("page")).content.decode()
+    page = compact(as_owner.get(url("page")))
     assert '<p class="score">90' in page
     assert "+10" in page
 

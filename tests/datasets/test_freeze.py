@@ -8,11 +8,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from finetune_app.core.files import local_path
-from finetune_app.datasets import services
 from finetune_app.datasets.models import Status
 from finetune_app.versions.models import Version
-from finetune_app.versions.services import weight
+from finetune_app.versions.services import freeze, weight
 from tests.datasets.conftest import conversation, pair
+from tests.page_text import compact
 from tests.starter import FOLDER, needs_starter
 from worker.template import load_tokenizer
 
@@ -43,7 +43,7 @@ def test_twice_the_rows_ask_the_database_no_more(dataset, owner, bring):
     for count in (40, 80):
         bring(count)
         with CaptureQueriesContext(connection) as queries:
-            services.freeze(dataset=dataset, by=owner)
+            freeze(dataset=dataset, by=owner)
         asked.append(len(queries))
         dataset.examples.all().delete()
     assert asked[0] == asked[1]
@@ -98,7 +98,7 @@ def test_other_writing_counts_for_the_tokens_it_may_take(as_owner, url, bring):
 def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):
     rows = [{"messages": conversation(*pair(n))} for n in range(110)]
     bring(rows=[*rows, rows[0]])
-    page = as_owner.get(url("page")).content.decode()
+    page = compact(as_owner.get(url("page")))
     assert "First mend what is marked “must be mended” above." in page
     assert "disabled>Freeze version 1" in page
     reply = as_owner.post(url("versions:freeze"))

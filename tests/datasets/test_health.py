@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from finetune_app.datasets.models import Example, Status
 from tests.datasets.conftest import conversation, pair
+from tests.page_text import compact
 
 ASKED = "Could you please tell me when the repair of my bicycle will be finished this week"
 
@@ -90,9 +91,9 @@ def test_leaking_prompts_stand_side_by_side(as_owner, url, bring):
         row["split"] = "test"
     leak = {"messages": conversation(pair(3)[0] + " Thanks", pair(3)[1]), "split": "train"}
     bring(rows=[*examples, leak])
-    page = as_owner.get(url("checks:health")).content.decode()
+    page = compact(as_owner.get(url("checks:health")))
     leakage = page.partition('id="leakage"')[2].partition("</section>")[0]
-    assert leakage.index("No. 4</a> · test") < leakage.index("No. 121</a> · learn")
+    assert leakage.index("No. 4</a>· test") < leakage.index("No. 121</a>· learn")
 
 
 def test_nothing_is_there_yet(as_owner, url, dataset):

@@ -169,9 +169,8 @@ def test_a_real_worker_does_it(rows, aside, transactional_db):
 
 @pytest.fixture
 def repeats(bring, dataset, no_worker, monkeypatch) -> Dataset:
-    """Thirty rows that stand there twice; a finding of five rows is a long one."""
+    """Thirty rows that stand there twice."""
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
-    monkeypatch.setattr("finetune_app.datasets.table_query.FEW", 5)
     return bring(rows=[{"messages": conversation(*pair(n % 30))} for n in range(60)])
 
 

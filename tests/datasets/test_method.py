@@ -14,6 +14,7 @@ from finetune_app.datasets.splits import TESTING, place, side
 from finetune_app.goals import services as goals
 from finetune_app.versions.services import freeze, freeze_blocker
 from tests.datasets.conftest import conversation, pair
+from tests.page_text import compact
 
 
 @pytest.fixture(params=["prompt", "rag"])
@@ -36,8 +37,8 @@ def found(dataset) -> dict[str, str]:
 
 
 def page(browser, goal, name="page") -> str:
-    reply = browser.get(reverse(f"datasets:{name}", args=[goal.pk]))
-    return " ".join(html.unescape(reply.content.decode()).split())
+    full_name = name if ":" in name else f"datasets:{name}"
+    return html.unescape(compact(browser.get(reverse(full_name, args=[goal.pk]))))
 
 
 def test_newcomers_are_for_the_test_or_for_practice():
@@ -120,7 +121,7 @@ def test_practice_may_come_out_of_the_test_and_never_the_reverse(questions, owne
 def test_the_pages_ask_for_questions(as_editor, goal, questions):
     assert "What should it get right?" in page(as_editor, goal)
     assert "A question that people really ask" in page(as_editor, goal, "write")
-    assert "Where are your questions?" in page(as_editor, goal, "add")
+    assert "Where are your questions?" in page(as_editor, goal, "imports:add")
     add(questions, range(24))
     checks.run_checks(questions)
     shown = page(as_editor, goal)

@@ -52,8 +52,8 @@ def test_an_undo_of_what_is_gone_says_so(as_owner, url, rows):
 
 
 def test_a_large_trash_goes_in_parts(as_owner, url, rows, monkeypatch):
-    monkeypatch.setattr(trash, "SOME", 2)
-    monkeypatch.setattr(trash, "MOMENT", 0)
+    monkeypatch.setattr(trash, "MAX_QUERY_KEYS", 2)
+    monkeypatch.setattr(trash, "MAX_REQUEST_SECONDS", 0)
     assert "1 example to go" in as_owner.post(url("empty")).content.decode()
     reply = as_owner.post(url("empty"), headers={"HX-Request": "true"})
     assert reply["HX-Redirect"] == url("page")

@@ -9,6 +9,7 @@ from finetune_app.versions.services import freeze
 from finetune_app.versions.views.versions import aligned
 from tests.datasets.conftest import conversation
 from tests.factories import build_world
+from tests.page_text import compact
 
 
 @pytest.fixture
@@ -56,11 +57,11 @@ def test_what_differs_is_found_a_line_at_a_time(two):
 
 def test_the_page_shows_words_side_by_side(as_viewer, url, two):
     address = url("versions:compare", number=two[1].number, other=two[0].number)
-    page = as_viewer.get(address).content.decode()
+    page = compact(as_viewer.get(address))
     assert "<ins>pump</ins>" in page
     assert "1 example moved into the test" in page
     assert "taken out, was for" in page
-    assert "Changed <span>2</span>" in page
+    assert "Changed<span>2</span>" in page
     only = as_viewer.get(address + "?kind=added").content.decode()
     assert "No. 61" in only
     assert "No. 5<" not in only

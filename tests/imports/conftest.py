@@ -58,7 +58,8 @@ def dataset_url(goal: Goal) -> Callable[..., str]:
     """The address of a page of the dataset."""
 
     def build(name: str, **kwargs: object) -> str:
-        return reverse(f"datasets:{name}", kwargs={"goal_id": goal.pk, **kwargs})
+        full_name = name if ":" in name else f"datasets:{name}"
+        return reverse(full_name, kwargs={"goal_id": goal.pk, **kwargs})
 
     return build
 

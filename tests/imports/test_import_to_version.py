@@ -39,7 +39,7 @@ def test_a_file_becomes_a_frozen_version(as_owner, send, work, url, dataset_url,
 
     page = as_owner.get(dataset_url("page")).content.decode()
     assert "Freeze version 1" in page
-    reply = as_owner.post(dataset_url("freeze"), follow=True)
+    reply = as_owner.post(dataset_url("versions:freeze"), follow=True)
     assert "Version 1 is frozen." in reply.content.decode()
     version = Version.objects.get()
     content = local_path(version.stored_name).read_bytes()
@@ -72,7 +72,7 @@ def test_a_file_leaves_with_the_bytes_it_came_with(as_owner, send, work, url, da
     form = {"prompt": "prompt", "answer": "answer", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)
     assert work(item).rows_kept == 30
-    as_owner.post(dataset_url("freeze"))
+    as_owner.post(dataset_url("versions:freeze"))
     asked = {"encoding": "cp1252", "delimiter": ";", "columns": "pairs", "cells": "exact"}
-    reply = as_owner.get(dataset_url("download", number=1, form="csv"), asked)
+    reply = as_owner.get(dataset_url("versions:download", number=1, form="csv"), asked)
     assert b"".join(reply.streaming_content) == content

@@ -20,6 +20,7 @@ class Edit(models.Model):
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
+    count = models.PositiveIntegerField(default=0)  # of examples changed so far
     left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
     todo = models.JSONField(default=dict)  # what is not done yet (services/batch_edits.py)
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")  # does it

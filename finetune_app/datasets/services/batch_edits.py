@@ -93,7 +93,7 @@ def run_next_step(edit: Edit, guard: Callable[[], None] = lambda: None) -> Edit:
         edit = Edit.objects.select_for_update().get(pk=edit.pk)
         if edit.todo:
             BATCH_STEPS[edit.todo["do"]](edit, dataset)
-            edit.save(update_fields=["what", "todo", "left"])
+            edit.save(update_fields=["what", "todo", "count", "left"])
     return edit
 
 

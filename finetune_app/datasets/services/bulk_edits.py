@@ -88,7 +88,7 @@ def _edit_window(edit: Edit, dataset: Dataset) -> None:
     )
     edit.todo = todo | {"next": up_to, "numbers": numbers}
     if up_to >= todo["last"]:
-        edit.what = (todo["said"] % {"n": count_label(edit.changes.count())})[:120]
+        edit.what = (todo["said"] % {"n": count_label(edit.count)})[:120]
         *then, edit.todo = todo.get("then") or [{}]
         if then:
             edit.todo["then"] = then

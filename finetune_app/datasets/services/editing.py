@@ -100,6 +100,8 @@ def change_many(
             apply(example, after, by, now)
         store(changes)
         bulk_sql.insert(changes)
+        edit.count += len(changes)
+        edit.save(update_fields=["count"])
         mark_changed(dataset)
     return edit
 

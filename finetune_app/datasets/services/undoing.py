@@ -38,6 +38,7 @@ def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]
             source_import=edit.source_import,
             undoes=edit,
             removes_rows=bool(edit.source_import_id) and not edit.removes_rows,
+            left=max(0, edit.count - edit.changes.count()),  # of examples deleted for good
             todo={"do": "undo", "edit": edit.pk, "changed": 0, "next": 0, "last": rows},
         )
     if edit.job and edit.job.is_active:

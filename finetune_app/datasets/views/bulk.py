@@ -153,7 +153,7 @@ def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     if request.htmx and not edit.todo:
         return HttpResponse(headers={"HX-Refresh": "true"})
     going = bool(edit.job and edit.job.is_active)
-    changed = edit.changes.count()
+    changed = edit.count
     facts = [_("%(n)s changed so far") % {"n": count_label(changed)}]
     place = queue_place(edit.job) if going and edit.job else 0
     if place > 1:
