@@ -23,6 +23,7 @@ from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.training import services as trainings
 from finetune_app.training.models import Training
+from finetune_app.versions import services as versions
 from finetune_app.versions.models import Version
 from tests.datasets.conftest import conversation, pair
 
@@ -36,7 +37,7 @@ def freeze(goal: Goal, by: User, count: int = 60) -> Version:
     rows = [{"messages": conversation(*pair(n)), "split": ""} for n in range(count)]
     if missing > 0:
         datasets.add_rows(dataset=dataset, by=by, rows=rows[-missing:], source="emails.csv")
-    version, _new = datasets.freeze(dataset=dataset, by=by)
+    version, _new = versions.freeze(dataset=dataset, by=by)
     return version
 
 

@@ -48,8 +48,8 @@ def test_tabs_count_and_filter(as_owner, url, bring):
     dataset.examples.filter(number=5).update(status=Status.SET_ASIDE)
     page = get(as_owner, url, "?status=draft")
     assert numbers(page) == [3, 4]
-    assert re.search(r"Draft <span>2</span>", page)
-    assert re.search(r"All <span>60</span>", page)
+    assert re.search(r"Draft<span>2</span>", page)
+    assert re.search(r"All<span>60</span>", page)
     assert numbers(get(as_owner, url, "?status=set_aside")) == [5]
 
 
