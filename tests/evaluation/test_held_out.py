@@ -21,6 +21,7 @@ from worker.training.loop import run
 # Where a test row is told from another one: the rooms that split, check and freeze, and evaluation.
 MAY_TELL = (
     "finetune_app/datasets/",
+    "finetune_app/imports/",
     "finetune_app/checks/",
     "finetune_app/versions/",
     "finetune_app/evaluation/",
