@@ -12,7 +12,8 @@ from finetune_app.checks.models import RowCheck, Severity
 from finetune_app.checks.services import start_check
 from finetune_app.datasets.models import Dataset
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import Job, Kind, State
+from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.models import Job, State
 from tests.datasets.conftest import conversation, pair
 from tests.page_text import compact
 from tests.worker.conftest import supervise
@@ -55,11 +56,11 @@ def large(monkeypatch) -> None:
 
 def in_this_process(job: Job) -> None:
     """What a worker does, without its processes."""
-    order = check_jobs.child_spec(job)
+    order = handler_for(job).child_spec(job)
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
-    result = run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
-    check_jobs.before_finish(job, result)
-    check_jobs.finish(job, result)
+    result = run(ChildJob(job.kind, folder, order.spec), Recorder())
+    handler_for(job).before_finish(job, result)
+    handler_for(job).finish(job, result)
     Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED)
 
 
@@ -69,10 +70,10 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
     dataset = bring(rows=[*rows(), {"messages": conversation(RUDE, "topic: money\ndue: today")}])
     assert row_check_cache.count_not_thorough(dataset) == 121
     as_owner.post(url("checks:start"))
-    job = Job.objects.get(kind=Kind.CHECK)
+    job = Job.objects.get(kind="check")
     reply = as_owner.post(url("checks:start"), {"from": "health"})
     assert reply["Location"] == url("checks:health")
-    assert Job.objects.filter(kind=Kind.CHECK).count() == 1
+    assert Job.objects.filter(kind="check").count() == 1
     assert "toxic" not in found(dataset)
     assert supervise(job).state == State.SUCCEEDED
     assert found(dataset)["toxic"] == Severity.WARNING
@@ -147,11 +148,11 @@ def test_a_job_finds_what_a_check_at_once_finds(bring, no_worker, large, owner):
 def test_what_changed_while_it_looked_leaves_it_stale(as_owner, url, bring, no_worker, large):
     dataset = bring(rows=rows(130))
     job = start_check(dataset)
-    order = check_jobs.child_spec(job)
+    order = handler_for(job).child_spec(job)
     as_owner.post(url("change", number=7), {"what": "set_aside"})
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
-    result = run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
-    check_jobs.finish(job, result)
+    result = run(ChildJob(job.kind, folder, order.spec), Recorder())
+    handler_for(job).finish(job, result)
     dataset.refresh_from_db()
     assert checks.is_stale(dataset)
     assert as_owner.post(url("versions:freeze")).status_code == 409
@@ -160,12 +161,12 @@ def test_what_changed_while_it_looked_leaves_it_stale(as_owner, url, bring, no_w
 def test_an_attempt_that_died_is_gone_on_from(bring, no_worker):
     dataset = bring(rows=rows())
     job = start_check(dataset)
-    order = check_jobs.child_spec(job)
+    order = handler_for(job).child_spec(job)
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
-    run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    run(ChildJob(job.kind, folder, order.spec), Recorder())
     lines = (folder / "looks.jsonl").read_text().splitlines()
     (folder / "looks.jsonl").write_text("\n".join(lines[:60]) + "\n" + lines[60][:9])
-    run(ChildJob(order["kind"], folder, order["spec"]), Recorder())
+    run(ChildJob(job.kind, folder, order.spec), Recorder())
     again = [json.loads(line)[0] for line in (folder / "looks.jsonl").read_text().splitlines()]
     assert len(again) == len(set(again)) == 120
 
@@ -175,7 +176,7 @@ def test_it_can_be_cancelled(
 ):
     dataset = bring(rows=rows())
     job = start_check(dataset)
-    check_jobs.child_spec(job)
+    handler_for(job).child_spec(job)
     assert as_viewer.post(url("checks:stop")).status_code == 403
     assert as_stranger.post(url("checks:stop")).status_code == 404
     assert as_owner.get(url("checks:stop")).status_code == 405
@@ -205,7 +206,7 @@ def test_the_page_tells_how_far_it_is(as_owner, as_viewer, url, bring, no_worker
 def test_the_rows_go_with_the_goal(goal, bring, no_worker, django_capture_on_commit_callbacks):
     dataset = bring(rows=rows())
     job = start_check(dataset)
-    check_jobs.child_spec(job)
+    handler_for(job).child_spec(job)
     with django_capture_on_commit_callbacks(execute=True):
         goal.delete()
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()

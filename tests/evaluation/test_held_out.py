@@ -1,4 +1,4 @@
-"""The test split is sealed: until the evaluation, nobody opens it."""
+"""The test split is held out: nothing but the evaluation reads it."""
 
 import json
 import re
@@ -11,26 +11,25 @@ from django.conf import settings
 from finetune_app.core.files import local_path
 from finetune_app.deployment.monitoring import drift
 from finetune_app.evaluation import held_out, prompt_baseline
-from finetune_app.training import jobs as training_jobs
+from finetune_app.jobs.handlers import handler_for
 from tests.worker.engine.tiny_models import make_base
 from tests.worker.training.conftest import RecordingChannel
 from worker.channel import Job
 from worker.drift.run import run as compare
 from worker.training.loop import run
 
-# Where a test row is told from another one: the rooms that split, check and freeze, and evaluation.
-MAY_TELL = (
+# The rooms that import, split and freeze rows, and evaluation.
+MAY_TELL_TEST_ROWS_APART = (
     "finetune_app/datasets/",
     "finetune_app/imports/",
-    "finetune_app/checks/",
-    "finetune_app/versions/",
     "finetune_app/evaluation/",
     "worker/evaluation/",
 )
 COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # how many, not which
-KEEPS_APART = {"finetune_app/candidates/few_shot.py"}  # leaves out what is also in the test
-HAND_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")  # its path
-MAY_OPEN = (*MAY_TELL, *HAND_ON)
+EXCLUDES_TEST_ROWS = {"finetune_app/candidates/few_shot.py"}
+PASS_THE_PATH_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")
+OPEN_OTHER_FILES = ("finetune_app/model_export/",)  # the `stored_name` of an export, not a version
+MAY_OPEN = (*MAY_TELL_TEST_ROWS_APART, *PASS_THE_PATH_ON, *OPEN_OTHER_FILES)
 
 
 def poison(training) -> Path:
@@ -61,7 +60,7 @@ def prompt_of(training):
 
 def test_the_rival_is_written_from_practice_rows_alone(poisoned):
     fair = prompt_of(poisoned)
-    assert len(fair.shots) == prompt_baseline.SHOTS
+    assert len(fair.shots) == prompt_baseline.MAX_SHOTS
 
 
 def test_the_rival_sees_answers_of_several_sorts(trained):
@@ -77,8 +76,8 @@ def test_no_shot_is_a_test_prompt(trained):
 def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):
     """A real training on a tiny model, whose test rows would break whoever opened them."""
     torch.set_num_threads(1)
-    order = training_jobs.child_spec(poisoned.job)
-    spec = order["spec"] | {
+    order = handler_for(poisoned.job).child_spec(poisoned.job)
+    spec = order.spec | {
         "base_model": str(make_base(tmp_path / "base", "llama")),
         "epochs": 1,
         "max_new_tokens": 4,
@@ -118,23 +117,23 @@ def sources():
             yield path.relative_to(settings.BASE_DIR).as_posix(), path.read_text()
 
 
-def test_nobody_else_asks_for_test_rows():
+def test_no_other_module_selects_test_rows():
     asks = re.compile(r"Split\.TEST|[\"']test[\"']")
     found = {
         name
         for name, text in sources()
         for line in text.splitlines()
         if asks.search(line)
-        and not name.startswith(MAY_TELL)
+        and not name.startswith(MAY_TELL_TEST_ROWS_APART)
         and '"split":' not in line
         and not COUNTS.search(line)
-        and name not in KEEPS_APART
+        and name not in EXCLUDES_TEST_ROWS
         and "`rows` are" not in line
     }
     assert found == set()
 
 
-def test_nobody_else_opens_a_version():
+def test_no_other_module_opens_a_version():
     opens = re.compile(r"version\.stored_name|\.stored_name\)")
     found = {name for name, text in sources() if opens.search(text)}
     assert {name for name in found if not name.startswith(MAY_OPEN)} == set()
