@@ -16,16 +16,8 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, Install
 from finetune_app.candidates import drafts, validation_prompts, validation_run
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
-from finetune_app.datasets.models import (
-    Dataset,
-    Edit,
-    Example,
-    Finding,
-    Import,
-    Severity,
-    Split,
-    Version,
-)
+from finetune_app.checks.models import Finding, Severity
+from finetune_app.datasets.models import Dataset, Edit, Example, Import, Split
 from finetune_app.deployment.models import Request
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import store_verdict

@@ -11,7 +11,7 @@ from django.db import connection
 from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.datasets.checks.refusals import refusal
+from finetune_app.checks.detectors.refusals import refusal
 from finetune_app.deployment.models import Deployment, Release, Request
 from finetune_app.deployment.monitoring import feedback, keeping, metrics
 

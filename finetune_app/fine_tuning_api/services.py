@@ -16,9 +16,11 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import Team, User
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.basemodels import services as basemodels
+from finetune_app.checks.models import Severity
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
-from finetune_app.datasets.models import Severity, Split
+from finetune_app.versions import services as versions
+from finetune_app.datasets.models import Split
 from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.fine_tuning_api.training_file import read_training_rows, read_validation_rows
@@ -117,7 +119,7 @@ def cancel_job(*, job: FineTuningJob) -> None:
 def _freeze_and_train(job: FineTuningJob, by: User | None) -> None:
     dataset = datasets.dataset_of(job.goal)
     try:
-        datasets.freeze(dataset=dataset, by=by)
+        versions.freeze(dataset=dataset, by=by)
         chosen = _training_settings(job.hyperparameters) | {"seed": job.seed}
         job.training = trainings.start(goal=job.goal, user=by, chosen=chosen)
     except PlainError as problem:

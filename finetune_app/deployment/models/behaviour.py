@@ -3,7 +3,6 @@
 from django.db import models
 
 from finetune_app.accounts.models import User
-from finetune_app.datasets.models import Version
 from finetune_app.deployment.models.deployment import Deployment
 from finetune_app.jobs.models import Job
 from finetune_app.versions.models import Version
