@@ -19,7 +19,6 @@ from finetune_app.basemodels import services as basemodels
 from finetune_app.checks.models import Severity
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
-from finetune_app.versions import services as versions
 from finetune_app.datasets.models import Split
 from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
@@ -29,6 +28,7 @@ from finetune_app.goals.models import Goal, GoalKind, Method
 from finetune_app.imports.column_mapping import RowError
 from finetune_app.jobs import services as jobs
 from finetune_app.training import services as trainings
+from finetune_app.versions import services as versions
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
 MAX_TEAM_BYTES = 2 * 1024**3  # of all files that a team's programs have uploaded
