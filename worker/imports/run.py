@@ -14,8 +14,6 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     """The spec is an `ImportSpec`, the result an `InspectResult` or a `ReadResult`."""
     limits.apply_limits()
     spec = cast(ImportSpec, job.spec)
-    if spec["step"] in ("store", "remove"):
-        return {"step": spec["step"]}  # the supervisor does it
     path = Path(spec["file"])
     if not path.exists():
         raise UserError("bad_data", "The uploaded file is gone. Upload it again.")
