@@ -32,7 +32,7 @@ class Order(TypedDict):
     runner: str
     """Module with `run(job, channel)`."""
     folder: str
-    spec: dict[str, Any]
+    spec: Mapping[str, Any]
     lease: float
     """Seconds that a renewal lasts."""
     at: float

@@ -36,7 +36,7 @@ class EvaluationHandler(JobHandler):
             "general": True,
             "seed": 17,
         }
-        return {"kind": job.kind, "folder": str(folder), "spec": spec}
+        return ChildSpec(folder=folder, spec=spec)
 
     def record(self, job: Job, event: Event) -> None:
         """Store an answer, the general check or a latency; an event may arrive twice."""

@@ -6,6 +6,7 @@ A job with a child process: `child_spec`, then `record` for each event of the ch
 end in `fail` instead. All but `finish` and `fail` may be repeated after an interruption.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ class ChildSpec:
 
     folder: Path
     """Absolute; belongs to this job alone, and is kept when the job continues."""
-    spec: dict[str, Any]
+    spec: Mapping[str, Any]
     """What to do, in JSON values."""
 
 
