@@ -1,6 +1,6 @@
 """The evaluation job: what the child is told, and what becomes of its events and result."""
 
-from typing import cast
+from typing import Any, cast
 
 from django.conf import settings
 
@@ -36,7 +36,7 @@ class EvaluationHandler(JobHandler):
             "general": True,
             "seed": 17,
         }
-        return ChildSpec(folder=folder, spec=spec)
+        return ChildSpec(folder, cast(dict[str, Any], spec))
 
     def record(self, job: Job, event: Event) -> None:
         """Store an answer, the general check or a latency; an event may arrive twice."""

@@ -78,7 +78,7 @@ def test_the_advice_says_documents_and_so_does_the_measurement(installation, new
     print(mara.reads("[aria-labelledby=h-methods] table"))
     assert "Searching your documents is worth the work" in mara.reads("#conclusion")
 
-    mara.page.get_by_text("Where it looked").first.click()
+    mara.page.get_by_text("Where it looked this up").first.click()
     mara.page.locator(".cites a").first.click()
     expect(mara.page.locator("mark").first).to_be_in_viewport()
     mara.photograph("knowledge-citation")

@@ -138,7 +138,7 @@ def test_the_third_look_says_so(as_owner, trained, owner, url):
     assert [first.looks, second.looks, third.looks] == [1, 2, 3]
     assert not any("3" in note for note in first.verdict["notes"])
     assert len(third.verdict["notes"]) > len(second.verdict["notes"])
-    assert "Looked at 3 times" in as_owner.get(url("detail", third.pk)).content.decode()
+    assert "Seen 3 times" in as_owner.get(url("detail", third.pk)).content.decode()
 
 
 def test_to_delete_a_test_does_not_make_its_prompts_unseen(tested, trained, owner):

@@ -72,7 +72,7 @@ def test_a_bare_click_on_what_is_tested_shows_that_test(as_editor, tested, url):
 
 def test_where_a_person_decides_there_is_no_rival_to_judge(as_editor, goal, trained, url):
     goals.choose_measure(goal=goal, kind="choice", settings={})
-    assert "A fair rival" not in as_editor.get(url("page")).content.decode()
+    assert "A fair comparison" not in as_editor.get(url("page")).content.decode()
     as_editor.post(url("start"))
     assert not Evaluation.objects.get().others.exists()
 
@@ -166,7 +166,7 @@ def test_a_fault_while_it_starts_leaves_nothing_behind(trained, owner, monkeypat
 
 def test_the_launch_page_says_how_often_these_prompts_were_seen(as_editor, tested, url):
     page = as_editor.get(url("page") + "?new").content.decode()
-    assert "Looked at 1 time before." in page
+    assert "Its results have been seen 1 time." in page
 
 
 def test_only_editors_of_the_team_start(as_viewer, as_stranger, as_owner, trained, url):
