@@ -1,14 +1,15 @@
-"""A large file that arrives in pieces, and goes on after a break, a reload or a lost connection.
+"""Uploads of large files in chunks, which may be resumed after a reload or a lost connection.
 
-The pieces are written into one file on this disk, at the place they name; `received` says how far
-it is. When all is here the file becomes an import, as if it had come at once.
+The chunks are written into one file on this disk, at the offset they name; `Upload.received` says
+how many bytes there are. A complete file becomes an import like any other. Why this is not a
+library: docs/decisions/0026-chunked-upload-without-a-library.md.
 """
 
 import fcntl
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, Protocol
 
 from django.conf import settings
 from django.core.files.base import File
@@ -26,49 +27,58 @@ from finetune_app.datasets.text import clean_name
 from finetune_app.imports.models import Upload
 from finetune_app.imports.services import create_import, delete_abandoned, require_disk_space
 
-CHUNK_BYTES = 8 * 1024 * 1024  # bytes; a request may have more, but a lost one costs more then
-MAX_UNFINISHED_UPLOADS = 3  # unfinished uploads of one person
+CHUNK_BYTES = 8 * 1024 * 1024  # a request may have more, but a lost one then costs more
+MAX_UNFINISHED_UPLOADS = 3  # of one person
 COPY_BYTES = 256 * 1024
 
 
+class Readable(Protocol):
+    """A request's body."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class WrongOffset(PlainError):
-    """The piece does not follow what is here."""
+    """The chunk does not follow what has arrived."""
 
 
 def start_upload(*, dataset: Dataset, by: User, name: str, size: int) -> Upload:
-    """The upload of this file: the one that was interrupted, else a new one."""
+    """The interrupted upload of this file, else a new one. `size` in bytes.
+
+    Raises PlainError when the file is too large, or there are too many unfinished uploads.
+    """
     delete_abandoned()
     name = clean_name(name)
-    mine = Upload.objects.filter(by=by)
-    found = mine.filter(dataset=dataset, file_name=name, size=size).order_by("-at").first()
+    own = Upload.objects.filter(by=by)
+    found = own.filter(dataset=dataset, file_name=name, size=size).order_by("-at").first()
     if found:
         _correct_received(found)
         return found
     if size < 1:
         raise PlainError(_("The file is empty. Choose the one that holds your examples."))
     if size > settings.MAX_LARGE_UPLOAD_BYTES:
-        most = settings.MAX_LARGE_UPLOAD_BYTES // 1024**3
+        limit = settings.MAX_LARGE_UPLOAD_BYTES // 1024**3
         raise PlainError(
             _("The file is larger than %(most)s GB, the most we take. Bring it in smaller parts.")
-            % {"most": most},
+            % {"most": limit},
             status=413,
         )
-    if mine.count() >= MAX_UNFINISHED_UPLOADS:
+    if own.count() >= MAX_UNFINISHED_UPLOADS:
         raise PlainError(
             _("You have %(n)s files on their way already. Finish one, or forget it below.")
             % {"n": MAX_UNFINISHED_UPLOADS},
             status=409,
         )
     expected = Upload.objects.aggregate(n=Sum(F("size") - F("received")))["n"] or 0
-    require_disk_space(size, besides=expected)
+    require_disk_space(size, expected)
     return Upload.objects.create(dataset=dataset, by=by, file_name=name, size=size)
 
 
-def append_chunk(*, upload: Upload, offset: int, length: int, source: Any) -> int:
-    """Write `length` bytes of `source` at `offset`; how far the file is now.
+def append_chunk(*, upload: Upload, offset: int, length: int, source: Readable) -> int:
+    """Write `length` bytes of `source` at `offset`. Returns how many bytes have arrived.
 
-    Raises WrongOffset where the piece does not follow what is here (the answer says what does).
-    A piece that breaks off is not counted and is written again.
+    A chunk that breaks off is not counted, and is sent again. Raises WrongOffset where the chunk
+    does not follow what has arrived, PlainError when its length is wrong or the disk is full.
     """
     path = upload_path(upload)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +99,7 @@ def append_chunk(*, upload: Upload, offset: int, length: int, source: Any) -> in
     return offset + length
 
 
-def _copy(source: Any, file: Any, length: int) -> None:
+def _copy(source: Readable, file: BinaryIO, length: int) -> None:
     left = length
     try:
         while left and (block := source.read(min(COPY_BYTES, left))):
@@ -104,23 +114,27 @@ def _copy(source: Any, file: Any, length: int) -> None:
 
 
 def finish_upload(*, upload: Upload) -> Import:
-    """All is here: an import like any other, which a worker looks at."""
+    """Turn a complete upload into an import. Raises PlainError when it is not complete."""
     path = upload_path(upload)
     with transaction.atomic():
-        held = Upload.objects.select_for_update().filter(pk=upload.pk).first()
-        if held is None or held.by is None:
+        locked = Upload.objects.select_for_update().filter(pk=upload.pk).first()
+        if locked is None or locked.by is None:
             raise PlainError(_("This upload is finished already."), status=409)
-        here = path.stat().st_size if path.exists() else 0
-        if held.received != held.size or here != held.size:
+        on_disk = path.stat().st_size if path.exists() else 0
+        if locked.received != locked.size or on_disk != locked.size:
             raise PlainError(_("The file is not here whole yet. Continue the upload."), status=409)
-        stored = stored_name_of(held)
+        stored = stored_name_of(locked)
         if not is_local():
             with path.open("rb") as file:
                 stored = default_storage.save(stored, File(file))
         item = create_import(
-            dataset=held.dataset, by=held.by, name=held.file_name, stored=stored, size=held.size
+            dataset=locked.dataset,
+            by=locked.by,
+            name=locked.file_name,
+            stored=stored,
+            size=locked.size,
         )
-        held.delete()
+        locked.delete()
     return item
 
 
@@ -133,9 +147,9 @@ def upload_path(upload: Upload) -> Path:
 
 
 def _correct_received(upload: Upload) -> None:
-    """Where the disk has less than was counted (a crash, a restored backup), go on from there."""
+    """Where the disk has less than was counted (a crash, a restored backup), resume from there."""
     path = upload_path(upload)
-    here = path.stat().st_size if path.exists() else 0
-    if here < upload.received:
-        upload.received = here
-        Upload.objects.filter(pk=upload.pk).update(received=here)
+    on_disk = path.stat().st_size if path.exists() else 0
+    if on_disk < upload.received:
+        upload.received = on_disk
+        Upload.objects.filter(pk=upload.pk).update(received=on_disk)

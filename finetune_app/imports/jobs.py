@@ -1,4 +1,10 @@
-"""The jobs of an import: look at the file, read it, add its rows, remove them again."""
+"""The jobs of an import: inspect the file, read its rows, store them, or remove them again.
+
+A child process inspects and reads, because a hostile file must not harm the worker. Rows are stored
+and removed in the supervisor, in short transactions.
+"""
+
+from typing import cast
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -8,42 +14,50 @@ from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
 from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
 from finetune_app.imports import import_rows, services
+from finetune_app.imports.schemas import InspectResult, ReadResult
 from finetune_app.jobs import lease
 from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
+
+STEPS_WITHOUT_CHILD = ("store", "remove")
 
 
 class ImportHandler(JobHandler):
     kind = JobKind(name="import", runner="worker.imports.run")
 
     def child_spec(self, job: Job) -> ChildSpec | None:
-        if job.spec["step"] in ("store", "remove"):
-            return None  # only the database changes
+        """`job.spec` is an `ImportSpec`."""
+        if job.spec["step"] in STEPS_WITHOUT_CHILD:
+            return None
         path = local_path(job.spec["stored_name"])
         return ChildSpec(folder=path.parent, spec=job.spec | {"file": str(path)})
 
     def run(self, job: Job) -> Result:
-        result = {"step": job.spec["step"]}
-        self.before_finish(job, result)
-        return result
+        """Store the rows of a confirmed plan, or remove those of a cancelled import."""
+        step, item = job.spec["step"], _import_of(job)
+        try:
+            if item and step == "store":
+                import_rows.stage_rows(item, job, item.plan["new"] + item.plan["changed"])
+            elif item:
+                writer = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
+                services.revert_import(item, writer)
+        except LeaseLost:
+            lease.release(job)
+        return {"step": step}
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """The long part, in short transactions: `finish` then only says that it is done."""
+        """Once the rows are read: store them, or plan what they change."""
         item = _import_of(job)
-        if item is None or result["step"] == "inspect":
+        if item is None or result["step"] != "read":
+            return
+        if services.rejects_all(item, cast(ReadResult, result)):
             return
         try:
-            if result["step"] == "remove":
-                hold = LeaseWriter(job, item.examples.count(), _("Removing the rows"))
-                services.revert_import(item, hold)
-            elif result["step"] == "store":
-                import_rows.stage_rows(item, job, item.plan["new"] + item.plan["changed"])
-            elif not services.rejects_all(item, result):
-                if item.mode == Import.Mode.APPEND:
-                    import_rows.stage_rows(item, job, result["kept"])
-                else:
-                    Import.objects.filter(pk=item.pk).update(plan=import_rows.plan_changes(item))
+            if item.mode == Import.Mode.APPEND:
+                import_rows.stage_rows(item, job, result["kept"])
+            else:
+                Import.objects.filter(pk=item.pk).update(plan=import_rows.plan_changes(item))
         except LeaseLost:
             lease.release(job)
 
@@ -51,11 +65,12 @@ class ImportHandler(JobHandler):
         item = _import_of(job)
         if item is None:
             return
-        if result["step"] == "inspect":
-            services.record_inspection(item, result)
-        elif result["step"] == "remove":
-            item.delete()  # its file goes with it (signals.py)
-        elif result["step"] == "store" or services.record_read(item, result):
+        step = result["step"]
+        if step == "inspect":
+            services.record_inspection(item, cast(InspectResult, result))
+        elif step == "remove":
+            item.delete()  # signals.py deletes its files
+        elif step == "store" or services.record_read(item, cast(ReadResult, result)):
             import_rows.publish_rows(item)
             dataset = item.dataset
             transaction.on_commit(lambda: check_all(dataset))
@@ -69,5 +84,5 @@ class ImportHandler(JobHandler):
 
 
 def _import_of(job: Job) -> Import | None:
-    """None when it was cancelled meanwhile."""
+    """None when the import was cancelled meanwhile."""
     return Import.objects.select_related("dataset", "by").filter(job=job).first()

@@ -1,102 +1,109 @@
-"""Which example a row of a file stands for, when a file updates what is here.
+"""Finds the example that a row of a file stands for, when the file updates or replaces examples.
 
-By key where the rows have one, else by equal prompt. The n-th row of a key stands for the n-th
-example of that key, so that nothing is lost where a key or a prompt occurs more than once.
+By key where the rows have one, otherwise by equal prompt. The n-th row with a key or prompt stands
+for the n-th example with it, so that nothing is lost where it occurs more than once.
 """
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet
 from finetune_app.datasets.text import last_said, prompt_hash
+from finetune_app.imports.column_mapping import MAX_KEY_LENGTH
+from finetune_app.imports.schemas import ImportRow
 
-BATCH_ROWS = 2_000  # rows
-KEYS_PER_QUERY = 500
-Row = dict[str, Any]
+BATCH_ROWS = 2_000
+VALUES_PER_QUERY = 500
 
 
 @dataclass
 class Match:
     """A row, and the example it stands for: None for a new one."""
 
-    row: Row
+    row: ImportRow
     example: Example | None = None
 
     @property
+    def key(self) -> str:
+        return self.row.get("key", "")[:MAX_KEY_LENGTH]
+
+    @property
     def is_change(self) -> bool:
-        """A row without an answer never takes one away."""
+        """Whether the row has other messages. A row without an answer never removes one."""
         if self.example is None or self.example.messages == self.row["messages"]:
             return False
         return bool(last_said(self.row["messages"], "assistant").strip())
 
     @property
     def sets_key(self) -> bool:
-        key = self.row.get("key", "")[:200]
-        return self.example is not None and bool(key) and self.example.key != key
+        return self.example is not None and bool(self.key) and self.example.key != self.key
 
 
 class RowMatcher:
-    """Goes through the rows of one file in their order, a few thousand in memory at a time.
+    """Matches the rows of one file in their order, a few thousand in memory at a time.
 
-    `taken` grows to the keys of all examples that were found: 60 MB for a million.
+    `taken` grows to the primary keys of all matched examples: 60 MB for a million.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.taken: set[int] = set()
 
-    def match(self, rows: Iterable[Row]) -> Iterator[list[Match]]:
+    def match(self, rows: Iterable[ImportRow]) -> Iterator[list[Match]]:
         rows = iter(rows)
-        while some := list(islice(rows, BATCH_ROWS)):
-            yield self._match(some)
+        while batch := list(islice(rows, BATCH_ROWS)):
+            yield self._match(batch)
 
-    def _match(self, rows: list[Row]) -> list[Match]:
+    def _match(self, rows: list[ImportRow]) -> list[Match]:
         matches = [Match(row) for row in rows]
-        keyed = [one for one in matches if one.row.get("key")]
-        self._find(keyed, "key", [one.row["key"][:200] for one in keyed])
-        # Rows that have no key, here or in the file, are known by what they ask.
-        for in_file in (True, False):
-            left = [
-                one
-                for one in matches
-                if one.example is None and bool(one.row.get("key")) == in_file
-            ]
-            asked = [prompt_hash(one.row["messages"]) for one in left]
-            self._find(left, "prompt_hash", asked, without_key=in_file)
+        keyed = [match for match in matches if match.key]
+        self._find(keyed, "key", [match.key for match in keyed])
+        # By prompt: rows with a key whose example has none, then rows without a key.
+        for has_key in (True, False):
+            left = [m for m in matches if m.example is None and bool(m.key) == has_key]
+            hashes = [prompt_hash(match.row["messages"]) for match in left]
+            self._find(left, "prompt_hash", hashes, only_without_key=has_key)
         return matches
 
     def _find(
-        self, matches: list[Match], column: str, values: list[str], *, without_key: bool = False
+        self,
+        matches: list[Match],
+        column: str,
+        values: list[str],
+        *,
+        only_without_key: bool = False,
     ) -> None:
+        """Match each row with a free example that has its value in `column`."""
         if not matches:
             return
-        among = self.dataset.examples.kept()
-        free = self._free(column, values, among.filter(key="") if without_key else among)
+        examples = self.dataset.examples.kept()
+        candidates = examples.filter(key="") if only_without_key else examples
+        free = self._free(column, values, candidates)
         found: dict[int, Match] = {}
-        for one, value in zip(matches, values, strict=True):
+        for match, value in zip(matches, values, strict=True):
             if free[value]:
-                found[free[value].popleft()] = one
+                found[free[value].popleft()] = match
         self.taken |= found.keys()
-        every = list(found)
-        for start in range(0, len(every), KEYS_PER_QUERY):
-            some = among.only("dataset", "number", "messages", "key")
-            for pk, example in some.in_bulk(every[start : start + KEYS_PER_QUERY]).items():
+        pks = list(found)
+        for start in range(0, len(pks), VALUES_PER_QUERY):
+            loaded = examples.only("dataset", "number", "messages", "key")
+            for pk, example in loaded.in_bulk(pks[start : start + VALUES_PER_QUERY]).items():
                 found[pk].example = example
 
     def _free(
-        self, column: str, values: list[str], among: ExampleQuerySet
+        self, column: str, values: list[str], examples: ExampleQuerySet
     ) -> dict[str, deque[int]]:
-        """For each value the examples that no row stands for yet, as many as may be needed."""
+        """For each value the primary keys of examples that no row stands for yet, as many as may be
+        needed."""
         wanted: dict[str, int] = defaultdict(int)
         for value in values:
             wanted[value] += 1
         free: dict[str, deque[int]] = defaultdict(deque)
-        every = list(wanted)
-        for start in range(0, len(every), KEYS_PER_QUERY):
-            some = among.filter(**{f"{column}__in": every[start : start + KEYS_PER_QUERY]})
+        distinct = list(wanted)
+        for start in range(0, len(distinct), VALUES_PER_QUERY):
+            some = examples.filter(**{f"{column}__in": distinct[start : start + VALUES_PER_QUERY]})
             for value, pk in some.order_by("number").values_list(column, "pk").iterator(2_000):
                 if pk not in self.taken and len(free[value]) < wanted[value]:
                     free[value].append(pk)

@@ -1,4 +1,7 @@
-"""A file on its way in: upload, look, confirm, read, done."""
+"""The steps of an import: upload, inspection, confirmed columns, plan, stored rows; or cancelled.
+
+Every change of the step is a compare-and-set (`_move`), so that a second click changes nothing.
+"""
 
 import hashlib
 import json
@@ -24,16 +27,25 @@ from finetune_app.datasets.services.undoing import undo
 from finetune_app.datasets.text import clean_name
 from finetune_app.imports.import_rows import delete_staged_rows
 from finetune_app.imports.models import SavedMapping, Upload
-from finetune_app.imports.schemas import ReadOptions
+from finetune_app.imports.schemas import (
+    ColumnMapping,
+    FileShape,
+    InspectResult,
+    ReadOptions,
+    ReadResult,
+)
 from finetune_app.jobs import services as jobs
 
-ABANDONED_AFTER = timedelta(hours=24)  # without a piece for so long, an upload is abandoned
-MAX_ROWS_REMOVED_IN_REQUEST = 5_000  # stored rows that are removed while the person waits
-RESERVED_DISK_BYTES = 200 * 1024 * 1024  # bytes of disk that an import leaves free
+ABANDONED_AFTER = timedelta(hours=24)  # since its last chunk
+MAX_ROWS_REMOVED_IN_REQUEST = 5_000  # more are removed by a job
+RESERVED_DISK_BYTES = 200 * 1024 * 1024  # of disk that an import leaves free
 
 
-def start_import(*, dataset: Dataset, by: User, file: File, name: str) -> Import:
-    """Store the upload under a name of ours and have a worker look at it."""
+def start_import(*, dataset: Dataset, by: User, file: "File[bytes]", name: str) -> Import:
+    """Store an uploaded file, named by us, and have a worker inspect it.
+
+    Raises PlainError when it is empty or too large, or the disk is too full.
+    """
     size = file.size or 0
     if not size:
         raise PlainError(_("The file is empty. Choose the one that holds your examples."))
@@ -51,7 +63,7 @@ def start_import(*, dataset: Dataset, by: User, file: File, name: str) -> Import
 
 
 def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: int) -> Import:
-    """The file is in the store: have a worker look at it."""
+    """Have a worker inspect a file that is stored already."""
     item = Import.objects.create(
         dataset=dataset, by=by, file_name=clean_name(name), stored_name=stored, size=size
     )
@@ -60,17 +72,17 @@ def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: i
 
 
 def too_large_message() -> str:
-    most = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
+    limit = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
         "The file is larger than %(most)s MB, the most we take at once. A browser with JavaScript "
-        "sends up to 2 GB in pieces; else bring it in smaller parts."
-    ) % {"most": most}
+        "sends up to 2 GB in pieces; otherwise bring it in smaller parts."
+    ) % {"most": limit}
 
 
-def require_disk_space(size: int, besides: int = 0) -> None:
-    """Whether the disk holds the file, what is read from it and its examples, `besides` bytes
-    that are on their way already."""
-    free = shutil.disk_usage(settings.DATA_DIR).free - besides
+def require_disk_space(size: int, expected: int = 0) -> None:
+    """Raises PlainError unless the disk holds the file (`size` bytes), what is read from it and its
+    examples, besides `expected` bytes of unfinished uploads."""
+    free = shutil.disk_usage(settings.DATA_DIR).free - expected
     if free < 3 * size + RESERVED_DISK_BYTES:
         raise PlainError(
             _("There is not enough room on the disk for this file. Free some, then try again."),
@@ -79,7 +91,7 @@ def require_disk_space(size: int, besides: int = 0) -> None:
 
 
 def inspect_again_with(*, item: Import, options: ReadOptions) -> None:
-    """Look once more with the encoding, delimiter or header that the person chose."""
+    """Inspect the file again with the encoding, delimiter or header that a person chose."""
     with transaction.atomic():
         _move(item, (Import.Step.CONFIRM, Import.Step.FAILED), Import.Step.LOOKING)
         _enqueue(item, {"step": "inspect", "options": options})
@@ -88,11 +100,11 @@ def inspect_again_with(*, item: Import, options: ReadOptions) -> None:
 def confirm_import(
     *,
     item: Import,
-    mapping: dict[str, str],
+    mapping: ColumnMapping,
     mode: str = Import.Mode.APPEND,
     whole_or_nothing: bool = False,
 ) -> None:
-    """The columns are right: read the rows, and remember the columns for the next such file."""
+    """Read the rows with these columns, and save the mapping for the next file of this shape."""
     with transaction.atomic():
         _move(item, (Import.Step.CONFIRM, Import.Step.PLANNED), Import.Step.READING)
         item.mapping, item.mode, item.whole_or_nothing = mapping, mode, whole_or_nothing
@@ -100,41 +112,41 @@ def confirm_import(
         item.save(update_fields=["mapping", "mode", "whole_or_nothing", "plan"])
         SavedMapping.objects.update_or_create(
             team=item.dataset.goal.team,
-            fingerprint=fingerprint(item.shape),
+            fingerprint=shape_fingerprint(item.shape),
             defaults={"mapping": {k: v for k, v in mapping.items() if k != "why"}},
         )
-        _read(item)
+        _enqueue_read(item)
 
 
 def import_good_rows(*, item: Import) -> None:
-    """All or nothing was asked for, and a row is bad: bring in the others after all."""
+    """Import the good rows of a file that was to come in whole or not at all."""
     if not item.whole_or_nothing:
         raise PlainError(_("This import has moved on meanwhile. Open it again."), status=409)
     with transaction.atomic():
         _move(item, (Import.Step.FAILED,), Import.Step.READING)
         item.whole_or_nothing = False
         item.save(update_fields=["whole_or_nothing"])
-        _read(item)
+        _enqueue_read(item)
 
 
 def return_to_columns(*, item: Import) -> None:
-    """Back from the plan to the columns."""
+    """Go back from the plan to the columns."""
     _move(item, (Import.Step.PLANNED,), Import.Step.CONFIRM)
 
 
 def apply_plan(*, item: Import) -> None:
-    """The plan is right: do it."""
+    """Carry out the plan of an import that updates or replaces examples."""
     with transaction.atomic():
         _move(item, (Import.Step.PLANNED,), Import.Step.ADDING)
         _enqueue(item, {"step": "store"})
 
 
 def forget_saved_mapping(*, item: Import) -> None:
-    """Guess the columns anew, here and for the next file of this shape."""
+    """Use the inferred mapping again, here and for the next file of this shape."""
     with transaction.atomic():
         _move(item, (Import.Step.CONFIRM,), Import.Step.CONFIRM)
         SavedMapping.objects.filter(
-            team=item.dataset.goal.team, fingerprint=fingerprint(item.shape)
+            team=item.dataset.goal.team, fingerprint=shape_fingerprint(item.shape)
         ).delete()
         item.mapping = item.shape.get("guess", item.mapping)
         item.shape.pop("remembered", None)
@@ -142,7 +154,7 @@ def forget_saved_mapping(*, item: Import) -> None:
 
 
 def cancel_import(*, item: Import) -> None:
-    """Forget the upload and what it has stored so far. Once it is done, only an undo helps."""
+    """Delete the upload and the rows stored so far. Raises PlainError when the import is done."""
     before = tuple(step for step in Import.Step.values if step != Import.Step.DONE)
     with transaction.atomic():
         _move(item, before, Import.Step.CANCELLED)
@@ -152,42 +164,45 @@ def cancel_import(*, item: Import) -> None:
 
 
 def _delete_or_enqueue(item: Import) -> None:
-    """Let a cancelled import go. A large one has stored rows that take minutes to remove, which
-    is a job's; nobody sees them meanwhile."""
+    """Delete a cancelled import, or have a job do it where removing its rows takes minutes. Nobody
+    sees them meanwhile."""
     if item.examples.all()[: MAX_ROWS_REMOVED_IN_REQUEST + 1].count() > MAX_ROWS_REMOVED_IN_REQUEST:
         with transaction.atomic():
             _enqueue(item, {"step": "remove"}, _("Removing what came in from %s"))
     else:
         revert_import(item)
-        item.delete()  # its file goes with it (signals.py)
+        item.delete()  # signals.py deletes its files
 
 
-def revert_import(item: Import, hold: LeaseWriter | None = None) -> None:
-    """Nothing half: remove what an import that did not end well has stored and changed."""
+def revert_import(item: Import, writer: LeaseWriter | None = None) -> None:
+    """Undo what an unfinished import has changed, and remove the rows it has stored."""
     for edit in Edit.objects.filter(source_import=item, undone_at=None):
         undo(edit=edit, by=item.by, here=True)
         edit.dataset.edits.filter(source_import=item).delete()
-    delete_staged_rows(item, hold)
+    delete_staged_rows(item, writer)
 
 
 def delete_abandoned() -> None:
-    """What people and processes left lying: uploads that nobody went on with, and cancelled
-    imports whose process died before all was gone. Done whenever somebody brings a file."""
-    Upload.objects.filter(at__lt=timezone.now() - ABANDONED_AFTER).delete()  # files too: signals.py
+    """Delete uploads that nobody resumed, and cancelled imports whose deletion was interrupted.
+
+    Called whenever somebody starts an upload.
+    """
+    Upload.objects.filter(at__lt=timezone.now() - ABANDONED_AFTER).delete()
     for item in Import.objects.select_related("job").filter(step=Import.Step.CANCELLED):
         if item.job and item.job.is_active and item.job.spec.get("step") == "remove":
             continue
-        with suppress(PlainError):  # somebody is at it
+        with suppress(PlainError):  # a job is changing the examples
             _delete_or_enqueue(item)
 
 
-def _read(item: Import) -> None:
-    kept = ("rows", "filled", "guess")
-    shape = {k: v for k, v in item.shape.items() if k not in kept}
+def _enqueue_read(item: Import) -> None:
+    for_page = ("rows", "filled", "guess")
+    shape = {k: v for k, v in item.shape.items() if k not in for_page}
     _enqueue(item, {"step": "read", "mapping": item.mapping, "shape": shape})
 
 
 def _move(item: Import, before: tuple[str, ...], after: str) -> None:
+    """Raises PlainError when the import is at none of the steps in `before`."""
     moved = Import.objects.filter(pk=item.pk, step__in=before).update(step=after, message="")
     if not moved:
         raise PlainError(_("This import has moved on meanwhile. Open it again."), status=409)
@@ -204,25 +219,25 @@ def _enqueue(item: Import, spec: dict[str, Any], title: str = "") -> None:
     item.save(update_fields=["job"])
 
 
-# ---- When the child is done ----
+# ---- Results of the child ----
 
 
-def record_inspection(item: Import, result: dict[str, Any]) -> None:
-    """What is in the file; and which column was what, the last time a file like it came."""
+def record_inspection(item: Import, result: InspectResult) -> None:
+    """Keep the shape, and the saved mapping for it, else the inferred one."""
     item.shape, item.mapping = result["shape"], result["mapping"]
     item.shape["guess"] = result["mapping"]
-    layout = SavedMapping.objects.filter(
-        team=item.dataset.goal.team, fingerprint=fingerprint(item.shape)
+    saved = SavedMapping.objects.filter(
+        team=item.dataset.goal.team, fingerprint=shape_fingerprint(item.shape)
     ).first()
-    if layout:
+    if saved:
         item.shape["remembered"] = True
-        item.mapping = item.mapping | layout.mapping
+        item.mapping = item.mapping | saved.mapping
     item.step = Import.Step.CONFIRM
     item.save(update_fields=["shape", "mapping", "step"])
 
 
-def record_read(item: Import, result: dict[str, Any]) -> bool:
-    """The rows are read: keep what the person will want to know. Whether they may come in now."""
+def record_read(item: Import, result: ReadResult) -> bool:
+    """Keep the counts and the rejected rows. Returns whether the rows may be published now."""
     item.rows_read, item.rows_kept = result["rows"], result["kept"]
     item.rejected, item.rejected_count = result["rejected"], result["rejected_count"]
     ready = item.mode == Import.Mode.APPEND
@@ -239,12 +254,12 @@ def record_read(item: Import, result: dict[str, Any]) -> bool:
     return ready
 
 
-def rejects_all(item: Import, result: dict[str, Any]) -> bool:
-    """Whether a bad row keeps all the others out."""
+def rejects_all(item: Import, result: ReadResult) -> bool:
+    """Whether rejected rows keep out all the others."""
     return bool(item.whole_or_nothing and result["rejected_count"])
 
 
-def fingerprint(shape: dict[str, Any]) -> str:
-    """The same for files of the same format with the same columns."""
+def shape_fingerprint(shape: FileShape) -> str:
+    """Equal for files of the same format with the same columns."""
     about = json.dumps([shape.get("format", ""), shape["columns"]], ensure_ascii=False)
     return hashlib.sha256(about.encode("utf-8", "replace")).hexdigest()

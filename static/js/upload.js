@@ -1,8 +1,8 @@
-/* A large file goes in pieces: it may pause, and go on after a reload or a lost connection.
-   Smaller ones go with the form, as without script. The sentences stand in the page (data-…). */
+/* Uploads a large file in chunks, which may pause and resume after a reload or a lost connection.
+   Smaller files are sent with the form, as without script. The texts are in the page (data-…). */
 (() => {
   "use strict";
-  const form = document.querySelector("form[data-pieces]");
+  const form = document.querySelector("form[data-chunked]");
   const box = form && form.querySelector(".sending");
   if (!box) return;
   const input = form.querySelector("input[type=file]");
@@ -12,7 +12,7 @@
   const token = form.querySelector("[name=csrfmiddlewaretoken]").value;
   const words = box.dataset;
   const mega = 1024 * 1024;
-  let upload = null; /* {url, received, size, piece} */
+  let upload = null; /* {url, received, size, chunk_bytes} */
   let running = false;
   let leaving = false;
   let wake = () => {};
@@ -41,13 +41,13 @@
     show(true);
     try {
       const about = new URLSearchParams({ name: file.name, size: file.size });
-      upload = await insist(() => ask(form.dataset.pieces, { method: "POST", body: about }));
+      upload = await insist(() => ask(form.dataset.chunked, { method: "POST", body: about }));
       const began = { at: Date.now(), received: upload.received };
       while (running && upload.received < upload.size) {
         tell(file, began);
         const from = upload.received;
-        const piece = file.slice(from, Math.min(from + upload.piece, upload.size));
-        upload = { ...upload, ...await insist(() => ask(`${upload.url}?offset=${from}`, { method: "PUT", body: piece })) };
+        const chunk = file.slice(from, Math.min(from + upload.chunk_bytes, upload.size));
+        upload = { ...upload, ...await insist(() => ask(`${upload.url}?offset=${from}`, { method: "PUT", body: chunk })) };
       }
       if (!running) return stopped(words.paused);
       tell(file, began);
@@ -60,8 +60,8 @@
     }
   }
 
-  /* The answer as an object. What the server refuses is thrown with its words; where a piece does
-     not follow what is there, the answer says what does. */
+  /* The answer as an object. A refusal is thrown with the server's words. Where a chunk does not
+     follow what has arrived, the answer says which offset does. */
   async function ask(url, options) {
     const answer = await fetch(url, { ...options, headers: { "X-CSRFToken": token }, redirect: "error" });
     if (answer.status === 204) return {};
@@ -71,7 +71,7 @@
     throw Object.assign(new Error(), { words: told.problem || words.refused });
   }
 
-  /* Again and again while there is no connection, slower each time. */
+  /* Retries while there is no connection, with growing pauses. */
   async function insist(attempt) {
     for (let wait = 1; ; wait = Math.min(2 * wait, 30)) {
       try {

@@ -14,7 +14,7 @@ from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Dataset, Import
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.goals.models import Goal
-from finetune_app.imports import jobs as import_jobs
+from finetune_app.imports.jobs import STEPS_WITHOUT_CHILD, ImportHandler
 from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as job_services
 from tests.datasets.conftest import conversation, pair
@@ -125,16 +125,19 @@ def read_file(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
 
 
 def run_out(item: Import, result: dict) -> Import:
-    """What a supervisor does when the child of an import has ended well."""
+    """What a supervisor does with the result of the child, or where a job needs no child."""
     if item.job is None or not item.job.is_active:
         item.job = job_services.create(
-            team=item.dataset.goal.team, kind="import", title="Import", spec={}
+            team=item.dataset.goal.team, kind="import", title="Import", spec=result
         )
         item.save()
     job = lease.take(item.job.pk, worker=process_ids.process_id())
-    import_jobs.before_finish(job, result)
+    handler = ImportHandler()
+    if result["step"] in STEPS_WITHOUT_CHILD:
+        result = handler.run(job)
+    handler.before_finish(job, result)
     with transaction.atomic():
         if lease.write(job, state="succeeded"):
-            import_jobs.finish(job, result)
+            handler.finish(job, result)
     item.refresh_from_db()
     return item

@@ -1,4 +1,4 @@
-"""A large file in pieces: it pauses, goes on, ends as an import; nobody else touches it."""
+"""Upload a large file in chunks: pause, resume, finish, forget; nobody else can touch it."""
 
 from datetime import timedelta
 
@@ -23,11 +23,11 @@ def start_upload(url, no_worker):
     return begun
 
 
-def put(client, upload: dict, offset: int, piece: bytes):
-    return client.put(f"{upload['url']}?offset={offset}", piece, "application/octet-stream")
+def put(client, upload: dict, offset: int, chunk: bytes):
+    return client.put(f"{upload['url']}?offset={offset}", chunk, "application/octet-stream")
 
 
-def test_all_pieces_become_an_import(as_owner, start_upload, url):
+def test_all_chunks_become_an_import(as_owner, start_upload, url):
     upload = start_upload(as_owner)
     assert (upload["received"], upload["size"]) == (0, len(CONTENT))
     for at in range(0, len(CONTENT), 400):
@@ -41,7 +41,7 @@ def test_all_pieces_become_an_import(as_owner, start_upload, url):
     assert not Upload.objects.exists()
 
 
-def test_it_goes_on_where_it_stopped(as_owner, start_upload):
+def test_an_upload_resumes_where_it_stopped(as_owner, start_upload):
     put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
     again = start_upload(as_owner)
     assert again["received"] == 500
@@ -55,7 +55,7 @@ def test_another_file_of_this_name_is_another_upload(as_owner, start_upload):
 
 
 @pytest.mark.parametrize("offset", [0, 499, 501, 10**9])
-def test_a_piece_at_the_wrong_place_is_told_the_right_one(as_owner, start_upload, offset):
+def test_a_chunk_at_the_wrong_offset_is_told_the_right_one(as_owner, start_upload, offset):
     upload = start_upload(as_owner)
     put(as_owner, upload, 0, CONTENT[:500])
     reply = put(as_owner, upload, offset, b"xxx")
@@ -69,7 +69,7 @@ def test_more_than_was_announced_is_refused(as_owner, start_upload):
 
 
 @pytest.mark.parametrize("query", ["", "?offset=", "?offset=-1", "?offset=x"])
-def test_a_piece_without_a_place_is_refused(as_owner, start_upload, query):
+def test_a_chunk_without_an_offset_is_refused(as_owner, start_upload, query):
     upload = start_upload(as_owner)
     reply = as_owner.put(upload["url"] + query, b"abc", "application/octet-stream")
     assert reply.status_code == 400

@@ -1,4 +1,4 @@
-"""The small endpoint behind static/js/upload.js: begin, add pieces, ask how far, finish, forget."""
+"""The endpoints behind static/js/upload.js: start, add chunks, ask how far, finish, forget."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -19,11 +19,9 @@ from finetune_app.goals.models import Goal
 from finetune_app.imports import chunked_upload
 from finetune_app.imports.models import Upload
 
-Answer = Callable[..., HttpResponse]
 
-
-def said_as_json(view: Answer) -> Answer:
-    """What a person can mend as {"problem"}, beside the control that sent it."""
+def plain_errors_as_json(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Answer a PlainError with {"problem"}, which the page shows beside the form."""
 
     @wraps(view)
     def inner(*args: Any, **kwargs: Any) -> HttpResponse:
@@ -36,61 +34,58 @@ def said_as_json(view: Answer) -> Answer:
 
 
 @goal_page(Role.EDITOR, "POST")
-@said_as_json
+@plain_errors_as_json
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """{"name", "size"} of a file: where its pieces go, and how much of it is here."""
+    """`name` and `size` of a file: where its chunks go, and how much of it has arrived."""
     size = whole_number(request.POST.get("size"))
     if size is None:
         raise PlainError(_("The size of the file is missing."))
     upload = chunked_upload.start_upload(
         dataset=dataset_of(goal), by=request.user, name=request.POST.get("name", ""), size=size
     )
-    return _how_far(goal, upload, status=201)
+    return _state(goal, upload, status=201)
 
 
 @goal_page(Role.EDITOR, "GET", "PUT", "POST", "DELETE")
-@said_as_json
+@plain_errors_as_json
 def upload(request: HttpRequest, goal: Goal, upload_id: UUID) -> HttpResponse:
-    """GET: how far. PUT ?offset=: the next piece. POST: all is here. DELETE: forget it."""
+    """GET: how far it is. PUT ?offset=: the next chunk. POST: finish. DELETE: forget it."""
     found = get_object_or_404(Upload, pk=upload_id, dataset__goal=goal)
     if found.by != request.user:
         raise PlainError(_("Somebody else brings this file."), status=409)
     if request.method == "PUT":
-        return _add(request, goal, found)
-    if request.method == "DELETE" or request.POST.get("what") == "forget":
+        return _append(request, goal, found)
+    if request.method == "DELETE":
         found.delete()
-        return (
-            HttpResponse(status=204)
-            if request.method == "DELETE"
-            else redirect("imports:add", goal_id=goal.pk)
-        )
+        return HttpResponse(status=204)
+    if request.POST.get("what") == "forget":  # a form, where there is no script
+        found.delete()
+        return redirect("imports:add", goal_id=goal.pk)
     if request.method == "POST":
         item = chunked_upload.finish_upload(upload=found)
-        where = {"goal_id": goal.pk, "import_id": item.pk}
-        return JsonResponse({"page": reverse("imports:detail", kwargs=where)})
-    return _how_far(goal, found)
+        return JsonResponse({"page": reverse("imports:detail", args=[goal.pk, item.pk])})
+    return _state(goal, found)
 
 
-def _add(request: HttpRequest, goal: Goal, found: Upload) -> HttpResponse:
+def _append(request: HttpRequest, goal: Goal, found: Upload) -> HttpResponse:
     offset = whole_number(request.GET.get("offset"))
     length = whole_number(request.headers.get("Content-Length"))
     if offset is None or length is None:
         raise PlainError(_("A piece names its place and its size."))
+    status = 200
     try:
         chunked_upload.append_chunk(upload=found, offset=offset, length=length, source=request)
     except chunked_upload.WrongOffset:
-        found.refresh_from_db()
-        return _how_far(goal, found, status=409)
+        status = 409
     found.refresh_from_db()
-    return _how_far(goal, found)
+    return _state(goal, found, status)
 
 
-def _how_far(goal: Goal, upload: Upload, status: int = 200) -> HttpResponse:
-    where = {"goal_id": goal.pk, "upload_id": upload.pk}
-    answer = {
-        "url": reverse("imports:upload_chunks", kwargs=where),
+def _state(goal: Goal, upload: Upload, status: int = 200) -> HttpResponse:
+    state = {
+        "url": reverse("imports:upload_chunks", args=[goal.pk, upload.pk]),
         "received": upload.received,
         "size": upload.size,
-        "piece": chunked_upload.CHUNK_BYTES,
+        "chunk_bytes": chunked_upload.CHUNK_BYTES,
     }
-    return JsonResponse(answer, status=status)
+    return JsonResponse(state, status=status)
