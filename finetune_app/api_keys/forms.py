@@ -41,7 +41,9 @@ class LimitsForm(forms.Form):
         required=False,
         min_value=1,
         max_value=10**12,
-        help_text=_("Used up, it is refused until the next month. Empty: no such limit."),
+        help_text=_(
+            "Once they are used up, the key is refused until the next month. Empty: no such limit."
+        ),
     )
     cost_per_month = forms.DecimalField(
         label=_("Cost a month, at most"),
@@ -146,7 +148,7 @@ class RotateForm(forms.Form):
     """How long the previous secret works after a rotation."""
 
     hours = forms.TypedChoiceField(
-        label=_("The old secret works on for"),
+        label=_("The old secret keeps working for"),
         coerce=int,
         initial=24,
         choices=[

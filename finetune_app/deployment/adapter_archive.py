@@ -1,4 +1,4 @@
-"""Take a trained adapter away, with everything plain peft needs to load it."""
+"""A trained adapter as a zip file that PEFT alone can load."""
 
 import tempfile
 import zipfile
@@ -11,7 +11,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.training.models import Training
 
-HOW_TO = """\
+README = """\
 {name}
 {line}
 
@@ -35,10 +35,9 @@ sha256 of adapter_model.safetensors: {sha256}
 
 
 def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
-    """A zip of the adapter folder and its file name.
+    """Return (zip of the adapter folder, its file name).
 
-    Raise PlainError when there is no adapter, or when the file on the disk is not the one
-    that was trained.
+    Raises PlainError if there is no adapter, or if the file on disk is not the one trained.
     """
     if not training.adapter_sha256:
         raise PlainError(_("This training has no adapter yet."), status=404)
@@ -56,7 +55,7 @@ def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
     name = f"{slugify(training.goal.name)[:40] or 'goal'}-training-{training.number}"
     archive = tempfile.TemporaryFile()  # noqa: SIM115  (the response closes it)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        packed.writestr(f"{name}/README.txt", how_to(training))
+        packed.writestr(f"{name}/README.txt", _readme(training))
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 packed.write(path, f"{name}/adapter/{path.relative_to(folder)}")
@@ -64,9 +63,9 @@ def adapter_archive(training: Training) -> tuple[IO[bytes], str]:
     return archive, f"{name}.zip"
 
 
-def how_to(training: Training) -> str:
+def _readme(training: Training) -> str:
     title = f"{training.goal.name}, training {training.number}"
-    return HOW_TO.format(
+    return README.format(
         name=title,
         line="=" * len(title),
         model=training.base_model.name,

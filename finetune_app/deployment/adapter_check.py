@@ -1,4 +1,4 @@
-"""A tuned candidate that answers as its base does must not go live."""
+"""Before a tuned candidate goes live: does its adapter change what the base model answers?"""
 
 import asyncio
 import logging
@@ -13,17 +13,15 @@ from finetune_app.core.errors import PlainError
 
 log = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = (
-    60.0  # seconds that a person waits for the engine, which may be busy or load a model
-)
+TIMEOUT_SECONDS = 60.0  # the engine may be busy, or have to load a model first
 
 
 def require_effect(candidate: Candidate) -> None:
-    """Raise PlainError when its adapter is damaged or changes nothing.
+    """Raises PlainError if the adapter is damaged or changes nothing.
 
-    Outside a transaction, since the engine may have to load a model first. While it cannot be
-    asked, or takes too long, nobody is refused: it looks again before the first answer, and
-    refuses that.
+    Call it outside a transaction: the engine may have to load a model first. If the engine is
+    unavailable or too slow the candidate is accepted, since the engine checks again before the
+    first answer and then refuses to give one.
     """
     given = services.candidate_spec(candidate)
     if not (given["base_model"] and given["adapter"]):
@@ -35,7 +33,7 @@ def require_effect(candidate: Candidate) -> None:
             inference.tested_number_format(candidate) or "auto",
         )
     except (engine_client.EngineUnavailable, TimeoutError) as why:
-        log.warning("candidate %s goes live unproved: %r", candidate.pk, why)
+        log.warning("candidate %s goes live unchecked: %r", candidate.pk, why)
         return
     if problem:
         raise PlainError(problem, title=_("It would answer as its base model"))

@@ -28,8 +28,8 @@ class PublicChatForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text=_(
-            "What stands there before anybody asks. Say what it can help with, and that it "
-            "can be wrong."
+            "What visitors read before they ask. Say what it can help with, and that it can "
+            "be wrong."
         ),
     )
     origins = forms.CharField(
@@ -37,13 +37,18 @@ class PublicChatForm(forms.Form):
         required=False,
         strip=True,
         widget=forms.Textarea(attrs={"rows": 2, "placeholder": "https://www.shop.example"}),
-        help_text=_("One a line, exactly as the address bar begins. Empty: no site may."),
+        help_text=_(
+            "One a line, as in the address bar but without a path. Empty: no site may show it."
+        ),
     )
     questions_per_minute = forms.IntegerField(
-        label=_("Questions a minute, of one visitor"), min_value=1, max_value=60, initial=6
+        label=_("Questions a minute from one visitor"), min_value=1, max_value=60, initial=6
     )
     questions_per_day = forms.IntegerField(
-        label=_("Questions a day, of all together"), min_value=1, max_value=100_000, initial=300
+        label=_("Questions a day from all visitors together"),
+        min_value=1,
+        max_value=100_000,
+        initial=300,
     )
 
     def clean_origins(self) -> list[str]:

@@ -68,7 +68,7 @@ def test_a_key_is_made_shown_once_and_given_a_new_secret(world, page):
     page.get_by_role("button", name="Make the key").click()
     first = page.locator("#key").inner_text()
     photograph(page, "key-shown")
-    page.get_by_role("link", name="I have kept it").click()
+    page.get_by_role("link", name="I have saved it").click()
     page.get_by_role("link", name="Change Monthly reports").click()
     photograph(page, "key-change")
     page.get_by_role("button", name="Make a new secret").click()

@@ -10,7 +10,7 @@ PART = {"HX-Request": "true"}  # the code is a part of the page
 
 def test_the_page_is_there_for_everybody_in_the_team(live, as_viewer, as_stranger, url):
     page = as_viewer.get(url("playground:page")).content.decode()
-    assert "What would your program hear?" in page
+    assert "What would your program get back?" in page
     assert as_stranger.get(url("playground:page")).status_code == 404
     assert as_stranger.post(url("playground:code")).status_code == 404
 

@@ -52,7 +52,5 @@ def new(request: HttpRequest, goal: Goal) -> HttpResponse:
 def revoke(request: HttpRequest, goal: Goal, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, deployment__goal=goal)
     services.revoke_key(key=key)
-    messages.success(
-        request, _("The key for %(name)s opens nothing any more.") % {"name": key.name}
-    )
+    messages.success(request, _("The key for %(name)s no longer works.") % {"name": key.name})
     return redirect("deployment:page", goal_id=goal.pk)

@@ -73,9 +73,7 @@ def rotate(request: HttpRequest, key_id: int) -> HttpResponse:
 def revoke(request: HttpRequest, key_id: int) -> HttpResponse:
     key = get_object_or_404(ApiKey, pk=key_id, team=request.team)
     services.revoke_key(key=key)
-    messages.success(
-        request, _("The key for %(name)s opens nothing any more.") % {"name": key.name}
-    )
+    messages.success(request, _("The key for %(name)s no longer works.") % {"name": key.name})
     return redirect("api_keys:page")
 
 

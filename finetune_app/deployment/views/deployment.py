@@ -46,7 +46,7 @@ def go_live(request: HttpRequest, goal: Goal) -> HttpResponse:
         )
         messages.success(
             request,
-            _("“%(name)s” answers %(share)d %% of the conversations now.")
+            _("“%(name)s” now answers %(share)d %% of the conversations.")
             % {"name": release.candidate.name, "share": release.canary_percent},
         )
         return redirect("deployment:page", goal_id=goal.pk)

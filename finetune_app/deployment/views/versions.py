@@ -39,7 +39,7 @@ def set_canary_percent(request: HttpRequest, goal: Goal, number: int) -> HttpRes
     )
     messages.success(
         request,
-        _("Version %(n)d answers %(share)d %% of the conversations now.")
+        _("Version %(n)d now answers %(share)d %% of the conversations.")
         % {"n": number, "share": chosen},
     )
     return redirect("deployment:page", goal_id=goal.pk)
@@ -48,7 +48,7 @@ def set_canary_percent(request: HttpRequest, goal: Goal, number: int) -> HttpRes
 @goal_page(Role.EDITOR, "POST")
 def promote(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     services.promote(release=_release(goal, number), by=request.user)
-    messages.success(request, _("Version %(n)d answers everybody now.") % {"n": number})
+    messages.success(request, _("Version %(n)d now answers everybody.") % {"n": number})
     return redirect("deployment:page", goal_id=goal.pk)
 
 

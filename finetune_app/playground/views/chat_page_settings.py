@@ -57,7 +57,7 @@ def new_link(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Replace the link; the old one stops working."""
     deployment = get_object_or_404(Deployment, goal=goal)
     PublicChat.objects.filter(deployment=deployment).update(link=models.new_link())
-    messages.success(request, _("There is a new link. The old one leads nowhere any more."))
+    messages.success(request, _("There is a new link. The old one no longer works."))
     return redirect("playground:chat_page", goal_id=goal.pk)
 
 

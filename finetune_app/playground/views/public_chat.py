@@ -85,7 +85,7 @@ def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
         raise QuestionRefused(_("Type something first."), 400)
     if len(question) > MAX_QUESTION_CHARACTERS:
         raise QuestionRefused(
-            _("That is longer than %(n)d letters. Ask something shorter.")
+            _("That is longer than %(n)d characters. Ask something shorter.")
             % {"n": MAX_QUESTION_CHARACTERS},
             400,
         )
@@ -94,7 +94,7 @@ def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
     except visitor_limits.VisitorLimitExceeded as exceeded:
         messages = {
             "minute": _("That was a lot in one minute. Wait a little and ask again."),
-            "day": _("It has no time left today. Come back later."),
+            "day": _("It has answered all the questions it may today. Come back later."),
         }
         status = 429 if exceeded.reason in messages else 503
         raise QuestionRefused(messages.get(exceeded.reason, _unavailable()), status) from exceeded
