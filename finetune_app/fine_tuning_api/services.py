@@ -35,7 +35,7 @@ MAX_TEAM_BYTES = 2 * 1024**3  # of all files that a team's programs have uploade
 PAIRS_IN_GOAL = 3  # pairs of the file that become the goal's examples
 
 
-def save_file(*, team: Team, name: str, purpose: str, file: File[bytes]) -> ApiFile:
+def save_file(*, team: Team, name: str, purpose: str, file: "File[bytes]") -> ApiFile:
     """Store an upload. Its content is read when a job needs it.
 
     Raises PlainError if it is empty or too large.

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from finetune_app.datasets.splits import held_back
-from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.datasets.text import Message
+from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.column_mapping import RowError, messages_from_row, parse_json
 
 MIN_EXAMPLES, MAX_LINES = 10, 50_000
