@@ -1,8 +1,9 @@
-"""The application as somebody on the network meets it: uvicorn on a port, two teams in it."""
+"""The application as the network sees it: uvicorn on a port, with two teams."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import httpx
 import pytest
 from django.core.management import call_command
 from limits.storage import MemoryStorage
@@ -17,11 +18,12 @@ from tests.conftest import person
 from tests.factories import World, build_world
 from tests.journey import install
 from tests.live_server import serving
+from tests.security.api import Ask, checked
 
 
 @dataclass
 class Served:
-    """What is there to be attacked. Its engine is away: whatever would be answered gets 503."""
+    """What is attacked. Its engine is unavailable, so a valid request gets a 503."""
 
     address: str
     ours: World
@@ -41,8 +43,8 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
-    """Made once for a file, and taken away with all that the attacks have left. (One test of the
-    file has to be marked django_db: pytest-django sets up only databases that a test asks for.)"""
+    """Made once for each file, and flushed afterwards. One test of the file has to be marked
+    django_db, since pytest-django sets up only databases that a test asks for."""
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock(), serving() as address:
         rate_limits.limiter.cache_clear()
         patch.setattr(rate_limits, "_storage", MemoryStorage)
@@ -55,3 +57,16 @@ def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
         yield Served(address, *worlds, install("starter"))
         rate_limits.limiter.cache_clear()
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
+
+
+@pytest.fixture(scope="module")
+def ask(served) -> Iterator[Ask]:
+    """ask(method, path, **) sends a request with a valid key and checks the answer."""
+    _key, valid = served.key()
+    with httpx.Client(timeout=120) as http:
+
+        def send(method: str, path: str, text: str = valid, **given) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {text}"} | given.pop("headers", {})
+            return checked(http.request(method, served.address + path, headers=headers, **given))
+
+        yield send
