@@ -51,7 +51,7 @@ def ask(text: str, address: str = "/v1/chat/completions", method: str = "POST", 
 # ---- What it may do ----
 
 
-def test_every_address_of_the_api_is_tried_here():
+def test_every_api_address_is_covered():
     assert {route.name for route in V1} <= set(ADDRESSES)
     assert {route.view.action for route in V1} <= {None, *ACTIONS}
 
@@ -72,13 +72,13 @@ QUIET = [route for route in V1 if route.view.action not in ("chat", "embeddings"
 
 
 @pytest.mark.parametrize("route", QUIET, ids=str)
-def test_one_with_that_action_alone_gets_past(route, live, made):
+def test_a_key_with_only_that_action_is_accepted(route, live, made):
     _key, text = made(actions=[route.view.action])
     for method in route.policy.methods:
         assert ask(text, ADDRESSES[route.name], method).status_code in (200, 400, 404)
 
 
-def test_a_key_made_on_the_page_may_ask_and_not_train(live, as_editor, url):
+def test_a_deployment_key_may_ask_but_not_train(live, as_editor, url):
     as_editor.post(
         url("deployment_keys:new"), {"name": "x", "days": "30", "requests_per_minute": "60"}
     )
@@ -88,7 +88,7 @@ def test_a_key_made_on_the_page_may_ask_and_not_train(live, as_editor, url):
 # ---- How much ----
 
 
-def test_a_budget_that_is_used_up_is_said_in_openai_s_form(live, made):
+def test_a_used_up_token_budget_is_insufficient_quota(live, made):
     key, text = made(tokens_per_month=100)
     api_keys.count_month_tokens(key=key, tokens=100)
     reply = ask(text)
@@ -100,7 +100,7 @@ def test_a_budget_that_is_used_up_is_said_in_openai_s_form(live, made):
     assert ask(text, "/v1/models", "GET").status_code == 200
 
 
-def test_the_month_is_counted_anew(made):
+def test_tokens_are_counted_per_month(made):
     key, _text = made(tokens_per_month=100)
     api_keys.count_month_tokens(key=key, tokens=60)
     api_keys.count_month_tokens(key=key, tokens=60)
@@ -115,7 +115,7 @@ def test_the_month_is_counted_anew(made):
     assert (key.used_this_month, key.month) == (7, this_month())
 
 
-def test_without_a_budget_it_is_never_used_up(made):
+def test_without_a_budget_a_key_is_never_used_up(made):
     key, _text = made()
     api_keys.count_month_tokens(key=key, tokens=10**9)
     key.refresh_from_db()
@@ -125,7 +125,7 @@ def test_without_a_budget_it_is_never_used_up(made):
 # ---- A new secret ----
 
 
-def test_the_old_secret_works_for_the_time_that_was_chosen(made, as_editor):
+def test_the_previous_secret_works_for_the_chosen_time(made, as_editor):
     key, old = made()
     page = as_editor.post(f"/team/keys/{key.pk}/rotate/", {"hours": "24"})
     assert page["Cache-Control"] == "no-store"
@@ -141,7 +141,7 @@ def works(*texts: str) -> list[bool]:
     return [bool(api_keys.authenticate(text)) for text in texts]
 
 
-def test_at_once_and_twice(made):
+def test_rotating_twice_ends_the_first_secret(made):
     key, first = made()
     _key, second = api_keys.rotate_key(key=key, hours=1)
     _key, third = api_keys.rotate_key(key=key, hours=1)
@@ -150,7 +150,7 @@ def test_at_once_and_twice(made):
     assert works(second, third, fourth) == [False, False, True]
 
 
-def test_revoked_both_secrets_open_nothing(made):
+def test_revoking_ends_both_secrets(made):
     key, old = made()
     _key, new = api_keys.rotate_key(key=key, hours=24)
     api_keys.revoke_key(key=key)
@@ -160,7 +160,7 @@ def test_revoked_both_secrets_open_nothing(made):
 # ---- The page ----
 
 
-def test_a_key_of_the_team_is_made_shown_once_and_changed(live, made, as_editor, team):
+def test_create_and_change_a_team_key(live, made, as_editor, team):
     given = {
         "name": "reports",
         "deployment": live.pk,
@@ -193,7 +193,7 @@ def limits(**given) -> dict:
     }
 
 
-def test_until_when_it_works_can_be_changed(made, as_editor):
+def test_change_the_expiry(made, as_editor):
     key, text = made(days=30)
     day = timezone.now().date() + timedelta(days=400)
     as_editor.post(change_of(key), limits(expires_on=day.isoformat()))
@@ -205,7 +205,7 @@ def test_until_when_it_works_can_be_changed(made, as_editor):
     assert api_keys.authenticate(text)
 
 
-def test_the_day_it_has_stays_to_the_second(made, as_editor):
+def test_an_unchanged_day_keeps_the_exact_expiry(made, as_editor):
     key, _text = made(days=30)
     before = key.expires_at
     page = as_editor.get(change_of(key)).content.decode()
@@ -215,7 +215,7 @@ def test_the_day_it_has_stays_to_the_second(made, as_editor):
     assert key.expires_at == before
 
 
-def test_a_day_that_is_over_is_refused_in_words(made, as_editor):
+def test_a_past_expiry_is_refused(made, as_editor):
     key, _text = made(days=30)
     for day in ("2020-01-01", "soon"):
         reply = as_editor.post(change_of(key), limits(expires_on=day))
@@ -224,7 +224,7 @@ def test_a_day_that_is_over_is_refused_in_words(made, as_editor):
     assert key.expires_at > timezone.now() + timedelta(days=29)
 
 
-def test_today_is_a_whole_day(made, as_editor):
+def test_a_key_that_expires_today_works_until_midnight(made, as_editor):
     key, text = made(days=30)
     as_editor.post(change_of(key), limits(expires_on=timezone.now().date().isoformat()))
     assert api_keys.authenticate(text)
@@ -232,7 +232,7 @@ def test_today_is_a_whole_day(made, as_editor):
     assert key.expires_at < timezone.now() + timedelta(days=1)
 
 
-def test_an_expired_key_works_again_with_a_later_day_and_a_revoked_one_never(made, as_editor):
+def test_an_expired_key_can_be_extended_and_a_revoked_one_cannot(made, as_editor):
     key, text = made(days=30)
     ApiKey.objects.update(expires_at=timezone.now() - timedelta(days=2))
     assert api_keys.authenticate(text) is None
@@ -254,7 +254,7 @@ def change_of(key) -> str:
     return f"/team/keys/{key.pk}/"
 
 
-def test_the_page_says_what_is_used_up_and_what_is_over(live, made, as_viewer, as_editor):
+def test_the_page_shows_used_up_and_inactive_keys(live, made, as_viewer, as_editor):
     key, _text = made(tokens_per_month=100)
     api_keys.count_month_tokens(key=key, tokens=150)
     assert "Used up" in as_viewer.get("/team/keys/").content.decode()
@@ -264,14 +264,14 @@ def test_the_page_says_what_is_used_up_and_what_is_over(live, made, as_viewer, a
     assert "revoked" in as_viewer.get("/team/keys/?over=1").content.decode()
 
 
-def test_nothing_chosen_and_too_little_is_asked_again(made, as_editor):
+def test_invalid_limits_are_refused(made, as_editor):
     key, _text = made()
     reply = as_editor.post(f"/team/keys/{key.pk}/", {"requests_per_minute": "0"})
     assert reply.status_code == 422
     assert "Choose at least one" in reply.content.decode()
 
 
-def test_another_team_s_deployment_cannot_be_chosen(live, as_stranger):
+def test_another_teams_deployment_cannot_be_chosen(live, as_stranger):
     given = {
         "name": "x",
         "deployment": live.pk,
@@ -283,7 +283,7 @@ def test_another_team_s_deployment_cannot_be_chosen(live, as_stranger):
     assert as_stranger.post("/team/keys/new/", given).status_code == 422
 
 
-def test_who_may_see_and_change(live, made, as_viewer, as_stranger):
+def test_only_editors_change_keys(live, made, as_viewer, as_stranger):
     key, text = made()
     for address in (f"{key.pk}/", f"{key.pk}/rotate/", f"{key.pk}/revoke/"):
         assert as_viewer.post(f"/team/keys/{address}").status_code == 403
@@ -295,7 +295,7 @@ def test_who_may_see_and_change(live, made, as_viewer, as_stranger):
 # ---- From a shell ----
 
 
-def test_a_shell_knows_the_same(live, team, capsys):
+def test_the_command_sets_limits_and_rotates(live, team, capsys):
     call_command(
         "apikey", deployment=live.name, may=["chat"], tokens_per_month=50, requests_per_minute=7
     )

@@ -44,7 +44,7 @@ def test_requests_and_tokens_are_counted(broker, key):
     assert 1 <= much.value.retry_after <= 60
 
 
-def test_an_answer_that_goes_over_makes_the_next_one_wait(broker, key):
+def test_exceeding_tokens_delays_the_next_request(broker, key):
     rate_limits.count_request(key)
     rate_limits.count_tokens(key, 400)
     with pytest.raises(rate_limits.RateLimitExceeded) as much:
@@ -52,7 +52,7 @@ def test_an_answer_that_goes_over_makes_the_next_one_wait(broker, key):
     assert much.value.unit == "tokens"
 
 
-def test_while_the_broker_is_away_nobody_is_refused(broker, key):
+def test_nobody_is_refused_while_the_broker_is_unreachable(broker, key):
     rate_limits.count_request(key)
     broker.kill()
     broker.wait()

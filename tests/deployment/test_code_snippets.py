@@ -1,4 +1,4 @@
-"""The lines that a program is made of say exactly the request, whatever stands in it."""
+"""Code snippets send exactly the request, whatever characters it contains."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ def code(language: str) -> str:
     return next(one.code for one in found if one.language == language)
 
 
-def test_curl_sends_it(settings):
+def test_curl_sends_the_request(settings):
     words = shlex.split(code("curl").replace("\\\n", " "))
     assert words[1] == f"{settings.PUBLIC_URL}/v1/chat/completions"
     assert "Authorization: Bearer ft-1234-x" in words
@@ -28,7 +28,7 @@ def test_curl_sends_it(settings):
     assert sent == {"model": "shop-mail", "messages": NASTY} | SETTINGS
 
 
-def test_python_says_it():
+def test_python_sends_the_request():
     tree = ast.parse(code("Python"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.keywords]
     client, create = sorted(calls, key=lambda call: call.lineno)[:2]
@@ -37,7 +37,7 @@ def test_python_says_it():
     assert said == {"model": "shop-mail", "messages": NASTY} | SETTINGS
 
 
-def test_javascript_says_it():
+def test_javascript_sends_the_request():
     inside = code("JavaScript").partition("create({")[2].partition("\n})")[0]
     lines = [line.strip() for line in inside.splitlines()]
     messages = [json.loads(line.rstrip(",")) for line in lines if line.startswith('{"role"')]
@@ -45,7 +45,7 @@ def test_javascript_says_it():
     assert {"temperature: 0.7,", "max_tokens: 40,", "stream: true,"} <= set(lines)
 
 
-def test_what_is_shown_is_text_with_its_strings_coloured():
+def test_html_is_escaped_and_marks_strings():
     found = code_snippets.snippets_for("shop-mail", NASTY)[1]
     assert "<script" not in found.html
     assert '<span class="s">&quot;shop-mail&quot;</span>' in found.html
@@ -62,7 +62,7 @@ def test_what_is_shown_is_text_with_its_strings_coloured():
         ("8.8.8.8", False, "internet"),
     ],
 )
-def test_it_says_who_can_reach_it(settings, host, only_here, place):
+def test_it_says_who_can_reach_the_address(settings, host, only_here, place):
     settings.PUBLIC_HOST, settings.ONLY_THIS_COMPUTER = host, only_here
     assert code_snippets.network_reach() == place
     assert {"here": "this computer", "network": "your network", "internet": "the internet"}[

@@ -25,7 +25,7 @@ def unpack(reply) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(b"".join(reply.streaming_content)))
 
 
-def test_a_viewer_takes_it_away(as_viewer, trained, url):
+def test_a_viewer_downloads_the_adapter(as_viewer, trained, url):
     journey.write(f"{trained.adapter_folder}/chat_template.jinja", "{{ messages }}")
     reply = as_viewer.get(url())
     assert reply["Content-Type"] == "application/zip"
@@ -40,46 +40,46 @@ def test_a_viewer_takes_it_away(as_viewer, trained, url):
     assert 'from_pretrained("org/tiny")' in readme
 
 
-def test_a_name_in_another_script_makes_a_file_name_too(as_viewer, goal, trained, url):
+def test_a_goal_name_in_another_script_gives_a_valid_file_name(as_viewer, goal, trained, url):
     goal.name = "メール"
     goal.save()
     assert 'filename="goal-training-1.zip"' in as_viewer.get(url())["Content-Disposition"]
 
 
-def test_a_missing_file_is_said_plainly(as_viewer, trained, url, data_dir):
+def test_a_missing_file_gets_a_clear_error(as_viewer, trained, url, data_dir):
     (data_dir / trained.adapter_folder / "adapter_model.safetensors").unlink()
     reply = as_viewer.get(url())
     assert reply.status_code == 409
     assert "missing or has been changed" in reply.content.decode()
 
 
-def test_a_changed_file_is_not_passed_off_as_the_trained_one(as_viewer, trained, url):
+def test_a_changed_file_is_not_served(as_viewer, trained, url):
     journey.write(f"{trained.adapter_folder}/adapter_model.safetensors", "something else")
     assert as_viewer.get(url()).status_code == 409
 
 
-def test_before_there_is_an_adapter_there_is_nothing(as_viewer, goal, owner, url):
+def test_without_an_adapter_there_is_a_404(as_viewer, goal, owner, url):
     journey.ready(goal, owner)
     assert as_viewer.get(url()).status_code == 404
     page = as_viewer.get(reverse("deployment:page", args=[goal.pk])).content.decode()
     assert "Take it with you" not in page
 
 
-def test_the_page_lists_what_can_be_taken(as_viewer, goal, owner, trained, url):
+def test_the_page_lists_the_adapters(as_viewer, goal, owner, trained, url):
     journey.trained(goal, owner, weights="second")
     page = as_viewer.get(reverse("deployment:page", args=[goal.pk])).content.decode()
     assert url(1) in page
     assert url(2) in page
 
 
-def test_only_the_team_and_only_to_read(as_stranger, as_owner, goal, trained, url):
+def test_only_the_team_can_download(as_stranger, as_owner, goal, trained, url):
     assert as_stranger.get(url()).status_code == 404
     assert as_owner.get(url(2)).status_code == 404
     assert as_owner.post(url()).status_code == 405
     assert as_stranger.get(reverse("deployment:page", args=[goal.pk])).status_code == 404
 
 
-def test_plain_peft_loads_it(as_viewer, trained, url, tmp_path, data_dir):
+def test_peft_loads_the_adapter(as_viewer, trained, url, tmp_path, data_dir):
     """A real training of a tiny model, downloaded, unpacked, and loaded as the README says."""
     import torch
     from peft import PeftModel

@@ -11,7 +11,7 @@ from finetune_app.deployment.models import Deployment
 from tests.journey import trained
 
 
-def test_one_click_makes_it_live(goal, tuned, as_editor, url):
+def test_go_live_from_the_page(goal, tuned, as_editor, url):
     page = as_editor.get(url("page"))
     assert page.context["suggested"] == "training-1"
     reply = as_editor.post(url("go_live"), {"candidate": "training-1"}, follow=True)
@@ -22,12 +22,12 @@ def test_one_click_makes_it_live(goal, tuned, as_editor, url):
     assert live.current.candidate.frozen_at
 
 
-def test_the_same_one_twice_is_one_version(goal, live, tuned, owner):
+def test_the_same_candidate_twice_is_one_version(goal, live, tuned, owner):
     services.go_live(goal=goal, candidate=candidates.tuned_candidate(training=tuned), by=owner)
     assert live.releases.count() == 1
 
 
-def test_another_version_and_back(goal, live, tuned, owner, as_editor, url):
+def test_roll_back_to_an_earlier_version(goal, live, tuned, owner, as_editor, url):
     base = candidates.base_candidate(goal=goal, base_model=tuned.base_model)
     services.go_live(goal=goal, candidate=base, by=owner)
     assert live.current.candidate == base
@@ -35,7 +35,7 @@ def test_another_version_and_back(goal, live, tuned, owner, as_editor, url):
     assert [one.candidate.kind for one in live.releases.all()] == ["tuned", "base", "tuned"]
 
 
-def test_an_adapter_that_was_tampered_with_does_not_go_live(goal, owner, tuned):
+def test_a_changed_adapter_file_does_not_go_live(goal, owner, tuned):
     folder = local_folder(tuned.adapter_folder)
     (folder / "adapter_model.safetensors").write_text("other weights")
     candidate = candidates.tuned_candidate(training=tuned)
@@ -44,7 +44,7 @@ def test_an_adapter_that_was_tampered_with_does_not_go_live(goal, owner, tuned):
     assert not Deployment.objects.exists()
 
 
-def test_two_goals_of_one_name_answer_under_two(goal, live, owner, team):
+def test_two_goals_with_one_name_get_two_model_names(goal, live, owner, team):
     from finetune_app.goals.models import Goal
 
     other = Goal.objects.create(team=team, name=goal.name, created_by=owner)
@@ -60,25 +60,25 @@ def test_pause_and_resume(live, as_editor, url):
     assert live.paused_at is None
 
 
-def test_nothing_chosen_is_asked_for(goal, tuned, as_editor, url):
+def test_a_candidate_has_to_be_chosen(goal, tuned, as_editor, url):
     reply = as_editor.post(url("go_live"), {"candidate": "training-99"})
     assert reply.status_code == 400
     assert "Choose what should answer." in reply.content.decode()
 
 
-def test_a_viewer_looks_and_a_stranger_sees_nothing(live, as_viewer, as_stranger, url):
+def test_viewers_can_only_look_and_strangers_see_nothing(live, as_viewer, as_stranger, url):
     assert "New key" not in as_viewer.get(url("page")).content.decode()
     assert as_viewer.post(url("pause"), {"pause": "1"}).status_code == 403
     assert as_stranger.get(url("page")).status_code == 404
 
 
-def test_deleting_the_goal_takes_it_down(goal, live):
+def test_deleting_the_goal_deletes_the_deployment(goal, live):
     goal.delete()
     assert not Deployment.objects.exists()
     assert not Candidate.objects.exists()
 
 
-def test_a_second_training_can_take_over(goal, live, owner, as_editor, url):
+def test_another_training_can_go_live(goal, live, owner, as_editor, url):
     again = trained(goal, owner, weights="better weights")
     as_editor.post(url("go_live"), {"candidate": f"training-{again.number}"})
     assert live.current.candidate.training == again

@@ -1,4 +1,4 @@
-"""A tuned model whose adapter does nothing must not pass for one that does."""
+"""An adapter without effect is neither deployed nor served."""
 
 import shutil
 
@@ -35,7 +35,7 @@ def put_in_its_place(live, engine_process, monkeypatch, adapter: str) -> None:
         )
 
 
-def test_the_api_refuses_to_speak_as_the_base(client, empty):
+def test_the_api_refuses_an_adapter_without_effect(client, empty):
     for more in ({}, {"stream": True}):
         with pytest.raises(openai.InternalServerError, match="changes nothing") as refused:
             ask(client, **more)
@@ -46,7 +46,7 @@ def test_the_api_refuses_to_speak_as_the_base(client, empty):
     assert [row.error for row in Request.objects.order_by("pk")] == ["model_failed"] * 2 + [""]
 
 
-def test_it_cannot_go_live_and_the_page_says_why(empty, owner, monkeypatch):
+def test_an_adapter_without_effect_cannot_go_live(empty, owner, monkeypatch):
     monkeypatch.setattr(candidates, "require_adapter", lambda candidate: None)
     empty.releases.all().delete()
     tuned = next(one for one in selection.candidate_options(empty.goal) if one.kind == "tuned")
@@ -57,7 +57,7 @@ def test_it_cannot_go_live_and_the_page_says_why(empty, owner, monkeypatch):
     assert not empty.releases.exists()
 
 
-def test_a_good_one_goes_live(live, owner, monkeypatch):
+def test_an_adapter_with_effect_goes_live(live, owner, monkeypatch):
     adapter_check.require_effect(live.current.candidate)
     monkeypatch.setattr(candidates, "require_adapter", lambda candidate: None)
     live.releases.all().delete()
@@ -67,7 +67,7 @@ def test_a_good_one_goes_live(live, owner, monkeypatch):
     assert live.releases.count() == 1
 
 
-def test_a_damaged_one_says_so(client, live, engine_process, monkeypatch):
+def test_a_damaged_adapter_cannot_go_live(client, live, engine_process, monkeypatch):
     folder = engine_process.data / "short"
     shutil.copytree(engine_process.data / "adapter", folder, dirs_exist_ok=True)
     weights = folder / "adapter_model.safetensors"
@@ -78,11 +78,11 @@ def test_a_damaged_one_says_so(client, live, engine_process, monkeypatch):
     assert refused.value.code == "model_failed"
 
 
-def test_who_goes_live_does_not_wait_for_a_busy_engine_for_ever(empty, monkeypatch):
+def test_going_live_does_not_wait_forever_for_a_busy_engine(empty, monkeypatch):
     monkeypatch.setattr(adapter_check, "TIMEOUT_SECONDS", 0.0)
     adapter_check.require_effect(empty.current.candidate)
 
 
-def test_while_the_engine_is_away_nobody_is_refused(live, settings):
+def test_going_live_works_while_the_engine_is_unavailable(live, settings):
     settings.ENGINE_SOCKET = "/nowhere/engine.sock"
     adapter_check.require_effect(live.current.candidate)

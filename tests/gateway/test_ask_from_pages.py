@@ -1,4 +1,4 @@
-"""What is live, asked from pages: by its team, and by a stranger."""
+"""A deployment is asked from pages: the playground and the public chat."""
 
 import json
 
@@ -21,7 +21,7 @@ def events(reply) -> list[dict]:
     return [json.loads(line) for line in b"".join(reply).splitlines()]
 
 
-def test_the_playground_says_how_the_answer_came_about(live, owner, url):
+def test_the_playground_shows_version_tokens_and_seconds(live, owner, url):
     given = {"question": "Hello", "max_tokens": "3", "temperature": "0"}
     found = events(signed_in(owner).post(url("playground:page"), given, headers=LINES))
     last = found[-1]
@@ -33,7 +33,7 @@ def test_the_playground_says_how_the_answer_came_about(live, owner, url):
     assert whole.context["turns"][-1]["content"] == "".join(e.get("text", "") for e in found)
 
 
-def test_whoever_has_seen_the_end_may_judge_the_answer(live, owner, goal):
+def test_feedback_can_be_given_as_soon_as_the_last_event_arrives(live, owner, goal):
     """The last event comes after the request was noted: a quick thumb finds it."""
     given = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
     call = page_client.prepare(live, "page:1", given)
@@ -54,7 +54,7 @@ def test_whoever_has_seen_the_end_may_judge_the_answer(live, owner, goal):
     assert Request.objects.get().feedback.is_up
 
 
-def test_a_stranger_gets_words_and_nothing_else(live):
+def test_the_public_chat_sends_only_text_to_strangers(live):
     chat = PublicChat.objects.create(deployment=live, on=True, audience="link", title="Ask")
     address = f"/chat/{chat.link}/"
     reply = Client().post(address, {"question": "Hello"}, headers=LINES)

@@ -4,16 +4,16 @@ from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services
 from finetune_app.deployment.canary import includes
 from finetune_app.deployment.models import Request
-from tests.gateway.test_access import ask
+from tests.gateway.test_authenticate import ask
 
 
-def test_each_request_says_which_version_answered_it(client, live, owner, key):
+def test_each_logged_request_names_its_version(client, live, owner, key):
     base = candidates.base_candidate(goal=live.goal, base_model=live.current.candidate.base_model)
     canary = services.start_canary(deployment=live, candidate=base, percent=50, by=owner)
-    asker = {True: "", False: ""}
+    users = {True: "", False: ""}
     for n in range(40):
-        asker[includes(canary, f"{key[0].pk}:user {n}")] = str(n)
-    for user in asker.values():
+        users[includes(canary, f"{key[0].pk}:user {n}")] = str(n)
+    for user in users.values():
         client.chat.completions.create(
             model=live.name,
             messages=[{"role": "user", "content": "Hello"}],

@@ -24,7 +24,7 @@ def text_of(client, **more) -> str:
     return ask(client, **more).choices[0].message.content
 
 
-def test_an_answer_with_all_that_belongs_to_it(client):
+def test_a_completion_has_all_fields(client):
     reply = ask(client)
     (choice,) = reply.choices
     assert reply.object == "chat.completion"
@@ -36,15 +36,15 @@ def test_an_answer_with_all_that_belongs_to_it(client):
     assert 0 < reply.usage.completion_tokens <= 12
 
 
-def test_the_tuned_model_answers_and_not_its_base(client):
+def test_the_tuned_model_answers_instead_of_its_base(client):
     assert text_of(client) != text_of(client, model="starter")
 
 
-def test_without_sampling_it_answers_as_tested(client):
+def test_without_sampling_parameters_it_answers_greedily(client):
     assert text_of(client) == text_of(client) == text_of(client, temperature=0)
 
 
-def test_a_stream_says_the_same_piece_by_piece(client):
+def test_a_stream_adds_up_to_the_same_text(client):
     chunks = list(ask(client, stream=True))
     assert "".join(c.choices[0].delta.content or "" for c in chunks) == text_of(client)
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -54,7 +54,7 @@ def test_a_stream_says_the_same_piece_by_piece(client):
     assert all(c.usage is None for c in chunks)
 
 
-def test_a_stream_with_usage_ends_with_it(client):
+def test_a_stream_with_include_usage_ends_with_usage(client):
     *_, last = ask(client, stream=True, stream_options={"include_usage": True})
     assert last.choices == []
     assert last.usage.completion_tokens > 0
@@ -71,7 +71,7 @@ def test_the_stream_ends_with_done(address, key, live):
     assert json.loads(lines[0][6:])["object"] == "chat.completion.chunk"
 
 
-def test_several_answers(client):
+def test_n_returns_several_choices(client):
     reply = ask(client, n=3, temperature=1.5, seed=5)
     assert [choice.index for choice in reply.choices] == [0, 1, 2]
     assert len({choice.message.content for choice in reply.choices}) > 1
@@ -87,13 +87,13 @@ def test_the_same_seed_draws_the_same_answer(client):
     assert text_of(client, seed=3, **warm) != text_of(client, seed=4, **warm)
 
 
-def test_a_penalty_for_repeating_changes_what_is_said(client):
+def test_a_frequency_penalty_changes_the_answer(client):
     plain = text_of(client, max_tokens=40)
     assert text_of(client, max_tokens=40, frequency_penalty=2, presence_penalty=2) != plain
     assert text_of(client, max_tokens=40, frequency_penalty=0) == plain
 
 
-def test_stop_ends_it_before_the_word(client):
+def test_stop_ends_the_answer_before_the_stop_text(client):
     whole = text_of(client, max_tokens=12)
     stop = whole[len(whole) // 2 :][:2]
     reply = ask(client, max_tokens=12, stop=stop)
@@ -101,12 +101,12 @@ def test_stop_ends_it_before_the_word(client):
     assert reply.choices[0].finish_reason == "stop"
 
 
-def test_length_is_said(client):
+def test_finish_reason_is_length_at_max_tokens(client):
     assert ask(client, max_tokens=1).choices[0].finish_reason == "length"
     assert ask(client, max_completion_tokens=1).usage.completion_tokens == 1
 
 
-def test_parts_of_text_and_a_developer_are_understood(client):
+def test_text_parts_and_developer_messages_are_accepted(client):
     parts = [{"type": "text", "text": "Hello "}, {"type": "text", "text": "there"}]
     assert text_of(client, messages=[{"role": "user", "content": parts}]) == text_of(client)
     told = {"role": "developer", "content": "Be brief."}
@@ -114,12 +114,12 @@ def test_parts_of_text_and_a_developer_are_understood(client):
     assert text_of(client, messages=[told, *HELLO]) == text_of(client, messages=[said, *HELLO])
 
 
-def test_several_turns(client):
+def test_a_conversation_with_several_turns(client):
     turns = [*HELLO, {"role": "assistant", "content": "Hi."}, {"role": "user", "content": "Bye"}]
     assert text_of(client, messages=turns)
 
 
-def test_unknown_fields_are_let_pass(client):
+def test_unknown_fields_are_ignored(client):
     assert text_of(client, user="mara", metadata={"a": "b"}, extra_body={"store": False})
 
 
@@ -143,53 +143,53 @@ def test_unknown_fields_are_let_pass(client):
         ({"model": ""}, "model"),
     ],
 )
-def test_what_is_not_done_is_refused_by_name(client, more, param):
+def test_unsupported_parameters_are_refused_by_name(client, more, param):
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, **more)
     assert refused.value.param == param
     assert refused.value.body["message"]
 
 
-def test_a_picture_is_refused(client):
+def test_an_image_part_is_refused(client):
     part = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/x.png"}}
     with pytest.raises(openai.BadRequestError, match="pictures"):
         ask(client, messages=[{"role": "user", "content": [part]}])
 
 
-def test_a_conversation_that_is_too_long_says_so(client):
+def test_a_too_long_conversation_is_context_length_exceeded(client):
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, messages=[{"role": "user", "content": "word " * 4000}])
     assert refused.value.code == "context_length_exceeded"
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"{" * 100_000, b'"text"', b"\xff"])
-def test_a_broken_body_gets_a_clear_400(address, key, live, body):
+def test_an_invalid_body_gets_a_400(address, key, live, body):
     headers = {"Authorization": f"Bearer {key[1]}", "Content-Type": "application/json"}
     reply = httpx.post(f"{address}/chat/completions", content=body, headers=headers)
     assert reply.status_code == 400
     assert reply.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_model_that_is_not_there(client):
+def test_an_unknown_model_gets_a_404(client):
     with pytest.raises(openai.NotFoundError) as refused:
         ask(client, model="gpt-4o")
     assert refused.value.code == "model_not_found"
 
 
-def test_a_paused_one_says_so(client, live):
+def test_a_paused_deployment_gets_a_503(client, live):
     services.pause(deployment=live)
     with pytest.raises(openai.InternalServerError, match="paused"):
         ask(client)
 
 
-def test_an_engine_that_is_away_is_told_before_a_stream_begins(client, settings):
+def test_an_unavailable_engine_gets_a_503_before_the_stream_starts(client, settings):
     settings.ENGINE_SOCKET = "/nowhere/engine.sock"
     with pytest.raises(openai.InternalServerError) as refused:
         ask(client, stream=True)
     assert refused.value.status_code == 503
 
 
-def test_each_request_is_noted_without_what_was_said(client, key, live):
+def test_each_request_is_logged_without_its_text(client, key, live):
     ask(client)
     list(ask(client, stream=True))
     with pytest.raises(openai.BadRequestError):
@@ -205,7 +205,7 @@ def test_each_request_is_noted_without_what_was_said(client, key, live):
     assert "Hello" not in json.dumps([str(vars(row)) for row in rows])
 
 
-def test_who_goes_away_frees_the_engine(client, engine_process, live):
+def test_a_disconnect_cancels_the_generation(client, engine_process, live):
     stream = ask(client, stream=True, max_tokens=400)
     next(iter(stream))
     stream.close()

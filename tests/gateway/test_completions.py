@@ -1,4 +1,4 @@
-"""OpenAI's older format: a text is gone on with as it stands."""
+"""POST /v1/completions: the model continues the given text."""
 
 import openai
 import pytest
@@ -20,7 +20,7 @@ def text_of(client, **more) -> str:
     return go_on(client, **more).choices[0].text
 
 
-def test_a_text_is_gone_on_with(client):
+def test_a_text_is_continued(client):
     reply = go_on(client)
     (choice,) = reply.choices
     assert reply.object == "text_completion"
@@ -32,15 +32,15 @@ def test_a_text_is_gone_on_with(client):
     assert reply.usage.completion_tokens <= 12
 
 
-def test_the_adapter_goes_on_and_not_its_base(client):
+def test_the_tuned_model_continues_instead_of_its_base(client):
     assert text_of(client) != text_of(client, model="starter")
 
 
-def test_it_writes_sixteen_tokens_where_nothing_is_said(client):
+def test_sixteen_tokens_are_the_default(client):
     assert client.completions.create(model=MODEL, prompt=TEXT).usage.completion_tokens <= 16
 
 
-def test_several_prompts_and_several_of_each(client):
+def test_several_prompts_with_several_choices_each(client):
     asked = {"prompt": [TEXT, "Where is"], "n": 2, "temperature": 1.2, "seed": 5}
     reply = go_on(client, **asked)
     assert [choice.index for choice in reply.choices] == [0, 1, 2, 3]
@@ -53,7 +53,7 @@ def test_several_prompts_and_several_of_each(client):
     assert streamed == {choice.index: choice.text for choice in reply.choices}
 
 
-def test_a_stream_ends_with_the_reason_and_the_usage(client):
+def test_a_stream_ends_with_finish_reason_and_usage(client):
     *_, end, usage = go_on(client, stream=True, stream_options={"include_usage": True})
     assert end.choices[0].finish_reason in ("stop", "length")
     assert usage.choices == []
@@ -69,7 +69,7 @@ def test_stop_and_seed(client):
     assert text_of(client, seed=3, **warm) != text_of(client, seed=4, **warm)
 
 
-def test_logprobs_in_the_older_form(client):
+def test_logprobs_have_the_older_format(client):
     choice = go_on(client, logprobs=2, temperature=1.0).choices[0]
     told = choice.logprobs
     assert len(told.tokens) == len(told.token_logprobs) == len(told.text_offset)
@@ -101,15 +101,13 @@ def test_logprobs_in_the_older_form(client):
         ({"temperature": 3}, "temperature"),
     ],
 )
-def test_what_is_not_done_is_refused_by_name(client, more, param):
+def test_unsupported_parameters_are_refused_by_name(client, more, param):
     with pytest.raises(openai.BadRequestError) as refused:
         go_on(client, **more)
     assert refused.value.param == param
 
 
-def test_one_that_answers_with_instructions_is_only_asked_in_a_conversation(
-    client, live, owner, monkeypatch
-):
+def test_a_candidate_with_instructions_cannot_continue_text(client, live, owner, monkeypatch):
     tuned = live.current.candidate
     told = candidates.tuned_candidate(training=tuned.training)
     type(told).objects.filter(pk=told.pk).update(instructions="Be brief.")
@@ -118,7 +116,7 @@ def test_one_that_answers_with_instructions_is_only_asked_in_a_conversation(
     assert refused.value.param == "model"
 
 
-def test_each_request_is_noted(client, key, live):
+def test_each_request_is_logged(client, key, live):
     go_on(client)
     with pytest.raises(openai.NotFoundError):
         go_on(client, model="gpt-3.5-turbo-instruct")
@@ -126,7 +124,7 @@ def test_each_request_is_noted(client, key, live):
     assert [row.status for row in Request.objects.order_by("pk")] == [200, 404]
 
 
-def test_a_paused_one_says_so(client, live):
+def test_a_paused_deployment_gets_a_503(client, live):
     services.pause(deployment=live)
     with pytest.raises(openai.InternalServerError, match="paused"):
         go_on(client)

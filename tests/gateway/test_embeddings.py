@@ -24,7 +24,7 @@ def nearness(one, other) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
-def test_texts_that_mean_the_same_are_near(client):
+def test_similar_texts_have_similar_vectors(client):
     reply = embed(client)
     first, second, third = (row.embedding for row in reply.data)
     assert [row.index for row in reply.data] == [0, 1, 2]
@@ -33,12 +33,12 @@ def test_texts_that_mean_the_same_are_near(client):
     assert reply.usage.prompt_tokens == reply.usage.total_tokens > 10
 
 
-def test_they_are_those_of_the_search_in_documents(client):
+def test_vectors_equal_those_of_document_search(client):
     wanted = embedding.Embedder().passages(TEXTS[:1])[0]
     assert embed(client, TEXTS[0]).data[0].embedding == pytest.approx(wanted.tolist(), abs=1e-4)
 
 
-def test_both_ways_of_writing_them(address, key, live):
+def test_float_and_base64_hold_the_same_vector(address, key, live):
     headers = {"Authorization": f"Bearer {key[1]}"}
 
     def ask(form: str | None):
@@ -51,9 +51,7 @@ def test_both_ways_of_writing_them(address, key, live):
     assert ask(None) == ask("float")
 
 
-def test_it_is_listed_and_a_key_for_one_deployment_does_not_open_it(
-    client, address, live, team, owner
-):
+def test_a_key_for_one_deployment_cannot_embed(client, address, live, team, owner):
     assert client.models.retrieve(MODEL).object == "model"
     _key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
     narrow = openai.OpenAI(base_url=address, api_key=text, max_retries=0)
@@ -62,12 +60,12 @@ def test_it_is_listed_and_a_key_for_one_deployment_does_not_open_it(
     assert MODEL not in [model.id for model in narrow.models.list()]
 
 
-def test_a_model_that_answers_makes_none(client, live):
+def test_a_chat_model_cannot_embed(client, live):
     with pytest.raises(openai.NotFoundError, match=MODEL):
         embed(client, model=live.name)
 
 
-def test_it_writes_no_answers_and_says_so(client, live):
+def test_the_embedder_cannot_chat(client, live):
     with pytest.raises(openai.NotFoundError, match="makes embeddings and writes no answers"):
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "Hi"}])
 
@@ -88,18 +86,18 @@ def test_it_writes_no_answers_and_says_so(client, live):
         ("a", {"model": ""}, "model"),
     ],
 )
-def test_what_is_not_done_is_refused_by_name(client, texts, more, param):
+def test_unsupported_parameters_are_refused_by_name(client, texts, more, param):
     with pytest.raises(openai.BadRequestError) as refused:
         embed(client, texts, **more)
     assert refused.value.param == param
 
 
-def test_a_text_that_is_too_long_is_named_and_not_cut(client):
+def test_a_too_long_text_is_refused(client):
     with pytest.raises(openai.BadRequestError, match="Text 2 has 402 tokens"):
         embed(client, ["short", "word " * 400])
 
 
-def test_tokens_are_counted_and_nothing_of_the_text_is_kept(client, key):
+def test_tokens_are_logged_without_the_text(client, key):
     embed(client)
     with pytest.raises(openai.BadRequestError):
         embed(client, dimensions=3)
@@ -111,7 +109,7 @@ def test_tokens_are_counted_and_nothing_of_the_text_is_kept(client, key):
     assert "bicycle" not in str(vars(first))
 
 
-def test_an_engine_that_is_away(client, settings):
+def test_an_unavailable_engine_gets_a_503(client, settings):
     settings.ENGINE_SOCKET = "/nowhere/engine.sock"
     with pytest.raises(openai.InternalServerError) as refused:
         embed(client)

@@ -38,7 +38,7 @@ def dying(live, settings, tmp_path):
         server.shutdown()
 
 
-def test_who_waits_for_the_whole_is_told_to_come_back(client, dying):
+def test_a_whole_answer_becomes_a_503_with_retry_after(client, dying):
     with pytest.raises(openai.InternalServerError, match="restarts by itself") as told:
         ask(client)
     assert (told.value.status_code, told.value.code) == (503, "engine_unavailable")
@@ -47,7 +47,7 @@ def test_who_waits_for_the_whole_is_told_to_come_back(client, dying):
     wait_for(lambda: Request.objects.filter(status=503, error="engine_unavailable").exists())
 
 
-def test_a_stream_ends_with_the_error(client, dying, address, key):
+def test_a_stream_ends_with_an_error_event(client, dying, address, key):
     body = {"model": MODEL, "messages": HELLO, "stream": True}
     headers = {"Authorization": f"Bearer {key[1]}"}
     reply = httpx.post(f"{address}/chat/completions", json=body, headers=headers)

@@ -40,7 +40,7 @@ def told(address, live, key, team, owner) -> dict[str, Any]:
     return {row["name"]: row["got"] for row in rows}
 
 
-def test_it_gets_along(told, engine_process):
+def test_openais_javascript_client_works(told, engine_process):
     assert len(told) > 30
     models(told)
     answers(told)

@@ -8,7 +8,7 @@ from finetune_app.deployment.models import Feedback, Request, Transcript
 from finetune_app.deployment.monitoring import keeping
 
 
-def test_asked_kept_judged_and_queued(client, address, key, live, owner):
+def test_a_kept_transcript_with_bad_feedback_is_queued(client, address, key, live, owner):
     keeping.change(deployment=live, by=owner, on=True, queues=True)
     asked = [{"role": "user", "content": "Write to ann@kettle-lane.co.uk"}]
     reply = client.with_options(timeout=600).chat.completions.create(
@@ -32,7 +32,7 @@ def test_asked_kept_judged_and_queued(client, address, key, live, owner):
     assert transcript.example.suggestions.get().answer == "order_status"
 
 
-def test_how_sure_it_was_is_noted_where_it_was_told(client, key):
+def test_confidence_is_logged_with_logprobs(client, key):
     asked = [{"role": "user", "content": "Hello there"}]
     ours = client.with_options(timeout=600).chat.completions.create
     told = ours(model="sort-shop-emails", messages=asked, max_tokens=6, logprobs=True)
@@ -43,7 +43,7 @@ def test_how_sure_it_was_is_noted_where_it_was_told(client, key):
     assert list(found.values()) == [None]
 
 
-def test_the_engine_says_how_it_is(engine_process, live, as_viewer, goal):
+def test_engine_health_is_reported(engine_process, live, as_viewer, goal):
     page = as_viewer.get(f"/goals/{goal.pk}/deployment/monitor/")
     found = page.context["engine"]
     assert found["memory_bytes"] > 1e6

@@ -12,7 +12,7 @@ def told(choice) -> list:
     return choice.logprobs.content
 
 
-def test_each_token_with_the_likeliest_of_its_place(client):
+def test_each_token_has_its_top_alternatives(client):
     reply = ask(client, logprobs=True, top_logprobs=3)
     entries = told(reply.choices[0])
     assert entries
@@ -26,16 +26,16 @@ def test_each_token_with_the_likeliest_of_its_place(client):
         assert sum(math.exp(value) for value in likeliest) <= 1.001
 
 
-def test_without_top_logprobs_the_token_alone(client):
+def test_without_top_logprobs_only_the_token_is_reported(client):
     assert all(entry.top_logprobs == [] for entry in told(ask(client, logprobs=True).choices[0]))
 
 
-def test_unasked_they_are_null(client):
+def test_logprobs_are_null_by_default(client):
     assert ask(client).choices[0].logprobs is None
     assert all(chunk.choices[0].logprobs is None for chunk in ask(client, stream=True))
 
 
-def test_a_stream_tells_the_same(client):
+def test_a_stream_reports_the_same_logprobs(client):
     asked = {"logprobs": True, "top_logprobs": 2, "n": 2, "temperature": 1.0, "seed": 7}
     whole = ask(client, **asked)
     pieces = {0: [], 1: []}
@@ -54,7 +54,7 @@ def test_a_stream_tells_the_same(client):
         ({"logprobs": 5}, "logprobs"),
     ],
 )
-def test_what_cannot_be_told_is_refused_by_name(client, more, param):
+def test_invalid_logprobs_are_refused_by_name(client, more, param):
     with pytest.raises(openai.BadRequestError) as refused:
         ask(client, **more)
     assert refused.value.param == param

@@ -28,13 +28,13 @@ def formed(schema: object = SCHEMA, **more) -> dict:
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_the_answer_fits_the_schema(client, strict):
+def test_the_answer_matches_the_schema(client, strict):
     reply = ask(client, **formed(strict=strict), temperature=1.5)
     assert reply.choices[0].finish_reason == "stop"
     jsonschema.validate(json.loads(reply.choices[0].message.content), SCHEMA)
 
 
-def test_the_official_client_parses_it_into_a_class(client):
+def test_openais_client_parses_the_answer_into_a_class(client):
     class Item(BaseModel):
         urgent: bool
         size: Literal["s", "m"] | None
@@ -45,7 +45,7 @@ def test_the_official_client_parses_it_into_a_class(client):
     assert isinstance(reply.choices[0].message.parsed, Item)
 
 
-def test_a_stream_and_several_answers_fit_too(client):
+def test_streams_and_several_choices_match_the_schema(client):
     said = dict.fromkeys(range(3), "")
     for chunk in ask(client, **formed(), n=3, temperature=1.5, stream=True):
         said[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
@@ -53,17 +53,17 @@ def test_a_stream_and_several_answers_fit_too(client):
         jsonschema.validate(json.loads(text), SCHEMA)
 
 
-def test_any_object_begins_like_one(client):
+def test_json_object_starts_with_a_brace(client):
     reply = ask(client, response_format={"type": "json_object"}, temperature=1.0)
     assert reply.choices[0].message.content.lstrip().startswith("{")
 
 
-def test_text_is_what_it_always_is(client):
+def test_text_format_changes_nothing(client):
     plain = ask(client).choices[0].message.content
     assert ask(client, response_format={"type": "text"}).choices[0].message.content == plain
 
 
-def test_the_likelihoods_are_the_model_s_own(client):
+def test_logprobs_are_those_of_the_unconstrained_model(client):
     choice = ask(client, **formed(), logprobs=True).choices[0]
     assert "".join(entry.token for entry in choice.logprobs.content) == choice.message.content
 
@@ -87,7 +87,7 @@ def test_the_likelihoods_are_the_model_s_own(client):
         ],
     ],
 )
-def test_what_cannot_be_followed_is_refused(address, key, live, response_format):
+def test_unsupported_schemas_are_refused(address, key, live, response_format):
     body = {"model": MODEL, "messages": HELLO, "response_format": response_format, "stream": True}
     headers = {"Authorization": f"Bearer {key[1]}"}
     reply = httpx.post(f"{address}/chat/completions", json=body, headers=headers, timeout=280)
@@ -96,7 +96,7 @@ def test_what_cannot_be_followed_is_refused(address, key, live, response_format)
     assert reply.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_model_that_answers_elsewhere_says_that_it_cannot(client, live, monkeypatch):
+def test_a_remote_model_refuses_response_format(client, live, monkeypatch):
     request_for = inference.request_for
 
     def elsewhere(candidate):

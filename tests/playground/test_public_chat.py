@@ -1,4 +1,4 @@
-"""The chat page for others: who can open it, where it may be shown, and that nothing leaks."""
+"""The public chat page: who can open it, which sites may frame it, and that nothing leaks."""
 
 import pytest
 from django.test import Client
@@ -34,7 +34,9 @@ def address(chat) -> str:
 # ---- Switching it on ----
 
 
-def test_it_is_off_until_an_editor_switches_it_on(live, as_editor, as_viewer, as_stranger, url):
+def test_the_page_is_off_until_an_editor_switches_it_on(
+    live, as_editor, as_viewer, as_stranger, url
+):
     assert not PublicChat.objects.exists()
     assert as_viewer.get(url("playground:chat_page")).status_code == 403
     assert as_stranger.post(url("playground:chat_page"), GIVEN).status_code == 404
@@ -61,13 +63,13 @@ def test_it_is_off_until_an_editor_switches_it_on(live, as_editor, as_viewer, as
         "https://",
     ],
 )
-def test_only_whole_addresses_of_sites_may_show_it(live, as_editor, url, origin):
+def test_only_exact_origins_are_accepted(live, as_editor, url, origin):
     reply = as_editor.post(url("playground:chat_page"), GIVEN | {"origins": origin})
     assert reply.status_code == 422
     assert not PublicChat.objects.exists()
 
 
-def test_a_new_link_ends_the_old_one(chat, address, as_editor, url):
+def test_a_new_link_replaces_the_old_one(chat, address, as_editor, url):
     as_editor.post(url("playground:new_chat_link"))
     assert NOBODY().get(address).status_code == 404
     chat.refresh_from_db()
@@ -77,9 +79,7 @@ def test_a_new_link_ends_the_old_one(chat, address, as_editor, url):
 # ---- Who can open it ----
 
 
-def test_a_stranger_with_the_link_gets_no_cookie_and_nothing_of_the_team(
-    chat, address, team, goal, live
-):
+def test_a_stranger_gets_no_cookie_and_sees_nothing_of_the_team(chat, address, team, goal, live):
     reply = NOBODY().get(address)
     assert reply.status_code == 200
     assert not reply.cookies
@@ -90,13 +90,13 @@ def test_a_stranger_with_the_link_gets_no_cookie_and_nothing_of_the_team(
         assert secret not in page
 
 
-def test_it_says_where_what_is_written_is_kept(chat, address, live, owner):
+def test_it_says_when_transcripts_are_kept(chat, address, live, owner):
     assert "may be kept" not in NOBODY().get(address).content.decode()
     keeping.change(deployment=live, by=owner, on=True)
     assert "may be kept for some days" in NOBODY().get(address).content.decode()
 
 
-def test_exactly_the_named_sites_may_show_it(chat, address):
+def test_exactly_the_named_sites_may_frame_it(chat, address):
     reply = NOBODY().get(address)
     policy = dict(part.split(" ", 1) for part in reply["Content-Security-Policy"].split("; "))
     assert policy["frame-ancestors"] == "https://www.shop.example https://help.shop.example"
@@ -104,14 +104,14 @@ def test_exactly_the_named_sites_may_show_it(chat, address):
     assert "X-Frame-Options" not in reply
 
 
-def test_without_sites_none_may(chat, address):
+def test_without_named_sites_none_may_frame_it(chat, address):
     PublicChat.objects.update(origins=[])
     reply = NOBODY().get(address)
     assert "frame-ancestors 'none'" in reply["Content-Security-Policy"]
     assert reply["X-Frame-Options"] == "DENY"
 
 
-def test_for_the_team_it_does_not_exist_for_others(chat, address, as_viewer, as_stranger):
+def test_a_team_page_does_not_exist_for_others(chat, address, as_viewer, as_stranger):
     PublicChat.objects.update(audience="team")
     assert as_viewer.get(address).status_code == 200
     unknown = NOBODY().get("/chat/no-such-link/").content
@@ -120,12 +120,12 @@ def test_for_the_team_it_does_not_exist_for_others(chat, address, as_viewer, as_
         assert (reply.status_code, reply.content) == (404, unknown)
 
 
-def test_off_it_looks_as_if_it_had_never_been(chat, address):
+def test_a_page_that_is_off_looks_like_an_unknown_link(chat, address):
     PublicChat.objects.update(on=False)
     assert NOBODY().get(address).content == NOBODY().get("/chat/no-such-link/").content
 
 
-def test_paused_it_says_so_plainly(chat, address, live, goal):
+def test_a_paused_deployment_closes_the_page(chat, address, live, goal):
     services.pause(deployment=live)
     reply = NOBODY().get(address)
     assert reply.status_code == 503
@@ -149,24 +149,24 @@ def asked(address, monkeypatch):
     return lambda question="Hello", **more: NOBODY().post(address, {"question": question}, **more)
 
 
-def test_a_visitor_waits_after_a_few_and_another_does_not(asked):
+def test_each_visitor_has_a_limit_per_minute(asked):
     answers = [asked() for _n in range(3)]
     assert [one.status_code for one in answers] == [503, 503, 429]
     assert "Wait a little" in answers[-1].content.decode()
     assert asked(REMOTE_ADDR="10.0.0.9").status_code == 503
 
 
-def test_all_together_have_so_much_a_day(asked):
+def test_all_visitors_share_a_limit_per_day(asked):
     codes = [asked(REMOTE_ADDR=f"10.0.0.{n}").status_code for n in range(5)]
     assert codes == [503, 503, 503, 429, 429]
 
 
-def test_addresses_of_one_household_are_one_visitor(asked):
+def test_ipv6_addresses_of_one_network_are_one_visitor(asked):
     codes = [asked(REMOTE_ADDR=f"2001:db8::{n}").status_code for n in range(3)]
     assert codes[-1] == 429
 
 
-def test_while_nobody_can_count_nobody_is_answered(asked, monkeypatch):
+def test_nobody_is_answered_while_the_broker_is_unreachable(asked, monkeypatch):
     from limits.errors import StorageError
 
     def broken(*args, **kwargs):
@@ -178,18 +178,18 @@ def test_while_nobody_can_count_nobody_is_answered(asked, monkeypatch):
     assert "cannot answer now" in reply.content.decode()
 
 
-def test_what_went_wrong_inside_stays_inside(asked):
+def test_internal_errors_are_not_shown(asked):
     page = asked().content.decode()
     assert "cannot answer now" in page
     assert "Mara" not in page
 
 
-def test_nothing_and_too_much_are_asked_again(asked):
+def test_empty_and_too_long_questions_are_refused(asked):
     assert asked("").status_code == 400
     assert "Ask something shorter" in asked("x" * 3000).content.decode()
 
 
-def test_another_site_s_script_may_not_ask(asked, address, as_viewer):
+def test_another_sites_script_cannot_ask(asked, address, as_viewer):
     elsewhere = {"headers": {"Origin": "https://evil.example"}}
     assert asked(**elsewhere).status_code == 403
     PublicChat.objects.update(audience="team")

@@ -19,14 +19,14 @@ def with_key(address: str, text: str) -> openai.OpenAI:
     return openai.OpenAI(base_url=address, api_key=text, max_retries=0)
 
 
-def test_the_starter_comes_first_and_then_what_is_live(client):
+def test_list_models_starts_with_the_starter_model(client):
     assert [model.id for model in client.models.list()] == ["starter", "all-minilm-l6-v2", MODEL]
     assert client.models.retrieve(MODEL).object == "model"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("gpt-4o")
 
 
-def test_a_key_for_one_deployment_sees_that_alone(address, live, team, owner):
+def test_a_key_for_one_deployment_lists_only_that(address, live, team, owner):
     _key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
     client = with_key(address, text)
     assert [model.id for model in client.models.list()] == [MODEL]
@@ -35,7 +35,7 @@ def test_a_key_for_one_deployment_sees_that_alone(address, live, team, owner):
         ask(client, "starter")
 
 
-def test_another_team_s_key_does_not_find_it(address, live, stranger):
+def test_another_teams_key_cannot_ask_the_deployment(address, live, stranger):
     _key, text = api_keys.create_key(team=stranger.teams.get(), by=stranger, name="x")
     client = with_key(address, text)
     with pytest.raises(openai.NotFoundError):
@@ -44,27 +44,27 @@ def test_another_team_s_key_does_not_find_it(address, live, stranger):
 
 
 @pytest.mark.parametrize("text", ["ft-00000000-made-up", "sk-something", "x"])
-def test_a_wrong_key_is_refused(address, live, text):
+def test_an_unknown_key_is_refused(address, live, text):
     with pytest.raises(openai.AuthenticationError) as refused:
         ask(with_key(address, text))
     assert refused.value.code == "invalid_api_key"
 
 
-def test_a_revoked_key_is_refused_from_the_next_request_on(client, key):
+def test_a_revoked_key_is_refused(client, key):
     assert ask(client)
     api_keys.revoke_key(key=key[0])
     with pytest.raises(openai.AuthenticationError):
         ask(client)
 
 
-def test_no_key_is_told_where_to_get_one(address, live):
+def test_a_request_without_a_key_says_where_to_get_one(address, live):
     reply = httpx.get(f"{address}/models")
     assert reply.status_code == 401
     assert reply.headers["WWW-Authenticate"] == "Bearer"
     assert "deployment page" in reply.json()["error"]["message"]
 
 
-def test_a_session_is_no_key(live, owner):
+def test_a_browser_session_does_not_open_the_api(live, owner):
     reply = signed_in(owner).get("/v1/models")
     assert reply.status_code == 401
 
@@ -82,7 +82,7 @@ def client_without_session():
     return Client()
 
 
-def test_too_many_requests_wait(address, live, team, owner):
+def test_too_many_requests_get_a_429_with_retry_after(address, live, team, owner):
     _key, text = api_keys.create_key(team=team, by=owner, name="x", requests_per_minute=2)
     client = with_key(address, text)
     ask(client)
@@ -93,7 +93,7 @@ def test_too_many_requests_wait(address, live, team, owner):
     assert "2 requests a minute" in refused.value.body["message"]
 
 
-def test_tokens_are_counted_too(address, live, team, owner):
+def test_too_many_tokens_get_a_429(address, live, team, owner):
     _key, text = api_keys.create_key(team=team, by=owner, name="x", tokens_per_minute=5)
     client = with_key(address, text)
     ask(client)  # it reads more than five
@@ -101,7 +101,7 @@ def test_tokens_are_counted_too(address, live, team, owner):
         ask(client)
 
 
-def test_headers_that_claim_another_address_change_no_limit(address, live, team, owner):
+def test_a_forged_forwarded_header_does_not_reset_the_limit(address, live, team, owner):
     _key, text = api_keys.create_key(team=team, by=owner, name="x", requests_per_minute=1)
     headers = {"Authorization": f"Bearer {text}"}
     codes = [
@@ -111,13 +111,13 @@ def test_headers_that_claim_another_address_change_no_limit(address, live, team,
     assert [reply.status_code for reply in codes] == [200, 429, 429]
 
 
-def test_what_is_not_served_says_so_in_json(client):
+def test_an_unknown_url_gets_a_json_error(client):
     with pytest.raises(openai.NotFoundError) as refused:
         client.moderations.create(input="Hello")
     assert refused.value.code == "unknown_url"
 
 
-def test_the_wrong_method_says_which(address, live, key):
+def test_a_wrong_method_names_the_allowed_ones(address, live, key):
     headers = {"Authorization": f"Bearer {key[1]}"}
     reply = httpx.get(f"{address}/chat/completions", headers=headers)
     assert reply.status_code == 405

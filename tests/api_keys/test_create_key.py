@@ -14,7 +14,7 @@ from finetune_app.api_keys.models import ApiKey
 GIVEN = {"name": "the mailbox", "days": "30", "requests_per_minute": "60"}
 
 
-def test_it_is_shown_once_and_only_its_ends_afterwards(live, as_editor, url):
+def test_a_new_key_is_shown_only_once(live, as_editor, url):
     reply = as_editor.post(url("deployment_keys:new"), GIVEN)
     assert reply["Cache-Control"] == "no-store"
     text = re.search(r"ft-[0-9a-f]{8}-[\w-]{40,}", reply.content.decode())[0]
@@ -24,13 +24,13 @@ def test_it_is_shown_once_and_only_its_ends_afterwards(live, as_editor, url):
     assert f"{text[:11]} ···· ···· {text[-4:]}" in page
 
 
-def test_the_database_does_not_hold_it(live, team, owner):
+def test_the_database_does_not_hold_the_key(live, team, owner):
     key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
     row = " ".join(str(value) for value in ApiKey.objects.filter(pk=key.pk).values_list()[0])
     assert text.split("-", 2)[2] not in row
 
 
-def test_a_form_left_empty_is_asked_again(live, as_editor, url):
+def test_an_empty_form_is_refused(live, as_editor, url):
     reply = as_editor.post(url("deployment_keys:new"), {"name": "", "requests_per_minute": "0"})
     assert reply.status_code == 422
     assert "The key was not made" in reply.content.decode()
@@ -38,17 +38,17 @@ def test_a_form_left_empty_is_asked_again(live, as_editor, url):
 
 
 @pytest.mark.parametrize("text", ["", "ft-", "ft-1234", "sk-abc", "ft-00000000-abc", "ft--", "é"])
-def test_what_is_no_key_opens_nothing(live, text):
+def test_malformed_keys_are_refused(live, text):
     assert api_keys.authenticate(text) is None
 
 
-def test_one_changed_letter_opens_nothing(live, team, owner):
+def test_a_key_with_one_changed_letter_is_refused(live, team, owner):
     _key, text = api_keys.create_key(team=team, by=owner, name="x")
     assert api_keys.authenticate(text)
     assert api_keys.authenticate(text[:-1] + ("a" if text[-1] != "a" else "b")) is None
 
 
-def test_revoked_and_expired_ones_open_nothing(live, team, owner, as_editor, url):
+def test_revoked_and_expired_keys_are_refused(live, team, owner, as_editor, url):
     key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
     as_editor.post(url("deployment_keys:revoke", key_id=key.pk))
     assert api_keys.authenticate(text) is None
@@ -57,7 +57,7 @@ def test_revoked_and_expired_ones_open_nothing(live, team, owner, as_editor, url
     assert api_keys.authenticate(other) is None
 
 
-def test_who_may_make_and_revoke(live, team, owner, as_viewer, as_stranger, url):
+def test_only_editors_create_and_revoke(live, team, owner, as_viewer, as_stranger, url):
     key, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
     assert as_viewer.post(url("deployment_keys:new"), GIVEN).status_code == 403
     assert as_viewer.post(url("deployment_keys:revoke", key_id=key.pk)).status_code == 403
@@ -65,7 +65,7 @@ def test_who_may_make_and_revoke(live, team, owner, as_viewer, as_stranger, url)
     assert api_keys.authenticate(text)
 
 
-def test_from_a_shell(team, capsys):
+def test_create_a_key_from_a_shell(team, capsys):
     call_command("apikey", name="a script", days=3)
     found = api_keys.authenticate(capsys.readouterr().out.strip())
     assert (found.team, found.deployment, found.name) == (team, None, "a script")

@@ -1,4 +1,4 @@
-"""OpenAI's fine-tuning platform on this machine: files and jobs, as its own client asks."""
+"""The fine-tuning API, used through OpenAI's own client."""
 
 import json
 import threading
@@ -78,7 +78,7 @@ def training_of(job):
 # ---- Files ----
 
 
-def test_a_file_comes_and_goes(client):
+def test_upload_read_and_delete_a_file(client):
     sent = upload(client)
     assert (sent.object, sent.purpose, sent.filename) == ("file", "fine-tune", "shop.jsonl")
     assert sent.bytes == len(lines())
@@ -93,7 +93,7 @@ def test_a_file_comes_and_goes(client):
         client.files.retrieve(sent.id)
 
 
-def test_an_empty_file_and_another_purpose_are_refused(client):
+def test_an_empty_file_or_another_purpose_is_refused(client):
     with pytest.raises(openai.BadRequestError, match="empty"):
         upload(client, b"")
     with pytest.raises(openai.BadRequestError) as refused:
@@ -101,20 +101,20 @@ def test_an_empty_file_and_another_purpose_are_refused(client):
     assert refused.value.param == "purpose"
 
 
-def test_a_form_without_a_file_says_so(client, address):
+def test_an_upload_without_a_file_is_refused(client, address):
     headers = {"Authorization": f"Bearer {client.api_key}"}
     reply = httpx.post(f"{address}/files", headers=headers, data={"purpose": "fine-tune"})
     assert reply.status_code == 400
     assert reply.json()["error"]["param"] == "file"
 
 
-def test_a_name_that_climbs_stays_a_name(client):
+def test_a_file_name_with_dots_cannot_leave_its_folder(client):
     sent = upload(client, name="../../etc/passwd")
     assert ApiFile.objects.get().storage_path.startswith("api-files/")
     assert client.files.content(sent.id).content == lines()
 
 
-def test_another_team_and_a_narrow_key_find_nothing(client, address, live_key_of, stranger):
+def test_other_teams_and_deployment_keys_find_no_files(client, address, live_key_of, stranger):
     sent = upload(client)
     other = live_key_of(stranger)
     with pytest.raises(openai.NotFoundError):
@@ -136,7 +136,7 @@ def live_key_of(address):
 # ---- Jobs ----
 
 
-def test_a_job_is_queued_and_its_goal_is_on_the_pages(job, client, as_owner):
+def test_a_new_job_is_queued_and_creates_a_goal(job, client, as_owner):
     assert (job.object, job.status, job.model) == ("fine_tuning.job", "queued", "starter")
     assert (job.seed, job.user_provided_suffix) == (5, "shop-mail")
     assert job.metadata == {"who": "a test"}
@@ -151,7 +151,7 @@ def test_a_job_is_queued_and_its_goal_is_on_the_pages(job, client, as_owner):
     assert training.version.counts["test"] > 0  # the app keeps some back, to tell whether it helped
 
 
-def test_a_validation_file_guides_and_tests_and_nothing_of_it_is_learned(client):
+def test_a_validation_file_is_never_trained_on(client):
     held = upload(client, lines(20, 1000, "asked"), "held.jsonl")
     made = client.fine_tuning.jobs.create(
         model="starter", training_file=upload(client).id, validation_file=held.id
@@ -171,7 +171,7 @@ def test_a_validation_file_guides_and_tests_and_nothing_of_it_is_learned(client)
         (lines() + b"\xff\xfe\n", "Line 25"),
     ],
 )
-def test_a_file_that_is_no_good_fails_with_the_line(client, content, why):
+def test_an_invalid_file_fails_the_job_with_its_line(client, content, why):
     made = client.fine_tuning.jobs.create(model="starter", training_file=upload(client, content).id)
     assert made.status == "failed"
     assert made.error.code == "invalid_training_file"
@@ -193,7 +193,7 @@ def test_a_file_that_is_no_good_fails_with_the_line(client, content, why):
         ({"metadata": {"a": "x" * 600}}, "metadata"),
     ],
 )
-def test_what_is_asked_wrongly_is_refused_by_name(client, more, param):
+def test_invalid_parameters_are_refused_by_name(client, more, param):
     given = {"model": "starter", "training_file": upload(client).id} | more
     with pytest.raises(openai.BadRequestError) as refused:
         client.fine_tuning.jobs.create(**given)
@@ -209,7 +209,7 @@ def test_pause_resume_and_cancel(job, client):
     assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
 
 
-def test_events_and_checkpoints_tell_how_it_went(job, client):
+def test_events_and_checkpoints_report_the_metrics(job, client):
     training = training_of(job)
     for step in (10, 20, 30):
         training.points.create(step=step, loss=3.0 / step, validation_loss=2.0)
@@ -228,7 +228,7 @@ def test_events_and_checkpoints_tell_how_it_went(job, client):
     assert done.fine_tuned_model in [model.id for model in client.models.list()]
 
 
-def test_a_training_that_broke_down_says_why(job, client):
+def test_a_failed_training_reports_its_error(job, client):
     training = training_of(job)
     set_state(training.job, State.FAILED, message="The disk is full.")
     found = client.fine_tuning.jobs.retrieve(job.id)
@@ -236,13 +236,13 @@ def test_a_training_that_broke_down_says_why(job, client):
     assert found.error.message == "The disk is full."
 
 
-def test_deleting_the_goal_on_the_page_takes_the_job_along(job, client):
+def test_deleting_the_goal_deletes_the_job(job, client):
     Goal.objects.get().delete()
     with pytest.raises(openai.NotFoundError):
         client.fine_tuning.jobs.retrieve(job.id)
 
 
-def test_from_a_file_to_an_answer_with_real_training(client, base, settings):
+def test_a_real_training_answers_in_the_end(client, base, settings):
     """Nothing is told in a worker's place: a child trains, the engine reads what it made."""
     make_base(Path(configured.DATA_DIR) / base.folder, "llama")
     made = client.fine_tuning.jobs.create(

@@ -58,7 +58,7 @@ def refused(text: str, action: str = "chat") -> ApiError | None:
     return None
 
 
-def test_spent_it_is_refused_in_openai_s_form(made, live):
+def test_a_spent_budget_is_insufficient_quota(made, live):
     key, text = made
     costs.set_price(deployment=live, currency="EUR", hour=None, read=None, written=Decimal(1))
     use(key, 2_400_000)
@@ -72,7 +72,7 @@ def test_spent_it_is_refused_in_openai_s_form(made, live):
     assert refused(text, "models") is None  # looking costs nothing
 
 
-def test_it_is_looked_up_every_half_minute(made, live, monkeypatch):
+def test_spending_is_read_every_half_minute(made, live, monkeypatch):
     key, _text = made
     now = [0.0]
     monkeypatch.setattr(costs.time, "monotonic", lambda: now[0])
@@ -85,7 +85,7 @@ def test_it_is_looked_up_every_half_minute(made, live, monkeypatch):
 
 
 @pytest.mark.parametrize("currency", [None, "USD"])
-def test_no_price_or_another_currency_does_not_count(made, live, currency):
+def test_requests_without_a_matching_price_cost_nothing(made, live, currency):
     key, text = made
     if currency:
         costs.set_price(deployment=live, currency=currency, hour=None, read=None, written=1)
@@ -93,7 +93,7 @@ def test_no_price_or_another_currency_does_not_count(made, live, currency):
     assert refused(text) is None
 
 
-def test_given_and_seen_on_the_page_of_keys(made, live, as_editor):
+def test_the_keys_page_shows_the_budget(made, live, as_editor):
     key, _text = made
     given = LIMITS | {"cost_per_month": "20", "currency": "USD"}
     assert as_editor.post(f"/team/keys/{key.pk}/", given).status_code == 302
@@ -111,6 +111,6 @@ def test_given_and_seen_on_the_page_of_keys(made, live, as_editor):
     assert "of $" not in as_editor.get("/team/keys/").content.decode()
 
 
-def test_a_budget_of_nothing_is_asked_for_again(made, as_editor):
+def test_a_budget_of_zero_is_refused(made, as_editor):
     reply = as_editor.post(f"/team/keys/{made[0].pk}/", LIMITS | {"cost_per_month": "0"})
     assert reply.status_code == 422
