@@ -135,7 +135,7 @@ def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completio
         with Engine(model, number_format) as engine:
             for one in asked:
                 engine.generate([one])
-            assert engine.merged, "the engine did not merge it; its log says why"
+            assert engine.merged_adapter, "the engine did not merge it; its log says why"
             yield f"merged while serving, {number_format}", exact, engine.generate(asked)
     for container, number_format, exact in (
         ("merged", "fp32", True),

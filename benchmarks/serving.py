@@ -102,15 +102,15 @@ def engine(data: Path, number_format: str) -> Iterator[Ask]:
     )
 
     def ask(question: str, adapter: int) -> Answer:
-        lane = {
-            "name": "one",
+        request = {
+            "candidate": "one",
             "adapter": str(data / f"adapter-{adapter}"),
             "messages": [{"role": "user", "content": question}],
         }
         body = {
             "base_model": str(data / "base"),
             "number_format": number_format,
-            "lanes": [lane],
+            "requests": [request],
             "max_new_tokens": NEW_TOKENS,
         }
         began, first = time.perf_counter(), None

@@ -1,4 +1,4 @@
-"""What training and the engine both know about models of the Llama family."""
+"""What training and the engine share about models of the Llama family."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-FAMILY = ("llama", "qwen2", "mistral")
+MODEL_TYPES = ("llama", "qwen2", "mistral")
 ATTENTION = ("q_proj", "k_proj", "v_proj")
 FEED_FORWARD = ("gate_proj", "up_proj")
 
 
-def is_plain(config: Any) -> bool:
-    """Whether a model with this configuration computes exactly what is written out here: full
-    attention, silu, no dropout."""
+def is_standard(config: Any) -> bool:
+    """Whether a model with this configuration has exactly the layers that our own code computes:
+    full attention, silu, no dropout."""
     return bool(
-        config.model_type in FAMILY
+        config.model_type in MODEL_TYPES
         and config.hidden_act == "silu"
         and not getattr(config, "attention_dropout", 0.0)
         and not (getattr(config, "sliding_window", None) and config.model_type != "qwen2")
@@ -26,14 +26,15 @@ def is_plain(config: Any) -> bool:
     )
 
 
-def heads_of(config: Any) -> tuple[int, int, int]:
-    """Query heads, key-value heads, and the size of each."""
-    query, group = config.num_attention_heads, config.num_key_value_heads
-    return query, group, getattr(config, "head_dim", None) or config.hidden_size // query
+def head_sizes(config: Any) -> tuple[int, int, int]:
+    """(query heads, key-value heads, head size)."""
+    query_heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // query_heads
+    return query_heads, kv_heads, head_size
 
 
-def fuse(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
-    """Weights (out, in) and biases of linear layers with the same input, as those of one layer.
+def fuse_linears(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
+    """Weight (out, in) and bias (out,) of linear layers with the same input, as one layer.
 
     The layers keep working: their weights become views of the fused one.
     """
@@ -48,7 +49,7 @@ def fuse(layers: Sequence[nn.Linear]) -> tuple[Tensor, Tensor | None]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: x (N, heads, size) turned by each token's angles; -sin turns back."""
+    """Rotary position embedding of x (..., heads, head_size); with -sin, its inverse."""
     half = x.shape[-1] // 2
     out = x * cos
     out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)

@@ -1,10 +1,10 @@
 """Messages to tokens: the only place, so that training and every use of a model agree.
 
-A model that is trained on one rendering and asked in another looks broken for no visible
-reason. Training, evaluation, chat, token views and serving therefore all come here. What is
-learned (the assistant's turns, each with its end-of-turn token) is worked out from the model's
-own chat template by rendering a conversation up to a turn and comparing prefixes; nothing is
-assumed about how a template marks its turns.
+A model that is trained on one rendering and prompted with another looks broken for no visible
+reason, so training, evaluation, chat, token views and serving all come here. What is learned (the
+assistant's turns, each with its end-of-turn token) is derived from the model's own chat template,
+by rendering a conversation up to a turn and comparing prefixes; nothing is assumed about how a
+template marks its turns.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ from worker.channel import UserError
 
 Message = dict[str, str]
 
-# For base models that come without a chat template. Saved with the adapter, so that whoever
-# loads it renders the same text.
+# For base models without a chat template. Saved with the adapter, so that other programs render
+# the same text.
 FALLBACK_TEMPLATE = (
     "{% for message in messages %}"
     "{{ message['role'] + ':\n' + message['content'] + eos_token + '\n' }}"
@@ -28,19 +28,23 @@ FALLBACK_TEMPLATE = (
     "{% if add_generation_prompt %}{{ 'assistant:\n' }}{% endif %}"
 )
 
-# What some templates ask for. Without its thinking a model answers as it is taught here: the
-# empty thought is then part of the prompt, in training and in every use alike. Llama 3.2 writes
-# the date into each prompt, and the same conversation must give the same tokens tomorrow.
+# Variables of some templates. With enable_thinking off, an empty thought is part of the prompt, in
+# training and in every use alike, and the model answers as it was taught. Llama 3.2 writes the
+# date into each prompt, and the same conversation must give the same tokens every day.
 TEMPLATE_OPTIONS: dict[str, Any] = {"enable_thinking": False, "date_string": "26 Jul 2024"}
+
+WORD_JOINER = "\u2060"  # invisible
+REPLACEMENT = "\ufffd"  # what a tokenizer decodes an incomplete character to
+MAX_TOKENS_OF_A_CHARACTER = 4
 
 
 @dataclass(frozen=True)
 class TokenizedExample:
     """One conversation as tokens.
 
-    `ids` and `learned` have the same length; `learned[i]` says whether the model is taught to
-    produce `ids[i]`. `cut` tokens were removed from the front to fit; `unlearned_answers`
-    earlier answers are context only, because the template rewrites history.
+    loss_mask: as long as input_ids; whether the model learns to produce that token.
+    truncated_tokens: tokens removed from the start to fit.
+    unlearned_answers: earlier answers that are context only, because the template rewrites them.
     """
 
     input_ids: list[int]
@@ -51,18 +55,18 @@ class TokenizedExample:
 
 @dataclass(frozen=True)
 class TokenSpan:
-    """A stretch of text for a token view: one token, or several that share one character."""
+    """Text of one token, or of several that share one character, for a token view."""
 
     text: str
     learned: bool
-    cut: bool
-    special: bool = False  # a mark of the template, such as an end of turn
+    cut: bool  # removed from the start to fit
+    special: bool = False  # a special token of the template, such as an end of turn
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local model folder, with a chat template in any case."""
+    """The tokenizer of a local model folder, always with a chat template. Raises UserError."""
     try:
-        # Where this is not said, transformers asks on the terminal whether to run the code.
+        # Without trust_remote_code, transformers asks on the terminal whether to run code.
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
@@ -78,75 +82,84 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def prompt_token_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
-    """Token ids of a conversation, ready for the model to answer (generation prompt added)."""
-    return _encode(tokenizer, _render(tokenizer, messages, answer_next=True))
+    """A conversation as tokens, with the generation prompt at the end. Raises UserError."""
+    return _encode(tokenizer, _render(tokenizer, messages, add_generation_prompt=True))
 
 
 def text_token_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Token ids of a text that is gone on with as it stands, no conversation. Its marks are marks:
-    whoever sends it may have rendered a template of their own."""
+    """A text to continue, as tokens, without a chat template.
+
+    Special tokens in it are read as such: the caller may have rendered a template already.
+    """
     return list(tokenizer(text)["input_ids"])
 
 
 def tokenize_example(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
 ) -> TokenizedExample:
-    """Tokens of a conversation that ends in an answer, and which of them are learned.
+    """A conversation that ends in an answer, as tokens with a loss mask.
 
-    A conversation longer than `max_tokens` loses tokens from the front of its prompt (see
-    `TokenizedExample.cut`). Raises `UserError` (bad_data) when the last answer does not fit.
+    A longer one loses tokens from the start of its prompt. Raises UserError (bad_data) when the
+    last answer does not fit.
     """
     whole = _tokenize(tokenizer, messages)
-    cut = max(0, len(whole.input_ids) - max_tokens)
+    excess = max(0, len(whole.input_ids) - max_tokens)
     answer = _last_answer_length(whole.loss_mask)
-    if cut and len(whole.input_ids) - answer <= cut:
+    if excess and len(whole.input_ids) - answer <= excess:
         raise UserError(
             "bad_data",
             f"An answer of {answer} tokens leaves no room for its prompt within {max_tokens} "
             "tokens. Shorten the answer, or allow longer examples in the settings.",
         )
     return TokenizedExample(
-        whole.input_ids[cut:], whole.loss_mask[cut:], cut, whole.unlearned_answers
+        whole.input_ids[excess:], whole.loss_mask[excess:], excess, whole.unlearned_answers
     )
 
 
 def token_spans(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], max_tokens: int
 ) -> list[TokenSpan]:
-    """The same conversation as readable pieces, each learned, read only, or cut away."""
+    """The same conversation as readable text: what is learned, only read, or cut."""
     whole = _tokenize(tokenizer, messages)
-    cut = max(0, len(whole.input_ids) - max_tokens)
+    excess = max(0, len(whole.input_ids) - max_tokens)
     special = special_token_ids(tokenizer)
     return [
-        TokenSpan(text, whole.loss_mask[start], start < cut, whole.input_ids[start] in special)
+        TokenSpan(text, whole.loss_mask[start], start < excess, whole.input_ids[start] in special)
         for start, text in _decode_spans(tokenizer, whole.input_ids)
     ]
 
 
 class Renderer:
-    """The text of many conversations of one model, to count tokens: marks typed by somebody are
-    not told apart, and what a template refuses is counted as it stands."""
+    """The text of many conversations of one model, for counting tokens.
+
+    Special tokens typed by a user are not escaped, and a conversation that the template rejects is
+    counted as plain text.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
 
     def text(self, messages: Sequence[Message]) -> str:
-        for said in (messages, _merge_system_into_user(messages) if messages else messages):
+        merged = _merge_system_into_user(messages) if messages else messages
+        for conversation in (messages, merged):
             try:
                 return str(
                     self._tokenizer.apply_chat_template(
-                        list(said), tokenize=False, add_generation_prompt=False, **TEMPLATE_OPTIONS
+                        list(conversation),
+                        tokenize=False,
+                        add_generation_prompt=False,
+                        **TEMPLATE_OPTIONS,
                     )
                 )
             except (TemplateError, TypeError, ValueError):
                 continue
-        return "\n".join(str(one.get("content", "")) for one in messages)
+        return "\n".join(str(message.get("content", "")) for message in messages)
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Ids that end an answer: end of text, and the template's own end-of-turn token."""
-    turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    whole = _tokenize(tokenizer, turn)
+    """Tokens that end an answer: end of text, and the template's own end of turn."""
+    conversation = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    whole = _tokenize(tokenizer, conversation)
     last = max(i for i, learned in enumerate(whole.loss_mask) if learned)
     stops = {whole.input_ids[last]}
     if tokenizer.eos_token_id is not None:
@@ -154,52 +167,61 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return stops
 
 
+def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    added = tokenizer.added_tokens_decoder
+    return set(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
+
+
 def _tokenize(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> TokenizedExample:
-    """The conversation before any cutting."""
+    """The whole conversation, not truncated."""
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise UserError(
             "bad_data",
             "An example needs a prompt and must end with the assistant's answer.",
         )
-    ids: list[int] = []
-    learned: list[bool] = []
+    input_ids: list[int] = []
+    loss_mask: list[bool] = []
     unlearned = 0
-    text = _render(tokenizer, messages, answer_next=False)
+    text = _render(tokenizer, messages, add_generation_prompt=False)
     for index, message in enumerate(messages):
         if message["role"] != "assistant" or index == 0:
             continue
         is_last = index == len(messages) - 1
-        before = _render(tokenizer, messages[:index], answer_next=True)
-        through = text if is_last else _render(tokenizer, messages[: index + 1], answer_next=False)
+        before = _render(tokenizer, messages[:index], add_generation_prompt=True)
+        through = (
+            text
+            if is_last
+            else _render(tokenizer, messages[: index + 1], add_generation_prompt=False)
+        )
         if not text.startswith(through):
             unlearned += 1
             continue
         if not through.startswith(before):
             raise _not_a_prefix()
-        prompt = _tokenize_after(tokenizer, ids, before)
+        prompt = _tokenize_after(tokenizer, input_ids, before)
         answer = _tokenize_after(tokenizer, prompt, through)[len(prompt) :]
-        keep = _answer_length(tokenizer, answer)
+        learned = _answer_length(tokenizer, answer)
         if is_last:
-            answer = answer[:keep] or answer
-            if not keep:  # the template ends no turn: teach the model to stop all the same
+            answer = answer[:learned] or answer
+            if not learned:  # the template has no end of turn: teach the model to stop anyway
                 answer = [*answer, tokenizer.eos_token_id]
-            keep = len(answer)
-        learned += [False] * (len(prompt) - len(ids))
-        learned += [position < keep for position in range(len(answer))]
-        ids = prompt + answer
-    return TokenizedExample(ids, learned, 0, unlearned)
+            learned = len(answer)
+        loss_mask += [False] * (len(prompt) - len(input_ids))
+        loss_mask += [position < learned for position in range(len(answer))]
+        input_ids = prompt + answer
+    return TokenizedExample(input_ids, loss_mask, 0, unlearned)
 
 
 def _tokenize_after(tokenizer: PreTrainedTokenizerBase, start: list[int], text: str) -> list[int]:
-    """Ids of `text` that begin with `start`, the ids of a prefix of `text`.
+    """Tokens of `text` that begin with `start`, the tokens of a prefix of `text`.
 
-    Tokenising in one go is right for tokenizers that treat the beginning of a text specially.
-    Where it would merge across the boundary (an answer that begins with a line break), the
-    rest is tokenised by itself: at inference the prompt ends exactly there too.
+    Tokenizing the whole text is right for tokenizers that treat the start of a text specially.
+    Where that merges tokens across the boundary (an answer that begins with a line break), the
+    rest is tokenized alone: at inference the prompt ends exactly there too.
     """
-    together = _encode(tokenizer, text)
-    if together[: len(start)] == start:
-        return together
+    whole = _encode(tokenizer, text)
+    if whole[: len(start)] == start:
+        return whole
     prefix = str(tokenizer.decode(start, clean_up_tokenization_spaces=False))
     if not text.startswith(prefix):
         raise _not_a_prefix()
@@ -207,7 +229,7 @@ def _tokenize_after(tokenizer: PreTrainedTokenizerBase, start: list[int], text: 
 
 
 def _answer_length(tokenizer: PreTrainedTokenizerBase, answer: list[int]) -> int:
-    """Tokens of an answer up to and with its end-of-turn token; 0 when it has none.
+    """Tokens of an answer including its end-of-turn token; 0 when it has none.
 
     What follows that token (often a line break) is never generated, so it is not learned.
     """
@@ -218,16 +240,10 @@ def _answer_length(tokenizer: PreTrainedTokenizerBase, answer: list[int]) -> int
     return 0
 
 
-def special_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    added = tokenizer.added_tokens_decoder
-    return set(tokenizer.all_special_ids) | {i for i, token in added.items() if token.special}
-
-
-def _last_answer_length(learned: list[bool]) -> int:
-    """Length in tokens of the last answer."""
+def _last_answer_length(loss_mask: list[bool]) -> int:
     count = 0
-    for flag in reversed(learned):
-        if not flag and count:
+    for learned in reversed(loss_mask):
+        if not learned and count:
             break
         count += 1
     return count
@@ -238,16 +254,26 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _render(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, answer_next: bool
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, add_generation_prompt: bool
 ) -> str:
-    """The template's text; folds instructions into the first question where it refuses them."""
-    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": answer_next}
-    said = _escape_special_tokens(tokenizer, messages)
+    """The template's text. Where it has no system role, instructions go into the first question.
+
+    Raises UserError when the template rejects the conversation.
+    """
+    escaped = _escape_special_tokens(tokenizer, messages)
     try:
-        return str(tokenizer.apply_chat_template(said, **options, **TEMPLATE_OPTIONS))
+        return str(
+            tokenizer.apply_chat_template(
+                escaped,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                **TEMPLATE_OPTIONS,
+            )
+        )
     except (TemplateError, TypeError, ValueError) as error:
         if messages and messages[0]["role"] == "system":
-            return _render(tokenizer, _merge_system_into_user(messages), answer_next=answer_next)
+            merged = _merge_system_into_user(messages)
+            return _render(tokenizer, merged, add_generation_prompt=add_generation_prompt)
         raise UserError(
             "bad_data",
             f"The model's chat template refuses this conversation ({error}). Questions and "
@@ -258,21 +284,21 @@ def _render(
 def _escape_special_tokens(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
 ) -> list[Message]:
-    """Marks of the template, such as an end of turn, typed by somebody are only text.
+    """Special tokens typed by a user, such as an end of turn, become plain text.
 
-    A word joiner after their first character keeps the tokenizer from reading them as marks.
-    Answers stay as they are: they are what the model shall say, to the letter.
+    A word joiner after their first character keeps the tokenizer from reading them as special.
+    Answers are not changed: they are what the model learns to write, to the letter.
     """
-    marks = [str(tokenizer.convert_ids_to_tokens(i)) for i in special_token_ids(tokenizer)]
-    found = []
+    special = [str(tokenizer.convert_ids_to_tokens(i)) for i in special_token_ids(tokenizer)]
+    escaped = []
     for message in messages:
         content = message["content"]
         if message["role"] != "assistant":
-            for mark in marks:
-                if len(mark) > 1 and mark in content:
-                    content = content.replace(mark, f"{mark[0]}\u2060{mark[1:]}")
-        found.append({**message, "content": content})
-    return found
+            for token in special:
+                if len(token) > 1 and token in content:
+                    content = content.replace(token, f"{token[0]}{WORD_JOINER}{token[1:]}")
+        escaped.append({**message, "content": content})
+    return escaped
 
 
 def _merge_system_into_user(messages: Sequence[Message]) -> list[Message]:
@@ -292,12 +318,15 @@ def _not_a_prefix() -> UserError:
     )
 
 
-def _decode_spans(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Iterator[tuple[int, str]]:
-    """(first token's position, text), joining tokens that only together make a character."""
+def _decode_spans(
+    tokenizer: PreTrainedTokenizerBase, token_ids: list[int]
+) -> Iterator[tuple[int, str]]:
+    """(first token's position, text), joining tokens that form a character only together."""
     start = 0
-    for end in range(1, len(ids) + 1):
-        text = str(tokenizer.decode(ids[start:end], clean_up_tokenization_spaces=False))
-        if text.endswith("\ufffd") and end - start < 4 and end < len(ids):
+    for end in range(1, len(token_ids) + 1):
+        text = str(tokenizer.decode(token_ids[start:end], clean_up_tokenization_spaces=False))
+        incomplete = text.endswith(REPLACEMENT) and end - start < MAX_TOKENS_OF_A_CHARACTER
+        if incomplete and end < len(token_ids):
             continue
         yield start, text
         start = end

@@ -12,6 +12,7 @@ from finetune_app.candidates import services
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.prompt_builder import Message, build_prompt
 from finetune_app.core import engine_client
+from finetune_app.core.engine_protocol import ChatRequest
 from finetune_app.core.files import local_folder
 from finetune_app.providers import client as remote
 
@@ -51,32 +52,32 @@ def generate(
         return async_to_sync(_generate_remote)(target, prompts, max_new_tokens, sampling)
     assert candidate.base_model is not None
     adapter = services.candidate_spec(candidate)["adapter"]
-    lanes: list[engine_client.Lane] = [
-        {"name": str(index), "adapter": adapter, "messages": messages, **sampling}
+    requests: list[ChatRequest] = [
+        {"candidate": str(index), "adapter": adapter, "messages": messages, **sampling}
         for index, messages in enumerate(prompts)
     ]
     return async_to_sync(_generate_local)(
         str(local_folder(candidate.base_model.folder)),
-        lanes,
+        requests,
         max_new_tokens,
         candidate.number_format or "auto",
     )
 
 
 async def _generate_local(
-    folder: str, lanes: list[engine_client.Lane], max_new_tokens: int, number_format: str
+    folder: str, requests: list[ChatRequest], max_new_tokens: int, number_format: str
 ) -> BatchResult:
     answers: dict[int, CandidateAnswer] = {}
     rejections: dict[int, str] = {}
-    texts = {lane["name"]: "" for lane in lanes}
+    texts = {request["candidate"]: "" for request in requests}
     try:
         async with aclosing(
             engine_client.stream_chat(
-                folder, lanes, number_format=number_format, max_new_tokens=max_new_tokens
+                folder, requests, number_format=number_format, max_new_tokens=max_new_tokens
             )
         ) as events:
             async for event in events:
-                name = event["lane"]
+                name = event["candidate"]
                 texts[name] += event.get("text", "")
                 if event.get("error"):
                     rejections[int(name)] = event["error"]

@@ -99,7 +99,7 @@ async def answer_turn(batch: RequestBatch) -> Turn:
     try:
         async with aclosing(stream_events(batch)) as events:
             async for event in events:
-                name = event["lane"]
+                name = event["candidate"]
                 if event.get("error"):
                     raise ConversationError(event["error"])
                 turn.answers[name] += event.get("text", "")

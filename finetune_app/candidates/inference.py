@@ -22,11 +22,21 @@ from finetune_app.candidates.prompt_builder import (
 from finetune_app.candidates.specs import Retrieval
 from finetune_app.core import engine_client
 from finetune_app.core.connections import close_idle
+from finetune_app.core.engine_protocol import ChatEvent, ChatRequest
 from finetune_app.providers import client as remote
 
 MAX_NEW_TOKENS = 400
 REMOTE_MAX_NEW_TOKENS = 3 * MAX_NEW_TOKENS  # some models spend tokens on reasoning
 MAX_CITED_CHARS = 400
+
+
+class InferenceEvent(ChatEvent, total=False):
+    """An event of the engine or of a remote endpoint, and those that inference adds."""
+
+    cited: list[dict[str, Any]]
+    """The passages in the prompt."""
+    trouble: str
+    """Why the model cannot be reached, at the end of an answer."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +104,15 @@ def tested_number_format(candidate: Candidate) -> str:
     return tested.number_format if tested else ""
 
 
-async def stream_events(batch: RequestBatch) -> AsyncGenerator[engine_client.Event, None]:
-    """Events of all requests as they arrive; each names its request as "lane".
+async def stream_events(batch: RequestBatch) -> AsyncGenerator[InferenceEvent, None]:
+    """Events of all requests as they arrive; "candidate" is the name of the request.
 
     Yields {"text"}, {"cited"} (the passages in the prompt) and at the end of each answer {"done"},
     with "error" when the request failed or "trouble" when its model cannot be reached. Closing the
     generator cancels all requests. Raises EngineUnavailable when none can be answered.
     """
     await sync_to_async(close_idle)()
-    queue: asyncio.Queue[engine_client.Event | Exception | None] = asyncio.Queue()
+    queue: asyncio.Queue[InferenceEvent | Exception | None] = asyncio.Queue()
     sources = [_stream_remote(one, batch) for one in batch.requests if one.endpoint]
     local = sorted((one for one in batch.requests if not one.endpoint), key=_base_model)
     for _folder, requests in groupby(local, key=_base_model):
@@ -139,8 +149,8 @@ def _base_model(request: CandidateRequest) -> str:
 
 
 async def _forward(
-    source: AsyncGenerator[engine_client.Event, None],
-    queue: "asyncio.Queue[engine_client.Event | Exception | None]",
+    source: AsyncGenerator[InferenceEvent, None],
+    queue: "asyncio.Queue[InferenceEvent | Exception | None]",
 ) -> None:
     try:
         async with aclosing(source) as events:  # cancelling this task cancels the source
@@ -154,48 +164,48 @@ async def _forward(
 
 async def _stream_local(
     requests: list[CandidateRequest], batch: RequestBatch
-) -> AsyncGenerator[engine_client.Event, None]:
+) -> AsyncGenerator[InferenceEvent, None]:
     """Requests to one local base model, as one batch of the engine."""
-    lanes: list[engine_client.Lane] = []
+    chat_requests: list[ChatRequest] = []
     try:
         for request in requests:
             messages, cited = await _prompt_of(request, batch)
             if cited is not None:
-                yield {"lane": request.name, "cited": cited}
-            lanes.append(
+                yield {"candidate": request.name, "cited": cited}
+            chat_requests.append(
                 {
-                    "name": request.name,
+                    "candidate": request.name,
                     "adapter": request.adapter,
                     "messages": messages,
-                    **request.sampling,
+                    **request.sampling,  # type: ignore[typeddict-item]
                 }
             )
         number_format = next((one.number_format for one in requests if one.number_format), "auto")
         async with aclosing(
             engine_client.stream_chat(
                 requests[0].base_model,
-                lanes,
+                chat_requests,
                 number_format=number_format,
                 max_new_tokens=MAX_NEW_TOKENS,
             )
         ) as events:
             async for event in events:
-                yield event
+                yield InferenceEvent(**event)
     except engine_client.EngineUnavailable as problem:
         if len(requests) == len(batch.requests):
             raise
         for request in requests:  # other requests of the batch can still be answered
-            yield {"lane": request.name, "done": True, "trouble": str(problem)}
+            yield {"candidate": request.name, "done": True, "trouble": str(problem)}
 
 
 async def _stream_remote(
     request: CandidateRequest, batch: RequestBatch
-) -> AsyncGenerator[engine_client.Event, None]:
+) -> AsyncGenerator[InferenceEvent, None]:
     assert request.endpoint is not None
     try:
         messages, cited = await _prompt_of(request, batch)
         if cited is not None:
-            yield {"lane": request.name, "cited": cited}
+            yield {"candidate": request.name, "cited": cited}
         async with aclosing(
             remote.stream(
                 request.endpoint,
@@ -205,9 +215,9 @@ async def _stream_remote(
             )
         ) as events:
             async for event in events:
-                yield {"lane": request.name, **event}
+                yield {"candidate": request.name, **event}  # type: ignore[typeddict-item]
     except (remote.RemoteError, engine_client.EngineUnavailable) as problem:
-        yield {"lane": request.name, "done": True, "trouble": str(problem)}
+        yield {"candidate": request.name, "done": True, "trouble": str(problem)}
 
 
 async def _prompt_of(

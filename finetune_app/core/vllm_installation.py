@@ -1,9 +1,11 @@
-"""Whether this machine serves with vLLM. Read from the environment by the engine process, which
-knows no settings, and by `manage.py doctor`.
+"""Whether this machine serves with vLLM.
 
-VLLM          its program (/opt/vllm/bin/vllm), or `off`; without it, one beside our own Python or
-              on the PATH is taken where there is an NVIDIA card
-VLLM_OPTIONS  what else `vllm serve` shall be told, such as `--tensor-parallel-size 2`
+Read from the environment by the engine process, which has no Django settings, and by
+`manage.py doctor`:
+
+VLLM          path of the program (/opt/vllm/bin/vllm), or `off`. Without it, a `vllm` beside our
+              Python or on the PATH is used if there is an NVIDIA card.
+VLLM_OPTIONS  further options of `vllm serve`, such as `--tensor-parallel-size 2`.
 """
 
 import os
@@ -18,8 +20,10 @@ from finetune_app.core.machine import graphics_card
 
 @dataclass(frozen=True)
 class VllmInstallation:
-    """program: None where our own engine serves. why_not: what keeps vLLM from serving; "" where
-    nobody would expect it to. mistaken: what somebody set cannot be followed."""
+    """program: None where our own engine serves.
+    why_not: why vLLM does not serve; empty where it was never expected to.
+    mistaken: an environment variable is set to something that cannot be used.
+    """
 
     program: Path | None
     why_not: str = ""
@@ -28,22 +32,23 @@ class VllmInstallation:
 
 
 def find_vllm() -> VllmInstallation:
+    """The installation that the environment names, or one that is found."""
     named = os.environ.get("VLLM", "").strip()
     if named == "off":
         return VllmInstallation(None, "vLLM is switched off (VLLM=off)")
-    program = shutil.which(named) if named else _beside_us()
+    program = shutil.which(named) if named else _which_vllm()
     if named and not program:
         return VllmInstallation(None, "What VLLM names is no program", mistaken=True)
     if not named and not graphics_card():
-        return VllmInstallation(None)  # on a processor our own engine is the quicker one
+        return VllmInstallation(None)  # without a card our own engine is faster
     if not program:
         return VllmInstallation(None, "vLLM is not installed; docs/deployment.md says how it is")
     try:
         options = tuple(shlex.split(os.environ.get("VLLM_OPTIONS", "")))
-    except ValueError as problem:
-        return VllmInstallation(None, f"VLLM_OPTIONS cannot be read: {problem}", mistaken=True)
+    except ValueError as error:
+        return VllmInstallation(None, f"VLLM_OPTIONS cannot be read: {error}", mistaken=True)
     return VllmInstallation(Path(program), options=options)
 
 
-def _beside_us() -> str | None:
+def _which_vllm() -> str | None:
     return shutil.which("vllm", path=str(Path(sys.executable).parent)) or shutil.which("vllm")

@@ -11,7 +11,8 @@ from django.http import HttpResponseBase, JsonResponse, StreamingHttpResponse
 
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates import inference
-from finetune_app.core.engine_client import EngineUnavailable, Event, Refused
+from finetune_app.candidates.inference import InferenceEvent
+from finetune_app.core.engine_client import EngineUnavailable, RequestRejected
 from finetune_app.deployment import journal
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
@@ -22,7 +23,7 @@ from finetune_app.gateway.schemas import TextRequest
 def engine_error(problem: EngineUnavailable) -> ApiError:
     """Maps an engine error to an API error: 400 when the request is at fault, 429 when the engine
     is busy, 503 when it is unavailable."""
-    if isinstance(problem, Refused):
+    if isinstance(problem, RequestRejected):
         return ApiError(400, str(problem), param=problem.param)
     status = 429 if problem.retry_after else 503
     return ApiError(
@@ -70,7 +71,7 @@ class Generation:
             return response
         return JsonResponse(await self._complete(events))
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def events(self) -> AsyncGenerator[InferenceEvent, None]:
         """The engine's events for all choices. Closing it cancels the answers.
 
         Raises ApiError for whatever goes wrong.
@@ -145,7 +146,7 @@ class Generation:
                 param="model",
             )
 
-    def _record(self, event: Event) -> None:
+    def _record(self, event: InferenceEvent) -> None:
         """Add the event to the response. Raises ApiError if the answer failed."""
         problem = event.get("error") or event.get("trouble")
         if problem:
@@ -158,7 +159,7 @@ class Generation:
                 code="context_length_exceeded" if too_long else "model_failed",
                 param=self.request.prompt_field if too_long else None,
             )
-        choice = self.answer.choices[int(event["lane"])]
+        choice = self.answer.choices[int(event["candidate"])]
         if event.get("text"):
             self.first_text_at = self.first_text_at or time.monotonic()
             choice.text += event["text"]
@@ -169,7 +170,7 @@ class Generation:
             choice.tokens = int(event.get("tokens") or 0)
             choice.prompt_tokens = int(event.get("prompt_tokens") or 0)
 
-    async def _complete(self, events: AsyncGenerator[Event, None]) -> dict[str, Any]:
+    async def _complete(self, events: AsyncGenerator[InferenceEvent, None]) -> dict[str, Any]:
         """The response as one object, once all events have come."""
         status, code = CLIENT_CLOSED_REQUEST, "gone"
         try:
@@ -185,7 +186,7 @@ class Generation:
         return self.answer.as_object()
 
     async def _server_sent_events(
-        self, first: Event | None, events: AsyncGenerator[Event, None]
+        self, first: InferenceEvent | None, events: AsyncGenerator[InferenceEvent, None]
     ) -> AsyncGenerator[bytes, None]:
         """A failure after the first event is sent in the stream, since the status is out."""
         status, code = CLIENT_CLOSED_REQUEST, "gone"
@@ -212,8 +213,8 @@ class Generation:
         finally:
             await self.log(status, code)
 
-    def _written(self, event: Event) -> list[bytes]:
-        at, logprobs = int(event["lane"]), event.get("logprobs")
+    def _written(self, event: InferenceEvent) -> list[bytes]:
+        at, logprobs = int(event["candidate"]), event.get("logprobs")
         sent = []
         if event.get("text") or logprobs:
             sent.append(self.answer.text_event(at, event["text"], logprobs))

@@ -6,7 +6,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-Logprob = dict[str, Any]
+from finetune_app.core.engine_protocol import TokenLogprob
+
 STREAM_END = b"data: [DONE]\n\n"
 
 
@@ -22,7 +23,7 @@ class Choice:
     finish_reason: str | None = None
     tokens: int = 0
     prompt_tokens: int = 0
-    logprobs: list[Logprob] | None = None  # None: not wanted
+    logprobs: list[TokenLogprob] | None = None  # None: not wanted
 
 
 class ChatResponse:
@@ -60,7 +61,7 @@ class ChatResponse:
         delta = {"role": "assistant", "content": ""}
         return [self._chunk(at, delta) for at in range(len(self.choices))]
 
-    def text_event(self, at: int, text: str, logprobs: list[Logprob] | None = None) -> bytes:
+    def text_event(self, at: int, text: str, logprobs: list[TokenLogprob] | None = None) -> bytes:
         """The next piece of the choice at index `at`."""
         return self._chunk(at, {"content": text}, logprobs=logprobs)
 
@@ -78,7 +79,7 @@ class ChatResponse:
         at: int,
         delta: dict[str, str],
         finish_reason: str | None = None,
-        logprobs: list[Logprob] | None = None,
+        logprobs: list[TokenLogprob] | None = None,
     ) -> bytes:
         choice = {
             "index": at,
@@ -92,5 +93,5 @@ class ChatResponse:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-def _logprobs(logprobs: list[Logprob] | None) -> dict[str, Any] | None:
+def _logprobs(logprobs: list[TokenLogprob] | None) -> dict[str, Any] | None:
     return None if logprobs is None else {"content": logprobs, "refusal": None}

@@ -6,9 +6,10 @@ or documents cannot be asked this way.
 
 from typing import Any
 
+from finetune_app.core.engine_protocol import TokenLogprob
 from finetune_app.gateway.errors import invalid_request
 from finetune_app.gateway.json_body import model_field, number_field, read_json_object
-from finetune_app.gateway.responses import ChatResponse, Logprob, server_sent_event
+from finetune_app.gateway.responses import ChatResponse, server_sent_event
 from finetune_app.gateway.schemas import (
     MAX_CHARACTERS,
     MAX_CHOICES,
@@ -75,7 +76,7 @@ class CompletionResponse(ChatResponse):
     def first_events(self) -> list[bytes]:
         return []
 
-    def text_event(self, at: int, text: str, logprobs: list[Logprob] | None = None) -> bytes:
+    def text_event(self, at: int, text: str, logprobs: list[TokenLogprob] | None = None) -> bytes:
         # The choice holds these entries already: they start after those of earlier events.
         before = self.choices[at].logprobs or []
         offset = _character_count(before[: len(before) - len(logprobs or [])])
@@ -94,7 +95,7 @@ def _choice(
     return {"index": at, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
-def _logprobs(entries: list[Logprob] | None, offset: int = 0) -> dict[str, Any] | None:
+def _logprobs(entries: list[TokenLogprob] | None, offset: int = 0) -> dict[str, Any] | None:
     """The older format: parallel lists. offset: characters of the answer before these entries."""
     if entries is None:
         return None
@@ -108,6 +109,6 @@ def _logprobs(entries: list[Logprob] | None, offset: int = 0) -> dict[str, Any] 
     }
 
 
-def _character_count(entries: list[Logprob]) -> int:
+def _character_count(entries: list[TokenLogprob]) -> int:
     """Counts decoded characters: one character may take several tokens."""
     return len(bytes(b for one in entries for b in one["bytes"]).decode(errors="replace"))

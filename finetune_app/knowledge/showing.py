@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import Membership
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core import charts
+from finetune_app.core.engine_protocol import FoundPassage
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.datasets.models import Example
 from finetune_app.goals.models import Goal
@@ -110,11 +111,11 @@ def _practice(goal: Goal, knowledge: Knowledge | None) -> dict[str, Any] | None:
     return found | {"prompts": [*prompts], "more": max(0, len(found["missed"]) - MISSED_SHOWN)}
 
 
-def cited(goal: Goal, passages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def cited(goal: Goal, passages: list[FoundPassage]) -> list[dict[str, Any]]:
     """Each passage with the address of its place, best first."""
     return [
-        passage
-        | {
+        {
+            **passage,
             "number": number,
             "reasons": passage["why"].split("; "),
             "url": reverse(

@@ -10,7 +10,7 @@ class TrainingConfig(AppConfig):
         from finetune_app.jobs.handlers import register
         from finetune_app.training import files  # noqa: F401  (connects its receivers)
         from finetune_app.training.jobs import TrainingHandler
-        from finetune_app.training.token_limits import ruler_of
+        from finetune_app.training.token_limits import token_limit_of
 
-        token_limits.set_lookup(ruler_of)
+        token_limits.set_lookup(token_limit_of)
         register(TrainingHandler())

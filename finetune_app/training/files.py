@@ -1,4 +1,4 @@
-"""When a training's row goes, its job ends and its files go."""
+"""When a training is deleted, its job is ended and its files are deleted."""
 
 from typing import Any
 

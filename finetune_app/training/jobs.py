@@ -1,4 +1,6 @@
-"""What a worker asks and tells about a training."""
+"""The training job: what its child process is given, and what becomes of its events and result."""
+
+from typing import cast
 
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
@@ -9,9 +11,11 @@ from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 from finetune_app.training.models import Point, SampleAnswer, Training
+from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
 from finetune_app.training.services import max_new_tokens
 
-MEASURED = ("epoch", "loss", "validation_loss", "tokens_per_second", "memory_bytes")
+NOT_SENT = ("base_model_sha256", "version_sha256")  # parts of the spec that are only a record
+MAX_WHY_CHARACTERS = 200
 
 
 class TrainingHandler(JobHandler):
@@ -23,9 +27,9 @@ class TrainingHandler(JobHandler):
     )
 
     def child_spec(self, job: Job) -> ChildSpec:
+        """The frozen spec, with the paths on this machine; see `worker/training/spec.py`."""
         training = Training.objects.select_related("base_model", "version", "goal").get(job=job)
-        kept = ("base_model_sha256", "version_sha256")
-        spec = {name: value for name, value in training.spec.items() if name not in kept}
+        spec = {name: value for name, value in training.spec.items() if name not in NOT_SENT}
         folder = settings.DATA_DIR / training.folder
         folder.mkdir(parents=True, exist_ok=True)
         return ChildSpec(
@@ -39,44 +43,59 @@ class TrainingHandler(JobHandler):
         )
 
     def record(self, job: Job, event: Event) -> None:
-        """Points of the curve, sample answers and warnings; a resumed child may repeat them."""
+        """Store a point, a warning or a sample answer; a resumed child may send them again."""
         training = Training.objects.get(job=job)
         if event["event"] == "point":
-            found = {name: event[name] for name in MEASURED if event.get(name) is not None}
-            Point.objects.update_or_create(training=training, step=event["step"], defaults=found)
+            _record_point(training, cast(CurvePoint, event))
+        elif event["event"] == "sample":
+            _record_sample(training, cast(SampleEvent, event))
         elif event["event"] == "warning" and event["text"] not in training.warnings:
             training.warnings.append(event["text"])
             training.save(update_fields=["warnings"])
-        elif event["event"] == "sample":
-            found = {name: event.get(name) for name in ("prompt", "wanted", "answer", "passed")}
-            SampleAnswer.objects.update_or_create(
-                training=training,
-                step=event["step"],
-                index=event["index"],
-                defaults=found | {"why": (event.get("why") or "")[:200]},
-            )
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """The adapter goes to the store, which may take a while."""
+        """Upload the adapter to the store, which may take a while."""
         if result.get("adapter") and not result.get("stopped"):
             publish_folder(Training.objects.get(job=job).adapter_folder)
 
     def finish(self, job: Job, result: Result) -> None:
-        """An adapter is there, unless it was stopped; the machine's speed is remembered.
+        """Record the adapter's hash and the machine's speed, unless the training was stopped.
 
-        A second call changes nothing: what was tested stays what was trained.
+        A second call changes nothing: what is tested stays what was trained.
         """
         training = Training.objects.select_related("base_model").get(job=job)
-        if result.get("stopped") or not result.get("adapter") or training.adapter_sha256:
+        found = cast(TrainingResult, result)
+        if found.get("stopped") or not found.get("adapter") or training.adapter_sha256:
             return
         weights = settings.DATA_DIR / training.adapter_folder / "adapter_model.safetensors"
         training.adapter_sha256 = sha256_of(weights)
         training.save(update_fields=["adapter_sha256"])
-        if result.get("seconds") and result.get("tokens"):
+        if found.get("seconds") and found.get("tokens"):
             Speed.objects.create(
                 base_model=training.base_model,
                 what="training",
-                tokens_per_second=result["tokens"] / result["seconds"],
-                peak_memory_bytes=result.get("peak_memory_bytes") or 0,
-                number_format=result.get("number_format", ""),
+                tokens_per_second=found["tokens"] / found["seconds"],
+                peak_memory_bytes=found.get("peak_memory_bytes") or 0,
+                number_format=found.get("number_format", ""),
             )
+
+
+def _record_point(training: Training, point: CurvePoint) -> None:
+    names = ("epoch", "loss", "validation_loss", "tokens_per_second", "memory_bytes")
+    measured = {name: point.get(name) for name in names if point.get(name) is not None}
+    Point.objects.update_or_create(training=training, step=point["step"], defaults=measured)
+
+
+def _record_sample(training: Training, sample: SampleEvent) -> None:
+    SampleAnswer.objects.update_or_create(
+        training=training,
+        step=sample["step"],
+        index=sample["index"],
+        defaults={
+            "prompt": sample["prompt"],
+            "wanted": sample["wanted"],
+            "answer": sample["answer"],
+            "passed": sample.get("passed"),
+            "why": (sample.get("why") or "")[:MAX_WHY_CHARACTERS],
+        },
+    )

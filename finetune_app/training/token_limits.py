@@ -1,4 +1,4 @@
-"""How long an example may be for the base model that a goal starts from."""
+"""The longest example, in tokens, that the base model of a goal is trained on."""
 
 from finetune_app.basemodels.automatic_settings import LONGEST
 from finetune_app.basemodels.models import BaseModelChoice
@@ -6,8 +6,8 @@ from finetune_app.checks.rules.base import TokenLimit
 from finetune_app.goals.models import Goal
 
 
-def ruler_of(goal: Goal) -> TokenLimit | None:
-    """None while no base model is chosen. What is longer is cut (worker/template.py)."""
+def token_limit_of(goal: Goal) -> TokenLimit | None:
+    """None while no base model is chosen. Longer examples are truncated (worker/template.py)."""
     choice = BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
     if choice is None:
         return None

@@ -1,4 +1,4 @@
-"""One example exactly as the model will see it: what is learned, what is only read, what is cut."""
+"""An example as the tokens that the model reads: learned, only read, or cut."""
 
 from itertools import groupby
 from typing import Any
@@ -10,46 +10,46 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.core import engine_client
+from finetune_app.core.engine_protocol import TokenSpan
 from finetune_app.core.files import local_folder
 from finetune_app.core.requests import HttpRequest, render_page
 from finetune_app.datasets.models import Example
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.training.token_limits import ruler_of
+from finetune_app.training.token_limits import token_limit_of
 
-MOST_CHARACTERS = 60_000  # of a conversation that is drawn, token by token
-Piece = dict[str, Any]
+MAX_CHARACTERS = 60_000  # of a conversation whose tokens are shown
 
 
 @goal_page(Role.VIEWER, "GET")
 def show(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     example = get_object_or_404(Example.objects.kept(), dataset__goal=goal, number=number)
-    context = {"goal": goal, "example": example, **view_of(goal, example)}
+    context = {"goal": goal, "example": example, **token_context(goal, example)}
     return render_page(request, "training/tokens.html", context)
 
 
-def view_of(goal: Goal, example: Example) -> dict[str, Any]:
-    """{"runs", "counts", "ruler"} or {"problem"} in a sentence."""
-    ruler = ruler_of(goal)
-    if ruler is None:
+def token_context(goal: Goal, example: Example) -> dict[str, Any]:
+    """{"runs", "counts", "limit"}, or {"problem"} in a sentence, or {"no_model"}."""
+    limit = token_limit_of(goal)
+    if limit is None:
         return {"no_model": True}
-    if sum(len(one["content"]) for one in example.messages) > MOST_CHARACTERS:
-        return {"ruler": ruler, "problem": _("This example is too long to be drawn.")}
-    folder = str(local_folder(ruler.folder))
+    if sum(len(one["content"]) for one in example.messages) > MAX_CHARACTERS:
+        return {"limit": limit, "problem": _("This example is too long to be drawn.")}
+    folder = str(local_folder(limit.folder))
     try:
-        pieces = async_to_sync(engine_client.token_view)(
-            folder, example.messages, max_tokens=ruler.most
+        spans = async_to_sync(engine_client.token_view)(
+            folder, example.messages, max_tokens=limit.most
         )
     except engine_client.EngineUnavailable as problem:
-        return {"ruler": ruler, "problem": str(problem)}
-    return {"ruler": ruler, "runs": runs_of(pieces), "counts": _counts(pieces)}
+        return {"limit": limit, "problem": str(problem)}
+    return {"limit": limit, "runs": runs_of(spans), "counts": _counts(spans)}
 
 
-def runs_of(pieces: list[Piece]) -> list[dict[str, Any]]:
-    """Neighbours that fare alike: {"kind": cut, learned or read, "pieces"}. A line's end, which
-    is a token too, is drawn."""
+def runs_of(spans: list[TokenSpan]) -> list[dict[str, Any]]:
+    """Adjacent tokens of the same kind (cut, learned, read). Line breaks, which are tokens too,
+    are made visible."""
     runs = []
-    for kind, some in groupby(pieces, _kind):
+    for kind, some in groupby(spans, _kind):
         drawn = [
             {"text": one["text"].replace("\n", "↵\n"), "special": one["special"]} for one in some
         ]
@@ -57,10 +57,10 @@ def runs_of(pieces: list[Piece]) -> list[dict[str, Any]]:
     return runs
 
 
-def _kind(piece: Piece) -> str:
-    return "cut" if piece["cut"] else "learned" if piece["learned"] else "read"
+def _kind(span: TokenSpan) -> str:
+    return "cut" if span["cut"] else "learned" if span["learned"] else "read"
 
 
-def _counts(pieces: list[Piece]) -> dict[str, int]:
-    kinds = [_kind(piece) for piece in pieces]
+def _counts(spans: list[TokenSpan]) -> dict[str, int]:
+    kinds = [_kind(span) for span in spans]
     return {"all": len(kinds)} | {kind: kinds.count(kind) for kind in ("read", "learned", "cut")}

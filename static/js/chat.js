@@ -68,7 +68,7 @@
   }
 
   function receive({ turn, answers }, event) {
-    const column = turn.querySelector(`[data-column="${event.lane}"]`);
+    const column = turn.querySelector(`[data-column="${event.candidate}"]`);
     const text = column.querySelector("p");
     if (event.cited && !hidden) showCitations(column, event.cited);
     if (event.trouble) {
@@ -78,8 +78,8 @@
       return;
     }
     if (event.text) {
-      answers[event.lane] += event.text;
-      followWriting(turn, () => { text.textContent = answers[event.lane]; });
+      answers[event.candidate] += event.text;
+      followWriting(turn, () => { text.textContent = answers[event.candidate]; });
       text.scrollTop = text.scrollHeight;
     }
     if (event.done) {

@@ -59,12 +59,12 @@ def engine_requests(monkeypatch):
     """An engine that answers at once and remembers what it was asked."""
     asked = []
 
-    async def stream_chat(base_model, lanes, **options):
-        asked.append({"base_model": base_model, "lanes": lanes, **options})
-        for lane in lanes:
-            yield {"lane": lane["name"], "text": f"{lane['name']} says "}
-            yield {"lane": lane["name"], "text": "hello"}
-            yield {"lane": lane["name"], "done": True}
+    async def stream_chat(base_model, requests, **options):
+        asked.append({"base_model": base_model, "requests": requests, **options})
+        for request in requests:
+            yield {"candidate": request["candidate"], "text": f"{request['candidate']} says "}
+            yield {"candidate": request["candidate"], "text": "hello"}
+            yield {"candidate": request["candidate"], "done": True}
 
     monkeypatch.setattr(engine_client, "stream_chat", stream_chat)
     return asked

@@ -31,13 +31,15 @@ def test_each_side_hears_its_own_answers(as_viewer, trained, engine_requests, ur
     first = as_viewer.post(url("chat"), HELLO)
     history = first.context["history"]
     as_viewer.post(url("chat"), {"question": "And the price?", "history": history})
-    lanes = {lane["name"]: lane["messages"] for lane in engine_requests[-1]["lanes"]}
-    assert [m["content"] for m in lanes["tuned"]] == [
+    requests = {
+        request["candidate"]: request["messages"] for request in engine_requests[-1]["requests"]
+    }
+    assert [m["content"] for m in requests["tuned"]] == [
         "Is my bike ready?",
         "tuned says hello",
         "And the price?",
     ]
-    assert lanes["base"][1]["content"] == "base says hello"
+    assert requests["base"][1]["content"] == "base says hello"
 
 
 def test_the_format_it_was_tested_in_is_the_one_it_talks_in(
@@ -155,10 +157,10 @@ def test_whoever_waits_for_a_model_holds_no_connection(as_viewer, trained, url, 
     """Answers take minutes where many ask, and PostgreSQL has a hundred connections."""
     held = []
 
-    async def stream_chat(base_model, lanes, **options):
+    async def stream_chat(base_model, requests, **options):
         held.append(await sync_to_async(lambda: connection.connection)())
-        for lane in lanes:
-            yield {"lane": lane["name"], "done": True}
+        for request in requests:
+            yield {"candidate": request["candidate"], "done": True}
 
     monkeypatch.setattr(engine_client, "stream_chat", stream_chat)
     b"".join(as_viewer.post(url("chat_stream"), HELLO))

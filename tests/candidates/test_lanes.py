@@ -85,7 +85,7 @@ def test_before_anything_was_made_the_base_model_answers_alone(
     page = text(as_viewer.post(url("chat"), HELLO))
     assert "Ask it" in page
     assert "base says hello" in page
-    assert [lane["name"] for lane in engine_requests[0]["lanes"]] == ["base"]
+    assert [request["candidate"] for request in engine_requests[0]["requests"]] == ["base"]
 
 
 def test_then_base_and_what_was_kept_last(ready, kept):
@@ -116,28 +116,33 @@ def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, engine_requests
     page = text(as_viewer.post(url("chat") + query, HELLO))
     assert f"kept-{kept.pk} says hello" in page
     assert "tuned says hello" in page
-    lanes = {lane["name"]: lane for lane in engine_requests[0]["lanes"]}
-    assert lanes[f"kept-{kept.pk}"]["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert lanes["tuned"]["adapter"].endswith("adapter")
+    requests = {request["candidate"]: request for request in engine_requests[0]["requests"]}
+    assert requests[f"kept-{kept.pk}"]["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert requests["tuned"]["adapter"].endswith("adapter")
 
 
 def test_two_trainings_have_lanes_of_their_own(as_viewer, ready, engine_requests, owner, url):
     for _n in range(2):
         journey.trained(ready, owner)
     as_viewer.post(url("chat") + "?a=training-1&b=training-2", HELLO)
-    assert [lane["name"] for lane in engine_requests[0]["lanes"]] == ["tuned", "training-2"]
+    assert [request["candidate"] for request in engine_requests[0]["requests"]] == [
+        "tuned",
+        "training-2",
+    ]
 
 
 def test_one_alone(as_viewer, ready, kept, engine_requests, url):
     for query in (f"?a=kept-{kept.pk}&b=", f"?a=kept-{kept.pk}&b=kept-{kept.pk}"):
         as_viewer.post(url("chat") + query, HELLO)
-        assert [lane["name"] for lane in engine_requests[-1]["lanes"]] == [f"kept-{kept.pk}"]
+        assert [request["candidate"] for request in engine_requests[-1]["requests"]] == [
+            f"kept-{kept.pk}"
+        ]
 
 
 def test_a_name_nobody_has_is_passed_over(as_viewer, ready, kept, engine_requests, url):
     assert as_viewer.get(url("chat") + "?a=kept-999999&b=<script>").status_code == 200
     as_viewer.post(url("chat") + "?a=kept-999999", HELLO)
-    assert len(engine_requests[0]["lanes"]) == 2
+    assert len(engine_requests[0]["requests"]) == 2
 
 
 def test_another_goals_versions_are_not_there(as_stranger, stranger, kept):
@@ -151,9 +156,11 @@ def test_another_goals_versions_are_not_there(as_stranger, stranger, kept):
 def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, engine_requests, url):
     page = text(as_viewer.post(url("chat"), {"question": "How strong is the pump?"}))
     assert documents.asked[0][1] == "How strong is the pump?"
-    lanes = {lane["name"]: lane["messages"] for lane in engine_requests[0]["lanes"]}
-    assert "The pump is rated 90 W." in lanes["documents"][-1]["content"]
-    assert "The pump" not in str(lanes["base"])
+    requests = {
+        request["candidate"]: request["messages"] for request in engine_requests[0]["requests"]
+    }
+    assert "The pump is rated 90 W." in requests["documents"][-1]["content"]
+    assert "The pump" not in str(requests["base"])
     assert "Looked up in your documents" in page
     assert page.index("handbook.md") < page.index("prices.csv")
     there = reverse("knowledge:document", args=[ready.pk, 7])
@@ -165,7 +172,7 @@ def test_the_script_is_told_what_was_looked_up(as_viewer, ready, documents, engi
     found = events(as_viewer.post(url("chat_stream"), HELLO))
     (cited,) = [event["cited"] for event in found if "cited" in event]
     assert [one["name"] for one in cited] == ["handbook.md", "prices.csv"]
-    assert next(event["lane"] for event in found if "cited" in event) == "documents"
+    assert next(event["candidate"] for event in found if "cited" in event) == "documents"
 
 
 def test_documents_that_changed_are_told_in_a_sentence(as_viewer, ready, documents, url):
@@ -196,9 +203,9 @@ def test_one_here_and_one_elsewhere_stream_together(
     base = selection.default_base_model(ready)
     query = f"?a=base-{base.pk}&b=endpoint-{endpoint.pk}"
     found = events(as_viewer.post(url("chat_stream") + query, HELLO))
-    said = "".join(e.get("text", "") for e in found if e["lane"] == f"endpoint-{endpoint.pk}")
+    said = "".join(e.get("text", "") for e in found if e["candidate"] == f"endpoint-{endpoint.pk}")
     assert said == "It is 5. "
-    assert {e["lane"] for e in found if e.get("done")} == {"base", f"endpoint-{endpoint.pk}"}
+    assert {e["candidate"] for e in found if e.get("done")} == {"base", f"endpoint-{endpoint.pk}"}
 
 
 def test_trouble_elsewhere_does_not_silence_the_one_here(

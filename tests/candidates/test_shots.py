@@ -80,7 +80,11 @@ def test_a_practice_prompt_that_is_shown_is_not_asked(as_editor, questions, at, 
     as_editor.post(at("change_shots"), {"add": shown.example_id})
     fake_engine.asked.clear()
     assert f"{total - 1} of {total - 1} right" in tries_all(as_editor, at)
-    asked = {lane["messages"][-1]["content"] for one in fake_engine.asked for lane in one["lanes"]}
+    asked = {
+        request["messages"][-1]["content"]
+        for one in fake_engine.asked
+        for request in one["requests"]
+    }
     assert shown.prompt not in asked
 
 

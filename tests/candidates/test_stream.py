@@ -44,8 +44,8 @@ def events(body: bytes) -> list[dict]:
     return [json.loads(line) for line in body.splitlines()]
 
 
-def said(found: list[dict], lane: str) -> str:
-    return "".join(event.get("text", "") for event in found if event["lane"] == lane)
+def said(found: list[dict], request: str) -> str:
+    return "".join(event.get("text", "") for event in found if event["candidate"] == request)
 
 
 def test_lines_come_for_both_lanes_and_both_end(as_viewer, trained, engine, url):
@@ -53,7 +53,7 @@ def test_lines_come_for_both_lanes_and_both_end(as_viewer, trained, engine, url)
     assert reply["Content-Type"] == "application/x-ndjson"
     assert reply["Cache-Control"] == "no-store"
     found = events(b"".join(reply))
-    assert {event["lane"] for event in found if event.get("done")} == {"base", "tuned"}
+    assert {event["candidate"] for event in found if event.get("done")} == {"base", "tuned"}
     assert said(found, "base") != said(found, "tuned")
 
 
@@ -61,7 +61,7 @@ def test_without_script_the_same_is_said(as_viewer, trained, engine, url):
     streamed = events(b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION})))
     (turn,) = as_viewer.post(url("chat"), {"question": QUESTION}).context["turns"]
     whole = {side["column"].name: side["text"] for side in turn["sides"]}
-    assert whole == {lane: said(streamed, lane) for lane in ("base", "tuned")}
+    assert whole == {request: said(streamed, request) for request in ("base", "tuned")}
 
 
 def test_who_goes_away_cancels_the_answers(trained: Training, engine):
@@ -96,5 +96,5 @@ def test_it_streams_under_asgi_too(owner, trained, engine, url):
         return body
 
     found = events(asyncio.run(ask()))
-    assert {event["lane"] for event in found if event.get("done")} == {"base", "tuned"}
+    assert {event["candidate"] for event in found if event.get("done")} == {"base", "tuned"}
     assert BaseModel.objects.exists()

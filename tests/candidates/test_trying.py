@@ -22,12 +22,12 @@ def test_trying_asks_each_prompt_once_and_says_how_many_are_right(
     total = len(validation_prompts.prompts_of_goal(bench))
     page = tries_all(as_editor, at)
     assert f"{total} of {total} right" in page
-    assert sum(len(one["lanes"]) for one in fake_engine.asked) == total
+    assert sum(len(one["requests"]) for one in fake_engine.asked) == total
     assert 'hx-trigger="load"' not in page
-    lane = fake_engine.asked[0]["lanes"][0]["messages"]
-    assert lane[0] == {"role": "system", "content": "Sort it."}
+    request = fake_engine.asked[0]["requests"][0]["messages"]
+    assert request[0] == {"role": "system", "content": "Sort it."}
     tries_all(as_editor, at)
-    assert sum(len(one["lanes"]) for one in fake_engine.asked) == total  # nothing is asked twice
+    assert sum(len(one["requests"]) for one in fake_engine.asked) == total  # nothing is asked twice
 
 
 def test_the_page_asks_for_the_next_ones_by_itself(as_editor, bench, at, fake_engine):
@@ -55,7 +55,11 @@ def test_without_script_a_press_asks_some_and_the_page_comes_back(
 def test_the_test_split_is_never_asked(as_editor, bench, at, fake_engine):
     tries_all(as_editor, at)
     sealed = set(Example.objects.filter(split=Split.TEST).values_list("prompt", flat=True))
-    asked = {lane["messages"][-1]["content"] for one in fake_engine.asked for lane in one["lanes"]}
+    asked = {
+        request["messages"][-1]["content"]
+        for one in fake_engine.asked
+        for request in one["requests"]
+    }
     assert asked
     assert not asked & sealed
 
@@ -72,7 +76,7 @@ def test_trouble_is_said_and_what_came_before_is_kept(as_editor, bench, at, fake
 def test_the_sampling_goes_along(as_editor, bench, at, fake_engine):
     form = {"instructions": "x", "temperature": "0.5", "top_p": "0.9"}
     as_editor.post(at("ask_prompts"), form, headers=HTMX)
-    assert fake_engine.asked[0]["lanes"][0]["temperature"] == 0.5
+    assert fake_engine.asked[0]["requests"][0]["temperature"] == 0.5
 
 
 def test_another_measure_judges_what_was_said_again(as_editor, bench, at, fake_engine):

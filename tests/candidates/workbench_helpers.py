@@ -24,13 +24,18 @@ class FakeEngine:
         self.say: Callable[[list[dict]], str] = lambda messages: "Nothing of that."
         self.fail = ""
 
-    async def __call__(self, base_model, lanes, **options):
-        self.asked.append({"base_model": base_model, "lanes": lanes, **options})
+    async def __call__(self, base_model, requests, **options):
+        self.asked.append({"base_model": base_model, "requests": requests, **options})
         if self.fail:
             raise engine_client.EngineUnavailable(self.fail)
-        for lane in lanes:
-            yield {"lane": lane["name"], "text": self.say(lane["messages"])}
-            yield {"lane": lane["name"], "done": True, "finish_reason": "stop", "seconds": 0.1}
+        for request in requests:
+            yield {"candidate": request["candidate"], "text": self.say(request["messages"])}
+            yield {
+                "candidate": request["candidate"],
+                "done": True,
+                "finish_reason": "stop",
+                "seconds": 0.1,
+            }
 
 
 def wanted_of(goal: Goal) -> dict[str, str]:

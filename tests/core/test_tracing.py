@@ -8,7 +8,7 @@ from finetune_app.core import tracing
 
 
 async def answering(scope, receive, send):
-    with tracing.span("engine.chat", lanes=1):
+    with tracing.span("engine.chat", requests=1):
         await send({"type": "http.response.start", "status": 503})
     await send({"type": "http.response.body"})
 

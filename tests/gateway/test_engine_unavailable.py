@@ -22,7 +22,7 @@ class Dying(socketserver.StreamRequestHandler):
             name, _colon, value = line.partition(b":")
             length = int(value) if name.lower() == b"content-length" else length
         self.rfile.read(length)
-        piece = b'{"lane": "0", "text": "Hello"}\n'
+        piece = b'{"candidate": "0", "text": "Hello"}\n'
         self.wfile.write(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n" % (len(piece), piece)

@@ -33,7 +33,7 @@ def test_when_the_loss_levels_off_it_has_found_what_there_is():
 
 def test_a_loss_that_rises_again_means_remembering_and_the_best_moment_is_kept():
     advice = said(curve(3.0, 1.0, 1.1))
-    assert "remember your examples" in advice.sentence
+    assert "memorise your examples" in advice.sentence
     assert "We keep" in advice.sentence
     assert not advice.calm
 

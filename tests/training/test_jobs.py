@@ -11,7 +11,7 @@ from finetune_app.core.files import delete_folder, local_path
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.training.models import Point, SampleAnswer
 from tests import journey
-from worker.training.spec import Spec
+from worker.training.spec import TrainingSpec
 
 
 def test_the_child_gets_paths_of_this_machine(waiting, data_dir):
@@ -25,7 +25,7 @@ def test_the_child_gets_paths_of_this_machine(waiting, data_dir):
 
 
 def test_the_trainer_understands_every_word_of_it(waiting):
-    spec = Spec.from_json(handler_for(waiting.job).child_spec(waiting.job).spec)
+    spec = TrainingSpec.from_json(handler_for(waiting.job).child_spec(waiting.job).spec)
     assert spec.epochs == waiting.spec["epochs"]
 
 

@@ -1,25 +1,33 @@
-"""One base model, many adapters, many requests at once.
+"""Inference: one base model in memory, many LoRA adapters, concurrent requests.
 
-requests.py   what is asked and what comes back (no torch)
-model.py      load a base model in the number format that decodes faster here
-adapters.py   LoRA adapters, several of them in one batch
-proof.py      whether an adapter changes anything
-cache.py      attention memory: one slot a row, each at its own length
-decode.py     the decode loop: prefill, one step for everybody, rows come and go
-llama.py      the layers of a Llama in as few operations as they take
-weights.py    what its rows are multiplied with; the next three are for it
-products.py   products with weights in the order that the processor reads fastest
-stacks.py     all adapters of a batch as one pair of products
-merging.py    an adapter that has the model to itself, merged into a copy of the weights
-plain.py      the slower way, for architectures whose memory is not the standard one
-vocabulary.py tokens as bytes, for the next two
-forms.py      answers in the form of a JSON schema
-telling.py    log-probabilities
-stepper.py    which of these serves this model, proved by a probe when it loads
-engine.py     the thread and the queue around it: what other code calls
-serving.py    what the server asks of any engine: ours, or vLLM where there is a CUDA card
-vllm/         a base model served by vLLM
-house.py      which model is loaded, and by which of the two
-library.py    search in documents: open indexes, one embedder
-server.py     the same over HTTP on a Unix socket, for the web application
+requests.py          request and completion types (no torch)
+backend.py           the interface of a backend, and the handle of a submitted request (no torch)
+engine.py            our own backend: the thread that owns the model, and its queue
+vllm/                the vLLM backend, for machines with a CUDA card
+backend_selector.py  which of the two serves a base model
+model_manager.py     keeps one base model loaded and shares it between concurrent requests
+retrieval.py         document search and embeddings
+server.py            all of it over HTTP on a Unix socket, for the web application
+batch_generation.py  run many requests at once inside a job, with its lease and its stop button
+
+model_loader.py      loads a base model in the number format that decodes faster here
+adapters.py          reads LoRA adapters; applies several of them in one batch
+adapter_check.py     whether an adapter changes the model's output
+sequences.py         state of one answer: its tokens, how the next one is selected, its text
+sampling.py          selects the next token of every sequence of a batch
+structured_output.py restricts an answer to a JSON schema
+logprobs.py          log-probabilities of the tokens
+vocabulary.py        tokens as bytes, for the two above
+kv_cache.py          keys and values of all sequences, one slot each
+prefix_cache.py      prompt prefixes that several requests share, computed once
+
+decoder.py           chooses a decoder for a model; a probe on load proves that it is correct
+slot_decoder.py      continuous batching: prefill, one step for all sequences
+generate_decoder.py  transformers' `generate`, for architectures without a key-value cache
+llama_forward.py     forward pass of Llama-like models in few operations
+projections.py       the linear layers of that forward, with each sequence's adapter
+packed_linear.py     linear layers with weights in oneDNN's memory layout
+batched_lora.py      all adapters of a batch as one pair of matrix products
+adapter_merging.py   merges an adapter that is used alone into a copy of the weights
+memory.py            returns freed memory to the operating system
 """

@@ -1,8 +1,8 @@
 """LoRA adapters, several of them in one batch.
 
-The base model stays as it is. Each layer that an adapter touches gets a hook, which adds
-`scale * B(A(x))` to the rows that asked for that adapter. Only plain LoRA is read here
-(that is what Finetune trains); anything else is refused by name rather than half applied.
+The base model is not changed. Each layer that an adapter changes gets a forward hook, which adds
+`scale * B(A(x))` for the sequences that use that adapter. Only plain LoRA is supported (that is
+what Finetune trains); anything else is rejected by name instead of applied in part.
 """
 
 from __future__ import annotations
@@ -30,21 +30,23 @@ class BadAdapter(ValueError):
 
 @dataclass(frozen=True)
 class Lora:
-    """One layer's pair: down (rank, in) and up (out, rank), the scale folded into `up`."""
+    """The matrices of one layer: down (rank, in), up (out, rank), with the scale folded into up."""
 
     down: Tensor
     up: Tensor
 
 
 def read_adapter(folder: Path, model: nn.Module, dtype: torch.dtype) -> dict[str, Lora]:
-    """Read a PEFT LoRA folder; returns layer name -> pair, checked against `model`'s layers."""
+    """Read a PEFT LoRA folder for `model`; matrices by layer name. Raises BadAdapter."""
     config, pairs = read_files(folder)
     return {name: _pair(name, pair, config, model, dtype) for name, pair in pairs.items()}
 
 
 def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
-    """What its two files say: the settings, and layer name -> tensors A and B. Raises BadAdapter
-    for whatever can be seen without the base model."""
+    """Its settings, and tensors A and B by layer name.
+
+    Raises BadAdapter for whatever is wrong independently of the base model.
+    """
     config = _read_config(folder)
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
@@ -58,7 +60,6 @@ def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor
 
 
 def _read_pairs(folder: Path, weights: Path) -> dict[str, dict[str, Tensor]]:
-    """Layer name -> its two tensors, A and B."""
     pairs: dict[str, dict[str, Tensor]] = {}
     with safe_open(str(weights), framework="pt") as tensors:
         for key in tensors.keys():  # noqa: SIM118 (safe_open is not a mapping)
@@ -113,9 +114,11 @@ def _by_pattern(patterns: dict[str, float] | None, name: str, default: float) ->
 
 
 class Adapters:
-    """The adapters at hand for one model: read on first use, the longest unused dropped.
+    """The adapters of one model: read on first use, the least recently used evicted.
 
-    may_merge: one that has the model to itself may be merged into a copy of its weights."""
+    keep: adapters kept in memory while unused.
+    may_merge: one that is used alone may be merged into a copy of the weights.
+    """
 
     def __init__(
         self, model: nn.Module, dtype: torch.dtype, keep: int = 8, may_merge: bool = True
@@ -129,9 +132,9 @@ class Adapters:
         self._plan: list[tuple[str, Tensor | None]] = []
 
     def load(self, folder: Path | None) -> str:
-        """Make an adapter ready and return its name for `select`; None is the base model.
+        """Read an adapter and return its name for `select`; None is the base model.
 
-        Raises BadAdapter. A folder whose file has changed since is read again.
+        A folder whose file has changed since is read again. Raises BadAdapter.
         """
         if folder is None:
             return BASE
@@ -144,8 +147,8 @@ class Adapters:
         self._loaded.move_to_end(name)
         return name
 
-    def forget_unused(self, in_use: set[str]) -> None:
-        """Drop the longest unused adapters above the limit, never one that a row still needs."""
+    def evict_unused(self, in_use: set[str]) -> None:
+        """Drop the least recently used adapters above the limit, except those in use."""
         for name in list(self._loaded):
             if len(self._loaded) <= self._keep:
                 return
@@ -153,26 +156,28 @@ class Adapters:
                 del self._loaded[name], self._stamps[name]
 
     def select(self, names: Sequence[str]) -> None:
-        """Say which adapter each row of the model's next own forward uses."""
+        """Set the adapter of each sequence for the next forward pass by transformers."""
         self._plan = []
         for name in dict.fromkeys(names):
             if name == BASE:
                 continue
-            rows = [i for i, other in enumerate(names) if other == name]
-            everyone = len(rows) == len(names)
-            self._plan.append((name, None if everyone else torch.tensor(rows, device=self.device)))
+            indices = [i for i, other in enumerate(names) if other == name]
+            all_use_it = len(indices) == len(names)
+            self._plan.append(
+                (name, None if all_use_it else torch.tensor(indices, device=self.device))
+            )
 
     @property
     def names(self) -> list[str]:
-        """Folders of the adapters now in memory, longest unused first."""
+        """Folders of the adapters now in memory, least recently used first."""
         return list(self._loaded)
 
-    def pair(self, name: str, layer: str) -> Lora | None:
-        """What an adapter adds to a layer; None if it leaves the layer alone."""
+    def lora(self, name: str, layer: str) -> Lora | None:
+        """An adapter's matrices for a layer; None if it does not change the layer."""
         return self._loaded[name].get(layer)
 
     def identity(self, name: str) -> tuple[str, tuple[int, int] | None]:
-        """Another one as soon as the folder's weights were read anew."""
+        """Name and file stamp: changes when the folder's weights are read again."""
         return name, self._stamps.get(name)
 
     def _hook(self, layer: str) -> None:
@@ -184,25 +189,27 @@ class Adapters:
             self._hooks[layer] = self._model.get_submodule(layer).register_forward_hook(add)
 
     def _apply(self, layer: str, x: Tensor, output: Tensor) -> Tensor:
-        """Add each adapter's part to its own rows of `output` (rows, tokens, out), in place."""
-        for name, rows in self._plan:
+        """Add each adapter to its sequences of `output` (batch, sequence, out), in place."""
+        for name, indices in self._plan:
             lora = self._loaded[name].get(layer)
             if lora is None:
                 continue
-            if rows is None:
-                low = x.flatten(0, -2) @ lora.down.t()
-                output.view(-1, output.shape[-1]).addmm_(low, lora.up.t())
+            if indices is None:
+                low_rank = x.flatten(0, -2) @ lora.down.t()
+                output.view(-1, output.shape[-1]).addmm_(low_rank, lora.up.t())
             else:
-                output.index_add_(0, rows, x.index_select(0, rows) @ lora.down.t() @ lora.up.t())
+                output.index_add_(
+                    0, indices, x.index_select(0, indices) @ lora.down.t() @ lora.up.t()
+                )
         return output
 
 
 def stamp_of(folder: Path) -> tuple[int, int]:
-    """Another one as soon as its weights are written anew. Raises BadAdapter."""
+    """Modification time (ns) and size of an adapter's weights. Raises BadAdapter."""
     try:
-        found = (folder / "adapter_model.safetensors").stat()
+        stat = (folder / "adapter_model.safetensors").stat()
     except OSError:
         raise BadAdapter(
             f"The adapter in {folder.name} has no adapter_model.safetensors."
         ) from None
-    return found.st_mtime_ns, found.st_size
+    return stat.st_mtime_ns, stat.st_size

@@ -1,98 +1,101 @@
-"""What the house asks of whatever serves a base model, and how that is chosen."""
+"""What a backend offers, and the handle of a submitted request. Imports no torch."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from finetune_app.core.vllm_installation import VllmInstallation
 from worker.engine.requests import Completion, GenerationRequest
 
-log = logging.getLogger(__name__)
-
+# What a request yields: chunks of text, then a completion or the error that ended it.
 StreamItem = str | Completion | Exception
+Listener = Callable[[StreamItem], object]
 
 
 class BackendUnsupported(ValueError):
-    """vLLM cannot serve this; our own engine does. The message says why, for a page."""
-
-
-class Cancellable(Protocol):
-    def cancel(self) -> None: ...
+    """vLLM cannot serve this, our own engine can. The message is shown on a page."""
 
 
 class Backend(Protocol):
-    """One base model that answers. `kind`: "own" or "vllm"; `trouble`: why it can serve no more;
-    `held`: folders of the adapters in memory; `merged`: the one of them that is merged into a copy
-    of the weights; `waited`: seconds that the first in the queue has waited; `memory_bytes`:
-    outside this process."""
+    """A loaded base model that answers requests: our own `Engine`, or `VllmEngine`.
+
+    kind: "own" or "vllm".
+    adapter_folders: adapters now in memory, least recently used first.
+    merged_adapter: folder of the adapter that is merged into a copy of the weights.
+    wait_seconds: how long the first request in the queue has been waiting.
+    memory_bytes: memory outside this process.
+    """
 
     kind: str
     folder: Path
     number_format: str
 
     @property
-    def trouble(self) -> str: ...
+    def adapter_folders(self) -> list[str]: ...
     @property
-    def held(self) -> list[str]: ...
+    def merged_adapter(self) -> str | None: ...
     @property
-    def merged(self) -> str | None: ...
-    @property
-    def waited(self) -> float: ...
+    def wait_seconds(self) -> float: ...
     @property
     def memory_bytes(self) -> int: ...
-    def prepare(self, requests: Sequence[GenerationRequest]) -> None: ...
-    def check_adapter(self, adapter: Path) -> None: ...
-    def submit(
-        self, request: GenerationRequest, listener: Callable[[StreamItem], None]
-    ) -> Cancellable: ...
-    def close(self) -> None: ...
+
+    def prepare(self, requests: Sequence[GenerationRequest]) -> None:
+        """Do the slow work that requests need before they are submitted; blocks.
+
+        Raises BackendUnsupported, UnsupportedSchema, UnsupportedTokenizer.
+        """
+
+    def check_adapter(self, adapter: Path) -> None:
+        """Load an adapter and make sure that it changes the output; blocks.
+
+        Raises BadAdapter, BackendUnsupported.
+        """
+
+    def submit(self, request: GenerationRequest, listener: Listener | None = None) -> Handle:
+        """Queue a request. A listener gets its items, called from the backend's own thread.
+
+        Raises PromptTooLong, UnsupportedSchema.
+        """
+
+    def close(self) -> None:
+        """Free the model; unfinished requests fail."""
 
 
-class BackendSelector:
-    """Which engine serves a base model: vLLM where there is one, else, and for what it cannot do,
-    our own. What vLLM could not do is not tried again before this process starts anew."""
+class Handle:
+    """A submitted request: iterate over its chunks of text, or wait for its result."""
 
-    def __init__(self, found: VllmInstallation, log_file: Path) -> None:
-        self._found, self._log_file = found, log_file
-        self._unfit: dict[Path, str] = {}
-        self._references: Any = None
+    completion: Completion
 
-    def kind(self, base: Path) -> str:
-        return "vllm" if self._found.program and base not in self._unfit else "own"
+    def __init__(self, listener: Listener | None = None) -> None:
+        self._items: queue.SimpleQueue[StreamItem] = queue.SimpleQueue()
+        self.put = listener or self._items.put
+        self.cancel_event = threading.Event()
 
-    def why_not(self, base: Path | None) -> str:
-        """What keeps vLLM from serving a base model; "" if it does, or nobody would expect it."""
-        return (self._unfit.get(base, "") if base else "") or self._found.why_not
+    def __iter__(self) -> Iterator[str]:
+        """Chunks of text as they are written; `completion` is set afterwards."""
+        while True:
+            item = self._items.get()
+            if isinstance(item, str):
+                yield item
+            elif isinstance(item, Completion):
+                self.completion = item
+                return
+            else:
+                raise item
 
-    def refuse(self, base: Path, why: str) -> None:
-        log.warning("our own engine serves %s, not vLLM: %s", base.name, why)
-        self._unfit[base] = why
+    def result(self) -> Completion:
+        """Wait for the completion. Raises the error that ended the request."""
+        for _chunk in self:
+            pass
+        return self.completion
 
-    def open(self, base: Path, number_format: str) -> Backend:
-        """Load a base model; takes a while. Raises BadModel."""
-        if self.kind(base) == "vllm":
-            try:
-                return self._open_vllm(base, number_format)
-            except BackendUnsupported as why:
-                self.refuse(base, str(why))
-        from worker.engine.engine import Engine  # torch: only when the first model is asked
+    def cancel(self) -> None:
+        """Stop generating; the sequence leaves the batch before the next step."""
+        self.cancel_event.set()
 
-        return Engine(base, number_format)
-
-    def _open_vllm(self, base: Path, number_format: str) -> Backend:
-        from worker.engine.vllm.adapter_check import PeftReferences
-        from worker.engine.vllm.engine import VllmEngine
-
-        assert self._found.program
-        self._references = self._references or PeftReferences()  # kept while models come and go
-        return VllmEngine(
-            base,
-            number_format,
-            program=self._found.program,
-            options=self._found.options,
-            log_file=self._log_file,
-            references=self._references,
-        )
+    @property
+    def cancelled(self) -> bool:
+        return self.cancel_event.is_set()

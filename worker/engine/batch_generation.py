@@ -1,4 +1,4 @@
-"""Many requests at once, with an eye on the lease and the stop button."""
+"""Run many requests at once inside a job, and watch its lease and its stop button meanwhile."""
 
 from __future__ import annotations
 
@@ -7,69 +7,72 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from worker.channel import Channel, UserError
-from worker.engine.engine import Engine, Handle, StreamItem
+from worker.engine.backend import Handle, StreamItem
+from worker.engine.engine import Engine
 from worker.engine.requests import Completion, GenerationRequest, PromptTooLong
 
 Key = TypeVar("Key")
-POLL_SECONDS = 0.5  # seconds between two looks
+POLL_SECONDS = 0.5
 
 
 class GenerationStopped(Exception):
-    """The person pressed Stop before all answers were there."""
+    """Stop was pressed before all answers were there."""
 
 
 def as_completed(
-    engine: Engine, asked: Sequence[tuple[Key, Callable[[], GenerationRequest]]], channel: Channel
+    engine: Engine,
+    requests: Sequence[tuple[Key, Callable[[], GenerationRequest]]],
+    channel: Channel,
 ) -> Iterator[tuple[Key, Completion | Exception]]:
-    """Every answer, or what there is instead of it, under the key of its request.
+    """Yield each completion, or its error, with the key of its request.
 
-    Raises `GenerationStopped`, all others cancelled, when the person presses Stop meanwhile.
+    Raises GenerationStopped, and cancels what is unfinished, when Stop is pressed.
     """
-    events: queue.SimpleQueue[tuple[Key, StreamItem]] = queue.SimpleQueue()
+    items: queue.SimpleQueue[tuple[Key, StreamItem]] = queue.SimpleQueue()
 
-    def submit(key: Key, request: Callable[[], GenerationRequest]) -> Handle | None:
+    def submit(key: Key, make_request: Callable[[], GenerationRequest]) -> Handle | None:
         try:
-            return engine.submit(request(), lambda item: events.put((key, item)))
-        except (PromptTooLong, UserError) as problem:
-            events.put((key, problem))  # no answer for this one; the others go on
+            return engine.submit(make_request(), lambda item: items.put((key, item)))
+        except (PromptTooLong, UserError) as error:
+            items.put((key, error))  # only this request fails; the others continue
             return None
 
-    handles = [submit(*one) for one in asked]
-    waiting = len(handles)
-    while waiting:
+    handles = [submit(*one) for one in requests]
+    unfinished = len(handles)
+    while unfinished:
         channel.check()
         if channel.stopping():
             for handle in filter(None, handles):
                 handle.cancel()
             raise GenerationStopped
         try:
-            key, item = events.get(timeout=POLL_SECONDS)
+            key, item = items.get(timeout=POLL_SECONDS)
         except queue.Empty:
             continue
-        if not isinstance(item, str):  # a piece of an answer
-            waiting -= 1
+        if not isinstance(item, str):  # a chunk of text is of no use here
+            unfinished -= 1
             yield key, item
 
 
 def generate_all(
     engine: Engine, requests: Sequence[GenerationRequest], channel: Channel
 ) -> list[Completion | None] | None:
-    """The answers in the order asked; None where a prompt is longer than the model can see.
+    """Completions in the order of the requests; None where a prompt is too long for the model.
 
-    None altogether when the person pressed Stop meanwhile. Raises what broke an answer.
+    Returns None altogether when Stop is pressed. Raises the error of a request that failed.
     """
-    answers: dict[int, Completion] = {}
-    asked = [(number, _made(request)) for number, request in enumerate(requests)]
+    completions: dict[int, Completion] = {}
+    numbered = [(number, _constant(request)) for number, request in enumerate(requests)]
     try:
-        for number, item in as_completed(engine, asked, channel):
-            if isinstance(item, Completion):
-                answers[number] = item
-            elif not isinstance(item, PromptTooLong):
-                raise item
+        for number, result in as_completed(engine, numbered, channel):
+            if isinstance(result, Completion):
+                completions[number] = result
+            elif not isinstance(result, PromptTooLong):
+                raise result
     except GenerationStopped:
         return None
-    return [answers.get(number) for number in range(len(requests))]
+    return [completions.get(number) for number in range(len(requests))]
 
 
-def _made(request: GenerationRequest) -> Callable[[], GenerationRequest]:
+def _constant(request: GenerationRequest) -> Callable[[], GenerationRequest]:
     return lambda: request

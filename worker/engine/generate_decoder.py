@@ -1,8 +1,8 @@
-"""The slower way, for architectures whose memory is not the standard key-value cache.
+"""Static batches by transformers' `generate`, for architectures without a standard KV cache.
 
-State-space and hybrid models keep a running state that cannot be addressed by slot. They are
-served by transformers' own `generate` on a left-padded batch: whole answers at a time, no row
-joins half-way, pieces arrive only at the end. Adapters mix here too.
+State-space and hybrid models keep a recurrent state that cannot be addressed by slot. They are
+served by `generate` on a left-padded batch: whole answers at a time, no sequence joins half-way,
+text arrives only at the end. Adapters can be mixed here too.
 """
 
 from __future__ import annotations
@@ -20,76 +20,77 @@ from transformers import (
 
 from worker.engine.adapters import Adapters
 from worker.engine.model_loader import LoadedModel
+from worker.engine.sampling import select_tokens
 from worker.engine.sequences import SequenceState
-from worker.engine.slot_decoder import choose_tokens
 
 
 class GenerateDecoder:
-    """Same surface as SlotDecoder; a step writes a batch's answers from beginning to end."""
+    """The interface of SlotDecoder; one step writes all answers of a batch completely."""
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters) -> None:
         self.loaded, self.adapters = loaded, adapters
-        self.rows: list[SequenceState] = []
+        self.sequences: list[SequenceState] = []
 
-    def join(self, rows: Sequence[SequenceState]) -> None:
-        """Queue rows for the next step."""
-        self.rows.extend(rows)
+    def add(self, sequences: Sequence[SequenceState]) -> None:
+        """Add sequences to the next step's batch."""
+        self.sequences.extend(sequences)
 
     def step(self) -> None:
-        """Answer all rows in one batch, each choosing its tokens as it was asked to."""
-        self._answer([row for row in self.rows if not row.over])
+        """Answer all sequences in one batch."""
+        self._generate([one for one in self.sequences if not one.is_finished])
 
-    def drop_finished(self) -> list[SequenceState]:
-        """Remove and return the rows that are over or cancelled."""
-        gone = [row for row in self.rows if row.over]
-        self.rows = [row for row in self.rows if row not in gone]
-        return gone
+    def remove_finished(self) -> list[SequenceState]:
+        """Remove and return finished and cancelled sequences."""
+        finished = [one for one in self.sequences if one.is_finished]
+        self.sequences = [one for one in self.sequences if one not in finished]
+        return finished
 
     def reset(self) -> None:
-        """Forget every row."""
-        self.rows = []
+        """Drop every sequence."""
+        self.sequences = []
 
-    def _answer(self, rows: list[SequenceState]) -> None:
-        longest = max(len(row.prompt) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, longest - len(row.prompt) :] = torch.tensor(row.prompt)
-            mask[i, longest - len(row.prompt) :] = 1
-        self.adapters.select([row.adapter for row in rows])
+    def _generate(self, sequences: list[SequenceState]) -> None:
+        longest = max(len(one.prompt_token_ids) for one in sequences)
+        input_ids = torch.zeros(len(sequences), longest, dtype=torch.long)
+        attention_mask = torch.zeros_like(input_ids)
+        for i, sequence in enumerate(sequences):
+            start = longest - len(sequence.prompt_token_ids)
+            input_ids[i, start:] = torch.tensor(sequence.prompt_token_ids)
+            attention_mask[i, start:] = 1
+        self.adapters.select([one.adapter for one in sequences])
         self.loaded.model.generate(
-            input_ids=ids.to(self.loaded.device),
-            attention_mask=mask.to(self.loaded.device),
-            max_new_tokens=max(row.room for row in rows),
+            input_ids=input_ids.to(self.loaded.device),
+            attention_mask=attention_mask.to(self.loaded.device),
+            max_new_tokens=max(one.max_new_tokens for one in sequences),
             do_sample=False,
-            eos_token_id=sorted(self.loaded.ends) or None,
-            pad_token_id=min(self.loaded.ends, default=0),
-            logits_processor=LogitsProcessorList([_Writing(rows)]),
-            stopping_criteria=StoppingCriteriaList([_AllOver(rows)]),
+            eos_token_id=sorted(self.loaded.eos_token_ids) or None,
+            pad_token_id=min(self.loaded.eos_token_ids, default=0),
+            logits_processor=LogitsProcessorList([_SelectTokens(sequences)]),
+            stopping_criteria=StoppingCriteriaList([_AllFinished(sequences)]),
         )
 
 
-class _Writing(LogitsProcessor):
-    """Writes each row's next token, and leaves `generate` no other choice than that token."""
+class _SelectTokens(LogitsProcessor):
+    """Selects each sequence's next token, and leaves `generate` no other choice."""
 
-    def __init__(self, rows: list[SequenceState]) -> None:
-        self.rows = rows
+    def __init__(self, sequences: list[SequenceState]) -> None:
+        self.sequences = sequences
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        tokens = choose_tokens(self.rows, scores)
-        for row, token in zip(self.rows, tokens, strict=True):
-            if not row.over:
-                row.add(token)
-        only = torch.full_like(scores, -torch.inf)
-        return only.scatter_(1, torch.tensor(tokens, device=scores.device)[:, None], 0.0)
+        tokens = select_tokens(self.sequences, scores)
+        for sequence, token in zip(self.sequences, tokens, strict=True):
+            if not sequence.is_finished:
+                sequence.append(token)
+        forced = torch.full_like(scores, -torch.inf)
+        return forced.scatter_(1, torch.tensor(tokens, device=scores.device)[:, None], 0.0)
 
 
-class _AllOver(StoppingCriteria):
-    """Ends the batch once its rows are over, or nobody wants them any more."""
+class _AllFinished(StoppingCriteria):
+    """Ends the batch once every sequence is finished or cancelled."""
 
-    def __init__(self, rows: list[SequenceState]) -> None:
-        self.rows = rows
+    def __init__(self, sequences: list[SequenceState]) -> None:
+        self.sequences = sequences
 
     def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
-        over = all(row.over for row in self.rows)
-        return torch.full((input_ids.shape[0],), over, device=input_ids.device)
+        finished = all(one.is_finished for one in self.sequences)
+        return torch.full((input_ids.shape[0],), finished, device=input_ids.device)

@@ -1,8 +1,8 @@
-"""Attention memory for rows that come and go.
+"""KV cache for continuous batching: every sequence has a slot of its own.
 
-Every layer keeps one tensor of (slots, key-value heads, length, head size). A row owns one
-slot and writes at its own length, so there is no padding on the left and no row waits for
-another. It is duck-typed to what transformers' attention layers call: `update`.
+Each layer has one tensor of keys and one of values, (slots, key-value heads, length, head size).
+A sequence writes to its slot at its own length, so nothing is padded on the left and no sequence
+waits for another. The class is duck-typed to what transformers' attention layers call: `update`.
 """
 
 from __future__ import annotations
@@ -10,97 +10,107 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from worker.engine.prefix_cache import Layers
+from worker.engine.prefix_cache import LayerKV
 
-GROWTH = 128  # tokens added at a time, so that buffers are seldom copied
+GROWTH_TOKENS = 128  # buffers grow by this many tokens, so that they are seldom copied
 
 
-def slots_for(rows: int) -> int:
-    """Slots that are made for so many rows: a power of two, so that buffers are seldom copied."""
-    return 1 << (rows - 1).bit_length()
+def slots_for(sequences: int) -> int:
+    """Slots allocated for so many sequences: a power of two, so that buffers are seldom copied."""
+    return 1 << (sequences - 1).bit_length()
 
 
 class SlotKVCache:
-    """Keys and values of all rows; buffers appear on first use, in the layer's own shape."""
+    """Keys and values of all sequences. Buffers are created on first use, in the layer's shape.
+
+    Before each forward pass, `set_prefill` or `set_decode` says where it writes.
+    """
 
     def __init__(self) -> None:
-        self.buffers: dict[int, tuple[Tensor, Tensor]] = {}
-        self._rows = slice(0, 0)
+        self.buffers: dict[int, tuple[Tensor, Tensor]] = {}  # by layer
+        self._slots = slice(0, 0)
         self._index: Tensor | None = None
-        self._positions: Tensor | None = None
+        self._position_ids: Tensor | None = None  # None during prefill
         self._start = self._width = 0
 
-    def aim_at_prompts(self, first: int, count: int, start: int, end: int) -> None:
-        """The next forward fills slots first..first+count from position `start` up to `end`."""
-        self._rows, self._start, self._width = slice(first, first + count), start, end
-        self._positions = None
+    def set_prefill(self, first: int, count: int, start: int, end: int) -> None:
+        """The next forward pass fills slots first..first+count at positions start..end."""
+        self._slots, self._start, self._width = slice(first, first + count), start, end
+        self._position_ids = None
 
-    def lay(self, first: int, count: int, layers: Layers) -> None:
-        """Begin slots first..first+count with tokens that were read before."""
-        self._rows = slice(first, first + count)
+    def set_decode(self, position_ids: Tensor, width: int) -> None:
+        """The next forward pass adds one token to slots 0..n.
+
+        position_ids: (n,). width: number of positions that the attention reads.
+        """
+        self._slots, self._width = slice(0, len(position_ids)), width
+        self._index = torch.arange(len(position_ids), device=position_ids.device)
+        self._position_ids = position_ids
+
+    def write_prefix(self, first: int, count: int, layers: LayerKV) -> None:
+        """Copy keys and values of a prefix to the beginning of slots first..first+count."""
+        self._slots = slice(first, first + count)
         for layer, (keys, values) in layers.items():
             self._width = keys.shape[1]
-            stored_keys, stored_values = self._room(layer, keys[None], values[None])
-            stored_keys[self._rows, :, : self._width] = keys
-            stored_values[self._rows, :, : self._width] = values
+            stored_keys, stored_values = self._reserve(layer, keys[None], values[None])
+            stored_keys[self._slots, :, : self._width] = keys
+            stored_values[self._slots, :, : self._width] = values
 
-    def copy(self, slot: int, length: int) -> Layers:
-        """The first `length` tokens of a slot."""
+    def read_prefix(self, slot: int, length: int) -> LayerKV:
+        """A copy of the first `length` tokens of a slot."""
         return {
             layer: (keys[slot, :, :length].clone(), values[slot, :, :length].clone())
             for layer, (keys, values) in self.buffers.items()
         }
 
-    def aim_at_steps(self, positions: Tensor, width: int) -> None:
-        """The next forward adds one token to slots 0..n, at `positions` (n,); all see `width`."""
-        self._rows, self._width = slice(0, len(positions)), width
-        self._index = torch.arange(len(positions), device=positions.device)
-        self._positions = positions
-
     def update(
         self, keys: Tensor, values: Tensor, layer_idx: int, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Store (rows, heads, tokens, head size) of this forward; return all that rows may see."""
-        stored_keys, stored_values = self._room(layer_idx, keys, values)
-        if self._positions is None:
-            stored_keys[self._rows, :, self._start : self._width] = keys
-            stored_values[self._rows, :, self._start : self._width] = values
+        """Store keys and values (sequences, heads, tokens, head size) of this forward pass.
+
+        Returns all that the sequences may attend to, (sequences, heads, width, head size).
+        """
+        stored_keys, stored_values = self._reserve(layer_idx, keys, values)
+        if self._position_ids is None:
+            stored_keys[self._slots, :, self._start : self._width] = keys
+            stored_values[self._slots, :, self._start : self._width] = values
             if not self._start:
                 return keys, values
         else:
-            stored_keys[self._index, :, self._positions] = keys[:, :, 0]
-            stored_values[self._index, :, self._positions] = values[:, :, 0]
-        seen = (self._rows, slice(None), slice(0, self._width))
-        return stored_keys[seen], stored_values[seen]
+            stored_keys[self._index, :, self._position_ids] = keys[:, :, 0]
+            stored_values[self._index, :, self._position_ids] = values[:, :, 0]
+        visible = (self._slots, slice(None), slice(0, self._width))
+        return stored_keys[visible], stored_values[visible]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens before this forward; only asked by code that was not given positions."""
-        return self._start if self._positions is None else self._width - 1
+        """Tokens before this forward pass; only called by layers without position_ids."""
+        return self._start if self._position_ids is None else self._width - 1
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Copy a row's `length` tokens into another slot."""
+        """Copy the `length` tokens of a slot into another slot."""
         for keys, values in self.buffers.values():
             keys[target, :, :length] = keys[source, :, :length]
             values[target, :, :length] = values[source, :, :length]
 
     def clear(self) -> None:
-        """Give the memory back; the next row starts afresh."""
+        """Free all buffers."""
         self.buffers.clear()
 
     def bytes_per_token(self) -> int:
-        """Memory of one token of one row over all layers, in bytes; 0 before the first use."""
+        """Memory of one token of one sequence over all layers; 0 before the first use."""
         return sum(
             (k.shape[1] * k.shape[3] + v.shape[1] * v.shape[3]) * k.element_size()
             for k, v in self.buffers.values()
         )
 
-    def _room(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def _reserve(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's buffers, grown to hold the current slots and width."""
         old = self.buffers.get(layer)
         slots, length = (old[0].shape[0], old[0].shape[2]) if old is not None else (0, 0)
-        if old is not None and slots >= self._rows.stop and length >= self._width:
+        if old is not None and slots >= self._slots.stop and length >= self._width:
             return old
-        slots = max(slots, slots_for(self._rows.stop))
-        length = max(length, -(-self._width // GROWTH) * GROWTH)
+        slots = max(slots, slots_for(self._slots.stop))
+        length = max(length, -(-self._width // GROWTH_TOKENS) * GROWTH_TOKENS)
         new = tuple(t.new_zeros(slots, t.shape[1], length, t.shape[3]) for t in (keys, values))
         if old is not None:
             for before, after in zip(old, new, strict=True):

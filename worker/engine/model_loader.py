@@ -1,4 +1,4 @@
-"""Load a base model, in the number format that decodes faster on this machine."""
+"""Loads a base model, in the number format that decodes faster on this machine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedToken
 
 from finetune_app.core.machine import this_machine
 from worker.engine.packed_linear import PackedLinear
-from worker.llama import FAMILY
+from worker.llama import MODEL_TYPES
 from worker.template import load_tokenizer, stop_token_ids
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-# fp32 reproduces an answer exactly whatever shares its batch, bf16 nearly always: speed must pay.
-WORTH_IT = 1.15
-ROWS = 16  # rows in the measured batch, about what an evaluation decodes at once
+# In fp32 an answer is exactly the same whatever shares its batch, in bf16 nearly always; so bf16
+# must be this many times faster to be chosen.
+MIN_SPEEDUP = 1.15
+TIMED_BATCH = 16  # sequences, about what an evaluation decodes at once
+MAX_MEMORY_SHARE = 0.6  # of the free memory, for weights in fp32
 
 
 class BadModel(ValueError):
@@ -31,8 +33,10 @@ class BadModel(ValueError):
 class LoadedModel:
     """A base model in memory.
 
-    number_format: "bf16" or "fp32". measured: milliseconds per format, where both were timed.
-    ends: token ids that end an answer. context: most tokens the model can see.
+    number_format: "bf16" or "fp32".
+    eos_token_ids: tokens that end an answer.
+    context_length: most tokens of a prompt and its answer.
+    format_milliseconds: measured time of a layer in each format, where both were timed.
     """
 
     folder: Path
@@ -40,9 +44,9 @@ class LoadedModel:
     tokenizer: PreTrainedTokenizerBase
     number_format: str
     device: torch.device
-    ends: frozenset[int]
-    context: int
-    measured: dict[str, float] = field(default_factory=dict)
+    eos_token_ids: frozenset[int]
+    context_length: int
+    format_milliseconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -54,23 +58,24 @@ class LoadedModel:
 
 
 def load(folder: Path, number_format: str = "auto") -> LoadedModel:
-    """Load a folder of safetensors and its tokenizer; number_format is auto, bf16 or fp32.
+    """Load a folder of safetensors and its tokenizer. Never runs code from the folder.
 
-    Never runs code from the folder. Raises BadModel.
+    number_format: auto, bf16 or fp32.
+
+    Raises BadModel.
     """
     config = read_config(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    measured: dict[str, float] = {}
+    milliseconds: dict[str, float] = {}
     if number_format == "auto":
-        number_format, measured = choose_format(folder, config, device)
+        number_format, milliseconds = choose_format(folder, config, device)
     if number_format not in DTYPES:
         raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
     model = _read_weights(folder, DTYPES[number_format])
     model.to(device).eval().requires_grad_(False)
     tokenizer = load_tokenizer(folder)
-    ends = _ends(model, tokenizer)
-    # Some models come with habits such as a penalty for repeating themselves, which `generate`
-    # would add to whatever a request asks for.
+    eos_token_ids = _eos_token_ids(model, tokenizer)
+    # `generate` would apply the model's own defaults, such as a repetition penalty, to a request.
     model.generation_config = GenerationConfig()
     return LoadedModel(
         folder=folder,
@@ -78,9 +83,9 @@ def load(folder: Path, number_format: str = "auto") -> LoadedModel:
         tokenizer=tokenizer,
         number_format=number_format,
         device=device,
-        ends=ends,
-        context=_context(model, tokenizer),
-        measured=measured,
+        eos_token_ids=eos_token_ids,
+        context_length=_context_length(model, tokenizer),
+        format_milliseconds=milliseconds,
     )
 
 
@@ -103,44 +108,51 @@ def _read_weights(folder: Path, dtype: torch.dtype) -> Any:
 def choose_format(
     folder: Path, config: dict[str, Any], device: torch.device
 ) -> tuple[str, dict[str, float]]:
-    """Time a decode step's matrix products in both formats; returns the choice and the times.
+    """Time the matrix products of a decode step in both formats.
 
-    Loading a large model twice just to time it would cost minutes, and these products are
-    where a step spends its time, so a layer of the model's own width is timed instead.
+    Returns the faster format, and the milliseconds of each. Loading a large model twice would
+    take minutes; a layer of the model's own width is timed instead.
     """
     text = config.get("text_config", config)
     width = int(text.get("hidden_size") or text.get("n_embd") or 1024)
     inner = int(text.get("intermediate_size") or text.get("n_inner") or 4 * width)
-    own = text.get("model_type") in FAMILY  # llama.py computes it, with weights in another order
-    measured = {
-        name: _time_layer(width, inner, dtype, device, own) for name, dtype in DTYPES.items()
+    packed = (
+        text.get("model_type") in MODEL_TYPES
+    )  # computed by llama_forward.py, with packed weights
+    milliseconds = {
+        name: _time_layer(width, inner, dtype, device, packed) for name, dtype in DTYPES.items()
     }
-    if device.type == "cpu" and fp32_bytes(folder, config) > 0.6 * this_machine().free_bytes:
-        return "bf16", measured
-    return ("bf16" if measured["fp32"] > WORTH_IT * measured["bf16"] else "fp32"), measured
+    if (
+        device.type == "cpu"
+        and fp32_bytes(folder, config) > MAX_MEMORY_SHARE * this_machine().free_bytes
+    ):
+        return "bf16", milliseconds
+    return (
+        "bf16" if milliseconds["fp32"] > MIN_SPEEDUP * milliseconds["bf16"] else "fp32"
+    ), milliseconds
 
 
 def fp32_bytes(folder: Path, config: dict[str, Any]) -> int:
-    """Memory that a model's weights take in fp32, judged by its files."""
+    """Memory of a model's weights in fp32, estimated from the size of its files."""
     stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    kind = config.get("dtype") or config.get("torch_dtype")  # its name before transformers 5
+    kind = config.get("dtype") or config.get("torch_dtype")  # the key before transformers 5
     return stored * (1 if kind == "float32" else 2)
 
 
 def _time_layer(
-    width: int, inner: int, dtype: torch.dtype, device: torch.device, rearrange: bool
+    width: int, inner: int, dtype: torch.dtype, device: torch.device, pack: bool
 ) -> float:
-    """Median milliseconds of one layer's products for ROWS rows, weights read from memory."""
-    # Several copies, or small layers would be timed out of the processor's cache.
+    """Median milliseconds of one feed-forward layer for TIMED_BATCH tokens."""
+    # Several copies, or small layers would be read from the processor's cache.
     copies = max(1, 64_000_000 // (3 * width * inner))
     layers = [
         [
-            PackedLinear(torch.zeros(shape, dtype=dtype, device=device), None, rearrange=rearrange)
+            PackedLinear(torch.zeros(shape, dtype=dtype, device=device), None, pack=pack)
             for shape in ((inner, width), (width, inner))
         ]
         for _ in range(copies)
     ]
-    x = torch.ones(ROWS, width, dtype=dtype, device=device)
+    x = torch.ones(TIMED_BATCH, width, dtype=dtype, device=device)
     times = []
     with torch.inference_mode():
         for _ in range(5):
@@ -154,7 +166,7 @@ def _time_layer(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Raises BadModel, also for a model that would have to run code of its own."""
+    """The model's config.json. Raises BadModel, also for a model that needs code of its own."""
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     except FileNotFoundError:
@@ -166,7 +178,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def _eos_token_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     found = stop_token_ids(tokenizer)
     stated = model.generation_config.eos_token_id
     if stated is not None:
@@ -174,7 +186,7 @@ def _ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     return frozenset(found)
 
 
-def _context(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+def _context_length(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     config = model.config.get_text_config()
     stated = getattr(config, "max_position_embeddings", None)
     return int(stated or min(tokenizer.model_max_length, 8192))

@@ -1,4 +1,4 @@
-"""Which model lives in this process: one at a time, fetched when asked, sent away when idle."""
+"""Keeps one base model loaded and shares it between concurrent requests."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from finetune_app.core import vllm_installation
-from worker.engine.backend import Backend, BackendSelector, BackendUnsupported
+from finetune_app.core.engine_protocol import EngineHealth
+from worker.engine.backend import Backend, BackendUnsupported
+from worker.engine.backend_selector import BackendSelector
+from worker.engine.memory import release_memory
 
 log = logging.getLogger(__name__)
 
+Prepare = Callable[[Backend], None]
+
 
 class QueueFull(Exception):
-    """Too many are before you; try again in `retry_after` seconds."""
+    """Too many requests are queued (HTTP 429)."""
 
     retry_after_seconds = 5
 
@@ -29,13 +33,15 @@ class PathNotAllowed(ValueError):
 
 
 class ModelManager:
-    """One model, many guests. All of it runs on the event loop; only loading leaves it.
+    """Loads a base model on first use, replaces it for another, unloads it when idle.
 
-    data: only folders below it may be read. queue_limit: most requests running or waiting.
-    idle_unload_seconds: seconds without a request after which the model is dropped.
-    max_wait_seconds: once
-    somebody has waited so many seconds for a place, nobody is let in behind them: a no at once is
-    worth more than an answer in minutes. selector: which engine serves.
+    Everything runs on the event loop; only loading and `prepare` use other threads.
+
+    data: only folders below it may be read.
+    queue_limit: most requests running or waiting.
+    idle_unload_seconds: time without a request after which the model is unloaded.
+    max_wait_seconds: once a request has been queued this long, new ones are rejected: an
+        immediate 429 is more useful than an answer in minutes.
     """
 
     def __init__(
@@ -47,22 +53,19 @@ class ModelManager:
         selector: BackendSelector | None = None,
     ) -> None:
         self.data = data.resolve()
-        self.queue_limit, self.idle_unload_seconds, self.max_wait_seconds = (
-            queue_limit,
-            idle_unload_seconds,
-            max_wait_seconds,
-        )
+        self.queue_limit = queue_limit
+        self.idle_unload_seconds, self.max_wait_seconds = idle_unload_seconds, max_wait_seconds
         self.selector = selector or BackendSelector(
             vllm_installation.find_vllm(), self.data / "logs" / "vllm.log"
         )
-        self.engine: Backend | None = None
+        self.backend: Backend | None = None
         self._requested_format = ""
-        self._active_requests = 0
-        self._reserved = 0
+        self._active_users = 0  # callers inside `acquire`
+        self._reserved = 0  # requests running or waiting
         self._used_at = time.monotonic()
         self._loading_lock = asyncio.Lock()
-        self._idle = asyncio.Event()  # set while there is no guest
-        self._idle.set()
+        self._unused = asyncio.Event()  # set while there are no active users
+        self._unused.set()
 
     def folder(self, name: object) -> Path:
         """An absolute folder below the data folder. Raises PathNotAllowed."""
@@ -75,119 +78,102 @@ class ModelManager:
 
     @asynccontextmanager
     async def acquire(
-        self,
-        base: Path,
-        number_format: str,
-        lanes: int,
-        ready: Callable[[Backend], None] = lambda _engine: None,
+        self, base: Path, number_format: str, count: int, prepare: Prepare = lambda _backend: None
     ) -> AsyncIterator[Backend]:
-        """Use a model for `lanes` requests; another one waits until the present guests left.
+        """Use a base model for `count` requests; waits while another one is in use.
 
-        ready: makes what the requests need, on another thread; where vLLM cannot, our own engine is
-        fetched and does. Raises QueueFull, BadModel, and what `ready` raises.
+        prepare: called on another thread before the first request. Where it raises
+        BackendUnsupported, the base model is loaded again by our own engine.
+
+        Raises QueueFull, BadModel, and whatever `prepare` raises.
         """
-        overdue = self.engine is not None and self.engine.waited > self.max_wait_seconds
-        if overdue or self._reserved + lanes > self.queue_limit:
+        overdue = self.backend is not None and self.backend.wait_seconds > self.max_wait_seconds
+        if overdue or self._reserved + count > self.queue_limit:
             raise QueueFull
-        self._reserved += lanes
+        self._reserved += count
         try:
-            engine = await self._enter(base, number_format, ready)
+            backend = await self._acquire(base, number_format, prepare)
             try:
-                yield engine
+                yield backend
             finally:
                 self._release()
         finally:
-            self._reserved -= lanes
+            self._reserved -= count
 
-    async def _enter(
-        self, base: Path, number_format: str, ready: Callable[[Backend], None]
-    ) -> Backend:
+    async def _acquire(self, base: Path, number_format: str, prepare: Prepare) -> Backend:
         while True:
-            async with (
-                self._loading_lock
-            ):  # first come, first served: nobody overtakes a change of model
+            # First come, first served: no request overtakes one that waits for another model.
+            async with self._loading_lock:
                 if not self._is_loaded(base, number_format):
-                    await self._idle.wait()
+                    await self._unused.wait()
                     await self._load(base, number_format)
-                self._active_requests += 1
-                self._idle.clear()
-            engine = self.engine
-            assert engine is not None
+                self._active_users += 1
+                self._unused.clear()
+            backend = self.backend
+            assert backend is not None
             try:
-                await asyncio.to_thread(ready, engine)
+                await asyncio.to_thread(prepare, backend)
             except BackendUnsupported as why:
                 self._release()
-                self.selector.refuse(base, str(why))
+                self.selector.mark_unsupported(base, str(why))
             except BaseException:
                 self._release()
                 raise
             else:
-                return engine
+                return backend
 
     async def unload(self) -> bool:
-        """Drop the model unless somebody uses it; says whether nothing is loaded now."""
-        if self._active_requests == 0 and not self._loading_lock.locked():
+        """Unload the model unless it is in use. Returns whether no model is loaded now."""
+        if self._active_users == 0 and not self._loading_lock.locked():
             async with self._loading_lock:
-                await self._drop()
-        return self.engine is None
+                await self._close_backend()
+        return self.backend is None
 
     async def unload_when_idle(self) -> None:
-        """Runs for ever: drops a model that nobody has asked for a while."""
+        """Runs forever: unloads a model that nobody has used for `idle_unload_seconds`."""
         while True:
             await asyncio.sleep(min(5.0, self.idle_unload_seconds))
-            if self.engine and time.monotonic() - self._used_at > self.idle_unload_seconds:
+            if self.backend and time.monotonic() - self._used_at > self.idle_unload_seconds:
                 await self.unload()
 
-    def health(self) -> dict[str, Any]:
-        """What is loaded, what serves it, the memory of that (bytes), how long the queue is."""
-        engine = self.engine
+    def health(self) -> EngineHealth:
+        """What is loaded and by which backend, memory in bytes, queue length."""
+        backend = self.backend
         return {
-            "base_model": str(engine.folder) if engine else None,
-            "number_format": engine.number_format if engine else None,
-            "engine": engine.kind if engine else None,
-            "why_not_vllm": self.selector.why_not(engine.folder if engine else None),
-            "adapters": engine.held if engine else [],
-            "merged": engine.merged if engine else None,
+            "base_model": str(backend.folder) if backend else None,
+            "number_format": backend.number_format if backend else None,
+            "engine": backend.kind if backend else None,
+            "why_not_vllm": self.selector.why_not_vllm(backend.folder if backend else None),
+            "adapters": backend.adapter_folders if backend else [],
+            "merged": backend.merged_adapter if backend else None,
             "memory_bytes": psutil.Process().memory_info().rss
-            + (engine.memory_bytes if engine else 0),
+            + (backend.memory_bytes if backend else 0),
             "queue": self._reserved,
             "queue_limit": self.queue_limit,
         }
 
     def _is_loaded(self, base: Path, number_format: str) -> bool:
-        if self.engine is None or self.engine.folder != base:
+        if self.backend is None or self.backend.folder != base:
             return False
-        if self.engine.kind != self.selector.kind(base):
+        if self.backend.kind != self.selector.kind(base):
             return False
-        return number_format in (self._requested_format, self.engine.number_format)
+        return number_format in (self._requested_format, self.backend.number_format)
 
     async def _load(self, base: Path, number_format: str) -> None:
-        await self._drop()
+        await self._close_backend()
         log.info("loading %s", base.name)
-        self.engine = await asyncio.to_thread(self.selector.open, base, number_format)
+        self.backend = await asyncio.to_thread(self.selector.open, base, number_format)
         self._requested_format = number_format
 
-    async def _drop(self) -> None:
-        engine, self.engine = self.engine, None
-        if engine is not None:
-            await asyncio.to_thread(engine.close)
-            del engine  # or nothing of it could be given back
+    async def _close_backend(self) -> None:
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            await asyncio.to_thread(backend.close)
+            del backend  # the last reference, so that its memory can be released
             await asyncio.to_thread(release_memory)
 
     def _release(self) -> None:
-        self._active_requests -= 1
+        self._active_users -= 1
         self._used_at = time.monotonic()
-        if self._active_requests == 0:
-            self._idle.set()
-
-
-def release_memory() -> None:
-    """Freed weights return to the system only when the allocator is asked (glibc)."""
-    import ctypes
-    import gc
-
-    gc.collect()
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except OSError:
-        log.debug("no glibc here")
+        if self._active_users == 0:
+            self._unused.set()

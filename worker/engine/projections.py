@@ -1,5 +1,9 @@
-"""What the rows of a forward are multiplied with: the base model's weights and each row's adapter
-beside them or, for rows of the one adapter that is merged, the weights with it in them."""
+"""The linear layers of a forward pass, with the adapter of each sequence.
+
+A projection is computed in one of three ways: the base weights alone; the base weights with all
+adapters of the batch beside them (batched_lora.py); or, when every sequence uses the adapter that
+is merged, the merged weights (adapter_merging.py).
+"""
 
 from __future__ import annotations
 
@@ -12,27 +16,25 @@ from worker.engine.adapters import Adapters
 from worker.engine.batched_lora import BatchedLora
 from worker.engine.packed_linear import FusedLinear, PackedLinear, fits_second_copy
 
-# A projection's place in the list and x (rows, tokens, in) -> (rows, tokens, out).
+# Index of a projection and x (batch, sequence, in) -> (batch, sequence, out).
 Project = Callable[[int, Tensor], Tensor]
 
 
 class AdaptedProjections:
-    """Those of one model."""
+    """All projections of one model."""
 
-    def __init__(self, projections: Sequence[FusedLinear], adapters: Adapters) -> None:
-        twice = fits_second_copy([one.weight for one in projections])
-        self._products = [
-            PackedLinear(one.weight, one.bias, rearrange=twice) for one in projections
-        ]
-        self._stacks = BatchedLora(adapters, [one.parts for one in projections])
-        self.merger = AdapterMerger(projections, self._products, self._stacks, adapters)
+    def __init__(self, layers: Sequence[FusedLinear], adapters: Adapters) -> None:
+        pack = fits_second_copy([one.weight for one in layers])
+        self._linears = [PackedLinear(one.weight, one.bias, pack=pack) for one in layers]
+        self._lora = BatchedLora(adapters, [one.parts for one in layers])
+        self.merger = AdapterMerger(layers, self._linears, self._lora, adapters)
 
-    def of(self, adapters: Sequence[str]) -> Project:
-        """For the next forward, whose rows use these adapters."""
+    def for_batch(self, adapters: Sequence[str]) -> Project:
+        """The projections of the next forward pass; `adapters` names each sequence's adapter."""
         merged = self.merger.next_forward(adapters)
         if merged:
-            return lambda number, x: merged[number](x)
-        plan = self._stacks.plan(adapters)
+            return lambda index, x: merged[index](x)
+        plan = self._lora.plan(adapters)
         if plan:
-            return lambda number, x: plan.multiply(number, self._products[number], x)
-        return lambda number, x: self._products[number](x)
+            return lambda index, x: plan.apply(index, self._linears[index], x)
+        return lambda index, x: self._linears[index](x)

@@ -1,32 +1,41 @@
-"""What can be asked of an engine, and what it gives back. Imports no torch."""
+"""Generation requests, their results, and the errors of a request. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-Message = dict[str, str]
+from finetune_app.core.engine_protocol import Message, TokenLogprob
+
+__all__ = [
+    "Completion",
+    "EngineFailed",
+    "GenerationRequest",
+    "Message",
+    "PromptTooLong",
+    "TextWithLogprobs",
+    "TokenLogprob",
+]
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One conversation to be continued by one answer.
+    """A conversation to be completed with one answer of the assistant.
 
-    messages: chat messages ({"role", "content"}), ending where the assistant should speak.
-    prompt: a text to be gone on with as it stands, instead of messages.
-    adapter: folder of a LoRA adapter, or None for the base model itself.
+    messages: chat messages, ending where the assistant speaks next.
+    adapter: folder of a LoRA adapter; None is the base model.
     max_new_tokens: longest answer, in tokens.
-    temperature: 0 takes the likeliest token every time; above 0 draws.
-    top_p: draw only from the likeliest tokens that together hold this probability (0..1].
-    seed: the same seed draws the same answer, whatever else is in the batch.
+    temperature: 0 decodes greedily; above 0 samples.
+    top_p: samples from the most likely tokens whose probabilities add up to this (0..1].
+    seed: the same seed samples the same answer, whatever else is in the batch.
     stop: the answer ends before the first of these strings.
-    top_logprobs: tell of each token how likely it was, and of so many (0 to 20) likeliest ones;
-        None: not wanted.
-    require_effect: refuse an adapter that changes nothing, rather than answer as the base would.
-    presence_penalty, frequency_penalty: taken off a token's score once it was written, and for
-        each time that it was.
-    schema: JSON schema, as text, that the answer must fit; it is cut short only by "length".
+    top_logprobs: log-probabilities of each token and of this many (0 to 20) most likely
+        alternatives; None for none.
+    schema: JSON schema, as text, that the answer must match unless it ends by length.
+    prompt: text to continue, without a chat template, instead of `messages`.
+    require_effect: reject an adapter that changes nothing, instead of answering as the base model.
+    presence_penalty: subtracted from the logit of a token that was written before.
+    frequency_penalty: subtracted from its logit for each time it was written.
     """
 
     messages: list[Message]
@@ -45,25 +54,24 @@ class GenerationRequest:
 
 
 class TextWithLogprobs(str):
-    """New text of an answer that tells its log-probabilities; `logprobs` are those of its tokens,
-    {"token", "logprob", "bytes", "top_logprobs"} each."""
+    """Streamed text of a request with `top_logprobs`; `logprobs` has an entry for each token."""
 
-    logprobs: list[dict[str, Any]]
+    logprobs: list[TokenLogprob]
 
-    def __new__(cls, text: str, logprobs: list[dict[str, Any]]) -> TextWithLogprobs:
-        piece = super().__new__(cls, text)
-        piece.logprobs = logprobs
-        return piece
+    def __new__(cls, text: str, logprobs: list[TokenLogprob]) -> TextWithLogprobs:
+        chunk = super().__new__(cls, text)
+        chunk.logprobs = logprobs
+        return chunk
 
 
 @dataclass(frozen=True)
 class Completion:
     """A finished answer.
 
-    tokens: how many tokens were written, the end-of-turn token included.
-    finish_reason: "stop" (the model ended), "length" (ran out of tokens), "cancelled".
-    seconds: from joining the batch to the last token; rows of a batch share this time.
-    logprobs: of every token of `text`, where they were wanted.
+    tokens: number of tokens written, the end-of-turn token included.
+    finish_reason: "stop" (the model ended it), "length" (max_new_tokens), or "cancelled".
+    seconds: from joining the batch to the last token; sequences of a batch share this time.
+    logprobs: of every token of `text`, where requested.
     """
 
     text: str
@@ -72,14 +80,14 @@ class Completion:
     seconds: float
     prompt_tokens: int = 0
     token_ids: list[int] = field(default_factory=list, repr=False)
-    logprobs: list[dict[str, Any]] | None = field(default=None, repr=False)
+    logprobs: list[TokenLogprob] | None = field(default=None, repr=False)
 
 
 class PromptTooLong(ValueError):
-    """The conversation leaves the model no room to answer."""
+    """The prompt leaves no room for an answer in the model's context."""
 
     code = "context_length_exceeded"
 
 
 class EngineFailed(RuntimeError):
-    """The model broke down in the middle of the batch; the message says how."""
+    """The model failed in the middle of a batch; the message says how."""

@@ -1,13 +1,13 @@
-"""Search in documents, for the engine process: open indexes and one embedder, until idle.
+"""Document search and embeddings in the engine process: open indexes and one embedder.
 
-Nothing of this is loaded before the first question, and the models' ModelManager knows nothing
-of it.
+Nothing is loaded before the first question. Independent of the model manager.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -17,45 +17,48 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request as HttpRequest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from worker.engine.memory import release_memory
 
 if TYPE_CHECKING:
     from worker.knowledge.search import Index
 
 log = logging.getLogger(__name__)
 
-MAX_OPEN_INDEXES = 8  # indexes
+MAX_OPEN_INDEXES = 8
 MAX_PASSAGES = 50
 MAX_TEXTS = 256
-MAX_QUESTION_CHARACTERS = 20_000  # characters
+MAX_QUESTION_CHARACTERS = 20_000
 
 
 class TextTooLong(ValueError):
-    """`param`: the part of a program's request that is to blame."""
+    """A text is longer than the embedder reads. `param`: the part of the request at fault."""
 
     param = "input"
 
-    def __init__(self, lengths: list[int], most: int) -> None:
-        at = next(n for n, length in enumerate(lengths) if length > most)
+    def __init__(self, lengths: list[int], limit: int) -> None:
+        index = next(n for n, length in enumerate(lengths) if length > limit)
         super().__init__(
-            f"Text {at + 1} has {lengths[at]} tokens and this model reads {most}. "
+            f"Text {index + 1} has {lengths[index]} tokens and this model reads {limit}. "
             "Cut it into parts."
         )
 
 
 class Retriever:
-    """Used from threads; `idle_unload_seconds` in seconds."""
+    """Indexes and the embedder, unloaded after a time without use. Thread-safe."""
 
     def __init__(self, idle_unload_seconds: float = 600.0) -> None:
         self.idle_unload_seconds = idle_unload_seconds
-        self._open: OrderedDict[Path, Index] = OrderedDict()
-        self._lock = threading.Lock()
+        self._indexes: OrderedDict[Path, Index] = OrderedDict()
+        self._index_lock = threading.Lock()
         self._counter_lock, self._active_calls = threading.Lock(), 0
         self._used_at = time.monotonic()
 
     def search(self, folder: Path, question: str, count: int, whole: bool) -> list[dict[str, Any]]:
-        with self._busy():
+        """Passages that fit a question, best first; with `whole`, all of them in order."""
+        with self._in_use():
             index = self._index(folder)
             found = (
                 index.all() if whole else index.search(question[:MAX_QUESTION_CHARACTERS], count)
@@ -65,8 +68,12 @@ class Retriever:
     def embed(
         self, texts: list[str], questions: bool, whole: bool = False
     ) -> tuple[list[list[float]], list[int]]:
-        """Vectors, and the tokens of each text. `whole`: raise TextTooLong rather than cut one."""
-        with self._busy():
+        """Vectors of length 1, and the number of tokens of each text.
+
+        questions: embed as questions rather than passages, where the embedder distinguishes them.
+        whole: raise TextTooLong instead of truncating a text.
+        """
+        with self._in_use():
             from worker.knowledge import embedding
 
             embedder = embedding.shared()
@@ -77,8 +84,8 @@ class Retriever:
         return [[float(number) for number in row] for row in vectors], lengths
 
     @contextmanager
-    def _busy(self) -> Iterator[None]:
-        """Idle begins when the work ends: the first question waits seconds for the embedder."""
+    def _in_use(self) -> Iterator[None]:
+        """Idle time begins when a call ends: the first one loads the embedder for seconds."""
         with self._counter_lock:
             self._active_calls += 1
         try:
@@ -89,39 +96,36 @@ class Retriever:
                 self._used_at = time.monotonic()
 
     def _index(self, folder: Path) -> Index:
-        """An index never changes, so an open one stays good; one whose folder went is let go."""
+        """An open index. Indexes never change; one whose folder was deleted is closed."""
         from worker.knowledge.search import Index
 
-        with self._lock:
-            for known in [path for path in self._open if not (path / "index.json").exists()]:
-                del self._open[known]
-            if folder not in self._open:
-                self._open[folder] = Index(folder)
-            self._open.move_to_end(folder)
-            while len(self._open) > MAX_OPEN_INDEXES:
-                self._open.popitem(last=False)
-            return self._open[folder]
+        with self._index_lock:
+            for known in [path for path in self._indexes if not (path / "index.json").exists()]:
+                del self._indexes[known]
+            if folder not in self._indexes:
+                self._indexes[folder] = Index(folder)
+            self._indexes.move_to_end(folder)
+            while len(self._indexes) > MAX_OPEN_INDEXES:
+                self._indexes.popitem(last=False)
+            return self._indexes[folder]
 
     async def unload_when_idle(self) -> None:
-        """Runs for ever: lets go of everything that nobody has asked for a while."""
+        """Runs forever: unloads everything after `idle_unload_seconds` without use."""
         while True:
             await asyncio.sleep(min(5.0, self.idle_unload_seconds))
-            if (
-                not self._active_calls
-                and time.monotonic() - self._used_at > self.idle_unload_seconds
-            ):
+            idle_seconds = time.monotonic() - self._used_at
+            if not self._active_calls and idle_seconds > self.idle_unload_seconds:
                 await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        import sys
-
-        from worker.engine.model_manager import release_memory
-
-        with self._counter_lock:  # nobody begins meanwhile
+        """Unload indexes and embedder, unless a call is active."""
+        with self._counter_lock:  # no call begins meanwhile
             embedding = sys.modules.get("worker.knowledge.embedding")
-            if self._active_calls or embedding is None or not (self._open or embedding.is_loaded()):
+            if self._active_calls or embedding is None:
                 return
-            self._open.clear()
+            if not (self._indexes or embedding.is_loaded()):
+                return
+            self._indexes.clear()
             embedding.unload()
             release_memory()
 
@@ -129,25 +133,24 @@ class Retriever:
 # --- routes ---------------------------------------------------------------------------
 
 
-async def search(request: HttpRequest) -> Response:
-    """Passages of an index for a question, or all of them."""
-    asked, retriever = await request.json(), request.app.state.retriever
-    folder = request.app.state.manager.folder(asked["index"])
-    count = max(1, min(int(asked.get("count", 5)), MAX_PASSAGES))
+async def search(request: Request) -> Response:
+    """{"passages"}: those of an index that fit a question, or all of them."""
+    body, retriever = await request.json(), request.app.state.retriever
+    folder = request.app.state.models.folder(body["index"])
+    count = max(1, min(int(body.get("count", 5)), MAX_PASSAGES))
     passages = await asyncio.to_thread(
-        retriever.search, folder, str(asked.get("question", "")), count, bool(asked.get("whole"))
+        retriever.search, folder, str(body.get("question", "")), count, bool(body.get("whole"))
     )
     return JSONResponse({"passages": passages})
 
 
-async def embed(request: HttpRequest) -> Response:
-    """Vectors of length 1 for texts; `questions` where the embedder tells those apart. `whole`:
-    a text that is too long is refused, not cut."""
-    asked, retriever = await request.json(), request.app.state.retriever
-    texts = [str(text) for text in asked["texts"]]
+async def embed(request: Request) -> Response:
+    """{"vectors", "tokens"} of up to 256 texts; see `Retriever.embed` for the options."""
+    body, retriever = await request.json(), request.app.state.retriever
+    texts = [str(text) for text in body["texts"]]
     if len(texts) > MAX_TEXTS:
         raise ValueError(f"Ask for at most {MAX_TEXTS} texts at once.")
     vectors, lengths = await asyncio.to_thread(
-        retriever.embed, texts, bool(asked.get("questions")), bool(asked.get("whole"))
+        retriever.embed, texts, bool(body.get("questions")), bool(body.get("whole"))
     )
     return JSONResponse({"vectors": vectors, "tokens": lengths})

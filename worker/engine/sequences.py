@@ -1,4 +1,4 @@
-"""One answer in the making: its tokens, how the next one is chosen, and its text so far."""
+"""State of one answer: its tokens, how the next one is selected, and its text so far."""
 
 from __future__ import annotations
 
@@ -9,177 +9,184 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.logprobs import LogprobRecorder, TokenLogprob
-from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs
+from worker.engine.logprobs import LogprobRecorder
+from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs, TokenLogprob
 from worker.engine.structured_output import SchemaConstraint, UnsupportedSchema
+
+REPLACEMENT = "\ufffd"  # what a tokenizer decodes an incomplete character to
 
 
 class SequenceState:
-    """An answer being written.
+    """A sequence of the batch: a prompt, and the answer that is being written.
 
-    prompt: token ids of the conversation. adapter: the name `Adapters.load` gave.
-    room: most tokens this answer may have. unwanted: set by anybody, at any time, once nobody
-    wants the answer any more. logprobs: notes how likely its tokens were. constraint: keeps
-    them to a
-    form. `failure`: why the answer cannot go on.
+    adapter: name that `Adapters.load` returned.
+    max_new_tokens: most tokens of this answer; at most what the context has room for.
+    cancel_event: set from any thread to stop generating.
+    error: why the answer cannot continue.
     """
 
     def __init__(
         self,
         request: GenerationRequest,
-        prompt: list[int],
+        prompt_token_ids: list[int],
         adapter: str,
-        room: int,
-        ends: frozenset[int],
-        unwanted: threading.Event | None = None,
+        max_new_tokens: int,
+        eos_token_ids: frozenset[int],
+        cancel_event: threading.Event | None = None,
         logprobs: LogprobRecorder | None = None,
         constraint: SchemaConstraint | None = None,
     ) -> None:
-        self.request, self.prompt, self.adapter = request, prompt, adapter
-        self.room, self.ends = room, ends
-        self.written: list[int] = []
+        self.request, self.prompt_token_ids, self.adapter = request, prompt_token_ids, adapter
+        self.max_new_tokens, self.eos_token_ids = max_new_tokens, eos_token_ids
+        self.output_token_ids: list[int] = []
         self.finish_reason: str | None = None
-        self.unwanted = unwanted or threading.Event()
-        self.joined_at = time.monotonic()
+        self.cancel_event = cancel_event or threading.Event()
+        self.started_at = time.monotonic()
         self.logprobs, self.constraint = logprobs, constraint
-        self.failure: Exception | None = None
-        # Most rows take the likeliest token, which is worked out for the whole batch at once.
+        self.error: Exception | None = None
         self._penalised = bool(request.presence_penalty or request.frequency_penalty)
-        self.chooses = bool(request.temperature > 0 or logprobs or constraint or self._penalised)
-        self.told: list[TokenLogprob] = []
+        # Most sequences decode greedily, by one argmax over the whole batch.
+        self.needs_logits = bool(
+            request.temperature > 0 or logprobs or constraint or self._penalised
+        )
+        self._emitted_logprobs: list[TokenLogprob] = []
         self._generator = torch.Generator().manual_seed(request.seed)
-        self._sent = 0  # characters
-        self._seen = 0  # tokens whose likelihood was told, or need not be
-        self._cut: int | None = None  # where a stop string ends the text
+        self._sent_characters = 0
+        self._sent_tokens = 0  # tokens whose log-probability was sent, or is not sent at all
+        self._stopped_at: int | None = None  # character at which a stop string begins
 
     @property
     def cancelled(self) -> bool:
-        return self.unwanted.is_set()
+        return self.cancel_event.is_set()
 
     @property
-    def over(self) -> bool:
-        """Nothing more is to be written."""
-        return bool(self.finish_reason or self.failure or self.cancelled)
+    def is_finished(self) -> bool:
+        return bool(self.finish_reason or self.error or self.cancelled)
 
     @property
     def length(self) -> int:
-        """Tokens the model has read or written so far."""
-        return len(self.prompt) + len(self.written)
+        """Tokens of the prompt and of the answer so far."""
+        return len(self.prompt_token_ids) + len(self.output_token_ids)
 
     @property
     def last_token(self) -> int:
-        return self.written[-1] if self.written else self.prompt[-1]
+        return self.output_token_ids[-1] if self.output_token_ids else self.prompt_token_ids[-1]
 
-    def choose(self, logits: Tensor, likeliest: int) -> int:
-        """The next token from `logits` (vocabulary,) as the request asks. `likeliest` is the one
-        that rows without wishes take: of two that are equally likely, the same for all."""
-        scores = logits.float().cpu()
+    def select_token(self, logits: Tensor, argmax: int) -> int:
+        """Select the next token from `logits` (vocabulary,) as the request asks.
+
+        argmax: the greedy choice, computed for the whole batch, so that ties are broken the same
+        way for every sequence.
+        """
+        logits = logits.float().cpu()
         try:
-            token = self._pick(scores, likeliest)
-        except UnsupportedSchema as problem:  # this row's alone; the others go on
-            self.failure = problem
-            return min(self.ends, default=0)
+            token = self._sample(logits, argmax)
+        except UnsupportedSchema as error:  # only this sequence fails; the others continue
+            self.error = error
+            return min(self.eos_token_ids, default=0)
         if self.logprobs:
-            self.logprobs.record(scores, token)
+            self.logprobs.record(logits, token)
         return token
 
-    def _pick(self, scores: Tensor, likeliest: int) -> int:
-        drawn = self.request.temperature > 0
-        if not (drawn or self.constraint or self._penalised):
-            return likeliest
-        open_ones = self._less_of_the_same(scores) if self._penalised else scores
-        open_ones = self.constraint.mask_logits(open_ones) if self.constraint else open_ones
-        token = self._draw(open_ones) if drawn else int(open_ones.argmax())
-        if self.constraint and token not in self.ends:
+    def _sample(self, logits: Tensor, argmax: int) -> int:
+        sampled = self.request.temperature > 0
+        if not (sampled or self.constraint or self._penalised):
+            return argmax
+        adjusted = self._penalise(logits) if self._penalised else logits
+        adjusted = self.constraint.mask_logits(adjusted) if self.constraint else adjusted
+        token = self._draw(adjusted) if sampled else int(adjusted.argmax())
+        if self.constraint and token not in self.eos_token_ids:
             self.constraint.advance(token)
         return token
 
-    def _less_of_the_same(self, scores: Tensor) -> Tensor:
-        times = torch.bincount(torch.tensor(self.written, dtype=torch.long), minlength=len(scores))
-        once = self.request.presence_penalty * (times > 0)
-        return scores - once - self.request.frequency_penalty * times
+    def _penalise(self, logits: Tensor) -> Tensor:
+        written = torch.tensor(self.output_token_ids, dtype=torch.long)
+        counts = torch.bincount(written, minlength=len(logits))
+        presence = self.request.presence_penalty * (counts > 0)
+        return logits - presence - self.request.frequency_penalty * counts
 
-    def _draw(self, scores: Tensor) -> int:
-        probabilities = torch.softmax(scores / self.request.temperature, dim=-1)
+    def _draw(self, logits: Tensor) -> int:
+        probabilities = torch.softmax(logits / self.request.temperature, dim=-1)
         if self.request.top_p < 1.0:
             sorted_p, order = probabilities.sort(descending=True)
-            # Keep a token while those before it hold less than top_p: at least one stays.
+            # A token stays while those before it add up to less than top_p: at least one stays.
             keep = sorted_p.cumsum(0) - sorted_p < self.request.top_p
             probabilities = torch.zeros_like(probabilities).scatter(0, order, sorted_p * keep)
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
 
-    def add(self, token: int) -> None:
-        """Write one token and decide whether the answer is over."""
-        self.written.append(token)
-        if token in self.ends:
+    def append(self, token: int) -> None:
+        """Add a token to the answer and decide whether the answer has ended."""
+        self.output_token_ids.append(token)
+        if token in self.eos_token_ids:
             self.finish_reason = "stop"
-        elif len(self.written) >= self.room:
+        elif len(self.output_token_ids) >= self.max_new_tokens:
             self.finish_reason = "length"
 
-    def new_text(self, tokenizer: Any) -> str:
-        """Text not handed out yet. Holds back half characters and beginnings of a stop string."""
+    def next_text(self, tokenizer: Any) -> str:
+        """Text that was not sent yet; incomplete characters and stop strings are held back."""
         text = self._decode(tokenizer)
         for stop in self.request.stop:
             found = text.find(stop)
             if found >= 0:
                 text = text[:found]
-                self._cut, self.finish_reason = found, "stop"
+                self._stopped_at, self.finish_reason = found, "stop"
         until = len(text)
         if self.finish_reason is None:
             until -= _held_back(text, self.request.stop)
-        piece = text[self._sent : until]
-        self._sent = max(self._sent, until)
-        return piece
+        new = text[self._sent_characters : until]
+        self._sent_characters = max(self._sent_characters, until)
+        return new
 
-    def news(self, tokenizer: Any) -> str:
-        """`new_text`, with how likely its tokens were where that was asked."""
-        text = self.new_text(tokenizer)
+    def next_chunk(self, tokenizer: Any) -> str:
+        """`next_text`, with the log-probabilities of its tokens where requested."""
+        text = self.next_text(tokenizer)
         if self.logprobs is None:
             return text
-        ready = self._ready(tokenizer, self.logprobs)
-        self.told += ready
+        ready = self._sent_logprobs(tokenizer, self.logprobs)
+        self._emitted_logprobs += ready
         return TextWithLogprobs(text, ready)
 
-    def _ready(self, tokenizer: Any, logprobs: LogprobRecorder) -> list[TokenLogprob]:
-        """Entries of the tokens whose text is out by now, in their order.
+    def _sent_logprobs(self, tokenizer: Any, logprobs: LogprobRecorder) -> list[TokenLogprob]:
+        """Entries of the tokens whose text has been sent by now, in order.
 
-        Several tokens may make one character; what a stop string cuts off is never told.
+        Several tokens may form one character. Tokens cut off by a stop string are never sent.
         """
         whole, ready = len(self._decode(tokenizer)), []
-        while self._seen < len(self.written):
+        while self._sent_tokens < len(self.output_token_ids):
             start, end = (
-                min(whole, len(self._decode(tokenizer, n))) for n in (self._seen, self._seen + 1)
+                min(whole, len(self._decode(tokenizer, n)))
+                for n in (self._sent_tokens, self._sent_tokens + 1)
             )
-            over = self.finish_reason is not None
-            if end > self._sent and not (over and start < self._sent):
+            ended = self.finish_reason is not None
+            if end > self._sent_characters and not (ended and start < self._sent_characters):
                 break
-            if self.written[self._seen] not in logprobs.vocabulary.hidden:
-                ready.append(logprobs.entries[self._seen])
-            self._seen += 1
+            if self.output_token_ids[self._sent_tokens] not in logprobs.vocabulary.hidden:
+                ready.append(logprobs.entries[self._sent_tokens])
+            self._sent_tokens += 1
         return ready
 
     def completion(self, tokenizer: Any) -> Completion:
         """The finished answer."""
         text = self._decode(tokenizer)
         return Completion(
-            text=text if self._cut is None else text[: self._cut],
-            tokens=len(self.written),
+            text=text if self._stopped_at is None else text[: self._stopped_at],
+            tokens=len(self.output_token_ids),
             finish_reason=self.finish_reason or "cancelled",
-            seconds=time.monotonic() - self.joined_at,
-            prompt_tokens=len(self.prompt),
-            token_ids=list(self.written),
-            logprobs=self.told if self.logprobs else None,
+            seconds=time.monotonic() - self.started_at,
+            prompt_tokens=len(self.prompt_token_ids),
+            token_ids=list(self.output_token_ids),
+            logprobs=self._emitted_logprobs if self.logprobs else None,
         )
 
     def _decode(self, tokenizer: Any, count: int | None = None) -> str:
         """The text of the first `count` tokens, or of all."""
-        return str(tokenizer.decode(self.written[:count], skip_special_tokens=True))
+        return str(tokenizer.decode(self.output_token_ids[:count], skip_special_tokens=True))
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:
-    """How many characters at the end must wait for the next token."""
-    if text.endswith("�"):  # a character whose last bytes are still to come
-        return len(text) - len(text.rstrip("�"))
+    """How many characters at the end have to wait for the next token."""
+    if text.endswith(REPLACEMENT):  # its last bytes are still to come
+        return len(text) - len(text.rstrip(REPLACEMENT))
     for size in range(max((len(s) for s in stops), default=1) - 1, 0, -1):
         if any(len(s) > size and text.endswith(s[:size]) for s in stops):
             return size

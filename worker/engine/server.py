@@ -1,8 +1,8 @@
-"""The engine over HTTP on a Unix socket, for the web application's chat, token views and search.
+"""The engine process: chat, token views, search and embeddings over HTTP on a Unix socket.
 
     python -m worker.engine.server --socket PATH [--idle-unload 600]
 
-FINETUNE_ENGINE_SECRET must be sent in the X-Engine-Secret header; only folders below
+Requests need the X-Engine-Secret header with FINETUNE_ENGINE_SECRET; only folders below
 FINETUNE_DATA_DIR are read. The process ends with its parent, and within 2 s of a SIGTERM.
 """
 
@@ -27,127 +27,129 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request as HttpRequest
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from finetune_app.core.engine_protocol import ChatBody, ChatEvent, ChatRequest
 from worker.channel import UserError
 from worker.engine import retrieval
-from worker.engine.backend import Backend
+from worker.engine.backend import Backend, Listener, StreamItem
 from worker.engine.model_manager import ModelManager, PathNotAllowed, QueueFull
 from worker.engine.requests import Completion, GenerationRequest, TextWithLogprobs
 
 log = logging.getLogger(__name__)
 
-MAX_LANES = 8
+MAX_CANDIDATES = 8  # in one chat request
 MAX_NEW_TOKENS = 4096
 MAX_LOGPROBS = 20
-Lines = AsyncIterator[bytes]
+NdjsonLines = AsyncIterator[bytes]
 
 
 # --- routes ---------------------------------------------------------------------------
 
 
-async def health(request: HttpRequest) -> Response:
-    return JSONResponse(_manager(request).health())
+async def health(request: Request) -> Response:
+    return JSONResponse(_models(request).health())
 
 
-async def unload(request: HttpRequest) -> Response:
-    return JSONResponse({"unloaded": await _manager(request).unload()})
+async def unload(request: Request) -> Response:
+    return JSONResponse({"unloaded": await _models(request).unload()})
 
 
-async def tokens(request: HttpRequest) -> Response:
-    """A conversation as pieces of text: {"text", "learned", "cut", "special"}."""
-    asked, manager = await request.json(), _manager(request)
-    base = manager.folder(asked["base_model"])
+async def tokens(request: Request) -> Response:
+    """A conversation as `TokenSpan`s."""
+    body, models = await request.json(), _models(request)
+    base = models.folder(body["base_model"])
 
     def view() -> dict[str, Any]:
         from worker import template
 
         tokenizer = template.load_tokenizer(base)
-        shown = template.token_spans(
-            tokenizer, asked["messages"], int(asked.get("max_tokens", 1024))
-        )
-        return {"pieces": [vars(piece) for piece in shown]}
+        spans = template.token_spans(tokenizer, body["messages"], int(body.get("max_tokens", 1024)))
+        return {"pieces": [vars(span) for span in spans]}
 
     return JSONResponse(await asyncio.to_thread(view))
 
 
-async def check_adapter(request: HttpRequest) -> Response:
-    """Whether an adapter changes anything: {"problem"}, empty where it does."""
+async def check_adapter(request: Request) -> Response:
+    """{"problem"}: what is wrong with an adapter; empty if it changes the model's output."""
     from worker.engine.adapters import BadAdapter
 
-    asked, manager = await request.json(), _manager(request)
-    base, adapter = manager.folder(asked["base_model"]), manager.folder(asked["adapter"])
-    number_format = str(asked.get("number_format", "auto"))
+    body, models = await request.json(), _models(request)
+    base, adapter = models.folder(body["base_model"]), models.folder(body["adapter"])
+    number_format = str(body.get("number_format", "auto"))
     try:
-        async with manager.acquire(
-            base, number_format, 1, lambda engine: engine.check_adapter(adapter)
+        async with models.acquire(
+            base, number_format, 1, lambda backend: backend.check_adapter(adapter)
         ):
             return JSONResponse({"problem": ""})
-    except BadAdapter as problem:
-        return JSONResponse({"problem": str(problem)})
+    except BadAdapter as error:
+        return JSONResponse({"problem": str(error)})
 
 
-async def chat(request: HttpRequest) -> Response:
-    """Several lanes answer the same or different conversations in one batch, as NDJSON."""
-    asked, manager = await request.json(), _manager(request)
-    base = manager.folder(asked["base_model"])
-    lanes = {str(lane["name"]): _lane(asked, lane, manager) for lane in asked["lanes"]}
-    if not 1 <= len(lanes) <= MAX_LANES or len(lanes) != len(asked["lanes"]):
-        raise ValueError(f"Ask for 1 to {MAX_LANES} lanes, each with its own name.")
-    stay = contextlib.AsyncExitStack()
-    # Enter before answering, so that a full queue or a broken model has a proper status.
-    engine = await stay.enter_async_context(
-        manager.acquire(
+async def chat(request: Request) -> Response:
+    """Answers several requests in one batch, as NDJSON lines of `ChatEvent`."""
+    models = _models(request)
+    body: ChatBody = await request.json()
+    base = models.folder(body["base_model"])
+    requests = {
+        str(one["candidate"]): _generation_request(body, one, models) for one in body["requests"]
+    }
+    if not 1 <= len(requests) <= MAX_CANDIDATES or len(requests) != len(body["requests"]):
+        raise ValueError(f"Ask 1 to {MAX_CANDIDATES} candidates, each with its own name.")
+    stack = contextlib.AsyncExitStack()
+    # Acquire the model before answering, so that a full queue or a broken model has a status.
+    backend = await stack.enter_async_context(
+        models.acquire(
             base,
-            str(asked.get("number_format", "auto")),
-            len(lanes),
-            lambda engine: engine.prepare(list(lanes.values())),
+            str(body.get("number_format", "auto")),
+            len(requests),
+            lambda backend: backend.prepare(list(requests.values())),
         )
     )
-    return ChatResponse(_stream(engine, lanes, stay), stay)
+    return ChatResponse(_stream(backend, requests, stack), stack)
 
 
 class ChatResponse(StreamingResponse):
-    """Leaves the manager whatever ends the response, even before its first line."""
+    """Releases the model however the response ends, even before its first line."""
 
-    def __init__(self, lines: Lines, stay: contextlib.AsyncExitStack) -> None:
+    def __init__(self, lines: NdjsonLines, stack: contextlib.AsyncExitStack) -> None:
         super().__init__(lines, media_type="application/x-ndjson")
-        self.stay = stay
+        self.stack = stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await self.stay.aclose()
+            await self.stack.aclose()
 
 
 async def _stream(
-    engine: Backend, lanes: dict[str, GenerationRequest], stay: contextlib.AsyncExitStack
-) -> Lines:
-    """NDJSON lines of all lanes as they come; what is unfinished when we leave is cancelled."""
+    backend: Backend, requests: dict[str, GenerationRequest], stack: contextlib.AsyncExitStack
+) -> NdjsonLines:
+    """Lines of all candidates as they are written; closing the stack cancels the unfinished."""
     loop = asyncio.get_running_loop()
-    news: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+    items: asyncio.Queue[tuple[str, StreamItem]] = asyncio.Queue()
 
-    def listen(name: str) -> Any:
-        return lambda item: loop.call_soon_threadsafe(news.put_nowait, (name, item))
+    def listener(name: str) -> Listener:
+        return lambda item: loop.call_soon_threadsafe(items.put_nowait, (name, item))
 
-    for name, lane in lanes.items():
+    for name, request in requests.items():
         try:
-            stay.callback(engine.submit(lane, listen(name)).cancel)
-        except Exception as problem:  # this lane's alone; the others go on
-            news.put_nowait((name, problem))
-    unfinished = set(lanes)
+            stack.callback(backend.submit(request, listener(name)).cancel)
+        except Exception as error:  # only this candidate fails; the others continue
+            items.put_nowait((name, error))
+    unfinished = set(requests)
     while unfinished:
-        name, item = await news.get()
+        name, item = await items.get()
         if not isinstance(item, str):
             unfinished.discard(name)
-        yield json.dumps({"lane": name, **_line(item)}).encode() + b"\n"
+        yield json.dumps({"candidate": name, **_event(item)}).encode() + b"\n"
 
 
-def _line(item: str | Completion | Exception) -> dict[str, Any]:
+def _event(item: StreamItem) -> ChatEvent:
     if isinstance(item, TextWithLogprobs):
         return {"text": item, "logprobs": item.logprobs}
     if isinstance(item, str):
@@ -160,20 +162,24 @@ def _line(item: str | Completion | Exception) -> dict[str, Any]:
             "prompt_tokens": item.prompt_tokens,
             "seconds": round(item.seconds, 3),
         }
-    end = {"done": True, "finish_reason": "error", "error": str(item)}
-    for name in ("code", "param"):  # the kind of error, and the field of the request that caused it
-        if found := getattr(item, name, None):
-            end[name] = found
-    return end
+    event: ChatEvent = {"done": True, "finish_reason": "error", "error": str(item)}
+    if code := getattr(item, "code", None):
+        event["code"] = code
+    if param := getattr(item, "param", None):
+        event["param"] = param
+    return event
 
 
-def _lane(asked: dict[str, Any], lane: dict[str, Any], manager: ModelManager) -> GenerationRequest:
-    options = {**asked, **lane}
-    adapter, told = lane.get("adapter"), options.get("top_logprobs")
+def _generation_request(
+    body: ChatBody, request: ChatRequest, models: ModelManager
+) -> GenerationRequest:
+    """Limits every number to what the engine accepts. Raises PathNotAllowed."""
+    options: dict[str, Any] = {**body, **request}
+    adapter, top_logprobs = request.get("adapter"), options.get("top_logprobs")
     return GenerationRequest(
-        messages=lane["messages"],
-        prompt=lane.get("prompt"),
-        adapter=manager.folder(adapter) if adapter else None,
+        messages=request["messages"],
+        prompt=request.get("prompt"),
+        adapter=models.folder(adapter) if adapter else None,
         max_new_tokens=min(int(options.get("max_new_tokens", 400)), MAX_NEW_TOKENS),
         temperature=max(0.0, float(options.get("temperature", 0))),
         top_p=float(options.get("top_p", 1)),
@@ -183,20 +189,20 @@ def _lane(asked: dict[str, Any], lane: dict[str, Any], manager: ModelManager) ->
         schema=options.get("schema"),
         presence_penalty=float(options.get("presence_penalty", 0)),
         frequency_penalty=float(options.get("frequency_penalty", 0)),
-        top_logprobs=None if told is None else max(0, min(int(told), MAX_LOGPROBS)),
+        top_logprobs=None if top_logprobs is None else max(0, min(int(top_logprobs), MAX_LOGPROBS)),
     )
 
 
-def _manager(request: HttpRequest) -> ModelManager:
-    manager: ModelManager = request.app.state.manager
-    return manager
+def _models(request: Request) -> ModelManager:
+    models: ModelManager = request.app.state.models
+    return models
 
 
 # --- the application ------------------------------------------------------------------
 
 
-class NeedsSecret:
-    """Answers 403 to whoever does not send the secret."""
+class RequireSecret:
+    """Answers 403 to requests without the secret."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
         self.app, self.secret = app, secret.encode()
@@ -205,38 +211,39 @@ class NeedsSecret:
         if scope["type"] == "http":
             given = dict(scope["headers"]).get(b"x-engine-secret", b"")
             if not hmac.compare_digest(given, self.secret):
-                await _refuse(403, "The secret is missing or wrong.")(scope, receive, send)
+                await _error(403, "The secret is missing or wrong.")(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
 
-def _refuse(
+def _error(
     status: int, message: str, headers: dict[str, str] | None = None, param: str | None = None
 ) -> JSONResponse:
-    told = {"error": message, "param": param} if param else {"error": message}
-    return JSONResponse(told, status_code=status, headers=headers)
+    body = {"error": message, "param": param} if param else {"error": message}
+    return JSONResponse(body, status_code=status, headers=headers)
 
 
-async def _too_busy(_request: HttpRequest, problem: Exception) -> Response:
+async def _too_many_requests(_request: Request, _error_raised: Exception) -> Response:
     seconds = str(QueueFull.retry_after_seconds)
-    return _refuse(429, "The model is busy. Try again in a moment.", {"Retry-After": seconds})
+    return _error(429, "The model is busy. Try again in a moment.", {"Retry-After": seconds})
 
 
-async def _bad_request(_request: HttpRequest, problem: Exception) -> Response:
-    if isinstance(problem, KeyError):
-        return _refuse(422, f"Missing: {problem.args[0]}")
-    return _refuse(422, str(problem), param=getattr(problem, "param", None))
+async def _unprocessable(_request: Request, error: Exception) -> Response:
+    if isinstance(error, KeyError):
+        return _error(422, f"Missing: {error.args[0]}")
+    return _error(422, str(error), param=getattr(error, "param", None))
 
 
-def make_app(manager: ModelManager, secret: str) -> Starlette:
-    """The ASGI application around one manager."""
+def make_app(models: ModelManager, secret: str) -> Starlette:
+    """The ASGI application around a model manager."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        retriever = app.state.retriever
-        idle = [asyncio.create_task(one.unload_when_idle()) for one in (manager, retriever)]
+        unloading = [
+            asyncio.create_task(one.unload_when_idle()) for one in (models, app.state.retriever)
+        ]
         yield
-        for task in idle:
+        for task in unloading:
             task.cancel()
 
     app = Starlette(
@@ -249,75 +256,75 @@ def make_app(manager: ModelManager, secret: str) -> Starlette:
             Route("/search", retrieval.search, methods=["POST"]),
             Route("/embed", retrieval.embed, methods=["POST"]),
         ],
-        middleware=[Middleware(NeedsSecret, secret=secret)],
+        middleware=[Middleware(RequireSecret, secret=secret)],
         exception_handlers={
-            QueueFull: _too_busy,
-            PathNotAllowed: _bad_request,
-            UserError: _bad_request,
-            ValueError: _bad_request,
-            KeyError: _bad_request,
+            QueueFull: _too_many_requests,
+            PathNotAllowed: _unprocessable,
+            UserError: _unprocessable,
+            ValueError: _unprocessable,
+            KeyError: _unprocessable,
         },
         lifespan=lifespan,
     )
-    app.state.manager = manager
-    app.state.retriever = retrieval.Retriever(manager.idle_unload_seconds)
+    app.state.models = models
+    app.state.retriever = retrieval.Retriever(models.idle_unload_seconds)
     return app
 
 
 # --- the process ----------------------------------------------------------------------
 
 
-def end_with_parent() -> None:
-    """Exit when the parent is gone, however it went.
+def exit_with_parent() -> None:
+    """Exit when the parent process is gone, however it ended.
 
-    A watcher thread, because the kernel's parent-death signal is tied to the thread that
-    started this process and would fire when only that thread ends.
+    A watcher thread, because the kernel's parent-death signal is tied to the thread that started
+    this process and would fire when only that thread ends.
     """
     parent = os.getppid()
 
-    def watch() -> None:
+    def watch_parent() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(0)
 
-    def listen() -> None:
+    def watch_stdin() -> None:
         while sys.stdin.buffer.read(1024):
             pass
         os._exit(0)
 
-    threading.Thread(target=watch, daemon=True).start()
-    if stat.S_ISFIFO(os.fstat(0).st_mode):  # a pipe that the parent holds
-        threading.Thread(target=listen, daemon=True).start()
+    threading.Thread(target=watch_parent, daemon=True).start()
+    if stat.S_ISFIFO(os.fstat(0).st_mode):  # a pipe that the parent holds open
+        threading.Thread(target=watch_stdin, daemon=True).start()
 
 
 class Server(uvicorn.Server):
-    """Ends in time: a model that is loading, or a step under way, is not waited for."""
+    """Shuts down within 2 s: does not wait for a model that is loading or a step under way."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        last_call = threading.Timer(1.5, os._exit, (0,))
-        last_call.daemon = True
-        last_call.start()
+        deadline = threading.Timer(1.5, os._exit, (0,))
+        deadline.daemon = True
+        deadline.start()
         await super().shutdown(sockets)
 
 
-def open_socket(path: Path) -> socket.socket:
-    """A listening place that only this user may open; a dead predecessor's is replaced.
+def listen(path: Path) -> socket.socket:
+    """A listening Unix socket that only this user may open; replaces a stale one.
 
-    It gets its name once it listens: whoever sees the file can connect, even while the server
-    behind it is still starting.
+    The file gets its name once the socket listens: whoever sees it can connect, even while the
+    server is still starting.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
-    place = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old = os.umask(0o177)
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old_mask = os.umask(0o177)
     try:
-        place.bind(str(draft))
+        server.bind(str(draft))
     finally:
-        os.umask(old)
-    place.listen(128)
+        os.umask(old_mask)
+    server.listen(128)
     draft.replace(path)
-    return place
+    return server
 
 
 def main() -> None:
@@ -330,15 +337,15 @@ def main() -> None:
     if not secret or not data:
         parser.error("FINETUNE_ENGINE_SECRET and FINETUNE_DATA_DIR must be set")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    end_with_parent()
-    manager = ModelManager(Path(data), options.queue_limit, options.idle_unload)
+    exit_with_parent()
+    models = ModelManager(Path(data), options.queue_limit, options.idle_unload)
     config = uvicorn.Config(
-        make_app(manager, secret),
+        make_app(models, secret),
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=1,
     )
-    Server(config).run(sockets=[open_socket(options.socket)])
+    Server(config).run(sockets=[listen(options.socket)])
     os._exit(0)
 
 

@@ -1,12 +1,12 @@
-"""The decode loop: rows join, every step writes one token for each, rows leave.
+"""Continuous batching: sequences join, every step writes one token of each, sequences leave.
 
-A prompt is read in two parts. All its tokens but the last go through together with those of
-the other newcomers (prefill), which only fills the cache. The last one is then an ordinary
-step, shared with the rows that were already writing, so there is one place where tokens are
-chosen and the vocabulary layer never runs over a whole prompt. What several prompts begin with
-is read once (prefixes.py).
+A prompt is read in two parts. All its tokens but the last are prefilled together with those of
+other new sequences, which only fills the KV cache. The last token is then part of an ordinary
+step, together with the sequences that were already decoding. So tokens are selected in one place,
+and the LM head never runs over a whole prompt. Prefixes that several prompts share are computed
+once (prefix_cache.py).
 
-Everything here runs inside torch.inference_mode, entered once by the engine's thread.
+Everything here runs in torch.inference_mode, entered once by the engine's thread.
 """
 
 from __future__ import annotations
@@ -22,193 +22,205 @@ from worker.engine.adapters import BASE, Adapters
 from worker.engine.kv_cache import SlotKVCache
 from worker.engine.llama_forward import LlamaForward
 from worker.engine.model_loader import LoadedModel
-from worker.engine.prefix_cache import CachedPrefix, PrefixCache, Tokens
+from worker.engine.prefix_cache import CachedPrefix, PrefixCache, TokenIds
+from worker.engine.sampling import select_tokens
 from worker.engine.sequences import SequenceState
 
 PREFILL_TOKENS = 4096  # most padded tokens in one prefill, to bound its memory
+MIN_LENGTH_RATIO = 0.6  # of the longest prompt in a prefill; shorter ones would be mostly padding
 
-# ids and places (rows, tokens), a mask, each row's adapter -> scores (rows, vocabulary) after the
-# last column. Writes the cache.
+# input_ids and position_ids (batch, sequence), an attention mask, the adapter of each sequence
+# -> logits (batch, vocabulary) after the last column. Writes the KV cache.
 Forward = Callable[[Tensor, Tensor, Any, list[str]], Tensor]
 
 
 class SlotDecoder:
-    """Decodes any number of rows at once, each in its own cache slot."""
+    """Decodes any number of sequences at once, each in its own slot of the KV cache."""
 
-    def __init__(self, loaded: LoadedModel, adapters: Adapters, own_forward: bool = False) -> None:
-        """own_forward: compute the layers as llama.py does, not as transformers does."""
-        self.loaded, self.adapters, self.own_forward = loaded, adapters, own_forward
-        self.rows: list[SequenceState] = []
+    def __init__(
+        self, loaded: LoadedModel, adapters: Adapters, use_llama_forward: bool = False
+    ) -> None:
+        """use_llama_forward: compute the layers by llama_forward.py instead of transformers."""
+        self.loaded, self.adapters = loaded, adapters
+        self.uses_llama_forward = use_llama_forward
+        self.sequences: list[SequenceState] = []  # in the order of their slots
         self.cache = SlotKVCache()
         self.prefixes = PrefixCache()
-        self._masks = Masks(loaded)
-        kind = LlamaForward if own_forward else ModelForward
+        self._masks = AttentionMasks(loaded)
+        kind = LlamaForward if use_llama_forward else TransformersForward
         self._forward: Forward = kind(loaded, adapters, self.cache)
 
     @property
-    def merged(self) -> str | None:
-        """The adapter that is merged into the weights, where one is."""
-        own = self._forward
-        return own.weights.merger.adapter if isinstance(own, LlamaForward) else None
+    def merged_adapter(self) -> str | None:
+        """The adapter that is merged into the weights."""
+        forward = self._forward
+        return forward.projections.merger.adapter if isinstance(forward, LlamaForward) else None
 
-    def join(self, rows: Sequence[SequenceState]) -> None:
-        """Give each row a slot and read its prompt, or what follows a beginning already read."""
-        for prefix, some in self._by_beginning(rows):
-            read = len(prefix.tokens) if prefix else 0
-            waiting = sorted(some, key=lambda row: len(row.prompt))
+    def add(self, sequences: Sequence[SequenceState]) -> None:
+        """Give each sequence a slot and prefill its prompt, except for cached prefixes."""
+        for prefix, group in self._by_prefix(sequences):
+            cached = len(prefix.token_ids) if prefix else 0
+            waiting = sorted(group, key=lambda one: len(one.prompt_token_ids))
             while waiting:
-                # Rows of similar length share a forward: its cost is rows x longest prompt.
-                group = [waiting.pop()]
-                longest = len(group[0].prompt) - read
-                while waiting and (len(group) + 1) * longest <= PREFILL_TOKENS:
-                    if len(waiting[-1].prompt) - read < 0.6 * longest:
+                # Sequences of similar length share a prefill, which costs count x longest prompt.
+                batch = [waiting.pop()]
+                longest = len(batch[0].prompt_token_ids) - cached
+                while waiting and (len(batch) + 1) * longest <= PREFILL_TOKENS:
+                    length = len(waiting[-1].prompt_token_ids) - cached
+                    if length < MIN_LENGTH_RATIO * longest:
                         break
-                    group.append(waiting.pop())
-                self._prefill(group, prefix)
+                    batch.append(waiting.pop())
+                self._prefill(batch, prefix)
 
     def step(self) -> None:
-        """Write one token in every row."""
-        for row, token in zip(self.rows, choose_tokens(self.rows, self.next_logits()), strict=True):
-            row.add(token)
+        """Write one token of every sequence."""
+        tokens = select_tokens(self.sequences, self.next_logits())
+        for sequence, token in zip(self.sequences, tokens, strict=True):
+            sequence.append(token)
 
-    def drop_finished(self) -> list[SequenceState]:
-        """Free the slots of rows that are over or cancelled; returns them."""
-        gone = [row for row in self.rows if row.over]
-        for row in gone:
-            slot = self.rows.index(row)
-            last = self.rows.pop()
-            if last is not row:  # the last row moves into the hole: slots stay contiguous
-                self.cache.move(len(self.rows), slot, last.length)
-                self.rows[slot] = last
-        if not self.rows:
+    def remove_finished(self) -> list[SequenceState]:
+        """Free the slots of finished and cancelled sequences; returns those."""
+        finished = [one for one in self.sequences if one.is_finished]
+        for sequence in finished:
+            slot = self.sequences.index(sequence)
+            last = self.sequences.pop()
+            if last is not sequence:  # the last one moves into the gap: slots stay contiguous
+                self.cache.move(len(self.sequences), slot, last.length)
+                self.sequences[slot] = last
+        if not self.sequences:
             self.cache.clear()
-        return gone
+        return finished
 
     def reset(self) -> None:
-        """Forget every row, whatever state a failure left things in."""
-        self.rows = []
+        """Drop every sequence, whatever state a failure left behind."""
+        self.sequences = []
         self.cache.clear()
 
-    def _by_beginning(
-        self, rows: Sequence[SequenceState]
+    def next_logits(self) -> Tensor:
+        """Run each sequence's last token; returns logits (batch, vocabulary) of the next one."""
+        device = self.loaded.device
+        position_ids = torch.tensor([one.length - 1 for one in self.sequences], device=device)
+        width = max(one.length for one in self.sequences)
+        input_ids = torch.tensor([[one.last_token] for one in self.sequences], device=device)
+        self.cache.set_decode(position_ids, width)
+        mask = self._masks.decode(position_ids, width)
+        adapters = [one.adapter for one in self.sequences]
+        return self._forward(input_ids, position_ids[:, None], mask, adapters)
+
+    def _by_prefix(
+        self, sequences: Sequence[SequenceState]
     ) -> Iterable[tuple[CachedPrefix | None, list[SequenceState]]]:
-        """The rows, grouped by how their prompts begin. What is shared and new is read first."""
-        at_hand = (BASE, *self.adapters.names)
-        self.prefixes.forget_others({self.adapters.identity(name) for name in at_hand})
+        """Sequences grouped by cached prefix; a new shared prefix is computed first."""
+        available = (BASE, *self.adapters.names)
+        self.prefixes.retain({self.adapters.identity(name) for name in available})
         groups: dict[int, tuple[CachedPrefix | None, list[SequenceState]]] = {}
-        for row in rows:
-            adapter = self.adapters.identity(row.adapter)
-            prefix = self.prefixes.of(adapter, row)
+        for sequence in sequences:
+            adapter = self.adapters.identity(sequence.adapter)
+            prefix = self.prefixes.find(adapter, sequence)
             if prefix is None:
-                peers = [other for other in rows if other.adapter == row.adapter]
-                shared = self.prefixes.shared(adapter, row, peers)
-                prefix = self._read(shared, row.adapter) if shared else None
-            self.prefixes.remember(adapter, row)
-            groups.setdefault(id(prefix), (prefix, []))[1].append(row)
+                peers = [other for other in sequences if other.adapter == sequence.adapter]
+                shared = self.prefixes.shared_prefix(adapter, sequence, peers)
+                prefix = self._compute_prefix(shared, sequence.adapter) if shared else None
+            self.prefixes.note_prompt(adapter, sequence)
+            groups.setdefault(id(prefix), (prefix, []))[1].append(sequence)
         return groups.values()
 
-    def _read(self, tokens: Tokens, adapter: str) -> CachedPrefix:
-        """Read a beginning in the first free slot and keep it."""
-        slot, length = len(self.rows), len(tokens)
-        self.cache.aim_at_prompts(slot, 1, 0, length)
-        places = torch.arange(length, device=self.loaded.device)[None]
-        mask = self._masks.prompts(1, 0, length)
-        ids = torch.tensor([tokens], device=self.loaded.device)
-        self._forward(ids, places, mask, [adapter])
-        prefix = CachedPrefix(tokens, self.cache.copy(slot, length))
-        self.prefixes.keep(self.adapters.identity(adapter), prefix)
+    def _compute_prefix(self, token_ids: TokenIds, adapter: str) -> CachedPrefix:
+        """Prefill a prefix in the first free slot and cache it."""
+        slot, length = len(self.sequences), len(token_ids)
+        self.cache.set_prefill(slot, 1, 0, length)
+        position_ids = torch.arange(length, device=self.loaded.device)[None]
+        mask = self._masks.prefill(1, 0, length)
+        input_ids = torch.tensor([token_ids], device=self.loaded.device)
+        self._forward(input_ids, position_ids, mask, [adapter])
+        prefix = CachedPrefix(token_ids, self.cache.read_prefix(slot, length))
+        self.prefixes.add(self.adapters.identity(adapter), prefix)
         return prefix
 
-    def _prefill(self, group: list[SequenceState], prefix: CachedPrefix | None) -> None:
-        first, start = len(self.rows), len(prefix.tokens) if prefix else 0
-        end = max(len(row.prompt) for row in group) - 1
-        self.rows.extend(group)
+    def _prefill(self, batch: list[SequenceState], prefix: CachedPrefix | None) -> None:
+        first, start = len(self.sequences), len(prefix.token_ids) if prefix else 0
+        end = max(len(one.prompt_token_ids) for one in batch) - 1
+        self.sequences.extend(batch)
         if prefix:
-            self.cache.lay(first, len(group), prefix.layers)
+            self.cache.write_prefix(first, len(batch), prefix.layers)
         if end == start:
             return
-        # Shorter prompts are padded on the right. No real token sees the padding, and what it
-        # leaves in the cache is overwritten before the row's length reaches it.
-        ids = torch.zeros(len(group), end - start, dtype=torch.long)
-        for i, row in enumerate(group):
-            rest = row.prompt[start:-1]
-            ids[i, : len(rest)] = torch.tensor(rest)
-        self.cache.aim_at_prompts(first, len(group), start, end)
-        positions = torch.arange(start, end, device=self.loaded.device).expand(len(group), -1)
-        mask = self._masks.prompts(len(group), start, end)
-        self._forward(ids.to(self.loaded.device), positions, mask, [row.adapter for row in group])
-
-    def next_logits(self) -> Tensor:
-        """Feed each row's last token; returns scores (rows, vocabulary) of the one after it."""
-        places = torch.tensor([row.length - 1 for row in self.rows], device=self.loaded.device)
-        width = max(row.length for row in self.rows)
-        ids = torch.tensor([[row.last_token] for row in self.rows], device=self.loaded.device)
-        self.cache.aim_at_steps(places, width)
-        mask = self._masks.steps(places, width)
-        return self._forward(ids, places[:, None], mask, [row.adapter for row in self.rows])
+        # Shorter prompts are padded on the right. No real token attends to the padding, and what
+        # it leaves in the cache is overwritten before the sequence gets that far.
+        input_ids = torch.zeros(len(batch), end - start, dtype=torch.long)
+        for i, sequence in enumerate(batch):
+            rest = sequence.prompt_token_ids[start:-1]
+            input_ids[i, : len(rest)] = torch.tensor(rest)
+        self.cache.set_prefill(first, len(batch), start, end)
+        device = self.loaded.device
+        position_ids = torch.arange(start, end, device=device).expand(len(batch), -1)
+        mask = self._masks.prefill(len(batch), start, end)
+        self._forward(input_ids.to(device), position_ids, mask, [one.adapter for one in batch])
 
 
-class ModelForward:
-    """The model's own layers, as transformers computes them."""
+class TransformersForward:
+    """The model's own forward pass, as transformers computes it."""
 
     def __init__(self, loaded: LoadedModel, adapters: Adapters, cache: SlotKVCache) -> None:
         self._model, self._adapters = loaded.model, adapters
         accepted = inspect.signature(loaded.model.forward).parameters
-        # transformers renames past_key_values to cache in 5.40.
-        named = "cache" if "cache" in accepted else "past_key_values"
-        self._always: dict[str, Any] = {named: cache, "use_cache": True}
+        # transformers 5.40 renames past_key_values to cache.
+        cache_name = "cache" if "cache" in accepted else "past_key_values"
+        self._arguments: dict[str, Any] = {cache_name: cache, "use_cache": True}
         if "logits_to_keep" in accepted:
-            self._always["logits_to_keep"] = 1
+            self._arguments["logits_to_keep"] = 1
 
-    def __call__(self, ids: Tensor, places: Tensor, mask: Any, adapters: list[str]) -> Tensor:
+    def __call__(
+        self, input_ids: Tensor, position_ids: Tensor, mask: Any, adapters: list[str]
+    ) -> Tensor:
         self._adapters.select(adapters)
-        out = self._model(input_ids=ids, position_ids=places, attention_mask=mask, **self._always)
-        scores: Tensor = out.logits[:, -1]
-        return scores
+        output = self._model(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=mask,
+            **self._arguments,
+        )
+        logits: Tensor = output.logits[:, -1]
+        return logits
 
 
-class Masks:
-    """Attention masks (rows, 1, queries, keys) in the form this model's layers expect."""
+class AttentionMasks:
+    """Attention masks (batch, 1, queries, keys) in the form that the model's layers expect."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         config = loaded.model.config.get_text_config()
-        self.window = getattr(config, "sliding_window", None)
-        self.kinds = set(getattr(config, "layer_types", None) or ())
-        # Eager attention adds its mask, sdpa also takes true/false.
+        self.sliding_window = getattr(config, "sliding_window", None)
+        self.layer_types = set(getattr(config, "layer_types", None) or ())
+        # Eager attention adds its mask to the scores; sdpa also accepts a boolean one.
         self.additive = config._attn_implementation == "eager"
         self.dtype, self.device = loaded.dtype, loaded.device
 
-    def prompts(self, rows: int, start: int, end: int) -> Any:
-        """Tokens start..end: each sees itself and what came before."""
-        places = torch.arange(start, end, device=self.device).expand(rows, -1)
-        return self._build(places, end)
+    def prefill(self, count: int, start: int, end: int) -> Any:
+        """Tokens start..end: each attends to itself and to those before it."""
+        position_ids = torch.arange(start, end, device=self.device).expand(count, -1)
+        return self._build(position_ids, end)
 
-    def steps(self, places: Tensor, width: int) -> Any:
-        """One new token a row at `places` (rows,) sees everything up to itself."""
-        return self._build(places[:, None], width)
+    def decode(self, position_ids: Tensor, width: int) -> Any:
+        """One new token per sequence, at position_ids (batch,)."""
+        return self._build(position_ids[:, None], width)
 
     def _build(self, queries: Tensor, width: int) -> Any:
         keys = torch.arange(width, device=self.device)[None, None, None, :]
-        here = queries[:, None, :, None]
-        full = keys <= here
-        near = full if self.window is None else full & (keys > here - self.window)
-        if self.kinds == {"full_attention"}:
-            return self._form(full)
-        if len(self.kinds) > 1:  # such models take one mask for each kind of layer
-            return {"full_attention": self._form(full), "sliding_attention": self._form(near)}
-        return self._form(near)
+        query = queries[:, None, :, None]
+        full = keys <= query
+        window = self.sliding_window
+        sliding = full if window is None else full & (keys > query - window)
+        if self.layer_types == {"full_attention"}:
+            return self._convert(full)
+        if len(self.layer_types) > 1:  # such models take a mask for each type of layer
+            return {
+                "full_attention": self._convert(full),
+                "sliding_attention": self._convert(sliding),
+            }
+        return self._convert(sliding)
 
-    def _form(self, seen: Tensor) -> Tensor:
+    def _convert(self, visible: Tensor) -> Tensor:
         if not self.additive:
-            return seen
-        mask = torch.zeros(seen.shape, dtype=self.dtype, device=self.device)
-        return mask.masked_fill_(~seen, torch.finfo(self.dtype).min)
-
-
-def choose_tokens(rows: Sequence[SequenceState], logits: Tensor) -> list[int]:
-    """The next token of each row from `logits` (rows, vocabulary)."""
-    likeliest: list[int] = logits.argmax(dim=-1).tolist()
-    return [
-        row.choose(logits[i], likeliest[i]) if row.chooses and not row.over else likeliest[i]
-        for i, row in enumerate(rows)
-    ]
+            return visible
+        mask = torch.zeros(visible.shape, dtype=self.dtype, device=self.device)
+        return mask.masked_fill_(~visible, torch.finfo(self.dtype).min)

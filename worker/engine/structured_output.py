@@ -1,7 +1,7 @@
-"""Answers in a form: a token that would leave the JSON schema is never chosen.
+"""Structured output: tokens that would violate a JSON schema are never selected.
 
-llguidance reads the schema and says before each token which ones may come next. What it spends on
-one schema and on one token is bounded by its own limits, so a hostile schema ends in
+llguidance compiles the schema and gives, before each token, a bitmask of the allowed ones. Its
+own limits bound what a schema and a token may cost, so a hostile schema ends in
 UnsupportedSchema.
 """
 
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from worker.engine.vocabulary import Vocabulary
 
-MAX_SCHEMAS = 32  # schemas
-# White space of any usual layout, but not without end: a model that is lost would write nothing
-# else. What a schema asks that cannot be held to is an error, never let pass.
+MAX_SCHEMAS = 32
+# White space of any usual layout, but bounded: a model that is lost would write nothing else.
+# A keyword of the schema that cannot be enforced is an error; it is never ignored.
 SCHEMA_OPTIONS: Any = {
     "whitespace_pattern": r"[\x20\x0A\x0D\x09]{0,32}",
     "lenient": False,
@@ -29,58 +29,61 @@ SCHEMA_OPTIONS: Any = {
 
 
 class UnsupportedSchema(ValueError):
-    """This schema cannot be followed; the message says why. `param`: what asked for it."""
+    """The schema cannot be followed; the message says why. `param`: what is at fault."""
 
     param = "response_format"
 
 
 class SchemaCache:
-    """The schemas read for one base model; the longest unused are forgotten. Thread-safe."""
+    """Compiled schemas of one base model; the least recently used are evicted. Thread-safe."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._matchers: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
-        # What may come next is worked out while the model computes: both leave Python alone.
-        self._executor = ThreadPoolExecutor(2, thread_name_prefix="forms")
+        # Masks are computed while the model computes: both release the GIL.
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="schemas")
 
     def matcher(self, schema: str) -> Any:
-        """A matcher at the beginning of the schema (JSON as text). Raises UnsupportedSchema."""
+        """An `LLMatcher` at the start of the schema (JSON as text). Raises UnsupportedSchema."""
         tokens = self._vocabulary.tokens
         with self._lock:
-            if schema not in self._kept:
-                self._kept[schema] = _compile(tokens, schema)
-            self._kept.move_to_end(schema)
-            while len(self._kept) > MAX_SCHEMAS:
-                self._kept.popitem(last=False)
-            return self._kept[schema]
+            if schema not in self._matchers:
+                self._matchers[schema] = _compile(tokens, schema)
+            self._matchers.move_to_end(schema)
+            while len(self._matchers) > MAX_SCHEMAS:
+                self._matchers.popitem(last=False)
+            return self._matchers[schema]
 
     def constraint(self, schema: str) -> SchemaConstraint:
-        """For one answer. Raises UnsupportedSchema."""
+        """A constraint for one answer. Raises UnsupportedSchema."""
         return SchemaConstraint(self.matcher(schema).deep_copy(), self._executor)
 
 
 class SchemaConstraint:
-    """Follows one answer through its form."""
+    """Restricts one answer to its schema, token by token."""
 
     def __init__(self, matcher: Any, executor: ThreadPoolExecutor) -> None:
         self._matcher, self._executor = matcher, executor
         self._allowed: Future[bytes] = executor.submit(matcher.compute_bitmask)
 
-    def mask_logits(self, scores: Tensor) -> Tensor:
-        """`scores` (vocabulary,) with minus infinity for what may not come next."""
+    def mask_logits(self, logits: Tensor) -> Tensor:
+        """`logits` (vocabulary,) with -inf for tokens that are not allowed next.
+
+        Raises UnsupportedSchema.
+        """
         bits = np.frombuffer(self._allowed.result(), np.uint8)
-        self._check()
-        allowed = np.unpackbits(bits, count=len(scores), bitorder="little").astype(bool)
-        return scores.masked_fill(~torch.from_numpy(allowed), -torch.inf)
+        self._raise_for_error()
+        allowed = np.unpackbits(bits, count=len(logits), bitorder="little").astype(bool)
+        return logits.masked_fill(~torch.from_numpy(allowed), -torch.inf)
 
     def advance(self, token: int) -> None:
-        """This one was written."""
+        """Consume the token that was selected. Raises UnsupportedSchema."""
         self._matcher.consume_token(token)
-        self._check()
+        self._raise_for_error()
         self._allowed = self._executor.submit(self._matcher.compute_bitmask)
 
-    def _check(self) -> None:
+    def _raise_for_error(self) -> None:
         if self._matcher.is_error():
             raise UnsupportedSchema(
                 "The answer's form became too complex while it was being written. Ask for a "
@@ -93,18 +96,18 @@ def _compile(tokens: Any, schema: str) -> Any:
 
     try:
         grammar = LLMatcher.grammar_from_json_schema(schema, overrides=SCHEMA_OPTIONS)
-    except ValueError as problem:
-        raise _unreadable(str(problem)) from None
+    except ValueError as error:
+        raise _unsupported(str(error)) from None
     why = LLMatcher.validate_grammar(grammar, tokens)
     if why:
-        raise _unreadable(why)
+        raise _unsupported(why)
     matcher = LLMatcher(tokens, grammar, log_level=0)
-    matcher.compute_bitmask()  # the first one is the dearest, and finds forms that nothing fits
+    matcher.compute_bitmask()  # the first mask is the slowest, and finds unsatisfiable schemas
     if matcher.is_error():
-        raise _unreadable("nothing can be written that fits it, or it is too complex")
+        raise _unsupported("nothing can be written that fits it, or it is too complex")
     return matcher
 
 
-def _unreadable(why: str) -> UnsupportedSchema:
+def _unsupported(why: str) -> UnsupportedSchema:
     line = why.strip().splitlines()[0][:200] if why.strip() else "unknown"
     return UnsupportedSchema(f"This JSON schema cannot be followed: {line.rstrip('.')}.")

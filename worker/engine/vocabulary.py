@@ -1,4 +1,4 @@
-"""A model's tokens as bytes. Built when somebody first needs them: it takes about a second."""
+"""A model's tokens as bytes. Built on first use, because that takes about a second."""
 
 from __future__ import annotations
 
@@ -10,38 +10,43 @@ from transformers import PreTrainedTokenizerBase
 from worker.template import special_token_ids
 
 
-class NotReadable(ValueError):
-    """This model's tokenizer cannot be read as bytes."""
+class UnsupportedTokenizer(ValueError):
+    """The tokens of this model's tokenizer cannot be read as bytes."""
 
 
 class Vocabulary:
-    """Thread-safe. `size`: rows of the model's embedding; `hidden`: tokens that an answer's text
-    leaves out, such as an end of turn."""
+    """The tokens of one base model. Thread-safe.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], size: int) -> None:
-        self._tokenizer, self._ends, self.size = tokenizer, ends, size
-        self._building = threading.Lock()
+    size: rows of the embedding matrix.
+    hidden: special tokens, which are left out of an answer's text.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, eos_token_ids: frozenset[int], size: int
+    ) -> None:
+        self._tokenizer, self._eos_token_ids, self.size = tokenizer, eos_token_ids, size
+        self._build_lock = threading.Lock()
         self._tokens: Any = None
-        self.hidden = ends | special_token_ids(tokenizer)
+        self.hidden = eos_token_ids | special_token_ids(tokenizer)
 
     @property
     def tokens(self) -> Any:
-        """llguidance's view of the tokenizer. Raises NotReadable."""
-        with self._building:
+        """The `llguidance.LLTokenizer`. Raises UnsupportedTokenizer."""
+        with self._build_lock:
             if self._tokens is None:
                 from llguidance.hf import from_tokenizer
 
                 try:
                     self._tokens = from_tokenizer(
-                        self._tokenizer,  # type: ignore[arg-type]  # it looks itself
+                        self._tokenizer,  # type: ignore[arg-type]  # it checks the type itself
                         n_vocab=self.size,
-                        eos_token=sorted(self._ends) or None,
+                        eos_token=sorted(self._eos_token_ids) or None,
                     )
-                except ValueError as problem:
-                    raise NotReadable(
+                except ValueError as error:
+                    raise UnsupportedTokenizer(
                         "This model's tokenizer is of a kind that can neither be held to a form "
                         "nor tell its tokens one by one."
-                    ) from problem
+                    ) from error
             return self._tokens
 
     def bytes_of(self, token: int) -> bytes:

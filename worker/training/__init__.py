@@ -1,18 +1,19 @@
-"""Training, from rows to an adapter. Read in this order:
+"""Training, from dataset rows to a LoRA adapter. Read in this order:
 
-spec.py         what can be set, each field explained
-data.py         rows to tokens, tokens to batches
-replay/         everyday conversation between the rows, against forgetting
-model.py        the base model, the adapter on it, the number format
-optimizer.py    AdamW on one flat fp32 copy of the adapter
-steps.py        one step: forward, loss on the answers, backward
-fast_llama.py   the same step for Llama-like models on a processor, several times faster
-llama_autograd.py     its pieces, with their derivatives
-samples.py      what the model answers while it learns
-checkpoints.py  saved so that a kill at any moment loses little and breaks nothing
-memory.py       how much memory it takes
-export.py       the adapter as others load it
-loop.py         the whole run
+spec.py             the settings, each explained
+data.py             rows to tokens, tokens to batches
+replay/             everyday conversation among the examples, against forgetting
+model_loader.py     the base model with a new adapter, in the number format that is fastest here
+optimizer.py        AdamW on one flat fp32 copy of the adapter
+steps.py            one step: forward, loss on the answers, backward, update
+llama_loss.py       the same loss for Llama-like models on a CPU, several times faster
+llama_autograd.py   its autograd functions, with hand-written backward passes
+sample_answers.py   what the model answers while it learns
+checkpoints.py      saved so that a kill at any moment loses little and breaks nothing
+memory.py           how much memory a training uses
+adapter_export.py   the adapter in PEFT's format
+loop.py             the whole run
+measure_speed.py    training speed of a base model on this machine
 """
 
 from worker.training.loop import run

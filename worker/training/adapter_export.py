@@ -1,4 +1,4 @@
-"""The adapter as others load it: plain peft finds everything it needs beside it."""
+"""Writes the adapter in PEFT's format, with the tokenizer and chat template beside it."""
 
 import json
 import shutil
@@ -14,35 +14,35 @@ from worker.training.checkpoints import as_user_error, sync, write
 from worker.training.model_loader import AdaptedModel
 
 
-def adapter_tensors(loaded: AdaptedModel) -> dict[str, torch.Tensor]:
-    """The adapter's weights under peft's names, as the model computes with them."""
-    tensors = get_peft_model_state_dict(loaded.model, save_embedding_layers=False)
+def adapter_tensors(adapted: AdaptedModel) -> dict[str, torch.Tensor]:
+    """The adapter's weights by PEFT's names, in the number format of the model, on the CPU."""
+    tensors = get_peft_model_state_dict(adapted.model, save_embedding_layers=False)
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def export(
     folder: Path,
-    loaded: AdaptedModel,
+    adapted: AdaptedModel,
     weights: dict[str, torch.Tensor],
     tokenizer: PreTrainedTokenizerBase,
-    about: dict[str, Any],
+    metadata: dict[str, Any],
 ) -> None:
-    """Write adapter, tokenizer, chat template and finetune.json to `folder`, all or nothing.
+    """Write adapter, tokenizer, chat template and finetune.json (`metadata`), all or nothing.
 
-    It has reached the disk by the return. Raises `UserError` when the disk is full.
+    Everything has been synced to disk on return. Raises UserError when the disk is full.
     """
-    set_peft_model_state_dict(loaded.model, weights)
+    set_peft_model_state_dict(adapted.model, weights)
     unfinished = folder.with_name(f".unfinished-{folder.name}")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         content = to_safetensors(weights, metadata={"format": "pt"})
         write(unfinished / "adapter_model.safetensors", content)
-        config = loaded.model.peft_config["default"]
+        config = adapted.model.peft_config["default"]
         config.inference_mode = True
         config.save_pretrained(str(unfinished))
         tokenizer.save_pretrained(unfinished)
-        (unfinished / "finetune.json").write_text(json.dumps(about, indent=2, sort_keys=True))
+        (unfinished / "finetune.json").write_text(json.dumps(metadata, indent=2, sort_keys=True))
         for path in (*unfinished.iterdir(), unfinished):
             sync(path)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,8 @@
 """Checkpoints that survive a kill at any moment.
 
-A checkpoint is a folder of three files (adapter, optimizer, state) and a marker, COMPLETE, that
-holds each file's sha256 and is written last. The folder gets its name only once everything in
-it has reached the disk. On the way back only a folder whose hashes agree is believed; a damaged
-one is passed over for the one before.
+A checkpoint is a folder of three files (adapter, optimizer, state) and a marker, COMPLETE, which
+holds their sha256 and is written last. The folder is renamed to its final name once everything in
+it has been synced to disk. When a run resumes, folders whose hashes do not match are skipped.
 
     checkpoints/step-000030/adapter.safetensors
                             optimizer.safetensors
@@ -26,13 +25,13 @@ from safetensors.torch import save as to_safetensors
 
 from worker.channel import UserError
 
-KEEP = 2
-SPARE_BYTES = 2 * 1024**3
+KEEP_NEWEST = 2
+MIN_FREE_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint read back."""
+    """A loaded checkpoint: adapter weights, `FlatAdamW.tensors`, and the run's state."""
 
     adapter: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
@@ -50,7 +49,7 @@ def save(
     optimizer: dict[str, torch.Tensor],
     state: dict[str, Any],
 ) -> str:
-    """Write one checkpoint durably; returns its name. Raises `UserError` when the disk is full."""
+    """Write a checkpoint durably; returns its name. Raises UserError when the disk is full."""
     name = name_of(step)
     unfinished = folder / f".unfinished-{name}"
     try:
@@ -93,7 +92,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether every file named by COMPLETE is there with the content it had when written."""
+    """Whether every file named in COMPLETE exists and has the content it was written with."""
     try:
         hashes = json.loads((path / "COMPLETE").read_text())
         return bool(hashes) and all(_sha256(path / f) == h for f, h in hashes.items())
@@ -101,19 +100,19 @@ def is_complete(path: Path) -> bool:
         return False
 
 
-def tidy(folder: Path, best_step: int | None) -> None:
-    """Keep the newest two and the best; remove the rest and what was never finished."""
+def remove_old(folder: Path, best_step: int | None) -> None:
+    """Keep the newest two and the best; remove all others, unfinished ones included."""
     for path in folder.glob(".unfinished-*"):
         shutil.rmtree(path, ignore_errors=True)
     names = sorted(path.name for path in folder.glob("step-*"))
-    keep = {*names[-KEEP:], *([name_of(best_step)] if best_step is not None else [])}
+    keep = {*names[-KEEP_NEWEST:], *([name_of(best_step)] if best_step is not None else [])}
     for name in set(names) - keep:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def require_space(folder: Path, checkpoint_bytes: int) -> None:
-    """Refuse to start what could not be saved: 2.5 checkpoints and 2 GiB must be free."""
-    needed = int(2.5 * checkpoint_bytes) + SPARE_BYTES
+    """Raises UserError unless 2.5 checkpoints and 2 GiB of disk space are free."""
+    needed = int(2.5 * checkpoint_bytes) + MIN_FREE_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
@@ -124,9 +123,9 @@ def require_space(folder: Path, checkpoint_bytes: int) -> None:
 
 
 def as_user_error(error: Exception) -> Exception:
-    """A full disk in plain words; any other error as it is.
+    """A UserError for a full disk; any other error unchanged.
 
-    Libraries written in Rust, such as tokenizers, tell it in words only.
+    Libraries written in Rust, such as tokenizers, report it in the message only.
     """
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
     if full or os.strerror(errno.ENOSPC) in str(error):
@@ -139,6 +138,7 @@ def as_user_error(error: Exception) -> Exception:
 
 
 def write(path: Path, content: bytes) -> None:
+    """Write a file and sync it to disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -146,7 +146,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make a file durable, or a folder's names: a file system may otherwise lose a rename."""
+    """Sync a file, or the entries of a folder: a rename may otherwise be lost."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
 """Rows to tokens, tokens to batches.
 
-The batches of an epoch are a pure function of (lengths, batch size, seed, epoch). Resuming at
-any step therefore needs no saved position of a generator: `Batches` makes the same ones again.
+The batches of an epoch are a pure function of (lengths, batch size, seed, epoch). Resuming at any
+step therefore needs no saved generator state: `Batches` computes the same ones again.
 """
 
 import json
@@ -16,19 +16,19 @@ from transformers import PreTrainedTokenizerBase
 from worker.channel import Channel, UserError
 from worker.template import Message, TokenizedExample, tokenize_example
 
-# Rows are sorted by length within groups of this many batches: enough that rows of a batch
+# Rows are sorted by length within groups of this many batches: enough that the rows of a batch
 # have nearly the same length, few enough that an epoch stays well mixed.
 BATCHES_PER_GROUP = 16
-CHECK_EVERY_ROWS = 500  # rows made to tokens between looks at the lease and the stop button
+CHECK_EVERY_ROWS = 500  # rows tokenized between checks of the lease and the stop button
 
 
 class TokenizationStopped(Exception):
-    """The person pressed Stop before the first step."""
+    """Stop was pressed before the first step."""
 
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One row of a frozen version; its number is the one the person knows it by."""
+    """One row of a frozen version; `number` is the one that people know it by."""
 
     number: int
     split: str
@@ -40,16 +40,18 @@ class DatasetRow:
 
     @property
     def wanted(self) -> str:
+        """The answer that the example gives."""
         return self.messages[-1]["content"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows as tensors on one device.
+    """Examples as tensors on one device.
 
-    ids (rows, tokens) is padded on the right, which causal attention never looks at.
-    learned (rows, tokens) marks the *inputs* whose next token is taught; labels (learned) are
-    those next tokens, in the order of `learned`. lengths (rows) counts real tokens.
+    input_ids: (batch, sequence) int64, padded on the right, which causal attention ignores.
+    loss_mask: (batch, sequence) bool; true at inputs whose next token is learned.
+    labels: (learned,) int64; those next tokens, in the order of `loss_mask`.
+    lengths: (batch,) int64; tokens without padding.
     """
 
     input_ids: torch.Tensor
@@ -59,14 +61,15 @@ class Batch:
 
     @property
     def tokens(self) -> int:
+        """Tokens without padding."""
         return int(self.lengths.sum())
 
 
 def read_rows(path: Path, split: str) -> list[DatasetRow]:
-    """The rows of one split, in file order."""
+    """The rows of one split (train, validation, test), in file order. Raises UserError."""
     try:
         with path.open(encoding="utf-8") as lines:
-            rows = [(place, json.loads(line)) for place, line in enumerate(lines, 1)]
+            rows = [(position, json.loads(line)) for position, line in enumerate(lines, 1)]
     except OSError as error:
         raise UserError(
             "bad_data", "The frozen dataset could not be read. Freeze the dataset again."
@@ -76,15 +79,15 @@ def read_rows(path: Path, split: str) -> list[DatasetRow]:
             "bad_data", "The frozen dataset is damaged. Freeze the dataset again."
         ) from error
     return [
-        DatasetRow(row.get("id", place), row["split"], row["messages"])
-        for place, row in rows
+        DatasetRow(row.get("id", position), row["split"], row["messages"])
+        for position, row in rows
         if row["split"] == split
     ]
 
 
-def pick(rows: Sequence[DatasetRow], most: int, seed: int) -> list[DatasetRow]:
-    """At most so many rows, from all over: those of a file sorted by label begin alike."""
-    return random.Random(seed).sample(rows, min(most, len(rows)))
+def sample_rows(rows: Sequence[DatasetRow], count: int, seed: int) -> list[DatasetRow]:
+    """At most `count` rows, drawn from the whole file: one sorted by label begins alike."""
+    return random.Random(seed).sample(rows, min(count, len(rows)))
 
 
 def tokenize_rows(
@@ -93,9 +96,9 @@ def tokenize_rows(
     max_tokens: int,
     channel: Channel | None = None,
 ) -> list[TokenizedExample]:
-    """Rows as tokens; a row whose answer does not fit is named by its number.
+    """Rows as tokens. With a channel, watches the lease and the stop button: it can take minutes.
 
-    Raises `Stopped` when a channel is given and says so: many rows take minutes.
+    Raises UserError, which names the row whose answer does not fit, and TokenizationStopped.
     """
     examples = []
     for done, row in enumerate(rows, 1):
@@ -111,87 +114,87 @@ def tokenize_rows(
 
 
 def warnings(examples: Sequence[TokenizedExample]) -> list[str]:
-    """What was shortened or left unlearned, in sentences; never silent."""
-    cut = [e.truncated_tokens for e in examples if e.truncated_tokens]
+    """Sentences about what was truncated, and what is not learned."""
+    truncated = [e.truncated_tokens for e in examples if e.truncated_tokens]
     unlearned = sum(e.unlearned_answers for e in examples)
-    told = []
-    if cut:
-        told.append(
-            f"{len(cut)} of {len(examples)} rows are too long: the beginning of their prompt "
-            f"was cut (at most {max(cut)} tokens)."
+    sentences = []
+    if truncated:
+        sentences.append(
+            f"{len(truncated)} of {len(examples)} rows are too long: the beginning of their prompt "
+            f"was cut (at most {max(truncated)} tokens)."
         )
     if unlearned:
-        told.append(
+        sentences.append(
             f"{unlearned} earlier answers are read but not learned, because this model's chat "
             "template rewrites earlier turns. The last answer of each row is learned."
         )
-    return told
+    return sentences
 
 
 def epoch_batches(
     lengths: Sequence[int], batch_size: int, seed: int, epoch: int
 ) -> list[list[int]]:
-    """Row numbers of every batch of an epoch: shuffled, with like lengths together."""
+    """Example indices of every batch of an epoch: shuffled, with similar lengths together."""
     rng = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     rng.shuffle(order)
-    group = batch_size * BATCHES_PER_GROUP
+    group_size = batch_size * BATCHES_PER_GROUP
     batches = []
-    for start in range(0, len(order), group):
-        like = sorted(order[start : start + group], key=lambda row: lengths[row])
-        batches += [like[i : i + batch_size] for i in range(0, len(like), batch_size)]
+    for start in range(0, len(order), group_size):
+        group = sorted(order[start : start + group_size], key=lambda index: lengths[index])
+        batches += [group[i : i + batch_size] for i in range(0, len(group), batch_size)]
     rng.shuffle(batches)
     return batches
 
 
-def steps_per_epoch(rows: int, batch_size: int) -> int:
-    """How many batches an epoch has, without making them."""
-    full, rest = divmod(rows, batch_size * BATCHES_PER_GROUP)
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Number of batches of an epoch, without building them."""
+    full, rest = divmod(examples, batch_size * BATCHES_PER_GROUP)
     return full * BATCHES_PER_GROUP + -(-rest // batch_size)
 
 
 class Batches:
-    """The rows of the batch at any step; those of the epoch last asked for are kept."""
+    """Example indices of the batch at any step; the last epoch is cached."""
 
     def __init__(self, examples: Sequence[TokenizedExample], batch_size: int, seed: int) -> None:
         self._lengths = [len(example.input_ids) for example in examples]
         self._batch_size, self._seed = batch_size, seed
-        self.an_epoch = steps_per_epoch(len(examples), batch_size)
+        self.steps_per_epoch = steps_per_epoch(len(examples), batch_size)
         self._epoch: int | None = None
-        self._kept: list[list[int]] = []
+        self._batches: list[list[int]] = []
 
     def at(self, step: int) -> list[int]:
-        """Numbers of the rows that belong to update `step` (from 0)."""
-        epoch, position = divmod(step, self.an_epoch)
+        """Indices of the examples of update `step` (from 0)."""
+        epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            self._kept = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
+            self._batches = epoch_batches(self._lengths, self._batch_size, self._seed, epoch)
             self._epoch = epoch
-        return self._kept[position]
+        return self._batches[position]
 
 
 def micro_batches(
-    examples: Sequence[TokenizedExample], rows: Sequence[int], token_budget: int
+    examples: Sequence[TokenizedExample], indices: Sequence[int], token_budget: int
 ) -> list[list[int]]:
-    """Split a batch into parts of at most `token_budget` padded tokens (one row at least)."""
+    """Split a batch into parts of at most `token_budget` padded tokens, or a single example."""
     parts: list[list[int]] = []
-    for row in sorted(rows, key=lambda row: len(examples[row].input_ids)):
-        longest = len(examples[row].input_ids)
+    for index in sorted(indices, key=lambda index: len(examples[index].input_ids)):
+        longest = len(examples[index].input_ids)
         if parts and (len(parts[-1]) + 1) * longest <= token_budget:
-            parts[-1].append(row)
+            parts[-1].append(index)
         else:
-            parts.append([row])
+            parts.append([index])
     return parts
 
 
 def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch:
-    """Pad on the right and shift: position t is taught to produce token t + 1."""
+    """Pad on the right and shift the mask: position t learns to produce token t + 1."""
     longest = max(len(example.input_ids) for example in examples)
-    ids = torch.zeros(len(examples), longest, dtype=torch.long)
-    learned = torch.zeros(len(examples), longest, dtype=torch.bool)
+    input_ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    loss_mask = torch.zeros(len(examples), longest, dtype=torch.bool)
     for row, example in enumerate(examples):
         length = len(example.input_ids)
-        ids[row, :length] = torch.tensor(example.input_ids)
-        learned[row, : length - 1] = torch.tensor(example.loss_mask[1:], dtype=torch.bool)
-    labels = ids.roll(-1, dims=1)[learned]
+        input_ids[row, :length] = torch.tensor(example.input_ids)
+        loss_mask[row, : length - 1] = torch.tensor(example.loss_mask[1:], dtype=torch.bool)
+    labels = input_ids.roll(-1, dims=1)[loss_mask]
     lengths = torch.tensor([len(example.input_ids) for example in examples])
-    return Batch(ids.to(device), learned.to(device), labels.to(device), lengths)
+    return Batch(input_ids.to(device), loss_mask.to(device), labels.to(device), lengths)

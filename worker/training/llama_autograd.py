@@ -1,8 +1,8 @@
-"""The pieces of a Llama with their derivatives written by hand.
+"""Autograd functions of Llama's layers, with hand-written backward passes.
 
-Each does in a few large operations what autograd would do in many small ones, keeps only what
-its derivative needs, and never computes a gradient for a frozen weight. Shapes: N tokens laid
-end to end, `in` and `out` widths, R the ranks of all fused adapters together.
+Each does in a few large operations what autograd would do in many small ones, saves only what its
+backward pass needs, and computes no gradient for frozen weights. In shapes, `tokens` are laid end
+to end without padding, `in` and `out` are widths, and `ranks` those of all fused adapters.
 """
 
 from typing import Any
@@ -15,17 +15,19 @@ from worker.llama import rotate
 
 aten = torch.ops.aten
 
-# An attention matrix grows with the square of its rows, and every layer has one: those of a
-# single row of 4,096 tokens would take many GB. Larger ones are therefore computed again on the
-# way back; smaller ones, where that would cost more time than memory is worth, are kept.
+# Attention probabilities grow with the square of the sequence length, and every layer has some:
+# those of a single sequence of 4,096 tokens would take many GB. Larger ones are therefore
+# recomputed in the backward pass; smaller ones are saved, because recomputing costs more time
+# than their memory is worth.
 MAX_SAVED_BYTES = 16 * 1024**2
+HEAD_CHUNK = 256  # positions whose logits exist at the same time
 
 
 class LoraLinear(Function):
-    """x (N, in) -> (N, out): several frozen projections of one input, as one product.
+    """x (tokens, in) -> (tokens, out): fused frozen linear layers with their adapters.
 
-    `weight` (out, in) is their weights stacked; `pairs` are A (r, in), B (out_i, r) of each, in
-    the same order. The adapters run as one stacked A and one block-diagonal B.
+    weight: (out, in), stacked. lora_weights: A (rank, in) and B (out_i, rank) of each layer, in
+    turn. The adapters are computed as one stacked A and one block-diagonal B.
     """
 
     @staticmethod
@@ -35,37 +37,38 @@ class LoraLinear(Function):
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         scale: float,
-        *pairs: torch.Tensor,
+        *lora_weights: torch.Tensor,
     ) -> torch.Tensor:
-        down = torch.cat(pairs[0::2]) if len(pairs) > 2 else pairs[0]
-        up = _block_diagonal(pairs[1::2], scale)
-        low = x @ down.t()
+        down = torch.cat(lora_weights[0::2]) if len(lora_weights) > 2 else lora_weights[0]
+        up = _block_diagonal(lora_weights[1::2], scale)
+        low_rank = x @ down.t()
         out = x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
-        out.addmm_(low, up.t())
-        ctx.save_for_backward(x, low, weight, down, up)
-        ctx.scale, ctx.shapes = scale, [b.shape for b in pairs[1::2]]
+        out.addmm_(low_rank, up.t())
+        ctx.save_for_backward(x, low_rank, weight, down, up)
+        ctx.scale, ctx.shapes = scale, [b.shape for b in lora_weights[1::2]]
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        x, low, weight, down, up = ctx.saved_tensors
-        grad_low = grad @ up
+        x, low_rank, weight, down, up = ctx.saved_tensors
+        grad_low_rank = grad @ up
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = grad @ weight
-            grad_x.addmm_(grad_low, down)
-        grad_down = grad_low.t() @ x
-        pairs = []
+            grad_x.addmm_(grad_low_rank, down)
+        grad_down = grad_low_rank.t() @ x
+        grads = []
         row = column = 0
         for out, rank in ctx.shapes:
-            part, narrow = grad[:, row : row + out], low[:, column : column + rank]
-            pairs += [grad_down[column : column + rank], (part.t() @ narrow).mul_(ctx.scale)]
+            part, narrow = grad[:, row : row + out], low_rank[:, column : column + rank]
+            grads += [grad_down[column : column + rank], (part.t() @ narrow).mul_(ctx.scale)]
             row, column = row + out, column + rank
-        return grad_x, None, None, None, *pairs
+        return grad_x, None, None, None, *grads
 
 
 def _block_diagonal(blocks: tuple[torch.Tensor, ...], scale: float) -> torch.Tensor:
+    """Blocks (out_i, rank_i), scaled, as one matrix (out, ranks)."""
     if len(blocks) == 1:
         return blocks[0] * scale
     rows, columns = (sum(b.shape[i] for b in blocks) for i in (0, 1))
@@ -82,42 +85,43 @@ def _block_diagonal(blocks: tuple[torch.Tensor, ...], scale: float) -> torch.Ten
 
 
 class RmsNorm(Function):
-    """x (N, width) -> x / rms(x) * weight, computed in fp32."""
+    """x (tokens, width) -> x / rms(x) * weight, computed in fp32."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        wide = x.float()
-        inverse = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
-        inverse = inverse.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
-        normed = (wide * inverse).to(x.dtype)
-        ctx.save_for_backward(normed, inverse, weight)
+        x_fp32 = x.float()
+        inverse_rms = torch.linalg.vector_norm(x_fp32, dim=-1, keepdim=True)
+        inverse_rms = inverse_rms.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        normed = (x_fp32 * inverse_rms).to(x.dtype)
+        ctx.save_for_backward(normed, inverse_rms, weight)
         return normed * weight
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        normed, inverse, weight = ctx.saved_tensors
+        normed, inverse_rms, weight = ctx.saved_tensors
         scaled = (grad * weight).float()
-        wide = normed.float()
-        mean = (scaled * wide).mean(-1, keepdim=True)
-        return scaled.sub_(wide.mul_(mean)).mul_(inverse).to(grad.dtype), None, None
+        normed_fp32 = normed.float()
+        mean = (scaled * normed_fp32).mean(-1, keepdim=True)
+        grad_x = scaled.sub_(normed_fp32.mul_(mean)).mul_(inverse_rms)
+        return grad_x.to(grad.dtype), None, None
 
 
 class SwiGlu(Function):
-    """gate and up side by side (N, 2 inner) -> silu(gate) * up (N, inner)."""
+    """gate and up side by side (tokens, 2 * inner) -> silu(gate) * up (tokens, inner)."""
 
     @staticmethod
-    def forward(ctx: Any, both: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(both)
-        gate, up = both.chunk(2, dim=-1)
+    def forward(ctx: Any, gate_up: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(gate_up)
+        gate, up = gate_up.chunk(2, dim=-1)
         return aten.silu(gate).mul_(up)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
-        (both,) = ctx.saved_tensors
-        gate, up = both.chunk(2, dim=-1)
-        out = torch.empty_like(both)
+        (gate_up,) = ctx.saved_tensors
+        gate, up = gate_up.chunk(2, dim=-1)
+        out = torch.empty_like(gate_up)
         grad_gate, grad_up = out.chunk(2, dim=-1)
         torch.mul(aten.silu(gate), grad, out=grad_up)
         grad_gate.copy_(aten.silu_backward(grad * up, gate))
@@ -127,11 +131,15 @@ class SwiGlu(Function):
 class Attention(Function):
     """Causal grouped-query attention over a shared prefix and several suffixes.
 
-    qkv (N, (heads + 2 groups) * size) -> (N, heads * size), where the N tokens are the prefix,
-    then the real tokens of each suffix. Every suffix sees the prefix and itself; the prefix,
-    computed once, sees itself. cos and sin (N, 1, size) are the rotary tables of each token's
-    position. `shape` is (prefix, rows, longest suffix), `places` (N - prefix) where each suffix
-    token lies on the grid of rows x longest suffix: only here are rows as long as the longest.
+    qkv (tokens, (query_heads + 2 kv_heads) * head_size) -> (tokens, query_heads * head_size). The
+    tokens are the prefix, then those of each suffix without padding. Every suffix attends to the
+    prefix and to itself; the prefix, computed once, to itself.
+
+    cos, sin: (tokens, 1, head_size), rotary tables of each token's position.
+    shape: (prefix, suffixes, longest suffix), in tokens.
+    grid_positions: (tokens - prefix,) index of each suffix token in a padded grid
+        (suffixes * longest suffix,).
+    heads: (query_heads, kv_heads, head_size).
     """
 
     @staticmethod
@@ -140,72 +148,79 @@ class Attention(Function):
         qkv: torch.Tensor,
         cos: torch.Tensor,
         sin: torch.Tensor,
-        places: torch.Tensor,
+        grid_positions: torch.Tensor,
         shape: tuple[int, int, int],
         heads: tuple[int, int, int],
     ) -> torch.Tensor:
         prefix, rows, suffix = shape
-        query, group, size = heads
-        qkv = qkv.view(-1, query + 2 * group, size)
-        turned = rotate(qkv[:, : query + group], cos, sin)
-        q, k, v = turned[:, :query] * size**-0.5, turned[:, query:], qkv[:, query + group :]
-        parts = [
-            _by_group(_on_grid(t[prefix:], places, rows * suffix), rows, suffix, group)
+        query_heads, kv_heads, size = heads
+        qkv = qkv.view(-1, query_heads + 2 * kv_heads, size)
+        rotated = rotate(qkv[:, : query_heads + kv_heads], cos, sin)
+        q = rotated[:, :query_heads] * size**-0.5
+        k, v = rotated[:, query_heads:], qkv[:, query_heads + kv_heads :]
+        suffix_qkv = [
+            _by_group(_to_grid(t[prefix:], grid_positions, rows * suffix), rows, suffix, kv_heads)
             for t in (q, k, v)
         ]
         if prefix:
-            first = [_by_group(t[:prefix], 1, prefix, group) for t in (q, k, v)]
+            prefix_qkv = [_by_group(t[:prefix], 1, prefix, kv_heads) for t in (q, k, v)]
             for i in (1, 2):
-                shared = first[i].expand(rows, -1, -1, -1)
-                parts[i] = torch.cat((shared, parts[i]), dim=2)
+                shared = prefix_qkv[i].expand(rows, -1, -1, -1)
+                suffix_qkv[i] = torch.cat((shared, suffix_qkv[i]), dim=2)
         else:
-            first = []
+            prefix_qkv = []
         out = torch.empty_like(q)
         saved = []
         if prefix:
-            probabilities = _probabilities(first[0], first[1], prefix)
-            out[:prefix] = _by_token(probabilities @ first[2], 1, prefix, group)
-            saved += [*first, _if_small(probabilities)]
-        probabilities = _probabilities(parts[0], parts[1], suffix)
-        out[prefix:] = _by_token(probabilities @ parts[2], rows, suffix, group)[places]
-        ctx.save_for_backward(cos, sin, places, *parts, _if_small(probabilities), *saved)
+            probabilities = _attention_probabilities(prefix_qkv[0], prefix_qkv[1], prefix)
+            out[:prefix] = _by_token(probabilities @ prefix_qkv[2], 1, prefix, kv_heads)
+            saved += [*prefix_qkv, _if_small(probabilities)]
+        probabilities = _attention_probabilities(suffix_qkv[0], suffix_qkv[1], suffix)
+        attended = _by_token(probabilities @ suffix_qkv[2], rows, suffix, kv_heads)
+        out[prefix:] = attended[grid_positions]
+        ctx.save_for_backward(
+            cos, sin, grid_positions, *suffix_qkv, _if_small(probabilities), *saved
+        )
         ctx.shape, ctx.heads = shape, heads
-        return out.view(-1, query * size)
+        return out.view(-1, query_heads * size)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-        cos, sin, places, *saved = ctx.saved_tensors
+        cos, sin, grid_positions, *saved = ctx.saved_tensors
         prefix, rows, suffix = ctx.shape
-        query, group, size = ctx.heads
-        grad = grad.view(-1, query, size)
-        whole = grad.new_empty(grad.shape[0], query + 2 * group, size)
+        query_heads, kv_heads, size = ctx.heads
+        grad = grad.view(-1, query_heads, size)
+        grad_qkv = grad.new_empty(grad.shape[0], query_heads + 2 * kv_heads, size)
 
         def put(span: slice, *parts: torch.Tensor) -> None:
             start = 0
             for part in parts:
-                whole[span, start : start + part.shape[1]] = part
+                grad_qkv[span, start : start + part.shape[1]] = part
                 start += part.shape[1]
 
-        grid = _by_group(_on_grid(grad[prefix:], places, rows * suffix), rows, suffix, group)
-        to_q, to_k, to_v = _attention_backward(suffix, grid, *saved[:4])
-        own = [_by_token(to_q, rows, suffix, group)] + [
-            t[:, :, prefix:].transpose(1, 2).flatten(0, 1) for t in (to_k, to_v)
+        grid = _by_group(
+            _to_grid(grad[prefix:], grid_positions, rows * suffix), rows, suffix, kv_heads
+        )
+        grad_q, grad_k, grad_v = _attention_backward(suffix, grid, *saved[:4])
+        own = [_by_token(grad_q, rows, suffix, kv_heads)] + [
+            t[:, :, prefix:].transpose(1, 2).flatten(0, 1) for t in (grad_k, grad_v)
         ]
-        put(slice(prefix, None), *(t[places] for t in own))
-        if prefix:  # its own, and what every suffix sends back to its keys and values
-            shared_k, shared_v = (t[:, :, :prefix].sum(0, keepdim=True) for t in (to_k, to_v))
-            first = _by_group(grad[:prefix], 1, prefix, group)
-            to_q, to_k, to_v = _attention_backward(prefix, first, *saved[4:])
-            to_k, to_v = to_k.add_(shared_k), to_v.add_(shared_v)
+        put(slice(prefix, None), *(t[grid_positions] for t in own))
+        if prefix:  # its own gradient, and that of every suffix to its keys and values
+            shared_k, shared_v = (t[:, :, :prefix].sum(0, keepdim=True) for t in (grad_k, grad_v))
+            grad_prefix = _by_group(grad[:prefix], 1, prefix, kv_heads)
+            grad_q, grad_k, grad_v = _attention_backward(prefix, grad_prefix, *saved[4:])
+            grad_k, grad_v = grad_k.add_(shared_k), grad_v.add_(shared_v)
             put(
                 slice(0, prefix),
-                _by_token(to_q, 1, prefix, group),
-                *(t.transpose(1, 2).flatten(0, 1) for t in (to_k, to_v)),
+                _by_token(grad_q, 1, prefix, kv_heads),
+                *(t.transpose(1, 2).flatten(0, 1) for t in (grad_k, grad_v)),
             )
-        whole[:, :query].mul_(size**-0.5)
-        whole[:, : query + group] = rotate(whole[:, : query + group], cos, -sin)
-        return whole.view(grad.shape[0], -1), None, None, None, None, None
+        grad_qkv[:, :query_heads].mul_(size**-0.5)
+        rotated = slice(0, query_heads + kv_heads)
+        grad_qkv[:, rotated] = rotate(grad_qkv[:, rotated], cos, -sin)
+        return grad_qkv.view(grad.shape[0], -1), None, None, None, None, None
 
 
 def _if_small(probabilities: torch.Tensor) -> torch.Tensor | None:
@@ -220,77 +235,82 @@ def _attention_backward(
     v: torch.Tensor,
     probabilities: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Gradients of softmax(q k) v for scaled q, in the shapes of q, k and v.
+    """Gradients of softmax(q k^T) v, in the shapes of q, k and v.
 
-    `probabilities` is that softmax where it was kept; `length` as in `_probabilities`.
+    probabilities: the softmax, where it was saved. length: see `_attention_probabilities`.
     """
     if probabilities is None:
-        probabilities = _probabilities(q, k, length)
-    to_probabilities = grad @ v.transpose(2, 3)
-    to_scores = aten._softmax_backward_data(
-        to_probabilities, probabilities, -1, probabilities.dtype
+        probabilities = _attention_probabilities(q, k, length)
+    grad_probabilities = grad @ v.transpose(2, 3)
+    grad_scores = aten._softmax_backward_data(
+        grad_probabilities, probabilities, -1, probabilities.dtype
     )
-    return to_scores @ k, to_scores.transpose(2, 3) @ q, probabilities.transpose(2, 3) @ grad
+    return (
+        grad_scores @ k,
+        grad_scores.transpose(2, 3) @ q,
+        probabilities.transpose(2, 3) @ grad,
+    )
 
 
-def _on_grid(x: torch.Tensor, places: torch.Tensor, size: int) -> torch.Tensor:
-    """Real tokens laid out at their places; what is left between them is zero."""
-    return x.new_zeros(size, *x.shape[1:]).index_copy_(0, places, x)
+def _to_grid(x: torch.Tensor, grid_positions: torch.Tensor, size: int) -> torch.Tensor:
+    """Tokens at their positions in the padded grid (size, ...); the padding is zero."""
+    return x.new_zeros(size, *x.shape[1:]).index_copy_(0, grid_positions, x)
 
 
-def _by_group(x: torch.Tensor, rows: int, length: int, group: int) -> torch.Tensor:
-    """(rows * length, heads, size) -> (rows, group, heads / group * length, size)."""
+def _by_group(x: torch.Tensor, rows: int, length: int, kv_heads: int) -> torch.Tensor:
+    """(rows * length, heads, size) -> (rows, kv_heads, heads / kv_heads * length, size)."""
     size = x.shape[-1]
-    x = x.reshape(rows, length, group, -1, size).permute(0, 2, 3, 1, 4)
-    return x.reshape(rows, group, -1, size)
+    x = x.reshape(rows, length, kv_heads, -1, size).permute(0, 2, 3, 1, 4)
+    return x.reshape(rows, kv_heads, -1, size)
 
 
-def _by_token(x: torch.Tensor, rows: int, length: int, group: int) -> torch.Tensor:
-    """The way back."""
+def _by_token(x: torch.Tensor, rows: int, length: int, kv_heads: int) -> torch.Tensor:
+    """The inverse of `_by_group`."""
     size = x.shape[-1]
-    x = x.view(rows, group, -1, length, size).permute(0, 3, 1, 2, 4)
+    x = x.view(rows, kv_heads, -1, length, size).permute(0, 3, 1, 2, 4)
     return x.reshape(rows * length, -1, size)
 
 
-def _probabilities(q: torch.Tensor, k: torch.Tensor, length: int) -> torch.Tensor:
-    """softmax(q k) where each of the last `length` positions sees itself and what is before."""
-    seen = k.shape[2]
+def _attention_probabilities(q: torch.Tensor, k: torch.Tensor, length: int) -> torch.Tensor:
+    """softmax(q k^T). The queries are the last `length` positions; each attends to itself and to
+    all positions before it."""
+    keys = k.shape[2]
     scores = q @ k.transpose(2, 3)
-    hidden = torch.ones(length, seen, dtype=torch.bool, device=q.device)
-    hidden = hidden.triu_(seen - length + 1)
-    scores.view(*scores.shape[:2], -1, length, seen).masked_fill_(hidden, float("-inf"))
+    hidden = torch.ones(length, keys, dtype=torch.bool, device=q.device)
+    hidden = hidden.triu_(keys - length + 1)
+    scores.view(*scores.shape[:2], -1, length, keys).masked_fill_(hidden, float("-inf"))
     return torch.softmax(scores, dim=-1)
 
 
 class HeadLoss(Function):
-    """x (n, width), head (words, width), labels (n) -> summed cross-entropy.
+    """x (learned, width), head (vocabulary, width), targets -> summed cross-entropy.
 
-    Instead of labels, probabilities of every word (n, words) can be wanted.
+    targets: labels (learned,) or token probabilities (learned, vocabulary).
 
-    The derivative is worked out on the way forward, a few hundred positions at a time, so that
-    the logits of a long batch never exist all at once.
+    The gradient is computed in the forward pass, a few hundred positions at a time, so that the
+    logits of a long batch never exist all at once.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, head: torch.Tensor, labels: torch.Tensor
+        ctx: Any, x: torch.Tensor, head: torch.Tensor, targets: torch.Tensor
     ) -> torch.Tensor:
         total = x.new_zeros((), dtype=torch.float32)
         grad = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        for start in range(0, len(x), 256):
-            part = slice(start, start + 256)
-            probabilities = torch.log_softmax((x[part] @ head.t()).float(), dim=-1)
-            if labels.dim() == 2:
-                total -= (probabilities * labels[part]).sum()
-                probabilities.exp_().sub_(labels[part])
+        for start in range(0, len(x), HEAD_CHUNK):
+            part = slice(start, start + HEAD_CHUNK)
+            logprobs = torch.log_softmax((x[part] @ head.t()).float(), dim=-1)
+            if targets.dim() == 2:
+                total -= (logprobs * targets[part]).sum()
+                grad_logits = logprobs.exp_().sub_(targets[part])
             else:
-                wanted = labels[part, None]
-                total -= probabilities.gather(1, wanted).sum()
-                probabilities.exp_().scatter_add_(
-                    1, wanted, probabilities.new_full(wanted.shape, -1.0)
+                labels = targets[part, None]
+                total -= logprobs.gather(1, labels).sum()
+                grad_logits = logprobs.exp_().scatter_add_(
+                    1, labels, logprobs.new_full(labels.shape, -1.0)
                 )
             if grad is not None:
-                grad[part] = probabilities.to(x.dtype) @ head
+                grad[part] = grad_logits.to(x.dtype) @ head
         if grad is not None:
             ctx.save_for_backward(grad)
         return total

@@ -1,13 +1,15 @@
-"""A Llama's training step on a processor, several times faster than the general way.
+"""The loss of Llama-like models on a CPU, several times faster than `steps.CausalLMLoss`.
 
-Same weights, same adapter, same loss and gradients as `steps.CausalLMLoss` (a test holds them
-together), for models of the Llama family whose linear layers all carry an adapter. What makes
-it fast, on a processor without a GPU:
+Same weights, same adapter, same loss and gradients (a test compares them), for models of the Llama
+family in which every linear layer has an adapter. What makes it fast without a GPU:
 
-- what all rows of a batch begin with (instructions, the template's opening) is computed once;
-- q, k, v are one product and so are gate and up; the adapters on them are fused too;
-- derivatives are written by hand (llama_autograd.py);
-- the last layer's feed-forward part and the head see only positions that are learned.
+- the prefix that all examples of a batch share (instructions, the template's start) is computed
+  once;
+- q, k and v are one product and so are gate and up; their adapters are fused too;
+- backward passes are written by hand (llama_autograd.py);
+- the last layer's feed-forward part and the LM head see only positions that are learned.
+
+In shapes, `tokens` is the number of tokens of a batch without padding, laid end to end.
 """
 
 from collections.abc import Iterator
@@ -19,17 +21,17 @@ import torch
 from peft import PeftModel
 from torch import nn
 
-from worker.llama import ATTENTION, FEED_FORWARD, fuse, heads_of, is_plain
+from worker.llama import ATTENTION, FEED_FORWARD, fuse_linears, head_sizes, is_standard
 from worker.training.data import Batch
 from worker.training.llama_autograd import Attention, HeadLoss, LoraLinear, RmsNorm, SwiGlu
 
 
 def is_supported(model: PeftModel) -> bool:
-    """Whether this model and adapter are exactly of the kind computed here."""
+    """Whether this model, adapter and device are exactly what is computed here."""
     config: Any = model.get_base_model().config
     lora: Any = model.peft_config["default"]
     return (
-        is_plain(config)
+        is_standard(config)
         and not lora.lora_dropout
         and all(hasattr(p, "lora_A") for p in _projections(model))
         and next(model.parameters()).device.type == "cpu"
@@ -37,18 +39,18 @@ def is_supported(model: PeftModel) -> bool:
 
 
 def _projections(model: PeftModel) -> list[Any]:
-    """Every linear layer of every block."""
+    """Every linear layer of every decoder layer."""
     names = (*ATTENTION, "o_proj", *FEED_FORWARD, "down_proj")
-    whole: Any = model.get_base_model()
+    base: Any = model.get_base_model()
     return [
         getattr(layer.self_attn if hasattr(layer.self_attn, name) else layer.mlp, name)
-        for layer in whole.model.layers
+        for layer in base.model.layers
         for name in names
     ]
 
 
 @dataclass
-class Projection:
+class LoraProjection:
     """One or more adapted linear layers with the same input, fused.
 
     The original layers keep working: their weights become views of the fused one.
@@ -57,96 +59,101 @@ class Projection:
     weight: torch.Tensor
     bias: torch.Tensor | None
     scale: float
-    pairs: list[nn.Parameter]
+    lora_weights: list[nn.Parameter]
+    """A and B of each layer, in turn."""
 
     @classmethod
-    def fuse(cls, *layers: Any) -> "Projection":
-        weight, bias = fuse([layer.base_layer for layer in layers])
-        pairs = [
+    def fuse(cls, *layers: Any) -> "LoraProjection":
+        weight, bias = fuse_linears([layer.base_layer for layer in layers])
+        lora_weights = [
             w for x in layers for w in (x.lora_A["default"].weight, x.lora_B["default"].weight)
         ]
-        return cls(weight, bias, layers[0].scaling["default"], pairs)
+        return cls(weight, bias, layers[0].scaling["default"], lora_weights)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = LoraLinear.apply(x, self.weight, self.bias, self.scale, *self.pairs)
+        """(tokens, in) -> (tokens, out)."""
+        out: torch.Tensor = LoraLinear.apply(
+            x, self.weight, self.bias, self.scale, *self.lora_weights
+        )
         return out
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A batch laid end to end: the shared prefix once, then every row's own real tokens.
+class PackedBatch:
+    """A batch laid end to end: the shared prefix once, then the rest of every example.
 
-    ids (N); learned (n), where something is learned; cos and sin (N, 1, size), the rotary
-    tables; places and shape as `llama_autograd.Attention` wants them.
+    input_ids: (tokens,).
+    learned: (learned,) indices of tokens whose next token is learned.
+    cos, sin: (tokens, 1, head_size), rotary tables.
+    grid_positions, shape: see `llama_autograd.Attention`.
     """
 
     input_ids: torch.Tensor
-    loss_mask: torch.Tensor
+    learned: torch.Tensor
     cos: torch.Tensor
     sin: torch.Tensor
-    places: torch.Tensor
+    grid_positions: torch.Tensor
     shape: tuple[int, int, int]
 
 
 class Layer:
-    """One block: attention, then feed-forward, each added to what came in."""
+    """One decoder layer: attention, then feed-forward, each with its residual connection."""
 
     def __init__(self, block: Any, heads: tuple[int, int, int], epsilon: float) -> None:
         self.heads, self.epsilon = heads, epsilon
-        self.before_attention = block.input_layernorm.weight.detach()
-        self.before_feed_forward = block.post_attention_layernorm.weight.detach()
-        self.qkv = Projection.fuse(*(getattr(block.self_attn, name) for name in ATTENTION))
-        self.out = Projection.fuse(block.self_attn.o_proj)
-        self.gate_up = Projection.fuse(*(getattr(block.mlp, name) for name in FEED_FORWARD))
-        self.down = Projection.fuse(block.mlp.down_proj)
+        self.attention_norm = block.input_layernorm.weight.detach()
+        self.feed_forward_norm = block.post_attention_layernorm.weight.detach()
+        self.qkv = LoraProjection.fuse(*(getattr(block.self_attn, name) for name in ATTENTION))
+        self.out = LoraProjection.fuse(block.self_attn.o_proj)
+        self.gate_up = LoraProjection.fuse(*(getattr(block.mlp, name) for name in FEED_FORWARD))
+        self.down = LoraProjection.fuse(block.mlp.down_proj)
 
     @property
-    def projections(self) -> tuple["Projection", ...]:
+    def projections(self) -> tuple[LoraProjection, ...]:
         return self.qkv, self.out, self.gate_up, self.down
 
     def __call__(
-        self,
-        x: torch.Tensor,
-        layout: Layout,
-        keep: torch.Tensor | None,
+        self, x: torch.Tensor, batch: PackedBatch, keep: torch.Tensor | None
     ) -> torch.Tensor:
-        """x (N, width) -> (N, width), or only its `keep` tokens."""
-        normed = RmsNorm.apply(x, self.before_attention, self.epsilon)
-        mixed = Attention.apply(
-            self.qkv(normed), layout.cos, layout.sin, layout.places, layout.shape, self.heads
+        """x (tokens, width) -> (tokens, width), or only the tokens `keep`."""
+        normed = RmsNorm.apply(x, self.attention_norm, self.epsilon)
+        attended = Attention.apply(
+            self.qkv(normed), batch.cos, batch.sin, batch.grid_positions, batch.shape, self.heads
         )
         if keep is not None:
-            x, mixed = x[keep], mixed[keep]
-        x = x + self.out(mixed)
-        normed = RmsNorm.apply(x, self.before_feed_forward, self.epsilon)
+            x, attended = x[keep], attended[keep]
+        x = x + self.out(attended)
+        normed = RmsNorm.apply(x, self.feed_forward_norm, self.epsilon)
         return x + self.down(SwiGlu.apply(self.gate_up(normed)))
 
 
 class LlamaLoss:
-    """Batch -> summed loss of its learned tokens; see the top of this file."""
+    """See `steps.Loss`, and the top of this file."""
 
     def __init__(self, model: PeftModel) -> None:
         self._model = model
-        whole: Any = model.get_base_model()
-        self._body, config = whole.model, whole.config
-        self._head = whole.lm_head.weight.detach()
+        base: Any = model.get_base_model()
+        self._body, config = base.model, base.config
+        self._head = base.lm_head.weight.detach()  # (vocabulary, width)
         self._epsilon = config.rms_norm_eps
         self._layers = [
-            Layer(block, heads_of(config), self._epsilon) for block in self._body.layers
+            Layer(block, head_sizes(config), self._epsilon) for block in self._body.layers
         ]
 
-    def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor:
-        labels = batch.labels if wanted is None else wanted
-        loss: torch.Tensor = HeadLoss.apply(self._states(batch), self._head, labels)
+    def __call__(
+        self, batch: Batch, target_probabilities: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        targets = batch.labels if target_probabilities is None else target_probabilities
+        loss: torch.Tensor = HeadLoss.apply(self._hidden_states(batch), self._head, targets)
         return loss
 
     def probabilities(self, batch: Batch) -> torch.Tensor:
         """See `steps.Loss`."""
-        return torch.softmax((self._states(batch) @ self._head.t()).float(), dim=-1)
+        return torch.softmax((self._hidden_states(batch) @ self._head.t()).float(), dim=-1)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """See `steps.Loss`; the adapters computed here are scaled to nothing meanwhile."""
+        """See `steps.Loss`; the adapters that are computed here are scaled to zero meanwhile."""
         projections = [p for layer in self._layers for p in layer.projections]
         scales = [projection.scale for projection in projections]
         try:
@@ -158,39 +165,42 @@ class LlamaLoss:
             for projection, scale in zip(projections, scales, strict=True):
                 projection.scale = scale
 
-    def _states(self, batch: Batch) -> torch.Tensor:
-        """What the head reads, (learned, width)."""
-        layout = self._lay_out(batch)
-        x = self._body.embed_tokens(layout.input_ids)
+    def _hidden_states(self, batch: Batch) -> torch.Tensor:
+        """Input of the LM head, (learned, width)."""
+        packed = self._pack(batch)
+        x = self._body.embed_tokens(packed.input_ids)
         for layer in self._layers[:-1]:
-            x = layer(x, layout, None)
-        x = self._layers[-1](x, layout, layout.loss_mask)
+            x = layer(x, packed, None)
+        x = self._layers[-1](x, packed, packed.learned)
         states: torch.Tensor = RmsNorm.apply(x, self._body.norm.weight.detach(), self._epsilon)
         return states
 
-    def _lay_out(self, batch: Batch) -> Layout:
+    def _pack(self, batch: Batch) -> PackedBatch:
         prefix = shared_prefix(batch)
-        rows, longest = batch.input_ids.shape
+        examples, longest = batch.input_ids.shape
         order = torch.arange(longest, device=batch.input_ids.device)
-        real = (order < batch.lengths[:, None])[:, prefix:].flatten()
-        places = real.nonzero().flatten()
-        ids = torch.cat(
-            (batch.input_ids[0, :prefix], batch.input_ids[:, prefix:].flatten()[places])
-        )
-        at = torch.cat((order[:prefix], order[prefix:].repeat(rows)[places]))
+        is_real = (order < batch.lengths[:, None])[:, prefix:].flatten()
+        grid_positions = is_real.nonzero().flatten()
+        suffixes = batch.input_ids[:, prefix:].flatten()[grid_positions]
+        input_ids = torch.cat((batch.input_ids[0, :prefix], suffixes))
+        position_ids = torch.cat((order[:prefix], order[prefix:].repeat(examples)[grid_positions]))
         cos, sin = self._body.rotary_emb(self._head[:1], order[None])
-        return Layout(
-            ids,
-            batch.loss_mask[:, prefix:].flatten()[places].nonzero().flatten() + prefix,
-            cos[0, at, None],
-            sin[0, at, None],
-            places,
-            (prefix, rows, longest - prefix),
+        loss_mask = batch.loss_mask[:, prefix:].flatten()[grid_positions]
+        return PackedBatch(
+            input_ids,
+            loss_mask.nonzero().flatten() + prefix,
+            cos[0, position_ids, None],
+            sin[0, position_ids, None],
+            grid_positions,
+            (prefix, examples, longest - prefix),
         )
 
 
 def shared_prefix(batch: Batch) -> int:
-    """How many tokens all rows begin with, before anything is learned; 0 for a single row."""
+    """Number of tokens that all examples begin with, before anything is learned.
+
+    0 for a single example, which has nobody to share with.
+    """
     if len(batch.input_ids) == 1:
         return 0
     same = (batch.input_ids == batch.input_ids[:1]).all(dim=0) & ~batch.loss_mask.any(dim=0)

@@ -1,4 +1,4 @@
-"""How fast does this machine train a base model? One short real run.
+"""Measure how fast this machine trains a base model, by one short run.
 
     python -m worker.training.measure_speed FOLDER < rows.json
 
@@ -16,8 +16,8 @@ from worker.channel import Job
 from worker.training.loop import run
 
 
-class Listener:
-    """Notes the speed of each step. The first steps pay for warming up, so the best one counts."""
+class SpeedRecorder:
+    """A channel that records the speed of each step. The first steps are slower than the rest."""
 
     def __init__(self) -> None:
         self.speeds: list[float] = []
@@ -30,11 +30,11 @@ class Listener:
         return False
 
     def check(self) -> None:
-        """Nobody holds a lease on this."""
+        """There is no lease."""
 
 
 def measure(base_model: Path, conversations: list[list[dict[str, str]]]) -> dict[str, Any]:
-    """Train on the conversations once; the result says how long the steps took."""
+    """Train on the conversations for one epoch; the speed is that of the fastest step."""
     with tempfile.TemporaryDirectory(prefix="finetune-measure-") as scratch:
         folder = Path(scratch)
         version = folder / "version.jsonl"
@@ -50,11 +50,11 @@ def measure(base_model: Path, conversations: list[list[dict[str, str]]]) -> dict
             "sample_prompts": 0,
             "save_seconds": 3600.0,
         }
-        heard = Listener()
-        result = run(Job("training", folder, spec), heard)
+        recorder = SpeedRecorder()
+        result = run(Job("training", folder, spec), recorder)
     whole_run = result["tokens"] / max(result["seconds"], 0.001)
     return {
-        "tokens_per_second": max([whole_run, *heard.speeds]),
+        "tokens_per_second": max([whole_run, *recorder.speeds]),
         "peak_memory_bytes": result["peak_memory_bytes"],
         "number_format": result["number_format"],
     }

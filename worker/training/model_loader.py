@@ -1,4 +1,4 @@
-"""The base model, a fresh adapter on it, and the number format that is fastest here."""
+"""Loads the base model with a new adapter, in the number format that is fastest here."""
 
 import json
 import time
@@ -15,22 +15,25 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from finetune_app.core.machine import this_machine
 from worker.channel import UserError
 from worker.engine.model_loader import fp32_bytes
-from worker.training.spec import Spec
+from worker.training.spec import TrainingSpec
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """A base model (frozen) with an adapter (trainable) on one device."""
+    """A frozen base model with a trainable adapter, on one device."""
 
     model: PeftModel
     device: torch.device
     number_format: str
 
 
-def load(spec: Spec, number_format: str) -> AdaptedModel:
-    """Base weights and adapter, both in `number_format`; the adapter starts from the seed."""
+def load(spec: TrainingSpec, number_format: str) -> AdaptedModel:
+    """Base model and adapter, both in `number_format`; the adapter is initialised from the seed.
+
+    Raises UserError.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = load_base(spec.base_model, number_format, device)
     base.requires_grad_(False)
@@ -55,8 +58,8 @@ def load(spec: Spec, number_format: str) -> AdaptedModel:
 
 
 def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrainedModel:
-    """A local model, from safetensors only, without running any code it brings."""
-    refuse_remote_code(folder)
+    """A local model, from safetensors only, without running its code. Raises UserError."""
+    reject_remote_code(folder)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -71,15 +74,14 @@ def load_base(folder: Path, number_format: str, device: torch.device) -> PreTrai
             "The base model could not be read. Its folder may be incomplete or of a kind this "
             "version does not know: install it again, or choose another.",
         ) from error
-    # Some models come with habits such as a penalty for repeating themselves, which `generate`
-    # would add to what it is asked for.
+    # `generate` would apply the model's own defaults, such as a repetition penalty.
     model.generation_config = GenerationConfig()
-    model.to(device)  # type: ignore[arg-type]  # its wrapper hides the signature
+    model.to(device)  # type: ignore[arg-type]  # a decorator hides the signature
     return model
 
 
-def refuse_remote_code(folder: Path) -> None:
-    """A model that asks to run its own code is never loaded."""
+def reject_remote_code(folder: Path) -> None:
+    """Raises UserError for a model that needs to run code of its own."""
     if "auto_map" in read_config(folder):
         raise UserError(
             "bad_model",
@@ -98,8 +100,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def context(folder: Path) -> int | None:
-    """Most tokens the model can see, where its config says so."""
+def context_length(folder: Path) -> int | None:
+    """Most tokens of a sequence, where the model's config says so."""
     config = read_config(folder)
     text = config.get("text_config", config)
     stated = text.get("max_position_embeddings") or text.get("n_positions")
@@ -109,8 +111,8 @@ def context(folder: Path) -> int | None:
 def fastest_number_format(folder: Path) -> str:
     """bf16 or fp32: whichever this machine multiplies faster, measured in about 0.1 s.
 
-    The matrix has the model's own width, because small and large ones can differ. On a
-    processor it is bf16 in any case where fp32 weights would take half of the free memory.
+    The matrix has the model's own width, because the result depends on the size. On a CPU it is
+    always bf16 where fp32 weights would take more than half of the free memory.
     """
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
@@ -123,10 +125,10 @@ def fastest_number_format(folder: Path) -> str:
 
 
 def _matmul_seconds(width: int, dtype: torch.dtype) -> float:
-    """Best of several timings of (512, width) x (width, 4 width)."""
+    """Fastest of several products (512, width) x (width, 4 * width)."""
     rows, weight = torch.randn(512, width).to(dtype), torch.randn(4 * width, width).to(dtype)
     timings = []
-    for _ in range(6):  # the first one prepares kernels
+    for _ in range(6):  # the first one includes the setup of kernels
         start = time.perf_counter()
         functional.linear(rows, weight)
         timings.append(time.perf_counter() - start)

@@ -1,9 +1,9 @@
 """AdamW on one flat fp32 copy of the adapter.
 
-A bf16 number keeps 8 bits of precision: adding a small update to it changes nothing. The
-weights that are updated are therefore fp32 (the master), and the model computes with a bf16
-copy refreshed after every step. Keeping them in one flat tensor makes the update, the clipping
-and a checkpoint a handful of operations, however many layers there are.
+A bf16 number has 8 bits of precision, so adding a small update does not change it. The weights
+that are updated are therefore fp32 (the master weights), and the model computes with a bf16 copy
+that is refreshed after every step. One flat tensor makes the update, gradient clipping and a
+checkpoint a handful of operations, however many layers there are.
 """
 
 import math
@@ -13,7 +13,10 @@ import torch
 
 
 class FlatAdamW:
-    """Owns the trainable parameters: their values and gradients become views of flat tensors."""
+    """Owns the trainable parameters: their values and gradients become views of flat tensors.
+
+    master: (parameters,) fp32. working: the same in the number format of the model.
+    """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], weight_decay: float) -> None:
         self.parameters = list(parameters)
@@ -25,12 +28,12 @@ class FlatAdamW:
         self._working_gradient = torch.zeros_like(self.working)
         self.gradient = torch.zeros_like(self.master)
         self.master.grad = self.gradient
-        self._point_parameters_at_flat_tensors()
+        self._make_parameters_views()
         self._adamw = torch.optim.AdamW(
             [self.master], betas=(0.9, 0.999), eps=1e-8, weight_decay=weight_decay, fused=True
         )
 
-    def _point_parameters_at_flat_tensors(self) -> None:
+    def _make_parameters_views(self) -> None:
         start = 0
         for parameter in self.parameters:
             span = slice(start, start + parameter.numel())
@@ -41,7 +44,7 @@ class FlatAdamW:
             start = span.stop
 
     def accumulate_gradients(self) -> None:
-        """Add the gradients of one backward pass to the fp32 sum."""
+        """Add the gradients of a backward pass to the fp32 sum."""
         self.gradient.add_(self._working_gradient)
         self._working_gradient.zero_()
 
@@ -50,9 +53,10 @@ class FlatAdamW:
         self._working_gradient.zero_()
 
     def step(self, learning_rate: float, max_norm: float) -> float:
-        """Clip, update the master, refresh the working copy; returns the norm before clipping.
+        """Clip the gradient, update the master weights, refresh the working copy.
 
-        Nothing is updated where the norm is not finite: it would spoil every weight for good.
+        Returns the gradient's norm before clipping. If it is not finite nothing is updated,
+        because that would destroy every weight.
         """
         norm = float(torch.linalg.vector_norm(self.gradient))
         if not math.isfinite(norm):
@@ -70,7 +74,7 @@ class FlatAdamW:
             self.working.copy_(self.master)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint needs to continue exactly."""
+        """What a checkpoint needs to resume exactly; see `restore`."""
         state = self._adamw.state.get(self.master, {})
         nothing = torch.zeros_like(self.master)
         return {
@@ -82,10 +86,11 @@ class FlatAdamW:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Adapter in its number format; master and two moments in fp32."""
+        """Size of a checkpoint: adapter in its number format, master and two moments in fp32."""
         return self.working.nbytes + 3 * self.master.nbytes
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Continue from the `tensors` of a checkpoint."""
         self.master.copy_(tensors["master"])
         self._adamw.state[self.master] = {
             "exp_avg": tensors["first_moment"].to(self.master.device),
@@ -98,7 +103,7 @@ class FlatAdamW:
 def learning_rate_at(
     step: int, total: int, peak: float, warmup_ratio: float, schedule: str
 ) -> float:
-    """Rate of the update number `step` (from 0): linear warm-up, then down to zero."""
+    """Learning rate of update `step` (from 0): linear warm-up, then the schedule down to zero."""
     warmup = math.ceil(total * warmup_ratio)
     if step < warmup:
         return peak * (step + 1) / warmup

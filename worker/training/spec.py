@@ -1,4 +1,4 @@
-"""What a training can be told, frozen before it starts."""
+"""The settings of a training, frozen before it starts."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -8,8 +8,8 @@ from worker.channel import UserError
 
 
 @dataclass(frozen=True)
-class Spec:
-    """Every setting of a training, with what it does."""
+class TrainingSpec:
+    """Every setting of a training, and what it does."""
 
     base_model: Path
     """Folder of the base model: safetensors and tokenizer."""
@@ -18,40 +18,40 @@ class Spec:
     measure: dict[str, Any] = field(default_factory=dict)
     """Success measure {"kind", "settings"} with which sample answers are scored."""
     epochs: int = 3
-    """How many times every row is seen."""
+    """Passes over the training examples."""
     batch_size: int = 8
-    """Rows a step learns from at once, however many fit in memory at a time."""
+    """Examples per update, however many of them fit in memory at a time."""
     learning_rate: float = 3e-4
-    """Largest step size of AdamW, reached at the end of the warm-up."""
+    """Peak learning rate of AdamW, reached at the end of the warm-up."""
     rank: int = 16
     """Rank of the adapter's matrices: its capacity."""
     alpha: int = 32
     """The adapter's output is scaled by alpha / rank."""
     dropout: float = 0.0
-    """Share of the adapter's inputs silenced at random while learning."""
+    """Dropout probability of the adapter's inputs."""
     targets: str | list[str] = "all-linear"
-    """Which layers get an adapter: all linear ones but the head, or names."""
+    """PEFT target_modules: all linear layers but the LM head, or their names."""
     warmup_ratio: float = 0.1
     """Share of the steps over which the learning rate rises from zero."""
     schedule: str = "cosine"
-    """How the learning rate falls afterwards: cosine, linear or constant."""
+    """Learning rate after the warm-up: cosine, linear or constant."""
     replay_share: float = 0.125
-    """Part of the rows read that are everyday conversation, as the base model answers it, so that
-    the rest is not forgotten; 0 turns it off (see replay/)."""
+    """Share of all examples read that are everyday conversation as the base model answers it,
+    against forgetting; 0 turns it off (see replay/)."""
     weight_decay: float = 0.0
-    """Pull of the adapter's weights towards zero (decoupled, as in AdamW)."""
+    """Decoupled weight decay of AdamW."""
     max_grad_norm: float = 1.0
-    """A step's gradient is scaled down to this length when it is longer."""
+    """Gradients with a larger norm are scaled down to this one."""
     max_tokens: int = 1024
-    """Longer rows lose tokens from the front of their prompt."""
+    """Longer examples lose tokens from the start of their prompt."""
     seed: int = 17
-    """Decides the adapter's first weights, the order of the rows and the dropout."""
+    """Seed of the adapter's initial weights, the order of the examples, and dropout."""
     number_format: str = "auto"
-    """bf16, fp32, or auto: whichever this processor multiplies faster."""
+    """bf16, fp32, or auto: whichever this machine multiplies faster."""
     save_seconds: float = 30.0
-    """At most this much work is lost when the machine dies."""
+    """Longest time between checkpoints, so the most work that a crash can lose."""
     sample_prompts: int = 2
-    """How many validation prompts are answered while learning, to show progress."""
+    """Number of validation prompts that are answered during training, to show progress."""
     max_new_tokens: int = 256
     """Longest sample answer, in tokens."""
 
@@ -65,8 +65,8 @@ class Spec:
                 )
 
     @classmethod
-    def from_json(cls, spec: dict[str, Any]) -> "Spec":
-        """Check and convert a frozen spec; unknown settings are an error, not ignored."""
+    def from_json(cls, spec: dict[str, Any]) -> "TrainingSpec":
+        """Validate a frozen spec. Raises UserError, also for unknown settings."""
         unknown = set(spec) - {f.name for f in fields(cls)}
         if unknown:
             raise UserError("bad_data", f"Unknown training settings: {', '.join(sorted(unknown))}.")

@@ -1,4 +1,4 @@
-"""One step: forward, loss on the answers only, backward, update."""
+"""One training step: forward, loss on the answers, backward, update."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,44 +18,49 @@ from worker.training.replay import replay_weight
 
 
 class Loss(Protocol):
-    """Anything that turns a batch into the summed loss of its learned tokens.
+    """Summed cross-entropy of a batch's learned tokens.
 
-    `wanted` (learned, words) replaces the labels by probabilities of every word;
-    `probabilities` are those
-    that the model gives. Within `without_adapter` both are the base model's.
+    `target_probabilities` (learned, vocabulary) replaces the labels. Within `without_adapter`
+    everything is computed by the base model.
     """
 
-    def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor: ...
+    def __call__(
+        self, batch: Batch, target_probabilities: torch.Tensor | None = None
+    ) -> torch.Tensor: ...
 
-    def probabilities(self, batch: Batch) -> torch.Tensor: ...
+    def probabilities(self, batch: Batch) -> torch.Tensor:
+        """Predicted token probabilities (learned, vocabulary), fp32."""
+        ...
 
     def without_adapter(self) -> AbstractContextManager[None]: ...
 
 
 class CausalLMLoss:
-    """Loss of any causal language model, computing logits only where something is learned.
+    """Loss of any causal language model; logits are computed only where something is learned.
 
-    Most of a small model's work can be its head (49,152 words for each token). A hook hands the
-    head only the positions whose next token is learned; scaling or capping of logits that some
-    architectures do afterwards still applies, because it works on each number by itself.
+    The LM head can be most of a small model's work (49,152 logits for each token). A hook gives it
+    only the positions whose next token is learned. Scaling or soft-capping of logits, which some
+    architectures do afterwards, still applies, because it works on each number by itself.
     """
 
     def __init__(self, model: PeftModel) -> None:
         self._model = model
-        self._learned: torch.Tensor | None = None
+        self._loss_mask: torch.Tensor | None = None
         base: Any = model.get_base_model()
         base.get_output_embeddings().register_forward_pre_hook(self._select)
 
     def _select(self, _head: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
-        return inputs if self._learned is None else (inputs[0][self._learned],)
+        return inputs if self._loss_mask is None else (inputs[0][self._loss_mask],)
 
-    def __call__(self, batch: Batch, wanted: torch.Tensor | None = None) -> torch.Tensor:
-        labels = batch.labels if wanted is None else wanted
-        return functional.cross_entropy(self._scores(batch), labels, reduction="sum")
+    def __call__(
+        self, batch: Batch, target_probabilities: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        targets = batch.labels if target_probabilities is None else target_probabilities
+        return functional.cross_entropy(self._logits(batch), targets, reduction="sum")
 
     def probabilities(self, batch: Batch) -> torch.Tensor:
         """See `Loss`."""
-        return torch.softmax(self._scores(batch), dim=-1)
+        return torch.softmax(self._logits(batch), dim=-1)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
@@ -68,21 +73,21 @@ class CausalLMLoss:
         finally:
             self._model.train(was_training)
 
-    def _scores(self, batch: Batch) -> torch.Tensor:
-        """Logits (learned, words)."""
-        self._learned = batch.loss_mask
+    def _logits(self, batch: Batch) -> torch.Tensor:
+        """(learned, vocabulary), fp32."""
+        self._loss_mask = batch.loss_mask
         try:
             logits: torch.Tensor = self._model(input_ids=batch.input_ids, use_cache=False).logits
         finally:
-            self._learned = None
+            self._loss_mask = None
         return logits.float()
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did: mean loss a learned token, real tokens read, gradient norm.
+    """Mean loss per learned token, tokens read, and the gradient's norm before clipping.
 
-    Loss and tokens are those of the examples; everyday rows read beside them do not count.
+    Loss and tokens are those of the examples; replay examples do not count.
     """
 
     loss: float
@@ -94,24 +99,27 @@ def training_step(
     loss: Loss,
     optimizer: FlatAdamW,
     examples: Sequence[TokenizedExample],
-    rows: Sequence[int],
+    indices: Sequence[int],
     *,
-    everyday: Sequence[TokenizedExample] = (),
+    replay: Sequence[TokenizedExample] = (),
     token_budget: int,
     learning_rate: float,
     max_norm: float,
 ) -> StepResult:
-    """One update from `rows`, in as many parts as fit the token budget.
+    """One update from the examples at `indices`, in as many micro-batches as the budget needs.
 
-    Every learned token of the whole batch counts the same, so the split does not change what
-    is learned. `everyday` rows are read apart, because they begin differently and their loss
-    is nobody's curve; how much they weigh depends on their number, not on their length.
+    Every learned token of the whole batch counts the same, so micro-batches do not change the
+    result. `replay` examples have a forward pass of their own, because they do not share the
+    prefix of the others and their loss is not part of the curve; their weight depends on their
+    number, not on their length.
+
+    Raises UserError when the loss or its gradient is not finite; no weight is changed then.
     """
-    beside = replay_weight(len(rows), len(everyday))
-    chosen = [examples[row] for row in rows]
-    mean, tokens = _backward(loss, optimizer, chosen, token_budget, 1 - beside)
-    if everyday:
-        _backward(loss, optimizer, everyday, token_budget, beside, as_base=True)
+    weight = replay_weight(len(indices), len(replay))
+    batch = [examples[index] for index in indices]
+    mean, tokens = _backward(loss, optimizer, batch, token_budget, 1 - weight)
+    if replay:
+        _backward(loss, optimizer, replay, token_budget, weight, targets_from_base=True)
     norm = optimizer.step(learning_rate, max_norm) if math.isfinite(mean) else math.nan
     if not math.isfinite(norm):
         raise UserError(
@@ -127,29 +135,30 @@ def _backward(
     optimizer: FlatAdamW,
     examples: Sequence[TokenizedExample],
     token_budget: int,
-    share: float,
+    weight: float,
     *,
-    as_base: bool = False,
+    targets_from_base: bool = False,
 ) -> tuple[float, int]:
-    """Gather `share` times the gradient of the mean loss; returns that loss and the tokens.
+    """Accumulate `weight` times the gradient of the mean loss; returns that loss and the tokens.
 
-    What is learned are the labels, or else, `as_base`, whatever the base model would expect.
+    targets_from_base: the targets are the base model's token probabilities, not the labels.
     """
     total, tokens = 0.0, 0
-    answers = sum(sum(example.loss_mask[1:]) for example in examples)
+    learned = sum(sum(example.loss_mask[1:]) for example in examples)
     device = optimizer.master.device
     for part in micro_batches(examples, range(len(examples)), token_budget):
-        batch = collate([examples[row] for row in part], device)
-        summed = loss(batch, base_probabilities(loss, batch) if as_base else None)
-        (summed * (share / answers)).backward()
+        batch = collate([examples[index] for index in part], device)
+        summed = loss(batch, base_probabilities(loss, batch) if targets_from_base else None)
+        (summed * (weight / learned)).backward()
         optimizer.accumulate_gradients()
         total += float(summed.detach())
         tokens += batch.tokens
-    return total / answers, tokens
+    return total / learned, tokens
 
 
 @torch.no_grad()
 def base_probabilities(loss: Loss, batch: Batch) -> torch.Tensor:
+    """The base model's token probabilities (learned, vocabulary)."""
     with loss.without_adapter():
         return loss.probabilities(batch)
 
@@ -158,17 +167,17 @@ def base_probabilities(loss: Loss, batch: Batch) -> torch.Tensor:
 def mean_loss(
     loss: Loss, examples: Sequence[TokenizedExample], token_budget: int, device: torch.device
 ) -> float:
-    """Mean loss a learned token of held-out rows."""
-    total, answers = 0.0, 0
+    """Mean loss per learned token, without an update."""
+    total, learned = 0.0, 0
     for part in micro_batches(examples, range(len(examples)), token_budget):
-        batch = collate([examples[row] for row in part], device)
+        batch = collate([examples[index] for index in part], device)
         total += float(loss(batch))
-        answers += len(batch.labels)
-    return total / max(1, answers)
+        learned += len(batch.labels)
+    return total / max(1, learned)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out; each device says it its own way."""
+    """Whether an error means that memory ran out; each device reports it differently."""
     text = str(error).lower()
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError)

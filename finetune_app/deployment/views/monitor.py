@@ -106,7 +106,8 @@ def engine_now() -> dict[str, Any] | None:
         found = engine_client.health_now(PATIENCE)
     except engine_client.EngineUnavailable:
         return None
-    return found | {"model": Path(found["base_model"]).name if found.get("base_model") else ""}
+    base_model = found.get("base_model")
+    return {**found, "model": Path(base_model).name if base_model else ""}
 
 
 def figures_context(request: HttpRequest, deployment: Deployment) -> dict[str, Any]:

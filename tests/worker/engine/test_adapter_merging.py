@@ -38,9 +38,9 @@ def test_answers_stay_the_same_before_and_after(kind, tmp_path):
     adapter = make_adapter(base, tmp_path / "adapter", 1)
     with Engine(base, "fp32") as engine:
         first = engine.generate([ask(PROMPTS[0], adapter, LENGTH)])[0].token_ids
-        assert engine.merged is None  # an adapter that is tried once is not worth it
+        assert engine.merged_adapter is None  # an adapter that is tried once is not worth it
         assert answers(engine, adapter, PROMPTS) == wanted(base, adapter, PROMPTS)
-        assert engine.merged == str(adapter)
+        assert engine.merged_adapter == str(adapter)
         batch = engine.generate([ask(prompt, adapter, LENGTH) for prompt in PROMPTS])
     assert first == wanted(base, adapter)[0]
     assert [one.token_ids for one in batch] == wanted(base, adapter, PROMPTS)
@@ -49,7 +49,7 @@ def test_answers_stay_the_same_before_and_after(kind, tmp_path):
 def test_the_base_model_and_other_adapters_may_join_it(base, adapters):
     with Engine(base, "fp32") as engine:
         answers(engine, adapters[0])
-        assert engine.merged == str(adapters[0])
+        assert engine.merged_adapter == str(adapters[0])
         targets = [adapters[0], None, adapters[1]]
         # Rows of different lengths: at the end the merged one is alone again, in mid-answer.
         asked = [ask(p, targets[i % 3], 20 - 5 * (i % 3)) for i, p in enumerate(PROMPTS)]
@@ -59,7 +59,7 @@ def test_the_base_model_and_other_adapters_may_join_it(base, adapters):
                 base, request.adapter, prompt, request.max_new_tokens
             )
         assert answers(engine, None) == wanted(base, None)
-        assert engine.merged == str(adapters[0])
+        assert engine.merged_adapter == str(adapters[0])
 
 
 def test_another_takes_its_place_once_nobody_asks_for_the_first(base, adapters, monkeypatch):
@@ -68,21 +68,21 @@ def test_another_takes_its_place_once_nobody_asks_for_the_first(base, adapters, 
     with Engine(base, "fp32") as engine:
         answers(engine, first)
         answers(engine, second)
-        assert engine.merged == str(first)  # a single answer of another is no reason
+        assert engine.merged_adapter == str(first)  # a single answer of another is no reason
         answers(engine, first, PROMPTS[:1])
         answers(engine, second)
-        assert engine.merged == str(first)
+        assert engine.merged_adapter == str(first)
         assert answers(engine, second, PROMPTS) == wanted(base, second, PROMPTS)
-        assert engine.merged == str(second)
+        assert engine.merged_adapter == str(second)
 
 
 def test_its_copy_goes_when_the_adapter_does(base, adapters):
     with Engine(base, "fp32", adapters_kept=1) as engine:
         answers(engine, adapters[0])
-        assert engine.merged == str(adapters[0])
+        assert engine.merged_adapter == str(adapters[0])
         answers(engine, adapters[1], PROMPTS[:1])
-        assert engine.held == [str(adapters[1])]
-        assert engine.merged is None
+        assert engine.adapter_folders == [str(adapters[1])]
+        assert engine.merged_adapter is None
 
 
 def test_two_that_take_turns_stay_beside_the_weights(base, adapters):
@@ -90,7 +90,7 @@ def test_two_that_take_turns_stay_beside_the_weights(base, adapters):
         for prompt in PROMPTS:
             for adapter in adapters:
                 assert answers(engine, adapter, [prompt]) == wanted(base, adapter, [prompt])
-        assert engine.merged is None
+        assert engine.merged_adapter is None
 
 
 def test_one_that_is_trained_anew_is_merged_anew(base, tmp_path):
@@ -100,7 +100,7 @@ def test_one_that_is_trained_anew_is_merged_anew(base, tmp_path):
         other = make_adapter(base, tmp_path / "other", 2)
         shutil.copy(other / WEIGHTS, adapter / WEIGHTS)
         assert answers(engine, adapter) == wanted(base, other)
-        assert engine.merged == str(adapter)
+        assert engine.merged_adapter == str(adapter)
         assert answers(engine, adapter) == wanted(base, other)
 
 
@@ -108,9 +108,9 @@ def test_what_it_leaves_alone_is_not_copied(base, tmp_path):
     adapter = make_adapter(base, tmp_path, 3, target_modules=["q_proj", "v_proj"])
     with Engine(base, "fp32") as engine:
         assert answers(engine, adapter) == wanted(base, adapter)
-        weights = engine._decoder._forward.weights
-        merged = weights.merger.next_forward([str(adapter)])
-    same = [one is other for one, other in zip(merged, weights._products, strict=True)]
+        projections = engine._decoder._forward.projections
+        merged = projections.merger.next_forward([str(adapter)])
+    same = [one is other for one, other in zip(merged, projections._linears, strict=True)]
     assert same == [number % 4 != 0 or number == 12 for number in range(13)]
 
 
@@ -122,15 +122,15 @@ def test_without_memory_to_spare_it_stays_beside_the_weights(base, adapters, mon
     )
     with Engine(base, "fp32") as engine:
         assert answers(engine, adapters[0]) == wanted(base, adapters[0])
-        assert engine.merged is None
+        assert engine.merged_adapter is None
         answers(engine, adapters[0], PROMPTS)
-        assert engine.merged == str(adapters[0])  # later there was
+        assert engine.merged_adapter == str(adapters[0])  # later there was
 
 
 def test_an_evaluation_does_not_merge_half_way(base, adapters):
     with Engine(base, "fp32", may_merge=False) as engine:
         answers(engine, adapters[0], PROMPTS)
-        assert engine.merged is None
+        assert engine.merged_adapter is None
 
 
 def test_a_merge_that_runs_out_of_memory_costs_no_answer(base, adapters, monkeypatch):
@@ -140,15 +140,15 @@ def test_a_merge_that_runs_out_of_memory_costs_no_answer(base, adapters, monkeyp
     monkeypatch.setattr(AdapterMerger, "_merge", run_out)
     with Engine(base, "fp32") as engine:
         assert answers(engine, adapters[0], PROMPTS) == wanted(base, adapters[0], PROMPTS)
-        assert engine.merged is None
+        assert engine.merged_adapter is None
 
 
 def test_a_product_that_is_off_is_not_used(base, adapters, monkeypatch, caplog):
-    monkeypatch.setattr(AdapterMerger, "_error", lambda *_args: 0.1)
+    monkeypatch.setattr(AdapterMerger, "_relative_error", lambda *_args: 0.1)
     with Engine(base, "fp32") as engine, caplog.at_level(logging.WARNING):
         assert answers(engine, adapters[0], PROMPTS) == wanted(base, adapters[0], PROMPTS)
-        assert engine.merged is None
-    assert caplog.text.count("stays beside the weights: the product 0 was off by 0.1") == 1
+        assert engine.merged_adapter is None
+    assert caplog.text.count("stays unmerged: projection 0 was off by 0.1") == 1
 
 
 def scaled(adapter, folder, factor, only=""):
@@ -167,7 +167,7 @@ def test_what_bf16_would_round_away_stays_beside_the_weights(base, adapters, tmp
     weak = scaled(adapters[0], tmp_path / "weak", 1e-3)
     with Engine(base, "bf16") as engine, caplog.at_level(logging.WARNING):
         answers(engine, weak, PROMPTS)
-        assert engine.merged is None
+        assert engine.merged_adapter is None
     assert "rounding would lose too much of it" in caplog.text
 
 
@@ -175,8 +175,8 @@ def test_what_is_too_weak_in_one_place_is_merged_in_the_others(base, adapters, t
     partly = scaled(adapters[0], tmp_path / "partly", 1e-3, only="o_proj")
     with Engine(base, "bf16") as engine:
         answers(engine, partly, PROMPTS)
-        assert engine.merged == str(partly)
-        merged = engine._decoder._forward.weights.merger.next_forward([str(partly)])
+        assert engine.merged_adapter == str(partly)
+        merged = engine._decoder._forward.projections.merger.next_forward([str(partly)])
     kinds = [isinstance(one, PackedLinear) for one in merged]
     assert kinds == [number % 4 != 1 for number in range(12)] + [True]
 
@@ -184,4 +184,4 @@ def test_what_is_too_weak_in_one_place_is_merged_in_the_others(base, adapters, t
 def test_in_bf16_it_is_merged_too(base, adapters):
     with Engine(base, "bf16") as engine:
         answers(engine, adapters[0], PROMPTS)
-        assert engine.merged == str(adapters[0])
+        assert engine.merged_adapter == str(adapters[0])

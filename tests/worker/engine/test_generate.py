@@ -72,7 +72,7 @@ def test_a_cancelled_answer_leaves_the_others_alone(engine):
     assert going.result().finish_reason in {"cancelled", "stop"}
     assert going.completion.tokens < 400
     assert staying.result().token_ids == alone.token_ids
-    assert engine.busy == 0
+    assert engine.pending_requests == 0
 
 
 def test_stop_is_heard_while_whole_answers_are_written_the_plain_way(tmp_path):
@@ -97,18 +97,18 @@ def test_rows_wait_where_the_memory_they_really_take_is_not_free(base):
         engine._cache_bytes = 7 * (alone.prompt_tokens + 20) * engine._bytes_per_token
         together = []
         step = engine._decoder.step
-        engine._decoder.step = lambda: (together.append(len(engine._decoder.rows)), step())
+        engine._decoder.step = lambda: (together.append(len(engine._decoder.sequences)), step())
         answers = engine.generate([ask(max_new_tokens=20)] * 7)
     assert max(together) == 4  # the fifth would make room for eight
     assert all(answer.token_ids == alone.token_ids for answer in answers)
 
 
 def test_an_answer_ends_where_the_model_can_see_no_further(engine):
-    prompt = "x" * (engine.loaded.context - 60)
+    prompt = "x" * (engine.loaded.context_length - 60)
     answer = engine.generate([ask(prompt, max_new_tokens=400)])[0]
-    assert answer.prompt_tokens + answer.tokens <= engine.loaded.context
+    assert answer.prompt_tokens + answer.tokens <= engine.loaded.context_length
     with pytest.raises(PromptTooLong, match="Shorten it"):
-        engine.submit(ask("x" * engine.loaded.context))
+        engine.submit(ask("x" * engine.loaded.context_length))
 
 
 def test_adapters_beyond_the_limit_are_dropped_and_come_back(base, tmp_path):
@@ -179,15 +179,15 @@ def test_half_a_character_waits_for_its_other_half(engine):
     row = SequenceState(ask(max_new_tokens=9), [1], "__base__", 9, frozenset())
     pieces = []
     for token in tokenizer("né€").input_ids:
-        row.add(token)
-        pieces.append(row.new_text(tokenizer))
+        row.append(token)
+        pieces.append(row.next_text(tokenizer))
     assert pieces == ["n", "", "é", "", "", "€"]
 
 
 def test_auto_picks_a_format_and_says_what_it_measured(base):
     with Engine(base, "auto") as engine:
         assert engine.number_format in {"bf16", "fp32"}
-        assert set(engine.loaded.measured) == {"bf16", "fp32"}
+        assert set(engine.loaded.format_milliseconds) == {"bf16", "fp32"}
         assert next(engine.loaded.model.parameters()).dtype == engine.loaded.dtype
 
 

@@ -94,7 +94,7 @@ def test_the_plain_way_tells_them_too(tmp_path):
     base = make_base(tmp_path, "mamba")
     asked = [ask("Hello", top_logprobs=4), ask("b"), ask("c", top_logprobs=0, temperature=1.0)]
     with Engine(base, "fp32") as engine:
-        assert not engine.fast
+        assert not engine.uses_slot_decoder
         answers = engine.generate(asked)
         alone = engine.generate([asked[2]])[0]
     check(base, asked[0], answers[0])

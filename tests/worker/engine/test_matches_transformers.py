@@ -60,8 +60,8 @@ def test_mixed_adapters_in_one_batch_answer_as_alone(kind, tmp_path):
     targets = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
     # Answers of different lengths leave and join all the time: five places for eight requests.
     requests = [ask(p, targets[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]
-    with Engine(base, "fp32", max_rows=5) as engine:
-        assert engine.fast
+    with Engine(base, "fp32", max_sequences=5) as engine:
+        assert engine.uses_slot_decoder
         answers = engine.generate(requests)
     for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
         wanted = plain_answer(base, request.adapter, PROMPTS[i], request.max_new_tokens)
@@ -80,7 +80,7 @@ def test_adapters_of_unlike_shapes_share_a_batch(base, tmp_path):
     targets = [*folders, None]
     requests = [ask(p, targets[i % 5], 4 + 3 * i) for i, p in enumerate(PROMPTS)]
     with Engine(base, "fp32") as engine:
-        assert engine.own_forward
+        assert engine.uses_llama_forward
         answers = engine.generate(requests)
         fewer = engine.generate(requests[:2])  # what is stacked for all serves two as well
     for request, answer in zip(requests + requests[:2], answers + fewer, strict=True):
@@ -93,11 +93,11 @@ def test_adapters_of_unlike_shapes_share_a_batch(base, tmp_path):
 def test_only_what_is_proved_equal_is_computed_in_the_short_way(kind, own, tmp_path, monkeypatch):
     base = make_base(tmp_path, kind)
     with Engine(base, "fp32") as engine:
-        assert engine.own_forward == own
+        assert engine.uses_llama_forward == own
     monkeypatch.setattr("worker.engine.llama_forward.rotate", lambda x, cos, sin: x)  # a fault
     with Engine(base, "fp32") as engine:
-        assert engine.fast
-        assert not engine.own_forward
+        assert engine.uses_slot_decoder
+        assert not engine.uses_llama_forward
         answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
     assert answer.token_ids == plain_answer(base, None, PROMPTS[1], 8)
 
@@ -105,7 +105,7 @@ def test_only_what_is_proved_equal_is_computed_in_the_short_way(kind, own, tmp_p
 def test_a_model_with_a_running_state_is_served_the_plain_way(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
-        assert not engine.fast
+        assert not engine.uses_slot_decoder
         answers = engine.generate([ask(p, None, 12) for p in PROMPTS[:4]])
     for prompt, answer in zip(PROMPTS, answers, strict=False):
         assert answer.token_ids == plain_answer(base, None, prompt, 12)
@@ -121,7 +121,7 @@ def test_a_model_that_comes_with_a_penalty_for_repeating_answers_without_it(tmp_
     assert plain_answer(fussy, None, PROMPTS[1], 12) != wanted
     with Engine(fussy, "fp32") as engine:
         assert engine.generate([ask(PROMPTS[1], None, 12)])[0].token_ids == wanted
-        assert engine.loaded.ends == {256, 257}  # where it ends is still its own to say
+        assert engine.loaded.eos_token_ids == {256, 257}  # where it ends is still its own to say
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_answers_are_the_same_with_a_shared_beginning(kind, tmp_path):
     base = make_base(tmp_path / "base", kind)
     targets = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
     requests = [ask(p, targets[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]
-    with Engine(base, "fp32", max_rows=5) as engine:
+    with Engine(base, "fp32", max_sequences=5) as engine:
         together = [answer.token_ids for answer in engine.generate(requests)]
         again = [answer.token_ids for answer in engine.generate(requests)]
     assert together == again == alone(base, requests)
@@ -85,10 +85,10 @@ def test_an_adapter_trained_anew_in_its_folder_shares_nothing_with_the_old_one(b
 def test_what_is_kept_is_bounded(base, monkeypatch):
     with Engine(base, "fp32") as engine:
         engine.generate([ask(prompt) for prompt in PROMPTS])
-        (kept,) = engine._decoder.prefixes._kept.values()
-        engine._decoder.prefixes = PrefixCache(max_bytes=kept.size - 1)
+        (kept,) = engine._decoder.prefixes._prefixes.values()
+        engine._decoder.prefixes = PrefixCache(max_bytes=kept.bytes - 1)
         engine.generate([ask(prompt) for prompt in PROMPTS])
-        assert not engine._decoder.prefixes._kept
+        assert not engine._decoder.prefixes._prefixes
 
 
 @pytest.mark.long

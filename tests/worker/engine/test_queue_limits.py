@@ -13,15 +13,15 @@ HELLO = [{"role": "user", "content": "Hello there"}]
 
 
 def test_it_knows_how_long_the_first_in_the_queue_has_waited(base):
-    with Engine(base, "fp32", max_rows=1) as engine:
-        assert engine.waited == 0
+    with Engine(base, "fp32", max_sequences=1) as engine:
+        assert engine.wait_seconds == 0
         both = [engine.submit(GenerationRequest(HELLO, max_new_tokens=3000)) for _ in range(2)]
         next(iter(both[0]))
-        assert engine.waited > 0
+        assert engine.wait_seconds > 0
         for one in both:
             one.cancel()
         both[1].result()
-        assert engine.waited == 0
+        assert engine.wait_seconds == 0
 
 
 def test_nobody_is_let_in_behind_somebody_who_has_waited_too_long(base):
@@ -29,7 +29,7 @@ def test_nobody_is_let_in_behind_somebody_who_has_waited_too_long(base):
         manager, said = ModelManager(base.parent, max_wait_seconds=0.0), []
         async with AsyncExitStack() as stays:
             engine = await stays.enter_async_context(manager.acquire(base, "fp32", 1))
-            engine._max_rows = 1
+            engine._max_sequences = 1
             for _ in range(2):
                 asked = engine.submit(GenerationRequest(HELLO, max_new_tokens=3000))
                 stays.callback(asked.cancel)

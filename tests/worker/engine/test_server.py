@@ -77,27 +77,29 @@ def engine(server, settings):
     return server
 
 
-def lanes(server: Running) -> list[dict]:
+def requests(server: Running) -> list[dict]:
     return [
-        {"name": "base", "adapter": None, "messages": MESSAGES},
-        {"name": "tuned", "adapter": str(server.data / "adapter"), "messages": MESSAGES},
+        {"candidate": "base", "adapter": None, "messages": MESSAGES},
+        {"candidate": "tuned", "adapter": str(server.data / "adapter"), "messages": MESSAGES},
     ]
 
 
-async def talk(base: Path, lanes: list[dict], **options) -> list[dict]:
-    return [event async for event in client.stream_chat(str(base), lanes, **options)]
+async def talk(base: Path, requests: list[dict], **options) -> list[dict]:
+    return [event async for event in client.stream_chat(str(base), requests, **options)]
 
 
-def text_of(events: list[dict], lane: str) -> str:
-    return "".join(e.get("text", "") for e in events if e["lane"] == lane)
+def text_of(events: list[dict], request: str) -> str:
+    return "".join(e.get("text", "") for e in events if e["candidate"] == request)
 
 
-def test_two_lanes_stream_next_to_each_other(engine):
-    events = asyncio.run(talk(engine.base, lanes(engine), number_format="fp32", max_new_tokens=30))
-    order = [event["lane"] for event in events]
+def test_two_candidates_stream_side_by_side(engine):
+    events = asyncio.run(
+        talk(engine.base, requests(engine), number_format="fp32", max_new_tokens=30)
+    )
+    order = [event["candidate"] for event in events]
     assert order.index("tuned") < len(order) - 1 - order[::-1].index("base")  # interleaved
     ends = [event for event in events if event.get("done")]
-    assert {end["lane"] for end in ends} == {"base", "tuned"}
+    assert {end["candidate"] for end in ends} == {"base", "tuned"}
     assert all(end["tokens"] > 0 and end["finish_reason"] in {"stop", "length"} for end in ends)
     assert text_of(events, "base") != text_of(events, "tuned")
     state = asyncio.run(client.health())
@@ -108,10 +110,10 @@ def test_two_lanes_stream_next_to_each_other(engine):
 
 def test_asking_for_another_model_swaps_once_the_first_is_done(engine):
     async def both() -> list[list[dict]]:
-        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
+        request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
         other = engine.data / "other"
         return await asyncio.gather(
-            *(talk(base, lane, max_new_tokens=40) for base in (engine.base, other, engine.base))
+            *(talk(base, request, max_new_tokens=40) for base in (engine.base, other, engine.base))
         )
 
     first, second, third = asyncio.run(both())
@@ -139,14 +141,14 @@ def test_without_the_secret_nothing_is_answered(engine):
 def test_only_folders_of_the_data_folder_are_read(engine, outside):
     named = outside.format(data=engine.data)
     with pytest.raises(EngineUnavailable, match="data folder"):
-        asyncio.run(talk(named, lanes(engine)))
-    adapter = [{"name": "x", "adapter": named, "messages": MESSAGES}]
+        asyncio.run(talk(named, requests(engine)))
+    adapter = [{"candidate": "x", "adapter": named, "messages": MESSAGES}]
     with pytest.raises(EngineUnavailable, match="data folder"):
         asyncio.run(talk(engine.base, adapter))
 
 
 def test_a_full_queue_says_when_to_come_back(engine):
-    many = [{"name": str(i), "adapter": None, "messages": MESSAGES} for i in range(5)]
+    many = [{"candidate": str(i), "adapter": None, "messages": MESSAGES} for i in range(5)]
     with pytest.raises(EngineUnavailable, match="busy") as caught:
         asyncio.run(talk(engine.base, many))
     assert caught.value.retry_after == 5
@@ -154,8 +156,8 @@ def test_a_full_queue_says_when_to_come_back(engine):
 
 def test_leaving_cancels_what_is_being_written(engine):
     async def leave_early() -> None:
-        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
-        events = client.stream_chat(str(engine.base), lane, max_new_tokens=4000)
+        request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
+        events = client.stream_chat(str(engine.base), request, max_new_tokens=4000)
         async for _event in events:
             break
         await events.aclose()
@@ -168,11 +170,11 @@ def test_leaving_cancels_what_is_being_written(engine):
     asyncio.run(leave_early())
 
 
-def test_one_broken_lane_does_not_stop_the_other(engine):
-    mixed = lanes(engine)
+def test_a_failing_candidate_does_not_stop_the_other(engine):
+    mixed = requests(engine)
     mixed[1]["adapter"] = str(engine.data / "other")  # a folder, but no adapter
     events = asyncio.run(talk(engine.base, mixed, max_new_tokens=5))
-    ends = {event["lane"]: event for event in events if event.get("done")}
+    ends = {event["candidate"]: event for event in events if event.get("done")}
     assert "has no adapter_model.safetensors" in ends["tuned"]["error"]
     assert ends["base"]["tokens"] > 0
 
@@ -188,8 +190,8 @@ def test_idle_before_the_first_model_it_is_small_and_afterwards_it_unloads(folde
     try:
         settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
         assert asyncio.run(client.health())["memory_bytes"] < 200_000_000
-        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
-        asyncio.run(talk(running.base, lane, max_new_tokens=5))
+        request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
+        asyncio.run(talk(running.base, request, max_new_tokens=5))
         running.wait_until(lambda: asyncio.run(client.health())["base_model"] is None)
     finally:
         running.process.kill()
@@ -201,8 +203,8 @@ def test_a_sigterm_ends_it_in_the_middle_of_an_answer(folder, settings):
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
 
     async def interrupted() -> None:
-        lane = [{"name": "base", "adapter": None, "messages": MESSAGES}]
-        async for _event in client.stream_chat(str(running.base), lane, max_new_tokens=4000):
+        request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
+        async for _event in client.stream_chat(str(running.base), request, max_new_tokens=4000):
             running.process.send_signal(signal.SIGTERM)
 
     try:

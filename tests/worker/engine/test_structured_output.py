@@ -111,13 +111,15 @@ def test_a_token_that_would_leave_the_form_has_no_chance(engine):
         scores = constraint.mask_logits(torch.zeros(engine.vocabulary.size))
         allowed = {i for i, score in enumerate(scores.tolist()) if score == 0}
         assert token in allowed
-        assert not allowed & engine.loaded.ends
+        assert not allowed & engine.loaded.eos_token_ids
         written.append(len(allowed))
         constraint.advance(token)
     assert written[0] == 1  # a quotation mark, nothing else
     assert written[1] == 2  # y or n
     closing = constraint.mask_logits(torch.zeros(engine.vocabulary.size))
-    assert {i for i, score in enumerate(closing.tolist()) if score == 0} <= engine.loaded.ends
+    assert {
+        i for i, score in enumerate(closing.tolist()) if score == 0
+    } <= engine.loaded.eos_token_ids
 
 
 def test_the_plain_way_keeps_to_a_form_too(tmp_path):

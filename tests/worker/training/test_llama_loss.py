@@ -8,7 +8,7 @@ from worker.training import llama_autograd
 from worker.training.data import collate
 from worker.training.llama_loss import LlamaLoss, is_supported, shared_prefix
 from worker.training.model_loader import load
-from worker.training.spec import Spec
+from worker.training.spec import TrainingSpec
 from worker.training.steps import CausalLMLoss, Loss, base_probabilities
 
 OPENING = [1, 40, 41, 42, 43]
@@ -33,7 +33,7 @@ BATCHES = {
 
 
 def loaded(base_model, kind: str, **settings):
-    spec = Spec(base_model=base_model(kind), version=base_model(kind), rank=4, **settings)
+    spec = TrainingSpec(base_model=base_model(kind), version=base_model(kind), rank=4, **settings)
     made = load(spec, "fp32")
     torch.manual_seed(3)
     for parameter in made.model.parameters():

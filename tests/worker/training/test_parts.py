@@ -11,12 +11,12 @@ from worker.training.data import (
     collate,
     epoch_batches,
     micro_batches,
-    pick,
+    sample_rows,
     steps_per_epoch,
 )
 from worker.training.loop import validation_steps
 from worker.training.optimizer import FlatAdamW, learning_rate_at
-from worker.training.spec import Spec
+from worker.training.spec import TrainingSpec
 from worker.training.steps import training_step
 
 
@@ -53,11 +53,11 @@ def test_held_out_rows_of_a_file_sorted_by_label_are_of_all_labels():
         DatasetRow(n, "validation", [{"role": "assistant", "content": "abcd"[n // 100]}])
         for n in range(400)
     ]
-    picked = pick(rows, 64, seed=17)
+    picked = sample_rows(rows, 64, seed=17)
     assert len({row.number for row in picked}) == 64
     assert {row.wanted for row in picked} == set("abcd")
-    assert pick(rows, 64, seed=17) == picked
-    assert len(pick(rows[:5], 64, seed=17)) == 5
+    assert sample_rows(rows, 64, seed=17) == picked
+    assert len(sample_rows(rows[:5], 64, seed=17)) == 5
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 9, 127, 128, 129, 300])
@@ -171,5 +171,5 @@ def test_validation_comes_at_every_epoch_and_about_eight_times():
 )
 def test_impossible_settings_are_named(setting):
     with pytest.raises(UserError) as raised:
-        Spec.from_json({"base_model": "/m", "version": "/v", **setting})
+        TrainingSpec.from_json({"base_model": "/m", "version": "/v", **setting})
     assert next(iter(setting)) in raised.value.message

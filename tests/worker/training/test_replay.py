@@ -21,7 +21,7 @@ from worker.training.loop import choose_loss
 from worker.training.model_loader import load
 from worker.training.replay import replay_examples, replay_indices, replay_weight
 from worker.training.replay.answers import ANSWER_TOKENS, prompts, recorded_answers
-from worker.training.spec import Spec
+from worker.training.spec import TrainingSpec
 from worker.training.steps import base_probabilities
 
 SHARE = 0.125
@@ -119,7 +119,7 @@ def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):
 def test_the_base_itself_has_nothing_to_learn_from_them(base_model, tmp_path, kind):
     base = base_model(kind)
     rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
-    made = load(Spec(base_model=base, version=base, rank=4), "fp32")
+    made = load(TrainingSpec(base_model=base, version=base, rank=4), "fp32")
     loss, batch = choose_loss(made), collate(rows, torch.device("cpu"))
     loss(batch, base_probabilities(loss, batch)).backward()
     fresh = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
@@ -140,7 +140,7 @@ def test_they_are_asked_once_for_each_base_model(base_model, tmp_path):
 
 
 def test_stop_is_heard_while_the_base_model_answers(base_model, tmp_path, monkeypatch):
-    monkeypatch.setattr("worker.training.replay.answers.key", lambda base: "never-asked")
+    monkeypatch.setattr("worker.training.replay.answers.cache_key", lambda base: "never-asked")
     channel = RecordingChannel(stop_after=0)
     assert replay_examples(base_model(), "fp32", tmp_path, channel) == []
     assert not (tmp_path / "everyday.json").exists()
@@ -149,8 +149,8 @@ def test_stop_is_heard_while_the_base_model_answers(base_model, tmp_path, monkey
 def test_a_training_continues_with_the_rows_it_began_with(job, monkeypatch):
     work = job(replay_share=SHARE)
     run(work, RecordingChannel(stop_after=2))
-    monkeypatch.setattr("worker.training.replay.answers._ask", None)  # nobody is asked again
-    monkeypatch.setattr("worker.training.replay.answers.key", lambda base: "swept away")
+    monkeypatch.setattr("worker.training.replay.answers._generate", None)  # nobody is asked again
+    monkeypatch.setattr("worker.training.replay.answers.cache_key", lambda base: "swept away")
     assert run(work, RecordingChannel())["stopped"] is False
 
 
@@ -175,7 +175,7 @@ def test_it_keeps_the_base_models_answers_likelier(job, base_model, tmp_path):
     def surprise(share: float) -> float:
         work = job(folder=f"share-{share}", epochs=4, replay_share=share)
         run(work, RecordingChannel())
-        spec = loop.Spec.from_json(work.spec)
+        spec = loop.TrainingSpec.from_json(work.spec)
         training, _ = loop.prepare(spec, work.folder, RecordingChannel())
         newest = loop.checkpoints.newest(training.checkpoints)
         training.optimizer.restore(newest.optimizer)

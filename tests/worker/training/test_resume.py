@@ -111,7 +111,7 @@ def test_what_was_never_finished_is_ignored_and_removed(tmp_path):
     found = checkpoints.newest(folder)
     assert found is not None
     assert found.state == {"step": 5}
-    checkpoints.tidy(folder, None)
+    checkpoints.remove_old(folder, None)
     assert not (folder / ".unfinished-step-000009").exists()
 
 
@@ -119,7 +119,7 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path):
     tensors = {"a": torch.ones(3)}
     for step in range(6):
         checkpoints.save(tmp_path, step, tensors, tensors, {"step": step})
-    checkpoints.tidy(tmp_path, best_step=1)
+    checkpoints.remove_old(tmp_path, best_step=1)
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert kept == ["step-000001", "step-000004", "step-000005"]
 

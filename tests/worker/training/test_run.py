@@ -128,9 +128,9 @@ def test_plain_peft_loads_the_adapter_and_computes_the_same(job, base_model, mon
     kept = {}
     real_export = loop.export
 
-    def keep(folder, loaded, weights, tokenizer, about):
-        real_export(folder, loaded, weights, tokenizer, about)
-        kept["model"] = loaded.model.eval()
+    def keep(folder, adapted, weights, tokenizer, metadata):
+        real_export(folder, adapted, weights, tokenizer, metadata)
+        kept["model"] = adapted.model.eval()
 
     monkeypatch.setattr(loop, "export", keep)
     run(work, RecordingChannel())
@@ -195,7 +195,9 @@ def test_memory_too_small_for_one_row_is_said_plainly(job, monkeypatch):
 def test_a_loss_that_is_no_longer_a_number_ends_the_training(job, monkeypatch):
     monkeypatch.setattr(
         "worker.training.steps.CausalLMLoss.__call__",
-        lambda self, batch, wanted=None: torch.tensor(float("nan"), requires_grad=True),
+        lambda self, batch, target_probabilities=None: torch.tensor(
+            float("nan"), requires_grad=True
+        ),
     )
     with pytest.raises(UserError, match="lower learning rate"):
         run(job("gpt_neox"), RecordingChannel())

@@ -1,8 +1,8 @@
-"""Does vLLM really answer with an adapter? Some it loads without a word and speaks as the base.
+"""Does vLLM apply an adapter? It can load an adapter without applying it, and reports no error.
 
-A text is read by vLLM with the adapter and without, and by PEFT with it and without. What the
-adapter changes must be the same in both: `off` is how far the two changes are apart, as a share of
-PEFT's. 0 is the same; 1 is what comes of an adapter that is not applied at all.
+A text is scored by vLLM and by PEFT, each with the adapter and without. The change of the
+log-probabilities must be the same in both. The distance of the two changes is relative to
+PEFT's: 0 is the same, 1 is what an adapter gives that is not applied at all.
 """
 
 from __future__ import annotations
@@ -18,62 +18,60 @@ from collections.abc import Callable
 from pathlib import Path
 
 from finetune_app.core.machine import this_machine
+from worker.engine.adapter_check import DAMAGED, MIN_CHANGE, NO_EFFECT, ROUNDING_FACTOR
 from worker.engine.adapters import BadAdapter, read_files, stamp_of
 from worker.engine.backend import BackendUnsupported
-from worker.engine.model_loader import fp32_bytes, read_config
-from worker.engine.vllm.client import MODEL, VllmClient, VllmRejected
-from worker.engine.vllm.peft_reference import Answer
+from worker.engine.model_loader import MAX_MEMORY_SHARE, fp32_bytes, read_config
+from worker.engine.vllm.client import BASE_MODEL, VllmClient, VllmRejected
+from worker.engine.vllm.peft_reference import Reference
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parents[3]
-MOST_OFF = 0.5
-LEAST = 1e-5  # of a log-probability: less is nothing
-BASE_OFF = 0.25  # of the log-probabilities' own spread; rounding to bf16 makes less than 0.1
-NOTHING = (
-    "This adapter changes nothing: with it the model answers exactly as without it. "
-    "Train it again, on more examples or for longer."
-)
-DAMAGED = "This adapter is damaged: with it the model gives no numbers. Train it again."
-AS_THE_BASE = "vLLM loads an adapter and then answers as its base model"
-OTHERWISE = "vLLM answers with an adapter otherwise than it was trained"
-BASE_OTHERWISE = "vLLM reads this base model otherwise than it was trained"
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
+MAX_DISTANCE = 0.5
+NOT_APPLIED_SHARE = 0.1  # of PEFT's change: a smaller one means that the adapter is not applied
+MAX_BASE_ERROR = 0.25  # relative to the log-probabilities' spread; rounding to bf16 makes < 0.1
+NOT_APPLIED = "vLLM loads an adapter and then answers as its base model"
+APPLIED_DIFFERENTLY = "vLLM answers with an adapter otherwise than it was trained"
+BASE_DIFFERS = "vLLM reads this base model otherwise than it was trained"
 Vector = list[float]
 
 
 class PeftReferences:
-    """PEFT's answers, each worked out once while this process lives."""
+    """PEFT's log-probabilities, each computed once while this process lives."""
 
-    def __init__(self, compute: Callable[..., Answer] | None = None) -> None:
-        self._compute = compute or compute_apart
-        self._known: dict[object, Answer | None] = {}
-        self._one_at_a_time = threading.Lock()  # each loads the whole base model
+    def __init__(self, compute: Callable[..., Reference] | None = None) -> None:
+        self._compute = compute or compute_in_subprocess
+        self._references: dict[object, Reference | None] = {}
+        self._lock = threading.Lock()  # one at a time: each loads the whole base model
 
-    def of(self, base: Path, adapter: Path, ids: list[int]) -> Answer | None:
-        """Takes as long as loading the base model; None where its memory is not free. Raises
-        BadAdapter."""
-        known = (base, adapter, stamp_of(adapter))
-        with self._one_at_a_time:
-            if known not in self._known:
-                read_files(adapter)  # what is broken by itself need not wait for the base model
-                self._known[known] = self._ask(base, adapter, ids)
-        found = self._known[known]
-        if found and "bad" in found:
-            raise BadAdapter(found["bad"])
-        return found
+    def get(self, base: Path, adapter: Path, token_ids: list[int]) -> Reference | None:
+        """The log-probabilities; None where memory for the base model is not free. Blocks.
 
-    def _ask(self, base: Path, adapter: Path, ids: list[int]) -> Answer | None:
+        Raises BadAdapter, BackendUnsupported.
+        """
+        key = (base, adapter, stamp_of(adapter))
+        with self._lock:
+            if key not in self._references:
+                read_files(adapter)  # a broken file is found before the base model is loaded
+                self._references[key] = self._run(base, adapter, token_ids)
+        reference = self._references[key]
+        if reference and "bad_adapter" in reference:
+            raise BadAdapter(reference["bad_adapter"])
+        return reference
+
+    def _run(self, base: Path, adapter: Path, token_ids: list[int]) -> Reference | None:
         number_format = _format_that_fits(base)
         if not number_format:
             return None
         return self._compute(
-            base=str(base), adapter=str(adapter), ids=ids, number_format=number_format
+            base=str(base), adapter=str(adapter), token_ids=token_ids, number_format=number_format
         )
 
 
-def compute_apart(**asked: object) -> Answer:
-    """In a child that ends with us. Raises BackendUnsupported."""
-    ran = subprocess.run(
+def compute_in_subprocess(**arguments: object) -> Reference:
+    """`peft_reference.compute` in a child process that ends with us. Raises BackendUnsupported."""
+    process = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -83,73 +81,86 @@ def compute_apart(**asked: object) -> Answer:
             "-m",
             "worker.engine.vllm.peft_reference",
         ],
-        input=json.dumps(asked),
+        input=json.dumps(arguments),
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},  # the card is vLLM's
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": ""},  # vLLM uses the card
     )
-    if ran.returncode:
-        log.error("PEFT could not be asked: %s", ran.stderr[-2000:])
+    if process.returncode:
+        log.error("the PEFT reference failed: %s", process.stderr[-2000:])
         raise BackendUnsupported("An adapter cannot be held against PEFT here")
-    answer: Answer = json.loads(ran.stdout)
-    return answer
+    reference: Reference = json.loads(process.stdout)
+    return reference
 
 
 def _format_that_fits(base: Path) -> str:
-    needed, free = fp32_bytes(base, read_config(base)), this_machine().free_bytes * 0.6
-    if needed <= free:
+    """fp32, bf16, or "" where the base model does not fit in the free memory."""
+    needed = fp32_bytes(base, read_config(base))
+    available = this_machine().free_bytes * MAX_MEMORY_SHARE
+    if needed <= available:
         return "fp32"
-    return "bf16" if needed / 2 <= free else ""
+    return "bf16" if needed / 2 <= available else ""
 
 
-async def compare(
-    client: VllmClient, name: str, ids: list[int], untouched: Vector, reference: Answer | None
+async def check_adapter(
+    client: VllmClient,
+    name: str,
+    token_ids: list[int],
+    base_logprobs: Vector,
+    reference: Reference | None,
 ) -> str:
-    """What is wrong with an adapter that vLLM has loaded as `name`; "" if nothing is. `untouched`:
-    vLLM's own scores of the base. Raises BackendUnsupported where vLLM is to blame, not the
-    adapter."""
-    if reference and not _are_numbers(reference["tuned"]):
+    """What is wrong with an adapter that vLLM has loaded as `name`, or "".
+
+    base_logprobs: vLLM's own, of the base model. reference: PEFT's, None where it is too large.
+
+    Raises BackendUnsupported when vLLM is at fault, not the adapter.
+    """
+    if reference and not _all_finite(reference["tuned"]):
         return DAMAGED
-    if reference and _most(_change(reference["tuned"], reference["base"])) <= LEAST:
-        return NOTHING
+    if reference and _largest(_difference(reference["tuned"], reference["base"])) <= MIN_CHANGE:
+        return NO_EFFECT
     try:
-        tuned = await client.scores(name, ids)
-    except VllmRejected as problem:  # numbers that are none do not get through JSON
-        raise BackendUnsupported(f"{OTHERWISE}: {problem}") from None
-    here = _change(tuned, untouched)
-    if reference is None:  # held against the base alone
-        again = _change(await client.scores(MODEL, ids), untouched)
-        if not _are_numbers(tuned):
+        tuned = await client.prompt_logprobs(name, token_ids)
+    except VllmRejected as error:  # NaN cannot be written as JSON
+        raise BackendUnsupported(f"{APPLIED_DIFFERENTLY}: {error}") from None
+    change = _difference(tuned, base_logprobs)
+    if reference is None:  # compare with vLLM's base model alone
+        again = await client.prompt_logprobs(BASE_MODEL, token_ids)
+        rounding = _largest(_difference(again, base_logprobs))
+        if not _all_finite(tuned):
             return DAMAGED
-        return NOTHING if _most(here) <= max(4 * _most(again), LEAST) else ""
-    if _length(_change(untouched, reference["base"])) > BASE_OFF * _spread(reference["base"]):
-        raise BackendUnsupported(BASE_OTHERWISE)
-    there = _change(reference["tuned"], reference["base"])
-    off = _length(_change(here, there)) / _length(there)
-    log.info("adapter %s: what it changes is %.3f off what PEFT changes", name, off)
-    if not off <= MOST_OFF:
-        raise BackendUnsupported(AS_THE_BASE if _length(here) < 0.1 * _length(there) else OTHERWISE)
+        limit = max(ROUNDING_FACTOR * rounding, MIN_CHANGE)
+        return NO_EFFECT if _largest(change) <= limit else ""
+    base_error = _norm(_difference(base_logprobs, reference["base"]))
+    if base_error > MAX_BASE_ERROR * _spread(reference["base"]):
+        raise BackendUnsupported(BASE_DIFFERS)
+    expected = _difference(reference["tuned"], reference["base"])
+    distance = _norm(_difference(change, expected)) / _norm(expected)
+    log.info("adapter %s: its change differs from PEFT's by %.3f", name, distance)
+    if not distance <= MAX_DISTANCE:
+        not_applied = _norm(change) < NOT_APPLIED_SHARE * _norm(expected)
+        raise BackendUnsupported(NOT_APPLIED if not_applied else APPLIED_DIFFERENTLY)
     return ""
 
 
-def _change(one: Vector, other: Vector) -> Vector:
+def _difference(one: Vector, other: Vector) -> Vector:
     return [a - b for a, b in zip(one, other, strict=True)]
 
 
-def _length(change: Vector) -> float:
-    return math.sqrt(sum(value * value for value in change))
+def _norm(values: Vector) -> float:
+    return math.sqrt(sum(value * value for value in values))
 
 
 def _spread(values: Vector) -> float:
-    """The length of their distances from their mean."""
+    """Norm of the deviations from the mean."""
     mean = sum(values) / len(values)
-    return _length([value - mean for value in values])
+    return _norm([value - mean for value in values])
 
 
-def _most(change: Vector) -> float:
-    return max(abs(value) for value in change)
+def _largest(values: Vector) -> float:
+    return max(abs(value) for value in values)
 
 
-def _are_numbers(values: Vector) -> bool:
+def _all_finite(values: Vector) -> bool:
     return all(math.isfinite(value) for value in values)

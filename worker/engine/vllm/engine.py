@@ -1,7 +1,8 @@
-"""vLLM as an engine: the same requests, the same pieces of text, another process that computes.
+"""The vLLM backend: the interface of our own engine, with another process that computes.
 
-One thread owns an event loop: it watches the child and reads its streams. vLLM gets token ids and
-gives token ids; messages become tokens in template.py, and tokens text in rows.py, as everywhere.
+One thread runs an event loop that watches the child process and reads its streams. vLLM is sent
+token ids and returns token ids; messages become tokens in template.py and tokens become text in
+sequences.py, as for our own engine.
 """
 
 from __future__ import annotations
@@ -11,44 +12,44 @@ import json
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from worker.engine.adapter_check import QUESTION
+from worker.engine.adapter_check import CHECK_PROMPT
 from worker.engine.adapters import BadAdapter
-from worker.engine.backend import BackendUnsupported
-from worker.engine.engine import Handle, StreamItem
+from worker.engine.backend import BackendUnsupported, Handle, Listener
 from worker.engine.logprobs import LogprobRecorder
 from worker.engine.model_loader import BadModel, read_config
 from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
 from worker.engine.sequences import SequenceState
 from worker.engine.structured_output import SCHEMA_OPTIONS, SchemaCache
-from worker.engine.vllm import adapter_check
 from worker.engine.vllm.adapter_cache import AdapterCache
+from worker.engine.vllm.adapter_check import PeftReferences, check_adapter
 from worker.engine.vllm.client import (
-    MODEL,
+    BASE_MODEL,
     StreamChunk,
     VllmClient,
     VllmConnectionError,
     VllmRejected,
 )
+from worker.engine.vllm.peft_reference import Reference
 from worker.engine.vllm.server_process import DTYPES, MAX_ADAPTERS, VllmProcess
 from worker.engine.vocabulary import Vocabulary
 from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids, text_token_ids
 
 log = logging.getLogger(__name__)
 
-START_TIMEOUT_SECONDS = 900.0  # seconds: large models are read, and their kernels compiled
+START_TIMEOUT_SECONDS = 900.0  # large models are read, and kernels compiled
 POLL_SECONDS = 0.2
-FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # before another start, doubled each time
-STABLE_SECONDS = 60.0  # seconds; who lived that long starts again without delay
-MAX_RESTARTS = 3  # in a row
+FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 30.0  # before another start; doubled each time
+STABLE_SECONDS = 60.0  # a process that lived this long is started again without a longer delay
+MAX_FAILURES = 3  # in a row
 FAILED_TO_START = "vLLM does not start with this base model; its log (vllm.log) says why"
 KEEPS_ENDING = "vLLM ends again and again with this base model; its log (vllm.log) says why"
-DOWN = "The model cannot be reached just now. It restarts by itself: try again in a minute."
+RESTARTING = "The model cannot be reached just now. It restarts by itself: try again in a minute."
 BROKE_DOWN = "The model broke down while answering: vLLM ended. It restarts by itself."
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class VllmRestarting(ValueError):
 
 
 class VllmHandle(Handle):
-    """A submitted request; to cancel it ends vLLM's work on it."""
+    """A submitted request; cancelling it ends vLLM's work on it."""
 
     task: Future[None] | None = None
 
@@ -69,9 +70,14 @@ class VllmHandle(Handle):
 
 
 class VllmEngine:
-    """See serving.Backend. Raises BadModel, and BackendUnsupported where vLLM does not start."""
+    """A base model served by vLLM. See `backend.Backend`.
 
-    kind, merged = "vllm", None
+    fatal_error: why vLLM is not started again; empty while it is.
+
+    Raises BadModel, and BackendUnsupported where vLLM does not start.
+    """
+
+    kind, merged_adapter = "vllm", None
 
     def __init__(
         self,
@@ -81,7 +87,7 @@ class VllmEngine:
         program: Path,
         options: Sequence[str],
         log_file: Path,
-        references: adapter_check.PeftReferences,
+        references: PeftReferences,
     ) -> None:
         self.folder = base
         self.number_format = "bf16" if number_format == "auto" else number_format
@@ -89,16 +95,19 @@ class VllmEngine:
             raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
         config = read_config(base)
         self._tokenizer = load_tokenizer(base)
-        self._ends = frozenset(stop_token_ids(self._tokenizer) | _stated_ends(base, config))
+        self._eos_token_ids = frozenset(
+            stop_token_ids(self._tokenizer) | _configured_eos_token_ids(base, config)
+        )
         size = int(config.get("text_config", config)["vocab_size"])
-        self.vocabulary = Vocabulary(self._tokenizer, self._ends, size)
+        self.vocabulary = Vocabulary(self._tokenizer, self._eos_token_ids, size)
         self.schemas = SchemaCache(self.vocabulary)
-        self.trouble = ""
-        self._unanswered: dict[int, float] = {}  # since when, of requests without a first word
+        self.fatal_error = ""
+        self._queued_at: dict[int, float] = {}  # of sequences without a first token, by id()
         self._references = references
-        self._question = prompt_token_ids(self._tokenizer, [{"role": "user", "content": QUESTION}])
-        self._child = VllmProcess(program, base, self.number_format, options, log_file)
-        self._client: VllmClient | None = None  # while it is up
+        check_messages = [{"role": "user", "content": CHECK_PROMPT}]
+        self._check_token_ids = prompt_token_ids(self._tokenizer, check_messages)
+        self._process = VllmProcess(program, base, self.number_format, options, log_file)
+        self._client: VllmClient | None = None  # while the process answers
         self._adapter_cache: AdapterCache | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="vllm", daemon=True)
@@ -108,55 +117,58 @@ class VllmEngine:
         except BaseException:
             self.close()
             raise
-        self._keeper = asyncio.run_coroutine_threadsafe(self._keep(), self._loop)
+        self._supervision = asyncio.run_coroutine_threadsafe(self._supervise(), self._loop)
 
-    # --- what others call -------------------------------------------------------------
+    # --- called from other threads ----------------------------------------------------
 
     @property
-    def held(self) -> list[str]:
+    def adapter_folders(self) -> list[str]:
         return self._adapter_cache.folders if self._adapter_cache else []
 
     @property
-    def waited(self) -> float:
-        """Seconds that somebody has waited for a first word, while vLLM keeps them in its queue."""
+    def wait_seconds(self) -> float:
+        """How long the oldest request in vLLM's queue has waited for its first token."""
         now = time.monotonic()
-        return now - min([now, *self._unanswered.copy().values()])
+        return now - min([now, *self._queued_at.copy().values()])
 
     @property
     def memory_bytes(self) -> int:
-        return self._child.memory_bytes
+        return self._process.memory_bytes
 
     def prepare(self, requests: Sequence[GenerationRequest]) -> None:
-        """Read what requests need, so that what vLLM cannot do is known before the first word. A
-        bad adapter is told to whoever asks for it. Raises BackendUnsupported, VllmRestarting,
-        NotReadable, UnsupportedSchema."""
+        """Compile schemas and load adapters, so that what vLLM cannot do is known early.
+
+        A bad adapter fails only its own request, later.
+
+        Raises BackendUnsupported, VllmRestarting, UnsupportedTokenizer, UnsupportedSchema.
+        """
         if any(request.top_logprobs is not None for request in requests):
             _ = self.vocabulary.tokens
         for schema in {request.schema for request in requests if request.schema}:
             self.schemas.matcher(schema)
-        self._call(self._fetch({request.adapter for request in requests}))
+        self._call(self._load_adapters({request.adapter for request in requests}))
 
     def check_adapter(self, adapter: Path) -> None:
-        """Load an adapter, see that it changes what it should. Raises BadAdapter,
-        BackendUnsupported, VllmRestarting."""
-        self._call(self._use(adapter, require_effect=True))
+        """Load an adapter and make sure that vLLM applies it.
 
-    def submit(
-        self, request: GenerationRequest, listener: Callable[[StreamItem], None] | None = None
-    ) -> Handle:
-        """See Engine.submit. Raises PromptTooLong."""
+        Raises BadAdapter, BackendUnsupported, VllmRestarting.
+        """
+        self._call(self._load_adapter(adapter, require_effect=True))
+
+    def submit(self, request: GenerationRequest, listener: Listener | None = None) -> Handle:
+        """See `Backend.submit`. Raises PromptTooLong."""
         if request.prompt is None:
-            ids = prompt_token_ids(self._tokenizer, request.messages)
+            token_ids = prompt_token_ids(self._tokenizer, request.messages)
         else:
-            ids = text_token_ids(self._tokenizer, request.prompt)
-        room = min(request.max_new_tokens, self._context - len(ids))
+            token_ids = text_token_ids(self._tokenizer, request.prompt)
+        room = min(request.max_new_tokens, self._context_length - len(token_ids))
         if room < 1:
             raise PromptTooLong(
-                f"The conversation has {len(ids)} tokens and this model can see only "
-                f"{self._context}. Shorten it."
+                f"The conversation has {len(token_ids)} tokens and this model can see only "
+                f"{self._context_length}. Shorten it."
             )
         handle = VllmHandle(listener)
-        work = self._answer(request, ids, room, handle)
+        work = self._answer(request, token_ids, room, handle)
         handle.task = asyncio.run_coroutine_threadsafe(work, self._loop)
         return handle
 
@@ -166,7 +178,7 @@ class VllmEngine:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._child.end()
+        self._process.stop()
 
     def __enter__(self) -> VllmEngine:
         return self
@@ -174,65 +186,70 @@ class VllmEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- the child --------------------------------------------------------------------
+    # --- the child process ------------------------------------------------------------
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _start(self) -> None:
-        """Raises BackendUnsupported when it ends before it is ready, or takes too long."""
-        self._child.start()
-        client = VllmClient(self._child.socket, self._child.key)
-        began = time.monotonic()
-        while not await client.healthy():
-            if not self._child.lives or time.monotonic() - began > START_TIMEOUT_SECONDS:
+        """Start vLLM and wait until it answers.
+
+        Raises BackendUnsupported when it ends before that, or takes too long.
+        """
+        self._process.start()
+        client = VllmClient(self._process.socket, self._process.key)
+        started_at = time.monotonic()
+        while not await client.is_healthy():
+            seconds = time.monotonic() - started_at
+            if not self._process.is_alive or seconds > START_TIMEOUT_SECONDS:
                 await client.close()
                 raise BackendUnsupported(FAILED_TO_START)
             await asyncio.sleep(POLL_SECONDS)
         try:
-            self._context = await client.context()
-            untouched = await client.scores(MODEL, self._question)
-        except (VllmConnectionError, VllmRejected) as problem:
+            self._context_length = await client.context_length()
+            base_logprobs = await client.prompt_logprobs(BASE_MODEL, self._check_token_ids)
+        except (VllmConnectionError, VllmRejected) as error:
             log.exception("vLLM started, but does not answer")
-            raise BackendUnsupported(FAILED_TO_START) from problem
-        log.info("vLLM is ready after %.0f s", time.monotonic() - began)
+            raise BackendUnsupported(FAILED_TO_START) from error
+        log.info("vLLM is ready after %.0f s", time.monotonic() - started_at)
 
-        async def check(_name: str, adapter: Path) -> str:
+        async def check_before(adapter: Path) -> None:
             await asyncio.to_thread(self._reference, adapter)
-            return ""
 
-        async def compare(name: str, adapter: Path) -> str:
+        async def check_after(name: str, adapter: Path) -> str:
             reference = await asyncio.to_thread(self._reference, adapter)
-            return await adapter_check.compare(client, name, self._question, untouched, reference)
+            return await check_adapter(
+                client, name, self._check_token_ids, base_logprobs, reference
+            )
 
-        self._adapter_cache = AdapterCache(client, check, compare, MAX_ADAPTERS)
+        self._adapter_cache = AdapterCache(client, check_before, check_after, MAX_ADAPTERS)
         self._client = client
 
-    def _reference(self, adapter: Path) -> Any:
-        return self._references.of(self.folder, adapter, self._question)
+    def _reference(self, adapter: Path) -> Reference | None:
+        return self._references.get(self.folder, adapter, self._check_token_ids)
 
-    async def _keep(self) -> None:
-        """Start the child again when it ends, with growing pauses; give up after some."""
-        deaths, delay, born = 0, FIRST_DELAY, time.monotonic()
+    async def _supervise(self) -> None:
+        """Start the process again when it ends, with growing delays; give up in the end."""
+        failures, delay, started_at = 0, FIRST_DELAY_SECONDS, time.monotonic()
         while True:
-            while self._child.lives:
+            while self._process.is_alive:
                 await asyncio.sleep(POLL_SECONDS)
             if self._client:
                 await self._client.close()
             self._client = self._adapter_cache = None
-            if time.monotonic() - born > STABLE_SECONDS:
-                deaths, delay = 0, FIRST_DELAY
-            deaths += 1
-            if deaths > MAX_RESTARTS:
-                self.trouble = KEEPS_ENDING
+            if time.monotonic() - started_at > STABLE_SECONDS:
+                failures, delay = 0, FIRST_DELAY_SECONDS
+            failures += 1
+            if failures > MAX_FAILURES:
+                self.fatal_error = KEEPS_ENDING
                 return
             log.warning("vLLM ended; starting it again in %.1f s", delay)
             await asyncio.sleep(delay)
-            delay, born = min(delay * 2, LONGEST_DELAY), time.monotonic()
+            delay, started_at = min(delay * 2, MAX_DELAY_SECONDS), time.monotonic()
             try:
                 await self._start()
-            except BackendUnsupported as problem:
-                log.warning("%s", problem)
+            except BackendUnsupported as error:
+                log.warning("%s", error)
 
     async def _cancel_all(self) -> None:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -244,124 +261,129 @@ class VllmEngine:
 
     # --- answers ----------------------------------------------------------------------
 
-    def _up(self) -> tuple[VllmClient, AdapterCache]:
-        if self.trouble:
-            raise BackendUnsupported(self.trouble)
+    def _connection(self) -> tuple[VllmClient, AdapterCache]:
+        """Raises BackendUnsupported, VllmRestarting."""
+        if self.fatal_error:
+            raise BackendUnsupported(self.fatal_error)
         if not self._client or not self._adapter_cache:
-            raise VllmRestarting(DOWN)
+            raise VllmRestarting(RESTARTING)
         return self._client, self._adapter_cache
 
-    async def _use(self, adapter: Path | None, require_effect: bool = False) -> None:
-        _client, adapter_cache = self._up()
+    async def _load_adapter(self, adapter: Path | None, require_effect: bool = False) -> None:
+        _client, adapters = self._connection()
         try:
-            async with adapter_cache.use(adapter, require_effect):
+            async with adapters.use(adapter, require_effect):
                 pass
-        except VllmConnectionError as problem:
-            raise VllmRestarting(DOWN) from problem
+        except VllmConnectionError as error:
+            raise VllmRestarting(RESTARTING) from error
 
-    async def _fetch(self, adapters: set[Path | None]) -> None:
-        self._up()
+    async def _load_adapters(self, adapters: set[Path | None]) -> None:
+        self._connection()
         for adapter in adapters:
             try:
-                await self._use(adapter)
-            except BadAdapter as problem:  # its own lane hears of it
-                log.info("a bad adapter: %s", problem)
+                await self._load_adapter(adapter)
+            except BadAdapter as error:  # its own request will fail
+                log.info("a bad adapter: %s", error)
 
     async def _answer(
-        self, request: GenerationRequest, ids: list[int], room: int, handle: VllmHandle
+        self, request: GenerationRequest, token_ids: list[int], room: int, handle: VllmHandle
     ) -> None:
+        """Send the text and the completion of a request, or its error, to its handle."""
         try:
-            handle.put(await self._written(request, ids, room, handle))
+            handle.put(await self._generate(request, token_ids, room, handle))
         except asyncio.CancelledError:
             handle.put(Completion("", 0, "cancelled", 0.0))
             raise
-        except (VllmConnectionError, VllmRestarting) as problem:
-            log.warning("vLLM broke off: %s", problem)
+        except (VllmConnectionError, VllmRestarting) as error:
+            log.warning("vLLM broke off: %s", error)
             handle.put(EngineFailed(BROKE_DOWN))
-        except VllmRejected as problem:
-            log.error("vLLM refuses a request: %s", problem)
-            handle.put(EngineFailed(f"vLLM does not take this request: {problem}"))
-        except Exception as problem:
-            handle.put(problem)
+        except VllmRejected as error:
+            log.error("vLLM rejects a request: %s", error)
+            handle.put(EngineFailed(f"vLLM does not take this request: {error}"))
+        except Exception as error:
+            handle.put(error)
 
-    async def _written(
-        self, request: GenerationRequest, ids: list[int], room: int, handle: VllmHandle
+    async def _generate(
+        self, request: GenerationRequest, token_ids: list[int], room: int, handle: VllmHandle
     ) -> Completion:
-        client, adapter_cache = self._up()
-        async with adapter_cache.use(request.adapter, request.require_effect) as name:
-            row = SequenceState(
+        client, adapters = self._connection()
+        async with adapters.use(request.adapter, request.require_effect) as name:
+            sequence = SequenceState(
                 request,
-                ids,
+                token_ids,
                 name,
                 room,
-                self._ends,
-                handle.unwanted,
-                self._logprob_recorder(request),
+                self._eos_token_ids,
+                handle.cancel_event,
+                LogprobRecorder.for_request(request, self.vocabulary),
             )
-            self._unanswered[id(row)] = time.monotonic()
+            self._queued_at[id(sequence)] = time.monotonic()
             try:
-                await self._follow(row, client.stream(self._body(request, name, ids, room)), handle)
+                stream = client.stream(self._body(request, name, token_ids, room))
+                await self._read(sequence, stream, handle)
             finally:
-                self._unanswered.pop(id(row), None)
-            if not row.over:
+                self._queued_at.pop(id(sequence), None)
+            if not sequence.is_finished:
                 raise VllmConnectionError("the answer has no end")
-            return row.completion(self._tokenizer)
+            return sequence.completion(self._tokenizer)
 
-    async def _follow(
-        self, row: SequenceState, stream: AsyncGenerator[StreamChunk, None], handle: VllmHandle
+    async def _read(
+        self,
+        sequence: SequenceState,
+        stream: AsyncGenerator[StreamChunk, None],
+        handle: VllmHandle,
     ) -> None:
-        async with aclosing(stream) as steps:
-            async for step in steps:
-                self._unanswered.pop(id(row), None)
-                self._write(row, step)
-                piece = row.news(self._tokenizer)
-                if piece or getattr(piece, "logprobs", None):
-                    handle.put(piece)
-                if row.over:  # closing the stream ends vLLM's work
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                self._queued_at.pop(id(sequence), None)
+                _append(sequence, chunk)
+                text = sequence.next_chunk(self._tokenizer)
+                if text or getattr(text, "logprobs", None):
+                    handle.put(text)
+                if sequence.is_finished:  # closing the stream ends vLLM's work
                     return
 
-    def _write(self, row: SequenceState, step: StreamChunk) -> None:
-        for at, token in enumerate(step.tokens):
-            if row.over:
-                return
-            if row.logprobs:
-                row.logprobs.add(token, step.sure[at], step.likeliest[at])
-            row.add(token)
-        if step.finish_reason and not row.finish_reason:
-            row.finish_reason = "length" if step.finish_reason == "length" else "stop"
-
-    def _logprob_recorder(self, request: GenerationRequest) -> LogprobRecorder | None:
-        most = request.top_logprobs
-        return None if most is None else LogprobRecorder(self.vocabulary, most)
-
     def _body(
-        self, request: GenerationRequest, name: str, ids: list[int], room: int
+        self, request: GenerationRequest, name: str, token_ids: list[int], room: int
     ) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": name,
-            "prompt": ids,
+            "prompt": token_ids,
             "max_tokens": room,
             "temperature": request.temperature,
             "top_p": request.top_p,
             "seed": request.seed,
             "presence_penalty": request.presence_penalty,
             "frequency_penalty": request.frequency_penalty,
-            "stop_token_ids": sorted(self._ends),
+            "stop_token_ids": sorted(self._eos_token_ids),
         }
         if request.top_logprobs is not None:
             body["logprobs"] = request.top_logprobs
         if request.schema:
-            form = json.loads(request.schema)
-            body["structured_outputs"] = {"json": {**form, "x-guidance": SCHEMA_OPTIONS}}
+            schema = json.loads(request.schema)
+            body["structured_outputs"] = {"json": {**schema, "x-guidance": SCHEMA_OPTIONS}}
         return body
 
 
-def _stated_ends(folder: Path, config: dict[str, Any]) -> set[int]:
+def _append(sequence: SequenceState, chunk: StreamChunk) -> None:
+    for position, token in enumerate(chunk.token_ids):
+        if sequence.is_finished:
+            return
+        if sequence.logprobs:
+            sequence.logprobs.add(token, chunk.logprobs[position], chunk.alternatives[position])
+        sequence.append(token)
+    if chunk.finish_reason and not sequence.finish_reason:
+        sequence.finish_reason = "length" if chunk.finish_reason == "length" else "stop"
+
+
+def _configured_eos_token_ids(folder: Path, config: dict[str, Any]) -> set[int]:
     """The tokens that end an answer according to the model's own files."""
-    stated = config.get("text_config", config).get("eos_token_id")
+    configured = config.get("text_config", config).get("eos_token_id")
     try:
-        habits = json.loads((folder / "generation_config.json").read_text("utf-8"))
-        stated = habits.get("eos_token_id", stated)
+        defaults = json.loads((folder / "generation_config.json").read_text("utf-8"))
+        configured = defaults.get("eos_token_id", configured)
     except (OSError, ValueError):
         log.debug("%s has no generation_config.json", folder.name)
-    return set() if stated is None else set(stated if isinstance(stated, list) else [stated])
+    if configured is None:
+        return set()
+    return set(configured if isinstance(configured, list) else [configured])

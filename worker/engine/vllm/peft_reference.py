@@ -1,7 +1,7 @@
-"""What plain transformers and PEFT say of a text, with and without an adapter: the measure that
-vLLM is held against. A program of its own, so that its memory goes with it:
+"""Log-probabilities of a text by transformers and PEFT, with and without an adapter: the reference
+that vLLM is compared with. A program of its own, so that its memory is freed when it ends:
 
-    python -m worker.engine.vllm.peft_reference < {"base", "adapter", "ids", "number_format"}
+    python -m worker.engine.vllm.peft_reference < {"base", "adapter", "token_ids", "number_format"}
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-Answer = dict[str, Any]
+from typing import Any, TypedDict
 
 
-def compute(base: str, adapter: str, ids: Sequence[int], number_format: str) -> Answer:
-    """{"base", "tuned"}: log-probabilities of each token but the first, on the processor; or
-    {"bad"}: why this adapter cannot be used with this base model."""
+class Reference(TypedDict, total=False):
+    """base, tuned: log-probability of each token but the first. bad_adapter: why it is unusable."""
+
+    base: list[float]
+    tuned: list[float]
+    bad_adapter: str
+
+
+def compute(base: str, adapter: str, token_ids: Sequence[int], number_format: str) -> Reference:
+    """On the CPU. `base` and `adapter` are folders, number_format is bf16 or fp32."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -33,22 +38,23 @@ def compute(base: str, adapter: str, ids: Sequence[int], number_format: str) -> 
         trust_remote_code=False,
         use_safetensors=True,
     )
-    text = torch.tensor([list(ids)])
+    input_ids = torch.tensor([list(token_ids)])
 
     @torch.inference_mode()
-    def scores(asked: Any) -> list[float]:
-        sure = torch.log_softmax(asked(input_ids=text, use_cache=False).logits[0].float(), dim=-1)
-        told = sure[:-1].gather(1, text[0, 1:, None])[:, 0].tolist()
-        return [value if math.isfinite(value) else math.nan for value in told]
+    def logprobs(model: Any) -> list[float]:
+        logits = model(input_ids=input_ids, use_cache=False).logits[0].float()
+        every = torch.log_softmax(logits, dim=-1)
+        found = every[:-1].gather(1, input_ids[0, 1:, None])[:, 0].tolist()
+        return [value if math.isfinite(value) else math.nan for value in found]
 
     model.eval()
     try:
         read_adapter(Path(adapter), model, DTYPES[number_format])
-    except BadAdapter as problem:
-        return {"bad": str(problem)}
-    untouched = scores(model)
+    except BadAdapter as error:
+        return {"bad_adapter": str(error)}
+    untuned = logprobs(model)
     tuned = PeftModel.from_pretrained(model, adapter, local_files_only=True).eval()
-    return {"base": untouched, "tuned": scores(tuned)}
+    return {"base": untuned, "tuned": logprobs(tuned)}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""`vllm serve` as a child: how it is started, and whether it lives.
+"""`vllm serve` as a child process: its command line and environment, its start and its end.
 
-It listens on a Unix socket in a folder that only this user may open, and wants a key besides, a new
-one with every start. Of our environment it gets what a program needs to run, none of our secrets.
+It listens on a Unix socket in a folder that only this user may open, and requires a key that is
+new with each start. It gets the environment variables that it needs, and none of our secrets.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import psutil
 
 from finetune_app.jobs.process_manager import rotate
 from worker.engine.vllm import session_guard
-from worker.engine.vllm.client import MODEL
+from worker.engine.vllm.client import BASE_MODEL
 
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
-MAX_ADAPTERS = 8  # in one batch, and at hand
+MAX_ADAPTERS = 8  # in one batch, and loaded at once
 MAX_LORA_RANK = 64
 MAX_LOGPROBS = 20
-PASSED_ON = (
+GPU_MEMORY_SHARE = 0.5  # trainings and evaluations use the same card
+INHERITED_PREFIXES = (
     "PATH",
     "HOME",
     "TMPDIR",
@@ -44,23 +45,26 @@ PASSED_ON = (
     "XDG_",
     "VLLM_",
 )
-KEPT_BACK = ("VLLM_OPTIONS", "VLLM_API_KEY")
+NOT_INHERITED = ("VLLM_OPTIONS", "VLLM_API_KEY")
 
 
 class VllmProcess:
-    """program: `vllm`. options: what else it is told, the last word on everything."""
+    """One child process at a time; it can be started again after it has ended.
+
+    program: path of `vllm`. options: appended to the command line, so they override ours.
+    """
 
     def __init__(
         self, program: Path, base: Path, number_format: str, options: Sequence[str], log_file: Path
     ) -> None:
-        self._room = Path(tempfile.mkdtemp(prefix="finetune-vllm-"))  # mode 0700
-        self.socket, self.key = self._room / "vllm.sock", ""
+        self._folder = Path(tempfile.mkdtemp(prefix="finetune-vllm-"))  # mode 0700
+        self.socket, self.key = self._folder / "vllm.sock", ""
         self._command = command(program, base, number_format, self.socket, options)
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns at once; it answers on its socket some time later."""
+        """Start the process. Returns at once; it answers on its socket some time later."""
         self.socket.unlink(missing_ok=True)
         self.key = secrets.token_urlsafe(32)
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -68,47 +72,48 @@ class VllmProcess:
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", session_guard.__file__, *self._command],
-                stdin=subprocess.PIPE,  # ends when we do
+                stdin=subprocess.PIPE,  # closes when we end
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                cwd=self._room,
+                cwd=self._folder,
                 env=environment(self.key),
             )
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     @property
     def memory_bytes(self) -> int:
-        """Of all its processes, on the processor's side."""
-        found = 0
+        """Main memory of all its processes."""
+        total = 0
         if self._process:
             with suppress(psutil.Error):
                 for one in psutil.Process(self._process.pid).children(recursive=True):
-                    found += one.memory_info().rss
-        return found
+                    total += one.memory_info().rss
+        return total
 
-    def end(self) -> None:
-        """It and all that it started; the guard sees to that."""
+    def stop(self) -> None:
+        """End it and everything it started, through the session guard."""
         if self._process:
             assert self._process.stdin
             self._process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=session_guard.PATIENCE + 2)
-        shutil.rmtree(self._room, ignore_errors=True)
+                self._process.wait(timeout=session_guard.TERMINATE_SECONDS + 2)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def command(
     program: Path, base: Path, number_format: str, socket: Path, options: Sequence[str]
 ) -> list[str]:
+    """The command line of `vllm serve`."""
     return [
         str(program),
         "serve",
         str(base),
         "--served-model-name",
-        MODEL,
+        BASE_MODEL,
         "--uds",
         str(socket),
         "--dtype",
@@ -118,17 +123,17 @@ def command(
         str(MAX_ADAPTERS),
         "--max-lora-rank",
         str(MAX_LORA_RANK),
-        # A model's habits, such as a penalty for repeating itself, are not asked for here.
+        # Ignore the model's own defaults, such as a repetition penalty.
         "--generation-config",
         "vllm",
         "--max-logprobs",
         str(MAX_LOGPROBS),
         "--structured-outputs-config.backend",
-        "guidance",  # as forms.py: one reading of a schema
+        "guidance",  # as structured_output.py, so that a schema means the same
         "--max-model-len",
-        "auto",  # as much of the model's context as the card has room for
+        "auto",  # as much of the model's context as fits in the card's memory
         "--gpu-memory-utilization",
-        "0.5",  # trainings and evaluations use the same card
+        str(GPU_MEMORY_SHARE),
         "--disable-log-stats",
         "--disable-uvicorn-access-log",
         *options,
@@ -136,12 +141,13 @@ def command(
 
 
 def environment(key: str) -> dict[str, str]:
-    kept = {
+    """The child's environment variables."""
+    inherited = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(PASSED_ON) and name not in KEPT_BACK
+        if name.startswith(INHERITED_PREFIXES) and name not in NOT_INHERITED
     }
-    return kept | {
+    return inherited | {
         "VLLM_API_KEY": key,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
         "VLLM_NO_USAGE_STATS": "1",

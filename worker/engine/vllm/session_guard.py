@@ -1,8 +1,8 @@
-"""Runs a command as part of its own session, and ends all of that session when the command is over
-or when whoever started it is gone: then our standard input ends, kill -9 included.
+"""Runs a command in a session of its own; ends the whole session when the command ends, or when
+the process that started it is gone: its end of our standard input closes then, even on SIGKILL.
 
-A program of its own, since vLLM starts processes that would go on without their parent. It imports
-nothing of this project: python -I guard.py COMMAND...
+A program of its own, because vLLM starts processes that survive their parent. It imports nothing
+of this project: python -I session_guard.py COMMAND...
 """
 
 import os
@@ -12,29 +12,27 @@ import sys
 import threading
 import time
 
-PATIENCE = 5.0  # seconds that a SIGTERM has before the SIGKILL
+TERMINATE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ours goes to the whole session
-    command = subprocess.Popen(
-        sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_listen_to_signals
-    )
-    threading.Thread(target=_wait_for_the_end_of_input, args=(command,), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # we send it to the whole session
+    command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_restore_signals)
+    threading.Thread(target=_end_with_stdin, args=(command,), daemon=True).start()
     command.wait()
     os.killpg(0, signal.SIGKILL)
 
 
-def _listen_to_signals() -> None:
+def _restore_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _wait_for_the_end_of_input(command: "subprocess.Popen[bytes]") -> None:
+def _end_with_stdin(command: "subprocess.Popen[bytes]") -> None:
     while sys.stdin.buffer.read(1024):
         pass
     os.killpg(0, signal.SIGTERM)
-    until = time.monotonic() + PATIENCE
-    while command.poll() is None and time.monotonic() < until:
+    deadline = time.monotonic() + TERMINATE_SECONDS
+    while command.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(0, signal.SIGKILL)
 

@@ -19,7 +19,7 @@ BATCH_WINDOWS = 4
 
 def text_windows(engine: Engine) -> torch.Tensor:
     """The general text as token ids, (windows, WINDOW_TOKENS); an incomplete window is dropped."""
-    window = min(WINDOW_TOKENS, engine.loaded.context)
+    window = min(WINDOW_TOKENS, engine.loaded.context_length)
     ids: list[int] = []
     for path in TEXTS:
         ids += engine.loaded.tokenizer(path.read_text("utf-8"), add_special_tokens=False).input_ids

@@ -1,8 +1,8 @@
-"""What the base model itself answers to everyday prompts, made once and kept.
+"""The base model's own answers to everyday prompts, generated once.
 
-The answers are kept twice: beside the base models, for every later training, and in the
-training's own folder, so that it continues with exactly the rows it began with. Those of the
-starter come with the program (record.py), so that nobody's first minute is spent on them.
+They are stored twice: beside the base models, for every later training, and in the training's own
+folder, so that it resumes with exactly the examples it began with. Those of the starter model come
+with the program (record.py), so that the first training need not generate them.
 """
 
 import gc
@@ -22,19 +22,19 @@ from worker.template import TokenizedExample, load_tokenizer, prompt_token_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 STARTER = Path(__file__).with_name("starter.json")
-ANSWER_TOKENS = 48  # enough to show how the base model speaks; longer answers are cut
+ANSWER_TOKENS = 48  # enough to show how the base model writes; longer answers are cut
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A prompt's number, and the tokens of the base model's answer to it."""
+class ReplayAnswer:
+    """Index of a prompt, and the token ids of the base model's answer to it."""
 
     prompt: int
     tokens: list[int]
 
 
 def prompts() -> list[list[Message]]:
-    """The everyday conversations, each ending where the assistant should speak."""
+    """The everyday conversations, each ending where the assistant speaks next."""
     with PROMPTS.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
@@ -42,36 +42,39 @@ def prompts() -> list[list[Message]]:
 def replay_examples(
     base_model: Path, number_format: str, folder: Path, channel: Channel
 ) -> list[TokenizedExample]:
-    """Everyday rows as tokens; `folder` is the training's own.
+    """Everyday conversations as tokens; `folder` is the training's own.
 
-    An answer that was cut ends without an end-of-turn token. Empty when the person pressed Stop
-    while the base model was still answering.
+    An answer that was cut ends without an end-of-turn token. Empty when Stop is pressed while the
+    base model is answering. Raises UserError.
     """
     own = folder / "everyday.json"
-    shared = base_model.parent / ".everyday" / f"{key(base_model)}.json"
+    shared = base_model.parent / ".everyday" / f"{cache_key(base_model)}.json"
     answers = _read(own) or _read(shared) or recorded_answers(base_model)
     if not answers:
-        answers = _ask(base_model, number_format, channel)
+        answers = _generate(base_model, number_format, channel)
         if not answers:
             return []
         _write(shared, answers)
     if not own.exists():
         _write(own, answers)
-    tokenizer, asked = load_tokenizer(base_model), prompts()
-    return [_example(prompt_token_ids(tokenizer, asked[a.prompt]), a.tokens) for a in answers]
+    tokenizer, conversations = load_tokenizer(base_model), prompts()
+    return [
+        _example(prompt_token_ids(tokenizer, conversations[one.prompt]), one.tokens)
+        for one in answers
+    ]
 
 
-def key(base_model: Path) -> str:
-    """Changes with the base model's files, the prompts, and the length of an answer."""
+def cache_key(base_model: Path) -> str:
+    """Depends on the base model's files, the prompts, and the length of an answer."""
     digest = prompts_digest()
     for path in sorted(base_model.glob("*")):
-        found = path.stat()
-        digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}".encode())
+        stat = path.stat()
+        digest.update(f"{path.name} {stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.hexdigest()[:32]
 
 
-def recorded_answers(base_model: Path) -> list[Answer]:
-    """The starter's answers, where this is the starter to the byte and was asked just this."""
+def recorded_answers(base_model: Path) -> list[ReplayAnswer]:
+    """The starter model's answers, if this is the starter model and the prompts are the same."""
     recorded = json.loads(STARTER.read_text("utf-8"))
     weights = base_model / "model.safetensors"
     if not weights.exists() or weights.stat().st_size != recorded["bytes"]:
@@ -80,11 +83,11 @@ def recorded_answers(base_model: Path) -> list[Answer]:
         weights
     ):
         return []
-    return [Answer(number, tokens) for number, tokens in enumerate(recorded["answers"])]
+    return [ReplayAnswer(number, tokens) for number, tokens in enumerate(recorded["answers"])]
 
 
 def prompts_digest() -> "hashlib._Hash":
-    """Of the prompts, and how long an answer may be."""
+    """Hash of the prompts and of the length of an answer."""
     digest = hashlib.sha256(PROMPTS.read_bytes())
     digest.update(str(ANSWER_TOKENS).encode())
     return digest
@@ -99,8 +102,8 @@ def _example(prompt: list[int], answer: list[int]) -> TokenizedExample:
     return TokenizedExample(prompt + answer, [False] * len(prompt) + [True] * len(answer))
 
 
-def _ask(base_model: Path, number_format: str, channel: Channel) -> list[Answer]:
-    """Have the base model answer everything in one batch, the likeliest token every time."""
+def _generate(base_model: Path, number_format: str, channel: Channel) -> list[ReplayAnswer]:
+    """Have the base model answer all prompts in one batch, greedily."""
     channel.emit("phase", phase="everyday", message="Asking the model what it already knows")
     try:
         engine = Engine(base_model, number_format)
@@ -113,24 +116,24 @@ def _ask(base_model: Path, number_format: str, channel: Channel) -> list[Answer]
     return answers
 
 
-def _collect(engine: Engine, channel: Channel) -> list[Answer]:
-    asked = [GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
-    said = generate_all(engine, asked, channel) or []
-    # A model that sees very little does without the longest prompts.
-    return [Answer(number, one.token_ids) for number, one in enumerate(said) if one]
+def _collect(engine: Engine, channel: Channel) -> list[ReplayAnswer]:
+    requests = [GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS) for messages in prompts()]
+    completions = generate_all(engine, requests, channel) or []
+    # A model with a very short context does without the longest prompts.
+    return [ReplayAnswer(index, one.token_ids) for index, one in enumerate(completions) if one]
 
 
-def _read(path: Path) -> list[Answer]:
-    """Empty when there is none, or when it cannot be read any more."""
+def _read(path: Path) -> list[ReplayAnswer]:
+    """Empty when there is no such file, or it cannot be read."""
     try:
-        kept: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-        return [Answer(**answer) for answer in kept]
+        stored: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        return [ReplayAnswer(**answer) for answer in stored]
     except (OSError, ValueError, TypeError):
         return []
 
 
-def _write(path: Path, answers: list[Answer]) -> None:
+def _write(path: Path, answers: list[ReplayAnswer]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f"{path.name}.{os.getpid()}")
-    half.write_text(json.dumps([answer.__dict__ for answer in answers]), "utf-8")
-    half.replace(path)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps([answer.__dict__ for answer in answers]), "utf-8")
+    draft.replace(path)

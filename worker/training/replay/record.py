@@ -1,8 +1,8 @@
-"""Write down what the starter answers to the everyday prompts: starter.json.
+"""Write the starter model's answers to the everyday prompts to starter.json.
 
     python -m worker.training.replay.record STARTER_FOLDER
 
-Run it when the prompts change, or the starter; a test says when.
+Run it when the prompts or the starter model change; a test fails then.
 """
 
 import json
@@ -21,7 +21,7 @@ from worker.training.replay.answers import (
 
 
 def record(base_model: Path) -> None:
-    """Ask the starter and write down what it said."""
+    """Generate the answers and write starter.json."""
     weights = base_model / "model.safetensors"
     with Engine(base_model, "fp32") as engine:
         asked = [

@@ -7,16 +7,16 @@ import pytest
 from tests.worker.engine.test_adapter_check import changed, zero
 from tests.worker.engine.tiny_models import make_adapter
 from tests.worker.engine.vllm.test_generate import ask
+from worker.engine.adapter_check import AdapterHasNoEffect
 from worker.engine.adapters import BadAdapter
 from worker.engine.backend import BackendUnsupported
 from worker.engine.vllm import adapter_check
-from worker.engine.vllm.adapter_cache import AdapterHasNoEffect
 from worker.engine.vllm.adapter_check import PeftReferences
 
 
 def test_one_that_works_is_proved_after_each_load(served, adapters):
     served.check_adapter(adapters[0])
-    assert str(adapters[0]) in served.held
+    assert str(adapters[0]) in served.adapter_folders
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_where_vllm_is_to_blame_it_does_not_serve(vllm, base, adapters, fault, w
         ):
             with pytest.raises(BackendUnsupported, match=why):
                 wish()
-        assert engine.held == []
+        assert engine.adapter_folders == []
         engine.prepare([ask(None)])
 
 

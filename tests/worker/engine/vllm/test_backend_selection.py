@@ -9,7 +9,7 @@ from finetune_app.core import vllm_installation
 from finetune_app.core.machine import Card
 from tests.worker.engine.vllm.test_generate import ask
 from worker.engine.adapters import BadAdapter
-from worker.engine.backend import BackendSelector
+from worker.engine.backend_selector import BackendSelector
 from worker.engine.engine import Engine
 from worker.engine.model_manager import ModelManager
 from worker.engine.vllm.engine import VllmEngine
@@ -36,7 +36,7 @@ def _peft_in_this_process(monkeypatch):
     from worker.engine.vllm import adapter_check
     from worker.engine.vllm.peft_reference import compute
 
-    monkeypatch.setattr(adapter_check, "compute_apart", compute)
+    monkeypatch.setattr(adapter_check, "compute_in_subprocess", compute)
 
 
 def kind_that_serves(manager, base, request) -> type:
@@ -56,7 +56,7 @@ def test_vllm_serves_and_the_house_says_so(manager, vllm, base, adapters):
     assert (state["engine"], state["why_not_vllm"]) == ("vllm", "")
     assert state["adapters"] == [str(adapters[0])]
     assert state["number_format"] == "fp32"
-    assert state["memory_bytes"] > home.engine.memory_bytes > 10_000_000
+    assert state["memory_bytes"] > home.backend.memory_bytes > 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from finetune_app.core import engine_client as client
-from tests.worker.engine.test_server import SECRET, Running, lanes, talk, text_of
+from tests.worker.engine.test_server import SECRET, Running, requests, talk, text_of
 from tests.worker.engine.tiny_models import make_adapter, make_base
 
 pytestmark = pytest.mark.long  # two processes that import torch, one of them with PEFT
@@ -23,7 +23,7 @@ def test_base_and_tuned_in_one_conversation(vllm, tmp_path, settings, monkeypatc
         base, adapter = str(running.base), str(tmp_path / "adapter")
         assert asyncio.run(client.check_adapter(base, adapter, number_format="fp32")) == ""
         said = asyncio.run(
-            talk(running.base, lanes(running), number_format="fp32", max_new_tokens=20)
+            talk(running.base, requests(running), number_format="fp32", max_new_tokens=20)
         )
         assert text_of(said, "base") != text_of(said, "tuned") != ""
         state = asyncio.run(client.health())

@@ -19,10 +19,10 @@ from tests.worker.engine.test_adapter_check import changed, zero
 from tests.worker.engine.tiny_models import make_adapter
 from tests.worker.engine.vllm.test_generate import answer, ask
 from tests.worker.engine.vllm.test_server_process import is_up, wait_until
+from worker.engine.adapter_check import AdapterHasNoEffect
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
 from worker.engine.requests import EngineFailed
-from worker.engine.vllm.adapter_cache import AdapterHasNoEffect
 from worker.engine.vllm.adapter_check import PeftReferences
 from worker.engine.vllm.engine import VllmEngine
 
@@ -126,7 +126,7 @@ def test_who_leaves_ends_the_work_on_it(served):
 
 
 def test_killed_outright_it_is_back_and_left_nothing(served, adapters):
-    guard = psutil.Process(served._child._process.pid)
+    guard = psutil.Process(served._process._process.pid)
     inside = guard.children(recursive=True)
     handle = served.submit(ask(adapters[0], max_new_tokens=900))
     next(iter(handle))

@@ -48,21 +48,21 @@ def test_ended_in_an_answer_it_starts_again_and_its_adapters_are_proved_anew(vll
             engine.submit(ask(adapters[0])).result()
         wait_until(lambda: not is_up(engine))
         wait_until(lambda: is_up(engine))
-        assert engine.held == []
+        assert engine.adapter_folders == []
         assert engine.submit(ask(adapters[0], require_effect=True)).result().tokens == 12
     assert len(program.noted("started")) == len(program.noted("loaded")) == 2
 
 
 @pytest.mark.long
 def test_one_that_keeps_ending_is_given_up(vllm, base, monkeypatch):
-    monkeypatch.setattr(engine_module, "MAX_RESTARTS", 1)
+    monkeypatch.setattr(engine_module, "MAX_FAILURES", 1)
     with vllm("crashes").open(base) as engine:
         for _ in range(2):
             wait_until(lambda: is_up(engine))
             with pytest.raises(EngineFailed):
                 engine.submit(ask(None)).result()
-            wait_until(lambda: engine.trouble or not engine._client)
-        wait_until(lambda: engine.trouble)
+            wait_until(lambda: engine.fatal_error or not engine._client)
+        wait_until(lambda: engine.fatal_error)
         with pytest.raises(BackendUnsupported, match="again and again"):
             engine.prepare([ask(None)])
 
@@ -78,13 +78,13 @@ def test_who_leaves_ends_the_work_on_it(vllm, base):
 
 def test_it_says_how_long_somebody_waits_for_a_first_word(vllm, base):
     with vllm().open(base) as engine:
-        standin = psutil.Process(engine._child._process.pid).children()[0]
+        standin = psutil.Process(engine._process._process.pid).children()[0]
         standin.suspend()
         waiting = engine.submit(ask(None))
-        wait_until(lambda: engine.waited > 0.2)
+        wait_until(lambda: engine.wait_seconds > 0.2)
         standin.resume()
         assert waiting.result().tokens == 12
-        assert engine.waited == 0
+        assert engine.wait_seconds == 0
 
 
 def test_the_longest_unused_adapters_go(vllm, base, adapters, tmp_path, monkeypatch):
@@ -93,21 +93,21 @@ def test_the_longest_unused_adapters_go(vllm, base, adapters, tmp_path, monkeypa
     with program.open(base) as engine:
         for adapter in adapters:
             engine.check_adapter(adapter)
-        wait_until(lambda: engine.held == [str(adapters[1])])
+        wait_until(lambda: engine.adapter_folders == [str(adapters[1])])
         both = [engine.submit(ask(adapter)) for adapter in adapters]  # in use, none may go
         assert all(one.result().tokens for one in both)
     assert len(program.noted("unloaded")) >= 1
 
 
 def test_it_is_reached_by_its_owner_with_the_key_alone(served):
-    socket = served._child.socket
+    socket = served._process.socket
     assert socket.parent.stat().st_mode & 0o777 == 0o700
     with httpx.Client(
         transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://vllm"
     ) as stranger:
         assert stranger.get("/v1/models").status_code == 401
         assert stranger.post("/v1/load_lora_adapter", json={}).status_code == 401
-    inside = psutil.Process(served._child._process.pid).children(recursive=True)
+    inside = psutil.Process(served._process._process.pid).children(recursive=True)
     assert not [one for process in inside for one in process.net_connections(kind="inet")]
 
 

@@ -1,0 +1,112 @@
+"""The JSON that the web application and the engine process exchange over the Unix socket.
+
+Shared by `engine_client` (web) and `worker/engine/server.py` (engine), so it imports neither.
+"""
+
+from typing import NotRequired, TypedDict
+
+Message = dict[str, str]
+"""One chat message: {"role": "system" | "user" | "assistant", "content": ...}."""
+
+
+class TopLogprob(TypedDict):
+    """A token, its log-probability, and the bytes it stands for."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    """A token that was written, and the most likely tokens at its position, best first."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class Sampling(TypedDict, total=False):
+    """Generation settings; see `worker.engine.requests.GenerationRequest`."""
+
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    stop: list[str]
+    top_logprobs: int | None
+    schema: str | None
+    presence_penalty: float
+    frequency_penalty: float
+    require_effect: bool
+
+
+class ChatRequest(Sampling):
+    """One answer to generate. `candidate` names it in the events."""
+
+    candidate: str
+    messages: list[Message]
+    adapter: str | None
+    """Absolute folder of a LoRA adapter; None is the base model."""
+    prompt: NotRequired[str | None]
+    """Text to continue as it is, instead of `messages`."""
+
+
+class ChatBody(Sampling):
+    """POST /chat: requests that are answered in one batch; they may override the sampling."""
+
+    base_model: str
+    number_format: str
+    requests: list[ChatRequest]
+
+
+class ChatEvent(TypedDict, total=False):
+    """One line of the answer to /chat: text, or the end of a candidate's answer."""
+
+    candidate: str
+    text: str
+    logprobs: list[TokenLogprob]
+    done: bool
+    finish_reason: str
+    """stop, length, cancelled or error."""
+    tokens: int
+    prompt_tokens: int
+    seconds: float
+    error: str
+    code: str
+    """Kind of the error, such as context_length_exceeded."""
+    param: str
+    """The part of the request that is at fault."""
+
+
+class TokenSpan(TypedDict):
+    """Text of one token, or of several that share one character."""
+
+    text: str
+    learned: bool
+    cut: bool
+    special: bool
+
+
+class FoundPassage(TypedDict):
+    """A passage of a document; the fields of `Passage` in the candidates room."""
+
+    document: int
+    name: str
+    title: str
+    page: int
+    at: int
+    text: str
+    score: float
+    why: str
+
+
+class EngineHealth(TypedDict):
+    """GET /health. `engine` is "own" or "vllm"; `adapters` and `merged` are folders."""
+
+    base_model: str | None
+    number_format: str | None
+    engine: str | None
+    why_not_vllm: str
+    adapters: list[str]
+    merged: str | None
+    memory_bytes: int
+    queue: int
+    queue_limit: int

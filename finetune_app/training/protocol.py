@@ -1,0 +1,52 @@
+"""What the child process of a training is given, and what it reports. Used by the worker too."""
+
+from typing import NotRequired, TypedDict
+
+
+class CurvePoint(TypedDict):
+    """Event `point`: one step of the learning curve; step 0 is the base model."""
+
+    step: int
+    epoch: float
+    loss: float | None
+    """Mean training loss per learned token of this step; None at step 0."""
+    validation_loss: float | None
+    """Mean loss on the validation examples; None at steps without validation."""
+    tokens_per_second: float | None
+    memory_bytes: int
+
+
+class SampleAnswer(TypedDict):
+    """The model's answer to a validation prompt; `passed` is None where no measure can tell."""
+
+    prompt: str
+    wanted: str
+    answer: str
+    passed: bool | None
+
+
+class SampleEvent(SampleAnswer):
+    """Event `sample`: answer to the prompt number `index` (from 0) after a step."""
+
+    step: int
+    index: int
+    why: NotRequired[str]
+    """What is wrong with the answer; the page asks the measure where it is not given."""
+
+
+class TrainingResult(TypedDict):
+    """Result of a run. Only the first three are there if it was stopped before its first step."""
+
+    adapter: str | None
+    """Folder of the adapter, relative to the job's; None if the run was stopped."""
+    steps: int
+    stopped: bool
+    train_loss: NotRequired[float | None]
+    validation_loss: NotRequired[float | None]
+    """The best one; `best_step` is the step it was measured at, whose adapter is exported."""
+    best_step: NotRequired[int | None]
+    number_format: NotRequired[str]
+    tokens: NotRequired[int]
+    seconds: NotRequired[float]
+    """Of the updates alone, without validation and samples."""
+    peak_memory_bytes: NotRequired[int]

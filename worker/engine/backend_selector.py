@@ -1,0 +1,63 @@
+"""Which backend serves a base model: vLLM where it is installed, otherwise our own engine."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetune_app.core.vllm_installation import VllmInstallation
+from worker.engine.backend import Backend, BackendUnsupported
+
+if TYPE_CHECKING:
+    from worker.engine.vllm.adapter_check import PeftReferences
+
+log = logging.getLogger(__name__)
+
+
+class BackendSelector:
+    """Opens base models. What vLLM could not serve is not tried again while this process lives."""
+
+    def __init__(self, vllm: VllmInstallation, log_file: Path) -> None:
+        self._vllm, self._log_file = vllm, log_file
+        self._unsupported: dict[Path, str] = {}
+        self._references: PeftReferences | None = None
+
+    def kind(self, base: Path) -> str:
+        """The backend that would serve this base model: "vllm" or "own"."""
+        return "vllm" if self._vllm.program and base not in self._unsupported else "own"
+
+    def why_not_vllm(self, base: Path | None) -> str:
+        """Why vLLM does not serve a base model; empty if it does, or was never expected to."""
+        return (self._unsupported.get(base, "") if base else "") or self._vllm.why_not
+
+    def mark_unsupported(self, base: Path, why: str) -> None:
+        """Serve this base model with our own engine from now on."""
+        log.warning("our own engine serves %s, not vLLM: %s", base.name, why)
+        self._unsupported[base] = why
+
+    def open(self, base: Path, number_format: str) -> Backend:
+        """Load a base model; blocks for as long as that takes. Raises BadModel."""
+        if self.kind(base) == "vllm":
+            try:
+                return self._open_vllm(base, number_format)
+            except BackendUnsupported as why:
+                self.mark_unsupported(base, str(why))
+        from worker.engine.engine import Engine  # imports torch, so only when a model is needed
+
+        return Engine(base, number_format)
+
+    def _open_vllm(self, base: Path, number_format: str) -> Backend:
+        from worker.engine.vllm.adapter_check import PeftReferences
+        from worker.engine.vllm.engine import VllmEngine
+
+        assert self._vllm.program
+        self._references = self._references or PeftReferences()  # kept when the model changes
+        return VllmEngine(
+            base,
+            number_format,
+            program=self._vllm.program,
+            options=self._vllm.options,
+            log_file=self._log_file,
+            references=self._references,
+        )
