@@ -49,7 +49,7 @@ def test_a_loss_that_hardly_moves_asks_for_better_examples():
 
 
 def test_at_the_end_it_points_to_the_answers():
-    assert "Now see if its answers are right" in said(curve(3.0, 1.0), ended=True).sentence
+    assert "Now see whether its answers are right" in said(curve(3.0, 1.0), ended=True).sentence
 
 
 def test_half_way_it_does_not_speak_as_if_there_were_a_model_to_try():
@@ -60,8 +60,8 @@ def test_half_way_it_does_not_speak_as_if_there_were_a_model_to_try():
 
 def test_what_was_kept_is_said_as_done_once_it_is_done():
     points = curve(3.0, 1.0, 1.5)
-    assert "We kept the moment" in said(points, ended=True).sentence
-    assert "We keep the moment" in said(points, ended=True, finished=False).sentence
+    assert "We kept the point" in said(points, ended=True).sentence
+    assert "We keep the point" in said(points, ended=True, finished=False).sentence
 
 
 def test_a_training_that_only_made_it_worse_is_not_called_kept_at_its_best():
