@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.goals.measures import parse_fields
 from finetune_app.goals.measures.answer_fields import parse_key_lines
-from finetune_app.goals.measures.formatting import listed, strip_code_fence
+from finetune_app.goals.measures.formatting import join_with_and, strip_code_fence
 from finetune_app.goals.measures.json_fields import NotJson, read_json
 
 MAX_LABELS = 24  # distinct answers that still count as a set of labels
@@ -30,7 +30,7 @@ def infer_format(answers: Sequence[str]) -> AnswerFormat | None:
         return None
     if names := _json_fields(answers):
         words = _("Answer with JSON only, with the fields %(names)s, and no other words.")
-        return AnswerFormat("JSON", words % {"names": listed(names)}, _is_json)
+        return AnswerFormat("JSON", words % {"names": join_with_and(names)}, _is_json)
     if names := _line_fields(answers):
         return _lines_format(names)
     if all(answer.lstrip().startswith("<") for answer in answers):
@@ -67,7 +67,7 @@ def _lines_format(names: list[str]) -> AnswerFormat:
     def matches(answer: str) -> bool:
         return set(names) <= {key for key, _value in parse_key_lines(answer) or []}
 
-    return AnswerFormat(_("lines %(names)s") % {"names": listed(names)}, words, matches)
+    return AnswerFormat(_("lines %(names)s") % {"names": join_with_and(names)}, words, matches)
 
 
 def _is_xml(answer: str) -> bool:

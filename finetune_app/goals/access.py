@@ -1,4 +1,4 @@
-"""`@goal_page(role, methods)`: everything below a goal starts from the person's own goals."""
+"""`@goal_page(role, methods)`: views below a goal look it up among the person's own goals."""
 
 from collections.abc import Callable
 from functools import wraps

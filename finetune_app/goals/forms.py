@@ -1,4 +1,4 @@
-"""The questions of step 1."""
+"""The forms of step 1: the goal, and its measure."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.goals.measures import KINDS, MeasureError, Setting, get_measure
 from finetune_app.goals.models import Goal, GoalKind, MeasureKind
 
-PAIRS = 3  # asked for on the page; at least one, better two or three
+PAIR_COUNT = 3  # pairs on the page; at least one must be filled in
 KIND_HINTS = {
     GoalKind.FORMAT: _("Answers in exact lines, JSON, XML or commands"),
     GoalKind.TASK: _("Sort, extract, rewrite: one job, done the way you do it"),
@@ -34,7 +34,7 @@ MEASURE_HINTS = {
 
 
 class GoalForm(forms.ModelForm):
-    """What should the model do? With two or three pairs that show it."""
+    """What should the model do? With up to three example pairs."""
 
     class Meta:
         model = Goal
@@ -71,16 +71,16 @@ class GoalForm(forms.ModelForm):
         assert isinstance(kind, forms.ChoiceField)
         kind.choices = _cards(GoalKind.choices, KIND_HINTS)
         saved = (self.instance.pairs or []) if self.instance.pk else []
-        for place in range(PAIRS):
-            pair = saved[place] if place < len(saved) else {}
-            self.fields[f"prompt_{place}"] = forms.CharField(
+        for number in range(PAIR_COUNT):
+            pair = saved[number] if number < len(saved) else {}
+            self.fields[f"prompt_{number}"] = forms.CharField(
                 label=_("When I write"),
                 required=False,
                 initial=pair.get("prompt", ""),
                 max_length=20_000,
                 widget=forms.Textarea(attrs={"rows": 3}),
             )
-            self.fields[f"answer_{place}"] = forms.CharField(
+            self.fields[f"answer_{number}"] = forms.CharField(
                 label=_("it should answer"),
                 required=False,
                 initial=pair.get("answer", ""),
@@ -90,28 +90,32 @@ class GoalForm(forms.ModelForm):
 
     @property
     def pair_fields(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
-        return [(self[f"prompt_{place}"], self[f"answer_{place}"]) for place in range(PAIRS)]
+        return [
+            (self[f"prompt_{number}"], self[f"answer_{number}"]) for number in range(PAIR_COUNT)
+        ]
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or self.cleaned_data
-        for place in range(PAIRS):
-            prompt, answer = found.get(f"prompt_{place}"), found.get(f"answer_{place}")
+        for number in range(PAIR_COUNT):
+            prompt, answer = found.get(f"prompt_{number}"), found.get(f"answer_{number}")
             if prompt and not answer:
-                self.add_error(f"answer_{place}", _("And what should it answer to that?"))
+                self.add_error(f"answer_{number}", _("And what should it answer to that?"))
             if answer and not prompt:
-                self.add_error(f"prompt_{place}", _("What do you write to get that answer?"))
+                self.add_error(f"prompt_{number}", _("What do you write to get that answer?"))
         if not self.errors and not self.pairs():
             self.add_error("prompt_0", _("Give at least one pair, so that we know what you mean."))
         return found
 
     def pairs(self) -> list[dict[str, str]]:
         found = self.cleaned_data
-        both = [(found[f"prompt_{n}"].strip(), found[f"answer_{n}"].strip()) for n in range(PAIRS)]
+        both = [
+            (found[f"prompt_{n}"].strip(), found[f"answer_{n}"].strip()) for n in range(PAIR_COUNT)
+        ]
         return [{"prompt": prompt, "answer": answer} for prompt, answer in both if prompt]
 
 
 class MeasureForm(forms.Form):
-    """How will you know? One kind of measure, with its own settings below it."""
+    """How will you know? The kind of measure, and the settings of each kind."""
 
     measure = forms.ChoiceField(
         label=_("How will you know it worked?"),
@@ -129,7 +133,7 @@ class MeasureForm(forms.Form):
         for measure_kind, measure in KINDS.items():
             given = settings if measure_kind == kind else {}
             for name, setting in measure.settings_schema.items():
-                field = _field(setting, given.get(name, setting.default))
+                field = _setting_field(setting, given.get(name, setting.default))
                 self.fields[f"{measure_kind}-{name}"] = field
 
     @property
@@ -147,13 +151,13 @@ class MeasureForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         found = super().clean() or self.cleaned_data
         kind = found.get("measure")
-        # The page hides the settings of the other kinds, so what stands there does not count.
+        # The page hides the settings of the other kinds, so their errors do not matter.
         for name in [name for name in self.errors if "-" in name]:
             if not name.startswith(f"{kind}-"):
                 del self.errors[name]
         if kind and not self.errors:
             schema = KINDS[kind].settings_schema
-            given = {name: _value(schema[name], found[f"{kind}-{name}"]) for name in schema}
+            given = {name: _setting_value(schema[name], found[f"{kind}-{name}"]) for name in schema}
             self.chosen_settings = {n: value for n, value in given.items() if value is not None}
             try:
                 get_measure(kind, self.chosen_settings)
@@ -163,11 +167,11 @@ class MeasureForm(forms.Form):
 
 
 def _cards(choices: Any, hints: dict[Any, Any]) -> list[tuple[str, str]]:
-    """A card shows its label's first line bold and the rest small."""
+    """Choices as cards: the first line of a label is bold, the rest is small."""
     return [(value, f"{label}\n{hints[value]}") for value, label in choices]
 
 
-def _field(setting: Setting, initial: Any) -> forms.Field:
+def _setting_field(setting: Setting, initial: Any) -> forms.Field:
     common = {"label": _(setting.label), "required": False, "initial": initial}
     if setting.type == "switch":
         return forms.BooleanField(**common)
@@ -189,7 +193,7 @@ def _field(setting: Setting, initial: Any) -> forms.Field:
     return forms.CharField(**common, max_length=1_000)
 
 
-def _value(setting: Setting, given: Any) -> Any:
+def _setting_value(setting: Setting, given: Any) -> Any:
     if setting.type == "list":
         return [line.strip() for line in (given or "").splitlines() if line.strip()]
     if setting.type == "choice":

@@ -1,4 +1,4 @@
-"""Goals to begin with, read from goal_templates.toml: a click fills in the form of a new goal."""
+"""Templates of goals, read from goal_templates.toml: a click fills in the form of a new goal."""
 
 import tomllib
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ class GoalTemplate:
     kind: str
     name: str
     description: str
-    measure: str  # what is proposed for it, held by a test
+    measure: str  # that the app proposes for it
     pairs: tuple[dict[str, str], ...]  # {"prompt": ..., "answer": ...}
 
     def initial(self) -> dict[str, Any]:
-        """What the form of a new goal begins with."""
+        """Initial values for the form of a new goal."""
         found: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
             "kind": self.kind,
         }
-        for place, pair in enumerate(self.pairs):
-            found |= {f"prompt_{place}": pair["prompt"], f"answer_{place}": pair["answer"]}
+        for number, pair in enumerate(self.pairs):
+            found |= {f"prompt_{number}": pair["prompt"], f"answer_{number}": pair["answer"]}
         return found
 
 
@@ -53,7 +53,7 @@ def find_goal_template(slug: str) -> GoalTemplate | None:
 
 
 def goal_templates_by_kind() -> list[tuple[str, list[GoalTemplate]]]:
-    """(what is taught, the examples of it)."""
+    """(label of the kind, its templates)."""
     return [
         (str(GoalKind(kind).label), list(some))
         for kind, some in groupby(goal_templates(), key=lambda one: one.kind)

@@ -16,7 +16,7 @@ class GoalKind(models.TextChoices):
 
 
 class Method(models.TextChoices):
-    """How the model is customised. Step 4 of the rail is the method's own page."""
+    """How the model is customised. Step 4 is the page of the method."""
 
     PROMPT = "prompt", _("Better instructions")
     RAG = "rag", _("Searching your documents")
@@ -57,7 +57,7 @@ class GoalQuerySet(models.QuerySet["Goal"]):
 
 
 class Goal(models.Model):
-    """The root: everything below it (dataset, trainings, evaluations) goes when it goes."""
+    """The root of dataset, trainings, evaluations and so on, which are deleted with it."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="goals")
     name = models.CharField(_("name"), max_length=100)
@@ -68,7 +68,7 @@ class Goal(models.Model):
     measure = models.CharField(max_length=8, choices=MeasureKind.choices, blank=True)
     measure_settings = models.JSONField(default=dict)
     is_sample = models.BooleanField(default=False)
-    last_training = models.PositiveIntegerField(default=0)  # numbers are not given out twice
+    last_training = models.PositiveIntegerField(default=0)  # numbers are never reused
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(auto_now=True)
@@ -86,5 +86,5 @@ class Goal(models.Model):
 
     @property
     def trains(self) -> bool:
-        """Whether something learns from its examples; else they are questions to test with."""
+        """Whether a model is trained on the examples; else they are questions to test with."""
         return Method(self.method).trains

@@ -1,12 +1,12 @@
-"""How an answer is shown: as a small ledger where it has fields, else with differences marked."""
+"""How an answer is shown: as a list of terms where it has fields, else with differences marked."""
 
 import re
 from typing import Any
 
 from finetune_app.goals.measures import mark_differences, parse_fields
 
-LONGEST_MARK = 120  # characters of prose that are marked where fields were wanted
-LONG = 60  # characters from which a field's value is a sentence a person reads
+MAX_MARKED_CHARACTERS = 120  # of prose, where fields were wanted
+PROSE_CHARACTERS = 60  # a longer field value is set as prose
 
 
 def present_answer(answer: str, wanted: str | None = None) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def present_answer(answer: str, wanted: str | None = None) -> dict[str, Any]:
                     "key": key,
                     "value": value,
                     "off": right is not None and right.get(key) != value,
-                    "say": len(str(value)) > LONG,
+                    "say": len(str(value)) > PROSE_CHARACTERS,
                 }
                 for key, value in found
             ]
@@ -36,8 +36,8 @@ def present_answer(answer: str, wanted: str | None = None) -> dict[str, Any]:
 
 
 def _first_sentence_off(answer: str) -> list[dict[str, Any]]:
-    """Prose where fields were wanted is wrong from its first words: no need to mark it all."""
+    """Prose where fields were wanted is wrong as a whole: only its first sentence is marked."""
     found = re.match(r"\s*.+?(?:[.!?](?=\s|$)|\n|$)", answer)
-    end = min(found.end(), LONGEST_MARK) if found else 0
+    end = min(found.end(), MAX_MARKED_CHARACTERS) if found else 0
     parts = [{"text": answer[:end], "off": True}, {"text": answer[end:], "off": False}]
     return [part for part in parts if part["text"]]

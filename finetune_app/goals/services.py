@@ -12,11 +12,11 @@ from finetune_app.goals.models import Goal, Method
 
 
 def propose_measure(goal: Goal) -> Proposal:
-    """How the app would tell a right answer from a wrong one, from the goal's own words."""
+    """Propose a measure from the goal's description and pairs."""
     found = propose(goal.description, goal.kind, goal.pairs)
     try:
         return replace(found, settings=get_measure(found.kind, found.settings).settings)
-    except MeasureError:  # words that look like a rule and are none
+    except MeasureError:  # the description looks like a rule, but is none
         return Proposal("choice", {}, _("Whether these are right is best decided by a person."))
 
 
@@ -31,7 +31,7 @@ def create_goal(
     pairs: list[dict[str, str]],
     is_sample: bool = False,
 ) -> Goal:
-    """Make a goal; its measure is the proposed one until somebody chooses."""
+    """Create a goal with the proposed measure, until somebody chooses one."""
     goal = Goal(
         team=team,
         created_by=user,
@@ -57,7 +57,7 @@ def change_goal(
 
 
 def choose_measure(*, goal: Goal, kind: str, settings: dict[str, Any]) -> Goal:
-    """Raise MeasureError when the settings cannot be used."""
+    """Raises MeasureError when the settings cannot be used."""
     goal.measure_settings = get_measure(kind, settings).settings
     goal.measure = kind
     goal.save(update_fields=["measure", "measure_settings", "changed_at"])
@@ -65,13 +65,13 @@ def choose_measure(*, goal: Goal, kind: str, settings: dict[str, Any]) -> Goal:
 
 
 def choose_method(*, goal: Goal, method: str) -> Goal:
-    """How the model will be customised. Nothing that was made for another method is lost."""
+    """Set how the model will be customised. What was made for another method is kept."""
     goal.method = Method(method)
     goal.save(update_fields=["method", "changed_at"])
     return goal
 
 
 def delete_goal(*, goal: Goal) -> None:
-    """Everything below it goes too; each room removes its own files and ends its jobs."""
+    """Delete the goal and everything below it; each app removes its files and ends its jobs."""
     with transaction.atomic():
         goal.delete()

@@ -42,7 +42,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The goal as it stands, and what is asked next."""
+    """The goal as it is, and the next step."""
     right_when = (
         summary(goal.measure, goal.measure_settings)
         if goal.measure
@@ -64,7 +64,7 @@ def edit(request: HttpRequest, goal: Goal) -> HttpResponse:
         )
         return redirect("goals:measure", goal_id=goal.pk)
     if form.is_bound:
-        goal.refresh_from_db()  # the form wrote what was not accepted into it
+        goal.refresh_from_db()  # the form has written invalid values into it
     context = {"form": form, "goal": goal}
     return render_page(request, "goals/goal.html", context, status=_status(form))
 
@@ -84,7 +84,7 @@ def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.OWNER, "GET", "POST")
 def delete(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Ask once, say what goes, then delete."""
+    """Say what will be deleted and ask once; then delete."""
     if request.method == "POST":
         name = goal.name
         services.delete_goal(goal=goal)

@@ -1,7 +1,7 @@
 """Success measures: how a goal tells a right answer from a wrong one.
 
-One measure a file; pure Python, so the worker and the pages use the same code. No measure runs,
-fetches or evaluates anything it is given.
+One measure per file, in pure Python, so that the worker and the pages share the code. No measure
+executes, fetches or evaluates anything it is given.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ KINDS: dict[str, type[Measure]] = {
 
 
 def get_measure(kind: str, settings: Mapping[str, Any] | None = None) -> Measure:
-    """Return the measure of this kind. Raises MeasureError, with a plain message, if it cannot."""
+    """Return the measure of this kind.
+
+    Raises:
+        MeasureError: unknown kind or unusable settings; the message is fit for a page.
+    """
     if kind not in KINDS:
         raise MeasureError(f"There is no measure called “{kind}”.")
     if settings is not None and not isinstance(settings, Mapping):
@@ -37,12 +41,12 @@ def get_measure(kind: str, settings: Mapping[str, Any] | None = None) -> Measure
 
 
 def summary(kind: str, settings: Mapping[str, Any] | None = None) -> str:
-    """Say in plain words when an answer is right. Raises MeasureError for bad settings."""
+    """When an answer is right, for a person. Raises MeasureError for unusable settings."""
     return get_measure(kind, settings).summary()
 
 
 def instruction(kind: str, settings: Mapping[str, Any] | None = None) -> str:
-    """Say to a model when its answer is right. Raises MeasureError for bad settings."""
+    """When an answer is right, for a model. Raises MeasureError for unusable settings."""
     return get_measure(kind, settings).instruction()
 
 

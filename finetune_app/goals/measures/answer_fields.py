@@ -1,4 +1,4 @@
-"""Reading an answer as fields, so that a page can show it as a list of terms."""
+"""Parses an answer as fields, so that a page can show it as a list of terms."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 
 # "topic: return" is a field. "10:30" and "http://…" are not: a space follows the colon.
 _LINE = re.compile(r"[ \t]*(?P<key>[^\W\d][\w-]*(?: [\w-]+){0,2}):(?:[ \t]+(?P<value>.*))?")
-_LONGEST_KEY = 40
+_MAX_KEY_CHARACTERS = 40
 
 
 def parse_fields(answer: str) -> list[tuple[str, str]] | None:
     """Return the (key, value) pairs of a flat JSON object or of "key: value" lines.
 
-    None when the answer is anything else, so that the caller shows it as it stands.
+    None when the answer has any other form.
     """
     if len(answer) > 20_000:
         return None
@@ -28,7 +28,7 @@ def parse_key_lines(text: str) -> list[tuple[str, str]] | None:
     pairs = []
     for line in lines:
         found = _LINE.fullmatch(line.rstrip())
-        if not found or len(found["key"]) > _LONGEST_KEY:
+        if not found or len(found["key"]) > _MAX_KEY_CHARACTERS:
             return None
         pairs.append((found["key"], (found["value"] or "").strip()))
     return pairs

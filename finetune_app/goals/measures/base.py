@@ -6,24 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-# A longer answer is a runaway, not an answer; checking it would only cost time.
-MAX_CHARACTERS = 200_000
+MAX_CHARACTERS = 200_000  # a longer answer has run away, and checking it only costs time
 
 
 class MeasureError(ValueError):
-    """The measure cannot be used like this. The message is plain and fit for a page."""
+    """The measure cannot be used like this. The message is fit for a page."""
 
 
 class NeedsPerson(MeasureError):
-    """This measure is a person's choice, so no program can check an answer."""
+    """This measure is a person's choice, so `check` is not possible."""
 
 
 @dataclass(frozen=True)
 class Score:
     """What a measure says about one answer.
 
-    `value` lies between 0 and 1 and is 1 for every passed answer, except with graded measures.
-    `why` is a short label for the page, such as "Topic differs".
+    `value` is between 0 and 1, and 1 for every passed answer unless the measure grades. `why` is a
+    short label for the page, such as "Topic differs".
     """
 
     passed: bool
@@ -33,7 +32,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a measure: what may be chosen and what holds when nothing is."""
+    """One setting of a measure: its type, label, default and choices."""
 
     type: Literal["switch", "count", "share", "text", "list", "choice"]
     label: str
@@ -100,7 +99,7 @@ class Measure:
         }
 
     def check(self, answer: str, wanted: str) -> Score:
-        """Score `answer` against `wanted`. Never raises for any text, and never runs any of it."""
+        """Score `answer` against `wanted`. Raises for no text, and executes none of it."""
         if len(answer) > MAX_CHARACTERS:
             return Score(False, 0.0, f"Too long to check: {len(answer):,} characters")
         if len(wanted) > MAX_CHARACTERS:
@@ -108,11 +107,11 @@ class Measure:
         return self._check(answer, wanted)
 
     def summary(self) -> str:
-        """Say in one plain sentence what passes."""
+        """What passes, in one sentence for a person."""
         raise NotImplementedError
 
     def instruction(self) -> str:
-        """Tell a model in one sentence what passes; "" where no words of ours would help it."""
+        """What passes, in one sentence for a model; "" where a sentence would not help it."""
         raise NotImplementedError
 
     def _check(self, answer: str, wanted: str) -> Score:

@@ -10,23 +10,23 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.formatting import listed, shortened, strip_code_fence
+from finetune_app.goals.measures.formatting import join_with_and, shortened, strip_code_fence
 
 _LANGUAGE = Language(tree_sitter_bash.language())
-# The parser recovers from errors, which takes time that grows with the square of a bad text.
-LONGEST_COMMAND = 10_000
-# The grammar lets a lone closing word stand as a command; bash does not.
+# The parser's error recovery takes time quadratic in the length of a bad text.
+MAX_COMMAND_CHARACTERS = 10_000
+# The grammar accepts a closing keyword alone as a command; bash does not.
 _CLOSING_WORDS = {"fi", "then", "else", "elif", "do", "done", "esac"}
 _NOT_PLAIN = re.compile(r"[^\n\t -~]")
-# Any prose is a "command" to bash ("Thank you" runs Thank): a sentence is told apart by its form.
-# Words are possessive (++): a comma could end them in two ways, and n of them in 2 ** n.
+# Any prose is a "command" to bash ("Thank you" runs Thank), so sentences are recognised by form.
+# Possessive quantifiers (++) prevent exponential backtracking: a comma could match in two places.
 _SENTENCE = re.compile(r"(?:[A-Z][\w’']*[,!]?|I) (?:[\w’',-]++[:;]? ){2,}.*[.?!:]", re.DOTALL)
 # Programs whose long options have one dash: -name is one flag, not -n -a -m -e.
 _ONE_DASH = {"find", "java", "openssl", "ffmpeg", "convert", "xdotool", "gcc", "clang", "qemu"}
 
 
 class Bash(Measure):
-    """Bash that parses; on request also the same programs and flags, or the same words."""
+    """Bash that parses; optionally with the same programs and flags, or the same words."""
 
     kind = "bash"
     settings_schema = {
@@ -51,7 +51,7 @@ class Bash(Measure):
         text = strip_code_fence(answer) if self.settings["allow_fence"] else answer
         if not text.strip():
             return Score(False, 0.0, "Empty answer")
-        if len(text) > LONGEST_COMMAND:
+        if len(text) > MAX_COMMAND_CHARACTERS:
             return Score(False, 0.0, f"Too long for a command: {len(text):,} characters")
         if reads_like_prose(text):
             return Score(False, 0.0, "Reads like a sentence, not a command")
@@ -70,10 +70,10 @@ class Bash(Measure):
 
 
 def parse(text: str) -> Node | None:
-    """Return the syntax tree of `text`, or None when it is not bash or longer than we read."""
-    if "\0" in text or len(text) > LONGEST_COMMAND:
+    """Return the syntax tree of `text`, or None when it is not bash or is too long."""
+    if "\0" in text or len(text) > MAX_COMMAND_CHARACTERS:
         return None
-    # A heredoc or a trailing comment ends at a line end, so give the text one.
+    # A heredoc or a trailing comment ends at a newline, so add one.
     tree = Parser(_LANGUAGE).parse(_plain(text.strip()).encode("ascii") + b"\n").root_node
     if tree.has_error or not tree.named_child_count:
         return None
@@ -85,16 +85,16 @@ def parse(text: str) -> Node | None:
 
 
 def _plain(text: str) -> str:
-    """Spell out every character but plain ASCII, different ones differently.
+    """Replace every non-ASCII character by its code point in letters.
 
-    To bash they are letters like any other; the grammar's native scanner has crashed on some of
-    them (a segmentation fault, found by random texts), and a crash would take the process along.
+    To bash they are ordinary letters, but the grammar's native scanner crashes on some of them (a
+    segmentation fault found by fuzzing), which would end the whole process.
     """
     return _NOT_PLAIN.sub(lambda found: f"u{ord(found.group()):x}u", text)
 
 
 def reads_like_prose(text: str) -> bool:
-    """Say whether the text has the form of an English sentence rather than of a command."""
+    """Whether the text has the form of an English sentence rather than of a command."""
     first_paragraph = text.strip().split("\n\n")[0][:500].strip()
     return _SENTENCE.fullmatch(first_paragraph) is not None
 
@@ -112,7 +112,7 @@ def commands(tree: Node) -> list[tuple[str, frozenset[str]]]:
 
 
 def _flags(program: str, arguments: list[str]) -> frozenset[str]:
-    """Return the flags with their values removed and -la split into -l -a."""
+    """Return the flags without their values, -la split into -l and -a."""
     flags: set[str] = set()
     for argument in arguments:
         if argument == "--":
@@ -133,7 +133,7 @@ def _compare_commands(
         value = 0.5 * shared / max(len(programs), len(target), 1)
         missing = list(dict.fromkeys(shortened(n) for n in target if n not in programs))
         if missing:
-            return Score(False, value, f"Does not use {listed(missing[:3])}")
+            return Score(False, value, f"Does not use {join_with_and(missing[:3])}")
         return Score(False, value, "Other programs than wanted")
     for (name, flags), (_, wanted_flags) in zip(got, wanted, strict=True):
         if flags != wanted_flags:
@@ -151,7 +151,7 @@ def _walk(tree: Node) -> Iterator[Node]:
 
 
 def _words(tree: Node) -> Iterator[str]:
-    """Yield the leaves, and quoted strings whole, so that only spaces between words are lost."""
+    """Yield the leaves, and quoted strings whole, so that only the space between words is lost."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()

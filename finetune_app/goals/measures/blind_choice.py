@@ -6,7 +6,7 @@ from finetune_app.goals.measures.base import Measure, NeedsPerson, Score
 
 
 class BlindChoice(Measure):
-    """The measure for style and tone, which no program can judge fairly."""
+    """For style and tone, which no program can judge fairly."""
 
     kind = "choice"
     needs_person = True
@@ -15,7 +15,7 @@ class BlindChoice(Measure):
         return "You choose the better of two answers, without seeing which model wrote which."
 
     def instruction(self) -> str:
-        return ""  # the person will know it when they see it
+        return ""  # nobody has said what makes an answer better
 
     def check(self, answer: str, wanted: str) -> Score:
         raise NeedsPerson("Only a person can judge this: compare the answers side by side.")

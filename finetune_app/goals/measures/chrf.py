@@ -1,4 +1,4 @@
-"""The answer is worded much like the wanted one."""
+"""The answer is worded much like the wanted one: chrF, a similarity of character n-grams."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections import Counter
 
 from finetune_app.goals.measures.base import Measure, Score, Setting
 
-LONGEST_PIECE = 6
-RECALL_WEIGHT = 2.0
+MAX_NGRAM = 6
+RECALL_WEIGHT = 2.0  # beta
 
 
 class ChrfSimilarity(Measure):
-    """chrF: how many pieces of one to six characters the two answers share."""
+    """chrF: the share of character n-grams, of one to six characters, that both answers contain."""
 
     kind = "close"
     graded = True
@@ -27,7 +27,7 @@ class ChrfSimilarity(Measure):
         )
 
     def instruction(self) -> str:
-        return ""  # the examples shown say how; a percentage would not
+        return ""  # few-shot examples show how; a percentage would not
 
     def _check(self, answer: str, wanted: str) -> Score:
         if self.settings["ignore_case"]:
@@ -36,22 +36,21 @@ class ChrfSimilarity(Measure):
         passed = value >= self.settings["threshold"]
         if value == 1.0:
             return Score(True, value, "As wanted")
-        # Rounded down, so that 59.9 % never reads as the 60 % it did not reach.
+        # Rounded down, so that 59.9 % is not shown as the 60 % that it missed.
         return Score(passed, value, f"{'Close' if passed else 'Not close'}: {int(value * 100)}%")
 
 
 def chrf(answer: str, wanted: str) -> float:
-    """Return the chrF score, 0 to 1, of Popović 2015 (W15-3049): six sizes, recall twice.
+    """Return the chrF2 score (Popović 2015, W15-3049), from 0 to 1.
 
-    Spaces do not count. Sizes that neither text is long enough for are left out, as sacreBLEU
-    does.
+    White space is ignored. Orders that a text is too short for are left out, as in sacreBLEU.
     """
     answer, wanted = "".join(answer.split()), "".join(wanted.split())
     if answer == wanted:
         return 1.0
     precisions, recalls = [], []
-    for size in range(1, LONGEST_PIECE + 1):
-        got, target = _pieces(answer, size), _pieces(wanted, size)
+    for size in range(1, MAX_NGRAM + 1):
+        got, target = _ngrams(answer, size), _ngrams(wanted, size)
         if not got or not target:
             continue
         shared = (got & target).total()
@@ -62,9 +61,9 @@ def chrf(answer: str, wanted: str) -> float:
     precision, recall = sum(precisions) / len(precisions), sum(recalls) / len(recalls)
     weight = RECALL_WEIGHT**2
     low = weight * precision + recall
-    # The same letters in another order could reach 1 in short texts; only equal texts are equal.
+    # In short texts, the same letters in another order could reach 1; only equal texts may.
     return min((1 + weight) * precision * recall / low, 0.9999) if low else 0.0
 
 
-def _pieces(text: str, size: int) -> Counter[str]:
+def _ngrams(text: str, size: int) -> Counter[str]:
     return Counter(text[start : start + size] for start in range(len(text) - size + 1))

@@ -1,4 +1,4 @@
-"""Marking where an answer differs from the wanted one."""
+"""Marks where an answer differs from the wanted one."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from rapidfuzz.distance import LCSseq
 
 from finetune_app.goals.measures.answer_fields import parse_key_lines
 
-Marked = list[tuple[str, bool]]
+MarkedParts = list[tuple[str, bool]]
 
-# Above this many words, comparing line by line is enough, and quick.
-MOST_PIECES = 4_000
+MAX_WORDS = 4_000  # above, lines are compared instead of words, to stay quick
 
 
-def mark_differences(answer: str, wanted: str) -> Marked:
-    """Return the answer in pieces, each with whether it differs from the wanted answer.
+def mark_differences(answer: str, wanted: str) -> MarkedParts:
+    """Split the answer into (text, whether it differs from the wanted answer) parts.
 
-    The pieces joined give the answer back, character for character. In "key: value" lines a value
-    is marked whole; elsewhere words are.
+    The texts joined are the answer, character for character. In "key: value" lines a whole value
+    is marked, elsewhere single words.
     """
     if not answer:
         return []
     got, target = parse_key_lines(answer), parse_key_lines(wanted)
     if got and target:
-        return _joined(_mark_lines(answer, dict(target)))
+        return _merged(_mark_lines(answer, dict(target)))
     for pattern in (r"\w+|[^\w\s]|\s+", r"[^\n]+|\n+"):
         pieces, others = re.findall(pattern, answer), re.findall(pattern, wanted)
-        if max(len(pieces), len(others)) <= MOST_PIECES:
-            return _joined(_mark_pieces(pieces, others))
+        if max(len(pieces), len(others)) <= MAX_WORDS:
+            return _merged(_mark_words(pieces, others))
     return [(answer, answer != wanted)]
 
 
-def _mark_lines(answer: str, wanted: dict[str, str]) -> Marked:
-    marked: Marked = []
+def _mark_lines(answer: str, wanted: dict[str, str]) -> MarkedParts:
+    marked: MarkedParts = []
     for line in answer.splitlines(keepends=True):
         key, colon, value = line.partition(":")
         inner = value.strip()
@@ -52,7 +51,7 @@ def _mark_lines(answer: str, wanted: dict[str, str]) -> Marked:
     return marked
 
 
-def _mark_pieces(pieces: list[str], wanted: list[str]) -> Marked:
+def _mark_words(pieces: list[str], wanted: list[str]) -> MarkedParts:
     """Mark what is not part of the longest common sequence of words."""
     words = [(at, piece) for at, piece in enumerate(pieces) if piece.strip()]
     targets = [piece for piece in wanted if piece.strip()]
@@ -77,8 +76,8 @@ def _mark_pieces(pieces: list[str], wanted: list[str]) -> Marked:
     ]
 
 
-def _joined(marked: Marked) -> Marked:
-    """Join neighbours with the same mark and drop empty pieces."""
+def _merged(marked: MarkedParts) -> MarkedParts:
+    """Merge neighbours with the same mark and drop empty parts."""
     kept = [piece for piece in marked if piece[0]]
     return [
         ("".join(text for text, _ in run), differs)

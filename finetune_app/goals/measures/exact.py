@@ -6,19 +6,18 @@ import re
 
 from finetune_app.goals.measures.answer_fields import parse_key_lines
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.formatting import about, listed, number
+from finetune_app.goals.measures.formatting import describe_names, join_with_and, number_word
 
 Lines = list[tuple[str, str]]
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")  # 3.5 is one number, 90W a number and a unit
 
 
 class Exact(Measure):
-    """Character for character, apart from what the settings let pass.
+    """Equal character for character, apart from what the settings ignore.
 
     Where the wanted answer is "key: value" lines, the label names the lines that differ. With
-    `lines`, only those must match; the other lines must be there but may say anything. With
-    `within`, the wanted answer must stand somewhere in what was said, as whole words: for facts,
-    which may come in a sentence.
+    `lines`, only those must match; the others must be present with any value. With `within`, the
+    wanted answer must occur in the answer as whole words: for facts, stated in a sentence.
     """
 
     kind = "exact"
@@ -34,7 +33,7 @@ class Exact(Measure):
             return "Right when what you wanted stands in the answer, whatever is said around it."
         details = " Capital and small letters count as the same." * self.settings["ignore_case"]
         if self.settings["lines"]:
-            names = listed(self.settings["lines"])
+            names = join_with_and(self.settings["lines"])
             return f"Right when {names} match the wanted answer, in the same lines.{details}"
         return f"Right when the answer is exactly the one you wanted.{details}"
 
@@ -42,7 +41,7 @@ class Exact(Measure):
         if self.settings["within"]:
             return "Answer in one short sentence."
         if self.settings["lines"]:
-            names = listed(self.settings["lines"])
+            names = join_with_and(self.settings["lines"])
             return (
                 f"Answer in lines of the form “name: value” and nothing else, {names} among them."
             )
@@ -51,7 +50,7 @@ class Exact(Measure):
     def _check(self, answer: str, wanted: str) -> Score:
         if self.settings["within"]:
             return self._check_within(answer, wanted)
-        answer, wanted = self._level(answer), self._level(wanted)
+        answer, wanted = self._normalised(answer), self._normalised(wanted)
         if answer == wanted:
             return AS_WANTED
         wanted_lines = parse_key_lines(wanted)
@@ -66,7 +65,7 @@ class Exact(Measure):
         return Score(False, 0.0, "Not as wanted")
 
     def _check_within(self, answer: str, wanted: str) -> Score:
-        """Letters and figures alone count: neither case, nor spacing, nor punctuation."""
+        """Only letters and digits count: case, white space and punctuation are ignored."""
         said, sought = (f" {' '.join(_WORD.findall(t.casefold()))} " for t in (answer, wanted))
         if not sought.strip():
             return Score(False, 0.0, "There is no wanted answer")
@@ -74,8 +73,8 @@ class Exact(Measure):
             return Score(True, 1.0, "It says so")
         return Score(False, 0.0, "Empty answer" if not said.strip() else "Does not say so")
 
-    def _level(self, text: str) -> str:
-        """Remove the differences that the settings let pass."""
+    def _normalised(self, text: str) -> str:
+        """Remove the differences that the settings ignore."""
         text = text.replace("\r\n", "\n")
         if self.settings["ignore_outer_space"]:
             text = "\n".join(line.rstrip() for line in text.strip().split("\n"))
@@ -83,7 +82,7 @@ class Exact(Measure):
 
     def _check_lines(self, got: Lines | None, wanted: Lines) -> Score:
         if got is None:
-            return Score(False, 0.0, f"Not in {number(len(wanted))} lines")
+            return Score(False, 0.0, f"Not in {number_word(len(wanted))} lines")
         must_match = self._names(wanted)
         found = dict(got)
         missing = [key for key, _ in wanted if key not in found]
@@ -96,11 +95,13 @@ class Exact(Measure):
         right = len(wanted) - len(missing) - len(differing)
         value = min(right / max(len(wanted), len(got)), 0.99)
         if missing:
-            return Score(False, value, about(missing, "is missing", "are missing", "line"))
+            return Score(False, value, describe_names(missing, "is missing", "are missing", "line"))
         if differing:
-            return Score(False, value, about(differing, "differs", "differ", "line"))
+            return Score(False, value, describe_names(differing, "differs", "differ", "line"))
         if extra:
-            return Score(False, value, about(extra, "was not wanted", "were not wanted", "line"))
+            return Score(
+                False, value, describe_names(extra, "was not wanted", "were not wanted", "line")
+            )
         if [key for key, _ in got] != [key for key, _ in wanted]:
             return Score(False, value, "Lines in another order")
         if len(must_match) < len(wanted):
@@ -108,7 +109,7 @@ class Exact(Measure):
         return Score(False, value, "Spacing differs")
 
     def _names(self, wanted: Lines) -> set[str]:
-        """Return the keys whose values must match; all of them unless the settings name some."""
+        """Return the keys whose values must match: all, unless the settings name some."""
         keys = {key for key, _ in wanted}
-        chosen = {self._level(name) for name in self.settings["lines"]}
+        chosen = {self._normalised(name) for name in self.settings["lines"]}
         return (chosen & keys) or keys

@@ -7,19 +7,19 @@ import math
 from typing import Any, NoReturn
 
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.formatting import about, listed, strip_code_fence
+from finetune_app.goals.measures.formatting import describe_names, join_with_and, strip_code_fence
 
-DEEPEST = 100
+MAX_DEPTH = 100
 
 
 class NotJson(ValueError):
-    """The text is not JSON that we accept; the message is a label for the page."""
+    """The text is not acceptable JSON; the message is a label for the page."""
 
 
 class JsonFields(Measure):
     """Valid JSON whose fields are those of the wanted answer, in any order.
 
-    With `fields`, only those are looked at. `compare` says whether their values must match too.
+    With `fields`, only those are compared. `compare` says whether their values must match too.
     """
 
     kind = "json"
@@ -30,12 +30,12 @@ class JsonFields(Measure):
     }
 
     def summary(self) -> str:
-        names = listed(self.settings["fields"]) or "the same fields as the wanted answer"
+        names = join_with_and(self.settings["fields"]) or "the same fields as the wanted answer"
         values = " and the same values" if self.settings["compare"] == "values" else ""
         return f"Right when the answer is valid JSON with {names}{values}, in any order."
 
     def instruction(self) -> str:
-        names = listed(self.settings["fields"])
+        names = join_with_and(self.settings["fields"])
         fields = f", with the fields {names}" if names else ""
         return f"Answer with valid JSON alone{fields}: no explanation before or after it."
 
@@ -53,7 +53,7 @@ class JsonFields(Measure):
             if not isinstance(got, dict):
                 return Score(False, 0.0, "Valid JSON, but without fields")
             return self._check_fields(got, target)
-        same = equal(got, target) or (
+        same = json_equal(got, target) or (
             self.settings["compare"] == "fields" and type(got) is type(target)
         )
         return AS_WANTED if same else Score(False, 0.0, "Valid JSON, but not as wanted")
@@ -68,32 +68,37 @@ class JsonFields(Measure):
             if self.settings["compare"] == "values"
             and name in got
             and name in wanted
-            and not equal(got[name], wanted[name])
+            and not json_equal(got[name], wanted[name])
         ]
         extra = [] if self.settings["fields"] else [name for name in got if name not in wanted]
         wrong = len(missing) + len(differing) + len(extra)
         value = (len(names) - len(missing) - len(differing)) / max(len(names) + len(extra), 1)
         if missing:
-            return Score(False, value, about(missing, "is missing", "are missing", "field"))
+            return Score(
+                False, value, describe_names(missing, "is missing", "are missing", "field")
+            )
         if differing:
-            return Score(False, value, about(differing, "differs", "differ", "field"))
+            return Score(False, value, describe_names(differing, "differs", "differ", "field"))
         if wrong:
-            return Score(False, value, about(extra, "was not wanted", "were not wanted", "field"))
+            return Score(
+                False, value, describe_names(extra, "was not wanted", "were not wanted", "field")
+            )
         return AS_WANTED
 
 
 def read_json(text: str) -> Any:
-    """Read strict JSON: no NaN or Infinity, no field twice, no absurd nesting.
+    """Parse strict JSON: no NaN or Infinity, no duplicate field, limited nesting.
 
-    Raises NotJson, whose message is a label for the page.
+    Raises:
+        NotJson: with a label for the page.
     """
     if not text.strip():
         raise NotJson("Empty answer")
-    if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise NotJson("JSON nested too deeply")
     try:
         return json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_twins
+            text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_duplicates
         )
     except NotJson:
         raise
@@ -101,19 +106,19 @@ def read_json(text: str) -> Any:
         raise NotJson("Not valid JSON") from problem
 
 
-def equal(a: Any, b: Any) -> bool:
-    """Compare two JSON values. 1 equals 1.0, but true does not equal 1, as Python has it."""
+def json_equal(a: Any, b: Any) -> bool:
+    """Compare two JSON values. 1 equals 1.0, but unlike in Python, true does not equal 1."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(json_equal(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(equal, a, b))
+        return len(a) == len(b) and all(map(json_equal, a, b))
     return bool(a == b)
 
 
 def _depth(text: str) -> int:
-    """Return how deep the brackets outside strings nest, without recursion."""
+    """Return the nesting depth of brackets outside strings, without recursion."""
     depth = deepest = 0
     in_string = escaped = False
     for character in text:
@@ -145,7 +150,7 @@ def _finite(digits: str) -> float:
     return read
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) < len(pairs):
         raise NotJson("Not clear JSON: a field appears twice")

@@ -1,4 +1,4 @@
-"""Proposing a measure from the goal's words and its first example pairs."""
+"""Proposes a measure from the goal's description and its first example pairs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from finetune_app.goals.measures import bash as bash_measure
 from finetune_app.goals.measures.answer_fields import parse_key_lines
-from finetune_app.goals.measures.formatting import NUMBER_WORDS, listed, strip_code_fence
+from finetune_app.goals.measures.formatting import NUMBER_WORDS, join_with_and, strip_code_fence
 from finetune_app.goals.measures.json_fields import NotJson, read_json
 from finetune_app.goals.measures.xml_fields import NotXml, read_xml
 
-_PROGRAMS = {
+_COMMON_PROGRAMS = {
     "awk",
     "cat",
     "cd",
@@ -68,7 +68,7 @@ _PROGRAMS = {
     "xargs",
     "zip",
 }
-_WORDY_NUMBERS = {word: n for n, word in enumerate(NUMBER_WORDS)} | {
+_NUMBERS_BY_WORD = {word: n for n, word in enumerate(NUMBER_WORDS)} | {
     "twelve": 12,
     "fifteen": 15,
     "twenty": 20,
@@ -89,7 +89,7 @@ _AT_MOST = re.compile(
     re.IGNORECASE,
 )
 _AT_LEAST = re.compile(
-    # "no more than" is an upper limit, though it ends in the words of a lower one.
+    # "no more than" is an upper limit, although it contains the words of a lower one.
     rf"(at least|no fewer than|no less than|(?<!no )(?<!not )more than|minimum of)"
     rf" {_AMOUNT} words?",
     re.IGNORECASE,
@@ -116,25 +116,27 @@ class Proposal:
 def propose(description: str, kind: str, pairs: Sequence[Mapping[str, Any]]) -> Proposal:
     """Propose how to tell a right answer from a wrong one.
 
-    `description` is the goal in the person's words, `kind` the goal's kind (style, format, task,
-    behaviour or knowledge), `pairs` examples with an "answer" (or "wanted"). The first
-    reading that fits every example wins; a person's choice is what is left for free
-    prose.
+    The first detector that fits every example wins; a person's blind choice is left for free prose.
+
+    Args:
+        description: the goal in the person's words.
+        kind: the goal's kind (style, format, task, behaviour or knowledge).
+        pairs: examples with an "answer" (or "wanted").
     """
     answers = [str(pair.get("answer") or pair.get("wanted") or "").strip() for pair in pairs]
     answers = [answer for answer in answers if answer]
-    readings: list[Callable[[str, str, list[str]], Proposal | None]] = [
-        _as_fact,
-        _as_json,
-        _as_xml,
-        _as_lines,
-        _as_bash,
-        _as_rules,
-        _as_labels,
-        _as_close,
+    detectors: list[Callable[[str, str, list[str]], Proposal | None]] = [
+        _detect_fact,
+        _detect_json,
+        _detect_xml,
+        _detect_lines,
+        _detect_bash,
+        _detect_rules,
+        _detect_labels,
+        _detect_close,
     ]
-    for reading in readings:
-        if proposal := reading(description, kind, answers):
+    for detector in detectors:
+        if proposal := detector(description, kind, answers):
             return proposal
     return Proposal(
         "choice",
@@ -148,7 +150,7 @@ def _mentions(description: str, words: str) -> bool:
     return re.search(rf"\b(?:{words})\b", description, re.IGNORECASE) is not None
 
 
-def _as_fact(description: str, kind: str, answers: list[str]) -> Proposal | None:
+def _detect_fact(description: str, kind: str, answers: list[str]) -> Proposal | None:
     if kind != "knowledge" or any(len(answer.split()) > 8 for answer in answers):
         return None
     return Proposal(
@@ -159,7 +161,7 @@ def _as_fact(description: str, kind: str, answers: list[str]) -> Proposal | None
     )
 
 
-def _as_json(description: str, kind: str, answers: list[str]) -> Proposal | None:
+def _detect_json(description: str, kind: str, answers: list[str]) -> Proposal | None:
     if not answers:
         return Proposal("json", {}, "You ask for JSON.") if _mentions(description, "json") else None
     try:
@@ -171,7 +173,7 @@ def _as_json(description: str, kind: str, answers: list[str]) -> Proposal | None
     return Proposal("json", {"compare": "values"}, "Your answers are all JSON.")
 
 
-def _as_xml(description: str, kind: str, answers: list[str]) -> Proposal | None:
+def _detect_xml(description: str, kind: str, answers: list[str]) -> Proposal | None:
     if not answers:
         return Proposal("xml", {}, "You ask for XML.") if _mentions(description, "xml") else None
     try:
@@ -182,7 +184,7 @@ def _as_xml(description: str, kind: str, answers: list[str]) -> Proposal | None:
     return Proposal("xml", {"compare": "values"}, "Your answers are all XML.")
 
 
-def _as_lines(description: str, kind: str, answers: list[str]) -> Proposal | None:
+def _detect_lines(description: str, kind: str, answers: list[str]) -> Proposal | None:
     read = [parse_key_lines(answer) for answer in answers]
     if not read or any(lines is None for lines in read):
         return None
@@ -190,27 +192,27 @@ def _as_lines(description: str, kind: str, answers: list[str]) -> Proposal | Non
     keys = list(tables[0])
     if any(list(table) != keys for table in tables):
         return None
-    # A line of free prose has many right wordings; only the short ones can be compared.
+    # A line of free prose can be right in many wordings; only short lines can be compared.
     prose = [key for key in keys if max(len(table[key].split()) for table in tables) > 4]
     labels = [key for key in keys if key not in prose]
     if prose and labels:
         return Proposal(
             "exact",
             {"lines": labels},
-            f"Your answers are lines. {listed(labels).capitalize()} must match; "
-            f"{listed(prose)} may be worded freely.",
+            f"Your answers are lines. {join_with_and(labels).capitalize()} must match; "
+            f"{join_with_and(prose)} may be worded freely.",
         )
-    return Proposal("exact", {}, f"Your answers always have the lines {listed(keys)}.")
+    return Proposal("exact", {}, f"Your answers always have the lines {join_with_and(keys)}.")
 
 
-def _as_bash(description: str, kind: str, answers: list[str]) -> Proposal | None:
+def _detect_bash(description: str, kind: str, answers: list[str]) -> Proposal | None:
     asked = _mentions(description, "bash|shell|command line|command-line|terminal|linux commands?")
     if not answers:
         return Proposal("bash", {}, "You ask for bash commands.") if asked else None
     trees = [bash_measure.parse(strip_code_fence(answer)) for answer in answers]
     if any(tree is None for tree in trees):
         return None
-    known = sum(strip_code_fence(answer).split()[0] in _PROGRAMS for answer in answers)
+    known = sum(strip_code_fence(answer).split()[0] in _COMMON_PROGRAMS for answer in answers)
     if known * 2 <= len(answers) and not (asked and known):
         return None
     if any(bash_measure.reads_like_prose(answer) for answer in answers):
@@ -223,7 +225,7 @@ def _as_bash(description: str, kind: str, answers: list[str]) -> Proposal | None
     )
 
 
-def _as_rules(description: str, kind: str, answers: list[str]) -> Proposal | None:
+def _detect_rules(description: str, kind: str, answers: list[str]) -> Proposal | None:
     settings: dict[str, Any] = {}
     if (found := _AT_MOST.search(description)) and (amount := _amount(found[2])):
         strict = found[1].lower() in ("under", "fewer than", "less than")
@@ -243,11 +245,11 @@ def _as_rules(description: str, kind: str, answers: list[str]) -> Proposal | Non
 
 
 def _amount(text: str) -> int | None:
-    amount = int(text) if text.isdigit() else _WORDY_NUMBERS.get(text.lower(), 0)
+    amount = int(text) if text.isdigit() else _NUMBERS_BY_WORD.get(text.lower(), 0)
     return amount if 1 <= amount < 100_000 else None
 
 
-def _as_labels(description: str, kind: str, answers: list[str]) -> Proposal | None:
+def _detect_labels(description: str, kind: str, answers: list[str]) -> Proposal | None:
     if not answers:
         asked = _mentions(description, "label|labels|classify|categor(?:y|ies|ise|ize)|sort|tag")
         return Proposal("exact", {}, "You ask for labels.") if asked else None
@@ -256,8 +258,8 @@ def _as_labels(description: str, kind: str, answers: list[str]) -> Proposal | No
     return None
 
 
-def _as_close(description: str, kind: str, answers: list[str]) -> Proposal | None:
-    # Not for style: there the wording is the point, and only a person can weigh it.
+def _detect_close(description: str, kind: str, answers: list[str]) -> Proposal | None:
+    # Not for style: there the wording is what matters, and only a person can judge it.
     asked = _mentions(
         description,
         "translat(?:e|es|ion|ions|ing)|transcri(?:be|pt|ption)|"

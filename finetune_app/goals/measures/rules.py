@@ -1,4 +1,4 @@
-"""The answer keeps rules: a length, words that must or must not be there, an order."""
+"""The answer keeps rules: a length, words that must or must not occur, an order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from finetune_app.goals.measures.base import Measure, MeasureError, Score, Setting
-from finetune_app.goals.measures.formatting import count, listed, shortened
+from finetune_app.goals.measures.formatting import join_with_and, shortened, with_count
 
 
 class Rules(Measure):
@@ -35,8 +35,8 @@ class Rules(Measure):
             and (chosen["min_words"] > chosen["max_words"])
         ):
             raise MeasureError("“At least” is more words than “at most” allows.")
-        both = {self._level(text) for text in chosen["contains"] + chosen["order"]} & {
-            self._level(text) for text in chosen["never_contains"]
+        both = {self._normalised(text) for text in chosen["contains"] + chosen["order"]} & {
+            self._normalised(text) for text in chosen["never_contains"]
         }
         if both:
             raise MeasureError(f"“{shortened(min(both))}” cannot be both wanted and unwanted.")
@@ -48,15 +48,15 @@ class Rules(Measure):
         return f"Your answer keeps these rules: {self._in_words(str)}."
 
     def _in_words(self, phrase: Callable[[str], str]) -> str:
-        """All rules that are set; `phrase` writes down a text of theirs."""
+        """All rules that are set, in words; `phrase` formats the texts in them."""
         chosen, parts = self.settings, []
         if chosen["min_words"]:
-            parts.append(f"at least {count(chosen['min_words'], 'word')}")
+            parts.append(f"at least {with_count(chosen['min_words'], 'word')}")
         if chosen["max_words"]:
-            parts.append(f"at most {count(chosen['max_words'], 'word')}")
+            parts.append(f"at most {with_count(chosen['max_words'], 'word')}")
         for name, words in (("contains", "contains"), ("never_contains", "never contains")):
             if chosen[name]:
-                parts.append(f"{words} {listed([f'“{phrase(t)}”' for t in chosen[name]])}")
+                parts.append(f"{words} {join_with_and([f'“{phrase(t)}”' for t in chosen[name]])}")
         if chosen["order"]:
             order = ", ".join(f"“{phrase(text)}”" for text in chosen["order"])
             parts.append(f"in this order: {order}")
@@ -72,52 +72,52 @@ class Rules(Measure):
         broken = [why for why in results if why]
         if not broken:
             return Score(True, 1.0, "Keeps every rule")
-        also = f" (and {count(len(broken) - 1, 'other rule')} broken)" if broken[1:] else ""
+        also = f" (and {with_count(len(broken) - 1, 'other rule')} broken)" if broken[1:] else ""
         return Score(False, 1 - len(broken) / len(results), broken[0] + also)
 
     def _length(self, answer: str) -> list[str]:
-        """Return one entry a rule: why it is broken, or an empty text."""
+        """Return one entry for each rule: why it is broken, or an empty string."""
         words, results = len(answer.split()), []
         if limit := self.settings["max_words"]:
             results.append(
-                f"Too long: {count(words, 'word')}, at most {limit}" if words > limit else ""
+                f"Too long: {with_count(words, 'word')}, at most {limit}" if words > limit else ""
             )
         if limit := self.settings["min_words"]:
             results.append(
-                f"Too short: {count(words, 'word')}, at least {limit}" if words < limit else ""
+                f"Too short: {with_count(words, 'word')}, at least {limit}" if words < limit else ""
             )
         return results
 
     def _phrases(self, answer: str) -> list[str]:
-        """Return one entry a rule: why it is broken, or an empty text."""
-        text, chosen = self._level(answer).strip(), self.settings
+        """Return one entry for each rule: why it is broken, or an empty string."""
+        text, chosen = self._normalised(answer).strip(), self.settings
         results = [
-            f"“{shortened(phrase)}” is missing" if self._level(phrase) not in text else ""
+            f"“{shortened(phrase)}” is missing" if self._normalised(phrase) not in text else ""
             for phrase in chosen["contains"]
         ]
         results += [
-            f"Contains “{shortened(phrase)}”" if self._level(phrase) in text else ""
+            f"Contains “{shortened(phrase)}”" if self._normalised(phrase) in text else ""
             for phrase in chosen["never_contains"]
         ]
         if chosen["order"]:
             results.append(self._out_of_order(text))
         if start := chosen["starts_with"]:
-            right = text.startswith(self._level(start).strip())
+            right = text.startswith(self._normalised(start).strip())
             results.append("" if right else f"Does not start with “{shortened(start)}”")
         if end := chosen["ends_with"]:
-            right = text.endswith(self._level(end).strip())
+            right = text.endswith(self._normalised(end).strip())
             results.append("" if right else f"Does not end with “{shortened(end)}”")
         return results
 
     def _out_of_order(self, text: str) -> str:
         at = 0
         for phrase in self.settings["order"]:
-            found = text.find(self._level(phrase), at)
+            found = text.find(self._normalised(phrase), at)
             if found < 0:
-                somewhere = self._level(phrase) in text
+                somewhere = self._normalised(phrase) in text
                 return f"“{shortened(phrase)}” is {'out of order' if somewhere else 'missing'}"
-            at = found + len(self._level(phrase))
+            at = found + len(self._normalised(phrase))
         return ""
 
-    def _level(self, text: str) -> str:
+    def _normalised(self, text: str) -> str:
         return text.casefold() if self.settings["ignore_case"] else text

@@ -9,19 +9,19 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from finetune_app.goals.measures.base import AS_WANTED, Measure, Score, Setting
-from finetune_app.goals.measures.formatting import about, listed, strip_code_fence
+from finetune_app.goals.measures.formatting import describe_names, join_with_and, strip_code_fence
 
-DEEPEST = 100
+MAX_DEPTH = 100
 
 
 class NotXml(ValueError):
-    """The text is not XML that we accept; the message is a label for the page."""
+    """The text is not acceptable XML; the message is a label for the page."""
 
 
 class XmlFields(Measure):
     """Well-formed XML with the elements of the wanted answer; siblings may stand in any order.
 
-    With `fields`, only elements of those names are looked at.
+    With `fields`, only elements of those names are compared.
     """
 
     kind = "xml"
@@ -32,12 +32,12 @@ class XmlFields(Measure):
     }
 
     def summary(self) -> str:
-        names = listed(self.settings["fields"]) or "the same elements as the wanted answer"
+        names = join_with_and(self.settings["fields"]) or "the same elements as the wanted answer"
         values = " and the same values" if self.settings["compare"] == "values" else ""
         return f"Right when the answer is well-formed XML with {names}{values}, in any order."
 
     def instruction(self) -> str:
-        names = listed(self.settings["fields"])
+        names = join_with_and(self.settings["fields"])
         fields = f", with the elements {names}" if names else ""
         return f"Answer with well-formed XML alone{fields}: no explanation before or after it."
 
@@ -66,14 +66,14 @@ class XmlFields(Measure):
         ]
         if differing:
             right = 1 - len(differing) / max(len(names or theirs), 1)
-            return Score(False, right, about(differing, "differs", "differ", "element"))
+            return Score(False, right, describe_names(differing, "differs", "differ", "element"))
         if not names and _shape(got) != _shape(wanted):
             return Score(False, 0.5, "Elements nested in another way")
         return AS_WANTED
 
 
 def read_xml(text: str) -> Element:
-    """Read XML that declares no entities and no document type. Raises NotXml with a label."""
+    """Parse XML without entity or document type declarations. Raises NotXml with a label."""
     if not text.strip():
         raise NotXml("Empty answer")
     try:
@@ -84,7 +84,7 @@ def read_xml(text: str) -> Element:
         raise NotXml("Not valid XML") from problem
     level, depth = [root], 1
     while level:
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             raise NotXml("XML nested too deeply")
         level, depth = [child for parent in level for child in parent], depth + 1
     return root
@@ -95,7 +95,7 @@ def _tags(root: Element) -> Counter[str]:
 
 
 def _values(root: Element) -> dict[str, Counter[tuple[str, ...]]]:
-    """Return, for each element name, its attributes and own text, however often they appear."""
+    """Return, for each element name, its texts with attributes, and how often each appears."""
     values: dict[str, Counter[tuple[str, ...]]] = {tag: Counter() for tag in _tags(root)}
     for element in root.iter():
         attributes = (f"{name}={value}" for name, value in sorted(element.attrib.items()))
@@ -106,20 +106,22 @@ def _values(root: Element) -> dict[str, Counter[tuple[str, ...]]]:
 
 
 def _shape(root: Element) -> tuple[object, ...]:
-    """Return the element with its children sorted, so that order does not matter. Depth <= 100."""
+    """The element with its children sorted, so that order does not matter. Depth is limited."""
     text = " ".join((root.text or "").split())
     children = sorted((_shape(child) for child in root), key=repr)
     return (root.tag, text, tuple(sorted(root.attrib.items())), tuple(children))
 
 
 def _judge(wanted: Counter[str], got: Counter[str], only: list[str]) -> Score:
-    """Compare which elements are there; `only` limits the look to some names."""
+    """Compare which elements are present; `only` limits the comparison to some names."""
     names = only or list(wanted)
     missing = [name for name in names if got[name] < max(wanted[name], 1)]
     extra = [] if only else [name for name in got if got[name] > wanted[name]]
     value = (len(names) - len(missing)) / max(len(names) + len(extra), 1)
     if missing:
-        return Score(False, value, about(missing, "is missing", "are missing", "element"))
+        return Score(False, value, describe_names(missing, "is missing", "are missing", "element"))
     if extra:
-        return Score(False, value, about(extra, "was not wanted", "were not wanted", "element"))
+        return Score(
+            False, value, describe_names(extra, "was not wanted", "were not wanted", "element")
+        )
     return AS_WANTED
