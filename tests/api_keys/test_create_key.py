@@ -74,3 +74,19 @@ def test_create_a_key_from_a_shell(team, capsys):
         call_command("apikey")
     with pytest.raises(CommandError, match="No team has that name"):
         call_command("apikey", team="Third")
+
+
+def test_the_command_sets_limits_and_rotates(live, team, capsys):
+    call_command(
+        "apikey", deployment=live.name, may=["chat"], tokens_per_month=50, requests_per_minute=7
+    )
+    old = capsys.readouterr().out.strip()
+    key = api_keys.authenticate(old)
+    assert (key.deployment, key.actions) == (live, ["chat"])
+    assert (key.tokens_per_month, key.requests_per_minute) == (50, 7)
+    call_command("apikey", rotate=f"ft-{key.prefix}", old_works_for=0)
+    assert api_keys.authenticate(capsys.readouterr().out.strip()) == key
+    assert api_keys.authenticate(old) is None
+    for wrong in ({"deployment": "none"}, {"rotate": "ft-none"}, {"tokens_per_month": 0}):
+        with pytest.raises(CommandError):
+            call_command("apikey", **wrong)

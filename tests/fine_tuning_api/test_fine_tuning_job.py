@@ -1,62 +1,23 @@
-"""The fine-tuning API, used through OpenAI's own client."""
+"""Fine-tuning jobs, through OpenAI's own client."""
 
-import json
 import threading
 from pathlib import Path
 
-import httpx
 import openai
 import pytest
 from django.conf import settings as configured
 
-from finetune_app.api_keys import services as api_keys
-from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
-from tests.journey import end, install, set_state, write
+from tests.fine_tuning_api.uploads import lines, upload
+from tests.journey import end, set_state, write
 from tests.worker.engine.test_server import SECRET, Running
 from tests.worker.engine.tiny_models import make_base
 from worker import warm_child
 from worker.supervise import Supervision
 
 HELLO = [{"role": "user", "content": "My bike number 77 squeaks"}]
-
-
-def lines(count: int = 24, start: int = 0, answer: str = "repair") -> bytes:
-    rows = [
-        {
-            "messages": [
-                {
-                    "role": "user",
-                    "content": f"Bike {n * 7919 % 100_003} {('drags', 'squeaks')[n % 2]}",
-                },
-                {"role": "assistant", "content": f"{answer} {n % 5}"},
-            ]
-        }
-        for n in range(start, start + count)
-    ]
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-def upload(client, content: bytes | None = None, name: str = "shop.jsonl"):
-    return client.files.create(
-        file=(name, lines() if content is None else content), purpose="fine-tune"
-    )
-
-
-@pytest.fixture
-def base(transactional_db):
-    return install("starter")
-
-
-@pytest.fixture
-def client(address, base, team, owner):
-    _key, text = api_keys.create_key(
-        team=team, by=owner, name="a program", requests_per_minute=10_000
-    )
-    with openai.OpenAI(base_url=address, api_key=text, max_retries=0, timeout=120) as found:
-        yield found
 
 
 @pytest.fixture
@@ -73,67 +34,6 @@ def job(client):
 
 def training_of(job):
     return Goal.objects.get(fine_tuning_job__public_id=job.id[6:]).fine_tuning_job.training
-
-
-# ---- Files ----
-
-
-def test_upload_read_and_delete_a_file(client):
-    sent = upload(client)
-    assert (sent.object, sent.purpose, sent.filename) == ("file", "fine-tune", "shop.jsonl")
-    assert sent.bytes == len(lines())
-    assert client.files.retrieve(sent.id).id == sent.id
-    assert client.files.content(sent.id).content == lines()
-    assert [one.id for one in client.files.list()] == [sent.id]
-    stored = Path(configured.DATA_DIR) / ApiFile.objects.get().storage_path
-    assert stored.exists()
-    assert client.files.delete(sent.id).deleted
-    assert not stored.exists()
-    with pytest.raises(openai.NotFoundError):
-        client.files.retrieve(sent.id)
-
-
-def test_an_empty_file_or_another_purpose_is_refused(client):
-    with pytest.raises(openai.BadRequestError, match="empty"):
-        upload(client, b"")
-    with pytest.raises(openai.BadRequestError) as refused:
-        client.files.create(file=("x.jsonl", lines()), purpose="assistants")
-    assert refused.value.param == "purpose"
-
-
-def test_an_upload_without_a_file_is_refused(client, address):
-    headers = {"Authorization": f"Bearer {client.api_key}"}
-    reply = httpx.post(f"{address}/files", headers=headers, data={"purpose": "fine-tune"})
-    assert reply.status_code == 400
-    assert reply.json()["error"]["param"] == "file"
-
-
-def test_a_file_name_with_dots_cannot_leave_its_folder(client):
-    sent = upload(client, name="../../etc/passwd")
-    assert ApiFile.objects.get().storage_path.startswith("api-files/")
-    assert client.files.content(sent.id).content == lines()
-
-
-def test_other_teams_and_deployment_keys_find_no_files(client, address, live_key_of, stranger):
-    sent = upload(client)
-    other = live_key_of(stranger)
-    with pytest.raises(openai.NotFoundError):
-        other.files.retrieve(sent.id)
-    with pytest.raises(openai.NotFoundError):
-        other.fine_tuning.jobs.create(model="starter", training_file=sent.id)
-    assert list(other.files.list()) == []
-
-
-@pytest.fixture
-def live_key_of(address):
-    def make(person):
-        _key, text = api_keys.create_key(team=person.teams.get(), by=person, name="x")
-        return openai.OpenAI(base_url=address, api_key=text, max_retries=0)
-
-    return make
-
-
-# ---- Jobs ----
 
 
 def test_a_new_job_is_queued_and_creates_a_goal(job, client, as_owner):

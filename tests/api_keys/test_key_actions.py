@@ -1,0 +1,60 @@
+"""What a key may do, on every address of the API."""
+
+import pytest
+
+from finetune_app.api_keys.models import ACTIONS, ApiKey
+from tests.api_keys.api import ask
+from tests.test_routes import DECLARED
+
+ADDRESSES = {
+    "gateway:model_list": "/v1/models",
+    "gateway:model_detail": "/v1/models/x",
+    "gateway:chat_completions": "/v1/chat/completions",
+    "fine_tuning_api:file_list": "/v1/files",
+    "fine_tuning_api:file_detail": "/v1/files/file-0",
+    "fine_tuning_api:file_content": "/v1/files/file-0/content",
+    "fine_tuning_api:job_list": "/v1/fine_tuning/jobs",
+    "fine_tuning_api:job_detail": "/v1/fine_tuning/jobs/x",
+    "fine_tuning_api:job_events": "/v1/fine_tuning/jobs/x/events",
+    "fine_tuning_api:job_checkpoints": "/v1/fine_tuning/jobs/x/checkpoints",
+    "fine_tuning_api:job_action": "/v1/fine_tuning/jobs/x/pause",
+    "gateway:unknown_url": "/v1/assistants",
+    "gateway:feedback": "/v1/feedback",
+    "gateway:completions": "/v1/completions",
+    "gateway:embeddings": "/v1/embeddings",
+}
+V1 = [route for route in DECLARED if route.name.startswith(("gateway:", "fine_tuning_api:"))]
+
+
+def test_every_api_address_is_covered():
+    assert {route.name for route in V1} <= set(ADDRESSES)
+    assert {route.view.action for route in V1} <= {None, *ACTIONS}
+
+
+@pytest.mark.parametrize("route", [r for r in V1 if r.view.action], ids=str)
+def test_a_key_without_the_action_is_refused(route, live, made):
+    _key, text = made(actions=[one for one in ACTIONS if one != route.view.action])
+    for method in route.policy.methods:
+        reply = ask(text, ADDRESSES[route.name], method)
+        assert reply.status_code == 403
+        error = reply.json()["error"]
+        assert (error["code"], error["type"]) == ("key_not_allowed", "permission_error")
+        assert live.name not in error["message"]
+
+
+# What is noted needs a transaction of its own: tests/gateway/ asks and embeds.
+QUIET = [route for route in V1 if route.view.action not in ("chat", "embeddings", None)]
+
+
+@pytest.mark.parametrize("route", QUIET, ids=str)
+def test_a_key_with_only_that_action_is_accepted(route, live, made):
+    _key, text = made(actions=[route.view.action])
+    for method in route.policy.methods:
+        assert ask(text, ADDRESSES[route.name], method).status_code in (200, 400, 404)
+
+
+def test_a_deployment_key_may_ask_but_not_train(live, as_editor, url):
+    as_editor.post(
+        url("deployment_keys:new"), {"name": "x", "days": "30", "requests_per_minute": "60"}
+    )
+    assert ApiKey.objects.get().actions == ["chat", "models"]
