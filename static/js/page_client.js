@@ -1,5 +1,5 @@
-/* One question at a time to what is live; its answer appears as it is written. Serves the
-   playground and the chat page for others. Without this file the form posts and the page comes back. */
+/* Asks a deployment one question at a time and shows its answer while it is written. Used by the
+   playground and the public chat page. Without this file the form posts and the whole page is returned. */
 (() => {
   "use strict";
   const form = document.querySelector("form[data-asks]");
@@ -7,20 +7,20 @@
   const conversation = document.getElementById("conversation");
   const live = document.getElementById("live");
 
-  function fresh(id) {
-    const made = document.getElementById(id).content.cloneNode(true).firstElementChild;
-    conversation.append(made);
-    return made;
+  function addFromTemplate(id) {
+    const added = document.getElementById(id).content.cloneNode(true).firstElementChild;
+    conversation.append(added);
+    return added;
   }
 
   /* version 3 · 23 tokens · 0.8 s · 29 tokens a second */
-  function facts(place, told) {
-    if (!place || !told.tokens) return;
+  function showFacts(place, event) {
+    if (!place || !event.tokens) return;
     const [version, tokens, pace, cut] = place.dataset.words.split("|");
-    const found = [`${told.tokens} ${tokens}`, `${told.seconds.toFixed(1)} s`];
-    if (told.version) found.unshift(`${version} ${told.version}`);
-    if (told.seconds > 0) found.push(`${(told.tokens / told.seconds).toFixed(0)} ${pace}`);
-    if (told.finish_reason === "length") found.push(cut);
+    const found = [`${event.tokens} ${tokens}`, `${event.seconds.toFixed(1)} s`];
+    if (event.version) found.unshift(`${version} ${event.version}`);
+    if (event.seconds > 0) found.push(`${(event.tokens / event.seconds).toFixed(0)} ${pace}`);
+    if (event.finish_reason === "length") found.push(cut);
     for (const words of found) {
       const one = document.createElement("span");
       one.textContent = words;
@@ -28,8 +28,8 @@
     }
   }
 
-  /* Now that the reply has an id, one can say what one thinks of it. */
-  function judged(after, id) {
+  /* Feedback needs the reply's id, which the last event brings. */
+  function showFeedback(after, id) {
     if (!after) return;
     for (const thumbs of after.querySelectorAll("form")) {
       for (const name of ["action", "hx-post"])
@@ -40,27 +40,27 @@
     after.hidden = false;
   }
 
-  function began(question) {
+  function startTurn(question) {
     document.getElementById("greeting-note")?.remove();
-    const room = { asked: fresh("asked"), reply: fresh("reply"), text: "" };
-    room.asked.textContent = question;
-    room.reply.setAttribute("aria-busy", "true"); // read out once it is whole
-    room.reply.scrollIntoView({ block: "nearest" });
-    return room;
+    const turn = { asked: addFromTemplate("asked"), reply: addFromTemplate("reply"), text: "" };
+    turn.asked.textContent = question;
+    turn.reply.setAttribute("aria-busy", "true"); // read out once it is whole
+    turn.reply.scrollIntoView({ block: "nearest" });
+    return turn;
   }
 
-  function heard(room, told) {
-    const words = room.reply.querySelector(".verbatim");
-    if (told.text) room.text += told.text;
-    if (told.done || (told.text && (!live || live.checked))) words.textContent = room.text;
-    if (told.done) {
-      facts(room.reply.querySelector(".facts"), told);
-      judged(room.reply.querySelector("[data-after]"), told.id);
+  function receiveEvent(turn, event) {
+    const words = turn.reply.querySelector(".verbatim");
+    if (event.text) turn.text += event.text;
+    if (event.done || (event.text && (!live || live.checked))) words.textContent = turn.text;
+    if (event.done) {
+      showFacts(turn.reply.querySelector(".facts"), event);
+      showFeedback(turn.reply.querySelector("[data-after]"), event.id);
     }
-    if (innerHeight + scrollY > document.documentElement.scrollHeight - 200) room.reply.scrollIntoView({ block: "end" });
+    if (innerHeight + scrollY > document.documentElement.scrollHeight - 200) turn.reply.scrollIntoView({ block: "end" });
   }
 
-  function ended({ asked, reply, text }, question) {
+  function finishTurn({ asked, reply, text }, question) {
     if (text) {
       const turns = JSON.parse(form.elements.history.value || "[]");
       turns.push({ role: "user", content: question }, { role: "assistant", content: text });
@@ -75,6 +75,6 @@
 
   streamAnswers(form, {
     url: form.action, stopButton: form.querySelector(".stops"), errorBox: document.getElementById("ask-error"),
-    start: began, receive: heard, finish: ended,
+    start: startTurn, receive: receiveEvent, finish: finishTurn,
   });
 })();
