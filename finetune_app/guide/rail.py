@@ -29,7 +29,7 @@ ROOM_STEP = {
 CHAT_PAGES = (
     "candidates:chat",
     "candidates:chat_stream",
-)  # step 5; the other pages of candidates belong to step 4
+)  # step 5; its other pages: step 4
 SUGGESTION_PAGES = ("candidates:suggestions", "candidates:stop_suggestions")  # step 2
 
 
