@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import llama_cpp
-from benchmarks.methods import SEED, Listener
+from benchmarks.methods import SEED, RecordingChannel
 from finetune_app.goals.measures import get_measure
 from finetune_app.guide.sample.mailbox import sample
 from worker.channel import Job
@@ -73,7 +73,7 @@ def train(model: Path, folder: Path) -> Path:
         "sample_prompts": 0,
         "measure": {"kind": sample().measure, "settings": sample().measure_settings},
     }
-    found = run(Job("training", folder / "run", spec), Listener())
+    found = run(Job("training", folder / "run", spec), RecordingChannel())
     print(f"trained: {found['steps']} steps in {found['seconds']:.0f} s", flush=True)
     return folder / "run" / "adapter"
 
@@ -101,7 +101,7 @@ def exported(model: Path, adapter: Path, container: str, number_format: str, to:
             "sha256": "",
         },
     }
-    found = run(Job("export", to / "export", spec), Listener())
+    found = run(Job("export", to / "export", spec), RecordingChannel())
     print(container, number_format, json.dumps(found["parity"]), flush=True)
     with zipfile.ZipFile(to / "export" / found["file"]) as packed:
         packed.extractall(to)

@@ -41,7 +41,7 @@ from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
 
 NEW_TOKENS = 64
 SECRET = "only for this benchmark"
-PATIENCE = httpx.Timeout(1800.0)
+TIMEOUT = httpx.Timeout(1800.0)
 
 
 @dataclass
@@ -98,7 +98,7 @@ def engine(data: Path, number_format: str) -> Iterator[Ask]:
         transport=httpx.HTTPTransport(uds=str(place), limits=httpx.Limits(max_connections=64)),
         base_url="http://engine",
         headers={"X-Engine-Secret": SECRET},
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
 
     def ask(question: str, adapter: int) -> Answer:
@@ -154,9 +154,8 @@ class First(BaseStreamer):
 
 @contextlib.contextmanager
 def generate(data: Path, number_format: str, adapters: int) -> Iterator[Ask]:
-    """`generate`, and whoever asks meanwhile waits. Loaded and asked on one thread, which nothing
-    else computes beside: with more, the processor's helpers sleep between products and a token
-    takes 1.6 times as long (worker/engine/engine.py)."""
+    """`generate`, one request after another, loaded and called on one thread: with more, OpenMP's
+    helpers sleep between products and a token takes 1.6 times as long (worker/engine/engine.py)."""
     base = data / "base"
     tokenizer = load_tokenizer(base)
     ends = sorted(stop_token_ids(tokenizer))
@@ -221,7 +220,7 @@ def transformers_serve(data: Path, number_format: str, *options: str) -> Iterato
     tokenizer = load_tokenizer(base)
     client = httpx.Client(
         base_url=f"http://127.0.0.1:{port}",
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         limits=httpx.Limits(max_connections=64),
     )
 

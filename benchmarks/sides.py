@@ -34,7 +34,7 @@ class Configuration:
     attention: str = "sdpa"
     weights: str = "float32"
     replay: float = 0.0
-    """Share of everyday rows beside ours, which nobody counts; the app's default is 0.125."""
+    """Share of replay examples, whose tokens are not counted; the app's default is 0.125."""
     plain: bool = False
     """TRL as it comes, without an option of ours."""
 
@@ -92,8 +92,8 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: T
     from worker.channel import Job
     from worker.training import run
 
-    class Stepwise:
-        """Takes a turn for each step; what is read and loaded before the first takes none."""
+    class StepChannel:
+        """Takes a turn for each step; reading and loading before the first step take none."""
 
         ended = learning = False
 
@@ -108,10 +108,10 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: T
                 self.ended = self.ended or not turns.wait()
             return self.ended
 
-    practice, _ = conversations()
+    train, _ = conversations()
     version = folder / "version.jsonl"
     with version.open("w") as file:
-        for number, messages in enumerate(practice):
+        for number, messages in enumerate(train):
             file.write(json.dumps({"id": number, "split": "train", "messages": messages}) + "\n")
     count_tokens(turns)
     spec = {
@@ -124,7 +124,7 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: T
         "sample_prompts": 0,
         "replay_share": configuration.replay,
     }
-    result = run(Job("training", folder, spec), Stepwise())
+    result = run(Job("training", folder, spec), StepChannel())
     if result["stopped"]:
         raise SystemExit(0)
     turns.wait()
@@ -132,17 +132,17 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: T
 
 
 def count_tokens(turns: Turns) -> None:
-    """Have each step say how many real tokens it read."""
+    """Report the tokens of each step, without padding."""
     from worker.training import loop
 
-    learn = loop.learn
+    training_step = loop.training_step
 
     def counted(*args: Any, **options: Any) -> Any:
-        learned = learn(*args, **options)
-        turns.tokens = learned.tokens
-        return learned
+        step = training_step(*args, **options)
+        turns.tokens = step.tokens
+        return step
 
-    loop.learn = counted
+    loop.training_step = counted
 
 
 def train_trl(configuration: Configuration, model: Path, folder: Path, turns: Turns) -> Path:
@@ -153,8 +153,8 @@ def train_trl(configuration: Configuration, model: Path, folder: Path, turns: Tu
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    practice, _ = conversations()
-    rows = Dataset.from_list([{"prompt": m[:-1], "completion": m[-1:]} for m in practice])
+    train, _ = conversations()
+    rows = Dataset.from_list([{"prompt": m[:-1], "completion": m[-1:]} for m in train])
     options: dict[str, Any] = {}
     if configuration.grouped:
         options["train_sampling_strategy"] = "group_by_length"
@@ -214,7 +214,7 @@ def train_trl(configuration: Configuration, model: Path, folder: Path, turns: Tu
 
 
 def held_out_loss(model: Path, adapter: Path) -> float:
-    """fp32 loss on the answers of rows that nobody trained on."""
+    """fp32 loss on the answers of rows that were not trained on."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -232,7 +232,7 @@ def held_out_loss(model: Path, adapter: Path) -> float:
 
 
 def peak(turns: Turns) -> None:
-    """The processor's best: a large bf16 product, in "tokens" of 1e9 operations."""
+    """The processor's peak: a large bf16 product, in "tokens" of 1e9 operations."""
     import torch
 
     a, b = (torch.randn(2048, 2048).to(torch.bfloat16) for _ in range(2))
@@ -243,7 +243,7 @@ def peak(turns: Turns) -> None:
 
 
 def child(configuration: Configuration, model: Path) -> None:
-    """Train as long as there are turns; after the last step, say the held-out loss."""
+    """Train as long as there are turns; after the last step, report the held-out loss."""
     turns = Turns()
     if configuration.name == PEAK:
         peak(turns)

@@ -3,7 +3,7 @@
     python benchmarks/training.py --model FOLDER [--quick] [--threads 2] [--write]
 
 Same 320 rows (English to bash), same adapter, learning rate, warm-up, seed and machine, and no
-everyday rows beside them but where it is said. Each configuration lives in a process of its own;
+replay examples except where it is said. Each configuration lives in a process of its own;
 they take turns, a few steps each, so that whatever else the machine does slows all of them alike.
 Real tokens are those of the rows: padding does not count, and what several rows share counts for
 each of them. Step times run from the start of one step to the start of the next, so data
@@ -170,9 +170,9 @@ def useful_operations(model: Path) -> float:
     size = config["head_dim"]
     heads, groups = config["num_attention_heads"], config["num_key_value_heads"]
     block = width * size * (2 * heads + 2 * groups) + 3 * width * inner
-    practice, _ = conversations()
+    train, _ = conversations()
     examples = tokenize_rows(
-        [DatasetRow(0, "train", m) for m in practice], load_tokenizer(model), 1024
+        [DatasetRow(0, "train", m) for m in train], load_tokenizer(model), 1024
     )
     learned = statistics.fmean(sum(e.loss_mask) for e in examples)
     share = learned / statistics.fmean(len(e.input_ids) for e in examples)

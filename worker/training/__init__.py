@@ -12,6 +12,7 @@ sample_answers.py   what the model answers while it learns
 checkpoints.py      saved so that a kill at any moment loses little and breaks nothing
 memory.py           how much memory a training uses
 adapter_export.py   the adapter in PEFT's format
+state.py            progress of a run, and what it works with
 loop.py             the whole run
 measure_speed.py    training speed of a base model on this machine
 """

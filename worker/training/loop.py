@@ -4,13 +4,12 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
-from transformers import PreTrainedTokenizerBase
 
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
 from worker.channel import Channel, Job, UserError
@@ -24,6 +23,7 @@ from worker.training.optimizer import FlatAdamW, learning_rate_at
 from worker.training.replay import replay_examples, replay_indices
 from worker.training.sample_answers import generate_samples
 from worker.training.spec import TrainingSpec
+from worker.training.state import LastCheckpoint, Run, State
 from worker.training.steps import (
     CausalLMLoss,
     Loss,
@@ -40,66 +40,6 @@ MEAN_LOSS_STEPS = 20  # last steps whose mean is the training loss of the result
 SEED_STRIDE = 1_000_003  # a prime, so that seeds of neighbouring steps do not repeat
 
 T = TypeVar("T")
-
-
-@dataclass
-class State:
-    """Progress of a training; a checkpoint stores it as JSON.
-
-    No generator state is stored: the order of the examples follows from (seed, epoch), and
-    dropout is seeded by (seed, step).
-    """
-
-    number_format: str
-    token_budget: int
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    validation_loss: float | None = None
-    best_loss: float | None = None
-    best_step: int | None = None
-    losses: list[float] = field(default_factory=list)
-    """Training loss of the last steps, for their mean."""
-
-
-@dataclass
-class LastCheckpoint:
-    """When this process last saved, so that a step is never saved twice."""
-
-    step: int
-    saved_at: float
-    """time.monotonic()"""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Everything that a training needs, put together before the first step."""
-
-    spec: TrainingSpec
-    folder: Path
-    channel: Channel
-    adapted: AdaptedModel
-    tokenizer: PreTrainedTokenizerBase
-    loss: Loss
-    optimizer: FlatAdamW
-    train_examples: list[TokenizedExample]
-    batches: data.Batches
-    replay_examples: list[TokenizedExample]
-    validation_examples: list[TokenizedExample]
-    sample_rows: list[data.DatasetRow]
-    last_checkpoint: LastCheckpoint
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return self.batches.steps_per_epoch
-
-    @property
-    def total_steps(self) -> int:
-        return self.steps_per_epoch * self.spec.epochs
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
 
 
 def run(job: Job, channel: Channel) -> TrainingResult:
