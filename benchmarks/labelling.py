@@ -1,4 +1,4 @@
-"""The focus view over a large dataset: how long a page and an answer take at the server.
+"""The labelling view of a large dataset: how long a page and an answer take on the server.
 
     python -m benchmarks.labelling [rows]
 
@@ -43,12 +43,12 @@ def _measure() -> None:
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
 
     def url(name: str, **ids: int) -> str:
-        return reverse(f"datasets:{name}", kwargs={"goal_id": goal.pk} | ids)
+        return reverse(f"labelling:{name}", kwargs={"goal_id": goal.pk} | ids)
 
     def answer(number: int) -> None:
         row = dataset.examples.get(number=number)
         form = {"seen": row.changed_at.isoformat(), "do": "save", "answer": "bell"}
-        assert client.post(url("desk", number=number), form).status_code == 302
+        assert client.post(url("row", number=number), form).status_code == 302
 
     def page(address: str) -> Callable[[int], None]:
         return lambda _turn: _ok(client.get(address, follow=True))
@@ -56,11 +56,11 @@ def _measure() -> None:
     numbers = iter(range(ROWS // 2, ROWS // 2 + 5 * TIMES))
     print(f"{connection.vendor}, {ROWS:,} rows to do; milliseconds, median and p95 of {TIMES}")
     for what, do in (
-        ("the first row", page(url("label"))),
-        ("a row in the middle", page(url("desk", number=ROWS // 2))),
-        ("the last row", page(url("desk", number=ROWS))),
-        ("only mine", page(url("label") + "?whose=mine")),
-        ("done", page(url("label") + "?queue=done")),
+        ("the first row", page(url("start"))),
+        ("a row in the middle", page(url("row", number=ROWS // 2))),
+        ("the last row", page(url("row", number=ROWS))),
+        ("only mine", page(url("start") + "?whose=mine")),
+        ("done", page(url("start") + "?queue=done")),
         ("answer one", lambda _turn: answer(next(numbers))),
         ("undo one", lambda _turn: _ok(client.post(url("undo_last")), 302)),
     ):

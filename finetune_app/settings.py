@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "finetune_app.checks",
     "finetune_app.versions",
     "finetune_app.imports",
+    "finetune_app.labelling",
     "finetune_app.basemodels",
     "finetune_app.knowledge",
     "finetune_app.training",

@@ -4,10 +4,10 @@ from django.conf import settings
 
 from finetune_app.candidates import services, suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
-from finetune_app.datasets.services import suggestions
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
+from finetune_app.labelling import suggestions
 
 
 class SuggestHandler(JobHandler):
@@ -34,7 +34,7 @@ class SuggestHandler(JobHandler):
         """A suggestion as it comes; it may be repeated."""
         if event["event"] == "suggestion":
             run = _of(job)
-            suggestions.add(
+            suggestions.add_suggestion(
                 example_id=event["row"],
                 candidate_id=run.candidate_id,
                 source=suggestion_runs.display_name(run.candidate),

@@ -10,10 +10,11 @@ from finetune_app.candidates.prompt_builder import Message
 from finetune_app.candidates.specs import PromptToAnswer
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Suggestion
-from finetune_app.datasets.services import dataset_of, suggestions
+from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE
+from finetune_app.labelling import suggestions
 
 ROW_COUNTS = (20, 100, 500, 2_000)  # offered on the page
 MIN_NEW_TOKENS, MAX_NEW_TOKENS, REMOTE_NEW_TOKENS = 64, 400, 1_024
@@ -30,7 +31,7 @@ def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> S
         active = goal.suggestion_runs.filter(job__state__in=ACTIVE).first()
         if active:
             return active
-        rows = suggestions.waiting(dataset_of(goal), candidate.pk, max_rows)
+        rows = suggestions.rows_without_suggestion(dataset_of(goal), candidate.pk, max_rows)
         if not rows:
             raise PlainError(
                 _(
@@ -68,7 +69,9 @@ def display_name(candidate: Candidate) -> str:
 
 def prompts_to_answer(run: SuggestionRun, made: int) -> list[PromptToAnswer]:
     """The rows that still need a suggestion, without their answers."""
-    rows = suggestions.waiting(dataset_of(run.goal), run.candidate_id, run.rows - made)
+    rows = suggestions.rows_without_suggestion(
+        dataset_of(run.goal), run.candidate_id, run.rows - made
+    )
     return [
         {"row": row.pk, "messages": messages}
         for row in rows

@@ -251,7 +251,7 @@ def _to_answer(progress: Progress, here: dict[str, int]) -> NextAction:
         % shown
     )
     verb = ngettext("Label %(n)s row", "Label %(n)s rows", left) % shown
-    return NextAction(2, state, verb, reverse("datasets:label", kwargs=here))
+    return NextAction(2, state, verb, reverse("labelling:start", kwargs=here))
 
 
 def _to_read(progress: Progress) -> NextAction:

@@ -23,15 +23,16 @@ from django.utils import timezone
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.services import set_up_url
 from finetune_app.datasets.models import Edit
-from finetune_app.datasets.services import batch_edits, bulk_edits, suggestions, together
-from finetune_app.datasets.services.labelling import answer_row
+from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs.models import Job, State
+from finetune_app.labelling import assignment, suggestions
+from finetune_app.labelling.answers import answer_row
 from tests.browser.looker import FOUR_LOOKS, TWO_LOOKS, Looker
 from tests.browser.person import SHOTS
 from tests.conftest import person, signed_in
-from tests.datasets.labelling import to_do
 from tests.factories import World, build_world
+from tests.labelling.helpers import to_do
 from tests.test_routes import DECLARED, Route, ids_of
 
 # What a page shows only when it is asked for.
@@ -284,12 +285,12 @@ def test_the_focus_view(world, owner, as_owner, as_viewer, sign_in_the_browser, 
     dataset = world.goal.dataset
     to_do(dataset, owner, 3, start=200)
     first, second = (
-        reverse("datasets:desk", kwargs={"goal_id": world.goal.pk, "number": number})
+        reverse("labelling:row", kwargs={"goal_id": world.goal.pk, "number": number})
         for number in (11, 12)
     )
     sign_in_the_browser(as_owner)
     looker.visit("the owner", first)
-    suggestions.add(
+    suggestions.add_suggestion(
         example_id=dataset.examples.get(number=11).pk,
         candidate_id=1,
         source="Tiny with your prompt",
@@ -306,7 +307,7 @@ def test_the_focus_view(world, owner, as_owner, as_viewer, sign_in_the_browser, 
         {"answer": "half a sen", "seen": dataset.examples.get(number=12).changed_at.isoformat()},
     )
     looker.visit("the owner, with a draft", second)
-    suggestions.add(
+    suggestions.add_suggestion(
         example_id=dataset.examples.get(number=12).pk,
         candidate_id=1,
         source="Tiny with your prompt",
@@ -329,13 +330,13 @@ def test_a_disagreement_and_who_answers_what(
         answers = (("service_due", owner), ("order_status", editor))
         for text, who in answers[: 1 if one.number == 12 else 2]:
             answer_row(example=one, by=who, text=text, seen=None)
-    together.assign(dataset=dataset, to=editor, most=1)
+    assignment.assign_rows(dataset=dataset, to=editor, limit=1)
     sign_in_the_browser(as_owner)
     where = {"goal_id": world.goal.pk}
-    looker.visit("the owner", reverse("datasets:desk", kwargs=where | {"number": 11}))
-    looker.visit("the owner, waiting", reverse("datasets:desk", kwargs=where | {"number": 12}))
-    looker.visit("the owner, who is done", reverse("datasets:label", kwargs=where))
-    looker.visit("the owner", reverse("datasets:together", kwargs=where))
+    looker.visit("the owner", reverse("labelling:row", kwargs=where | {"number": 11}))
+    looker.visit("the owner, waiting", reverse("labelling:row", kwargs=where | {"number": 12}))
+    looker.visit("the owner, who is done", reverse("labelling:start", kwargs=where))
+    looker.visit("the owner", reverse("labelling:assignment", kwargs=where))
     looker.assert_all_well(at_least=4)
 
 

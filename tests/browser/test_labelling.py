@@ -8,11 +8,12 @@ from django.urls import reverse
 from playwright.sync_api import BrowserContext, Page, expect
 
 from finetune_app.datasets.models import Dataset, Status
-from finetune_app.datasets.services import dataset_of, suggestions
+from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.models import Goal
+from finetune_app.labelling import suggestions
 from tests.browser.conftest import listen
 from tests.browser.person import photograph
-from tests.datasets.labelling import done, row, to_do
+from tests.labelling.helpers import done, row, to_do
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ANSWERS = ["bell", "gears", "chain"]
@@ -213,7 +214,7 @@ def test_two_people_disagree_and_settle_it(
 def test_suggestions_are_accepted_changed_and_sent_away(dataset, owner, as_owner, browser, address):
     to_do(dataset, owner, 4)
     for number in (1, 2, 3):
-        suggestions.add(
+        suggestions.add_suggestion(
             example_id=row(dataset, number).pk,
             candidate_id=1,
             source="Instructions 2, Tiny",
@@ -252,7 +253,7 @@ def test_a_suggestion_beside_a_text_of_one_s_own(dataset, owner, as_owner, brows
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     at(page, 2)
-    suggestions.add(
+    suggestions.add_suggestion(
         example_id=row(dataset, 1).pk,
         candidate_id=1,
         source="Instructions 2, Tiny",

@@ -12,8 +12,8 @@ from finetune_app.datasets.models import Status, Suggestion
 from finetune_app.jobs import services as job_services
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
-from tests.datasets.labelling import pressed, row, to_do
 from tests.factories import World, build_world
+from tests.labelling.helpers import pressed, row, to_do
 from tests.worker.conftest import supervise
 from tests.worker.engine.tiny_models import make_base
 
@@ -36,7 +36,7 @@ def address(world):
 
 @pytest.fixture
 def data_url(world):
-    return lambda name, **ids: reverse(f"datasets:{name}", kwargs={"goal_id": world.goal.pk} | ids)
+    return lambda name, **ids: reverse(f"labelling:{name}", kwargs={"goal_id": world.goal.pk} | ids)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_child_gets_prompts_and_no_answers(run, world):
 
 def test_a_suggestion_is_marked_and_counts_for_nothing(run, as_owner, data_url):
     says(run, 11, "topic: bell ")
-    page = as_owner.get(data_url("desk", number=11)).content.decode()
+    page = as_owner.get(data_url("row", number=11)).content.decode()
     assert "topic: bell" in page
     assert f"Suggested by {run.candidate.name}, Tiny." in page
     example = row(run.goal.dataset, 11)
@@ -97,7 +97,7 @@ def test_accepting_one_makes_the_row_done(run, as_owner, data_url):
     assert row(run.goal.dataset, 11).status == Status.APPROVED
     assert Suggestion.objects.get().state == "taken"
     as_owner.post(data_url("undo_last"))
-    assert "Suggested by" in as_owner.get(data_url("desk", number=11)).content.decode()
+    assert "Suggested by" in as_owner.get(data_url("row", number=11)).content.decode()
 
 
 def test_skipping_one_keeps_no_draft_of_it(run, as_owner, owner, data_url):
@@ -109,7 +109,7 @@ def test_skipping_one_keeps_no_draft_of_it(run, as_owner, owner, data_url):
 def test_one_can_be_sent_away(run, as_owner, data_url):
     says(run, 11, "topic: bell")
     pressed(as_owner, data_url, run.goal.dataset, 11, do="own", answer="topic: bell")
-    page = as_owner.get(data_url("desk", number=11)).content.decode()
+    page = as_owner.get(data_url("row", number=11)).content.decode()
     assert "topic: bell" not in page
 
 
@@ -118,7 +118,7 @@ def test_with_buttons_it_names_one_of_them(run, as_owner, data_url):
     dataset.labels = ["bell", "gears"]
     dataset.save()
     says(run, 11, " Bell.\n")
-    page = as_owner.get(data_url("desk", number=11)).content.decode()
+    page = as_owner.get(data_url("row", number=11)).content.decode()
     assert Suggestion.objects.get().answer == "bell"
     assert "suggested" in page
 

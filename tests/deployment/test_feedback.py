@@ -7,11 +7,11 @@ from django.urls import reverse
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.datasets.models import Example, Status, Suggestion
-from finetune_app.datasets.services import suggestions
 from finetune_app.deployment import journal
 from finetune_app.deployment.models import Feedback, Request, Transcript
 from finetune_app.deployment.monitoring import feedback, keeping, retraining
 from finetune_app.guide import progress
+from finetune_app.labelling import suggestions
 from tests.journey import evaluated
 
 
@@ -174,9 +174,9 @@ def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_
     example, _new = feedback.to_queue(transcript=request.transcript, by=owner)
     suggestions.dismiss(example=example)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
-    assert suggestions.shown(example) is None
+    assert suggestions.visible_suggestion(example) is None
     as_editor.post(thumb, {"rating": "correct", "expected": "pickup"})
-    assert suggestions.shown(example).answer == "pickup"
+    assert suggestions.visible_suggestion(example).answer == "pickup"
 
 
 def test_where_nothing_is_kept_the_thumb_says_so(ask, as_viewer, url):
@@ -236,7 +236,7 @@ def test_the_same_question_makes_one_row(ask, kept, live, as_editor, url):
     feedback.give(request=ask("Fine"), rating=1)
     assert feedback.bad(live).count() == 3
     reply = as_editor.post(url("queue_all"))
-    assert reply.url == reverse("datasets:label", kwargs={"goal_id": live.goal_id})
+    assert reply.url == reverse("labelling:start", kwargs={"goal_id": live.goal_id})
     assert Example.objects.count() == before + 1
     assert not feedback.bad(live).exists()
 

@@ -15,7 +15,7 @@ from finetune_app.guide.progress import NextAction, progress_of
 from finetune_app.jobs.models import State
 from finetune_app.training import services as trainings
 from tests import journey
-from tests.datasets.labelling import done, to_do
+from tests.labelling.helpers import done, to_do
 
 HOME = reverse("guide:home")
 
@@ -175,6 +175,6 @@ def test_rows_that_wait_for_an_answer_are_not_done(goal, owner):
     dataset = dataset_of(goal)
     to_do(dataset, owner, 30)
     says(goal, 2, "Label 30 rows", "30 rows wait for an answer, 0 are done.")
-    assert now(goal).url == reverse("datasets:label", kwargs={"goal_id": goal.pk})
+    assert now(goal).url == reverse("labelling:start", kwargs={"goal_id": goal.pk})
     done(dataset, owner, ["bell", "gears"] * 50)
     says(goal, 2, "Check them", "100 examples, not frozen yet.")

@@ -2,13 +2,12 @@
 
 from finetune_app.datasets.models.base import Dataset, Split, Status
 from finetune_app.datasets.models.edits import Change, Edit
-from finetune_app.datasets.models.examples import Draft, Example, ExampleQuerySet, Label, Suggestion
+from finetune_app.datasets.models.examples import Example, ExampleQuerySet, Label, Suggestion
 from finetune_app.datasets.models.imports import Import
 
 __all__ = [
     "Change",
     "Dataset",
-    "Draft",
     "Edit",
     "Example",
     "ExampleQuerySet",

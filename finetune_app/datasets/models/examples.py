@@ -141,29 +141,6 @@ class Example(models.Model):
         self.prompt_hash = prompt_hash(messages)
 
 
-class Draft(models.Model):
-    """What a person has typed into an example and not saved yet: kept as they type."""
-
-    example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="drafts")
-    by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
-    messages = models.JSONField(default=list)
-    replaced = models.TextField(null=True)  # what a suggestion took the place of, or gave way to
-    took = models.BooleanField(default=False)  # a suggestion took its place, and that stands
-    at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["example", "by"], name="one_example_draft_a_person")
-        ]
-
-    def __str__(self) -> str:
-        return f"draft of {self.example_id}"
-
-    @property
-    def text(self) -> str:
-        return last_said(self.messages, "assistant")
-
-
 class Label(models.Model):
     """One person's answer to an example that two people answer without seeing each other."""
 

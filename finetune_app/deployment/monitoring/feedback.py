@@ -14,12 +14,12 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Dataset, Example, Status
-from finetune_app.datasets.services import suggestions
 from finetune_app.datasets.services.locking import lock
 from finetune_app.datasets.text import prompt_hash
 from finetune_app.deployment.models import Deployment, Feedback, Keeping, Request, Transcript
 from finetune_app.deployment.monitoring import metrics
 from finetune_app.deployment.monitoring.redaction import redact
+from finetune_app.labelling import suggestions
 
 LONGEST = 10_000  # characters of a comment, and of what was expected
 AT_ONCE = 200  # rows made with one click
@@ -135,7 +135,7 @@ def _suggest(example: Example, request: Request) -> None:
     if not opinion or not opinion.expected:
         return
     if not example.suggestions.filter(candidate_id=0, answer=opinion.expected).exists():
-        suggestions.add(
+        suggestions.add_suggestion(
             example_id=example.pk,
             candidate_id=0,
             answer=opinion.expected,

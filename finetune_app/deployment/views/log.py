@@ -109,7 +109,7 @@ def queue_all(request: HttpRequest, goal: Goal) -> HttpResponse:
     messages.success(
         request, ngettext("%(n)d new row to answer.", "%(n)d new rows to answer.", new) % {"n": new}
     )
-    return redirect("datasets:label", goal_id=goal.pk)
+    return redirect("labelling:start", goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")

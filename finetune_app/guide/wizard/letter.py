@@ -102,7 +102,7 @@ def next_after(goal: Goal, method: str, what: str = "") -> Next:
     dataset = reverse("datasets:page", kwargs={"goal_id": goal.pk})
     if what == Recommend.COLLECT_PAIRS and trial.method.trains:
         sentence = _("write more of them, one idea at a time, or bring a file")
-        ideas = reverse("datasets:ideas", kwargs={"goal_id": goal.pk})
+        ideas = reverse("labelling:ideas", kwargs={"goal_id": goal.pk})
         return Next(trial.method, sentence, _("Write more"), ideas)
     if what == Recommend.COLLECT_TESTS:
         return Next(

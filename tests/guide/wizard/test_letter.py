@@ -78,7 +78,7 @@ def test_what_is_missing_is_collected_in_the_dataset(
     advised(**READY | changed)
     assert f'value="{method}">{verb}</button>' in read(as_editor, url("advice"))
     reply = as_editor.post(url("take"))
-    where = "datasets:ideas" if verb == "Write more" else "datasets:page"
+    where = "labelling:ideas" if verb == "Write more" else "datasets:page"
     assert reply["Location"] == reverse(where, args=[goal.pk])
     goal.refresh_from_db()
     assert goal.method == method

@@ -1,0 +1,120 @@
+"""Saves the answer to a row, settles disputes, and changes the status of a row.
+
+A row may need two independent answers (`queues.needs_two_answers`). They are stored as labels, and
+the second one decides the status of the row.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from finetune_app.accounts.models import User
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Dataset, Edit, Example, Status
+from finetune_app.datasets.services.editing import Stale, change_many, sensible
+from finetune_app.datasets.services.locking import lock_example
+from finetune_app.datasets.text import with_answer
+from finetune_app.labelling.queues import needs_two_answers
+
+MAX_EDITS_READ = 30  # to find the last one that changed a single row
+
+
+def answer_row(
+    *, example: Example, by: User, text: str, seen: datetime | None, done: bool = True
+) -> Edit | None:
+    """Save an answer and approve the row; with done=False the row becomes a draft.
+
+    `seen` is the row's `changed_at` when the user opened it. Returns None when nothing changes.
+    Raises Stale when the row has changed since, PlainError for an answer that is not valid.
+    """
+    if done and not text.strip():
+        raise PlainError(_("There is no answer yet. Write one, or set the row aside."), status=422)
+    with transaction.atomic():
+        row = lock_example(example)
+        messages = with_answer(row.messages, text)
+        sensible(messages)
+        if needs_two_answers(row):
+            if not done:
+                raise PlainError(
+                    _(
+                        "Two people answer this row, so a draft of yours is kept for "
+                        "you alone: it is saved as you type."
+                    ),
+                    status=422,
+                )
+            edit = _save_label(row, by, text)
+        else:
+            if seen is not None and row.changed_at != seen:
+                raise Stale(row)
+            fields = {
+                "messages": messages,
+                "status": str(Status.APPROVED if done else Status.DRAFT),
+            }
+            what = _("Answered %s") if done else _("Kept %s as a draft")
+            edit = _change(row, by, what % row, fields)
+        row.drafts.filter(by=by).delete()
+    return edit
+
+
+def _save_label(row: Example, by: User, text: str) -> Edit | None:
+    """Store one of two answers. The second one approves the row, or makes it disputed."""
+    labels = {str(one.by_id): one.answer for one in row.labels.all()} | {str(by.pk): text}
+    fields: dict[str, Any] = {"labels": labels}
+    if len(labels) < 2:
+        return _change(row, by, _("Answered %s, as the first of two") % row, fields)
+    if len({answer.strip() for answer in labels.values()}) == 1:
+        fields |= {"messages": with_answer(row.messages, text), "status": str(Status.APPROVED)}
+        return _change(row, by, _("Answered %s: both agree") % row, fields)
+    fields["status"] = str(Status.DISPUTED)
+    return _change(row, by, _("Answered %s: a disagreement") % row, fields)
+
+
+def settle_dispute(*, example: Example, by: User, text: str, seen: datetime | None) -> Edit | None:
+    """Approve a disputed row with this answer. The labels stay, to measure agreement.
+
+    Raises Stale when the row is no longer disputed or has changed, PlainError without an answer.
+    """
+    if not text.strip():
+        raise PlainError(_("Choose one of the two answers, or write a third."), status=422)
+    with transaction.atomic():
+        row = lock_example(example)
+        if row.status != Status.DISPUTED or (seen is not None and row.changed_at != seen):
+            raise Stale(row)
+        messages = with_answer(row.messages, text)
+        sensible(messages)
+        fields = {"messages": messages, "status": str(Status.APPROVED)}
+        edit = _change(row, by, _("Settled %s") % row, fields)
+        row.drafts.filter(by=by).delete()
+    return edit
+
+
+def change_status(*, example: Example, by: User, status: str) -> Edit | None:
+    """Set a row aside, or put it back to do; its answer is kept."""
+    words = {Status.SET_ASIDE: _("Set %s aside"), Status.PENDING: _("Put %s back to do")}
+    with transaction.atomic():
+        row = lock_example(example)
+        fields: dict[str, Any] = {"status": str(status)}
+        if status == Status.PENDING and row.labels.exists():
+            fields["labels"] = {}  # both users answer again
+        return _change(row, by, words[Status(status)] % row, fields)
+
+
+def last_edit(dataset: Dataset, by: User) -> Edit | None:
+    """The user's newest edit of a single row that is not undone."""
+    mine = dataset.edits.filter(by=by, undone_at=None, undoes=None, source_import=None)
+    for edit in mine.order_by("-pk")[:MAX_EDITS_READ]:
+        if len(edit.changes.all()[:2]) == 1:
+            return edit
+    return None
+
+
+def _change(row: Example, by: User, what: str, fields: dict[str, Any]) -> Edit | None:
+    edit = change_many(
+        dataset=row.dataset, by=by, what=what, examples=[row], fields=lambda _row: fields
+    )
+    if edit.changes.exists():
+        return edit
+    edit.delete()
+    return None

@@ -1,0 +1,65 @@
+"""Answers suggested by a candidate. They have no effect until a user accepts one."""
+
+from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Status, Suggestion
+from finetune_app.labelling.class_labels import match_label
+from finetune_app.labelling.queues import needs_two_answers
+
+OPEN_ROWS = (Status.PENDING, Status.DRAFT)
+MAX_ANSWER_CHARS = 100_000  # the rest is cut off
+
+
+def rows_without_suggestion(dataset: Dataset, candidate_id: int, limit: int) -> list[Example]:
+    """The first rows to do for which this candidate has made no suggestion.
+
+    Rows that need two independent answers are left out: a suggestion would bias both.
+    """
+    rows: ExampleQuerySet = dataset.examples.kept().filter(status=Status.PENDING)
+    rows = rows.exclude(suggestions__candidate_id=candidate_id).select_related("dataset")
+    found: list[Example] = []
+    for row in rows.order_by("number").iterator(500):
+        if len(found) >= limit:
+            break
+        if not needs_two_answers(row):
+            found.append(row)
+    return found
+
+
+def add_suggestion(
+    *, example_id: int, candidate_id: int, source: str, answer: str
+) -> Suggestion | None:
+    """Store a suggestion in place of the candidate's earlier one for the row.
+
+    Returns None when the row is deleted or has an answer.
+    """
+    rows = Example.objects.kept().filter(pk=example_id, status__in=OPEN_ROWS)
+    row = rows.select_related("dataset").first()
+    answer = answer.strip()[:MAX_ANSWER_CHARS]
+    if row is None or not answer:
+        return None
+    suggestion, _new = Suggestion.objects.update_or_create(
+        example=row,
+        candidate_id=candidate_id,
+        defaults={
+            "answer": match_label(row.dataset.labels, answer),
+            "source": source[:200],
+            "state": Suggestion.State.OPEN,
+        },
+    )
+    return suggestion
+
+
+def visible_suggestion(example: Example) -> Suggestion | None:
+    """The newest suggestion that is not dismissed, while the row has no final answer."""
+    if example.status not in OPEN_ROWS or needs_two_answers(example):
+        return None
+    return example.suggestions.exclude(state=Suggestion.State.DISMISSED).first()
+
+
+def mark_taken(*, example: Example, answer: str) -> None:
+    """Mark suggestions that equal the saved answer as taken."""
+    same = example.suggestions.filter(answer=answer.strip(), state=Suggestion.State.OPEN)
+    same.update(state=Suggestion.State.TAKEN)
+
+
+def dismiss_suggestions(*, example: Example) -> None:
+    example.suggestions.update(state=Suggestion.State.DISMISSED)

@@ -1,0 +1,130 @@
+"""Ideas for writing more examples: each one takes an existing pair and a way to vary it.
+
+All ways are used before a pair gets the same one again, so that the new examples are diverse.
+"""
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.checks.rules.amount import GOOD, SOME
+from finetune_app.datasets.models import Dataset, Split
+
+TARGET_WITHOUT_TRAINING = 28  # about 20 of them become test examples
+MAX_EXAMPLE_PAIRS = 20  # used when the goal has no pairs of its own
+
+
+@dataclass(frozen=True)
+class Variation:
+    """A way to vary a pair: `ask` says what to write, `why` what it is good for."""
+
+    key: str
+    ask: str | Promise
+    why: str | Promise
+
+
+VARIATIONS = (
+    Variation(
+        "other",
+        _("The same wish, about something else"),
+        _("So that it learns the way, not the one case."),
+    ),
+    Variation("shorter", _("Much shorter: five words"), _("People in a hurry write like that.")),
+    Variation(
+        "angry", _("From somebody who is angry"), _("The answer should stay what you would say.")
+    ),
+    Variation(
+        "missing",
+        _("With a detail missing that you need"),
+        _("It learns to ask, or to answer without inventing."),
+    ),
+    Variation(
+        "typos",
+        _("With typing mistakes, no capitals, no full stops"),
+        _("That is how it arrives from a phone."),
+    ),
+    Variation(
+        "longer",
+        _("Long, with the wish hidden in the middle"),
+        _("Real messages tell a story first."),
+    ),
+    Variation(
+        "edge",
+        _("A case where you had to think"),
+        _("The cases at the edge show where your rule ends."),
+    ),
+    Variation(
+        "two", _("With two wishes at once"), _("It learns which comes first, or to do both.")
+    ),
+    Variation(
+        "language",
+        _("In another language that your people write"),
+        _("Answer in the language you would answer in."),
+    ),
+    Variation(
+        "polite",
+        _("Very polite, with greetings and thanks"),
+        _("It learns to look past what does not matter."),
+    ),
+    Variation(
+        "refuse",
+        _("Something that this should not answer at all"),
+        _("It learns to say no as you would."),
+    ),
+    Variation(
+        "follow",
+        _("As somebody who writes for the second time"),
+        _("“As I said on Monday …” is common, and confusing."),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class SourcePair:
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class WritingIdea:
+    index: int
+    pair: SourcePair
+    variation: Variation
+
+
+def source_pairs(dataset: Dataset) -> list[SourcePair]:
+    """The pairs of the goal's description, else some examples outside the test split."""
+    own = [
+        SourcePair(one["prompt"], one["answer"])
+        for one in dataset.goal.pairs
+        if one.get("prompt") and one.get("answer")
+    ]
+    if own:
+        return own
+    rows = dataset.examples.usable().exclude(split=Split.TEST).order_by("number")
+    return [SourcePair(row.prompt, row.answer) for row in rows[:MAX_EXAMPLE_PAIRS]]
+
+
+def idea_at(dataset: Dataset, index: int) -> WritingIdea | None:
+    """The idea with this index, which may be any number; None when there are no pairs yet."""
+    pairs = source_pairs(dataset)
+    if not pairs:
+        return None
+    turn, place = divmod(index, len(pairs))
+    return WritingIdea(index, pairs[place], VARIATIONS[(turn + place) % len(VARIATIONS)])
+
+
+def targets(dataset: Dataset) -> list[tuple[int, str | Promise]]:
+    """How many examples to write, in steps, each with the reason."""
+    if not dataset.goal.trains:
+        return [
+            (
+                TARGET_WITHOUT_TRAINING,
+                _("about 20 of them become the test, enough to tell a real difference from chance"),
+            )
+        ]
+    return [
+        (SOME, _("from here on training usually shows an effect")),
+        (GOOD, _("from here on results get steady, and enough is left to test with")),
+    ]

@@ -1,0 +1,186 @@
+"""A suggestion waits beside what somebody has written: to be taken over, and had back."""
+
+import re
+
+import pytest
+
+from finetune_app.datasets.models import Status, Suggestion
+from finetune_app.labelling import suggestions
+from finetune_app.labelling.models import Draft
+from tests.labelling.helpers import pressed, row, to_do
+from tests.labelling.test_label_rows import typed
+
+BOX = re.compile(r'<textarea[^>]*id="text"[^>]*>\n(.*?)</textarea>', re.DOTALL)
+
+
+@pytest.fixture
+def waiting(dataset, owner):
+    """Three rows to do; a model has proposed something for the first."""
+    to_do(dataset, owner, 3)
+    suggests(dataset)
+    return dataset
+
+
+def suggests(dataset, answer: str = "topic: bell") -> Suggestion:
+    made = suggestions.add_suggestion(
+        example_id=row(dataset, 1).pk, candidate_id=1, source="Tiny", answer=answer
+    )
+    assert made is not None
+    return made
+
+
+def look(client, url, query: str = "") -> tuple[str, str]:
+    """(the page of No. 1, what stands in its box)."""
+    page = client.get(url("row", number=1) + query).content.decode()
+    found = BOX.search(page)
+    return page, found.group(1) if found else ""
+
+
+BESIDE = "Suggested by Tiny</h2>"
+
+
+def test_it_stands_in_an_empty_box(as_owner, url, waiting):
+    page, box = look(as_owner, url)
+    assert box == "topic: bell"
+    assert "It counts only once you accept it." in page
+    assert BESIDE not in page
+
+
+def test_it_stands_beside_what_is_typed(as_owner, url, waiting):
+    typed(as_owner, url, waiting, 1, "half a sen")
+    page, box = look(as_owner, url)
+    assert box == "half a sen"
+    assert BESIDE in page
+    assert "topic: bell" in page
+    assert 'value="take"' in page
+    assert "It counts only once you accept it." not in page
+
+
+def test_it_stands_beside_an_answer_that_is_kept_as_a_draft(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
+    page, box = look(as_owner, url, "?queue=draft")
+    assert box == "perhaps gears"
+    assert BESIDE in page
+    assert "Accept <kbd" not in page  # Enter saves one's own
+
+
+def test_others_see_it_as_before(as_owner, as_editor, url, waiting):
+    typed(as_owner, url, waiting, 1, "half a sen")
+    page, box = look(as_editor, url)
+    assert box == "topic: bell"
+    assert BESIDE not in page
+
+
+def test_a_viewer_is_shown_no_button(as_viewer, url, waiting):
+    assert 'value="take"' not in look(as_viewer, url)[0]
+    assert pressed(as_viewer, url, waiting, 1, do="take").status_code == 403
+
+
+def test_taking_it_over_saves_nothing_yet(as_owner, url, waiting):
+    reply = pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    assert reply.url == url("row", number=1)
+    page, box = look(as_owner, url)
+    assert box == "topic: bell"
+    assert "Took over the suggestion for No. 1" in page
+    assert "It counts only once you accept it." in page
+    assert (row(waiting, 1).answer, row(waiting, 1).status) == ("", Status.PENDING)
+    pressed(as_owner, url, waiting, 1, do="save", answer="topic: bell")
+    assert row(waiting, 1).answer == "topic: bell"
+    assert Suggestion.objects.get().state == Suggestion.State.TAKEN
+    assert not Draft.objects.exists()
+
+
+def test_undo_brings_the_own_text_back_and_the_other_again(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    typed(as_owner, url, waiting, 1, "topic: bells")  # and it was mended a little
+    reply = as_owner.post(url("undo_last"))
+    assert reply.url == url("row", number=1)
+    page, box = look(as_owner, url)
+    assert box == "half a sen"
+    assert "Undone. What stood in the box of No. 1 before is back." in page
+    assert BESIDE in page
+    as_owner.post(url("undo_last"), {"draft": Draft.objects.get().pk})
+    assert look(as_owner, url)[1] == "topic: bells"
+
+
+def test_undo_takes_the_newest_first(as_owner, url, waiting):
+    """Taken over in No. 1, then No. 2 is answered: first the answer goes, then the suggestion."""
+    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    pressed(as_owner, url, waiting, 2, do="save", answer="gears")
+    assert as_owner.post(url("undo_last")).url == url("row", number=2)
+    assert look(as_owner, url)[1] == "topic: bell"
+    assert as_owner.post(url("undo_last")).url == url("row", number=1)
+    assert look(as_owner, url)[1] == "half a sen"
+    reply = as_owner.post(url("undo_last"), follow=True)
+    assert "There is nothing of yours to undo." in reply.content.decode()
+
+
+def test_over_a_saved_draft_the_saved_one_comes_back(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
+    pressed(as_owner, url, waiting, 1, "?queue=draft", do="take", answer="perhaps gears")
+    assert look(as_owner, url)[1] == "topic: bell"
+    assert row(waiting, 1).answer == "perhaps gears"
+    as_owner.post(url("undo_last"))
+    page, box = look(as_owner, url)
+    assert box == "perhaps gears"
+    assert "You typed this and have not saved it yet" not in page
+
+
+def test_emptying_the_box_afterwards_loses_nothing(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    typed(as_owner, url, waiting, 1, "")
+    as_owner.post(url("undo_last"))
+    assert look(as_owner, url)[1] == "half a sen"
+
+
+def test_sending_it_away_keeps_what_is_typed(as_owner, url, waiting):
+    reply = pressed(as_owner, url, waiting, 1, do="dismiss", answer="half a sen")
+    assert reply.url == url("row", number=1)
+    page, box = look(as_owner, url)
+    assert box == "half a sen"
+    assert "topic: bell" not in page
+
+
+def test_a_newer_suggestion_stands_beside_the_one_that_was_taken(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    suggests(waiting, "topic: chain")
+    page, box = look(as_owner, url)
+    assert box == "topic: bell"
+    assert "topic: chain" in page
+    assert BESIDE in page
+
+
+def test_what_is_gone_meanwhile_is_said(as_owner, url, waiting):
+    Suggestion.objects.all().delete()
+    reply = pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    assert reply.status_code == 422
+    page = reply.content.decode()
+    assert "This suggestion is gone. What you typed is still here." in page
+    assert "half a sen" in page
+
+
+def test_a_row_that_somebody_changed_meanwhile_is_shown_first(as_owner, as_editor, url, waiting):
+    seen = row(waiting, 1).changed_at.isoformat()
+    pressed(as_editor, url, waiting, 1, do="draft", answer="gears")
+    form = {"seen": seen, "do": "take", "answer": "half a sen"}
+    reply = as_owner.post(url("row", number=1), form)
+    assert reply.status_code == 422
+    assert "Jonas changed this row just now." in reply.content.decode()
+
+
+def test_nobody_swaps_the_text_of_another(as_owner, as_editor, as_stranger, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
+    named = {"draft": Draft.objects.get().pk}
+    reply = as_editor.post(url("undo_last"), named, follow=True)
+    assert "There is nothing of yours to undo." in reply.content.decode()
+    assert as_stranger.post(url("undo_last"), named).status_code == 404
+    assert look(as_owner, url)[1] == "topic: bell"
+
+
+def test_with_buttons_it_is_marked_and_stands_beside_the_text(as_owner, url, waiting):
+    waiting.labels = ["topic: bell", "topic: gears"]
+    waiting.save()
+    typed(as_owner, url, waiting, 1, "half a sen")
+    page, _box = look(as_owner, url)
+    assert "<small>suggested</small>" in page
+    assert BESIDE in page

@@ -1,0 +1,217 @@
+"""Several people on one dataset: who gets which rows, two blind answers, disagreements."""
+
+import pytest
+
+from finetune_app.datasets.models import Example, Label, Status
+from finetune_app.datasets.services import undo
+from finetune_app.labelling import agreement, queues, suggestions
+from finetune_app.labelling.answers import answer_row
+from tests.labelling.helpers import done, pressed, row, to_do
+
+
+@pytest.fixture
+def waiting(dataset, owner, editor):
+    to_do(dataset, owner, 6)
+    return dataset
+
+
+@pytest.fixture
+def both(waiting, as_owner, url):
+    """Every row is answered by two people."""
+    reply = as_owner.post(url("save_share"), {"percent": "100"})
+    assert reply.url == url("assignment")
+    waiting.refresh_from_db()
+    return waiting
+
+
+# ---- Who gets which ----
+
+
+def test_rows_are_split_evenly_and_everybody_begins_with_theirs(
+    as_owner, as_editor, owner, editor, url, waiting
+):
+    as_owner.post(url("assign"), {"even": "1"})
+    theirs = {
+        who: list(waiting.examples.filter(assigned_to=who).values_list("number", flat=True))
+        for who in (owner, editor)
+    }
+    assert sorted(len(numbers) for numbers in theirs.values()) == [3, 3]
+    assert as_owner.get(url("start")).url == url("row", number=theirs[owner][0])
+    assert as_editor.get(url("start")).url == url("row", number=theirs[editor][0])
+    page = as_editor.get(url("row", number=theirs[editor][0])).content.decode()
+    assert "for Jonas" in page
+    for number in theirs[owner]:
+        reply = pressed(as_owner, url, waiting, number, do="save", answer="bell")
+    page = as_owner.get(reply.url).content.decode()
+    assert "You have answered all that is yours." in page
+    assert "3 rows wait for somebody else." in page
+    everybody = as_owner.get(url("start") + "?whose=all")
+    assert everybody.url == url("row", number=theirs[editor][0]) + "?whose=all"
+
+
+def test_some_are_given_and_taken_back(as_owner, editor, url, waiting):
+    as_owner.post(url("assign"), {"give": editor.pk, "rows": "4"})
+    assert waiting.examples.filter(assigned_to=editor).count() == 4
+    mine = queues.rows_in_queue(waiting, editor, queues.QueueFilter(queues.TODO, queues.MINE))
+    assert mine.count() == 4
+    as_owner.post(url("assign"), {"back": editor.pk})
+    assert not waiting.examples.exclude(assigned_to=None).exists()
+
+
+def test_who_may_only_look_gets_none(as_owner, viewer, stranger, url, waiting):
+    reply = as_owner.post(url("assign"), {"give": viewer.pk, "rows": "4"})
+    assert reply.status_code == 422
+    assert as_owner.post(url("assign"), {"give": stranger.pk}).status_code == 404
+    assert as_owner.post(url("assign"), {}).status_code == 422
+
+
+def test_giving_out_rows_disturbs_nobody_who_is_writing(as_owner, as_editor, url, waiting):
+    seen = row(waiting, 1).changed_at.isoformat()
+    as_owner.post(url("assign"), {"even": "1"})
+    reply = as_editor.post(url("row", number=1), {"seen": seen, "do": "save", "answer": "bell"})
+    assert reply.status_code == 302
+
+
+# ---- Two answers ----
+
+
+def test_the_first_answer_is_seen_by_nobody_else(as_owner, as_editor, url, both):
+    reply = pressed(as_owner, url, both, 1, do="save", answer="xylophone")
+    assert reply.url == url("row", number=2)  # done for them
+    assert row(both, 1).status == Status.PENDING
+    assert row(both, 1).answer == ""
+    for page in ("desk", "history", "example"):
+        assert "xylophone" not in as_editor.get(url(page, number=1)).content.decode()
+    assert as_editor.get(url("start")).url == url("row", number=1)  # to do for them
+
+
+def test_when_both_agree_the_row_is_done(as_owner, as_editor, url, both):
+    pressed(as_owner, url, both, 1, do="save", answer="bell")
+    pressed(as_editor, url, both, 1, do="save", answer="bell ")
+    assert row(both, 1).status == Status.APPROVED
+    assert row(both, 1).answer.strip() == "bell"
+
+
+def test_a_disagreement_is_settled_side_by_side(
+    as_owner, as_editor, as_viewer, url, dataset_url, both
+):
+    pressed(as_owner, url, both, 1, do="save", answer="bell")
+    pressed(as_editor, url, both, 1, do="save", answer="gears")
+    assert row(both, 1).status == Status.DISPUTED
+    assert not both.examples.usable().exists()
+    assert "1 disagreement is to be settled." in as_owner.get(dataset_url("page")).content.decode()
+    page = as_owner.get(url("row", number=1) + "?queue=disputed").content.decode()
+    assert "Take Mara’s" in page
+    assert "Take Jonas’s" in page
+    reply = pressed(as_owner, url, both, 1, "?queue=disputed", label="gears")
+    assert reply.url == url("start") + "?queue=disputed"
+    assert (row(both, 1).answer, row(both, 1).status) == ("gears", Status.APPROVED)
+    history = as_viewer.get(dataset_url("history", number=1)).content.decode()
+    assert "Settled No. 1" in history
+    as_owner.post(url("undo_last"))
+    assert row(both, 1).status == Status.DISPUTED
+    assert row(both, 1).answer == ""
+
+
+def test_undo_takes_back_one_label_alone(as_owner, as_editor, owner, editor, url, both):
+    pressed(as_owner, url, both, 1, do="save", answer="bell")
+    pressed(as_editor, url, both, 1, do="save", answer="gears")
+    as_editor.post(url("undo_last"))
+    assert row(both, 1).status == Status.PENDING
+    assert list(Label.objects.values_list("by", "answer")) == [(owner.pk, "bell")]
+    undo(edit=both.edits.first(), by=editor)  # and again
+    assert row(both, 1).status == Status.DISPUTED
+    assert Label.objects.filter(by=editor, answer="gears").exists()
+
+
+def test_an_answer_may_change_while_the_second_is_missing(as_owner, url, both, owner):
+    pressed(as_owner, url, both, 1, do="save", answer="bell")
+    page = as_owner.get(url("row", number=1)).content.decode()
+    assert "It waits for a second person" in page
+    pressed(as_owner, url, both, 1, do="save", answer="gears")
+    assert list(Label.objects.values_list("by", "answer")) == [(owner.pk, "gears")]
+
+
+def test_a_third_person_comes_too_late(as_owner, as_editor, url, both, team):
+    from tests.conftest import person, signed_in
+
+    third = signed_in(person("tom@kettle.example", team))
+    pressed(as_owner, url, both, 1, do="save", answer="bell")
+    seen = row(both, 1).changed_at.isoformat()
+    pressed(as_editor, url, both, 1, do="save", answer="bell")
+    reply = third.post(url("row", number=1), {"seen": seen, "do": "save", "answer": "fork"})
+    assert reply.status_code == 422
+    assert row(both, 1).answer == "bell"
+
+
+def test_no_suggestion_sways_two_people(both):
+    one = row(both, 1)
+    suggestions.add_suggestion(example_id=one.pk, candidate_id=1, source="Tiny", answer="bell")
+    assert suggestions.visible_suggestion(one) is None
+    assert suggestions.rows_without_suggestion(both, 2, 10) == []
+
+
+def test_a_share_of_the_rows_is_always_the_same_share(dataset, owner):
+    dataset.twice_percent = 20
+    dataset.save()
+    to_do(dataset, owner, 100)
+    twice = [one.number for one in dataset.examples.all() if queues.needs_two_answers(one)]
+    assert 8 <= len(twice) <= 32
+    assert twice == [one.number for one in dataset.examples.all() if queues.needs_two_answers(one)]
+
+
+def test_two_people_are_needed(as_owner, url, dataset):
+    reply = as_owner.post(url("save_share"), {"percent": "20"})
+    assert reply.status_code == 422
+    assert "Two people are needed" in reply.content.decode()
+    assert as_owner.post(url("save_share"), {"percent": "33"}).status_code == 422
+    assert as_owner.post(url("save_share"), {}).status_code == 422
+    assert (
+        "You are the only one who may answer." in as_owner.get(url("assignment")).content.decode()
+    )
+
+
+# ---- Agreement ----
+
+
+def test_alpha_is_that_of_the_book():
+    """Two coders, ten units, nominal: Krippendorff (2011), Computing Krippendorff's
+    alpha-reliability, example B, without its unit that one coder left out."""
+    meg = ["a", "a", "b", "b", "d", "c", "c", "c", "e", "d", "d", "a"]
+    owen = ["b", "a", "b", "b", "b", "c", "c", "c", "e", "d", "d", "d"]
+    alpha = agreement.krippendorff_alpha([list(two) for two in zip(meg, owen, strict=True)])
+    assert alpha == pytest.approx(0.692, abs=0.001)
+
+
+def test_alpha_of_nothing_but_the_same_cannot_be_told():
+    assert agreement.krippendorff_alpha([["a", "a"]] * 12) is None
+    assert agreement.krippendorff_alpha([["a", "b"]] * 12) < 0
+
+
+def test_the_page_says_it_in_words(as_viewer, owner, editor, url, dataset):
+    done(dataset, owner, ["bell", "gears"] * 6)
+    for at, one in enumerate(Example.objects.all()):
+        Label.objects.create(example=one, by=owner, answer=one.answer)
+        Label.objects.create(example=one, by=editor, answer="bell" if at == 1 else one.answer)
+    page = as_viewer.get(url("assignment")).content.decode()
+    assert "You agree well" in page
+    assert "The same answer on 11 of 12 rows." in page
+    assert "0.84" in page
+
+
+def test_only_editors_arrange_it(as_viewer, as_stranger, as_owner, url, waiting):
+    for name in ("share", "assign"):
+        assert as_viewer.post(url(name), {"even": "1", "percent": "10"}).status_code == 403
+        assert as_stranger.post(url(name)).status_code == 404
+        assert as_owner.get(url(name)).status_code == 405
+    assert as_viewer.get(url("assignment")).status_code == 200
+    assert as_stranger.get(url("assignment")).status_code == 404
+    assert as_owner.post(url("assignment")).status_code == 405
+
+
+def test_the_second_answer_is_not_stale_for_the_first(owner, editor, both):
+    """Both had the row open; the first answer moves nothing that the second person saw."""
+    one = row(both, 1)
+    answer_row(example=one, by=owner, text="bell", seen=one.changed_at)
+    answer_row(example=one, by=editor, text="bell", seen=one.changed_at)
+    assert row(both, 1).status == Status.APPROVED

@@ -1,0 +1,279 @@
+"""The focus view: answer rows one at a time, in queues, and lose nothing."""
+
+import pytest
+
+from finetune_app.datasets.models import Status
+from finetune_app.labelling.models import Draft
+from tests.labelling.helpers import done, pressed, row, to_do
+
+
+@pytest.fixture
+def waiting(dataset, owner):
+    to_do(dataset, owner, 3)
+    return dataset
+
+
+def test_it_begins_with_the_first_row_to_do(as_owner, url, waiting):
+    reply = as_owner.get(url("start"))
+    assert reply.url == url("row", number=1)
+    page = as_owner.get(reply.url).content.decode()
+    assert row(waiting, 1).prompt in page
+    assert "0 of 3 done" in page
+
+
+def test_an_answer_makes_the_row_done_and_goes_on(as_owner, owner, url, waiting):
+    reply = pressed(as_owner, url, waiting, 1, do="save", answer="topic: bell\r\ndue: today")
+    assert reply.url == url("row", number=2)
+    found = row(waiting, 1)
+    assert (found.answer, found.status) == ("topic: bell\ndue: today", Status.APPROVED)
+    assert found.changed_by == owner
+    page = as_owner.get(reply.url).content.decode()
+    assert "Answered No. 1" in page
+    assert "1 of 3 done" in page
+
+
+def test_no_answer_is_not_done(as_owner, url, waiting):
+    reply = pressed(as_owner, url, waiting, 1, do="save", answer="  ")
+    assert reply.status_code == 422
+    assert "There is no answer yet." in reply.content.decode()
+    assert row(waiting, 1).status == Status.PENDING
+
+
+def test_a_skipped_row_comes_again_at_the_end(as_owner, url, waiting):
+    assert pressed(as_owner, url, waiting, 1, do="skip").url == url("row", number=2)
+    assert pressed(as_owner, url, waiting, 3, do="skip").url == url("row", number=1)
+
+
+def test_back_goes_to_the_row_before(as_owner, url, waiting):
+    assert pressed(as_owner, url, waiting, 3, do="back").url == url("row", number=2)
+    assert pressed(as_owner, url, waiting, 1, do="back").url == url("row", number=1)
+
+
+def test_draft_aside_and_back_to_do(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps bell")
+    pressed(as_owner, url, waiting, 2, do="aside")
+    assert row(waiting, 1).status == Status.DRAFT
+    assert row(waiting, 2).status == Status.SET_ASIDE
+    assert as_owner.get(url("start") + "?queue=draft").url == (
+        url("row", number=1) + "?queue=draft"
+    )
+    pressed(as_owner, url, waiting, 2, "?queue=aside", do="again")
+    assert row(waiting, 2).status == Status.PENDING
+
+
+def test_when_nothing_is_left_it_says_what_comes_next(as_owner, url, waiting):
+    for number in (1, 2, 3):
+        reply = pressed(as_owner, url, waiting, number, do="save", answer="bell")
+    assert reply.url == url("start")
+    page = as_owner.get(reply.url).content.decode()
+    assert "Every row has an answer." in page
+    assert "3 of 3 done" in page
+
+
+def test_nothing_to_do_at_all(as_owner, url, dataset):
+    assert "There is nothing to answer yet." in as_owner.get(url("start")).content.decode()
+
+
+# ---- Nothing that was typed is lost ----
+
+
+def typed(client, url, dataset, number: int, text: str):
+    form = {"seen": row(dataset, number).changed_at.isoformat(), "answer": text}
+    return client.post(url("save_draft", number=number), form)
+
+
+def test_what_is_typed_is_kept_and_found_again(as_owner, url, waiting):
+    reply = typed(as_owner, url, waiting, 1, "half a sen")
+    assert reply.status_code == 204
+    page = as_owner.get(url("row", number=1)).content.decode()
+    assert "half a sen" in page
+    assert "You typed this and have not saved it yet:" in page
+    assert row(waiting, 1).answer == ""
+
+
+def test_skipping_without_script_keeps_it_too(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="skip", answer="half a sen")
+    assert "half a sen" in as_owner.get(url("row", number=1)).content.decode()
+
+
+def test_it_is_for_their_eyes_alone_until_it_is_saved(as_owner, as_editor, url, waiting):
+    typed(as_owner, url, waiting, 1, "half a sen")
+    assert Draft.objects.count() == 1
+    assert "half a sen" not in as_editor.get(url("row", number=1)).content.decode()
+
+
+def test_saving_forgets_the_draft_and_a_late_one_does_not_come_back(as_owner, url, waiting):
+    seen = row(waiting, 1).changed_at.isoformat()
+    as_owner.post(url("save_draft", number=1), {"answer": "half a sen", "seen": seen})
+    pressed(as_owner, url, waiting, 1, do="save", answer="half a sentence")
+    assert not Draft.objects.exists()
+    late = as_owner.post(url("save_draft", number=1), {"answer": "half a sent", "seen": seen})
+    assert "You saved this row elsewhere." in late["HX-Trigger"]
+    assert not Draft.objects.exists()
+
+
+def test_it_can_be_forgotten(as_owner, url, waiting):
+    typed(as_owner, url, waiting, 1, "half a sen")
+    assert pressed(as_owner, url, waiting, 1, do="drop").url == url("row", number=1)
+    assert not Draft.objects.exists()
+
+
+def test_the_second_of_two_people_is_told(as_owner, as_editor, url, waiting):
+    seen = row(waiting, 1).changed_at.isoformat()
+    pressed(as_editor, url, waiting, 1, do="save", answer="bell")
+    reply = as_owner.post(url("row", number=1), {"seen": seen, "do": "save", "answer": "gears"})
+    assert reply.status_code == 422
+    page = reply.content.decode()
+    assert "Jonas changed this row just now." in page
+    assert "bell" in page
+    assert "gears" in page
+    assert row(waiting, 1).answer == "bell"
+
+
+# ---- Undo ----
+
+
+def test_undo_goes_back_step_by_step_and_forth_again(as_owner, url, waiting):
+    pressed(as_owner, url, waiting, 1, do="save", answer="bell")
+    pressed(as_owner, url, waiting, 2, do="aside")
+    assert as_owner.post(url("undo_last")).url == url("row", number=2)
+    assert row(waiting, 2).status == Status.PENDING
+    reply = as_owner.post(url("undo_last"))
+    assert reply.url == url("row", number=1)
+    found = row(waiting, 1)
+    assert (found.answer, found.status) == ("", Status.PENDING)
+    page = as_owner.get(reply.url).content.decode()
+    assert "Undone: Answered No. 1." in page
+    back = waiting.edits.first()
+    as_owner.post(url("undo_last"), {"edit": back.pk})
+    assert row(waiting, 1).answer == "bell"
+
+
+def test_thirty_answers_are_all_taken_back(as_owner, owner, url, dataset):
+    to_do(dataset, owner, 30)
+    for number in range(1, 31):
+        button = {"do": "aside"} if number % 7 == 0 else {"do": "save", "answer": f"bell {number}"}
+        pressed(as_owner, url, dataset, number, **button)
+    assert not dataset.examples.filter(status=Status.PENDING).exists()
+    for _step in range(30):
+        as_owner.post(url("undo_last"))
+    assert dataset.examples.filter(status=Status.PENDING, answer="").count() == 30
+
+
+def test_undo_leaves_alone_what_others_did(as_owner, as_editor, url, waiting):
+    pressed(as_editor, url, waiting, 1, do="save", answer="bell")
+    reply = as_owner.post(url("undo_last"), follow=True)
+    assert "There is nothing of yours to undo." in reply.content.decode()
+    assert row(waiting, 1).answer == "bell"
+    theirs = waiting.edits.first()
+    as_owner.post(url("undo_last"), {"edit": theirs.pk})
+    assert row(waiting, 1).answer == "bell"
+
+
+# ---- Answers as buttons ----
+
+
+def test_few_different_answers_are_offered_as_buttons(as_owner, url, dataset, owner):
+    done(dataset, owner, ["bell", "gears", "chain"] * 4)
+    to_do(dataset, owner, 2)
+    page = as_owner.get(url("row", number=13)).content.decode()
+    assert "Your answers are always one of these 3." in page
+    as_owner.post(
+        url("save_labels"), {"use": "1", "label": ["bell", "gears", "chain"], "row": "13"}
+    )
+    page = as_owner.get(url("row", number=13)).content.decode()
+    assert 'value="chain" data-key="3"' in page
+    assert "always one of these" not in page
+    reply = pressed(as_owner, url, dataset, 13, label="gears")
+    assert reply.url == url("row", number=14)
+    assert (row(dataset, 13).answer, row(dataset, 13).status) == ("gears", Status.APPROVED)
+
+
+def test_no_is_an_answer_too(as_owner, url, dataset, owner):
+    done(dataset, owner, ["bell", "gears"] * 6)
+    to_do(dataset, owner, 1)
+    as_owner.post(url("save_labels"), {"use": "", "label": ["bell", "gears"]})
+    page = as_owner.get(url("row", number=13)).content.decode()
+    assert "always one of these" not in page
+    assert 'data-key="1"' not in page
+
+
+def test_answers_that_differ_are_not_offered(as_owner, url, bring, owner):
+    dataset = bring(40)
+    to_do(dataset, owner, 1)
+    page = as_owner.get(url("row", number=41)).content.decode()
+    assert "always one of these" not in page
+
+
+def test_more_answers_than_buttons_are_refused(as_owner, url, dataset):
+    text = "\n".join(f"answer {n}" for n in range(21))
+    reply = as_owner.post(url("save_labels"), {"text": text})
+    assert reply.status_code == 422
+    assert "21 answers are more than buttons can help with." in reply.content.decode()
+
+
+# ---- Guidelines, long rows, who may ----
+
+
+def test_editors_write_the_guidelines_and_all_read_them(as_editor, as_viewer, url, waiting):
+    reply = as_editor.post(url("save_guidelines"), {"guidelines": "Bells first.", "row": "2"})
+    assert reply.url == url("row", number=2)
+    assert "Bells first." in as_viewer.get(url("row", number=2)).content.decode()
+
+
+def test_a_conversation_is_shown_whole_and_only_its_answer_changes(as_owner, url, bring):
+    said = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello there"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "Opening hours?"},
+        {"role": "assistant", "content": "Nine to six"},
+    ]
+    dataset = bring(rows=[{"messages": said}])
+    page = as_owner.get(url("row", number=1)).content.decode()
+    assert all(message["content"] in page for message in said)
+    pressed(as_owner, url, dataset, 1, "?queue=done", do="save", answer="Nine to five")
+    assert row(dataset, 1).messages == [
+        *said[:-1],
+        {"role": "assistant", "content": "Nine to five"},
+    ]
+
+
+def test_only_editors_answer(as_viewer, as_stranger, as_owner, url, waiting):
+    assert pressed(as_viewer, url, waiting, 1, do="save", answer="x").status_code == 403
+    assert as_viewer.post(url("save_draft", number=1), {"answer": "x"}).status_code == 403
+    assert as_viewer.post(url("undo_last")).status_code == 403
+    assert as_viewer.post(url("save_guidelines")).status_code == 403
+    assert as_viewer.post(url("save_labels")).status_code == 403
+    page = as_viewer.get(url("row", number=1)).content.decode()
+    assert "editors of the team answer" in page
+    assert "<textarea" not in page
+    assert as_stranger.get(url("start")).status_code == 404
+    assert as_stranger.get(url("row", number=1)).status_code == 404
+    assert as_stranger.post(url("save_draft", number=1)).status_code == 404
+    assert as_owner.get(url("save_draft", number=1)).status_code == 405
+    assert as_owner.put(url("row", number=1)).status_code == 405
+    assert as_owner.get(url("undo_last")).status_code == 405
+    assert as_owner.post(url("row", number=1), {"do": "dance"}).status_code == 422
+    assert row(waiting, 1).answer == ""
+
+
+def test_the_table_says_what_waits(as_owner, url, dataset_url, waiting):
+    page = as_owner.get(dataset_url("page")).content.decode()
+    assert "3 rows wait for an answer." in page
+    assert url("start") in page
+
+
+def test_the_pace_is_told_once_there_is_one(as_owner, owner, url, dataset):
+    to_do(dataset, owner, 9)
+    for number in range(1, 7):
+        pressed(as_owner, url, dataset, number, do="save", answer="bell")
+    assert "a minute" in as_owner.get(url("row", number=7)).content.decode()
+
+
+def test_a_draft_that_was_overtaken_says_what_is_saved_now(as_owner, as_editor, url, waiting):
+    typed(as_owner, url, waiting, 1, "my long answer")
+    pressed(as_editor, url, waiting, 1, do="save", answer="bell")
+    page = as_owner.get(url("row", number=1)).content.decode()
+    assert "my long answer" in page
+    assert "Jonas has answered this row since you typed this." in page
