@@ -172,7 +172,7 @@ def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_
     thumb = url("thumb", request_id=request.pk)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
     example, _new = feedback.to_queue(transcript=request.transcript, by=owner)
-    suggestions.dismiss(example=example)
+    suggestions.dismiss_suggestions(example=example)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
     assert suggestions.visible_suggestion(example) is None
     as_editor.post(thumb, {"rating": "correct", "expected": "pickup"})

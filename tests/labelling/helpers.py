@@ -1,5 +1,7 @@
 """Rows without an answer, and what people do with them."""
 
+import re
+
 from finetune_app.datasets.models import Dataset, Status
 from finetune_app.datasets.services import add_rows
 from tests.datasets.conftest import conversation, pair
@@ -28,3 +30,14 @@ def pressed(client, url, dataset: Dataset, number: int, query: str = "", **butto
     """One button of the row's form, as a browser sends it."""
     form = {"seen": row(dataset, number).changed_at.isoformat(), "answer": ""} | button
     return client.post(url("row", number=number) + query, form)
+
+
+def typed(client, url, dataset: Dataset, number: int, text: str):
+    """Send a draft, as the page does while the user types."""
+    form = {"seen": row(dataset, number).changed_at.isoformat(), "answer": text}
+    return client.post(url("save_draft", number=number), form)
+
+
+def markup(response) -> str:
+    """The page with line breaks and indentation collapsed, as the template formatter sets them."""
+    return re.sub(r" (?=>|</h)", "", " ".join(response.content.decode().split()))

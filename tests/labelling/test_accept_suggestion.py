@@ -7,8 +7,7 @@ import pytest
 from finetune_app.datasets.models import Status, Suggestion
 from finetune_app.labelling import suggestions
 from finetune_app.labelling.models import Draft
-from tests.labelling.helpers import pressed, row, to_do
-from tests.labelling.test_label_rows import typed
+from tests.labelling.helpers import markup, pressed, row, to_do, typed
 
 BOX = re.compile(r'<textarea[^>]*id="text"[^>]*>\n(.*?)</textarea>', re.DOTALL)
 
@@ -31,7 +30,7 @@ def suggests(dataset, answer: str = "topic: bell") -> Suggestion:
 
 def look(client, url, query: str = "") -> tuple[str, str]:
     """(the page of No. 1, what stands in its box)."""
-    page = client.get(url("row", number=1) + query).content.decode()
+    page = markup(client.get(url("row", number=1) + query))
     found = BOX.search(page)
     return page, found.group(1) if found else ""
 
@@ -154,7 +153,7 @@ def test_what_is_gone_meanwhile_is_said(as_owner, url, waiting):
     Suggestion.objects.all().delete()
     reply = pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     assert reply.status_code == 422
-    page = reply.content.decode()
+    page = markup(reply)
     assert "This suggestion is gone. What you typed is still here." in page
     assert "half a sen" in page
 

@@ -75,13 +75,15 @@ def test_giving_out_rows_disturbs_nobody_who_is_writing(as_owner, as_editor, url
 # ---- Two answers ----
 
 
-def test_the_first_answer_is_seen_by_nobody_else(as_owner, as_editor, url, both):
+def test_the_first_answer_is_seen_by_nobody_else(as_owner, as_editor, url, dataset_url, both):
     reply = pressed(as_owner, url, both, 1, do="save", answer="xylophone")
     assert reply.url == url("row", number=2)  # done for them
     assert row(both, 1).status == Status.PENDING
     assert row(both, 1).answer == ""
-    for page in ("desk", "history", "example"):
-        assert "xylophone" not in as_editor.get(url(page, number=1)).content.decode()
+    pages = [url("row", number=1)]
+    pages += [dataset_url(name, number=1) for name in ("history", "example")]
+    for page in pages:
+        assert "xylophone" not in as_editor.get(page).content.decode()
     assert as_editor.get(url("start")).url == url("row", number=1)  # to do for them
 
 
@@ -200,7 +202,7 @@ def test_the_page_says_it_in_words(as_viewer, owner, editor, url, dataset):
 
 
 def test_only_editors_arrange_it(as_viewer, as_stranger, as_owner, url, waiting):
-    for name in ("share", "assign"):
+    for name in ("save_share", "assign"):
         assert as_viewer.post(url(name), {"even": "1", "percent": "10"}).status_code == 403
         assert as_stranger.post(url(name)).status_code == 404
         assert as_owner.get(url(name)).status_code == 405

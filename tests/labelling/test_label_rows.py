@@ -4,7 +4,7 @@ import pytest
 
 from finetune_app.datasets.models import Status
 from finetune_app.labelling.models import Draft
-from tests.labelling.helpers import done, pressed, row, to_do
+from tests.labelling.helpers import done, markup, pressed, row, to_do, typed
 
 
 @pytest.fixture
@@ -75,11 +75,6 @@ def test_nothing_to_do_at_all(as_owner, url, dataset):
 
 
 # ---- Nothing that was typed is lost ----
-
-
-def typed(client, url, dataset, number: int, text: str):
-    form = {"seen": row(dataset, number).changed_at.isoformat(), "answer": text}
-    return client.post(url("save_draft", number=number), form)
 
 
 def test_what_is_typed_is_kept_and_found_again(as_owner, url, waiting):
@@ -181,7 +176,7 @@ def test_few_different_answers_are_offered_as_buttons(as_owner, url, dataset, ow
     as_owner.post(
         url("save_labels"), {"use": "1", "label": ["bell", "gears", "chain"], "row": "13"}
     )
-    page = as_owner.get(url("row", number=13)).content.decode()
+    page = markup(as_owner.get(url("row", number=13)))
     assert 'value="chain" data-key="3"' in page
     assert "always one of these" not in page
     reply = pressed(as_owner, url, dataset, 13, label="gears")
@@ -198,8 +193,8 @@ def test_no_is_an_answer_too(as_owner, url, dataset, owner):
     assert 'data-key="1"' not in page
 
 
-def test_answers_that_differ_are_not_offered(as_owner, url, bring, owner):
-    dataset = bring(40)
+def test_answers_that_differ_are_not_offered(as_owner, url, add_examples, owner):
+    dataset = add_examples(40)
     to_do(dataset, owner, 1)
     page = as_owner.get(url("row", number=41)).content.decode()
     assert "always one of these" not in page
@@ -221,7 +216,7 @@ def test_editors_write_the_guidelines_and_all_read_them(as_editor, as_viewer, ur
     assert "Bells first." in as_viewer.get(url("row", number=2)).content.decode()
 
 
-def test_a_conversation_is_shown_whole_and_only_its_answer_changes(as_owner, url, bring):
+def test_a_conversation_is_shown_whole_and_only_its_answer_changes(as_owner, url, add_examples):
     said = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello there"},
@@ -229,7 +224,7 @@ def test_a_conversation_is_shown_whole_and_only_its_answer_changes(as_owner, url
         {"role": "user", "content": "Opening hours?"},
         {"role": "assistant", "content": "Nine to six"},
     ]
-    dataset = bring(rows=[{"messages": said}])
+    dataset = add_examples(rows=[{"messages": said}])
     page = as_owner.get(url("row", number=1)).content.decode()
     assert all(message["content"] in page for message in said)
     pressed(as_owner, url, dataset, 1, "?queue=done", do="save", answer="Nine to five")
