@@ -265,7 +265,7 @@ def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, ur
     evaluated(tuned, owner)
     goal = tuned.goal
     monkeypatch.setattr(retraining, "ENOUGH", 2)
-    (so_far,) = progress.of([goal])
+    (so_far,) = progress.progress_of([goal])
     assert so_far.live
     assert so_far.fresh is None
     assert so_far.next.step == 5
@@ -274,7 +274,7 @@ def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, ur
         example.save()  # after the version was made
     page = as_viewer.get(url("page")).content.decode()
     assert "2 new examples since version 1." in page
-    (so_far,) = progress.of([goal])
+    (so_far,) = progress.progress_of([goal])
     assert so_far.fresh == retraining.Fresh(2, 1)
     assert so_far.next.label == "Train again"
     assert so_far.next.state == "Live. 2 new examples since version 1."

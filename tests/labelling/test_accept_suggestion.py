@@ -30,9 +30,9 @@ def suggests(dataset, answer: str = "topic: bell") -> Suggestion:
 
 def look(client, url, query: str = "") -> tuple[str, str]:
     """(the page of No. 1, what stands in its box)."""
-    page = markup(client.get(url("row", number=1) + query))
-    found = BOX.search(page)
-    return page, found.group(1) if found else ""
+    response = client.get(url("row", number=1) + query)
+    found = BOX.search(response.content.decode())
+    return markup(response), found.group(1) if found else ""
 
 
 BESIDE = "Suggested by Tiny</h2>"
