@@ -5,7 +5,7 @@ import html
 import pytest
 from django.urls import reverse
 
-from finetune_app.goals.forms import PAIRS, GoalForm
+from finetune_app.goals.forms import PAIR_COUNT, GoalForm
 from finetune_app.goals.goal_templates import (
     find_goal_template,
     goal_templates,
@@ -47,7 +47,7 @@ def test_every_use_is_there():
 def test_it_fills_a_form_that_can_be_saved(template):
     form = GoalForm(template.initial())
     assert form.is_valid(), form.errors
-    assert 2 <= len(form.pairs()) <= PAIRS
+    assert 2 <= len(form.pairs()) <= PAIR_COUNT
     assert form.pairs() == list(template.pairs)
     assert len(template.title) <= 40
     assert len(template.name) <= 50
