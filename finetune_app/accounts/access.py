@@ -22,8 +22,8 @@ from django.views.decorators.http import require_http_methods
 
 from finetune_app.accounts.models import Membership, Role
 from finetune_app.accounts.next_page import page_before
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest
 
 View = Callable[..., HttpResponseBase]
 

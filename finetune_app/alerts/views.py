@@ -10,10 +10,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.alerts import rechecks, sending, services
 from finetune_app.alerts.forms import WatchForm
 from finetune_app.alerts.models import Watch
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.deployment.models import Deployment
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.catalogue_rows import catalogue_rows, memory_scale_gb
@@ -20,7 +21,7 @@ from finetune_app.basemodels.forms import InstallForm, TokenForm
 from finetune_app.basemodels.models import BaseModelChoice, HubToken, Install
 from finetune_app.core import charts
 from finetune_app.core.machine import GIB, this_machine
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal, Method
 from finetune_app.jobs import services as jobs

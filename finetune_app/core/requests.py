@@ -1,40 +1,24 @@
-"""What every view gets: a typed request, full page or one partial."""
+"""Rendering a page or one partial of it, and reading what a request says."""
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest as DjangoRequest
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django_htmx.middleware import HtmxDetails
-
-if TYPE_CHECKING:
-    from finetune_app.accounts.models import Membership, Team, User
-    from finetune_app.goals.models import Goal
-
-
-class HttpRequest(DjangoRequest):
-    """A request after our middleware: who asks, for which team, in which role."""
-
-    htmx: HtmxDetails
-    user: "User"  # type: ignore[assignment]
-    team: "Team | None"
-    membership: "Membership | None"
-    goal: "Goal | None"
 
 
 def render_page(
-    request: DjangoRequest,
+    request: HttpRequest,
     template: str,
     context: dict[str, Any] | None = None,
     *,
     partial: str | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """Render the whole page, or only `partial` of it when htmx asks for that target."""
+    """Render the whole page, or only its `partial` when htmx asks (the header HX-Request)."""
     htmx = getattr(request, "htmx", None)
-    # Going back in the browser, htmx asks for the whole page.
+    # Boosted links and going back in the browser replace the whole page.
     if partial and htmx and not (htmx.boosted or htmx.history_restore_request):
         template = f"{template}#{partial}"
     response = render(request, template, context or {}, status=status)
@@ -57,7 +41,7 @@ def _without_port(hop: str) -> str:
     return ""
 
 
-def client_ip(request: DjangoRequest) -> str:
+def client_ip(request: HttpRequest) -> str:
     """The peer's address. Behind our own proxy, the last hop it added; never the first."""
     if getattr(settings, "SECURE_PROXY_SSL_HEADER", None):
         hops = request.headers.get("X-Forwarded-For", "").split(",")

@@ -8,7 +8,7 @@ from django.http import Http404, HttpResponseBase
 
 from finetune_app.accounts.access import Policy, View, declare, require_role, to_sign_in
 from finetune_app.accounts.models import Membership, Role
-from finetune_app.core.requests import HttpRequest
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.goals.models import Goal
 
 
@@ -37,7 +37,8 @@ def goal_page(needed: Role, *methods: str, changing: Role | None = None) -> Call
                 user=request.user, team=goal.team_id
             )
             require_role(membership, policy.needed_for(request.method))
-            request.team, request.membership, request.goal = membership.team, membership, goal
+            request.team, request.membership = membership.team, membership
+            request.goal = goal  # type: ignore[attr-defined]  # read by guide/context.py
             return view(request, goal, *args, **kwargs)
 
         return declare(inner, policy)

@@ -7,7 +7,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import member
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import render_page
 from finetune_app.goals import services
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.forms import GoalForm, MeasureForm

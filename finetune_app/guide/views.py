@@ -6,8 +6,9 @@ from django.shortcuts import redirect
 
 from finetune_app.accounts.access import may_edit, member
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.machine import this_machine
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.goals.models import Goal
 from finetune_app.guide import services
 from finetune_app.guide.progress import progress_of

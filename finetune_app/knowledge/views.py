@@ -12,10 +12,11 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.core.upload_handlers import CappedUpload
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

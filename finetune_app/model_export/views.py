@@ -6,10 +6,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.downloads import download, pieces_of
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.model_export import presenters, services

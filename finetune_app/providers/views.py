@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import is_owner, member
 from finetune_app.accounts.models import Role, Team
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.providers import services
 from finetune_app.providers.forms import AddressForm, KnownForm, NewForm
 from finetune_app.providers.models import Endpoint

@@ -9,10 +9,11 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core import engine_client
 from finetune_app.core.engine_protocol import TokenSpan
 from finetune_app.core.files import local_folder
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.datasets.models import Example
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

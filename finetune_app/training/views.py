@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.basemodels.estimates import automatic_for, estimate, times
 from finetune_app.basemodels.models import BaseModelChoice
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.training import services

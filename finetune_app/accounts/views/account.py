@@ -12,8 +12,9 @@ from finetune_app.accounts.access import account, public
 from finetune_app.accounts.forms import AboutYou, ChangePassword, DeleteAccount
 from finetune_app.accounts.models import User
 from finetune_app.accounts.next_page import page_before
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.context_processors import THEMES
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 
 YEAR = 60 * 60 * 24 * 365
 

@@ -13,7 +13,8 @@ from finetune_app.accounts.forms import NewAccount, SetUp, SetUpCode, SignIn
 from finetune_app.accounts.middleware import SESSION_KEY as TEAM_KEY
 from finetune_app.accounts.models import Invitation, User
 from finetune_app.accounts.next_page import next_page
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import render_page
 
 CODE_KEY = "set_up_code"  # in the session: the hash of a code that was right
 BACKEND = "django.contrib.auth.backends.ModelBackend"

@@ -13,8 +13,9 @@ from finetune_app.accounts.forms import ROLES, DeleteTeam, RoleChoice, TeamName
 from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
 from finetune_app.accounts.next_page import next_page
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 
 
 def _team(request: HttpRequest) -> Team:

@@ -7,10 +7,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import member
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.api_keys import services
 from finetune_app.api_keys.forms import ChangeKeyForm, RotateForm, TeamKeyForm
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
 from finetune_app.deployment.models import Deployment
 

@@ -8,9 +8,10 @@ from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse, S
 from django.shortcuts import redirect
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import conversation, inference, selection
 from finetune_app.candidates.selection import CandidateOption, ChatColumn
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

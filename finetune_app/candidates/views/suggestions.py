@@ -9,11 +9,12 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import selection, suggestion_runs
 from finetune_app.candidates.models import SuggestionRun
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.datasets.models import Status
 from finetune_app.datasets.services import dataset_of

@@ -16,12 +16,13 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import drafts, services, validation_run, workbench
 from finetune_app.candidates.forms import DraftForm
 from finetune_app.candidates.models import Candidate, CandidateKind, WorkbenchDraft
 from finetune_app.candidates.validation_prompts import candidate_fingerprint
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

@@ -9,12 +9,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.checks import fixes, services
 from finetune_app.checks.health import under_way
 from finetune_app.checks.models import Finding
 from finetune_app.checks.table_filters import keys_found
 from finetune_app.core.downloads import download
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.datasets import example_export
 from finetune_app.datasets.models import Edit, Example
 from finetune_app.datasets.services import dataset_of

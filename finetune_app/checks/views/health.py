@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.checks import fixes
 from finetune_app.checks import services as checks
 from finetune_app.checks.detectors import languages
@@ -19,7 +20,7 @@ from finetune_app.checks.health import health, sorted_findings, under_way
 from finetune_app.checks.models import Finding
 from finetune_app.core.charts import count_bar, histogram
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import dataset_of
 from finetune_app.datasets.table_query import TableFilters

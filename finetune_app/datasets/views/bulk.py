@@ -12,9 +12,9 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets.bulk_actions import BulkAction, bulk_actions
 from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.models import Dataset, Edit, ExampleQuerySet, Status

@@ -7,7 +7,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest, whole_number
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import whole_number
 from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.models import Dataset, Import
 from finetune_app.datasets.services import dataset_of, undo

@@ -10,7 +10,8 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import render_page
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.bulk_actions import bulk_actions, team_members
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Split

@@ -9,8 +9,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import conversation_form
 from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.forms import MoveForm, WriteForm

@@ -4,7 +4,7 @@ from django.http import HttpResponse
 from django.urls import reverse
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.datasets.services import dataset_of
 from finetune_app.datasets.views.common import render, table
 from finetune_app.goals.access import goal_page

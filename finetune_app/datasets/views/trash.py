@@ -5,7 +5,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.services import count_label, dataset_of, empty_trash
 from finetune_app.datasets.views.common import back_to_table, render

@@ -3,7 +3,7 @@
 from django.http import FileResponse, Http404
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.deployment.adapter_archive import adapter_archive
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

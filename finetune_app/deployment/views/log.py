@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import selection
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.deployment.models import Deployment, Feedback, Request, Transcript
 from finetune_app.deployment.monitoring import feedback, keeping, log, replay
 from finetune_app.deployment.monitoring.forms import KeepingForm

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from finetune_app.accounts.access import Policy, declare
-from finetune_app.core.requests import HttpRequest
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.deployment.monitoring import metrics
 from finetune_app.deployment.views.monitor import engine_now
 

@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core import engine_client
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.deployment import figures
 from finetune_app.deployment.models import Deployment
 from finetune_app.deployment.monitoring import (

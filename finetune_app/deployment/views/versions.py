@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.deployment import adapter_check, canary, history, services
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.access import goal_page

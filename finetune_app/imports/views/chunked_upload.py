@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, whole_number
+from finetune_app.core.requests import whole_number
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

@@ -4,7 +4,8 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import render_page
 from finetune_app.datasets.models import Import
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

@@ -9,10 +9,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.downloads import download
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.datasets.models import Import
 from finetune_app.datasets.views.common import back_to_table
 from finetune_app.goals.access import goal_page

@@ -8,8 +8,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.core.upload_handlers import CappedUpload
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.access import goal_page

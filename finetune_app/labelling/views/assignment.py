@@ -12,8 +12,9 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role, User
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.datasets.models import Change, Dataset, Status
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.access import goal_page

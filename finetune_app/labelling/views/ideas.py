@@ -9,10 +9,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.checks import services as checks
 from finetune_app.core.charts import bar
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.datasets.forms import WriteForm
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import add_example, dataset_of

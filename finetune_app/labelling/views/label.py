@@ -16,10 +16,11 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role, User
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.checks import services as checks
 from finetune_app.core.charts import thin_bar
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.core.requests import render_page
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
 from finetune_app.datasets.services import Stale, dataset_of, undo

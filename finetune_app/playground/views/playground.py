@@ -9,7 +9,8 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
-from finetune_app.core.requests import HttpRequest, render_page
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
 from finetune_app.deployment.models import Deployment
 from finetune_app.gateway.errors import ApiError

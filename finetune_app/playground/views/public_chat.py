@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
 from finetune_app.accounts.access import public
-from finetune_app.core.requests import HttpRequest, client_ip
+from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.requests import client_ip
 from finetune_app.deployment.models import Keeping
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.generation import Generation

@@ -10,10 +10,10 @@ from django.http import Http404, HttpResponseBase
 from django.shortcuts import get_object_or_404
 
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.downloads import BLOCK, download, pieces_of
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
-from finetune_app.core.requests import HttpRequest
 from finetune_app.datasets import example_export
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal

@@ -12,8 +12,9 @@ from django.utils.translation import gettext_lazy as _l
 
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
+from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
-from finetune_app.core.requests import HttpRequest, render_page, whole_number
+from finetune_app.core.requests import render_page, whole_number
 from finetune_app.core.word_diff import diff_words
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import dataset_of
