@@ -31,7 +31,7 @@ from finetune_app.core.machine import heavy_environment  # noqa: E402
 
 OURS = Configuration("Finetune, batch 8", ours=True)
 OURS_LARGER = Configuration("Finetune, batch 16", 16, ours=True)
-WITH_REPLAY = Configuration("Finetune, batch 8, with its everyday rows", ours=True, replay=0.125)
+WITH_REPLAY = Configuration("Finetune, batch 8, with replay", ours=True, replay=0.125)
 DEFAULTS = Configuration("TRL defaults, batch 8", checkpointing=True, grouped=False, plain=True)
 QUICK = [
     Configuration("TRL sdpa, batch 8"),

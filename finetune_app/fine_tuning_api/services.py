@@ -78,7 +78,7 @@ def start_job(
             team=key.team,
             model=request.model,
             suffix=request.suffix,
-            seed=request.seed or trainings.SEED,
+            seed=request.seed or trainings.DEFAULT_SEED,
             hyperparameters=asdict(request.hyperparameters),
             metadata=request.metadata,
             training_file=file.api_id,
@@ -108,7 +108,7 @@ def pause_job(*, job: FineTuningJob) -> None:
 def resume_job(*, job: FineTuningJob) -> None:
     """Raises PlainError if it is not paused."""
     if job.training:
-        trainings.go_on(training=job.training)
+        trainings.resume(training=job.training)
 
 
 def cancel_job(*, job: FineTuningJob) -> None:

@@ -1,4 +1,4 @@
-"""The drawer for experts: every automatic setting, changeable."""
+"""The settings drawer of the launch page: every automatic setting can be changed."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SettingsForm(forms.Form):
-    """Empty means automatic."""
+    """An empty field means automatic."""
 
     epochs = forms.IntegerField(
         label=_("Passes over the examples (epochs)"), min_value=1, max_value=50, required=False
@@ -20,7 +20,7 @@ class SettingsForm(forms.Form):
         widget=forms.NumberInput(attrs={"step": "any"}),
     )
     batch_size = forms.IntegerField(
-        label=_("Examples a step (batch size)"), min_value=1, max_value=128, required=False
+        label=_("Examples per step (batch size)"), min_value=1, max_value=128, required=False
     )
     rank = forms.IntegerField(
         label=_("Size of the adapter (LoRA rank)"), min_value=1, max_value=256, required=False
@@ -29,7 +29,7 @@ class SettingsForm(forms.Form):
         label=_("Longest example, in tokens"), min_value=16, max_value=32_768, required=False
     )
     replay_share = forms.FloatField(
-        label=_("Everyday conversation among the rows (0 to 0.5; 0 is none)"),
+        label=_("Everyday conversation among the examples (0 to 0.5; 0 is none)"),
         min_value=0,
         max_value=0.5,
         required=False,
@@ -53,7 +53,7 @@ class SettingsForm(forms.Form):
         super().__init__(*args, **kwargs)
 
     def chosen(self) -> dict[str, Any]:
-        """What somebody set: neither left empty nor left at the automatic value shown."""
+        """The settings that were changed: neither empty nor the automatic value that was shown."""
         return {
             name: value
             for name, value in self.cleaned_data.items()

@@ -1,4 +1,4 @@
-"""Step 4: a frozen spec and what came of it."""
+"""Trainings: a frozen spec, the learning curve, sample answers, and the adapter."""
 
 from django.db import models
 
@@ -17,7 +17,7 @@ class Training(models.Model):
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="training")
     spec = models.JSONField(default=dict)  # frozen; see worker/training/spec.py
     adapter_sha256 = models.CharField(max_length=64, blank=True)  # set when there is an adapter
-    warnings = models.JSONField(default=list)  # sentences: what was cut, or could not be learned
+    warnings = models.JSONField(default=list)  # sentences: what was truncated, or is not learned
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -40,7 +40,7 @@ class Training(models.Model):
 
 
 class Point(models.Model):
-    """A place on the learning curve."""
+    """One step of the learning curve; see `protocol.CurvePoint`."""
 
     training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="points")
     step = models.PositiveIntegerField()
@@ -61,7 +61,7 @@ class Point(models.Model):
 
 
 class SampleAnswer(models.Model):
-    """What the model answers to a validation prompt as it learns."""
+    """The model's answer to a validation prompt after a step; see `protocol.SampleEvent`."""
 
     training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="samples")
     step = models.PositiveIntegerField()

@@ -1,4 +1,4 @@
-"""What the training page shows, worked out once for the whole page and for its live part."""
+"""What the training page shows, whole or its live part, and the settings on the launch page."""
 
 from itertools import groupby
 from typing import Any
@@ -20,10 +20,12 @@ from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
 
 GIB = 1024**3
-MOST_POINTS = 400  # drawn; a longer curve is thinned
+MAX_DRAWN_POINTS = 400  # a longer curve is thinned
+MAX_SAMPLES = 4  # shown for each prompt
 
 
 def live_context(training: Training, membership: Membership | None) -> dict[str, Any]:
+    """Context of the training page and of its live part."""
     job = training.job
     points = list(training.points.all())
     passes = int(training.spec.get("epochs", 1))
@@ -43,7 +45,7 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
         if losses or unseen
         else "",
         "advice": advise(points, ended=not job.is_active, finished=bool(training.adapter_sha256)),
-        "stories": stories(training),
+        "stories": sample_histories(training),
         "ready": bool(training.adapter_sha256),
         "counts": training.version.counts,
         "times": times(passes),
@@ -52,6 +54,7 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
 
 
 def headline(training: Training) -> str:
+    """The state of a training, with the time left while it runs."""
     job = training.job
     if job.state == State.QUEUED:
         place = queue_place(job)
@@ -78,6 +81,7 @@ def headline(training: Training) -> str:
 
 
 def facts(training: Training) -> list[str]:
+    """Steps, speed and memory, as short phrases."""
     job = training.job
     found = []
     wait = seconds_to_start(job)
@@ -93,8 +97,8 @@ def facts(training: Training) -> list[str]:
     return found
 
 
-def stories(training: Training) -> list[dict[str, Any]]:
-    """For each watched prompt: what it answered at the start, after each pass, and now."""
+def sample_histories(training: Training) -> list[dict[str, Any]]:
+    """For each sample prompt, the answers at the start, after each pass, and now."""
     found = []
     for _index, group in groupby(training.samples.all(), key=lambda sample: sample.index):
         moments = list(group)
@@ -110,16 +114,16 @@ def stories(training: Training) -> list[dict[str, Any]]:
                         "shown": present_answer(sample.answer, sample.wanted),
                         "why": "" if sample.passed is None else _why(sample, training),
                     }
-                    for sample in _telling(moments)
+                    for sample in _selected(moments)
                 ],
             }
         )
     return found
 
 
-def _telling(moments: list[SampleAnswer]) -> list[SampleAnswer]:
+def _selected(moments: list[SampleAnswer]) -> list[SampleAnswer]:
     """The first, the last and at most two between: enough to see it learn."""
-    if len(moments) <= 4:
+    if len(moments) <= MAX_SAMPLES:
         return moments
     third = (len(moments) - 1) / 3
     return [moments[0], moments[round(third)], moments[round(2 * third)], moments[-1]]
@@ -138,7 +142,7 @@ def _when(sample: SampleAnswer, training: Training, last: bool) -> str:
 
 
 def _why(sample: SampleAnswer, training: Training) -> str:
-    """What is wrong with a sample answer, by the measure it was trained with."""
+    """Why a sample answer is right or wrong, by the measure the training was frozen with."""
     if sample.passed:
         return _("As you wanted")
     if sample.why:
@@ -150,13 +154,13 @@ def _why(sample: SampleAnswer, training: Training) -> str:
             .check(sample.answer, sample.wanted)
             .why
         )
-    except MeasureError:  # a person's choice, or a measure of old
+    except MeasureError:  # judged by people, or a measure that no longer exists
         return _("Not as you wanted")
 
 
-# ---- Settings, for those who know them ----
+# ---- Settings ----
 
-NAMES = {
+SETTING_LABELS = {
     "alpha": gettext_lazy("Strength of the adapter (alpha)"),
     "dropout": gettext_lazy("Left out at random (dropout)"),
     "targets": gettext_lazy("Layers that adapt"),
@@ -165,7 +169,7 @@ NAMES = {
     "weight_decay": gettext_lazy("Brake on the weights (weight decay)"),
 }
 
-VALUES = {
+SETTING_VALUES = {
     ("targets", "all-linear"): gettext_lazy("all of them"),
     ("schedule", "cosine"): gettext_lazy("in a gentle curve (cosine)"),
     ("schedule", "linear"): gettext_lazy("in a straight line (linear)"),
@@ -175,36 +179,37 @@ VALUES = {
 
 
 def _value(setting: str, value: Any) -> str:
-    words = VALUES.get((setting, value)) if isinstance(value, str) else None
+    words = SETTING_VALUES.get((setting, value)) if isinstance(value, str) else None
     return ", ".join(map(str, value)) if isinstance(value, list) else str(words or value)
 
 
-def _name(setting: str) -> str:
+def _label(setting: str) -> str:
     field = SettingsForm.base_fields.get(setting)
-    return str(field.label) if field else str(NAMES.get(setting, setting))
+    return str(field.label) if field else str(SETTING_LABELS.get(setting, setting))
 
 
 def settings_in_words(spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """The settings a training was frozen with, each with the name it has on the launch page."""
-    order = [*SettingsForm.base_fields, *NAMES]
+    """(label, value) of the settings a training was frozen with, labelled as on the launch page."""
+    order = [*SettingsForm.base_fields, *SETTING_LABELS]
     return [
-        (_name(setting), _value(setting, spec[setting]))
+        (_label(setting), _value(setting, spec[setting]))
         for setting in order
         if spec.get(setting, "") != ""
     ]
 
 
-def knobs(
+def setting_fields(
     form: SettingsForm, automatic: dict[str, Any]
 ) -> tuple[list[BoundField], list[tuple[str, Any, str]]]:
-    """The fields, each with our reason below its name; and what is fixed: (name, value, reason)."""
+    """The form's fields, with the reason of each automatic value as help text; and the settings
+    that cannot be changed, as (label, value, reason)."""
     reasons = automatic.get("reasons", {})
     fields = list(form)
     for field in fields:
         field.help_text = field.help_text or reasons.get(field.name, "")
     values = automatic.get("settings", {})
     fixed = [
-        (_name(name), _value(name, values.get(name)), why)
+        (_label(name), _value(name, values.get(name)), why)
         for name, why in reasons.items()
         if name not in form.fields
     ]
@@ -212,7 +217,7 @@ def knobs(
 
 
 def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    if len(points) <= MOST_POINTS:
+    if len(points) <= MAX_DRAWN_POINTS:
         return points
-    every = -(-len(points) // MOST_POINTS)
+    every = -(-len(points) // MAX_DRAWN_POINTS)
     return [*points[::every], points[-1]]

@@ -1,4 +1,4 @@
-"""Start, stop, continue and delete trainings."""
+"""Start, stop, resume and delete trainings."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
-SEED = 17  # of the shuffle, where nobody chose another
-STRICT = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)
-CHOOSABLE = (
+DEFAULT_SEED = 17
+STRICT_MEASURES = (MeasureKind.EXACT, MeasureKind.JSON, MeasureKind.XML, MeasureKind.BASH)
+CHANGEABLE_SETTINGS = (
     "epochs",
     "batch_size",
     "learning_rate",
@@ -40,14 +40,15 @@ def newest_version(goal: Goal) -> Version | None:
 
 @transaction.atomic
 def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None) -> Training:
-    """Freeze the spec and queue the job. A second click returns the training already going.
+    """Freeze the spec and queue the job. While a training is active, returns that one instead.
 
-    Raise PlainError when a step before this one is missing.
+    chosen: settings that replace the automatic ones. Raises PlainError when an earlier step is
+    missing.
     """
     goal = Goal.objects.lock(goal.pk)
-    going = goal.trainings.filter(job__state__in=ACTIVE).first()
-    if going:
-        return going
+    active = goal.trainings.filter(job__state__in=ACTIVE).first()
+    if active:
+        return active
     version = newest_version(goal)
     if version is None:
         raise PlainError(
@@ -88,12 +89,14 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
 def frozen_spec(
     goal: Goal, version: Version, choice: BaseModelChoice, chosen: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the child reads, except for the paths, which depend on the machine it runs on."""
-    found = automatic_for(version, choice.base_model)["settings"]
-    found |= {name: chosen[name] for name in CHOOSABLE if chosen.get(name) not in (None, "")}
-    found.setdefault("seed", SEED)
-    found["alpha"] = 2 * found["rank"]  # the strength stays the same whatever the size
-    return found | {
+    """What the child process reads, except for the paths, which depend on its machine."""
+    settings = automatic_for(version, choice.base_model)["settings"]
+    settings |= {
+        name: chosen[name] for name in CHANGEABLE_SETTINGS if chosen.get(name) not in (None, "")
+    }
+    settings.setdefault("seed", DEFAULT_SEED)
+    settings["alpha"] = 2 * settings["rank"]  # alpha / rank, the adapter's scale, stays the same
+    return settings | {
         "base_model_sha256": choice.base_model.files.get("model.safetensors", ""),
         "version_sha256": version.sha256,
         "measure": {"kind": goal.measure, "settings": goal.measure_settings},
@@ -101,11 +104,12 @@ def frozen_spec(
 
 
 def stop(*, training: Training) -> None:
+    """Ask it to save a checkpoint and end."""
     jobs.ask_stop(training.job)
 
 
-def go_on(*, training: Training) -> None:
-    """Go on from the last good checkpoint. Raise PlainError when there is nothing to continue."""
+def resume(*, training: Training) -> None:
+    """Continue from the last good checkpoint. Raises PlainError when that is not possible."""
     if training.job.state not in CAN_CONTINUE:
         raise PlainError(_("This training is not stopped, so there is nothing to continue."))
     with transaction.atomic():
@@ -116,17 +120,17 @@ def go_on(*, training: Training) -> None:
 
 
 def delete(*, training: Training) -> None:
-    """Its curve, checkpoints, adapter and evaluations go too; a running child is ended."""
+    """Delete it with its curve, checkpoints, adapter and evaluations; a running child is ended."""
     training.delete()
 
 
 def max_new_tokens(measure: str, version: Version) -> int:
-    """How long an answer may get, in tokens, while learning and when tested.
+    """Longest answer, in tokens, during training and in the evaluation.
 
-    Where only a strict form is right, an answer that is twice as long as the longest wanted one
-    could be is wrong whatever follows; where wording or taste decides, it may ramble longer. The
-    longest wanted answer always fits, however long it is.
+    By a strict measure, an answer twice as long as the longest in the dataset is wrong whatever
+    follows; where people or wording decide, it may be longer. The longest answer of the dataset
+    always fits.
     """
-    longest = version.longest_answer // 2 + 16  # two letters a token: usual are four
-    times, least, usual = (2, 48, 512) if measure in STRICT else (3, 256, 1024)
-    return max(longest, min(max(times * longest, least), usual))
+    longest = version.longest_answer // 2 + 16  # two characters per token; usual are four
+    factor, least, usual = (2, 48, 512) if measure in STRICT_MEASURES else (3, 256, 1024)
+    return max(longest, min(max(factor * longest, least), usual))

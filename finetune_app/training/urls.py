@@ -9,6 +9,6 @@ urlpatterns = [
     path("start/", views.start, name="start"),
     path("<int:number>/", views.detail, name="detail"),
     path("<int:number>/stop/", views.stop, name="stop"),
-    path("<int:number>/continue/", views.go_on, name="continue"),
+    path("<int:number>/continue/", views.resume, name="continue"),
     path("<int:number>/delete/", views.delete, name="delete"),
 ]

@@ -1,4 +1,4 @@
-"""Step 4: one button, then watch it learn."""
+"""Step 4: the launch page with its button, and the page of a training."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.training import services
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import Training
-from finetune_app.training.presenters import knobs, live_context
+from finetune_app.training.presenters import live_context, setting_fields
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -33,7 +33,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
     shown = (request.POST.get("version"), request.POST.get("base_model"))
-    if shown != (None, None) and shown != _shown(goal):
+    if shown != (None, None) and shown != _launch_state(goal):
         messages.warning(
             request,
             _(
@@ -52,8 +52,8 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def detail(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """Live while it runs; afterwards the record of what came of it."""
-    training = find(goal, number)
+    """Live while the training runs; its record afterwards."""
+    training = get_training(goal, number)
     return render_page(
         request, "training/detail.html", live_context(training, request.membership), partial="live"
     )
@@ -61,26 +61,27 @@ def detail(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def stop(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    training = find(goal, number)
+    training = get_training(goal, number)
     services.stop(training=training)
     return redirect("training:detail", goal_id=goal.pk, number=number)
 
 
 @goal_page(Role.EDITOR, "POST")
-def go_on(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    training = find(goal, number)
-    services.go_on(training=training)
+def resume(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
+    training = get_training(goal, number)
+    services.resume(training=training)
     return redirect("training:detail", goal_id=goal.pk, number=number)
 
 
 @goal_page(Role.EDITOR, "POST")
 def delete(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    services.delete(training=find(goal, number))
+    services.delete(training=get_training(goal, number))
     messages.success(request, _("Training %(n)d is deleted, with its files.") % {"n": number})
     return redirect("training:page", goal_id=goal.pk)
 
 
-def find(goal: Goal, number: int) -> Training:
+def get_training(goal: Goal, number: int) -> Training:
+    """Raises Http404."""
     found = (
         goal.trainings.select_related("job", "version", "base_model").filter(number=number).first()
     )
@@ -89,26 +90,26 @@ def find(goal: Goal, number: int) -> Training:
     return found
 
 
-def _chosen_model(goal: Goal) -> BaseModelChoice | None:
+def _base_model_choice(goal: Goal) -> BaseModelChoice | None:
     return BaseModelChoice.objects.select_related("base_model").filter(goal=goal).first()
 
 
-def _shown(goal: Goal) -> tuple[str, str]:
-    """What a training would learn from and start from now, as the launch page sends it back."""
-    version, choice = services.newest_version(goal), _chosen_model(goal)
+def _launch_state(goal: Goal) -> tuple[str, str]:
+    """Ids of the version and the base model, as the launch page sends them back."""
+    version, choice = services.newest_version(goal), _base_model_choice(goal)
     return str(version.pk if version else ""), str(choice.base_model_id if choice else "")
 
 
 def _automatic(goal: Goal) -> dict[str, Any]:
-    version, choice = services.newest_version(goal), _chosen_model(goal)
+    version, choice = services.newest_version(goal), _base_model_choice(goal)
     return automatic_for(version, choice.base_model if choice else None) if version else {}
 
 
 def launch_context(goal: Goal, form: SettingsForm | None = None) -> dict[str, Any]:
-    version, choice = services.newest_version(goal), _chosen_model(goal)
+    version, choice = services.newest_version(goal), _base_model_choice(goal)
     automatic = _automatic(goal)
     form = form or SettingsForm(automatic=automatic.get("settings", {}))
-    fields, fixed = knobs(form, automatic)
+    fields, fixed = setting_fields(form, automatic)
     cost = estimate(choice.base_model, version) if version and choice else None
     return {
         "goal": goal,

@@ -8,7 +8,13 @@ from django.utils import timezone
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
-from finetune_app.training.presenters import facts, headline, knobs, settings_in_words, stories
+from finetune_app.training.presenters import (
+    facts,
+    headline,
+    sample_histories,
+    setting_fields,
+    settings_in_words,
+)
 from tests.factories import World, build_world
 
 WANTED = "topic: repair\ndesk: workshop"
@@ -79,35 +85,35 @@ def test_a_story_names_its_moments_by_the_pass_they_ended(training):
     training.spec = {"epochs": 2}
     put(training, State.RUNNING, total=60)
     watch(training, (0, "Hello", False), (30, WANTED, True), (45, WANTED, True), (60, WANTED, True))
-    (story,) = stories(training)
+    (story,) = sample_histories(training)
     assert [moment["when"] for moment in story["moments"]] == ["Start", "Pass 1", "Step 45", "Now"]
     put(training, State.SUCCEEDED)
-    assert stories(training)[0]["moments"][-1]["when"] == "End"
+    assert sample_histories(training)[0]["moments"][-1]["when"] == "End"
 
 
 def test_a_wrong_sample_says_why_and_what_was_wanted(training):
     training.spec = {"epochs": 1, "measure": {"kind": "exact", "settings": {}}}
     watch(training, (0, "I am sorry to hear that.", False), (2, "topic: repair\ndesk: shop", False))
-    (story,) = stories(training)
+    (story,) = sample_histories(training)
     assert [moment["why"] for moment in story["moments"]] == ["Not in two lines", "Desk differs"]
     assert [pair["value"] for pair in story["wanted"]["pairs"]] == ["repair", "workshop"]
 
 
 def test_once_it_is_right_the_wanted_answer_is_not_repeated(training):
     watch(training, (0, "Hello", False), (2, WANTED, True))
-    (story,) = stories(training)
+    (story,) = sample_histories(training)
     assert story["wanted"] is None
     assert story["moments"][-1]["why"] == "As you wanted"
 
 
 def test_where_a_person_decides_a_sample_is_neither_right_nor_wrong(training):
     watch(training, (0, "Hello", None))
-    assert stories(training)[0]["moments"][0]["why"] == ""
+    assert sample_histories(training)[0]["moments"][0]["why"] == ""
 
 
 def test_of_many_samples_four_tell_the_story(training):
     watch(training, *[(step, "Hello", False) for step in range(0, 100, 10)])
-    shown = [moment["sample"].step for moment in stories(training)[0]["moments"]]
+    shown = [moment["sample"].step for moment in sample_histories(training)[0]["moments"]]
     assert shown[0] == 0
     assert shown[-1] == 90
     assert len(shown) == 4
@@ -137,7 +143,7 @@ def test_each_knob_has_its_reason_and_the_rest_is_said_to_be_fixed():
         "settings": {"epochs": 3, "alpha": 32},
         "reasons": {"epochs": "Three passes.", "alpha": "The usual strength."},
     }
-    fields, fixed = knobs(SettingsForm(automatic=automatic["settings"]), automatic)
+    fields, fixed = setting_fields(SettingsForm(automatic=automatic["settings"]), automatic)
     assert {field.name: field.help_text for field in fields}["epochs"] == "Three passes."
     assert fixed == [("Strength of the adapter (alpha)", "32", "The usual strength.")]
 

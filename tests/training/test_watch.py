@@ -5,7 +5,7 @@ import pytest
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.models import Point
-from finetune_app.training.presenters import MOST_POINTS, _thin
+from finetune_app.training.presenters import MAX_DRAWN_POINTS, _thin
 from tests import journey
 
 POLL = "every 2s"
@@ -94,7 +94,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_end(waiting, as_viewer, url):
         Point(training=waiting, step=n, loss=3 - n / 1000) for n in range(1500)
     )
     thin = _thin([(p.step, p.loss) for p in waiting.points.all()])
-    assert len(thin) <= MOST_POINTS + 1
+    assert len(thin) <= MAX_DRAWN_POINTS + 1
     assert thin[-1][0] == 1499
     assert as_viewer.get(url("detail", 1)).status_code == 200
 
