@@ -126,7 +126,7 @@ def _shuffled(options: list[CandidateOption], seed: str) -> list[CandidateOption
 
 def _finished_trainings(goal: Goal) -> QuerySet[Training]:
     """Trainings that have an adapter, the newest first."""
-    return goal.trainings.exclude(adapter_sha256="").select_related("base_model", "goal")
+    return goal.trainings.with_adapter().select_related("base_model", "goal")
 
 
 def _kept_candidates(goal: Goal) -> QuerySet[Candidate]:

@@ -67,7 +67,7 @@ class EvaluationInputs:
 
 
 def newest_training(goal: Goal) -> Training | None:
-    return goal.trainings.exclude(adapter_sha256="").select_related("version", "base_model").first()
+    return goal.trainings.with_adapter().select_related("version", "base_model").first()
 
 
 def candidate_options(inputs: EvaluationInputs) -> list[CandidateOption]:

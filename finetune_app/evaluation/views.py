@@ -61,7 +61,7 @@ def _named_training(request: HttpRequest, goal: Goal) -> Training | None:
     pk = whole_number(request.POST.get("training"))
     if pk is None:
         return None
-    return get_object_or_404(goal.trainings.exclude(adapter_sha256=""), pk=pk)
+    return get_object_or_404(goal.trainings.with_adapter(), pk=pk)
 
 
 @goal_page(Role.VIEWER, "GET")

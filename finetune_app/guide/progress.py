@@ -125,7 +125,7 @@ def progress_of(goals: Iterable[Goal]) -> list[Progress]:
         .select_related("job", "version")
     )
     newest = _newest(trainings)
-    trained = _newest(trainings.exclude(adapter_sha256=""))
+    trained = _newest(trainings.with_adapter())
     evaluations = _newest(
         Evaluation.objects.filter(goal__in=ids)
         .exclude(job__state=State.CANCELLED)

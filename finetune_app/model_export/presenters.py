@@ -106,9 +106,7 @@ class TrainingExports:
 
 def exports_of(goal: Goal) -> list[TrainingExports]:
     """Newest training first."""
-    trained = goal.trainings.exclude(adapter_sha256="").select_related(
-        "base_model", "version", "job"
-    )
+    trained = goal.trainings.with_adapter().select_related("base_model", "version", "job")
     existing = {
         (one.training_id, one.format): one
         for one in ModelExport.objects.filter(training__goal=goal).select_related("job")

@@ -9,6 +9,12 @@ from finetune_app.jobs.models import Job
 from finetune_app.versions.models import Version
 
 
+class TrainingQuerySet(models.QuerySet["Training"]):
+    def with_adapter(self) -> "TrainingQuerySet":
+        """Those that have produced an adapter."""
+        return self.exclude(adapter_sha256="")
+
+
 class Training(models.Model):
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="trainings")
     number = models.PositiveIntegerField()
@@ -20,6 +26,8 @@ class Training(models.Model):
     warnings = models.JSONField(default=list)  # sentences: what was truncated, or is not learned
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TrainingQuerySet.as_manager()
 
     class Meta:
         ordering = ["-number"]

@@ -116,7 +116,7 @@ def begin(house: House, team, phase: str) -> tuple[Job, Path]:
     if phase != "evaluating":
         training = story.new_training(team)
         return training.job, settings.DATA_DIR / training.folder
-    trained = Training.objects.exclude(adapter_sha256="").first()
+    trained = Training.objects.with_adapter().first()
     if trained is None:
         trained = story.new_training(team)
         house.until(trained.job, State.SUCCEEDED, seconds=300)

@@ -72,9 +72,7 @@ def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
 def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None) -> dict[str, Any]:
     """What templates/deployment/page.html shows. `deployment` is None before anything is live."""
     everybody = selection.candidate_options(goal)
-    trained = list(
-        goal.trainings.exclude(adapter_sha256="").select_related("base_model", "version", "job")
-    )
+    trained = list(goal.trainings.with_adapter().select_related("base_model", "version", "job"))
     made = selection.selected_options(goal, everybody)
     context: dict[str, Any] = {
         "trained": trained,
