@@ -1,4 +1,4 @@
-"""When a run of suggestions goes, its job ends and its files go."""
+"""Deletes the job and the files of a suggestion run together with the run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The workbench's one form: the words, the model, and two knobs for experts."""
+"""The form of the workbench: instructions, model and sampling settings."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.basemodels.services import usable_by
 from finetune_app.candidates.models import WorkbenchDraft
 
-LONGEST = 20_000
+MAX_INSTRUCTION_CHARS = 20_000
 
 
 class DraftForm(forms.Form):
-    """Whatever is right in it is saved, so that a wrong number loses no words."""
+    """Valid fields are saved even when others are not, so that no typed text is lost."""
 
     instructions = forms.CharField(
         label=_("Instructions"),
         required=False,
-        max_length=LONGEST,
+        max_length=MAX_INSTRUCTION_CHARS,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 9}),
     )
@@ -42,7 +42,7 @@ class DraftForm(forms.Form):
     def __init__(self, *args: Any, draft: WorkbenchDraft, **kwargs: Any) -> None:
         kwargs["initial"] = {
             "instructions": draft.instructions,
-            "model": value_of(draft),
+            "model": model_value(draft),
             **draft.sampling,
         }
         super().__init__(*args, **kwargs)
@@ -57,7 +57,7 @@ class DraftForm(forms.Form):
         field.choices = groups
 
     def fields_of_draft(self) -> dict[str, Any]:
-        """What of the draft can be set from what was sent."""
+        """The fields of the draft that were sent and are valid."""
         found: dict[str, Any] = {}
         good = self.cleaned_data
         if "instructions" in good and "instructions" in self.data:
@@ -71,13 +71,13 @@ class DraftForm(forms.Form):
 
 
 def sampling(temperature: float | None, top_p: float | None) -> dict[str, float]:
-    """Empty is greedy."""
+    """Sampling settings; an empty dict is greedy decoding."""
     if not temperature:
         return {}
     return {"temperature": temperature} | ({"top_p": top_p} if top_p and top_p < 1 else {})
 
 
-def value_of(draft: WorkbenchDraft) -> str:
+def model_value(draft: WorkbenchDraft) -> str:
     if draft.endpoint_id:
         return f"endpoint:{draft.endpoint_id}"
     return f"base:{draft.base_model_id}" if draft.base_model_id else ""

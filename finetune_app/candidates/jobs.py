@@ -1,4 +1,4 @@
-"""What a worker asks and tells about suggested answers."""
+"""The job that lets a candidate suggest answers."""
 
 from django.conf import settings
 
@@ -14,8 +14,8 @@ class SuggestHandler(JobHandler):
     kind = JobKind(name="suggest", runner="worker.suggesting.run", heavy=True)
 
     def child_spec(self, job: Job) -> ChildSpec:
-        """Which rows still wait is decided now; those of an earlier attempt have theirs."""
-        run = _of(job)
+        """The rows without a suggestion now; an earlier attempt may have made some."""
+        run = _run_of(job)
         services.require_adapter(run.candidate)
         made = suggestion_runs.count_made(run)
         folder = settings.DATA_DIR / "suggestions" / str(run.pk)
@@ -31,9 +31,9 @@ class SuggestHandler(JobHandler):
         )
 
     def record(self, job: Job, event: Event) -> None:
-        """A suggestion as it comes; it may be repeated."""
+        """Store a suggestion. An event may be delivered twice."""
         if event["event"] == "suggestion":
-            run = _of(job)
+            run = _run_of(job)
             suggestions.add_suggestion(
                 example_id=event["row"],
                 candidate_id=run.candidate_id,
@@ -42,7 +42,7 @@ class SuggestHandler(JobHandler):
             )
 
 
-def _of(job: Job) -> SuggestionRun:
+def _run_of(job: Job) -> SuggestionRun:
     return SuggestionRun.objects.select_related(
         "goal",
         "candidate__base_model",

@@ -1,4 +1,4 @@
-"""Anything that can answer: a model, plus optional instructions, shots, knowledge, adapter."""
+"""Candidates: a model with optional instructions, few-shot examples, documents and adapter."""
 
 from django.db import models
 from django.db.models import Q
@@ -14,7 +14,7 @@ from finetune_app.training.models import Training
 
 
 class CandidateKind(models.TextChoices):
-    """What a candidate is made of, from the least to the most work."""
+    """Kinds of candidates, from the least to the most work."""
 
     BASE = "base", _("Base model")
     PROMPT = "prompt", _("With a good prompt")
@@ -27,9 +27,9 @@ EFFORT = {kind.value: place for place, kind in enumerate(CandidateKind)}
 
 
 class Candidate(models.Model):
-    """Immutable once evaluated (`frozen_at`): an edit makes a new revision.
+    """Anything that can answer. Has either a local base model or a remote endpoint.
 
-    What answers is a base model on this machine, or an endpoint elsewhere: exactly one of them.
+    Immutable once evaluated (`frozen_at`): an edit creates a new revision.
     """
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="candidates")
@@ -47,15 +47,15 @@ class Candidate(models.Model):
     knowledge = models.ForeignKey(
         Knowledge, null=True, blank=True, on_delete=models.CASCADE, related_name="candidates"
     )
-    knowledge_index = models.PositiveIntegerField(default=0)  # the index it was made with
-    passages = models.PositiveIntegerField(default=0)  # how many it is shown a question
+    knowledge_index = models.PositiveIntegerField(default=0)  # number of the pinned index
+    passages = models.PositiveIntegerField(default=0)  # per question
     training = models.ForeignKey(
         Training, null=True, blank=True, on_delete=models.CASCADE, related_name="candidates"
     )
     adapter_sha256 = models.CharField(max_length=64, blank=True)
     number_format = models.CharField(max_length=8, blank=True)
     sampling = models.JSONField(default=dict)  # {"temperature", "top_p"}; empty is greedy
-    saved = models.BooleanField(default=False)  # kept by a person, and not only made for a test
+    saved = models.BooleanField(default=False)  # as a version, by a user
     created_at = models.DateTimeField(auto_now_add=True)
     frozen_at = models.DateTimeField(null=True, blank=True)
 
@@ -78,12 +78,12 @@ class Candidate(models.Model):
 
     @property
     def model_name(self) -> str:
-        """Of what answers, wherever it is."""
+        """The name of the endpoint or of the base model."""
         return str(self.endpoint.name if self.endpoint else self.base_model)
 
 
 class WorkbenchDraft(models.Model):
-    """What one person is writing for a goal. Kept as they type; a kept version is a Candidate."""
+    """The prompt that a user is writing for a goal. A saved version of it is a Candidate."""
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="drafts")
     by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
@@ -96,7 +96,7 @@ class WorkbenchDraft(models.Model):
     instructions = models.TextField(blank=True)
     shots = models.JSONField(default=list)  # [{"prompt", "answer"}], never from test
     sampling = models.JSONField(default=dict)
-    proposal = models.TextField(blank=True)  # better instructions that a model has written
+    proposal = models.TextField(blank=True)  # instructions proposed by a model
     proposed_by = models.CharField(max_length=120, blank=True)
     changed_at = models.DateTimeField(auto_now=True)
 
@@ -107,7 +107,7 @@ class WorkbenchDraft(models.Model):
         return f"{self.by}'s draft for {self.goal}"
 
     def as_candidate(self) -> Candidate:
-        """What answers now; not kept."""
+        """An unsaved candidate with the prompt and the model of the draft."""
         return Candidate(
             goal=self.goal,
             kind=CandidateKind.PROMPT,
@@ -165,13 +165,15 @@ class ValidationAnswer(models.Model):
 
 
 class SuggestionRun(models.Model):
-    """A candidate suggests answers for rows that have none. What it says are Suggestions of the
-    dataset's room; this is who was asked, when, and the job."""
+    """A job in which a candidate suggests answers for rows that have none.
+
+    The answers themselves are stored as datasets.Suggestion.
+    """
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="suggestion_runs")
     candidate = models.ForeignKey(Candidate, on_delete=models.CASCADE, related_name="+")
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="suggestion_run")
-    rows = models.PositiveIntegerField()  # asked for
+    rows = models.PositiveIntegerField()  # that were requested
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -1,4 +1,4 @@
-"""Make candidates. An identical one is reused, a frozen one never changed."""
+"""Creates candidates. An identical one is reused, and a frozen one is never changed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,12 +28,12 @@ DEFAULT_CONTEXT_LENGTH = 2_048  # tokens; for a model whose context length is no
 
 
 def base_candidate(*, goal: Goal, base_model: BaseModel) -> Candidate:
-    """The base model as it is."""
+    """The base model without a prompt."""
     return _same_or_new(goal, CandidateKind.BASE, name=base_model.name, base_model=base_model)
 
 
 def tuned_candidate(*, training: Training) -> Candidate:
-    """The base model with what this training learned; pins the adapter's hash."""
+    """The base model with the adapter of this training, pinned by its hash."""
     return _same_or_new(
         training.goal,
         CandidateKind.TUNED,
@@ -52,7 +52,7 @@ def prompt_candidate(
     base_model: BaseModel | None = None,
     endpoint: Endpoint | None = None,
 ) -> Candidate:
-    """A model, here or elsewhere, with good instructions and example shots (of train only)."""
+    """A local or remote model with instructions and few-shot examples."""
     return _same_or_new(
         goal,
         CandidateKind.PROMPT,
@@ -74,7 +74,7 @@ def save_version(
     shots: list[dict[str, str]],
     sampling: dict[str, Any],
 ) -> Candidate:
-    """A version that a person keeps: of a model here, or of one elsewhere."""
+    """A prompt candidate that a user saves as a version."""
     candidate = _same_or_new(
         goal,
         CandidateKind.PROMPT,
@@ -87,14 +87,16 @@ def save_version(
     )
     if not candidate.saved:
         candidate.saved = True
-        if candidate.name == _("Instructions"):  # made just now: a test knows the others' names
+        if candidate.name == _(
+            "Instructions"
+        ):  # just created; the name of an older one is known from evaluations
             candidate.name = _("Instructions %(n)d") % {"n": candidate.revision}
         candidate.save(update_fields=["saved", "name"])
     return candidate
 
 
 def remove_from_versions(*, candidate: Candidate) -> None:
-    """Off the list of kept versions. The row stays: a test may name it, now or later."""
+    """Remove it from the saved versions. The row stays, since evaluations may refer to it."""
     Candidate.objects.filter(pk=candidate.pk).update(saved=False)
 
 
@@ -109,11 +111,10 @@ def rag_candidate(
     count: int | None = None,
     sampling: dict[str, Any] | None = None,
 ) -> Candidate:
-    """A model that looks things up in the goal's documents before it answers; with a training,
-    the tuned model does. Pins the index in use, and how many passages it is shown: `count`, or
-    what suits the size of the model.
+    """A model that answers from the goal's documents; with a training, the tuned model.
 
-    Raise PlainError when there are no documents that can be searched.
+    Pins the current index and the number of passages per question, by default chosen by the size
+    of the model. Raises PlainError when there are no documents that can be searched.
     """
     knowledge = Knowledge.objects.filter(goal=goal).first()
     if knowledge is None or not knowledge.is_searchable:
@@ -141,9 +142,9 @@ def rag_candidate(
 
 
 def with_current_documents(candidate: Candidate) -> Candidate:
-    """The same with today's documents: itself, or a new revision when they have changed.
+    """The candidate itself, or a new revision when the documents have changed.
 
-    Raise PlainError when there are none any more.
+    Raises PlainError when there are no documents any more.
     """
     knowledge = candidate.knowledge
     if knowledge is None or knowledge.index == candidate.knowledge_index:
@@ -161,7 +162,7 @@ def with_current_documents(candidate: Candidate) -> Candidate:
 
 
 def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:
-    """What is `pinned` makes two candidates the same; how one is called does not."""
+    """Candidates are the same when all `pinned` fields are; the name is not compared."""
     same = Candidate.objects.filter(goal=goal, kind=kind, **pinned).order_by("-pk").first()
     if same:
         return same
@@ -173,12 +174,12 @@ def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -
 
 
 def freeze(candidates: QuerySet[Candidate], *, number_format: str) -> None:
-    """From now on they are immutable: what was tested, in this format, is what is kept."""
+    """Make candidates immutable, with the number format in which they were evaluated."""
     candidates.filter(frozen_at=None).update(frozen_at=timezone.now(), number_format=number_format)
 
 
 def require_adapter(candidate: Candidate) -> None:
-    """Raise PlainError when the adapter's file is not the one that was trained."""
+    """Raises PlainError when the adapter file is missing or not the one that was trained."""
     if not candidate.training:
         return
     folder = local_folder(candidate.training.adapter_folder)

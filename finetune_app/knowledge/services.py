@@ -31,7 +31,7 @@ from finetune_app.knowledge.models import Document, Knowledge
 ROOM_TO_BREATHE = 200 * 1024 * 1024  # bytes of disk that an upload leaves free
 ROOM_A_BYTE = 4  # an upload, its text, its vectors and its part of an index
 # What goes into a prompt whole: a few pages, in a model that sees so many tokens. A cautious share
-# of what candidates.composing lays before it, so that it never has to leave anything out.
+# of what candidates.prompt_builder lays before it, so that it never has to leave anything out.
 A_FEW_PAGES = 12_000  # characters
 CHARS_PER_TOKEN = 0.75
 

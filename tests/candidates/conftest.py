@@ -1,4 +1,4 @@
-"""A trained goal and the addresses of its chat; a goal at the workbench and who answers there."""
+"""A goal with and without a training, URLs of the chat and the workbench, and fake engines."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ from tests.candidates.workbench_helpers import FakeEngine
 
 @pytest.fixture(autouse=True)
 def _strict(monkeypatch) -> None:
-    """A test run allows the database in asynchronous code, for the browser's sake; not here."""
+    """Forbid database access in async code, which the test run allows for browser tests."""
     monkeypatch.delenv("DJANGO_ALLOW_ASYNC_UNSAFE", raising=False)
 
 
@@ -30,7 +30,7 @@ def url(goal) -> Callable[..., str]:
 
 @pytest.fixture
 def platform(settings) -> Iterator[fake_provider.Platform]:
-    """A model elsewhere, which is a real server on this machine that the operator allowed."""
+    """A remote provider: a real server on this machine that the operator has allowed."""
     with fake_provider.running() as platform:
         settings.ENDPOINTS_ALLOWED = frozenset({platform.place})
         yield platform
@@ -56,7 +56,7 @@ def fake_engine(monkeypatch) -> FakeEngine:
 
 @pytest.fixture
 def engine_requests(monkeypatch):
-    """An engine that answers at once and remembers what it was asked."""
+    """Requests to an engine that answers at once."""
     asked = []
 
     async def stream_chat(base_model, requests, **options):

@@ -20,14 +20,14 @@ def nobody(settings, tmp_path):
     settings.ENGINE_SOCKET = tmp_path / "engine.sock"
 
 
-def test_both_answer_without_script(as_viewer, trained, engine_requests, url):
+def test_both_candidates_answer_without_javascript(as_viewer, trained, engine_requests, url):
     page = text(as_viewer.post(url("chat"), HELLO))
     assert "base says hello" in page
     assert "tuned says hello" in page
     assert "Is my bike ready?" in page
 
 
-def test_each_side_hears_its_own_answers(as_viewer, trained, engine_requests, url):
+def test_each_candidate_gets_its_own_earlier_answers(as_viewer, trained, engine_requests, url):
     first = as_viewer.post(url("chat"), HELLO)
     history = first.context["history"]
     as_viewer.post(url("chat"), {"question": "And the price?", "history": history})
@@ -42,9 +42,7 @@ def test_each_side_hears_its_own_answers(as_viewer, trained, engine_requests, ur
     assert requests["base"][1]["content"] == "base says hello"
 
 
-def test_the_format_it_was_tested_in_is_the_one_it_talks_in(
-    as_viewer, trained, engine_requests, url
-):
+def test_the_tested_number_format_is_used(as_viewer, trained, engine_requests, url):
     as_viewer.post(url("chat"), HELLO)
     assert engine_requests[-1]["number_format"] == "auto"
     trained.candidates.update(number_format="bf16")
@@ -75,7 +73,7 @@ def test_with_several_trainings_one_is_chosen(as_viewer, trained, engine_request
 
 
 @pytest.mark.parametrize("question", ["", "   \n"])
-def test_nothing_asked_is_said_plainly(as_viewer, trained, engine_requests, url, question):
+def test_an_empty_question_is_rejected(as_viewer, trained, engine_requests, url, question):
     for name in ("chat", "chat_stream"):
         reply = as_viewer.post(url(name), {"question": question})
         assert reply.status_code == 422
@@ -83,7 +81,7 @@ def test_nothing_asked_is_said_plainly(as_viewer, trained, engine_requests, url,
     assert engine_requests == []
 
 
-def test_too_much_is_refused_and_kept_for_the_person(as_viewer, trained, engine_requests, url):
+def test_a_long_question_is_rejected_and_kept_in_the_form(as_viewer, trained, engine_requests, url):
     long = "x" * (conversation.MAX_MESSAGE_CHARS + 1)
     reply = as_viewer.post(url("chat"), {"question": long})
     assert reply.status_code == 422
@@ -93,7 +91,7 @@ def test_too_much_is_refused_and_kept_for_the_person(as_viewer, trained, engine_
     assert engine_requests == []
 
 
-def test_no_engine_gives_a_plain_sentence(as_viewer, trained, nobody, url):
+def test_a_missing_engine_is_reported(as_viewer, trained, nobody, url):
     reply = as_viewer.post(url("chat"), HELLO)
     assert "The model cannot be reached just now." in text(reply)
     assert "Is my bike ready?" in text(reply)  # nothing typed is lost
@@ -140,12 +138,12 @@ def test_a_history_stays_within_bounds():
     )
 
 
-def test_what_is_written_is_what_is_read():
+def test_history_round_trip():
     turns = [conversation.Turn("Größe?", {"base": "“M”", "tuned": "L & S"})]
     assert conversation.read_history(conversation.write_history(turns)) == turns
 
 
-def test_only_the_team_talks(as_stranger, as_owner, trained, url):
+def test_only_the_team_can_chat(as_stranger, as_owner, trained, url):
     for name in ("chat", "chat_stream"):
         assert as_stranger.post(url(name), HELLO).status_code == 404
         assert as_owner.put(url(name)).status_code == 405
@@ -153,7 +151,7 @@ def test_only_the_team_talks(as_stranger, as_owner, trained, url):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_waits_for_a_model_holds_no_connection(as_viewer, trained, url, monkeypatch):
+def test_no_database_connection_is_held_while_answers_stream(as_viewer, trained, url, monkeypatch):
     """Answers take minutes where many ask, and PostgreSQL has a hundred connections."""
     held = []
 

@@ -1,4 +1,4 @@
-"""What the stories of the workbench share: an engine that says what one tells it, and presses."""
+"""A fake engine, and helpers for the workbench."""
 
 import html
 import re
@@ -17,7 +17,7 @@ def text(reply) -> str:
 
 
 class FakeEngine:
-    """An engine that answers `say(messages)` and remembers what it was asked."""
+    """Answers `say(messages)` and records the requests in `asked`."""
 
     def __init__(self) -> None:
         self.asked: list[dict] = []
@@ -38,19 +38,19 @@ class FakeEngine:
             }
 
 
-def wanted_of(goal: Goal) -> dict[str, str]:
+def expected_answers(goal: Goal) -> dict[str, str]:
     return {
         one.messages[-1]["content"]: one.wanted for one in validation_prompts.prompts_of_goal(goal)
     }
 
 
-def knows_all(goal: Goal) -> Callable[[list[dict]], str]:
-    known = wanted_of(goal)
+def answer_correctly(goal: Goal) -> Callable[[list[dict]], str]:
+    known = expected_answers(goal)
     return lambda messages: known[messages[-1]["content"]]
 
 
-def tries_all(client, at, **form) -> str:
-    """Press Try until everything was asked, as the page does by itself."""
+def ask_all_prompts(client, at, **form) -> str:
+    """Post until all prompts are asked, as the page does; returns the last response as text."""
     for _press in range(4):
         page = text(
             client.post(at("ask_prompts"), {"instructions": "Sort it.", **form}, headers=HTMX)

@@ -1,4 +1,4 @@
-"""A suggestion waits beside what somebody has written: to be taken over, and had back."""
+"""Accepting a suggestion in place of the typed text, and undoing it."""
 
 import re
 

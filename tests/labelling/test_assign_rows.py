@@ -1,4 +1,4 @@
-"""Several people on one dataset: who gets which rows, two blind answers, disagreements."""
+"""Several people label one dataset: assigned rows, two independent answers, disagreements."""
 
 import pytest
 

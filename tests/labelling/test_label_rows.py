@@ -1,4 +1,4 @@
-"""The focus view: answer rows one at a time, in queues, and lose nothing."""
+"""Labelling rows one at a time, in queues, without losing typed text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From a handful of pairs to fifty: one idea after the other."""
+"""Writing more examples from ideas."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Answers as they are written, by a real engine process on a tiny model."""
+"""Streaming answers from a real engine process with a tiny model."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ def said(found: list[dict], request: str) -> str:
     return "".join(event.get("text", "") for event in found if event["candidate"] == request)
 
 
-def test_lines_come_for_both_lanes_and_both_end(as_viewer, trained, engine, url):
+def test_both_answers_stream_and_end(as_viewer, trained, engine, url):
     reply = as_viewer.post(url("chat_stream"), {"question": QUESTION})
     assert reply["Content-Type"] == "application/x-ndjson"
     assert reply["Cache-Control"] == "no-store"
@@ -57,14 +57,14 @@ def test_lines_come_for_both_lanes_and_both_end(as_viewer, trained, engine, url)
     assert said(found, "base") != said(found, "tuned")
 
 
-def test_without_script_the_same_is_said(as_viewer, trained, engine, url):
+def test_the_answers_are_the_same_without_javascript(as_viewer, trained, engine, url):
     streamed = events(b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION})))
     (turn,) = as_viewer.post(url("chat"), {"question": QUESTION}).context["turns"]
     whole = {side["column"].name: side["text"] for side in turn["sides"]}
     assert whole == {request: said(streamed, request) for request in ("base", "tuned")}
 
 
-def test_who_goes_away_cancels_the_answers(trained: Training, engine):
+def test_disconnecting_cancels_the_answers(trained: Training, engine):
     goal = Training.objects.select_related("goal").get(pk=trained.pk).goal
     pair = selection.selected_options(goal, selection.candidate_options(goal))
     asked = conversation.next_batch(selection.chat_columns(pair), [], QUESTION)
@@ -78,7 +78,7 @@ def test_who_goes_away_cancels_the_answers(trained: Training, engine):
     engine.wait_until(lambda: engine.get("/health").json()["queue"] == 0)
 
 
-def test_a_missing_adapter_is_told_in_a_sentence(as_viewer, trained, engine, url, monkeypatch):
+def test_a_missing_adapter_is_reported(as_viewer, trained, engine, url, monkeypatch):
     monkeypatch.setattr(inference.services, "local_folder", lambda name: engine.data / "nowhere")
     body = b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION}))
     assert any(event.get("error") for event in events(body))

@@ -1,4 +1,4 @@
-"""A checklist out of the failures themselves, and a model that may write a proposal."""
+"""Hints from the wrong answers, and instructions proposed by a model."""
 
 import json
 
@@ -46,7 +46,7 @@ def found(rows, known, shots=True, instructions="Do it.") -> dict[str, prompt_hi
     return {hint.key: hint for hint in find_hints(rows, known, candidate)}
 
 
-def test_where_nothing_is_wrong_there_is_nothing_to_say():
+def test_no_hints_without_wrong_answers():
     assert found(tried(("a", "a", True)), SORTS) == {}
     assert found([], SORTS) == {}
 
@@ -60,7 +60,7 @@ def test_where_nothing_is_wrong_there_is_nothing_to_say():
         (["<a>1</a>", "<a>2</a>"], "one", "(XML)", "XML only"),
     ],
 )
-def test_a_form_that_is_missed_is_named(known, said, told, words):
+def test_a_missed_format_is_named(known, said, told, words):
     rows = tried((known[0], said, False), (known[1], said, False), (known[0], known[0], True))
     hint = found(rows, known)["form"]
     assert "2 of 2 wrong answers are not in the wanted form" in hint.text
@@ -68,11 +68,11 @@ def test_a_form_that_is_missed_is_named(known, said, told, words):
     assert words in hint.insert
 
 
-def test_a_wrong_answer_in_the_right_form_is_not_blamed_for_its_form():
+def test_no_format_hint_for_a_wrong_answer_in_the_right_format():
     assert "form" not in found(tried(("card_lost", "top_up", False)), SORTS)
 
 
-def test_a_value_that_is_never_wanted_is_named_with_those_that_are():
+def test_an_invalid_field_value_is_named_with_the_valid_ones():
     known = [f"topic: {topic}\ndue: {n}" for n in range(4) for topic in ("card", "bike")]
     rows = tried((known[0], "topic: parcel\ndue: 0", False), (known[1], known[0], False))
     hint = found(rows, known)["values"]
@@ -80,31 +80,31 @@ def test_a_value_that_is_never_wanted_is_named_with_those_that_are():
     assert hint.insert == "topic is one of: bike, card."
 
 
-def test_free_prose_has_no_form():
+def test_free_text_has_no_format():
     prose = ["We open at nine.", "Yes, of course.", "Bring it in on Monday, please."]
     assert answer_format.infer_format(prose) is None
 
 
-def test_the_right_one_among_other_words():
+def test_a_correct_answer_among_other_words():
     hint = found(tried(("card_lost", "The topic is card_lost.", False)), SORTS)["around"]
     assert hint.text == "1 wrong answer holds the right one among other words."
     assert "alone" in hint.insert
 
 
-def test_too_long_is_measured_by_what_is_wanted():
+def test_answer_length_is_compared_with_the_expected_answers():
     rows = tried(("a b", "one two three four", False), ("a b", "x " * 50, False))
     hint = found(rows, ["a b c"])["length"]
     assert "2 answers are longer than any you want (3 words at most)" in hint.text
     assert hint.insert == "Answer in at most 3 words."
 
 
-def test_empty_ones_and_those_cut_off_are_counted():
+def test_empty_and_truncated_answers_are_counted():
     assert "1 answer is empty." in found(tried(("a", "", False)), ["a"])["empty"].text
     cut = found(tried(("a", "b", False), finish="length"), ["a"])["cut"]
     assert "did not end by itself" in cut.text
 
 
-def test_what_is_missed_each_time_should_be_shown():
+def test_an_answer_that_is_always_missed_should_be_shown():
     rows = tried(
         ("card_lost", "top_up", False), ("card_lost", "refund", False), ("top_up", "top_up", True)
     )
@@ -115,20 +115,20 @@ def test_what_is_missed_each_time_should_be_shown():
     assert "missed" not in found(rows, SORTS)
 
 
-def test_a_reason_that_comes_again_is_said():
+def test_a_repeated_reason_is_named():
     rows = tried(("a", "x", False, "“thanks” is missing"), ("b", "y", False, "“thanks” is missing"))
     hint = found(rows, ["a", "b"])["reason"]
     assert "2 of 2 for the same reason" in hint.text
     assert hint.insert == "Always say “thanks”."
 
 
-def test_words_that_are_there_already_are_not_offered_again():
+def test_instructions_that_exist_are_not_offered_again():
     rows = tried(("card_lost", "no", False))
     words = found(rows, SORTS)["form"].insert
     assert found(rows, SORTS, instructions=f"Hello. {words}")["form"].insert == ""
 
 
-def test_without_examples_that_is_said():
+def test_missing_examples_are_named():
     assert found(tried(("a", "b", False)), ["a"], shots=False)["shots"].pick
 
 
@@ -161,7 +161,7 @@ def at(goal, name: str) -> str:
     return reverse(f"candidates:{name}", args=[goal.pk])
 
 
-def test_a_click_puts_the_words_in(failed, bench):
+def test_a_hint_is_added_to_the_instructions(failed, bench):
     page = text(failed.get(at(bench, "workbench")))
     assert "are not in the wanted form (lines topic and due)" in page
     reply = failed.post(
@@ -173,7 +173,7 @@ def test_a_click_puts_the_words_in(failed, bench):
     assert 'id="tries" aria-labelledby="h-tries" hx-swap-oob="true"' in text(reply)
 
 
-def test_a_click_shows_examples(failed, bench):
+def test_a_hint_adds_examples(failed, bench):
     failed.post(at(bench, "apply_hint"), {"instructions": "Sort it.", "hint": "shots"})
     assert len(WorkbenchDraft.objects.get().shots) == 4
 
@@ -183,7 +183,7 @@ def test_an_unknown_hint_changes_nothing(failed, bench):
     assert WorkbenchDraft.objects.get().instructions == "Sort it."
 
 
-def test_a_small_model_does_not_pretend_to_write(failed, bench):
+def test_a_small_model_is_not_offered_as_writer(failed, bench):
     page = text(failed.get(at(bench, "workbench")))
     assert "a small one would only pretend" in page
     assert "Suggest an improvement" not in page
@@ -191,9 +191,7 @@ def test_a_small_model_does_not_pretend_to_write(failed, bench):
     assert "Suggest an improvement" in text(failed.get(at(bench, "workbench")))
 
 
-def test_a_model_elsewhere_writes_a_proposal_nobody_has_to_take(
-    failed, bench, platform, team, owner
-):
+def test_a_remote_model_proposes_instructions(failed, bench, platform, team, owner):
     endpoint = platform.endpoint(team, owner)
     platform.say = lambda messages: "# Instructions\nSort each mail by its topic."
     form = {"instructions": "Sort it.", "write": "1", "writer": f"endpoint:{endpoint.pk}"}
@@ -207,7 +205,7 @@ def test_a_model_elsewhere_writes_a_proposal_nobody_has_to_take(
     assert (draft.instructions, draft.proposal) == ("Sort each mail by its topic.", "")
 
 
-def test_a_proposal_can_be_left(failed, bench, platform, team, owner):
+def test_a_proposal_can_be_rejected(failed, bench, platform, team, owner):
     platform.endpoint(team, owner)
     platform.say = lambda messages: "Better words."
     failed.post(at(bench, "improve"), {"instructions": "Sort it.", "write": "1"})
@@ -216,7 +214,7 @@ def test_a_proposal_can_be_left(failed, bench, platform, team, owner):
     assert (draft.instructions, draft.proposal) == ("Sort it.", "")
 
 
-def test_what_the_writer_sees_is_what_was_agreed_to(failed, bench, platform, team, owner):
+def test_the_writer_gets_only_what_the_page_says(failed, bench, platform, team, owner):
     platform.endpoint(team, owner)
     failed.post(at(bench, "improve"), {"instructions": "Sort it.", "write": "1"})
     sent = json.dumps(platform.requests[-1]["body"]["messages"], ensure_ascii=False)
@@ -229,9 +227,7 @@ def test_what_the_writer_sees_is_what_was_agreed_to(failed, bench, platform, tea
     assert not [one for one in others if json.dumps(one.prompt)[1:-1] in sent]
 
 
-def test_before_anything_was_tried_there_is_nothing_to_learn_from(
-    as_editor, bench, platform, team, owner
-):
+def test_a_proposal_needs_wrong_answers(as_editor, bench, platform, team, owner):
     platform.endpoint(team, owner)
     page = text(
         as_editor.post(at(bench, "improve"), {"instructions": "x", "write": "1"}, headers=HTMX)
@@ -250,5 +246,5 @@ def test_before_anything_was_tried_there_is_nothing_to_learn_from(
         ("<think>never ends", ""),
     ],
 )
-def test_what_stands_around_the_instructions_is_taken_off(written, kept):
+def test_instructions_are_extracted_from_the_reply(written, kept):
     assert prompt_rewriting.extract_instructions(written) == kept

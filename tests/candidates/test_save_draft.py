@@ -1,4 +1,4 @@
-"""The workbench: what is typed is kept, and who may type."""
+"""Saving a draft on the workbench, and who may do it."""
 
 import html
 
@@ -7,14 +7,14 @@ from finetune_app.goals import services as goals
 from tests.candidates.workbench_helpers import HTMX, text
 
 
-def test_it_begins_with_the_goals_own_words(as_editor, bench, at):
+def test_a_new_draft_has_the_goals_instructions(as_editor, bench, at):
     page = text(as_editor.get(at()))
     assert "Sort each email." in page
     assert "Answer with the answer alone: no greeting, no explanation" in page
     assert not WorkbenchDraft.objects.exists()  # to look is not to write
 
 
-def test_what_is_typed_is_kept(as_editor, bench, at):
+def test_typed_text_is_saved(as_editor, bench, at):
     reply = as_editor.post(at("save_draft"), {"instructions": "Only  the\r\ntopic. "}, headers=HTMX)
     assert reply.status_code == 200  # other words: what was tried no longer holds
     assert "Not tried yet with these words" in text(reply)
@@ -26,14 +26,14 @@ def test_what_is_typed_is_kept(as_editor, bench, at):
     assert "Only  the\ntopic. " in html.unescape(as_editor.get(at()).content.decode())
 
 
-def test_everybody_has_a_draft_of_their_own(as_editor, as_owner, bench, at):
+def test_every_user_has_their_own_draft(as_editor, as_owner, bench, at):
     as_editor.post(at("save_draft"), {"instructions": "Mine."})
     as_owner.post(at("save_draft"), {"instructions": "Yours."})
     assert "Mine." in text(as_editor.get(at()))
     assert "Yours." in text(as_owner.get(at()))
 
 
-def test_a_wrong_number_loses_no_words(as_editor, bench, at):
+def test_an_invalid_number_loses_no_text(as_editor, bench, at):
     form = {"instructions": "New words.", "temperature": "9", "top_p": ""}
     reply = as_editor.post(at("ask_prompts"), form)
     assert reply.status_code == 422
@@ -79,7 +79,7 @@ def test_without_examples_or_a_model_the_page_says_what_is_missing(as_editor, go
     assert "Choose which model answers first." in text(reply)
 
 
-def test_a_draft_goes_with_its_goal(as_editor, bench, at):
+def test_a_draft_is_deleted_with_its_goal(as_editor, bench, at):
     as_editor.post(at("save_draft"), {"instructions": "x"})
     goals.delete_goal(goal=bench)
     assert not WorkbenchDraft.objects.exists()

@@ -1,4 +1,4 @@
-"""One function makes of a question what a model really gets; everybody uses it."""
+"""Building the prompt that a candidate's model gets."""
 
 import pytest
 
@@ -21,19 +21,19 @@ def passage(number: int, text: str = "The pump is rated 90 W.") -> Passage:
     return Passage(number, "handbook.md", f"Page {number}", number, 0, text)
 
 
-def test_a_bare_model_gets_the_bare_question():
+def test_without_a_template_the_messages_are_unchanged():
     composed = build_prompt(PromptTemplate(), ASKED)
     assert (composed.messages, composed.passages) == (ASKED, [])
 
 
-def test_instructions_then_shots_then_the_question():
+def test_instructions_come_first_then_examples_then_the_question():
     messages = build_prompt(PromptTemplate("Sort it.", (SHOT,)), KIND + ASKED).messages
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[0]["content"] == "Sort it.\n\nBe kind."
     assert messages[-1] == ASKED[0]
 
 
-def test_passages_stand_beside_the_last_question():
+def test_passages_are_put_before_the_last_question():
     earlier = [*ASKED, {"role": "assistant", "content": "Yes."}]
     composed = build_prompt(
         PromptTemplate(grounded=True), earlier + ASKED, [passage(1), passage(2)]
@@ -45,13 +45,13 @@ def test_passages_stand_beside_the_last_question():
     assert NO_ANSWER_TEXT in composed.messages[0]["content"]
 
 
-def test_where_nothing_was_found_the_model_is_still_told_to_say_so():
+def test_without_passages_the_model_is_still_told_to_say_so():
     composed = build_prompt(PromptTemplate(grounded=True), ASKED)
     assert NO_ANSWER_TEXT in composed.messages[0]["content"]
     assert composed.messages[-1] == ASKED[0]
 
 
-def test_what_no_longer_fits_is_left_out_the_best_one_never():
+def test_passages_that_do_not_fit_are_left_out_except_the_best():
     long = "word " * 300
     found = [passage(n, long) for n in range(9)]
     composed = build_prompt(PromptTemplate(grounded=True, context_length=1500), ASKED, found)
@@ -66,7 +66,7 @@ def test_a_candidate_without_knowledge_is_given_no_passages():
     assert build_prompt(PromptTemplate(), ASKED, [passage(1)]).messages == ASKED
 
 
-def test_the_conversation_that_came_in_is_not_changed():
+def test_the_given_messages_are_not_modified():
     asked = [dict(ASKED[0])]
     build_prompt(PromptTemplate(grounded=True), asked, [passage(1)])
     assert asked == ASKED
@@ -74,7 +74,7 @@ def test_the_conversation_that_came_in_is_not_changed():
 
 @pytest.mark.parametrize("instructions", ["", "Sort it."])
 @pytest.mark.parametrize("shots", [[], [{"prompt": "Hello", "answer": "topic: other"}]])
-def test_the_page_and_the_evaluating_child_ask_in_the_same_words(trained, instructions, shots):
+def test_web_and_worker_build_the_same_prompt(trained, instructions, shots):
     candidate = services.prompt_candidate(
         goal=trained.goal, base_model=trained.base_model, instructions=instructions, shots=shots
     )

@@ -1,4 +1,4 @@
-"""Candidates: an identical one is reused, a frozen one never changed."""
+"""Creating candidates: identical ones are reused, frozen ones never change."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def rival(training, instructions="Sort it.", shots=SHOTS):
     )
 
 
-def test_an_identical_one_is_reused(trained):
+def test_an_identical_candidate_is_reused(trained):
     assert rival(trained) == rival(trained, "  Sort it.\n")
     assert services.tuned_candidate(training=trained) == services.tuned_candidate(training=trained)
     assert every().count() == 2
@@ -36,21 +36,21 @@ def test_an_edit_makes_a_new_revision(trained):
     assert rival(trained) == first
 
 
-def test_what_it_is_called_does_not_make_another(trained):
+def test_a_new_name_makes_no_new_candidate(trained):
     first = services.base_candidate(goal=trained.goal, base_model=trained.base_model)
     trained.base_model.name = "Tiny, renamed"
     trained.base_model.save()
     assert services.base_candidate(goal=trained.goal, base_model=trained.base_model) == first
 
 
-def test_tuned_pins_its_adapter(trained, goal, owner):
+def test_a_tuned_candidate_pins_its_adapter(trained, goal, owner):
     first = services.tuned_candidate(training=trained)
     other = services.tuned_candidate(training=journey.trained(goal, owner, weights="other"))
     assert first.adapter_sha256 == trained.adapter_sha256 != other.adapter_sha256
     assert other.revision == 2
 
 
-def test_a_frozen_one_never_changes(trained):
+def test_a_frozen_candidate_never_changes(trained):
     first = rival(trained)
     services.freeze(every(), number_format="fp32")
     frozen = Candidate.objects.get(pk=first.pk)
@@ -61,7 +61,7 @@ def test_a_frozen_one_never_changes(trained):
     assert rival(trained, "Different.") != first
 
 
-def test_the_tested_format_is_asked_for_again(trained):
+def test_the_tested_number_format_is_in_the_spec(trained):
     one = rival(trained)
     assert services.candidate_spec(one)["number_format"] == ""
     services.freeze(Candidate.objects.filter(pk=one.pk), number_format="bf16")
@@ -69,13 +69,13 @@ def test_the_tested_format_is_asked_for_again(trained):
     assert services.candidate_spec(one)["number_format"] == "bf16"
 
 
-def test_the_engine_gets_folders_of_this_machine(trained, data_dir):
+def test_the_spec_has_absolute_folders(trained, data_dir):
     asked = services.candidate_spec(services.tuned_candidate(training=trained))
     assert Path(asked["adapter"]) == data_dir / trained.adapter_folder
     assert services.candidate_spec(rival(trained))["adapter"] is None
 
 
-def test_making_one_starts_no_work(trained):
+def test_creating_a_candidate_starts_no_job(trained):
     before = Job.objects.count()
     rival(trained)
     assert Job.objects.count() == before

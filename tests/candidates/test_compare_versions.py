@@ -1,4 +1,4 @@
-"""What changed between two texts: words added, words taken out, and nothing lost on the way."""
+"""Comparing two texts and two prompts."""
 
 import pytest
 from hypothesis import given
@@ -29,12 +29,12 @@ def told(before: str, after: str) -> list[tuple[str, str]]:
         ),
     ],
 )
-def test_words_are_told_apart(before, after, pieces):
+def test_words_are_compared(before, after, pieces):
     assert told(before, after) == pieces
 
 
 @given(WORDS, WORDS)
-def test_nothing_is_lost(some, others):
+def test_both_texts_can_be_rebuilt(some, others):
     before, after = "".join(some), "".join(others)
     pieces = diff_words(before, after)
     assert "".join(p.text for p in pieces if p.kind != "added") == before

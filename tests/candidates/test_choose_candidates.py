@@ -1,4 +1,4 @@
-"""Who talks: any one or two of a goal's candidates, here, elsewhere or with documents."""
+"""Choosing one or two candidates to chat with: local, remote or with documents."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def by_default(goal) -> list[str]:
 # ---- Who, when nobody was named ----
 
 
-def test_before_anything_was_made_the_base_model_answers_alone(
+def test_the_base_model_is_selected_when_there_is_nothing_else(
     as_viewer, ready, engine_requests, url
 ):
     assert by_default(ready) == ["Base"]
@@ -88,20 +88,22 @@ def test_before_anything_was_made_the_base_model_answers_alone(
     assert [request["candidate"] for request in engine_requests[0]["requests"]] == ["base"]
 
 
-def test_then_base_and_what_was_kept_last(ready, kept):
+def test_base_and_the_newest_version_are_selected(ready, kept):
     assert by_default(ready) == ["Base", "Instructions 1"]
 
 
-def test_then_base_and_tuned(ready, kept, owner):
+def test_base_and_tuned_are_selected(ready, kept, owner):
     journey.trained(ready, owner)
     assert by_default(ready) == ["Base", "Tuned"]
 
 
-def test_documents_give_a_second_voice(ready, documents):
+def test_base_and_documents_are_selected(ready, documents):
     assert by_default(ready) == ["Base", "With documents"]
 
 
-def test_without_a_model_here_one_elsewhere_answers(as_viewer, goal, platform, team, owner, url):
+def test_a_remote_model_is_selected_without_a_local_one(
+    as_viewer, goal, platform, team, owner, url
+):
     endpoint = platform.endpoint(team, owner)
     assert by_default(goal) == [endpoint.name]
     assert "It is 5." in text(as_viewer.post(url("chat"), HELLO))
@@ -110,7 +112,7 @@ def test_without_a_model_here_one_elsewhere_answers(as_viewer, goal, platform, t
 # ---- Who was named ----
 
 
-def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, engine_requests, owner, url):
+def test_any_two_candidates_can_be_selected(as_viewer, ready, kept, engine_requests, owner, url):
     training = journey.trained(ready, owner)
     query = f"?a=kept-{kept.pk}&b=training-{training.number}"
     page = text(as_viewer.post(url("chat") + query, HELLO))
@@ -121,7 +123,7 @@ def test_any_two_can_be_put_side_by_side(as_viewer, ready, kept, engine_requests
     assert requests["tuned"]["adapter"].endswith("adapter")
 
 
-def test_two_trainings_have_lanes_of_their_own(as_viewer, ready, engine_requests, owner, url):
+def test_two_trainings_have_different_names(as_viewer, ready, engine_requests, owner, url):
     for _n in range(2):
         journey.trained(ready, owner)
     as_viewer.post(url("chat") + "?a=training-1&b=training-2", HELLO)
@@ -131,7 +133,7 @@ def test_two_trainings_have_lanes_of_their_own(as_viewer, ready, engine_requests
     ]
 
 
-def test_one_alone(as_viewer, ready, kept, engine_requests, url):
+def test_one_candidate_can_be_selected(as_viewer, ready, kept, engine_requests, url):
     for query in (f"?a=kept-{kept.pk}&b=", f"?a=kept-{kept.pk}&b=kept-{kept.pk}"):
         as_viewer.post(url("chat") + query, HELLO)
         assert [request["candidate"] for request in engine_requests[-1]["requests"]] == [
@@ -139,7 +141,7 @@ def test_one_alone(as_viewer, ready, kept, engine_requests, url):
         ]
 
 
-def test_a_name_nobody_has_is_passed_over(as_viewer, ready, kept, engine_requests, url):
+def test_an_unknown_key_is_ignored(as_viewer, ready, kept, engine_requests, url):
     assert as_viewer.get(url("chat") + "?a=kept-999999&b=<script>").status_code == 200
     as_viewer.post(url("chat") + "?a=kept-999999", HELLO)
     assert len(engine_requests[0]["requests"]) == 2
@@ -153,7 +155,7 @@ def test_another_goals_versions_are_not_there(as_stranger, stranger, kept):
 # ---- With documents ----
 
 
-def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, engine_requests, url):
+def test_passages_are_retrieved_and_cited(as_viewer, ready, documents, engine_requests, url):
     page = text(as_viewer.post(url("chat"), {"question": "How strong is the pump?"}))
     assert documents.asked[0][1] == "How strong is the pump?"
     requests = {
@@ -168,14 +170,14 @@ def test_it_looks_things_up_first_and_says_where(as_viewer, ready, documents, en
     assert "page 3" in page
 
 
-def test_the_script_is_told_what_was_looked_up(as_viewer, ready, documents, engine_requests, url):
+def test_citations_are_streamed(as_viewer, ready, documents, engine_requests, url):
     found = events(as_viewer.post(url("chat_stream"), HELLO))
     (cited,) = [event["cited"] for event in found if "cited" in event]
     assert [one["name"] for one in cited] == ["handbook.md", "prices.csv"]
     assert next(event["candidate"] for event in found if "cited" in event) == "documents"
 
 
-def test_documents_that_changed_are_told_in_a_sentence(as_viewer, ready, documents, url):
+def test_changed_documents_are_reported(as_viewer, ready, documents, url):
     candidate = services.rag_candidate(goal=ready, base_model=selection.default_base_model(ready))
     candidate.saved = True
     candidate.save()
@@ -190,7 +192,7 @@ def test_documents_that_changed_are_told_in_a_sentence(as_viewer, ready, documen
 # ---- Elsewhere ----
 
 
-def test_one_here_and_one_elsewhere_stream_together(
+def test_a_local_and_a_remote_model_stream_together(
     as_viewer,
     ready,
     engine_requests,
@@ -208,7 +210,7 @@ def test_one_here_and_one_elsewhere_stream_together(
     assert {e["candidate"] for e in found if e.get("done")} == {"base", f"endpoint-{endpoint.pk}"}
 
 
-def test_trouble_elsewhere_does_not_silence_the_one_here(
+def test_a_remote_error_does_not_stop_the_local_model(
     as_viewer,
     ready,
     engine_requests,
@@ -224,7 +226,7 @@ def test_trouble_elsewhere_does_not_silence_the_one_here(
     assert "did not accept the key" in page
 
 
-def test_no_engine_does_not_silence_the_one_elsewhere(
+def test_a_missing_engine_does_not_stop_the_remote_model(
     as_viewer, ready, platform, team, owner, url, settings, tmp_path
 ):
     settings.ENGINE_SOCKET = tmp_path / "engine.sock"
@@ -235,7 +237,7 @@ def test_no_engine_does_not_silence_the_one_elsewhere(
     assert "cannot be reached just now" in page
 
 
-def test_a_lost_key_is_told(as_viewer, goal, platform, team, owner, url):
+def test_a_lost_key_is_reported(as_viewer, goal, platform, team, owner, url):
     endpoint = platform.endpoint(team, owner)
     endpoint.secret = "not ours"
     endpoint.save()
@@ -253,7 +255,7 @@ def headings(page: str) -> list[str]:
     return re.findall(r"<h2> ?([^<]+?) <small>", page.split("<template")[1])
 
 
-def test_names_are_hidden_and_sides_change(as_viewer, ready, kept, engine_requests, url):
+def test_names_are_hidden_and_columns_are_shuffled(as_viewer, ready, kept, engine_requests, url):
     assert by_default(ready) == ["Base", "Instructions 1"]
     moved = as_viewer.get(url("chat") + "?hide=new")
     assert moved.status_code == 302
@@ -272,7 +274,7 @@ def test_names_are_hidden_and_sides_change(as_viewer, ready, kept, engine_reques
     assert len(orders) == 2
 
 
-def test_a_guess_shows_who_is_who_and_keeps_the_conversation(
+def test_a_guess_reveals_the_names_and_keeps_the_conversation(
     as_viewer,
     ready,
     kept,
@@ -295,8 +297,6 @@ def test_a_guess_shows_who_is_who_and_keeps_the_conversation(
     assert [one.letter for one in shown.context["columns"] if one.is_ours] == order
 
 
-def test_what_would_give_a_name_away_is_hidden_too(
-    as_viewer, ready, documents, engine_requests, url
-):
+def test_details_that_reveal_a_name_are_hidden(as_viewer, ready, documents, engine_requests, url):
     page = text(as_viewer.post(url("chat") + "?hide=1234", HELLO))
     assert "handbook.md" not in page

@@ -1,4 +1,4 @@
-"""Let a model suggest answers. Each is marked, and counts for nothing until it is accepted."""
+"""Runs in which a candidate suggests answers; a suggestion counts once it is accepted."""
 
 import shutil
 
@@ -53,14 +53,14 @@ def says(run: SuggestionRun, number: int, text: str) -> None:
     handler_for(run.job).record(run.job, event | {"text": text})
 
 
-def test_everybody_who_answers_can_be_asked(as_owner, address, world):
+def test_all_candidates_are_offered(as_owner, address, world):
     page = as_owner.get(address()).content.decode()
     for name in ("Tiny", world.kept.name, "Tuned", "Elsewhere"):
         assert name in page
     assert "3 rows wait for an answer." in page
 
 
-def test_it_is_a_job_of_its_own(run, world, as_owner, address):
+def test_a_run_is_a_job(run, world, as_owner, address):
     assert run.job.kind == "suggest"
     assert run.rows == 3
     assert "Waiting for its turn" in as_owner.get(address()).content.decode()
@@ -106,14 +106,14 @@ def test_skipping_one_keeps_no_draft_of_it(run, as_owner, owner, data_url):
     assert not row(run.goal.dataset, 11).drafts.exists()
 
 
-def test_one_can_be_sent_away(run, as_owner, data_url):
+def test_a_suggestion_can_be_dismissed(run, as_owner, data_url):
     says(run, 11, "topic: bell")
     pressed(as_owner, data_url, run.goal.dataset, 11, do="own", answer="topic: bell")
     page = as_owner.get(data_url("row", number=11)).content.decode()
     assert "topic: bell" not in page
 
 
-def test_with_buttons_it_names_one_of_them(run, as_owner, data_url):
+def test_with_labels_a_suggestion_is_matched_to_one(run, as_owner, data_url):
     dataset = run.goal.dataset
     dataset.labels = ["bell", "gears"]
     dataset.save()
@@ -123,34 +123,34 @@ def test_with_buttons_it_names_one_of_them(run, as_owner, data_url):
     assert "suggested" in page
 
 
-def test_what_is_said_twice_is_kept_once(run):
+def test_a_new_suggestion_replaces_the_old_one(run):
     says(run, 11, "topic: bell")
     says(run, 11, "topic: gears")
     assert Suggestion.objects.get().answer == "topic: gears"
     assert suggestion_runs.count_made(run) == 1
 
 
-def test_after_a_break_only_the_others_are_asked(run):
+def test_a_second_attempt_asks_only_the_remaining_rows(run):
     says(run, 11, "topic: bell")
     spec = handler_for(run.job).child_spec(run.job).spec
     assert spec["made"] == 1
     assert len(spec["questions"]) == 2
 
 
-def test_an_answered_row_gets_none_any_more(run, as_owner, data_url):
+def test_an_answered_row_gets_no_suggestion(run, as_owner, data_url):
     pressed(as_owner, data_url, run.goal.dataset, 11, do="save", answer="mine")
     says(run, 11, "topic: bell")
     assert not Suggestion.objects.exists()
 
 
-def test_it_can_be_stopped(run, as_owner, address):
+def test_a_run_can_be_stopped(run, as_owner, address):
     as_owner.post(address("candidates:stop_suggestions"))
     run.job.refresh_from_db()
     assert run.job.state == State.STOPPED
     assert "Stopped" in as_owner.get(address()).content.decode()
 
 
-def test_nothing_waits(as_owner, world, address):
+def test_a_run_needs_waiting_rows(as_owner, world, address):
     world.goal.dataset.examples.filter(status=Status.PENDING).update(status=Status.SET_ASIDE)
     reply = as_owner.post(address(), {"who": f"kept-{world.kept.pk}", "rows": "20"})
     assert reply.status_code == 422
@@ -158,13 +158,13 @@ def test_nothing_waits(as_owner, world, address):
     assert as_owner.post(address(), {"who": "nobody"}).status_code == 422
 
 
-def test_it_goes_with_its_goal(run, world, django_capture_on_commit_callbacks):
+def test_a_run_is_deleted_with_its_goal(run, world, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         world.goal.delete()
     assert not Job.objects.filter(pk=run.job_id).exists()
 
 
-def test_only_editors_ask(as_viewer, as_stranger, as_owner, address, world):
+def test_only_editors_can_start_a_run(as_viewer, as_stranger, as_owner, address, world):
     assert as_viewer.get(address()).status_code == 200
     assert as_viewer.post(address(), {"who": "base"}).status_code == 403
     assert as_viewer.post(address("candidates:stop_suggestions")).status_code == 403
@@ -175,7 +175,7 @@ def test_only_editors_ask(as_viewer, as_stranger, as_owner, address, world):
     assert SuggestionRun.objects.count() == 1  # the world's own
 
 
-def test_a_child_of_its_own_suggests(transactional_db, world, run, settings):
+def test_a_child_process_makes_suggestions(transactional_db, world, run, settings):
     """The whole way: order, child process, engine, events, rows. A model of random weights says
     nonsense, so only what must hold for any words is looked at."""
     shutil.rmtree(local_folder(world.base_model.folder))

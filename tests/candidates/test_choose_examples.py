@@ -1,4 +1,4 @@
-"""Which examples the model is shown, and what they must not give away."""
+"""Choosing few-shot examples, which must not reveal what is asked."""
 
 import pytest
 
@@ -8,10 +8,10 @@ from finetune_app.datasets.models import Example, Split
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal
 from tests import journey
-from tests.candidates.workbench_helpers import HTMX, knows_all, text, tries_all
+from tests.candidates.workbench_helpers import HTMX, answer_correctly, ask_all_prompts, text
 
 
-def test_shots_come_from_train_alone(as_editor, bench, at):
+def test_examples_come_from_the_train_split_only(as_editor, bench, at):
     sealed = Example.objects.exclude(split=Split.TRAIN).first()
     reply = as_editor.post(at("change_shots"), {"add": sealed.pk}, headers=HTMX)
     assert "not there any more" in text(reply)
@@ -20,7 +20,7 @@ def test_shots_come_from_train_alone(as_editor, bench, at):
     assert not Example.objects.filter(pk__in=found).exclude(split=Split.TRAIN)
 
 
-def test_one_is_added_by_hand_and_taken_out_again(as_editor, bench, at):
+def test_an_example_is_added_and_removed(as_editor, bench, at):
     example = few_shot.search(bench, "", [])[0]
     as_editor.post(at("change_shots"), {"add": example.key, "instructions": "Kept too."})
     draft = WorkbenchDraft.objects.get()
@@ -32,7 +32,7 @@ def test_one_is_added_by_hand_and_taken_out_again(as_editor, bench, at):
     assert WorkbenchDraft.objects.get().shots == []
 
 
-def test_picked_ones_differ_in_their_answers(as_editor, bench, at):
+def test_picked_examples_have_different_answers(as_editor, bench, at):
     as_editor.post(at("change_shots"), {"pick": "1"})
     picked = WorkbenchDraft.objects.get().shots
     assert len(picked) == few_shot.DEFAULT_SHOTS
@@ -57,7 +57,7 @@ def questions(goal, owner) -> Goal:
     return journey.ready(goal, owner)
 
 
-def test_where_nothing_is_trained_own_pairs_and_practice_are_shown(as_editor, questions, at):
+def test_without_a_train_split_pairs_and_validation_examples_are_shown(as_editor, questions, at):
     assert not Example.objects.filter(split=Split.TRAIN)
     page = text(as_editor.get(at()))
     assert "What is shown is not asked." in page
@@ -74,12 +74,12 @@ def test_where_nothing_is_trained_own_pairs_and_practice_are_shown(as_editor, qu
 
 def test_a_practice_prompt_that_is_shown_is_not_asked(as_editor, questions, at, fake_engine):
     total = len(validation_prompts.prompts_of_goal(questions))
-    fake_engine.say = knows_all(questions)
-    assert f"{total} of {total} right" in tries_all(as_editor, at)
+    fake_engine.say = answer_correctly(questions)
+    assert f"{total} of {total} right" in ask_all_prompts(as_editor, at)
     shown = validation_prompts.prompts_of_goal(questions)[0]
     as_editor.post(at("change_shots"), {"add": shown.example_id})
     fake_engine.asked.clear()
-    assert f"{total - 1} of {total - 1} right" in tries_all(as_editor, at)
+    assert f"{total - 1} of {total - 1} right" in ask_all_prompts(as_editor, at)
     asked = {
         request["messages"][-1]["content"]
         for one in fake_engine.asked

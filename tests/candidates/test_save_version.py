@@ -1,8 +1,8 @@
-"""Versions of the instructions: kept, compared, taken up again."""
+"""Saving, comparing, restoring and removing versions of the instructions."""
 
 from finetune_app.candidates import validation_prompts
 from finetune_app.candidates.models import Candidate, WorkbenchDraft
-from tests.candidates.workbench_helpers import knows_all, text, tries_all
+from tests.candidates.workbench_helpers import answer_correctly, ask_all_prompts, text
 
 
 def test_a_kept_version_never_changes(as_editor, bench, at):
@@ -16,9 +16,9 @@ def test_a_kept_version_never_changes(as_editor, bench, at):
 
 
 def test_versions_show_the_score_they_had(as_editor, bench, at, fake_engine):
-    fake_engine.say = knows_all(bench)
+    fake_engine.say = answer_correctly(bench)
     total = len(validation_prompts.prompts_of_goal(bench))
-    tries_all(as_editor, at)
+    ask_all_prompts(as_editor, at)
     as_editor.post(at("save_version"), {"instructions": "Sort it."})
     as_editor.post(at("save_draft"), {"instructions": "Something else."})
     asked = len(fake_engine.asked)
@@ -28,7 +28,7 @@ def test_versions_show_the_score_they_had(as_editor, bench, at, fake_engine):
     assert len(fake_engine.asked) == asked
 
 
-def test_nothing_cannot_be_kept(as_editor, bench, at):
+def test_an_empty_draft_cannot_be_saved(as_editor, bench, at):
     reply = as_editor.post(at("save_version"), {"instructions": "  "})
     assert reply.status_code == 422
     assert "nothing to keep yet" in text(reply)
@@ -36,10 +36,10 @@ def test_nothing_cannot_be_kept(as_editor, bench, at):
 
 
 def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench, at, fake_engine):
-    tries_all(as_editor, at)
+    ask_all_prompts(as_editor, at)
     as_editor.post(at("save_version"), {"instructions": "Sort it."})
-    fake_engine.say = knows_all(bench)
-    tries_all(as_editor, at, instructions="Sort it well.")
+    fake_engine.say = answer_correctly(bench)
+    ask_all_prompts(as_editor, at, instructions="Sort it well.")
     as_editor.post(at("save_version"), {"instructions": "Sort it well."})
     first, second = Candidate.objects.filter(saved=True).order_by("revision")
     page = text(as_viewer.get(at("version", first.pk), {"with": second.pk}))
@@ -49,7 +49,7 @@ def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench,
     assert "The practice prompts on which they differ" in page
 
 
-def test_going_on_from_a_version_brings_its_words_back(as_editor, bench, at):
+def test_restoring_a_version_restores_its_prompt(as_editor, bench, at):
     as_editor.post(at("change_shots"), {"pick": "1", "instructions": "First."})
     as_editor.post(at("save_version"), {"instructions": "First."})
     as_editor.post(at("save_draft"), {"instructions": "Spoiled."})
@@ -59,7 +59,7 @@ def test_going_on_from_a_version_brings_its_words_back(as_editor, bench, at):
     assert (draft.instructions, draft.shots) == ("First.", kept.shots)
 
 
-def test_off_the_list_is_not_gone(as_editor, bench, at):
+def test_removing_a_version_keeps_the_candidate(as_editor, bench, at):
     as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
     as_editor.post(at("remove_version", kept.pk))

@@ -1,4 +1,4 @@
-"""A candidate that looks things up: it pins the index, and says when that is gone."""
+"""A candidate with documents pins their index, and reports when it has changed."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def test_a_few_pages_go_into_the_prompt_whole(trained, knowledge):
 
 
 @pytest.mark.parametrize("context", [512, 2048, 8192, 128_000])
-def test_what_fits_whole_is_never_cut_by_the_composer(trained, knowledge, context):
+def test_documents_that_fit_whole_are_never_cut(trained, knowledge, context):
     knowledge.characters = max(n for n in range(100, 20_000, 50) if _fits(knowledge, n, context))
     pieces = [
         Passage(1, "a.md", "A title of the usual length", 0, at, "x" * 150)
