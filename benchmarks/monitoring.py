@@ -115,7 +115,7 @@ def run(requests: int, repeats: int) -> dict[str, float]:
 
 def ask(client: Any, base: str, repeats: int) -> dict[str, float]:
     from finetune_app.api_keys.models import ApiKey
-    from finetune_app.deployment.models import Request
+    from finetune_app.request_log.models import Request
 
     ordered = Request.objects.order_by("at").values_list("pk", flat=True)
     places = {
@@ -151,8 +151,9 @@ def fill(requests: int) -> tuple[Any, str]:
     from finetune_app.api_keys.models import ApiKey
     from finetune_app.basemodels.models import BaseModel
     from finetune_app.candidates.models import Candidate, CandidateKind
-    from finetune_app.deployment.models import Deployment, Keeping, Release, Request, Transcript
+    from finetune_app.deployment.models import Deployment, Release
     from finetune_app.goals.models import Goal
+    from finetune_app.request_log.models import Request, Retention, Transcript
 
     team = Team.objects.create(name="Kettle Lane Cycles")
     user = User.objects.create_user("mara@kettle.example", "correct horse battery", name="Mara")
@@ -163,7 +164,7 @@ def fill(requests: int) -> tuple[Any, str]:
     candidate = Candidate.objects.create(
         goal=goal, kind=CandidateKind.BASE, name="Base", base_model=base
     )
-    Keeping.objects.create(deployment=live, on=True, by=user, since=live.created_at)
+    Retention.objects.create(deployment=live, on=True, by=user, since=live.created_at)
     releases = [
         Release.objects.create(deployment=live, number=n, candidate=candidate) for n in (1, 2, 3)
     ]
@@ -207,8 +208,8 @@ def fill(requests: int) -> tuple[Any, str]:
 
 def say(requests: list[Any]) -> None:
     """What was asked and answered in them, and what somebody thought of some."""
-    from finetune_app.deployment.models import Feedback, Transcript
-    from finetune_app.deployment.monitoring.keeping import searchable
+    from finetune_app.request_log.models import Feedback, Transcript
+    from finetune_app.request_log.retention import searchable
 
     rng = random.Random(requests[0].pk)
     transcripts, thumbs = [], []
@@ -243,7 +244,7 @@ def copy() -> None:
     from django.db import connection
     from django.db.models import Max, Min
 
-    from finetune_app.deployment.models import Feedback, Request, Transcript
+    from finetune_app.request_log.models import Feedback, Request, Transcript
 
     def ends(model: Any) -> tuple[int, int]:
         found = model.objects.aggregate(first=Min("pk"), last=Max("pk"))
@@ -279,12 +280,12 @@ def moments(count: int, rng: random.Random) -> Iterator[datetime]:
 
 
 def add_up() -> int:
-    from finetune_app.deployment.models import HourPace
-    from finetune_app.deployment.monitoring import hours
+    from finetune_app.request_log import rollups
+    from finetune_app.request_log.models import HourlyAnswers
 
-    while hours.catch_up():
+    while rollups.roll_up_finished_hours():
         pass
-    return HourPace.objects.values("at").distinct().count()
+    return HourlyAnswers.objects.values("at").distinct().count()
 
 
 def measure(work: Any) -> tuple[float, Any]:

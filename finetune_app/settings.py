@@ -93,6 +93,8 @@ INSTALLED_APPS = [
     "finetune_app.model_export",
     "finetune_app.deployment",
     "finetune_app.api_keys",
+    "finetune_app.request_log",
+    "finetune_app.monitoring",
     "finetune_app.gateway",
     "finetune_app.fine_tuning_api",
     "finetune_app.playground",

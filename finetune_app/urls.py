@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from finetune_app.deployment.views import metrics
+from finetune_app.monitoring.views import metrics
 
 urlpatterns = [
     path("metrics", metrics.show, name="metrics"),
@@ -27,6 +27,8 @@ urlpatterns = [
     path("goals/<int:goal_id>/deployment/", include("finetune_app.deployment.urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.api_keys.deployment_urls")),
     path("goals/<int:goal_id>/deployment/", include("finetune_app.playground.urls")),
+    path("goals/<int:goal_id>/deployment/requests/", include("finetune_app.request_log.urls")),
+    path("goals/<int:goal_id>/deployment/monitor/", include("finetune_app.monitoring.urls")),
     path("goals/<int:goal_id>/deployment/alerts/", include("finetune_app.alerts.urls")),
     path("goals/<int:goal_id>/deployment/exports/", include("finetune_app.model_export.urls")),
 ]

@@ -18,7 +18,6 @@ from finetune_app.candidates import drafts, validation_prompts, validation_run
 from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
 from finetune_app.checks.models import Finding, Severity
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Split
-from finetune_app.deployment.models import Request
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.services import store_verdict
 from finetune_app.goals.models import Goal, MeasureKind
@@ -30,6 +29,7 @@ from finetune_app.knowledge.models import Document, Knowledge
 from finetune_app.model_export.models import ModelExport
 from finetune_app.playground.models import PublicChat
 from finetune_app.providers.models import Endpoint
+from finetune_app.request_log.models import Request
 from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.versions.models import Version
 from tests import factories_live

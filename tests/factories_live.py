@@ -10,12 +10,14 @@ from finetune_app.alerts.models import Notice, Rule
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates.models import Candidate
-from finetune_app.deployment.models import Deployment, Drift, Release, Request
-from finetune_app.deployment.monitoring import feedback, keeping
+from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
 from finetune_app.model_export.models import ExportFormat, ModelExport
+from finetune_app.monitoring.models import DriftCheck
 from finetune_app.playground.models import PublicChat
+from finetune_app.request_log import feedback, retention
+from finetune_app.request_log.models import Request
 from finetune_app.training.models import Training
 from tests.journey import write
 
@@ -52,9 +54,9 @@ def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Req
         )
         for status, error in ((429, "engine_busy"), (200, ""))
     )
-    keeping.change(deployment=live, by=by, on=True)
+    retention.change(deployment=live, by=by, on=True)
     asked = [{"role": "user", "content": "Call me on +49 30 901820 when my bike is ready."}]
-    keeping.keep(went_well, asked, "repair_status")
+    retention.store_transcript(went_well, asked, "repair_status")
     Request.objects.filter(pk=went_well.pk).update(refused=False)
     _drift(live, went_well)
     feedback.give(request=went_well, rating=-1, comment="Too short.", expected="pickup", by=by)
@@ -65,7 +67,7 @@ def _drift(live: Deployment, odd: Request) -> None:
     """Other things are asked than were learned, more and more, and it says which."""
     version = live.goal.dataset.versions.get()
     for auc, by_chance in ((0.54, 0.6), (0.66, 0.59)):
-        Drift.objects.create(
+        DriftCheck.objects.create(
             deployment=live,
             version=version,
             job=job(live.team, "drift"),
@@ -75,7 +77,7 @@ def _drift(live: Deployment, odd: Request) -> None:
             by_chance=by_chance,
             drifted=auc > by_chance,
         )
-    Drift.objects.create(
+    DriftCheck.objects.create(
         deployment=live,
         version=version,
         job=job(live.team, "drift"),

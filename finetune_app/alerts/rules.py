@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from finetune_app.alerts import rechecks
 from finetune_app.alerts.models import Rule, What
 from finetune_app.deployment.models import Deployment
-from finetune_app.deployment.monitoring import drift
+from finetune_app.monitoring import drift
 
 WINDOW = timedelta(hours=1)
 LEAST = 20  # requests in the window; fewer say nothing
@@ -63,7 +63,7 @@ def measured(what: str, deployment: Deployment) -> float | None:
         What.SLOW: _slow,
         What.BUDGET: _tokens,
         What.WORSE: _worse,
-        What.DRIFT: drift.told_apart,
+        What.DRIFT: drift.told_apart_percent,
     }
     return by[What(what)](deployment)
 

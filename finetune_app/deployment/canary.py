@@ -6,17 +6,10 @@ percentage keeps everybody who was in it before.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from django.db.models import Q
 
 from finetune_app.candidates import inference
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment.models import Deployment, Feedback, Release
-
-MIN_REQUESTS_TO_COMPARE = 30  # with fewer requests of the canary, a difference means nothing
-MAX_REQUESTS_COMPARED = 20_000  # the newest
+from finetune_app.deployment.models import Deployment, Release
 
 
 def release_for(deployment: Deployment, conversation_id: str) -> Release | None:
@@ -40,59 +33,3 @@ def unavailable_reason(release: Release) -> str:
     except PlainError as problem:
         return problem.message
     return ""
-
-
-@dataclass(frozen=True)
-class ReleaseFigures:
-    """How one release has done since the canary began. `p95_seconds`: latency of its successful
-    requests; `tokens`: read and written; `up` and `down`: feedback."""
-
-    release: Release
-    requests: int
-    failed: int
-    p95_seconds: float | None
-    tokens: int
-    up: int
-    down: int
-
-    @property
-    def failed_share(self) -> float:
-        return self.failed / self.requests if self.requests else 0.0
-
-
-def compare(deployment: Deployment, canary: Release, current: Release) -> list[ReleaseFigures]:
-    """The current release and the canary, over the time of the canary. A request that the client
-    broke off (499) does not count as failed."""
-    both = Q(release=canary) | Q(release=current)
-    requests = list(
-        deployment.requests.filter(both, at__gte=canary.at).values_list(
-            "release_id", "status", "seconds", "prompt_tokens", "tokens"
-        )[:MAX_REQUESTS_COMPARED]
-    )
-    ratings = list(
-        Feedback.objects.filter(both, at__gte=canary.at).values_list("release_id", "rating")
-    )
-    return [
-        _figures(
-            one,
-            [row[1:] for row in requests if row[0] == one.pk],
-            [rating for release_id, rating in ratings if release_id == one.pk],
-        )
-        for one in (current, canary)
-    ]
-
-
-def _figures(
-    release: Release, rows: Sequence[tuple[int, float, int, int]], ratings: Sequence[int]
-) -> ReleaseFigures:
-    seconds = sorted(seconds for status, seconds, _read, _written in rows if status < 400)
-    at = min(len(seconds) - 1, int(0.95 * len(seconds)))
-    return ReleaseFigures(
-        release,
-        len(rows),
-        sum(status >= 400 and status != 499 for status, *_rest in rows),
-        seconds[at] if seconds else None,
-        sum(read + written for _status, _seconds, read, written in rows),
-        up=ratings.count(Feedback.UP),
-        down=ratings.count(Feedback.DOWN),
-    )

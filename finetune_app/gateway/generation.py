@@ -13,11 +13,11 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates import inference
 from finetune_app.candidates.inference import InferenceEvent
 from finetune_app.core.engine_client import EngineUnavailable, RequestRejected
-from finetune_app.deployment import journal
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
 from finetune_app.gateway.responses import STREAM_END, ChatResponse, server_sent_event
 from finetune_app.gateway.schemas import TextRequest
+from finetune_app.request_log import recording
 
 
 def engine_error(problem: EngineUnavailable) -> ApiError:
@@ -90,7 +90,7 @@ class Generation:
             return
         self.is_logged = True
         usage = self.answer.usage
-        await journal.keep(
+        await recording.arecord(
             key=self.key,
             deployment=self.model.deployment if self.model else None,
             release=self.model.release if self.model else None,

@@ -17,12 +17,12 @@ from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.candidates.models import Candidate, CandidateKind
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset
-from finetune_app.deployment.monitoring import retraining
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, STEP_4
 from finetune_app.jobs.models import State
 from finetune_app.knowledge.models import Knowledge
+from finetune_app.monitoring import retraining
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
 
@@ -60,7 +60,8 @@ class Progress:
     trained: Training | None = None  # the newest with an adapter
     evaluation: Evaluation | None = None  # the newest
     live: bool = False
-    fresh: retraining.Fresh | None = None  # examples no version has yet, for a live goal
+    # Examples that no version has yet; only for a live goal.
+    new_examples: retraining.NewExamples | None = None
     next: "NextAction" = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,12 +134,14 @@ def progress_of(goals: Iterable[Goal]) -> list[Progress]:
         .defer("general")  # a large JSON field that is not needed here
     )
     live = retraining.live_among(ids)
-    fresh = retraining.since([one for goal_id, one in versions.items() if goal_id in live])
+    new_examples = retraining.new_examples_since(
+        [one for goal_id, one in versions.items() if goal_id in live]
+    )
     return [
         Progress(
             goal=goal,
             live=goal.pk in live,
-            fresh=_fresh(fresh, versions.get(goal.pk)),
+            new_examples=_of_version(new_examples, versions.get(goal.pk)),
             examples=examples.get(goal.pk, 0),
             to_answer=to_answer.get(goal.pk, 0),
             version=versions.get(goal.pk),
@@ -154,8 +157,10 @@ def progress_of(goals: Iterable[Goal]) -> list[Progress]:
     ]
 
 
-def _fresh(found: dict[int, retraining.Fresh], version: Version | None) -> retraining.Fresh | None:
-    return found.get(version.dataset_id) if version else None
+def _of_version(
+    new_examples: dict[int, retraining.NewExamples], version: Version | None
+) -> retraining.NewExamples | None:
+    return new_examples.get(version.dataset_id) if version else None
 
 
 def _count_rows(ids: list[int]) -> tuple[dict[int, int], dict[int, int]]:
@@ -336,9 +341,11 @@ def _trained(progress: Progress, here: dict[str, int]) -> NextAction:
 def _in_use(progress: Progress, here: dict[str, int]) -> NextAction | None:
     """What its use has brought: enough to train again, or rows that wait for an answer."""
     url = reverse("datasets:page", kwargs=here)
-    if progress.fresh and progress.fresh.enough:
+    if progress.new_examples and progress.new_examples.enough:
         verb = _("Train again") if Method(progress.goal.method).trains else _("Freeze them")
-        return NextAction(2, _("Live. %(new)s") % {"new": progress.fresh.sentence}, verb, url)
+        return NextAction(
+            2, _("Live. %(new)s") % {"new": progress.new_examples.sentence}, verb, url
+        )
     return _to_answer(progress, here) if progress.to_answer else None
 
 

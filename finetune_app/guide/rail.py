@@ -21,6 +21,8 @@ ROOM_STEP = {
     "candidates": 4,
     "evaluation": 5,
     "deployment": 6,
+    "request_log": 6,
+    "monitoring": 6,
     "model_export": 6,
     "deployment_keys": 6,
     "playground": 6,

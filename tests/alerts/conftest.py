@@ -9,7 +9,8 @@ from django.utils import timezone
 from finetune_app.accounts.models import User
 from finetune_app.alerts import services
 from finetune_app.alerts.models import Rule, Watch
-from finetune_app.deployment.models import Deployment, Release, Request
+from finetune_app.deployment.models import Deployment, Release
+from finetune_app.request_log.models import Request
 from tests import journey
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from finetune_app.alerts import rules
 from finetune_app.alerts.models import Notice
-from finetune_app.deployment.models import Drift
 from finetune_app.jobs.models import Job, State
+from finetune_app.monitoring.models import DriftCheck
 from tests.alerts.conftest import change, look
 from tests.journey import freeze
 
@@ -15,9 +15,9 @@ def compared(live, owner):
     """compared(auc, drifted) is a finding of just now."""
     version = freeze(live.goal, owner)
 
-    def find(auc: float | None, drifted: bool = True, state: str = State.SUCCEEDED) -> Drift:
+    def find(auc: float | None, drifted: bool = True, state: str = State.SUCCEEDED) -> DriftCheck:
         job = Job.objects.create(team=live.team, kind="drift", state=state)
-        return Drift.objects.create(
+        return DriftCheck.objects.create(
             deployment=live, version=version, job=job, auc=auc, by_chance=0.58, drifted=drifted
         )
 

@@ -8,7 +8,8 @@ from django.test import Client
 from playwright.sync_api import Page, expect
 
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.deployment.models import Deployment, Feedback
+from finetune_app.deployment.models import Deployment
+from finetune_app.request_log.models import Feedback
 from tests.browser.conftest import listen
 from tests.browser.person import photograph
 from tests.factories import World, build_world

@@ -8,12 +8,13 @@ from finetune_app.api_keys import services as api_keys
 from finetune_app.candidates import services as candidates
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment import services
-from finetune_app.deployment.canary import compare, includes, release_for
-from finetune_app.deployment.models import Request
-from finetune_app.deployment.monitoring import feedback
+from finetune_app.deployment.canary import includes, release_for
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.schemas import parse_chat_request
+from finetune_app.monitoring.canary_comparison import compare
+from finetune_app.request_log import feedback
+from finetune_app.request_log.models import Request
 from tests.journey import trained
 
 CONVERSATIONS = [f"conversation {n}" for n in range(400)]
@@ -183,7 +184,7 @@ def test_compare_both_releases_since_the_canary_began(live, canary, team, as_vie
         )
     answered = Request.objects.filter(release=canary, status=200).get()
     feedback.give(request=answered, rating=-1)
-    old, new = compare(live, canary, live.current)
+    old, new = compare(live, canary, live.current).rows
     assert (old.requests, old.failed, old.p95_seconds, old.tokens) == (1, 0, 1.0, 15)
     assert (new.requests, new.failed, new.p95_seconds, new.tokens) == (3, 1, 2.0, 45)
     assert (old.up, old.down, new.up, new.down) == (0, 0, 0, 1)

@@ -6,11 +6,14 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.core.errors import PlainError
-from finetune_app.deployment import chores, journal
-from finetune_app.deployment.models import Drift, Transcript
-from finetune_app.deployment.monitoring import drift, keeping
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
+from finetune_app.monitoring import drift
+from finetune_app.monitoring.models import DriftCheck
+from finetune_app.monitoring.periodic_tasks import start_drift_checks
+from finetune_app.request_log import recording, retention
+from finetune_app.request_log.models import Transcript
+from finetune_app.request_log.periodic_tasks import delete_expired
 from finetune_app.training.models import Training
 from tests import journey
 from tests.datasets.conftest import pair
@@ -18,7 +21,7 @@ from tests.worker.conftest import supervise
 from tests.worker.training.conftest import RecordingChannel
 from worker.channel import Job as Work
 from worker.drift import run
-from worker.drift.classifier import LEAST, MOST
+from worker.drift.classifier import MAX_PROMPTS, MIN_PROMPTS
 
 OVENS = ["How long does the {} bake?", "Which heat for the {}?", "Is the {} done at noon?"]
 DISHES = ["gratin", "bread", "quiche", "cake", "pizza"]
@@ -26,7 +29,7 @@ DISHES = ["gratin", "bread", "quiche", "cake", "pizza"]
 
 @pytest.fixture
 def kept(live, owner):
-    return keeping.change(deployment=live, by=owner, on=True)
+    return retention.change(deployment=live, by=owner, on=True)
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def asked(live, kept):
 
     def note(prompts: list[str]) -> None:
         for prompt in prompts:
-            journal.note(
+            recording.record(
                 key=None,
                 deployment=live,
                 release=live.current,
@@ -59,7 +62,7 @@ def about_ovens(count: int) -> list[str]:
     return [OVENS[n % 3].format(DISHES[n % 5]) for n in range(count)]
 
 
-def work(found: Drift) -> Drift:
+def work(found: DriftCheck) -> DriftCheck:
     """What a worker does with it, without a process of its own."""
     job = found.job
     order = handler_for(job).child_spec(job)
@@ -72,47 +75,47 @@ def work(found: Drift) -> Drift:
 
 def test_the_same_kind_of_prompt_is_no_drift(live, asked, as_viewer, url):
     asked(like_the_training(60))
-    found = work(drift.begin(deployment=live))
+    found = work(drift.start(deployment=live))
     assert not found.drifted
-    assert drift.told_apart(live) == 50.0
-    page = as_viewer.get(url("monitor")).content.decode()
+    assert drift.told_apart_percent(live) == 50.0
+    page = as_viewer.get(url("monitoring:page")).content.decode()
     assert "It is asked what it learned: no difference is to be seen." in page
 
 
 def test_other_prompts_are_drift_and_the_strangest_are_shown(live, asked, as_editor, url):
     asked([*like_the_training(10), "Wann fährt die letzte Tram?", *about_ovens(40)])
-    found = work(drift.begin(deployment=live))
+    found = work(drift.start(deployment=live))
     assert found.drifted
-    assert drift.told_apart(live) > 75
-    page = as_editor.get(url("monitor")).content.decode()
+    assert drift.told_apart_percent(live) > 75
+    page = as_editor.get(url("monitoring:page")).content.decode()
     assert "It is asked other things than it learned from." in page
     assert "Wann fährt die letzte Tram?" in page
     assert "bake" in page  # a new word
     strangest = Transcript.objects.get(prompt__startswith="Wann")
-    assert url("request", request_id=strangest.pk) in page
+    assert url("request_log:request", request_id=strangest.pk) in page
     assert "add it to the dataset" in page
 
 
 def test_the_course_of_it_is_drawn_from_the_second_finding_on(live, asked, as_viewer, url):
     asked(like_the_training(60))
-    first = work(drift.begin(deployment=live))
-    assert "chart-drift" not in as_viewer.get(url("monitor")).content.decode()
+    first = work(drift.start(deployment=live))
+    assert "chart-drift" not in as_viewer.get(url("monitoring:page")).content.decode()
     asked(about_ovens(40))
-    second = work(drift.begin(deployment=live))
-    page = as_viewer.get(url("monitor")).content.decode()
-    words = f"Of 100 pairs {first.apart} were told apart at first and {second.apart} at last"
-    assert words in page
-    assert second.apart > first.apart
-    assert page.index(f">{second.apart}</td>") < page.index(f">{first.apart}</td>")
+    second = work(drift.start(deployment=live))
+    page = as_viewer.get(url("monitoring:page")).content.decode()
+    assert f"{first.auc_percent} were told apart at first" in page
+    assert f"{second.auc_percent} at last" in page
+    assert second.auc_percent > first.auc_percent
+    assert page.index(f">{second.auc_percent}</td>") < page.index(f">{first.auc_percent}</td>")
 
 
 def test_no_text_stays_behind_in_the_job_or_the_finding(live, asked):
     asked([*like_the_training(30), "Wann fährt die letzte Tram?", *about_ovens(20)])
-    found = work(drift.begin(deployment=live))
+    found = work(drift.start(deployment=live))
     assert (found.job.spec, Job.objects.get(pk=found.job_id).result) == ({}, {})
-    stored = str(Drift.objects.values().get())
+    stored = str(DriftCheck.objects.values().get())
     assert "Tram" not in stored  # one person's word
-    keeping.forget_all(live)
+    retention.delete_all_texts(live)
     found.refresh_from_db()
     assert (found.new_words, found.odd) == ([], [])
     assert found.drifted  # figures stay
@@ -120,120 +123,127 @@ def test_no_text_stays_behind_in_the_job_or_the_finding(live, asked):
 
 def test_words_go_when_their_days_are_over(live, asked, kept):
     asked(about_ovens(40))
-    found = work(drift.begin(deployment=live))
+    found = work(drift.start(deployment=live))
     assert found.new_words
-    Drift.objects.update(created_at=timezone.now() - timedelta(days=kept.days, minutes=1))
-    chores.forget()
+    DriftCheck.objects.update(created_at=timezone.now() - timedelta(days=kept.days, minutes=1))
+    delete_expired()
     found.refresh_from_db()
     assert found.new_words == []
 
 
 def test_a_deleted_prompt_is_not_shown_any_more(live, asked, as_viewer, url):
     asked([*like_the_training(30), "Wann fährt die letzte Tram?"])
-    found = work(drift.begin(deployment=live))
-    assert drift.odd_ones(found)[0].transcript.prompt.startswith("Wann")
-    keeping.forget(drift.odd_ones(found)[0].transcript.request)
-    assert "Tram" not in as_viewer.get(url("monitor")).content.decode()
+    found = work(drift.start(deployment=live))
+    assert drift.odd_prompts(found)[0].transcript.prompt.startswith("Wann")
+    retention.delete_text(drift.odd_prompts(found)[0].transcript.request)
+    assert "Tram" not in as_viewer.get(url("monitoring:page")).content.decode()
 
 
 def test_too_few_say_so(live, asked, as_editor, url):
-    asked(about_ovens(drift.LEAST - 1))
+    asked(about_ovens(drift.MIN_PROMPTS - 1))
     with pytest.raises(PlainError, match="29 live prompts are kept; it takes 30"):
-        drift.begin(deployment=live)
-    assert "29 live prompts are kept so far" in as_editor.get(url("monitor")).content.decode()
-    assert as_editor.post(url("drift")).status_code == 409
-    assert (LEAST, MOST) == (drift.LEAST, drift.MOST)  # the worker's own numbers
+        drift.start(deployment=live)
+    assert (
+        "29 live prompts are kept so far" in as_editor.get(url("monitoring:page")).content.decode()
+    )
+    assert as_editor.post(url("monitoring:drift")).status_code == 409
+    assert (MIN_PROMPTS, MAX_PROMPTS) == (
+        drift.MIN_PROMPTS,
+        drift.MAX_LIVE_PROMPTS,
+    )  # the worker's own numbers
 
 
 def test_where_nothing_is_kept_the_page_says_why_it_cannot_tell(live, as_viewer, url):
-    assert "only where texts are kept" in as_viewer.get(url("monitor")).content.decode()
+    assert "only where texts are kept" in as_viewer.get(url("monitoring:page")).content.decode()
 
 
 def test_an_editor_asks_for_it_and_the_page_follows(live, asked, as_editor, editor, url):
     asked(about_ovens(40))
-    assert as_editor.post(url("drift")).url == url("monitor") + "#drift"
-    found = Drift.objects.get()
+    assert as_editor.post(url("monitoring:drift")).url == url("monitoring:page") + "#drift"
+    found = DriftCheck.objects.get()
     assert found.by == editor
-    assert as_editor.post(url("drift")).status_code == 409  # one at a time
-    part = as_editor.get(url("drift"), headers={"HX-Request": "true"}).content.decode()
+    assert as_editor.post(url("monitoring:drift")).status_code == 409  # one at a time
+    part = as_editor.get(url("monitoring:drift"), headers={"HX-Request": "true"}).content.decode()
     assert "The prompts are being compared." in part
     assert "every 3s" in part
     work(found)
-    part = as_editor.get(url("drift"), headers={"HX-Request": "true"}).content.decode()
+    part = as_editor.get(url("monitoring:drift"), headers={"HX-Request": "true"}).content.decode()
     assert "every 3s" not in part
     assert "It is asked other things than it learned from." in part
-    assert as_editor.get(url("drift")).url == url("monitor") + "#drift"  # without script
+    assert (
+        as_editor.get(url("monitoring:drift")).url == url("monitoring:page") + "#drift"
+    )  # without script
 
 
 def test_who_may_ask_for_it(live, asked, as_viewer, as_stranger, client, url):
     asked(about_ovens(40))
-    assert as_viewer.post(url("drift")).status_code == 403
-    assert as_stranger.post(url("drift")).status_code == 404
-    assert as_stranger.get(url("drift")).status_code == 404
-    assert client.post(url("drift")).status_code in (302, 403)
-    assert not Drift.objects.exists()
+    assert as_viewer.post(url("monitoring:drift")).status_code == 403
+    assert as_stranger.post(url("monitoring:drift")).status_code == 404
+    assert as_stranger.get(url("monitoring:drift")).status_code == 404
+    assert client.post(url("monitoring:drift")).status_code in (302, 403)
+    assert not DriftCheck.objects.exists()
 
 
 def test_once_a_day_by_itself_where_new_prompts_came(live, asked):
-    chores.compare()
-    assert not Drift.objects.exists()  # too few
+    start_drift_checks()
+    assert not DriftCheck.objects.exists()  # too few
     asked(about_ovens(40))
-    chores.compare()
-    work(Drift.objects.get())
-    chores.compare()
-    assert Drift.objects.count() == 1
-    Drift.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
-    asked(about_ovens(drift.NEW - 1))
-    chores.compare()
-    assert Drift.objects.count() == 1  # hardly anything is new
+    start_drift_checks()
+    work(DriftCheck.objects.get())
+    start_drift_checks()
+    assert DriftCheck.objects.count() == 1
+    DriftCheck.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
+    asked(about_ovens(drift.MIN_NEW_PROMPTS - 1))
+    start_drift_checks()
+    assert DriftCheck.objects.count() == 1  # hardly anything is new
     asked(about_ovens(1))
-    chores.compare()
-    assert Drift.objects.count() == 2
+    start_drift_checks()
+    assert DriftCheck.objects.count() == 2
 
 
 def test_not_by_itself_where_texts_are_no_longer_kept_or_it_is_paused(live, asked, owner):
     asked(about_ovens(40))
     live.paused_at = timezone.now()
     live.save()
-    chores.compare()
+    start_drift_checks()
     live.paused_at = None
     live.save()
-    keeping.change(deployment=live, by=owner, on=False)
-    chores.compare()
-    assert not Drift.objects.exists()
+    retention.change(deployment=live, by=owner, on=False)
+    start_drift_checks()
+    assert not DriftCheck.objects.exists()
 
 
 def test_another_training_is_compared_anew_and_the_old_finding_is_not_held_against_it(
     live, asked, goal, owner
 ):
     asked(about_ovens(40))
-    work(drift.begin(deployment=live))
+    work(drift.start(deployment=live))
     version = journey.freeze(goal, owner, count=70)
     Training.objects.update(version=version)
     live.refresh_from_db()
     assert drift.newest(live) is None
-    assert drift.told_apart(live) is None
-    chores.compare()
-    assert Drift.objects.first().version == version
+    assert drift.told_apart_percent(live) is None
+    start_drift_checks()
+    assert DriftCheck.objects.first().version == version
 
 
 def test_when_a_deployment_goes_its_comparisons_and_their_jobs_go(
     live, asked, django_capture_on_commit_callbacks
 ):
     asked(about_ovens(40))
-    found = work(drift.begin(deployment=live))
+    found = work(drift.start(deployment=live))
     with django_capture_on_commit_callbacks(execute=True):
         live.delete()
-    assert not Drift.objects.exists()
+    assert not DriftCheck.objects.exists()
     assert not Job.objects.filter(pk=found.job_id).exists()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_child_of_its_own_does_it(live, asked):
     asked([*like_the_training(10), *about_ovens(40)])
-    found = drift.begin(deployment=live)
+    found = drift.start(deployment=live)
     job = supervise(found.job)
     assert (job.state, job.detail) == (State.SUCCEEDED, "")
     found.refresh_from_db()
     assert found.drifted
-    assert (found.learned, found.live) == (drift.learned_count(found.version), 50)
+    assert (found.learned, found.live) == (drift.count_reference_prompts(found.version), 50)

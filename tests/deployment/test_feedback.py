@@ -7,11 +7,11 @@ from django.urls import reverse
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.datasets.models import Example, Status, Suggestion
-from finetune_app.deployment import journal
-from finetune_app.deployment.models import Feedback, Request, Transcript
-from finetune_app.deployment.monitoring import feedback, keeping, retraining
 from finetune_app.guide import progress
 from finetune_app.labelling import suggestions
+from finetune_app.monitoring import retraining
+from finetune_app.request_log import feedback, recording, retention
+from finetune_app.request_log.models import Feedback, Request, Transcript
 from tests.journey import evaluated
 
 
@@ -23,14 +23,14 @@ def key(live, team, owner):
 
 @pytest.fixture
 def kept(live, owner):
-    return keeping.change(deployment=live, by=owner, on=True)
+    return retention.change(deployment=live, by=owner, on=True)
 
 
 @pytest.fixture
 def ask(live, key):
     def noted(text: str = "My pump leaks", **facts) -> Request:
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
-        return journal.note(
+        return recording.record(
             key=key[0],
             deployment=live,
             release=live.current,
@@ -137,7 +137,7 @@ def test_a_key_that_may_not_ask_may_not_judge(ask, team, owner, client):
 
 def test_thumbs_on_the_page(ask, as_viewer, url):
     request = ask()
-    thumb = url("thumb", request_id=request.pk)
+    thumb = url("request_log:rate", request_id=request.pk)
     as_viewer.post(thumb, {"rating": "down"})
     assert Feedback.objects.get().by.name == "Vera"
     reply = as_viewer.post(thumb, {"rating": "up"}, headers={"HX-Request": "true"})
@@ -150,9 +150,9 @@ def test_thumbs_on_the_page(ask, as_viewer, url):
 
 def test_the_playground_knows_an_answer_by_its_reply_s_id(ask, kept, goal, as_viewer, url):
     """The same thumb, and the same way to the labelling queue, as for a program."""
-    keeping.change(deployment=kept.deployment, by=kept.by, on=True, queues=True)
+    retention.change(deployment=kept.deployment, by=kept.by, on=True, queues=True)
     request, before = ask(), Example.objects.count()
-    thumb = url("thumb_of_reply", reply_id=request.reply_id)
+    thumb = url("request_log:rate_reply", reply_id=request.reply_id)
     part = as_viewer.post(thumb, {"rating": "down"}, headers={"HX-Request": "true"})
     assert "What should it have said?" in part.content.decode()
     assert Example.objects.count() == before + 1
@@ -169,9 +169,9 @@ def test_the_playground_knows_an_answer_by_its_reply_s_id(ask, kept, goal, as_vi
 
 def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_editor, url):
     request = ask()
-    thumb = url("thumb", request_id=request.pk)
+    thumb = url("request_log:rate", request_id=request.pk)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
-    example, _new = feedback.to_queue(transcript=request.transcript, by=owner)
+    example, _new = feedback.add_to_queue(transcript=request.transcript, by=owner)
     suggestions.dismiss_suggestions(example=example)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
     assert suggestions.visible_suggestion(example) is None
@@ -182,24 +182,24 @@ def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_
 def test_where_nothing_is_kept_the_thumb_says_so(ask, as_viewer, url):
     request = ask()
     reply = as_viewer.post(
-        url("thumb_of_reply", reply_id=request.reply_id),
+        url("request_log:rate_reply", reply_id=request.reply_id),
         {"rating": "down"},
         headers={"HX-Request": "true"},
     )
     assert "What was said is not kept here" in reply.content.decode()
-    page = as_viewer.get(url("request", request_id=request.pk)).content.decode()
+    page = as_viewer.get(url("request_log:request", request_id=request.pk)).content.decode()
     assert "What should it have said?" not in page
 
 
 def test_only_answers_of_this_goal_and_only_those_that_came(ask, as_viewer, as_stranger, url):
     request = ask()
-    thumb = url("thumb_of_reply", reply_id=request.reply_id)
+    thumb = url("request_log:rate_reply", reply_id=request.reply_id)
     assert as_stranger.post(thumb, {"rating": "up"}).status_code == 404
     assert as_viewer.get(thumb).status_code == 405
     assert as_viewer.post(thumb, {"rating": "sideways"}).status_code == 400
     failed = ask(status=503, error="model_failed")
     for reply_id in (failed.reply_id, "no-such-answer"):
-        gone = as_viewer.post(url("thumb_of_reply", reply_id=reply_id), {"rating": "up"})
+        gone = as_viewer.post(url("request_log:rate_reply", reply_id=reply_id), {"rating": "up"})
         assert gone.status_code == 404
     Request.objects.filter(pk=request.pk).update(deployment=None)
     assert as_viewer.post(thumb, {"rating": "up"}).status_code == 404
@@ -209,23 +209,23 @@ def test_only_answers_of_this_goal_and_only_those_that_came(ask, as_viewer, as_s
 def test_opinions_are_in_the_figures(ask, as_viewer, url):
     for rating in (1, 1, -1):
         feedback.give(request=ask(), rating=rating)
-    context = as_viewer.get(url("monitor")).context
+    context = as_viewer.get(url("monitoring:page")).context
     assert (context["up"], context["down"]) == (2, 1)
-    assert "thumbs" in context["charts"]
+    assert "feedback" in context["charts"]
 
 
 def test_a_bad_answer_becomes_a_row_to_answer(ask, kept, goal, as_editor, as_viewer, url):
     request = ask("My pump leaks, mail ann@kettle-lane.co.uk")
     feedback.give(request=request, rating=-1, expected="repair_status")
-    assert as_viewer.post(url("to_queue", request_id=request.pk)).status_code == 403
-    as_editor.post(url("to_queue", request_id=request.pk))
+    assert as_viewer.post(url("request_log:add_to_queue", request_id=request.pk)).status_code == 403
+    as_editor.post(url("request_log:add_to_queue", request_id=request.pk))
     example = Example.objects.latest("pk")
     assert example.status == Status.PENDING
     assert example.messages == [{"role": "user", "content": "My pump leaks, mail [email]"}]
     assert example.source == "in use: sort-shop-emails, version 1"
     assert Suggestion.objects.get(example=example).answer == "repair_status"
     before = Example.objects.count()
-    as_editor.post(url("to_queue", request_id=request.pk))
+    as_editor.post(url("request_log:add_to_queue", request_id=request.pk))
     assert Example.objects.count() == before
 
 
@@ -234,15 +234,15 @@ def test_the_same_question_makes_one_row(ask, kept, live, as_editor, url):
     for _turn in range(3):
         feedback.give(request=ask(), rating=-1)
     feedback.give(request=ask("Fine"), rating=1)
-    assert feedback.bad(live).count() == 3
-    reply = as_editor.post(url("queue_all"))
+    assert feedback.bad_answers(live).count() == 3
+    reply = as_editor.post(url("request_log:queue_all"))
     assert reply.url == reverse("labelling:start", kwargs={"goal_id": live.goal_id})
     assert Example.objects.count() == before + 1
-    assert not feedback.bad(live).exists()
+    assert not feedback.bad_answers(live).exists()
 
 
 def test_by_itself_where_that_is_switched_on(ask, live, owner):
-    keeping.change(deployment=live, by=owner, on=True, queues=True, least_confidence=0.5)
+    retention.change(deployment=live, by=owner, on=True, queues=True, least_confidence=0.5)
     before = Example.objects.count()
     feedback.give(request=ask(), rating=-1)
     ask("Sure of it", confidence=-0.1)
@@ -253,21 +253,21 @@ def test_by_itself_where_that_is_switched_on(ask, live, owner):
 
 
 def test_not_by_itself_elsewhere(ask, live, owner):
-    keeping.change(deployment=live, by=owner, on=True, least_confidence=0.5)
+    retention.change(deployment=live, by=owner, on=True, least_confidence=0.5)
     before = Example.objects.count()
     feedback.give(request=ask(), rating=-1)
     ask("Unsure of it", confidence=-2.0)
     assert Example.objects.count() == before
-    assert feedback.bad(live).count() == 2  # but offered
+    assert feedback.bad_answers(live).count() == 2  # but offered
 
 
 def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, url, monkeypatch):
     evaluated(tuned, owner)
     goal = tuned.goal
-    monkeypatch.setattr(retraining, "ENOUGH", 2)
+    monkeypatch.setattr(retraining, "ENOUGH_EXAMPLES", 2)
     (so_far,) = progress.progress_of([goal])
     assert so_far.live
-    assert so_far.fresh is None
+    assert so_far.new_examples is None
     assert so_far.next.step == 5
     changed = list(Example.objects.all()[:2])
     for example in changed:
@@ -275,6 +275,6 @@ def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, ur
     page = as_viewer.get(url("page")).content.decode()
     assert "2 new examples since version 1." in page
     (so_far,) = progress.progress_of([goal])
-    assert so_far.fresh == retraining.Fresh(2, 1)
+    assert so_far.new_examples == retraining.NewExamples(2, 1)
     assert so_far.next.label == "Train again"
     assert so_far.next.state == "Live. 2 new examples since version 1."

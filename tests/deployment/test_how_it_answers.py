@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from finetune_app.deployment import journal
-from finetune_app.deployment.models import HourPace, Request, Transcript
-from finetune_app.deployment.monitoring import hours, picture
-from finetune_app.deployment.monitoring.pace import Lengths
+from finetune_app.monitoring import timeseries
+from finetune_app.request_log import recording, rollups
+from finetune_app.request_log.histogram import LengthHistogram
+from finetune_app.request_log.models import HourlyAnswers, Request, Transcript
 
 NOW = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
-DAY = picture.RANGES["day"]
+DAY = timeseries.RANGES["day"]
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def answered(live):
 
     def note(answer: str | None, *, tokens: int = 3, ago: float = 5, now: datetime = NOW, **facts):
         given = {"status": 200, "seconds": 0.5, "at": now - timedelta(minutes=ago)} | facts
-        return journal.note(
+        return recording.record(
             key=None,
             deployment=live,
             release=live.current,
@@ -62,16 +62,19 @@ def test_lengths_and_refusals_before_and_after_hours_are_added_up(live, answered
         answered("order_status", tokens=tokens, ago=ago)
     answered("I cannot do that.", tokens=5, ago=80)
     answered(None, tokens=0, ago=81)
-    raw = picture.of(live, DAY, NOW)
-    while hours.catch_up(NOW):
+    raw = timeseries.timeseries_of(live, DAY, NOW)
+    while rollups.roll_up_finished_hours(NOW):
         pass
-    added = picture.of(live, DAY, NOW)
-    assert HourPace.objects.filter(refused=1).count() == 1
-    assert raw.whole == added.whole
-    assert raw.slots == added.slots
-    assert (added.whole.answers, added.whole.refused) == (4, 1)  # one was longer ago than a day
-    assert (added.whole.length, added.whole.longest) == (10, 40)
-    assert added.whole.refused_share == 0.25
+    added = timeseries.timeseries_of(live, DAY, NOW)
+    assert HourlyAnswers.objects.filter(refused=1).count() == 1
+    assert raw.total == added.total
+    assert raw.points == added.points
+    assert (added.total.text_answers, added.total.refused) == (
+        4,
+        1,
+    )  # one was longer ago than a day
+    assert (added.total.length_p50, added.total.length_p95) == (10, 40)
+    assert added.total.refused_share == 0.25
 
 
 @pytest.mark.parametrize(
@@ -89,13 +92,13 @@ def test_lengths_and_refusals_before_and_after_hours_are_added_up(live, answered
     ],
 )
 def test_a_length_is_exact_below_a_hundred_and_then_to_two_digits(tokens, step):
-    assert Lengths.of([tokens]).at(0.5) == step
+    assert LengthHistogram.of([tokens]).quantile(0.5) == step
 
 
 def test_requests_of_before_this_was_noted_leave_a_gap_and_no_zero(live, answered):
     Request.objects.filter(pk=answered("order_status", ago=130).pk).update(refused=None)
     answered("order_status", ago=5)
-    lengths = [slot.length for slot in picture.of(live, DAY, NOW).slots]
+    lengths = [point.length_p50 for point in timeseries.timeseries_of(live, DAY, NOW).points]
     assert lengths.count(None) == len(lengths) - 1
 
 
@@ -103,16 +106,16 @@ def test_both_stand_on_the_page_with_a_way_to_the_refusals(live, answered, as_vi
     now = timezone.now()
     for answer in ["order_status"] * 3 + ["I'm unable to answer that."]:
         answered(answer, tokens=12, now=now)
-    reply = as_viewer.get(url("monitor"))
+    reply = as_viewer.get(url("monitoring:page"))
     page = reply.content.decode()
     assert {"lengths", "refused"} <= set(reply.context["charts"])
     assert "1 of 4 answers refused" in page  # the chart in words
     assert "?status=refused" in page
-    listed = as_viewer.get(url("log"), {"status": "refused"}).context["page"].requests
+    listed = as_viewer.get(url("request_log:page"), {"status": "refused"}).context["page"].requests
     assert [one.refused for one in listed] == [True]
 
 
 def test_nothing_answered_yet_draws_no_empty_chart(live, as_viewer, url):
-    reply = as_viewer.get(url("monitor"))
+    reply = as_viewer.get(url("monitoring:page"))
     assert "lengths" not in reply.context["charts"]
     assert "Once it has answered" in reply.content.decode()

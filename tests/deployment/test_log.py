@@ -8,10 +8,10 @@ import pytest
 from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
-from finetune_app.deployment import chores, journal
-from finetune_app.deployment.models import Feedback, Keeping, Request, Transcript
-from finetune_app.deployment.monitoring import keeping, replay
-from finetune_app.deployment.monitoring.redaction import redact
+from finetune_app.request_log import recording, replay, retention
+from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
+from finetune_app.request_log.periodic_tasks import delete_expired
+from finetune_app.request_log.redaction import redact
 
 ASK = """Hello, my pump leaks. Write to mara.lind@kettle-lane.co.uk or +44 20 7946 0958.
 
@@ -32,7 +32,7 @@ def ask(live, key):
 
     def noted(text: str = ASK, answer: str = "repair_status", **facts) -> Request:
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
-        return journal.note(
+        return recording.record(
             key=key,
             deployment=live,
             release=live.current,
@@ -49,30 +49,30 @@ def ask(live, key):
 
 @pytest.fixture
 def kept(live, owner):
-    return keeping.change(deployment=live, by=owner, on=True)
+    return retention.change(deployment=live, by=owner, on=True)
 
 
 def test_nothing_is_kept_unless_somebody_says_so(ask, live, as_viewer, url):
     ask()
     assert not Transcript.objects.exists()
-    page = as_viewer.get(url("log")).content.decode()
+    page = as_viewer.get(url("request_log:page")).content.decode()
     assert "not kept" in page
     assert "pump" not in page
 
 
 def test_an_owner_switches_it_on_and_has_told_people(live, as_owner, as_editor, url):
-    assert as_editor.post(url("keep"), ON).status_code == 403
-    reply = as_owner.post(url("keep"), ON | {"told": ""})
+    assert as_editor.post(url("request_log:retention"), ON).status_code == 403
+    reply = as_owner.post(url("request_log:retention"), ON | {"told": ""})
     assert reply.status_code == 422
     assert "Tell them first" in reply.content.decode()
-    assert not Keeping.objects.exists()
-    as_owner.post(url("keep"), ON)
-    found = Keeping.objects.get()
+    assert not Retention.objects.exists()
+    as_owner.post(url("request_log:retention"), ON)
+    found = Retention.objects.get()
     assert found.on
     assert found.by
     assert found.since
-    as_owner.post(url("keep"), ON | {"on": ""})
-    assert not Keeping.objects.get().on
+    as_owner.post(url("request_log:retention"), ON | {"on": ""})
+    assert not Retention.objects.get().on
 
 
 def test_personal_data_never_reaches_the_database(ask, kept):
@@ -109,9 +109,9 @@ def test_what_is_taken_out(text, clean):
 
 
 def test_a_share_of_requests(ask, live, owner, monkeypatch):
-    keeping.change(deployment=live, by=owner, on=True, percent=30)
+    retention.change(deployment=live, by=owner, on=True, percent=30)
     drawn = iter([0.1, 0.29, 0.3, 0.9])
-    monkeypatch.setattr(keeping.random, "random", lambda: next(drawn))
+    monkeypatch.setattr(retention.random, "random", lambda: next(drawn))
     for _turn in range(4):
         ask()
     assert Request.objects.count() == 4
@@ -122,7 +122,7 @@ def test_a_fault_costs_the_text_and_its_words_reach_no_log(ask, kept, monkeypatc
     def broken(*args):
         raise ValueError("could not keep: my pump leaks")
 
-    monkeypatch.setattr(keeping, "redact", broken)
+    monkeypatch.setattr(retention, "redact", broken)
     assert ask().pk
     assert "ValueError" in caplog.text
     assert "pump" not in caplog.text
@@ -135,7 +135,7 @@ def test_words_are_found_whole_and_in_any_capitals(ask, kept, as_viewer, url):
     def found(q):
         return [
             one.transcript.prompt
-            for one in as_viewer.get(url("log"), {"q": q}).context["page"].requests
+            for one in as_viewer.get(url("request_log:page"), {"q": q}).context["page"].requests
         ]
 
     assert found("pump") == ["The Pump leaks"]
@@ -149,7 +149,7 @@ def test_filters_live_in_the_address(ask, live, kept, key, as_viewer, url):
     Feedback.objects.create(request=slow, deployment=live, rating=Feedback.DOWN)
 
     def found(**given):
-        return as_viewer.get(url("log"), given).context["page"].requests
+        return as_viewer.get(url("request_log:page"), given).context["page"].requests
 
     assert found() == [bad, slow]
     assert found(status="failed") == [bad]
@@ -167,7 +167,7 @@ def test_a_long_list_goes_on_where_it_stopped(live, team, as_viewer, url):
     )
     seen, query = [], ""
     for size in (50, 50, 20):
-        page = as_viewer.get(url("log") + query).context["page"]
+        page = as_viewer.get(url("request_log:page") + query).context["page"]
         assert len(page.requests) == size
         seen += page.requests
         query = page.next
@@ -185,36 +185,40 @@ def test_one_request_and_what_another_one_says(ask, kept, as_editor, as_viewer, 
 
     monkeypatch.setattr(replay.conversation, "answer_turn", whole)
     monkeypatch.setattr(replay.inference, "request_for", lambda candidate: REQUEST)
-    page = as_editor.get(url("request", request_id=request.pk))
+    page = as_editor.get(url("request_log:request", request_id=request.pk))
     option = page.context["everybody"][0]
-    reply = as_editor.post(url("again", request_id=request.pk), {"candidate": option.key})
+    reply = as_editor.post(
+        url("request_log:replay", request_id=request.pk), {"candidate": option.key}
+    )
     assert reply.context["replayed"].text == "stock"
     assert asked[0].requests[0].messages == Transcript.objects.get().messages
     page = reply.content.decode()
     assert "repair_status" in page
     assert "stock" in page
-    wrong = as_editor.post(url("again", request_id=request.pk), {"candidate": "nobody"})
+    wrong = as_editor.post(
+        url("request_log:replay", request_id=request.pk), {"candidate": "nobody"}
+    )
     assert wrong.status_code == 400
-    assert as_viewer.post(url("again", request_id=request.pk)).status_code == 403
+    assert as_viewer.post(url("request_log:replay", request_id=request.pk)).status_code == 403
 
 
 def test_forgetting_one_takes_its_words_and_leaves_the_figures(ask, kept, live, as_editor, url):
     one, other = ask(), ask()
     for request in (one, other):
         Feedback.objects.create(request=request, deployment=live, rating=-1, comment="bad")
-    as_editor.post(url("forget", request_id=one.pk))
+    as_editor.post(url("request_log:delete_text", request_id=one.pk))
     assert [transcript.request_id for transcript in Transcript.objects.all()] == [other.pk]
     assert Request.objects.count() == 2
     assert [f.comment for f in Feedback.objects.order_by("pk")] == ["", "bad"]
-    assert as_editor.post(url("again", request_id=one.pk)).status_code == 404
+    assert as_editor.post(url("request_log:replay", request_id=one.pk)).status_code == 404
 
 
 def test_forgetting_all(ask, kept, as_editor, as_viewer, url, monkeypatch):
-    monkeypatch.setattr(keeping, "AT_ONCE", 2)
+    monkeypatch.setattr(retention, "DELETE_BATCH", 2)
     for _turn in range(5):
         ask()
-    assert as_viewer.post(url("forget_all")).status_code == 403
-    reply = as_editor.post(url("forget_all"), follow=True)
+    assert as_viewer.post(url("request_log:delete_all_texts")).status_code == 403
+    reply = as_editor.post(url("request_log:delete_all_texts"), follow=True)
     assert "The texts of 5 requests are deleted." in reply.content.decode()
     assert not Transcript.objects.exists()
 
@@ -222,23 +226,25 @@ def test_forgetting_all(ask, kept, as_editor, as_viewer, url, monkeypatch):
 def test_texts_go_when_their_days_are_over(ask, kept, live, owner):
     old, new = ask(), ask()
     Request.objects.filter(pk=old.pk).update(at=timezone.now() - timedelta(days=29))
-    chores.forget()
+    delete_expired()
     assert Transcript.objects.count() == 2
-    keeping.change(deployment=live, by=owner, on=False, days=28)  # counts for what is there
-    chores.forget()
+    retention.change(deployment=live, by=owner, on=False, days=28)  # counts for what is there
+    delete_expired()
     assert [transcript.request_id for transcript in Transcript.objects.all()] == [new.pk]
 
 
 def test_another_team_sees_none_of_it(ask, kept, as_stranger, url):
     request = ask()
-    assert as_stranger.get(url("log")).status_code == 404
-    for name in ("again", "forget", "thumb", "to_queue"):
-        assert as_stranger.post(url(name, request_id=request.pk)).status_code == 404
-    assert as_stranger.get(url("request", request_id=request.pk)).status_code == 404
+    assert as_stranger.get(url("request_log:page")).status_code == 404
+    for name in ("replay", "delete_text", "rate", "add_to_queue"):
+        assert (
+            as_stranger.post(url(f"request_log:{name}", request_id=request.pk)).status_code == 404
+        )
+    assert as_stranger.get(url("request_log:request", request_id=request.pk)).status_code == 404
 
 
 def test_a_base_model_asked_directly_keeps_nothing(key, kept):
-    journal.note(
+    recording.record(
         key=key,
         deployment=None,
         release=None,

@@ -4,9 +4,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from finetune_app.api_keys import services as api_keys
-from finetune_app.deployment import journal
-from finetune_app.deployment.monitoring import feedback, metrics
 from finetune_app.jobs.models import Job, State
+from finetune_app.request_log import feedback, prometheus, recording
 
 TOKEN = "a long token of the operator"
 
@@ -18,7 +17,7 @@ def asked(live, team, owner):
     )
 
     def ask(status: int = 200, **facts):
-        return journal.note(
+        return recording.record(
             key=key,
             deployment=live,
             release=live.current,
@@ -95,6 +94,6 @@ def test_jobs_and_the_engine(team, read):
 
 
 def test_nobody_fills_the_memory_with_names(monkeypatch):
-    monkeypatch.setattr(metrics, "_names", {"a"})
-    monkeypatch.setattr(metrics, "MOST", 2)
-    assert [metrics.named(one) for one in ("b", "c", "a", None)] == ["b", "other", "a", "-"]
+    monkeypatch.setattr(prometheus, "_names", {"a"})
+    monkeypatch.setattr(prometheus, "MAX_NAMES", 2)
+    assert [prometheus.label_of(one) for one in ("b", "c", "a", None)] == ["b", "other", "a", "-"]

@@ -6,8 +6,9 @@ import os
 import pytest
 
 from benchmarks.monitoring import run
-from finetune_app.deployment.models import Deployment, Request
-from finetune_app.deployment.monitoring import picture
+from finetune_app.deployment.models import Deployment
+from finetune_app.monitoring import timeseries
+from finetune_app.request_log.models import Request
 
 ROWS = int(os.environ.get("FINETUNE_ROWS", "1000000"))
 
@@ -16,8 +17,10 @@ ROWS = int(os.environ.get("FINETUNE_ROWS", "1000000"))
 @pytest.mark.timeout(7200)
 def test_a_million_requests(transactional_db):
     run(ROWS, repeats=3)
-    month = picture.RANGES["month"]
-    found = picture.of(Deployment.objects.get(), month)
-    assert found.whole.sum.requests == Request.objects.filter(at__gte=found.slots[0].at).count()
-    assert found.whole.sum.requests == sum(slot.sum.requests for slot in found.slots)
-    assert found.whole.pace.waited.total() == found.whole.sum.requests - found.whole.sum.failed
+    month = timeseries.RANGES["month"]
+    found = timeseries.timeseries_of(Deployment.objects.get(), month)
+    assert found.total.usage.requests == Request.objects.filter(at__gte=found.points[0].at).count()
+    assert found.total.usage.requests == sum(point.usage.requests for point in found.points)
+    assert (
+        found.total.stats.latency.total() == found.total.usage.requests - found.total.usage.failed
+    )

@@ -1,5 +1,7 @@
 """The live page says what computes the answers, and why it is not what somebody would expect."""
 
+import re
+
 import pytest
 
 from finetune_app.core import engine_client
@@ -18,7 +20,8 @@ def page(live, as_viewer, url, monkeypatch):
             **told,
         }
         monkeypatch.setattr(engine_client, "health_now", lambda _patience: state)
-        return as_viewer.get(url("monitor")).content.decode()
+        content = as_viewer.get(url("monitoring:page")).content.decode()
+        return re.sub(r">\s+|\s+<", lambda space: space[0].strip(), " ".join(content.split()))
 
     return look
 

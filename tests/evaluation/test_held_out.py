@@ -9,9 +9,9 @@ import torch
 from django.conf import settings
 
 from finetune_app.core.files import local_path
-from finetune_app.deployment.monitoring import drift
 from finetune_app.evaluation import held_out, prompt_baseline
 from finetune_app.jobs.handlers import handler_for
+from finetune_app.monitoring import drift
 from tests.worker.engine.tiny_models import make_base
 from tests.worker.training.conftest import RecordingChannel
 from worker.channel import Job
@@ -27,7 +27,7 @@ MAY_TELL_TEST_ROWS_APART = (
 )
 COUNTS = re.compile(r"filter\(split=Split\.TEST\)\.count\(\)")  # how many, not which
 EXCLUDES_TEST_ROWS = {"finetune_app/candidates/few_shot.py"}
-PASS_THE_PATH_ON = ("finetune_app/training/jobs.py", "finetune_app/deployment/drift_jobs.py")
+PASS_THE_PATH_ON = ("finetune_app/training/jobs.py", "finetune_app/monitoring/jobs.py")
 OPEN_OTHER_FILES = ("finetune_app/model_export/",)  # the `stored_name` of an export, not a version
 MAY_OPEN = (*MAY_TELL_TEST_ROWS_APART, *PASS_THE_PATH_ON, *OPEN_OTHER_FILES)
 
@@ -96,9 +96,9 @@ def test_the_comparison_with_live_prompts_never_touches_it(poisoned, tmp_path):
     rows = poisoned.version.counts
     spec = {
         "version": str(local_path(poisoned.version.stored_name)),
-        "longest": 2000,
-        "splits": [split.value for split in drift.LEARNED],
-        "examples": drift.learned_count(poisoned.version),
+        "max_characters": 2000,
+        "splits": [split.value for split in drift.COMPARED_SPLITS],
+        "examples": drift.count_reference_prompts(poisoned.version),
         "live": [[n, f"Is bike {n} ready?"] for n in range(40)],
     }
     found = compare(Job("drift", tmp_path, spec), RecordingChannel())

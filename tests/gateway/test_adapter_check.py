@@ -9,7 +9,7 @@ from django.urls import reverse
 from finetune_app.candidates import selection
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import adapter_check
-from finetune_app.deployment.models import Request
+from finetune_app.request_log.models import Request
 from tests.conftest import signed_in
 from tests.gateway.test_chat_completions import ask
 from tests.worker.conftest import wait_for

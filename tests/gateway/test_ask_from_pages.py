@@ -7,9 +7,9 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 from django.urls import reverse
 
-from finetune_app.deployment.models import Request
 from finetune_app.playground import page_client
 from finetune_app.playground.models import PublicChat
+from finetune_app.request_log.models import Request
 from tests.conftest import signed_in
 
 # The test client reads an asynchronous answer in one piece; uvicorn does not.
@@ -49,7 +49,7 @@ def test_feedback_can_be_given_as_soon_as_the_last_event_arrives(live, owner, go
 
     reply_id, known = async_to_sync(known_at_the_end)()
     assert known
-    thumb = reverse("deployment:thumb_of_reply", args=[goal.pk, reply_id])
+    thumb = reverse("request_log:rate_reply", args=[goal.pk, reply_id])
     assert signed_in(owner).post(thumb, {"rating": "up"}).status_code == 302
     assert Request.objects.get().feedback.is_up
 

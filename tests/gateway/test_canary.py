@@ -3,7 +3,7 @@
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services
 from finetune_app.deployment.canary import includes
-from finetune_app.deployment.models import Request
+from finetune_app.request_log.models import Request
 from tests.gateway.test_authenticate import ask
 
 

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from finetune_app.deployment import services
-from finetune_app.deployment.models import Request
+from finetune_app.request_log.models import Request
 from tests.worker.conftest import wait_for
 
 MODEL = "sort-shop-emails"

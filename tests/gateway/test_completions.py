@@ -5,7 +5,7 @@ import pytest
 
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services
-from finetune_app.deployment.models import Request
+from finetune_app.request_log.models import Request
 from tests.gateway.test_chat_completions import MODEL
 from tests.worker.conftest import wait_for
 

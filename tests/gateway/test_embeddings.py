@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from finetune_app.api_keys import services as api_keys
-from finetune_app.deployment.models import Request
+from finetune_app.request_log.models import Request
 from tests.worker.conftest import wait_for
 from worker.knowledge import embedding
 

@@ -8,7 +8,7 @@ import httpx
 import openai
 import pytest
 
-from finetune_app.deployment.models import Request
+from finetune_app.request_log.models import Request
 from tests.gateway.test_chat_completions import HELLO, MODEL, ask
 from tests.worker.conftest import wait_for
 

@@ -4,12 +4,12 @@ import httpx
 import pytest
 
 from finetune_app.datasets.models import Status
-from finetune_app.deployment.models import Feedback, Request, Transcript
-from finetune_app.deployment.monitoring import keeping
+from finetune_app.request_log import retention
+from finetune_app.request_log.models import Feedback, Request, Transcript
 
 
 def test_a_kept_transcript_with_bad_feedback_is_queued(client, address, key, live, owner):
-    keeping.change(deployment=live, by=owner, on=True, queues=True)
+    retention.change(deployment=live, by=owner, on=True, queues=True)
     asked = [{"role": "user", "content": "Write to ann@kettle-lane.co.uk"}]
     reply = client.with_options(timeout=600).chat.completions.create(
         model="sort-shop-emails", messages=asked, max_tokens=8, stream=True
@@ -17,7 +17,7 @@ def test_a_kept_transcript_with_bad_feedback_is_queued(client, address, key, liv
     chunks = list(reply)
     text = "".join(one.choices[0].delta.content or "" for one in chunks)
     transcript = Transcript.objects.get()
-    assert transcript.answer.strip() == keeping.redact(text).text.strip()
+    assert transcript.answer.strip() == retention.redact(text).text.strip()
     assert transcript.messages == [{"role": "user", "content": "Write to [email]"}]
     assert transcript.request.reply_id == chunks[0].id
     assert transcript.request.first_seconds is not None

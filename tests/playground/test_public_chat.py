@@ -5,8 +5,8 @@ from django.test import Client
 
 from finetune_app.api_keys import rate_limits
 from finetune_app.deployment import services
-from finetune_app.deployment.monitoring import keeping
 from finetune_app.playground.models import PublicChat
+from finetune_app.request_log import retention
 
 GIVEN = {
     "on": "on",
@@ -92,7 +92,7 @@ def test_a_stranger_gets_no_cookie_and_sees_nothing_of_the_team(chat, address, t
 
 def test_it_says_when_transcripts_are_kept(chat, address, live, owner):
     assert "may be kept" not in NOBODY().get(address).content.decode()
-    keeping.change(deployment=live, by=owner, on=True)
+    retention.change(deployment=live, by=owner, on=True)
     assert "may be kept for some days" in NOBODY().get(address).content.decode()
 
 

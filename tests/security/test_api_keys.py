@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.deployment.models import Deployment, Request
+from finetune_app.deployment.models import Deployment
 from finetune_app.goals.models import Goal
+from finetune_app.request_log.models import Request
 from tests.journey import install
 from tests.security.api import CHAT, HELLO, checked
 

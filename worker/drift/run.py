@@ -1,52 +1,63 @@
-"""One comparison of live prompts with those it learned from. No event has a word of a prompt.
+"""Compares live prompts with the prompts a model was trained on. No event contains a prompt.
 
-What it learned from is redacted first as live prompts were: else a classifier would tell the two
-apart by “[email]” alone, and call that drift.
+Training prompts are redacted first, as live prompts were; otherwise the classifier would tell the
+two apart by “[email]” alone.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from worker.channel import Channel, Job
 from worker.django_setup import setup_django
-from worker.drift.classifier import MOST, drift
-from worker.drift.similarity import least_alike
+from worker.drift.classifier import MAX_PROMPTS, detect_drift
+from worker.drift.similarity import least_similar
+
+
+class DriftSpec(TypedDict):
+    version: str  # path of the version's file
+    splits: list[str]  # to compare with
+    examples: int  # number of examples in these splits
+    live: list[tuple[int, str]]  # (request id, prompt), from old to new
+    max_characters: int  # of a prompt
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"version": path of its file, "splits": what it learned from, "examples": how many of
-    these, "live": [[request, prompt], ...] from old to new, "longest": characters of a prompt}."""
-    spec = job.spec
+    """Returns the fields of finetune_app.monitoring.models.DriftCheck; without a result if there
+    are too few prompts."""
+    spec: DriftSpec = job.spec  # type: ignore[assignment]
     channel.emit("phase", phase="reading", message="Reading what it learned from")
-    learned = list(_learned(Path(spec["version"]), spec))
+    training = list(_training_prompts(spec))
     if channel.stopping():
         return {"stopped": True}
     channel.emit("phase", phase="comparing", message="Comparing the prompts")
-    requests, live = [one[0] for one in spec["live"]], [one[1] for one in spec["live"]]
-    found = drift(learned, live)
+    requests = [request for request, _prompt in spec["live"]]
+    live = [prompt for _request, prompt in spec["live"]]
+    found = detect_drift(training, live)
     channel.check()
-    told = {"newest": max(requests, default=0), "learned": len(learned), "live": len(live)}
+    counts = {"newest": max(requests, default=0), "learned": len(training), "live": len(live)}
     if found is None:
-        return told
-    odd = [[requests[at], round(like, 4)] for at, like in least_alike(learned, live)]
-    return told | found.to_json() | {"odd": odd}
+        return counts
+    odd = [[requests[index], round(score, 4)] for index, score in least_similar(training, live)]
+    return counts | found.to_json() | {"odd": odd}
 
 
-def _learned(path: Path, spec: dict[str, Any]) -> Iterator[str]:
-    """The last question of each example, evenly thinned to MOST."""
+def _training_prompts(spec: DriftSpec) -> Iterator[str]:
+    """The last user message of each example, redacted; every n-th if there are more than
+    MAX_PROMPTS."""
     setup_django()
     from finetune_app.datasets.text import last_said
-    from finetune_app.deployment.monitoring.redaction import redact
+    from finetune_app.request_log.redaction import redact
 
-    every = max(1, -(-spec["examples"] // MOST))
-    place = 0
-    with path.open(encoding="utf-8") as file:
+    step = max(1, -(-spec["examples"] // MAX_PROMPTS))
+    index = 0
+    with Path(spec["version"]).open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
             if row["split"] not in spec["splits"]:
                 continue
-            if place % every == 0:
-                yield redact(last_said(row["messages"], "user")).text[: spec["longest"]]
-            place += 1
+            if index % step == 0:
+                prompt = redact(last_said(row["messages"], "user")).text
+                yield prompt[: spec["max_characters"]]
+            index += 1

@@ -1,4 +1,4 @@
-"""Which live prompts are least like anything it learned from."""
+"""Which live prompts are least like any training prompt."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worker.drift.classifier import same_text, terms_of, weighted
+from worker.drift.classifier import normalised_text, term_counts, tfidf_matrix
 
-AT_ONCE = 250  # live prompts held against all others in one go
+BATCH_SIZE = 250  # live prompts compared with all training prompts at once
 
 
-def least_alike(
-    learned: Sequence[str], live: Sequence[str], most: int = 5
+def least_similar(
+    training: Sequence[str], live: Sequence[str], most: int = 5
 ) -> list[tuple[int, float]]:
-    """(place in `live`, likeness to the nearest learned prompt: 0 no word in common, 1 the same
-    words), the strangest first. The same text counts once, its newest place; a text without words
-    is like nothing and says nothing, so it is left out."""
-    bags = [terms_of(text) for text in [*learned, *live]]
-    words = {term: at for at, term in enumerate(dict.fromkeys(t for bag in bags for t in bag))}
-    known = np.array([True] * len(learned) + [False] * len(live))
-    matrix = weighted(bags, words, known)
-    taught, asked = matrix[: len(learned)].T.tocsc(), matrix[len(learned) :]
+    """(index in `live`, cosine similarity to the nearest training prompt), the lowest first.
+
+    Similarity is 0 without a common word and 1 for the same words. Of equal texts only the newest
+    counts; texts without words are left out.
+    """
+    counts = [term_counts(text) for text in [*training, *live]]
+    terms = dict.fromkeys(term for count in counts for term in count)
+    vocabulary = {term: column for column, term in enumerate(terms)}
+    is_training = np.array([True] * len(training) + [False] * len(live))
+    matrix = tfidf_matrix(counts, vocabulary, is_training)
+    training_matrix, live_matrix = matrix[: len(training)].T.tocsc(), matrix[len(training) :]
     nearest = np.concatenate(
         [
-            np.asarray((asked[at : at + AT_ONCE] @ taught).max(axis=1).todense()).ravel()
-            for at in range(0, len(live), AT_ONCE)
+            np.asarray(
+                (live_matrix[start : start + BATCH_SIZE] @ training_matrix).max(axis=1).todense()
+            ).ravel()
+            for start in range(0, len(live), BATCH_SIZE)
         ]
     )
-    places = {same_text(text): at for at, text in enumerate(live)}
-    found = sorted((float(nearest[at]), at) for text, at in places.items() if text)
-    return [(at, min(likeness, 1.0)) for likeness, at in found[:most]]
+    newest = {normalised_text(text): index for index, text in enumerate(live)}
+    scores = sorted((float(nearest[index]), index) for text, index in newest.items() if text)
+    return [(index, min(score, 1.0)) for score, index in scores[:most]]

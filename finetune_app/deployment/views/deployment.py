@@ -15,7 +15,6 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.deployment import adapter_check, code_snippets, services
 from finetune_app.deployment.models import Deployment
-from finetune_app.deployment.views import monitor
 from finetune_app.deployment.views.versions import canary_context
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -87,7 +86,6 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
         return context
     current = deployment.current
     assert current is not None  # the first release is never a canary
-    context |= monitor.figures_context(request, deployment)
     context |= canary_context(deployment, current)
     return context | {
         "releases": deployment.releases.select_related("candidate", "by")[:VERSIONS_SHOWN],

@@ -11,7 +11,7 @@ from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.requests import render_page, whole_number
-from finetune_app.deployment import adapter_check, canary, history, services
+from finetune_app.deployment import adapter_check, canary, release_history, services
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -23,7 +23,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     deployment = get_object_or_404(Deployment, goal=goal)
     context = {
         "deployment": deployment,
-        "entries": history.entries(deployment),
+        "entries": release_history.entries(deployment),
         "current": deployment.current,
         "may_edit": may_edit(request),
     }
@@ -86,12 +86,8 @@ def canary_context(deployment: Deployment, current: Release) -> dict[str, Any]:
     release = deployment.canary
     if release is None:
         return {"canary": None, "canary_percents": services.CANARY_PERCENTS}
-    compared = canary.compare(deployment, release, current)
     return {
         "canary": release,
-        "compared": compared,
         "canary_percents": services.CANARY_PERCENTS,
-        "has_feedback": any(one.up or one.down for one in compared),
         "canary_problem": canary.unavailable_reason(release),
-        "too_few": compared[1].requests < canary.MIN_REQUESTS_TO_COMPARE,
     }

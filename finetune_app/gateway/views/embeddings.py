@@ -9,12 +9,12 @@ from django.http import HttpRequest, JsonResponse
 
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.core import engine_client
-from finetune_app.deployment import journal
 from finetune_app.gateway import embedder
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, invalid_request
 from finetune_app.gateway.generation import engine_error
 from finetune_app.gateway.json_body import model_field, read_json_object
+from finetune_app.request_log import recording
 
 MAX_TEXTS = 256  # what the engine takes at once
 MAX_CHARACTERS = 20_000  # of one text; far more than the model reads
@@ -42,7 +42,7 @@ async def embeddings(request: HttpRequest, key: ApiKey) -> JsonResponse:
         status, code = 500, "server_error"
         raise
     finally:
-        await journal.keep(
+        await recording.arecord(
             key=key,
             deployment=None,
             release=None,

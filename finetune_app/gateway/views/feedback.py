@@ -9,11 +9,11 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.deployment.models import Feedback, Request
-from finetune_app.deployment.monitoring import feedback as feedback_service
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.json_body import read_json_object
+from finetune_app.request_log import feedback as feedback_service
+from finetune_app.request_log.models import Feedback, Request
 
 RATINGS = {"up": Feedback.UP, "down": Feedback.DOWN, 1: Feedback.UP, -1: Feedback.DOWN}
 ID_FIELDS = ("id", "completion_id", "request_id")  # whichever the program sends
@@ -71,5 +71,5 @@ def _text_field(given: dict[str, Any], name: str) -> str:
     text = given.get(name) or ""
     if not isinstance(text, str):
         raise ApiError(400, f"“{name}” is a text.", param=name)
-    longest = feedback_service.LONGEST
+    longest = feedback_service.MAX_COMMENT_CHARACTERS
     return text[:longest].encode(errors="replace").decode().replace("\x00", "")

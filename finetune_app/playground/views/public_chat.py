@@ -19,11 +19,11 @@ from django.views.decorators.csrf import csrf_exempt
 from finetune_app.accounts.access import public
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.requests import client_ip
-from finetune_app.deployment.models import Keeping
 from finetune_app.gateway.errors import ApiError
 from finetune_app.gateway.generation import Generation
 from finetune_app.playground import page_client, visitor_limits
 from finetune_app.playground.models import PublicChat
+from finetune_app.request_log.models import Retention
 
 JSON_LINES = "application/x-ndjson"
 MAX_QUESTION_CHARACTERS = 2_000
@@ -133,7 +133,7 @@ def _unavailable() -> str:
 
 
 def _chat_page(chat: PublicChat, more: dict[str, Any], status: int = 200) -> HttpResponse:
-    keeps = Keeping.objects.filter(deployment=chat.deployment_id, on=True).exists()
+    keeps = Retention.objects.filter(deployment=chat.deployment_id, on=True).exists()
     context = {"chat": chat, "longest": MAX_QUESTION_CHARACTERS, "keeps": keeps} | more
     response = HttpResponse(render_to_string("public_chat/page.html", context), status=status)
     _with_headers(response, chat)

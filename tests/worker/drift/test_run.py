@@ -36,7 +36,7 @@ def compare(tmp_path):
             "splits": ["train", "validation"],
             "examples": learns,
             "live": [[100 + n, prompt] for n, prompt in enumerate(live)],
-            "longest": 2000,
+            "max_characters": 2000,
         }
         channel = RecordingChannel()
         return run(Job("drift", tmp_path, spec), channel), json.dumps(channel.events)

@@ -1,0 +1,170 @@
+"""Compares live prompts with the prompts a model was trained on.
+
+Possible only where texts are kept. The comparison itself is a job (worker/drift); this module says
+when one is due, which prompts are compared, and what a result means in words.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.accounts.models import User
+from finetune_app.core.errors import PlainError
+from finetune_app.datasets.models import Split
+from finetune_app.deployment.models import Deployment
+from finetune_app.goals.models import Goal
+from finetune_app.jobs import services as jobs
+from finetune_app.jobs.models import ACTIVE, State
+from finetune_app.monitoring.models import DriftCheck
+from finetune_app.request_log.models import Retention, Transcript
+from finetune_app.versions.models import Version
+
+MIN_PROMPTS = 30  # on each side; worker/drift/classifier.py says why
+MAX_LIVE_PROMPTS = 2_000  # the newest
+MIN_NEW_PROMPTS = 10  # since the last check; fewer would give the same result
+CHECK_EVERY = timedelta(days=1)
+MAX_CHARTED = 60  # checks in the chart: two months of days
+CLEAR_AUC = 0.75  # from here on the difference is more than slight
+# Live prompts are compared with these splits. Test prompts are left to the evaluation.
+COMPARED_SPLITS = (Split.TRAIN, Split.VALIDATION)
+
+
+def reference_version(deployment: Deployment) -> Version | None:
+    """The version that the live model was trained on; without a training the newest version,
+    which its instructions were written for."""
+    current = deployment.current
+    if current and current.candidate.training:
+        return current.candidate.training.version
+    return Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number").first()
+
+
+def live_prompts(deployment: Deployment) -> "QuerySet[Transcript]":
+    """The newest stored prompts, the newest first."""
+    found = Transcript.objects.filter(deployment=deployment).exclude(prompt="")
+    return found.order_by("-pk")[:MAX_LIVE_PROMPTS]
+
+
+def count_reference_prompts(version: Version) -> int:
+    return sum(int(version.counts.get(split.value, 0)) for split in COMPARED_SPLITS)
+
+
+@transaction.atomic
+def start(*, deployment: Deployment, by: User | None = None) -> DriftCheck:
+    """Queue a comparison; `by` is None if a periodic task asks.
+
+    Raises PlainError (409) if there are too few prompts on either side, or one is running.
+    """
+    version, prompts = reference_version(deployment), live_prompts(deployment).count()
+    title = _("Nothing to compare yet")
+    if version is None or count_reference_prompts(version) < MIN_PROMPTS:
+        raise PlainError(
+            _("It takes a frozen version with %(n)d examples to learn from. Freeze one in step 2.")
+            % {"n": MIN_PROMPTS},
+            title=title,
+            status=409,
+        )
+    if prompts < MIN_PROMPTS:
+        raise PlainError(
+            ngettext(
+                "%(n)d live prompt is kept; it takes %(least)d to tell anything.",
+                "%(n)d live prompts are kept; it takes %(least)d to tell anything.",
+                prompts,
+            )
+            % {"n": prompts, "least": MIN_PROMPTS},
+            title=title,
+            status=409,
+        )
+    Goal.objects.lock(deployment.goal_id)
+    if running(deployment):
+        raise PlainError(_("They are being compared just now."), status=409)
+    job = jobs.create(
+        team=deployment.team,
+        kind="drift",
+        spec={},
+        title=_("Prompts of %(name)s") % {"name": deployment.name},
+    )
+    return DriftCheck.objects.create(deployment=deployment, version=version, job=job, by=by)
+
+
+def start_due() -> None:
+    """Start a check once a day wherever texts are kept and new ones came, and at once when the
+    live model comes from another training."""
+    for retention in Retention.objects.filter(on=True, deployment__paused_at=None).select_related(
+        "deployment__team"
+    ):
+        if _is_due(retention.deployment):
+            try:
+                start(deployment=retention.deployment)
+            except PlainError:
+                continue  # the page says why
+
+
+def _is_due(deployment: Deployment) -> bool:
+    last = deployment.drift_checks.first()
+    if last is None:
+        return True
+    if last.version != reference_version(deployment):
+        return True
+    new = Transcript.objects.filter(deployment=deployment, pk__gt=last.newest).count()
+    return new >= MIN_NEW_PROMPTS and timezone.now() - last.created_at > CHECK_EVERY
+
+
+# ---- Results ----
+
+
+def results(deployment: Deployment) -> "QuerySet[DriftCheck]":
+    """Successful checks against the current reference version, the newest first."""
+    found = deployment.drift_checks.filter(job__state=State.SUCCEEDED).exclude(auc=None)
+    return found.filter(version=reference_version(deployment)).select_related("version", "by")
+
+
+def newest(deployment: Deployment) -> DriftCheck | None:
+    return results(deployment).first()
+
+
+def over_time(deployment: Deployment) -> list[DriftCheck]:
+    """The newest results from old to new; empty if there is only one, which shows no course."""
+    found = list(results(deployment)[:MAX_CHARTED])
+    return found[::-1] if len(found) > 1 else []
+
+
+def running(deployment: Deployment) -> DriftCheck | None:
+    return deployment.drift_checks.filter(job__state__in=ACTIVE).select_related("job").first()
+
+
+def told_apart_percent(deployment: Deployment) -> float | None:
+    """Of 100 pairs of a live and a training prompt, how many can be told apart; 50 if that is no
+    more than chance. None without a result."""
+    check = newest(deployment)
+    if check is None or check.auc is None:
+        return None
+    return 100 * check.auc if check.drifted else 50.0
+
+
+def verdict(check: DriftCheck) -> str:
+    """The result in a sentence."""
+    if not check.drifted:
+        return _("It is asked what it learned: no difference is to be seen.")
+    if (check.auc or 0) < CLEAR_AUC:
+        return _("It is asked slightly other things than it learned from.")
+    return _("It is asked other things than it learned from.")
+
+
+@dataclass(frozen=True)
+class OddPrompt:
+    """A live prompt and its similarity to the nearest training prompt, 0 to 1."""
+
+    transcript: Transcript
+    similarity: float
+
+
+def odd_prompts(check: DriftCheck) -> list[OddPrompt]:
+    """The live prompts least like the training prompts, as far as they are still stored."""
+    ids = [pk for pk, _similarity in check.odd]
+    kept = Transcript.objects.select_related("example").in_bulk(ids)
+    return [OddPrompt(kept[pk], similarity) for pk, similarity in check.odd if pk in kept]

@@ -1,0 +1,125 @@
+"""The monitoring page in words and tables."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.core.templatetags.ui import waited
+from finetune_app.deployment.models import Deployment
+from finetune_app.monitoring.charts import charts_of
+from finetune_app.monitoring.costs import Price, usage_by_deployment
+from finetune_app.monitoring.timeseries import RANGES, Metrics, Range, TimeSeries, timeseries_of
+from finetune_app.request_log.models.requests import error_label
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """A table row: usage and cost of a version, a key or a deployment."""
+
+    name: str
+    metrics: Metrics
+    cost: str  # "" if unknown
+    is_current: bool = False
+
+
+def page_figures(deployment: Deployment, chosen: Range) -> dict[str, Any]:
+    """Template context of everything that comes from requests."""
+    series = timeseries_of(deployment, chosen)
+    price = Price.of(deployment)
+    return {
+        "range": chosen,
+        "ranges": list(RANGES.values()),
+        "total": series.total,
+        "up": series.up,
+        "down": series.down,
+        "price": price,
+        "cost": price.cost_text(series.total.usage),
+        "sentence": sentence(series),
+        "charts": charts_of(series, price),
+        "points": [(point, price.cost_text(point.usage)) for point in series.points[::-1]],
+        "errors": _errors(series.total),
+        "versions": _versions(deployment, series, price),
+        "keys_used": _keys(series, price),
+        "deployments": _deployments(deployment, series),
+    }
+
+
+def sentence(series: TimeSeries) -> str:
+    """The figures in one or two sentences."""
+    total = series.total
+    if not total.usage.requests:
+        return _("Nobody has asked it anything in this time.")
+    words = ngettext("One request", "%(n)s requests", total.usage.requests) % {
+        "n": f"{total.usage.requests:,}"
+    }
+    if not total.usage.failed:
+        words = _("%(requests)s, and none failed.") % {"requests": words}
+    else:
+        words = ngettext(
+            "%(requests)s, of which one failed.",
+            "%(requests)s, of which %(n)s failed.",
+            total.usage.failed,
+        ) % {"requests": words, "n": f"{total.usage.failed:,}"}
+    if total.latency_p50 is not None and total.latency_p95 is not None:
+        words += " " + _("Half were answered within %(half)s, 95 of 100 within %(slow)s.") % {
+            "half": waited(total.latency_p50),
+            "slow": waited(total.latency_p95),
+        }
+    return words
+
+
+def _errors(total: Metrics) -> list[tuple[str, str, int]]:
+    """(in words, error code, count), the most frequent first."""
+    return [(error_label(code), code, count) for code, count in total.stats.errors.most_common()]
+
+
+def _versions(deployment: Deployment, series: TimeSeries, price: Price) -> list[UsageRow]:
+    releases = deployment.releases.select_related("candidate").in_bulk(
+        [pk for pk in series.by_release if pk]
+    )
+    current = deployment.current
+    rows = [
+        UsageRow(
+            _("Version %(n)d: %(name)s") % {"n": release.number, "name": release.candidate.name},
+            series.by_release[pk],
+            price.cost_text(series.by_release[pk].usage),
+            is_current=current is not None and current.pk == pk,
+        )
+        for pk, release in sorted(releases.items(), reverse=True)
+    ]
+    deleted = [metrics for pk, metrics in series.by_release.items() if pk not in releases]
+    return rows + [
+        UsageRow(_("No version"), metrics, price.cost_text(metrics.usage)) for metrics in deleted
+    ]
+
+
+def _keys(series: TimeSeries, price: Price) -> list[UsageRow]:
+    """The busiest first."""
+    names = dict(
+        ApiKey.objects.filter(pk__in=[pk for pk in series.by_key if pk]).values_list("pk", "name")
+    )
+    busiest = sorted(series.by_key.items(), key=lambda item: -item[1].usage.requests)
+    return [
+        UsageRow(
+            names.get(pk or 0, _("A page of ours, or a deleted key")),
+            metrics,
+            price.cost_text(metrics.usage),
+        )
+        for pk, metrics in busiest
+    ]
+
+
+def _deployments(deployment: Deployment, series: TimeSeries) -> list[UsageRow]:
+    """Every deployment of the team, this one included, the busiest first."""
+    usage_of = usage_by_deployment(deployment.team_id, series.points[0].at)
+    deployments = Deployment.objects.in_bulk([pk for pk in usage_of if pk])
+    rows = []
+    for pk, usage in sorted(usage_of.items(), key=lambda item: -item[1].requests):
+        found = deployments.get(pk or 0)
+        name = found.name if found else _("Base models, asked directly")
+        cost = Price.of(found).cost_text(usage) if found else ""
+        rows.append(UsageRow(name, Metrics(usage), cost, is_current=pk == deployment.pk))
+    return rows

@@ -1,0 +1,52 @@
+"""Whether it is time to train again: examples approved since the newest dataset version."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Count, Q
+from django.utils.translation import ngettext
+
+from finetune_app.datasets.models import Example, Status
+from finetune_app.deployment.models import Deployment
+from finetune_app.versions.models import Version
+
+ENOUGH_EXAMPLES = 20  # new ones, from which training again is suggested
+
+
+@dataclass(frozen=True)
+class NewExamples:
+    """Approved examples that are new or changed since the newest version was frozen."""
+
+    count: int
+    version: int  # its number
+
+    @property
+    def enough(self) -> bool:
+        return self.count >= ENOUGH_EXAMPLES
+
+    @property
+    def sentence(self) -> str:
+        return ngettext(
+            "%(n)s new example since version %(v)d.",
+            "%(n)s new examples since version %(v)d.",
+            self.count,
+        ) % {"n": f"{self.count:,}", "v": self.version}
+
+
+def live_among(goal_ids: Iterable[int]) -> set[int]:
+    """Goals whose deployment is answering."""
+    live = Deployment.objects.filter(goal__in=goal_ids, paused_at=None)
+    return set(live.values_list("goal", flat=True))
+
+
+def new_examples_since(versions: Iterable[Version]) -> dict[int, NewExamples]:
+    """By dataset, for the newest version of each. One query for all of them."""
+    newest = {version.dataset_id: version for version in versions}
+    newer = Q()
+    for version in newest.values():
+        newer |= Q(dataset=version.dataset_id, changed_at__gt=version.created_at)
+    if not newest:
+        return {}
+    rows = Example.objects.kept().filter(newer, status=Status.APPROVED).order_by()
+    counted = rows.values_list("dataset").annotate(Count("pk"))
+    return {pk: NewExamples(count, newest[pk].number) for pk, count in counted}

@@ -1,0 +1,25 @@
+"""Deletes what belongs to a drift check: its job with its row, its words with their texts."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+
+from finetune_app.jobs import services as jobs
+from finetune_app.monitoring.models import DriftCheck
+from finetune_app.request_log.signals import texts_deleted
+
+
+@receiver(post_delete, sender=DriftCheck)
+def delete_job(sender: type[DriftCheck], instance: DriftCheck, **kwargs: Any) -> None:
+    jobs.discard(instance.job_id, folder=f"drift/{instance.job_id}")
+
+
+@receiver(texts_deleted)
+def delete_words(sender: type, deployment_id: int, before: datetime | None, **kwargs: Any) -> None:
+    """Words come from live prompts, so they are deleted with them; figures stay."""
+    checks = DriftCheck.objects.filter(deployment=deployment_id)
+    if before:
+        checks = checks.filter(created_at__lte=before).exclude(new_words=[])
+    checks.update(new_words=[], odd=[])

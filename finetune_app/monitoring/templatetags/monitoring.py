@@ -1,0 +1,40 @@
+"""What the deployment page, in a room below, shows of the figures."""
+
+from typing import Any
+
+from django import template
+from django.template import Context
+
+from finetune_app.deployment.models import Deployment, Release
+from finetune_app.monitoring import canary_comparison as canaries
+from finetune_app.monitoring.retraining import NewExamples, new_examples_since
+from finetune_app.monitoring.summary import DAYS, days_from_query, summary_of
+from finetune_app.request_log import feedback
+from finetune_app.versions.models import Version
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def usage_summary(context: Context, deployment: Deployment) -> dict[str, Any]:
+    """What templates/monitoring/_summary.html shows, over the days named in the query string."""
+    days = days_from_query(context["request"].GET.get("days"))
+    return {
+        "figures": summary_of(deployment, days),
+        "days": days,
+        "ranges": DAYS,
+        "new_examples": _new_examples(deployment),
+        "bad": feedback.bad_answers(deployment).count(),
+    }
+
+
+@register.simple_tag
+def canary_comparison(
+    deployment: Deployment, canary: Release, current: Release
+) -> canaries.CanaryComparison:
+    return canaries.compare(deployment, canary, current)
+
+
+def _new_examples(deployment: Deployment) -> NewExamples | None:
+    newest = Version.objects.filter(dataset__goal=deployment.goal_id).order_by("-number")[:1]
+    return next(iter(new_examples_since(newest).values()), None)

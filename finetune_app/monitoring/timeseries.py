@@ -1,0 +1,207 @@
+"""Metrics of a deployment over an hour, a day, a week or a month: over time, by release, by key."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet, Sum
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from finetune_app.deployment.models import Deployment
+from finetune_app.request_log import rollups
+from finetune_app.request_log.histogram import Histogram, LengthHistogram
+from finetune_app.request_log.models import HourlyUsage
+from finetune_app.request_log.rollups import AnswerStats, Usage
+
+USAGE_FIELDS = ("requests", "failed", "prompt_tokens", "tokens", "busy_seconds")
+
+
+@dataclass(frozen=True)
+class Range:
+    """`points` intervals of `width` up to now, which begin at full minutes, hours or days (UTC)."""
+
+    key: str
+    name: str | Promise  # label of its tab
+    ago: str | Promise  # when it begins
+    points: int
+    width: timedelta
+    refresh_seconds: int  # of an open page
+
+    def since(self, now: datetime) -> datetime:
+        width_seconds = self.width.total_seconds()
+        newest = datetime.fromtimestamp(now.timestamp() // width_seconds * width_seconds, UTC)
+        return newest - (self.points - 1) * self.width
+
+
+RANGES = {
+    one.key: one
+    for one in (
+        Range("hour", _("Hour"), _("an hour ago"), 60, timedelta(minutes=1), 10),
+        Range("day", _("Day"), _("a day ago"), 24, timedelta(hours=1), 30),
+        Range("week", _("Week"), _("a week ago"), 28, timedelta(hours=6), 60),
+        Range("month", _("Month"), _("30 days ago"), 30, timedelta(days=1), 60),
+    )
+}
+
+
+def range_from_query(text: str | None) -> Range:
+    """The range named in the query string; a day for anything else."""
+    return RANGES.get(text or "", RANGES["day"])
+
+
+@dataclass
+class Metrics:
+    """Usage and answer statistics of one group of requests: a point in time, a release, a key.
+
+    Latencies in seconds, lengths in tokens; None where there is no answer.
+    """
+
+    usage: Usage = field(default_factory=Usage)
+    stats: AnswerStats = field(default_factory=AnswerStats)
+
+    @property
+    def latency_p50(self) -> float | None:
+        return self.stats.latency.quantile(0.5)
+
+    @property
+    def latency_p95(self) -> float | None:
+        return self.stats.latency.quantile(0.95)
+
+    @property
+    def latency_p99(self) -> float | None:
+        return self.stats.latency.quantile(0.99)
+
+    @property
+    def first_token_p50(self) -> float | None:
+        return self.stats.first_token.quantile(0.5)
+
+    @property
+    def first_token_p95(self) -> float | None:
+        return self.stats.first_token.quantile(0.95)
+
+    @property
+    def length_p50(self) -> float | None:
+        return self.stats.lengths.quantile(0.5)
+
+    @property
+    def length_p95(self) -> float | None:
+        return self.stats.lengths.quantile(0.95)
+
+    @property
+    def text_answers(self) -> int:
+        """Answers whose length and refusal are known."""
+        return self.stats.lengths.total()
+
+    @property
+    def refused(self) -> int:
+        return self.stats.refused
+
+    @property
+    def refused_share(self) -> float:
+        return self.refused / self.text_answers if self.text_answers else 0.0
+
+
+@dataclass
+class Point(Metrics):
+    """One interval of the series."""
+
+    at: datetime = datetime(1970, 1, 1, tzinfo=UTC)  # its start
+    up: int = 0  # feedback given in it
+    down: int = 0
+
+
+@dataclass
+class TimeSeries:
+    range: Range
+    points: list[Point]
+    by_release: dict[int | None, Metrics] = field(default_factory=dict)
+    by_key: dict[int | None, Metrics] = field(default_factory=dict)
+    total: Metrics = field(default_factory=Metrics)
+
+    @property
+    def up(self) -> int:
+        return sum(point.up for point in self.points)
+
+    @property
+    def down(self) -> int:
+        return sum(point.down for point in self.points)
+
+    def point_at(self, at: datetime) -> Point:
+        index = int((at - self.points[0].at) / self.range.width)
+        return self.points[min(len(self.points) - 1, max(0, index))]
+
+    def release(self, pk: int | None) -> Metrics:
+        return self.by_release.setdefault(pk, Metrics())
+
+    def key(self, pk: int | None) -> Metrics:
+        return self.by_key.setdefault(pk, Metrics())
+
+
+def timeseries_of(deployment: Deployment, chosen: Range, now: datetime | None = None) -> TimeSeries:
+    now = now or timezone.now()
+    since = chosen.since(now)
+    series = TimeSeries(chosen, [Point(at=since + n * chosen.width) for n in range(chosen.points)])
+    newer = since
+    if chosen.width >= rollups.HOUR:  # rollups are no finer than an hour
+        until = rollups.rolled_up_until()
+        _add_rollups(series, deployment, since, until)
+        newer = max(since, until)
+    _add_requests(series, deployment, newer)
+    feedback = deployment.feedback.filter(at__gte=since).order_by()
+    for at, rating in feedback.values_list("at", "rating").iterator(2000):
+        point = series.point_at(at)
+        point.up += rating > 0
+        point.down += rating < 0
+    return series
+
+
+def _add_requests(series: TimeSeries, deployment: Deployment, since: datetime) -> None:
+    """Add requests that are not rolled up yet."""
+    rows = rollups.requests_since(since)
+    for row, busy in zip(rows, rollups.busy_seconds(rows), strict=True):
+        if row.deployment != deployment.pk:
+            continue
+        usage, stats = rollups.usage_of(row, busy), rollups.answers_of(row)
+        for metrics in (
+            series.point_at(row.at),
+            series.total,
+            series.release(row.release),
+            series.key(row.key),
+        ):
+            metrics.usage.add(usage)
+            metrics.stats.add(stats)
+
+
+def _add_rollups(
+    series: TimeSeries, deployment: Deployment, since: datetime, until: datetime
+) -> None:
+    rows = deployment.hourly_usage.filter(at__gte=since, at__lt=until)
+    for at, usage in usage_by(rows, "at"):
+        series.point_at(at).usage.add(usage)
+        series.total.usage.add(usage)
+    for release, usage in usage_by(rows, "release"):
+        series.release(release).usage.add(usage)
+    for key, usage in usage_by(rows, "key"):
+        series.key(key).usage.add(usage)
+    answers = deployment.hourly_answers.filter(at__gte=since, at__lt=until).values_list(
+        "at", "release", "latency", "first_token", "lengths", "refused", "errors"
+    )
+    for at, release, latency, first_token, lengths, refused, errors in answers.iterator(2000):
+        stats = AnswerStats(
+            Histogram.from_json(latency),
+            Histogram.from_json(first_token),
+            LengthHistogram.from_json(lengths),
+            refused,
+        )
+        stats.errors.update(errors)
+        for metrics in (series.point_at(at), series.total, series.release(release)):
+            metrics.stats.add(stats)
+
+
+def usage_by(rows: "QuerySet[HourlyUsage]", name: str) -> Iterable[tuple[Any, Usage]]:
+    """(value of the field `name`, usage added up over the rows that have it)."""
+    sums = rows.order_by().values_list(name).annotate(*(Sum(one) for one in USAGE_FIELDS))
+    return ((found[0], Usage(*found[1:])) for found in sums)

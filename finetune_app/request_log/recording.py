@@ -1,0 +1,110 @@
+"""Writes a row for each request to the API, and its text where the deployment keeps texts."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.utils import timezone
+
+from finetune_app.api_keys import rate_limits
+from finetune_app.api_keys import services as api_keys
+from finetune_app.api_keys.models import ApiKey
+from finetune_app.checks.detectors.refusals import refusal
+from finetune_app.deployment.models import Deployment, Release
+from finetune_app.request_log import feedback, prometheus, retention
+from finetune_app.request_log.models import Request
+
+log = logging.getLogger(__name__)
+_tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds tasks only weakly
+
+
+async def arecord(**facts: Any) -> None:
+    """`record`, completed even if the client disconnects meanwhile."""
+    task = asyncio.create_task(sync_to_async(_record_and_close, thread_sensitive=False)(**facts))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    await asyncio.shield(task)
+
+
+def _record_and_close(**facts: Any) -> None:
+    """Runs in a thread outside Django's request cycle, which would not close its connection."""
+    try:
+        record(**facts)
+    finally:
+        connection.close()
+
+
+def record(
+    *,
+    key: ApiKey | None,
+    deployment: Deployment | None,
+    release: Release | None,
+    model: str,
+    status: int,
+    prompt_tokens: int,
+    tokens: int,
+    seconds: float = 0.0,
+    first_seconds: float | None = None,
+    streamed: bool = False,
+    error: str = "",
+    reply_id: str = "",
+    confidence: float | None = None,
+    messages: Sequence[dict[str, Any]] = (),
+    answer: str | None = None,
+    at: datetime | None = None,
+) -> Request:
+    """Store one request and count its tokens for its key.
+
+    `key` is None for requests from our own pages; they always have a deployment. `messages` and
+    `answer` are stored only where the team has switched that on (retention.py). `answer` is None
+    if there was no text answer (embeddings). `at` is when it ended, by default now.
+    """
+    if key:
+        rate_limits.count_tokens(key, prompt_tokens + tokens)
+        api_keys.count_month_tokens(key=key, tokens=prompt_tokens + tokens)
+    owner = key or deployment
+    assert owner is not None, "a request has a key or a deployment"
+    request = Request.objects.create(
+        team_id=owner.team_id,
+        key=key,
+        deployment=deployment,
+        release=release,
+        model=model[:120],
+        status=status,
+        error=error,
+        streamed=streamed,
+        prompt_tokens=prompt_tokens,
+        tokens=tokens,
+        first_seconds=first_seconds,
+        seconds=seconds,
+        reply_id=reply_id,
+        refused=None if answer is None or status >= 400 else refusal(answer) > 0,
+        confidence=confidence,
+        at=at or timezone.now(),
+    )
+    prometheus.count_request(
+        deployment_name=deployment.name if deployment else None,
+        status=status,
+        seconds=seconds,
+        first_seconds=first_seconds,
+        prompt_tokens=prompt_tokens,
+        tokens=tokens,
+    )
+    if deployment and messages:
+        _store_text(request, messages, answer or "")
+    return request
+
+
+def _store_text(request: Request, messages: Sequence[dict[str, Any]], answer: str) -> None:
+    """An error here costs the text and nothing else. Only the error's type is logged, since its
+    message may contain some of the text."""
+    try:
+        transcript = retention.store_transcript(request, messages, answer)
+        if transcript:
+            feedback.queue_if_unsure(request, transcript)
+    except Exception as problem:
+        log.error("the text of request %s was not kept: %s", request.pk, type(problem).__name__)

@@ -1,0 +1,145 @@
+"""Stores the texts of requests where a team has switched that on: redacted, and only for the days
+they chose. Deleting removes the text from the database; figures, which hold no text, stay."""
+
+import random
+import re
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from finetune_app.accounts.models import User
+from finetune_app.deployment.models import Deployment
+from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
+from finetune_app.request_log.redaction import redact
+from finetune_app.request_log.signals import texts_deleted
+
+Messages = Sequence[dict[str, Any]]
+MAX_MESSAGES = 100  # of a conversation, the newest
+MAX_SEARCH_CHARACTERS = 20_000
+DELETE_BATCH = 500  # texts deleted in one transaction
+DELETE_SECONDS = 1.0  # of one run of the periodic task
+
+_WORD = re.compile(r"\w+")
+
+
+def settings_of(deployment: Deployment) -> Retention:
+    """The settings of a deployment; an unsaved row that keeps nothing if there are none."""
+    found = Retention.objects.filter(deployment=deployment).first()
+    return found or Retention(deployment=deployment)
+
+
+def change(
+    *,
+    deployment: Deployment,
+    by: User,
+    on: bool,
+    percent: int = 100,
+    days: int = 30,
+    queues: bool = False,
+    least_confidence: float | None = None,
+) -> Retention:
+    """Change what is kept. `days` applies to texts that are already stored, too. Switching it off
+    deletes nothing at once (see `delete_all_texts`); stored texts still expire."""
+    with transaction.atomic():
+        retention, _new = Retention.objects.select_for_update().get_or_create(deployment=deployment)
+        if on and not retention.on:
+            retention.by, retention.since = by, timezone.now()
+        retention.on, retention.percent, retention.days = on, percent, days
+        retention.queues, retention.least_confidence = queues, least_confidence
+        retention.save()
+    return retention
+
+
+def store_transcript(request: Request, messages: Messages, answer: str) -> Transcript | None:
+    """Store the redacted text of a request, if its deployment keeps texts and the request is among
+    the chosen percentage."""
+    if request.deployment_id is None:
+        return None
+    retention = Retention.objects.filter(deployment=request.deployment_id, on=True).first()
+    if retention is None or random.random() * 100 >= retention.percent:
+        return None
+    clean, count = [], 0
+    for message in messages[-MAX_MESSAGES:]:
+        text, removed = redact(text_of(message.get("content")))
+        clean.append({"role": str(message.get("role", "user")), "content": text})
+        count += removed
+    answer, removed = redact(answer)
+    prompt = next((m["content"] for m in reversed(clean) if m["role"] == "user"), "")
+    return Transcript.objects.create(
+        request=request,
+        deployment_id=request.deployment_id,
+        messages=clean,
+        answer=answer,
+        prompt=prompt,
+        words=searchable(prompt, answer),
+        redacted=count + removed,
+    )
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content: a string or a list of parts. Images are never stored."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+def searchable(*texts: str) -> str:
+    """ " the pump leaks ": case-folded words, each surrounded by spaces."""
+    words = " ".join(_WORD.findall(" ".join(texts).casefold()))
+    return f" {words[:MAX_SEARCH_CHARACTERS]} "
+
+
+def search_terms(text: str) -> list[str]:
+    """The words of a search; a transcript has to contain each of them as a whole word."""
+    return [f" {word} " for word in _WORD.findall(text.casefold())[:12]]
+
+
+# ---- Deleting ----
+
+
+def delete_text(request: Request) -> None:
+    """Delete the text of one request, and the words of its feedback."""
+    with transaction.atomic():
+        Transcript.objects.filter(request=request).delete()
+        Feedback.objects.filter(request=request).update(comment="", expected="")
+
+
+def delete_all_texts(deployment: Deployment) -> int:
+    """Delete every text of a deployment; returns how many there were."""
+    count = Transcript.objects.filter(deployment=deployment).count()
+    while _delete_batch(Transcript.objects.filter(deployment=deployment)):
+        pass
+    Feedback.objects.filter(deployment=deployment).update(comment="", expected="")
+    texts_deleted.send(Retention, deployment_id=deployment.pk, before=None)
+    return count
+
+
+def delete_expired() -> bool:
+    """Delete expired texts for at most DELETE_SECONDS; True if there are more."""
+    started = time.monotonic()
+    for retention in Retention.objects.all():
+        before = timezone.now() - timedelta(days=retention.days)
+        texts_deleted.send(Retention, deployment_id=retention.deployment_id, before=before)
+        expired = Transcript.objects.filter(
+            deployment=retention.deployment_id, request__at__lte=before
+        )
+        while _delete_batch(expired):
+            if time.monotonic() - started > DELETE_SECONDS:
+                return True
+    return False
+
+
+def _delete_batch(transcripts: "QuerySet[Transcript]") -> bool:
+    """Delete the first of them in one transaction; False if there are none."""
+    keys = list(transcripts.order_by().values_list("pk", flat=True)[:DELETE_BATCH])
+    if not keys:
+        return False
+    with transaction.atomic():
+        Transcript.objects.filter(pk__in=keys).delete()
+        Feedback.objects.filter(request__in=keys).update(comment="", expected="")
+    return True
