@@ -14,6 +14,8 @@ from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connection, models, transaction
 
+from finetune_app.operations import bulk_edit_upgrade
+
 # A migration that only the first schema had.
 LAST_OF_FIRST_SCHEMA = ("datasets", "0008_taken_over")
 
@@ -21,8 +23,8 @@ LAST_OF_FIRST_SCHEMA = ("datasets", "0008_taken_over")
 TABLES = {
     "basemodels_basemodelchoice": "basemodels_choice",
     "candidates_validationanswer": "candidates_try",
-    "datasets_bulkedit": "datasets_sweep",
-    "datasets_rowcheck": "datasets_look",
+    "checks_finding": "datasets_finding",
+    "checks_rowcheck": "datasets_look",
     "deployment_transcript": "deployment_said",
     "evaluation_evaluation_others": "evaluation_evaluation_rivals",
     "evaluation_testsetlook": "evaluation_look",
@@ -30,6 +32,7 @@ TABLES = {
     "imports_upload": "datasets_upload",
     "jobs_childrun": "jobs_journal",
     "model_export_modelexport": "exports_export",
+    "versions_version": "datasets_version",
 }
 # (table now, column now): column then
 COLUMNS = {
@@ -141,6 +144,9 @@ def _copy_rows() -> None:
         copied.add(source)
         if table not in NOT_COPIED and source in old:
             _copy_table(model, source, old[source])
+    if bulk_edit_upgrade.TABLE in old:
+        bulk_edit_upgrade.convert(BEFORE)
+        copied.add(bulk_edit_upgrade.TABLE)
     _refuse_to_lose_rows(set(old) - copied)
     with connection.cursor() as cursor:
         for statement in VALUES:

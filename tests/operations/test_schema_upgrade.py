@@ -4,6 +4,7 @@ data/first_schema.sql is what the last commit with that schema wrote for one goa
 six steps (tests/factories.py as it was then).
 """
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -70,6 +71,28 @@ def test_every_row_is_carried_over_and_its_pages_open(first_schema):
     opened = manage(first_schema, "-c", OPEN_PAGES)
     assert opened.returncode == 0, opened.stderr
     assert {line.split()[-1] for line in opened.stdout.splitlines()} == {"200"}
+
+
+def test_a_bulk_edit_becomes_a_change_for_each_example(first_schema):
+    file = first_schema / "finetune.sqlite3"
+    with sqlite3.connect(file) as database:
+        database.execute(
+            'INSERT INTO datasets_sweep (edit_id, first, last, numbers, before, "after") '
+            """VALUES (1, 1, 5, '1-3 5', '{"status": "approved"}', '{"status": "draft"}')"""
+        )
+        database.execute(
+            """UPDATE datasets_edit SET todo = '{"do": "sweep", "numbers": "4-6 9", "next": 5}' """
+        )
+    database.close()
+    manage(first_schema, "manage.py", "prepare", "--without-starter")
+    changed = rows(
+        file,
+        "SELECT number FROM datasets_change AS change JOIN datasets_example AS example "
+        """ON example.id = example_id WHERE change.after = '{"status": "draft"}' ORDER BY 1""",
+    )
+    assert changed == [(1,), (2,), (3,), (5,)]
+    ((todo,),) = set(rows(file, "SELECT todo FROM datasets_edit WHERE id = 1"))
+    assert json.loads(todo) == {"do": "bulk_edit", "numbers": [6, 9], "next": 5}
 
 
 def test_a_second_start_changes_nothing(first_schema):
