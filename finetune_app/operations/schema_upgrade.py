@@ -21,6 +21,7 @@ LAST_OF_FIRST_SCHEMA = ("datasets", "0008_taken_over")
 
 # table now: table then
 TABLES = {
+    "api_keys_apikey": "deployment_apikey",
     "basemodels_basemodelchoice": "basemodels_choice",
     "candidates_validationanswer": "candidates_try",
     "checks_finding": "datasets_finding",
@@ -28,10 +29,13 @@ TABLES = {
     "deployment_transcript": "deployment_said",
     "evaluation_evaluation_others": "evaluation_evaluation_rivals",
     "evaluation_testsetlook": "evaluation_look",
+    "fine_tuning_api_apifile": "deployment_apifile",
+    "fine_tuning_api_finetuningjob": "deployment_apijob",
     "imports_savedmapping": "datasets_layout",
     "imports_upload": "datasets_upload",
     "jobs_childrun": "jobs_journal",
     "model_export_modelexport": "exports_export",
+    "playground_publicchat": "deployment_publicchat",
     "versions_version": "datasets_version",
 }
 # (table now, column now): column then
