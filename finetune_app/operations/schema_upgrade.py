@@ -34,6 +34,7 @@ TABLES = {
     "imports_savedmapping": "datasets_layout",
     "imports_upload": "datasets_upload",
     "jobs_childrun": "jobs_journal",
+    "labelling_draft": "datasets_draft",
     "model_export_modelexport": "exports_export",
     "playground_publicchat": "deployment_publicchat",
     "versions_version": "datasets_version",
