@@ -1,4 +1,4 @@
-"""One-click fixes of findings. Each looks again at the rows as they are now, and is one Edit."""
+"""One-click fixes of findings. Each reads the rows as they are now and makes one Edit."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -18,15 +18,15 @@ from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
 from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.datasets.services.editing import change_many
 
-Wanted = dict[int, dict[str, Any]]  # pk -> what becomes of it
+Wanted = dict[int, dict[str, Any]]  # key of an example: its new values
 Fix = Callable[[Finding, list[CheckRow]], Wanted]
 ASIDE = {"status": str(Status.SET_ASIDE)}
 AT_ONCE = 500  # keys in one query: databases take only so many variables
 
 
 def apply_fix(*, finding: Finding, by: User) -> Edit:
-    """Apply the finding's fix. Raises PlainError when there is nothing left to mend. Of very many
-    rows the rest is a job's: the edit has it in its `todo`."""
+    """Apply the finding's fix. Very many rows are changed by a job: the edit has the rest in its
+    `todo`. Raises PlainError (409) when there is nothing left to fix."""
     dataset = finding.dataset
     about = dataset.last_number if finding.fix in WHOLE_SET else _about(finding)
     if about > batch_edits.MAX_ROWS_IN_REQUEST:

@@ -29,8 +29,8 @@ def add_rows(
 ) -> int:
     """Add {"messages": [...], "split", "key", "group"} rows; returns how many.
 
-    All or nothing, in one transaction: files of any size come in through bringing.py. Where a
-    row names no split, it gets its sticky one.
+    All or nothing, in one transaction: files of any size come in through imports/import_rows.py.
+    A row that names no split gets the one its prompt's hash gives.
     """
     rows = iter(rows)
     added = 0

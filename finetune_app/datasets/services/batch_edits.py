@@ -1,11 +1,10 @@
-"""Carrying out a change that may be large, a part after the other.
+"""Running an edit that may be large, step by step.
 
-What is not done yet stands in the edit's `todo`. Up to AT_ONCE rows change in the request that
-asks for it, in one transaction: all of it or nothing. More of them change in a job, each part in
-a transaction of its own, so that memory is bounded, others can write in between, and a worker
-that dies is followed by one that goes on where it was. What cannot be brought to its end is taken
-back (change_jobs.py). How a part is done is said by those who begin such a change: sweeping,
-undoing, mending.
+The edit's `todo` holds what is not done yet. Up to MAX_ROWS_IN_REQUEST rows change in the request,
+in one transaction. More rows change in a job, each step in a transaction of its own: memory is
+bounded, others can write in between, and a worker that dies is followed by one that continues. An
+edit that cannot be completed is undone (change_jobs.py). Modules that start such edits register
+their steps with `batch_step`: bulk_edits, undoing, checks.fixes.
 """
 
 from collections.abc import Callable
@@ -18,15 +17,15 @@ from finetune_app.datasets.models import Dataset, Edit
 from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
 
-MAX_ROWS_IN_REQUEST = 10_000  # rows: a second or two
-PROGRESS_KEYS = ("next", "last", "numbers", "changed")  # in a todo: how far it is
+MAX_ROWS_IN_REQUEST = 10_000  # a few seconds
+PROGRESS_KEYS = ("next", "last", "numbers", "changed")  # of a todo: they change with every step
 
 BatchStep = Callable[[Edit, Dataset], None]
-BATCH_STEPS: dict[str, BatchStep] = {}  # by what a todo says there is to "do"
+BATCH_STEPS: dict[str, BatchStep] = {}  # by the "do" of a todo
 
 
 def batch_step(name: str) -> Callable[[BatchStep], BatchStep]:
-    """Marks what does the next part of such a change and puts the rest into edit.todo."""
+    """Register a function that does the next step of an edit and puts the rest into edit.todo."""
 
     def mark(function: BatchStep) -> BatchStep:
         BATCH_STEPS[name] = function
@@ -38,8 +37,8 @@ def batch_step(name: str) -> Callable[[BatchStep], BatchStep]:
 def begin(
     *, dataset: Dataset, by: User | None, what: str, todo: dict[str, Any], rows: int, **more: Any
 ) -> Edit:
-    """A new change to about so many rows, carried out as far as one request does. A second
-    click finds the change that the first one began."""
+    """Create an edit of about `rows` rows, and run it or queue its job. A second click returns
+    the edit that the first one started."""
     with transaction.atomic():
         lock(dataset)
         begun = _begun_already(dataset, by, todo) if rows > MAX_ROWS_IN_REQUEST else None
@@ -65,7 +64,7 @@ def run(edit: Edit, rows: int) -> Edit:
 
 
 def start_job(edit: Edit) -> Edit:
-    """Queue a job for what is left to do; the one that is under way, if there is one."""
+    """Queue a job for what is left, unless one is active."""
     with transaction.atomic():
         edit = Edit.objects.select_for_update().get(pk=edit.pk)
         if edit.todo and not (edit.job and edit.job.is_active):
@@ -86,7 +85,7 @@ def run_to_end(edit: Edit) -> Edit:
 
 
 def run_next_step(edit: Edit, guard: Callable[[], None] = lambda: None) -> Edit:
-    """`guard` is asked first, within the transaction, and may raise."""
+    """One step in one transaction. `guard` is called first and may raise."""
     with transaction.atomic():
         guard()
         dataset = lock(edit.dataset)
@@ -98,6 +97,6 @@ def run_next_step(edit: Edit, guard: Callable[[], None] = lambda: None) -> Edit:
 
 
 def fraction_done(edit: Edit) -> float:
-    """How much of it is done, 0 to 1."""
+    """How much is done, 0 to 1."""
     todo = edit.todo
     return min(1.0, todo["next"] / todo["last"]) if todo and todo.get("last") else 1.0

@@ -1,4 +1,4 @@
-"""Changing examples. Every change is an Edit, and every Edit can be undone (undoing.py)."""
+"""Changing examples. Every change is an Edit that can be undone (undoing.py)."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -45,9 +45,9 @@ def dataset_of(goal: Goal) -> Dataset:
 def save_example(
     *, example: Example, by: User, messages: list[dict[str, str]], seen: datetime | None
 ) -> Edit | None:
-    """Keep an edited conversation. `seen` is the `changed_at` the person started from.
+    """Save an edited conversation. `seen` is the `changed_at` that the person started from.
 
-    Raises Stale when the row moved on meanwhile. None when nothing changed.
+    Returns None when nothing changed. Raises Stale when somebody else changed the row.
     """
     sensible(messages)
     with transaction.atomic():
@@ -107,8 +107,8 @@ def change_many(
 
 
 def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
-    """Into the trash or out of it again, as part of `edit`: the rows carry its time, which says
-    later whether somebody has touched them since."""
+    """Move rows into the trash or out of it, as part of `edit`. They get its time, which shows
+    later whether somebody has changed them since."""
     for start in range(0, len(pks), MAX_QUERY_KEYS):
         Example.objects.filter(pk__in=pks[start : start + MAX_QUERY_KEYS]).update(
             deleted_at=edit.at if away else None, changed_at=edit.at, changed_by=edit.by
@@ -127,7 +127,7 @@ READ: dict[str, Callable[[Example], Any]] = {
 
 
 def state_of(example: Example, keys: Iterable[str]) -> dict[str, Any]:
-    """What an Edit may change, as it is now."""
+    """The current values of what an edit may change."""
     return {key: READ[key](example) for key in keys}
 
 
@@ -146,7 +146,7 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
 
 
 def _as_they_are(dataset: Dataset, examples: list[Example]) -> Iterator[Example]:
-    """The same rows read anew, and held until the transaction ends."""
+    """The same rows, read again and locked until the transaction ends."""
     wanted = [example.pk for example in examples]
     for start in range(0, len(wanted), MAX_QUERY_KEYS):
         rows = dataset.examples.select_for_update().in_bulk(wanted[start : start + MAX_QUERY_KEYS])
@@ -165,7 +165,7 @@ def store(changes: list[Change]) -> None:
 
 
 def _set_labels(example: Example, labels: dict[str, str]) -> None:
-    """Who has left for good has no label that could be put back."""
+    """Labels of users who were deleted are left out."""
     here = {str(pk) for pk in User.objects.filter(pk__in=labels).values_list("pk", flat=True)}
     example.labels.exclude(by__in=[int(pk) for pk in here]).delete()
     known = READ["labels"](example)

@@ -1,4 +1,4 @@
-"""Writing very many rows for a job, in short transactions between which others write."""
+"""Writing very many rows for a job in short transactions, so that others can write in between."""
 
 import time
 from collections.abc import Callable
@@ -14,11 +14,11 @@ MAX_WRITE_SECONDS, PAUSE_SECONDS = 0.5, 0.12  # seconds of writing, and the paus
 
 
 class LeaseLost(Exception):
-    """Nobody wants this any more: it was cancelled, or another worker has it."""
+    """The job was cancelled, or another worker has its lease."""
 
 
 class LeaseWriter:
-    """The right to write: the job's lease, and that it is still `wanted`."""
+    """Checks before each transaction that the job still has its lease and is still `wanted`."""
 
     def __init__(
         self, job: Job, total: int, message: str, wanted: Callable[[], bool] = lambda: True
@@ -29,7 +29,7 @@ class LeaseWriter:
         self._breathed = time.monotonic()
 
     def check(self, more: int = 0) -> None:
-        """In each transaction, first: raises Over."""
+        """Call first in each transaction. Raises LeaseLost."""
         if not self._wanted():
             raise LeaseLost
         self.done += more
@@ -47,8 +47,8 @@ class LeaseWriter:
                 raise LeaseLost
 
     def breathe(self) -> None:
-        """Between transactions: let others write. SQLite keeps no queue; who waits looks again
-        every tenth of a second, and would find us there each time."""
+        """Call between transactions: a pause in which others can write. SQLite has no queue of
+        writers: one that waits tries again every tenth of a second."""
         if connection.vendor == "sqlite" and time.monotonic() > self._breathed + MAX_WRITE_SECONDS:
             time.sleep(PAUSE_SECONDS)
             self._breathed = time.monotonic()

@@ -1,4 +1,4 @@
-"""Undo: put back what an edit changed. Itself an Edit, so it can be undone too."""
+"""Undoing an edit. The undo is itself an Edit, so it can be undone too."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,17 @@ from finetune_app.datasets.services.editing import change_many, stamp, state_of
 from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
 
-CHANGED = 2_000  # rows with a change of their own, in one transaction
-STAMPED = 5_000  # rows that only go or come back
+CHANGED = 2_000  # changes undone in one transaction
+STAMPED = 5_000  # rows moved into or out of the trash in one transaction
 
 
 def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]:
-    """The edit that puts back what `edit` did, and how many examples somebody changed since:
-    those are left alone. An edit that is under way is stopped first. Of very many, the rest is a
-    job's: the edit has it in its `todo`. `here`: not in a job, however many there are."""
+    """Undo `edit`. Returns the new edit, and how many examples were changed since and stay.
+
+    A running edit is stopped first. Very many rows are put back by a job; the new edit has the
+    rest in its `todo`. With `here`, all of it happens now. Raises PlainError (409) when the edit
+    is undone already.
+    """
     with transaction.atomic():
         lock(edit.dataset)
         fresh = Edit.objects.filter(pk=edit.pk, undone_at=None)
@@ -85,7 +88,7 @@ def _departures(edit: Edit, back: Edit, dataset: Dataset) -> int:
 
 
 def _stamp_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
-    """What is stamped is not among `rows` any more."""
+    """Stamped rows no longer match `rows`."""
     some = list(rows.order_by("pk").values_list("pk", flat=True)[:STAMPED])
     if some:
         stamp(some, back, away=away)
@@ -93,7 +96,7 @@ def _stamp_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
 
 
 def _stands(change: Change) -> bool:
-    """Whether nobody has changed since what it changed."""
+    """Whether the example still has the values that this change set."""
     current = state_of(change.example, change.after)
     return all(current[key] == value for key, value in change.after.items())
 
@@ -111,7 +114,7 @@ def _reverse(changes: list[Change], back: Edit) -> None:
 
 
 def _came_by(edit: Edit) -> QuerySet[Example]:
-    """Rows that an import brought, or that the undo of one took out of the trash again."""
+    """Rows that an import added, or that the undo of one restored from the trash."""
     rows = edit.dataset.examples.kept()
     if edit.removes_rows:
         return rows.filter(changed_at=edit.at).exclude(source_import=edit.source_import_id)
@@ -119,5 +122,5 @@ def _came_by(edit: Edit) -> QuerySet[Example]:
 
 
 def _went_by(edit: Edit) -> QuerySet[Example]:
-    """Rows that it put into the trash, and nobody has touched since: they carry its time."""
+    """Rows that it moved into the trash and nobody has changed since: they have its time."""
     return edit.dataset.examples.filter(deleted_at=edit.at)
