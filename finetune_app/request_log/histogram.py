@@ -1,8 +1,7 @@
 """Histograms with fixed buckets, stored as JSON and merged by adding counts.
 
 Percentiles of two hours cannot be averaged, but bucket counts can be added, so a percentile over
-any range is exact to half a bucket (5%). docs/decisions/0028-own-histogram-and-rollups.md says why
-this is not HdrHistogram.
+any range is exact to half a bucket (5%). docs/decisions/0027 says why this is not HdrHistogram.
 """
 
 import math

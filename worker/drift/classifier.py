@@ -5,7 +5,7 @@ regression, five folds. If it cannot, nothing has changed. In a small sample it 
 guessing by chance, so its ROC AUC is compared with a permutation test: the same scores with
 shuffled labels, many times.
 
-Written with numpy and scipy (docs/decisions/0025 says why not scikit-learn). Deterministic: the
+Written with numpy and scipy (docs/decisions/0027 says why not scikit-learn). Deterministic: the
 same input gives the same result.
 """
 
