@@ -1,0 +1,9 @@
+"""Deployments: a candidate answers under a name.
+
+services.py         go live, start and end a canary, roll back, pause
+canary.py           which conversations a canary answers
+adapter_check.py    refuses to deploy an adapter that changes nothing
+adapter_archive.py  a trained adapter as a zip file
+code_snippets.py    curl, Python and JavaScript for one request
+release_history.py  what changed from one release to the next
+"""

@@ -1,4 +1,4 @@
-"""What answered when: each release with what it changed, and how it did in the evaluation."""
+"""The history of a deployment: each release with what it changed and its evaluation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from finetune_app.candidates.models import Candidate
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.evaluation.models import Evaluation
 
-WITH = ("candidate__base_model", "candidate__endpoint", "candidate__training", "by", "ended_by")
+RELATED = ("candidate__base_model", "candidate__endpoint", "candidate__training", "by", "ended_by")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """`changes`: what is different from the version that answered before it, in words."""
+class ReleaseEntry:
+    """`changes`: sentences that say what differs from the release before it."""
 
     release: Release
     changes: list[str]
@@ -27,17 +27,21 @@ class Entry:
         return self.evaluation.verdict if self.evaluation else {}
 
 
-def entries(deployment: Deployment) -> list[Entry]:
+def release_entries(deployment: Deployment) -> list[ReleaseEntry]:
     """All releases, the newest first."""
-    releases = list(deployment.releases.select_related(*WITH))
-    tested = _tested(deployment, releases)
+    releases = list(deployment.releases.select_related(*RELATED))
+    evaluations = _newest_evaluations(deployment, releases)
     return [
-        Entry(release, _changes(release, releases[at + 1 :]), tested.get(release.candidate_id))
+        ReleaseEntry(
+            release, _changes(release, releases[at + 1 :]), evaluations.get(release.candidate_id)
+        )
         for at, release in enumerate(releases)
     ]
 
 
-def _tested(deployment: Deployment, releases: Iterable[Release]) -> dict[int, Evaluation]:
+def _newest_evaluations(
+    deployment: Deployment, releases: Iterable[Release]
+) -> dict[int, Evaluation]:
     """The newest concluded evaluation of each candidate."""
     found = Evaluation.objects.filter(
         goal=deployment.goal_id, ours__in={one.candidate_id for one in releases}
@@ -57,7 +61,7 @@ def _changes(release: Release, earlier: list[Release]) -> list[str]:
 
 
 def differences(before: Candidate, after: Candidate) -> list[str]:
-    """What sets `after` apart from `before`, in words, the weightiest first."""
+    """Sentences that say how `after` differs from `before`, the most important first."""
     found = []
     if before.model_name != after.model_name:
         found.append(

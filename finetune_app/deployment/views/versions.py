@@ -23,7 +23,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     deployment = get_object_or_404(Deployment, goal=goal)
     context = {
         "deployment": deployment,
-        "entries": release_history.entries(deployment),
+        "entries": release_history.release_entries(deployment),
         "current": deployment.current,
         "may_edit": may_edit(request),
     }
