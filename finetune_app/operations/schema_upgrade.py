@@ -14,6 +14,7 @@ from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connection, models, transaction
 
+from finetune_app.jobs.models import ACTIVE
 from finetune_app.operations import bulk_edit_upgrade
 
 # A migration that only the first schema had.
@@ -41,6 +42,10 @@ TABLES = {
 }
 # (table now, column now): column then
 COLUMNS = {
+    ("api_keys_apikey", "cost_per_month"): "money_a_month",
+    ("api_keys_apikey", "requests_per_minute"): "requests_a_minute",
+    ("api_keys_apikey", "tokens_per_minute"): "tokens_a_minute",
+    ("api_keys_apikey", "tokens_per_month"): "tokens_a_month",
     ("candidates_validationanswer", "candidate_fingerprint"): "recipe",
     ("candidates_validationanswer", "created_at"): "at",
     ("candidates_validationanswer", "example_id"): "row",
@@ -53,16 +58,22 @@ COLUMNS = {
     ("deployment_release", "promoted_at"): "full_at",
     ("deployment_release", "withdrawn_at"): "taken_back_at",
     ("evaluation_evaluation", "latency_seconds"): "pace",
+    ("fine_tuning_api_apifile", "storage_path"): "kept_as",
+    ("fine_tuning_api_finetuningjob", "hyperparameters"): "asked",
     ("model_export_modelexport", "format"): "form",
+    ("playground_publicchat", "questions_per_day"): "a_day",
+    ("playground_publicchat", "questions_per_minute"): "a_minute",
 }
-# Statements on today's tables, for stored values that have another name now.
-VALUES: tuple[str, ...] = ()
 # Tables that are made anew, or that nothing needs any more.
 NOT_COPIED = {"django_migrations", "django_content_type", "auth_permission"}
 
 BEFORE = "before"  # the schema (PostgreSQL) or attached file (SQLite) of the old tables
 
 OLD_COLUMNS = {
+    ("api_keys_apikey", "cost_per_month"): "money_a_month",
+    ("api_keys_apikey", "requests_per_minute"): "requests_a_minute",
+    ("api_keys_apikey", "tokens_per_minute"): "tokens_a_minute",
+    ("api_keys_apikey", "tokens_per_month"): "tokens_a_month",
     "sqlite": f"""
         SELECT old.name, its.name
         FROM {BEFORE}.sqlite_master AS old, pragma_table_xinfo(old.name, '{BEFORE}') AS its
@@ -93,8 +104,10 @@ def is_first_schema() -> bool:
 def upgrade() -> None:
     """Make today's tables and copy every row into them.
 
-    Raises UpgradeError when there are rows that no table of today takes; nothing has changed then.
+    Raises UpgradeError when jobs wait or run, or when there are rows that no table of today takes;
+    nothing has changed then.
     """
+    _refuse_active_jobs()
     set_aside = _sqlite_file_aside if connection.vendor == "sqlite" else _postgresql_schema_aside
     with set_aside():
         call_command("migrate", verbosity=0, interactive=False)
@@ -154,8 +167,6 @@ def _copy_rows() -> None:
         copied.add(bulk_edit_upgrade.TABLE)
     _refuse_to_lose_rows(set(old) - copied)
     with connection.cursor() as cursor:
-        for statement in VALUES:
-            cursor.execute(statement)
         for statement in connection.ops.sequence_reset_sql(no_style(), apps.get_models()):
             cursor.execute(statement)
 
@@ -192,6 +203,19 @@ def _copy_table(model: type[models.Model], source: str, old: set[str]) -> None:
             f"INSERT INTO {quote(table)} ({', '.join(columns)}) "
             f"SELECT {', '.join(values)} FROM {BEFORE}.{quote(source)}",
             defaults,
+        )
+
+
+def _refuse_active_jobs() -> None:
+    """The specs of jobs are not translated, so that none may be under way."""
+    marks = ", ".join("%s" for _state in ACTIVE)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM jobs_job WHERE state IN ({marks})", [*ACTIVE])
+        count = cursor.fetchone()[0]
+    if count:
+        raise UpgradeError(
+            f"{count} jobs wait or run. Start the version that made this data folder, let them end "
+            "or stop them, then upgrade again. Nothing was changed."
         )
 
 

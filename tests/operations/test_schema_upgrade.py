@@ -114,6 +114,17 @@ def test_rows_that_nothing_takes_stop_it_and_nothing_changes(first_schema):
     assert rows(file, "SELECT 1 FROM django_migrations WHERE name = '0008_taken_over'")
 
 
+def test_jobs_that_wait_stop_it(first_schema):
+    file = first_schema / "finetune.sqlite3"
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE jobs_job SET state = 'queued' WHERE id = 1")
+    database.close()
+    refused = manage(first_schema, "manage.py", "prepare", "--without-starter")
+    assert refused.returncode == 1
+    assert "1 jobs wait or run" in refused.stderr
+    assert rows(file, "SELECT 1 FROM django_migrations WHERE name = '0008_taken_over'")
+
+
 def _counts(file: Path) -> dict[str, list[tuple]]:
     names = rows(
         file,
