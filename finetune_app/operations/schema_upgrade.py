@@ -27,7 +27,6 @@ TABLES = {
     "candidates_validationanswer": "candidates_try",
     "checks_finding": "datasets_finding",
     "checks_rowcheck": "datasets_look",
-    "deployment_transcript": "deployment_said",
     "evaluation_evaluation_others": "evaluation_evaluation_rivals",
     "evaluation_testsetlook": "evaluation_look",
     "fine_tuning_api_apifile": "deployment_apifile",
@@ -37,7 +36,15 @@ TABLES = {
     "jobs_childrun": "jobs_journal",
     "labelling_draft": "datasets_draft",
     "model_export_modelexport": "exports_export",
+    "monitoring_driftcheck": "deployment_drift",
     "playground_publicchat": "deployment_publicchat",
+    "request_log_feedback": "deployment_feedback",
+    "request_log_hourlyanswers": "deployment_hourpace",
+    "request_log_hourlyusage": "deployment_hour",
+    "request_log_request": "deployment_request",
+    "request_log_retention": "deployment_keeping",
+    "request_log_rollupcursor": "deployment_hoursupto",
+    "request_log_transcript": "deployment_said",
     "versions_version": "datasets_version",
 }
 # (table now, column now): column then
@@ -63,6 +70,9 @@ COLUMNS = {
     ("model_export_modelexport", "format"): "form",
     ("playground_publicchat", "questions_per_day"): "a_day",
     ("playground_publicchat", "questions_per_minute"): "a_minute",
+    ("request_log_hourlyanswers", "first_token"): "first",
+    ("request_log_hourlyanswers", "latency"): "waited",
+    ("request_log_hourlyusage", "busy_seconds"): "busy",
 }
 # Tables that are made anew, or that nothing needs any more.
 NOT_COPIED = {"django_migrations", "django_content_type", "auth_permission"}
