@@ -22,7 +22,7 @@ from tests.security.api import Ask, checked
 
 
 @dataclass
-class Served:
+class Site:
     """What is attacked. Its engine is unavailable, so a valid request gets a 503."""
 
     address: str
@@ -42,7 +42,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
+def site(django_db_setup, django_db_blocker) -> Iterator[Site]:
     """Made once for each file, and flushed afterwards. One test of the file has to be marked
     django_db, since pytest-django sets up only databases that a test asks for."""
     with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock(), serving() as address:
@@ -54,19 +54,19 @@ def served(django_db_setup, django_db_blocker) -> Iterator[Served]:
             team = Team.objects.create(name=name)
             owner = person(f"owner@{name[:3].lower()}.example", team, Role.OWNER)
             worlds.append(build_world(team, owner))
-        yield Served(address, *worlds, install("starter"))
+        yield Site(address, *worlds, install("starter"))
         rate_limits.limiter.cache_clear()
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
 
 
 @pytest.fixture(scope="module")
-def ask(served) -> Iterator[Ask]:
+def ask(site) -> Iterator[Ask]:
     """ask(method, path, **) sends a request with a valid key and checks the answer."""
-    _key, valid = served.key()
+    _key, valid = site.key()
     with httpx.Client(timeout=120) as http:
 
         def send(method: str, path: str, text: str = valid, **given) -> httpx.Response:
             headers = {"Authorization": f"Bearer {text}"} | given.pop("headers", {})
-            return checked(http.request(method, served.address + path, headers=headers, **given))
+            return checked(http.request(method, site.address + path, headers=headers, **given))
 
         yield send

@@ -57,17 +57,17 @@ def test_a_line_end_in_a_name_makes_no_header(ask):
         assert reply.headers["x-request-id"] != "mine"
 
 
-def test_a_host_that_is_not_ours_is_not_answered(served):
+def test_a_host_that_is_not_ours_is_not_answered(site):
     """DNS rebinding: a page of evil.example whose name has become 127.0.0.1 (CVE-2025-62593)."""
-    _key, text = served.key()
+    _key, text = site.key()
     for host in ("evil.example", "localhost.evil.example", "127.0.0.1@evil.example", "[::1", ""):
         lines = ["GET /v1/models HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {text}"]
-        assert raw_response(served.address, lines).startswith(b"HTTP/1.1 400"), host
+        assert raw_response(site.address, lines).startswith(b"HTTP/1.1 400"), host
 
 
-def test_two_lengths_or_a_length_and_chunks_are_not_guessed_at(served):
+def test_two_lengths_or_a_length_and_chunks_are_not_guessed_at(site):
     """Request smuggling behind a proxy that believes the other one."""
-    _key, text = served.key()
+    _key, text = site.key()
     for lengths in (
         ["Content-Length: 4", "Content-Length: 40"],
         ["Content-Length: +4"],
@@ -76,8 +76,6 @@ def test_two_lengths_or_a_length_and_chunks_are_not_guessed_at(served):
     ):
         head = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Connection: close"]
         lines = [*head, f"Authorization: Bearer {text}", *lengths, "", "0", ""]
-        reply = raw_response(
-            served.address, [*lines, "GET /v1/smuggled HTTP/1.1", "Host: localhost"]
-        )
+        reply = raw_response(site.address, [*lines, "GET /v1/smuggled HTTP/1.1", "Host: localhost"])
         assert reply.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), lengths
         assert b"smuggled" not in reply

@@ -21,14 +21,14 @@ def test_without_a_key_there_is_nothing_to_see(client):
         assert client.get(f"/v1/{path}").status_code == 401, path
 
 
-def test_a_stranger_s_key_finds_nothing_of_ours(ask, served):
+def test_a_stranger_s_key_finds_nothing_of_ours(ask, site):
     """IDOR in the API: every id of one team, asked for with the key of another."""
     form = {"files": {"file": ("x.jsonl", b"{}\n")}, "data": {"purpose": "fine-tune"}}
     file = ask("POST", "/files", **form).json()["id"]
     wanted = {"model": "starter", "training_file": file}
     job = ask("POST", "/fine_tuning/jobs", json=wanted).json()["id"]
-    _key, text = served.key(theirs=True)
-    Deployment.objects.filter(team=served.theirs.team).update(name="theirs")
+    _key, text = site.key(theirs=True)
+    Deployment.objects.filter(team=site.theirs.team).update(name="theirs")
     for method, path in [
         ("GET", "/models/shop-mail"),
         ("GET", f"/files/{file}"),
@@ -47,20 +47,20 @@ def test_a_stranger_s_key_finds_nothing_of_ours(ask, served):
     assert ask("GET", f"/files/{file}").status_code == 200
 
 
-def test_a_stranger_judges_no_answer_of_ours(ask, served):
+def test_a_stranger_judges_no_answer_of_ours(ask, site):
     """IDOR by the id of an answer, which programs write into their own logs."""
-    Request.objects.filter(team=served.ours.team, status=200).update(reply_id="chatcmpl-ours")
+    Request.objects.filter(team=site.ours.team, status=200).update(reply_id="chatcmpl-ours")
     judged = {"id": "chatcmpl-ours", "rating": "down", "comment": "Bad."}
-    _key, stranger = served.key(theirs=True)
-    _key, narrow = served.key(deployment=served.theirs.goal.deployment)
+    _key, stranger = site.key(theirs=True)
+    _key, narrow = site.key(deployment=site.theirs.goal.deployment)
     for text in (stranger, narrow):
         assert ask("POST", "/feedback", text, json=judged).status_code == 404
     assert ask("POST", "/feedback", json=judged).status_code == 200
 
 
-def test_a_team_s_own_base_model_is_nobody_else_s(ask, served):
+def test_a_team_s_own_base_model_is_nobody_else_s(ask, site):
     """A base model that is not re-authorised behind a name (Open WebUI 2026-44555)."""
-    secret = install("their-secret", team=served.theirs.team).slug
+    secret = install("their-secret", team=site.theirs.team).slug
     assert ask("POST", CHAT, json=HELLO | {"model": secret}).status_code == 404
     assert secret not in ask("GET", "/models").text
     form = {"files": {"file": ("x.jsonl", b"{}\n")}, "data": {"purpose": "fine-tune"}}
@@ -70,11 +70,11 @@ def test_a_team_s_own_base_model_is_nobody_else_s(ask, served):
     assert not Goal.objects.filter(base_choice__base_model__slug=secret).exists()
 
 
-def test_a_key_of_one_deployment_opens_no_other(ask, served):
-    team = served.ours.team
+def test_a_key_of_one_deployment_opens_no_other(ask, site):
+    team = site.ours.team
     goal = Goal.objects.create(team=team, name="Other", description="Other.")
     other = Deployment.objects.create(team=team, goal=goal, name="other-mail")
-    _key, text = served.key(deployment=other)
+    _key, text = site.key(deployment=other)
     for name in ("shop-mail", "starter"):
         assert ask("POST", CHAT, text, json=HELLO | {"model": name}).status_code == 404
         assert ask("GET", f"/models/{name}", text).status_code == 404
@@ -85,11 +85,11 @@ def test_a_key_of_one_deployment_opens_no_other(ask, served):
         assert ask("GET", path, text).status_code == 403
 
 
-def test_a_revoked_and_an_expired_key_read_alike(ask, served):
+def test_a_revoked_and_an_expired_key_read_alike(ask, site):
     """And like one that never was, so that nobody learns which prefixes exist."""
-    old, expired = served.key(days=1)
+    old, expired = site.key(days=1)
     ApiKey.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-    gone, revoked = served.key()
+    gone, revoked = site.key()
     api_keys.revoke_key(key=gone)
     unknown = f"ft-{old.prefix}-{'x' * 43}"
     said = [ask("POST", CHAT, text, json=HELLO) for text in (expired, revoked, unknown, "ft-0-0")]
@@ -97,8 +97,8 @@ def test_a_revoked_and_an_expired_key_read_alike(ask, served):
     assert len({reply.text for reply in said}) == 1
 
 
-def test_a_key_shown_in_another_way_opens_nothing(served):
-    _key, text = served.key()
+def test_a_key_shown_in_another_way_opens_nothing(site):
+    _key, text = site.key()
     for headers in (
         {},
         {"Authorization": ""},
@@ -111,5 +111,5 @@ def test_a_key_shown_in_another_way_opens_nothing(served):
         {"Authorization": "Bearer " + "x" * 7000},
     ):
         sent = {name: value.encode("latin-1") for name, value in headers.items()}
-        reply = checked(httpx.get(f"{served.address}/models?api_key={text}", headers=sent))
+        reply = checked(httpx.get(f"{site.address}/models?api_key={text}", headers=sent))
         assert reply.status_code == 401, headers
