@@ -28,11 +28,12 @@ def counts(dataset: Dataset) -> dict[str, int]:
 def begun_and_waiting(datasets: Iterable[Dataset]) -> dict[int, tuple[int, int]]:
     """By dataset: how many examples are approved or begun, and how many wait for a person's
     answer. Examples that are set aside or in the trash count for neither."""
-    rows = Example.objects.kept().exclude(status=Status.SET_ASIDE).filter(dataset__in=datasets)
-    waits = Q(status__in=WAITING)
-    counted = (
-        rows.order_by()
-        .values_list("dataset")
-        .annotate(begun=Count("pk", filter=~waits), waiting=Count("pk", filter=waits))
-    )
-    return {pk: (begun, waiting) for pk, begun, waiting in counted}
+    rows = Example.objects.kept().filter(dataset__in=datasets).order_by()
+    found: dict[int, tuple[int, int]] = {}
+    for dataset, status, count in rows.values_list("dataset", "status").annotate(Count("pk")):
+        begun, waiting = found.get(dataset, (0, 0))
+        if status in WAITING:
+            found[dataset] = (begun, waiting + count)
+        elif status != Status.SET_ASIDE:
+            found[dataset] = (begun + count, waiting)
+    return found

@@ -180,16 +180,20 @@ def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
             rows = rows.filter(condition(dataset, value))
     if filters.q:
         rows = rows.filter(text_search.matching(dataset, filters.q))
-    return rows.select_related("changed_by")
+    return rows
 
 
 def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
-    """One page of the filtered list, with the queries of the pages before and after it."""
+    """One page of the filtered list, with the addresses of the pages before and after it."""
     matching, backwards = examples_of(dataset, filters), bool(filters.before)
     rows = matching
     if number := filters.before or filters.after:
         rows = rows.filter(_beyond(dataset, filters.order, number, backwards=backwards))
-    page = list(_ordered(rows, filters.order, backwards=backwards)[: PAGE_ROWS + 1])
+    # Keys first: the database then sorts keys and not whole rows.
+    ordered = _ordered(rows, filters.order, backwards=backwards)
+    keys = list(ordered.values_list("pk", flat=True)[: PAGE_ROWS + 1])
+    found = Example.objects.select_related("changed_by").in_bulk(keys)
+    page = [found[key] for key in keys if key in found]
     more, page = len(page) > PAGE_ROWS, page[:PAGE_ROWS]
     if backwards:
         more_before, more_after, page = more, True, page[::-1]

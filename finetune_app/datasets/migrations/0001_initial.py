@@ -473,7 +473,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="example",
             index=models.Index(
-                fields=["dataset", "deleted_at", "status", "split", "source_import"],
+                fields=["dataset", "status", "split", "deleted_at", "source_import"],
                 name="counted_by_status",
             ),
         ),

@@ -118,7 +118,7 @@ class Example(models.Model):
                 name="in_the_trash",
             ),
             models.Index(  # all that status_counts.py asks for
-                fields=["dataset", "deleted_at", "status", "split", "source_import"],
+                fields=["dataset", "status", "split", "deleted_at", "source_import"],
                 name="counted_by_status",
             ),
             models.Index(fields=["source_import", "number"], name="by_import"),
