@@ -9,7 +9,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services
 from tests.journey import install, ready, trained
 from tests.live_server import serving
-from tests.worker.engine.test_server import SECRET, Running
+from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_adapter, make_base
 
 
@@ -18,7 +18,7 @@ def engine_process(tmp_path_factory):
     data = tmp_path_factory.mktemp("data")
     make_base(data / "base", "llama")
     make_adapter(data / "base", data / "adapter", 1)
-    running = Running(data)
+    running = EngineServer(data)
     yield running
     running.process.kill()
     running.process.wait()

@@ -9,7 +9,7 @@ from finetune_app.basemodels.models import BaseModel
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs.models import Job, State
 from tests.basemodels.conftest import HUB_ID, laid
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 
 WEIGHTS = "model.safetensors"
 

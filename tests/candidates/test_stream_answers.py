@@ -12,7 +12,7 @@ from django.test import AsyncClient
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.candidates import conversation, inference, selection
 from finetune_app.training.models import Training
-from tests.worker.engine.test_server import SECRET, Running
+from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_adapter, make_base
 
 QUESTION = "Hello there"
@@ -25,7 +25,7 @@ def house(tmp_path_factory):
     data = tmp_path_factory.mktemp("data")
     make_base(data / "base", "llama")
     make_adapter(data / "base", data / "adapter", 1)
-    running = Running(data)
+    running = EngineServer(data)
     yield running
     running.process.kill()
     running.process.wait()

@@ -87,7 +87,7 @@ def test_peft_loads_the_adapter(as_viewer, trained, url, tmp_path, data_dir):
 
     from finetune_app.core.files import sha256_of
     from tests.worker.engine.tiny_models import make_base
-    from tests.worker.training.conftest import RecordingChannel
+    from tests.worker.training.recording_channel import RecordingChannel
     from worker.channel import Job
     from worker.training.loop import run
 

@@ -13,7 +13,7 @@ from finetune_app.evaluation import held_out, prompt_baseline
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.monitoring import drift
 from tests.worker.engine.tiny_models import make_base
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job
 from worker.drift.run import run as compare
 from worker.training.loop import run

@@ -12,7 +12,7 @@ from finetune_app.jobs import lease
 from finetune_app.jobs.models import State
 from tests.fine_tuning_api.uploads import lines, upload
 from tests.journey import end, set_state, write
-from tests.worker.engine.test_server import SECRET, Running
+from tests.worker.engine.engine_server import SECRET, EngineServer
 from tests.worker.engine.tiny_models import make_base
 from worker import warm_child
 from worker.supervise import Supervision
@@ -155,7 +155,7 @@ def test_a_real_training_answers_in_the_end(client, base, settings):
     Supervision(taken, warm_child.new_light_child, threading.Event()).run()
     done = client.fine_tuning.jobs.retrieve(made.id)
     assert done.status == "succeeded", done.error
-    engine = Running(Path(configured.DATA_DIR))
+    engine = EngineServer(Path(configured.DATA_DIR))
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = engine.socket, SECRET
     try:
         answer = client.chat.completions.create(

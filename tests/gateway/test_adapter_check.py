@@ -13,7 +13,7 @@ from finetune_app.request_log.models import Request
 from tests.conftest import signed_in
 from tests.gateway.test_chat_completions import ask
 from tests.worker.conftest import wait_for
-from tests.worker.engine.test_adapter_check import changed, zero
+from tests.worker.engine.adapter_files import modified_adapter, zero_lora_b
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def empty(live, engine_process, monkeypatch):
     """The engine finds an adapter of zeros in the tuned model's place."""
     folder = engine_process.data / "zero"
     if not folder.exists():
-        changed(engine_process.data / "adapter", folder, zero)
+        modified_adapter(engine_process.data / "adapter", folder, zero_lora_b)
     put_in_its_place(live, engine_process, monkeypatch, "zero")
     return live
 

@@ -18,7 +18,7 @@ from finetune_app.training.models import Training
 from tests import journey
 from tests.datasets.conftest import pair
 from tests.worker.conftest import supervise
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job as Work
 from worker.drift import run
 from worker.drift.classifier import MAX_PROMPTS, MIN_PROMPTS

@@ -31,14 +31,14 @@ def test_when_the_loss_levels_off_it_has_found_what_there_is():
     assert advice.calm
 
 
-def test_a_loss_that_rises_again_means_remembering_and_the_best_moment_is_kept():
+def test_a_rising_loss_means_memorising_and_the_best_point_is_kept():
     advice = said(curve(3.0, 1.0, 1.1))
     assert "memorise your examples" in advice.sentence
     assert "We keep" in advice.sentence
     assert not advice.calm
 
 
-def test_a_wobble_of_a_few_percent_is_not_called_remembering():
+def test_a_small_rise_is_not_called_memorising():
     assert said(curve(3.0, 1.0, 1.04)).calm
 
 
@@ -58,7 +58,7 @@ def test_half_way_it_does_not_speak_as_if_there_were_a_model_to_try():
     assert "answers are right" not in advice.sentence
 
 
-def test_what_was_kept_is_said_as_done_once_it_is_done():
+def test_the_advice_changes_tense_when_training_ends():
     points = curve(3.0, 1.0, 1.5)
     assert "We kept the point" in said(points, ended=True).sentence
     assert "We keep the point" in said(points, ended=True, finished=False).sentence

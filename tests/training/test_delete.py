@@ -12,7 +12,7 @@ from finetune_app.training.models import Training
 from tests import journey
 
 
-def test_its_files_and_tests_go_too(
+def test_deleting_removes_files_and_evaluations(
     as_editor, ready, owner, url, django_capture_on_commit_callbacks
 ):
     training = journey.trained(ready, owner)
@@ -28,7 +28,7 @@ def test_its_files_and_tests_go_too(
     assert ready.dataset.versions.exists()
 
 
-def test_a_running_one_loses_its_job_so_its_child_ends(
+def test_deleting_a_running_training_ends_its_child(
     as_editor, waiting, url, django_capture_on_commit_callbacks
 ):
     journey.set_state(waiting.job, State.RUNNING)
@@ -37,7 +37,7 @@ def test_a_running_one_loses_its_job_so_its_child_ends(
     assert not Job.objects.exists()
 
 
-def test_the_next_one_takes_a_number_of_its_own(as_editor, ready, owner, url):
+def test_numbers_are_not_reused(as_editor, ready, owner, url):
     journey.trained(ready, owner)
     journey.trained(ready, owner)
     as_editor.post(url("delete", 1))

@@ -24,7 +24,7 @@ def test_the_child_gets_paths_of_this_machine(waiting, data_dir):
     assert json.loads(json.dumps(spec)) == spec
 
 
-def test_the_trainer_understands_every_word_of_it(waiting):
+def test_the_worker_accepts_the_spec(waiting):
     spec = TrainingSpec.from_json(handler_for(waiting.job).child_spec(waiting.job).spec)
     assert spec.epochs == waiting.spec["epochs"]
 
@@ -37,7 +37,7 @@ def test_an_answer_may_be_as_long_as_the_longest_wanted_one(ready, owner, waitin
     assert handler_for(waiting.job).child_spec(waiting.job).spec["max_new_tokens"] >= 256
 
 
-def test_a_point_told_twice_is_one_point(waiting):
+def test_a_repeated_point_is_stored_once(waiting):
     told = {"event": "point", "step": 10, "epoch": 0.5, "loss": 2.0, "validation_loss": None}
     handler_for(waiting.job).record(waiting.job, told)
     handler_for(waiting.job).record(waiting.job, told | {"loss": 1.5})
@@ -54,7 +54,7 @@ def test_the_two_losses_of_a_step_may_come_apart(waiting):
     assert (point.loss, point.validation_loss) == (2.0, 2.2)
 
 
-def test_a_sample_told_twice_is_one_sample(waiting):
+def test_a_repeated_sample_is_stored_once(waiting):
     told = {
         "event": "sample",
         "step": 30,
@@ -70,14 +70,14 @@ def test_a_sample_told_twice_is_one_sample(waiting):
     assert len(SampleAnswer.objects.get().why) == 200
 
 
-def test_a_word_nobody_knows_is_passed_over(waiting):
+def test_an_unknown_event_is_ignored(waiting):
     handler_for(waiting.job).record(
         waiting.job, {"event": "checkpoint", "step": 30, "name": "step-000030"}
     )
     assert not Point.objects.exists()
 
 
-def test_the_end_pins_the_adapter_and_remembers_the_speed(ready, owner):
+def test_finishing_records_the_adapters_hash_and_the_speed(ready, owner):
     training = journey.trained(ready, owner, weights="what it learned")
     assert training.adapter_sha256 == sha256(b"what it learned").hexdigest()
     speed = Speed.objects.get()
@@ -85,7 +85,7 @@ def test_the_end_pins_the_adapter_and_remembers_the_speed(ready, owner):
     assert (speed.base_model, speed.number_format) == (training.base_model, "bf16")
 
 
-def test_the_end_told_twice_changes_nothing(ready, owner):
+def test_finishing_twice_changes_nothing(ready, owner):
     training = journey.trained(ready, owner)
     journey.write(f"{training.adapter_folder}/adapter_model.safetensors", "something else")
     journey.end(training.job, adapter="adapter", tokens=1, seconds=1)
@@ -95,7 +95,7 @@ def test_the_end_told_twice_changes_nothing(ready, owner):
     assert Speed.objects.count() == 1
 
 
-def test_one_that_was_stopped_has_no_adapter(waiting):
+def test_a_stopped_training_has_no_adapter(waiting):
     journey.end(waiting.job, stopped=True, adapter=None)
     waiting.refresh_from_db()
     assert waiting.adapter_sha256 == ""

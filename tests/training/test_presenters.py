@@ -66,7 +66,7 @@ def test_the_headline_says_how_long_from_the_pace_so_far(training):
     assert headline(put(training, State.RUNNING, **gone)) == "Less than a minute left"
 
 
-def test_one_that_waits_says_when_it_probably_begins(training):
+def test_a_queued_training_says_when_it_begins(training):
     Job.objects.exclude(pk=training.job.pk).update(state=State.CANCELLED)  # nobody else waits
     ahead = Job.objects.create(
         team=training.goal.team,
@@ -81,7 +81,7 @@ def test_one_that_waits_says_when_it_probably_begins(training):
     assert not any("begins" in fact for fact in facts(put(training, State.RUNNING)))
 
 
-def test_a_story_names_its_moments_by_the_pass_they_ended(training):
+def test_samples_are_labelled_by_the_pass_they_ended(training):
     training.spec = {"epochs": 2}
     put(training, State.RUNNING, total=60)
     watch(training, (0, "Hello", False), (30, WANTED, True), (45, WANTED, True), (60, WANTED, True))
@@ -106,12 +106,12 @@ def test_once_it_is_right_the_wanted_answer_is_not_repeated(training):
     assert story["moments"][-1]["why"] == "As you wanted"
 
 
-def test_where_a_person_decides_a_sample_is_neither_right_nor_wrong(training):
+def test_samples_judged_by_people_are_neither_right_nor_wrong(training):
     watch(training, (0, "Hello", None))
     assert sample_histories(training)[0]["moments"][0]["why"] == ""
 
 
-def test_of_many_samples_four_tell_the_story(training):
+def test_of_many_samples_four_are_shown(training):
     watch(training, *[(step, "Hello", False) for step in range(0, 100, 10)])
     shown = [moment["sample"].step for moment in sample_histories(training)[0]["moments"]]
     assert shown[0] == 0
@@ -138,7 +138,7 @@ def test_frozen_settings_have_words_and_no_fingerprints():
     }
 
 
-def test_each_knob_has_its_reason_and_the_rest_is_said_to_be_fixed():
+def test_each_setting_has_its_reason():
     automatic = {
         "settings": {"epochs": 3, "alpha": 32},
         "reasons": {"epochs": "Three passes.", "alpha": "The usual strength."},
@@ -156,7 +156,7 @@ def live(client, training: Training, seen: str) -> str:
     return client.get(url, headers={"HX-Request": "true", "HX-Target": "live"}).content.decode()
 
 
-def test_a_poll_leaves_buttons_drawers_and_sheets_alone(as_owner, training):
+def test_a_poll_does_not_replace_buttons_and_drawers(as_owner, training):
     put(training, State.RUNNING, done=1, total=2)
     part = live(as_owner, training, seen="running")
     assert 'hx-trigger="every 2s"' in part

@@ -36,7 +36,7 @@ def test_the_spec_is_frozen_with_hashes(as_editor, ready, url):
     assert {"epochs", "batch_size", "learning_rate", "rank", "seed"} <= set(training.spec)
 
 
-def test_what_the_page_showed_is_what_is_trained(as_editor, ready, url):
+def test_a_change_since_the_page_was_shown_is_reported(as_editor, ready, url):
     """In another tab a further version was frozen; pressing Train here must not take that one."""
     shown = {
         "version": services.newest_version(ready).pk,
@@ -51,19 +51,19 @@ def test_what_the_page_showed_is_what_is_trained(as_editor, ready, url):
     assert Training.objects.get().version.number == 2
 
 
-def test_a_second_click_finds_the_first(as_editor, ready, url):
+def test_a_second_click_returns_the_same_training(as_editor, ready, url):
     first = as_editor.post(url("start"))
     second = as_editor.post(url("start"))
     assert first["Location"] == second["Location"]
     assert Job.objects.filter(kind="training").count() == 1
 
 
-def test_after_it_ended_another_one_can_start(as_editor, owner, ready, url):
+def test_after_a_training_ended_another_can_start(as_editor, owner, ready, url):
     journey.trained(ready, owner)
     assert as_editor.post(url("start"))["Location"] == url("detail", 2)
 
 
-def test_what_an_expert_chose_is_used(as_editor, ready, url):
+def test_changed_settings_are_used(as_editor, ready, url):
     chosen = {
         "epochs": "2",
         "learning_rate": "0.0001",

@@ -53,7 +53,7 @@ def shown(page: str, kind: str) -> str:
     return "".join(re.findall(rf'<span\s+class="{kind}[^"]*"\s*>([^<]*)</span>', drawn))
 
 
-def test_what_is_learned_is_told_from_what_is_only_read(as_viewer, url, choice, answering):
+def test_learned_tokens_are_marked(as_viewer, url, choice, answering):
     page = as_viewer.get(url).content.decode()
     assert shown(page, "learned").startswith("Yes, come by")
     assert "Is my bike↵\nready?" in shown(page, "read")
@@ -61,7 +61,7 @@ def test_what_is_learned_is_told_from_what_is_only_read(as_viewer, url, choice, 
     assert "Tiny" in page
 
 
-def test_what_would_be_cut_is_struck_through(as_viewer, url, choice, answering):
+def test_truncated_tokens_are_struck_through(as_viewer, url, choice, answering):
     BaseModel.objects.update(context=16)
     page = as_viewer.get(url).content.decode()
     assert shown(page, "cut")
@@ -73,7 +73,7 @@ def test_without_a_base_model_there_are_no_tokens(as_viewer, url):
     assert "no base model is chosen yet" in page
 
 
-def test_when_the_engine_is_away_it_says_so(as_viewer, url, choice, monkeypatch):
+def test_an_unreachable_engine_is_shown(as_viewer, url, choice, monkeypatch):
     async def away(*args, **kwargs):
         raise engine_client.EngineUnavailable("The model cannot be reached just now.")
 
@@ -88,7 +88,7 @@ def test_an_opened_example_leads_there(as_viewer, goal, example, url):
     assert url in as_viewer.get(opened).content.decode()
 
 
-def test_others_see_nothing(as_owner, as_stranger, goal, url):
+def test_strangers_see_nothing(as_owner, as_stranger, goal, url):
     assert as_stranger.get(url).status_code == 404
     assert as_owner.post(url).status_code == 405
     missing = reverse("training:tokens", kwargs={"goal_id": goal.pk, "number": 99})

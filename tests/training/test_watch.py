@@ -21,20 +21,20 @@ def test_the_page_polls_while_it_runs(as_viewer, waiting, url):
     assert POLL in page
 
 
-def test_a_poll_gets_the_live_part_alone(as_viewer, waiting, url):
+def test_a_poll_gets_only_the_live_part(as_viewer, waiting, url):
     part = as_viewer.get(url("detail", 1), headers={"HX-Request": "true"}).content.decode()
     assert " ".join(part.split()).startswith('<div id="live"')
     assert "<html" not in part
 
 
-def test_what_was_cut_is_said_once_and_stays_said(as_viewer, waiting, url):
+def test_warnings_are_stored_once(as_viewer, waiting, url):
     words = "3 of 40 rows are too long: the beginning of their prompt was cut."
     for _try in range(2):  # a resumed child says it again
         handler_for(waiting.job).record(waiting.job, {"event": "warning", "text": words})
     assert as_viewer.get(url("detail", 1)).content.decode().count(words) == 1
 
 
-def test_it_shows_step_pace_curve_and_answers(as_viewer, waiting, url):
+def test_the_page_shows_steps_speed_curve_and_answers(as_viewer, waiting, url):
     journey.set_state(waiting.job, State.RUNNING, done=12, total=90)
     point(waiting, 0, loss=2.5, validation_loss=2.4)
     point(waiting, 12, epoch=0.4, loss=1.9, tokens_per_second=410.0, memory_bytes=2 * 1024**3)
@@ -82,7 +82,7 @@ def test_a_failure_says_why_and_keeps_the_details_for_experts(as_viewer, waiting
     assert "Traceback: line 7" in page
 
 
-def test_one_waiting_behind_another_says_its_place(as_viewer, waiting, team, url):
+def test_a_queued_training_says_its_place(as_viewer, waiting, team, url):
     earlier = Job.objects.create(team=team, kind="training")
     Job.objects.filter(pk=earlier.pk).update(queued_at=waiting.job.created_at.replace(year=2020))
     assert "Waiting: number 2 in line" in as_viewer.get(url("detail", 1)).content.decode()
@@ -104,7 +104,7 @@ def test_the_newest_is_what_step_four_shows(as_viewer, waiting, url):
     assert as_viewer.get(url("page") + "?new").status_code == 200
 
 
-def test_looking_costs_the_same_however_long_it_ran(
+def test_polling_costs_the_same_however_long_a_training_ran(
     as_viewer, waiting, url, django_assert_max_num_queries
 ):
     for step in range(40):

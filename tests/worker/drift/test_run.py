@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.worker.drift.prompts import THINGS, made_up
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job
 from worker.drift.run import run
 

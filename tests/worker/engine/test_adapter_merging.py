@@ -7,8 +7,8 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.worker.engine.test_matches_transformers import PROMPTS, ask, plain_answer
 from tests.worker.engine.tiny_models import make_adapter, make_base
+from tests.worker.engine.transformers_reference import PROMPTS, ask, plain_answer
 from worker.engine import adapter_merging
 from worker.engine.adapter_merging import AdapterMerger
 from worker.engine.engine import Engine
@@ -33,7 +33,7 @@ def wanted(base, adapter, prompts=PROMPTS[:3]):
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_answers_stay_the_same_before_and_after(kind, tmp_path):
+def test_a_merge_changes_no_answer(kind, tmp_path):
     base = make_base(tmp_path / "base", kind)
     adapter = make_adapter(base, tmp_path / "adapter", 1)
     with Engine(base, "fp32") as engine:
@@ -46,7 +46,7 @@ def test_answers_stay_the_same_before_and_after(kind, tmp_path):
     assert [one.token_ids for one in batch] == wanted(base, adapter, PROMPTS)
 
 
-def test_the_base_model_and_other_adapters_may_join_it(base, adapters):
+def test_base_model_and_other_adapters_join_a_merged_one(base, adapters):
     with Engine(base, "fp32") as engine:
         answers(engine, adapters[0])
         assert engine.merged_adapter == str(adapters[0])
@@ -62,7 +62,7 @@ def test_the_base_model_and_other_adapters_may_join_it(base, adapters):
         assert engine.merged_adapter == str(adapters[0])
 
 
-def test_another_takes_its_place_once_nobody_asks_for_the_first(base, adapters, monkeypatch):
+def test_another_adapter_replaces_an_unused_merge(base, adapters, monkeypatch):
     monkeypatch.setattr(adapter_merging, "REPLACE_FACTOR", 3)
     first, second = adapters
     with Engine(base, "fp32") as engine:
@@ -76,7 +76,7 @@ def test_another_takes_its_place_once_nobody_asks_for_the_first(base, adapters, 
         assert engine.merged_adapter == str(second)
 
 
-def test_its_copy_goes_when_the_adapter_does(base, adapters):
+def test_a_merge_is_dropped_with_its_adapter(base, adapters):
     with Engine(base, "fp32", adapters_kept=1) as engine:
         answers(engine, adapters[0])
         assert engine.merged_adapter == str(adapters[0])
@@ -85,7 +85,7 @@ def test_its_copy_goes_when_the_adapter_does(base, adapters):
         assert engine.merged_adapter is None
 
 
-def test_two_that_take_turns_stay_beside_the_weights(base, adapters):
+def test_alternating_adapters_are_not_merged(base, adapters):
     with Engine(base, "fp32") as engine:
         for prompt in PROMPTS:
             for adapter in adapters:
@@ -93,7 +93,7 @@ def test_two_that_take_turns_stay_beside_the_weights(base, adapters):
         assert engine.merged_adapter is None
 
 
-def test_one_that_is_trained_anew_is_merged_anew(base, tmp_path):
+def test_a_changed_adapter_is_merged_again(base, tmp_path):
     adapter = make_adapter(base, tmp_path / "adapter", 1)
     with Engine(base, "fp32") as engine:
         assert answers(engine, adapter) == wanted(base, adapter)
@@ -104,7 +104,7 @@ def test_one_that_is_trained_anew_is_merged_anew(base, tmp_path):
         assert answers(engine, adapter) == wanted(base, other)
 
 
-def test_what_it_leaves_alone_is_not_copied(base, tmp_path):
+def test_unchanged_projections_are_not_copied(base, tmp_path):
     adapter = make_adapter(base, tmp_path, 3, target_modules=["q_proj", "v_proj"])
     with Engine(base, "fp32") as engine:
         assert answers(engine, adapter) == wanted(base, adapter)
@@ -114,7 +114,7 @@ def test_what_it_leaves_alone_is_not_copied(base, tmp_path):
     assert same == [number % 4 != 0 or number == 12 for number in range(13)]
 
 
-def test_without_memory_to_spare_it_stays_beside_the_weights(base, adapters, monkeypatch):
+def test_without_free_memory_nothing_is_merged(base, adapters, monkeypatch):
     monkeypatch.setattr("worker.engine.projections.fits_second_copy", lambda weights: False)
     free = iter([False, True])
     monkeypatch.setattr(
@@ -133,7 +133,7 @@ def test_an_evaluation_does_not_merge_half_way(base, adapters):
         assert engine.merged_adapter is None
 
 
-def test_a_merge_that_runs_out_of_memory_costs_no_answer(base, adapters, monkeypatch):
+def test_a_merge_that_runs_out_of_memory_fails_no_request(base, adapters, monkeypatch):
     def run_out(*_args):
         raise RuntimeError("not enough memory: you tried to allocate 3538944 bytes")
 
@@ -143,7 +143,7 @@ def test_a_merge_that_runs_out_of_memory_costs_no_answer(base, adapters, monkeyp
         assert engine.merged_adapter is None
 
 
-def test_a_product_that_is_off_is_not_used(base, adapters, monkeypatch, caplog):
+def test_an_inaccurate_merge_is_not_used(base, adapters, monkeypatch, caplog):
     monkeypatch.setattr(AdapterMerger, "_relative_error", lambda *_args: 0.1)
     with Engine(base, "fp32") as engine, caplog.at_level(logging.WARNING):
         assert answers(engine, adapters[0], PROMPTS) == wanted(base, adapters[0], PROMPTS)
@@ -162,7 +162,7 @@ def scaled(adapter, folder, factor, only=""):
     return folder
 
 
-def test_what_bf16_would_round_away_stays_beside_the_weights(base, adapters, tmp_path, caplog):
+def test_an_adapter_that_bf16_would_round_away_is_not_merged(base, adapters, tmp_path, caplog):
     """A change of less than half a step of a weight is lost in a merge, however often it is."""
     weak = scaled(adapters[0], tmp_path / "weak", 1e-3)
     with Engine(base, "bf16") as engine, caplog.at_level(logging.WARNING):
@@ -171,7 +171,7 @@ def test_what_bf16_would_round_away_stays_beside_the_weights(base, adapters, tmp
     assert "rounding would lose too much of it" in caplog.text
 
 
-def test_what_is_too_weak_in_one_place_is_merged_in_the_others(base, adapters, tmp_path):
+def test_weak_projections_stay_unmerged(base, adapters, tmp_path):
     partly = scaled(adapters[0], tmp_path / "partly", 1e-3, only="o_proj")
     with Engine(base, "bf16") as engine:
         answers(engine, partly, PROMPTS)
@@ -181,7 +181,7 @@ def test_what_is_too_weak_in_one_place_is_merged_in_the_others(base, adapters, t
     assert kinds == [number % 4 != 1 for number in range(12)] + [True]
 
 
-def test_in_bf16_it_is_merged_too(base, adapters):
+def test_adapters_are_merged_in_bf16(base, adapters):
     with Engine(base, "bf16") as engine:
         answers(engine, adapters[0], PROMPTS)
         assert engine.merged_adapter == str(adapters[0])

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.worker.engine.test_logprobs import plainly
 from tests.worker.engine.tiny_models import make_adapter, make_base
+from tests.worker.engine.transformers_reference import plain_logprobs
 from worker.engine import model_loader
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
@@ -22,7 +22,7 @@ def ask(prompt="Hello there", adapter=None, **options) -> GenerationRequest:
     return GenerationRequest([{"role": "user", "content": prompt}], adapter, **options)
 
 
-def test_pieces_add_up_to_the_answer(engine):
+def test_streamed_text_adds_up_to_the_answer(engine):
     handle = engine.submit(ask(max_new_tokens=40))
     pieces = list(handle)
     assert len(pieces) > 1
@@ -30,7 +30,7 @@ def test_pieces_add_up_to_the_answer(engine):
     assert handle.completion.tokens == len(handle.completion.token_ids) <= 40
 
 
-def test_a_request_joins_while_another_is_being_written(engine):
+def test_a_request_joins_a_running_batch(engine):
     alone = engine.generate([ask("Second", max_new_tokens=20)])[0]
     first = engine.submit(ask("First", max_new_tokens=200))
     next(iter(first))
@@ -48,7 +48,7 @@ def test_an_answer_ends_before_its_stop_string(engine):
     assert handle.completion.finish_reason == "stop"
 
 
-def test_a_seed_draws_the_same_answer_in_any_company(engine):
+def test_a_seed_gives_the_same_answer_in_any_batch(engine):
     drawn = ask(max_new_tokens=30, temperature=1.0, top_p=0.9, seed=5)
     alone = engine.generate([drawn])[0]
     other = ask(max_new_tokens=30, temperature=1.0, seed=6)
@@ -75,7 +75,7 @@ def test_a_cancelled_answer_leaves_the_others_alone(engine):
     assert engine.pending_requests == 0
 
 
-def test_stop_is_heard_while_whole_answers_are_written_the_plain_way(tmp_path):
+def test_cancelling_works_with_generate(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
         assert engine.generate([ask(max_new_tokens=200)])[0].tokens == 200
@@ -91,7 +91,7 @@ def test_stop_is_heard_while_whole_answers_are_written_the_plain_way(tmp_path):
     assert handles[0].completion.tokens < 200
 
 
-def test_rows_wait_where_the_memory_they_really_take_is_not_free(base):
+def test_requests_wait_while_the_kv_cache_has_no_memory_for_them(base):
     with Engine(base, "fp32") as engine:
         alone = engine.generate([ask(max_new_tokens=20)])[0]
         engine._cache_bytes = 7 * (alone.prompt_tokens + 20) * engine._bytes_per_token
@@ -103,7 +103,7 @@ def test_rows_wait_where_the_memory_they_really_take_is_not_free(base):
     assert all(answer.token_ids == alone.token_ids for answer in answers)
 
 
-def test_an_answer_ends_where_the_model_can_see_no_further(engine):
+def test_an_answer_ends_at_the_context_length(engine):
     prompt = "x" * (engine.loaded.context_length - 60)
     answer = engine.generate([ask(prompt, max_new_tokens=400)])[0]
     assert answer.prompt_tokens + answer.tokens <= engine.loaded.context_length
@@ -111,7 +111,7 @@ def test_an_answer_ends_where_the_model_can_see_no_further(engine):
         engine.submit(ask("x" * engine.loaded.context_length))
 
 
-def test_adapters_beyond_the_limit_are_dropped_and_come_back(base, tmp_path):
+def test_adapters_above_the_limit_are_evicted_and_loaded_again(base, tmp_path):
     folders = [make_adapter(base, tmp_path / str(seed), seed) for seed in range(3)]
     with Engine(base, "fp32", adapters_kept=2) as engine:
         first = engine.generate([ask(adapter=folders[0], max_new_tokens=10)])[0]
@@ -121,7 +121,7 @@ def test_adapters_beyond_the_limit_are_dropped_and_come_back(base, tmp_path):
     assert again.token_ids == first.token_ids
 
 
-def test_an_adapter_of_another_model_is_refused_and_the_engine_goes_on(engine, tmp_path):
+def test_an_adapter_of_another_model_is_rejected_and_the_engine_continues(engine, tmp_path):
     other = make_base(tmp_path / "neox", "gpt_neox")
     adapter = make_adapter(other, tmp_path / "adapter", 1)
     with pytest.raises(BadAdapter, match="another model"):
@@ -140,14 +140,14 @@ def test_a_folder_with_program_code_is_not_loaded(tmp_path):
         Engine(tmp_path)
 
 
-def test_a_truncated_weights_file_is_said_plainly(tmp_path):
+def test_a_truncated_weights_file_is_reported(tmp_path):
     weights = make_base(tmp_path, "llama") / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(BadModel, match="install it again"):
         Engine(tmp_path, "fp32")
 
 
-def test_a_failure_in_the_middle_reaches_every_caller_and_the_engine_goes_on(base):
+def test_a_failed_step_reaches_every_caller_and_the_engine_continues(base):
     with Engine(base, "fp32") as engine:
         step = engine._decoder.step
         engine._decoder.step = lambda: 1 / 0
@@ -174,7 +174,7 @@ def test_many_threads_may_ask_at_once(engine):
     assert [answers[i] for i in range(12)] == alone
 
 
-def test_half_a_character_waits_for_its_other_half(engine):
+def test_an_incomplete_character_is_held_back(engine):
     tokenizer = engine.loaded.tokenizer
     row = SequenceState(ask(max_new_tokens=9), [1], "__base__", 9, frozenset())
     pieces = []
@@ -192,7 +192,7 @@ def test_auto_picks_a_format_and_says_what_it_measured(base):
 
 
 @pytest.mark.parametrize(("free", "format"), [(2**40, "fp32"), (1000, "bf16")])
-def test_what_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, free, format):
+def test_a_model_that_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, free, format):
     monkeypatch.setattr(model_loader, "_time_layer", lambda *args: 1.0)  # both are equally fast
     monkeypatch.setattr(model_loader, "this_machine", lambda: SimpleNamespace(free_bytes=free))
     config = json.loads((base / "config.json").read_text())
@@ -200,12 +200,12 @@ def test_what_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, free, fo
     assert chosen == format
 
 
-def test_penalties_take_off_the_score_of_what_was_written(engine, base):
+def test_penalties_lower_the_logits_of_written_tokens(engine, base):
     """Each token is the likeliest once what was written before costs its penalty."""
     asked = ask(max_new_tokens=30, presence_penalty=1.5, frequency_penalty=0.5)
     answer = engine.generate([asked])[0]
     assert answer.token_ids != engine.generate([ask(max_new_tokens=30)])[0].token_ids
-    for at, sure in enumerate(plainly(base, asked, answer.token_ids).clone()):
+    for at, sure in enumerate(plain_logprobs(base, asked, answer.token_ids).clone()):
         for token, times in Counter(answer.token_ids[:at]).items():
             sure[token] -= 1.5 + 0.5 * times
         assert int(sure.argmax()) == answer.token_ids[at]

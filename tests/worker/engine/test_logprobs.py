@@ -1,13 +1,11 @@
 """How sure the model was of each token: what transformers itself computes, where it was asked."""
 
 import pytest
-import torch
 
-from tests.worker.engine.test_matches_transformers import plain_model
 from tests.worker.engine.tiny_models import make_base
+from tests.worker.engine.transformers_reference import plain_logprobs
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest, TextWithLogprobs
-from worker.template import load_tokenizer, prompt_token_ids
 
 
 def ask(prompt="Hello there", adapter=None, **options) -> GenerationRequest:
@@ -16,16 +14,8 @@ def ask(prompt="Hello there", adapter=None, **options) -> GenerationRequest:
     )
 
 
-@torch.inference_mode()
-def plainly(base, request: GenerationRequest, token_ids: list[int]) -> torch.Tensor:
-    """log_softmax (tokens, vocabulary) of a plain forward over the prompt and what was written."""
-    prompt = prompt_token_ids(load_tokenizer(base), request.messages)
-    scores = plain_model(base, request.adapter)(torch.tensor([prompt + token_ids])).logits[0]
-    return torch.log_softmax(scores[len(prompt) - 1 : -1], dim=-1)
-
-
 def check(base, request, answer) -> None:
-    wanted = plainly(base, request, answer.token_ids)
+    wanted = plain_logprobs(base, request, answer.token_ids)
     ends = answer.token_ids[-1:] if answer.finish_reason == "stop" else []
     assert len(answer.logprobs) == len(answer.token_ids) - len(ends)
     for entry, token, sure in zip(answer.logprobs, answer.token_ids, wanted, strict=False):
@@ -36,7 +26,7 @@ def check(base, request, answer) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 1.2, "seed": 3, "top_p": 0.9}])
-def test_they_equal_plain_transformers_in_a_mixed_batch(engine, base, adapters, options):
+def test_logprobs_match_transformers_in_a_mixed_batch(engine, base, adapters, options):
     asked = [
         ask("Hello", None, top_logprobs=5, **options),
         ask("Where is my order?", adapters[0], top_logprobs=0, **options),
@@ -50,7 +40,7 @@ def test_they_equal_plain_transformers_in_a_mixed_batch(engine, base, adapters, 
             check(base, request, answer)
 
 
-def test_asking_for_them_changes_no_answer(engine):
+def test_logprobs_change_no_answer(engine):
     plain, told = engine.generate([ask(), ask(top_logprobs=3)])
     assert plain.token_ids == told.token_ids
     drawn = {"temperature": 1.0, "seed": 4}
@@ -74,14 +64,14 @@ def test_the_bytes_of_the_tokens_make_the_text(engine):
             assert bytes(entry["bytes"]).decode(errors="replace") == entry["token"]
 
 
-def test_pieces_carry_those_of_their_own_text(engine):
+def test_streamed_text_carries_its_own_logprobs(engine):
     handle = engine.submit(ask(top_logprobs=1, temperature=2.0, seed=1))
     pieces = list(handle)
     assert all(isinstance(piece, TextWithLogprobs) for piece in pieces)
     assert [e for piece in pieces for e in piece.logprobs] == handle.completion.logprobs
 
 
-def test_what_a_stop_string_cuts_off_is_not_told(engine):
+def test_no_logprobs_after_a_stop_string(engine):
     whole = engine.generate([ask(top_logprobs=0)])[0]
     stop = whole.text[10:13]
     cut = engine.generate([ask(top_logprobs=0, stop=(stop,))])[0]
@@ -90,7 +80,7 @@ def test_what_a_stop_string_cuts_off_is_not_told(engine):
     assert told == cut.text == whole.text[: whole.text.index(stop)]
 
 
-def test_the_plain_way_tells_them_too(tmp_path):
+def test_generate_gives_logprobs_too(tmp_path):
     base = make_base(tmp_path, "mamba")
     asked = [ask("Hello", top_logprobs=4), ask("b"), ask("c", top_logprobs=0, temperature=1.0)]
     with Engine(base, "fp32") as engine:

@@ -2,56 +2,14 @@
 
 import json
 import shutil
-from functools import cache
-from pathlib import Path
 
 import pytest
-import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
 
 from tests.starter import FOLDER as STARTER
 from tests.starter import needs_starter
 from tests.worker.engine.tiny_models import CONFIGS, make_adapter, make_base
+from tests.worker.engine.transformers_reference import PROMPTS, ask, plain_answer
 from worker.engine.engine import Engine
-from worker.engine.requests import GenerationRequest
-from worker.template import load_tokenizer, prompt_token_ids, stop_token_ids
-
-PROMPTS = [
-    "Hello",
-    "Where is my order? I have been waiting for two weeks now.",
-    "a",
-    "Sort this message: the wheel arrived bent",
-    "Once upon a time there was",
-    "Thank you, that was quick!",
-    "1 2 3 4 5 6 7 8 9 10",
-    "Please cancel it",
-]
-
-
-@cache
-def plain_model(base: Path, adapter: Path | None):
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
-
-
-def plain_answer(base: Path, adapter: Path | None, prompt: str, length: int) -> list[int]:
-    """What transformers and PEFT write for one prompt alone."""
-    tokenizer = load_tokenizer(base)
-    ids = torch.tensor([prompt_token_ids(tokenizer, [{"role": "user", "content": prompt}])])
-    out = plain_model(base, adapter).generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=length,
-        do_sample=False,
-        eos_token_id=sorted(stop_token_ids(tokenizer)),
-        pad_token_id=0,
-    )
-    return out[0, ids.shape[1] :].tolist()
-
-
-def ask(prompt: str, adapter: Path | None, length: int) -> GenerationRequest:
-    return GenerationRequest([{"role": "user", "content": prompt}], adapter, max_new_tokens=length)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "mamba"])
@@ -69,7 +27,7 @@ def test_mixed_adapters_in_one_batch_answer_as_alone(kind, tmp_path):
     assert len({tuple(answer.token_ids) for answer in answers}) == len(answers)
 
 
-def test_adapters_of_unlike_shapes_share_a_batch(base, tmp_path):
+def test_adapters_of_different_shapes_share_a_batch(base, tmp_path):
     shapes = [
         {},
         {"r": 2},
@@ -90,7 +48,7 @@ def test_adapters_of_unlike_shapes_share_a_batch(base, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "own"), [("llama", True), ("qwen2", True), ("mistral", False)])
-def test_only_what_is_proved_equal_is_computed_in_the_short_way(kind, own, tmp_path, monkeypatch):
+def test_our_forward_pass_is_used_only_where_the_probe_agrees(kind, own, tmp_path, monkeypatch):
     base = make_base(tmp_path, kind)
     with Engine(base, "fp32") as engine:
         assert engine.uses_llama_forward == own
@@ -102,7 +60,7 @@ def test_only_what_is_proved_equal_is_computed_in_the_short_way(kind, own, tmp_p
     assert answer.token_ids == plain_answer(base, None, PROMPTS[1], 8)
 
 
-def test_a_model_with_a_running_state_is_served_the_plain_way(tmp_path):
+def test_a_recurrent_model_is_served_by_generate(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
         assert not engine.uses_slot_decoder
@@ -111,7 +69,7 @@ def test_a_model_with_a_running_state_is_served_the_plain_way(tmp_path):
         assert answer.token_ids == plain_answer(base, None, prompt, 12)
 
 
-def test_a_model_that_comes_with_a_penalty_for_repeating_answers_without_it(tmp_path):
+def test_a_models_own_repetition_penalty_is_ignored(tmp_path):
     base, fussy = tmp_path / "base", tmp_path / "fussy"
     shutil.copytree(make_base(base, "mamba"), fussy)
     habits = json.loads((fussy / "generation_config.json").read_text())
@@ -133,7 +91,7 @@ def test_a_model_that_comes_with_a_penalty_for_repeating_answers_without_it(tmp_
     ],
     ids=["rslora", "two layers", "patterns"],
 )
-def test_settings_of_an_adapter_are_honoured(base, tmp_path, engine, lora):
+def test_adapter_settings_are_applied(base, tmp_path, engine, lora):
     adapter = make_adapter(base, tmp_path, 5, **lora)
     for prompt in PROMPTS[:3]:
         answer = engine.generate([ask(prompt, adapter, 16)])[0]

@@ -6,8 +6,8 @@ import pytest
 
 from tests.starter import FOLDER as STARTER
 from tests.starter import needs_starter
-from tests.worker.engine.test_matches_transformers import PROMPTS
 from tests.worker.engine.tiny_models import CONFIGS, make_adapter, make_base
+from tests.worker.engine.transformers_reference import PROMPTS
 from worker.engine.engine import Engine
 from worker.engine.prefix_cache import MIN_PREFIX_TOKENS, PrefixCache
 from worker.engine.requests import GenerationRequest
@@ -46,7 +46,7 @@ def count_tokens_read(engine: Engine, monkeypatch) -> list[int]:
 
 
 @pytest.mark.parametrize("kind", FAST)
-def test_answers_are_the_same_with_a_shared_beginning(kind, tmp_path):
+def test_a_shared_prefix_changes_no_answer(kind, tmp_path):
     base = make_base(tmp_path / "base", kind)
     targets = [None, *(make_adapter(base, tmp_path / f"a{seed}", seed) for seed in (1, 2))]
     requests = [ask(p, targets[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]
@@ -56,7 +56,7 @@ def test_answers_are_the_same_with_a_shared_beginning(kind, tmp_path):
     assert together == again == alone(base, requests)
 
 
-def test_the_second_question_does_not_read_the_instructions_again(base, monkeypatch):
+def test_a_shared_prefix_is_computed_once(base, monkeypatch):
     with Engine(base, "fp32") as engine:
         read = count_tokens_read(engine, monkeypatch)
         first, second, third = (ask(prompt, length=2) for prompt in PROMPTS[:3])
@@ -69,7 +69,7 @@ def test_the_second_question_does_not_read_the_instructions_again(base, monkeypa
     assert max(read) < whole // 4
 
 
-def test_an_adapter_trained_anew_in_its_folder_shares_nothing_with_the_old_one(base, tmp_path):
+def test_a_changed_adapter_does_not_reuse_cached_prefixes(base, tmp_path):
     old = make_adapter(base, tmp_path / "a", 1)
     new = make_adapter(base, tmp_path / "b", 2)
     with Engine(base, "fp32") as engine:
@@ -82,7 +82,7 @@ def test_an_adapter_trained_anew_in_its_folder_shares_nothing_with_the_old_one(b
     assert [answer.token_ids for answer in before] != wanted
 
 
-def test_what_is_kept_is_bounded(base, monkeypatch):
+def test_the_prefix_cache_is_bounded(base, monkeypatch):
     with Engine(base, "fp32") as engine:
         engine.generate([ask(prompt) for prompt in PROMPTS])
         (kept,) = engine._decoder.prefixes._prefixes.values()

@@ -12,7 +12,7 @@ from worker.engine.requests import GenerationRequest
 HELLO = [{"role": "user", "content": "Hello there"}]
 
 
-def test_it_knows_how_long_the_first_in_the_queue_has_waited(base):
+def test_the_engine_reports_how_long_the_first_request_has_waited(base):
     with Engine(base, "fp32", max_sequences=1) as engine:
         assert engine.wait_seconds == 0
         both = [engine.submit(GenerationRequest(HELLO, max_new_tokens=3000)) for _ in range(2)]
@@ -24,7 +24,7 @@ def test_it_knows_how_long_the_first_in_the_queue_has_waited(base):
         assert engine.wait_seconds == 0
 
 
-def test_nobody_is_let_in_behind_somebody_who_has_waited_too_long(base):
+def test_requests_are_rejected_while_one_has_waited_too_long(base):
     async def come() -> list[str]:
         manager, said = ModelManager(base.parent, max_wait_seconds=0.0), []
         async with AsyncExitStack() as stays:

@@ -9,49 +9,21 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 from django.conf import settings as django_settings
 
 from finetune_app.core import engine_client as client
 from finetune_app.core.engine_client import EngineUnavailable
+from tests.worker.engine.engine_server import (
+    MESSAGES,
+    SECRET,
+    EngineServer,
+    base_and_tuned,
+    chat_events,
+    text_of,
+)
 from tests.worker.engine.tiny_models import make_adapter, make_base
-
-SECRET = "only for this test"
-MESSAGES = [{"role": "user", "content": "Hello there"}]
-
-
-class Running:
-    """A server process and the folder it may read."""
-
-    def __init__(self, data: Path, *options: str) -> None:
-        self.data = data
-        self.base = data / "base"
-        self.socket = Path(tempfile.mkdtemp()) / "engine.sock"
-        self.process = subprocess.Popen(
-            self.command(*options), cwd=django_settings.BASE_DIR, env=self.environment()
-        )
-        self.wait_until(self.socket.exists)
-
-    def command(self, *options: str) -> list[str]:
-        module = "worker.engine.server"
-        return [sys.executable, "-m", module, "--socket", str(self.socket), *options]
-
-    def environment(self) -> dict[str, str]:
-        names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(self.data)}
-        return os.environ | names | {"OMP_NUM_THREADS": "1"}
-
-    def wait_until(self, true, seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, "it did not happen"
-            time.sleep(0.05)
-
-    def get(self, path: str, secret: str = SECRET) -> httpx.Response:
-        transport = httpx.HTTPTransport(uds=str(self.socket))
-        with httpx.Client(transport=transport, base_url="http://engine") as http:
-            return http.get(path, headers={"X-Engine-Secret": secret})
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +37,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    running = Running(folder, "--queue-limit", "4")
+    running = EngineServer(folder, "--queue-limit", "4")
     yield running
     running.process.kill()
     running.process.wait()
@@ -77,24 +49,9 @@ def engine(server, settings):
     return server
 
 
-def requests(server: Running) -> list[dict]:
-    return [
-        {"candidate": "base", "adapter": None, "messages": MESSAGES},
-        {"candidate": "tuned", "adapter": str(server.data / "adapter"), "messages": MESSAGES},
-    ]
-
-
-async def talk(base: Path, requests: list[dict], **options) -> list[dict]:
-    return [event async for event in client.stream_chat(str(base), requests, **options)]
-
-
-def text_of(events: list[dict], request: str) -> str:
-    return "".join(e.get("text", "") for e in events if e["candidate"] == request)
-
-
 def test_two_candidates_stream_side_by_side(engine):
     events = asyncio.run(
-        talk(engine.base, requests(engine), number_format="fp32", max_new_tokens=30)
+        chat_events(engine.base, base_and_tuned(engine), number_format="fp32", max_new_tokens=30)
     )
     order = [event["candidate"] for event in events]
     assert order.index("tuned") < len(order) - 1 - order[::-1].index("base")  # interleaved
@@ -108,12 +65,15 @@ def test_two_candidates_stream_side_by_side(engine):
     assert state["queue"] == 0
 
 
-def test_asking_for_another_model_swaps_once_the_first_is_done(engine):
+def test_another_model_is_loaded_once_the_first_is_unused(engine):
     async def both() -> list[list[dict]]:
         request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
         other = engine.data / "other"
         return await asyncio.gather(
-            *(talk(base, request, max_new_tokens=40) for base in (engine.base, other, engine.base))
+            *(
+                chat_events(base, request, max_new_tokens=40)
+                for base in (engine.base, other, engine.base)
+            )
         )
 
     first, second, third = asyncio.run(both())
@@ -131,7 +91,7 @@ def test_a_token_view_tells_what_is_learned(engine):
     assert any(p["cut"] for p in short)
 
 
-def test_without_the_secret_nothing_is_answered(engine):
+def test_requests_without_the_secret_are_rejected(engine):
     assert engine.get("/health", secret="guess").status_code == 403
     assert engine.get("/health").status_code == 200
     assert engine.socket.stat().st_mode & 0o777 == 0o600
@@ -141,20 +101,20 @@ def test_without_the_secret_nothing_is_answered(engine):
 def test_only_folders_of_the_data_folder_are_read(engine, outside):
     named = outside.format(data=engine.data)
     with pytest.raises(EngineUnavailable, match="data folder"):
-        asyncio.run(talk(named, requests(engine)))
+        asyncio.run(chat_events(named, base_and_tuned(engine)))
     adapter = [{"candidate": "x", "adapter": named, "messages": MESSAGES}]
     with pytest.raises(EngineUnavailable, match="data folder"):
-        asyncio.run(talk(engine.base, adapter))
+        asyncio.run(chat_events(engine.base, adapter))
 
 
-def test_a_full_queue_says_when_to_come_back(engine):
+def test_a_full_queue_gives_retry_after(engine):
     many = [{"candidate": str(i), "adapter": None, "messages": MESSAGES} for i in range(5)]
     with pytest.raises(EngineUnavailable, match="busy") as caught:
-        asyncio.run(talk(engine.base, many))
+        asyncio.run(chat_events(engine.base, many))
     assert caught.value.retry_after == 5
 
 
-def test_leaving_cancels_what_is_being_written(engine):
+def test_disconnecting_cancels_the_answers(engine):
     async def leave_early() -> None:
         request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
         events = client.stream_chat(str(engine.base), request, max_new_tokens=4000)
@@ -171,35 +131,35 @@ def test_leaving_cancels_what_is_being_written(engine):
 
 
 def test_a_failing_candidate_does_not_stop_the_other(engine):
-    mixed = requests(engine)
+    mixed = base_and_tuned(engine)
     mixed[1]["adapter"] = str(engine.data / "other")  # a folder, but no adapter
-    events = asyncio.run(talk(engine.base, mixed, max_new_tokens=5))
+    events = asyncio.run(chat_events(engine.base, mixed, max_new_tokens=5))
     ends = {event["candidate"]: event for event in events if event.get("done")}
     assert "has no adapter_model.safetensors" in ends["tuned"]["error"]
     assert ends["base"]["tokens"] > 0
 
 
-def test_an_engine_that_is_not_there_is_said_plainly(settings, tmp_path):
+def test_an_unreachable_engine_is_reported(settings, tmp_path):
     settings.ENGINE_SOCKET = tmp_path / "nobody.sock"
     with pytest.raises(EngineUnavailable, match="restarts by itself"):
         asyncio.run(client.health())
 
 
-def test_idle_before_the_first_model_it_is_small_and_afterwards_it_unloads(folder, settings):
-    running = Running(folder, "--idle-unload", "0.5")
+def test_memory_is_small_before_the_first_model_and_after_unloading(folder, settings):
+    running = EngineServer(folder, "--idle-unload", "0.5")
     try:
         settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
         assert asyncio.run(client.health())["memory_bytes"] < 200_000_000
         request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
-        asyncio.run(talk(running.base, request, max_new_tokens=5))
+        asyncio.run(chat_events(running.base, request, max_new_tokens=5))
         running.wait_until(lambda: asyncio.run(client.health())["base_model"] is None)
     finally:
         running.process.kill()
         running.process.wait()
 
 
-def test_a_sigterm_ends_it_in_the_middle_of_an_answer(folder, settings):
-    running = Running(folder)
+def test_sigterm_ends_the_server_during_an_answer(folder, settings):
+    running = EngineServer(folder)
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
 
     async def interrupted() -> None:
@@ -215,7 +175,7 @@ def test_a_sigterm_ends_it_in_the_middle_of_an_answer(folder, settings):
         running.process.kill()
 
 
-def test_it_dies_with_its_parent(folder):
+def test_the_server_ends_with_its_parent(folder):
     """The parent is killed outright, so nobody tells the engine to go."""
     place = Path(tempfile.mkdtemp()) / "engine.sock"
     code = (

@@ -75,7 +75,7 @@ def judge(engine, schema: dict, answer) -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_whatever_is_drawn_fits(engine, name):
+def test_sampled_answers_follow_the_schema(engine, name):
     schema = SCHEMAS[name]
     asked = [ask(schema, f"{seed} please", temperature=1.5, seed=seed) for seed in range(8)]
     answers = engine.generate([*asked, ask(schema)])
@@ -87,7 +87,7 @@ def test_whatever_is_drawn_fits(engine, name):
         assert any(answer.finish_reason == "stop" for answer in answers)
 
 
-def test_each_row_of_a_mixed_batch_keeps_its_own_form_and_the_rest_are_free(engine):
+def test_each_sequence_of_a_batch_follows_its_own_schema(engine):
     free = [ask(None, prompt, max_new_tokens=40) for prompt in ("a", "b")]
     alone = [answer.token_ids for answer in engine.generate(free)]
     formed = [ask(schema, temperature=1.0) for schema in SCHEMAS.values()]
@@ -97,13 +97,13 @@ def test_each_row_of_a_mixed_batch_keeps_its_own_form_and_the_rest_are_free(engi
         judge(engine, schema, answer)
 
 
-def test_a_seed_draws_the_same_form(engine):
+def test_a_seed_is_reproducible_with_a_schema(engine):
     drawn = ask(SCHEMAS["nested"], temperature=1.5, seed=3)
     first, second = engine.generate([drawn, drawn])
     assert first.text == second.text
 
 
-def test_a_token_that_would_leave_the_form_has_no_chance(engine):
+def test_a_token_that_violates_the_schema_is_masked(engine):
     constraint = engine.schemas.constraint(json.dumps({"enum": ["yes", "no"]}))
     written = []
     for letter in '"yes"':
@@ -122,7 +122,7 @@ def test_a_token_that_would_leave_the_form_has_no_chance(engine):
     } <= engine.loaded.eos_token_ids
 
 
-def test_the_plain_way_keeps_to_a_form_too(tmp_path):
+def test_generate_follows_a_schema_too(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
         asked = [ask(SCHEMAS["label"], temperature=1.5, seed=n) for n in range(3)]
@@ -153,7 +153,7 @@ def test_the_plain_way_keeps_to_a_form_too(tmp_path):
         },
     ],
 )
-def test_what_cannot_be_followed_is_refused_before_it_is_begun(engine, schema):
+def test_unsupported_schemas_are_rejected_on_submit(engine, schema):
     with pytest.raises(UnsupportedSchema, match="cannot be followed"):
         engine.submit(ask(schema))
 
@@ -165,7 +165,7 @@ def test_a_schema_without_json_is_refused(engine):
         )
 
 
-def test_a_form_that_breaks_down_half_way_ends_its_own_row_alone(engine, monkeypatch):
+def test_a_schema_error_ends_only_its_own_sequence(engine, monkeypatch):
     free = ask(None, max_new_tokens=30)
     alone = engine.generate([free])[0]
     constraint = engine.schemas.constraint
@@ -185,7 +185,7 @@ def test_a_form_that_breaks_down_half_way_ends_its_own_row_alone(engine, monkeyp
     assert beside.result().token_ids == alone.token_ids
 
 
-def test_a_schema_is_read_once_and_the_longest_unused_is_forgotten(engine, monkeypatch):
+def test_schemas_are_compiled_once_and_the_least_recently_used_is_evicted(engine, monkeypatch):
     read = []
     monkeypatch.setattr(structured_output, "MAX_SCHEMAS", 2)
     monkeypatch.setattr(

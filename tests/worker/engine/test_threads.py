@@ -29,7 +29,7 @@ def test_the_model_is_loaded_where_it_is_asked(base, monkeypatch):
     assert threading.current_thread() not in seen
 
 
-def test_what_cannot_be_loaded_leaves_no_thread(tmp_path):
+def test_a_failed_load_leaves_no_thread(tmp_path):
     before = threading.active_count()
     with pytest.raises(BadModel, match=r"config\.json is missing"):
         Engine(tmp_path, "fp32")

@@ -8,7 +8,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
 from tests.worker.engine.tiny_models import TEMPLATE
 from tests.worker.engine.tiny_models import tokenizer as make_tokenizer
-from tests.worker.training.conftest import CHATML
+from tests.worker.training.chat_template import CHATML
 from worker.channel import UserError
 from worker.model_export import gguf_file, merged, ollama
 from worker.model_export.vocabulary import LLAMA_3, QWEN_2, vocabulary_of

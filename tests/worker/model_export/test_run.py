@@ -5,7 +5,7 @@ import zipfile
 import pytest
 import torch
 
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import LeaseLost, UserError
 from worker.model_export import gguf_file, merged, parity
 from worker.model_export.run import run

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from tests.starter import FOLDER, needs_starter
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
 from worker.model_export.run import run

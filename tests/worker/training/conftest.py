@@ -18,45 +18,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from tests.worker.training.chat_template import CHATML
 from worker.channel import Job
 
-CHATML = (
-    "{% for message in messages %}"
-    "{% if loop.first and message['role'] != 'system' %}"
-    "{{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 WORDS = ["red", "green", "blue", "plum", "sand", "rust", "teal", "mint", "rose", "gold"]
-
-
-class RecordingChannel:
-    """Keeps every event; can press Stop or lose the lease after a number of steps."""
-
-    def __init__(self, *, stop_after: int | None = None, lose_after: int | None = None) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-        self.stop_after = stop_after
-        self.lose_after = lose_after
-
-    def emit(self, event: str, **fields: Any) -> None:
-        json.dumps(fields)  # everything sent must be plain JSON
-        self.events.append((event, fields))
-
-    def steps(self) -> int:
-        return max((e["step"] for e in self.of("point")), default=0)
-
-    def of(self, event: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.events if name == event]
-
-    def stopping(self) -> bool:
-        return self.stop_after is not None and self.steps() >= self.stop_after
-
-    def check(self) -> None:
-        from worker.channel import LeaseLost
-
-        if self.lose_after is not None and self.steps() >= self.lose_after:
-            raise LeaseLost
 
 
 @pytest.fixture(autouse=True)

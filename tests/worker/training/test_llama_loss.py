@@ -77,9 +77,7 @@ def test_loss_and_every_gradient_are_equal(base_model, kind, batch, as_base):
 
 
 @pytest.mark.parametrize("batch", ["shared opening", "one row"])
-def test_attention_that_is_too_large_to_keep_gives_the_same_gradients(
-    base_model, monkeypatch, batch
-):
+def test_recomputed_attention_gives_the_same_gradients(base_model, monkeypatch, batch):
     made = loaded(base_model, "llama")
     loss = LlamaLoss(made.model)
     kept, kept_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
@@ -90,7 +88,7 @@ def test_attention_that_is_too_large_to_keep_gives_the_same_gradients(
         assert torch.equal(again_gradients[name], gradient), name
 
 
-def test_the_bases_chances_are_those_of_the_model_without_its_adapter(base_model):
+def test_base_probabilities_are_those_without_the_adapter(base_model):
     made = loaded(base_model, "llama")
     batch = collate(BATCHES["several answers"], torch.device("cpu"))
     with torch.no_grad(), made.model.disable_adapter():
@@ -109,13 +107,13 @@ def test_the_model_itself_still_works_after_fusing(base_model):
     assert torch.allclose(made.model(input_ids=ids).logits, before, atol=1e-6)
 
 
-def test_what_it_does_not_compute_is_left_to_the_general_way(base_model):
+def test_unsupported_models_use_the_general_loss(base_model):
     assert not is_supported(loaded(base_model, "gpt_neox").model)
     assert not is_supported(loaded(base_model, "llama", dropout=0.1).model)
     assert not is_supported(loaded(base_model, "llama", targets=["q_proj", "v_proj"]).model)
 
 
-def test_the_shared_opening_ends_before_anything_learned():
+def test_the_shared_prefix_ends_before_learned_tokens():
     def prefix(name: str) -> int:
         return shared_prefix(collate(BATCHES[name], torch.device("cpu")))
 

@@ -9,7 +9,7 @@ import torch
 
 from finetune_app.datasets.near_duplicates import likeness
 from tests.starter import FOLDER, SLUG, needs_starter
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.engine.engine import Engine
 from worker.engine.requests import GenerationRequest
 from worker.evaluation.general_check.check import PROMPTS as CHECKED
@@ -50,7 +50,7 @@ def test_no_prompt_is_in_or_near_the_general_check():
             assert likeness(said.lower(), checked.lower()) < 0.6, (said, checked)
 
 
-def test_one_row_in_eight_is_everyday_and_all_come_before_one_comes_twice():
+def test_one_example_in_eight_is_replay_and_all_come_before_one_repeats():
     dealt = [replay_indices(step, 8, SHARE, 76, 17) for step in range(700)]
     assert {len(rows) for rows in dealt} == {1, 2}
     assert sum(map(len, dealt)) == 800  # beside 5,600 examples
@@ -62,19 +62,19 @@ def test_one_row_in_eight_is_everyday_and_all_come_before_one_comes_twice():
     assert replay_indices(333, 8, SHARE, 76, 18) != dealt[333]
 
 
-def test_there_may_be_none():
+def test_replay_can_be_turned_off():
     assert replay_indices(5, 8, 0.0, 76, 17) == []
     assert replay_indices(5, 8, SHARE, 0, 17) == []
     assert replay_weight(8, 0) == 0
 
 
-def test_an_everyday_row_weighs_more_than_an_example_but_never_all():
+def test_a_replay_example_weighs_more_than_an_example():
     assert replay_weight(8, 1) == pytest.approx(4 / 12)
     assert replay_weight(8, 1) < replay_weight(8, 2) < 1
     assert replay_weight(4, 1) == replay_weight(8, 2)
 
 
-def test_the_answers_are_the_base_models_own(base_model, tmp_path):
+def test_replay_answers_are_the_base_models_own(base_model, tmp_path):
     base = base_model()
     rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())
     assert len(rows) == len(prompts())
@@ -88,7 +88,7 @@ def test_the_answers_are_the_base_models_own(base_model, tmp_path):
 
 
 @needs_starter
-def test_the_starters_answers_come_along(tmp_path):
+def test_the_starters_recorded_answers_are_current(tmp_path):
     """And are still what it says: seen on four of them, as far as a second takes."""
     starter = tmp_path / "models" / SLUG
     starter.parent.mkdir()
@@ -103,7 +103,7 @@ def test_the_starters_answers_come_along(tmp_path):
     assert [one.token_ids for one in said] == [kept.tokens[:8] for _, kept in some]
 
 
-def test_other_weights_are_asked_themselves(base_model):
+def test_other_base_models_have_no_recorded_answers(base_model):
     assert recorded_answers(base_model()) == []
 
 
@@ -116,7 +116,7 @@ def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-def test_the_base_itself_has_nothing_to_learn_from_them(base_model, tmp_path, kind):
+def test_the_base_model_has_no_gradient_on_replay_examples(base_model, tmp_path, kind):
     base = base_model(kind)
     rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
     made = load(TrainingSpec(base_model=base, version=base, rank=4), "fp32")
@@ -129,7 +129,7 @@ def test_the_base_itself_has_nothing_to_learn_from_them(base_model, tmp_path, ki
     assert max(fresh) < 1e-3 * max(labelled)
 
 
-def test_they_are_asked_once_for_each_base_model(base_model, tmp_path):
+def test_replay_answers_are_generated_once_per_base_model(base_model, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     replay_examples(base_model("qwen2"), "fp32", first, RecordingChannel())
     again = RecordingChannel()
@@ -139,14 +139,14 @@ def test_they_are_asked_once_for_each_base_model(base_model, tmp_path):
     assert (first / "everyday.json").read_text() == (second / "everyday.json").read_text()
 
 
-def test_stop_is_heard_while_the_base_model_answers(base_model, tmp_path, monkeypatch):
+def test_stop_works_while_replay_answers_are_generated(base_model, tmp_path, monkeypatch):
     monkeypatch.setattr("worker.training.replay.answers.cache_key", lambda base: "never-asked")
     channel = RecordingChannel(stop_after=0)
     assert replay_examples(base_model(), "fp32", tmp_path, channel) == []
     assert not (tmp_path / "everyday.json").exists()
 
 
-def test_a_training_continues_with_the_rows_it_began_with(job, monkeypatch):
+def test_a_resumed_training_uses_the_same_replay_examples(job, monkeypatch):
     work = job(replay_share=SHARE)
     run(work, RecordingChannel(stop_after=2))
     monkeypatch.setattr("worker.training.replay.answers._generate", None)  # nobody is asked again
@@ -165,7 +165,7 @@ def test_the_persons_curve_tokens_and_steps_are_those_of_their_examples(job):
     assert same[5]["loss"] != first[5]["loss"]
 
 
-def test_it_keeps_the_base_models_answers_likelier(job, base_model, tmp_path):
+def test_replay_keeps_the_loss_of_the_base_models_answers_lower(job, base_model, tmp_path):
     """The point of it all, on a tiny model: everyday answers stay closer to the base's."""
     from worker.training import loop
     from worker.training.steps import mean_loss
@@ -185,7 +185,7 @@ def test_it_keeps_the_base_models_answers_likelier(job, base_model, tmp_path):
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.6])
-def test_a_share_that_makes_no_sense_is_refused(job, share):
+def test_an_invalid_replay_share_is_rejected(job, share):
     from worker.channel import UserError
 
     work = job()

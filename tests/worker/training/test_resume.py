@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.training import checkpoints, run
 
 CHILD = """
@@ -87,7 +87,7 @@ def test_all_later_losses_and_the_adapter_are_those_of_the_uninterrupted_run(job
 @pytest.mark.parametrize(
     "file", ["adapter.safetensors", "optimizer.safetensors", "state.json", "COMPLETE"]
 )
-def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(job, file):
+def test_a_truncated_checkpoint_is_skipped(job, file):
     work = job(save_seconds=0.001)
     run(work, RecordingChannel(stop_after=7))
     folder = work.folder / "checkpoints"
@@ -102,7 +102,7 @@ def test_a_truncated_checkpoint_is_passed_over_for_the_one_before(job, file):
     assert channel.of("point")[-1]["step"] == 10
 
 
-def test_what_was_never_finished_is_ignored_and_removed(tmp_path):
+def test_unfinished_checkpoints_are_ignored_and_removed(tmp_path):
     folder = tmp_path / "checkpoints"
     (folder / ".unfinished-step-000009").mkdir(parents=True)
     (folder / "step-000008").mkdir()
@@ -124,7 +124,7 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path):
     assert kept == ["step-000001", "step-000004", "step-000005"]
 
 
-def test_too_little_disk_refuses_before_training(job, monkeypatch):
+def test_too_little_disk_space_ends_before_training(job, monkeypatch):
 
     class Usage:
         free = 10**9

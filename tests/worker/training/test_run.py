@@ -11,7 +11,7 @@ from peft import PeftModel, PeftModelForCausalLM
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.worker.training.conftest import RecordingChannel
+from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import LeaseLost, UserError
 from worker.training import checkpoints, loop, memory, model_loader, run
 
@@ -34,7 +34,7 @@ def test_bf16_with_fp32_masters_learns_like_fp32(job):
     assert short["validation_loss"] == pytest.approx(exact["validation_loss"], rel=0.1)
 
 
-def test_auto_settles_on_a_number_format_and_says_so(job):
+def test_auto_chooses_and_logs_a_number_format(job):
     channel = RecordingChannel()
     result = run(job(number_format="auto", epochs=1), channel)
     assert result["number_format"] in ("bf16", "fp32")
@@ -61,7 +61,7 @@ def test_the_person_sees_phases_points_and_answers(job):
     assert channel.of("progress")[-1] == {"done": 10, "total": 10, "unit": "steps"}
 
 
-def test_learning_begins_before_the_base_is_looked_at(job):
+def test_the_first_step_comes_before_the_base_model_is_evaluated(job):
     """The first step is not kept waiting, and what is shown as step 0 has learned nothing."""
     channel = RecordingChannel()
     run(job(learning_rate=0.5, warmup_ratio=0.0, epochs=1), channel)
@@ -94,7 +94,7 @@ def test_stop_leaves_a_complete_checkpoint_and_continue_finishes(job):
     assert finished["validation_loss"] == pytest.approx(uninterrupted["validation_loss"], abs=1e-3)
 
 
-def test_stop_is_heard_while_many_rows_are_read(job, monkeypatch):
+def test_stop_works_while_rows_are_tokenized(job, monkeypatch):
     monkeypatch.setattr("worker.training.data.CHECK_EVERY_ROWS", 10)
     work = job()
     channel = RecordingChannel(stop_after=0)
@@ -181,7 +181,7 @@ def test_out_of_memory_halves_the_parts_and_learns_the_same(job, monkeypatch):
     assert parts["steps"] == whole["steps"]
 
 
-def test_memory_too_small_for_one_row_is_said_plainly(job, monkeypatch):
+def test_memory_too_small_for_one_example_is_reported(job, monkeypatch):
     def no_machine(examples, device):
         raise torch.OutOfMemoryError("out of memory")
 
@@ -211,7 +211,7 @@ def changed_base(work, folder, file, **values):
     return str(folder)
 
 
-def test_nothing_is_longer_than_the_model_can_see(job, tmp_path, monkeypatch):
+def test_nothing_is_longer_than_the_context_length(job, tmp_path, monkeypatch):
     short = changed_base(job(), tmp_path / "short", "config.json", max_position_embeddings=30)
     seen = []
     real_generate = PeftModelForCausalLM.generate
@@ -227,7 +227,7 @@ def test_nothing_is_longer_than_the_model_can_see(job, tmp_path, monkeypatch):
     assert max(seen) == 30
 
 
-def test_sample_answers_are_the_likeliest_whatever_habits_a_model_comes_with(job, tmp_path):
+def test_sample_answers_ignore_the_models_own_repetition_penalty(job, tmp_path):
     def answers(**settings):
         channel = RecordingChannel()
         untaught = {"learning_rate": 1e-9, "epochs": 1, "max_new_tokens": 16}
@@ -250,17 +250,17 @@ def test_fp32_is_not_chosen_where_it_would_fill_the_memory(job, monkeypatch):
     assert model_loader.fastest_number_format(base) == "bf16"
 
 
-def test_on_a_card_its_own_memory_is_what_counts(monkeypatch):
+def test_on_a_card_its_own_memory_is_measured(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda: 123)
     assert memory.memory_bytes() == memory.peak_memory_bytes() == 123
 
 
-def test_a_seed_may_be_as_large_as_anybody_likes(job):
+def test_a_seed_may_be_larger_than_64_bits(job):
     assert run(job(seed=2**70, dropout=0.1, epochs=1), RecordingChannel())["steps"] == 5
 
 
-def test_cut_rows_are_reported(job):
+def test_truncated_rows_are_reported(job):
     channel = RecordingChannel()
     run(job(max_tokens=30, epochs=1), channel)
     assert any("too long" in told["text"] for told in channel.of("warning"))
@@ -274,7 +274,7 @@ def test_without_validation_rows_the_last_step_is_kept(job, version):
     assert result["best_step"] == 10
 
 
-def test_no_practice_rows_is_an_error(job, version):
+def test_a_version_without_training_rows_is_an_error(job, version):
     version.write_text("")
     with pytest.raises(UserError) as raised:
         run(job(), RecordingChannel())
@@ -290,7 +290,7 @@ def test_an_answer_that_is_too_long_is_named_by_the_number_of_its_example(job, v
         run(job(max_tokens=100), RecordingChannel())
 
 
-def test_models_that_want_to_run_code_are_refused(job, tmp_path):
+def test_models_with_remote_code_are_rejected(job, tmp_path):
     wants = {"auto_map": {"AutoModel": "x.Y"}}
     coded = changed_base(job(), tmp_path / "coded", "config.json", **wants)
     with pytest.raises(UserError) as raised:
@@ -298,7 +298,7 @@ def test_models_that_want_to_run_code_are_refused(job, tmp_path):
     assert raised.value.code == "bad_model"
 
 
-def test_a_truncated_weights_file_is_said_plainly(job, tmp_path):
+def test_a_truncated_weights_file_is_reported(job, tmp_path):
     folder = tmp_path / "truncated"
     shutil.copytree(job().spec["base_model"], folder)
     weights = folder / "model.safetensors"

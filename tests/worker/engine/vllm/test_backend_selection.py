@@ -7,7 +7,7 @@ import pytest
 
 from finetune_app.core import vllm_installation
 from finetune_app.core.machine import Card
-from tests.worker.engine.vllm.test_generate import ask
+from tests.worker.engine.vllm.vllm_requests import ask
 from worker.engine.adapters import BadAdapter
 from worker.engine.backend_selector import BackendSelector
 from worker.engine.engine import Engine
@@ -49,7 +49,7 @@ def kind_that_serves(manager, base, request) -> type:
     return asyncio.run(visit())
 
 
-def test_vllm_serves_and_the_house_says_so(manager, vllm, base, adapters):
+def test_vllm_serves_and_health_says_so(manager, vllm, base, adapters):
     home = manager(vllm().program)
     assert kind_that_serves(home, base, ask(adapters[0])) is VllmEngine
     state = home.health()
@@ -62,7 +62,7 @@ def test_vllm_serves_and_the_house_says_so(manager, vllm, base, adapters):
 @pytest.mark.parametrize(
     ("fault", "why"), [("base", "answers as its base"), ("dies", "does not start")]
 )
-def test_what_vllm_cannot_do_our_own_engine_does(manager, vllm, base, adapters, fault, why):
+def test_our_own_engine_serves_what_vllm_cannot(manager, vllm, base, adapters, fault, why):
     program = vllm(fault)
     home = manager(program.program)
     assert kind_that_serves(home, base, ask(adapters[0])) is Engine
@@ -73,7 +73,7 @@ def test_what_vllm_cannot_do_our_own_engine_does(manager, vllm, base, adapters, 
     assert len(program.noted("started")) == 1
 
 
-def test_an_adapter_that_is_bad_by_itself_sends_nobody_away(manager, vllm, base, tmp_path):
+def test_a_broken_adapter_does_not_change_the_backend(manager, vllm, base, tmp_path):
     home = manager(vllm().program)
     (tmp_path / "empty").mkdir()
 
@@ -87,7 +87,7 @@ def test_an_adapter_that_is_bad_by_itself_sends_nobody_away(manager, vllm, base,
     assert kind_that_serves(home, base, ask(None)) is VllmEngine
 
 
-def test_which_program_is_taken(tmp_path, monkeypatch):
+def test_which_vllm_is_found(tmp_path, monkeypatch):
     program = tmp_path / "vllm"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)

@@ -6,7 +6,13 @@ import psutil
 import pytest
 
 from finetune_app.core import engine_client as client
-from tests.worker.engine.test_server import SECRET, Running, requests, talk, text_of
+from tests.worker.engine.engine_server import (
+    SECRET,
+    EngineServer,
+    base_and_tuned,
+    chat_events,
+    text_of,
+)
 from tests.worker.engine.tiny_models import make_adapter, make_base
 
 pytestmark = pytest.mark.long  # two processes that import torch, one of them with PEFT
@@ -17,13 +23,15 @@ def test_base_and_tuned_in_one_conversation(vllm, tmp_path, settings, monkeypatc
     make_adapter(tmp_path / "base", tmp_path / "adapter", 1)
     program = vllm()
     monkeypatch.setenv("VLLM", str(program.program))
-    running = Running(tmp_path)
+    running = EngineServer(tmp_path)
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
     try:
         base, adapter = str(running.base), str(tmp_path / "adapter")
         assert asyncio.run(client.check_adapter(base, adapter, number_format="fp32")) == ""
         said = asyncio.run(
-            talk(running.base, requests(running), number_format="fp32", max_new_tokens=20)
+            chat_events(
+                running.base, base_and_tuned(running), number_format="fp32", max_new_tokens=20
+            )
         )
         assert text_of(said, "base") != text_of(said, "tuned") != ""
         state = asyncio.run(client.health())

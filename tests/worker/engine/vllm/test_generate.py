@@ -4,23 +4,13 @@ import json
 
 import pytest
 
-from worker.engine.requests import GenerationRequest, PromptTooLong
+from tests.worker.engine.vllm.vllm_requests import answer, ask
+from worker.engine.requests import PromptTooLong
 
 HELLO = [{"role": "user", "content": "Hello there"}]
 
 
-def ask(adapter=None, **more) -> GenerationRequest:
-    return GenerationRequest(HELLO, adapter, **{"max_new_tokens": 12, **more})
-
-
-def answer(engine, request):
-    handle = engine.submit(request)
-    pieces = list(handle)
-    assert "".join(pieces) == handle.completion.text
-    return handle.completion
-
-
-def test_base_and_adapters_answer_at_once_each_its_own(served, engine, adapters):
+def test_base_and_adapters_answer_in_one_batch(served, engine, adapters):
     asked = [ask(None), ask(adapters[0]), ask(adapters[1]), ask(adapters[0], prompt="Good")]
     handles = [served.submit(request) for request in asked]
     theirs, ours = [handle.result() for handle in handles], engine.generate(asked)
@@ -30,7 +20,7 @@ def test_base_and_adapters_answer_at_once_each_its_own(served, engine, adapters)
     assert len({one.text for one in theirs}) == 4
 
 
-def test_penalties_and_a_text_that_ends_it(served, engine, adapters):
+def test_penalties_and_stop_strings(served, engine, adapters):
     wordy = ask(adapters[0], presence_penalty=0.5, frequency_penalty=0.5)
     whole = engine.generate([wordy])[0]
     assert answer(served, wordy).token_ids == whole.token_ids
@@ -40,7 +30,7 @@ def test_penalties_and_a_text_that_ends_it(served, engine, adapters):
     assert stop not in answer(served, cut).text
 
 
-def test_log_probabilities_of_what_was_written_and_of_the_likeliest(served, engine, adapters):
+def test_logprobs_of_tokens_and_alternatives(served, engine, adapters):
     asked = ask(adapters[1], top_logprobs=3)
     theirs, ours = answer(served, asked).logprobs, engine.generate([asked])[0].logprobs
     assert [one["bytes"] for one in theirs] == [one["bytes"] for one in ours]
@@ -51,7 +41,7 @@ def test_log_probabilities_of_what_was_written_and_of_the_likeliest(served, engi
         ]
 
 
-def test_an_answer_in_a_form_is_held_to_it_by_the_same_rules(served, engine):
+def test_a_schema_is_sent_to_vllm_with_our_options(served, engine):
     schema = {
         "type": "object",
         "properties": {"n": {"enum": [1, 22]}},
@@ -65,13 +55,13 @@ def test_an_answer_in_a_form_is_held_to_it_by_the_same_rules(served, engine):
     assert json.loads(theirs.text)["n"] in {1, 22}
 
 
-def test_a_seed_draws_the_same_again(served):
+def test_a_seed_is_reproducible(served):
     first, again, other = (
         answer(served, ask(temperature=1.5, seed=seed)).text for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-def test_no_room_for_an_answer_is_said_before_it_is_asked(served):
+def test_a_prompt_without_room_for_an_answer_is_rejected(served):
     with pytest.raises(PromptTooLong, match="see only 4096"):
         served.submit(ask(prompt="a" * 5000))

@@ -15,10 +15,9 @@ import pytest
 from finetune_app.core.vllm_installation import find_vllm
 from tests.starter import FOLDER as STARTER
 from tests.starter import needs_starter
-from tests.worker.engine.test_adapter_check import changed, zero
+from tests.worker.engine.adapter_files import modified_adapter, zero_lora_b
 from tests.worker.engine.tiny_models import make_adapter
-from tests.worker.engine.vllm.test_generate import answer, ask
-from tests.worker.engine.vllm.test_server_process import is_up, wait_until
+from tests.worker.engine.vllm.vllm_requests import answer, ask, is_up, wait_until
 from worker.engine.adapter_check import AdapterHasNoEffect
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
@@ -86,7 +85,7 @@ def test_the_same_tokens_as_our_own_engine(served, engine, adapters):
     assert len({one.text for one in theirs}) == 3
 
 
-def test_log_probabilities_penalties_and_a_text_that_ends_it(served, engine, adapters):
+def test_logprobs_penalties_and_stop_strings_match_our_engine(served, engine, adapters):
     wish = {"top_logprobs": 3, "frequency_penalty": 0.5, "max_new_tokens": 16}
     asked = ask(adapters[0], **wish)
     theirs, ours = answer(served, asked), engine.generate([asked])[0]
@@ -98,7 +97,7 @@ def test_log_probabilities_penalties_and_a_text_that_ends_it(served, engine, ada
     assert answer(served, cut).text == engine.generate([cut])[0].text
 
 
-def test_a_form_is_kept_to(served, engine):
+def test_a_schema_is_followed(served, engine):
     asked = ask(schema=json.dumps(SCHEMA), max_new_tokens=60)
     served.prepare([asked])
     theirs = answer(served, asked)
@@ -106,11 +105,11 @@ def test_a_form_is_kept_to(served, engine):
     assert theirs.token_ids == engine.generate([asked])[0].token_ids
 
 
-def test_adapters_are_proved(served, adapters, tmp_path):
+def test_adapters_are_checked(served, adapters, tmp_path):
     served.check_adapter(adapters[1])
     with pytest.raises(AdapterHasNoEffect):
-        served.check_adapter(changed(adapters[0], tmp_path / "zero", zero))
-    half = changed(
+        served.check_adapter(modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b))
+    half = modified_adapter(
         adapters[0], tmp_path / "half", lambda name, t: None if name.endswith("A.weight") else t
     )
     with pytest.raises(BadAdapter, match="damaged"):
@@ -118,14 +117,14 @@ def test_adapters_are_proved(served, adapters, tmp_path):
     assert is_up(served)
 
 
-def test_who_leaves_ends_the_work_on_it(served):
+def test_cancelling_ends_vllms_work(served):
     handle = served.submit(ask(None, max_new_tokens=900))
     next(iter(handle))
     handle.cancel()
     assert answer(served, ask(None, max_new_tokens=4)).tokens == 4
 
 
-def test_killed_outright_it_is_back_and_left_nothing(served, adapters):
+def test_vllm_restarts_after_sigkill_and_leaves_no_process(served, adapters):
     guard = psutil.Process(served._process._process.pid)
     inside = guard.children(recursive=True)
     handle = served.submit(ask(adapters[0], max_new_tokens=900))

@@ -3,44 +3,27 @@
 import os
 import subprocess
 import sys
-import time
 
 import httpx
 import psutil
 import pytest
 
-from tests.worker.engine.vllm.test_generate import ask
+from tests.worker.engine.vllm.vllm_requests import ask, is_up, wait_until
 from worker.engine.backend import BackendUnsupported
 from worker.engine.requests import EngineFailed
 from worker.engine.vllm import engine as engine_module
 from worker.engine.vllm import server_process as child_module
 from worker.engine.vllm import session_guard
-from worker.engine.vllm.engine import VllmRestarting
 
 
-def wait_until(true, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.05)
-
-
-def is_up(engine) -> bool:
-    try:
-        engine.prepare([ask(None)])
-    except VllmRestarting:
-        return False
-    return True
-
-
-def test_it_is_waited_for_and_one_that_does_not_start_is_not(vllm, base):
+def test_a_slow_start_is_waited_for_and_a_failed_one_is_not(vllm, base):
     with vllm("slow").open(base) as engine:
         assert engine.submit(ask(None)).result().tokens == 12
     with pytest.raises(BackendUnsupported, match="does not start"):
         vllm("dies").open(base)
 
 
-def test_ended_in_an_answer_it_starts_again_and_its_adapters_are_proved_anew(vllm, base, adapters):
+def test_vllm_restarts_after_a_crash_and_checks_its_adapters_again(vllm, base, adapters):
     program = vllm("crash")
     with program.open(base) as engine:
         engine.check_adapter(adapters[0])
@@ -54,7 +37,7 @@ def test_ended_in_an_answer_it_starts_again_and_its_adapters_are_proved_anew(vll
 
 
 @pytest.mark.long
-def test_one_that_keeps_ending_is_given_up(vllm, base, monkeypatch):
+def test_vllm_is_given_up_after_repeated_failures(vllm, base, monkeypatch):
     monkeypatch.setattr(engine_module, "MAX_FAILURES", 1)
     with vllm("crashes").open(base) as engine:
         for _ in range(2):
@@ -67,7 +50,7 @@ def test_one_that_keeps_ending_is_given_up(vllm, base, monkeypatch):
             engine.prepare([ask(None)])
 
 
-def test_who_leaves_ends_the_work_on_it(vllm, base):
+def test_cancelling_ends_vllms_work(vllm, base):
     program = vllm("pauses")
     with program.open(base) as engine:
         handle = engine.submit(ask(None, max_new_tokens=500))
@@ -76,7 +59,7 @@ def test_who_leaves_ends_the_work_on_it(vllm, base):
         wait_until(lambda: program.noted("aborted"))
 
 
-def test_it_says_how_long_somebody_waits_for_a_first_word(vllm, base):
+def test_vllm_reports_how_long_a_request_waits_for_its_first_token(vllm, base):
     with vllm().open(base) as engine:
         standin = psutil.Process(engine._process._process.pid).children()[0]
         standin.suspend()
@@ -87,7 +70,7 @@ def test_it_says_how_long_somebody_waits_for_a_first_word(vllm, base):
         assert engine.wait_seconds == 0
 
 
-def test_the_longest_unused_adapters_go(vllm, base, adapters, tmp_path, monkeypatch):
+def test_the_least_recently_used_adapters_are_evicted(vllm, base, adapters, tmp_path, monkeypatch):
     monkeypatch.setattr(engine_module, "MAX_ADAPTERS", 1)
     program = vllm()
     with program.open(base) as engine:
@@ -99,7 +82,7 @@ def test_the_longest_unused_adapters_go(vllm, base, adapters, tmp_path, monkeypa
     assert len(program.noted("unloaded")) >= 1
 
 
-def test_it_is_reached_by_its_owner_with_the_key_alone(served):
+def test_vllm_requires_its_key(served):
     socket = served._process.socket
     assert socket.parent.stat().st_mode & 0o777 == 0o700
     with httpx.Client(
@@ -111,7 +94,7 @@ def test_it_is_reached_by_its_owner_with_the_key_alone(served):
     assert not [one for process in inside for one in process.net_connections(kind="inet")]
 
 
-def test_it_gets_none_of_our_secrets(monkeypatch):
+def test_vllm_gets_none_of_our_secrets(monkeypatch):
     for name in (
         "SECRET_KEY",
         "DATABASE_URL",
@@ -127,7 +110,7 @@ def test_it_gets_none_of_our_secrets(monkeypatch):
     assert given["VLLM_API_KEY"] == "its own"
 
 
-def test_options_have_the_last_word(tmp_path):
+def test_options_override_our_own(tmp_path):
     told = child_module.command(
         tmp_path / "vllm", tmp_path, "bf16", tmp_path / "s", ["--max-lora-rank", "128"]
     )
@@ -135,7 +118,7 @@ def test_options_have_the_last_word(tmp_path):
     assert "--trust-remote-code" not in told
 
 
-def test_killed_outright_we_leave_nothing_behind(tmp_path):
+def test_sigkill_of_the_engine_leaves_no_process(tmp_path):
     """The guard hears that its input ended; what it started, and what that started, ends too."""
     code = (
         "import subprocess, sys, time\n"

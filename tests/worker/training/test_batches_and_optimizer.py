@@ -29,7 +29,7 @@ def test_an_epoch_sees_every_row_once_in_an_order_that_only_the_seed_decides():
     assert first != epoch_batches(lengths, 8, seed=2, epoch=0)
 
 
-def test_rows_of_a_batch_have_like_lengths():
+def test_examples_of_a_batch_have_similar_lengths():
     lengths = [10 + (i * 37) % 90 for i in range(300)]
     padded = sum(
         max(lengths[r] for r in batch) * len(batch)
@@ -48,7 +48,7 @@ def test_a_batch_asked_for_at_any_step_is_that_of_its_epoch():
     assert Batches(examples, 8, seed=1).at(17) == in_turn[17]  # asked for alone, as after a kill
 
 
-def test_held_out_rows_of_a_file_sorted_by_label_are_of_all_labels():
+def test_validation_rows_are_sampled_from_the_whole_file():
     rows = [
         DatasetRow(n, "validation", [{"role": "assistant", "content": "abcd"[n // 100]}])
         for n in range(400)
@@ -65,7 +65,7 @@ def test_steps_are_counted_without_making_batches(rows):
     assert steps_per_epoch(rows, 8) == len(epoch_batches([5] * rows, 8, seed=0, epoch=0))
 
 
-def test_each_position_is_taught_the_token_after_it():
+def test_each_position_learns_the_next_token():
     short = TokenizedExample([5, 6, 7], [False, False, True])
     long = TokenizedExample([1, 2, 3, 4], [False, True, False, True])
     batch = collate([short, long], torch.device("cpu"))
@@ -75,7 +75,7 @@ def test_each_position_is_taught_the_token_after_it():
     assert batch.tokens == 7
 
 
-def test_parts_stay_within_the_budget_and_lose_nothing():
+def test_micro_batches_stay_within_the_token_budget():
     examples = [TokenizedExample([0] * n, [True] * n) for n in (3, 50, 8, 20, 20, 9)]
     parts = micro_batches(examples, range(6), token_budget=40)
     assert sorted(row for part in parts for row in part) == list(range(6))
@@ -129,7 +129,7 @@ def test_a_gradient_that_is_not_a_number_changes_no_weight(bad):
     assert int(flat.tensors()["updates"]) == 0
 
 
-def test_masters_remember_updates_that_bf16_cannot_hold():
+def test_master_weights_keep_updates_that_bf16_cannot_hold():
     weight = torch.nn.Parameter(torch.ones(1, dtype=torch.bfloat16))
     flat = FlatAdamW([weight], weight_decay=0.0)
     for _ in range(100):
@@ -169,7 +169,7 @@ def test_validation_comes_at_every_epoch_and_about_eight_times():
         {"speed": 3},
     ],
 )
-def test_impossible_settings_are_named(setting):
+def test_invalid_settings_are_named(setting):
     with pytest.raises(UserError) as raised:
         TrainingSpec.from_json({"base_model": "/m", "version": "/v", **setting})
     assert next(iter(setting)) in raised.value.message

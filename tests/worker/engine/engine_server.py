@@ -1,0 +1,65 @@
+"""An engine process with a tiny model, and requests to it."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+from django.conf import settings as django_settings
+
+from finetune_app.core import engine_client as client
+
+SECRET = "only for this test"
+
+
+MESSAGES = [{"role": "user", "content": "Hello there"}]
+
+
+class EngineServer:
+    """A server process and the folder it may read."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self.base = data / "base"
+        self.socket = Path(tempfile.mkdtemp()) / "engine.sock"
+        self.process = subprocess.Popen(
+            self.command(*options), cwd=django_settings.BASE_DIR, env=self.environment()
+        )
+        self.wait_until(self.socket.exists)
+
+    def command(self, *options: str) -> list[str]:
+        module = "worker.engine.server"
+        return [sys.executable, "-m", module, "--socket", str(self.socket), *options]
+
+    def environment(self) -> dict[str, str]:
+        names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(self.data)}
+        return os.environ | names | {"OMP_NUM_THREADS": "1"}
+
+    def wait_until(self, true, seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.05)
+
+    def get(self, path: str, secret: str = SECRET) -> httpx.Response:
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        with httpx.Client(transport=transport, base_url="http://engine") as http:
+            return http.get(path, headers={"X-Engine-Secret": secret})
+
+
+def base_and_tuned(server: EngineServer) -> list[dict]:
+    return [
+        {"candidate": "base", "adapter": None, "messages": MESSAGES},
+        {"candidate": "tuned", "adapter": str(server.data / "adapter"), "messages": MESSAGES},
+    ]
+
+
+async def chat_events(base: Path, requests: list[dict], **options) -> list[dict]:
+    return [event async for event in client.stream_chat(str(base), requests, **options)]
+
+
+def text_of(events: list[dict], candidate: str) -> str:
+    return "".join(e.get("text", "") for e in events if e["candidate"] == candidate)
