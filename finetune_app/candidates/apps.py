@@ -6,8 +6,10 @@ class CandidatesConfig(AppConfig):
     label = "candidates"
 
     def ready(self) -> None:
-        from finetune_app.candidates import files  # noqa: F401  (connects its receivers)
         from finetune_app.candidates.jobs import SuggestHandler
+        from finetune_app.candidates.models import SuggestionRun
         from finetune_app.jobs.handlers import register
+        from finetune_app.jobs.row_jobs import delete_job_with
 
         register(SuggestHandler())
+        delete_job_with(SuggestionRun, lambda run: f"suggestions/{run.pk}")

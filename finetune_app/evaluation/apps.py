@@ -6,8 +6,10 @@ class EvaluationConfig(AppConfig):
     label = "evaluation"
 
     def ready(self) -> None:
-        from finetune_app.evaluation import files  # noqa: F401  (connects its receivers)
         from finetune_app.evaluation.jobs import EvaluationHandler
+        from finetune_app.evaluation.models import Evaluation
         from finetune_app.jobs.handlers import register
+        from finetune_app.jobs.row_jobs import delete_job_with
 
         register(EvaluationHandler())
+        delete_job_with(Evaluation, lambda one: f"evaluations/{one.pk}")

@@ -7,7 +7,9 @@ class ModelExportConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.jobs.handlers import register
-        from finetune_app.model_export import signals  # noqa: F401  (connects the receivers)
+        from finetune_app.jobs.row_jobs import delete_job_with
         from finetune_app.model_export.jobs import ExportHandler
+        from finetune_app.model_export.models import ModelExport
 
         register(ExportHandler())
+        delete_job_with(ModelExport, lambda export: export.folder)
