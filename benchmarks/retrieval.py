@@ -23,11 +23,11 @@ import numpy as np
 
 from worker.channel import Job
 from worker.knowledge import embedding, search
-from worker.knowledge.cutting import Cut
-from worker.knowledge.index import Part, write
+from worker.knowledge.chunking import Chunk
+from worker.knowledge.document_cache import Embedded, load_passages, load_text
+from worker.knowledge.index import IndexedDocument, write
 from worker.knowledge.run import run
-from worker.knowledge.search import Index, fused
-from worker.knowledge.stored import Embedded, passages_of, text_of
+from worker.knowledge.search import Index, fuse_by_rank
 
 HANDBOOK = Path(__file__).parent / "handbook"
 MANY = 100_000
@@ -104,7 +104,7 @@ def of(found: Any, key: str) -> Any:
 def by_method(index: Index, questions: list[dict[str, str]]) -> dict[str, list[list[Any]]]:
     """What each way of searching brings for each question, best first."""
     found: dict[str, list[list[Any]]] = {}
-    vectors = embedding.shared().questions([one["question"] for one in questions])
+    vectors = embedding.shared_embedder().questions([one["question"] for one in questions])
     for asked, vector in zip(questions, vectors, strict=True):
         worded = index.worded(asked["question"])
         near = index.near(vector, worded)
@@ -114,7 +114,7 @@ def by_method(index: Index, questions: list[dict[str, str]]) -> dict[str, list[l
             "full text (BM25)": index.worded(asked["question"], share=0),
             "full text, half of the words": worded,
             "meaning: passage, sentence, pair": near,
-            "hybrid (what search does)": fused(near, worded, asked["question"], 5),
+            "hybrid (what search does)": fuse_by_rank(near, worded, asked["question"], 5),
         }.items():
             found.setdefault(name, []).append(result)
     return found
@@ -151,7 +151,7 @@ def floor(index: Index) -> None:
     near = {
         kind: [
             index.near(v, index.worded(q))[0]["near"]
-            for q, v in zip(asked, embedding.shared().questions(asked), strict=True)
+            for q, v in zip(asked, embedding.shared_embedder().questions(asked), strict=True)
         ]
         for kind, asked in kinds.items()
     }
@@ -173,35 +173,35 @@ def made_up(count: int, embedder: embedding.Embedder) -> Any:
     text = " ".join(page.read_text() for page in sorted((HANDBOOK / "pages").glob("*.md")))
     sentences = [one for one in re.split(r"(?<=[.!?])\s+", text) if 20 < len(one) < 240]
     known = embedder.passages(sentences)
-    bytes_ = embedding.small(known)
+    bytes_ = embedding.quantised(known)
     draw = np.random.default_rng(5)
     for first in range(0, count, A_PART):
         here = min(A_PART, count - first)
         chosen = draw.integers(0, len(sentences), size=(here, SENTENCES))
-        body, cuts = "", []
+        body, chunks = "", []
         for numbers in chosen:
             at = len(body)
             body += " ".join(sentences[number] for number in numbers) + "\n"
-            cuts.append(Cut(at, len(body) - 1, at, 0, "Made up"))
+            chunks.append(Chunk(at, len(body) - 1, at, 0, "Made up"))
         vectors = known[chosen].mean(axis=1)
         vectors += draw.normal(scale=0.01, size=vectors.shape)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         lines = bytes_[chosen.reshape(-1)]
-        embedded = Embedded(cuts, [SENTENCES] * here, vectors.astype(np.float32), lines)
-        yield Part(1_000 + first // A_PART, "made-up.md", body, embedded)
+        embedded = Embedded(chunks, [SENTENCES] * here, vectors.astype(np.float32), lines)
+        yield IndexedDocument(1_000 + first // A_PART, "made-up.md", body, embedded)
 
 
 def real(documents: list[dict[str, Any]], embedder: embedding.Embedder) -> Any:
     for one in documents:
         folder = Path(one["folder"])
-        text, embedded = text_of(folder), passages_of(folder, embedder.name)
+        text, embedded = load_text(folder), load_passages(folder, embedder.name)
         assert text is not None
         assert embedded is not None
-        yield Part(one["id"], one["name"], text.text, embedded)
+        yield IndexedDocument(one["id"], one["name"], text.text, embedded)
 
 
 def many(root: Path, documents: list[dict[str, Any]], count: int) -> None:
-    embedder = embedding.shared()
+    embedder = embedding.shared_embedder()
 
     def parts() -> Any:
         yield from real(documents, embedder)

@@ -7,7 +7,7 @@ class KnowledgeConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.jobs.handlers import register
-        from finetune_app.knowledge import files  # noqa: F401  (connects its receivers)
+        from finetune_app.knowledge import signals  # noqa: F401  (connects its receivers)
         from finetune_app.knowledge.jobs import IndexHandler
 
         register(IndexHandler())

@@ -21,10 +21,10 @@ from finetune_app.core.upload_handlers import CappedUpload
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge import services
+from finetune_app.knowledge.extract import extract
 from finetune_app.knowledge.forms import AskForm, UploadForm
 from finetune_app.knowledge.models import Document, Knowledge
-from finetune_app.knowledge.reading import extract
-from finetune_app.knowledge.showing import added, cited, context
+from finetune_app.knowledge.presenters import added, cited, context
 
 SHOWN = 5  # passages for a question: as many as a model is given
 

@@ -21,7 +21,7 @@ from tests.worker.engine.tiny_models import make_base, tokenizer
 from worker import template
 from worker.channel import UserError
 from worker.engine.adapters import BadAdapter, read_adapter
-from worker.knowledge import embedding, stored
+from worker.knowledge import document_cache, embedding
 from worker.training import checkpoints
 
 ASK = [{"role": "user", "content": "Hello"}]
@@ -113,11 +113,11 @@ def test_a_pickle_in_place_of_a_checkpoint_is_not_run(tmp_path, marker):
 
 def test_vectors_that_are_objects_are_not_unpickled(tmp_path, marker):
     """numpy's files can hold pickled objects; an index of documents never does."""
-    about = {"cutter": stored.CUTTER, "embedder": "x", "passages": []}
+    about = {"cutter": document_cache.CHUNKER_VERSION, "embedder": "x", "passages": []}
     (tmp_path / "passages.json").write_text(json.dumps(about))
     np.save(tmp_path / "vectors.npy", np.array([Payload(marker)], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        stored.passages_of(tmp_path, "x")
+        document_cache.load_passages(tmp_path, "x")
     assert not marker.exists()
 
 

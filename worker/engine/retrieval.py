@@ -76,7 +76,7 @@ class Retriever:
         with self._in_use():
             from worker.knowledge import embedding
 
-            embedder = embedding.shared()
+            embedder = embedding.shared_embedder()
             lengths = embedder.lengths(texts)
             if whole and max(lengths, default=0) > embedding.LONGEST:
                 raise TextTooLong(lengths, embedding.LONGEST)

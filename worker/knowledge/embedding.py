@@ -137,14 +137,14 @@ def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def small(vectors: np.ndarray) -> np.ndarray:
+def quantised(vectors: np.ndarray) -> np.ndarray:
     """A byte a number. No number of a vector of length 1 is near 0.5, so nothing is cut off, and
     nearness changes in the third decimal."""
     found: np.ndarray = np.clip(np.rint(vectors * SMALL_UNIT), -127, 127).astype(np.int8)
     return found
 
 
-def large(vectors: np.ndarray) -> np.ndarray:
+def dequantised(vectors: np.ndarray) -> np.ndarray:
     return vectors.astype(np.float32) / SMALL_UNIT
 
 
@@ -152,7 +152,7 @@ _shared: Embedder | None = None
 _loading = threading.Lock()
 
 
-def shared() -> Embedder:
+def shared_embedder() -> Embedder:
     """The one embedder of this process, loaded when it is first asked for."""
     global _shared
     with _loading:

@@ -22,18 +22,18 @@ import numpy as np
 import pyarrow as pa
 from lancedb.index import FTS, IvfFlat
 
-from worker.knowledge.cutting import Cut
-from worker.knowledge.stored import Embedded
+from worker.knowledge.chunking import Chunk
+from worker.knowledge.document_cache import Embedded
 
 FORMAT = 1
 TABLE = "passages"
-MANY = 20_000  # passages from which looking at every vector takes too long
-INDEX_PATIENCE = timedelta(hours=1)
+MIN_ROWS_FOR_VECTOR_INDEX = 20_000  # below it, comparing with every vector is fast enough
+INDEX_TIMEOUT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one document gives to an index."""
+class IndexedDocument:
+    """One document as an index holds it."""
 
     document: int
     name: str
@@ -41,14 +41,18 @@ class Part:
     embedded: Embedded
 
 
-def shown_to_embedder(cut: Cut, text: str) -> str:
-    """A passage is found by its headings as well as by its words."""
-    return f"{cut.title}\n{text[cut.at : cut.end]}"
+def embedder_input(chunk: Chunk, text: str) -> str:
+    """The passage below its headings, so that it is found by them too."""
+    return f"{chunk.title}\n{text[chunk.at : chunk.end]}"
 
 
-def write(folder: Path, parts: Iterable[Part], *, embedder: str, size: int) -> dict[str, Any]:
-    """Write all `parts` into `folder`, whatever an interrupted attempt left there; returns what
-    index.json says. `size` is the length of a vector."""
+def write(
+    folder: Path, documents: Iterable[IndexedDocument], *, embedder: str, size: int
+) -> dict[str, Any]:
+    """Write an index of the documents into `folder`, replacing what an interrupted attempt left.
+
+    `size` is the length of a vector. Returns the content of index.json.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()  # not its parents: they are gone when the documents are
     about: dict[str, Any] = {
@@ -61,15 +65,15 @@ def write(folder: Path, parts: Iterable[Part], *, embedder: str, size: int) -> d
     schema = _schema(size)
     table = lancedb.connect(folder).create_table(
         TABLE,
-        pa.RecordBatchReader.from_batches(schema, _batches(parts, schema, about)),
+        pa.RecordBatchReader.from_batches(schema, _batches(documents, schema, about)),
         schema=schema,
     )
     if about["passages"]:
-        table.create_index("words", config=FTS(), wait_timeout=INDEX_PATIENCE)
-    if about["passages"] >= MANY:
+        table.create_index("words", config=FTS(), wait_timeout=INDEX_TIMEOUT)
+    if about["passages"] >= MIN_ROWS_FOR_VECTOR_INDEX:
         cells = math.isqrt(about["passages"])
         config = IvfFlat(distance_type="cosine", num_partitions=cells)
-        table.create_index("vector", config=config, wait_timeout=INDEX_PATIENCE)
+        table.create_index("vector", config=config, wait_timeout=INDEX_TIMEOUT)
     _finish(folder, about)
     return about
 
@@ -93,28 +97,28 @@ def _schema(size: int) -> pa.Schema:
 
 
 def _batches(
-    parts: Iterable[Part], schema: pa.Schema, about: dict[str, Any]
+    documents: Iterable[IndexedDocument], schema: pa.Schema, about: dict[str, Any]
 ) -> Iterator[pa.RecordBatch]:
-    """One a document; `about` counts along."""
-    for part in parts:
-        about["documents"].append(part.document)
-        about["characters"] += len(part.text)
-        cuts, embedded = part.embedded.cuts, part.embedded
-        count = len(cuts)
+    """One batch per document; counts them in `about`."""
+    for document in documents:
+        about["documents"].append(document.document)
+        about["characters"] += len(document.text)
+        chunks, embedded = document.embedded.chunks, document.embedded
+        count = len(chunks)
         if not count:
             continue
         first = about["passages"]
         about["passages"] += count
         columns = {
             "id": range(first, first + count),
-            "document": [part.document] * count,
-            "name": [part.name] * count,
-            "title": [cut.title for cut in cuts],
-            "page": [cut.page for cut in cuts],
-            "at": [cut.at for cut in cuts],
-            "own": [cut.own for cut in cuts],
-            "text": [part.text[cut.at : cut.end] for cut in cuts],
-            "words": [shown_to_embedder(cut, part.text) for cut in cuts],
+            "document": [document.document] * count,
+            "name": [document.name] * count,
+            "title": [chunk.title for chunk in chunks],
+            "page": [chunk.page for chunk in chunks],
+            "at": [chunk.at for chunk in chunks],
+            "own": [chunk.own for chunk in chunks],
+            "text": [document.text[chunk.at : chunk.end] for chunk in chunks],
+            "words": [embedder_input(chunk, document.text) for chunk in chunks],
             "lines": _lines(embedded),
         }
         flat = pa.array(embedded.vectors.astype(np.float32).reshape(-1))
@@ -124,13 +128,13 @@ def _batches(
 
 
 def _lines(embedded: Embedded) -> list[bytes]:
-    """The sentences' vectors of each passage, one after the other."""
+    """The vectors of the sentences of each passage, as bytes."""
     ends = np.cumsum(embedded.counts)
-    return [part.tobytes() for part in np.split(embedded.lines, ends[:-1])]
+    return [rows.tobytes() for rows in np.split(embedded.lines, ends[:-1])]
 
 
 def _finish(folder: Path, about: dict[str, Any]) -> None:
-    """On the disk before it counts."""
+    """Sync everything to disk before index.json makes the index valid."""
     for path in folder.rglob("*"):
         _sync(path)
     draft = folder / "index.json.part"

@@ -1,8 +1,8 @@
-"""One index, in its own process: read what is new, cut it, embed it, write the index anew.
+"""The child process that makes an index: reads new documents, splits and embeds them, writes it.
 
-Killed at any point, the next attempt keeps what was read and embedded (stored.py) and writes the
-index from the beginning. Nothing of a document's text goes into an event: that would end up in the
-database or a log.
+After an interruption the next attempt keeps what was read and embedded (document_cache.py) and
+writes the index from the beginning. No text of a document goes into an event, because events end up
+in the database or a log.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.channel import Channel, Job, LeaseLost, UserError
-from worker.knowledge import stored
-from worker.knowledge.cutting import Cut, cut
-from worker.knowledge.reading.process import GONE, Reader
-from worker.knowledge.reading.text import Text, Unreadable
+from worker.knowledge import document_cache
+from worker.knowledge.chunking import Chunk, split_into_chunks
+from worker.knowledge.readers.document_text import Text, Unreadable
+from worker.knowledge.readers.reader_process import GONE, Reader
 
 AT_ONCE = 32  # passages embedded between two looks at the lease
 
@@ -29,7 +29,7 @@ class Document:
     problem: str = ""
     pages: int = 0
     characters: int = 0
-    cuts: list[Cut] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
 
     def told(self) -> dict[str, Any]:
         return {
@@ -37,7 +37,7 @@ class Document:
             "problem": self.problem,
             "pages": self.pages,
             "characters": self.characters,
-            "passages": len(self.cuts),
+            "passages": len(self.chunks),
         }
 
 
@@ -54,7 +54,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
         return {"stopped": True}
     from worker.knowledge import embedding
 
-    embedder = embedding.shared()
+    embedder = embedding.shared_embedder()
     _embed(documents, embedder, channel)
     if channel.stopping():
         return {"stopped": True}
@@ -84,10 +84,10 @@ def _read(documents: list[Document], channel: Channel) -> None:
 
 
 def _read_one(document: Document, reader: Reader) -> None:
-    text = stored.text_of(document.folder)
+    text = document_cache.load_text(document.folder)
     if text is None:
         reader.read(document.folder / "upload", document.name, document.folder)
-        text = stored.text_of(document.folder)
+        text = document_cache.load_text(document.folder)
         assert text is not None
     document.pages, document.characters = text.pages, len(text.text)
 
@@ -100,16 +100,16 @@ def _embed(documents: list[Document], embedder: Any, channel: Channel) -> None:
     for document in documents:
         if document.problem:
             continue
-        known = stored.passages_of(document.folder, embedder.name)
+        known = document_cache.load_passages(document.folder, embedder.name)
         if known is not None:
-            document.cuts = known.cuts
+            document.chunks = known.chunks
             continue
-        text = stored.text_of(document.folder)
+        text = document_cache.load_text(document.folder)
         if text is None:
             document.problem = GONE
             continue
-        document.cuts = cut(text, _title(document.name))
-        total += len(document.cuts)
+        document.chunks = split_into_chunks(text, _title(document.name))
+        total += len(document.chunks)
         new.append((document, text))
     done = 0
     for document, text in new:
@@ -125,24 +125,24 @@ def _embed_one(document: Document, text: Text, embedder: Any) -> Iterator[int]:
     """Yields how many passages were done each time; kept once the document is done whole."""
     import numpy as np
 
-    from worker.knowledge.embedding import small
-    from worker.knowledge.index import shown_to_embedder
+    from worker.knowledge.embedding import quantised
+    from worker.knowledge.index import embedder_input
 
     vectors = [np.zeros((0, embedder.size), dtype=np.float32)]
     lines = [np.zeros((0, embedder.size), dtype=np.int8)]
-    for start in range(0, len(document.cuts), AT_ONCE):
-        some = document.cuts[start : start + AT_ONCE]
-        vectors.append(embedder.passages([shown_to_embedder(one, text.text) for one in some]))
-        lines.append(small(embedder.passages([line for one in some for line in one.lines])))
+    for start in range(0, len(document.chunks), AT_ONCE):
+        some = document.chunks[start : start + AT_ONCE]
+        vectors.append(embedder.passages([embedder_input(one, text.text) for one in some]))
+        lines.append(quantised(embedder.passages([line for one in some for line in one.lines])))
         yield len(some)
-    embedded = stored.Embedded(
-        cuts=document.cuts,
-        counts=[len(one.lines) for one in document.cuts],
+    embedded = document_cache.Embedded(
+        chunks=document.chunks,
+        counts=[len(one.lines) for one in document.chunks],
         vectors=np.concatenate(vectors),
         lines=np.concatenate(lines),
     )
     try:
-        stored.keep_passages(document.folder, embedded, embedder.name)
+        document_cache.save_passages(document.folder, embedded, embedder.name)
     except FileNotFoundError:
         document.problem = GONE
 
@@ -152,16 +152,16 @@ def _write(
 ) -> dict[str, Any]:
     from worker.knowledge import index
 
-    def parts() -> Iterator[index.Part]:
+    def parts() -> Iterator[index.IndexedDocument]:
         for document in documents:
             channel.check()
             if document.problem:
                 continue
-            text = stored.text_of(document.folder)
-            known = stored.passages_of(document.folder, embedder.name)
+            text = document_cache.load_text(document.folder)
+            known = document_cache.load_passages(document.folder, embedder.name)
             if text is None or known is None:
                 raise LeaseLost  # it was deleted just now, and so will this index be
-            yield index.Part(document.id, document.name, text.text, known)
+            yield index.IndexedDocument(document.id, document.name, text.text, known)
 
     try:
         return index.write(folder, parts(), embedder=embedder.name, size=embedder.size)
@@ -173,8 +173,8 @@ def _practice(job: Job, channel: Channel) -> dict[str, Any]:
     questions = job.spec["questions"]
     if not questions:
         return {}
-    from worker.knowledge.practice import measure
     from worker.knowledge.search import Index
+    from worker.knowledge.search_quality import measure
 
     channel.emit("phase", phase="practice", message="Asking it your practice questions")
     try:

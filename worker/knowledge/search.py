@@ -58,7 +58,7 @@ class Index:
         """At most `count` passages, best first; none when nothing fits."""
         if not self.about["passages"] or not question.strip():
             return []
-        embedder = embedding.shared()
+        embedder = embedding.shared_embedder()
         if embedder.name != self.about["embedder"]:
             raise UserError("bad_data", OTHER_EMBEDDER)
         vector = embedder.questions([question])[0]
@@ -66,7 +66,7 @@ class Index:
         near = self.near(vector, worded)
         if near[0]["near"] < FLOOR:
             return []
-        return fused(near, worded, question, count)
+        return fuse_by_rank(near, worded, question, count)
 
     def near(self, vector: np.ndarray, also: list[Row] = []) -> list[Row]:  # noqa: B006
         """By meaning, nearest first, `also` among them."""
@@ -88,7 +88,7 @@ class Index:
     def worded(self, question: str, share: float = HALF) -> list[Row]:
         """By words, the rarer the better (BM25). One in common with the question is not enough:
         `share` of those that say something are."""
-        words = telling_words(question)
+        words = keywords(question)
         if not words:
             return []
         match = MatchQuery(" ".join(words), "words")  # type: ignore[call-arg]  # it has defaults
@@ -119,7 +119,9 @@ def _nearness(vector: np.ndarray, row: Row) -> float:
     something else. So a passage is as near as it is on the whole, by its best sentence and by its
     best two in a row, on average."""
     whole = float(row["whole"])
-    lines = embedding.large(np.frombuffer(row["lines"], dtype=np.int8)).reshape(-1, len(vector))
+    lines = embedding.dequantised(np.frombuffer(row["lines"], dtype=np.int8)).reshape(
+        -1, len(vector)
+    )
     if not len(lines):
         return whole
     ones = lines @ vector
@@ -128,7 +130,7 @@ def _nearness(vector: np.ndarray, row: Row) -> float:
     return (whole + float(ones.max()) + float(twos.max())) / 3
 
 
-def fused(near: list[Row], worded: list[Row], question: str, count: int) -> list[Passage]:
+def fuse_by_rank(near: list[Row], worded: list[Row], question: str, count: int) -> list[Passage]:
     """Put together by rank."""
     rows: dict[int, Row] = {}
     scores: dict[int, float] = {}
@@ -148,14 +150,14 @@ def fused(near: list[Row], worded: list[Row], question: str, count: int) -> list
 def why(question: str, row: Row, close: bool) -> str:
     """In a few words what made it fit."""
     there = _stems(row)
-    shared = [word for word in telling_words(question) if _stem(word) in there]
+    shared = [word for word in keywords(question) if _stem(word) in there]
     reasons = ["its words: " + ", ".join(shared[:4])] if shared else []
     if close or not reasons:
         reasons.append("close in meaning")
     return "; ".join(reasons)
 
 
-def telling_words(question: str) -> list[str]:
+def keywords(question: str) -> list[str]:
     """Its words that say what is asked about, each once."""
     return [*dict.fromkeys(w for w in WORD.findall(question.lower()) if w not in EMPTY)]
 

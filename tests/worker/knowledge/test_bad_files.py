@@ -6,9 +6,9 @@ import re
 import pytest
 
 from tests.worker.knowledge import files
-from worker.knowledge.reading import process
-from worker.knowledge.reading.process import Reader
-from worker.knowledge.reading.text import Unreadable
+from worker.knowledge.readers import reader_process
+from worker.knowledge.readers.document_text import Unreadable
+from worker.knowledge.readers.reader_process import Reader
 
 GOOD_PDF = files.pdf([[(11, "A page.")]])
 LAUGHS = (
@@ -93,6 +93,8 @@ def test_what_goes_wrong_inside_is_not_told_with_the_documents_words(tmp_path, m
     def fail(*_args):
         raise ValueError("the patient's name is Mara Quist")
 
-    monkeypatch.setattr(process.formats, "read", fail)
-    answer, _ = process._read({"file": str(tmp_path), "name": "x.txt", "into": str(tmp_path)})
-    assert answer == {"problem": process.UNKNOWN}
+    monkeypatch.setattr(reader_process.formats, "read", fail)
+    answer, _ = reader_process._read(
+        {"file": str(tmp_path), "name": "x.txt", "into": str(tmp_path)}
+    )
+    assert answer == {"problem": reader_process.UNKNOWN}

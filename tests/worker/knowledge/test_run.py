@@ -6,8 +6,8 @@ import pytest
 
 from tests.worker.imports.conftest import Recorder
 from tests.worker.knowledge.conftest import PUMP, SHOP
-from worker.knowledge import embedding, stored
-from worker.knowledge.reading.process import Reader
+from worker.knowledge import document_cache, embedding
+from worker.knowledge.readers.reader_process import Reader
 from worker.knowledge.search import Index
 
 
@@ -49,9 +49,9 @@ def test_one_more_document_does_not_embed_all_again(shelf, embedded, monkeypatch
 def test_another_embedder_makes_all_vectors_again(shelf, embedded, monkeypatch):
     folder = shelf.add("pump.md", PUMP)
     shelf.read()
-    kept = stored.passages_of(folder, embedding.shared().name)
+    kept = document_cache.load_passages(folder, embedding.shared_embedder().name)
     assert kept is not None
-    assert stored.passages_of(folder, "another") is None
+    assert document_cache.load_passages(folder, "another") is None
 
 
 def test_a_document_without_text_leaves_the_others(shelf):

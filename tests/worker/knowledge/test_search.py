@@ -96,7 +96,7 @@ def test_nothing_is_let_go_while_somebody_waits_for_it(monkeypatch):
     retriever, let_go, done = Retriever(idle_unload_seconds=0.05), [], threading.Event()
     monkeypatch.setattr(retriever, "close", lambda: let_go.append(done.is_set()))
     slow = SimpleNamespace(lengths=lambda texts: [9999])
-    monkeypatch.setattr(embedding, "shared", lambda: time.sleep(0.4) or slow)
+    monkeypatch.setattr(embedding, "shared_embedder", lambda: time.sleep(0.4) or slow)
 
     async def ask() -> None:
         watcher = asyncio.create_task(retriever.unload_when_idle())

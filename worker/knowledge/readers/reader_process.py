@@ -1,11 +1,11 @@
 """Reading happens in a process of its own, with limits: a document that makes the reader run out
 of memory or time, or crash, ends that process and nothing else. The next document gets a new one.
 
-    python -m worker.knowledge.reading.process PARENT
+    python -m worker.knowledge.readers.reader_process PARENT
 
 Input, one JSON line a document: {"file", "name", "into"}. Output, one line each:
-{"pages", "characters"} or {"problem"}. The text itself goes into files (stored.py), and what a
-library prints goes nowhere, because it may quote the document.
+{"pages", "characters"} or {"problem"}. The text itself goes into files
+(document_cache.py). What a library prints is discarded, because it may quote the document.
 """
 
 import json
@@ -23,9 +23,9 @@ import psutil
 
 from finetune_app.core import parent_death
 from worker.imports.limits import MEMORY_BYTES
-from worker.knowledge import stored
-from worker.knowledge.reading import formats
-from worker.knowledge.reading.text import Unreadable
+from worker.knowledge import document_cache
+from worker.knowledge.readers import formats
+from worker.knowledge.readers.document_text import Unreadable
 
 CPU_SECONDS = 240  # for one document
 PATIENCE = 480.0  # seconds on the clock for one document
@@ -77,7 +77,7 @@ class Reader:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker.knowledge.reading.process", str(os.getpid())],
+                [sys.executable, "-m", "worker.knowledge.readers.reader_process", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -104,7 +104,7 @@ def _read(order: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     _limit_processor()
     try:
         text = formats.read(Path(order["file"]), order["name"])
-        stored.keep_text(Path(order["into"]), text)
+        document_cache.save_text(Path(order["into"]), text)
         return {"pages": text.pages, "characters": len(text.text)}, True
     except Unreadable as error:
         return {"problem": str(error)}, str(error) != TOO_LONG

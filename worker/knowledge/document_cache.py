@@ -19,39 +19,39 @@ from typing import Any
 
 import numpy as np
 
-from worker.knowledge.cutting import CUTTER, Cut
-from worker.knowledge.reading.text import Text
+from worker.knowledge.chunking import CHUNKER_VERSION, Chunk
+from worker.knowledge.readers.document_text import Text
 
-READER = 1  # raised when reading changes, so that all is read again
+READER_VERSION = 1  # raised when reading changes, so that all is read again
 
 
 @dataclass(frozen=True)
 class Embedded:
     """A document's passages and what they mean. `lines` holds the sentences' vectors, small
-    (embedding.small), `counts` says how many belong to each passage."""
+    (embedding.quantised), `counts` says how many belong to each passage."""
 
-    cuts: list[Cut]
+    chunks: list[Chunk]
     counts: list[int]
     vectors: np.ndarray
     lines: np.ndarray
 
 
-def keep_text(folder: Path, text: Text) -> None:
+def save_text(folder: Path, text: Text) -> None:
     (folder / "read.json").unlink(missing_ok=True)
     _write(folder / "text.txt", text.text.encode("utf-8", "replace"))
-    _write(folder / "read.json", _json({"reader": READER, **text.to_json()}))
+    _write(folder / "read.json", _json({"reader": READER_VERSION, **text.to_json()}))
 
 
-def text_of(folder: Path) -> Text | None:
+def load_text(folder: Path) -> Text | None:
     """None when it was not read yet, or by an older reader."""
     found = _load(folder / "read.json")
-    if found is None or found["reader"] != READER:
+    if found is None or found["reader"] != READER_VERSION:
         return None
     text = (folder / "text.txt").read_bytes().decode("utf-8")
     return Text.from_json(text, found)
 
 
-def keep_passages(folder: Path, embedded: Embedded, embedder: str) -> None:
+def save_passages(folder: Path, embedded: Embedded, embedder: str) -> None:
     (folder / "passages.json").unlink(missing_ok=True)
     for name, rows in (("vectors", embedded.vectors), ("lines", embedded.lines)):
         draft = folder / f"{name}.{os.getpid()}.part.npy"
@@ -59,19 +59,19 @@ def keep_passages(folder: Path, embedded: Embedded, embedder: str) -> None:
         draft.replace(folder / f"{name}.npy")
     passages = [
         [c.at, c.end, c.own, c.page, c.title, count]
-        for c, count in zip(embedded.cuts, embedded.counts, strict=True)
+        for c, count in zip(embedded.chunks, embedded.counts, strict=True)
     ]
-    about = {"cutter": CUTTER, "embedder": embedder}
+    about = {"cutter": CHUNKER_VERSION, "embedder": embedder}
     _write(folder / "passages.json", _json({**about, "passages": passages}))
 
 
-def passages_of(folder: Path, embedder: str) -> Embedded | None:
+def load_passages(folder: Path, embedder: str) -> Embedded | None:
     """None when they were not cut and embedded yet in today's way."""
     found = _load(folder / "passages.json")
-    if found is None or (found["cutter"], found["embedder"]) != (CUTTER, embedder):
+    if found is None or (found["cutter"], found["embedder"]) != (CHUNKER_VERSION, embedder):
         return None
     return Embedded(
-        cuts=[Cut(*values[:5]) for values in found["passages"]],
+        chunks=[Chunk(*values[:5]) for values in found["passages"]],
         counts=[values[5] for values in found["passages"]],
         vectors=np.load(folder / "vectors.npy"),
         lines=np.load(folder / "lines.npy"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from worker.channel import UserError
 from worker.imports.text_encoding import NOT_TEXT, detect_encoding, open_text
-from worker.knowledge.reading.text import Text, Unreadable, Writer
+from worker.knowledge.readers.document_text import Text, Unreadable, Writer
 
 START = 4096
 SAMPLE = 20_000  # characters
@@ -44,11 +44,11 @@ def read(path: Path, name: str) -> Text:
 def _read(path: Path, name: str, start: bytes) -> Text:
     # Imported late: a reader of Markdown need not load the others.
     if b"%PDF-" in start[:1024]:
-        from worker.knowledge.reading import pdf
+        from worker.knowledge.readers import pdf
 
         return pdf.read(path)
     if start.startswith(b"PK\x03\x04"):
-        from worker.knowledge.reading import word
+        from worker.knowledge.readers import word
 
         _require_word(path)
         return word.read(path)
@@ -59,15 +59,15 @@ def _read(path: Path, name: str, start: bytes) -> Text:
     if len(NO_TEXT.findall(content[:SAMPLE])) > NOISE * min(len(content), SAMPLE):
         raise Unreadable(f"This is not text that we can read. {TAKEN}")
     if name.endswith(TABLE):
-        from worker.knowledge.reading import table
+        from worker.knowledge.readers import table
 
         return table.read(path, name, encoding)
     if name.endswith(HTML) or IS_HTML.match(content[:START].lstrip("\ufeff")):
-        from worker.knowledge.reading import markup
+        from worker.knowledge.readers import markup
 
         return markup.html(content)
     if name.endswith(MARKDOWN):
-        from worker.knowledge.reading import markup
+        from worker.knowledge.readers import markup
 
         return markup.markdown(content)
     return plain(content)

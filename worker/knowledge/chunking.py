@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from worker.knowledge.reading.text import Block, Text
+from worker.knowledge.readers.document_text import Block, Text
 
-CUTTER = 1  # raised when cutting changes, so that all is cut again
-USUAL = 900  # characters: about 150 words
-MOST = 1_200  # about 200 words
-REPEATED = 240  # about 40 words
-LONGEST_TITLE = 160
-LEAST_WORDS = 3  # of a sentence that can say something by itself
+CHUNKER_VERSION = 1  # raised when cutting changes, so that all is cut again
+TARGET_CHARACTERS = 900  # characters: about 150 words
+MAX_CHARACTERS = 1_200  # about 200 words
+OVERLAP_CHARACTERS = 240  # about 40 words
+MAX_TITLE_CHARACTERS = 160
+MIN_SENTENCE_WORDS = 3  # of a sentence that can say something by itself
 SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^\sa-z])|(?<=[。！？])|\n")
 
 
 @dataclass(frozen=True)
-class Cut:
+class Chunk:
     """text[at:end]; from `own` on it is what no passage before it has. `lines` are its sentences,
     each after the headings it stands under."""
 
@@ -36,7 +36,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _Span:
     at: int
     end: int
 
@@ -48,23 +48,23 @@ class _Section:
     at: int
     path: list[str]
     page: int
-    pieces: list[_Piece] = field(default_factory=list)
+    pieces: list[_Span] = field(default_factory=list)
 
     @property
     def end(self) -> int:
         return self.pieces[-1].end
 
 
-def cut(text: Text, name: str) -> list[Cut]:
+def split_into_chunks(text: Text, name: str) -> list[Chunk]:
     """Passages in the order of the text. `name` is the title of what stands under no heading."""
-    found: list[Cut] = []
+    found: list[Chunk] = []
     for together in _together(_sections(text)):
         if len(together) > 1:
             path = _shared([section.path for section in together])
             first, last = together[0], together[-1]
             lines = [line for section in together for line in _lines(text, section, name)]
             title = _title(path, name)
-            found.append(Cut(first.at, last.end, first.at, first.page, title, lines))
+            found.append(Chunk(first.at, last.end, first.at, first.page, title, lines))
         else:
             found += _divided(text, together[0], name)
     return found
@@ -108,7 +108,7 @@ def _together(sections: Iterator[_Section]) -> Iterator[list[_Section]]:
     """Neighbours that fit into one passage."""
     group: list[_Section] = []
     for section in sections:
-        if group and section.end - group[0].at > MOST:
+        if group and section.end - group[0].at > MAX_CHARACTERS:
             yield group
             group = []
         group.append(section)
@@ -116,15 +116,15 @@ def _together(sections: Iterator[_Section]) -> Iterator[list[_Section]]:
         yield group
 
 
-def _divided(text: Text, section: _Section, name: str) -> Iterator[Cut]:
+def _divided(text: Text, section: _Section, name: str) -> Iterator[Chunk]:
     """One section, in as many passages as it needs."""
     title = _title(section.path, name)
-    before: list[_Piece] = []
+    before: list[_Span] = []
     for group in _groups(section.pieces):
         own = group[0].at
         lines = _lines(text, _Section(own, section.path, section.page, group), name)
         page = _page_at(text, own)
-        yield Cut(_repeated(before, own), group[-1].end, own, page, title, lines)
+        yield Chunk(_repeated(before, own), group[-1].end, own, page, title, lines)
         before = group
 
 
@@ -137,7 +137,7 @@ def _page_at(text: Text, at: int) -> int:
 
 
 def _title(path: list[str], name: str) -> str:
-    return " › ".join(path[-3:])[:LONGEST_TITLE] or name
+    return " › ".join(path[-3:])[:MAX_TITLE_CHARACTERS] or name
 
 
 def _lines(text: Text, section: _Section, name: str) -> list[str]:
@@ -146,15 +146,15 @@ def _lines(text: Text, section: _Section, name: str) -> list[str]:
         for piece in section.pieces
         for at, end in _sentences(text.text, piece.at, piece.end)
     ]
-    telling = [one for one in sentences if len(one.split()) >= LEAST_WORDS] or sentences
+    telling = [one for one in sentences if len(one.split()) >= MIN_SENTENCE_WORDS] or sentences
     return [f"{_title(section.path, name)}: {one}" for one in telling]
 
 
-def _pieces(text: str, block: Block) -> list[_Piece]:
+def _pieces(text: str, block: Block) -> list[_Span]:
     """A paragraph whole when it is short enough to be repeated, else its sentences."""
-    if block.end - block.at <= REPEATED:
-        return [_Piece(block.at, block.end)]
-    return [_Piece(at, end) for at, end in _sentences(text, block.at, block.end)]
+    if block.end - block.at <= OVERLAP_CHARACTERS:
+        return [_Span(block.at, block.end)]
+    return [_Span(at, end) for at, end in _sentences(text, block.at, block.end)]
 
 
 def _sentences(text: str, at: int, end: int) -> Iterator[tuple[int, int]]:
@@ -166,36 +166,36 @@ def _sentences(text: str, at: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _pressed(text: str, at: int, end: int) -> Iterator[tuple[int, int]]:
     """In parts where it is longer than a passage: a table without stops, say."""
-    while end - at > USUAL:
-        space = text.rfind(" ", at + USUAL // 2, at + USUAL)
-        middle = space if space > 0 else at + USUAL
+    while end - at > TARGET_CHARACTERS:
+        space = text.rfind(" ", at + TARGET_CHARACTERS // 2, at + TARGET_CHARACTERS)
+        middle = space if space > 0 else at + TARGET_CHARACTERS
         yield at, middle
         at = middle + (space > 0)
     if end > at:
         yield at, end
 
 
-def _groups(pieces: list[_Piece]) -> Iterator[list[_Piece]]:
+def _groups(pieces: list[_Span]) -> Iterator[list[_Span]]:
     """As many pieces as make a passage; what would be left over is spread, not left alone."""
     total = pieces[-1].end - pieces[0].at
-    parts = 1 if total <= MOST else max(2, -(-total // USUAL))
+    parts = 1 if total <= MAX_CHARACTERS else max(2, -(-total // TARGET_CHARACTERS))
     wanted = total / parts
-    group: list[_Piece] = []
+    group: list[_Span] = []
     for piece in pieces:
         if group:
             size = piece.end - group[0].at
-            if parts > 1 and (size > MOST or size - (piece.end - piece.at) / 2 > wanted):
+            if parts > 1 and (size > MAX_CHARACTERS or size - (piece.end - piece.at) / 2 > wanted):
                 yield group
                 group = []
         group.append(piece)
     yield group
 
 
-def _repeated(before: list[_Piece], own: int) -> int:
+def _repeated(before: list[_Span], own: int) -> int:
     """Where the last sentences of the passage before begin; `own` when they are long."""
     at = own
     for piece in reversed(before[1:]):
-        if before[-1].end - piece.at > REPEATED:
+        if before[-1].end - piece.at > OVERLAP_CHARACTERS:
             break
         at = piece.at
     return at

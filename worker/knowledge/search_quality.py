@@ -11,23 +11,25 @@ from finetune_app.candidates.prompt_builder import Passage
 from worker.knowledge.search import EMPTY, WORD, Index
 
 LOOKED_AT = 5  # passages
-MOST_QUESTIONS = 200
+MAX_QUESTIONS = 200
 NEARLY_ALL = 0.8  # of the words of an answer
 SEVERAL = 4  # words, from which not every one has to be there
 
 
 def measure(index: Index, questions: list[dict[str, Any]]) -> dict[str, Any]:
     """questions: {"id", "question", "answer"}. Returns {"asked", "found", "missed": ids}."""
-    asked = questions[:MOST_QUESTIONS]
+    asked = questions[:MAX_QUESTIONS]
     missed = [
         one["id"]
         for one in asked
-        if not any(says(p, one["answer"]) for p in index.search(one["question"], LOOKED_AT))
+        if not any(
+            contains_answer(p, one["answer"]) for p in index.search(one["question"], LOOKED_AT)
+        )
     ]
     return {"asked": len(asked), "found": len(asked) - len(missed), "missed": missed}
 
 
-def says(passage: Passage, answer: str) -> bool:
+def contains_answer(passage: Passage, answer: str) -> bool:
     text, wanted = _flat(f"{passage.title} {passage.text}"), _flat(answer)
     if not wanted.strip():
         return False
