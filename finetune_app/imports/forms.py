@@ -131,7 +131,7 @@ class MappingForm(forms.Form):
             _("Rows without an answer"),
             [
                 ("", _("leave them out")),
-                ("keep", _("bring them in, to be answered here")),
+                ("keep", _("import them, to be answered here")),
             ],
             mapping,
         )

@@ -74,7 +74,7 @@ def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: i
 def too_large_message() -> str:
     limit = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
-        "The file is larger than %(most)s MB, the most we take at once. A browser with JavaScript "
+        "The file is larger than %(most)s MB, the largest we accept at once. A browser with JavaScript "
         "sends up to 2 GB in pieces; otherwise bring it in smaller parts."
     ) % {"most": limit}
 
@@ -85,7 +85,7 @@ def require_disk_space(size: int, expected: int = 0) -> None:
     free = shutil.disk_usage(settings.DATA_DIR).free - expected
     if free < 3 * size + RESERVED_DISK_BYTES:
         raise PlainError(
-            _("There is not enough room on the disk for this file. Free some, then try again."),
+            _("There is not enough space on the disk for this file. Free some, then try again."),
             status=507,
         )
 
@@ -121,7 +121,7 @@ def confirm_import(
 def import_good_rows(*, item: Import) -> None:
     """Import the good rows of a file that was to come in whole or not at all."""
     if not item.whole_or_nothing:
-        raise PlainError(_("This import has moved on meanwhile. Open it again."), status=409)
+        raise PlainError(_("This import has changed in the meantime. Open it again."), status=409)
     with transaction.atomic():
         _move(item, (Import.Step.FAILED,), Import.Step.READING)
         item.whole_or_nothing = False
@@ -205,7 +205,7 @@ def _move(item: Import, before: tuple[str, ...], after: str) -> None:
     """Raises PlainError when the import is at none of the steps in `before`."""
     moved = Import.objects.filter(pk=item.pk, step__in=before).update(step=after, message="")
     if not moved:
-        raise PlainError(_("This import has moved on meanwhile. Open it again."), status=409)
+        raise PlainError(_("This import has changed in the meantime. Open it again."), status=409)
     item.step = after
 
 

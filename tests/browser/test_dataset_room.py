@@ -100,7 +100,7 @@ def brings(mara: Person, file: Path) -> None:
     expect(add).to_be_visible()
     photograph(page, "room-02-mapped")
     add.click()
-    came = page.get_by_role("heading", name=f"{count} examples came in.")
+    came = page.get_by_role("heading", name=f"{count} examples were added.")
     expect(came).to_be_visible(timeout=2 * MINUTES)
     left_out = page.locator(".left-out")
     expect(left_out).to_contain_text("K-999")

@@ -32,7 +32,7 @@ def test_a_file_becomes_a_frozen_version(as_owner, send, work, url, dataset_url,
     assert item.step == Import.Step.DONE
     assert (item.rows_kept, item.rejected_count) == (62, 1)
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
-    assert "62 examples came in." in page
+    assert "62 examples were added." in page
     assert "“reply” is empty, so there is nothing to learn." in page
     answers = dataset.examples.values_list("answer", flat=True)
     assert {"NA", "00712"} <= set(answers)

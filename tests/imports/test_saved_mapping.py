@@ -58,7 +58,7 @@ def test_the_next_file_of_this_shape_is_read_as_last_time(confirmed, look, as_ow
     item = look()
     assert {name: item.mapping[name] for name in CHOSEN} == CHOSEN
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
-    assert "The columns as last time" in page
+    assert "The columns are set as last time" in page
     assert "Is this how it should learn?" in page
     assert "Is my bike ready?" in page
 

@@ -53,7 +53,7 @@ def upload(request: HttpRequest, goal: Goal, upload_id: UUID) -> HttpResponse:
     """GET: how far it is. PUT ?offset=: the next chunk. POST: finish. DELETE: forget it."""
     found = get_object_or_404(Upload, pk=upload_id, dataset__goal=goal)
     if found.by != request.user:
-        raise PlainError(_("Somebody else brings this file."), status=409)
+        raise PlainError(_("Somebody else is uploading this file."), status=409)
     if request.method == "PUT":
         return _append(request, goal, found)
     if request.method == "DELETE":
@@ -72,7 +72,7 @@ def _append(request: HttpRequest, goal: Goal, found: Upload) -> HttpResponse:
     offset = whole_number(request.GET.get("offset"))
     length = whole_number(request.headers.get("Content-Length"))
     if offset is None or length is None:
-        raise PlainError(_("A piece names its place and its size."))
+        raise PlainError(_("A chunk needs its offset and its size."))
     status = 200
     try:
         chunked_upload.append_chunk(upload=found, offset=offset, length=length, source=request)
