@@ -80,7 +80,7 @@ def test_half_a_file_is_no_import(as_owner, start_upload):
     put(as_owner, upload, 0, CONTENT[:500])
     reply = as_owner.post(upload["url"])
     assert reply.status_code == 409
-    assert "not here whole" in reply.json()["problem"]
+    assert "not arrived completely" in reply.json()["problem"]
     assert not Import.objects.exists()
 
 
@@ -102,13 +102,13 @@ def test_a_size_that_cannot_be_is_refused(as_owner, start_upload, size, status):
 
 def test_a_full_disk_is_said_at_once(as_owner, start_upload, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _path: type("", (), {"free": 10**6}))
-    assert "not enough room" in start_upload(as_owner, status=507)["problem"]
+    assert "not enough space" in start_upload(as_owner, status=507)["problem"]
 
 
 def test_a_person_brings_three_at_a_time(as_owner, as_editor, start_upload):
     for n in range(3):
         start_upload(as_owner, name=f"{n}.csv")
-    assert "on their way" in start_upload(as_owner, name="4.csv", status=409)["problem"]
+    assert "unfinished uploads" in start_upload(as_owner, name="4.csv", status=409)["problem"]
     start_upload(as_editor, name="4.csv")
 
 
