@@ -59,7 +59,10 @@ def start_upload(*, dataset: Dataset, by: User, name: str, size: int) -> Upload:
     if size > settings.MAX_LARGE_UPLOAD_BYTES:
         limit = settings.MAX_LARGE_UPLOAD_BYTES // 1024**3
         raise PlainError(
-            _("The file is larger than %(most)s GB, the largest we accept. Bring it in smaller parts.")
+            _(
+                "The file is larger than %(most)s GB, the largest we accept. "
+                "Bring it in smaller parts."
+            )
             % {"most": limit},
             status=413,
         )
@@ -87,7 +90,9 @@ def append_chunk(*, upload: Upload, offset: int, length: int, source: Readable) 
         upload.refresh_from_db()
         _correct_received(upload)
         if offset != upload.received:
-            raise WrongOffset(_("This part of the file does not follow what has arrived."), status=409)
+            raise WrongOffset(
+                _("This part of the file does not follow what has arrived."), status=409
+            )
         if not 0 < length <= CHUNK_BYTES or offset + length > upload.size:
             raise PlainError(_("This part of the file is not as large as announced."), status=400)
         file.seek(offset)
@@ -110,7 +115,9 @@ def _copy(source: Readable, file: BinaryIO, length: int) -> None:
             _("The disk is full. Free some space, then continue."), status=507
         ) from error
     if left:
-        raise PlainError(_("This part of the file did not arrive completely. It is sent again."), status=400)
+        raise PlainError(
+            _("This part of the file did not arrive completely. It is sent again."), status=400
+        )
 
 
 def finish_upload(*, upload: Upload) -> Import:
@@ -122,7 +129,9 @@ def finish_upload(*, upload: Upload) -> Import:
             raise PlainError(_("This upload is finished already."), status=409)
         on_disk = path.stat().st_size if path.exists() else 0
         if locked.received != locked.size or on_disk != locked.size:
-            raise PlainError(_("The file has not arrived completely yet. Continue the upload."), status=409)
+            raise PlainError(
+                _("The file has not arrived completely yet. Continue the upload."), status=409
+            )
         stored = stored_name_of(locked)
         if not is_local():
             with path.open("rb") as file:

@@ -74,8 +74,8 @@ def create_import(*, dataset: Dataset, by: User, name: str, stored: str, size: i
 def too_large_message() -> str:
     limit = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
-        "The file is larger than %(most)s MB, the largest we accept at once. A browser with JavaScript "
-        "sends up to 2 GB in pieces; otherwise bring it in smaller parts."
+        "The file is larger than %(most)s MB, the largest we accept at once. "
+        "A browser with JavaScript sends up to 2 GB in pieces; otherwise bring it in smaller parts."
     ) % {"most": limit}
 
 

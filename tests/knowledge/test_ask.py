@@ -1,9 +1,8 @@
 """Asking the documents, and opening the place that is cited."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
-
-import re
 
 import pytest
 

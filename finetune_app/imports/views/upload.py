@@ -42,7 +42,9 @@ def _upload(request: HttpRequest, goal: Goal) -> HttpResponse:
     if getattr(request, "upload_too_large", False):
         return _ask_again(request, goal, UploadForm(), too_large_message(), 413)
     if not form.is_valid():
-        return _ask_again(request, goal, form, _("The file did not arrive completely. Try again."), 400)
+        return _ask_again(
+            request, goal, form, _("The file did not arrive completely. Try again."), 400
+        )
     file, text = form.cleaned_data["file"], form.cleaned_data["text"]
     if not file and not text.strip():
         return _ask_again(request, goal, form, _("Choose a file, or paste some rows."), 400)
