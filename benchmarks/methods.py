@@ -314,7 +314,7 @@ def main() -> None:
     parts = []
     for name in [given.goal] if given.goal else GOALS:
         goal = GOALS[name]()
-        advice = decide(Answers.read(goal.answers)).what
+        advice = decide(Answers.read(goal.answers)).recommendation
         with tempfile.TemporaryDirectory() as scratch:
             methods, latency = compare(goal, model, Path(scratch))
         if given.keep:

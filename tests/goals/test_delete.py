@@ -15,7 +15,7 @@ from finetune_app.jobs.models import Job
 from finetune_app.training import services as trainings
 from tests import journey
 
-BELOW = ("goals", "datasets", "training", "candidates", "evaluation")
+BELOW = ("goals", "datasets", "versions", "training", "candidates", "evaluation")
 
 
 @pytest.fixture

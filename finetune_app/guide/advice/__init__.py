@@ -1,12 +1,12 @@
-"""Which method fits: answers in, a recommendation with its reasons out. Knows no database.
+"""Which method fits: from answers to a recommendation with reasons. Independent of the database.
 
-answers.py    the nine facts a person may give, checked
-questions.py  the words of the questions and of every answer
-sources.py    what the rules rest on
-kinds.py      what a rule is, and what it may do
-rules.py      the rules: gates, points, what must be at hand, what to keep in mind
+answers.py    the nine answers, validated
+questions.py  the texts of the questions and of every answer
+sources.py    the literature behind the rules
+rule_types.py a rule, and the effects it may have
+rules/        the rules: gates, points, requirements, notes
 decide.py     the decision
-explain.py    its reasons in words: why, not yet, what would change it, how sure
+explain.py    the decision in words
 """
 
 from finetune_app.guide.advice.answers import Answers, AnswersError

@@ -1,4 +1,4 @@
-"""What a person told us, each part of it optional: whatever they skipped is None."""
+"""The answers of the wizard, all optional: a skipped one is None."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -12,26 +12,26 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 YES_OR_NO = ("needs_sources", "private_data", "heavy_use")
 COUNTS = ("pairs", "documents", "test_questions")
-MOST = 1_000_000_000
+MAX_COUNT = 1_000_000_000
 
 
 class AnswersError(ValueError):
-    """One plain sentence: what cannot be read, and what would be."""
+    """An invalid answer. The message says what is wrong and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """None means: not answered. A rule may only speak of what was."""
+    """None means not answered; rules refer only to given answers."""
 
     improve: str | None = None  # what should get better
     facts_change: str | None = None  # how often the facts in its answers change
-    needs_sources: bool | None = None  # answers must say where they have it from
+    needs_sources: bool | None = None  # answers must cite their source
     tried_prompt: str | None = None  # what came of clear instructions with a few examples
     pairs: int | None = None  # good example pairs
-    documents: int | None = None  # that hold the answers
+    documents: int | None = None  # that contain the answers
     test_questions: int | None = None  # with known answers, kept aside
     private_data: bool | None = None
-    heavy_use: bool | None = None  # so many requests, or such long ones, that they cost
+    heavy_use: bool | None = None  # enough requests, or long enough ones, to be expensive
 
     @classmethod
     def read(cls, given: Any) -> "Answers":
@@ -55,12 +55,12 @@ class Answers:
         return cls(**given)
 
     def but(self, name: str, value: str | int | bool | None) -> "Answers":
-        """The same answers with one other."""
+        """A copy with one answer changed."""
         changed: dict[str, Any] = {name: value}
         return replace(self, **changed)
 
     def as_json(self) -> dict[str, Any]:
-        """Only what was answered."""
+        """Without the skipped ones."""
         return {name: value for name in NAMES if (value := getattr(self, name)) is not None}
 
 
@@ -77,6 +77,6 @@ def _check(name: str, value: Any) -> None:
     if name in YES_OR_NO and not isinstance(value, bool):
         raise AnswersError(_("“%(name)s” is true or false, not “%(value)s”.") % shown)
     if name in COUNTS and (
-        isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST
+        isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT
     ):
         raise AnswersError(_("“%(name)s” is a whole number, 0 or more, not “%(value)s”.") % shown)

@@ -1,14 +1,14 @@
-"""The decision: gates, then points, then what must be at hand."""
+"""The decision: gates first, then points, then the requirements of the method."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from finetune_app.guide.advice import rules
 from finetune_app.guide.advice.answers import Answers
-from finetune_app.guide.advice.kinds import Points, Rule
-from finetune_app.guide.advice.rules import GATES, LAST, MATERIAL, NOTES, POINTS, have
+from finetune_app.guide.advice.rule_types import Points, Rule
+from finetune_app.guide.advice.rules import FALLBACK, GATES, NOTES, POINTS, REQUIREMENTS
+from finetune_app.guide.advice.rules.conditions import PILOT_PAIRS, count_of
 
-ENOUGH = 2  # points from which a method is worth its effort
+MIN_POINTS = 2  # points from which a method is worth its effort
 
 
 class Recommend(StrEnum):
@@ -28,19 +28,19 @@ SEARCHES = (Recommend.RAG, Recommend.RAG_THEN_FINE_TUNE)
 
 @dataclass(frozen=True)
 class Decision:
-    what: Recommend
-    way: Recommend  # the method it leads to: what `what` collects is collected for it
+    recommendation: Recommend
+    method: Recommend  # that it leads to, once what is missing is collected
     rules: tuple[Rule, ...]  # that led to it, the deciding one first
     notes: tuple[Rule, ...]
     points: Points
 
     @property
     def trains(self) -> bool:
-        return self.way in TRAINS
+        return self.method in TRAINS
 
     @property
     def searches(self) -> bool:
-        return self.way in SEARCHES
+        return self.method in SEARCHES
 
 
 def decide(answers: Answers) -> Decision:
@@ -48,53 +48,54 @@ def decide(answers: Answers) -> Decision:
     points = sum((rule.effect for rule in counted), Points())
     gate = next((rule for rule in GATES if rule.when(answers)), None)
     if gate:
-        what = Recommend(gate.effect.what)
-        way = _behind(gate, points, answers)
-        return Decision(what, way, (gate,), _notes(what, answers), points)
-    way = _way(points, answers)
-    led = tuple(rule for rule in counted if _speaks_for(rule.effect, way))
+        recommendation = Recommend(gate.effect.recommendation)
+        method = _method_after(gate, points, answers)
+        return Decision(recommendation, method, (gate,), _notes(recommendation, answers), points)
+    method = _method(points, answers)
+    led = tuple(rule for rule in counted if _speaks_for(rule.effect, method))
     missing = next(
-        (rule for rule in MATERIAL if way in rule.effect.of and rule.when(answers)), None
+        (rule for rule in REQUIREMENTS if method in rule.effect.methods and rule.when(answers)),
+        None,
     )
     if missing:
-        what = Recommend(missing.effect.what)
-        return Decision(what, way, (missing, *led), _notes(way, answers), points)
-    return Decision(way, way, led or (LAST,), _notes(way, answers), points)
+        recommendation = Recommend(missing.effect.recommendation)
+        return Decision(recommendation, method, (missing, *led), _notes(method, answers), points)
+    return Decision(method, method, led or (FALLBACK,), _notes(method, answers), points)
 
 
-def _way(points: Points, answers: Answers) -> Recommend:
-    search = points.rag >= ENOUGH and points.rag > points.prompt
-    train = points.fine_tune >= ENOUGH and points.fine_tune > points.prompt
+def _method(points: Points, answers: Answers) -> Recommend:
+    search = points.rag >= MIN_POINTS and points.rag > points.prompt
+    train = points.fine_tune >= MIN_POINTS and points.fine_tune > points.prompt
     if search:
-        # With few examples the search goes first; the way of answering is asked for in words.
-        both = train and have(answers.pairs) >= rules.SOME_PAIRS
+        # With few examples the search goes first; the method of answering is asked for in words.
+        both = train and count_of(answers.pairs) >= PILOT_PAIRS
         return Recommend.RAG_THEN_FINE_TUNE if both else Recommend.RAG
     if train and not points.never_alone:
         return Recommend.FINE_TUNE
     return Recommend.PROMPT
 
 
-def _behind(gate: Rule, points: Points, answers: Answers) -> Recommend:
+def _method_after(gate: Rule, points: Points, answers: Answers) -> Recommend:
     """The method that a gate leads to in the end."""
-    if gate.effect.what == "collect_documents":
-        both = points.fine_tune >= ENOUGH and have(answers.pairs) >= rules.SOME_PAIRS
+    if gate.effect.recommendation == "collect_documents":
+        both = points.fine_tune >= MIN_POINTS and count_of(answers.pairs) >= PILOT_PAIRS
         return Recommend.RAG_THEN_FINE_TUNE if both else Recommend.RAG
-    if gate.effect.what == "collect_tests" and points.fine_tune >= ENOUGH:
+    if gate.effect.recommendation == "collect_tests" and points.fine_tune >= MIN_POINTS:
         return Recommend.FINE_TUNE
     return Recommend.PROMPT
 
 
-def _speaks_for(points: Points, way: Recommend) -> bool:
-    """Whether a rule's points are a reason for this way. What speaks against it comes later."""
-    if way == Recommend.PROMPT:
+def _speaks_for(points: Points, method: Recommend) -> bool:
+    """Whether a rule's points are a reason for this method. What speaks against it comes later."""
+    if method == Recommend.PROMPT:
         return points.prompt > 0
-    search = points.rag > 0 and way != Recommend.FINE_TUNE
-    train = points.fine_tune > 0 and way != Recommend.RAG
+    search = points.rag > 0 and method != Recommend.FINE_TUNE
+    train = points.fine_tune > 0 and method != Recommend.RAG
     return search or train
 
 
-def _notes(way: Recommend, answers: Answers) -> tuple[Rule, ...]:
-    """What to keep in mind, first what spoke against this way without outweighing it."""
-    against = [rule for rule in POINTS if way in TRAINS and rule.effect.fine_tune < 0]
-    notes = [rule for rule in NOTES if way in rule.effect.of]
+def _notes(method: Recommend, answers: Answers) -> tuple[Rule, ...]:
+    """What to keep in mind; first what spoke against this method without outweighing the rest."""
+    against = [rule for rule in POINTS if method in TRAINS and rule.effect.fine_tune < 0]
+    notes = [rule for rule in NOTES if method in rule.effect.methods]
     return tuple(rule for rule in against + notes if rule.when(answers))

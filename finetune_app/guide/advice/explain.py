@@ -1,4 +1,4 @@
-"""The decision in words: why, what not yet, what would change it, how sure, from where."""
+"""The decision in words: reasons, what comes later, what would change it, confidence, sources."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from finetune_app.guide.advice import rules
 from finetune_app.guide.advice.answers import COUNTS, Answers
-from finetune_app.guide.advice.decide import ENOUGH, Decision, Recommend, decide
-from finetune_app.guide.advice.kinds import Rule
+from finetune_app.guide.advice.decide import MIN_POINTS, Decision, Recommend, decide
 from finetune_app.guide.advice.questions import QUESTIONS, Value, quoted
+from finetune_app.guide.advice.rule_types import Rule
+from finetune_app.guide.advice.rules import conditions
 from finetune_app.guide.advice.sources import SOURCES
 
-MOST_CHANGES = 4
-# What is looked at first for what would change the advice, after what was skipped.
+MAX_CHANGES = 4
+# Order in which answers are varied to see what would change the advice; skipped ones first.
 ORDER = (
     "tried_prompt",
     "pairs",
@@ -63,7 +63,7 @@ class Later:
 @dataclass(frozen=True)
 class Recommendation:
     recommendation: Recommend
-    way: Recommend  # the method it leads to
+    method: Recommend  # that it leads to
     reasons: tuple[Reason, ...]
     keep_in_mind: tuple[Reason, ...]
     not_yet: tuple[Later, ...]
@@ -93,8 +93,8 @@ def advise(answers: Answers) -> Recommendation:
     used = decision.rules + decision.notes
     keys = dict.fromkeys(key for rule in used for key in rule.source)
     return Recommendation(
-        recommendation=decision.what,
-        way=decision.way,
+        recommendation=decision.recommendation,
+        method=decision.method,
         reasons=tuple(_reason(rule, answers) for rule in decision.rules),
         keep_in_mind=tuple(_reason(rule, answers) for rule in decision.notes),
         not_yet=tuple(_not_yet(decision, answers)),
@@ -114,14 +114,14 @@ def _reason(rule: Rule, answers: Answers) -> Reason:
 
 
 def _not_yet(decision: Decision, answers: Answers) -> list[Later]:
-    """Each method that is not what to do now, with the reason that weighs most."""
+    """Each method that is not the next step, with the strongest reason."""
     now = {
         Recommend.PROMPT: {"prompt"},
         Recommend.GOOD_ENOUGH: {"prompt"},
         Recommend.RAG: {"rag"},
         Recommend.FINE_TUNE: {"fine_tune"},
         Recommend.RAG_THEN_FINE_TUNE: {"rag"},
-    }.get(decision.what, set())
+    }.get(decision.recommendation, set())
     texts = {
         "prompt": _prompt_not_alone,
         "rag": _search_later,
@@ -136,7 +136,7 @@ def _not_yet(decision: Decision, answers: Answers) -> list[Later]:
 
 
 def _prompt_not_alone(decision: Decision, answers: Answers) -> str:
-    if decision.way == Recommend.PROMPT:  # to collect test questions is part of it
+    if decision.method == Recommend.PROMPT:  # to collect test questions is part of it
         return ""
     if answers.tried_prompt == "inconsistent":
         return _("Not alone: you tried instructions, and they do not hold it steady.")
@@ -146,9 +146,9 @@ def _prompt_not_alone(decision: Decision, answers: Answers) -> str:
 
 
 def _search_later(decision: Decision, answers: Answers) -> str:
-    if decision.what == Recommend.GOOD_ENOUGH:
+    if decision.recommendation == Recommend.GOOD_ENOUGH:
         return _("Not needed: what you have does the job.")
-    if decision.what == Recommend.COLLECT_DOCUMENTS:
+    if decision.recommendation == Recommend.COLLECT_DOCUMENTS:
         return _("Not yet: first there has to be something to search.")
     if decision.searches:
         return _("Not yet: first write questions to test it with.")
@@ -160,25 +160,28 @@ def _search_later(decision: Decision, answers: Answers) -> str:
 
 
 def _training_later(decision: Decision, answers: Answers) -> str:
-    missing = rules.pairs_missing(answers)
-    if decision.what == Recommend.GOOD_ENOUGH:
+    missing = conditions.pairs_missing(answers)
+    if decision.recommendation == Recommend.GOOD_ENOUGH:
         return _("Not needed: training would cost effort without gain.")
-    if decision.what == Recommend.COLLECT_TESTS and decision.trains:
+    if decision.recommendation == Recommend.COLLECT_TESTS and decision.trains:
         return _("Not yet: first put questions aside to test it with.")
-    if decision.way == Recommend.RAG_THEN_FINE_TUNE:
+    if decision.method == Recommend.RAG_THEN_FINE_TUNE:
         return _("Second: first the search, then the way of answering is trained on top of it.")
-    wanted = decision.points.fine_tune >= ENOUGH or decision.what == Recommend.COLLECT_PAIRS
+    wanted = (
+        decision.points.fine_tune >= MIN_POINTS
+        or decision.recommendation == Recommend.COLLECT_PAIRS
+    )
     if wanted and missing:
         return ngettext(
             "Not yet: training wants about 50 examples, %(n)s more than you have.",
             "Not yet: training wants about 50 examples, %(n)s more than you have.",
             missing,
         ) % {"n": missing}
-    if rules.lacks(answers):
+    if conditions.lacks_facts(answers):
         return _("Not for facts: a model learns them badly, and keeps saying the old ones.")
     if decision.points.never_alone:
         return _("Not alone: what it would learn has to be looked up instead.")
-    if decision.way == Recommend.PROMPT and decision.points.prompt:
+    if decision.method == Recommend.PROMPT and decision.points.prompt:
         return _("Not yet: a good prompt may do, and training has to beat it.")
     return _("Not yet: nothing you said calls for changing the model itself.")
 
@@ -187,17 +190,17 @@ def _training_later(decision: Decision, answers: Answers) -> str:
 
 
 def _alternatives(name: str, answers: Answers) -> list[tuple[str, Recommend]]:
-    """What each other answer to one question would lead to, with its "if" in words."""
+    """What each other answer to a question would lead to, with its "if" in words."""
     question, given = QUESTIONS[name], getattr(answers, name)
     return [
-        (str(choice.if_), decide(answers.but(name, choice.value)).what)
+        (str(choice.condition), decide(answers.but(name, choice.value)).recommendation)
         for choice in question.choices
         if given is None or _can_come(name, given, choice.value)
     ]
 
 
 def _can_come(name: str, given: Value, other: Value) -> bool:
-    """Material only grows, and what was tried stays tried."""
+    """Whether the answer can still change to this: counts only grow, what was tried stays tried."""
     if name in COUNTS:
         return int(other) > int(given)
     return other != given and not (name == "tried_prompt" and other == "no")
@@ -207,22 +210,22 @@ def _is_open(name: str, answers: Answers, decision: Decision) -> bool:
     """Skipped, and some answer to it would change the advice."""
     if getattr(answers, name) is not None:
         return False
-    return any(what != decision.what for _if, what in _alternatives(name, answers))
+    return any(what != decision.recommendation for _if, what in _alternatives(name, answers))
 
 
 def _would_change(decision: Decision, answers: Answers, doubts: tuple[str, ...]) -> list[str]:
     found = []
-    if decision.what in (Recommend.FINE_TUNE, Recommend.RAG_THEN_FINE_TUNE):
+    if decision.recommendation in (Recommend.FINE_TUNE, Recommend.RAG_THEN_FINE_TUNE):
         found.append(
             _(
                 "If a good prompt alone does as well on your test questions, keep the "
                 "prompt. It is measured beside the tuned model, so you will see."
             )
         )
-    seen = {decision.what}
+    seen = {decision.recommendation}
     for name in (*doubts, *(name for name in ORDER if name not in doubts)):
         for if_, what in _alternatives(name, answers):
-            if what not in seen and len(found) < MOST_CHANGES:
+            if what not in seen and len(found) < MAX_CHANGES:
                 seen.add(what)
                 found.append(
                     _("%(if)s, we would say: %(then)s.") % {"if": if_, "then": WOULD_SAY[what]}
@@ -231,10 +234,10 @@ def _would_change(decision: Decision, answers: Answers, doubts: tuple[str, ...])
 
 
 def _confidence(decision: Decision, answers: Answers, doubts: tuple[str, ...]) -> str:
-    """Low where much is open or the fault has no name; high where nothing hangs by a thread."""
-    unnamed = rules.unnamed(answers) and decision.what != Recommend.GOOD_ENOUGH
-    if len(doubts) > 2 or unnamed:
+    """Low where much is open or the fault is unknown; high where nothing is marginal."""
+    unknown = conditions.fault_unknown(answers) and decision.recommendation != Recommend.GOOD_ENOUGH
+    if len(doubts) > 2 or unknown:
         return "low"
     thin = any(rule.name in ("pilot", "few_tests") for rule in decision.notes)
-    close = decision.trains and decision.points.fine_tune == ENOUGH
+    close = decision.trains and decision.points.fine_tune == MIN_POINTS
     return "medium" if doubts or thin or close else "high"

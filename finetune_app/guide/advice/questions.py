@@ -13,11 +13,11 @@ Value = str | int | bool
 
 
 @dataclass(frozen=True)
-class Choice:
+class AnswerChoice:
     value: Value
     title: Text  # the card, and how the answer is quoted back
     hint: Text
-    if_: Text  # "If the facts changed every week": for what would change the advice
+    condition: Text  # "If the facts changed every week": for what would change the advice
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Question:
     title: Text
     help: Text
     why: Text  # why we ask
-    choices: tuple[Choice, ...]
+    choices: tuple[AnswerChoice, ...]
     one: str = ""  # of a count: "%(n)s example"
     many: str = ""
     known: str = field(default="")  # said instead of asking: "You have %(n)s examples"
@@ -48,37 +48,37 @@ IMPROVE = Question(
         "looked up, because they change. This answer separates the two."
     ),
     (
-        Choice(
+        AnswerChoice(
             "facts",
             _("It does not know our facts"),
             _("Prices, rules, products: what stands in your own papers"),
             _("If it were facts that it lacks"),
         ),
-        Choice(
+        AnswerChoice(
             "tone",
             _("It sounds wrong"),
             _("Too formal, too long, too cheerful: not your voice"),
             _("If it were the tone that should get better"),
         ),
-        Choice(
+        AnswerChoice(
             "format",
             _("It answers in the wrong form"),
             _("The right idea, but not the lines, fields or layout you need"),
             _("If it were the form that should get better"),
         ),
-        Choice(
+        AnswerChoice(
             "task",
             _("It does one task unreliably"),
             _("The same job again and again: sort, extract, rewrite, summarise"),
             _("If it were one task that should get better"),
         ),
-        Choice(
+        AnswerChoice(
             "skill",
             _("It cannot do something yet"),
             _("A way of working that it would have to learn"),
             _("If it were a new skill that it should learn"),
         ),
-        Choice(
+        AnswerChoice(
             "unsure",
             _("I cannot say yet"),
             _("The answers are just not right somehow"),
@@ -96,25 +96,25 @@ TRIED_PROMPT = Question(
         "facts that are missing, or a way of answering that does not hold."
     ),
     (
-        Choice(
+        AnswerChoice(
             "no",
             _("Not yet"),
             _("Or only in a sentence or two"),
             _("If you had not tried a prompt yet"),
         ),
-        Choice(
+        AnswerChoice(
             "good_enough",
             _("Yes, and it is good enough"),
             _("You could leave it as it is"),
             _("If a good prompt turned out to be good enough"),
         ),
-        Choice(
+        AnswerChoice(
             "inconsistent",
             _("Yes, it is right one day and wrong the next"),
             _("The same question gets different answers"),
             _("If a good prompt gave uneven answers"),
         ),
-        Choice(
+        AnswerChoice(
             "lacks_facts",
             _("Yes, but it lacks the facts"),
             _("It cannot know what is only in your papers, or makes it up"),
@@ -132,15 +132,15 @@ FACTS_CHANGE = Question(
         "as new as your documents."
     ),
     (
-        Choice(
+        AnswerChoice(
             "never",
             _("Hardly ever"),
             _("Or its answers hold no facts of yours"),
             _("If the facts hardly ever changed"),
         ),
-        Choice("monthly", _("Every month or so"), "", _("If the facts changed every month")),
-        Choice("weekly", _("Every week"), "", _("If the facts changed every week")),
-        Choice("daily", _("Every day"), "", _("If the facts changed every day")),
+        AnswerChoice("monthly", _("Every month or so"), "", _("If the facts changed every month")),
+        AnswerChoice("weekly", _("Every week"), "", _("If the facts changed every week")),
+        AnswerChoice("daily", _("Every day"), "", _("If the facts changed every day")),
     ),
 )
 
@@ -150,13 +150,13 @@ NEEDS_SOURCES = Question(
     _("The page, the paragraph, the document."),
     _("A model cannot say where it learned something. It can name what was put before it."),
     (
-        Choice(
+        AnswerChoice(
             True,
             _("Yes, it has to name its source"),
             _("Somebody will want to look it up"),
             _("If answers had to name their source"),
         ),
-        Choice(
+        AnswerChoice(
             False, _("No"), _("The answer is enough"), _("If answers need not name their source")
         ),
     ),
@@ -168,20 +168,20 @@ DOCUMENTS = Question(
     _("Handbooks, price lists, rules, old reports: anything it could read first."),
     _("Search needs something to search. A few pages can simply be pasted into the instructions."),
     (
-        Choice(
+        AnswerChoice(
             0,
             _("No, nothing written down"),
             _("Or nothing that holds the answers"),
             _("If there were no documents"),
         ),
-        Choice(
+        AnswerChoice(
             2,
             _("A few pages"),
             _("One to three short documents"),
             _("If there were only a few pages to read"),
         ),
-        Choice(10, _("About ten"), "", _("If there were about ten documents")),
-        Choice(50, _("Dozens or more"), "", _("If there were dozens of documents")),
+        AnswerChoice(10, _("About ten"), "", _("If there were about ten documents")),
+        AnswerChoice(50, _("Dozens or more"), "", _("If there were dozens of documents")),
     ),
     one="%(n)s document",
     many="%(n)s documents",
@@ -199,11 +199,15 @@ PAIRS = Question(
         "it gets reliable. Good ones matter more than many."
     ),
     (
-        Choice(0, _("None yet"), "", _("If you had no examples")),
-        Choice(5, _("A handful"), _("About five"), _("If you had only a handful of examples")),
-        Choice(25, _("A few dozen"), _("About 25"), _("If you had only about 25 examples")),
-        Choice(70, _("More than fifty"), _("About 70"), _("If you had more than 50 examples")),
-        Choice(200, _("Hundreds"), _("200 or more"), _("If you had hundreds of examples")),
+        AnswerChoice(0, _("None yet"), "", _("If you had no examples")),
+        AnswerChoice(
+            5, _("A handful"), _("About five"), _("If you had only a handful of examples")
+        ),
+        AnswerChoice(25, _("A few dozen"), _("About 25"), _("If you had only about 25 examples")),
+        AnswerChoice(
+            70, _("More than fifty"), _("About 70"), _("If you had more than 50 examples")
+        ),
+        AnswerChoice(200, _("Hundreds"), _("200 or more"), _("If you had hundreds of examples")),
     ),
     one="%(n)s example",
     many="%(n)s examples",
@@ -218,9 +222,9 @@ TEST_QUESTIONS = Question(
         "difference from chance."
     ),
     (
-        Choice(0, _("No"), "", _("If there were no test questions")),
-        Choice(5, _("A few"), _("About five"), _("If there were only a few test questions")),
-        Choice(20, _("About twenty or more"), "", _("If you had about 20 test questions")),
+        AnswerChoice(0, _("No"), "", _("If there were no test questions")),
+        AnswerChoice(5, _("A few"), _("About five"), _("If there were only a few test questions")),
+        AnswerChoice(20, _("About twenty or more"), "", _("If you had about 20 test questions")),
     ),
     one="%(n)s test question",
     many="%(n)s test questions",
@@ -232,13 +236,13 @@ PRIVATE_DATA = Question(
     _("Names, addresses, health, money: what not everybody may read."),
     _("A trained model may repeat what it read, and a search shows what the documents say."),
     (
-        Choice(
+        AnswerChoice(
             True,
             _("Yes, there is private data"),
             _("About customers, patients, staff"),
             _("If there were private data in it"),
         ),
-        Choice(
+        AnswerChoice(
             False,
             _("No private data"),
             _("Everybody may read it"),
@@ -256,13 +260,13 @@ HEAVY_USE = Question(
         "needs few."
     ),
     (
-        Choice(
+        AnswerChoice(
             True,
             _("Yes, used very much"),
             _("Or with very long instructions"),
             _("If it were used so much that it cost too much"),
         ),
-        Choice(
+        AnswerChoice(
             False,
             _("No, now and then"),
             _("Cost and waiting hardly matter"),

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.guide.advice.answers import MOST
+from finetune_app.guide.advice.answers import MAX_COUNT
 from finetune_app.guide.advice.questions import Value
 from finetune_app.guide.wizard.screens import Screen
 
@@ -30,7 +30,7 @@ class AnswerForm(forms.Form):
                 label=_("Or the number, if you know it"),
                 required=False,
                 min_value=0,
-                max_value=MOST,
+                max_value=MAX_COUNT,
                 initial=exact,
             )
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.advice import Answers, Recommend, advise
 from finetune_app.guide.advice.questions import QUESTIONS
-from finetune_app.guide.advice.rules import pairs_missing
+from finetune_app.guide.advice.rules.conditions import pairs_missing
 from finetune_app.guide.methods import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.models import Advice
 from finetune_app.guide.progress import Progress, progress_of

@@ -49,7 +49,7 @@ def finish(*, goal: Goal, user: User) -> Advice:
     found = advise(Answers.read(answers | facts))
     advice.known, advice.recommendation = facts, found.recommendation
     advice.result = found.as_json() | {
-        "way": found.way,
+        "way": found.method,
         "doubts": list(found.doubts),
         "notes": len(found.keep_in_mind),
     }

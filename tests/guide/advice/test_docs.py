@@ -12,7 +12,7 @@ PAGE = (Path(__file__).resolve().parents[3] / "docs" / "wizard.md").read_text()
 def rules_table() -> str:
     lines = ["| rule | when | effect | source |", "|---|---|---|---|"]
     lines += [
-        f"| {rule.name} | {rule.if_} | {rule.effect.words} | {', '.join(rule.source)} |"
+        f"| {rule.name} | {rule.condition} | {rule.effect.words} | {', '.join(rule.source)} |"
         for rule in RULES
     ]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from finetune_app.guide.advice import Answers, Recommend, advise
 from finetune_app.guide.advice.decide import decide
 from finetune_app.guide.advice.questions import QUESTIONS, quoted
-from finetune_app.guide.advice.rules import FAST
+from finetune_app.guide.advice.rules.conditions import FAST_CHANGING
 from finetune_app.guide.advice.sources import SOURCES
 from tests.guide.advice.stories import answers, count
 
@@ -43,20 +43,21 @@ def test_training_alone_is_never_for_facts(given_answers):
     about_facts = (
         given_answers.improve == "facts"
         or given_answers.tried_prompt == "lacks_facts"
-        or given_answers.facts_change in FAST
+        or given_answers.facts_change in FAST_CHANGING
         or given_answers.needs_sources is True
     )
     if about_facts:
         decision = decide(given_answers)
-        assert decision.what not in (Recommend.FINE_TUNE, Recommend.COLLECT_PAIRS)
-        assert decision.way != Recommend.FINE_TUNE
+        assert decision.recommendation not in (Recommend.FINE_TUNE, Recommend.COLLECT_PAIRS)
+        assert decision.method != Recommend.FINE_TUNE
 
 
 @many
 @given(answers, count, count)
 def test_more_examples_never_lead_away_from_training(given_answers, one, other):
     fewer, more = (
-        decide(replace(given_answers, pairs=n)).what for n in (min(one, other), max(one, other))
+        decide(replace(given_answers, pairs=n)).recommendation
+        for n in (min(one, other), max(one, other))
     )
     assert CLOSER[fewer] <= CLOSER[more]
 
@@ -81,7 +82,7 @@ def test_only_skipped_questions_are_doubts_and_each_would_change_the_advice(give
     for name in found.doubts:
         assert getattr(given_answers, name) is None
         others = [replace(given_answers, **{name: c.value}) for c in QUESTIONS[name].choices]
-        assert any(decide(other).what != found.recommendation for other in others)
+        assert any(decide(other).recommendation != found.recommendation for other in others)
 
 
 @many

@@ -1,4 +1,4 @@
-"""What a rule is: when it applies, what it does, a plain sentence, the answers it speaks of."""
+"""A rule: its condition, its effect, its sentence, and the answers that it refers to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ Words = Promise | Callable[[Answers], str]
 class Stop:
     """Decides at once."""
 
-    what: str
+    recommendation: str
 
     @property
     def words(self) -> str:
-        return f"decides: {self.what}"
+        return f"decides: {self.recommendation}"
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,25 @@ class Points:
 
 @dataclass(frozen=True)
 class Collect:
-    """The way `of` cannot begin before this is there."""
+    """`methods` cannot begin before this is collected."""
 
-    what: str
-    of: tuple[str, ...]
+    recommendation: str
+    methods: tuple[str, ...]
 
     @property
     def words(self) -> str:
-        return f"before {' or '.join(self.of)}: {self.what}"
+        return f"before {' or '.join(self.methods)}: {self.recommendation}"
 
 
 @dataclass(frozen=True)
 class Note:
-    """To keep in mind on the ways `of`."""
+    """Shown when one of `methods` is recommended."""
 
-    of: tuple[str, ...]
+    methods: tuple[str, ...]
 
     @property
     def words(self) -> str:
-        return f"note on {' or '.join(self.of)}"
+        return f"note on {' or '.join(self.methods)}"
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ class Rule:
     name: str
     when: Callable[[Answers], bool]
     effect: Any  # Stop, Points, Collect or Note
-    says: Words
-    quotes: tuple[str, ...] | Callable[[Answers], tuple[str, ...]]  # the answers it speaks of
+    text: Words
+    quotes: tuple[str, ...] | Callable[[Answers], tuple[str, ...]]  # the answers it refers to
     source: tuple[str, ...]  # keys of SOURCES
-    if_: str = ""  # when it applies, in words, for the table in docs/wizard.md
+    condition: str = ""  # `when` in words, for the table in docs/wizard.md
 
     def sentence(self, answers: Answers) -> str:
-        return str(self.says(answers) if callable(self.says) else self.says)
+        return str(self.text(answers) if callable(self.text) else self.text)
 
     def quoted(self, answers: Answers) -> tuple[str, ...]:
-        """The answers it speaks of, of those that were given."""
+        """The answers it refers to, of those that were given."""
         names = self.quotes(answers) if callable(self.quotes) else self.quotes
         return tuple(name for name in names if getattr(answers, name) is not None)
