@@ -45,7 +45,8 @@ def default_base_model(goal: Goal) -> BaseModel | None:
     """The base model chosen for the goal, else any installed one."""
     chosen = getattr(goal, "base_choice", None)
     if chosen and chosen.base_model.is_here:
-        return chosen.base_model
+        model: BaseModel = chosen.base_model
+        return model
     return next((model for model in usable_by(goal.team) if model.is_here), None)
 
 
@@ -63,7 +64,7 @@ def add_shot(*, draft: WorkbenchDraft, key: str) -> None:
     """Add the example that `key` names. Raises PlainError when it cannot be shown."""
     found = few_shot.find_by_key(draft.goal, key)
     if found is None:
-        raise PlainError(_("That example is not there any more, or cannot be shown."), status=422)
+        raise PlainError(_("That example is gone, or cannot be shown."), status=422)
     _add_shot(draft, found)
 
 
@@ -72,7 +73,7 @@ def _add_shot(draft: WorkbenchDraft, found: few_shot.Showable) -> None:
         return
     if len(draft.shots) >= few_shot.MAX_SHOTS:
         raise PlainError(
-            _("%(n)d examples are enough. Take one out first.") % {"n": few_shot.MAX_SHOTS},
+            _("%(n)d examples are enough. Remove one first.") % {"n": few_shot.MAX_SHOTS},
             status=422,
         )
     if len(few_shot.fitting([*draft.shots, found.shot], _context_length(draft))) <= len(
@@ -80,7 +81,7 @@ def _add_shot(draft: WorkbenchDraft, found: few_shot.Showable) -> None:
     ):
         raise PlainError(
             _(
-                "With that example there is no room left for the question. Take another out first, "
+                "With that example there is no room left for the question. Remove another one first, "
                 "or choose a shorter one."
             ),
             status=422,
@@ -183,7 +184,7 @@ def save_version(*, draft: WorkbenchDraft) -> Candidate:
     """Save the draft as a candidate. Raises PlainError when it is empty or has no model."""
     if not (draft.instructions.strip() or draft.shots):
         raise PlainError(
-            _("There is nothing to keep yet: write instructions or show an example."), status=422
+            _("There is nothing to keep yet: write instructions or add an example."), status=422
         )
     if not (draft.base_model or draft.endpoint):
         raise PlainError(_("Choose which model answers first."), status=422)

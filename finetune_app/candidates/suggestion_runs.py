@@ -35,8 +35,8 @@ def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> S
         if not rows:
             raise PlainError(
                 _(
-                    "No row waits for a suggestion of “%(name)s”. It has suggested for those that "
-                    "are to do, or none are."
+                    "No row is waiting for a suggestion by “%(name)s”. It has already made one for "
+                    "every row to do, or there are none to do."
                 )
                 % {"name": candidate.name},
                 status=409,

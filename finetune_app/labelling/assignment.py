@@ -16,7 +16,7 @@ def save_guidelines(*, dataset: Dataset, text: str) -> None:
     text = text.replace("\x00", "")
     if len(text) > MAX_GUIDELINE_CHARS:
         raise PlainError(
-            _("Guidelines that nobody can read help nobody: keep them below %(n)s characters.")
+            _("Guidelines help only if they are read: keep them below %(n)s characters.")
             % {"n": f"{MAX_GUIDELINE_CHARS:,}"},
             status=422,
         )
@@ -33,7 +33,7 @@ def save_share(*, dataset: Dataset, percent: int) -> None:
         raise PlainError(_("Choose one of the shares in the list."), status=422)
     if percent and len(editors_of(dataset)) < 2:
         raise PlainError(
-            _("Two people are needed who may answer. Invite one on the team's page."), status=422
+            _("This needs two people who can answer. Invite one on the team page."), status=422
         )
     Dataset.objects.filter(pk=dataset.pk).update(twice_percent=percent)
 
@@ -55,7 +55,7 @@ def assign_rows(*, dataset: Dataset, to: User, limit: int) -> int:
     Raises PlainError when the user may not label rows.
     """
     if to not in editors_of(dataset):
-        raise PlainError(_("They cannot answer rows: their role lets them look only."), status=422)
+        raise PlainError(_("They cannot answer rows: their role only lets them look."), status=422)
     numbers = list(
         unassigned_rows(dataset).order_by("number").values_list("number", flat=True)[:limit]
     )

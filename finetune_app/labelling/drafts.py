@@ -86,7 +86,7 @@ def swap_texts(*, draft: Draft) -> Draft:
         row = lock_example(draft.example)
         one: Draft | None = row.drafts.filter(pk=draft.pk).first()
         if one is None:
-            raise PlainError(_("What you typed there is saved or forgotten by now."), status=409)
+            raise PlainError(_("What you typed there has been saved or discarded."), status=409)
         now = one.text
         one.messages = with_answer(row.messages, one.replaced or "")
         one.replaced, one.took = now, not one.took

@@ -14,7 +14,7 @@ from tests.candidates.workbench_helpers import HTMX, answer_correctly, ask_all_p
 def test_examples_come_from_the_train_split_only(as_editor, bench, at):
     sealed = Example.objects.exclude(split=Split.TRAIN).first()
     reply = as_editor.post(at("change_shots"), {"add": sealed.pk}, headers=HTMX)
-    assert "not there any more" in text(reply)
+    assert "That example is gone" in text(reply)
     assert WorkbenchDraft.objects.get().shots == []
     found = [int(one.key) for one in few_shot.search(bench, sealed.prompt[:20], [])]
     assert not Example.objects.filter(pk__in=found).exclude(split=Split.TRAIN)
@@ -45,7 +45,7 @@ def test_a_search_finds_training_examples(as_editor, bench, at):
     page = text(as_editor.get(at(), {"q": example.prompt}, headers=HTMX))
     assert page.lstrip().startswith('<ul class="found"')
     assert f'value="{example.key}"' in page
-    assert "No example says that." in text(as_editor.get(at(), {"q": "zebra crossing"}))
+    assert "No example contains that." in text(as_editor.get(at(), {"q": "zebra crossing"}))
 
 
 @pytest.fixture

@@ -54,7 +54,9 @@ def test_another_teams_model_cannot_be_chosen(as_editor, bench, at, platform, st
 def test_a_viewer_looks_and_a_stranger_does_not(as_viewer, as_stranger, as_editor, bench, at):
     as_editor.post(at("save_version"), {"instructions": "First."})
     kept = Candidate.objects.get(saved=True)
-    assert "You may look here, not write." in text(as_viewer.get(at()))
+    assert "You can look at this page; editors of the team can change it." in text(
+        as_viewer.get(at())
+    )
     for name, ids in (
         ("save_draft", ()),
         ("ask_prompts", ()),
@@ -73,7 +75,7 @@ def test_a_viewer_looks_and_a_stranger_does_not(as_viewer, as_stranger, as_edito
 
 def test_without_examples_or_a_model_the_page_says_what_is_missing(as_editor, goal, at):
     page = text(as_editor.get(at()))
-    assert "There is nothing to practise on yet." in page
+    assert "There are no practice prompts yet." in page
     assert "No model is here yet." in page
     reply = as_editor.post(at("ask_prompts"), {"instructions": "x"}, headers=HTMX)
     assert "Choose which model answers first." in text(reply)

@@ -154,7 +154,7 @@ def test_a_run_needs_waiting_rows(as_owner, world, address):
     world.goal.dataset.examples.filter(status=Status.PENDING).update(status=Status.SET_ASIDE)
     reply = as_owner.post(address(), {"who": f"kept-{world.kept.pk}", "rows": "20"})
     assert reply.status_code == 422
-    assert "No row waits for a suggestion" in reply.content.decode()
+    assert "No row is waiting for a suggestion" in reply.content.decode()
     assert as_owner.post(address(), {"who": "nobody"}).status_code == 422
 
 

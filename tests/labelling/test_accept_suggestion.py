@@ -96,7 +96,7 @@ def test_undo_brings_the_own_text_back_and_the_other_again(as_owner, url, waitin
     assert reply.url == url("row", number=1)
     page, box = look(as_owner, url)
     assert box == "half a sen"
-    assert "Undone. What stood in the box of No. 1 before is back." in page
+    assert "Undone. The text that was in the box of No. 1 before is back." in page
     assert BESIDE in page
     as_owner.post(url("undo_last"), {"draft": Draft.objects.get().pk})
     assert look(as_owner, url)[1] == "topic: bells"

@@ -165,7 +165,7 @@ def test_a_share_of_the_rows_is_always_the_same_share(dataset, owner):
 def test_two_people_are_needed(as_owner, url, dataset):
     reply = as_owner.post(url("save_share"), {"percent": "20"})
     assert reply.status_code == 422
-    assert "Two people are needed" in reply.content.decode()
+    assert "This needs two people" in reply.content.decode()
     assert as_owner.post(url("save_share"), {"percent": "33"}).status_code == 422
     assert as_owner.post(url("save_share"), {}).status_code == 422
     assert (

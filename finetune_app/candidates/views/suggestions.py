@@ -47,7 +47,7 @@ def _start(request: HttpRequest, goal: Goal) -> HttpResponse:
     option = selection.option_by_key(goal, key)
     try:
         if option is None:
-            raise PlainError(_("Choose who shall suggest the answers."), status=422)
+            raise PlainError(_("Choose who should suggest the answers."), status=422)
         candidate = suggestion_runs.require_ready(option.get_candidate())
         max_rows = rows if rows in suggestion_runs.ROW_COUNTS else suggestion_runs.ROW_COUNTS[0]
         suggestion_runs.start_run(

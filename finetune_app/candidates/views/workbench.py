@@ -149,7 +149,7 @@ def restore_version(request: HttpRequest, goal: Goal, saved_id: int) -> HttpResp
 @goal_page(Role.EDITOR, "POST")
 def remove_version(request: HttpRequest, goal: Goal, saved_id: int) -> HttpResponse:
     services.remove_from_versions(candidate=_version(goal, saved_id))
-    messages.success(request, _("Off the list. Tests in which it took part stay."))
+    messages.success(request, _("Removed from the list. Evaluations that used it stay."))
     return redirect("candidates:workbench", goal_id=goal.pk)
 
 

@@ -114,7 +114,7 @@ def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     row = _example(goal, number)
     what = request.POST.get("what", "")
     if what not in DEEDS:
-        raise PlainError(_("We don’t know that button. Open the row again."))
+        raise PlainError(_("That button is not known. Open the row again."))
     said, fields = DEEDS[what]
     if what == "move":
         form = MoveForm(request.POST)

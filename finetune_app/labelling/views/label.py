@@ -122,7 +122,7 @@ def _swap_texts(request: HttpRequest, goal: Goal, draft: Draft) -> HttpResponse:
     if now.took:
         messages.success(request, _accepted_text(example))
     else:
-        said = _("Undone. What stood in the box of %s before is back.") % example
+        said = _("Undone. The text that was in the box of %s before is back.") % example
         messages.success(request, _with_redo(said, "draft", now.pk), extra_tags="undo")
     return redirect(_row_url(goal, example, QueueFilter.from_query(request.GET)))
 
@@ -200,7 +200,7 @@ def _perform(request: HttpRequest, example: Example) -> str:
         suggestions.dismiss_suggestions(example=example)
         drafts.delete_draft(example=example, by=by)
     else:
-        raise PlainError(_("We don’t know that button. Open the row again."), status=400)
+        raise PlainError(_("That button is not known. Open the row again."), status=400)
     return edit.what if edit else ""
 
 
