@@ -81,8 +81,8 @@ def _add_shot(draft: WorkbenchDraft, found: few_shot.Showable) -> None:
     ):
         raise PlainError(
             _(
-                "With that example there is no room left for the question. Remove another one first, "
-                "or choose a shorter one."
+                "With that example there is no room left for the question. Remove another one "
+                "first, or choose a shorter one."
             ),
             status=422,
         )
