@@ -1,4 +1,4 @@
-"""Who is told, of what, and when not."""
+"""Form of the alert settings."""
 
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
-from finetune_app.alerts.models import Watch, What
+from finetune_app.alerts.models import Metric, Watch
 from finetune_app.alerts.services import checked_webhook
 from finetune_app.core.errors import PlainError
 
@@ -22,11 +22,11 @@ DAYS = [
     (90, _("every three months")),
 ]
 LIMITS = {
-    What.ERRORS: (_("More than so many percent fail"), 0.1, 100),
-    What.SLOW: (_("95 of 100 answers take longer than so many seconds"), 0.1, 3600),
-    What.BUDGET: (_("More tokens a month than"), 1, 10**12),
-    What.WORSE: (_("Right on so many of 100 test prompts fewer"), 1, 100),
-    What.DRIFT: (_("More than so many of 100 pairs of prompts can be told apart"), 51, 100),
+    Metric.ERRORS: (_("More than so many percent fail"), 0.1, 100),
+    Metric.SLOW: (_("95 of 100 answers take longer than so many seconds"), 0.1, 3600),
+    Metric.BUDGET: (_("More tokens a month than"), 1, 10**12),
+    Metric.WORSE: (_("Right on so many of 100 test prompts fewer"), 1, 100),
+    Metric.DRIFT: (_("More than so many of 100 pairs of prompts can be told apart"), 51, 100),
 }
 
 
@@ -73,8 +73,8 @@ class WatchForm(forms.Form):
             )
 
     @classmethod
-    def of(cls, watch: Watch) -> "WatchForm":
-        """Filled with what there is."""
+    def filled(cls, watch: Watch) -> "WatchForm":
+        """Filled with the current settings."""
         given: dict[str, Any] = {
             "people": list(watch.people.all()),
             "webhook": watch.webhook,
@@ -102,7 +102,7 @@ class WatchForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
-        for what in What:
+        for what in Metric:
             missing = given.get(f"{what}_on") and given.get(what.value) is None
             if missing and what.value not in self.errors:
                 self.add_error(what.value, _("Say from which number on."))
@@ -114,7 +114,7 @@ class WatchForm(forms.Form):
     def limits(self) -> dict[str, float | None]:
         return {
             what.value: self.cleaned_data[what.value]
-            for what in What
+            for what in Metric
             if self.cleaned_data[f"{what}_on"]
         }
 
@@ -125,5 +125,5 @@ class WatchForm(forms.Form):
 
     @property
     def rows(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
-        """A tick and its number, for the page."""
-        return [(self[f"{what}_on"], self[what.value]) for what in What]
+        """(checkbox, limit) of each metric."""
+        return [(self[f"{what}_on"], self[what.value]) for what in Metric]

@@ -1,4 +1,4 @@
-"""Who hears of it when a deployment goes wrong, by which rules, and what was sent."""
+"""Alerts of a deployment: the rules, who is notified, and what was sent."""
 
 import uuid
 
@@ -11,23 +11,23 @@ from finetune_app.evaluation.models import Evaluation
 
 
 class Watch(models.Model):
-    """A deployment's alerts: who is told, where else, and when it is kept quiet."""
+    """Alert settings of a deployment: recipients, webhook and quiet hours."""
 
     deployment = models.OneToOneField(Deployment, on_delete=models.CASCADE, related_name="watch")
     people = models.ManyToManyField(User, blank=True, related_name="+")  # by e-mail, while members
     webhook = models.CharField(max_length=300, blank=True)
-    secret = models.TextField(blank=True)  # signs what the webhook gets; encrypted
+    secret = models.TextField(blank=True)  # signs the webhook messages; encrypted
     quiet_from = models.PositiveSmallIntegerField(null=True, blank=True)  # hours, 0 to 23
     quiet_to = models.PositiveSmallIntegerField(null=True, blank=True)
     zone = models.CharField(max_length=60, default="UTC")  # of those hours
-    recheck_days = models.PositiveSmallIntegerField(null=True, blank=True)  # None: never by itself
+    recheck_days = models.PositiveSmallIntegerField(null=True, blank=True)  # None: only on request
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
         return f"alerts of {self.deployment}"
 
 
-class What(models.TextChoices):
+class Metric(models.TextChoices):
     ERRORS = "errors", _("Too many requests fail")
     SLOW = "slow", _("Answers take too long")
     BUDGET = "budget", _("The month's tokens are used up")
@@ -36,15 +36,17 @@ class What(models.TextChoices):
 
 
 class Rule(models.Model):
-    """One thing that is looked at, and whether it is wrong at the moment (see rules.py)."""
+    """A limit for one metric, and whether it is exceeded at the moment (see rules.py)."""
 
     watch = models.ForeignKey(Watch, on_delete=models.CASCADE, related_name="rules")
-    what = models.CharField(max_length=8, choices=What.choices)
+    what = models.CharField(max_length=8, choices=Metric.choices)
     limit = models.FloatField()  # percent, seconds, tokens a month, percentage points, pairs
     on = models.BooleanField(default=True)
-    raised_at = models.DateTimeField(null=True, blank=True)  # None: all is well
-    streak = models.PositiveSmallIntegerField(default=0)  # looks in a row that said otherwise
-    looks = models.PositiveIntegerField(default=0)  # raised with each look: who comes second, waits
+    raised_at = models.DateTimeField(null=True, blank=True)  # None: not raised
+    streak = models.PositiveSmallIntegerField(
+        default=0
+    )  # checks in a row that contradict the state
+    looks = models.PositiveIntegerField(default=0)  # version for compare-and-set updates
     looked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -56,7 +58,7 @@ class Rule(models.Model):
 
 
 class Notice(models.Model):
-    """One message to one place. Sent once; tried again while the place does not answer."""
+    """One message to one destination. Sent once; retried while the destination does not answer."""
 
     class Kind(models.TextChoices):
         RAISED = "raised", _("alert")
@@ -96,7 +98,7 @@ class Notice(models.Model):
 
 
 class Recheck(models.Model):
-    """The test that what is live was chosen by, made once more (see rechecks.py)."""
+    """A repetition of the evaluation that the live candidate was chosen by (see rechecks.py)."""
 
     watch = models.ForeignKey(Watch, on_delete=models.CASCADE, related_name="rechecks")
     evaluation = models.OneToOneField(Evaluation, on_delete=models.CASCADE, related_name="recheck")

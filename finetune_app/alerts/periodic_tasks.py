@@ -1,5 +1,5 @@
-"""What the clock does for alerts: it looks, and sends what is due in a thread of its own, since a
-mail server may take its time and jobs must not wait for it."""
+"""Periodic tasks of alerts. Notices are sent in a thread, since a mail server may be slow and the
+clock process must not wait for it."""
 
 import logging
 import threading
@@ -12,16 +12,16 @@ log = logging.getLogger(__name__)
 _sending = threading.Lock()
 
 
-def look() -> None:
-    services.look()
+def check_rules() -> None:
+    services.check_rules()
 
 
 def run_due_rechecks() -> None:
-    rechecks.begin_due()
+    rechecks.start_due()
 
 
-def send() -> None:
-    """Begins unless the last time still goes on."""
+def send_notices() -> None:
+    """Send what is due, unless the previous run is still sending."""
     if _sending.acquire(blocking=False):
         threading.Thread(target=_send, daemon=True).start()
 
@@ -29,7 +29,7 @@ def send() -> None:
 def _send() -> None:
     try:
         sending.send_due()
-    except Exception:  # a clock lives on
+    except Exception:  # the thread must not die silently
         log.exception("notices could not be sent")
     finally:
         connection.close()

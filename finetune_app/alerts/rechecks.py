@@ -1,8 +1,8 @@
-"""Still as good as when it went live? The same frozen test once more, every so many days.
+"""Repeats the evaluation of the live candidate every so many days: is it still as good?
 
-A test that is made again counts as a look at the test set, as every evaluation does. Answers are
-greedy, so a model of this machine says the same again unless something under it has changed: its
-files, its documents, the engine after an upgrade. A model elsewhere may change any day.
+A repetition counts as a look at the test set, like every evaluation. Answers are greedy, so a local
+model gives the same answers unless its files, its documents or the engine have changed. A remote
+model may change any day.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs.models import State
 
-SLACK = 2  # prompts of 100 by which it may be worse and still be called as good
+TOLERANCE_PERCENT = 2  # percentage points worse that still count as "as good"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Right answers then and now, on the prompts that both tests share."""
+class RecheckResult:
+    """Passed prompts then and now, of the prompts that both evaluations share."""
 
     right_then: int
     right_now: int
@@ -34,12 +34,12 @@ class Standing:
 
     @property
     def worse_by(self) -> float:
-        """Percentage points; 0 where it is not worse."""
+        """Percentage points; 0 if it is not worse."""
         return max(0.0, 100 * (self.right_then - self.right_now) / self.prompts)
 
     @property
     def as_good(self) -> bool:
-        return self.worse_by <= SLACK
+        return self.worse_by <= TOLERANCE_PERCENT
 
     @property
     def sentence(self) -> str:
@@ -61,8 +61,8 @@ class Standing:
 
 
 def baseline_of(deployment: Deployment) -> Evaluation | None:
-    """The test that what is live was chosen by: the newest that was done when it went live, else
-    the first one after. None where it was never tested, or where a person decides."""
+    """The evaluation that the live candidate was chosen by: the newest one finished when it went
+    live, else the first one after. None if there is none, or if people judged it by choice."""
     current = deployment.current
     if current is None:
         return None
@@ -73,8 +73,9 @@ def baseline_of(deployment: Deployment) -> Evaluation | None:
     return None if found is None or found.needs_person else found
 
 
-def begin(watch: Watch) -> Recheck:
-    """Queue the same test once more. Raise PlainError where there is none to make again."""
+def start(watch: Watch) -> Recheck:
+    """Queue the evaluation once more. Raises PlainError (409) if there is none to repeat, or one is
+    running."""
     deployment = watch.deployment
     with transaction.atomic():
         first, current = baseline_of(deployment), deployment.current
@@ -108,8 +109,8 @@ def _candidates(first: Evaluation, live: Candidate) -> list[Candidate]:
     return [first.base, first.ours]
 
 
-def begin_due() -> None:
-    """Those whose days are over; the clock asks now and then."""
+def start_due() -> None:
+    """Start the rechecks that are due. Called by a periodic task."""
     watches = Watch.objects.exclude(recheck_days=None).filter(deployment__paused_at=None)
     for watch in watches.select_related("deployment__goal"):
         last = watch.rechecks.first()
@@ -118,13 +119,13 @@ def begin_due() -> None:
         if since is None or timezone.now() - since < timedelta(days=watch.recheck_days or 0):
             continue
         try:
-            begin(watch)
+            start(watch)
         except PlainError:
-            continue  # the page says why; a test that is under way will be over one day
+            continue  # the page says why; the next run tries again
 
 
-def standing(deployment: Deployment) -> Standing | None:
-    """What the newest test made again says of what is live now; None before there is one."""
+def latest_result(deployment: Deployment) -> RecheckResult | None:
+    """The newest recheck that says something about the live candidate; None if there is none."""
     current = deployment.current
     found = Recheck.objects.filter(
         watch__deployment=deployment, evaluation__job__state=State.SUCCEEDED
@@ -134,13 +135,13 @@ def standing(deployment: Deployment) -> Standing | None:
         now = _right(recheck.evaluation, current.candidate_id if current else 0)
         both = then.keys() & now.keys()
         if both:
-            return Standing(
+            return RecheckResult(
                 sum(then[row] for row in both), sum(now[row] for row in both), len(both), recheck
             )
     return None
 
 
 def _right(evaluation: Evaluation, candidate_id: int) -> dict[int, bool]:
-    """By the row of the test set: whether its answer was right."""
+    """Whether the answer to each test row was right, by row."""
     answers = evaluation.answers.filter(candidate=candidate_id)
     return {row: bool(passed) for row, passed in answers.values_list("row", "passed")}

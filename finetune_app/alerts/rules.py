@@ -1,8 +1,7 @@
-"""What is measured, and when it counts as wrong.
+"""Measures what the rules watch, and decides when one is raised or recovers.
 
-One alert until it is over, then one word that it is. A rule is raised after two looks in a row
-above its limit, and well again after three below four fifths of it, so that a value that hovers
-about the limit sends nothing.
+A rule is raised after two checks in a row above its limit, and recovers after three below four
+fifths of it, so that a value that hovers around the limit sends nothing.
 """
 
 from dataclasses import dataclass
@@ -13,72 +12,74 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from finetune_app.alerts import rechecks
-from finetune_app.alerts.models import Rule, What
+from finetune_app.alerts.models import Metric, Rule
 from finetune_app.deployment.models import Deployment
 from finetune_app.monitoring import drift
 
 WINDOW = timedelta(hours=1)
-LEAST = 20  # requests in the window; fewer say nothing
-MOST = 5_000  # the newest of them are looked at
-RAISE_AFTER, CALM_AFTER = 2, 3  # looks in a row
-CALM = 0.8  # of the limit
-# The asker's own mistakes (400, 401, ...) are told to them; these are the deployment's.
-OURS = Q(status__gte=500) | Q(error="engine_busy")
+MIN_REQUESTS = 20  # in the window; fewer say nothing
+MAX_REQUESTS = 5_000  # the newest in the window
+RAISE_AFTER, RECOVER_AFTER = 2, 3  # checks in a row
+RECOVER_BELOW = 0.8  # of the limit
+# Client errors (400, 401, ...) are reported to the client; these are the deployment's.
+SERVER_ERRORS = Q(status__gte=500) | Q(error="engine_busy")
 DEFAULTS = {
-    What.ERRORS: 5.0,
-    What.SLOW: 10.0,
-    What.BUDGET: 1_000_000.0,
-    What.WORSE: 5.0,
-    What.DRIFT: 75.0,
+    Metric.ERRORS: 5.0,
+    Metric.SLOW: 10.0,
+    Metric.BUDGET: 1_000_000.0,
+    Metric.WORSE: 5.0,
+    Metric.DRIFT: 75.0,
 }
 
 
 @dataclass(frozen=True)
-class Step:
-    """What a look changes: the streak, and "raised", "recovered" or nothing."""
+class Transition:
+    """The result of one check: the new streak, and "raised", "recovered" or ""."""
 
     streak: int
-    happened: str = ""
+    event: str = ""
 
 
-def step(*, raised: bool, streak: int, value: float | None, limit: float) -> Step:
-    """After one more look. None says nothing: neither better nor worse."""
+def next_state(*, raised: bool, streak: int, value: float | None, limit: float) -> Transition:
+    """The state after one more check. A `value` of None changes nothing."""
     if value is None:
-        return Step(streak)
-    against = value < CALM * limit if raised else value > limit
+        return Transition(streak)
+    against = value < RECOVER_BELOW * limit if raised else value > limit
     if not against:
-        return Step(0)
-    enough = CALM_AFTER if raised else RAISE_AFTER
+        return Transition(0)
+    enough = RECOVER_AFTER if raised else RAISE_AFTER
     if streak + 1 < enough:
-        return Step(streak + 1)
-    return Step(0, "recovered" if raised else "raised")
+        return Transition(streak + 1)
+    return Transition(0, "recovered" if raised else "raised")
 
 
-def measured(what: str, deployment: Deployment) -> float | None:
-    """Percent of requests that failed, seconds that 95 of 100 answers stay below, tokens of this
-    month, percentage points by which it is right less often, of 100 pairs of a live and a learned
-    prompt those that can be told apart; None where nothing can be told."""
-    by = {
-        What.ERRORS: _errors,
-        What.SLOW: _slow,
-        What.BUDGET: _tokens,
-        What.WORSE: _worse,
-        What.DRIFT: drift.told_apart_percent,
+def measure(what: str, deployment: Deployment) -> float | None:
+    """The current value of a metric; None if too little is known.
+
+    ERRORS: percent of requests; SLOW: p95 latency in seconds; BUDGET: tokens this month; WORSE:
+    percentage points; DRIFT: pairs told apart, of 100.
+    """
+    measures = {
+        Metric.ERRORS: _errors,
+        Metric.SLOW: _slow,
+        Metric.BUDGET: _tokens,
+        Metric.WORSE: _worse,
+        Metric.DRIFT: drift.told_apart_percent,
     }
-    return by[What(what)](deployment)
+    return measures[Metric(what)](deployment)
 
 
 def _errors(deployment: Deployment) -> float | None:
-    newest = deployment.requests.filter(at__gt=timezone.now() - WINDOW).values("pk")[:MOST]
+    newest = deployment.requests.filter(at__gt=timezone.now() - WINDOW).values("pk")[:MAX_REQUESTS]
     seen = deployment.requests.filter(pk__in=list(newest.values_list("pk", flat=True)))
     count = seen.count()
-    return 100 * seen.filter(OURS).count() / count if count >= LEAST else None
+    return 100 * seen.filter(SERVER_ERRORS).count() / count if count >= MIN_REQUESTS else None
 
 
 def _slow(deployment: Deployment) -> float | None:
     answered = deployment.requests.filter(at__gt=timezone.now() - WINDOW, status__lt=400)
-    took = sorted(answered.values_list("seconds", flat=True)[:MOST])
-    return took[min(len(took) - 1, int(0.95 * len(took)))] if len(took) >= LEAST else None
+    took = sorted(answered.values_list("seconds", flat=True)[:MAX_REQUESTS])
+    return took[min(len(took) - 1, int(0.95 * len(took)))] if len(took) >= MIN_REQUESTS else None
 
 
 def _tokens(deployment: Deployment) -> float:
@@ -90,53 +91,53 @@ def _tokens(deployment: Deployment) -> float:
 
 
 def _worse(deployment: Deployment) -> float | None:
-    found = rechecks.standing(deployment)
+    found = rechecks.latest_result(deployment)
     return found.worse_by if found else None
 
 
-def sentence(rule: Rule, happened: str, value: float | None) -> str:
-    """The alert in one line, as e-mail and webhook say it."""
+def sentence(rule: Rule, event: str, value: float | None) -> str:
+    """The message of e-mail and webhook, in one line."""
     name = rule.watch.deployment.name
-    if happened == "recovered":
+    if event == "recovered":
         return {
-            What.ERRORS: _(
+            Metric.ERRORS: _(
                 "%(name)s answers again: %(value).0f%% of the last hour's requests failed."
             ),
-            What.SLOW: _("%(name)s is quick again: 95 of 100 answers come within %(value).1f s."),
-            What.BUDGET: _("%(name)s is within its tokens again: %(value)s this month."),
-            What.WORSE: _(
+            Metric.SLOW: _("%(name)s is quick again: 95 of 100 answers come within %(value).1f s."),
+            Metric.BUDGET: _("%(name)s is within its tokens again: %(value)s this month."),
+            Metric.WORSE: _(
                 "%(name)s is as good again as when it went live, or nearly: right on "
                 "%(value).0f of 100 prompts fewer."
             ),
-            What.DRIFT: _(
+            Metric.DRIFT: _(
                 "%(name)s is asked what it learned again, or nearly: %(value).0f of 100 "
                 "pairs of prompts can be told apart."
             ),
-        }[What(rule.what)] % {"name": name, "value": _shown(rule, value)}
+        }[Metric(rule.what)] % {"name": name, "value": _shown(rule, value)}
     return {
-        What.ERRORS: _(
+        Metric.ERRORS: _(
             "%(name)s: %(value).0f%% of the last hour's requests failed; your limit is %(limit)g%%."
         ),
-        What.SLOW: _(
+        Metric.SLOW: _(
             "%(name)s: 95 of 100 answers of the last hour came within %(value).1f s only; "
             "your limit is %(limit)g s."
         ),
-        What.BUDGET: _("%(name)s has used %(value)s tokens this month; your limit is %(limit)s."),
-        What.WORSE: _(
+        Metric.BUDGET: _("%(name)s has used %(value)s tokens this month; your limit is %(limit)s."),
+        Metric.WORSE: _(
             "%(name)s is right on %(value).0f of 100 test prompts fewer than when it "
             "went live; your limit is %(limit)g."
         ),
-        What.DRIFT: _(
+        Metric.DRIFT: _(
             "%(name)s is asked other things than it learned from: %(value).0f of 100 "
             "pairs of a live and a learned prompt can be told apart; your limit is "
             "%(limit)g."
         ),
-    }[What(rule.what)] % {
+    }[Metric(rule.what)] % {
         "name": name,
         "value": _shown(rule, value),
-        "limit": f"{rule.limit:,.0f}" if rule.what == What.BUDGET else rule.limit,
+        "limit": f"{rule.limit:,.0f}" if rule.what == Metric.BUDGET else rule.limit,
     }
 
 
 def _shown(rule: Rule, value: float | None) -> float | str:
-    return f"{value or 0:,.0f}" if rule.what == What.BUDGET else value or 0.0
+    return f"{value or 0:,.0f}" if rule.what == Metric.BUDGET else value or 0.0

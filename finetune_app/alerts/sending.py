@@ -1,7 +1,7 @@
-"""Notices on their way: by e-mail, and to a webhook that can tell who sent it.
+"""Sends notices by e-mail and to signed webhooks.
 
-Each try is claimed by a conditional UPDATE before it is made, so two clocks never send the same
-notice. A place that does not answer is tried again after 1, 5, 25 minutes and two hours.
+Each attempt is claimed by a conditional UPDATE first, so two clock processes never send the same
+notice. Failed attempts are repeated after 1, 5 and 25 minutes and two hours.
 """
 
 import asyncio
@@ -29,35 +29,39 @@ from finetune_app.providers import guard
 
 log = logging.getLogger(__name__)
 
-PAUSES = (60, 300, 1500, 7200)  # seconds before the second try and each one after it
-WHOLE_SECONDS = 10.0
-AT_ONCE = 20
+RETRY_SECONDS = (60, 300, 1500, 7200)  # before the second attempt and each later one
+WEBHOOK_TIMEOUT_SECONDS = 10.0
+MAX_NOTICES_AT_ONCE = 20
 
 
 class NotSent(Exception):
-    """Why, in words for the page; without secrets."""
+    """A notice could not be sent. The message is shown on the page and contains no secret."""
 
 
 def send_due() -> int:
-    """Try what is due; how many were sent."""
+    """Send the notices that are due; returns how many were sent."""
     due = Notice.objects.filter(sent_at=None, given_up_at=None, due_at__lte=timezone.now())
-    first = due.select_related("watch__deployment").order_by("due_at", "pk")[:AT_ONCE]
+    first = due.select_related("watch__deployment").order_by("due_at", "pk")[:MAX_NOTICES_AT_ONCE]
     return sum(send(notice) for notice in first)
 
 
 def send(notice: Notice) -> bool:
-    """One try. False where it failed, or somebody else has it."""
-    tried = notice.attempts
-    again = timezone.now() + timedelta(seconds=PAUSES[min(tried, len(PAUSES) - 1)])
-    mine = Notice.objects.filter(pk=notice.pk, attempts=tried, sent_at=None, given_up_at=None)
-    if not mine.update(attempts=F("attempts") + 1, due_at=again):
+    """Make one attempt. False if it failed or another process has claimed it."""
+    attempts = notice.attempts
+    next_attempt = timezone.now() + timedelta(
+        seconds=RETRY_SECONDS[min(attempts, len(RETRY_SECONDS) - 1)]
+    )
+    unclaimed = Notice.objects.filter(
+        pk=notice.pk, attempts=attempts, sent_at=None, given_up_at=None
+    )
+    if not unclaimed.update(attempts=F("attempts") + 1, due_at=next_attempt):
         return False
     this = Notice.objects.filter(pk=notice.pk)
     try:
         _by_email(notice) if notice.way == Notice.Way.EMAIL else _to_webhook(notice)
     except NotSent as problem:
         log.warning("notice %s was not sent: %s", notice.pk, problem)
-        over = timezone.now() if tried >= len(PAUSES) else None
+        over = timezone.now() if attempts >= len(RETRY_SECONDS) else None
         this.update(problem=str(problem)[:300], given_up_at=over)
         return False
     this.update(sent_at=timezone.now(), problem="")
@@ -79,14 +83,14 @@ def _by_email(notice: Notice) -> None:
     )
     try:
         message.send()
-    except Exception as error:  # whatever a mail server's client throws
+    except Exception as error:  # smtplib and backends raise many types
         raise NotSent(
             _("The mail server did not take it (%(error)s).") % {"error": type(error).__name__}
         ) from error
 
 
 def recipients(watch: Watch) -> list[User]:
-    """Those who were chosen and are still members of the team."""
+    """Chosen people who are still members of the team."""
     return list(watch.people.filter(memberships__team=watch.deployment.team_id).distinct())
 
 
@@ -108,7 +112,7 @@ def body_of(notice: Notice) -> bytes:
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """sha256=…, over "timestamp.body": an old message cannot be sent again as a new one."""
+    """HMAC-SHA256 of "timestamp.body", so that an old message cannot be replayed as a new one."""
     return (
         "sha256="
         + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
@@ -143,12 +147,16 @@ def _to_webhook(notice: Notice) -> None:
 
 
 async def _post(address: str, body: bytes, headers: dict[str, str]) -> int:
-    """Connects only where the guard lets it, follows nowhere, and reads no answer."""
+    """Returns the HTTP status. Connects only where the guard allows it, follows no redirects and
+    does not read the body."""
     transport = guard.Guard(private=is_private(address))
     async with (
-        asyncio.timeout(WHOLE_SECONDS),
+        asyncio.timeout(WEBHOOK_TIMEOUT_SECONDS),
         httpx.AsyncClient(
-            transport=transport, trust_env=False, follow_redirects=False, timeout=WHOLE_SECONDS
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=WEBHOOK_TIMEOUT_SECONDS,
         ) as client,
         client.stream("POST", address, content=body, headers=headers) as response,
     ):

@@ -1,4 +1,4 @@
-"""Change who is told, look at the rules, and write down what has to be sent."""
+"""Change alert settings, check the rules, and create the notices to send."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.alerts import rules
-from finetune_app.alerts.models import Notice, Rule, Watch, What
+from finetune_app.alerts.models import Metric, Notice, Rule, Watch
 from finetune_app.core.encryption import encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.deployment.models import Deployment
@@ -22,10 +22,10 @@ from finetune_app.providers import guard
 
 
 def watch_of(deployment: Deployment) -> Watch:
-    """Its row, with a rule for each thing that can be looked at; all off until somebody says so."""
+    """The settings of a deployment, created with a rule for each metric; all off at first."""
     with transaction.atomic():
         watch, _new = Watch.objects.get_or_create(deployment=deployment)
-        for what in What:
+        for what in Metric:
             Rule.objects.get_or_create(
                 watch=watch, what=what, defaults={"limit": rules.DEFAULTS[what], "on": False}
             )
@@ -33,8 +33,8 @@ def watch_of(deployment: Deployment) -> Watch:
 
 
 def checked_webhook(text: str) -> str:
-    """The address as it was given, "" for none. Raise PlainError where it may not be asked; where
-    a name leads is looked at again each time something is sent."""
+    """The address without surrounding spaces, "" for none. Raises PlainError (422) if it must not
+    be called. What its name resolves to is checked again on each request."""
     text = text.strip()
     if not text:
         return ""
@@ -47,7 +47,7 @@ def checked_webhook(text: str) -> str:
 
 
 def is_private(address: str) -> bool:
-    """Whether the operator named its host, so that it may lie in a private network."""
+    """Whether the operator allowed its host, so that it may be in a private network."""
     return guard.place_of(httpx.URL(address)) in settings.ENDPOINTS_ALLOWED
 
 
@@ -62,8 +62,8 @@ def change(
     zone: str,
     recheck_days: int | None = None,
 ) -> str:
-    """`limits` has a number for each rule that is on. Returns the secret of a new webhook, which
-    nobody can see again; "" where it stayed the same."""
+    """`limits` has a number for each rule that is on. Returns the secret of a new webhook, which is
+    never shown again; "" if the webhook did not change."""
     fresh = ""
     address = checked_webhook(webhook)
     if address != watch.webhook:
@@ -79,61 +79,61 @@ def change(
         same = rule.on == (limit is not None) and limit in (None, rule.limit)
         if same:
             continue
-        # Another question than before: what was raised by the old one is over.
+        # A changed rule starts in the normal state.
         Rule.objects.filter(pk=rule.pk).update(
             on=limit is not None, limit=limit or rule.limit, raised_at=None, streak=0
         )
     return fresh
 
 
-def look() -> None:
-    """Every rule that is on, of every deployment that is live. Any number of clocks may."""
+def check_rules() -> None:
+    """Check every rule that is on, of every live deployment. Safe to run concurrently."""
     live = Rule.objects.filter(on=True, watch__deployment__paused_at=None)
     for rule in live.select_related("watch__deployment"):
-        look_at(rule)
+        check_rule(rule)
 
 
-def look_at(rule: Rule) -> str:
-    """One look; returns what happened. Somebody else's look at the same time makes this one void:
-    each look names the one before it."""
-    value = rules.measured(rule.what, rule.watch.deployment)
-    found = rules.step(
+def check_rule(rule: Rule) -> str:
+    """Check one rule; returns "raised", "recovered" or "". Compare-and-set on `looks`: a concurrent
+    check of the same rule makes this one void."""
+    value = rules.measure(rule.what, rule.watch.deployment)
+    found = rules.next_state(
         raised=rule.raised_at is not None, streak=rule.streak, value=value, limit=rule.limit
     )
     now = timezone.now()
     fields = {"streak": found.streak, "looks": F("looks") + 1, "looked_at": now}
-    if found.happened:
-        fields["raised_at"] = now if found.happened == "raised" else None
+    if found.event:
+        fields["raised_at"] = now if found.event == "raised" else None
     with transaction.atomic():
         mine = Rule.objects.filter(pk=rule.pk, looks=rule.looks, on=True).update(**fields)
         if not mine:
             return ""
-        if found.happened:
-            _tell(rule, found.happened, value, now)
-    return found.happened
+        if found.event:
+            _notify(rule, found.event, value, now)
+    return found.event
 
 
-def _tell(rule: Rule, happened: str, value: float | None, now: datetime) -> None:
+def _notify(rule: Rule, event: str, value: float | None, now: datetime) -> None:
     waiting = Notice.objects.filter(
         rule=rule, kind=Notice.Kind.RAISED, sent_at=None, attempts=0, due_at__gt=now
     )
-    if happened == "recovered" and waiting.exists():
-        waiting.delete()  # it came and went in the quiet hours: nobody needs to be told of either
+    if event == "recovered" and waiting.exists():
+        waiting.delete()  # raised and recovered within the quiet hours: send neither
         return
-    write_down(
+    create_notices(
         watch=rule.watch,
         rule=rule,
-        kind=happened,
+        kind=event,
         value=value,
         due=when_due(rule.watch, now),
-        text=rules.sentence(rule, happened, value),
+        text=rules.sentence(rule, event, value),
     )
 
 
-def write_down(
+def create_notices(
     *, watch: Watch, rule: Rule | None, kind: str, value: float | None, due: datetime, text: str
 ) -> list[Notice]:
-    """One notice for each way there is; sending.py sends them."""
+    """Create one notice for each configured way; sending.py sends them."""
     ways = []
     if watch.people.exists():
         ways.append(Notice.Way.EMAIL)
@@ -148,7 +148,7 @@ def write_down(
 
 
 def when_due(watch: Watch, now: datetime) -> datetime:
-    """Now, or when the quiet hours are over, by the clock of the place that was named."""
+    """`now`, or the end of the quiet hours in the chosen time zone."""
     if watch.quiet_from is None or watch.quiet_to is None or watch.quiet_from == watch.quiet_to:
         return now
     here = now.astimezone(ZoneInfo(watch.zone))
@@ -160,13 +160,13 @@ def when_due(watch: Watch, now: datetime) -> datetime:
     return over if over > here else over + timedelta(days=1)
 
 
-def test(*, watch: Watch) -> list[Notice]:
-    """A notice that says it is a test, due at once, quiet hours or not. Raise PlainError where
-    there is nobody to tell."""
+def create_test_notices(*, watch: Watch) -> list[Notice]:
+    """Create a test notice for each way, due at once even in quiet hours. Raises PlainError if no
+    way is configured."""
     text = _("This is a test from Finetune: alerts of %(name)s arrive here.") % {
         "name": watch.deployment.name
     }
-    made = write_down(
+    made = create_notices(
         watch=watch, rule=None, kind=Notice.Kind.TRY, value=None, due=timezone.now(), text=text
     )
     if not made:

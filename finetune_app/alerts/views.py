@@ -1,4 +1,4 @@
-"""Alerts of a deployment: who is told of what; what was sent; a test."""
+"""The alerts page of a deployment: settings, sent notices, a test, rechecks."""
 
 from typing import Any
 
@@ -25,11 +25,11 @@ PAGE = "alerts/page.html"
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """GET: how it is. POST: change it; a new webhook's secret is in that answer alone."""
+    """POST: change the settings. Only that response contains the secret of a new webhook."""
     deployment = get_object_or_404(Deployment, goal=goal)
     watch = services.watch_of(deployment)
     if request.method == "GET":
-        return render_page(request, PAGE, _context(request, watch, WatchForm.of(watch)))
+        return render_page(request, PAGE, _context(request, watch, WatchForm.filled(watch)))
     form = WatchForm(request.POST, watch=watch)
     if not form.is_valid():
         return render_page(request, PAGE, _context(request, watch, form), status=422)
@@ -46,7 +46,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     messages.success(request, _("Saved."))
     if not fresh:
         return redirect("alerts:page", goal_id=goal.pk)
-    context = _context(request, watch, WatchForm.of(watch)) | {"fresh": fresh}
+    context = _context(request, watch, WatchForm.filled(watch)) | {"fresh": fresh}
     response = render_page(request, PAGE, context)
     response["Cache-Control"] = "no-store"
     return response
@@ -54,9 +54,9 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def try_out(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Send a test now, and say how it went."""
+    """Send a test notice now and report how it went."""
     watch = services.watch_of(get_object_or_404(Deployment, goal=goal))
-    for notice in services.test(watch=watch):
+    for notice in services.create_test_notices(watch=watch):
         way = notice.get_way_display()
         if sending.send(notice):
             messages.success(request, _("The test by %(way)s was sent.") % {"way": way})
@@ -72,8 +72,8 @@ def try_out(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def recheck(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Test what is live once more, now."""
-    made = rechecks.begin(services.watch_of(get_object_or_404(Deployment, goal=goal)))
+    """Start a recheck now."""
+    made = rechecks.start(services.watch_of(get_object_or_404(Deployment, goal=goal)))
     return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=made.evaluation_id)
 
 
@@ -83,7 +83,7 @@ def _context(request: HttpRequest, watch: Watch, form: WatchForm) -> dict[str, A
         "form": form,
         "notices": watch.notices.select_related("rule")[:SHOWN],
         "raised": watch.rules.filter(on=True).exclude(raised_at=None),
-        "standing": rechecks.standing(watch.deployment),
+        "standing": rechecks.latest_result(watch.deployment),
         "baseline": rechecks.baseline_of(watch.deployment),
         "rechecks": watch.rechecks.select_related("evaluation__job")[:1],
         "email_ready": settings.EMAIL_READY,

@@ -109,7 +109,7 @@ def forget(live: Deployment) -> None:
 def look(watch: Watch, times: int = 1, what: str = "errors") -> list[str]:
     """Each look as the clock makes it; what happened."""
     rules = Rule.objects.select_related("watch__deployment")
-    return [services.look_at(rules.get(watch=watch, what=what)) for _time in range(times)]
+    return [services.check_rule(rules.get(watch=watch, what=what)) for _time in range(times)]
 
 
 @pytest.fixture

@@ -40,15 +40,15 @@ def test_one_alert_when_it_drifts_and_one_when_that_is_over(watch, live, compare
 def test_a_difference_that_chance_alone_makes_is_none(live, compared):
     """In thirty prompts luck reaches 0.7, and that is no news."""
     compared(0.7, drifted=False)
-    assert rules.measured("drift", live) == 50.0
+    assert rules.measure("drift", live) == 50.0
 
 
 def test_no_finding_says_nothing(watch, live, compared):
     change(watch, limits={"drift": 75.0})
-    assert rules.measured("drift", live) is None
+    assert rules.measure("drift", live) is None
     compared(None)
     compared(0.9, state=State.FAILED)
-    assert rules.measured("drift", live) is None
+    assert rules.measure("drift", live) is None
     assert look(watch, 3, "drift") == ["", "", ""]
 
 

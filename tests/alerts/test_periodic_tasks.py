@@ -28,21 +28,25 @@ def sent(monkeypatch):
 
 def test_sending_goes_on_beside_it_one_at_a_time_and_survives_a_fault(sent):
     begun, go = sent
-    periodic_tasks.send()
+    periodic_tasks.send_notices()
     wait_for(lambda: begun)
-    periodic_tasks.send()
-    periodic_tasks.send()
+    periodic_tasks.send_notices()
+    periodic_tasks.send_notices()
     assert len(begun) == 1
     go.set()
     begun[0].join(10)
-    periodic_tasks.send()
+    periodic_tasks.send_notices()
     wait_for(lambda: len(begun) == 2)
 
 
 def test_the_clock_knows_what_to_do_for_alerts(monkeypatch):
     looked = []
-    monkeypatch.setattr(services, "look", lambda: looked.append(1))
-    periodic_tasks.look()
+    monkeypatch.setattr(services, "check_rules", lambda: looked.append(1))
+    periodic_tasks.check_rules()
     assert looked == [1]
     ours = {task.run for task in TASKS if task.run.__module__ == periodic_tasks.__name__}
-    assert ours == {periodic_tasks.look, periodic_tasks.send, periodic_tasks.run_due_rechecks}
+    assert ours == {
+        periodic_tasks.check_rules,
+        periodic_tasks.send_notices,
+        periodic_tasks.run_due_rechecks,
+    }

@@ -44,7 +44,7 @@ def finished(recheck: Recheck, wrong: int = 0) -> Evaluation:
 
 
 def test_the_same_test_again_is_the_same_version_and_the_same_candidate(watch, tuned):
-    recheck = rechecks.begin(watch)
+    recheck = rechecks.start(watch)
     made, first = recheck.evaluation, recheck.baseline
     assert made.version == first.version
     assert made.ours == tuned.current.candidate
@@ -54,71 +54,71 @@ def test_the_same_test_again_is_the_same_version_and_the_same_candidate(watch, t
 
 def test_it_counts_as_a_look_at_the_test_set(watch, tuned):
     before = evaluations.count_looks(tuned.goal, rechecks.baseline_of(tuned).version)
-    made = finished(rechecks.begin(watch))
+    made = finished(rechecks.start(watch))
     evaluations.record_look(made)
     assert evaluations.count_looks(tuned.goal, made.version) == before + 1
 
 
 def test_as_good_as_it_was(watch, tuned):
-    assert rechecks.standing(tuned) is None
-    finished(rechecks.begin(watch))
-    found = rechecks.standing(tuned)
+    assert rechecks.latest_result(tuned) is None
+    finished(rechecks.start(watch))
+    found = rechecks.latest_result(tuned)
     assert found.as_good
     assert found.sentence.startswith("Still as good as when it went live")
-    assert rules.measured("worse", tuned) == 0
+    assert rules.measure("worse", tuned) == 0
 
 
 def test_worse_is_said_and_told(watch, tuned, owner, settings):
     settings.EMAIL_READY = True
     change(watch, limits={"worse": 5.0}, people=[owner])
-    made = rechecks.begin(watch)
+    made = rechecks.start(watch)
     prompts = made.baseline.version.counts["test"]
     finished(made, wrong=2)
-    found = rechecks.standing(tuned)
+    found = rechecks.latest_result(tuned)
     assert found.right_now == prompts - 2
     assert not found.as_good
     assert found.sentence.startswith("Not as good")
     assert look(watch, 2, "worse") == ["", "raised"]
     assert "test prompts fewer than when it went live" in Notice.objects.get().text
-    finished(rechecks.begin(watch))
+    finished(rechecks.start(watch))
     assert look(watch, 3, "worse") == ["", "", "recovered"]
 
 
 def test_another_version_has_to_be_tested_first(watch, tuned, owner):
-    finished(rechecks.begin(watch), wrong=3)
+    finished(rechecks.start(watch), wrong=3)
     base = candidates.base_candidate(goal=tuned.goal, base_model=journey.install("other"))
     deployment.go_live(goal=tuned.goal, candidate=base, by=owner)
-    assert rechecks.standing(tuned) is None
+    assert rechecks.latest_result(tuned) is None
     with pytest.raises(PlainError, match="not been tested"):
-        rechecks.begin(watch)
+        rechecks.start(watch)
 
 
 def test_one_test_at_a_time(watch):
-    rechecks.begin(watch)
+    rechecks.start(watch)
     with pytest.raises(PlainError, match="under way"):
-        rechecks.begin(watch)
+        rechecks.start(watch)
     assert Recheck.objects.count() == 1
 
 
 def test_the_clock_begins_what_is_due_and_only_that(watch, tuned):
-    rechecks.begin_due()
+    rechecks.start_due()
     assert not Recheck.objects.exists()  # nobody asked for it
     change(watch, recheck_days=7)
-    rechecks.begin_due()
+    rechecks.start_due()
     assert not Recheck.objects.exists()  # it went live today
     tuned.releases.update(at=timezone.now() - timedelta(days=8))
-    rechecks.begin_due()
-    rechecks.begin_due()
+    rechecks.start_due()
+    rechecks.start_due()
     recheck = Recheck.objects.get()
     finished(recheck)
-    rechecks.begin_due()
+    rechecks.start_due()
     assert Recheck.objects.count() == 1
     Recheck.objects.update(created_at=timezone.now() - timedelta(days=8))
     deployment.pause(deployment=tuned)
-    rechecks.begin_due()
+    rechecks.start_due()
     assert Recheck.objects.count() == 1
     deployment.resume(deployment=tuned)
-    rechecks.begin_due()
+    rechecks.start_due()
     assert Recheck.objects.count() == 2
 
 

@@ -51,11 +51,11 @@ LIMIT = 10.0
 def test_a_value_that_hovers(values, happened):
     raised, streak, found = False, 0, []
     for value in values:
-        after = rules.step(raised=raised, streak=streak, value=value, limit=LIMIT)
+        after = rules.next_state(raised=raised, streak=streak, value=value, limit=LIMIT)
         streak = after.streak
-        if after.happened:
-            raised = after.happened == "raised"
-            found.append(after.happened)
+        if after.event:
+            raised = after.event == "raised"
+            found.append(after.event)
     assert found == happened
 
 
@@ -63,29 +63,29 @@ def test_two_clocks_send_it_once(watch, live):
     asked(live, failed=20)
     look(watch)
     read = Rule.objects.select_related("watch__deployment").get(what="errors")
-    assert services.look_at(read) == "raised"
-    assert services.look_at(read) == ""  # the other one had read the same row
+    assert services.check_rule(read) == "raised"
+    assert services.check_rule(read) == ""  # the other one had read the same row
     assert Notice.objects.count() == 1
 
 
 def test_few_requests_and_mistakes_of_askers_are_no_failures(watch, live):
-    asked(live, failed=rules.LEAST - 1)
-    assert rules.measured("errors", live) is None
+    asked(live, failed=rules.MIN_REQUESTS - 1)
+    assert rules.measure("errors", live) is None
     asked(live, good=1)
-    assert rules.measured("errors", live) == pytest.approx(95)
+    assert rules.measure("errors", live) == pytest.approx(95)
     forget(live)
     asked(live, good=19)
     for status, error in ((400, "bad"), (401, ""), (499, "gone"), (429, "engine_busy")):
         asked(live, good=1)
         live.requests.filter(pk=live.requests.first().pk).update(status=status, error=error)
-    assert rules.measured("errors", live) == pytest.approx(100 / 23)
+    assert rules.measure("errors", live) == pytest.approx(100 / 23)
 
 
 def test_slow_answers(watch, live):
     change(watch, limits={"slow": 5.0})
     asked(live, good=30, seconds=1)
     asked(live, good=4, seconds=9)
-    assert rules.measured("slow", live) == 9
+    assert rules.measure("slow", live) == 9
     assert look(watch, 2, "slow") == ["", "raised"]
     assert "within 9.0 s only" in Notice.objects.get().text
 
@@ -104,13 +104,13 @@ def test_tokens_of_this_month(watch, live):
 def test_what_is_off_or_paused_is_not_looked_at(watch, live):
     asked(live, failed=30)
     change(watch, limits={})
-    services.look()
-    services.look()
+    services.check_rules()
+    services.check_rules()
     change(watch, limits={"errors": 5.0})
     live.paused_at = "2026-01-01T00:00Z"
     live.save()
-    services.look()
-    services.look()
+    services.check_rules()
+    services.check_rules()
     assert not Notice.objects.exists()
 
 

@@ -53,14 +53,16 @@ def test_the_secret_is_kept_encrypted_and_changes_with_the_address(watch, receiv
 def test_a_place_that_does_not_answer_is_tried_again_and_given_up(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 503
-    (notice,) = services.test(watch=watch)
+    (notice,) = services.create_test_notices(watch=watch)
     for tries in range(1, 6):
         due_now()
         assert sending.send_due() == 0
         notice.refresh_from_db()
         assert notice.attempts == tries
         wait = (notice.due_at - timezone.now()).total_seconds()
-        assert wait == pytest.approx((*sending.PAUSES, sending.PAUSES[-1])[tries - 1], abs=30)
+        assert wait == pytest.approx(
+            (*sending.RETRY_SECONDS, sending.RETRY_SECONDS[-1])[tries - 1], abs=30
+        )
     assert notice.given_up_at
     assert notice.problem == "The webhook answered with 503."
     due_now()
@@ -71,7 +73,7 @@ def test_a_place_that_does_not_answer_is_tried_again_and_given_up(watch, receive
 def test_once_it_answers_it_is_sent_once(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 500
-    services.test(watch=watch)
+    services.create_test_notices(watch=watch)
     sending.send_due()
     receiver.status = 204
     due_now()
@@ -83,7 +85,7 @@ def test_once_it_answers_it_is_sent_once(watch, receiver):
 
 def test_two_who_send_at_the_same_time(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
-    (notice,) = services.test(watch=watch)
+    (notice,) = services.create_test_notices(watch=watch)
     same = Notice.objects.select_related("watch__deployment").get(pk=notice.pk)
     assert sending.send(notice)
     assert not sending.send(same)
@@ -93,7 +95,7 @@ def test_two_who_send_at_the_same_time(watch, receiver):
 def test_it_follows_nowhere(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 302
-    services.test(watch=watch)
+    services.create_test_notices(watch=watch)
     sending.send_due()
     assert Notice.objects.get().problem == "The webhook answered with 302."
     assert len(receiver.got) == 1
@@ -121,7 +123,7 @@ def test_and_again_when_it_is_asked(watch, receiver, settings):
     """Allowed when it was entered, not any more: or a name that leads somewhere else by now."""
     change(watch, people=[], webhook=receiver.url)
     settings.ENDPOINTS_ALLOWED = frozenset()
-    services.test(watch=watch)
+    services.create_test_notices(watch=watch)
     assert sending.send_due() == 0
     assert "https" in Notice.objects.get().problem
     assert not receiver.got
@@ -129,7 +131,7 @@ def test_and_again_when_it_is_asked(watch, receiver, settings):
 
 def test_who_left_the_team_is_not_told(watch, owner):
     Membership.objects.filter(user=owner).delete()
-    services.test(watch=watch)
+    services.create_test_notices(watch=watch)
     sending.send_due()
     assert not mail.outbox
     assert "Nobody of the team" in Notice.objects.get().problem
@@ -142,7 +144,7 @@ def test_strangers_cannot_be_told(watch, stranger):
 
 def test_without_a_mail_server_it_says_so(watch, settings):
     settings.EMAIL_READY = False
-    services.test(watch=watch)
+    services.create_test_notices(watch=watch)
     assert sending.send_due() == 0
     assert "EMAIL_HOST" in Notice.objects.get().problem
 

@@ -63,7 +63,7 @@ def test_who_serves_is_said_and_a_reason_to_look(healthy, monkeypatch, tmp_path)
     monkeypatch.setenv("VLLM", "off")
     assert "ok   vLLM is switched off" in looked_at()[0]
     monkeypatch.setenv("VLLM", "/nowhere/vllm")
-    assert "LOOK What VLLM names is no program." in looked_at()[0]
+    assert "LOOK Metric VLLM names is no program." in looked_at()[0]
 
 
 def test_a_job_without_a_living_worker_is_counted(healthy, team):

@@ -1,9 +1,8 @@
-"""Is what leaves the house what was tested? Base and adapter against the export, on prompts.
+"""Compares an export with the tested model on prompts.
 
-The reference is the base model in fp32 with its adapter laid over it, as it was trained and
-tested. It answers each prompt greedily. The export then reads the same tokens, and for every
-token of those answers its logits are held against the reference's; and it answers the prompts
-itself.
+The reference is the base model in fp32 with its adapter, as it was trained and tested. It answers
+each prompt greedily. The export then reads the same tokens, and its logits are compared with the
+reference's at every token of the answers; and it answers the prompts itself.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from worker.template import Message, prompt_token_ids
 
 Step = Callable[[], None]
 
-# What a faithful export may differ by: the mean difference of logits as a share of their own
-# spread, and the share of tokens that must be the likeliest ones still. fp32 differs by the order
+# Allowed differences: the mean absolute difference of logits as a share of their standard
+# deviation, and the share of tokens whose argmax must be the same. fp32 differs by the order
 # of additions alone. For bf16 and q8_0: three times what was measured on the starter
 # (docs/benchmarks/parity.md).
 LIMITS = {"fp32": (0.0005, 0.999), "bf16": (0.1, 0.9), "f16": (0.01, 0.98), "q8_0": (0.1, 0.9)}
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One prompt: its token ids with the reference's answer, where the answer begins, and the
-    logits (answer tokens, vocabulary) that foretell each token of the answer."""
+class ReferenceAnswer:
+    """The input_ids of a prompt and the reference's answer, the index where the answer starts, and
+    the logits (answer tokens, vocabulary) that predict each token of the answer."""
 
     ids: list[int]
     start: int
@@ -43,8 +42,8 @@ class Reading:
 
 @dataclass(frozen=True)
 class Parity:
-    """What was found. `spread`: the standard deviation of the reference's logits, the yardstick
-    of the two differences."""
+    """The result. `max_difference` and `mean_difference` are of logits; `spread` is the standard
+    deviation of the reference's logits."""
 
     prompts: int
     tokens: int
@@ -66,26 +65,26 @@ def read(
     stops: set[int],
     limit: int,
     step: Step,
-) -> list[Reading]:
-    """Let the reference answer every prompt, greedily, with at most `limit` tokens."""
+) -> list[ReferenceAnswer]:
+    """Answer every prompt greedily with the reference, with at most `limit` tokens each."""
     readings = []
     for messages in prompts:
         asked = prompt_token_ids(tokenizer, messages)
         ids = answered(model, asked, stops, limit)
-        readings.append(Reading(ids, len(asked), logits_of(model, ids, len(asked))))
+        readings.append(ReferenceAnswer(ids, len(asked), logits_of(model, ids, len(asked))))
         step()
     return readings
 
 
 def compare(
     model: Any,
-    readings: Sequence[Reading],
+    readings: Sequence[ReferenceAnswer],
     stops: set[int],
     limit: int,
     number_format: str,
     step: Step,
 ) -> Parity:
-    """Hold a model that was loaded back from its file against the reference's readings."""
+    """Compare a model that was loaded back from its file with the reference's answers."""
     most = total = 0.0
     count = tokens = same_tokens = same_answers = 0
     for one in readings:
@@ -111,15 +110,15 @@ def compare(
 
 @torch.inference_mode()
 def logits_of(model: Any, ids: list[int], start: int) -> Tensor:
-    """fp32 logits (len(ids) - start, vocabulary) that foretell `ids[start:]`."""
+    """fp32 logits (len(ids) - start, vocabulary) that predict `ids[start:]`."""
     given = torch.tensor([ids], device=model.device)
     return model(input_ids=given, use_cache=False).logits[0, start - 1 : -1].float().cpu()
 
 
 @torch.inference_mode()
-def answered(model: Any, asked: list[int], stops: set[int], limit: int) -> list[int]:
-    """`asked` and the greedy answer, its end-of-turn token included."""
-    given = torch.tensor([asked], device=model.device)
+def answered(model: Any, prompt: list[int], stops: set[int], limit: int) -> list[int]:
+    """`prompt` followed by the greedy answer with its end-of-turn token."""
+    given = torch.tensor([prompt], device=model.device)
     out = model.generate(
         input_ids=given,
         attention_mask=torch.ones_like(given),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 MERGED = """\
@@ -57,7 +58,7 @@ sha256 of the adapter: {sha256}
 NO_LICENCE = "not known here; look it up where the model comes from before you pass this on"
 
 
-def readme(spec: dict[str, Any], file: str, parity: dict[str, Any], *, ollama: bool) -> str:
+def readme(spec: Mapping[str, Any], file: str, parity: dict[str, Any], *, ollama: bool) -> str:
     about = spec["about"]
     title = about["title"]
     names = {"base": about["base"], "format": spec["number_format"], "file": file}

@@ -1,4 +1,4 @@
-"""What the deployment page says of alerts, which it cannot import: they lie in a room above."""
+"""What the deployment page, in a room below, shows of alerts."""
 
 from typing import Any
 
