@@ -40,7 +40,7 @@ def test_each_lease_has_a_higher_token(job):
     assert second.token > first.token
 
 
-def test_who_lost_the_lease_writes_nothing(job):
+def test_a_lost_lease_writes_nothing(job):
     old = lease.take(job.pk, worker="a:1:1")
     lease.release(old)
     new = lease.take(job.pk, worker="b:1:1")
@@ -53,7 +53,7 @@ def test_who_lost_the_lease_writes_nothing(job):
     assert (row.message, row.done, row.token) == (new.message, 0, new.token)
 
 
-def test_an_old_supervisor_does_not_close_the_journal_of_its_successor(job):
+def test_an_old_supervisor_does_not_end_the_child_run_of_its_successor(job):
     old = lease.take(job.pk, worker="a:1:1")
     lease.release(old)
     new = lease.take(job.pk, worker="b:1:1")

@@ -211,7 +211,7 @@ def write_table(table: dict[tuple[str, str], Cell]) -> None:
         "starter model, with a lease of 10 s and a checkpoint every 2 s. A cell says how long it",
         "took until the job went on, or ended where the kill does not concern it, and how old the",
         "checkpoint was that it went on from. In every cell the job succeeded in the end, its",
-        "children never overlapped in the journal, and no process was left over. Made by",
+        "child runs never overlapped, and no process was left over. Made by",
         f"`make long` ({os.cpu_count()} cores). With the lease that the app uses (15 s) a",
         "supervisor that freezes instead of dying is noticed 5 s later than here.",
         "",

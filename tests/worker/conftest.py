@@ -169,7 +169,7 @@ def child_of(job: Job) -> psutil.Process:
 
 
 def assert_one_at_a_time(job: Job) -> None:
-    """Neither the journal nor the children's own notes show two lives that overlap."""
+    """Neither the child runs nor the children's own notes show two lives that overlap."""
     lives = list(ChildRun.objects.filter(job=job).order_by("started_at"))
     for earlier, later in pairwise(lives):
         assert earlier.ended_at is not None

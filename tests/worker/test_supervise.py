@@ -31,7 +31,7 @@ def test_a_job_runs_in_a_child_and_its_progress_is_in_the_database(new_job):
     assert [point["step"] for point in told(job, "record")] == [1, 2, 3, 4]
 
 
-def test_the_journal_tells_when_the_child_lived(new_job):
+def test_a_child_run_says_when_the_child_lived(new_job):
     job = supervise(new_job())
     life = ChildRun.objects.get(job=job)
     assert (life.token, life.child, life.how) == (1, job.child, "exit 0")
