@@ -282,7 +282,7 @@ def table(goal: Goal, advice: str, methods: list[Method], latency: dict[int, flo
     lines = [
         f"## {goal.name}\n",
         f"Asked beforehand, the wizard says: **{advice}**.\n",
-        "| way | right | probably | seconds an answer | tokens read, written | to make |",
+        "| method | right | likely range | seconds per answer | tokens read, written | to set up |",
         "|---|---|---|---|---|---|",
     ]
     for number, (method, mine) in enumerate(zip(methods, scores, strict=True)):

@@ -99,7 +99,7 @@ def main() -> None:
             seen, theory = power_at(prompts, rate, win_rate=0.75, evaluations=10_000, seed=17)
             print(f"| {prompts} | {rate:.0%} | {seen:.1%} | {theory:.1%} | {seen / theory:.3f} |")
 
-    print("\nNo difference, 60 prompts from 15 sources that lean together, 30 % ties\n")
+    print("\nNo difference, 60 prompts from 15 sources with correlated outcomes, 30 % ties\n")
     print("| counted by | called better |\n|---|---|")
     for name, ignore in (("source", False), ("prompt (wrong here)", True)):
         share = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15, ignore_sources=ignore)

@@ -128,7 +128,8 @@ def _seconds(evaluation: Evaluation, candidate: Candidate, answers: list[Answer]
     if candidate.is_remote:
         times = [one.seconds for one in answers if not one.refused]
         return median(times) if times else None
-    return evaluation.latency_seconds.get(str(candidate.pk))
+    alone: float | None = evaluation.latency_seconds.get(str(candidate.pk))
+    return alone
 
 
 def _tokens(answers: list[Answer]) -> str:
