@@ -91,7 +91,7 @@ def test_a_wrong_file_is_never_given_out(what, order, monkeypatch):
     with pytest.raises(UserError) as refused:
         run(job, channel)
     assert refused.value.code == "not_the_same"
-    assert "not given out" in refused.value.message
+    assert "cannot be downloaded" in refused.value.message
     assert not channel.of("parity")[0]["passed"]
     assert not job.folder.exists()
 
