@@ -25,7 +25,7 @@ def tested(trained, owner) -> Evaluation:
 
 @pytest.fixture
 def ballot(goal, owner) -> Evaluation:
-    """Answers without a judge: base says one thing, tuned another, a person chooses."""
+    """An evaluation by blind choice: base and tuned give different answers."""
     goals.choose_measure(goal=goal, kind="choice", settings={})
     training = journey.trained(journey.ready(goal, owner), owner)
     return journey.evaluated(training, owner, say=two_voices)

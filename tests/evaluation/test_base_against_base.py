@@ -1,4 +1,4 @@
-"""A model against itself, its prompts in other batches: nobody may win.
+"""A model compared with itself, its prompts in other batches: neither side may win.
 
 Numbers in a batch depend a little on what else is in it, so two runs of one model can differ by
 chance. In fp32 they must not; and whatever differs must never be called better.
@@ -23,7 +23,7 @@ ANSWER = 16  # tokens
 
 @pytest.fixture
 def questions(tmp_path):
-    """Test prompts of the sample, as a frozen version holds them."""
+    """The sample's test prompts, from a frozen version."""
     tests = [row for row in sample().rows if row["split"] == "test"][:40]
     path = tmp_path / "version.jsonl"
     path.write_text(
@@ -33,7 +33,7 @@ def questions(tmp_path):
 
 
 def answers(engine, questions, order, at_once):
-    """Each question's answer by the base model, asked in `order`, `at_once` at a time."""
+    """The base model's answers, generated in `order`, `at_once` at a time."""
     base = Candidate(1, "base", FOLDER, None, PromptTemplate())
     said = {}
     for start in range(0, len(order), at_once):

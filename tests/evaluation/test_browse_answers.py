@@ -45,11 +45,11 @@ def test_the_search_looks_into_prompts_and_answers(as_viewer, mixed, url):
         {"after": "-5"},
     ],
 )
-def test_odd_addresses_do_no_harm(as_viewer, mixed, url, query):
+def test_invalid_query_parameters_are_ignored(as_viewer, mixed, url, query):
     assert as_viewer.get(url("detail", mixed.pk), query).status_code == 200
 
 
-def test_the_next_page_begins_after_the_last(as_viewer, mixed, url, monkeypatch):
+def test_the_next_page_begins_after_the_last_row(as_viewer, mixed, url, monkeypatch):
     monkeypatch.setattr("finetune_app.evaluation.presenters.PAGE_SIZE", 2)
     first = as_viewer.get(url("detail", mixed.pk)).context
     assert first["next_after"] == 1
@@ -57,12 +57,14 @@ def test_the_next_page_begins_after_the_last(as_viewer, mixed, url, monkeypatch)
     assert second["rows"][0]["comparison"].index == 2
 
 
-def test_a_long_page_costs_no_more_queries(as_viewer, mixed, url, django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_grow_with_the_rows(
+    as_viewer, mixed, url, django_assert_max_num_queries
+):
     with django_assert_max_num_queries(32):
         as_viewer.get(url("detail", mixed.pk))
 
 
-def test_whoever_watched_it_run_sees_the_verdict_come(as_viewer, mixed, url):
+def test_a_poll_after_the_end_reloads_the_page(as_viewer, mixed, url):
     reply = as_viewer.get(url("detail", mixed.pk), headers=HTMX | {"HX-Target": "live"})
     assert reply["HX-Refresh"] == "true"
 
@@ -71,7 +73,7 @@ def test_step_five_shows_the_newest(as_viewer, mixed, url):
     assert as_viewer.get(url("page"))["Location"] == url("detail", mixed.pk)
 
 
-def test_strangers_find_nothing(as_stranger, as_owner, mixed, url):
+def test_another_team_gets_404(as_stranger, as_owner, mixed, url):
     assert as_stranger.get(url("detail", mixed.pk)).status_code == 404
     assert as_owner.get(url("detail", mixed.pk + 1)).status_code == 404
     assert as_owner.post(url("detail", mixed.pk)).status_code == 405

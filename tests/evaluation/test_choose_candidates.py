@@ -1,4 +1,4 @@
-"""Who can take part in a test: what the goal has so far."""
+"""Choosing the candidates of an evaluation from what the goal has so far."""
 
 import pytest
 from django.urls import reverse
@@ -30,19 +30,19 @@ def labels(goal) -> list[str]:
     ]
 
 
-def test_each_step_done_adds_a_way(goal, owner):
+def test_each_finished_step_adds_an_option(goal, owner):
     journey.ready(goal, owner)
     assert labels(goal) == ["With a good prompt"]
     journey.trained(goal, owner)
     assert labels(goal) == ["With a good prompt", "Tuned"]
 
 
-def test_looking_makes_no_candidates(as_editor, trained, url):
+def test_the_launch_page_creates_no_candidates(as_editor, trained, url):
     as_editor.get(url("page") + "?new")
     assert not Candidate.objects.exists()
 
 
-def test_instructions_that_somebody_kept_take_the_place_of_ours(trained):
+def test_saved_instructions_replace_the_default_prompt(trained):
     kept = Candidate.objects.create(
         goal=trained.goal,
         kind="prompt",
@@ -58,7 +58,7 @@ def test_instructions_that_somebody_kept_take_the_place_of_ours(trained):
     assert (best.instructions, best.shots) == (kept.instructions, kept.shots)
 
 
-def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(as_editor, trained, endpoint, url):
+def test_a_remote_model_takes_part_only_when_ticked(as_editor, trained, endpoint, url):
     page = as_editor.get(url("page") + "?new").content.decode()
     assert "Distant" in page
     assert "your test prompts are sent to it" in page
@@ -77,12 +77,14 @@ def test_a_model_elsewhere_takes_part_only_when_it_is_ticked(as_editor, trained,
     assert found[2].instructions == "Sort."
 
 
-def test_the_verdict_is_about_what_took_the_most_work_here(as_editor, trained, endpoint, url):
+def test_the_verdict_is_about_the_local_candidate_with_the_most_effort(
+    as_editor, trained, endpoint, url
+):
     as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
     assert Evaluation.objects.get().ours.kind == "tuned"
 
 
-def test_the_key_goes_to_the_child_and_not_into_the_database(as_editor, trained, endpoint, url):
+def test_the_api_key_goes_to_the_child_and_not_into_the_database(as_editor, trained, endpoint, url):
     as_editor.post(url("start"), TICKED | {f"with_endpoint-{endpoint.pk}": "on"})
     evaluation = Evaluation.objects.get()
     order = handler_for(evaluation.job).child_spec(evaluation.job)
@@ -97,7 +99,7 @@ def test_another_teams_model_is_not_offered(trained, stranger, settings):
     assert "Theirs" not in labels(trained.goal)
 
 
-def test_where_a_person_decides_two_are_compared(as_editor, ballot, url):
+def test_a_blind_choice_compares_two_candidates(as_editor, ballot, url):
     page = as_editor.get(reverse("evaluation:page", args=[ballot.goal_id]) + "?new")
     assert "Who takes part" not in page.content.decode()
 
@@ -127,7 +129,9 @@ def test_documents_take_part_alone_and_with_the_tuned_model(as_editor, trained, 
     ]
 
 
-def test_before_any_training_documents_are_what_is_judged(as_editor, goal, owner, knowledge, url):
+def test_without_a_training_the_verdict_is_about_the_documents(
+    as_editor, goal, owner, knowledge, url
+):
     journey.ready(goal, owner)
     as_editor.post(url("start"))
     evaluation = Evaluation.objects.get()
@@ -141,7 +145,7 @@ def test_before_any_training_documents_are_what_is_judged(as_editor, goal, owner
     assert "Searching your documents is worth the work" in page
 
 
-def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
+def test_changed_documents_fail_the_job_before_anything_is_asked(
     as_editor, goal, owner, knowledge, url
 ):
     journey.ready(goal, owner)
@@ -151,7 +155,7 @@ def test_documents_that_changed_meanwhile_are_told_before_anything_is_asked(
         handler_for(Evaluation.objects.get().job).child_spec(Evaluation.objects.get().job)
 
 
-def test_where_an_answer_looked_is_one_click_away(as_viewer, goal, owner, knowledge, url):
+def test_an_answer_links_to_the_passages_it_was_shown(as_viewer, goal, owner, knowledge, url):
     journey.ready(goal, owner)
     evaluation = journey.started(goal, owner, ["rag"])
     journey.answer_all(evaluation, journey.tuned_is_right)

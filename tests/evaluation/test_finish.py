@@ -1,4 +1,4 @@
-"""From answers to a verdict."""
+"""Finishing an evaluation job: from answers to a verdict."""
 
 import json
 
@@ -15,7 +15,7 @@ def outcomes(evaluation: Evaluation) -> list[str]:
     return list(evaluation.comparisons.values_list("outcome", flat=True))
 
 
-def test_every_prompt_is_compared_and_the_verdict_kept(tested):
+def test_every_prompt_is_compared_and_the_verdict_stored(tested):
     total = tested.version.counts["test"]
     assert outcomes(tested) == ["better"] * total
     first = tested.comparisons.first()
@@ -26,7 +26,7 @@ def test_every_prompt_is_compared_and_the_verdict_kept(tested):
     assert json.loads(json.dumps(verdict)) == verdict
 
 
-def test_worse_and_same_are_told_apart(trained, owner):
+def test_worse_and_same_are_distinguished(trained, owner):
     def say(prompt, kind):
         right = {0: kind == "base", 1: True}.get(prompt.index, False)
         return ("yes" if right else "no", right)
@@ -37,7 +37,7 @@ def test_worse_and_same_are_told_apart(trained, owner):
     assert evaluation.verdict["level"] != "consistently_better"
 
 
-def test_it_is_weighed_against_a_good_prompt_too(trained, owner):
+def test_the_verdict_compares_with_the_prompt_baseline_too(trained, owner):
     def a_prompt_is_enough(prompt, kind):
         return (prompt.wanted, True) if kind == "prompt" else ("no", False)
 
@@ -45,12 +45,12 @@ def test_it_is_weighed_against_a_good_prompt_too(trained, owner):
     assert evaluation.verdict["versus_prompt"] == "not_better"
 
 
-def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
-    """Its prompt was too long for the model: that says nothing about either of them."""
+def test_a_baseline_that_could_not_be_asked_is_not_beaten(trained, owner):
+    """Its prompt was too long for the model, which says nothing about either of them."""
     evaluation = journey.begun(trained, owner, instructions="Sort it.")
     journey.answer_all(evaluation, journey.tuned_is_right)
-    rival = evaluation.prompt_baseline()
-    evaluation.answers.filter(candidate=rival).update(refused=True, text="")
+    baseline = evaluation.prompt_baseline()
+    evaluation.answers.filter(candidate=baseline).update(refused=True, text="")
     journey.finish(evaluation)
     evaluation.refresh_from_db()
     assert evaluation.verdict["level"] == "consistently_better"
@@ -58,7 +58,7 @@ def test_a_rival_that_could_not_be_asked_is_not_beaten(trained, owner):
     assert any("could not be asked" in note for note in evaluation.verdict["notes"])
 
 
-def test_the_end_told_twice_changes_nothing(tested):
+def test_a_repeated_finish_changes_nothing(tested):
     before = (outcomes(tested), tested.verdict, tested.looks)
     formats = {str(tested.ours_id): "bf16", str(tested.base_id): "bf16"}
     journey.end(tested.job, number_formats=formats)
@@ -67,13 +67,13 @@ def test_the_end_told_twice_changes_nothing(tested):
     assert tested.ours.number_format == "fp32"
 
 
-def test_an_answer_told_twice_is_one_answer(tested):
+def test_a_repeated_answer_event_is_stored_once(tested):
     answers = Answer.objects.count()
     journey.answer_all(tested, journey.tuned_is_right)
     assert Answer.objects.count() == answers
 
 
-def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, owner):
+def test_a_stopped_evaluation_has_no_verdict_and_continues_where_it_was(trained, owner):
     evaluation = journey.begun(trained, owner)
     first = held_out.read_test_prompts(evaluation.version)[0]
     told = {
@@ -94,7 +94,7 @@ def test_one_that_was_stopped_has_no_verdict_and_goes_on_where_it_was(trained, o
     assert spec["answered"] == [[evaluation.base_id, first.row]]
 
 
-def test_the_child_gets_all_it_needs(trained, owner, data_dir):
+def test_the_child_spec_is_complete(trained, owner, data_dir):
     evaluation = journey.begun(trained, owner, instructions="Sort it.")
     spec = handler_for(evaluation.job).child_spec(evaluation.job).spec
     assert json.loads(json.dumps(spec)) == spec
@@ -105,18 +105,18 @@ def test_the_child_gets_all_it_needs(trained, owner, data_dir):
     assert spec["general"] is True
 
 
-def test_what_was_tested_in_one_format_is_tested_in_it_again(tested, trained, owner):
+def test_a_candidate_keeps_its_number_format(tested, trained, owner):
     again = journey.begun(trained, owner)
     told = handler_for(again.job).child_spec(again.job).spec["candidates"]
     assert [one["number_format"] for one in told] == ["fp32", "fp32"]
 
 
-def test_the_candidates_are_frozen_from_then_on(tested):
+def test_the_candidates_are_frozen(tested):
     assert tested.base.frozen_at
     assert tested.ours.frozen_at
 
 
-def test_the_general_check_of_the_tuned_model_counts(trained, owner):
+def test_the_general_check_of_ours_is_used(trained, owner):
     evaluation = journey.begun(trained, owner)
     told = {"event": "general", "level": "red", "sentence": "It forgot how to write."}
     handler_for(evaluation.job).record(evaluation.job, told | {"candidate": evaluation.ours_id})
@@ -133,7 +133,7 @@ def test_the_general_check_of_the_tuned_model_counts(trained, owner):
 # ---- looks at one test set ----
 
 
-def test_the_third_look_says_so(as_owner, trained, owner, url):
+def test_the_third_look_is_mentioned(as_owner, trained, owner, url):
     first, second, third = (journey.evaluated(trained, owner) for _ in range(3))
     assert [first.looks, second.looks, third.looks] == [1, 2, 3]
     assert not any("3" in note for note in first.verdict["notes"])
@@ -141,18 +141,18 @@ def test_the_third_look_says_so(as_owner, trained, owner, url):
     assert "Seen 3 times" in as_owner.get(url("detail", third.pk)).content.decode()
 
 
-def test_to_delete_a_test_does_not_make_its_prompts_unseen(tested, trained, owner):
+def test_deleting_an_evaluation_keeps_its_look(tested, trained, owner):
     services.delete(evaluation=tested)
     assert journey.evaluated(trained, owner).looks == 2
 
 
-def test_one_that_showed_nothing_was_no_look(trained, owner):
+def test_an_evaluation_without_results_is_no_look(trained, owner):
     stopped = journey.begun(trained, owner)
     journey.end(stopped.job, stopped=True)
     assert journey.evaluated(trained, owner).looks == 1
 
 
-def test_prompts_seen_before_stay_seen_when_the_dataset_grows(tested, goal, owner):
+def test_a_look_still_counts_when_the_dataset_grows(tested, goal, owner):
     journey.freeze(goal, owner, count=80)
     assert journey.evaluated(journey.trained(goal, owner), owner).looks == 2
 
@@ -163,7 +163,7 @@ def test_mostly_new_prompts_are_a_new_test_set(tested, goal, owner):
 
 
 @pytest.mark.parametrize("who", ["as_viewer", "as_owner"])
-def test_everybody_in_the_team_reads_the_verdict(request, who, tested, url):
+def test_every_team_member_can_read_the_verdict(request, who, tested, url):
     page = request.getfixturevalue(who).get(url("detail", tested.pk)).content.decode()
     assert tested.verdict["headline"] in page
     assert "I am not sure." in page

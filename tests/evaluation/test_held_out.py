@@ -33,7 +33,7 @@ MAY_OPEN = (*MAY_TELL_TEST_ROWS_APART, *PASS_THE_PATH_ON, *OPEN_OTHER_FILES)
 
 
 def poison(training) -> Path:
-    """The version's file again, with nothing in its test rows that could be used."""
+    """Replace the test rows of the version's file by unusable ones."""
     path = local_path(training.version.stored_name)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert any(row["split"] == "test" for row in rows)
@@ -44,7 +44,7 @@ def poison(training) -> Path:
 
 @pytest.fixture
 def poisoned(trained):
-    """Other tests find the file as it was."""
+    """Restores the file afterwards."""
     path = local_path(trained.version.stored_name)
     before = path.read_text()
     poison(trained)
@@ -58,12 +58,12 @@ def prompt_of(training):
     )
 
 
-def test_the_rival_is_written_from_practice_rows_alone(poisoned):
+def test_the_baseline_prompt_is_built_from_training_rows_only(poisoned):
     fair = prompt_of(poisoned)
     assert len(fair.shots) == prompt_baseline.MAX_SHOTS
 
 
-def test_the_rival_sees_answers_of_several_sorts(trained):
+def test_the_shots_have_different_answers(trained):
     answers = [shot["answer"] for shot in prompt_of(trained).shots]
     assert len(set(answers)) == len(answers)
 
@@ -73,8 +73,8 @@ def test_no_shot_is_a_test_prompt(trained):
     assert not tests & {shot["prompt"] for shot in prompt_of(trained).shots}
 
 
-def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):
-    """A real training on a tiny model, whose test rows would break whoever opened them."""
+def test_training_and_its_sample_answers_read_no_test_row(poisoned, tmp_path):
+    """A real training on a tiny model; any code that read a test row would raise."""
     torch.set_num_threads(1)
     order = handler_for(poisoned.job).child_spec(poisoned.job)
     spec = order.spec | {
@@ -91,8 +91,8 @@ def test_training_and_its_sample_answers_never_touch_it(poisoned, tmp_path):
     assert channel.of("sample")
 
 
-def test_the_comparison_with_live_prompts_never_touches_it(poisoned, tmp_path):
-    """What its child would do, test rows without a prompt among the rows."""
+def test_drift_detection_reads_no_test_row(poisoned, tmp_path):
+    """Run its child's code on a version with unusable test rows."""
     rows = poisoned.version.counts
     spec = {
         "version": str(local_path(poisoned.version.stored_name)),
@@ -105,8 +105,8 @@ def test_the_comparison_with_live_prompts_never_touches_it(poisoned, tmp_path):
     assert found["learned"] == rows["train"] + rows["validation"]
 
 
-def test_the_poison_works(poisoned):
-    """Evaluation, which does open them, breaks on these rows."""
+def test_reading_a_poisoned_row_raises(poisoned):
+    """Evaluation, which does read them, raises on these rows."""
     with pytest.raises(KeyError):
         held_out.read_test_prompts(poisoned.version)
 

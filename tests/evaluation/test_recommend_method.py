@@ -1,4 +1,4 @@
-"""Which way is enough? The simplest that no other is proven better than."""
+"""Which method is enough? The simplest that no other is shown to beat."""
 
 import random
 
@@ -34,7 +34,7 @@ def test_a_better_prompt_is_enough():
     )
 
 
-def test_fine_tuning_is_worth_the_work_where_nothing_else_comes_near():
+def test_fine_tuning_is_worth_the_work_where_nothing_else_comes_close():
     found, name, sentence = concluded(
         way("the base model", BASE, 0),
         way("a good prompt", PROMPT, 7),
@@ -54,7 +54,7 @@ def test_the_base_model_may_be_enough():
     assert sentence == "The base model is enough: 55 of 60, and nothing did better."
 
 
-def test_what_could_be_chance_is_called_that_and_costs_nobody_work():
+def test_a_difference_within_chance_keeps_the_simpler_method():
     found, name, sentence = concluded(
         way("the base model", BASE, 0),
         way("a good prompt", PROMPT, 30),
@@ -64,14 +64,14 @@ def test_what_could_be_chance_is_called_that_and_costs_nobody_work():
     assert "that could be chance" in sentence
 
 
-def test_the_best_of_a_bad_lot_is_not_praised():
+def test_a_best_method_below_half_is_called_insufficient():
     _found, _name, sentence = concluded(
         way("the base model", BASE, 0), way("searching your documents", DOCUMENTS, 20)
     )
     assert sentence.endswith("But even the best is right on only 20 of 60.")
 
 
-def test_where_nothing_works_no_way_is_recommended():
+def test_no_method_is_recommended_where_none_works():
     found, name, sentence = concluded(
         way("the base model", BASE, 0), way("a good prompt", PROMPT, 0), way("x", TUNED, 0)
     )
@@ -79,20 +79,20 @@ def test_where_nothing_works_no_way_is_recommended():
     assert "Not one prompt was answered correctly by any method" in sentence
 
 
-def test_graded_scores_are_told_in_points():
+def test_graded_scores_are_given_in_points():
     low = MethodScores("the base model", BASE, tuple([0.2] * 40), graded=True)
     high = MethodScores("fine-tuning", TUNED, tuple([0.9] * 40), graded=True)
     assert "90 of 100 points, where the base model gets 20 of 100 points" in concluded(low, high)[2]
 
 
-def test_one_way_alone_is_compared_with_nothing():
+def test_one_method_alone_gives_no_recommendation():
     assert recommend([way("the base model", BASE, 3)]) is None
     assert recommend([way("a", BASE, 0, of=0), way("b", TUNED, 0, of=0)]) is None
 
 
 @pytest.mark.parametrize("prompts", [20, 60, 200])
-def test_equal_ways_are_rarely_told_apart(prompts):
-    """Five ways that are all right half of the time: more work is called worth it, or less work
+def test_equal_methods_are_rarely_called_different(prompts):
+    """Five methods that are all right half of the time: more work is called worth it, or less work
     not enough, in at most one comparison of twenty."""
     chance = random.Random(17)
     wrong = 0

@@ -1,4 +1,4 @@
-"""Starting a test: base, tuned and a fair rival on the same frozen prompts."""
+"""Starting an evaluation: base, tuned and the prompt baseline on the same frozen prompts."""
 
 import pytest
 from django.urls import reverse
@@ -16,7 +16,7 @@ from tests import journey
 TICKED = {"from_page": "1", "with_prompt": "on", "with_tuned": "on"}
 
 
-def test_a_click_starts_it(as_editor, editor, goal, trained, url):
+def test_a_click_starts_an_evaluation(as_editor, editor, goal, trained, url):
     reply = as_editor.post(url("start"))
     evaluation = Evaluation.objects.get()
     assert reply["Location"] == url("detail", evaluation.pk)
@@ -28,63 +28,63 @@ def test_a_click_starts_it(as_editor, editor, goal, trained, url):
     assert "About to start" in as_editor.get(url("detail", evaluation.pk)).content.decode()
 
 
-def test_a_bare_click_brings_our_own_rival(as_editor, goal, trained, url):
+def test_a_bare_click_uses_the_default_prompt(as_editor, goal, trained, url):
     as_editor.post(url("start"))
-    rival = Evaluation.objects.get().prompt_baseline()
-    assert "Sort each email." in rival.instructions
-    assert len(rival.shots) == 4
+    baseline = Evaluation.objects.get().prompt_baseline()
+    assert "Sort each email." in baseline.instructions
+    assert len(baseline.shots) == 4
 
 
-def test_the_person_writes_a_better_rival(as_editor, trained, url):
+def test_instructions_from_the_form_are_used(as_editor, trained, url):
     as_editor.post(url("start"), TICKED | {"instructions": "You sort emails. Be terse."})
-    rival = Evaluation.objects.get().prompt_baseline()
-    assert rival.instructions == "You sort emails. Be terse."
+    baseline = Evaluation.objects.get().prompt_baseline()
+    assert baseline.instructions == "You sort emails. Be terse."
 
 
-def test_without_a_tick_there_is_no_rival(as_editor, trained, url):
+def test_without_a_tick_there_is_no_prompt_baseline(as_editor, trained, url):
     as_editor.post(url("start"), {"from_page": "1", "with_tuned": "on", "instructions": "Any"})
     assert Evaluation.objects.get().prompt_baseline() is None
 
 
-def test_too_long_a_rival_is_refused(as_editor, trained, url):
+def test_too_long_instructions_are_refused(as_editor, trained, url):
     form = TICKED | {"instructions": "x" * 20_001}
     assert as_editor.post(url("start"), form).status_code == 422
     assert not Evaluation.objects.exists()
 
 
-def test_a_second_click_finds_the_first(as_editor, trained, url):
+def test_a_second_click_returns_the_active_evaluation(as_editor, trained, url):
     assert as_editor.post(url("start"))["Location"] == as_editor.post(url("start"))["Location"]
     assert Job.objects.filter(kind="evaluation").count() == 1
 
 
-def test_a_bare_click_on_what_is_tested_shows_that_test(as_editor, tested, url):
-    """The same greedy answers again would only be a second look at the sealed prompts."""
+def test_a_bare_click_on_a_finished_test_shows_it(as_editor, tested, url):
+    """The same greedy answers again would only be a second look at the held-out prompts."""
     form = {"training": tested.ours.training_id}
     as_editor.post(url("start"), form)
-    with_rival = Evaluation.objects.first()
-    journey.answer_all(with_rival, journey.tuned_is_right)
-    journey.finish(with_rival)
-    assert as_editor.post(url("start"), form)["Location"] == url("detail", with_rival.pk)
+    with_baseline = Evaluation.objects.first()
+    journey.answer_all(with_baseline, journey.tuned_is_right)
+    journey.finish(with_baseline)
+    assert as_editor.post(url("start"), form)["Location"] == url("detail", with_baseline.pk)
     assert Evaluation.objects.count() == 2
     as_editor.post(url("start"), form | TICKED)
     assert Evaluation.objects.count() == 3
 
 
-def test_where_a_person_decides_there_is_no_rival_to_judge(as_editor, goal, trained, url):
+def test_a_blind_choice_has_no_prompt_baseline(as_editor, goal, trained, url):
     goals.choose_measure(goal=goal, kind="choice", settings={})
     assert "A fair comparison" not in as_editor.get(url("page")).content.decode()
     as_editor.post(url("start"))
     assert not Evaluation.objects.get().others.exists()
 
 
-def test_a_long_rival_leaves_room_for_the_question(as_editor, trained, url):
+def test_shots_are_dropped_to_leave_room_for_the_question(as_editor, trained, url):
     trained.base_model.context = 256
     trained.base_model.save()
     as_editor.post(url("start"))
     assert len(Evaluation.objects.get().prompt_baseline().shots) < 4
 
 
-def test_an_adapter_that_was_changed_is_not_tested(trained, owner):
+def test_a_changed_adapter_file_is_not_tested(trained, owner):
     evaluation = journey.begun(trained, owner)
     weights = local_path(trained.adapter_folder) / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"more")
@@ -105,11 +105,11 @@ def test_the_training_named_is_the_one_tested(as_editor, owner, goal, trained, u
 
 
 @pytest.mark.parametrize("odd", ["²", "9" * 5000, "1e3", "-1"])
-def test_an_odd_number_is_no_fault_of_ours(as_editor, trained, url, odd):
+def test_an_invalid_training_number_is_handled(as_editor, trained, url, odd):
     assert as_editor.post(url("start"), {"training": odd}).status_code in (302, 404)
 
 
-def test_before_any_training_a_good_prompt_is_held_against_the_base(as_editor, goal, owner, url):
+def test_without_a_training_a_good_prompt_is_compared_with_the_base(as_editor, goal, owner, url):
     journey.ready(goal, owner)
     assert "Training 1" not in as_editor.get(url("page")).content.decode()
     as_editor.post(url("start"))
@@ -127,7 +127,7 @@ def test_without_a_version_or_a_model_the_page_says_what_is_missing(as_editor, g
     assert as_editor.post(url("start")).status_code == 400
 
 
-def test_with_nobody_ticked_there_is_nothing_to_compare(as_editor, trained, url):
+def test_without_any_ticked_option_there_is_nothing_to_compare(as_editor, trained, url):
     reply = as_editor.post(url("start"), {"from_page": "1", "instructions": "Sort."})
     assert reply.status_code == 400
     assert "nothing yet to compare" in reply.content.decode()
@@ -141,7 +141,7 @@ def test_without_test_prompts_there_is_nothing_to_test_it_on(as_editor, trained,
     assert not Job.objects.filter(kind="evaluation").exists()
 
 
-def test_a_worker_is_woken_only_once_the_row_is_there(
+def test_a_worker_is_woken_after_the_commit(
     as_editor, trained, url, monkeypatch, django_capture_on_commit_callbacks
 ):
     seen = []
@@ -154,7 +154,7 @@ def test_a_worker_is_woken_only_once_the_row_is_there(
     assert seen == [True]
 
 
-def test_a_fault_while_it_starts_leaves_nothing_behind(trained, owner, monkeypatch):
+def test_an_error_at_the_start_rolls_everything_back(trained, owner, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError("the disk is gone")
 
@@ -164,12 +164,12 @@ def test_a_fault_while_it_starts_leaves_nothing_behind(trained, owner, monkeypat
     assert not Job.objects.filter(kind="evaluation").exists()
 
 
-def test_the_launch_page_says_how_often_these_prompts_were_seen(as_editor, tested, url):
+def test_the_launch_page_says_how_often_results_were_seen(as_editor, tested, url):
     page = as_editor.get(url("page") + "?new").content.decode()
     assert "Its results have been seen 1 time." in page
 
 
-def test_only_editors_of_the_team_start(as_viewer, as_stranger, as_owner, trained, url):
+def test_only_editors_of_the_team_can_start(as_viewer, as_stranger, as_owner, trained, url):
     assert as_viewer.post(url("start")).status_code == 403
     assert as_stranger.post(url("start")).status_code == 404
     assert as_owner.get(url("start")).status_code == 405

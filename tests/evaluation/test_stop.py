@@ -1,4 +1,4 @@
-"""Stopping a test, going on, deleting it."""
+"""Stopping, continuing and deleting an evaluation."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def waiting(trained, owner):
     return journey.begun(trained, owner)
 
 
-def test_it_stops_and_goes_on(as_editor, waiting, url):
+def test_stop_and_continue(as_editor, waiting, url):
     as_editor.post(url("stop", waiting.pk))
     waiting.job.refresh_from_db()
     assert waiting.job.state == State.STOPPED
@@ -26,18 +26,18 @@ def test_it_stops_and_goes_on(as_editor, waiting, url):
     assert waiting.job.state == State.QUEUED
 
 
-def test_what_is_not_stopped_cannot_go_on(as_editor, waiting, url):
+def test_only_a_stopped_evaluation_can_continue(as_editor, waiting, url):
     assert as_editor.post(url("continue", waiting.pk)).status_code == 400
 
 
-def test_a_failure_says_why(as_viewer, waiting, url):
+def test_a_failure_is_explained(as_viewer, waiting, url):
     journey.set_state(waiting.job, State.FAILED, message="The disk is full.", detail="OSError 28")
     page = as_viewer.get(url("detail", waiting.pk)).content.decode()
     assert "The disk is full." in page
     assert "OSError 28" in page
 
 
-def test_deleting_takes_answers_votes_and_files(
+def test_deleting_removes_answers_votes_and_files(
     as_editor, tested, url, django_capture_on_commit_callbacks
 ):
     file = journey.write(f"evaluations/{tested.pk}/number_formats.json", "{}")
@@ -51,7 +51,9 @@ def test_deleting_takes_answers_votes_and_files(
     assert Path(settings.DATA_DIR, tested.version.stored_name).exists()
 
 
-def test_only_editors_of_the_team(as_viewer, as_stranger, as_owner, waiting, url):
+def test_only_editors_of_the_team_can_stop_or_delete(
+    as_viewer, as_stranger, as_owner, waiting, url
+):
     for name in ("stop", "continue", "delete"):
         assert as_viewer.post(url(name, waiting.pk)).status_code == 403
         assert as_stranger.post(url(name, waiting.pk)).status_code == 404

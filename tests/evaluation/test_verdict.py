@@ -1,4 +1,4 @@
-"""The verdict says what the numbers allow, in words, and no more."""
+"""The verdict and its sentences follow from the numbers."""
 
 from dataclasses import replace
 
@@ -70,7 +70,7 @@ def test_better_on_average_counts_what_got_worse():
     assert "about 1 in 4" in verdict(31, 14, 16).sentence
 
 
-def test_too_few_says_how_many_more():
+def test_too_few_to_tell_says_how_many_more_are_needed():
     said = verdict(12, 0, 8)
     assert said.more_prompts_needed == 240
     assert said.sentence.endswith(
@@ -82,13 +82,13 @@ def test_too_few_says_how_many_more():
     assert verdict(0, 0, 0).headline == "Nothing to compare yet."
 
 
-def test_no_difference_and_worse_say_so():
+def test_no_difference_and_worse_are_stated():
     assert verdict(1, 298, 1).headline == "No real difference."
     assert verdict(1, 298, 1).sentence.endswith("A real difference is probably at most 2 in 100.")
     assert verdict(7, 12, 41).headline == "No, it is worse than the base model."
 
 
-def test_the_general_check_has_its_say():
+def test_the_general_check_changes_the_headline():
     unchecked = verdict(41, 12, 7, None)
     assert unchecked.headline == "Better at your task; general ability not checked yet."
     assert unchecked.level == "consistently_better"
@@ -101,7 +101,7 @@ def test_the_general_check_has_its_say():
         verdict(1, 1, 1, "blue")
 
 
-def test_from_the_third_look_the_verdict_says_so():
+def test_looks_are_mentioned_from_the_third_on():
     assert not any("been seen" in note for note in verdict(41, 12, 7, looks=2).notes)
     notes = verdict(41, 12, 7, looks=3).notes
     assert any(
@@ -125,7 +125,7 @@ def test_from_the_third_look_the_verdict_says_so():
         ((12, 40, 8), "unclear", "Whether it beats the base model with a good prompt"),
     ],
 )
-def test_the_most_useful_sentence_comes_first(against_prompt, versus, start):
+def test_the_comparison_with_a_good_prompt_comes_first(against_prompt, versus, start):
     said = verdict(41, 12, 7, prompt_result=outcomes(*against_prompt))
     assert said.versus_prompt == versus
     assert said.notes[0].startswith(start)
@@ -134,19 +134,19 @@ def test_the_most_useful_sentence_comes_first(against_prompt, versus, start):
 
 
 @pytest.mark.parametrize(("wrong", "said"), [(59, True), (36, False), (None, False)])
-def test_better_is_not_yet_good(wrong, said):
+def test_a_better_model_that_is_mostly_wrong_is_called_wrong(wrong, said):
     sentence = verdict(12, 60, 0, wrong=wrong).sentence
     assert sentence.endswith("But it is still wrong on 59 of 72.") is said
 
 
-def test_a_persons_choices_are_told_as_choices():
+def test_blind_choices_have_their_own_sentence():
     counted = [PairedOutcome(sign) for sign in (1, -1, 0, 0, 1)]
     assert compute_verdict(counted, voted=True).sentence.startswith(
         "Not knowing which was which, you preferred the tuned model on 2 of 5"
     )
 
 
-def test_ten_answers_from_one_thread_are_one_piece_of_evidence():
+def test_answers_from_one_thread_count_as_one():
     said = compute_verdict([PairedOutcome(1, group="thread 1")] * 10)
     assert said.level == "too_few_to_tell"
     assert any("Fewer than 6" in note for note in said.notes)
@@ -184,7 +184,7 @@ general_levels = st.sampled_from([None, "green", "amber", "red"])
 
 @settings(deadline=None)
 @given(counts, counts, counts, general_levels, st.integers(0, 9))
-def test_any_split_gets_a_verdict_in_whole_sentences(wins, ties, losses, general, looks):
+def test_any_split_gets_a_verdict_in_complete_sentences(wins, ties, losses, general, looks):
     said = verdict(wins, ties, losses, general, looks=looks)
     assert (said.wins, said.ties, said.losses) == (wins, ties, losses)
     assert said.level in RANK
@@ -196,7 +196,7 @@ def test_any_split_gets_a_verdict_in_whole_sentences(wins, ties, losses, general
 
 @settings(deadline=None)
 @given(counts, counts, counts, general_levels)
-def test_one_more_win_never_makes_it_worse(wins, ties, losses, general):
+def test_one_more_win_never_lowers_the_level(wins, ties, losses, general):
     before = RANK[verdict(wins, ties, losses, general).level]
     assert RANK[verdict(wins + 1, ties, losses, general).level] >= before
     if losses:
@@ -252,19 +252,19 @@ def test_no_difference_is_called_better_in_at_most_one_of_twenty(prompts, tie_ra
 
 @pytest.mark.parametrize("prompts", [20, 35, 60])
 @pytest.mark.parametrize("tie_rate", [0.0, 0.3])
-def test_power_is_what_theory_says(prompts, tie_rate):
+def test_power_agrees_with_theory(prompts, tie_rate):
     seen, theory = power_at(prompts, tie_rate, win_rate=0.75, evaluations=4_000, seed=17)
     assert seen == pytest.approx(theory, abs=0.03)
 
 
 def test_prompts_that_share_a_source_do_not_raise_false_alarms():
-    """60 prompts from 15 sources that lean together: one by one, chance looks like proof."""
+    """60 prompts from 15 correlated sources: counted singly, chance looks like evidence."""
     grouped = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15)
     ignored = false_alarms(60, 0.3, evaluations=1_000, seed=17, sources=15, ignore_sources=True)
     assert grouped <= 0.05 < ignored
 
 
-def test_where_nothing_was_trained_nothing_can_be_forgotten():
+def test_without_training_nothing_can_be_forgotten():
     wins = [PairedOutcome(1)] * 20
     verdict = compute_verdict(wins, "unchanged", ours="the model with your documents")
     assert verdict.headline == "Yes, consistently better."

@@ -1,4 +1,4 @@
-"""The evaluation page: the verdict in each of its forms, and prompts side by side."""
+"""The evaluation page: the verdict in each of its forms, and the answers side by side."""
 
 import re
 from dataclasses import asdict
@@ -25,7 +25,7 @@ def evaluation(world) -> Evaluation:
 
 
 def fill(evaluation: Evaluation, better: int, same: int, worse: int) -> Evaluation:
-    """As many prompts of each outcome, and the verdict they allow."""
+    """Fill in as many prompts of each outcome, and store the verdict."""
     evaluation.comparisons.all().delete()
     evaluation.answers.all().delete()
     signs = [1] * better + [0] * same + [-1] * worse
@@ -80,27 +80,27 @@ def test_each_verdict_leads_to_the_step_that_helps(
     assert primary.strip() == next_step
 
 
-def test_too_few_prompts_leave_room_for_those_that_would_settle_it(evaluation):
+def test_too_few_prompts_show_empty_marks_for_those_needed(evaluation):
     verdict = compute_verdict([PairedOutcome(1)] * 7 + [PairedOutcome(-1)] * 4, "green")
     evaluation.verdict = asdict(verdict)
     marks = presenters.verdict_context(evaluation, "/")["marks"]
     assert f"{verdict.more_prompts_needed} more to settle it" in marks
 
 
-def test_a_settled_verdict_has_no_empty_places(evaluation):
+def test_a_settled_verdict_has_no_empty_marks(evaluation):
     assert (
         "to settle it" not in presenters.verdict_context(fill(evaluation, 41, 12, 7), "/")["marks"]
     )
 
 
-def test_what_the_checks_say_is_not_said_twice(evaluation):
+def test_notes_shown_elsewhere_are_not_repeated(evaluation):
     evaluation.general, evaluation.looks = GREEN, 5
     fill(evaluation, 41, 12, 7)
     assert any(note.startswith("General ability") for note in evaluation.verdict["notes"])
     assert presenters.verdict_context(evaluation, "/")["notes"] == []
 
 
-def test_a_good_prompt_that_does_as_well_is_said_loudly(as_owner, evaluation):
+def test_a_good_prompt_that_does_as_well_is_prominent(as_owner, evaluation):
     fill(evaluation, 41, 12, 7)
     evaluation.verdict |= {
         "versus_prompt": "not_better",
@@ -119,27 +119,27 @@ def test_the_same_is_both_right_or_both_wrong(evaluation):
     assert [row["small"] for row in context["rows"]] == ["both right", "both wrong"]
 
 
-def test_graded_answers_that_lie_close_are_not_called_right_or_wrong(evaluation):
+def test_graded_ties_are_called_as_close(evaluation):
     fill(evaluation, 0, 1, 0)
     evaluation.answers.filter(candidate=evaluation.base).update(passed=False)
     (row,) = presenters.sides_context(evaluation, "", "", -1)["rows"]
     assert row["small"] == "as close"
 
 
-def test_only_long_answers_unfold(as_owner, evaluation):
+def test_only_long_answers_are_folded(as_owner, evaluation):
     fill(evaluation, 1, 0, 0)
     assert "Read it all" not in page(as_owner, evaluation)
     evaluation.answers.filter(candidate=evaluation.base).update(text="I am sorry. " * 40)
     assert page(as_owner, evaluation).count("Read it all") == 1
 
 
-def test_an_empty_answer_is_said_to_be_one(as_owner, evaluation):
+def test_an_empty_answer_is_labelled(as_owner, evaluation):
     fill(evaluation, 1, 0, 0)
     evaluation.answers.filter(candidate=evaluation.base).update(text=" ")
     assert "It said nothing." in page(as_owner, evaluation)
 
 
-def test_what_differs_is_marked_unless_taste_decides(evaluation):
+def test_differences_are_marked_unless_a_person_decides(evaluation):
     fill(evaluation, 1, 0, 0)
     (row,) = presenters.sides_context(evaluation, "", "", -1)["rows"]
     assert row["base"]["shown"]["parts"] == [{"text": "return", "off": True}]
@@ -148,7 +148,7 @@ def test_what_differs_is_marked_unless_taste_decides(evaluation):
     assert row["base"]["shown"]["parts"] == [{"text": "return", "off": False}]
 
 
-def test_filters_count_and_name_what_nobody_judged_only_when_there_is_any(evaluation):
+def test_the_not_judged_filter_appears_only_when_needed(evaluation):
     fill(evaluation, 2, 1, 1)
     words = [
         (word, count)
@@ -188,7 +188,7 @@ def test_everyday_answers_come_after_the_instructions(as_owner, evaluation):
     assert "ask it something that has nothing to do with your task" in shown
 
 
-def test_a_poll_of_a_running_test_leaves_its_buttons_alone(as_owner, evaluation):
+def test_a_poll_does_not_replace_the_buttons(as_owner, evaluation):
     evaluation.comparisons.all().delete()
     evaluation.job.state, evaluation.job.done, evaluation.job.total = "running", 1, 4
     evaluation.job.save()

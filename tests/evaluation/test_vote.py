@@ -30,7 +30,7 @@ def papers(html: str) -> list[str]:
     return re.findall(r"Long and winding \d+|Short \d+", html)
 
 
-def test_the_page_asks_and_names_nobody(as_editor, ballot, url):
+def test_the_ballot_hides_the_names(as_editor, ballot, url):
     page = as_editor.get(url("detail", ballot.pk), follow=True).content.decode()
     assert "Which answer would you send?" in page
     body = page[page.index("<main") : page.index("</main>")].lower()
@@ -38,21 +38,21 @@ def test_the_page_asks_and_names_nobody(as_editor, ballot, url):
     assert not re.search(r"\bbase\b|tuned|ours|candidate|left_was", body)
 
 
-def test_sides_are_shuffled_but_stay_where_they_are(as_editor, editor, ballot, url):
+def test_sides_are_shuffled_but_stable(as_editor, editor, ballot, url):
     sides = {votes.left_side(ballot, index, editor) for index in range(20)}
     assert sides == {"base", "ours"}
     one = papers(as_editor.get(url("vote", ballot.pk)).content.decode())
     assert one == papers(as_editor.get(url("vote", ballot.pk)).content.decode())
 
 
-def test_two_people_do_not_share_the_same_shuffle(owner, editor, ballot):
+def test_each_person_has_their_own_shuffle(owner, editor, ballot):
     orders = [
         [votes.left_side(ballot, index, one) for index in range(30)] for one in (owner, editor)
     ]
     assert orders[0] != orders[1]
 
 
-def test_a_vote_is_kept_for_whom_it_was_meant(as_editor, editor, ballot, url):
+def test_a_vote_is_stored_for_the_right_candidate(as_editor, editor, ballot, url):
     pressed = side_of(ballot, 0, editor, "ours")
     as_editor.post(url("vote", ballot.pk), {"vote": pressed, "index": "0"})
     kept = Vote.objects.get()
@@ -71,7 +71,7 @@ def test_each_button_has_its_outcome(editor, ballot, pressed, expected):
     assert outcome(ballot) == expected
 
 
-def test_undo_takes_the_last_one_back(as_editor, editor, ballot, url):
+def test_undo_removes_the_last_vote(as_editor, editor, ballot, url):
     vote(ballot, 0, editor, "ours")
     vote(ballot, 1, editor, "base")
     as_editor.post(url("vote", ballot.pk), {"undo": "1"})
@@ -114,33 +114,33 @@ def test_votes_after_the_names_were_shown_do_not_count(owner, editor, ballot):
     assert ballot.verdict["wins"] == 1
 
 
-def test_nobody_takes_a_vote_back_once_it_was_counted(as_editor, editor, ballot, url):
+def test_counted_votes_cannot_be_undone(as_editor, editor, ballot, url):
     vote(ballot, 0, editor, "ours")
     votes.reveal(evaluation=ballot)
     assert as_editor.post(url("vote", ballot.pk), {"undo": "1"}).status_code == 409
     assert Vote.objects.count() == 1
 
 
-def test_without_a_vote_the_names_are_not_given_away(as_editor, ballot, url):
+def test_without_a_vote_the_names_stay_hidden(as_editor, ballot, url):
     assert as_editor.post(url("reveal", ballot.pk)).status_code == 409
     ballot.refresh_from_db()
     assert ballot.revealed_at is None
 
 
-def test_odd_votes_are_refused(as_editor, ballot, url):
+def test_invalid_votes_are_refused(as_editor, ballot, url):
     assert as_editor.post(url("vote", ballot.pk), {"vote": "c", "index": "0"}).status_code == 400
     assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "index": "99"}).status_code == 404
     assert as_editor.post(url("vote", ballot.pk), {"vote": "a", "index": "²"}).status_code == 302
     assert not Vote.objects.exists()
 
 
-def test_what_a_measure_decided_is_not_voted_on(as_editor, tested, url):
+def test_an_evaluation_by_measure_takes_no_votes(as_editor, tested, url):
     reply = as_editor.post(url("vote", tested.pk), {"vote": "a", "index": "0"})
     assert reply.status_code == 409
     assert outcome(tested) == "better"
 
 
-def test_a_viewer_waits_until_the_votes_are_counted(as_viewer, editor, ballot, url):
+def test_a_viewer_sees_nothing_before_the_count(as_viewer, editor, ballot, url):
     reply = as_viewer.get(url("detail", ballot.pk))
     assert reply.status_code == 403
     assert "once the votes are counted" in reply.content.decode()
@@ -150,7 +150,7 @@ def test_a_viewer_waits_until_the_votes_are_counted(as_viewer, editor, ballot, u
     assert as_viewer.get(url("detail", ballot.pk)).status_code == 200
 
 
-def test_only_editors_of_the_team_vote(as_viewer, as_stranger, as_owner, ballot, url):
+def test_only_editors_of_the_team_can_vote(as_viewer, as_stranger, as_owner, ballot, url):
     for name in ("vote", "reveal"):
         assert as_viewer.post(url(name, ballot.pk), {"vote": "a", "index": "0"}).status_code == 403
         assert as_stranger.post(url(name, ballot.pk)).status_code == 404
@@ -159,7 +159,7 @@ def test_only_editors_of_the_team_vote(as_viewer, as_stranger, as_owner, ballot,
     assert not Vote.objects.exists()
 
 
-def test_what_a_colleague_chose_is_not_shown(owner, as_editor, ballot, url):
+def test_votes_of_others_are_not_shown(owner, as_editor, ballot, url):
     vote(ballot, 0, owner, "ours")
     assert len(papers(as_editor.get(url("vote", ballot.pk)).content.decode())) == 2
     assert signed_in(owner).get(url("vote", ballot.pk)).status_code == 200

@@ -17,7 +17,7 @@ def url(goal):
     return reverse("goals:edit", args=[goal.pk])
 
 
-def test_an_editor_changes_it(as_editor, goal, url):
+def test_an_editor_can_change_the_goal(as_editor, goal, url):
     reply = as_editor.post(url, FORM)
     assert reply["Location"] == reverse("goals:measure", args=[goal.pk])
     goal.refresh_from_db()
@@ -25,7 +25,7 @@ def test_an_editor_changes_it(as_editor, goal, url):
     assert goal.pairs == [{"prompt": "Hello", "answer": "topic: other"}]
 
 
-def test_the_form_shows_what_is_there(as_editor, goal, url):
+def test_the_form_shows_the_current_values(as_editor, goal, url):
     goal.pairs = [{"prompt": "Where is my saddle?", "answer": "topic: order"}]
     goal.save()
     page = as_editor.get(url).content.decode()

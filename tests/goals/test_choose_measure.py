@@ -59,15 +59,15 @@ def test_each_kind_keeps_its_settings(as_editor, goal, url, kind, typed, kept):
         ("", {}),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(as_editor, goal, url, kind, typed):
+def test_invalid_settings_are_refused(as_editor, goal, url, kind, typed):
     form = {f"{kind}-{name}": value for name, value in typed.items()}
     assert as_editor.post(url, {"measure": kind} | form).status_code == 422
     goal.refresh_from_db()
     assert goal.measure == ""
 
 
-def test_rubbish_in_the_settings_of_another_kind_does_not_matter(as_editor, goal, url):
-    """The page hides them, so a mistake there could be neither seen nor mended."""
+def test_invalid_settings_of_another_kind_are_ignored(as_editor, goal, url):
+    """The page hides them, so an error there could be neither seen nor corrected."""
     form = {"measure": "exact", "rules-max_words": "many", "close-threshold": "7"}
     assert as_editor.post(url, form).status_code == 302
     goal.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Defining a goal: what the model should do, in the person's words, shown by a pair or two."""
+"""Defining a goal: a description and example pairs."""
 
 from django.urls import reverse
 
@@ -14,7 +14,7 @@ FORM = {
 }
 
 
-def test_a_goal_starts_with_words_and_a_pair(as_editor, team, editor):
+def test_a_goal_needs_a_description_and_a_pair(as_editor, team, editor):
     reply = as_editor.post(NEW, FORM)
     goal = Goal.objects.get()
     assert reply["Location"] == reverse("goals:measure", args=[goal.pk])
@@ -28,7 +28,7 @@ def test_the_app_proposes_a_measure_from_the_goal(as_editor):
     assert Goal.objects.get().measure == "json"
 
 
-def test_half_a_pair_is_asked_to_be_whole(as_editor):
+def test_an_incomplete_pair_is_refused(as_editor):
     reply = as_editor.post(NEW, FORM | {"prompt_1": "And the price?"})
     assert reply.status_code == 422
     assert "And what should it answer to that?" in reply.content.decode()
@@ -37,13 +37,13 @@ def test_half_a_pair_is_asked_to_be_whole(as_editor):
     assert not Goal.objects.exists()
 
 
-def test_without_any_pair_nobody_knows_what_is_meant(as_editor):
+def test_at_least_one_pair_is_required(as_editor):
     reply = as_editor.post(NEW, FORM | {"prompt_0": "", "answer_0": " "})
     assert reply.status_code == 422
     assert "Give at least one pair" in reply.content.decode()
 
 
-def test_what_was_typed_survives_a_mistake(as_editor):
+def test_an_invalid_form_keeps_what_was_typed(as_editor):
     reply = as_editor.post(NEW, FORM | {"name": ""})
     assert reply.status_code == 422
     assert "Read a customer&#x27;s email" in reply.content.decode()
@@ -55,11 +55,11 @@ def test_a_pair_in_the_third_place_counts_too(as_editor):
     assert Goal.objects.get().pairs == [{"prompt": "Hello", "answer": "topic: other"}]
 
 
-def test_the_kind_is_one_of_ours(as_editor):
+def test_an_unknown_kind_is_refused(as_editor):
     assert as_editor.post(NEW, FORM | {"kind": "magic"}).status_code == 422
 
 
-def test_a_viewer_defines_nothing(as_viewer):
+def test_a_viewer_cannot_create_a_goal(as_viewer):
     assert as_viewer.get(NEW).status_code == 403
     assert as_viewer.post(NEW, FORM).status_code == 403
     assert not Goal.objects.exists()

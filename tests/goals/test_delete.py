@@ -1,4 +1,4 @@
-"""Deleting a goal: rows, files and work go with it."""
+"""Deleting a goal, with its rows, files and jobs."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def url(goal):
 
 @pytest.fixture
 def whole(goal, owner):
-    """A goal that went the whole way, with another training waiting."""
+    """A goal with all steps done, and another training waiting."""
     journey.ready(goal, owner)
     journey.evaluated(journey.trained(goal, owner), owner)
     trainings.start(goal=goal, user=owner)
@@ -43,7 +43,7 @@ def files(goal: Goal) -> list[Path]:
     return [file for name in folders for file in (data / name).rglob("*") if file.is_file()]
 
 
-def test_everything_goes(as_owner, whole, url, django_capture_on_commit_callbacks):
+def test_everything_below_is_deleted(as_owner, whole, url, django_capture_on_commit_callbacks):
     before = files(whole)
     assert {file.name for file in before} >= {"1.jsonl", "adapter_model.safetensors"}
     assert {"Version", "Training", "Candidate", "Evaluation", "Answer"} <= rows_below().keys()
@@ -56,7 +56,7 @@ def test_everything_goes(as_owner, whole, url, django_capture_on_commit_callback
     assert BaseModel.objects.count() == 1  # that stays: it belongs to nobody's goal alone
 
 
-def test_the_question_comes_first(as_owner, goal, url):
+def test_it_asks_before_deleting(as_owner, goal, url):
     page = as_owner.get(url).content.decode()
     assert "Delete “Sort shop emails”?" in page
     assert Goal.objects.filter(pk=goal.pk).exists()
@@ -67,14 +67,14 @@ def test_the_page_after_says_what_happened(as_owner, goal, url):
     assert "“Sort shop emails” and everything in it is deleted." in reply.content.decode()
 
 
-def test_only_an_owner_deletes(as_editor, as_viewer, as_stranger, goal, url):
+def test_only_an_owner_can_delete(as_editor, as_viewer, as_stranger, goal, url):
     assert as_editor.post(url).status_code == 403
     assert as_viewer.post(url).status_code == 403
     assert as_stranger.post(url).status_code == 404
     assert Goal.objects.filter(pk=goal.pk).exists()
 
 
-def test_a_team_goes_with_its_own_models_and_what_was_trained_from_them(team, goal, owner):
+def test_deleting_a_team_deletes_its_models_and_their_trainings(team, goal, owner):
     journey.ready(goal, owner, journey.install("own", team=team))
     journey.evaluated(journey.trained(goal, owner), owner)
     delete_team(team=team)

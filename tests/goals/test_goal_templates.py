@@ -1,4 +1,4 @@
-"""Goals to begin with: every use people have in mind, a click away."""
+"""Templates of goals, which fill in the form of a new goal."""
 
 import html
 
@@ -24,7 +24,7 @@ def page(browser, query: str = "") -> str:
     return html.unescape(reply.content.decode())
 
 
-def test_every_use_is_there():
+def test_every_common_use_has_a_template():
     assert [template.slug for template in goal_templates()] == [
         "brand-voice",
         "famous-author",

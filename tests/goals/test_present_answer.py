@@ -1,4 +1,4 @@
-"""How an answer is shown: fields as a ledger, prose with what differs, no more red than helps."""
+"""How an answer is shown: fields as a list of terms, prose with differences marked."""
 
 from finetune_app.goals.presenters import present_answer
 
@@ -9,7 +9,7 @@ def marked(answer: str, wanted: str) -> list[str]:
     return [part["text"] for part in present_answer(answer, wanted)["parts"] if part["off"]]
 
 
-def test_lines_with_a_key_become_a_ledger_and_only_what_differs_is_marked():
+def test_key_value_lines_become_terms_and_only_differences_are_marked():
     pairs = present_answer("topic: repair\ndesk: office", WANTED)["pairs"]
     assert [(pair["key"], pair["value"], pair["off"]) for pair in pairs] == [
         ("topic", "repair", False),
@@ -33,7 +33,7 @@ def test_prose_where_fields_were_wanted_is_marked_at_its_first_sentence_only():
     assert "".join(part["text"] for part in present_answer(answer, WANTED)["parts"]) == answer
 
 
-def test_a_first_sentence_without_an_end_is_not_marked_for_ever():
+def test_a_first_sentence_without_an_end_is_marked_up_to_a_limit():
     answer = "and so on " * 100
     assert len(marked(answer, WANTED)[0]) == 120
     assert "".join(part["text"] for part in present_answer(answer, WANTED)["parts"]) == answer

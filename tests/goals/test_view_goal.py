@@ -1,4 +1,4 @@
-"""The goal as it stands."""
+"""The page of a goal."""
 
 import pytest
 from django.urls import reverse
@@ -26,5 +26,5 @@ def test_another_team_finds_nothing_here(as_stranger, url):
     assert as_stranger.get(url).status_code == 404
 
 
-def test_it_is_only_looked_at(as_owner, url):
+def test_the_page_takes_only_get(as_owner, url):
     assert as_owner.post(url).status_code == 405

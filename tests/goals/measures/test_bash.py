@@ -1,4 +1,4 @@
-"""Bash that parses. Nothing is run: a command that would leave a trace leaves none."""
+"""Bash that parses, and is never executed."""
 
 import csv
 import os
@@ -60,7 +60,7 @@ def test_what_is_not_bash(answer, label):
     assert not score(answer).passed
 
 
-def test_nothing_is_ever_run(tmp_path, monkeypatch):
+def test_no_command_is_executed(tmp_path, monkeypatch):
     trace = tmp_path / "trace"
 
     def refuse(*args, **kwargs):
@@ -95,7 +95,7 @@ def test_long_options_with_one_dash_are_not_split():
     assert score("du --max-depth=1", "du --max-depth 2", compare="same_command").passed
 
 
-def test_exact_forgives_space_between_words_only():
+def test_exact_ignores_only_the_space_between_words():
     assert score("ls   -la   /tmp", compare="exact").passed
     assert not score("ls -al /tmp", compare="exact").passed
     assert not score('echo "a  b"', 'echo "a b"', compare="exact").passed
@@ -103,7 +103,7 @@ def test_exact_forgives_space_between_words_only():
 
 
 def test_it_agrees_with_bash_on_real_commands():
-    """`bash -n` reads without running; it is the judge here, and only in this test."""
+    """`bash -n` parses without executing; it is the reference, in this test only."""
     path = SAMPLES / "nl2bash.csv"
     if not path.exists():
         pytest.skip(f"no sample data at {path}")

@@ -1,4 +1,4 @@
-"""Showing an answer as terms, and marking what differs."""
+"""Parsing an answer into fields, and marking what differs."""
 
 from itertools import pairwise
 
@@ -44,7 +44,7 @@ def test_words_are_marked_together_with_the_space_between_them():
     assert marks == [("Thank you so much!", True), (" We refund it.", False)]
 
 
-def test_equal_answers_have_no_marks_and_empty_ones_no_pieces():
+def test_equal_answers_have_no_marks_and_empty_ones_no_parts():
     assert mark_differences("same", "same") == [("same", False)]
     assert mark_differences("", "x") == []
     assert mark_differences("x", "") == [("x", True)]
@@ -52,7 +52,7 @@ def test_equal_answers_have_no_marks_and_empty_ones_no_pieces():
 
 @settings(deadline=None)
 @given(st.text(), st.text())
-def test_the_pieces_give_the_answer_back(answer, wanted):
+def test_the_parts_joined_are_the_answer(answer, wanted):
     marks = mark_differences(answer, wanted)
     assert "".join(text for text, _ in marks) == answer
     assert all(a[1] != b[1] for a, b in pairwise(marks))
@@ -63,7 +63,7 @@ LINES = ["a: 1", "b: 2", "b:", " c :3", "d e: f\x85", "g: 4\r"]
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=5), st.lists(st.sampled_from(LINES), max_size=4))
-def test_the_pieces_of_lines_give_the_answer_back(answer, wanted):
+def test_the_parts_of_lines_joined_are_the_answer(answer, wanted):
     text = "\n".join(answer)
     assert "".join(piece for piece, _ in mark_differences(text, "\n".join(wanted))) == text
 

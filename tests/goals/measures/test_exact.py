@@ -1,4 +1,4 @@
-"""An exact answer, and labels that say what is off."""
+"""An exact answer, and labels that say what differs."""
 
 import pytest
 

@@ -67,7 +67,7 @@ NASTY = [
 
 @pytest.mark.parametrize(("kind", "chosen"), CHECKED)
 @pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
-def test_nasty_texts_get_a_score(kind, chosen, text):
+def test_hostile_texts_get_a_score(kind, chosen, text):
     measure = get_measure(kind, chosen)
     for answer, wanted in ((text, "a: 1\nb: 2"), (text, text), ("a: 1\nb: 2", text)):
         score = measure.check(answer, wanted)
@@ -78,7 +78,7 @@ def test_nasty_texts_get_a_score(kind, chosen, text):
 
 
 @pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
-def test_nasty_texts_can_be_shown_and_proposed_from(text):
+def test_hostile_texts_can_be_shown_and_proposed_from(text):
     assert "".join(piece for piece, _ in mark_differences(text, text[::-1])) == text
     parse_fields(text)
     proposal = propose(text, "task", [{"answer": text}, {"answer": "ls"}])
@@ -97,7 +97,7 @@ def test_random_texts_get_a_score(kind, chosen, answer, wanted):
             assert score.value == 1
 
 
-def test_a_runaway_answer_is_not_even_read():
+def test_a_too_long_answer_is_not_checked():
     score = get_measure("json", {}).check("[" * 300_000, "{}")
     assert score.why == "Too long to check: 300,000 characters"
 

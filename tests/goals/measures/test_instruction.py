@@ -1,4 +1,4 @@
-"""What a model is told about the success measure, which is not what a person is told."""
+"""The success measure as an instruction to a model."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_it_says_what_to_do(kind, chosen, words):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_never_speaks_of_what_the_person_wanted(kind):
+def test_it_does_not_mention_the_wanted_answer(kind):
     settings = {"max_words": 20} if kind == "rules" else {}
     told = instruction(kind, settings)
     assert "Right when" in summary(kind, settings) or kind == "choice"
@@ -46,6 +46,6 @@ def test_a_prompt_begins_with_the_goal_and_the_rule(goal):
 
 
 @pytest.mark.parametrize("measure", ["", "choice", "close"])
-def test_without_a_rule_for_a_model_the_goal_speaks_alone(goal, measure):
+def test_without_an_instruction_the_prompt_is_the_description(goal, measure):
     goal.measure, goal.measure_settings = measure, {}
     assert goal_instructions(goal) == "Sort each email."

@@ -1,4 +1,4 @@
-"""Valid JSON with the right fields, and nothing that only looks like it."""
+"""Valid JSON with the right fields."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_true_is_not_one_and_brackets_in_a_text_are_not_nesting():
     assert score(brackets, brackets).passed
 
 
-def test_only_the_fields_asked_for_are_looked_at():
+def test_only_the_chosen_fields_are_compared():
     assert score('{"intent": "PlayMusic", "other": 1}', fields=["intent"]).passed
     assert score('{"intent": "x"}', fields=["intent"]).why == "Intent differs"
     assert score('{"intent": "x"}', fields=["intent"], compare="fields").passed
@@ -62,7 +62,7 @@ def test_fields_without_values():
     assert not score('{"intent": 1, "artist": 2}', compare="fields").passed
 
 
-def test_a_fence_or_a_broken_wanted_answer_is_told():
+def test_a_fence_or_an_invalid_wanted_answer_is_labelled():
     assert score(f"```\n{WANTED}\n```", allow_fence=False).why == "Not valid JSON"
     assert score(WANTED, "{broken").why == "The wanted answer is not valid JSON"
 

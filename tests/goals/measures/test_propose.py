@@ -81,7 +81,7 @@ def test_rules_are_read_from_the_description(description, chosen):
         'never say "x" but always say "X"',
     ],
 )
-def test_rules_that_make_no_sense_are_not_proposed(description):
+def test_contradictory_rules_are_not_proposed(description):
     assert proposed(description, PROSE).kind == "choice"
 
 

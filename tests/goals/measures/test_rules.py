@@ -58,7 +58,7 @@ def test_the_first_broken_rule_is_named_and_the_rest_are_counted():
         ({"regex": "(a+)+$"}, "no setting called"),
     ],
 )
-def test_rules_that_cannot_work_are_refused(chosen, message):
+def test_unusable_rules_are_refused(chosen, message):
     with pytest.raises(MeasureError, match=message):
         get_measure("rules", chosen)
 

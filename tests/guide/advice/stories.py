@@ -1,4 +1,4 @@
-"""The forty people's stories, and how answers are made up for tests of properties."""
+"""The forty stories, and strategies that generate answers for property tests."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`manage.py advise`: answers in on standard input, the advice out, as JSON."""
+"""`manage.py advise`: answers as JSON on standard input, advice as JSON on standard output."""
 
 import io
 import json

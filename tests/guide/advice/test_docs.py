@@ -1,4 +1,4 @@
-"""docs/wizard.md shows the rules and the questions as they are."""
+"""docs/wizard.md agrees with the rules and the questions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What holds whatever a person answers."""
+"""Properties that hold for any answers."""
 
 from dataclasses import fields, replace
 

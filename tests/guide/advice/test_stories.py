@@ -1,4 +1,4 @@
-"""Forty people, written down before there was a rule: each gets the advice they should."""
+"""Forty stories, written before the rules: each gets the expected advice."""
 
 import pytest
 

@@ -37,7 +37,7 @@ def url(goal):
 
 @pytest.fixture
 def advised(goal, owner):
-    """Ask the whole wizard; what is not given is skipped."""
+    """Go through the whole wizard; questions without a given answer are skipped."""
 
     def advised_(**answers):
         for screen in ALL:

@@ -1,4 +1,4 @@
-"""Answering: one question a screen, back and forth without loss, each may be skipped."""
+"""Answering the wizard: one question a screen, back and forth, each can be skipped."""
 
 import html
 

@@ -23,7 +23,7 @@ def adapter(base, tmp_path_factory):
 
 
 class Recorder:
-    """A channel that only records; `stop_after` answers the person presses Stop."""
+    """A channel that records events; after `stop_after` answers the job is stopped."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.events: list[dict] = []
@@ -54,7 +54,7 @@ def row(number: int, split: str, prompt: str, answer: str) -> dict:
 
 @pytest.fixture
 def job(base, adapter, tmp_path):
-    """Four test rows among others; base, tuned, and the base with a good prompt."""
+    """An evaluation of base, tuned and the prompt baseline on four test rows."""
     rows = [row(n, "train", f"Learned {n}", "ok") for n in range(3)]
     rows += [row(10 + n, "test", "Message " + "x" * n, "ok") for n in range(4)]
     version = tmp_path / "1.jsonl"

@@ -1,4 +1,4 @@
-"""A candidate with documents is shown what was found for each question."""
+"""A candidate with documents is shown the passages retrieved for each prompt."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from worker.knowledge.run import run as read_documents
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    """Two documents, read and made searchable for real."""
+    """Two documents with a real index."""
     from tests.worker.imports.conftest import Recorder
 
     folder = tmp_path_factory.mktemp("knowledge")
@@ -30,7 +30,7 @@ def index(tmp_path_factory):
 
 @pytest.fixture
 def searching(job, index):
-    """The test of `job`, in which the base model looks things up as well."""
+    """The evaluation of `job`, with the base model and documents as one more candidate."""
 
     def make(**knowledge):
         given = {"index": str(index), "count": 1, "whole": False} | knowledge
@@ -46,7 +46,7 @@ def searching(job, index):
     return make
 
 
-def test_the_passages_it_was_shown_are_told_without_their_text(searching, recorder):
+def test_answer_events_cite_passages_without_their_text(searching, recorder):
     channel = recorder()
     run(searching(whole=True), channel)
     told = {one["row"]: one["passages"] for one in channel.of("answer") if one["candidate"] == 5}
@@ -58,7 +58,7 @@ def test_the_passages_it_was_shown_are_told_without_their_text(searching, record
     assert "warranty" not in str(channel.events)
 
 
-def test_what_is_found_stands_before_the_question(searching, job, recorder):
+def test_passages_stand_before_the_question(searching, job, recorder):
     asked = searching()
     candidates = read_candidates(asked.spec["candidates"])
     questions = read_test_rows(asked.folder.parent.parent / "1.jsonl")
@@ -73,7 +73,7 @@ def test_what_is_found_stands_before_the_question(searching, job, recorder):
     assert "warranty" in composed.messages[-1]["content"].split("How long")[0].lower()
 
 
-def test_where_the_index_is_gone_nothing_is_compared(searching, recorder, tmp_path):
+def test_a_missing_index_fails_the_job(searching, recorder, tmp_path):
     channel = recorder()
     with pytest.raises(UserError, match="documents have changed"):
         run(searching(index=str(tmp_path / "none")), channel)

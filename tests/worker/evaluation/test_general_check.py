@@ -1,4 +1,4 @@
-"""The general check: what each look sees, and what they add up to."""
+"""The general check: each of its checks, and the level that follows."""
 
 import math
 
@@ -39,14 +39,14 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("rule", "pair"), zip(INSTRUCTIONS, ANSWERS, strict=True))
-def test_an_instruction_knows_when_it_was_followed(rule, pair):
+def test_each_instruction_recognises_a_right_and_a_wrong_answer(rule, pair):
     followed, missed = pair
     assert rule.done(followed)
     assert not rule.done(missed)
     assert not rule.done("")
 
 
-def test_the_surprise_is_the_models_own_loss(base, tmp_path):
+def test_mean_loss_equals_the_models_own_loss(base, tmp_path):
     adapter = make_adapter(base, tmp_path, 7)
     with Engine(base, "fp32") as engine:
         windows = text_windows(engine)[:5]
@@ -61,7 +61,7 @@ def test_the_surprise_is_the_models_own_loss(base, tmp_path):
     assert perplexity_ratio(math.log(12), math.log(10)) == pytest.approx(1.2)
 
 
-def test_going_round_in_circles():
+def test_repetitive_answers():
     assert is_repetitive("the sea is big and " * 8)
     assert not is_repetitive(
         "Put the egg in cold water, bring it to the boil and wait five minutes."
@@ -69,7 +69,7 @@ def test_going_round_in_circles():
     assert not is_repetitive("no no no no")  # too short to say
 
 
-def test_the_tasks_form_is_known_where_it_does_not_belong():
+def test_the_tasks_form_is_recognised_in_other_answers():
     labels = TaskForm(["refund", "delivery", "refund", "other"] * 5)
     assert labels.recognises(" Refund ")
     assert not labels.recognises("You can ask for a refund.")
@@ -83,7 +83,7 @@ def test_the_tasks_form_is_known_where_it_does_not_belong():
     assert not TaskForm([f"A kind answer {i}" for i in range(20)]).recognises("A kind answer 3")
 
 
-def test_an_answer_of_a_wild_length_is_noticed():
+def test_an_answer_of_extreme_length_is_strange():
     form = TaskForm([])
     assert is_strange("Yes", "word " * 40, form)
     assert is_strange("", "word", form)
@@ -139,7 +139,7 @@ def test_the_sentence_never_claims_that_nothing_was_lost():
 
 
 def test_an_instruction_is_not_followed_by_the_tasks_own_answer():
-    """ "refund" is lower case and has no comma, but nobody asked for it."""
+    """ "refund" is lower case and has no comma, but it is a label of the task."""
     good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
     gone = ["refund"] * len(ANSWERS) + good[len(ANSWERS) :]
     base, tuned = {"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": gone}
@@ -147,7 +147,7 @@ def test_an_instruction_is_not_followed_by_the_tasks_own_answer():
     assert compare(base, tuned, ["a letter of some length"]).followed_tuned == 4
 
 
-def test_a_model_that_answers_everything_in_the_tasks_form_is_found_out():
+def test_answering_everything_in_the_tasks_form_is_red():
     good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
     gone = ["refund"] * len(good)
     found = compare(

@@ -1,4 +1,4 @@
-"""A candidate that answers elsewhere takes the same test, over the network."""
+"""A remote model takes the same test, over the network."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def platform():
 
 @pytest.fixture
 def elsewhere(platform, job):
-    """The test of `job` with one more candidate, which is `model` on the platform."""
+    """The evaluation of `job` with one more candidate: `model` on the platform."""
 
     def make(model: str = "kind", **fields):
         target = Target(platform.url, model, fake_provider.KEY, private=True)
@@ -35,7 +35,7 @@ def elsewhere(platform, job):
     return make
 
 
-def test_it_is_asked_in_its_own_words_and_judged_like_the_others(elsewhere, platform, recorder):
+def test_it_gets_its_own_prompt_and_is_scored_like_the_others(elsewhere, platform, recorder):
     platform.say = lambda messages: "ok"
     channel = recorder()
     result = run(elsewhere(), channel)
@@ -49,7 +49,7 @@ def test_it_is_asked_in_its_own_words_and_judged_like_the_others(elsewhere, plat
     assert "8" not in result["number_formats"]
 
 
-def test_only_what_is_not_answered_yet_is_asked(elsewhere, platform, recorder):
+def test_only_pending_prompts_are_asked(elsewhere, platform, recorder):
     answered = [[3, row] for row in range(10, 14)] + [[8, 10], [8, 11], [8, 12]]
     channel = recorder()
     run(elsewhere(answered=answered), channel)
@@ -57,13 +57,13 @@ def test_only_what_is_not_answered_yet_is_asked(elsewhere, platform, recorder):
     assert channel.of("progress")[-1]["done"] == 8
 
 
-def test_a_platform_that_answers_nothing_stops_the_test_in_plain_words(elsewhere, recorder):
+def test_a_platform_that_answers_nothing_fails_the_job(elsewhere, recorder):
     with pytest.raises(UserError, match="did not accept the key") as caught:
         run(elsewhere("wrong key"), recorder())
     assert fake_provider.KEY not in caught.value.message
 
 
-def test_a_question_it_refuses_after_others_is_its_own_failure(elsewhere, recorder):
+def test_a_refused_request_after_others_is_a_failed_answer(elsewhere, recorder):
     channel = recorder()
     run(elsewhere("fussy", answered=[[8, 10]]), channel)
     refused = [answer for answer in channel.of("answer") if answer["candidate"] == 8]
@@ -71,12 +71,12 @@ def test_a_question_it_refuses_after_others_is_its_own_failure(elsewhere, record
     assert all(one["finish_reason"] == "refused" and one["passed"] is False for one in refused)
 
 
-def test_its_key_is_in_no_event(elsewhere, recorder):
+def test_its_api_key_is_in_no_event(elsewhere, recorder):
     channel = recorder()
     run(elsewhere(), channel)
     assert fake_provider.KEY not in str(channel.events)
 
 
-def test_stop_is_heard_while_it_thinks(elsewhere, recorder):
+def test_stop_works_while_requests_are_under_way(elsewhere, recorder):
     channel = recorder(stop_after=4)
     assert run(elsewhere("slow"), channel)["stopped"] is True

@@ -38,7 +38,7 @@ def test_every_candidate_answers_every_test_prompt_and_no_other(job, recorder):
     assert all(a["passed"] is (a["text"].strip() == "ok") and a["why"] for a in answers)
 
 
-def test_answers_are_those_of_one_question_at_a_time(job, recorder, base, adapter):
+def test_batched_answers_equal_single_ones(job, recorder, base, adapter):
     channel = recorder()
     run(job, channel)
     asked = [{"role": "user", "content": "Message xx"}]
@@ -57,7 +57,7 @@ def test_answers_are_those_of_one_question_at_a_time(job, recorder, base, adapte
     assert len(set(alone.values())) == 3
 
 
-def test_stopped_half_way_it_goes_on_with_the_rest(job, recorder):
+def test_a_stopped_job_continues_with_the_rest(job, recorder):
     first = recorder(stop_after=5)
     assert run(job, first)["stopped"] is True
     already = pairs(first.of("answer"))
@@ -72,7 +72,7 @@ def test_stopped_half_way_it_goes_on_with_the_rest(job, recorder):
     assert second.of("progress")[-1]["done"] == 12
 
 
-def test_where_a_person_decides_nothing_is_marked(job, recorder):
+def test_a_blind_choice_scores_nothing(job, recorder):
     channel = recorder()
     run(replace(job, spec=job.spec | {"measure": {"kind": "choice", "settings": {}}}), channel)
     assert {answer["passed"] for answer in channel.of("answer")} == {None}
@@ -94,7 +94,7 @@ def test_a_prompt_that_is_too_long_fails_alone_and_says_why(job, recorder, base)
     assert len(channel.of("answer")) == 15
 
 
-def test_what_cannot_work_is_said_in_a_sentence(job, recorder, tmp_path):
+def test_unusable_inputs_raise_user_errors(job, recorder, tmp_path):
     one = job.spec["candidates"][0]
     for change, words in [
         ({"version": str(tmp_path / "none.jsonl")}, "frozen version"),
@@ -105,7 +105,7 @@ def test_what_cannot_work_is_said_in_a_sentence(job, recorder, tmp_path):
             run(replace(job, folder=tmp_path / "new", spec=job.spec | change), recorder())
 
 
-def test_the_general_check_reports_each_adapter_and_keeps_the_bases_part(job, recorder):
+def test_the_general_check_reports_each_adapter_and_caches_the_base(job, recorder):
     job = replace(job, spec=job.spec | {"general": True})
     first = recorder()
     run(job, first)
@@ -125,14 +125,14 @@ def test_the_general_check_reports_each_adapter_and_keeps_the_bases_part(job, re
     assert second.of("answer") == []
 
 
-def test_each_is_timed_alone(job, recorder):
+def test_latency_is_measured_for_each_candidate(job, recorder):
     channel = recorder()
     run(job, channel)
     assert [one["candidate"] for one in channel.of("latency")] == [3, 4, 6]
     assert all(one["seconds"] > 0 for one in channel.of("latency"))
 
 
-def test_candidates_on_another_base_model_answer_after_the_first(job, recorder, tmp_path):
+def test_base_models_are_loaded_one_after_the_other(job, recorder, tmp_path):
     other = make_base(tmp_path / "other", "qwen2")
     last = job.spec["candidates"][0] | {"id": 9, "base_model": str(other)}
     spec = job.spec | {"candidates": [*job.spec["candidates"], last]}
@@ -145,7 +145,7 @@ def test_candidates_on_another_base_model_answer_after_the_first(job, recorder, 
     assert result["number_formats"]["9"] == "fp32"
 
 
-def test_two_with_the_same_adapter_are_checked_once_and_both_told(job, recorder):
+def test_a_shared_adapter_is_checked_once_and_reported_for_both(job, recorder):
     tuned = job.spec["candidates"][1]
     spec = job.spec | {"general": True, "candidates": [tuned, tuned | {"id": 8}]}
     channel = recorder()

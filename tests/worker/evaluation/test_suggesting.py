@@ -1,4 +1,4 @@
-"""A candidate suggests answers: the same runner as in an evaluation, prompts alone."""
+"""Suggestions: a candidate answers prompts, with the runner of evaluations."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def asked(job, tmp_path):
     return Job("suggest", tmp_path / "suggestions" / "1", spec)
 
 
-def test_every_row_gets_one_or_is_counted_as_refused(asked, recorder):
+def test_every_row_gets_a_suggestion_or_counts_as_refused(asked, recorder):
     channel = recorder()
     result = run(asked, channel)
     said = channel.of("suggestion")
@@ -34,14 +34,14 @@ def test_every_row_gets_one_or_is_counted_as_refused(asked, recorder):
     assert result["stopped"] is False
 
 
-def test_what_is_cut_off_is_no_suggestion(asked, recorder):
+def test_a_truncated_answer_is_no_suggestion(asked, recorder):
     channel = recorder()
     result = run(replace(asked, spec=asked.spec | {"max_new_tokens": 1}), channel)
     assert channel.of("suggestion") == []
     assert result["refused"] == 4
 
 
-def test_stop_keeps_what_there_is(asked, recorder):
+def test_stop_keeps_the_suggestions_so_far(asked, recorder):
     class Stopped(recorder):
         def stopping(self) -> bool:
             return True
@@ -49,7 +49,7 @@ def test_stop_keeps_what_there_is(asked, recorder):
     assert run(asked, Stopped())["stopped"] is True
 
 
-def test_it_goes_on_where_it_was(asked, recorder):
+def test_it_continues_where_it_was(asked, recorder):
     channel = recorder()
     run(
         replace(asked, spec=asked.spec | {"made": 3, "questions": asked.spec["questions"][:1]}),
@@ -59,7 +59,7 @@ def test_it_goes_on_where_it_was(asked, recorder):
     assert (last["done"], last["total"]) == (4, 4)
 
 
-def test_a_platform_that_answers_nothing_is_a_fault_to_mend(asked, recorder, monkeypatch):
+def test_a_platform_that_answers_nothing_raises_a_user_error(asked, recorder, monkeypatch):
     from finetune_app.providers.client import RemoteError
     from worker.evaluation import remote
 
