@@ -1,7 +1,7 @@
 """How an answer is shown: as a list of terms where it has fields, else with differences marked."""
 
 import re
-from typing import Any
+from typing import TypedDict
 
 from finetune_app.goals.measures import mark_differences, parse_fields
 
@@ -9,11 +9,32 @@ MAX_MARKED_CHARACTERS = 120  # of prose, where fields were wanted
 PROSE_CHARACTERS = 60  # a longer field value is set as prose
 
 
-def present_answer(answer: str, wanted: str | None = None) -> dict[str, Any]:
-    """The context of components/answer.html: {"pairs": [...]} or {"parts": [...], "mono": bool}.
+class FieldPair(TypedDict):
+    """One field of an answer. `off`: it differs from the wanted one; `say`: it is set as prose."""
 
-    Without `wanted` nothing is marked.
-    """
+    key: str
+    value: str
+    off: bool
+    say: bool
+
+
+class TextPart(TypedDict):
+    """A part of an answer. `off`: it differs from the wanted answer."""
+
+    text: str
+    off: bool
+
+
+class PresentedAnswer(TypedDict, total=False):
+    """The context of components/answer.html: either `pairs`, or `parts` and `mono` (monospace)."""
+
+    pairs: list[FieldPair]
+    parts: list[TextPart]
+    mono: bool
+
+
+def present_answer(answer: str, wanted: str | None = None) -> PresentedAnswer:
+    """Prepare an answer for the page. Without `wanted` nothing is marked."""
     found = parse_fields(answer)
     if found and any(value for _key, value in found):  # "Eggs:" and "Milk:" alone are a list
         right = dict(parse_fields(wanted) or []) if wanted is not None else None
@@ -35,9 +56,12 @@ def present_answer(answer: str, wanted: str | None = None) -> dict[str, Any]:
     return {"parts": [{"text": text, "off": off} for text, off in marked], "mono": mono}
 
 
-def _first_sentence_off(answer: str) -> list[dict[str, Any]]:
+def _first_sentence_off(answer: str) -> list[TextPart]:
     """Prose where fields were wanted is wrong as a whole: only its first sentence is marked."""
     found = re.match(r"\s*.+?(?:[.!?](?=\s|$)|\n|$)", answer)
     end = min(found.end(), MAX_MARKED_CHARACTERS) if found else 0
-    parts = [{"text": answer[:end], "off": True}, {"text": answer[end:], "off": False}]
+    parts: list[TextPart] = [
+        {"text": answer[:end], "off": True},
+        {"text": answer[end:], "off": False},
+    ]
     return [part for part in parts if part["text"]]
