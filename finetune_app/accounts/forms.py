@@ -111,7 +111,7 @@ class SignIn(forms.Form):
                 raise ValidationError(
                     _("This address and password do not belong together. Try again.")
                 )
-            self.user = found  # type: ignore[assignment]
+            self.user = found
         return data
 
 
@@ -137,8 +137,9 @@ class ChangePassword(AskPassword):
         return self.check(self.cleaned_data["old"])
 
     def clean_new(self) -> str:
-        validate_password(self.cleaned_data["new"], self.request.user)  # type: ignore[arg-type]
-        return self.cleaned_data["new"]
+        new: str = self.cleaned_data["new"]
+        validate_password(new, self.request.user)  # type: ignore[arg-type]
+        return new
 
 
 class DeleteAccount(AskPassword):
@@ -148,7 +149,7 @@ class DeleteAccount(AskPassword):
         return self.check(self.cleaned_data["password"])
 
 
-class AboutYou(forms.ModelForm):
+class AboutYou(forms.ModelForm):  # type: ignore[type-arg]
     email = email_field()
     name = name_field()
 
@@ -193,4 +194,4 @@ class DeleteTeam(forms.Form):
     def clean_name(self) -> str:
         if self.cleaned_data["name"].strip().casefold() != self.team.name.strip().casefold():
             raise ValidationError(_("That is not the name of the team."))
-        return self.cleaned_data["name"]
+        return str(self.cleaned_data["name"])

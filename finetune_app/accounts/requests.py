@@ -10,6 +10,6 @@ class HttpRequest(DjangoRequest):
     """Who asks, for which team, in which role."""
 
     htmx: HtmxDetails
-    user: User  # type: ignore[assignment]
+    user: User
     team: Team | None
     membership: Membership | None

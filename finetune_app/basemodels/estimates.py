@@ -201,7 +201,7 @@ def automatic_for(version: Version, base_model: BaseModel | None = None) -> dict
 
 def tokens_of(version: Version) -> int:
     """About how many tokens one pass over the train rows is."""
-    rows = version.counts.get("train", 0)
+    rows: int = version.counts.get("train", 0)
     return int(version.characters / CHARACTERS_A_TOKEN) + TEMPLATE_TOKENS * rows
 
 

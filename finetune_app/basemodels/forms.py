@@ -27,7 +27,7 @@ class InstallForm(forms.Form):
 
     def clean_source(self) -> str:
         """A path from the root, or organisation/model; nothing in between."""
-        source = self.cleaned_data["source"].strip()
+        source: str = self.cleaned_data["source"].strip()
         if Path(source).is_absolute():
             return str(Path(source))
         if not HUB_ID.fullmatch(source) or ".." in source:
@@ -51,7 +51,7 @@ class TokenForm(forms.Form):
 
     def clean_token(self) -> str:
         """It travels in a header line, so nothing but visible ASCII can be right."""
-        token = self.cleaned_data["token"].strip()
+        token: str = self.cleaned_data["token"].strip()
         if token and not (token.isascii() and token.isprintable() and " " not in token):
             raise forms.ValidationError(
                 _("A token has only letters, digits and signs. Copy it again from the hub.")

@@ -53,7 +53,7 @@ def generate(
     assert candidate.base_model is not None
     adapter = services.candidate_spec(candidate)["adapter"]
     requests: list[ChatRequest] = [
-        {"candidate": str(index), "adapter": adapter, "messages": messages, **sampling}
+        {"candidate": str(index), "adapter": adapter, "messages": messages, **sampling}  # type: ignore[typeddict-item]
         for index, messages in enumerate(prompts)
     ]
     return async_to_sync(_generate_local)(

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.urls import NoReverseMatch, reverse
@@ -190,7 +190,7 @@ async def _stream_local(
             )
         ) as events:
             async for event in events:
-                yield InferenceEvent(**event)
+                yield cast(InferenceEvent, event)
     except engine_client.EngineUnavailable as problem:
         if len(requests) == len(batch.requests):
             raise

@@ -261,7 +261,7 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
         return
     rows = list(light)
     fix = BY_GROUPS.get(finding.fix, FIXES[finding.fix])
-    numbers: dict[tuple, list[int]] = defaultdict(list)
+    numbers: dict[tuple[tuple[str, Any], ...], list[int]] = defaultdict(list)
     wanted = fix(finding, rows)
     for row in rows:
         if row.pk in wanted:

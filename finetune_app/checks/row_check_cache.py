@@ -1,6 +1,7 @@
 """What was seen in each row, kept in the database: only rows that changed are looked at again."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.db.models import Q
 
@@ -36,7 +37,7 @@ def scan_rows(dataset: Dataset, rows: list[CheckRow], model: str = "") -> dict[i
     return seen
 
 
-def scan_from_values(values: list, model: str) -> RowScan:
+def scan_from_values(values: list[Any], model: str) -> RowScan:
     """From the fields of a Look; tokens count only when they are those of `model`."""
     _print, marks, language, toxic, tokens, answer_tokens, of = values
     mine = bool(model) and of == model

@@ -51,5 +51,5 @@ def _histogram(sizes: list[int]) -> dict[str, Any]:
 
 def _round_up(step: int) -> int:
     """To 1, 2 or 5 times a power of ten."""
-    power = 10 ** (len(str(step)) - 1)
+    power: int = 10 ** (len(str(step)) - 1)
     return next(nice * power for nice in (1, 2, 5, 10) if nice * power >= step)

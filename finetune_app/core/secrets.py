@@ -35,7 +35,7 @@ def load_secrets(data_dir: Path) -> dict[str, Any]:
     path = data_dir / "secrets.json"
     if not path.exists():
         _write_once(path)
-    found = json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text())
     # An installation from before there were API keys has no pepper yet: made from what it has.
     found.setdefault("key_pepper", _derived(found["engine_secret"]))
     if os.environ.get("KEY_PEPPER"):

@@ -33,7 +33,7 @@ MEASURE_HINTS = {
 }
 
 
-class GoalForm(forms.ModelForm):
+class GoalForm(forms.ModelForm):  # type: ignore[type-arg]
     """What should the model do? With up to three example pairs."""
 
     class Meta:

@@ -1,7 +1,7 @@
 """Which column is what: a guess with its reason, for a person to confirm. Pure Python."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from finetune_app.imports.column_mapping import (
@@ -273,7 +273,7 @@ def _answered(value: Any) -> bool:
     return normalised_name(str(speaker)) not in ("user", "human")
 
 
-def _mostly(marks: Any) -> bool:
+def _mostly(marks: Iterable[bool]) -> bool:
     marks = list(marks)
     return sum(marks) * 2 > len(marks)
 

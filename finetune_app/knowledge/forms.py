@@ -17,7 +17,7 @@ class SeveralFiles(forms.FileInput):
 class FilesField(forms.FileField):
     """All files that were chosen, each checked as one."""
 
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+    def clean(self, data: Any, initial: Any = None) -> list["UploadedFile[Any]"]:
         given = data if isinstance(data, list | tuple) else [data]
         return [super(FilesField, self).clean(one, initial) for one in given or [None]]
 

@@ -103,7 +103,7 @@ def _facts(job: Job) -> list[str]:
 
 def _practice(goal: Goal, knowledge: Knowledge | None) -> dict[str, Any] | None:
     """How well search finds the answers of practice questions, as it was measured last."""
-    found = knowledge.practice if knowledge else None
+    found: dict[str, Any] | None = knowledge.practice if knowledge else None
     if not found or not found.get("asked"):
         return None
     missed = Example.objects.kept().filter(dataset__goal=goal, pk__in=found["missed"])

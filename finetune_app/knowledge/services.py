@@ -48,7 +48,7 @@ def fits_whole(knowledge: Knowledge, context: int, beside: int = 0) -> bool:
     return bool(knowledge.characters) and knowledge.characters + beside <= most
 
 
-def add_document(*, goal: Goal, by: User, file: File, name: str) -> Document:
+def add_document(*, goal: Goal, by: User, file: "File[Any]", name: str) -> Document:
     """Keep a file and have it read. Raise PlainError when it cannot be taken."""
     size = file.size or 0
     name = clean_name(name)
@@ -102,7 +102,7 @@ def _require_room(team: Team, size: int) -> None:
         )
 
 
-def _sha256(file: File) -> str:
+def _sha256(file: "File[Any]") -> str:
     digest = hashlib.sha256()
     for chunk in file.chunks():
         digest.update(chunk)

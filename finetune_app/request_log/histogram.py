@@ -55,7 +55,7 @@ class LengthHistogram(Histogram):
     @staticmethod
     def bucket_of(value: float) -> int:
         tokens = round(value)
-        width = 10 ** max(0, len(str(tokens)) - 2)
+        width: int = 10 ** max(0, len(str(tokens)) - 2)
         return round(tokens / width) * width
 
     @staticmethod

@@ -90,7 +90,7 @@ def frozen_spec(
     goal: Goal, version: Version, choice: BaseModelChoice, chosen: dict[str, Any]
 ) -> dict[str, Any]:
     """What the child process reads, except for the paths, which depend on its machine."""
-    settings = automatic_for(version, choice.base_model)["settings"]
+    settings: dict[str, Any] = automatic_for(version, choice.base_model)["settings"]
     settings |= {
         name: chosen[name] for name in CHANGEABLE_SETTINGS if chosen.get(name) not in (None, "")
     }

@@ -10,7 +10,7 @@ from finetune_app.datasets.example_export import TableLayout
 from finetune_app.versions.models import Version
 
 
-class NameForm(forms.ModelForm):
+class NameForm(forms.ModelForm):  # type: ignore[type-arg]
     """What people call a version; no part of what is frozen."""
 
     class Meta:

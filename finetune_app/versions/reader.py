@@ -66,7 +66,8 @@ class RowDifference:
             return ("added",) if self.before is None else ("gone",)
         changed = self.before["messages"] != self.after["messages"]
         moved = self.before["split"] != self.after["split"]
-        return ("changed",) * changed + ("moved",) * moved
+        kinds = {"changed": changed, "moved": moved}
+        return tuple(kind for kind, applies in kinds.items() if applies)
 
 
 @dataclass

@@ -100,7 +100,8 @@ def _out_of_fold_scores(
     vocabulary = _vocabulary([count for count, out in zip(counts, test, strict=True) if not out])
     matrix = tfidf_matrix(counts, vocabulary, ~test)
     weights = fit_logistic_regression(matrix[~test], labels[~test])
-    return np.asarray(matrix[test] @ weights[:-1]) + weights[-1]
+    scores: Floats = np.asarray(matrix[test] @ weights[:-1]) + weights[-1]
+    return scores
 
 
 def _vocabulary(counts: Sequence[Counter[str]]) -> dict[str, int]:

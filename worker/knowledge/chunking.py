@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from worker.knowledge.readers.document_text import Block, Text
+from worker.knowledge.document_text import Block, Text
 
 CHUNKER_VERSION = 1  # raised when cutting changes, so that all is cut again
 TARGET_CHARACTERS = 900  # characters: about 150 words

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from worker.knowledge.chunking import CHUNKER_VERSION, Chunk
-from worker.knowledge.readers.document_text import Text
+from worker.knowledge.document_text import Text
 
 READER_VERSION = 1  # raised when reading changes, so that all is read again
 

@@ -13,7 +13,7 @@ from typing import Any
 from worker.channel import Channel, Job, LeaseLost, UserError
 from worker.knowledge import document_cache
 from worker.knowledge.chunking import Chunk, split_into_chunks
-from worker.knowledge.readers.document_text import Text, Unreadable
+from worker.knowledge.document_text import Text, Unreadable
 from worker.knowledge.readers.reader_process import GONE, Reader
 
 AT_ONCE = 32  # passages embedded between two looks at the lease

@@ -112,7 +112,8 @@ def compare(
 def logits_of(model: Any, ids: list[int], start: int) -> Tensor:
     """fp32 logits (len(ids) - start, vocabulary) that predict `ids[start:]`."""
     given = torch.tensor([ids], device=model.device)
-    return model(input_ids=given, use_cache=False).logits[0, start - 1 : -1].float().cpu()
+    logits: Tensor = model(input_ids=given, use_cache=False).logits[0, start - 1 : -1]
+    return logits.float().cpu()
 
 
 @torch.inference_mode()

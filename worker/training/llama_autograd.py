@@ -92,7 +92,7 @@ class RmsNorm(Function):
         x_fp32 = x.float()
         inverse_rms = torch.linalg.vector_norm(x_fp32, dim=-1, keepdim=True)
         inverse_rms = inverse_rms.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
-        normed = (x_fp32 * inverse_rms).to(x.dtype)
+        normed: torch.Tensor = (x_fp32 * inverse_rms).to(x.dtype)
         ctx.save_for_backward(normed, inverse_rms, weight)
         return normed * weight
 
@@ -114,7 +114,8 @@ class SwiGlu(Function):
     def forward(ctx: Any, gate_up: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
-        return aten.silu(gate).mul_(up)
+        activated: torch.Tensor = aten.silu(gate)
+        return activated.mul_(up)
 
     @staticmethod
     @once_differentiable

@@ -290,7 +290,7 @@ def emit_samples(training: Run, state: State) -> None:
         training.adapted, training.tokenizer, training.sample_rows, training.spec
     )
     for index, sample in enumerate(samples):
-        event: SampleEvent = {"step": state.step, "index": index, **sample}
+        event = SampleEvent(step=state.step, index=index, **sample)  # type: ignore[typeddict-item]
         training.channel.emit("sample", **event)
 
 

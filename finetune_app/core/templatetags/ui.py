@@ -215,4 +215,5 @@ def six(done: int, total: int = 6) -> SafeString:
 
 
 def _state(step: Any) -> str:
-    return step["state"] if isinstance(step, Mapping) else step.state
+    state: str = step["state"] if isinstance(step, Mapping) else step.state
+    return state

@@ -6,13 +6,14 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.requests import whole_number
 from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.models import Dataset, Import
 from finetune_app.datasets.services import dataset_of, undo
-from finetune_app.datasets.views.common import back_to_table, may_edit, render
+from finetune_app.datasets.views.common import back_to_table, render
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from tests.worker.knowledge import files
+from worker.knowledge.document_text import Unreadable
 from worker.knowledge.readers import reader_process
-from worker.knowledge.readers.document_text import Unreadable
 from worker.knowledge.readers.reader_process import Reader
 
 GOOD_PDF = files.pdf([[(11, "A page.")]])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.knowledge.chunking import MAX_CHARACTERS, OVERLAP_CHARACTERS, Chunk, split_into_chunks
-from worker.knowledge.readers.document_text import Text, Writer
+from worker.knowledge.document_text import Text, Writer
 from worker.knowledge.readers.markup import markdown
 
 SENTENCE = "The inlet filter of the pump is rinsed every thirty days, in warm water only. "

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.worker.knowledge import files
+from worker.knowledge.document_text import Text
 from worker.knowledge.readers import formats
-from worker.knowledge.readers.document_text import Text
 
 LONG = "The pump for {} is made of brass and carries a warranty of some months from its deliv-"
 

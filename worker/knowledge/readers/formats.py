@@ -6,7 +6,7 @@ from pathlib import Path
 
 from worker.channel import UserError
 from worker.imports.text_encoding import NOT_TEXT, detect_encoding, open_text
-from worker.knowledge.readers.document_text import Text, Unreadable, Writer
+from worker.knowledge.document_text import Text, Unreadable, Writer
 
 START = 4096
 SAMPLE = 20_000  # characters

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 from markdown_it import MarkdownIt
 
-from worker.knowledge.readers.document_text import Text, Writer
+from worker.knowledge.document_text import Text, Writer
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 SKIPPED = {

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from worker.knowledge.readers.document_text import Text, Unreadable, Writer
+from worker.knowledge.document_text import Text, Unreadable, Writer
 
 MAX_PAGES = 5_000
 LARGER = 1.15  # a heading's letters, against those of the text

@@ -24,8 +24,8 @@ import psutil
 from finetune_app.core import parent_death
 from worker.imports.limits import MEMORY_BYTES
 from worker.knowledge import document_cache
+from worker.knowledge.document_text import Unreadable
 from worker.knowledge.readers import formats
-from worker.knowledge.readers.document_text import Unreadable
 
 CPU_SECONDS = 240  # for one document
 PATIENCE = 480.0  # seconds on the clock for one document

@@ -6,7 +6,7 @@ from worker.channel import UserError
 from worker.imports.file_format import detect_shape, iter_rows
 from worker.imports.limits import MAX_ROWS
 from worker.imports.rows import RejectedRow
-from worker.knowledge.readers.document_text import Text, Unreadable, Writer
+from worker.knowledge.document_text import Text, Unreadable, Writer
 
 
 def read(path: Path, name: str, encoding: str) -> Text:

@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from worker.knowledge.readers.document_text import Text, Unreadable, Writer
+from worker.knowledge.document_text import Text, Unreadable, Writer
 
 MAX_MEMBERS = 5_000
 MAX_UNPACKED = 1_000_000_000  # bytes of all members
