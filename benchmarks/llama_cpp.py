@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.engine.requests import Completion, Message
+from finetune_app.core.chat_messages import Message
+from worker.engine.requests import Completion
 from worker.template import TEMPLATE_OPTIONS
 
 VERSION = "3.22.1"

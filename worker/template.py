@@ -10,14 +10,13 @@ template marks its turns.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
-
-Message = dict[str, str]
 
 # For base models without a chat template. Saved with the adapter, so that other programs render
 # the same text.
@@ -145,7 +144,7 @@ class Renderer:
             try:
                 return str(
                     self._tokenizer.apply_chat_template(
-                        list(conversation),
+                        cast("list[dict[str, str]]", list(conversation)),
                         tokenize=False,
                         add_generation_prompt=False,
                         **TEMPLATE_OPTIONS,
@@ -158,7 +157,10 @@ class Renderer:
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Tokens that end an answer: end of text, and the template's own end of turn."""
-    conversation = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    conversation: list[Message] = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+    ]
     whole = _tokenize(tokenizer, conversation)
     last = max(i for i, learned in enumerate(whole.loss_mask) if learned)
     stops = {whole.input_ids[last]}
@@ -264,7 +266,7 @@ def _render(
     try:
         return str(
             tokenizer.apply_chat_template(
-                escaped,
+                cast("list[dict[str, str]]", escaped),
                 tokenize=False,
                 add_generation_prompt=add_generation_prompt,
                 **TEMPLATE_OPTIONS,
@@ -290,14 +292,14 @@ def _escape_special_tokens(
     Answers are not changed: they are what the model learns to write, to the letter.
     """
     special = [str(tokenizer.convert_ids_to_tokens(i)) for i in special_token_ids(tokenizer)]
-    escaped = []
+    escaped: list[Message] = []
     for message in messages:
         content = message["content"]
         if message["role"] != "assistant":
             for token in special:
                 if len(token) > 1 and token in content:
                     content = content.replace(token, f"{token[0]}{WORD_JOINER}{token[1:]}")
-        escaped.append({**message, "content": content})
+        escaped.append(message | {"content": content})
     return escaped
 
 
@@ -306,7 +308,10 @@ def _merge_system_into_user(messages: Sequence[Message]) -> list[Message]:
     instructions, *rest = messages
     if not rest or rest[0]["role"] != "user":
         return [{"role": "user", "content": instructions["content"]}, *rest]
-    question = {"role": "user", "content": f"{instructions['content']}\n\n{rest[0]['content']}"}
+    question: Message = {
+        "role": "user",
+        "content": f"{instructions['content']}\n\n{rest[0]['content']}",
+    }
     return [question, *rest[1:]]
 
 

@@ -10,8 +10,9 @@ from asgiref.sync import async_to_sync
 
 from finetune_app.candidates import services
 from finetune_app.candidates.models import Candidate
-from finetune_app.candidates.prompt_builder import Message, build_prompt
+from finetune_app.candidates.prompt_builder import build_prompt
 from finetune_app.core import engine_client
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_protocol import ChatRequest
 from finetune_app.core.files import local_folder
 from finetune_app.providers import client as remote

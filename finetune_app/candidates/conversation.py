@@ -9,8 +9,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates.inference import RequestBatch, request_for, stream_events
-from finetune_app.candidates.prompt_builder import Message
 from finetune_app.candidates.selection import ChatColumn
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_client import EngineUnavailable
 from finetune_app.core.errors import PlainError
 

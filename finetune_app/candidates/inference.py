@@ -13,14 +13,10 @@ from django.urls import NoReverseMatch, reverse
 
 from finetune_app.candidates import services
 from finetune_app.candidates.models import Candidate
-from finetune_app.candidates.prompt_builder import (
-    Message,
-    Passage,
-    PromptTemplate,
-    build_prompt,
-)
+from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, build_prompt
 from finetune_app.candidates.specs import Retrieval
 from finetune_app.core import engine_client
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.connections import close_idle
 from finetune_app.core.engine_protocol import ChatEvent, ChatRequest
 from finetune_app.providers import client as remote

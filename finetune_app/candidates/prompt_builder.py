@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Message = dict[str, str]
+from finetune_app.core.chat_messages import Message
+
 NO_ANSWER_TEXT = "That is not in the documents."
 CHARS_PER_TOKEN = 2.5  # a low estimate; the engine rejects a prompt that is really too long
 # How many passages a model gets, by its parameter count. Small models lose the answer among many:
@@ -95,7 +96,7 @@ def build_prompt(
         system, conversation = [*system, conversation[0]["content"]], conversation[1:]
     if template.grounded:
         system.append(_grounding())
-    prefix = [{"role": "system", "content": "\n\n".join(system)}] if system else []
+    prefix: list[Message] = [{"role": "system", "content": "\n\n".join(system)}] if system else []
     for prompt, answer in template.shots:
         prefix.append({"role": "user", "content": prompt})
         prefix.append({"role": "assistant", "content": answer})

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from finetune_app.candidates.prompt_builder import Message
 from finetune_app.candidates.specs import Shot
 from finetune_app.candidates.validation_prompts import PromptResult
+from finetune_app.core.chat_messages import Message
 from finetune_app.goals.measures.formatting import strip_code_fence
 
 MIN_WRITER_PARAMETERS = 3_000_000_000  # smaller models do not write usable instructions

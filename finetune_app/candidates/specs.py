@@ -2,7 +2,7 @@
 
 from typing import Any, TypedDict
 
-from finetune_app.candidates.prompt_builder import Message
+from finetune_app.core.chat_messages import Message
 
 
 class Shot(TypedDict):

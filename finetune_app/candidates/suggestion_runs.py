@@ -6,8 +6,8 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.candidates import few_shot, services
 from finetune_app.candidates.models import Candidate, SuggestionRun
-from finetune_app.candidates.prompt_builder import Message
 from finetune_app.candidates.specs import PromptToAnswer
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Suggestion
 from finetune_app.datasets.services import dataset_of

@@ -14,7 +14,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates.models import Candidate, ValidationAnswer
-from finetune_app.candidates.prompt_builder import Message
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.models import Example, Split
 from finetune_app.datasets.splits import place
 from finetune_app.goals.models import Goal

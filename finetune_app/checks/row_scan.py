@@ -7,11 +7,11 @@ rows it changed, and no more.
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from finetune_app.checks.detectors import languages, mojibake, pii
 from finetune_app.checks.detectors.refusals import refusal
 from finetune_app.checks.rules.base import Mark, RowScan
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import last_said, normalise
 
 # Raise when a rule below, in pii.py or in refusals.py changes: every row is looked at again.
@@ -41,7 +41,7 @@ PERHAPS_NO_ANSWER = {"none", "nil", "unknown", "empty"}
 MOST_SPANS = 20  # highlighted in one row
 
 
-def scan(messages: list[dict[str, Any]]) -> RowScan:
+def scan(messages: list[Message]) -> RowScan:
     """What is to be seen in a conversation; without what takes a process of its own."""
     marks = [*_shape(messages), *_answer(messages)]
     if all(isinstance(message.get("content"), str) for message in messages):
@@ -50,13 +50,13 @@ def scan(messages: list[dict[str, Any]]) -> RowScan:
     return RowScan(tuple(marks))
 
 
-def fingerprint(messages: list[dict[str, Any]]) -> str:
+def fingerprint(messages: list[Message]) -> str:
     """32 hex digits, other ones for any other text or for other rules."""
     text = json.dumps([RULES, messages], ensure_ascii=False, sort_keys=True)
     return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
-def _shape(messages: list[dict[str, Any]]) -> Iterator[Mark]:
+def _shape(messages: list[Message]) -> Iterator[Mark]:
     strange = [one.get("role") for one in messages if one.get("role") not in ROLES]
     if strange:
         yield Mark("unknown_role", what=str(strange[0])[:40])
@@ -68,12 +68,12 @@ def _shape(messages: list[dict[str, Any]]) -> Iterator[Mark]:
         yield Mark("instructed")
 
 
-def _said(message: dict[str, Any]) -> str:
+def _said(message: Message) -> str:
     content = message.get("content")
     return content.strip() if isinstance(content, str) else ""
 
 
-def _answer(messages: list[dict[str, Any]]) -> Iterator[Mark]:
+def _answer(messages: list[Message]) -> Iterator[Mark]:
     answer = _said(messages[-1]) if messages and messages[-1].get("role") == "assistant" else ""
     if not answer:
         return
@@ -89,7 +89,7 @@ def _answer(messages: list[dict[str, Any]]) -> Iterator[Mark]:
         yield Mark("refusals", last, 0, end, "refusal")
 
 
-def _stretches(messages: list[dict[str, Any]]) -> Iterator[Mark]:
+def _stretches(messages: list[Message]) -> Iterator[Mark]:
     """Private data, secrets and broken characters, with their places."""
     for place, message in enumerate(messages):
         text = message["content"]

@@ -10,13 +10,13 @@ import httpx
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_protocol import (
     ChatBody,
     ChatEvent,
     ChatRequest,
     EngineHealth,
     FoundPassage,
-    Message,
     TokenSpan,
 )
 from finetune_app.core.tracing import span

@@ -5,7 +5,8 @@ Shared by `engine_client` (web) and `worker/engine/server.py` (engine), so it im
 
 from typing import NotRequired, TypedDict
 
-Message = dict[str, str]
+from finetune_app.core.chat_messages import Message
+
 """One chat message: {"role": "system" | "user" | "assistant", "content": ...}."""
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
-from finetune_app.datasets.text import Message, newlines
+from finetune_app.datasets.text import newlines
 
 TURN, INSTRUCTIONS = "turn", "instructions"  # what can be added
 
@@ -58,7 +59,7 @@ def written(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
 
     Browsers send line ends as CR LF; a text that only differs in that is left untouched.
     """
-    said = []
+    said: list[Message] = []
     for place, message in enumerate(saved):
         text = post.get(f"message-{place}", message["content"])
         if newlines(text) == newlines(message["content"]):

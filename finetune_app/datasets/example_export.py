@@ -14,6 +14,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.core.text_formats import safe_cell
 
@@ -110,7 +111,7 @@ def _require_writable(text: str, encoding: str, number: int) -> None:
         ) from error
 
 
-def split_off(messages: list[dict[str, str]]) -> tuple[str, list[dict[str, str]]]:
+def split_off(messages: list[Message]) -> tuple[str, list[Message]]:
     """(the instructions that come first, the rest)."""
     if messages and messages[0]["role"] == "system":
         return messages[0]["content"], messages[1:]

@@ -8,10 +8,11 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _l
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import conversation_form
 from finetune_app.datasets.models import Split
-from finetune_app.datasets.text import Message, newlines
+from finetune_app.datasets.text import newlines
 
 
 class WriteForm(forms.Form):

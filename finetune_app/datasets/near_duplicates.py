@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import asked
 
 RUN = 5  # characters
@@ -63,7 +64,7 @@ def likeness(one: str, other: str) -> float:
     return both / (len(a) + len(b) - both)
 
 
-def question(messages: list[dict[str, str]]) -> str:
+def question(messages: list[Message]) -> str:
     """What a conversation asks, as it is held against others: all its turns, of a very long one
     the last. Sides are given by it, and leaks are found by it."""
     turns = [text for _role, text in asked(messages)]

@@ -5,7 +5,7 @@ import json
 import re
 import unicodedata
 
-Message = dict[str, str]  # {"role": "system" | "user" | "assistant", "content": "..."}
+from finetune_app.core.chat_messages import Message
 
 _ODD = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
@@ -20,23 +20,23 @@ def newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def last_said(messages: list[dict[str, str]], role: str) -> str:
+def last_said(messages: list[Message], role: str) -> str:
     return next((m["content"] for m in reversed(messages) if m.get("role") == role), "")
 
 
-def with_answer(messages: list[dict[str, str]], text: str) -> list[dict[str, str]]:
+def with_answer(messages: list[Message], text: str) -> list[Message]:
     """The conversation, ending in this answer."""
     before = messages[:-1] if messages and messages[-1]["role"] == "assistant" else messages
     return [*before, {"role": "assistant", "content": text}]
 
 
-def asked(messages: list[dict[str, str]]) -> list[tuple[str, str]]:
+def asked(messages: list[Message]) -> list[tuple[str, str]]:
     """(role, text) of everything before the answer, instructions left out."""
     before = messages[:-1] if messages and messages[-1].get("role") == "assistant" else messages
     return [(m["role"], normalise(m["content"])) for m in before if m.get("role") != "system"]
 
 
-def prompt_hash(messages: list[dict[str, str]]) -> str:
+def prompt_hash(messages: list[Message]) -> str:
     """32 hex digits that are the same for the same question."""
     text = json.dumps(asked(messages), ensure_ascii=False)
     return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()

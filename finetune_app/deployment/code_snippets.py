@@ -13,8 +13,10 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
+from finetune_app.core.chat_messages import Message
+
 KEY_PLACEHOLDER = "ft-…"
-EXAMPLE_MESSAGES = ({"role": "user", "content": "…"},)
+EXAMPLE_MESSAGES: Sequence[Message] = ({"role": "user", "content": "…"},)
 STRING_LITERAL = re.compile(r"&quot;(?:\\.|(?!&quot;)[^\n])*?&quot;")  # in escaped code
 PRIVATE_DOMAINS = ("local", "lan", "home", "internal", "localdomain", "corp")
 
@@ -32,7 +34,7 @@ class Snippet:
 
 def snippets_for(
     model: str,
-    messages: Sequence[dict[str, str]] = EXAMPLE_MESSAGES,
+    messages: Sequence[Message] = EXAMPLE_MESSAGES,
     key: str = "",
     **settings: Any,
 ) -> list[Snippet]:

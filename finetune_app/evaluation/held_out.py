@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Split
 from finetune_app.versions.models import Version
@@ -42,7 +43,7 @@ def read_test_prompts(version: Version) -> list[HeldOutPrompt]:
     return found
 
 
-def _readable(messages: list[dict[str, str]]) -> str:
+def _readable(messages: list[Message]) -> str:
     """The prompt as people read it. A conversation is shown whole, because its last question alone
     ("Yes, the second one") cannot be judged."""
     turns = [message for message in messages if message["role"] != "system"]
@@ -51,5 +52,5 @@ def _readable(messages: list[dict[str, str]]) -> str:
     return "\n\n".join(f"{_role_name(turn)}: {turn['content']}" for turn in turns)
 
 
-def _role_name(turn: dict[str, str]) -> str:
+def _role_name(turn: Message) -> str:
     return str(_("Model") if turn["role"] == "assistant" else _("You"))

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.splits import held_back
-from finetune_app.datasets.text import Message
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.column_mapping import RowError, messages_from_row, parse_json
 

@@ -8,10 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.gateway.errors import invalid_request
 from finetune_app.gateway.json_body import model_field, number_field, read_json_object
 
-Message = dict[str, str]
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 MAX_MESSAGES = 500
 MAX_CHARACTERS = 400_000  # of all messages together

@@ -23,7 +23,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from finetune_app.datasets.text import Message
+from finetune_app.core.chat_messages import Message
 from finetune_app.imports.schemas import RowNames
 
 Cells = Mapping[str, Any]
@@ -137,7 +137,7 @@ def _from_pair(cells: Cells, mapping: Mapping[str, str], system: str, keep: bool
         raise RowError(f"{names if mapping.get('answer') else 'The row is'} empty.")
     if not prompt.strip():
         raise RowError(f"“{mapping['prompt']}” is empty, so nothing is asked.")
-    asks = [*_earlier(cells.get("history")), {"role": "user", "content": prompt}]
+    asks: list[Message] = [*_earlier(cells.get("history")), {"role": "user", "content": prompt}]
     if not answer.strip() and not keep:
         raise RowError(f"“{mapping.get('answer')}” is empty, so there is nothing to learn.")
     return _with_system(system, _ended(asks, answer, keep))

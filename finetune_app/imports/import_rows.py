@@ -18,13 +18,14 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.core import bulk_sql
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import local_path, publish_folder
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.adding import AT_ONCE, made_of, store_new
 from finetune_app.datasets.services.editing import change_many, stamp
 from finetune_app.datasets.services.lease_writer import LeaseWriter
 from finetune_app.datasets.services.locking import count_label, lock, mark_changed
-from finetune_app.datasets.text import Message, last_said
+from finetune_app.datasets.text import last_said
 from finetune_app.imports.row_matching import RowMatcher
 from finetune_app.imports.schemas import (
     ChangePlan,

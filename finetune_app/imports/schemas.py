@@ -2,7 +2,7 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from finetune_app.datasets.text import Message
+from finetune_app.core.chat_messages import Message
 
 ColumnMapping = dict[str, str]
 """Part of an example -> name of its column. See column_mapping.py for the keys."""

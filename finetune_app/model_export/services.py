@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.candidates import validation_prompts
-from finetune_app.candidates.prompt_builder import Message
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs

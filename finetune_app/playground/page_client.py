@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, TypedDict
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.deployment.models import Deployment
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
 from finetune_app.gateway.generation import Generation
 from finetune_app.gateway.responses import ChatResponse
-from finetune_app.gateway.schemas import Message, parse_chat_request
+from finetune_app.gateway.schemas import parse_chat_request
 
 
 class PageEvent(TypedDict, total=False):

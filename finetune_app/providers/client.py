@@ -19,6 +19,7 @@ import httpx
 from cryptography.fernet import InvalidToken
 from django.conf import settings
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.encryption import decrypt
 from finetune_app.providers import guard
 
@@ -34,7 +35,6 @@ LONGEST_LINE = 1_000_000
 TRIES = 4  # of a worker, when a platform is busy
 LONGEST_WAIT = 30.0
 
-Message = dict[str, str]
 Event = dict[str, Any]
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from finetune_app.checks.rules.base import CheckRow
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import last_said
-
-Message = dict[str, str]
 
 
 class RowFile:

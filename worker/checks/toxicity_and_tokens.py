@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
 
-Message = dict[str, Any]
 LONGEST = 5_000  # characters that are judged
 MOST_SENTENCES = 30
 BEYOND_DOUBT = 0.95

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from finetune_app.core.chat_messages import Message
 from worker.engine.adapters import BASE, Adapters, BadAdapter
 from worker.engine.model_loader import LoadedModel
 from worker.template import prompt_token_ids
@@ -44,7 +45,7 @@ class AdapterChecks:
 
     def _check(self, name: str) -> str:
         """What is wrong with an adapter, or ""."""
-        messages = [{"role": "user", "content": CHECK_PROMPT}]
+        messages: list[Message] = [{"role": "user", "content": CHECK_PROMPT}]
         token_ids = prompt_token_ids(self._loaded.tokenizer, messages)
         self._adapters.select([BASE, BASE, name])
         logits = self._loaded.model(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from finetune_app.core.engine_protocol import Message, TokenLogprob
+from finetune_app.core.chat_messages import Message
+from finetune_app.core.engine_protocol import TokenLogprob
 
 __all__ = [
     "Completion",

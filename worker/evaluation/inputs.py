@@ -15,8 +15,9 @@ from finetune_app.candidates.prompt_builder import (
     build_prompt,
 )
 from finetune_app.candidates.specs import CandidateSpec, Retrieval
+from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
-from worker.engine.requests import GenerationRequest, Message
+from worker.engine.requests import GenerationRequest
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
 
 LEAST_CONTEXT = 512  # tokens; a question and its answer need that much
@@ -140,7 +141,10 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
             "or “chat” version instead.",
         )
     asked, answered = "Hello", "Good day"
-    turn = [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    turn: list[Message] = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": answered},
+    ]
     try:
         with limited(TEMPLATE_SECONDS):
             ids = template.tokenize_example(tokenizer, turn, LEAST_CONTEXT).input_ids

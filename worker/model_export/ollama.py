@@ -9,10 +9,12 @@ there is no Modelfile rather than a nearly right one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
-from worker.template import TEMPLATE_OPTIONS, Message, stop_token_ids
+from finetune_app.core.chat_messages import Message
+from worker.template import TEMPLATE_OPTIONS, stop_token_ids
 
 MARK = "\u2603{}\u2603"  # does not occur in templates
 FORBIDDEN = ('"""', "{{", "}}")
@@ -136,7 +138,10 @@ def _talk(roles: list[str]) -> list[Message]:
 def _render(tokenizer: PreTrainedTokenizerBase, roles: list[str], *, going_on: bool = True) -> str:
     return str(
         tokenizer.apply_chat_template(
-            _talk(roles), tokenize=False, add_generation_prompt=going_on, **TEMPLATE_OPTIONS
+            cast("list[dict[str, str]]", _talk(roles)),
+            tokenize=False,
+            add_generation_prompt=going_on,
+            **TEMPLATE_OPTIONS,
         )
     )
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from worker.template import Message, prompt_token_ids
+from finetune_app.core.chat_messages import Message
+from worker.template import prompt_token_ids
 
 Step = Callable[[], None]
 

@@ -15,12 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import sha256_of
 from worker.channel import Channel, Job, UserError
 from worker.model_export import gguf_file, merged, ollama, parity
 from worker.model_export.readme import readme
 from worker.model_export.vocabulary import vocabulary_of
-from worker.template import Message, stop_token_ids
+from worker.template import stop_token_ids
 
 FIXED_STEPS = 4  # of the progress: loading, writing, loading back, packing
 DISK_MARGIN = 1.2  # free space needed, as a multiple of what is written

@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from finetune_app.core.chat_messages import Message
 from worker.channel import Channel, UserError
-from worker.template import Message, TokenizedExample, tokenize_example
+from worker.template import TokenizedExample, tokenize_example
 
 # Rows are sorted by length within groups of this many batches: enough that the rows of a batch
 # have nearly the same length, few enough that an epoch stays well mixed.

@@ -1,9 +1,10 @@
 """In what language a row is written. Told by fastText's small model, which comes along."""
 
 from functools import lru_cache
-from typing import Any
 
 from django.utils.translation import gettext_lazy as _
+
+from finetune_app.core.chat_messages import Message
 
 LEAST = 40  # characters of plain words: from less nobody can tell
 SURE = 0.7
@@ -39,7 +40,7 @@ NAMES = {
 }
 
 
-def detect_language(messages: list[dict[str, Any]]) -> str:
+def detect_language(messages: list[Message]) -> str:
     """The language's code, such as "de"; "" when there is too little text to tell, or it is
     code or a list rather than sentences. What the person writes decides; a short question is
     read together with its answer."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from finetune_app.checks.models import Severity
+from finetune_app.core.chat_messages import Message
 
 
 class CheckRow(NamedTuple):
@@ -18,7 +19,7 @@ class CheckRow(NamedTuple):
     answer: str
     split: str
     prompt_hash: str
-    messages: list[dict[str, str]]
+    messages: list[Message]
 
 
 class Mark(NamedTuple):

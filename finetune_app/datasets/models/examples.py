@@ -6,6 +6,7 @@ from django.db.models.functions import Length, Lower, Substr
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.models.base import Dataset, Split, Status
 from finetune_app.datasets.models.imports import Import
 from finetune_app.datasets.text import last_said, prompt_hash
@@ -133,7 +134,7 @@ class Example(models.Model):
     def __str__(self) -> str:
         return f"No. {self.number}"
 
-    def set_messages(self, messages: list[dict[str, str]]) -> None:
+    def set_messages(self, messages: list[Message]) -> None:
         """Take the conversation and refresh what is derived from it."""
         self.messages = messages
         self.prompt = last_said(messages, "user")

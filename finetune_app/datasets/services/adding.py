@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
+from finetune_app.core.chat_messages import Message
 from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.editing import sensible
@@ -47,7 +48,7 @@ def add_rows(
 
 
 def add_example(
-    *, dataset: Dataset, by: User, messages: list[dict[str, str]], split: str = "", source: str = ""
+    *, dataset: Dataset, by: User, messages: list[Message], split: str = "", source: str = ""
 ) -> tuple[Example, Edit]:
     """One example written by hand: approved when it has an answer, else a draft."""
     sensible(messages)

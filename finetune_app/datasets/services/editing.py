@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from finetune_app.accounts.models import User
 from finetune_app.core import bulk_sql
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, Status
 from finetune_app.datasets.services.locking import lock, mark_changed
@@ -43,7 +44,7 @@ def dataset_of(goal: Goal) -> Dataset:
 
 
 def save_example(
-    *, example: Example, by: User, messages: list[dict[str, str]], seen: datetime | None
+    *, example: Example, by: User, messages: list[Message], seen: datetime | None
 ) -> Edit | None:
     """Save an edited conversation. `seen` is the `changed_at` that the person started from.
 
@@ -175,7 +176,7 @@ def _set_labels(example: Example, labels: dict[str, str]) -> None:
         )
 
 
-def sensible(messages: list[dict[str, str]]) -> None:
+def sensible(messages: list[Message]) -> None:
     for message in messages:
         if len(message["content"]) > MOST_CHARACTERS:
             raise PlainError(

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import conversation_form
 from finetune_app.datasets.events import examples_changed
@@ -47,7 +48,7 @@ def _opened(
     goal: Goal,
     row: Example,
     status: int = 200,
-    said: list[dict[str, str]] | None = None,
+    said: list[Message] | None = None,
     **more: Any,
 ) -> HttpResponse:
     """The row alone for htmx; else the page that has it, with the row open. `said`: what stands in

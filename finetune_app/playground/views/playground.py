@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.requests import render_page
 from finetune_app.deployment import code_snippets
 from finetune_app.deployment.models import Deployment
 from finetune_app.gateway.errors import ApiError
-from finetune_app.gateway.schemas import Message, parse_chat_request
+from finetune_app.gateway.schemas import parse_chat_request
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.playground import page_client
@@ -82,7 +83,7 @@ def _api_request(request: HttpRequest) -> dict[str, Any]:
     """The form as the body of /v1/chat/completions, without fields that are left empty."""
     post = request.POST
     system, question = post.get("system", "").strip(), post.get("question", "").strip()
-    messages = [{"role": "system", "content": system}] if system else []
+    messages: list[Message] = [{"role": "system", "content": system}] if system else []
     messages += page_client.read_history(post.get("history", ""))
     messages.append({"role": "user", "content": question})
     numbers = {name: _number(post.get(name, "")) for name in DEFAULTS}

@@ -13,12 +13,12 @@ from django.utils.translation import gettext_lazy as _l
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.core.word_diff import diff_words
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import dataset_of
-from finetune_app.datasets.text import Message
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.versions import reader
@@ -124,7 +124,8 @@ def _side_by_side(pair: reader.RowDifference) -> dict[str, Any]:
     both = bool(before and after)
     turns = []
     for old, new in aligned(before.get("messages", []), after.get("messages", [])):
-        role = (new or old or {})["role"]
+        turn = new or old
+        role = turn["role"] if turn else ""
         was, now = old["content"] if old else "", new["content"] if new else ""
         turns.append(
             {

@@ -18,6 +18,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from finetune_app.core.chat_messages import Message
 from worker.engine.adapter_check import CHECK_PROMPT
 from worker.engine.adapters import BadAdapter
 from worker.engine.backend import BackendUnsupported, Handle, Listener
@@ -104,7 +105,7 @@ class VllmEngine:
         self.fatal_error = ""
         self._queued_at: dict[int, float] = {}  # of sequences without a first token, by id()
         self._references = references
-        check_messages = [{"role": "user", "content": CHECK_PROMPT}]
+        check_messages: list[Message] = [{"role": "user", "content": CHECK_PROMPT}]
         self._check_token_ids = prompt_token_ids(self._tokenizer, check_messages)
         self._process = VllmProcess(program, base, self.number_format, options, log_file)
         self._client: VllmClient | None = None  # while the process answers

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune_app.core.chat_messages import Message
 from worker.channel import Channel, UserError
 from worker.engine.batch_generation import generate_all
 from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel
-from worker.engine.requests import GenerationRequest, Message
+from worker.engine.requests import GenerationRequest
 from worker.template import TokenizedExample, load_tokenizer, prompt_token_ids
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
