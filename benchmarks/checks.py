@@ -250,9 +250,9 @@ def found_in(planted: Planted) -> dict[str, set[int]]:
         row.pk: RowScan(look.marks, look.language, toxic)
         for row, look, toxic in zip(rows, looks, rude, strict=True)
     }
-    about = CheckContext("", {}, seen=seen, alike=leakage.look_alikes(rows))
-    found: dict[str, set[int]] = {"refusals": set(about.marked("refusals"))}
-    for one in checks.run_rules(rows, about):
+    context = CheckContext("", {}, scans=seen, near_duplicates=leakage.look_alikes(rows))
+    found: dict[str, set[int]] = {"refusals": set(context.marked("refusals"))}
+    for one in checks.run_rules(rows, context):
         if one.check in ("duplicates", "near_duplicates") or one.check == "contradictions":
             found[one.check] = {pk for group in one.groups for pk in group[1:]}
         elif one.check != "refusals":
@@ -346,7 +346,7 @@ def timed(data: Path, count: int, seed: int) -> None:
         for pk, messages in enumerate(many(data, count, seed), 1):
             line = [pk, pk, dice.choice(SPLITS), prompt_hash(messages), messages, None]
             file.write(json.dumps(line) + "\n")
-    about = {"measure": "", "measure_settings": {}, "ruler": None}
+    about = {"measure": "", "measure_settings": {}, "token_limit": None}
     clock = Clock()
     spec = {"rows": count, "about": about, "tokenizer": ""}
     print(run(Job("check", folder, spec), clock))  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""Excel and Parquet files of a version, written to standard output: `exports FORM PATH`.
+"""Writes a version to standard output as Excel or Parquet: `worker.dataset_export FORMAT PATH`.
 
-A process of its own, started for one download: the web imports none of these libraries, and
-answers others while a large file is written.
+Runs as a child process for one download, so the web process imports none of these libraries and
+keeps serving requests while a large file is written.
 """
 
 import sys
@@ -18,8 +18,11 @@ BATCH = 2_000  # rows
 
 
 def xlsx(rows: Rows, output: BinaryIO) -> None:
-    """Cells of text. One that would be run when it is typed in gets Excel's own mark for text
-    (the style that its ' sets), so that the text itself stays as it is."""
+    """A sheet of text cells.
+
+    Cells that Excel would run as a formula get its quote prefix (the style that a leading '
+    sets), so that their text stays unchanged.
+    """
     import xlsxwriter
 
     with tempfile.TemporaryDirectory() as folder:
@@ -32,8 +35,8 @@ def xlsx(rows: Rows, output: BinaryIO) -> None:
             for place, cell in enumerate(cells):
                 if at == 0:
                     sheet.set_column(place, place, 60 if cell in ("prompt", "answer") else 12, wide)
-                look = bold if at == 0 else guarded if cell.startswith(FORMULA_STARTS) else None
-                sheet.write_string(at, place, cell, look)
+                style = bold if at == 0 else guarded if cell.startswith(FORMULA_STARTS) else None
+                sheet.write_string(at, place, cell, style)
         book.close()
 
 

@@ -161,7 +161,7 @@ def _most_typical(texts: list[str], among: list[int]) -> int:
     sample = [texts[at] for at in among[:TYPICAL_SAMPLE]]
 
     def typicality(at: int) -> tuple[float, int]:
-        return statistics.fmean(near_duplicates.likeness(texts[at], one) for one in sample), -at
+        return statistics.fmean(near_duplicates.jaccard(texts[at], one) for one in sample), -at
 
     return max(among, key=typicality)
 
@@ -170,5 +170,5 @@ def _most_different(texts: list[str], among: list[int], chosen: list[int]) -> in
     """The one whose most similar chosen example is the least near_duplicates."""
     return min(
         among,
-        key=lambda at: (max(near_duplicates.likeness(texts[at], texts[c]) for c in chosen), at),
+        key=lambda at: (max(near_duplicates.jaccard(texts[at], texts[c]) for c in chosen), at),
     )

@@ -1,4 +1,4 @@
-"""What a finding rests on, so that a person can judge it: rows side by side, places marked."""
+"""The evidence for a finding: its rows side by side, with the detected spans marked."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,9 +8,9 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.checks.models import Finding
 from finetune_app.datasets.models import Dataset, Example, Split
 
-FEW = 5  # rows or groups of each finding
-IN_A_GROUP = 4
-AROUND = 90  # characters shown at each side of a marked place
+SHOWN = 5  # rows or groups of each finding
+SHOWN_IN_GROUP = 4
+CONTEXT_CHARACTERS = 90  # shown on each side of a marked span
 NAMES = {
     "email": _("e-mail"),
     "phone": _("phone"),
@@ -32,7 +32,7 @@ class FindingEvidence:
     """One finding with some of its rows."""
 
     finding: Finding
-    kind: str  # choose, sides, groups, marked, rows
+    kind: str  # layout: choose, sides, groups, marked, rows
     groups: list[list[Example]] = field(default_factory=list)
     rows: list[Example] = field(default_factory=list)
     marked: list[dict[str, Any]] = field(default_factory=list)  # {"example", "parts"}
@@ -40,17 +40,17 @@ class FindingEvidence:
 
 
 def gather_evidence(dataset: Dataset, findings: list[Finding]) -> list[FindingEvidence]:
-    """With one query for all rows. Rows that are gone since are left out."""
+    """Read the rows of all findings in one query. Rows deleted since then are left out."""
     wanted: set[int] = set()
     for one in findings:
-        wanted.update(one.examples[:FEW])
+        wanted.update(one.examples[:SHOWN])
         wanted.update(pk for group in _groups(one) for pk in group)
     rows = dataset.examples.kept().in_bulk(sorted(wanted))
     return [_shown(one, rows) for one in findings]
 
 
 def _groups(finding: Finding) -> list[list[int]]:
-    return [group[:IN_A_GROUP] for group in finding.groups[:FEW]]
+    return [group[:SHOWN_IN_GROUP] for group in finding.groups[:SHOWN]]
 
 
 def _shown(finding: Finding, rows: dict[int, Example]) -> FindingEvidence:
@@ -61,9 +61,11 @@ def _shown(finding: Finding, rows: dict[int, Example]) -> FindingEvidence:
         if finding.check_name in SIDE_BY_SIDE:
             kind = "choose" if finding.check_name == "contradictions" else "sides"
             groups = [sorted(group, key=_test_first) for group in groups]
-        return FindingEvidence(finding, kind, groups=groups, more=max(0, len(finding.groups) - FEW))
-    there = [rows[pk] for pk in finding.examples[:FEW] if pk in rows]
-    more = max(0, finding.count - FEW)
+        return FindingEvidence(
+            finding, kind, groups=groups, more=max(0, len(finding.groups) - SHOWN)
+        )
+    there = [rows[pk] for pk in finding.examples[:SHOWN] if pk in rows]
+    more = max(0, finding.count - SHOWN)
     if finding.spans:
         marked = [
             {"example": row, "parts": parts(row, finding.spans.get(str(row.pk), []))}
@@ -79,22 +81,27 @@ def _test_first(row: Example) -> tuple[int, int]:
 
 
 def parts(row: Example, spans: list[list[Any]]) -> list[dict[str, str]]:
-    """{"text", "what"} pieces of the row around its marked places; "what" is "" between them."""
+    """{"text", "what"} parts of the row around its marked spans; "what" is "" between them."""
     found: list[dict[str, str]] = []
     for place, message in enumerate(row.messages):
         mine = sorted((start, end, what) for at, start, end, what in spans if at == place)
         text, last = str(message.get("content", "")), 0
         for start, end, what in mine:
             before = text[last:start]
-            if len(before) > 2 * AROUND:
-                head = before[:AROUND] + " " if last else ""
-                before = f"{head}… {before[-AROUND:]}"
+            if len(before) > 2 * CONTEXT_CHARACTERS:
+                head = before[:CONTEXT_CHARACTERS] + " " if last else ""
+                before = f"{head}… {before[-CONTEXT_CHARACTERS:]}"
             found += [{"text": before, "what": ""}, {"text": text[start:end][:300], "what": what}]
             last = end
         if mine:
             after = text[last:]
             found.append(
-                {"text": after if len(after) <= AROUND else f"{after[:AROUND]} …", "what": ""}
+                {
+                    "text": after
+                    if len(after) <= CONTEXT_CHARACTERS
+                    else f"{after[:CONTEXT_CHARACTERS]} …",
+                    "what": "",
+                }
             )
     for one in found:
         one["what"] = str(NAMES.get(one["what"], one["what"]))

@@ -1,4 +1,4 @@
-"""One-click fixes of findings. Each reads the rows as they are now and makes one Edit."""
+"""One-click fixes of findings. Each reads the current rows and creates one Edit."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -21,16 +21,19 @@ from finetune_app.datasets.services.editing import change_many
 Wanted = dict[int, dict[str, Any]]  # key of an example: its new values
 Fix = Callable[[Finding, list[CheckRow]], Wanted]
 ASIDE = {"status": str(Status.SET_ASIDE)}
-AT_ONCE = 500  # keys in one query: databases take only so many variables
+MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
 
 
 def apply_fix(*, finding: Finding, by: User) -> Edit:
-    """Apply the finding's fix. Very many rows are changed by a job: the edit has the rest in its
-    `todo`. Raises PlainError (409) when there is nothing left to fix."""
+    """Apply the finding's fix.
+
+    Very many rows are changed by a job: then the edit's `todo` holds what is left. Raises
+    PlainError (409) when there is nothing left to fix.
+    """
     dataset = finding.dataset
-    about = dataset.last_number if finding.fix in WHOLE_SET else _about(finding)
-    if about > batch_edits.MAX_ROWS_IN_REQUEST:
-        return _apply_to_many(finding, by, about)
+    row_count = dataset.last_number if finding.fix in WHOLE_SET else _row_count(finding)
+    if row_count > batch_edits.MAX_ROWS_IN_REQUEST:
+        return _apply_to_many(finding, by, row_count)
     rows = checks.usable_rows(dataset) if finding.fix in WHOLE_SET else _rows_of(finding)
     wanted = FIXES[finding.fix](finding, rows)
     if not wanted:
@@ -39,13 +42,13 @@ def apply_fix(*, finding: Finding, by: User) -> Edit:
         dataset=dataset,
         by=by,
         what=f"{finding.fix_label}: {finding.message}",
-        examples=[Example(pk=pk) for pk in wanted],  # read anew there
+        examples=[Example(pk=pk) for pk in wanted],  # change_many reads the rows again
         fields=lambda example: wanted[example.pk],
     )
 
 
 def keep_answer(*, finding: Finding, right: int, by: User) -> Edit:
-    """Of a group of contradictions keep the row `right` (its pk); the others are set aside."""
+    """Keep the row with the pk `right` of its group of contradictions; set the others aside."""
     group = next((group for group in finding.groups if right in group), None)
     if group is None:
         raise PlainError(_("These examples changed meanwhile. Look again."), status=409)
@@ -63,7 +66,7 @@ def keep_answer(*, finding: Finding, right: int, by: User) -> Edit:
     )
 
 
-def _about(finding: Finding) -> int:
+def _row_count(finding: Finding) -> int:
     return max(finding.count, sum(map(len, finding.groups)))
 
 
@@ -72,10 +75,12 @@ def _keys(finding: Finding) -> list[int]:
 
 
 def _rows_of(finding: Finding) -> list[CheckRow]:
-    """The rows that the finding is about, as they are now."""
+    """The current rows of the finding."""
     wanted, rows = _keys(finding), []
-    for start in range(0, len(wanted), AT_ONCE):
-        some = finding.dataset.examples.usable().filter(pk__in=wanted[start : start + AT_ONCE])
+    for start in range(0, len(wanted), MAX_QUERY_KEYS):
+        some = finding.dataset.examples.usable().filter(
+            pk__in=wanted[start : start + MAX_QUERY_KEYS]
+        )
         rows += [CheckRow(*one) for one in some.order_by("number").values_list(*CheckRow._fields)]
     return sorted(rows, key=lambda row: row.number)
 
@@ -85,7 +90,7 @@ def _set_aside(finding: Finding, rows: list[CheckRow]) -> Wanted:
 
 
 def _keep_first(groups: Callable[[list[CheckRow]], list[list[CheckRow]]]) -> Fix:
-    """Of each group the first row stays."""
+    """A fix that keeps the first row of each group."""
     return lambda finding, rows: {row.pk: ASIDE for group in groups(rows) for row in group[1:]}
 
 
@@ -94,15 +99,15 @@ def _keep_one_of_each(finding: Finding, rows: list[CheckRow]) -> Wanted:
 
 
 def _groups(finding: Finding, rows: list[CheckRow]) -> list[list[CheckRow]]:
-    """The finding's groups as they are now, the first row first."""
+    """The finding's groups with their current rows, the first row first."""
     now = {row.pk: row for row in rows}
     groups = [[now[pk] for pk in group if pk in now] for group in finding.groups]
     return [sorted(group, key=lambda row: row.number) for group in groups if len(group) > 1]
 
 
 def _one_side(finding: Finding, rows: list[CheckRow]) -> Wanted:
-    """Out of the test, to where its look-alike is: never the other way, so that nothing the
-    model may have learned from ends up in a test."""
+    """Move test rows to the split of their look-alikes. Nothing moves into the test split, so it
+    never contains what a model may have learned from."""
     wanted: Wanted = {}
     for group in _groups(finding, rows):
         sides = {row.split for row in group}
@@ -123,7 +128,7 @@ def _one_side_practice(finding: Finding, rows: list[CheckRow]) -> Wanted:
 
 
 def _rewrite(change: Callable[[str], str]) -> Fix:
-    """Each message goes through `change`."""
+    """A fix that applies `change` to the text of each message."""
 
     def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
         wanted: Wanted = {}
@@ -145,13 +150,13 @@ def _without_personal(text: str) -> str:
 
 
 def _same_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
-    """The instructions that most examples have go to those that have none."""
-    told = Counter(
+    """Give the most common instructions to the examples that have none."""
+    instructions = Counter(
         row.messages[0]["content"]
         for row in rows
         if row.messages and row.messages[0]["role"] == "system"
     )
-    return _with_instructions(rows, told.most_common(1)[0][0]) if told else {}
+    return _with_instructions(rows, instructions.most_common(1)[0][0]) if instructions else {}
 
 
 def _with_instructions(rows: list[CheckRow], text: str) -> Wanted:
@@ -172,8 +177,11 @@ def _no_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
 
 
 def _hold_back(side: Split) -> Fix:
-    """Move the next in the order of their hashes out of the learning part; where nothing learns,
-    all of it may go, and after it questions of the test may become practice, never the reverse."""
+    """A fix that moves rows from the train split into `side`, in the order of their hashes.
+
+    Where nothing is trained, the train split may be emptied; test questions may then become
+    validation questions, but never the reverse.
+    """
 
     def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
         dataset: Dataset = finding.dataset
@@ -206,13 +214,13 @@ FIXES: dict[str, Fix] = {
     "same_instructions": _same_instructions,
     "no_instructions": _no_instructions,
 }
-# These need more than the rows that the finding names.
+# These fixes read all rows, not only those of the finding.
 WHOLE_SET = {"hold_back_test", "hold_back_practice", "same_instructions"}
 
 
-# ---- Very many rows, in a job: a million conversations do not fit into memory ----
+# ---- Very many rows, changed by a job: a million conversations do not fit into memory ----
 
-REWRITTEN = 1_000  # rows in one transaction
+REWRITE_BATCH = 1_000  # rows in one transaction
 REWRITES = {
     "hide_secrets",
     "hide_personal",
@@ -220,16 +228,16 @@ REWRITES = {
     "same_instructions",
     "no_instructions",
 }
-# Among very many, the groups are those that the check found; what changed since is left alone.
+# With very many rows the groups of the finding are used; rows that changed since are left alone.
 BY_GROUPS = {"keep_one": _keep_one_of_each, "keep_one_spelling": _keep_one_of_each}
 
 
-def _apply_to_many(finding: Finding, by: User, about: int) -> Edit:
+def _apply_to_many(finding: Finding, by: User, row_count: int) -> Edit:
     return batch_edits.begin(
         dataset=finding.dataset,
         by=by,
         what=f"{finding.fix_label}: {finding.message}",
-        rows=about,
+        rows=row_count,
         todo={
             "do": "apply_fix",
             "check": finding.check_name,
@@ -242,9 +250,9 @@ def _apply_to_many(finding: Finding, by: User, about: int) -> Edit:
 
 @batch_edits.batch_step("apply_fix")
 def _plan(edit: Edit, dataset: Dataset) -> None:
-    """The first part: from what was found to the numbers of the rows that change."""
+    """The first step: turn the finding into the numbers of the rows to change."""
     finding = dataset.findings.filter(check_name=edit.todo["check"], fix=edit.todo["fix"]).first()
-    if finding is None:  # mended meanwhile
+    if finding is None:  # fixed in the meantime
         edit.todo = {}
         return
     whole = finding.fix in WHOLE_SET
@@ -256,7 +264,7 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
             "next": 0,
             "last": dataset.last_number,
             "numbers": [row.number for row in light],
-            "text": _most_told(dataset) if whole else "",
+            "text": _most_common_instructions(dataset) if whole else "",
         }
         return
     rows = list(light)
@@ -277,7 +285,7 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
 
 
 def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[CheckRow]:
-    """Usable rows without their texts, in order; all of them, or those with these keys."""
+    """Usable rows without their texts, in order: all of them, or those with these keys."""
     usable = dataset.examples.usable().order_by("number")
     names = ("pk", "number", "split", "prompt_hash")
     wanted = None if keys is None else set(keys)
@@ -286,26 +294,26 @@ def _light_rows(dataset: Dataset, keys: list[int] | None) -> Iterator[CheckRow]:
             yield CheckRow(pk, number, "", "", split, prompt_hash, [])
 
 
-def _most_told(dataset: Dataset) -> str:
+def _most_common_instructions(dataset: Dataset) -> str:
     usable = dataset.examples.usable().values_list("messages", flat=True)
-    told = Counter(
+    instructions = Counter(
         messages[0]["content"]
         for messages in usable.iterator(2_000)
         if messages and messages[0]["role"] == "system"
     )
-    return str(told.most_common(1)[0][0]) if told else ""
+    return str(instructions.most_common(1)[0][0]) if instructions else ""
 
 
 @batch_edits.batch_step("rewrite")
 def _rewrite_some(edit: Edit, dataset: Dataset) -> None:
     todo = edit.todo
-    numbers = todo["numbers"][:REWRITTEN]
+    numbers = todo["numbers"][:REWRITE_BATCH]
     if not numbers:
         edit.todo = {}
         return
     rows: list[CheckRow] = []
-    for start in range(0, len(numbers), AT_ONCE):
-        some = dataset.examples.usable().filter(number__in=numbers[start : start + AT_ONCE])
+    for start in range(0, len(numbers), MAX_QUERY_KEYS):
+        some = dataset.examples.usable().filter(number__in=numbers[start : start + MAX_QUERY_KEYS])
         rows += [CheckRow(*one) for one in some.order_by("number").values_list(*CheckRow._fields)]
     same = todo["fix"] == "same_instructions"
     wanted = _with_instructions(rows, todo["text"]) if same else FIXES[todo["fix"]](Finding(), rows)
@@ -317,4 +325,4 @@ def _rewrite_some(edit: Edit, dataset: Dataset) -> None:
         examples=[Example(pk=pk) for pk in wanted],
         fields=lambda example: wanted[example.pk],
     )
-    edit.todo = todo | {"next": numbers[-1], "numbers": todo["numbers"][REWRITTEN:]}
+    edit.todo = todo | {"next": numbers[-1], "numbers": todo["numbers"][REWRITE_BATCH:]}

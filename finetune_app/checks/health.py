@@ -1,5 +1,4 @@
-"""How healthy a dataset is: one score, every point of it explained; what would help most; how far
-a check is that is under way."""
+"""The health score of a dataset with its findings, and the progress of a running check."""
 
 from typing import Any
 
@@ -18,13 +17,16 @@ POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
 
 
 def sorted_findings(dataset: Dataset, *, whole: bool = False) -> list[Finding]:
-    """What costs most first. Only `whole` with rows, groups, places: of a large set megabytes."""
+    """The findings that cost most points first.
+
+    Their rows, groups and spans, megabytes for a large dataset, are only loaded with `whole`.
+    """
     findings = dataset.findings.all() if whole else dataset.findings.light()
     return sorted(findings, key=lambda f: (-POINTS[Severity(f.severity)], -f.count))
 
 
 def health(findings: list[Finding]) -> dict[str, Any]:
-    """100 less the stated points of every finding; no finding, no missing point."""
+    """The score (100 minus the points of each finding), its bar, and a row for each finding."""
     points = [POINTS[Severity(finding.severity)] for finding in findings]
     score = max(0, 100 - sum(points))
     return {
@@ -38,7 +40,7 @@ def health(findings: list[Finding]) -> dict[str, Any]:
 
 
 def under_way(dataset: Dataset) -> dict[str, Any]:
-    """Whether what was found still holds, and how far a check is that runs now."""
+    """Whether the findings are up to date, and the progress of a running check."""
     job = dataset.check_job
     stale = checks.is_stale(dataset)
     context: dict[str, Any] = {"stale": stale, "large": checks.is_large(dataset), "check_job": job}

@@ -1,7 +1,7 @@
-"""What a worker asks and tells about a thorough check.
+"""The job of a thorough check.
 
-The rows go to the child in a file, each with what is known about it; what it saw in new ones and
-what it found comes back in files, which are gone when the job is.
+The child process gets the rows in a file, each with its cached scan. It returns its scans of new
+rows and its findings in files, which are deleted with the job.
 """
 
 import json
@@ -26,8 +26,8 @@ from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 
-ROW = ("pk", "number", "split", "prompt_hash", "messages")
-LOOK = tuple(f"row_check__{name}" for name in row_check_cache.FIELDS)
+ROW_FIELDS = ("pk", "number", "split", "prompt_hash", "messages")
+SCAN_FIELDS = tuple(f"row_check__{name}" for name in row_check_cache.FIELDS)
 
 
 class CheckHandler(JobHandler):
@@ -40,59 +40,59 @@ class CheckHandler(JobHandler):
         folder = Path(settings.DATA_DIR) / folder_of(job)
         folder.mkdir(parents=True, exist_ok=True)
         at = timezone.now()
-        about = checks.check_context(dataset)
+        context = checks.check_context(dataset)
         count = _write_rows(dataset, folder / "rows.jsonl")
         (folder / "at.txt").write_text(at.isoformat())
-        tokenizer = local_folder(about.ruler.folder) if about.ruler else None
+        tokenizer = local_folder(context.token_limit.folder) if context.token_limit else None
         return ChildSpec(
             folder=folder,
             spec={
                 "rows": count,
-                "about": asdict(about),
+                "about": asdict(context),
                 "tokenizer": str(tokenizer) if tokenizer and tokenizer.is_dir() else "",
             },
         )
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """Keep what was seen in each row: many small writes, between which others write."""
-        for some in _looks(Path(settings.DATA_DIR) / folder_of(job) / "looks.jsonl"):
+        """Store the scan of each row in many small writes, so that others can write in between."""
+        for some in _row_checks(Path(settings.DATA_DIR) / folder_of(job) / "looks.jsonl"):
             there = Example.objects.filter(pk__in=[one.example_id for one in some])
             still = set(there.values_list("pk", flat=True))
             row_check_cache.store(one for one in some if one.example_id in still)
 
     def finish(self, job: Job, result: Result) -> None:
-        """A small set is counted once more, with what is known now: rows may have changed since."""
+        """Store the findings. A small dataset is checked again: its rows may have changed."""
         dataset = Dataset.objects.select_related("goal").filter(check_job=job).first()
         folder = Path(settings.DATA_DIR) / folder_of(job)
         if dataset is None or result.get("stopped"):
             return self.fail(job)
         if checks.is_large(dataset):
-            told = json.loads((folder / "found.json").read_text("utf-8"))
+            stored = json.loads((folder / "found.json").read_text("utf-8"))
             at = datetime.fromisoformat((folder / "at.txt").read_text())
-            found = [_found(one) for one in told["found"]]
-            checks.replace_findings(dataset, found, told["facts"], at)
+            found = [_result_from_json(one) for one in stored["found"]]
+            checks.replace_findings(dataset, found, stored["facts"], at)
         else:
             transaction.on_commit(lambda: checks.run_checks(dataset))
         return self.fail(job)
 
     def fail(self, job: Job) -> None:
-        """No copy of the rows is left behind."""
+        """Delete the copy of the rows."""
         transaction.on_commit(lambda: delete_folder(folder_of(job)))
 
 
 def _write_rows(dataset: Dataset, path: Path) -> int:
-    """A line a row: its columns, and its look or null."""
-    usable = dataset.examples.usable().order_by("number").values_list(*ROW, *LOOK)
+    """Write one JSON line per row: its columns, then its cached scan or null."""
+    usable = dataset.examples.usable().order_by("number").values_list(*ROW_FIELDS, *SCAN_FIELDS)
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for values in usable.iterator(2_000):
-            row, look = values[: len(ROW)], values[len(ROW) :]
-            file.write(json.dumps([*row, look if look[0] else None], ensure_ascii=False) + "\n")
+            row, scan = values[: len(ROW_FIELDS)], values[len(ROW_FIELDS) :]
+            file.write(json.dumps([*row, scan if scan[0] else None], ensure_ascii=False) + "\n")
             count += 1
     return count
 
 
-def _looks(path: Path) -> Iterator[list[RowCheck]]:
+def _row_checks(path: Path) -> Iterator[list[RowCheck]]:
     if not path.exists():
         return
     some: list[RowCheck] = []
@@ -107,10 +107,10 @@ def _looks(path: Path) -> Iterator[list[RowCheck]]:
     yield some
 
 
-def _found(told: dict[str, Any]) -> CheckResult:
-    """As it was before it went through JSON, where keys are text."""
+def _result_from_json(stored: dict[str, Any]) -> CheckResult:
+    """The result from its JSON, in which keys are strings."""
     return CheckResult(
-        **told | {"spans": {int(pk): places for pk, places in told["spans"].items()}}
+        **stored | {"spans": {int(pk): places for pk, places in stored["spans"].items()}}
     )
 
 

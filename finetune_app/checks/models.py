@@ -1,4 +1,4 @@
-"""What the checks saw in each example, and what they say is wrong."""
+"""The cached scan of each example, and the findings of a dataset."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -13,17 +13,16 @@ class Severity(models.TextChoices):
 
 
 class RowCheck(models.Model):
-    """What the checks saw in one example by itself (checks.base.Seen), and in which text of it:
-    only what changed since is looked at again."""
+    """The cached scan of one example (rules.base.RowScan), valid for texts with its fingerprint."""
 
     example = models.OneToOneField(
         Example, primary_key=True, on_delete=models.CASCADE, related_name="row_check"
     )
-    fingerprint = models.CharField(max_length=32)  # of the messages and of our rules
+    fingerprint = models.CharField(max_length=32)  # of the messages and the rules' version
     marks = models.JSONField(default=list)  # [[check, message, start, end, what], ...]
     language = models.CharField(max_length=8, blank=True)
-    toxic = models.FloatField(null=True)  # 0 to 1; null: only a thorough check tells
-    tokens = models.PositiveIntegerField(null=True)  # of the whole example, the same
+    toxic = models.FloatField(null=True)  # 0 to 1; null before a thorough check
+    tokens = models.PositiveIntegerField(null=True)  # of the whole example; null likewise
     answer_tokens = models.PositiveIntegerField(null=True)
     model = models.CharField(max_length=120, blank=True)  # whose tokens were counted
 
@@ -31,25 +30,25 @@ class RowCheck(models.Model):
         indexes = [models.Index(fields=["language", "example"], name="row_checks_by_language")]
 
     def __str__(self) -> str:
-        return f"look at {self.example_id}"
+        return f"check of {self.example_id}"
 
 
 class FindingQuerySet(models.QuerySet["Finding"]):
     def light(self) -> "FindingQuerySet":
-        """Without the lists of rows, which may take megabytes."""
+        """Defer the lists of rows, which may take megabytes."""
         return self.defer("examples", "groups", "spans")
 
 
 class Finding(models.Model):
-    """One thing a check found, on which examples, with its fix."""
+    """What a check found: the examples it is about, and its fix."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="findings")
     check_name = models.CharField(max_length=40)
     severity = models.CharField(max_length=8, choices=Severity.choices)
     count = models.PositiveIntegerField(default=0)
-    examples = models.JSONField(default=list)  # pks, of a large set a million of them
+    examples = models.JSONField(default=list)  # pks, up to a million of them
     groups = models.JSONField(default=list)  # lists of pks that belong together
-    spans = models.JSONField(default=dict)  # pk: [[message, start, end, what]] to highlight
+    spans = models.JSONField(default=dict)  # {pk: [[message, start, end, what]]} to highlight
     message = models.TextField()
     why = models.TextField(blank=True)
     fix = models.CharField(max_length=40, blank=True)  # name of a fix in checks/fixes.py

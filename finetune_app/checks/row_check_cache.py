@@ -1,4 +1,4 @@
-"""What was seen in each row, kept in the database: only rows that changed are looked at again."""
+"""The cache of row scans in the database: only rows that changed are scanned again."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,8 +15,8 @@ FIELDS = ["fingerprint", "marks", "language", "toxic", "tokens", "answer_tokens"
 
 
 def scan_rows(dataset: Dataset, rows: list[CheckRow], model: str = "") -> dict[int, RowScan]:
-    """pk -> what is seen in each row. New and changed ones are looked at now, and kept; what
-    takes a process of its own stays unknown for those."""
+    """The scan of each row, by pk. New and changed rows are scanned and stored, without toxicity
+    and token counts, which only a thorough check computes. `model` is the key of a TokenLimit."""
     kept = {
         pk: values
         for pk, *values in RowCheck.objects.filter(example__dataset=dataset).values_list(
@@ -38,7 +38,7 @@ def scan_rows(dataset: Dataset, rows: list[CheckRow], model: str = "") -> dict[i
 
 
 def scan_from_values(values: list[Any], model: str) -> RowScan:
-    """From the fields of a Look; tokens count only when they are those of `model`."""
+    """From the FIELDS of a RowCheck; token counts are only used if they are those of `model`."""
     _print, marks, language, toxic, tokens, answer_tokens, of = values
     mine = bool(model) and of == model
     return RowScan(
@@ -63,9 +63,9 @@ def row_check(pk: int, print_: str, seen: RowScan, model: str) -> RowCheck:
     )
 
 
-def store(looks: Iterable[RowCheck]) -> None:
+def store(row_checks: Iterable[RowCheck]) -> None:
     RowCheck.objects.bulk_create(
-        looks,
+        row_checks,
         batch_size=BATCH,
         update_conflicts=True,
         update_fields=FIELDS,
@@ -74,5 +74,5 @@ def store(looks: Iterable[RowCheck]) -> None:
 
 
 def count_not_thorough(dataset: Dataset) -> int:
-    """How many usable examples no thorough check has seen as they are now."""
+    """How many usable examples no thorough check has scanned since they last changed."""
     return dataset.examples.usable().filter(Q(row_check=None) | Q(row_check__toxic=None)).count()

@@ -1,7 +1,7 @@
-"""All that can be seen in one row by itself. Pure: the same row gives the same look.
+"""Everything that can be detected in a single row. Pure: the same row gives the same scan.
 
-Marks are kept with a fingerprint of the row (`fingerprint`), so that an edit costs a look at the
-rows it changed, and no more.
+Scans are cached with the `fingerprint` of the row, so an edit only costs a scan of the rows it
+changed.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from finetune_app.checks.rules.base import Mark, RowScan
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import last_said, normalise
 
-# Raise when a rule below, in pii.py or in refusals.py changes: every row is looked at again.
+# Increase when a rule below, in pii.py or in refusals.py changes: every row is then scanned again.
 RULES = 4
 ROLES = {"system", "user", "assistant"}
-# What stands in a cell where nobody wrote an answer. The second set may be an answer of its own
-# ("none" in a list of labels), which only the whole set can tell.
+# Placeholders for a missing answer. Those of the second set may be real answers ("none" as a
+# label), which only the whole dataset shows.
 NO_ANSWER = {
     "n/a",
     "#n/a",
@@ -42,39 +42,39 @@ MOST_SPANS = 20  # highlighted in one row
 
 
 def scan(messages: list[Message]) -> RowScan:
-    """What is to be seen in a conversation; without what takes a process of its own."""
+    """Scan a conversation, without the toxicity and token counts of the thorough check."""
     marks = [*_shape(messages), *_answer(messages)]
     if all(isinstance(message.get("content"), str) for message in messages):
-        marks += _stretches(messages)
+        marks += _spans(messages)
         return RowScan(tuple(marks), languages.detect_language(messages))
     return RowScan(tuple(marks))
 
 
 def fingerprint(messages: list[Message]) -> str:
-    """32 hex digits, other ones for any other text or for other rules."""
+    """32 hex digits that change with the text and with the version of the rules."""
     text = json.dumps([RULES, messages], ensure_ascii=False, sort_keys=True)
     return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
 def _shape(messages: list[Message]) -> Iterator[Mark]:
-    strange = [one.get("role") for one in messages if one.get("role") not in ROLES]
-    if strange:
-        yield Mark("unknown_role", what=str(strange[0])[:40])
-    if not messages or messages[-1].get("role") != "assistant" or not _said(messages[-1]):
+    unknown = [one.get("role") for one in messages if one.get("role") not in ROLES]
+    if unknown:
+        yield Mark("unknown_role", what=str(unknown[0])[:40])
+    if not messages or messages[-1].get("role") != "assistant" or not _text(messages[-1]):
         yield Mark("no_answer")
-    if not strange and not any(one["role"] == "user" and _said(one) for one in messages):
+    if not unknown and not any(one["role"] == "user" and _text(one) for one in messages):
         yield Mark("no_question")
-    if any(one.get("role") == "system" and _said(one) for one in messages):
+    if any(one.get("role") == "system" and _text(one) for one in messages):
         yield Mark("instructed")
 
 
-def _said(message: Message) -> str:
+def _text(message: Message) -> str:
     content = message.get("content")
     return content.strip() if isinstance(content, str) else ""
 
 
 def _answer(messages: list[Message]) -> Iterator[Mark]:
-    answer = _said(messages[-1]) if messages and messages[-1].get("role") == "assistant" else ""
+    answer = _text(messages[-1]) if messages and messages[-1].get("role") == "assistant" else ""
     if not answer:
         return
     last = len(messages) - 1
@@ -89,8 +89,8 @@ def _answer(messages: list[Message]) -> Iterator[Mark]:
         yield Mark("refusals", last, 0, end, "refusal")
 
 
-def _stretches(messages: list[Message]) -> Iterator[Mark]:
-    """Private data, secrets and broken characters, with their places."""
+def _spans(messages: list[Message]) -> Iterator[Mark]:
+    """Personal data, secrets and broken characters, with their spans."""
     for place, message in enumerate(messages):
         text = message["content"]
         for start, end, what in pii.secrets(text)[:MOST_SPANS]:

@@ -1,6 +1,6 @@
 """Running the checks of a dataset and storing what they find.
 
-What can be told from one row alone is computed by row_scan.py and stored (row_check_cache.py), so
+What can be detected in a single row is computed by row_scan.py and stored (row_check_cache.py), so
 an edit costs a scan of the rows it changed. A dataset of up to MAX_ROWS_IN_REQUEST rows is checked
 in the request after each edit; a larger one, and whatever needs a heavy library, by a job
 (jobs.py).
@@ -23,23 +23,23 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 
 MAX_ROWS_IN_REQUEST = 5_000  # a larger dataset is only checked by a job
-MAX_MARKED_EXAMPLES = 2_000  # of one finding, whose marked places are stored
+MAX_MARKED_EXAMPLES = 2_000  # examples of one finding whose spans are stored
 
 
 def run_checks(dataset: Dataset) -> list[Finding]:
-    """Check everything now, and replace the earlier findings."""
+    """Check all rows now and replace the earlier findings."""
     started = timezone.now()
     rows = usable_rows(dataset)
     limit = token_limits.token_limit_of(dataset.goal)
     scans = row_check_cache.scan_rows(dataset, rows, limit.key if limit else "")
-    context = check_context(dataset, seen=scans, alike=leakage.look_alikes(rows))
+    context = check_context(dataset, scans=scans, near_duplicates=leakage.look_alikes(rows))
     return replace_findings(
         dataset, run_rules(rows, context), statistics.count(rows, context), started
     )
 
 
 def check_after_edit(dataset: Dataset) -> None:
-    """Check a dataset of ordinary size; the page of a large one says that it has changed."""
+    """Check the dataset unless it is large: its page then says that it has changed."""
     if not is_large(dataset):
         run_checks(dataset)
 
@@ -54,7 +54,7 @@ def usable_rows(dataset: Dataset) -> list[CheckRow]:
 
 
 def check_context(dataset: Dataset, **more: Any) -> CheckContext:
-    """What the rules need to know about the goal and about labels."""
+    """The context of the rules, from the goal and its labels."""
     goal = dataset.goal
     labelled_twice, disagreed = _labelled_twice(dataset)
     return CheckContext(
@@ -62,7 +62,7 @@ def check_context(dataset: Dataset, **more: Any) -> CheckContext:
         goal.measure_settings,
         goal.trains,
         list(dataset.labels),
-        ruler=token_limits.token_limit_of(goal),
+        token_limit=token_limits.token_limit_of(goal),
         disagreed=disagreed,
         labelled_twice=labelled_twice,
         **more,
@@ -72,7 +72,7 @@ def check_context(dataset: Dataset, **more: Any) -> CheckContext:
 def replace_findings(
     dataset: Dataset, results: list[CheckResult], facts: dict[str, Any], started: datetime
 ) -> list[Finding]:
-    """Store new findings instead of the earlier ones. `started`: when the rows were read."""
+    """Replace the stored findings. `started` is the time at which the rows were read."""
     findings = [
         Finding(
             dataset=dataset,
@@ -103,7 +103,7 @@ def replace_findings(
 
 
 def is_large(dataset: Dataset) -> bool:
-    """Whether only a job checks it."""
+    """Whether the dataset is too large to be checked in a request."""
     return dataset.examples.usable()[MAX_ROWS_IN_REQUEST : MAX_ROWS_IN_REQUEST + 1].exists()
 
 
@@ -113,7 +113,7 @@ def is_stale(dataset: Dataset) -> bool:
 
 
 def start_check(dataset: Dataset) -> Job:
-    """Queue a thorough check. Returns the one that is running, if there is one."""
+    """Queue a thorough check, or return the one that is active."""
     with transaction.atomic():
         locked = lock(dataset)
         if locked.check_job and locked.check_job.is_active:
@@ -143,8 +143,7 @@ def stop_check(dataset: Dataset) -> None:
 
 
 def _labelled_twice(dataset: Dataset) -> tuple[int, list[int]]:
-    """How many examples two people labelled, and the keys of those they labelled differently,
-    settled or not."""
+    """How many examples two people labelled, and the keys of those they labelled differently."""
     kept = Example.objects.kept().filter(dataset=dataset)
     answers: dict[int, set[str]] = {}
     people: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Checking again after an edit, and deleting the files of checks together with their dataset."""
+"""Checks a dataset after an edit, and deletes the files of its checks with the dataset."""
 
 from typing import Any
 

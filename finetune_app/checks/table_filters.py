@@ -1,4 +1,4 @@
-"""Conditions of the table of examples that only this room knows: by finding and by language."""
+"""The filters of the example table that this app adds: by finding and by language."""
 
 from django.db import connection
 from django.db.models import Q
@@ -24,7 +24,7 @@ def is_in_language(dataset: Dataset, code: str) -> Q:
 
 
 def keys_found(finding: Finding) -> RawSQL:
-    """The keys of a finding's examples as a subquery, without reading the list into Python."""
+    """A subquery for the keys of a finding's examples, so the list is not read into Python."""
     values = (
         "SELECT value FROM checks_finding, json_each(checks_finding.examples)"
         if connection.vendor == "sqlite"

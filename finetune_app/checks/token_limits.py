@@ -1,5 +1,8 @@
-"""Whose tokens count. Which base model a goal starts from is known further down: that room says
-so here when the application starts, and this one asks without importing it."""
+"""The token limit of a goal's base model.
+
+The base model is known to an app that this one must not import: it registers its lookup here when
+the application starts.
+"""
 
 from collections.abc import Callable
 
@@ -10,7 +13,7 @@ _find: Callable[[Goal], TokenLimit | None] = lambda goal: None  # noqa: E731
 
 
 def set_lookup(find: Callable[[Goal], TokenLimit | None]) -> None:
-    """`find` gives the ruler of a goal, or None while no installed base model is chosen."""
+    """`find` returns the token limit of a goal, or None while no base model is chosen."""
     global _find
     _find = find
 

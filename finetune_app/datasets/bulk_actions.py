@@ -1,4 +1,4 @@
-"""What can be done to many examples at once, in the words of the page."""
+"""The actions on many examples at once, with their page texts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +11,17 @@ from finetune_app.datasets.models import Split, Status
 
 @dataclass(frozen=True)
 class BulkAction:
-    name: str  # in the form
+    name: str  # value in the form
     label: str  # in the menu
-    ask: str  # the question before it, with %(n)s examples
-    said: str  # afterwards
+    ask: str  # the question before it, with %(n)s for the examples
+    said: str  # the message afterwards
     verb: str  # on the button
-    after: dict[str, Any]  # what becomes of the examples, as in an Edit
+    after: dict[str, Any]  # the new values, as in a Change
     note: str = ""
 
 
 def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
-    """Those that make sense here, in the order of the menu."""
+    """The available actions, in the order of the menu."""
     if trash:
         return [
             BulkAction(

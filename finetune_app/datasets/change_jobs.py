@@ -39,14 +39,14 @@ class ChangeHandler(JobHandler):
             transaction.on_commit(lambda: examples_changed.send(Dataset, dataset=edit.dataset))
 
     def fail(self, job: Job) -> None:
-        """All or nothing: what was done so far is taken back. An undo that fails stays where it is,
-        and the page of the dataset says so."""
+        """Undo what was done so far. A failed undo stays half done, and the dataset page says
+        so."""
         edit = _edit_of(job)
         if edit and edit.todo and not edit.undoes_id:
             transaction.on_commit(lambda: undo(edit=edit, by=edit.by))
 
 
 def _edit_of(job: Job) -> Edit | None:
-    """None when it is gone, or was undone meanwhile."""
+    """The edit of the job; None if it was deleted or undone in the meantime."""
     edits = Edit.objects.select_related("dataset__goal__team", "by", "job")
     return edits.filter(job=job, undone_at=None).first()

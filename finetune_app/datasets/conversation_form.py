@@ -1,8 +1,8 @@
-"""A conversation as boxes to write in, one a message, and back again.
+"""Converts a conversation to form fields, one per message, and back.
 
-Boxes have the names message-0, message-1, ... in the order of the saved conversation; those of
-turns that are added go on from there, and new instructions have the name “instructions”. Whoever
-empties both boxes of a turn takes it out.
+The fields are named message-0, message-1, ... in the order of the saved conversation, and added
+turns continue the numbers. New instructions have the name “instructions”. A turn whose two fields
+are empty is removed.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ TURN, INSTRUCTIONS = "turn", "instructions"  # what can be added
 
 
 def boxes(said: list[Message], saved: list[Message]) -> list[dict[str, Any]]:
-    """One box a message: its name, who speaks, what is written and what is saved. The last is the
-    answer to learn."""
+    """One field per message: its name, its label, its text and the saved text. The last one is the
+    reference answer."""
     new = int(has_instructions(said) and not has_instructions(saved))
     users = sum(message["role"] == "user" for message in said)
     found = []
@@ -55,9 +55,9 @@ def has_instructions(said: list[Message]) -> bool:
 
 
 def written(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
-    """The conversation with the texts of the boxes; what has no box stays as it was.
+    """The conversation with the submitted texts; a message that was not submitted is unchanged.
 
-    Browsers send line ends as CR LF; a text that only differs in that is left untouched.
+    Browsers send line ends as CR LF. A text that differs only in its line ends is unchanged too.
     """
     said: list[Message] = []
     for place, message in enumerate(saved):
@@ -76,7 +76,7 @@ def written(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
 
 
 def grown(said: list[Message], what: str) -> list[Message]:
-    """With an empty turn at its end, or with empty instructions at its start."""
+    """The conversation with an empty turn at the end or empty instructions at the start."""
     if what == TURN:
         return [*said, {"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
     if what == INSTRUCTIONS and not has_instructions(said):
@@ -85,7 +85,7 @@ def grown(said: list[Message], what: str) -> list[Message]:
 
 
 def without_empty_turns(said: list[Message], saved: list[Message]) -> list[Message]:
-    """What is to be kept. Raises PlainError where a turn has lost one half."""
+    """The conversation to save. Raises PlainError if only one half of a turn is empty."""
     kept: list[Message] = []
     for message in said:
         pair = kept and kept[-1]["role"] == "user" and message["role"] == "assistant"
@@ -94,7 +94,7 @@ def without_empty_turns(said: list[Message], saved: list[Message]) -> list[Messa
         elif not (_empty(message) and message["role"] == "system"):
             kept.append(message)
     if not any(message["role"] == "user" for message in kept):
-        return said  # a prompt is missing, which whoever saves it says
+        return said  # the prompt is missing: saving reports that
     halves = [one for one in kept[:-1] if _empty(one) and one not in saved]
     if halves and any(not _empty(one) for one in kept if one["role"] == "user"):
         raise PlainError(

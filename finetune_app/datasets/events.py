@@ -1,5 +1,5 @@
-"""What the rooms above are told: they connect to these signals, this room never imports them."""
+"""Signals for apps that depend on this one, which never imports them."""
 
 from django.dispatch import Signal
 
-examples_changed = Signal()  # dataset: somebody's edit of its examples is complete
+examples_changed = Signal()  # argument `dataset`: an edit of its examples is complete

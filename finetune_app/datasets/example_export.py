@@ -1,7 +1,7 @@
-"""A version's rows in the formats that come in. Pure Python; one row in memory at a time.
+"""Writes a version's rows in every format that can be imported, with one row in memory at a time.
 
 Rows are those of the frozen file: {"id", "split", "messages", "source"}. Excel and Parquet are
-written by worker/dataset_export.py, which takes the tables from here.
+written by worker/dataset_export.py, which gets its tables from here.
 """
 
 import codecs
@@ -21,7 +21,7 @@ from finetune_app.core.text_formats import safe_cell
 Row = dict[str, Any]
 Rows = Callable[[], Iterator[Row]]
 
-BLOCK = 1 << 18  # bytes of a piece, about
+BLOCK = 1 << 18  # approximate bytes of one piece of the response
 EXCEL_CELL, EXCEL_ROWS = 32_767, 1_048_575
 TYPES = {
     ".jsonl": "application/x-ndjson",
@@ -48,24 +48,24 @@ FORMATS = {  # the name in the address: the ending of the file
 
 @dataclass(frozen=True)
 class TableLayout:
-    """How a table is written. As it came in, and the same bytes go out."""
+    """How a table is written. With the layout of an imported file, the same bytes are written."""
 
-    encoding: str = "utf-8-sig"  # a spreadsheet knows UTF-8 by its mark
+    encoding: str = "utf-8-sig"  # spreadsheets recognise UTF-8 by its byte order mark
     delimiter: str = ","
     line_end: str = "\r\n"
     quote_all: bool = False
-    columns: str = "all"  # or "pairs": only what is asked and answered
+    columns: str = "all"  # or "pairs": only prompt and answer
     exact: bool = False  # True: no ' before a cell that a spreadsheet would run
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What all rows have in common, from one pass over them."""
+    """What all rows have in common, collected in one pass."""
 
     rows: int
     system: bool  # some row has instructions
     simple: bool  # every row is one question and its answer, instructions aside
-    turns: bool  # in every row the two sides take turns, after the instructions
+    turns: bool  # in every row user and assistant alternate after the instructions
     longest: int  # characters of the longest text
 
 
@@ -79,7 +79,7 @@ def rows_in(path: Path) -> Rows:
 
 
 def facts_of(rows: Rows, encoding: str = "utf-8") -> Facts:
-    """Raises PlainError where the encoding lacks a character, before anything is sent."""
+    """Collect the facts. Raises PlainError if the encoding lacks a character."""
     count = longest = 0
     system, simple, turns = False, True, True
     whole = encoding.startswith("utf")
@@ -112,13 +112,13 @@ def _require_writable(text: str, encoding: str, number: int) -> None:
 
 
 def split_off(messages: list[Message]) -> tuple[str, list[Message]]:
-    """(the instructions that come first, the rest)."""
+    """(the instructions at the start or "", the other messages)."""
     if messages and messages[0]["role"] == "system":
         return messages[0]["content"], messages[1:]
     return "", messages
 
 
-# ---- JSON in its dialects ----
+# ---- JSON formats ----
 
 
 def openai(row: Row, _facts: Facts) -> Any:
@@ -164,7 +164,7 @@ def alpaca(row: Row, facts: Facts) -> Any:
 
 
 def prompts(row: Row, facts: Facts) -> Any:
-    """Texts where a prompt and a completion say all; else lists of messages, as trl reads."""
+    """Texts if every row is one question and its answer; else lists of messages, as in TRL."""
     *before, answer = row["messages"]
     if facts.simple and not facts.system:
         return {"prompt": before[0]["content"], "completion": answer["content"]}
@@ -176,7 +176,7 @@ def whole(row: Row, _facts: Facts) -> Any:
 
 
 def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
-    """Lines, or a list of them. Raises PlainError where the format cannot say what is there."""
+    """JSON lines or one list. Raises PlainError if the format cannot represent the rows."""
     dialect = {
         "openai": openai,
         "vertex": vertex,
@@ -222,8 +222,11 @@ def _json_texts(rows: Rows, dialect: Callable[[Row], Any], a_list: bool) -> Iter
 
 
 def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
-    """The names of the columns, then a row's cells. A dataset with conversations of several
-    turns gets them whole, as JSON, in a column of their own, so that it comes back in whole."""
+    """The column names, then the cells of each row.
+
+    Conversations of several turns are also written as JSON in a column `messages`, so that they
+    can be imported without loss.
+    """
     everything = columns == "all"
     names = ["number", "split"] if everything else []
     names += ["system"] if facts.system and facts.simple else []
@@ -246,7 +249,7 @@ def table(rows: Rows, facts: Facts, columns: str) -> Iterator[list[str]]:
 
 
 def table_pieces(rows: Rows, layout: TableLayout) -> Generator[bytes]:
-    """CSV and its kin. Raises PlainError where the encoding lacks a character."""
+    """CSV or TSV. Raises PlainError if the encoding lacks a character."""
     facts = facts_of(rows, layout.encoding)
     return blocks(_table_texts(table(rows, facts, layout.columns), layout), layout.encoding)
 
@@ -268,7 +271,7 @@ def _table_texts(lines: Iterator[list[str]], layout: TableLayout) -> Iterator[st
 
 
 def require_excel(facts: Facts) -> None:
-    """Raises PlainError for what a sheet of Excel cannot hold."""
+    """Raises PlainError if the rows exceed the limits of an Excel sheet."""
     if facts.rows > EXCEL_ROWS:
         raise PlainError(
             _("Excel holds at most %(most)s rows. Choose CSV or Parquet instead.")
@@ -287,7 +290,7 @@ def require_excel(facts: Facts) -> None:
 
 
 def blocks(texts: Iterator[str], encoding: str) -> Generator[bytes]:
-    """Pieces worth sending; the mark of an encoding comes once."""
+    """Encoded pieces of about BLOCK bytes, with the byte order mark only once."""
     encoder = codecs.getincrementalencoder(encoding)()
     waiting: list[str] = []
     weight = 0

@@ -1,4 +1,4 @@
-"""What people send: an example by hand, a name, how a table is written."""
+"""Forms to write an example by hand and to move one to another split."""
 
 from itertools import count, takewhile
 from typing import Any
@@ -16,8 +16,10 @@ from finetune_app.datasets.text import newlines
 
 
 class WriteForm(forms.Form):
-    """One example by hand: what is asked and the answer; before them, where somebody wants that,
-    instructions and the turns so far, as said-0, said-1 and so on."""
+    """One example by hand: the prompt and the answer.
+
+    Optional fields come before them: instructions, and earlier turns as said-0, said-1 and so on.
+    """
 
     prompt = forms.CharField(
         label=_l("When somebody writes"), strip=False, widget=forms.Textarea(attrs={"rows": 5})
@@ -47,7 +49,7 @@ class WriteForm(forms.Form):
         return forms.CharField(label=label, strip=False, required=False, widget=area)
 
     def grown(self, what: str) -> "WriteForm":
-        """The same with instructions to write, or with one more turn. Nothing is judged yet."""
+        """An unvalidated form with added instructions or with one more turn."""
         given = {name: self.data.get(name, "") for name in self.fields}
         if what == conversation_form.INSTRUCTIONS:
             given.setdefault(what, "")

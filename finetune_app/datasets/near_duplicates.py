@@ -1,10 +1,9 @@
-"""Texts that are almost the same: MinHash finds candidates, exact counting confirms them.
+"""Near-duplicate detection: MinHash with LSH proposes pairs, exact Jaccard similarity confirms.
 
-A text is the set of its runs of 5 characters; two texts are alike as far as these sets
-overlap (Jaccard). What all texts share at their start or end (a fixed instruction, say) is
-left out first, else every prompt would look like every other. Candidates are found band by band,
-by sorting, so that a million texts need no more than their signatures (512 bytes each, in a
-file above ON_DISK of them).
+A text is represented by the set of its 5-character shingles. The start and end that all texts
+share (a fixed instruction, say) are removed first, else every prompt would resemble every other.
+Candidate pairs are found band by band, by sorting, so a million texts only need their signatures
+(512 bytes each, in a file above ON_DISK texts).
 """
 
 import hashlib
@@ -18,33 +17,33 @@ import numpy as np
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import asked
 
-RUN = 5  # characters
+SHINGLE = 5  # characters
 LONGEST = 4_000  # characters of a text that are compared
-MOST_ROWS = 20_000  # above this newcomers are only compared by equal prompts
+MOST_ROWS = 20_000  # above this, new rows are only compared by equal prompts
 IN_BUCKET = 50  # comparisons of one text within one bucket
-AT_ONCE = 20_000  # pairs whose signatures are compared together
-MINIMA = 128
+PAIR_BATCH = 20_000  # pairs whose signatures are compared together
+HASHES = 128  # minimum hashes of a signature
 ON_DISK = 200_000  # texts from which signatures are kept in a file
 _random = np.random.default_rng(20_250_101)
-A = _random.integers(1, 1 << 63, MINIMA, dtype=np.uint64) | np.uint64(1)
-B = _random.integers(0, 1 << 63, MINIMA, dtype=np.uint64)
-_POWERS = np.uint64(0x100000001B3) ** np.arange(RUN, dtype=np.uint64)
+A = _random.integers(1, 1 << 63, HASHES, dtype=np.uint64) | np.uint64(1)
+B = _random.integers(0, 1 << 63, HASHES, dtype=np.uint64)
+_POWERS = np.uint64(0x100000001B3) ** np.arange(SHINGLE, dtype=np.uint64)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 MOST_KNOWN = 200_000
-_known: dict[tuple[int, int], float] = {}  # likeness of pairs: an edit changes few of them
+_known: dict[tuple[int, int], float] = {}  # cached similarity of pairs: an edit changes few
 
-Hook = Callable[[int], None]  # is told now and then how many texts are signed
+Hook = Callable[[int], None]  # called now and then with the number of texts signed
 
 
 @lru_cache(maxsize=500)  # some are large: 8 bytes for each character of a long text
-def runs(text: str) -> np.ndarray:
-    """The text's runs as numbers, sorted, each once."""
+def shingles(text: str) -> np.ndarray:
+    """The hashes of the text's distinct shingles, sorted."""
     letters = np.frombuffer(text[:LONGEST].encode("utf-32-le", "replace"), dtype=np.uint32)
     letters = letters.astype(np.uint64)
-    if len(letters) < RUN:
-        letters = np.concatenate([letters, np.zeros(RUN - len(letters), dtype=np.uint64)])
-    windows = np.lib.stride_tricks.sliding_window_view(letters, RUN)
+    if len(letters) < SHINGLE:
+        letters = np.concatenate([letters, np.zeros(SHINGLE - len(letters), dtype=np.uint64)])
+    windows = np.lib.stride_tricks.sliding_window_view(letters, SHINGLE)
     hashes = (windows * _POWERS).sum(axis=1, dtype=np.uint64)
     hashes ^= hashes >> np.uint64(33)
     return np.unique(hashes * _MIX)
@@ -52,33 +51,35 @@ def runs(text: str) -> np.ndarray:
 
 @lru_cache(maxsize=30_000)
 def signature(text: str) -> bytes:
-    """128 minima of 32 bits."""
-    mixed = (A[:, None] * runs.__wrapped__(text)[None, :] + B[:, None]) >> np.uint64(32)
+    """The MinHash signature: HASHES minima of 32 bits."""
+    mixed = (A[:, None] * shingles.__wrapped__(text)[None, :] + B[:, None]) >> np.uint64(32)
     return bytes(mixed.min(axis=1).astype(np.uint32).tobytes())
 
 
-def likeness(one: str, other: str) -> float:
-    """Jaccard of the two sets of runs, 0 to 1."""
-    a, b = runs(one), runs(other)
+def jaccard(one: str, other: str) -> float:
+    """The Jaccard similarity of the two sets of shingles, 0 to 1."""
+    a, b = shingles(one), shingles(other)
     both = len(np.intersect1d(a, b, assume_unique=True))
     return both / (len(a) + len(b) - both)
 
 
 def question(messages: list[Message]) -> str:
-    """What a conversation asks, as it is held against others: all its turns, of a very long one
-    the last. Sides are given by it, and leaks are found by it."""
+    """The text of a conversation that is compared: all turns before the answer.
+
+    Of a very long conversation only the end is used. Splits are assigned and leaks are found by it.
+    """
     turns = [text for _role, text in asked(messages)]
     return turns[0][:LONGEST] if len(turns) == 1 else "\n".join(turns)[-LONGEST:]
 
 
 def without_shared_ends(texts: Sequence[str]) -> list[str]:
-    """The texts without the start and the end that all of them share."""
+    """The texts without the start and end that all of them share."""
     start, end = shared_ends(texts)
     return [trimmed(text, start, end) for text in texts]
 
 
 def shared_ends(texts: Sequence[str]) -> tuple[int, int]:
-    """How many characters at the start and at the end all texts share; (0, 0) for a few."""
+    """How many characters all texts share at the start and at the end; (0, 0) if that is few."""
     different: set[str] = set()
     first = last = first_back = last_back = ""
     shortest = 0
@@ -105,35 +106,35 @@ def trimmed(text: str, start: int, end: int) -> str:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """The length of the common prefix."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
 def alike(texts: Sequence[str], least: float = 0.8) -> Iterator[tuple[int, int]]:
-    """Pairs of places in `texts` whose likeness is at least `least`; equal texts are no pair."""
-    return ((one, other) for one, other, _likeness in pairs(texts, least))
+    """Index pairs of texts whose similarity is at least `least`. Equal texts form no pair."""
+    return ((one, other) for one, other, _jaccard in pairs(texts, least))
 
 
 def pairs(
     texts: Sequence[str], least: float, signed: Hook = lambda done: None
 ) -> Iterator[tuple[int, int, float]]:
-    """The same, with their likeness."""
+    """Like `alike`, with the similarity of each pair."""
     names = keys(texts)
-    places = np.sort(np.unique(names, return_index=True)[1])  # of each text the first one
+    places = np.sort(np.unique(names, return_index=True)[1])  # the first index of each text
     signatures = _signatures(texts, places, signed)
     known = _known if len(places) <= MOST_ROWS else {}
     if len(known) > MOST_KNOWN:
         known.clear()
-    rows = 6 if least >= 0.75 else 4  # 4: a pair at 0.6 is met with a chance of 99%
-    for band in range(MINIMA // rows):
+    rows = 6 if least >= 0.75 else 4  # with 4, a pair at 0.6 is found with a probability of 99%
+    for band in range(HASHES // rows):
         for earlier, later in _in_buckets(signatures[:, band * rows : (band + 1) * rows]):
             worth = _worth_counting(signatures[earlier], signatures[later], band, rows, least)
             for one, other in zip(places[earlier[worth]], places[later[worth]], strict=True):
                 pair = int(names[one]), int(names[other])
                 found = known.get(pair, -1.0)
                 if found < 0:
-                    found = likeness(texts[one], texts[other])
+                    found = jaccard(texts[one], texts[other])
                     if known is _known:
                         known[pair] = found
                 if found >= least:
@@ -143,15 +144,15 @@ def pairs(
 def _worth_counting(
     one: np.ndarray, other: np.ndarray, band: int, rows: int, least: float
 ) -> np.ndarray:
-    """Of pairs of signatures those that met in no band before, and whose estimate is not so low
-    (three deviations) that the exact count would hardly reach `least`."""
+    """A mask of the pairs of signatures to confirm: they matched in no earlier band, and their
+    estimated similarity is within three standard deviations of `least`."""
     equal = one == other
     before = equal[:, : band * rows].reshape(len(equal), band, rows).all(axis=2).any(axis=1)
     return np.asarray(~before & (equal.mean(axis=1) >= least - 0.13))
 
 
 def keys(texts: Sequence[str]) -> np.ndarray:
-    """A number of 64 bits for each text, the same for equal ones."""
+    """A 64-bit hash of each text."""
     return np.fromiter((key(text) for text in texts), dtype=np.uint64, count=len(texts))
 
 
@@ -161,12 +162,12 @@ def key(text: str) -> int:
 
 
 def _signatures(texts: Sequence[str], places: np.ndarray, signed: Hook) -> Any:
-    """(texts, MINIMA) in memory, or in a file that goes when it is let go."""
-    shape = (len(places), MINIMA)
+    """Signatures as a `(texts, HASHES)` array, in memory or in a temporary file."""
+    shape = (len(places), HASHES)
     if len(places) <= ON_DISK:
         signatures: Any = np.empty(shape, dtype=np.uint32)
     else:
-        with tempfile.TemporaryFile() as file:  # the map holds it open
+        with tempfile.TemporaryFile() as file:  # the memory map keeps it open
             signatures = np.memmap(file, dtype=np.uint32, mode="w+", shape=shape)
     for at, place in enumerate(places):
         signatures[at] = np.frombuffer(signature(texts[place]), dtype=np.uint32)
@@ -176,7 +177,7 @@ def _signatures(texts: Sequence[str], places: np.ndarray, signed: Hook) -> Any:
 
 
 def _in_buckets(band: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs whose signatures are equal in this band, some thousands at a time."""
+    """Index pairs whose signatures are equal in this band, PAIR_BATCH at a time."""
     numbers = np.zeros(len(band), dtype=np.uint64)
     for column in range(band.shape[1]):
         numbers = (numbers ^ band[:, column].astype(np.uint64)) * _MIX
@@ -191,7 +192,7 @@ def _in_buckets(band: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             others = range(start, min(place, start + IN_BUCKET))
             earlier.extend(others)
             later.extend([place] * len(others))
-        if len(earlier) >= AT_ONCE:
+        if len(earlier) >= PAIR_BATCH:
             yield order[earlier], order[later]
             earlier, later = [], []
     if earlier:
@@ -199,12 +200,12 @@ def _in_buckets(band: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def clusters(texts: Sequence[str], least: float = 0.8) -> list[int]:
-    """For each text the place of the first one of its group (itself when it is alone)."""
+    """For each text, the index of the first text of its group (its own if it is alone)."""
     return joined(texts, alike(texts, least))
 
 
 def joined(texts: Sequence[str], together: Iterable[tuple[int, int]]) -> list[int]:
-    """Groups of what belongs together, and of equal texts, as `clusters` tells them."""
+    """Groups of the given pairs and of equal texts, in the form that `clusters` returns."""
     leader = list(range(len(texts)))
 
     def find(at: int) -> int:

@@ -1,4 +1,4 @@
-"""Newcomers get their sides from what is here already (splits.py decides)."""
+"""Assigns splits to new rows: reads the existing rows, from which splits.py decides."""
 
 from collections import Counter, defaultdict
 
@@ -13,10 +13,10 @@ LONGEST_LABEL = 200  # characters that are compared
 
 
 def assign(dataset: Dataset, rows: list[NewRow], *, compare: bool = True) -> None:
-    """Give every newcomer its split. `compare` keeps look-alikes on one side."""
+    """Set the split of every new row. `compare` keeps near-duplicates in one split."""
     known = ExistingRows(
-        prompts=_standing(dataset, "prompt_hash", {row.prompt_hash for row in rows}),
-        groups=_standing(dataset, "group", {row.group for row in rows} - {""}),
+        prompts=_existing_splits(dataset, "prompt_hash", {row.prompt_hash for row in rows}),
+        groups=_existing_splits(dataset, "group", {row.group for row in rows} - {""}),
     )
     if any(row.given for row in rows):
         named = Split.VALIDATION in {row.given for row in rows}
@@ -30,9 +30,8 @@ def assign(dataset: Dataset, rows: list[NewRow], *, compare: bool = True) -> Non
         return
     by_split = _kept(dataset).values_list("split").annotate(Count("pk"))
     known.counts.update(dict(by_split))
-    if (
-        known.counts.total() + len(rows) <= near_duplicates.MOST_ROWS
-    ):  # more are fair by their number
+    # More rows get fair shares by chance alone.
+    if known.counts.total() + len(rows) <= near_duplicates.MOST_ROWS:
         if compare:
             _find_alike(dataset, rows, known)
         known.labels = _labels(dataset, rows)
@@ -43,8 +42,8 @@ def _kept(dataset: Dataset) -> ExampleQuerySet:
     return dataset.examples.kept().order_by()
 
 
-def _standing(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]:
-    """Where prompts (or groups) that are here already, also in the trash, stand."""
+def _existing_splits(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]:
+    """The splits of existing prompt hashes (or groups), rows in the trash included."""
     found: dict[str, str] = {}
     every = sorted(values)
     for start in range(0, len(every), 500):
@@ -54,7 +53,7 @@ def _standing(dataset: Dataset, column: str, values: set[str]) -> dict[str, str]
 
 
 def _find_alike(dataset: Dataset, rows: list[NewRow], known: ExistingRows) -> None:
-    """Tell each row the prompt of the first one that asks nearly the same."""
+    """Set `like` of each row: the prompt hash of the first row that asks nearly the same."""
     here = list(dataset.examples.kept().values_list("prompt_hash", "messages", "split"))
     texts = near_duplicates.without_shared_ends(
         [near_duplicates.question(said) for _hash, said, _split in here]
@@ -71,17 +70,17 @@ def _find_alike(dataset: Dataset, rows: list[NewRow], known: ExistingRows) -> No
 
 
 def _labels(dataset: Dataset, rows: list[NewRow]) -> dict[str, Counter[str]]:
-    """How many rows each answer has on each side, while the answers may be labels at all."""
+    """The number of rows of each answer and split; empty if answers cannot be labels."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    if len({row.label for row in rows}) > splits.FEW + 1:
+    if len({row.label for row in rows}) > splits.MOST_LABELS + 1:
         return {}
     answered = _kept(dataset).exclude(answer="")
     counted = answered.values_list("answer", "split").annotate(Count("pk"))
-    for answer, split, number in counted[: 3 * splits.FEW + 1]:
+    for answer, split, number in counted[: 3 * splits.MOST_LABELS + 1]:
         found[label_of(answer)][split] += number
     return dict(found)
 
 
 def label_of(answer: str) -> str:
-    """The answer as a label; empty while there is none."""
+    """The answer as a label; "" without an answer."""
     return normalise(answer)[:LONGEST_LABEL]

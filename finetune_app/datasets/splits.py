@@ -1,11 +1,11 @@
-"""Which examples teach, which guide the training, which are sealed for the test.
+"""Decides the split of new rows: train, validation or test.
 
-Rows that ask the same or nearly the same, or come from one source, are one unit: a unit stands on
-one side. A newcomer joins the side where its unit stands already; a new unit's side follows from
-a hash of the dataset's seed and its prompt, or, where answers are one of a few labels, goes where
-that label has the least of its share. Once given, a side is kept on the row; only a person or a
-fix moves it. Where a goal trains nothing (its method is instructions or documents), newcomers are
-for the test or for practice. Pure: split_assignment.py reads what there is.
+Rows that ask the same or nearly the same, or that have the same group, form one unit, and a unit
+stays in one split. A new row joins the split of its unit. The split of a new unit follows from a
+hash of the dataset's seed and its prompt; where answers are labels, it is the split that still
+needs most of that label. A split is stored with the row; only a person or a fix changes it. Where
+a goal trains nothing (its method is instructions or documents), new rows are for test or
+validation. Pure: split_assignment.py reads the existing rows.
 """
 
 import hashlib
@@ -19,29 +19,32 @@ from finetune_app.goals.models import Goal
 
 @dataclass(frozen=True)
 class Shares:
-    """Of all rows. Chance may not leave less than the least, as far as new rows allow."""
+    """Fractions of all rows: the target of each split, and the minimum it is topped up to."""
 
     test: float
-    validation: float  # the rest is for learning
+    validation: float  # the rest is for training
     least_test: float
     least_validation: float
-    giver: dict[Split, Split]  # the side that a side which got too little takes from
+    giver: dict[Split, Split]  # from which split a split below its minimum takes rows
 
 
 LEARNING = Shares(0.18, 0.12, 0.15, 0.10, {Split.TEST: Split.TRAIN, Split.VALIDATION: Split.TRAIN})
 TESTING = Shares(
     0.70, 0.30, 0.60, 0.20, {Split.TEST: Split.VALIDATION, Split.VALIDATION: Split.TEST}
 )
-BIGGEST_GROUP = 0.05  # of the rows; larger groups of look-alikes are not kept together
-FEW = 30  # different answers, at most, that are labels
-OFTEN = 5  # rows that a label has on average, at least
+BIGGEST_GROUP = 0.05  # of the rows; larger groups of near-duplicates are not kept together
+MOST_LABELS = 30  # different answers
+ROWS_PER_LABEL = 5  # minimum average of labels
 
 
 @dataclass
 class NewRow:
-    """A row on its way in. `text` is what it asks (similar.question), `given` the file's own
-    split; rows of one `group` stand on one side. `like` is the prompt hash of the first row that
-    asks nearly the same, `label` its answer."""
+    """A row without a split yet.
+
+    `text` is its question (near_duplicates.question), `given` the split that the file names, `like`
+    the prompt hash of the first row that asks nearly the same, `label` its answer. Rows of one
+    `group` stay in one split.
+    """
 
     prompt_hash: str
     text: str
@@ -54,8 +57,8 @@ class NewRow:
 
 @dataclass
 class ExistingRows:
-    """What stands already: sides by prompt hash and by group (of rows in the trash as well), rows
-    by side, and by label and side."""
+    """The existing rows: splits by prompt hash and by group (rows in the trash included), and the
+    number of rows by split, and by label and split."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
@@ -68,7 +71,7 @@ class ExistingRows:
 
 
 def place(seed: int, key: str) -> float:
-    """Between 0 and 1, always the same for the same seed and prompt."""
+    """A hash between 0 and 1, always the same for the same seed and key."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -85,21 +88,21 @@ def side(at: float, shares: Shares = LEARNING) -> Split:
 
 
 def held_back(at: int) -> Split:
-    """The side of the row at this place among rows that somebody keeps from learning: every second
-    guides the training, the others are sealed."""
+    """The split of the row at this index among rows that a person holds back from training:
+    validation and test alternate."""
     return Split.TEST if at % 2 else Split.VALIDATION
 
 
 def is_too_big(group: int, rows: int) -> bool:
-    """Whether so many of `rows` are look-alikes that one side cannot hold them all."""
+    """Whether a group of near-duplicates is too large a part of `rows` to keep in one split."""
     return group > max(10, BIGGEST_GROUP * rows)
 
 
-# ---- Where the file says nothing ----
+# ---- The file names no splits ----
 
 
 def decide(rows: list[NewRow], known: ExistingRows, *, seed: int, shares: Shares) -> None:
-    """Give every newcomer its side."""
+    """Set the split of every new row."""
     new = []
     for unit in units(rows):
         if any(known.side_of(row) for row in unit):
@@ -116,8 +119,7 @@ def decide(rows: list[NewRow], known: ExistingRows, *, seed: int, shares: Shares
 
 
 def units(rows: list[NewRow]) -> list[list[NewRow]]:
-    """Rows that belong together: by prompt, by likeness, by group, and by all of these in a
-    chain."""
+    """Rows connected by an equal prompt, a similar prompt or a group, directly or in a chain."""
     leader: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -142,15 +144,15 @@ def _names(row: NewRow) -> list[str]:
 
 
 def key_of(unit: list[NewRow]) -> str:
-    """What decides where a unit goes: the same whatever order its rows come in."""
+    """The hashed key of a unit, independent of the order of its rows."""
     groups = [row.group for row in unit if row.group]
     return f"group {min(groups)}" if groups else min(row.like or row.prompt_hash for row in unit)
 
 
 def _join(unit: list[NewRow], known: ExistingRows) -> None:
-    """Where the unit stands. If it stands on several sides already, each group keeps together
-    first, then each row to its like."""
-    first = next(stands for row in unit if (stands := known.side_of(row)))
+    """Put a unit into its existing split. If its rows are in several splits already, a row follows
+    its group, else the row that is like it."""
+    first = next(split for row in unit if (split := known.side_of(row)))
     groups: dict[str, str] = {}
     for row in unit:
         if row.group and known.side_of(row):
@@ -169,25 +171,25 @@ def _put(unit: Iterable[NewRow], where: str) -> None:
 
 
 def has_labels(rows: list[NewRow], known: ExistingRows) -> bool:
-    """Whether the answers are labels: few different ones, each of them often."""
+    """Whether the answers are labels: few different ones, each of them frequent."""
     every = Counter(row.label for row in rows)
     every.update({label: sides.total() for label, sides in known.labels.items()})
     del every[""]  # no answer yet
-    return 1 < len(every) <= FEW and OFTEN * len(every) <= every.total()
+    return 1 < len(every) <= MOST_LABELS and ROWS_PER_LABEL * len(every) <= every.total()
 
 
 def _by_label(
     new: list[list[NewRow]], rows: list[NewRow], known: ExistingRows, *, seed: int, shares: Shares
 ) -> None:
-    """Each unit goes where its labels have the most of their shares still to come; one without
-    an answer goes by its hash."""
+    """Put each unit into the split that lacks most rows of its labels. A unit without an answer
+    is placed by its hash."""
     of_all = {Split.TEST: shares.test, Split.VALIDATION: shares.validation}
     of_all[Split.TRAIN] = max(1 - sum(of_all.values()), 0)
     have = {label: Counter(sides) for label, sides in known.labels.items()}
     total = Counter({label: sides.total() for label, sides in have.items()})
     total.update(row.label for row in rows)
     for row in rows:
-        if row.split:  # it has joined its like
+        if row.split:  # it joined an existing unit
             have.setdefault(row.label, Counter())[row.split] += 1
     for unit in new:
         labels = Counter(row.label for row in unit if row.label)
@@ -195,26 +197,28 @@ def _by_label(
             _put(unit, side(place(seed, key_of(unit)), shares))
             continue
 
-        def to_come(where: Split, labels: Counter[str] = labels) -> float:
+        def missing(where: Split, labels: Counter[str] = labels) -> float:
             return sum(
                 number * (of_all[where] * total[label] - have.get(label, Counter())[where])
                 for label, number in labels.items()
             )
 
-        chosen = max((where for where, share in of_all.items() if share), key=to_come)
+        chosen = max((where for where, share in of_all.items() if share), key=missing)
         _put(unit, chosen)
         for label, number in labels.items():
             have.setdefault(label, Counter())[chosen] += number
 
 
-# ---- Small sets ----
+# ---- Small datasets ----
 
 
 def _top_up(
     new: list[list[NewRow]], rows: list[NewRow], known: ExistingRows, shares: Shares
 ) -> None:
-    """A small set may by chance get hardly any test prompts: then the next in the order of
-    their hashes go there too. Rows that were here before stay where they are."""
+    """Fill test and validation up to their minimum, which a small dataset may miss by chance.
+
+    New units move in the order of their hashes; existing rows stay in their split.
+    """
     counts = Counter(known.counts)
     counts.update(row.split for row in rows)
     total = sum(counts.values())
@@ -238,14 +242,14 @@ def _top_up(
             counts[giver] -= len(unit)
 
 
-# ---- Where the file says it ----
+# ---- The file names splits ----
 
 
 def as_given(
     rows: list[NewRow], known: ExistingRows, *, seed: int, otherwise: Split, carve: bool
 ) -> None:
-    """The file decides. `carve`: some of its learning rows become the practice part, which it
-    does not name."""
+    """Use the splits that the file names. `carve` turns some of its training rows into validation
+    rows, for a file that names none."""
     share = LEARNING.validation / (1 - LEARNING.test)
     for row in rows:
         row.split = row.given or known.side_of(row) or otherwise

@@ -1,4 +1,4 @@
-"""How many examples there are of each status and split. An index holds all that is counted."""
+"""The number of examples of each status and split, read from a covering index."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ def counts(dataset: Dataset) -> dict[str, int]:
 
 
 def begun_and_waiting(datasets: Iterable[Dataset]) -> dict[int, tuple[int, int]]:
-    """By dataset: how many examples are approved or begun, and how many wait for a person's
-    answer. Examples that are set aside or in the trash count for neither."""
+    """By dataset: the number of examples that are approved or begun, and of those that wait for a
+    person. Examples that are set aside or in the trash are not counted."""
     rows = Example.objects.kept().filter(dataset__in=datasets).order_by()
     found: dict[int, tuple[int, int]] = {}
     for dataset, status, count in rows.values_list("dataset", "status").annotate(Count("pk")):

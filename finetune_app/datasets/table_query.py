@@ -1,7 +1,7 @@
-"""The table of examples: filters that live in the address, sorted pages by keyset.
+"""The table of examples: filters from the URL, and pages by keyset pagination.
 
 Every order has an index that ends in the number, so a page of the unfiltered table is read from
-an index; filters are plain SQL conditions. Rooms above add conditions of their own with
+an index; filters are plain SQL conditions. Apps that depend on this one add conditions with
 `register_filter`.
 """
 
@@ -25,7 +25,7 @@ from finetune_app.datasets.models import (
 
 PAGE_ROWS = 50
 MAX_COUNTED = 10_000  # rows up to which a filtered list is counted: then "more than 10,000"
-UNTOLD = "untold"  # in the address: of no language that can be told
+UNTOLD = "untold"  # value in the URL: the language is unknown
 TRASH = "trash"
 NOBODY = "nobody"
 SORTS = {
@@ -47,23 +47,23 @@ def register_filter(name: str, condition: FilterCondition) -> None:
 
 @dataclass(frozen=True)
 class TableFilters:
-    """What the address says. Anything it does not know is left out."""
+    """The filters in the query string. Unknown values are ignored."""
 
     status: str = ""
     split: str = ""
     q: str = ""
     finding: str = ""
-    file: int = 0  # the import that brought them
-    by: int = 0  # who changed them last
+    file: int = 0  # key of the import
+    by: int = 0  # key of the user who changed it last
     assigned: str = ""  # a user's key, or "nobody"
-    lang: str = ""  # a language's code, or "untold", as the last check saw it
-    suggested: bool = False  # an answer is proposed
+    lang: str = ""  # a language code or "untold", from the last check
+    suggested: bool = False  # has an open suggestion
     least: int = 0  # characters of prompt and answer
     most: int = 0
     sort: str = ""
     after: int = 0  # the number of the example before the page, or after it
     before: int = 0
-    at: int = 0  # the place of the page's first row in the whole list, where it is known
+    at: int = 0  # position of the page's first row in the whole list, if known
 
     @classmethod
     def read(cls, given: Mapping[str, str]) -> "TableFilters":
@@ -91,8 +91,10 @@ class TableFilters:
         )
 
     def query(self, **changes: Any) -> str:
-        """ "?status=draft&q=bike" with some of it changed; the place in the list is left out
-        unless it is named."""
+        """The query string with some values changed, such as "?status=draft&q=bike".
+
+        The position in the list is dropped unless it is one of `changes`.
+        """
         here = replace(self, **({"after": 0, "before": 0, "at": 0} | changes))
         return "?" + urlencode(here.given)
 
@@ -102,30 +104,31 @@ class TableFilters:
 
     @property
     def given(self) -> list[tuple[str, Any]]:
-        """What is chosen, as the fields of a form."""
+        """The active filters as (name, value) of form fields."""
         values = {name: int(v) if v is True else v for name, v in asdict(self).items()}
         return [(name, value) for name, value in values.items() if value]
 
     @property
     def narrowed(self) -> bool:
-        """Whether more than the tab decides what is shown."""
+        """Whether any filter besides the status tab is active."""
         return bool(self.split or self.needs_search)
 
     @property
     def needs_search(self) -> bool:
-        """Whether more than status and split decides: then counting stops at MAX_COUNTED."""
+        """Whether any filter besides status and split is active: then counting stops at
+        MAX_COUNTED."""
         return bool(self.q or self.finding or self.further)
 
     @property
     def further(self) -> int:
-        """How many of the filters behind “More filters” are in use."""
+        """How many of the filters behind “More filters” are active."""
         length = self.least or self.most
         used = (self.file, self.by, self.assigned, self.lang, self.suggested, length)
         return sum(map(bool, used))
 
     @property
     def order(self) -> str:
-        """The trash is always in the order of the numbers."""
+        """The field to sort by. The trash is always sorted by number."""
         return str(SORTS[self.sort][0]) if self.status != TRASH else "number"
 
 
@@ -154,7 +157,7 @@ class TablePage:
 
 
 def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
-    """The rows that match the filters, in the order of their numbers."""
+    """The rows that match the filters."""
     rows = dataset.examples.arrived().filter(deleted_at__isnull=filters.status != TRASH)
     if filters.status and filters.status != TRASH:
         rows = rows.filter(status=filters.status)
@@ -184,12 +187,12 @@ def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
 
 
 def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
-    """One page of the filtered list, with the addresses of the pages before and after it."""
+    """One page of the filtered list, with the query strings of the pages before and after it."""
     matching, backwards = examples_of(dataset, filters), bool(filters.before)
     rows = matching
     if number := filters.before or filters.after:
         rows = rows.filter(_beyond(dataset, filters.order, number, backwards=backwards))
-    # Keys first: the database then sorts keys and not whole rows.
+    # Read keys first: the database then sorts keys and not whole rows.
     ordered = _ordered(rows, filters.order, backwards=backwards)
     keys = list(ordered.values_list("pk", flat=True)[: PAGE_ROWS + 1])
     found = Example.objects.select_related("changed_by").in_bulk(keys)
@@ -219,7 +222,7 @@ def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
 
 def _count(rows: ExampleQuerySet, filters: TableFilters) -> RowTotal:
     rows = rows.order_by()
-    if not filters.needs_search:  # an index tells
+    if not filters.needs_search:  # counted from an index
         return RowTotal(rows.count())
     count = rows[: MAX_COUNTED + 1].count()
     return RowTotal(min(count, MAX_COUNTED), count > MAX_COUNTED)
@@ -232,8 +235,8 @@ def _position(
     page: list[Example],
     total: RowTotal,
 ) -> int:
-    """The position of the page in the list. Links carry it; otherwise it is counted, up to
-    MAX_COUNTED rows."""
+    """The position of the page in the list, from the link or else counted up to MAX_COUNTED
+    rows."""
     if not (filters.after or filters.before):
         return 1
     if filters.at and (total.more or filters.at + len(page) - 1 <= total.rows):
@@ -250,7 +253,7 @@ def _ordered(rows: ExampleQuerySet, order: str, *, backwards: bool = False) -> E
 
 
 def _beyond(dataset: Dataset, order: str, number: int, *, backwards: bool = False) -> Q:
-    """What comes after (or before) the example with this number, in this order."""
+    """The condition for rows after (or before) the example with this number, in this order."""
     name, comparison = order.lstrip("-"), "lt" if order.startswith("-") != backwards else "gt"
     if name == "number":
         return Q(**{f"number__{comparison}": number})

@@ -1,4 +1,4 @@
-"""Small things about the text of a conversation. Pure Python."""
+"""Helpers for the text of a conversation. Pure Python."""
 
 import hashlib
 import json
@@ -11,12 +11,12 @@ _ODD = re.compile(r"[\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-
 
 
 def normalise(text: str) -> str:
-    """The same words however they are typed: case, spaces and look-alike characters."""
+    """The text with normalised case, spaces and Unicode form, for comparison."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def newlines(text: str) -> str:
-    """Browsers send CR LF, whatever was typed."""
+    """The text with LF line ends. Browsers send CR LF."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -31,7 +31,7 @@ def with_answer(messages: list[Message], text: str) -> list[Message]:
 
 
 def asked(messages: list[Message]) -> list[tuple[str, str]]:
-    """(role, text) of everything before the answer, instructions left out."""
+    """(role, normalised text) of the messages before the answer, without instructions."""
     before = messages[:-1] if messages and messages[-1].get("role") == "assistant" else messages
     return [(m["role"], normalise(m["content"])) for m in before if m.get("role") != "system"]
 
@@ -43,8 +43,8 @@ def prompt_hash(messages: list[Message]) -> str:
 
 
 def clean_name(name: str, most: int = 120) -> str:
-    """A file name that is safe to show and to offer for download: the end of the path, without
-    control characters or marks that turn the direction of writing."""
+    """A file name that is safe to show and to offer for download: the last part of the path,
+    without control characters and bidirectional marks."""
     tail = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     tail = " ".join(_ODD.sub(" ", tail).split()).strip(". ")
     if len(tail) > most:

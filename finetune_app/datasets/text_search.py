@@ -1,9 +1,9 @@
-"""Finding a text among many examples.
+"""Full-text search in examples.
 
 A large dataset has an index of the sequences of three characters in its texts, kept by triggers
 of the database itself: SQLite's FTS5, or PostgreSQL's pg_trgm where it may be installed. The index
-only proposes rows and LIKE decides, so the same rows are found without it: for one or two
-characters, for what very many rows say, and in a small dataset, whose rows are scanned.
+only proposes rows and LIKE decides. Rows are scanned without it for one or two characters, for a
+text that very many rows contain, and in a small dataset.
 
 The index is a table of its own, so changing the status of a million rows does not touch it. It is
 created after every migration and not by one, because SQLite drops triggers when Django rebuilds
@@ -18,8 +18,8 @@ from django.db.models import Q
 
 from finetune_app.datasets.models import Dataset
 
-MIN_ROWS = 20_000  # numbers given out, from which the index is used
-MAX_PROPOSED = 5_000  # rows; a text that more rows say is found sooner by scanning in order
+MIN_ROWS = 20_000  # the index is used for datasets with more rows
+MAX_PROPOSED = 5_000  # rows; a text that more rows contain is found sooner by scanning in order
 TRIGRAM = 3  # characters
 MAX_TRIGRAMS = 40  # of one searched text
 

@@ -21,7 +21,7 @@ from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import local_path, publish_folder
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
-from finetune_app.datasets.services.adding import AT_ONCE, made_of, store_new
+from finetune_app.datasets.services.adding import ROWS_PER_BATCH, made_of, store_new
 from finetune_app.datasets.services.editing import change_many, stamp
 from finetune_app.datasets.services.lease_writer import LeaseWriter
 from finetune_app.datasets.services.locking import count_label, lock, mark_changed
@@ -126,9 +126,9 @@ def _insert(item: Import, rows: Iterator[ImportRow], writer: LeaseWriter) -> Non
         by=item.by,
         source=item.file_name,
         source_import=item,
-        compare=writer.total <= AT_ONCE,
+        compare=writer.total <= ROWS_PER_BATCH,
     )
-    while window := [dict(row) for row in islice(rows, AT_ONCE)]:
+    while window := [dict(row) for row in islice(rows, ROWS_PER_BATCH)]:
         last_number = Dataset.objects.get(pk=dataset.pk).last_number
         examples = build(window)
         for start in range(0, len(examples), INSERT_BATCH_ROWS):

@@ -39,7 +39,7 @@ def token_context(goal: Goal, example: Example) -> dict[str, Any]:
     folder = str(local_folder(limit.folder))
     try:
         spans = async_to_sync(engine_client.token_view)(
-            folder, example.messages, max_tokens=limit.most
+            folder, example.messages, max_tokens=limit.max_tokens
         )
     except engine_client.EngineUnavailable as problem:
         return {"limit": limit, "problem": str(problem)}

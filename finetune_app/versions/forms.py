@@ -1,4 +1,4 @@
-"""Naming a version, and choosing how its examples are written as a table."""
+"""Forms to name a version and to choose the layout of a table."""
 
 from django import forms
 from django.http import QueryDict
@@ -11,7 +11,7 @@ from finetune_app.versions.models import Version
 
 
 class NameForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What people call a version; no part of what is frozen."""
+    """The name and note of a version, which are not part of the frozen file."""
 
     class Meta:
         model = Version
@@ -27,9 +27,9 @@ class NameForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class TableForm(forms.Form):
-    """How a table is written that somebody downloads; what the address leaves out is as usual."""
+    """The layout of a downloaded table. Options missing in the URL have their default."""
 
-    USUAL = {
+    DEFAULTS = {
         "delimiter": ",",
         "encoding": "utf-8-sig",
         "lines": "crlf",
@@ -67,7 +67,9 @@ class TableForm(forms.Form):
     )
 
     def __init__(self, data: QueryDict | None = None) -> None:
-        super().__init__(None if data is None else self.USUAL | data.dict(), initial=self.USUAL)
+        super().__init__(
+            None if data is None else self.DEFAULTS | data.dict(), initial=self.DEFAULTS
+        )
 
     def layout(self, form: str) -> TableLayout:
         asked = self.cleaned_data

@@ -7,7 +7,7 @@ from finetune_app.datasets.models import Dataset
 
 
 class Version(models.Model):
-    """A frozen, hashed snapshot. Training and evaluation read only these."""
+    """A frozen, hashed snapshot. Training and evaluation only read versions."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
@@ -16,10 +16,10 @@ class Version(models.Model):
     stored_name = models.CharField(max_length=200)  # versions/<dataset>/<n>.jsonl
     sha256 = models.CharField(max_length=64)
     counts = models.JSONField(default=dict)  # {"train": 240, "validation": 40, "test": 60}
-    # In letters as services.freezing.weight counts them, to estimate tokens from.
-    longest = models.PositiveIntegerField(default=0)  # of the longest example
+    # Lengths as counted by versions.services.weight, from which tokens are estimated.
+    longest = models.PositiveIntegerField(default=0)  # longest example
     longest_answer = models.PositiveIntegerField(default=0)
-    characters = models.PositiveIntegerField(default=0)  # of all train examples
+    characters = models.PositiveIntegerField(default=0)  # all train examples
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

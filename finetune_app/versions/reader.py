@@ -1,4 +1,4 @@
-"""What stands in frozen versions, read a line at a time."""
+"""Reads the files of frozen versions line by line."""
 
 import json
 import re
@@ -11,11 +11,11 @@ from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Dataset
 from finetune_app.versions.models import Version
 
-NUMBER = re.compile(rb'\{"id": (\d+),')  # how services/freezing.py begins a line
+NUMBER = re.compile(rb'\{"id": (\d+),')  # the start of a line written by versions/services.py
 
 
 class NumberSet:
-    """A set of numbers below a bound, one bit each: a million take 125 kB."""
+    """A set of numbers up to a bound, with one bit each: a million take 125 kB."""
 
     def __init__(self, bound: int) -> None:
         self.bits = bytearray(bound // 8 + 1)
@@ -29,12 +29,12 @@ class NumberSet:
 
 
 def numbers_in(version: Version) -> Iterator[int]:
-    """The numbers of its examples, without reading their texts."""
+    """The numbers of the version's examples, without parsing their texts."""
     return (number for number, _line in _lines(version))
 
 
 def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
-    """The versions that hold examples which are in the trash now, and how many."""
+    """The versions that contain examples now in the trash, and how many."""
     gone = NumberSet(dataset.last_number)
     trash = dataset.examples.filter(deleted_at__isnull=False).order_by("number")
     for number in trash.values_list("number", flat=True).iterator(10_000):
@@ -46,15 +46,17 @@ def versions_with_trash(dataset: Dataset) -> list[tuple[Version, int]]:
     return [(version, count) for version, count in held if count]
 
 
-# ---- Two versions side by side ----
+# ---- Comparison of two versions ----
 
 KINDS = ("added", "gone", "changed", "moved")
 
 
 @dataclass(frozen=True)
 class RowDifference:
-    """One example that is not the same in both: its row before and after, None where it is not.
-    `kinds` has one of KINDS, or two: its text may have changed and its side as well."""
+    """One example that differs between two versions; `before` or `after` is None if it is missing.
+
+    `kinds` contains one of KINDS, or both "changed" and "moved".
+    """
 
     number: int
     before: dict[str, Any] | None
@@ -72,17 +74,20 @@ class RowDifference:
 
 @dataclass
 class VersionComparison:
-    counts: Counter[str] = field(default_factory=Counter)  # by kind, of all
-    moves: Counter[tuple[str, str]] = field(default_factory=Counter)  # (from, to)
-    some: list[RowDifference] = field(default_factory=list)
-    more: bool = False  # there are more of them after `some`
+    counts: Counter[str] = field(default_factory=Counter)  # all differences, by kind
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)  # by (from, to) split
+    some: list[RowDifference] = field(default_factory=list)  # one page
+    more: bool = False  # there are more after `some`
 
 
 def compare(
     older: Version, newer: Version, *, kind: str, after: int, most: int
 ) -> VersionComparison:
-    """How two versions differ, and up to `most` of the examples that differ by `kind` (any, when
-    empty) with numbers above `after`. Reads both files once, a line of each at a time."""
+    """Compare two versions. Both files are read once, line by line.
+
+    `some` gets up to `most` examples with numbers above `after` that differ by `kind`, or in any
+    way if it is "".
+    """
     found = VersionComparison()
     for pair in pairs(older, newer):
         kinds = pair.kinds
@@ -99,7 +104,7 @@ def compare(
 
 
 def pairs(older: Version, newer: Version) -> Iterator[RowDifference]:
-    """Every example that stands otherwise, or not at all, in one of the two, by its number."""
+    """Every example that differs between the two versions, in the order of the numbers."""
     old, new = _lines(older), _lines(newer)
     ours, theirs = next(old, None), next(new, None)
     while ours or theirs:
@@ -117,7 +122,7 @@ def pairs(older: Version, newer: Version) -> Iterator[RowDifference]:
 
 
 def _lines(version: Version) -> Iterator[tuple[int, bytes]]:
-    """(number, line); the numbers rise, as they do in the file."""
+    """(number, line) of each row, in ascending order of the numbers."""
     path = local_path(version.stored_name)
     if not path.exists():
         return

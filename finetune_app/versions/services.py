@@ -1,4 +1,4 @@
-"""Freezing a version: what training and evaluation read, for ever the same."""
+"""Freezes a version: the immutable file that training and evaluation read."""
 
 import hashlib
 import json
@@ -24,11 +24,11 @@ from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Split
 from finetune_app.versions.models import Version
 
-MARKS = re.compile(rb"[^A-Za-z\s]|(?<=\d)\s")  # a space joins the next word, but not a number
+MARKS = re.compile(rb"[^A-Za-z\s]|(?<=\d)\s")  # tokenizers join a space to a word, not to a number
 
 
 def freeze_blocker(dataset: Dataset) -> str:
-    """Why no version can be frozen now, in a sentence; empty when it can."""
+    """Why no version can be frozen now, as a sentence; "" if nothing blocks."""
     if not dataset.examples.usable().exists():
         return _("Freezing needs approved examples, and there are none yet.")
     if dataset.edits.exclude(todo={}).exists():
@@ -46,12 +46,12 @@ def freeze_blocker(dataset: Dataset) -> str:
 
 
 def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
-    """(version, new). The same content as an earlier version returns that one.
+    """(version, is new). If an earlier version has the same content, that one is returned.
 
-    Raises PlainError while something blocks, or while nobody has looked at a large set as it is
-    now. The file is complete on disk before its row is.
+    The file is complete on disk before its database row exists. Raises PlainError while something
+    blocks, such as an outdated check of a large dataset.
     """
-    checks.check_after_edit(dataset)  # a large set was checked by a job, or it is not frozen
+    checks.check_after_edit(dataset)  # a large dataset has to be checked by a job before
     reason = freeze_blocker(dataset)
     if reason:
         raise PlainError(reason, status=409, title=_("Not yet"))
@@ -79,7 +79,7 @@ def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
 
 
 def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
-    """Write the file and gather its facts on the way."""
+    """Write the file and return the statistics for its Version."""
     draft.parent.mkdir(parents=True, exist_ok=True)
     digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
     longest, longest_answer, characters = 0, 0, 0
@@ -111,18 +111,17 @@ def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
 
 
 def weight(text: str) -> int:
-    """Length in letters, from which tokens are estimated: at two letters a token nothing is
-    underestimated.
+    """The length in letters, from which tokens are estimated. Half of it is an upper bound.
 
-    Tokenizers know English words best. A digit or a mark is often a token by itself, and so may be
-    each byte of other writing, so they count as two letters.
+    Tokenizers know English words best. A digit or punctuation mark is often a token of its own, and
+    so may be each byte of another script: they count as two letters.
     """
     plain = text.encode("ascii", "ignore")
     return len(plain) + len(MARKS.findall(plain)) + 2 * (len(text.encode()) - len(plain))
 
 
 def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """As values: reading them as examples would ask for the dataset of every row once more."""
+    """The rows to freeze. `values` avoids one query per row for the dataset."""
     usable = dataset.examples.usable().order_by("number")
     for row in usable.values("number", "split", "messages", "source").iterator(2_000):
         yield {

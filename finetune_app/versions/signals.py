@@ -1,4 +1,4 @@
-"""Deleting the files of versions together with their rows."""
+"""Deletes the files of versions together with their rows."""
 
 from pathlib import Path
 from typing import Any

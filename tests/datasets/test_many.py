@@ -201,7 +201,7 @@ def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, m
     from finetune_app.checks import fixes
 
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
-    monkeypatch.setattr(fixes, "REWRITTEN", 7)
+    monkeypatch.setattr(fixes, "REWRITE_BATCH", 7)
     said = "write to someone.else@kettle-lane.co.uk"
     dataset = bring(
         rows=[{"messages": conversation(f"{pair(n)[0]} {said}", "ok")} for n in range(30)]

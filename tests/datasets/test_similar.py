@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from finetune_app.datasets.near_duplicates import alike, clusters, likeness, without_shared_ends
+from finetune_app.datasets.near_duplicates import alike, clusters, jaccard, without_shared_ends
 from tests.datasets.conftest import pair
 
 
@@ -25,7 +25,7 @@ def test_it_finds_what_counting_every_pair_finds(least):
     wanted = {
         (a, b)
         for a, b in itertools.combinations(range(len(texts)), 2)
-        if likeness(texts[a], texts[b]) >= least
+        if jaccard(texts[a], texts[b]) >= least
     }
     found = set(alike(texts, least))
     assert len(wanted) > 50

@@ -1,1 +1,1 @@
-"""The thorough check of a dataset, in its own process."""
+"""The thorough check of a dataset, in a child process."""

@@ -1,4 +1,4 @@
-"""The first part of a check: what is to be seen in each row by itself."""
+"""The first phase of a thorough check: the scan of each single row."""
 
 import json
 from collections.abc import Iterator
@@ -13,71 +13,77 @@ from worker.channel import Channel, Job
 from worker.checks.stored_rows import RowFile, read_rows
 from worker.checks.toxicity_and_tokens import TokenCounter, toxicity
 
-AT_ONCE = 500  # rows judged by the heavy libraries together
+BATCH = 500  # rows in one call of the heavy libraries
 
 
 class RowScanner:
-    """`rows()` looks at all of them; afterwards `seen` has what was seen in each."""
+    """`rows()` reads and scans all rows; afterwards `scans` has the scan of each, by pk."""
 
     def __init__(self, job: Job, channel: Channel) -> None:
         self._folder, self._channel, self._total = job.folder, channel, job.spec["rows"]
-        ruler = job.spec["about"]["ruler"]
-        self.about = CheckContext(
-            **job.spec["about"] | {"ruler": TokenLimit(**ruler) if ruler else None}
+        limit = job.spec["about"]["token_limit"]
+        self.context = CheckContext(
+            **job.spec["about"] | {"token_limit": TokenLimit(**limit) if limit else None}
         )
         self._counter = TokenCounter(job.spec["tokenizer"])
-        self._model = self.about.ruler.key if self.about.ruler and job.spec["tokenizer"] else ""
-        self.seen: dict[int, RowScan] = {}
+        self._model = (
+            self.context.token_limit.key
+            if self.context.token_limit and job.spec["tokenizer"]
+            else ""
+        )
+        self.scans: dict[int, RowScan] = {}
 
     def rows(self) -> list[CheckRow]:
-        before = self._before()
+        before = self._earlier_scans()
         rows: list[CheckRow] = []
         waiting: list[tuple[CheckRow, str, RowScan]] = []
         with (self._folder / "looks.jsonl").open("a", encoding="utf-8") as file:
-            for row, look in read_rows(RowFile(self._folder / "rows.jsonl")):
+            for row, stored in read_rows(RowFile(self._folder / "rows.jsonl")):
                 rows.append(row)
                 print_ = row_scan.fingerprint(row.messages)
-                known = self._known(print_, look) or self._known(print_, before.get(row.pk))
+                known = self._known(print_, stored) or self._known(print_, before.get(row.pk))
                 if known:
-                    self.seen[row.pk] = _shared(known)
+                    self.scans[row.pk] = _shared(known)
                 else:
                     waiting.append((row, print_, row_scan.scan(row.messages)))
-                if len(waiting) == AT_ONCE:
-                    self._judge(waiting, file)
+                if len(waiting) == BATCH:
+                    self._scan_batch(waiting, file)
                     waiting = []
-                if len(rows) % AT_ONCE == 0:
+                if len(rows) % BATCH == 0:
                     self._channel.check()
                     self._channel.emit(
                         "progress", done=len(rows), total=self._total, unit="examples"
                     )
                     if self._channel.stopping():
                         return rows
-            self._judge(waiting, file)
+            self._scan_batch(waiting, file)
         return rows
 
-    def _known(self, print_: str, look: list[Any] | None) -> RowScan | None:
-        """What an earlier look tells, if it was at this text and leaves nothing open."""
-        if look is None or look[0] != print_ or look[3] is None:
+    def _known(self, print_: str, stored: list[Any] | None) -> RowScan | None:
+        """An earlier scan, if it is complete and of the same text and tokenizer."""
+        if stored is None or stored[0] != print_ or stored[3] is None:
             return None
-        if self._model and look[6] != self._model:
+        if self._model and stored[6] != self._model:
             return None
-        return row_check_cache.scan_from_values(look, self._model)
+        return row_check_cache.scan_from_values(stored, self._model)
 
-    def _judge(self, waiting: list[tuple[CheckRow, str, RowScan]], file: Any) -> None:
+    def _scan_batch(self, waiting: list[tuple[CheckRow, str, RowScan]], file: Any) -> None:
         if not waiting:
             return
         said = [row.messages for row, _print, _seen in waiting]
-        rude = toxicity(said, [seen.language for _row, _print, seen in waiting])
+        scores = toxicity(said, [scan.language for _row, _print, scan in waiting])
         sizes: list[Any] = self._counter.count(said) or [(None, None)] * len(said)
-        for (row, print_, seen), toxic, (tokens, answer) in zip(waiting, rude, sizes, strict=True):
-            whole = replace(seen, toxic=toxic, tokens=tokens, answer_tokens=answer)
-            self.seen[row.pk] = _shared(whole)
+        for (row, print_, scan), toxic, (tokens, answer) in zip(
+            waiting, scores, sizes, strict=True
+        ):
+            whole = replace(scan, toxic=toxic, tokens=tokens, answer_tokens=answer)
+            self.scans[row.pk] = _shared(whole)
             line = [row.pk, print_, whole.marks, whole.language, toxic, tokens, answer, self._model]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
         file.flush()
 
-    def _before(self) -> dict[int, list[Any]]:
-        """What an attempt that died had seen. Its last line may be torn."""
+    def _earlier_scans(self) -> dict[int, list[Any]]:
+        """The scans of an earlier attempt, by pk. Its last line may be incomplete."""
         return {line[0]: line[1:] for line in _lines(self._folder / "looks.jsonl")}
 
 
@@ -91,11 +97,11 @@ def _lines(path: Path) -> Iterator[list[Any]]:
         yield json.loads(line)
 
 
-def _shared(seen: RowScan) -> RowScan:
-    """Most rows have nothing to tell but their language: they share one object for it."""
-    if seen.marks or seen.tokens is not None or (seen.toxic or 0) >= 0.5:
-        return seen
-    return _plain(seen.language)
+def _shared(scan: RowScan) -> RowScan:
+    """Most rows only have a language: they share one object, which saves memory."""
+    if scan.marks or scan.tokens is not None or (scan.toxic or 0) >= 0.5:
+        return scan
+    return _plain(scan.language)
 
 
 @lru_cache(maxsize=200)

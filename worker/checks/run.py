@@ -1,7 +1,7 @@
-"""One thorough check: look at each row that is new, compare all of them, say what is wrong.
+"""One thorough check: scan new rows, compare all of them, run the rules.
 
-Killed at any point, the next attempt finds what was seen before in looks.jsonl and goes on from
-there. Nothing of a row's text goes into an event.
+An attempt that follows a killed one continues with the scans in looks.jsonl. No event contains the
+text of a row.
 """
 
 import json
@@ -14,19 +14,19 @@ from worker.django_setup import setup_django
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"rows": how many, "about": fields of checks.base.About, "tokenizer": folder or ""}.
+    """Run the check of the rows in rows.jsonl, which checks/jobs.py has written to job.folder.
 
-    Reads rows.jsonl in job.folder (checks/jobs.py writes it), leaves looks.jsonl and
-    found.json there.
+    The spec is {"rows": number of rows, "about": fields of a CheckContext, "tokenizer": folder or
+    ""}. Writes looks.jsonl (the scans) and found.json (the results) to job.folder.
     """
-    setup_django()  # the checks speak in sentences, which need the settings' language
+    setup_django()  # messages are translated with the language of the settings
     from finetune_app.checks import statistics
     from finetune_app.checks.rules import RULES, leakage
     from worker.checks.row_scanner import RowScanner
 
     channel.emit("phase", phase="looking", message="Looking at each example")
-    looking = RowScanner(job, channel)
-    rows = looking.rows()
+    scanner = RowScanner(job, channel)
+    rows = scanner.rows()
     if channel.stopping():
         return {"stopped": True}
     channel.emit("phase", phase="comparing", message="Comparing them with each other")
@@ -35,22 +35,24 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
         channel.check()
         channel.emit("progress", done=done, total=len(rows), unit="examples")
 
-    about = replace(looking.about, seen=looking.seen, alike=leakage.look_alikes(rows, signed))
+    context = replace(
+        scanner.context, scans=scanner.scans, near_duplicates=leakage.look_alikes(rows, signed)
+    )
     channel.emit("phase", phase="finding", message="Writing down what is wrong")
     found = []
     for number, check in enumerate(RULES if rows else ()):
         channel.check()
         channel.emit("progress", done=number, total=len(RULES), unit="checks")
-        found += list(check(rows, about))
+        found += list(check(rows, context))
         if channel.stopping():
             return {"stopped": True}
-    told = {"found": [_told(one) for one in found], "facts": statistics.count(rows, about)}
-    _write(job.folder / "found.json", told)
+    results = {"found": [_as_json(one) for one in found], "facts": statistics.count(rows, context)}
+    _write(job.folder / "found.json", results)
     return {"rows": len(rows), "found": len(found)}
 
 
-def _told(one: Any) -> dict[str, Any]:
-    return asdict(one) | {"severity": str(one.severity)}
+def _as_json(result: Any) -> dict[str, Any]:
+    return asdict(result) | {"severity": str(result.severity)}
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Rows of a file, read when they are looked at: a million of them fit into memory."""
+"""Rows of a file, read on access, so that a million of them fit into memory."""
 
 import json
 import mmap
@@ -13,7 +13,7 @@ from finetune_app.datasets.text import last_said
 
 
 class RowFile:
-    """The file; the row that was read last is at hand."""
+    """A memory-mapped file of rows. The row read last is cached."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
@@ -22,15 +22,15 @@ class RowFile:
         self._at, self._last = -1, []  # type: int, list[Any]
 
     def line(self, at: int) -> list[Any]:
-        """The row that begins at this byte: pk, number, split, prompt hash, messages, look."""
+        """The row that begins at this byte: pk, number, split, prompt hash, messages, scan."""
         if at != self._at:
             assert self._map is not None
             self._map.seek(at)
             self._at, self._last = at, json.loads(self._map.readline())
         return self._last
 
-    def places(self) -> Iterator[int]:
-        """Where each row begins, in order."""
+    def offsets(self) -> Iterator[int]:
+        """The byte at which each row begins, in order."""
         if self._map is None:
             return
         at, size = 0, self._map.size()
@@ -40,18 +40,18 @@ class RowFile:
 
 
 class StoredRow:
-    """Looks like a checks.base.Row; its texts stay in the book."""
+    """Has the attributes of a CheckRow; its texts stay in the file."""
 
-    __slots__ = ("_at", "_book", "number", "pk", "prompt_hash", "split")
+    __slots__ = ("_at", "_file", "number", "pk", "prompt_hash", "split")
 
-    def __init__(self, book: RowFile, at: int) -> None:
-        self._book, self._at = book, at
-        self.pk, self.number, split, self.prompt_hash = book.line(at)[:4]
+    def __init__(self, file: RowFile, at: int) -> None:
+        self._file, self._at = file, at
+        self.pk, self.number, split, self.prompt_hash = file.line(at)[:4]
         self.split = sys.intern(split)
 
     @property
     def messages(self) -> list[Message]:
-        return cast(list[Message], self._book.line(self._at)[4])
+        return cast(list[Message], self._file.line(self._at)[4])
 
     @property
     def prompt(self) -> str:
@@ -62,8 +62,8 @@ class StoredRow:
         return last_said(self.messages, "assistant")
 
 
-def read_rows(book: RowFile) -> Iterator[tuple[CheckRow, list[Any] | None]]:
-    """Each row and what is kept of an earlier look at it."""
-    for at in book.places():
-        row = StoredRow(book, at)
-        yield cast(CheckRow, row), book.line(at)[5]
+def read_rows(file: RowFile) -> Iterator[tuple[CheckRow, list[Any] | None]]:
+    """Each row and its cached scan."""
+    for at in file.offsets():
+        row = StoredRow(file, at)
+        yield cast(CheckRow, row), file.line(at)[5]

@@ -1,4 +1,4 @@
-"""What takes a heavy library: how rude a text is, and how many tokens it has."""
+"""Toxicity and token counts of texts, which need heavy libraries."""
 
 import re
 from collections.abc import Sequence
@@ -8,15 +8,17 @@ from typing import Any
 from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
 
-LONGEST = 5_000  # characters that are judged
+LONGEST = 5_000  # characters that are scored
 MOST_SENTENCES = 30
-BEYOND_DOUBT = 0.95
+BEYOND_DOUBT = 0.95  # score from which a single sentence counts
 _END = re.compile(r"(?<=[.!?])\s+|\n")
 
 
 def toxicity(conversations: Sequence[list[Message]], languages: Sequence[str]) -> list[float]:
-    """The probability (0 to 1) that somebody would take offence. `languages` are codes; only
-    English, and what is too short to tell, is judged: to others “die” is only an article."""
+    """The probability that each conversation is offensive.
+
+    Only English and texts of unknown language ("") are scored: the German “die” is an article.
+    """
     from profanity_check import predict_prob
 
     parts = [
@@ -24,17 +26,17 @@ def toxicity(conversations: Sequence[list[Message]], languages: Sequence[str]) -
         for said, language in zip(conversations, languages, strict=True)
     ]
     every = [part for some in parts for part in some]
-    rude = iter(predict_prob(every).tolist() if every else [])
-    return [round(_worst([next(rude) for _part in some]), 3) for some in parts]
+    scores = iter(predict_prob(every).tolist() if every else [])
+    return [round(_highest([next(scores) for _part in some]), 3) for some in parts]
 
 
-def _worst(rude: list[float]) -> float:
-    """Of the whole text, or of one sentence if that is beyond doubt."""
-    return max([*rude[:1], *(one for one in rude[1:] if one >= BEYOND_DOUBT)], default=0.0)
+def _highest(scores: list[float]) -> float:
+    """The score of the whole text, or that of a sentence beyond doubt."""
+    return max([*scores[:1], *(one for one in scores[1:] if one >= BEYOND_DOUBT)], default=0.0)
 
 
 def _sentences(said: list[Message]) -> list[str]:
-    """What is judged by itself: one rude sentence among polite ones would be lost otherwise."""
+    """The whole text, then its sentences: a single rude one hardly changes the whole score."""
     texts = [str(one.get("content", "")) for one in said if one.get("role") != "system"]
     text = "\n".join(texts)[:LONGEST]
     parts = [part.strip() for part in _END.split(text) if part.strip()]
@@ -42,7 +44,7 @@ def _sentences(said: list[Message]) -> list[str]:
 
 
 class TokenCounter:
-    """Lengths as one base model counts them; none where its tokenizer cannot be read."""
+    """Counts tokens with one base model's tokenizer; nothing if it cannot be read."""
 
     def __init__(self, folder: str) -> None:
         self._tokenizer: Any = None
@@ -57,7 +59,7 @@ class TokenCounter:
         self._ready = template.Renderer(self._tokenizer)
 
     def count(self, conversations: Sequence[list[Message]]) -> list[tuple[int, int]] | None:
-        """(whole example, its answer with the end of the turn) for each, in tokens."""
+        """Tokens of each (whole example, last message with its end-of-turn token)."""
         if self._tokenizer is None:
             return None
         whole = [self._ready.text(said) for said in conversations]

@@ -1,4 +1,4 @@
-"""In what language a row is written. Told by fastText's small model, which comes along."""
+"""Language detection with fastText's small model, which is bundled with the package."""
 
 from functools import lru_cache
 
@@ -6,8 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.core.chat_messages import Message
 
-LEAST = 40  # characters of plain words: from less nobody can tell
-SURE = 0.7
+LEAST = 40  # characters of plain words needed for a reliable detection
+SURE = 0.7  # minimum score
 NAMES = {
     "en": _("English"),
     "de": _("German"),
@@ -41,9 +41,10 @@ NAMES = {
 
 
 def detect_language(messages: list[Message]) -> str:
-    """The language's code, such as "de"; "" when there is too little text to tell, or it is
-    code or a list rather than sentences. What the person writes decides; a short question is
-    read together with its answer."""
+    """The language's code, such as "de"; "" when there is too little prose to tell.
+
+    The user's messages decide; a short question is read together with its answer.
+    """
     asked = " ".join(one["content"] for one in messages if one["role"] == "user")
     text = _words(asked)
     if len(text) < LEAST and messages:
@@ -59,7 +60,7 @@ def language_name(code: str) -> str:
 
 
 def _words(text: str) -> str:
-    """Only what looks like words of a sentence: no paths, addresses, numbers, or code."""
+    """Only the words of sentences, without paths, addresses, numbers and code."""
     words = (word.strip(".,;:!?\"'()«»„“”’") for word in text.split())
     return " ".join(
         word

@@ -1,4 +1,4 @@
-"""Characters that went wrong on the way: é instead of é, or a mark where a letter was lost."""
+"""Characters decoded with the wrong encoding (Ã© instead of é), and replacement characters."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ import ftfy
 from ftfy.badness import is_bad
 
 LOST = "\ufffd"
-LONGEST = 200_000  # characters of a message that are looked at
+LONGEST = 200_000  # characters of a message that are scanned
 
 
 def broken(text: str) -> list[tuple[int, int]]:
-    """Where the text is broken: the words that hold it."""
+    """The spans of the words with broken characters."""
     if text.isascii():
         return []
     text = text[:LONGEST]
@@ -24,7 +24,7 @@ def can_be_mended(text: str) -> bool:
 
 
 def mended(text: str) -> str:
-    """The text as it was meant. What was lost stays lost; good words are left as they are."""
+    """The text with its broken words decoded correctly. Replacement characters stay."""
     parts, last = [], 0
     for start, end in broken(text):
         parts += [text[last:start], ftfy.fix_encoding(text[start:end])]

@@ -1,9 +1,9 @@
-"""What should not be learned by heart: personal data, and secrets. Pure Python, no network.
+"""Detection of personal data and secrets. Pure Python, no network.
 
-Each kind is a pattern that is cheap to try and a proof that it really is one: a card number has
-its check digit (Luhn), an IBAN its remainder (mod 97), a phone number is possible in a country's
-plan (phonenumbers), an address on the internet is public. Names and street addresses are not
-looked for. Why this and not a library: docs/decisions/0007.
+Each kind has a cheap pattern and a validation: the check digit of a card number (Luhn), the
+remainder of an IBAN (mod 97), the numbering plan of a country for phone numbers (phonenumbers),
+a public range for IP addresses. Names and street addresses are not detected. Why this is not a
+library: docs/decisions/0007.
 """
 
 import ipaddress
@@ -15,7 +15,7 @@ from phonenumbers import Leniency, PhoneNumberMatcher
 
 
 class Span(NamedTuple):
-    """A stretch of a text and what it is."""
+    """A part of a text and the kind of data in it."""
 
     start: int
     end: int
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
 PERSONAL = ("email", "phone", "card", "iban", "ip", "ssn")
 SECRETS = ("private_key", "api_key", "password")
-LONGEST = 200_000  # characters of a message that are looked at
+LONGEST = 200_000  # characters of a message that are scanned
 
 _EMAIL = re.compile(
     r"(?<![\w.+@/-])[a-zA-Z0-9][\w.%+-]{0,63}@(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)"
@@ -45,8 +45,8 @@ _CALLING = re.compile(
     re.I,
 )
 _COUNTRIES = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "AT", "CH", "IN")
-# Public servers that everybody knows: nobody's address.
-_FAMOUS = {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "4.2.2.2"}
+# Well-known public DNS servers are not personal data.
+_PUBLIC_DNS = {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "4.2.2.2"}
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
@@ -79,7 +79,7 @@ _STANDS_FOR = re.compile(
 
 
 def personal(text: str) -> list[Span]:
-    """E-mail addresses, cards, IBANs, phone numbers and the like, none inside another."""
+    """Spans of e-mail addresses, card numbers, IBANs, phone numbers and the like; no overlaps."""
     text = text[:LONGEST]
     found: list[Span] = []
     if "@" in text:
@@ -96,7 +96,7 @@ def personal(text: str) -> list[Span]:
 
 
 def secrets(text: str) -> list[Span]:
-    """Keys and passwords."""
+    """Spans of keys and passwords; no overlaps."""
     text = text[:LONGEST]
     found = [Span(*m.span(), "private_key") for m in _PRIVATE_KEY.finditer(text)]
     found += [Span(*m.span(), "api_key") for m in _API_KEY.finditer(text)]
@@ -111,7 +111,7 @@ def secrets(text: str) -> list[Span]:
 
 
 def without(text: str, spans: list[Span]) -> str:
-    """The text with each span replaced by its kind, such as [email]: the form is still learned."""
+    """The text with each span replaced by a placeholder such as [email]."""
     for start, end, what in sorted(spans, reverse=True):
         text = f"{text[:start]}[{what}]{text[end:]}"
     return text
@@ -121,13 +121,13 @@ def _spans(
     pattern: re.Pattern[str],
     text: str,
     what: str,
-    proof: Callable[[re.Match[str]], bool] = lambda match: True,
+    is_valid: Callable[[re.Match[str]], bool] = lambda match: True,
 ) -> Iterator[Span]:
-    return (Span(*match.span(), what) for match in pattern.finditer(text) if proof(match))
+    return (Span(*match.span(), what) for match in pattern.finditer(text) if is_valid(match))
 
 
 def _apart(found: list[Span]) -> list[Span]:
-    """In order; of two that overlap the one that was looked for first."""
+    """The spans in order. Of two that overlap, the one found first stays."""
     kept: list[Span] = []
     for span in found:
         if all(span.end <= other.start or span.start >= other.end for other in kept):
@@ -136,7 +136,7 @@ def _apart(found: list[Span]) -> list[Span]:
 
 
 def _is_somebody(match: re.Match[str]) -> bool:
-    """Not a placeholder, not a repository, and not a machine to copy files to (user@host:path)."""
+    """Not a placeholder, a repository address or a copy target (user@host:path)."""
     address, after = match.group().lower(), match.string[match.end() : match.end() + 2]
     name, _at, domain = address.partition("@")
     to_a_machine = after[:1] == ":" and after[1:] not in ("", " ", "\n")
@@ -154,7 +154,7 @@ def _is_card(match: re.Match[str]) -> bool:
 
 
 def _ibans(text: str) -> Iterator[Span]:
-    """A word in capitals may follow the number and look like the end of it."""
+    """A capitalised word after the number may match too: it is dropped."""
     for match in _IBAN.finditer(text):
         code = match.group()
         while code and not _is_iban(code):
@@ -176,13 +176,13 @@ def _is_public(match: re.Match[str]) -> bool:
     except ValueError:
         return False
     before = match.string[max(0, match.start() - 9) : match.start()].lower()
-    return address.is_global and match.group() not in _FAMOUS and "version" not in before
+    return address.is_global and match.group() not in _PUBLIC_DNS and "version" not in before
 
 
 def _phones(text: str) -> Iterator[Span]:
     if not _MANY_DIGITS.search(text):
         return
-    for match in PhoneNumberMatcher(text, None, Leniency.VALID):  # those that begin with +
+    for match in PhoneNumberMatcher(text, None, Leniency.VALID):  # international, with +
         yield Span(match.start, match.end, "phone")
     if _CALLING.search(text):
         for country in _COUNTRIES:
@@ -196,7 +196,7 @@ def _follows_a_call(text: str, start: int) -> bool:
 
 
 def _is_password(value: str, in_address: bool) -> bool:
-    """Something that a person made up, not a word that stands for it."""
+    """Whether the value looks like a real password and not like a placeholder."""
     if _STANDS_FOR.search(value):
         return False
     if in_address:

@@ -1,9 +1,9 @@
-"""How an answer begins that says it will not or cannot: told from the words, in each language."""
+"""Detection of refusals by the first words of an answer, in each supported language."""
 
 import re
 
-# Each from the beginning of the answer. What may stand between “sorry” and “cannot” is short, so
-# that an apology followed by help is none.
+# Matched at the start of the answer. Only a short text may come between “sorry” and “cannot”, so
+# an apology followed by help is not a refusal.
 BEGINNINGS = {
     "English": (
         r"(?:(?:i(?:'|’)?m|i am) (?:very |so |really )?sorry,? (?:but )?|sorry,? (?:but )?"
@@ -56,10 +56,10 @@ BEGINNINGS = {
     "Korean": r"(?:죄송|미안)(?:합니다|하지만|해요).{0,40}?수 (?:없습니다|없어요)",
 }
 _REFUSES = re.compile(rf"^\W*(?:{'|'.join(BEGINNINGS.values())})", re.I)
-LOOKED_AT = 200  # characters
+SCANNED_CHARACTERS = 200
 
 
 def refusal(answer: str) -> int:
-    """How many characters at its beginning say that it will not or cannot; 0 where none do."""
-    found = _REFUSES.match(answer[:LOOKED_AT])
+    """The length of the refusal at the start of the answer; 0 where there is none."""
+    found = _REFUSES.match(answer[:SCANNED_CHARACTERS])
     return found.end() if found else 0

@@ -1,4 +1,4 @@
-"""The rules: each looks at the approved rows and yields what is wrong with them.
+"""The check rules: each reads the approved rows and yields its findings.
 
 A rule is a function `(rows, context) -> Iterator[CheckResult]`. To add one, write it and add it
 to RULES.

@@ -1,6 +1,8 @@
-"""Too few, or nothing kept back. Thresholds from published advice: 10 at the least, 50 to see
-an effect, 100 for a good start (OpenAI, Google, Kiln). Where nothing is trained, about 20
-questions to test with are all that is needed."""
+"""Rules about the number of examples and about missing splits.
+
+Thresholds follow published advice (OpenAI, Google, Kiln): at least 10 examples, 50 to see an
+effect, 100 for a good start. A method without training only needs about 20 test questions.
+"""
 
 import math
 from collections import Counter
@@ -15,13 +17,13 @@ from finetune_app.datasets.models import Split
 from finetune_app.datasets.splits import TESTING
 
 LEAST, SOME, GOOD = 10, 50, 100
-LEAST_QUESTIONS = 3  # from which some can be for practice and some for the test
-TEST = 20
+LEAST_QUESTIONS = 3  # enough for one validation and one test question
+TEST = 20  # test examples needed to tell a real difference from chance
 
 
-def too_few(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+def too_few(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     have = len(rows)
-    if have >= GOOD or not about.trains:
+    if have >= GOOD or not context.trains:
         return
     message = ngettext("You have %(n)s approved example", "You have %(n)s approved examples", have)
     if have < LEAST:
@@ -36,22 +38,22 @@ def too_few(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
     yield CheckResult(check="too_few", severity=severity, message=message % {"n": have}, why=why)
 
 
-def no_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+def no_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     counts = _counts(rows)
-    if len(rows) >= _enough(about) and not counts[Split.TEST]:
+    if len(rows) >= _enough(context) and not counts[Split.TEST]:
         yield CheckResult(
             check="no_test",
             severity=Severity.ERROR,
             message=_("Nothing is kept back for the test"),
             why=_("Only prompts the model has never seen can show whether it learned anything.")
-            if about.trains
+            if context.trains
             else _(
                 "Only questions that you did not look at while writing can show whether it works."
             ),
             fix="hold_back_test",
             fix_label=_("Keep some back"),
         )
-    if about.trains and len(rows) >= LEAST and not counts[Split.TRAIN]:
+    if context.trains and len(rows) >= LEAST and not counts[Split.TRAIN]:
         yield CheckResult(
             check="no_train",
             severity=Severity.ERROR,
@@ -63,9 +65,9 @@ def no_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
         )
 
 
-def small_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+def small_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     tests = _counts(rows)[Split.TEST]
-    if 0 < tests < TEST and not about.trains:
+    if 0 < tests < TEST and not context.trains:
         yield _few_questions(tests)
     elif 0 < tests < TEST:
         yield CheckResult(
@@ -84,14 +86,14 @@ def small_test(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResul
         )
 
 
-def no_practice(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    if len(rows) >= _enough(about) and not _counts(rows)[Split.VALIDATION]:
+def no_practice(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    if len(rows) >= _enough(context) and not _counts(rows)[Split.VALIDATION]:
         yield CheckResult(
             check="no_practice",
             severity=Severity.WARNING,
             message=_("No practice prompts are kept back"),
             why=_("While it learns, a few prompts it does not learn from show when to stop.")
-            if about.trains
+            if context.trains
             else _("You try things out on practice prompts, so that the test stays sealed."),
             fix="hold_back_practice",
             fix_label=_("Keep some back"),
@@ -120,9 +122,9 @@ def _few_questions(tests: int) -> CheckResult:
     )
 
 
-def _enough(about: CheckContext) -> int:
-    """Rows from which a part of them can be kept back."""
-    return LEAST if about.trains else LEAST_QUESTIONS
+def _enough(context: CheckContext) -> int:
+    """The number of rows from which a split can be held back."""
+    return LEAST if context.trains else LEAST_QUESTIONS
 
 
 def _counts(rows: list[CheckRow]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""What is missing in a row, and answers that teach the wrong thing."""
+"""Rules about missing parts of a row, and about answers that teach the wrong thing."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from finetune_app.goals.measures import MeasureError, get_measure
 MANY_REFUSALS = 0.2  # of all answers
 
 
-def no_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = list(about.marked("no_answer"))
+def no_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = list(context.marked("no_answer"))
     yield from to_set_aside(
         "no_answer",
         Severity.ERROR,
@@ -28,8 +28,8 @@ def no_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult
     )
 
 
-def unknown_role(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    strange = about.marked("unknown_role")
+def unknown_role(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    strange = context.marked("unknown_role")
     names = Counter(marks[0].what for marks in strange.values()).most_common(1)
     yield from to_set_aside(
         "unknown_role",
@@ -45,8 +45,8 @@ def unknown_role(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckRes
     )
 
 
-def no_question(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = list(about.marked("no_question"))
+def no_question(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = list(context.marked("no_question"))
     yield from to_set_aside(
         "no_question",
         Severity.WARNING,
@@ -59,13 +59,13 @@ def no_question(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResu
     )
 
 
-def blank_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    """A placeholder in place of an answer. “None” counts only where answers are free text."""
-    found = set(about.marked("blank_answer"))
-    if closed_set(rows, about) is None:
-        found |= set(about.marked("perhaps_blank"))
+def blank_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    """A placeholder instead of an answer. “None” only counts where answers are free text."""
+    found = set(context.marked("blank_answer"))
+    if closed_set(rows, context) is None:
+        found |= set(context.marked("perhaps_blank"))
     else:
-        found = {pk for pk in found if pk not in _own_labels(rows, about)}
+        found = {pk for pk in found if pk not in _own_labels(rows, context)}
     yield from to_set_aside(
         "blank_answer",
         Severity.WARNING,
@@ -82,13 +82,13 @@ def blank_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckRes
     )
 
 
-def _own_labels(rows: list[CheckRow], about: CheckContext) -> set[int]:
-    own = set(about.labels)
+def _own_labels(rows: list[CheckRow], context: CheckContext) -> set[int]:
+    own = set(context.labels)
     return {row.pk for row in rows if row.answer.strip() in own} if own else set()
 
 
-def copied_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = list(about.marked("copied_answer"))
+def copied_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = list(context.marked("copied_answer"))
     yield from to_set_aside(
         "copied_answer",
         Severity.WARNING,
@@ -106,8 +106,8 @@ def copied_answer(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckRe
     )
 
 
-def refusals(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = about.marked("refusals")
+def refusals(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = context.marked("refusals")
     if len(found) > MANY_REFUSALS * len(rows):
         yield CheckResult(
             check="refusals",
@@ -123,10 +123,10 @@ def refusals(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]
         )
 
 
-def misses_measure(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    """Wanted answers that would themselves fail. They teach what you count as wrong."""
+def misses_measure(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    """Reference answers that fail the goal's own success measure."""
     try:
-        measure = get_measure(about.measure, about.measure_settings)
+        measure = get_measure(context.measure, context.measure_settings)
     except MeasureError:
         return
     if measure.needs_person:

@@ -1,4 +1,4 @@
-"""What a check gets and what it gives."""
+"""The input and output types of the check rules."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class CheckRow(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """What was seen in one row: by which check, in which message, from where to where."""
+    """What a check detected in one row: the message index and the span `start:end` in it."""
 
     check: str
     message: int = 0
@@ -34,10 +34,10 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class RowScan:
-    """All that can be seen in a row by itself, and in what language it is ("": cannot be told).
+    """Everything that can be detected in a single row.
 
-    `toxic` (0 to 1) and the two lengths in tokens are None until they were worked out, which
-    takes a process of its own.
+    `language` is a code, or "" where it is unknown. `toxic` (a probability) and the two lengths in
+    tokens are None until the thorough check, which runs in its own process, has computed them.
     """
 
     marks: tuple[Mark, ...] = ()
@@ -49,18 +49,18 @@ class RowScan:
 
 @dataclass(frozen=True)
 class TokenLimit:
-    """The model whose tokens count, and how many of them a training reads of one example."""
+    """The base model whose tokens are counted, and the longest example that training reads."""
 
-    key: str  # tells one model's tokens from another's
-    model: str  # its name
-    folder: str  # below DATA_DIR
-    most: int
+    key: str  # identifies the tokenizer
+    model: str  # name of the base model
+    folder: str  # relative to DATA_DIR
+    max_tokens: int
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Rows that ask nearly the same: in groups, the first row first; and pairs of different
-    questions that may be the same but for a typing mistake or two."""
+    """Groups of rows that ask nearly the same, the first row first; and pairs of different
+    questions that may only differ by a typing mistake or two."""
 
     groups: list[list[CheckRow]] = field(default_factory=list)
     pairs: list[tuple[CheckRow, CheckRow]] = field(default_factory=list)
@@ -68,22 +68,22 @@ class NearDuplicates:
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What checks know about the goal, and about each row by itself."""
+    """What the rules know about the goal and about each row."""
 
     measure: str
     measure_settings: dict[str, Any]
-    trains: bool = True  # else the rows are only questions to test and to practise with
+    trains: bool = True  # False: the rows are only validation and test questions
     labels: list[str] = field(default_factory=list)  # the closed set of answers, if there is one
-    ruler: TokenLimit | None = None  # None: no base model is chosen yet
-    disagreed: list[int] = field(default_factory=list)  # pks that two people answer differently
+    token_limit: TokenLimit | None = None  # None: no base model is chosen yet
+    disagreed: list[int] = field(default_factory=list)  # pks that two people answered differently
     labelled_twice: int = 0
-    seen: dict[int, RowScan] = field(default_factory=dict)  # by pk
-    alike: NearDuplicates = field(default_factory=lambda: NearDuplicates())
+    scans: dict[int, RowScan] = field(default_factory=dict)  # by pk
+    near_duplicates: NearDuplicates = field(default_factory=lambda: NearDuplicates())
 
     def marked(self, check: str) -> dict[int, list[Mark]]:
-        """pk -> marks of one check."""
+        """The marks of one check, by pk."""
         found = {}
-        for pk, seen in self.seen.items():
+        for pk, seen in self.scans.items():
             marks = [mark for mark in seen.marks if mark.check == check]
             if marks:
                 found[pk] = marks
@@ -114,7 +114,7 @@ def grouped(groups: Iterable[Iterable[CheckRow]]) -> list[list[int]]:
 def to_set_aside(
     check: str, severity: Severity, examples: list[int], *, message: str, why: str
 ) -> Iterator[CheckResult]:
-    """A finding that is mended by setting its rows aside; none where there are no rows."""
+    """A finding whose fix sets its rows aside; nothing where there are no rows."""
     if examples:
         yield CheckResult(
             check=check,
@@ -136,7 +136,7 @@ def to_keep_one(
     why: str,
     fix: str,
 ) -> Iterator[CheckResult]:
-    """A finding that is mended by keeping one row of each group; none where there are no groups."""
+    """A finding whose fix keeps one row of each group; nothing where there are no groups."""
     if groups:
         yield CheckResult(
             check=check,
@@ -151,5 +151,5 @@ def to_keep_one(
 
 
 def extra(groups: list[list[CheckRow]]) -> int:
-    """How many rows go when one of each group stays."""
+    """How many rows are removed when one of each group stays."""
     return sum(len(group) - 1 for group in groups)

@@ -1,4 +1,4 @@
-"""The same question with different answers."""
+"""The rule about one question with different answers."""
 
 import json
 from collections import defaultdict
@@ -12,13 +12,13 @@ from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, grouped
 from finetune_app.datasets.text import normalise
 
-ALIKE = 0.5  # from which two free answers say the same
-SHORT = 40  # characters up to which an answer is a label, where every difference counts
+ALIKE = 0.5  # similarity from which two free-text answers say the same
+SHORT = 40  # characters; in answers up to this length every difference counts
 MOST_GROUPS = 5_000
 
 
 def contradictory(rows: list[CheckRow]) -> list[list[CheckRow]]:
-    """Groups with the same instructions and question, and answers that do not go together."""
+    """Groups of rows with the same instructions and question but conflicting answers."""
     groups: dict[str, list[CheckRow]] = defaultdict(list)
     for row in rows:
         groups[row.prompt_hash].append(row)
@@ -30,11 +30,11 @@ def contradictory(rows: list[CheckRow]) -> list[list[CheckRow]]:
 
 
 def _same_instructions(group: list[CheckRow]) -> Iterator[list[CheckRow]]:
-    """What was to be done with the question may differ: then the answers may too."""
+    """Split a group by its instructions: different instructions justify different answers."""
     parts: dict[str, list[CheckRow]] = defaultdict(list)
     for row in group:
-        told = "\n".join(normalise(m["content"]) for m in row.messages if m["role"] == "system")
-        parts[told].append(row)
+        system = "\n".join(normalise(m["content"]) for m in row.messages if m["role"] == "system")
+        parts[system].append(row)
     return (part for part in parts.values() if len(part) > 1)
 
 
@@ -44,7 +44,7 @@ def _apart(group: list[CheckRow]) -> bool:
 
 
 def same_meaning(one: str, other: str) -> bool:
-    """Whether two answers can both be right: short or structured ones only when they are equal."""
+    """Whether two answers can both be right. Short or structured ones have to be equal."""
     a, b = normalise(one), normalise(other)
     if a == b:
         return True
@@ -58,7 +58,7 @@ def same_meaning(one: str, other: str) -> bool:
     return fuzz.ratio(a[:2_000], b[:2_000]) >= 100 * ALIKE
 
 
-def contradictions(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+def contradictions(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     groups = contradictory(rows)
     if groups:
         yield CheckResult(

@@ -1,4 +1,4 @@
-"""What stands in the texts: private data, secrets, broken characters, languages, harsh words."""
+"""Rules about the texts: personal data, secrets, broken characters, languages, toxicity, length."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, Mark
 
 TOXIC = 0.8
-MIXED = 0.05  # of the rows whose language can be told
+MIXED = 0.05  # of the rows whose language is known
 
 
 def _places(found: dict[int, list[Mark]]) -> dict[int, list[list[object]]]:
     return {pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()}
 
 
-def secrets(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = about.marked("secrets")
+def secrets(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = context.marked("secrets")
     if found:
         yield CheckResult(
             check="secrets",
@@ -41,8 +41,8 @@ def secrets(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
         )
 
 
-def personal(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = about.marked("personal")
+def personal(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = context.marked("personal")
     if not found:
         return
     kinds = Counter(kind for marks in found.values() for kind in {mark.what for mark in marks})
@@ -72,8 +72,8 @@ def personal(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]
     )
 
 
-def broken(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = about.marked("broken")
+def broken(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = context.marked("broken")
     if found:
         yield CheckResult(
             check="broken",
@@ -95,16 +95,16 @@ def broken(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
         )
 
 
-def mixed_languages(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    of = {row.pk: about.seen[row.pk].language for row in rows if row.pk in about.seen}
+def mixed_languages(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    of = {row.pk: context.scans[row.pk].language for row in rows if row.pk in context.scans}
     counts = Counter(code for code in of.values() if code)
     if len(counts) < 2:
         return
-    main, told = counts.most_common(1)[0][0], sum(counts.values())
-    # One or two rows in a language of their own are probably told wrong.
-    other = [code for code, n in counts.most_common() if code != main and n >= max(3, 0.01 * told)]
+    main, known = counts.most_common(1)[0][0], sum(counts.values())
+    # One or two rows in another language are probably a detection error.
+    other = [code for code, n in counts.most_common() if code != main and n >= max(3, 0.01 * known)]
     found = [pk for pk, code in of.items() if code in other]
-    if len(found) <= MIXED * told:
+    if len(found) <= MIXED * known:
         return
     yield CheckResult(
         check="languages",
@@ -124,8 +124,8 @@ def mixed_languages(rows: list[CheckRow], about: CheckContext) -> Iterator[Check
     )
 
 
-def toxic(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = [pk for pk, seen in about.seen.items() if (seen.toxic or 0) >= TOXIC]
+def toxic(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = [pk for pk, seen in context.scans.items() if (seen.toxic or 0) >= TOXIC]
     if found:
         yield CheckResult(
             check="toxic",
@@ -144,39 +144,39 @@ def toxic(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
         )
 
 
-def instructions_on_some(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    told = set(about.marked("instructed"))
-    without = [row.pk for row in rows if row.pk not in told]
-    if told and without:
+def instructions_on_some(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    instructed = set(context.marked("instructed"))
+    without = [row.pk for row in rows if row.pk not in instructed]
+    if instructed and without:
         yield CheckResult(
             check="instructions",
             severity=Severity.INFO,
             message=ngettext(
                 "%(n)s example has instructions, %(others)s have none",
                 "%(n)s examples have instructions, %(others)s have none",
-                len(told),
+                len(instructed),
             )
-            % {"n": len(told), "others": len(without)},
+            % {"n": len(instructed), "others": len(without)},
             why=_(
                 "In use every question comes with the same instructions or with none, so the "
                 "examples should too."
             ),
-            examples=without if len(without) < len(told) else sorted(told),
-            fix="same_instructions" if len(without) < len(told) else "no_instructions",
+            examples=without if len(without) < len(instructed) else sorted(instructed),
+            fix="same_instructions" if len(without) < len(instructed) else "no_instructions",
             fix_label=_("Give them to all")
-            if len(without) < len(told)
-            else _("Take them out of %(n)s") % {"n": len(told)},
+            if len(without) < len(instructed)
+            else _("Take them out of %(n)s") % {"n": len(instructed)},
         )
 
 
-def too_long(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    ruler = about.ruler
-    if ruler is None or not about.trains:
+def too_long(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    limit = context.token_limit
+    if limit is None or not context.trains:
         return
-    cut = [pk for pk, seen in about.seen.items() if (seen.tokens or 0) > ruler.most]
-    gone = [pk for pk in cut if (about.seen[pk].answer_tokens or 0) >= ruler.most]
+    cut = [pk for pk, seen in context.scans.items() if (seen.tokens or 0) > limit.max_tokens]
+    gone = [pk for pk in cut if (context.scans[pk].answer_tokens or 0) >= limit.max_tokens]
     cut = [pk for pk in cut if pk not in set(gone)]
-    sizes = {"most": f"{ruler.most:,}", "model": ruler.model}
+    sizes = {"most": f"{limit.max_tokens:,}", "model": limit.model}
     if gone:
         yield CheckResult(
             check="answer_too_long",

@@ -1,4 +1,4 @@
-"""The same example more than once, or almost."""
+"""Rules about examples that repeat others exactly, in spelling, or almost."""
 
 import hashlib
 import re
@@ -32,15 +32,17 @@ def repeated(rows: list[CheckRow]) -> list[list[CheckRow]]:
 
 
 def spelled_alike(rows: list[CheckRow]) -> list[list[CheckRow]]:
-    """Groups that differ in capitals, spaces or forms of letters alone; of equal ones the first."""
+    """Groups that only differ in case, spaces or Unicode form; equal rows are taken once."""
     later = {row.pk for group in repeated(rows) for row in group[1:]}
     left = [row for row in rows if row.pk not in later]
     return _groups(left, lambda row: [row.prompt_hash, normalise(row.answer)])
 
 
 def almost(alike: NearDuplicates) -> list[list[CheckRow]]:
-    """Groups of rows that are the same but for a few letters, and answer the same. Those that
-    `repeated` or `spelled_alike` have are left out but for one."""
+    """Groups of rows that differ in a few letters and have the same answer.
+
+    Of the groups that `repeated` or `spelled_alike` return, only one row is considered.
+    """
     leader: dict[int, CheckRow] = {}
     together: dict[int, list[CheckRow]] = {}
     for one, other in sorted(_close_pairs(alike), key=lambda pair: pair[1].number):
@@ -53,7 +55,7 @@ def almost(alike: NearDuplicates) -> list[list[CheckRow]]:
 
 
 def _close_pairs(alike: NearDuplicates) -> Iterator[tuple[CheckRow, CheckRow]]:
-    """The earlier row first; rows that differ in spelling alone stand for each other."""
+    """Pairs, the earlier row first. Rows that only differ in spelling count as one row."""
     seen: dict[bytes, CheckRow] = {}
     for pair in (*alike.pairs, *_equal_questions(alike.groups)):
         one, other = (seen.setdefault(_spelled(row), row) for row in _in_order(pair))
@@ -62,7 +64,7 @@ def _close_pairs(alike: NearDuplicates) -> Iterator[tuple[CheckRow, CheckRow]]:
 
 
 def _equal_questions(groups: list[list[CheckRow]]) -> Iterator[tuple[CheckRow, CheckRow]]:
-    """Of rows that ask the very same: each with the first one."""
+    """Of rows with the same question, each paired with the first one."""
     for group in groups:
         first: dict[str, CheckRow] = {}
         for row in group:
@@ -76,7 +78,7 @@ def _in_order(pair: tuple[CheckRow, CheckRow]) -> tuple[CheckRow, CheckRow]:
 
 
 def is_almost(one: CheckRow, other: CheckRow) -> bool:
-    """Whether hardly a letter differs, and both answer the same."""
+    """Whether the texts are almost equal and the answers mean the same."""
     if not same_meaning(one.answer, other.answer):
         return False
     a, b = whole(one), whole(other)
@@ -84,12 +86,12 @@ def is_almost(one: CheckRow, other: CheckRow) -> bool:
 
 
 def _same_numbers(one: str, other: str) -> bool:
-    """Another number is another question, however alike the rest is."""
+    """A different number makes a different question, however similar the rest is."""
     return sorted(_NUMBER.findall(one)) == sorted(_NUMBER.findall(other))
 
 
 def whole(row: CheckRow) -> str:
-    """All that is said in a row but its instructions, as it is compared."""
+    """The normalised text of a row without its instructions, for comparison."""
     turns = [text for _role, text in asked(row.messages)]
     return "\n".join([*turns, normalise(row.answer)])[: near_duplicates.LONGEST]
 
@@ -110,10 +112,10 @@ def _digest(parts: list[str]) -> bytes:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def same_twice(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
+def same_twice(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     yield from _equal(repeated(rows))
     yield from _alike(spelled_alike(rows))
-    yield from _almost(almost(about.alike))
+    yield from _almost(almost(context.near_duplicates))
 
 
 def _equal(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
@@ -133,7 +135,7 @@ def _equal(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
 
 
 def _alike(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
-    """Perhaps a repeat, perhaps the very difference that is to be learned: a person decides."""
+    """The difference in spelling may be what the model should learn, so a person decides."""
     more = extra(groups)
     yield from to_keep_one(
         "spelled_alike",

@@ -1,4 +1,4 @@
-"""Answers out of a closed set: which there are, and whether some are hardly shown."""
+"""Rules about answers from a closed set of labels: rare labels and disagreement."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,36 +12,39 @@ from finetune_app.goals.measures import parse_fields
 
 MOST_LABELS = 50
 LONGEST_LABEL = 60  # characters
-A_LABEL = 5  # rows for each label, on average, from which answers count as a closed set
+ROWS_PER_LABEL = 5  # average from which answers count as a closed set
 RARE = 0.1  # of an even share
 LEAST_ROWS = 50
-AGREE = 0.7
-LEAST_TWICE = 5  # rows that two people answered
+AGREE = 0.7  # share of doubly labelled rows
+LEAST_TWICE = 5  # rows that two people labelled
 
 
-def closed_set(rows: list[CheckRow], about: CheckContext) -> Counter[str] | None:
-    """How often each label is the answer; None when answers are free text."""
+def closed_set(rows: list[CheckRow], context: CheckContext) -> Counter[str] | None:
+    """The number of rows of each label; None when answers are free text."""
     counts: Counter[str] = Counter()
     for row in rows:
         answer = row.answer.strip()
-        if not about.labels and (len(answer) > LONGEST_LABEL or "\n" in answer):
+        if not context.labels and (len(answer) > LONGEST_LABEL or "\n" in answer):
             return None
         counts[answer] += 1
-        if not about.labels and len(counts) > MOST_LABELS:
+        if not context.labels and len(counts) > MOST_LABELS:
             return None
-    if about.labels:
-        return Counter({label: counts.get(label, 0) for label in about.labels})
-    if len(counts) < 2 or len(rows) < A_LABEL * len(counts):
+    if context.labels:
+        return Counter({label: counts.get(label, 0) for label in context.labels})
+    if len(counts) < 2 or len(rows) < ROWS_PER_LABEL * len(counts):
         return None
     return counts
 
 
 def balance(
-    rows: list[CheckRow], about: CheckContext
+    rows: list[CheckRow], context: CheckContext
 ) -> tuple[str, Counter[str], dict[int, str]] | None:
-    """(name of a field or "", how often each label stands there, pk -> label): of the whole
-    answer, else of the first field of a structured one that is a closed set. None without one."""
-    whole = closed_set(rows, about)
+    """(field name, rows of each label, label by pk), or None without a closed set.
+
+    Labels are whole answers (the field name is ""), else the values of the first field of a
+    structured answer that is a closed set.
+    """
+    whole = closed_set(rows, context)
     if whole is not None:
         return "", whole, {row.pk: row.answer.strip() for row in rows}
     return _by_field(rows)
@@ -63,13 +66,13 @@ def _by_field(rows: list[CheckRow]) -> tuple[str, Counter[str], dict[int, str]] 
                 del values[name]
     for name in open_names:
         counts = Counter(values[name].values())
-        if len(counts) >= 2 and len(rows) >= A_LABEL * len(counts):
+        if len(counts) >= 2 and len(rows) >= ROWS_PER_LABEL * len(counts):
             return name, counts, values[name]
     return None
 
 
-def imbalance(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    found = balance(rows, about) if len(rows) >= LEAST_ROWS and about.trains else None
+def imbalance(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    found = balance(rows, context) if len(rows) >= LEAST_ROWS and context.trains else None
     if found is None:
         return
     _name, counts, of = found
@@ -99,9 +102,9 @@ def imbalance(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult
     )
 
 
-def disagreement(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    """Two people who answered the same rows without seeing each other."""
-    twice, apart = about.labelled_twice, len(about.disagreed)
+def disagreement(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    """Two people who labelled the same rows independently disagree too often."""
+    twice, apart = context.labelled_twice, len(context.disagreed)
     if twice >= LEAST_TWICE and twice - apart < AGREE * twice:
         yield CheckResult(
             check="disagreement",
@@ -112,5 +115,5 @@ def disagreement(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckRes
                 "The model can’t do better than you do. Talk about what is right, write it into "
                 "the guidelines, then decide these."
             ),
-            examples=about.disagreed,
+            examples=context.disagreed,
         )

@@ -1,4 +1,4 @@
-"""The same question, or nearly the same, on two sides of the split."""
+"""Rules about the same, or nearly the same, question in two splits."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,15 @@ from finetune_app.checks.rules.base import (
 from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Split
 
-ALIKE = 0.8  # overlap from which two prompts count as the same
-PERHAPS = 0.6  # from which two may be the same but for a typing mistake or two
+ALIKE = 0.8  # Jaccard similarity from which two prompts count as the same
+PERHAPS = 0.6  # similarity from which two may only differ by a typing mistake or two
 
 
-class Asked(Sequence[str]):
-    """What each row asks, as it is compared, without what all of them share. Made when it is
-    asked for: a million texts are not held at once."""
+class ComparedTexts(Sequence[str]):
+    """The question of each row without the start and end that all rows share.
+
+    Each text is built on access, so a million texts are never in memory at once.
+    """
 
     def __init__(self, rows: list[CheckRow]) -> None:
         self._rows = rows
@@ -43,14 +45,14 @@ class Asked(Sequence[str]):
 def look_alikes(
     rows: list[CheckRow], signed: near_duplicates.Hook = lambda done: None
 ) -> NearDuplicates:
-    """Which rows ask nearly the same."""
-    texts: Sequence[str] = Asked(rows)
+    """The rows that ask nearly the same. `signed` is called with the number of texts done."""
+    texts: Sequence[str] = ComparedTexts(rows)
     if len(rows) <= near_duplicates.MOST_ROWS:
         texts = list(texts)
     close: list[tuple[int, int]] = []
     perhaps: list[tuple[CheckRow, CheckRow]] = []
-    for one, other, likeness in near_duplicates.pairs(texts, PERHAPS, signed):
-        if likeness >= ALIKE:
+    for one, other, jaccard in near_duplicates.pairs(texts, PERHAPS, signed):
+        if jaccard >= ALIKE:
             close.append((one, other))
         perhaps.append((rows[one], rows[other]))
     groups: dict[object, list[CheckRow]] = defaultdict(list)
@@ -60,10 +62,10 @@ def look_alikes(
 
 
 def groups_across(alike: list[list[CheckRow]], total: int) -> list[list[CheckRow]]:
-    """Of the groups with (nearly) the same question those that stand on more than one side.
+    """The groups with (nearly) the same question whose rows are in more than one split.
 
-    What has very many look-alikes was not kept on one side either (a shared instruction, say):
-    there only the very same question counts.
+    Groups too large to be kept in one split (they share an instruction, say) are regrouped by
+    exactly the same question.
     """
     groups: list[list[CheckRow]] = []
     for group in alike:
@@ -77,8 +79,8 @@ def groups_across(alike: list[list[CheckRow]], total: int) -> list[list[CheckRow
     return [group for group in groups if len({row.split for row in group}) > 1]
 
 
-def across(rows: list[CheckRow], about: CheckContext) -> Iterator[CheckResult]:
-    groups = groups_across(about.alike.groups, len(rows))
+def across(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+    groups = groups_across(context.near_duplicates.groups, len(rows))
     yield from _in_the_test(groups)
     yield from _in_practice(groups)
 

@@ -1,4 +1,4 @@
-"""What pages of other rooms show of checks."""
+"""Template tags with which pages of other apps show the checks."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ def dataset_health(dataset: Dataset) -> dict[str, Any]:
     return health(sorted_findings(dataset))
 
 
-@register.inclusion_tag("checks/_status.html", takes_context=True)
+@register.inclusion_tag("checks/_check_status.html", takes_context=True)
 def check_status(context: Any, dataset: Dataset, filters: TableFilters) -> dict[str, Any]:
-    """Whether the findings are still true, how far a check is, and the button that starts one."""
+    """Whether the findings are up to date, the progress of a check, and the button to start one."""
     return {
         "goal": dataset.goal,
         "filters": filters,
@@ -33,7 +33,7 @@ def check_status(context: Any, dataset: Dataset, filters: TableFilters) -> dict[
 
 @register.simple_tag
 def finding_called(dataset: Dataset, check_name: str) -> Finding | None:
-    """The finding that the table is filtered by."""
+    """The finding with this name, by which the table is filtered."""
     return dataset.findings.light().filter(check_name=check_name).first() if check_name else None
 
 

@@ -1,4 +1,4 @@
-"""Starting and watching a check, applying a fix, downloading the rows of a finding."""
+"""Views that start and follow a check, apply a fix and download the rows of a finding."""
 
 from collections.abc import Iterator
 
@@ -29,18 +29,18 @@ COLUMNS = ("pk", "number", "split", "source", "messages")
 
 @goal_page(Role.EDITOR, "POST")
 def start(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Check everything again, thoroughly."""
+    """Start a thorough check."""
     services.check_all(dataset_of(goal))
     return _back(request, goal)
 
 
 @goal_page(Role.VIEWER, "GET")
 def progress(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """How far the thorough check is. The page asks every second while it runs."""
+    """The progress of the thorough check, polled every second while it runs."""
     if not request.htmx:
         return redirect("checks:health", goal_id=goal.pk)
     context = {"goal": goal, "polled": True} | under_way(dataset_of(goal))
-    return render_page(request, "checks/_checking.html", context)
+    return render_page(request, "checks/_check_progress.html", context)
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -51,7 +51,7 @@ def stop(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
-    """Apply the fix of a finding; a large one goes on in a job."""
+    """Apply the fix of a finding; a large one continues in a job."""
     dataset = dataset_of(goal)
     finding = get_object_or_404(dataset.findings, check_name=check_name)
     if finding.fix not in fixes.FIXES:
@@ -67,7 +67,7 @@ def fix(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def download_finding(request: HttpRequest, goal: Goal, check_name: str) -> HttpResponseBase:
-    """Every row of a finding as a table, as the rows are now."""
+    """The current rows of a finding as a CSV file."""
     finding = get_object_or_404(Finding.objects.light(), dataset__goal=goal, check_name=check_name)
     pieces = example_export.table_pieces(rows_of(finding), example_export.TableLayout())
     return download(
@@ -79,7 +79,8 @@ def download_finding(request: HttpRequest, goal: Goal, check_name: str) -> HttpR
 
 
 def rows_of(finding: Finding) -> example_export.Rows:
-    """In the order of their keys, QUERY_ROWS at a time: a finding may have a million."""
+    """The finding's rows in the order of their keys. They are read QUERY_ROWS at a time, because
+    there may be a million of them."""
 
     def rows() -> Iterator[example_export.Row]:
         found = Example.objects.kept().filter(pk__in=keys_found(finding)).order_by("pk")
@@ -100,7 +101,7 @@ def rows_of(finding: Finding) -> example_export.Rows:
 def _back(
     request: HttpRequest, goal: Goal, said: str = "", edit: Edit | None = None
 ) -> HttpResponse:
-    """To the page whose button was pressed."""
+    """Redirect to the page whose button was pressed."""
     if request.POST.get("from") != "health":
         return back_to_table(request, goal, said=said, edit=edit)
     if said:

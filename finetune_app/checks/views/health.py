@@ -1,4 +1,4 @@
-"""The health page: what every missing point stands for, and what would help most."""
+"""The health page: the score explained, with the evidence and the most useful next step."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ from finetune_app.datasets.views.common import with_undo
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
-MOST_BARS = 12  # labels or languages that are drawn
+MOST_BARS = 12  # labels or languages in a chart
 GOOD_ROWS = 100
 
 
@@ -54,7 +54,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Which of several answers to the same question is right: the others are set aside."""
+    """Keep one of several answers to the same question; the others are set aside."""
     dataset = dataset_of(goal)
     finding = dataset.findings.filter(check_name="contradictions").first()
     right = whole_number(request.POST.get("right"))
@@ -71,7 +71,7 @@ def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _next(dataset: Dataset, findings: list[Finding]) -> dict[str, Any]:
-    """What would help most: a sentence, and what to press for it."""
+    """The most useful next step: a sentence, and the button that leads there."""
     if findings and findings[0].check_name not in ("too_few", "small_test"):
         first = findings[0]
         return {"finding": first, "text": f"{first.message.rstrip('.')}. {first.why}"}
@@ -92,7 +92,7 @@ def _next(dataset: Dataset, findings: list[Finding]) -> dict[str, Any]:
 
 
 def _charts(facts: dict[str, Any]) -> dict[str, Any]:
-    """Drawings of what the last check counted; none for what is not known."""
+    """Charts of the statistics of the last check, as far as they are known."""
     lengths = facts.get("lengths") or {}
     charts: dict[str, Any] = {}
     if lengths.get("bars"):

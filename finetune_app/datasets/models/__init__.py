@@ -1,4 +1,4 @@
-"""A dataset, its examples, how they came in, and every edit of them."""
+"""A dataset, its examples, their imports and their edits."""
 
 from finetune_app.datasets.models.base import Dataset, Split, Status
 from finetune_app.datasets.models.edits import Change, Edit

@@ -1,4 +1,4 @@
-"""What was changed, kept so that it can be put back."""
+"""The record of changes, from which an edit can be undone."""
 
 from django.db import models
 
@@ -9,21 +9,21 @@ from finetune_app.jobs.models import Job
 
 
 class Edit(models.Model):
-    """A change that can be undone: each of its `changes` has one example before and after."""
+    """An edit that can be undone: each of its `changes` has one example before and after."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="edits")
     what = models.CharField(max_length=120)
     source_import = models.ForeignKey(
         "Import", null=True, on_delete=models.SET_NULL, related_name="edits"
-    )  # the whole of an import: its examples are its changes
-    removes_rows = models.BooleanField(default=False)  # of an import: whether its rows went or came
+    )  # set for a whole import: its examples are its changes
+    removes_rows = models.BooleanField(default=False)  # of an import: rows were removed, not added
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True, blank=True)
     count = models.PositiveIntegerField(default=0)  # of examples changed so far
-    left = models.PositiveIntegerField(default=0)  # of examples it wanted to change and could not
+    left = models.PositiveIntegerField(default=0)  # of examples it could not change
     todo = models.JSONField(default=dict)  # what is not done yet (services/batch_edits.py)
-    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")  # does it
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")
     undoes = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
@@ -34,9 +34,11 @@ class Edit(models.Model):
 
 
 class Change(models.Model):
-    """What one edit did to one example. Only the fields that changed: messages, status, split,
-    assigned_to (a user's key or None), deleted (a switch: in the trash or not), labels (each
-    person's answer, by their key)."""
+    """What one edit did to one example.
+
+    `before` and `after` hold the fields that changed: messages, status, split, assigned_to (a
+    user's key or None), deleted (whether it is in the trash), labels (answers by user key).
+    """
 
     edit = models.ForeignKey(Edit, on_delete=models.CASCADE, related_name="changes")
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="changes")

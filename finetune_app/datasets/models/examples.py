@@ -1,4 +1,4 @@
-"""An example, and what people and models say to it before it is done."""
+"""An example, with its labels by several people and its suggested answers."""
 
 from django.db import models
 from django.db.models import Count, Q
@@ -14,16 +14,16 @@ from finetune_app.datasets.text import last_said, prompt_hash
 
 class ExampleQuerySet(models.QuerySet["Example"]):
     def arrived(self) -> "ExampleQuerySet":
-        """Without the rows of an import that is still under way: they show all at once."""
+        """Without the rows of an unfinished import, which appear all at once."""
         under_way = Import.objects.exclude(step=Import.Step.DONE).order_by().values("pk")
         return self.exclude(source_import__in=under_way)
 
     def kept(self) -> "ExampleQuerySet":
-        """Arrived, and not in the trash."""
+        """Arrived and not in the trash."""
         return self.arrived().filter(deleted_at=None)
 
     def usable(self) -> "ExampleQuerySet":
-        """What a version freezes: approved and not in the trash."""
+        """The examples that a version contains: approved and not in the trash."""
         return self.kept().filter(status=Status.APPROVED)
 
     def counts(self) -> dict[str, int]:
@@ -43,11 +43,11 @@ KEPT = Q(deleted_at__isnull=True)
 
 
 class Example(models.Model):
-    """One conversation that ends in the answer to learn.
+    """One conversation that ends in the reference answer.
 
-    `prompt` (the last user message) and `answer` (the last assistant message) are copies
-    out of `messages` for search and for the table. Every filter and every order of the table
-    has an index that ends in the number: pages of a large set are read off it.
+    `prompt` (the last user message) and `answer` (the last assistant message) are copies from
+    `messages` for search and for the table. Every order of the table has an index that ends in the
+    number, from which pages of a large dataset are read.
     """
 
     dataset = models.ForeignKey(
@@ -61,7 +61,7 @@ class Example(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.APPROVED)
     split = models.CharField(max_length=10, choices=Split.choices, default=Split.TRAIN)
     source = models.CharField(max_length=200, blank=True)
-    key = models.CharField(max_length=200, blank=True)  # the file's own name for the row: to merge
+    key = models.CharField(max_length=200, blank=True)  # the file's key of the row, for merging
     group = models.CharField(max_length=64, blank=True)  # rows of one group share a split
     assigned_to = models.ForeignKey(
         User, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
@@ -118,7 +118,7 @@ class Example(models.Model):
                 condition=Q(deleted_at__isnull=False),
                 name="in_the_trash",
             ),
-            models.Index(  # all that status_counts.py asks for
+            models.Index(  # covers the query of status_counts.py
                 fields=["dataset", "status", "split", "deleted_at", "source_import"],
                 name="counted_by_status",
             ),
@@ -135,7 +135,7 @@ class Example(models.Model):
         return f"No. {self.number}"
 
     def set_messages(self, messages: list[Message]) -> None:
-        """Take the conversation and refresh what is derived from it."""
+        """Set the conversation and the fields derived from it."""
         self.messages = messages
         self.prompt = last_said(messages, "user")
         self.answer = last_said(messages, "assistant")
@@ -143,7 +143,7 @@ class Example(models.Model):
 
 
 class Label(models.Model):
-    """One person's answer to an example that two people answer without seeing each other."""
+    """One person's answer to an example that two people label independently."""
 
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="labels")
     by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
@@ -160,7 +160,7 @@ class Label(models.Model):
 
 
 class Suggestion(models.Model):
-    """An answer that a candidate proposes. It counts for nothing until a person takes it."""
+    """An answer that a candidate proposes. It has no effect until a person accepts it."""
 
     class State(models.TextChoices):
         OPEN = "open", _("suggested")
@@ -169,8 +169,8 @@ class Suggestion(models.Model):
 
     example = models.ForeignKey(Example, on_delete=models.CASCADE, related_name="suggestions")
     answer = models.TextField()
-    source = models.CharField(max_length=200)  # who proposes, as people know it
-    candidate_id = models.PositiveBigIntegerField(null=True)  # its row, in a room further down
+    source = models.CharField(max_length=200)  # the candidate's name on pages
+    candidate_id = models.PositiveBigIntegerField(null=True)  # key in an app that depends on this
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     at = models.DateTimeField(auto_now_add=True)
 

@@ -9,7 +9,7 @@ from finetune_app.jobs.models import Job
 
 
 class Import(models.Model):
-    """A file on its way in: first looked at, then (once its columns are confirmed) read."""
+    """An import of a file, with its progress in `step`."""
 
     class Mode(models.TextChoices):
         APPEND = "append", _("add to what is here")
@@ -24,19 +24,19 @@ class Import(models.Model):
         ADDING = "adding", _("adding")
         DONE = "done", _("done")
         FAILED = "failed", _("failed")
-        CANCELLED = "cancelled", _("cancelled")  # what it had brought so far is being removed
+        CANCELLED = "cancelled", _("cancelled")  # rows added so far are being removed
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="imports")
     job = models.OneToOneField(Job, null=True, on_delete=models.SET_NULL, related_name="import_of")
     step = models.CharField(max_length=10, choices=Step.choices, default=Step.LOOKING)
     file_name = models.CharField(max_length=200)
-    stored_name = models.CharField(max_length=200)  # below DATA_DIR
+    stored_name = models.CharField(max_length=200)  # relative to DATA_DIR
     size = models.BigIntegerField(default=0)
     shape = models.JSONField(default=dict)  # format, encoding, delimiter, columns, samples
-    mapping = models.JSONField(default=dict)  # which column is what
+    mapping = models.JSONField(default=dict)  # the role of each column
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.APPEND)
-    whole_or_nothing = models.BooleanField(default=False)  # one bad row keeps all out
-    plan = models.JSONField(default=dict)  # before it is done: {"new", "changed", "same", "gone"}
+    whole_or_nothing = models.BooleanField(default=False)  # one unusable row cancels the import
+    plan = models.JSONField(default=dict)  # what will change: {"new", "changed", "same", "gone"}
     rows_read = models.PositiveIntegerField(default=0)
     rows_kept = models.PositiveIntegerField(default=0)
     rejected = models.JSONField(default=list)  # first 200: {"line": 17, "reason": "..."}
@@ -53,5 +53,5 @@ class Import(models.Model):
 
     @property
     def folder(self) -> str:
-        """Below DATA_DIR: the upload and what was read from it."""
+        """The folder of the upload and of the rows read from it, relative to DATA_DIR."""
         return self.stored_name.rpartition("/")[0]

@@ -16,7 +16,7 @@ from finetune_app.datasets.services.editing import sensible
 from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.datasets.split_assignment import assign, label_of
 
-AT_ONCE = near_duplicates.MOST_ROWS  # rows whose sides are found together
+ROWS_PER_BATCH = near_duplicates.MOST_ROWS  # rows whose splits are assigned together
 
 
 def add_rows(
@@ -31,15 +31,15 @@ def add_rows(
     """Add {"messages": [...], "split", "key", "group"} rows; returns how many.
 
     All or nothing, in one transaction: files of any size come in through imports/import_rows.py.
-    A row that names no split gets the one its prompt's hash gives.
+    A row without a split gets one from splits.py.
     """
     rows = iter(rows)
     added = 0
     with transaction.atomic():
         locked = lock(dataset)
-        while small := list(islice(rows, AT_ONCE)):
+        while batch := list(islice(rows, ROWS_PER_BATCH)):
             examples = made_of(
-                dataset, small, by=by, source=source, source_import=source_import, status=status
+                dataset, batch, by=by, source=source, source_import=source_import, status=status
             )
             store_new(locked, examples)
             added += len(examples)
@@ -80,10 +80,10 @@ def made_of(
     status: str = "",
     compare: bool = True,
 ) -> list[Example]:
-    """Examples that are not stored yet, with their sides. Writes nothing.
+    """Unsaved examples with their splits.
 
-    Without a status: approved, or still to be answered. `compare` keeps look-alikes on one side;
-    where more rows follow than can be compared, it only takes time.
+    Without a `status`, rows with an answer are approved and the others pending. `compare` keeps
+    near-duplicates in one split; it is only a waste of time where too many rows follow.
     """
     by_answer = {True: Status.APPROVED.value, False: Status.PENDING.value}
     examples = []
@@ -99,7 +99,7 @@ def made_of(
         example.set_messages(row["messages"])
         example.status = status or by_answer[bool(example.answer.strip())]
         examples.append(example)
-    newcomers = [
+    new_rows = [
         splits.NewRow(
             example.prompt_hash,
             near_duplicates.question(example.messages),
@@ -109,9 +109,9 @@ def made_of(
         )
         for example, row in zip(examples, rows, strict=True)
     ]
-    assign(dataset, newcomers, compare=compare)
-    for example, newcomer in zip(examples, newcomers, strict=True):
-        example.split = newcomer.split
+    assign(dataset, new_rows, compare=compare)
+    for example, new_row in zip(examples, new_rows, strict=True):
+        example.split = new_row.split
     return examples
 
 

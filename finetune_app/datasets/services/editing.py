@@ -17,7 +17,7 @@ from finetune_app.datasets.models import Change, Dataset, Edit, Example, Label, 
 from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.goals.models import Goal
 
-MAX_QUERY_KEYS = 500  # keys in one query: databases take only so many variables
+MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
 ANALYZE_ROWS = 5_000
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
@@ -31,7 +31,7 @@ MOST_CHARACTERS = 1_000_000  # of one message
 
 
 class Stale(Exception):
-    """Somebody else changed the example since this person opened it."""
+    """Somebody else has changed the example since this person opened it."""
 
     def __init__(self, example: Example) -> None:
         super().__init__(str(example))
@@ -39,7 +39,7 @@ class Stale(Exception):
 
 
 def dataset_of(goal: Goal) -> Dataset:
-    """The goal's dataset; made the first time it is asked for."""
+    """The goal's dataset, created on first use."""
     return Dataset.objects.get_or_create(goal=goal)[0]
 
 
@@ -108,8 +108,8 @@ def change_many(
 
 
 def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
-    """Move rows into the trash or out of it, as part of `edit`. They get its time, which shows
-    later whether somebody has changed them since."""
+    """Move rows into the trash or out of it, as part of `edit`. They get the time of the edit, so
+    a later change of a row is recognised."""
     for start in range(0, len(pks), MAX_QUERY_KEYS):
         Example.objects.filter(pk__in=pks[start : start + MAX_QUERY_KEYS]).update(
             deleted_at=edit.at if away else None, changed_at=edit.at, changed_by=edit.by
@@ -147,7 +147,7 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
 
 
 def _as_they_are(dataset: Dataset, examples: list[Example]) -> Iterator[Example]:
-    """The same rows, read again and locked until the transaction ends."""
+    """The current rows, locked until the transaction ends."""
     wanted = [example.pk for example in examples]
     for start in range(0, len(wanted), MAX_QUERY_KEYS):
         rows = dataset.examples.select_for_update().in_bulk(wanted[start : start + MAX_QUERY_KEYS])

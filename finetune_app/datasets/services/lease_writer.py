@@ -47,8 +47,8 @@ class LeaseWriter:
                 raise LeaseLost
 
     def breathe(self) -> None:
-        """Call between transactions: a pause in which others can write. SQLite has no queue of
-        writers: one that waits tries again every tenth of a second."""
+        """Call between transactions: pauses so that others can write. SQLite does not queue
+        writers; a waiting one retries every tenth of a second."""
         if connection.vendor == "sqlite" and time.monotonic() > self._breathed + MAX_WRITE_SECONDS:
             time.sleep(PAUSE_SECONDS)
             self._breathed = time.monotonic()

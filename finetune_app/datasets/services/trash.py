@@ -1,4 +1,4 @@
-"""Deleting for good what is in the trash."""
+"""Deletes the examples in the trash for good."""
 
 import time
 
@@ -12,7 +12,7 @@ MAX_REQUEST_SECONDS = 2.0
 
 
 def empty_trash(*, dataset: Dataset, seconds: float | None = None) -> int:
-    """Delete until the time is up; returns how many went. Call it again while some are left."""
+    """Delete until the time is up and return how many were deleted. Call again if some are left."""
     ends = time.monotonic() + (MAX_REQUEST_SECONDS if seconds is None else seconds)
     gone = 0
     while True:

@@ -32,7 +32,7 @@ def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]
         once = fresh.update(undone_at=timezone.now(), todo={})
         if not once:
             raise PlainError(_("This change is undone already."), status=409)
-        edit = Edit.objects.get(pk=edit.pk)  # as far as it has come
+        edit = Edit.objects.get(pk=edit.pk)  # with the steps done so far
         rows = _rows_of(edit)
         back = Edit.objects.create(
             dataset=edit.dataset,
@@ -72,9 +72,9 @@ def _changes(edit: Edit, back: Edit, dataset: Dataset) -> int:
     left = edit.changes.filter(pk__gt=back.todo["changed"]).select_related("example")
     changes = list(left.order_by("pk")[:CHANGED])
     if changes:
-        standing = [change for change in changes if _stands(change)]
-        back.left += len(changes) - len(standing)
-        _reverse(standing, back)
+        current = [change for change in changes if _is_current(change)]
+        back.left += len(changes) - len(current)
+        _reverse(current, back)
         back.todo["changed"] = changes[-1].pk
     return len(changes)
 
@@ -88,14 +88,14 @@ def _departures(edit: Edit, back: Edit, dataset: Dataset) -> int:
 
 
 def _stamp_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
-    """Stamped rows no longer match `rows`."""
+    """Stamp the next rows, which then no longer match `rows`."""
     some = list(rows.order_by("pk").values_list("pk", flat=True)[:STAMPED])
     if some:
         stamp(some, back, away=away)
     return len(some)
 
 
-def _stands(change: Change) -> bool:
+def _is_current(change: Change) -> bool:
     """Whether the example still has the values that this change set."""
     current = state_of(change.example, change.after)
     return all(current[key] == value for key, value in change.after.items())
@@ -122,5 +122,5 @@ def _came_by(edit: Edit) -> QuerySet[Example]:
 
 
 def _went_by(edit: Edit) -> QuerySet[Example]:
-    """Rows that it moved into the trash and nobody has changed since: they have its time."""
+    """Rows that the edit moved into the trash and nobody changed since: they have its time."""
     return edit.dataset.examples.filter(deleted_at=edit.at)

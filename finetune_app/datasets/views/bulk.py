@@ -1,4 +1,4 @@
-"""Many rows at once: ask how many, do it, watch it, empty the trash."""
+"""Bulk actions: confirm, apply, follow the progress."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -34,8 +34,8 @@ from finetune_app.jobs.services import queue_place
 
 @goal_page(Role.EDITOR, "GET", "POST")
 def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """GET asks, and says how many; POST does it. Both take the table's filters, `what` and
-    either `which=all` or the numbers of the ticked rows as `row`."""
+    """GET asks for confirmation, POST applies the action `what` to the rows that match the table's
+    filters (`which=all`) or to the ticked rows (their numbers as `row`)."""
     dataset = dataset_of(goal)
     given = request.POST if request.method == "POST" else request.GET
     filters, numbers = _filters(request), _numbers(given)
@@ -63,12 +63,12 @@ def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _filters(request: HttpRequest) -> TableFilters:
-    """On a POST too they stand in the address."""
+    """The filters are in the URL, on a POST too."""
     return TableFilters.read(request.GET)
 
 
 def _numbers(given: QueryDict) -> list[int] | None:
-    """The ticked rows; None when it is about everything that matches."""
+    """The numbers of the ticked rows; None for all rows that match the filters."""
     if given.get("which") == "all":
         return None
     found = {int(n) for n in given.getlist("row") if n.isascii() and n.isdigit() and len(n) < 10}
@@ -88,10 +88,10 @@ def _rows(dataset: Dataset, filters: TableFilters, numbers: list[int] | None) ->
 
 
 def _changing(rows: ExampleQuerySet, action: BulkAction) -> ExampleQuerySet:
-    """Those that are not so already."""
+    """The rows that the action would change."""
     ((name, value),) = action.after.items()
     if name == "deleted":
-        return rows  # the tab decides that
+        return rows  # the filters already select by trash
     if value is None:
         return rows.exclude(**{name: None})
     rows = rows.filter(
@@ -124,7 +124,7 @@ def _do(
 
 
 def _then(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
-    """To the table when it is through, else to the page where one can watch."""
+    """Redirect to the table if the edit is done, else to the page with its progress."""
     if edit.todo:
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
     examples_changed.send(Dataset, dataset=edit.dataset)
@@ -142,8 +142,7 @@ def left_said(left: int) -> str:
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
 def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
-    """A large change on its way; the page asks every second. A POST lets it go on, if the job
-    that did it has come to nothing."""
+    """The progress of a large edit, polled every second. POST continues one whose job failed."""
     edit = get_object_or_404(dataset_of(goal).edits.select_related("job"), pk=edit_id)
     if request.method == "POST":
         if edit.undone_at:

@@ -1,4 +1,4 @@
-"""Every edit of the dataset, and undoing one."""
+"""The list of all edits of a dataset, and the undo of one."""
 
 from django.db.models import Q
 from django.http import HttpResponse
@@ -22,7 +22,7 @@ LISTED = 50  # changes on a page
 
 @goal_page(Role.VIEWER, "GET")
 def changes(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Everything that was done to the examples, the newest first, each with its undo."""
+    """All edits of the examples, the newest first, each with an undo button."""
     edits = dataset_of(goal).edits.select_related("by").order_by("-pk")
     edits = edits.filter(Q(source_import=None) | Q(source_import__step=Import.Step.DONE))
     if before := whole_number(request.GET.get("before")):

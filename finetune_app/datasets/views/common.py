@@ -1,4 +1,4 @@
-"""What the views share: what is on the page, and how it is drawn again after a change."""
+"""The context of the table page, and helpers that the views share."""
 
 from typing import Any
 
@@ -28,16 +28,16 @@ from finetune_app.datasets.table_query import (
 from finetune_app.goals.measures import parse_fields
 from finetune_app.goals.models import Goal
 
-A_SENTENCE = 24  # characters from which a value is set as text, not as code
+SENTENCE_CHARACTERS = 24  # longer values are shown as text, not as code
 
 
 def answer_pairs(text: str) -> list[dict[str, Any]] | None:
-    """The answer as terms and values for components/answer.html; None when it is plain text."""
+    """The answer's fields for components/answer.html; None for plain text."""
     pairs = parse_fields(text)
     if not pairs:
         return None
     return [
-        {"key": key, "value": value, "say": len(value) > A_SENTENCE and " " in value}
+        {"key": key, "value": value, "say": len(value) > SENTENCE_CHARACTERS and " " in value}
         for key, value in pairs
     ]
 
@@ -78,13 +78,13 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "untold": UNTOLD,
         "files": imports.values_list("pk", "file_name")[:50],
         "bulk_actions": bulk_actions(goal.team, trash=filters.status == TRASH),
-        "half_done": dataset.edits.exclude(todo={}).select_related("job")[:3],
+        "unfinished_edits": dataset.edits.exclude(todo={}).select_related("job")[:3],
         **more,
     }
 
 
 def _languages(dataset: Dataset, filters: TableFilters) -> list[str]:
-    """The codes that the last check met, for the filter; and the one that is asked for."""
+    """The language codes for the filter: those of the last check, and the selected one."""
     codes = [code for code, _count in dataset.facts.get("languages") or []]
     if filters.lang and filters.lang != UNTOLD and filters.lang not in codes:
         codes.append(filters.lang)
@@ -156,7 +156,7 @@ def back_to_table(
     at: int = 0,
     warn: bool = False,
 ) -> HttpResponse:
-    """To the table, filters kept, with what happened and a way to undo it."""
+    """Redirect to the table with the same filters, with a message and its undo button."""
     if said:
         level = messages.WARNING if warn else messages.SUCCESS
         text = with_undo(goal, said, edit) if edit else said
@@ -167,7 +167,8 @@ def back_to_table(
 
 
 def with_undo(goal: Goal, said: str, edit: Edit) -> str:
-    """The button belongs to the form "undo" of the page: a paragraph cannot hold a form."""
+    """The message with an undo button. It belongs to the page's form "undo", because a paragraph
+    cannot contain a form."""
     return format_html(
         '{} <button class="link" form="undo" formaction="{}">{}</button>',
         said,

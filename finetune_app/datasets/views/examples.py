@@ -1,4 +1,4 @@
-"""One example: open in place, edit, approve, set aside, move, delete, history; write a new one."""
+"""Views of one example: open, edit, change its status, move, delete, history, write a new one."""
 
 from datetime import datetime
 from typing import Any
@@ -36,14 +36,14 @@ from finetune_app.goals.models import Goal
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
 def example(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """GET opens the row in place; POST (editors) keeps what was written."""
+    """GET opens the row in place; POST (editors only) saves it."""
     row = _example(goal, number)
     if request.method == "POST":
         return _save(request, goal, row)
-    return _opened(request, goal, row)
+    return _open_row(request, goal, row)
 
 
-def _opened(
+def _open_row(
     request: HttpRequest,
     goal: Goal,
     row: Example,
@@ -51,10 +51,10 @@ def _opened(
     said: list[Message] | None = None,
     **more: Any,
 ) -> HttpResponse:
-    """The row alone for htmx; else the page that has it, with the row open. `said`: what stands in
-    its boxes, where that is something else than what is saved."""
+    """The open row alone for htmx, else the page with the row open. `said` is the text of its
+    fields if that differs from what is saved."""
     said = said or conversation_form.written({}, row.messages)
-    opened = {
+    row_context = {
         "open": row,
         "boxes": conversation_form.boxes(said, row.messages),
         "sides": Split.choices,
@@ -63,17 +63,17 @@ def _opened(
         "seen": row.changed_at.isoformat(),
         **more,
     }
-    context = {"goal": goal, "can_edit": may_edit(request), **opened}
+    context = {"goal": goal, "can_edit": may_edit(request), **row_context}
     if request.htmx and not request.htmx.boosted:
         context["filters"] = TableFilters.read(request.GET)
         if "closed" in request.GET:
             return render(request, "_row", context | {"row": shown(row)})
-        return render(request, "_opened", context, status=status)
+        return render(request, "_open_row", context, status=status)
     if not any(request.GET.get(name) for name in ("after", "before", "sort")):
         given = request.GET.copy()
         given["after"] = str(max(row.number - 4, 0))
         request.GET = given  # type: ignore[assignment]
-    context = table(request, goal, row.dataset, **opened)
+    context = table(request, goal, row.dataset, **row_context)
     if all(one["example"].pk != row.pk for one in context["rows"]):
         context["rows"] = [shown(row), *context["rows"]]
     return render(request, "page", context, status=status)
@@ -83,7 +83,7 @@ def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
     said = conversation_form.written(request.POST, row.messages)
     if more := request.POST.get("more"):  # another box to write in; nothing is saved yet
         seen = _moment(request.POST.get("changed_at", "")).isoformat()
-        return _opened(request, goal, row, said=conversation_form.grown(said, more), seen=seen)
+        return _open_row(request, goal, row, said=conversation_form.grown(said, more), seen=seen)
     try:
         edit = save_example(
             example=row,
@@ -92,9 +92,9 @@ def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
             seen=_moment(request.POST.get("changed_at", "")),
         )
     except Stale as stale:
-        return _opened(request, goal, stale.example, status=422, said=said, stale_edit=True)
+        return _open_row(request, goal, stale.example, status=422, said=said, stale_edit=True)
     except PlainError as error:
-        return _opened(request, goal, row, status=422, said=said, problem=error.message)
+        return _open_row(request, goal, row, status=422, said=said, problem=error.message)
     if edit is None:
         return back_to_table(request, goal, at=row.number)
     examples_changed.send(Dataset, dataset=row.dataset)
@@ -102,7 +102,7 @@ def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
 
 
 def _moment(text: str) -> datetime:
-    """An unreadable moment never counts as fresh: it is the beginning of time."""
+    """An unreadable time becomes 1970, so the form counts as stale."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -111,7 +111,7 @@ def _moment(text: str) -> datetime:
 
 @goal_page(Role.EDITOR, "POST")
 def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """What one button does: approve, draft, set_aside, delete, restore, or move (with split)."""
+    """Apply one button: approve, draft, set_aside, delete, restore, or move (with split)."""
     row = _example(goal, number)
     what = request.POST.get("what", "")
     if what not in DEEDS:

@@ -1,4 +1,4 @@
-"""The dataset page: the table of examples, and what has to be done about them."""
+"""The dataset page: the table of examples, with findings and the next step."""
 
 from django.http import HttpResponse
 from django.urls import reverse
@@ -18,7 +18,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     empty = not dataset.examples.arrived().exists()
     template = "empty" if empty else "page"
     response = render(request, template, context, partial=None if empty else "list")
-    if request.htmx:  # the address says what is chosen, and nothing of what is not
+    if request.htmx:  # the URL only contains active filters
         query = context["filters"].here.rstrip("?")
         response["HX-Push-Url"] = reverse("datasets:page", args=[goal.pk]) + query
     return response

@@ -1,4 +1,4 @@
-"""Emptying the trash: what that means, and doing it."""
+"""Views to empty the trash."""
 
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -15,8 +15,8 @@ from finetune_app.goals.models import Goal
 
 @goal_page(Role.EDITOR, "GET", "POST")
 def empty(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """GET says how many go and what has learned from them; POST deletes, the first part of a
-    large trash at least."""
+    """GET asks for confirmation and shows which versions hold the examples; POST deletes, at least
+    the first part of a large trash."""
     dataset = dataset_of(goal)
     going = request.method == "POST"
     gone = empty_trash(dataset=dataset) if going else 0

@@ -1,4 +1,4 @@
-"""What pages of other rooms show of versions."""
+"""Template tags with which pages of other apps show versions."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ register = template.Library()
 @dataclass(frozen=True)
 class FreezeStatus:
     version: Version | None  # the newest
-    frozen: bool  # whether it has everything as it is now
+    frozen: bool  # whether it is up to date
     next_number: int
-    blocker: str  # why nothing can be frozen now; empty when it can
+    blocker: str  # why nothing can be frozen now; "" if nothing blocks
 
 
 @register.simple_tag
@@ -34,5 +34,5 @@ def freeze_status(dataset: Dataset) -> FreezeStatus:
 
 @register.simple_tag
 def versions_with_trash(dataset: Dataset) -> list[tuple[Version, str]]:
-    """The versions with examples that are now in the trash, and how many, in words."""
+    """The versions that contain examples now in the trash, and how many, such as "2 examples"."""
     return [(version, count_label(count)) for version, count in reader.versions_with_trash(dataset)]

@@ -1,4 +1,4 @@
-"""Downloading a version as a file, in every format that can be imported."""
+"""The download of a version in every format that can be imported."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from finetune_app.versions.models import Version
 
 @goal_page(Role.VIEWER, "GET")
 def version(request: HttpRequest, goal: Goal, number: int, form: str) -> HttpResponseBase:
-    """`form` is a name of exporting.FORMS; a table's layout comes in the query."""
+    """`form` is a key of example_export.FORMATS; a table's layout is in the query string."""
     found = get_object_or_404(Version, dataset__goal=goal, number=number)
     path = local_path(found.stored_name)
     if form not in example_export.FORMATS or not path.exists():
@@ -56,13 +56,13 @@ def _pieces(form: str, path: Path, layout: example_export.TableLayout) -> Genera
     if form == "xlsx":
         example_export.require_excel(example_export.facts_of(rows))
     if form in ("xlsx", "parquet"):
-        return _written_elsewhere(form, path)
+        return _child_output(form, path)
     return example_export.json_pieces(form, rows)
 
 
-def _written_elsewhere(form: str, path: Path) -> Generator[bytes]:
-    """By a process of its own (worker/dataset_export.py). A download that breaks off says so to the
-    browser: it never ends early and looks whole."""
+def _child_output(form: str, path: Path) -> Generator[bytes]:
+    """The output of a child process (worker/dataset_export.py). If it fails, the response is
+    aborted, so a truncated file never looks complete."""
     process = subprocess.Popen(
         [sys.executable, "-m", "worker.dataset_export", form, str(path)],
         cwd=settings.BASE_DIR,

@@ -1,4 +1,4 @@
-"""Frozen versions: make one, look at it, name it, hold two against each other."""
+"""Views to freeze, show, name and compare versions."""
 
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -62,7 +62,7 @@ def detail(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def list_page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """All versions, what learned from each and what was tested on it; two chosen ones lead on."""
+    """All versions with their trainings and evaluations. Two chosen ones redirect to `compare`."""
     chosen = [whole_number(request.GET.get(name)) for name in ("number", "other")]
     if all(chosen):
         return redirect("versions:compare", goal_id=goal.pk, number=chosen[0], other=chosen[1])
@@ -80,7 +80,7 @@ def list_page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def rename(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """A name and a note: about the version, not in it."""
+    """Change the name and note, which are not part of the frozen file."""
     version = _version(goal, number)
     form = NameForm(request.POST, instance=version)
     if not form.is_valid():
@@ -92,7 +92,7 @@ def rename(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def compare(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpResponse:
-    """What differs between version `other`, the older one, and version `number`."""
+    """The differences between version `number` and version `other`, the older one first."""
     older, newer = _version(goal, min(number, other)), _version(goal, max(number, other))
     kind = request.GET.get("kind", "")
     kind = kind if kind in reader.KINDS else ""
@@ -119,7 +119,7 @@ def compare(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
 
 
 def _side_by_side(pair: reader.RowDifference) -> dict[str, Any]:
-    """The messages that changed word by word; of what came or went, all."""
+    """Changed messages with their word diff; added and removed ones in full."""
     before, after = pair.before or {}, pair.after or {}
     both = bool(before and after)
     turns = []
@@ -148,7 +148,7 @@ def _side_by_side(pair: reader.RowDifference) -> dict[str, Any]:
 def aligned(
     old: list[Message], new: list[Message]
 ) -> Iterator[tuple[Message | None, Message | None]]:
-    """Messages side by side: the same, changed ones, and None beside those that came or went."""
+    """Pairs of old and new messages; None on one side of an added or removed message."""
     texts = [[(m["role"], m["content"]) for m in said] for said in (old, new)]
     for _tag, a, b, c, d in SequenceMatcher(None, texts[0], texts[1], autojunk=False).get_opcodes():
         left, right = old[a:b], new[c:d]

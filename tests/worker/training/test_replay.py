@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from finetune_app.datasets.near_duplicates import likeness
+from finetune_app.datasets.near_duplicates import jaccard
 from tests.starter import FOLDER, SLUG, needs_starter
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.engine.engine import Engine
@@ -47,7 +47,7 @@ def test_no_prompt_is_in_or_near_the_general_check():
     for said in everything_said():
         assert said not in "\n\n".join(paragraphs)
         for checked in [*CHECKED, *paragraphs]:
-            assert likeness(said.lower(), checked.lower()) < 0.6, (said, checked)
+            assert jaccard(said.lower(), checked.lower()) < 0.6, (said, checked)
 
 
 def test_one_example_in_eight_is_replay_and_all_come_before_one_repeats():
