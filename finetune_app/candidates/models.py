@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.accounts.models import User
 from finetune_app.basemodels.models import BaseModel
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.models import Job
+from finetune_app.jobs.models import ACTIVE, Job
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
@@ -24,6 +24,12 @@ class CandidateKind(models.TextChoices):
 
 
 EFFORT = {kind.value: place for place, kind in enumerate(CandidateKind)}
+
+
+class CandidateQuerySet(models.QuerySet["Candidate"]):
+    def versions(self) -> "CandidateQuerySet":
+        """Prompts that a user has saved as versions."""
+        return self.filter(kind=CandidateKind.PROMPT, saved=True)
 
 
 class Candidate(models.Model):
@@ -58,6 +64,8 @@ class Candidate(models.Model):
     saved = models.BooleanField(default=False)  # as a version, by a user
     created_at = models.DateTimeField(auto_now_add=True)
     frozen_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CandidateQuerySet.as_manager()
 
     class Meta:
         ordering = ["pk"]
@@ -164,6 +172,12 @@ class ValidationAnswer(models.Model):
         return f"answer to example {self.example_id}"
 
 
+class SuggestionRunQuerySet(models.QuerySet["SuggestionRun"]):
+    def active(self) -> "SuggestionRunQuerySet":
+        """Runs whose job has not ended."""
+        return self.filter(job__state__in=ACTIVE)
+
+
 class SuggestionRun(models.Model):
     """A job in which a candidate suggests answers for rows that have none.
 
@@ -176,6 +190,8 @@ class SuggestionRun(models.Model):
     rows = models.PositiveIntegerField()  # that were requested
     started_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SuggestionRunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]

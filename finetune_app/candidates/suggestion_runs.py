@@ -13,7 +13,6 @@ from finetune_app.datasets.models import Suggestion
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
-from finetune_app.jobs.models import ACTIVE
 from finetune_app.labelling import suggestions
 
 ROW_COUNTS = (20, 100, 500, 2_000)  # offered on the page
@@ -28,7 +27,7 @@ def start_run(*, goal: Goal, candidate: Candidate, max_rows: int, by: User) -> S
     """
     with transaction.atomic():
         goal = Goal.objects.lock(goal.pk)
-        active = goal.suggestion_runs.filter(job__state__in=ACTIVE).first()
+        active = goal.suggestion_runs.active().first()
         if active:
             return active
         rows = suggestions.rows_without_suggestion(dataset_of(goal), candidate.pk, max_rows)

@@ -9,7 +9,6 @@ from finetune_app.candidates import drafts, few_shot, validation_prompts
 from finetune_app.candidates.diff import changed_answers, diff_prompts
 from finetune_app.candidates.models import (
     Candidate,
-    CandidateKind,
     ValidationAnswer,
     WorkbenchDraft,
 )
@@ -75,7 +74,7 @@ def draft_context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
 
 def versions_of(goal: Goal) -> list[Candidate]:
     """The saved versions, the newest first."""
-    saved = goal.candidates.filter(kind=CandidateKind.PROMPT, saved=True)
+    saved = goal.candidates.versions()
     return list(saved.select_related("base_model", "endpoint").order_by("-revision")[:MAX_VERSIONS])
 
 

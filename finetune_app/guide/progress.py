@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from finetune_app.basemodels.models import BaseModelChoice
-from finetune_app.candidates.models import Candidate, CandidateKind
+from finetune_app.candidates.models import Candidate
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset
 from finetune_app.evaluation.models import Evaluation
@@ -108,11 +108,7 @@ def progress_of(goals: Iterable[Goal]) -> list[Progress]:
         choice.goal_id: choice
         for choice in BaseModelChoice.objects.filter(goal__in=ids).select_related("base_model")
     }
-    kept = _newest(
-        Candidate.objects.filter(goal__in=ids, kind=CandidateKind.PROMPT, saved=True).only(
-            "goal_id", "created_at"
-        )
-    )
+    kept = _newest(Candidate.objects.versions().filter(goal__in=ids).only("goal_id", "created_at"))
     knowledge = {
         one.goal_id: one
         for one in Knowledge.objects.filter(goal__in=ids)

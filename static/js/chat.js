@@ -2,7 +2,7 @@
    returns the page with the answers. */
 (() => {
   "use strict";
-  const form = document.getElementById("say");
+  const form = document.getElementById("question-form");
   if (!form) return;
   const conversation = document.getElementById("conversation");
   const turns = JSON.parse(form.elements.history.value || "[]");
@@ -101,7 +101,7 @@
   }
 
   streamAnswers(form, {
-    url: form.dataset.stream, stopButton: document.getElementById("hush"),
+    url: form.dataset.stream, stopButton: document.getElementById("stop-answer"),
     errorBox: document.getElementById("chat-error"), start, receive, finish,
   });
 })();

@@ -1,8 +1,8 @@
-/* The focus view: Ctrl+Enter saves, and what was typed survives a closed tab. The rest is in
-   forms and in app.js (data-key). */
+/* The labelling view: Ctrl+Enter saves, and typed text survives a closed tab. The other keys are
+   handled by app.js (data-key). */
 (() => {
   "use strict";
-  let typed = null; /* a box whose text may not have been kept yet */
+  let unsavedField = null; /* a text box whose text may not be saved yet */
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
@@ -14,7 +14,7 @@
     save.click();
   });
 
-  /* htmx does not see which button was pressed when it stands outside its form, in the bar. */
+  /* htmx does not send the pressed button when it stands outside its form, so a hidden field does. */
   document.addEventListener("submit", (event) => {
     const form = event.target, button = event.submitter;
     for (const old of form.querySelectorAll("[data-pressed]")) old.remove();
@@ -22,24 +22,24 @@
     const pressed = Object.assign(document.createElement("input"), { type: "hidden", name: button.name, value: button.value });
     pressed.dataset.pressed = "";
     form.append(pressed);
-    setTimeout(() => pressed.remove()); /* the request is on its way by then */
+    setTimeout(() => pressed.remove()); /* after the request is sent */
   }, true);
 
   document.addEventListener("input", (event) => {
-    if (event.target.matches && event.target.matches("[data-keep]")) typed = event.target;
+    if (event.target.matches && event.target.matches("[data-keep]")) unsavedField = event.target;
   });
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.elt === typed && event.detail.successful) typed = null;
+    if (event.detail.elt === unsavedField && event.detail.successful) unsavedField = null;
   });
-  function keepNow() {
-    if (!typed || !typed.isConnected) return;
-    navigator.sendBeacon(typed.dataset.keep, new FormData(typed.form));
-    typed = null;
+  function saveNow() {
+    if (!unsavedField || !unsavedField.isConnected) return;
+    navigator.sendBeacon(unsavedField.dataset.keep, new FormData(unsavedField.form));
+    unsavedField = null;
   }
-  addEventListener("pagehide", keepNow);
-  document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keepNow());
+  addEventListener("pagehide", saveNow);
+  document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && saveNow());
 
-  /* Opening the box with W means to write in it, from the first letter on. */
+  /* Opening the box with the key W puts the cursor into it. */
   document.addEventListener("click", (event) => {
     const summary = event.target.closest && event.target.closest(".unlisted > summary");
     if (!summary || summary.parentElement.open) return;

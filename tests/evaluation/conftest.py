@@ -28,10 +28,10 @@ def ballot(goal, owner) -> Evaluation:
     """An evaluation by blind choice: base and tuned give different answers."""
     goals.choose_measure(goal=goal, kind="choice", settings={})
     training = journey.trained(journey.ready(goal, owner), owner)
-    return journey.evaluated(training, owner, say=two_voices)
+    return journey.evaluated(training, owner, say=different_answers)
 
 
-def two_voices(prompt: HeldOutPrompt, kind: str) -> tuple[str, None]:
+def different_answers(prompt: HeldOutPrompt, kind: str) -> tuple[str, None]:
     return (f"Long and winding {prompt.index}" if kind == "base" else f"Short {prompt.index}", None)
 
 

@@ -38,14 +38,14 @@ def look(client, url, query: str = "") -> tuple[str, str]:
 BESIDE = "Suggested by Tiny</h2>"
 
 
-def test_it_stands_in_an_empty_box(as_owner, url, waiting):
+def test_a_suggestion_fills_an_empty_box(as_owner, url, waiting):
     page, box = look(as_owner, url)
     assert box == "topic: bell"
     assert "It counts only once you accept it." in page
     assert BESIDE not in page
 
 
-def test_it_stands_beside_what_is_typed(as_owner, url, waiting):
+def test_a_suggestion_is_shown_beside_typed_text(as_owner, url, waiting):
     typed(as_owner, url, waiting, 1, "half a sen")
     page, box = look(as_owner, url)
     assert box == "half a sen"
@@ -55,7 +55,7 @@ def test_it_stands_beside_what_is_typed(as_owner, url, waiting):
     assert "It counts only once you accept it." not in page
 
 
-def test_it_stands_beside_an_answer_that_is_kept_as_a_draft(as_owner, url, waiting):
+def test_a_suggestion_is_shown_beside_a_saved_draft(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
     page, box = look(as_owner, url, "?queue=draft")
     assert box == "perhaps gears"
@@ -63,19 +63,19 @@ def test_it_stands_beside_an_answer_that_is_kept_as_a_draft(as_owner, url, waiti
     assert "Accept <kbd" not in page  # Enter saves one's own
 
 
-def test_others_see_it_as_before(as_owner, as_editor, url, waiting):
+def test_other_users_still_see_the_suggestion(as_owner, as_editor, url, waiting):
     typed(as_owner, url, waiting, 1, "half a sen")
     page, box = look(as_editor, url)
     assert box == "topic: bell"
     assert BESIDE not in page
 
 
-def test_a_viewer_is_shown_no_button(as_viewer, url, waiting):
+def test_a_viewer_has_no_buttons(as_viewer, url, waiting):
     assert 'value="take"' not in look(as_viewer, url)[0]
     assert pressed(as_viewer, url, waiting, 1, do="take").status_code == 403
 
 
-def test_taking_it_over_saves_nothing_yet(as_owner, url, waiting):
+def test_accepting_a_suggestion_does_not_save_the_row(as_owner, url, waiting):
     reply = pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     assert reply.url == url("row", number=1)
     page, box = look(as_owner, url)
@@ -89,7 +89,7 @@ def test_taking_it_over_saves_nothing_yet(as_owner, url, waiting):
     assert not Draft.objects.exists()
 
 
-def test_undo_brings_the_own_text_back_and_the_other_again(as_owner, url, waiting):
+def test_undo_swaps_the_text_and_the_suggestion(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     typed(as_owner, url, waiting, 1, "topic: bells")  # and it was mended a little
     reply = as_owner.post(url("undo_last"))
@@ -102,7 +102,7 @@ def test_undo_brings_the_own_text_back_and_the_other_again(as_owner, url, waitin
     assert look(as_owner, url)[1] == "topic: bells"
 
 
-def test_undo_takes_the_newest_first(as_owner, url, waiting):
+def test_undo_reverts_the_newest_action_first(as_owner, url, waiting):
     """Taken over in No. 1, then No. 2 is answered: first the answer goes, then the suggestion."""
     pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     pressed(as_owner, url, waiting, 2, do="save", answer="gears")
@@ -114,7 +114,7 @@ def test_undo_takes_the_newest_first(as_owner, url, waiting):
     assert "There is nothing of yours to undo." in reply.content.decode()
 
 
-def test_over_a_saved_draft_the_saved_one_comes_back(as_owner, url, waiting):
+def test_undo_restores_a_saved_draft(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps gears")
     pressed(as_owner, url, waiting, 1, "?queue=draft", do="take", answer="perhaps gears")
     assert look(as_owner, url)[1] == "topic: bell"
@@ -125,14 +125,14 @@ def test_over_a_saved_draft_the_saved_one_comes_back(as_owner, url, waiting):
     assert "You typed this and have not saved it yet" not in page
 
 
-def test_emptying_the_box_afterwards_loses_nothing(as_owner, url, waiting):
+def test_clearing_the_box_loses_no_text(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     typed(as_owner, url, waiting, 1, "")
     as_owner.post(url("undo_last"))
     assert look(as_owner, url)[1] == "half a sen"
 
 
-def test_sending_it_away_keeps_what_is_typed(as_owner, url, waiting):
+def test_dismissing_a_suggestion_keeps_the_typed_text(as_owner, url, waiting):
     reply = pressed(as_owner, url, waiting, 1, do="dismiss", answer="half a sen")
     assert reply.url == url("row", number=1)
     page, box = look(as_owner, url)
@@ -140,7 +140,7 @@ def test_sending_it_away_keeps_what_is_typed(as_owner, url, waiting):
     assert "topic: bell" not in page
 
 
-def test_a_newer_suggestion_stands_beside_the_one_that_was_taken(as_owner, url, waiting):
+def test_a_newer_suggestion_is_shown_beside_the_accepted_one(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     suggests(waiting, "topic: chain")
     page, box = look(as_owner, url)
@@ -149,7 +149,7 @@ def test_a_newer_suggestion_stands_beside_the_one_that_was_taken(as_owner, url, 
     assert BESIDE in page
 
 
-def test_what_is_gone_meanwhile_is_said(as_owner, url, waiting):
+def test_a_deleted_suggestion_is_reported(as_owner, url, waiting):
     Suggestion.objects.all().delete()
     reply = pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     assert reply.status_code == 422
@@ -158,7 +158,7 @@ def test_what_is_gone_meanwhile_is_said(as_owner, url, waiting):
     assert "half a sen" in page
 
 
-def test_a_row_that_somebody_changed_meanwhile_is_shown_first(as_owner, as_editor, url, waiting):
+def test_a_row_changed_by_somebody_else_is_shown_first(as_owner, as_editor, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
     pressed(as_editor, url, waiting, 1, do="draft", answer="gears")
     form = {"seen": seen, "do": "take", "answer": "half a sen"}
@@ -167,7 +167,7 @@ def test_a_row_that_somebody_changed_meanwhile_is_shown_first(as_owner, as_edito
     assert "Jonas changed this row just now." in reply.content.decode()
 
 
-def test_nobody_swaps_the_text_of_another(as_owner, as_editor, as_stranger, url, waiting):
+def test_a_user_cannot_undo_for_another_one(as_owner, as_editor, as_stranger, url, waiting):
     pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     named = {"draft": Draft.objects.get().pk}
     reply = as_editor.post(url("undo_last"), named, follow=True)
@@ -176,7 +176,7 @@ def test_nobody_swaps_the_text_of_another(as_owner, as_editor, as_stranger, url,
     assert look(as_owner, url)[1] == "topic: bell"
 
 
-def test_with_buttons_it_is_marked_and_stands_beside_the_text(as_owner, url, waiting):
+def test_with_labels_the_suggested_button_is_marked(as_owner, url, waiting):
     waiting.labels = ["topic: bell", "topic: gears"]
     waiting.save()
     typed(as_owner, url, waiting, 1, "half a sen")

@@ -27,9 +27,7 @@ def both(waiting, as_owner, url):
 # ---- Who gets which ----
 
 
-def test_rows_are_split_evenly_and_everybody_begins_with_theirs(
-    as_owner, as_editor, owner, editor, url, waiting
-):
+def test_rows_are_split_evenly(as_owner, as_editor, owner, editor, url, waiting):
     as_owner.post(url("assign"), {"even": "1"})
     theirs = {
         who: list(waiting.examples.filter(assigned_to=who).values_list("number", flat=True))
@@ -49,7 +47,7 @@ def test_rows_are_split_evenly_and_everybody_begins_with_theirs(
     assert everybody.url == url("row", number=theirs[editor][0]) + "?whose=all"
 
 
-def test_some_are_given_and_taken_back(as_owner, editor, url, waiting):
+def test_rows_are_assigned_and_unassigned(as_owner, editor, url, waiting):
     as_owner.post(url("assign"), {"give": editor.pk, "rows": "4"})
     assert waiting.examples.filter(assigned_to=editor).count() == 4
     mine = queues.rows_in_queue(waiting, editor, queues.QueueFilter(queues.TODO, queues.MINE))
@@ -58,14 +56,14 @@ def test_some_are_given_and_taken_back(as_owner, editor, url, waiting):
     assert not waiting.examples.exclude(assigned_to=None).exists()
 
 
-def test_who_may_only_look_gets_none(as_owner, viewer, stranger, url, waiting):
+def test_viewers_are_assigned_no_rows(as_owner, viewer, stranger, url, waiting):
     reply = as_owner.post(url("assign"), {"give": viewer.pk, "rows": "4"})
     assert reply.status_code == 422
     assert as_owner.post(url("assign"), {"give": stranger.pk}).status_code == 404
     assert as_owner.post(url("assign"), {}).status_code == 422
 
 
-def test_giving_out_rows_disturbs_nobody_who_is_writing(as_owner, as_editor, url, waiting):
+def test_assigning_rows_does_not_interrupt_a_user(as_owner, as_editor, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
     as_owner.post(url("assign"), {"even": "1"})
     reply = as_editor.post(url("row", number=1), {"seen": seen, "do": "save", "answer": "bell"})
@@ -75,7 +73,9 @@ def test_giving_out_rows_disturbs_nobody_who_is_writing(as_owner, as_editor, url
 # ---- Two answers ----
 
 
-def test_the_first_answer_is_seen_by_nobody_else(as_owner, as_editor, url, dataset_url, both):
+def test_the_first_of_two_answers_is_hidden_from_others(
+    as_owner, as_editor, url, dataset_url, both
+):
     reply = pressed(as_owner, url, both, 1, do="save", answer="xylophone")
     assert reply.url == url("row", number=2)  # done for them
     assert row(both, 1).status == Status.PENDING
@@ -87,16 +87,14 @@ def test_the_first_answer_is_seen_by_nobody_else(as_owner, as_editor, url, datas
     assert as_editor.get(url("start")).url == url("row", number=1)  # to do for them
 
 
-def test_when_both_agree_the_row_is_done(as_owner, as_editor, url, both):
+def test_equal_answers_approve_the_row(as_owner, as_editor, url, both):
     pressed(as_owner, url, both, 1, do="save", answer="bell")
     pressed(as_editor, url, both, 1, do="save", answer="bell ")
     assert row(both, 1).status == Status.APPROVED
     assert row(both, 1).answer.strip() == "bell"
 
 
-def test_a_disagreement_is_settled_side_by_side(
-    as_owner, as_editor, as_viewer, url, dataset_url, both
-):
+def test_different_answers_are_settled(as_owner, as_editor, as_viewer, url, dataset_url, both):
     pressed(as_owner, url, both, 1, do="save", answer="bell")
     pressed(as_editor, url, both, 1, do="save", answer="gears")
     assert row(both, 1).status == Status.DISPUTED
@@ -115,7 +113,7 @@ def test_a_disagreement_is_settled_side_by_side(
     assert row(both, 1).answer == ""
 
 
-def test_undo_takes_back_one_label_alone(as_owner, as_editor, owner, editor, url, both):
+def test_undo_removes_one_label_only(as_owner, as_editor, owner, editor, url, both):
     pressed(as_owner, url, both, 1, do="save", answer="bell")
     pressed(as_editor, url, both, 1, do="save", answer="gears")
     as_editor.post(url("undo_last"))
@@ -126,7 +124,7 @@ def test_undo_takes_back_one_label_alone(as_owner, as_editor, owner, editor, url
     assert Label.objects.filter(by=editor, answer="gears").exists()
 
 
-def test_an_answer_may_change_while_the_second_is_missing(as_owner, url, both, owner):
+def test_the_first_answer_can_be_changed(as_owner, url, both, owner):
     pressed(as_owner, url, both, 1, do="save", answer="bell")
     page = as_owner.get(url("row", number=1)).content.decode()
     assert "It waits for a second person" in page
@@ -134,7 +132,7 @@ def test_an_answer_may_change_while_the_second_is_missing(as_owner, url, both, o
     assert list(Label.objects.values_list("by", "answer")) == [(owner.pk, "gears")]
 
 
-def test_a_third_person_comes_too_late(as_owner, as_editor, url, both, team):
+def test_a_third_answer_is_rejected(as_owner, as_editor, url, both, team):
     from tests.conftest import person, signed_in
 
     third = signed_in(person("tom@kettle.example", team))
@@ -146,14 +144,14 @@ def test_a_third_person_comes_too_late(as_owner, as_editor, url, both, team):
     assert row(both, 1).answer == "bell"
 
 
-def test_no_suggestion_sways_two_people(both):
+def test_rows_with_two_answers_get_no_suggestion(both):
     one = row(both, 1)
     suggestions.add_suggestion(example_id=one.pk, candidate_id=1, source="Tiny", answer="bell")
     assert suggestions.visible_suggestion(one) is None
     assert suggestions.rows_without_suggestion(both, 2, 10) == []
 
 
-def test_a_share_of_the_rows_is_always_the_same_share(dataset, owner):
+def test_rows_with_two_answers_are_always_the_same(dataset, owner):
     dataset.twice_percent = 20
     dataset.save()
     to_do(dataset, owner, 100)
@@ -176,7 +174,7 @@ def test_two_people_are_needed(as_owner, url, dataset):
 # ---- Agreement ----
 
 
-def test_alpha_is_that_of_the_book():
+def test_alpha_matches_the_published_example():
     """Two coders, ten units, nominal: Krippendorff (2011), Computing Krippendorff's
     alpha-reliability, example B, without its unit that one coder left out."""
     meg = ["a", "a", "b", "b", "d", "c", "c", "c", "e", "d", "d", "a"]
@@ -185,12 +183,12 @@ def test_alpha_is_that_of_the_book():
     assert alpha == pytest.approx(0.692, abs=0.001)
 
 
-def test_alpha_of_nothing_but_the_same_cannot_be_told():
+def test_alpha_is_undefined_for_one_distinct_answer():
     assert agreement.krippendorff_alpha([["a", "a"]] * 12) is None
     assert agreement.krippendorff_alpha([["a", "b"]] * 12) < 0
 
 
-def test_the_page_says_it_in_words(as_viewer, owner, editor, url, dataset):
+def test_the_page_describes_the_agreement(as_viewer, owner, editor, url, dataset):
     done(dataset, owner, ["bell", "gears"] * 6)
     for at, one in enumerate(Example.objects.all()):
         Label.objects.create(example=one, by=owner, answer=one.answer)
@@ -201,7 +199,7 @@ def test_the_page_says_it_in_words(as_viewer, owner, editor, url, dataset):
     assert "0.84" in page
 
 
-def test_only_editors_arrange_it(as_viewer, as_stranger, as_owner, url, waiting):
+def test_only_editors_assign_rows(as_viewer, as_stranger, as_owner, url, waiting):
     for name in ("save_share", "assign"):
         assert as_viewer.post(url(name), {"even": "1", "percent": "10"}).status_code == 403
         assert as_stranger.post(url(name)).status_code == 404

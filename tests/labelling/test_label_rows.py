@@ -13,7 +13,7 @@ def waiting(dataset, owner):
     return dataset
 
 
-def test_it_begins_with_the_first_row_to_do(as_owner, url, waiting):
+def test_labelling_starts_with_the_first_row_to_do(as_owner, url, waiting):
     reply = as_owner.get(url("start"))
     assert reply.url == url("row", number=1)
     page = as_owner.get(reply.url).content.decode()
@@ -21,7 +21,7 @@ def test_it_begins_with_the_first_row_to_do(as_owner, url, waiting):
     assert "0 of 3 done" in page
 
 
-def test_an_answer_makes_the_row_done_and_goes_on(as_owner, owner, url, waiting):
+def test_an_answer_approves_the_row_and_shows_the_next(as_owner, owner, url, waiting):
     reply = pressed(as_owner, url, waiting, 1, do="save", answer="topic: bell\r\ndue: today")
     assert reply.url == url("row", number=2)
     found = row(waiting, 1)
@@ -32,24 +32,24 @@ def test_an_answer_makes_the_row_done_and_goes_on(as_owner, owner, url, waiting)
     assert "1 of 3 done" in page
 
 
-def test_no_answer_is_not_done(as_owner, url, waiting):
+def test_an_empty_answer_is_rejected(as_owner, url, waiting):
     reply = pressed(as_owner, url, waiting, 1, do="save", answer="  ")
     assert reply.status_code == 422
     assert "There is no answer yet." in reply.content.decode()
     assert row(waiting, 1).status == Status.PENDING
 
 
-def test_a_skipped_row_comes_again_at_the_end(as_owner, url, waiting):
+def test_a_skipped_row_returns_at_the_end(as_owner, url, waiting):
     assert pressed(as_owner, url, waiting, 1, do="skip").url == url("row", number=2)
     assert pressed(as_owner, url, waiting, 3, do="skip").url == url("row", number=1)
 
 
-def test_back_goes_to_the_row_before(as_owner, url, waiting):
+def test_back_shows_the_previous_row(as_owner, url, waiting):
     assert pressed(as_owner, url, waiting, 3, do="back").url == url("row", number=2)
     assert pressed(as_owner, url, waiting, 1, do="back").url == url("row", number=1)
 
 
-def test_draft_aside_and_back_to_do(as_owner, url, waiting):
+def test_a_row_is_saved_as_draft_set_aside_and_put_back(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="draft", answer="perhaps bell")
     pressed(as_owner, url, waiting, 2, do="aside")
     assert row(waiting, 1).status == Status.DRAFT
@@ -61,7 +61,7 @@ def test_draft_aside_and_back_to_do(as_owner, url, waiting):
     assert row(waiting, 2).status == Status.PENDING
 
 
-def test_when_nothing_is_left_it_says_what_comes_next(as_owner, url, waiting):
+def test_an_empty_queue_says_what_to_do_next(as_owner, url, waiting):
     for number in (1, 2, 3):
         reply = pressed(as_owner, url, waiting, number, do="save", answer="bell")
     assert reply.url == url("start")
@@ -70,14 +70,14 @@ def test_when_nothing_is_left_it_says_what_comes_next(as_owner, url, waiting):
     assert "3 of 3 done" in page
 
 
-def test_nothing_to_do_at_all(as_owner, url, dataset):
+def test_an_empty_dataset(as_owner, url, dataset):
     assert "There is nothing to answer yet." in as_owner.get(url("start")).content.decode()
 
 
 # ---- Nothing that was typed is lost ----
 
 
-def test_what_is_typed_is_kept_and_found_again(as_owner, url, waiting):
+def test_typed_text_is_saved_as_a_draft(as_owner, url, waiting):
     reply = typed(as_owner, url, waiting, 1, "half a sen")
     assert reply.status_code == 204
     page = as_owner.get(url("row", number=1)).content.decode()
@@ -86,18 +86,18 @@ def test_what_is_typed_is_kept_and_found_again(as_owner, url, waiting):
     assert row(waiting, 1).answer == ""
 
 
-def test_skipping_without_script_keeps_it_too(as_owner, url, waiting):
+def test_skipping_without_javascript_saves_a_draft(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="skip", answer="half a sen")
     assert "half a sen" in as_owner.get(url("row", number=1)).content.decode()
 
 
-def test_it_is_for_their_eyes_alone_until_it_is_saved(as_owner, as_editor, url, waiting):
+def test_a_draft_is_visible_to_its_user_only(as_owner, as_editor, url, waiting):
     typed(as_owner, url, waiting, 1, "half a sen")
     assert Draft.objects.count() == 1
     assert "half a sen" not in as_editor.get(url("row", number=1)).content.decode()
 
 
-def test_saving_forgets_the_draft_and_a_late_one_does_not_come_back(as_owner, url, waiting):
+def test_saving_deletes_the_draft_and_rejects_a_late_one(as_owner, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
     as_owner.post(url("save_draft", number=1), {"answer": "half a sen", "seen": seen})
     pressed(as_owner, url, waiting, 1, do="save", answer="half a sentence")
@@ -107,13 +107,13 @@ def test_saving_forgets_the_draft_and_a_late_one_does_not_come_back(as_owner, ur
     assert not Draft.objects.exists()
 
 
-def test_it_can_be_forgotten(as_owner, url, waiting):
+def test_a_draft_can_be_discarded(as_owner, url, waiting):
     typed(as_owner, url, waiting, 1, "half a sen")
     assert pressed(as_owner, url, waiting, 1, do="drop").url == url("row", number=1)
     assert not Draft.objects.exists()
 
 
-def test_the_second_of_two_people_is_told(as_owner, as_editor, url, waiting):
+def test_a_stale_answer_is_reported(as_owner, as_editor, url, waiting):
     seen = row(waiting, 1).changed_at.isoformat()
     pressed(as_editor, url, waiting, 1, do="save", answer="bell")
     reply = as_owner.post(url("row", number=1), {"seen": seen, "do": "save", "answer": "gears"})
@@ -128,7 +128,7 @@ def test_the_second_of_two_people_is_told(as_owner, as_editor, url, waiting):
 # ---- Undo ----
 
 
-def test_undo_goes_back_step_by_step_and_forth_again(as_owner, url, waiting):
+def test_undo_and_redo_step_by_step(as_owner, url, waiting):
     pressed(as_owner, url, waiting, 1, do="save", answer="bell")
     pressed(as_owner, url, waiting, 2, do="aside")
     assert as_owner.post(url("undo_last")).url == url("row", number=2)
@@ -144,7 +144,7 @@ def test_undo_goes_back_step_by_step_and_forth_again(as_owner, url, waiting):
     assert row(waiting, 1).answer == "bell"
 
 
-def test_thirty_answers_are_all_taken_back(as_owner, owner, url, dataset):
+def test_thirty_answers_can_be_undone(as_owner, owner, url, dataset):
     to_do(dataset, owner, 30)
     for number in range(1, 31):
         button = {"do": "aside"} if number % 7 == 0 else {"do": "save", "answer": f"bell {number}"}
@@ -155,7 +155,7 @@ def test_thirty_answers_are_all_taken_back(as_owner, owner, url, dataset):
     assert dataset.examples.filter(status=Status.PENDING, answer="").count() == 30
 
 
-def test_undo_leaves_alone_what_others_did(as_owner, as_editor, url, waiting):
+def test_undo_does_not_revert_other_users(as_owner, as_editor, url, waiting):
     pressed(as_editor, url, waiting, 1, do="save", answer="bell")
     reply = as_owner.post(url("undo_last"), follow=True)
     assert "There is nothing of yours to undo." in reply.content.decode()
@@ -168,7 +168,7 @@ def test_undo_leaves_alone_what_others_did(as_owner, as_editor, url, waiting):
 # ---- Answers as buttons ----
 
 
-def test_few_different_answers_are_offered_as_buttons(as_owner, url, dataset, owner):
+def test_labels_are_offered_for_few_distinct_answers(as_owner, url, dataset, owner):
     done(dataset, owner, ["bell", "gears", "chain"] * 4)
     to_do(dataset, owner, 2)
     page = as_owner.get(url("row", number=13)).content.decode()
@@ -184,7 +184,7 @@ def test_few_different_answers_are_offered_as_buttons(as_owner, url, dataset, ow
     assert (row(dataset, 13).answer, row(dataset, 13).status) == ("gears", Status.APPROVED)
 
 
-def test_no_is_an_answer_too(as_owner, url, dataset, owner):
+def test_the_label_offer_can_be_declined(as_owner, url, dataset, owner):
     done(dataset, owner, ["bell", "gears"] * 6)
     to_do(dataset, owner, 1)
     as_owner.post(url("save_labels"), {"use": "", "label": ["bell", "gears"]})
@@ -193,14 +193,14 @@ def test_no_is_an_answer_too(as_owner, url, dataset, owner):
     assert 'data-key="1"' not in page
 
 
-def test_answers_that_differ_are_not_offered(as_owner, url, add_examples, owner):
+def test_no_labels_are_offered_for_free_text(as_owner, url, add_examples, owner):
     dataset = add_examples(40)
     to_do(dataset, owner, 1)
     page = as_owner.get(url("row", number=41)).content.decode()
     assert "always one of these" not in page
 
 
-def test_more_answers_than_buttons_are_refused(as_owner, url, dataset):
+def test_too_many_labels_are_rejected(as_owner, url, dataset):
     text = "\n".join(f"answer {n}" for n in range(21))
     reply = as_owner.post(url("save_labels"), {"text": text})
     assert reply.status_code == 422
@@ -210,7 +210,7 @@ def test_more_answers_than_buttons_are_refused(as_owner, url, dataset):
 # ---- Guidelines, long rows, who may ----
 
 
-def test_editors_write_the_guidelines_and_all_read_them(as_editor, as_viewer, url, waiting):
+def test_editors_change_the_guidelines(as_editor, as_viewer, url, waiting):
     reply = as_editor.post(url("save_guidelines"), {"guidelines": "Bells first.", "row": "2"})
     assert reply.url == url("row", number=2)
     assert "Bells first." in as_viewer.get(url("row", number=2)).content.decode()
@@ -253,20 +253,20 @@ def test_only_editors_answer(as_viewer, as_stranger, as_owner, url, waiting):
     assert row(waiting, 1).answer == ""
 
 
-def test_the_table_says_what_waits(as_owner, url, dataset_url, waiting):
+def test_the_dataset_page_counts_rows_to_answer(as_owner, url, dataset_url, waiting):
     page = as_owner.get(dataset_url("page")).content.decode()
     assert "3 rows wait for an answer." in page
     assert url("start") in page
 
 
-def test_the_pace_is_told_once_there_is_one(as_owner, owner, url, dataset):
+def test_the_labelling_speed_is_shown(as_owner, owner, url, dataset):
     to_do(dataset, owner, 9)
     for number in range(1, 7):
         pressed(as_owner, url, dataset, number, do="save", answer="bell")
     assert "a minute" in as_owner.get(url("row", number=7)).content.decode()
 
 
-def test_a_draft_that_was_overtaken_says_what_is_saved_now(as_owner, as_editor, url, waiting):
+def test_an_outdated_draft_shows_the_saved_answer(as_owner, as_editor, url, waiting):
     typed(as_owner, url, waiting, 1, "my long answer")
     pressed(as_editor, url, waiting, 1, do="save", answer="bell")
     page = as_owner.get(url("row", number=1)).content.decode()

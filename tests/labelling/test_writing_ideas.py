@@ -17,7 +17,7 @@ def goal(goal):
     return goal
 
 
-def test_it_shows_one_of_their_own_pairs_and_a_way_to_change_it(as_owner, url, dataset):
+def test_an_idea_shows_a_pair_and_a_variation(as_owner, url, dataset):
     page = as_owner.get(url("ideas")).content.decode()
     assert "My card was swallowed" in page
     assert "The same wish, about something else" in page
@@ -27,7 +27,7 @@ def test_it_shows_one_of_their_own_pairs_and_a_way_to_change_it(as_owner, url, d
     assert "Much shorter: five words" in page
 
 
-def test_what_is_written_is_an_example_and_the_next_idea_comes(as_owner, url, dataset):
+def test_a_written_example_is_added_and_the_next_idea_shown(as_owner, url, dataset):
     form = {"idea": "0", "prompt": "It ate my card!", "answer": "card_swallowed"}
     reply = as_owner.post(url("ideas"), form)
     assert reply.url == url("ideas") + "?idea=1"
@@ -39,7 +39,7 @@ def test_what_is_written_is_an_example_and_the_next_idea_comes(as_owner, url, da
     assert "Added No. 1." in page
 
 
-def test_every_pair_meets_every_way(goal):
+def test_every_pair_gets_every_variation(goal):
     dataset = dataset_of(goal)
     ways = len(writing_ideas.VARIATIONS)
     seen = {
@@ -50,14 +50,14 @@ def test_every_pair_meets_every_way(goal):
     assert len(seen) == 2 * ways
 
 
-def test_after_fifty_comes_a_hundred(as_owner, owner, url, dataset):
+def test_the_target_rises_after_it_is_reached(as_owner, owner, url, dataset):
     done(dataset, owner, ["card_swallowed", "get_pin"] * 25)
     page = as_owner.get(url("ideas")).content.decode()
     assert "50 of 100" in page
     assert "results get steady" in page
 
 
-def test_without_pairs_the_examples_it_learns_from_are_varied(as_owner, owner, url, dataset, goal):
+def test_without_pairs_ideas_use_training_examples(as_owner, owner, url, dataset, goal):
     goal.pairs = []
     goal.save()
     assert "Write the first one" in as_owner.get(url("ideas")).content.decode()
@@ -68,7 +68,7 @@ def test_without_pairs_the_examples_it_learns_from_are_varied(as_owner, owner, u
     assert not prompts & tests
 
 
-def test_where_nothing_is_trained_28_are_enough(as_owner, url, dataset, goal):
+def test_the_target_without_training(as_owner, url, dataset, goal):
     goal.method = "prompt"
     goal.save()
     assert "0 of 28" in as_owner.get(url("ideas")).content.decode()
@@ -81,7 +81,7 @@ def test_an_empty_prompt_keeps_the_answer(as_owner, url, dataset):
     assert not dataset.examples.exists()
 
 
-def test_the_empty_dataset_leads_there(as_owner, url, dataset_url, dataset):
+def test_an_empty_dataset_links_to_the_ideas(as_owner, url, dataset_url, dataset):
     assert url("ideas") in as_owner.get(dataset_url("page")).content.decode()
     assert url("ideas") in as_owner.get(dataset_url("write")).content.decode()
 

@@ -20,7 +20,7 @@ from finetune_app.datasets.models import Status
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.models import ACTIVE, State
+from finetune_app.jobs.models import State
 from finetune_app.jobs.services import ask_stop, queue_place
 
 PAGE = "candidates/suggestions.html"
@@ -36,7 +36,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def stop(request: HttpRequest, goal: Goal) -> HttpResponse:
-    run = goal.suggestion_runs.filter(job__state__in=ACTIVE).select_related("job").first()
+    run = goal.suggestion_runs.active().select_related("job").first()
     if run:
         ask_stop(run.job)
     return redirect("candidates:suggestions", goal_id=goal.pk)

@@ -19,7 +19,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import drafts, services, validation_run, workbench
 from finetune_app.candidates.forms import DraftForm
-from finetune_app.candidates.models import Candidate, CandidateKind, WorkbenchDraft
+from finetune_app.candidates.models import Candidate, WorkbenchDraft
 from finetune_app.candidates.validation_prompts import candidate_fingerprint
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page, whole_number
@@ -224,9 +224,7 @@ def _require_model(draft: WorkbenchDraft) -> None:
 
 def _version(goal: Goal, pk: int) -> Candidate:
     found = (
-        goal.candidates.filter(pk=pk, saved=True, kind=CandidateKind.PROMPT)
-        .select_related("base_model", "endpoint")
-        .first()
+        goal.candidates.versions().filter(pk=pk).select_related("base_model", "endpoint").first()
     )
     if found is None:
         raise Http404("no such version")
