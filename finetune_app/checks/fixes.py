@@ -37,7 +37,7 @@ def apply_fix(*, finding: Finding, by: User) -> Edit:
     rows = checks.usable_rows(dataset) if finding.fix in WHOLE_SET else _rows_of(finding)
     wanted = FIXES[finding.fix](finding, rows)
     if not wanted:
-        raise PlainError(_("This is mended already."), status=409)
+        raise PlainError(_("This has already been fixed."), status=409)
     return change_many(
         dataset=dataset,
         by=by,
@@ -51,11 +51,11 @@ def keep_answer(*, finding: Finding, right: int, by: User) -> Edit:
     """Keep the row with the pk `right` of its group of contradictions; set the others aside."""
     group = next((group for group in finding.groups if right in group), None)
     if group is None:
-        raise PlainError(_("These examples changed meanwhile. Look again."), status=409)
+        raise PlainError(_("These examples have changed in the meantime. Look again."), status=409)
     there = finding.dataset.examples.usable().filter(pk__in=group)
     others = [row for row in there if row.pk != right]
     if not others or len(others) == len(there):
-        raise PlainError(_("This is decided already."), status=409)
+        raise PlainError(_("This has already been decided."), status=409)
     kept = finding.dataset.examples.get(pk=right)
     return change_many(
         dataset=finding.dataset,

@@ -65,7 +65,7 @@ def _progress(job: Job) -> dict[str, Any]:
         facts = [
             ngettext("%(n)s is before it", "%(n)s are before it", place - 1) % {"n": place - 1}
             if place > 1
-            else _("it is the next to be taken")
+            else _("it is next")
         ]
     return {
         "checking": {

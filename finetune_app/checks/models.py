@@ -7,7 +7,7 @@ from finetune_app.datasets.models import Dataset, Example
 
 
 class Severity(models.TextChoices):
-    ERROR = "error", _("must be mended")  # blocks freezing
+    ERROR = "error", _("must be fixed")  # blocks freezing
     WARNING = "warning", _("worth a look")
     INFO = "info", _("good to know")
 

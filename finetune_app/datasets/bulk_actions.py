@@ -26,10 +26,10 @@ def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
         return [
             BulkAction(
                 "restore",
-                _("take back out of the trash"),
-                _("Take %(n)s out of the trash?"),
-                _("Took %(n)s out of the trash"),
-                _("Take out"),
+                _("restore from the trash"),
+                _("Restore %(n)s from the trash?"),
+                _("Restored %(n)s from the trash"),
+                _("Restore"),
                 {"deleted": False},
             )
         ]
@@ -41,7 +41,7 @@ def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
             _("Approved %(n)s"),
             _("Approve"),
             {"status": str(Status.APPROVED)},
-            _("What has no answer yet stays as it is."),
+            _("Examples without an answer stay as they are."),
         ),
         BulkAction(
             "set_aside",
@@ -50,7 +50,7 @@ def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
             _("Set %(n)s aside"),
             _("Set aside"),
             {"status": str(Status.SET_ASIDE)},
-            _("They stay here, and no version freezes them."),
+            _("They stay here, but versions leave them out."),
         ),
         BulkAction(
             "draft",
@@ -59,7 +59,7 @@ def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
             _("Made %(n)s drafts again"),
             _("Back to draft"),
             {"status": str(Status.DRAFT)},
-            _("No version freezes a draft."),
+            _("Versions leave drafts out."),
         ),
         *(_move(split) for split in Split),
         *(_assign(user) for user in team_members(team)),
@@ -78,7 +78,7 @@ def bulk_actions(team: Team, *, trash: bool) -> list[BulkAction]:
             _("Moved %(n)s to the trash"),
             _("Move to the trash"),
             {"deleted": True},
-            _("They wait in the trash until somebody empties it."),
+            _("They stay in the trash until somebody empties it."),
         ),
     ]
 
@@ -88,15 +88,15 @@ def team_members(team: Team) -> list[User]:
 
 
 def _move(split: Split) -> BulkAction:
-    word = {"word": split.label}
+    word = {"word": _("the test") if split == Split.TEST else split.label}
     note = {
-        Split.TEST: _("What a model has learned from already makes a test too easy."),
-        Split.TRAIN: _("What it learns from cannot test it."),
+        Split.TEST: _("A test is too easy if the model has learned from it already."),
+        Split.TRAIN: _("A model cannot be tested on what it has learned from."),
     }
     return BulkAction(
         f"split-{split.value}",
-        _("use to %(word)s") % word,
-        _("Use %%(n)s to %(word)s?") % word,
+        _("use for %(word)s") % word,
+        _("Use %%(n)s for %(word)s?") % word,
         _("Moved %%(n)s to %(word)s") % word,
         _("Move"),
         {"split": str(split)},

@@ -99,8 +99,8 @@ def without_empty_turns(said: list[Message], saved: list[Message]) -> list[Messa
     if halves and any(not _empty(one) for one in kept if one["role"] == "user"):
         raise PlainError(
             _(
-                "A turn is half empty. Write what is missing, or empty both of its boxes to take "
-                "it out."
+                "A turn is half empty. Write what is missing, or empty both of its boxes to "
+                "remove it."
             )
         )
     return kept

@@ -189,7 +189,7 @@ def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
     if form == "alpaca" and not facts.turns:
         raise PlainError(
             _(
-                "Some conversations do not take turns, which Alpaca's format cannot say. "
+                "Some conversations do not take turns, which the Alpaca format cannot represent. "
                 "Choose ShareGPT or OpenAI."
             ),
             status=409,
@@ -199,8 +199,8 @@ def json_pieces(form: str, rows: Rows) -> Generator[bytes]:
     ):
         raise PlainError(
             _(
-                "Some conversations have instructions in the middle, which Vertex cannot say. "
-                "Choose ShareGPT or OpenAI."
+                "Some conversations have instructions in the middle, which Vertex cannot "
+                "represent. Choose ShareGPT or OpenAI."
             ),
             status=409,
         )

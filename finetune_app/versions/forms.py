@@ -41,7 +41,7 @@ class TableForm(forms.Form):
     encoding = forms.ChoiceField(
         label=_l("Encoding"),
         choices=[
-            ("utf-8-sig", _l("UTF-8, as spreadsheets know it")),
+            ("utf-8-sig", _l("UTF-8 for spreadsheets")),
             ("utf-8", "UTF-8"),
             *((name, name.upper()) for name in ENCODINGS if not name.startswith("utf-8")),
         ],
@@ -52,16 +52,16 @@ class TableForm(forms.Form):
     )
     quotes = forms.ChoiceField(
         label=_l("Quotation marks"),
-        choices=[("needed", _l("where they are needed")), ("all", _l("round every cell"))],
+        choices=[("needed", _l("where they are needed")), ("all", _l("around every cell"))],
     )
     columns = forms.ChoiceField(
         label=_l("Columns"),
-        choices=[("all", _l("with number and side")), ("pairs", _l("only prompt and answer"))],
+        choices=[("all", _l("with number and split")), ("pairs", _l("only prompt and answer"))],
     )
     cells = forms.ChoiceField(
-        label=_l("Cells like a formula"),
+        label=_l("Cells that look like formulas"),
         choices=[
-            ("safe", _l("an apostrophe first")),
+            ("safe", _l("with a leading apostrophe")),
             ("exact", _l("as they are, for programs")),
         ],
     )

@@ -32,14 +32,14 @@ def freeze_blocker(dataset: Dataset) -> str:
     if not dataset.examples.usable().exists():
         return _("Freezing needs approved examples, and there are none yet.")
     if dataset.edits.exclude(todo={}).exists():
-        return _("A change of many examples is not through yet. Freeze when it is.")
+        return _("A large change has not finished yet. Freeze when it has.")
     if checks.is_large(dataset) and checks.is_stale(dataset):
-        return _("First let the examples be checked: they changed since the last time.")
+        return _("First have the examples checked: they have changed since the last check.")
     blocking = dataset.findings.filter(severity=Severity.ERROR).count()
     if blocking:
         return ngettext(
-            "First mend what is marked “must be mended” above.",
-            "First mend the %(n)s things marked “must be mended” above.",
+            "First fix what is marked “must be fixed” above.",
+            "First fix the %(n)s findings marked “must be fixed” above.",
             blocking,
         ) % {"n": blocking}
     return ""

@@ -127,8 +127,8 @@ class Person:
         add.click(timeout=2 * MINUTES)
         self.page.get_by_role("link", name="To the examples").click(timeout=2 * MINUTES)
         self.page.wait_for_load_state()
-        while (mend := self.must_be_mended()).count():
-            mend.first.click()
+        while (fix := self.must_be_fixed()).count():
+            fix.first.click()
             self.page.wait_for_load_state()
         self.click("^Freeze version")
         self.click("Choose a base model", where="#next")
@@ -137,9 +137,9 @@ class Person:
         """Step 3: it is the only one installed, so it is chosen already."""
         self.click("^Use ", where="#next")
 
-    def must_be_mended(self) -> Any:
-        """The buttons beside findings that stand between the person and a version."""
-        findings = self.page.locator(".findings li", has_text="Must be mended")
+    def must_be_fixed(self) -> Any:
+        """The fix buttons of findings that block a version."""
+        findings = self.page.locator(".findings li", has_text="Must be fixed")
         return findings.locator("form button")
 
     def trains(self) -> None:

@@ -225,8 +225,8 @@ def two_people_answer(mara: Person, jonas: Page) -> dict[str, str]:
 def freezes_twice_and_reads_the_difference(mara: Person) -> None:
     page = mara.page
     mara.click("^To the examples")
-    while (mend := mara.must_be_mended()).count():
-        mend.first.click()
+    while (fix := mara.must_be_fixed()).count():
+        fix.first.click()
         page.wait_for_load_state()
     mara.click("^Freeze version 1")
     expect(page.get_by_role("heading", name="Version 1")).to_be_visible()

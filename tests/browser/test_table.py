@@ -60,7 +60,7 @@ def test_many_rows_are_set_aside_and_brought_back(page):
         page.get_by_label(f"Tick No. {number}", exact=True).check()
     expect(page.locator("#which option:checked")).to_have_text("the ticked rows: 2")
     page.get_by_label("What to do with them").select_option("set_aside")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", name="Set 2 examples aside?")).to_be_visible()
     page.get_by_role("button", name="Set aside").click()
     expect(page.locator(".messages")).to_contain_text("Set 2 examples aside.")

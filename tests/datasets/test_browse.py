@@ -39,7 +39,7 @@ def test_search_finds_prompts_and_answers(as_owner, url, bring):
     dataset.examples.filter(number=7).update(answer="topic: unicorn")
     page = get(as_owner, url, "?q=UNICORN")
     assert numbers(page) == [7]
-    assert "No example says “zebra”." in get(as_owner, url, "?q=zebra")
+    assert "No example contains “zebra”." in get(as_owner, url, "?q=zebra")
 
 
 def test_tabs_count_and_filter(as_owner, url, bring):

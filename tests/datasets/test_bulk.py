@@ -20,7 +20,7 @@ def test_it_asks_and_says_how_many(as_owner, url, rows):
     rows.filter(number__in=range(1, 11)).update(status="draft")
     page = as_owner.get(url("bulk"), {"which": "all", "what": "approve"}).content.decode()
     assert "<h1>Approve 10 examples?</h1>" in page
-    assert "50 more are so already" in page
+    assert "50 more are like that already" in page
     assert Edit.objects.count() == 0
     assert statuses(rows, 1) == ["draft"]
 

@@ -51,7 +51,7 @@ def test_there_are_pages_of_them(as_owner, url, bring, monkeypatch):
 @pytest.mark.parametrize("query", ["", "?before=x", "?before=0"])
 def test_nothing_was_changed_yet(as_owner, url, bring, query):
     bring(12)
-    assert "Nothing was changed yet." in as_owner.get(url("changes") + query).content.decode()
+    assert "Nothing has been changed yet." in as_owner.get(url("changes") + query).content.decode()
 
 
 def test_a_viewer_looks_and_a_stranger_does_not(as_owner, as_viewer, as_stranger, url, bring):

@@ -99,7 +99,7 @@ def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):
     rows = [{"messages": conversation(*pair(n))} for n in range(110)]
     bring(rows=[*rows, rows[0]])
     page = compact(as_owner.get(url("page")))
-    assert "First mend what is marked “must be mended” above." in page
+    assert "First fix what is marked “must be fixed” above." in page
     assert "disabled>Freeze version 1" in page
     reply = as_owner.post(url("versions:freeze"))
     assert reply.status_code == 409

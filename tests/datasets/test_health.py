@@ -93,7 +93,7 @@ def test_leaking_prompts_stand_side_by_side(as_owner, url, bring):
     bring(rows=[*examples, leak])
     page = compact(as_owner.get(url("checks:health")))
     leakage = page.partition('id="leakage"')[2].partition("</section>")[0]
-    assert leakage.index("No. 4</a>· test") < leakage.index("No. 121</a>· learn")
+    assert leakage.index("No. 4</a>· test") < leakage.index("No. 121</a>· training")
 
 
 def test_nothing_is_there_yet(as_owner, url, dataset):

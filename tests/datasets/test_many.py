@@ -69,16 +69,14 @@ def test_it_is_watched_while_everything_else_goes_on(as_owner, as_viewer, url, r
     assert "16% done" in page
     assert 'hx-trigger="every 1s"' in page
     assert "10 examples changed so far" in as_owner.get(address, headers=HTMX).content.decode()
-    assert "Under way: Set many examples aside" in as_owner.get(url("page")).content.decode()
+    assert "In progress: Set many examples aside" in as_owner.get(url("page")).content.decode()
     as_owner.post(url("change", number=60), {"what": "draft"})
-    assert freeze_blocker(Dataset.objects.get()).startswith(
-        "A change of many examples is not through"
-    )
+    assert freeze_blocker(Dataset.objects.get()).startswith("A large change has not finished yet")
     edit = done_by_its_job(aside)
     assert edit.changes.count() == 60
     assert as_owner.get(address, headers=HTMX)["HX-Refresh"] == "true"
-    assert "This change is through: 60 examples." in as_owner.get(address).content.decode()
-    assert "Under way" not in as_owner.get(url("page")).content.decode()
+    assert "This change has finished: 60 examples." in as_owner.get(address).content.decode()
+    assert "In progress" not in as_owner.get(url("page")).content.decode()
 
 
 def test_a_second_click_finds_the_first(as_owner, url, aside):
@@ -153,7 +151,7 @@ def test_an_undo_that_came_to_nothing_can_go_on(as_owner, as_viewer, url, rows, 
     as_owner.post(url("undo", edit_id=aside.pk))
     back = Edit.objects.latest("pk")
     jobs.cancel(back.job)
-    assert "Stopped half way" in as_owner.get(url("page")).content.decode()
+    assert "Stopped halfway" in as_owner.get(url("page")).content.decode()
     assert as_viewer.post(url("edit", edit_id=back.pk)).status_code == 403
     as_owner.post(url("edit", edit_id=back.pk))
     assert done_by_its_job(back).changes.count() == 60

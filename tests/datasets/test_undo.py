@@ -50,7 +50,7 @@ def test_twice_is_refused(as_owner, url, row):
     as_owner.post(url("undo", edit_id=edit.pk))
     reply = as_owner.post(url("undo", edit_id=edit.pk))
     assert reply.status_code == 409
-    assert "undone already" in reply.content.decode()
+    assert "already been undone" in reply.content.decode()
 
 
 def test_what_somebody_changed_since_is_left_alone(as_owner, as_editor, url, row, owner, dataset):

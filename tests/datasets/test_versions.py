@@ -60,13 +60,13 @@ def test_the_page_shows_words_side_by_side(as_viewer, url, two):
     page = compact(as_viewer.get(address))
     assert "<ins>pump</ins>" in page
     assert "1 example moved into the test" in page
-    assert "taken out, was for" in page
+    assert "removed, was for" in page
     assert "Changed<span>2</span>" in page
     only = as_viewer.get(address + "?kind=added").content.decode()
     assert "No. 61" in only
     assert "No. 5<" not in only
     same = url("versions:compare", number=two[0].number, other=two[0].number)
-    assert "the very same examples" in as_viewer.get(same).content.decode()
+    assert "exactly the same examples" in as_viewer.get(same).content.decode()
     assert as_viewer.get(url("versions:compare", number=99, other=1)).status_code == 404
     for nonsense in ("?kind=x", "?after=x", "?after=-1", "?kind=added&after=99999999"):
         assert as_viewer.get(address + nonsense).status_code == 200

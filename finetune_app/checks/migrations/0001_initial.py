@@ -26,7 +26,7 @@ class Migration(migrations.Migration):
                     "severity",
                     models.CharField(
                         choices=[
-                            ("error", "must be mended"),
+                            ("error", "must be fixed"),
                             ("warning", "worth a look"),
                             ("info", "good to know"),
                         ],

@@ -28,13 +28,13 @@ def too_few(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult
     message = ngettext("You have %(n)s approved example", "You have %(n)s approved examples", have)
     if have < LEAST:
         severity = Severity.ERROR
-        why = _("A model learns nothing steady from fewer than 10. Aim for 50 good ones.")
+        why = _("A model learns nothing reliable from fewer than 10. Aim for 50 good ones.")
     elif have < SOME:
         severity = Severity.WARNING
         why = _("That is enough to try, rarely enough to see a clear effect. Aim for 50 good ones.")
     else:
         severity = Severity.INFO
-        why = _("That makes a good pilot. From 100 on results get steadier.")
+        why = _("That makes a good pilot. With 100 or more, results get steadier.")
     yield CheckResult(check="too_few", severity=severity, message=message % {"n": have}, why=why)
 
 
@@ -60,7 +60,7 @@ def no_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult
             message=_("There is nothing to learn from"),
             why=_(
                 "Every approved example is kept back for practice or for the test. Open some "
-                "and use them to learn."
+                "and use them for training."
             ),
         )
 

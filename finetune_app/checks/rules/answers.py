@@ -55,7 +55,7 @@ def no_question(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckRe
             "%(n)s example has no question", "%(n)s examples have no question", len(found)
         )
         % {"n": len(found)},
-        why=_("Nobody asks anything there, so the model would learn to talk unasked."),
+        why=_("Nobody asks anything there, so the model would learn to answer without a question."),
     )
 
 
@@ -71,8 +71,8 @@ def blank_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckR
         Severity.WARNING,
         sorted(found),
         message=ngettext(
-            "%(n)s answer only stands for a missing one, such as “N/A”",
-            "%(n)s answers only stand for missing ones, such as “N/A”",
+            "%(n)s answer is only a placeholder, such as “N/A”",
+            "%(n)s answers are only placeholders, such as “N/A”",
             len(found),
         )
         % {"n": len(found)},
@@ -100,8 +100,8 @@ def copied_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[Check
         )
         % {"n": len(found)},
         why=_(
-            "That teaches to say back what was asked. Leave them if nothing was to be "
-            "changed there."
+            "That teaches the model to repeat the question. Leave them if the text really "
+            "needed no change."
         ),
     )
 
@@ -115,8 +115,8 @@ def refusals(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResul
             message=_("%(share)s of answers say “I can’t”: %(n)s of %(all)s")
             % {"share": f"{len(found) / len(rows):.0%}", "n": len(found), "all": len(rows)},
             why=_(
-                "The model would refuse about that often, also where it could answer. Keep only "
-                "those that are really wanted."
+                "The model would refuse about as often, even where it could answer. Keep only "
+                "those you really want."
             ),
             examples=list(found),
             spans={pk: [list(mark[1:]) for mark in marks] for pk, marks in found.items()},

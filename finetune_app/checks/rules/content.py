@@ -31,8 +31,8 @@ def secrets(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult
             )
             % {"n": len(found)},
             why=_(
-                "A model can say them to anybody who asks the right way. Take them out here, "
-                "and change them where they are in use."
+                "A model can reveal them to anybody who asks in the right way. Remove them here, "
+                "and change them wherever they are used."
             ),
             examples=list(found),
             spans=_places(found),
@@ -85,13 +85,13 @@ def broken(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]
             )
             % {"n": len(found)},
             why=_(
-                "The file was probably read in another encoding once. We can put back what is "
+                "The file was probably read with the wrong encoding once. We can restore what is "
                 "not lost."
             ),
             examples=list(found),
             spans=_places(found),
             fix="mend_characters",
-            fix_label=_("Mend %(n)s") % {"n": len(found)},
+            fix_label=_("Repair %(n)s") % {"n": len(found)},
         )
 
 
@@ -165,7 +165,7 @@ def instructions_on_some(rows: list[CheckRow], context: CheckContext) -> Iterato
             fix="same_instructions" if len(without) < len(instructed) else "no_instructions",
             fix_label=_("Give them to all")
             if len(without) < len(instructed)
-            else _("Take them out of %(n)s") % {"n": len(instructed)},
+            else _("Remove them from %(n)s") % {"n": len(instructed)},
         )
 
 

@@ -86,8 +86,8 @@ def imbalance(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResu
     ) % {"label": label[:40] or _("no value"), "n": count}
     if len(rare) > 1:
         message += " " + ngettext(
-            "(and %(n)s more answer is as rare)",
-            "(and %(n)s more answers are as rare)",
+            "(and %(n)s other answer is just as rare)",
+            "(and %(n)s other answers are just as rare)",
             len(rare) - 1,
         ) % {"n": len(rare) - 1}
     yield CheckResult(

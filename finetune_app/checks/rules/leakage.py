@@ -93,8 +93,8 @@ def _in_the_test(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
             check="leakage",
             severity=Severity.ERROR,
             message=ngettext(
-                "%(n)s test prompt is also, or nearly, in the part it learns from",
-                "%(n)s test prompts are also, or nearly, in the part it learns from",
+                "%(n)s test prompt is also, exactly or nearly, a training example",
+                "%(n)s test prompts are also, exactly or nearly, training examples",
                 count,
             )
             % {"n": count},
@@ -115,13 +115,13 @@ def _in_practice(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
             check="practice_leakage",
             severity=Severity.WARNING,
             message=ngettext(
-                "%(n)s practice prompt is also, or nearly, in the part it learns from",
-                "%(n)s practice prompts are also, or nearly, in the part it learns from",
+                "%(n)s practice prompt is also, exactly or nearly, a training example",
+                "%(n)s practice prompts are also, exactly or nearly, training examples",
                 count,
             )
             % {"n": count},
             why=_(
-                "Practice prompts tell when to stop learning. They can only do so when they are "
+                "Practice prompts show when to stop learning. They can only do so if they are "
                 "new to the model."
             ),
             examples=[row.pk for group in leaking for row in group],

@@ -59,7 +59,7 @@ def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
     finding = dataset.findings.filter(check_name="contradictions").first()
     right = whole_number(request.POST.get("right"))
     if finding is None or right is None:
-        raise PlainError(_("These examples changed meanwhile. Look again."), status=409)
+        raise PlainError(_("These examples have changed in the meantime. Look again."), status=409)
     edit = fixes.keep_answer(finding=finding, right=right, by=request.user)
     checks.check_after_edit(dataset)
     messages.success(

@@ -141,7 +141,7 @@ class Migration(migrations.Migration):
                 (
                     "split",
                     models.CharField(
-                        choices=[("train", "learn"), ("validation", "practice"), ("test", "test")],
+                        choices=[("train", "training"), ("validation", "practice"), ("test", "test")],
                         default="train",
                         max_length=10,
                     ),

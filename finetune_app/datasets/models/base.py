@@ -8,7 +8,7 @@ from finetune_app.jobs.models import Job
 
 
 class Split(models.TextChoices):
-    TRAIN = "train", _("learn")
+    TRAIN = "train", _("training")
     VALIDATION = "validation", _("practice")
     TEST = "test", _("test")
 

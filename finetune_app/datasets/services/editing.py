@@ -188,6 +188,6 @@ def sensible(messages: list[Message]) -> None:
                 % {"most": f"{MOST_CHARACTERS:,}"}
             )
         if "\x00" in message["content"]:
-            raise PlainError(_("The text contains a zero byte, which cannot be kept."))
+            raise PlainError(_("The text contains a zero byte, which cannot be stored."))
     if not any(m["role"] == "user" and m["content"].strip() for m in messages):
         raise PlainError(_("The prompt is empty. Write what somebody would ask."))

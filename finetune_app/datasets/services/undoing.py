@@ -31,7 +31,7 @@ def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]
         fresh = Edit.objects.filter(pk=edit.pk, undone_at=None)
         once = fresh.update(undone_at=timezone.now(), todo={})
         if not once:
-            raise PlainError(_("This change is undone already."), status=409)
+            raise PlainError(_("This change has already been undone."), status=409)
         edit = Edit.objects.get(pk=edit.pk)  # with the steps done so far
         rows = _rows_of(edit)
         back = Edit.objects.create(

@@ -146,7 +146,7 @@ def watch(request: HttpRequest, goal: Goal, edit_id: int) -> HttpResponse:
     edit = get_object_or_404(dataset_of(goal).edits.select_related("job"), pk=edit_id)
     if request.method == "POST":
         if edit.undone_at:
-            raise PlainError(_("This change is undone already."), status=409)
+            raise PlainError(_("This change has already been undone."), status=409)
         start_job(edit)
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
     if request.htmx and not edit.todo:

@@ -120,7 +120,7 @@ def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     if what == "move":
         form = MoveForm(request.POST)
         if not form.is_valid():
-            raise PlainError(_("Choose what the example is used for: learn, practice or test."))
+            raise PlainError(_("Choose what the example is used for: training, practice or test."))
         fields = {"split": form.cleaned_data["split"]}
     if what == "approve" and not row.answer.strip():
         raise PlainError(_("%s has no answer yet. Write one, then approve it.") % row)
@@ -134,7 +134,7 @@ DEEDS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": ("Made %(row)s a draft", {"status": str(Status.DRAFT)}),
     "set_aside": ("Set %(row)s aside", {"status": str(Status.SET_ASIDE)}),
     "delete": ("Moved %(row)s to the trash", {"deleted": True}),
-    "restore": ("Took %(row)s back out of the trash", {"deleted": False}),
+    "restore": ("Restored %(row)s from the trash", {"deleted": False}),
     "move": ("Moved %(row)s", {}),
 }
 

@@ -36,7 +36,7 @@ def make(request: HttpRequest, goal: Goal) -> HttpResponse:
     said = (
         _("Version %(n)s is frozen.")
         if new
-        else _("Nothing changed since version %(n)s, so that one stands.")
+        else _("Nothing has changed since version %(n)s, so that one is still current.")
     )
     messages.success(request, said % {"n": version.number})
     return redirect("versions:detail", goal_id=goal.pk, number=version.number)
@@ -100,7 +100,7 @@ def compare(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
     found = reader.compare(older, newer, kind=kind, after=after, most=PAIRS)
     named = {
         "added": _("Added"),
-        "gone": _("Taken out"),
+        "gone": _("Removed"),
         "changed": _("Changed"),
         "moved": _("Moved"),
     }
