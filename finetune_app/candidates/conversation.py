@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.utils.translation import gettext as _
 
 from finetune_app.candidates.inference import RequestBatch, request_for, stream_events
 from finetune_app.candidates.selection import ChatColumn
+from finetune_app.candidates.specs import Citation
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_client import EngineUnavailable
 from finetune_app.core.errors import PlainError
@@ -28,7 +28,7 @@ class Turn:
 
     question: str
     answers: dict[str, str] = field(default_factory=dict)
-    citations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    citations: dict[str, list[Citation]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
 

@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from finetune_app.candidates import services
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.prompt_builder import Passage, PromptTemplate, build_prompt
-from finetune_app.candidates.specs import Retrieval
+from finetune_app.candidates.specs import Citation, Retrieval
 from finetune_app.core import engine_client
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.connections import close_idle
@@ -29,7 +29,7 @@ MAX_CITED_CHARS = 400
 class InferenceEvent(ChatEvent, total=False):
     """An event of the engine or of a remote endpoint, and those that inference adds."""
 
-    cited: list[dict[str, Any]]
+    cited: list[Citation]
     """The passages in the prompt."""
     trouble: str
     """Why the model cannot be reached, at the end of an answer."""
@@ -218,7 +218,7 @@ async def _stream_remote(
 
 async def _prompt_of(
     request: CandidateRequest, batch: RequestBatch
-) -> tuple[list[Message], list[dict[str, Any]] | None]:
+) -> tuple[list[Message], list[Citation] | None]:
     """The messages for its model, and the citations for the page; None without documents."""
     if request.retrieval is None:
         return build_prompt(request.prompt_template, request.messages).messages, None
@@ -233,7 +233,7 @@ async def _prompt_of(
     return prompt.messages, [_citation(batch.goal_id, one) for one in prompt.passages]
 
 
-def _citation(goal_id: int, passage: Passage) -> dict[str, Any]:
+def _citation(goal_id: int, passage: Passage) -> Citation:
     return {
         "name": passage.name,
         "title": passage.title,

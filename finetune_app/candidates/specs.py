@@ -1,4 +1,4 @@
-"""A candidate as plain data, for a worker that has no database."""
+"""Plain data that passes between the web, the workers and the pages."""
 
 from typing import Any, TypedDict
 
@@ -45,6 +45,16 @@ class CandidateSpec(PromptSpec):
     knowledge: Retrieval | None
 
 
+class Citation(TypedDict):
+    """A passage in the prompt, as the chat page shows it."""
+
+    name: str  # of the document
+    title: str
+    page: int  # 0 when the document has no pages
+    text: str
+    url: str  # of the passage in the document; empty when the document is deleted
+
+
 class PromptToAnswer(TypedDict):
     """A row of the dataset without its answer."""
 
@@ -59,3 +69,12 @@ class SuggestionSpec(TypedDict):
     questions: list[PromptToAnswer]
     made: int  # suggestions of an earlier attempt
     max_new_tokens: int
+
+
+class SuggestionResult(TypedDict):
+    """The result of a run: `rows` asked in this attempt, `refused` of them without a suggestion."""
+
+    rows: int
+    refused: int
+    stopped: bool
+    seconds: float

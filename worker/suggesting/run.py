@@ -7,9 +7,9 @@ no row's answer, whichever split the row belongs to.
 from __future__ import annotations
 
 import time
-from typing import Any, cast
+from typing import cast
 
-from finetune_app.candidates.specs import SuggestionSpec
+from finetune_app.candidates.specs import SuggestionResult, SuggestionSpec
 from worker.channel import Channel, Job, UserError
 from worker.engine.adapters import BadAdapter
 from worker.engine.requests import Completion, PromptTooLong
@@ -19,7 +19,7 @@ from worker.evaluation.number_formats import NumberFormats, open_engine
 from worker.evaluation.remote import answer_remotely
 
 
-def run(job: Job, channel: Channel) -> dict[str, Any]:
+def run(job: Job, channel: Channel) -> SuggestionResult:
     """Ask the candidate of the spec; returns the result event. See worker.channel."""
     started = time.monotonic()
     runner = SuggestionRunner(cast(SuggestionSpec, job.spec), channel)

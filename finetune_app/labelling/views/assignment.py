@@ -1,6 +1,6 @@
 """How rows are answered, and by whom: class labels, rows with two answers, assigned rows."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from django.contrib import messages
 from django.db.models import Count, Q
@@ -109,8 +109,16 @@ def _redirect_back(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect(reverse("labelling:start", kwargs={"goal_id": goal.pk}) + query)
 
 
-def _workloads(dataset: Dataset, people: list[User]) -> list[dict[str, Any]]:
-    """How many rows each user still has to do, and has answered."""
+@dataclass(frozen=True)
+class Workload:
+    """How many rows a user still has to do, and has answered."""
+
+    user: User
+    todo: int
+    done: int
+
+
+def _workloads(dataset: Dataset, people: list[User]) -> list[Workload]:
     rows = dataset.examples.kept()
     todo = dict(
         rows.filter(status=Status.PENDING)
@@ -126,9 +134,7 @@ def _workloads(dataset: Dataset, people: list[User]) -> list[dict[str, Any]]:
         .values_list("edit__by")
         .annotate(Count("example", distinct=True))
     )
-    return [
-        {"who": one, "todo": todo.get(one.pk, 0), "done": done.get(one.pk, 0)} for one in people
-    ]
+    return [Workload(one, todo.get(one.pk, 0), done.get(one.pk, 0)) for one in people]
 
 
 def _member(goal: Goal, text: str) -> User:
