@@ -204,7 +204,7 @@ def two_people_answer(mara: Person, jonas: Page) -> dict[str, str]:
     page.keyboard.press("1")
     at(page, number + 1)
     page.keyboard.press("1")
-    expect(page.get_by_role("heading", name="You have answered all that is yours")).to_be_visible()
+    expect(page.get_by_role("heading", name="You have answered all your rows")).to_be_visible()
     photograph(page, "room-11-all-yours")
     jonas.keyboard.press("1")
     at(jonas, number + 1)

@@ -193,7 +193,7 @@ def test_two_people_disagree_and_settle_it(
     assert row(dataset, 1).status == Status.APPROVED
 
     mara.keyboard.press("1")
-    expect(mara.get_by_role("heading", name="You have answered all that is yours.")).to_be_visible()
+    expect(mara.get_by_role("heading", name="You have answered all your rows.")).to_be_visible()
     jonas.keyboard.press("2")
     expect(jonas.get_by_text("1 disagreement is left to settle.")).to_be_visible()
     assert row(dataset, 2).status == Status.DISPUTED

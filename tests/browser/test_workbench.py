@@ -58,7 +58,7 @@ def test_instructions_are_written_tried_kept_and_compared(house, new_context):
     expect(mara.page.locator(".shots > li")).to_have_count(4)
     mara.photograph("workbench-compare")
 
-    mara.click("^Go on from version 1")
+    mara.click("^Continue from version 1")
     expect(mara.page.get_by_label("Instructions")).to_have_value(FIRST)
     expect(mara.page.locator("#tries .score [role=status]")).to_have_text(SCORE)  # not asked again
 
@@ -72,7 +72,7 @@ def test_instructions_are_written_tried_kept_and_compared(house, new_context):
 def writes(mara: Person, words: str) -> None:
     with mara.page.expect_response(re.compile("/instructions/save/")):
         mara.page.get_by_label("Instructions").fill(words)
-    expect(mara.page.locator("#tries .score")).to_contain_text("Not tried yet with these words")
+    expect(mara.page.locator("#tries .score")).to_contain_text("Not tried yet with these instructions")
 
 
 def tries(mara: Person) -> tuple[int, int]:

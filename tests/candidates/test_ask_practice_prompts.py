@@ -47,7 +47,7 @@ def test_asking_stops_when_the_draft_has_changed(as_editor, bench, at, fake_engi
     first = as_editor.post(at("ask_prompts"), {"instructions": "Sort it."}, headers=HTMX)
     form = {"instructions": "Other words.", "fingerprint": first.context["fingerprint"]}
     page = text(as_editor.post(at("ask_prompts"), form, headers=HTMX))
-    assert "Not tried yet with these words" in page
+    assert "Not tried yet with these instructions" in page
     assert len(fake_engine.asked) == 1
 
 

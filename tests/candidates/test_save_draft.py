@@ -17,7 +17,7 @@ def test_a_new_draft_has_the_goals_instructions(as_editor, bench, at):
 def test_typed_text_is_saved(as_editor, bench, at):
     reply = as_editor.post(at("save_draft"), {"instructions": "Only  the\r\ntopic. "}, headers=HTMX)
     assert reply.status_code == 200  # other words: what was tried no longer holds
-    assert "Not tried yet with these words" in text(reply)
+    assert "Not tried yet with these instructions" in text(reply)
     seen = reply.context["fingerprint"]
     again = as_editor.post(
         at("save_draft"), {"instructions": "Only  the\ntopic. ", "seen": seen}, headers=HTMX
@@ -37,7 +37,7 @@ def test_an_invalid_number_loses_no_text(as_editor, bench, at):
     form = {"instructions": "New words.", "temperature": "9", "top_p": ""}
     reply = as_editor.post(at("ask_prompts"), form)
     assert reply.status_code == 422
-    assert "Your words are saved." in text(reply)
+    assert "Your text is saved." in text(reply)
     assert WorkbenchDraft.objects.get().instructions == "New words."
     as_editor.post(at("save_draft"), form | {"temperature": "0.7", "top_p": "0.9"})
     assert WorkbenchDraft.objects.get().sampling == {"temperature": 0.7, "top_p": 0.9}

@@ -45,7 +45,7 @@ def test_two_versions_side_by_side_say_what_changed(as_viewer, as_editor, bench,
     page = text(as_viewer.get(at("version", first.pk), {"with": second.pk}))
     assert "From version 1 to version 2." in page
     assert "<ins> well</ins>" in page
-    assert "1 added, 0 taken out" in page
+    assert "1 added, 0 removed" in page
     assert "The practice prompts on which they differ" in page
 
 

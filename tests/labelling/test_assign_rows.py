@@ -41,7 +41,7 @@ def test_rows_are_split_evenly(as_owner, as_editor, owner, editor, url, waiting)
     for number in theirs[owner]:
         reply = pressed(as_owner, url, waiting, number, do="save", answer="bell")
     page = as_owner.get(reply.url).content.decode()
-    assert "You have answered all that is yours." in page
+    assert "You have answered all your rows." in page
     assert "3 rows wait for somebody else." in page
     everybody = as_owner.get(url("start") + "?whose=all")
     assert everybody.url == url("row", number=theirs[editor][0]) + "?whose=all"
@@ -167,7 +167,7 @@ def test_two_people_are_needed(as_owner, url, dataset):
     assert as_owner.post(url("save_share"), {"percent": "33"}).status_code == 422
     assert as_owner.post(url("save_share"), {}).status_code == 422
     assert (
-        "You are the only one who may answer." in as_owner.get(url("assignment")).content.decode()
+        "You are the only one who can answer." in as_owner.get(url("assignment")).content.decode()
     )
 
 
