@@ -72,7 +72,9 @@ def test_instructions_are_written_tried_kept_and_compared(house, new_context):
 def writes(mara: Person, words: str) -> None:
     with mara.page.expect_response(re.compile("/instructions/save/")):
         mara.page.get_by_label("Instructions").fill(words)
-    expect(mara.page.locator("#tries .score")).to_contain_text("Not tried yet with these instructions")
+    expect(mara.page.locator("#tries .score")).to_contain_text(
+        "Not tried yet with these instructions"
+    )
 
 
 def tries(mara: Person) -> tuple[int, int]:
