@@ -1,4 +1,4 @@
-"""A clock that a changed time of day, SIGSTOP and a sleeping computer do not fool."""
+"""A clock that is unaffected by changes of the system time, SIGSTOP and suspend."""
 
 import time
 
@@ -6,5 +6,5 @@ _BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def seconds() -> float:
-    """Seconds since the machine started, sleep included; comparable between its processes."""
+    """Seconds since boot, including suspend; comparable between processes."""
     return time.clock_gettime(_BOOTTIME) if _BOOTTIME is not None else time.monotonic()

@@ -1,4 +1,4 @@
-"""What a kind of work receives and how it talks back: a job, a channel, two exceptions.
+"""Interface of a job's runner: the job, the channel to the supervisor, and two exceptions.
 
 Every kind (training, evaluation, import, install) is a module with
 ``run(job: Job, channel: Channel) -> dict``. The child process builds both arguments; tests
@@ -12,38 +12,38 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work, as read from the child's first line of input."""
+    """A job as read from the first line of the child's input."""
 
     kind: str
     """training, evaluation, import, install, index, check, change, suggest, export or drift."""
     folder: Path
-    """Absolute folder that belongs to this job alone; running it again there continues it."""
+    """Absolute folder of this job only; running the job there again continues it."""
     spec: dict[str, Any]
-    """What to do, frozen when the job was created."""
+    """Parameters, fixed when the job was created."""
 
 
 class Channel(Protocol):
-    """How work reports, and how it learns that it should end."""
+    """Reports progress and tells whether the job should stop."""
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Send one event (phase, progress, point, sample, checkpoint, log) upwards."""
+        """Send one event (phase, progress, point, sample, checkpoint, log) to the supervisor."""
 
     def stopping(self) -> bool:
-        """True once the person has pressed Stop: save what is there and return."""
+        """True after Stop was pressed: save the result so far and return."""
 
     def check(self) -> None:
-        """Raise `LeaseLost` when this process may no longer own the job; call every step."""
+        """Raises LeaseLost if this process may no longer own the job; call it at every step."""
 
 
 class LeaseLost(Exception):
-    """The lease ran out: somebody else may own the job now, so end without writing more."""
+    """The lease expired: another worker may own the job, so exit without writing."""
 
 
 class UserError(Exception):
-    """An expected failure that a person can act on.
+    """An expected failure that the user can act on.
 
     `code` is one of out_of_memory, no_disk, bad_model, bad_data, not_text, remote, not_the_same;
-    `message` says in plain words what happened, why, and what to do.
+    `message` says what happened, why, and what to do.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -1,15 +1,15 @@
-"""The child process: does one job, then ends.
+"""The child process: runs one job, then exits.
 
 Arguments: the supervisor's pid; for heavy jobs also `--warm SECONDS MODULE...`, modules to import
-before there is an order, after a delay.
+after a delay, before an order arrives.
 
 Input, one JSON value a line: the order (child_process.Order), then {"command": "beat", "at": clock}
 after each renewal of the lease, {"command": "stop"}.
 Output: events (docs/decisions/0002). What libraries print goes to stderr.
 
-It fences itself. Each beat winds an alarm of the kernel (SIGALRM, default action: die) that
-rings when 0.8 of a lease has passed since the renewal. No thread has to be alive for that, and
-after SIGSTOP and SIGCONT the alarm is delivered before another instruction of ours runs.
+The child fences itself: each beat resets a SIGALRM (default action: terminate) that fires when 0.8
+of a lease has passed since the renewal. This needs no running thread, and after SIGSTOP and SIGCONT
+the alarm is delivered before any other instruction runs.
 """
 
 import errno
@@ -31,13 +31,13 @@ from finetune_app.core import parent_death
 from worker import boot_clock
 from worker.channel import Channel, Job, LeaseLost, UserError
 
-LEASE_SHARE = 0.8  # end this early, so that a successor can be sure
-NICENESS = 10  # of heavy work, unless FINETUNE_NICENESS says another number
-LOST, ORPHAN = 75, 76  # exit codes: the lease ran out; the supervisor is gone
+LEASE_SHARE = 0.8  # exit early, before another worker may take the job
+NICENESS = 10  # of heavy jobs; FINETUNE_NICENESS overrides it
+LOST, ORPHAN = 75, 76  # exit codes: lease expired; supervisor died
 
 
 class PipeChannel:
-    """The real channel: events on a pipe, commands and the lease from another."""
+    """A channel over pipes: events out, commands and renewals in."""
 
     def __init__(self, source: BinaryIO, output: BinaryIO) -> None:
         self._source = source
@@ -69,7 +69,7 @@ class PipeChannel:
         self._ordered.wait(timeout_seconds)
 
     def _listen(self) -> None:
-        """Follow the supervisor until its end of the pipe closes; then die."""
+        """Read commands until the supervisor closes the pipe, then exit."""
         for line in iter(self._source.readline, b""):
             message = json.loads(line)
             if not self._ordered.is_set():
@@ -80,7 +80,7 @@ class PipeChannel:
                 self._beat(message["at"])
             elif message["command"] == "stop":
                 self._stop.set()
-        os._exit(ORPHAN if self._ordered.is_set() else 0)  # 0: a warm child that is not needed
+        os._exit(ORPHAN if self._ordered.is_set() else 0)  # 0: an unused warm child
 
     def _beat(self, renewed_at: float) -> None:
         self._deadline = renewed_at + self._lease * LEASE_SHARE
@@ -91,14 +91,14 @@ class PipeChannel:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON and databases can carry it: NaN and infinity become None, numpy scalars
-    numbers, and a NUL in a text the sign for it."""
+    """`value` in a form for JSON and databases: NaN and infinity become None, numpy scalars
+    numbers, and NUL characters a visible symbol."""
     if isinstance(value, dict):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     if isinstance(value, str):
-        return value.replace("\0", "\N{SYMBOL FOR NULL}")  # no database keeps NUL in a text
+        return value.replace("\0", "\N{SYMBOL FOR NULL}")  # PostgreSQL stores no NUL in text
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, Path):
@@ -124,7 +124,7 @@ def main() -> None:
     job = Job(order["kind"], Path(order["folder"]), order["spec"])
     code = work(job, order["runner"], channel)
     sys.stderr.flush()
-    os._exit(code)  # a thread still reads stdin, and torch needs seconds to take itself apart
+    os._exit(code)  # a thread still reads stdin, and torch's teardown takes seconds
 
 
 def work(job: Job, runner: str, channel: Channel) -> int:
@@ -146,7 +146,7 @@ def work(job: Job, runner: str, channel: Channel) -> int:
 
 
 def explain(error: BaseException) -> tuple[str, str]:
-    """A code and a plain sentence for an exception nobody translated."""
+    """Error code and message for an unexpected exception."""
     text = str(error).lower()
     names = {cls.__name__ for cls in type(error).__mro__}
     if names & {"MemoryError", "OutOfMemoryError"} or "can't allocate memory" in text:
@@ -163,7 +163,7 @@ def explain(error: BaseException) -> tuple[str, str]:
 
 
 def _take_stdout() -> BinaryIO:
-    """Keep stdout for events; whatever else is printed from now on goes to stderr."""
+    """Reserve stdout for events; print() writes to stderr from now on."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -171,24 +171,24 @@ def _take_stdout() -> BinaryIO:
 
 
 def _be_the_first_to_go() -> None:
-    """When memory runs out, Linux shall end this process and not the broker or the web."""
+    """Make Linux's OOM killer choose this process, not the broker or the web."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("700")
 
 
 def _yield_to_live_answers() -> None:
-    """Heavy work takes what is left of the processor: somebody may wait for a live answer."""
+    """Lower the priority of heavy jobs, so that live answers come first."""
     wanted = int(os.environ.get("FINETUNE_NICENESS", NICENESS))
     os.nice(wanted)
-    with suppress(OSError):  # some systems weigh whole sessions, and this is one of its own
+    with suppress(OSError):  # some systems schedule whole sessions
         Path("/proc/self/autogroup").write_text(str(wanted))
 
 
 def _lock(path: str) -> None:
-    """Hold the job's lock file for life: the kernel's own proof that nobody else works on it."""
+    """Lock the job's lock file until exit, which excludes any other child of this job."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    while True:  # the alarm ends the wait
+    while True:  # ended by the alarm
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return

@@ -1,4 +1,4 @@
-"""A child process as its supervisor sees it: lines in, events out, the last words kept."""
+"""A child process as its supervisor sees it: orders in, events out, the tail of its log kept."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from finetune_app.jobs.handlers import ChildSpec
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 
-END = object()  # what `next` returns when the child's output has closed
+END = object()  # returned by `next` when the child's output has closed
 TAIL_LINES = 200
 LOG_BYTES = 5_000_000
 
@@ -34,11 +34,11 @@ class Order(TypedDict):
     folder: str
     spec: Mapping[str, Any]
     lease: float
-    """Seconds that a renewal lasts."""
+    """Duration of a lease in seconds."""
     at: float
-    """When the lease was renewed last, on boot_clock."""
+    """Time of the last renewal on boot_clock."""
     lock: str
-    """File that the child locks for as long as it lives."""
+    """File that the child locks while it runs."""
 
 
 def order_for(job: Job, kind: JobKind, spec: ChildSpec, *, renewed_at: float) -> Order:
@@ -55,7 +55,7 @@ def order_for(job: Job, kind: JobKind, spec: ChildSpec, *, renewed_at: float) ->
 
 
 class Child:
-    """Starts at once. Make it in the main thread: the kernel ties the child to that thread.
+    """Starts at once. Create it in the main thread: the child dies with its thread.
 
     `arguments` are those of worker/child.py.
     """
@@ -89,7 +89,7 @@ class Child:
         self.send({"command": "beat", "at": renewed_at})
 
     def send(self, value: Mapping[str, Any]) -> None:
-        """A child that does not listen any more is noticed by its exit, not here."""
+        """Send one line. A broken pipe is ignored: the supervisor notices the exit."""
         try:
             with self._writing:
                 assert self._process.stdin
@@ -99,7 +99,7 @@ class Child:
             pass
 
     def next(self, timeout: float) -> Any:
-        """The next event, END, or None when `timeout` seconds brought none."""
+        """The next event, END, or None after `timeout` seconds."""
         try:
             return self._events.get(timeout=timeout)
         except queue.Empty:
@@ -144,7 +144,7 @@ class Child:
             self.write_log(text)
 
     def write_log(self, text: str) -> None:
-        """Append to the job's log, which is halved when it grows past its limit."""
+        """Append to the job's log, which is halved when it exceeds its limit."""
         if self._log is None:
             return
         try:
@@ -154,4 +154,4 @@ class Child:
             if size > LOG_BYTES:
                 self._log.write_bytes(self._log.read_bytes()[-LOG_BYTES // 2 :])
         except OSError:
-            pass  # a full disk is reported by the child's own work
+            pass  # the child reports a full disk itself

@@ -1,10 +1,10 @@
-"""What a child needs before it uses a piece of a room that speaks or reads settings."""
+"""Sets up Django in a child that uses modules with translations or settings."""
 
 import os
 
 
 def setup_django() -> None:
-    """No database is read: where a room's module imports models, their names are all it needs."""
+    """Call django.setup(). The child does not use the database."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "finetune_app.settings")
     import django
 

@@ -1,7 +1,7 @@
-"""Renews a lease in the background and passes each renewal on to the child.
+"""Renews a lease in the background and forwards each renewal to the child.
 
-The child gets a beat only after the database has confirmed the lease, stamped with a time from
-before the question was asked; so it never trusts a lease longer than the database does.
+The child gets a beat only after the database has confirmed the lease, with the time from before
+the query, so that it never trusts a lease longer than the database does.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A context: beats from enter to exit. `lost` is True once the lease belongs to another."""
+    """Context manager that renews the lease. `lost` is True once the lease is lost."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -61,7 +61,7 @@ class Heartbeat:
             connection.close()
             return
         if not held:
-            # The state also leaves the lease when this worker itself ends the job.
+            # The state also changes when this worker itself ends the job.
             self.lost = not self._over.is_set()
             return
         self.renewed_at = asked_at

@@ -1,4 +1,4 @@
-"""What training and the engine share about models of the Llama family."""
+"""Helpers for Llama models, shared by training and the engine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FEED_FORWARD = ("gate_proj", "up_proj")
 
 
 def is_standard(config: Any) -> bool:
-    """Whether a model with this configuration has exactly the layers that our own code computes:
-    full attention, silu, no dropout."""
+    """Whether our own implementation covers this configuration: full attention, silu, no
+    dropout."""
     return bool(
         config.model_type in MODEL_TYPES
         and config.hidden_act == "silu"

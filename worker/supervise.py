@@ -1,7 +1,7 @@
-"""Runs one job: starts its child, keeps the lease alive, writes what the child says.
+"""Runs one job: starts its child, renews the lease, stores the child's events.
 
-The supervisor never imports torch. Everything it writes names its lease's token; when a write
-finds no row, the lease is lost: the child is killed and nothing more is written.
+The supervisor never imports torch. All its writes filter by the lease's token; when a write
+matches no row, the lease is lost: the child is killed and nothing more is written.
 """
 
 import logging
@@ -27,14 +27,14 @@ from worker.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0  # how often the database is read for stop and cancel, and events are written
-STOP_PATIENCE = 90.0  # a child asked to stop saves and answers; after this it is ended
-LEAVE_PATIENCE = 6.0  # the same when this worker shuts down
+POLL_SECONDS = 1.0  # interval for reading stop and cancel, and for writing events
+STOP_TIMEOUT_SECONDS = 90.0  # for a stopped child to save its result; then it is terminated
+SHUTDOWN_TIMEOUT_SECONDS = 6.0  # the same while this worker shuts down
 CANCEL_PATIENCE = 3.0
 
 
 class LostLease(Exception):
-    """Somebody else owns the job now, or its row is gone."""
+    """Another worker owns the job now, or its row has been deleted."""
 
 
 class Supervision:
@@ -63,8 +63,8 @@ class Supervision:
                 log.warning("job %s: the lease is lost; leaving it", self.job.pk)
 
     def _child_spec(self) -> tuple[bool, ChildSpec | None]:
-        """Whether the job can be done, and what its child receives if it needs one. A job that
-        cannot be done has failed."""
+        """Whether the job can run, and the spec of its child if it needs one. Fails the job if it
+        cannot run."""
         try:
             return True, self.handler.child_spec(self.job) if self.handler.kind.runner else None
         except PlainError as error:
@@ -76,7 +76,7 @@ class Supervision:
         return False, None
 
     def _run_here(self) -> None:
-        """Do the work of a job that needs no child."""
+        """Run a job that needs no child."""
         try:
             result = self._insist(lambda: self.handler.run(self.job))
         except PlainError as error:
@@ -107,7 +107,7 @@ class Supervision:
         self._conclude(child, how)
 
     def _listen(self, heartbeat: Heartbeat, child: Child) -> None:
-        """Until the child's output closes."""
+        """Handle events until the child's output closes."""
         while True:
             event = child.next(timeout=0.2)
             if heartbeat.lost:
@@ -117,11 +117,11 @@ class Supervision:
             if event is not None:
                 self._note(event)
             if boot_clock.seconds() >= self._next_look:
-                self._next_look = boot_clock.seconds() + LOOK_SECONDS
+                self._next_look = boot_clock.seconds() + POLL_SECONDS
                 self._look(child)
 
     def _note(self, event: dict[str, Any]) -> None:
-        """Sort an event into what will be written; nothing is written here."""
+        """Buffer an event for the next write."""
         name = event.get("event")
         if name == "phase":
             self._fields |= {
@@ -142,14 +142,14 @@ class Supervision:
             self._buffer.append(event)
 
     def _look(self, child: Child) -> None:
-        """Once a second: write what came, and do what the person or the machine asks."""
+        """Once a second: write events, and handle stop, cancel and shutdown."""
         try:
             asked = Job.objects.held_by(self.job).values("stop_asked", "cancel_asked").first()
             self._write()
         except DatabaseError as error:
             log.warning("job %s: the database does not answer: %s", self.job.pk, error)
             connection.close()
-            return  # what came is kept; the child fences itself if this lasts
+            return  # events stay buffered; the child fences itself if this lasts
         if asked is None:
             raise LostLease
         if asked["cancel_asked"]:
@@ -163,12 +163,12 @@ class Supervision:
             self._stop_sent_at = boot_clock.seconds()
             child.send({"command": "stop"})
         self._handing_back = handing_back
-        patience = LEAVE_PATIENCE if self._leaving.is_set() else STOP_PATIENCE
+        patience = SHUTDOWN_TIMEOUT_SECONDS if self._leaving.is_set() else STOP_TIMEOUT_SECONDS
         if boot_clock.seconds() - self._stop_sent_at > patience:
             child.end()
 
     def _write(self) -> None:
-        """Events and progress in one transaction that the lease's row guards."""
+        """Write events and progress in one transaction under the lease."""
         if not self._buffer and not self._fields:
             return
         with transaction.atomic():
@@ -178,7 +178,7 @@ class Supervision:
     def _write_within(self) -> None:
         fields = dict(self._fields)
         if "done" in fields and self.job.running_at is None:
-            # From here the pace is measured, so that loading does not count as slow work.
+            # Speed is measured from here, so that loading does not count.
             held = Job.objects.held_by(self.job)
             held.filter(state=State.PREPARING).update(state=State.RUNNING)
             fields |= {"running_at": timezone.now(), "result": {"resumed_at": fields["done"]}}
@@ -190,7 +190,7 @@ class Supervision:
             self.handler.record(self.job, event)
 
     def _conclude(self, child: Child, how: str) -> None:
-        """The child is gone and its end is in the journal; now the job's state may change."""
+        """End the job after its child has ended and the ChildRun is closed."""
         event = self._last
         if event is None:
             detail = f"{how}\n{child.tail()}"
@@ -258,7 +258,7 @@ class Supervision:
         self._insist(once)
 
     def _insist(self, write: Callable[[], Any]) -> Any:
-        """Try again while the database does not answer, for as long as a lease lasts."""
+        """Retry database errors for the duration of a lease."""
         until = boot_clock.seconds() + settings.LEASE_SECONDS
         while True:
             try:

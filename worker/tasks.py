@@ -1,7 +1,7 @@
-"""The Celery tasks: wake-ups. The queue itself is in the database.
+"""Celery tasks that wake the workers. The queue itself is in the database.
 
-Each takes the leases of waiting jobs, one after the other, until none waits. A message that
-comes twice finds nothing to do; one that is lost is sent again by the clock.
+Each task runs waiting jobs until none is left. A repeated message finds nothing to do; the clock
+sends a lost one again.
 """
 
 import logging
@@ -22,7 +22,7 @@ from worker.supervise import Supervision
 log = logging.getLogger(__name__)
 
 _leaving = threading.Event()
-WARM_DELAY_SECONDS = 5.0  # the pages come up first
+WARM_DELAY_SECONDS = 5.0  # the web starts first
 
 
 @app.task(name="worker.run_heavy")
@@ -50,8 +50,8 @@ def _take_all(*, heavy: bool) -> None:
 
 
 @worker_process_init.connect
-def begin_pool_process(**_: Any) -> None:
-    """In each pool process: die with the worker, listen for its farewell, keep a warm child."""
+def on_worker_process_init(**_: Any) -> None:
+    """In each pool process: die with the worker, handle its shutdown signal, keep a warm child."""
     parent_death.die_with_parent(os.getppid())
     signal.signal(signal.SIGUSR2, lambda *_args: _leaving.set())
     if os.environ.get("FINETUNE_LANE") == "heavy":
@@ -59,15 +59,15 @@ def begin_pool_process(**_: Any) -> None:
 
 
 @worker_ready.connect
-def look_around(**_: Any) -> None:
-    """At start: jobs whose worker died on this machine wait again, and all that waits is taken."""
+def on_worker_ready(**_: Any) -> None:
+    """At start: requeue jobs whose worker died on this machine, and wake for all waiting jobs."""
     reconcile.recover(reconcile.HeartbeatMonitor())
     reconcile.send_waiting(at_once=True)
 
 
 @worker_shutting_down.connect
-def say_farewell(**_: Any) -> None:
-    """A polite end: running jobs save, and go back into the queue."""
+def on_worker_shutting_down(**_: Any) -> None:
+    """Warm shutdown: running jobs save and return to the queue."""
     for process in psutil.Process().children():
         try:
             process.send_signal(signal.SIGUSR2)

@@ -1,10 +1,10 @@
-"""Messages to tokens: the only place, so that training and every use of a model agree.
+"""Renders messages to tokens, the same way for training and inference.
 
-A model that is trained on one rendering and prompted with another looks broken for no visible
-reason, so training, evaluation, chat, token views and serving all come here. What is learned (the
-assistant's turns, each with its end-of-turn token) is derived from the model's own chat template,
-by rendering a conversation up to a turn and comparing prefixes; nothing is assumed about how a
-template marks its turns.
+A model that is trained on one rendering and prompted with another gives bad answers for no visible
+reason, so training, evaluation, chat, token views and serving all use this module. The loss mask
+(assistant turns with their end-of-turn tokens) is derived from the model's own chat template by
+rendering a conversation up to each turn and comparing prefixes, without assumptions about the
+template's format.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
-"""Starts children. For heavy jobs one is kept warm, its libraries imported, so that a job starts
-at once.
+"""Starts children. For heavy jobs one is kept warm, with its libraries imported, so that a job
+starts at once.
 
-It is started by exec and waits on its input; nothing is ever forked from a process that has
-imported torch. It holds 344 MB, so only the heavy worker keeps one, and only while no job runs.
+It is started by exec and waits for its input; no process that has imported torch is forked. It
+holds 344 MB, so only the heavy worker keeps one, and only while no job runs.
 """
 
 import os
@@ -17,14 +17,14 @@ _warm: Child | None = None
 
 
 def prepare(delay_seconds: float = 0.0) -> None:
-    """Have a warm child. It begins to import after the delay, or at once when it gets a job."""
+    """Start a warm child. It imports after the delay, or at once when it gets a job."""
     global _warm
     if _warm is None or not _warm.is_alive():
         _warm = new_heavy_child(delay_seconds)
 
 
 def take() -> Child:
-    """The warm child if it lives, else a new one."""
+    """The warm child if it is alive, else a new one."""
     global _warm
     child, _warm = _warm, None
     return child if child and child.is_alive() else new_heavy_child()

@@ -73,7 +73,7 @@ def account(*methods: str) -> Callable[[View], View]:
 def member(needed: Role, *methods: str) -> Callable[[View], View]:
     """A member of the current team (request.team) in the role `needed` or above.
 
-    Whoever left their last team is asked to make one.
+    A user who is in no team is asked to create one.
     """
 
     def decorate(view: View) -> View:
@@ -111,24 +111,27 @@ def require_role(membership: Membership | None, needed: Role) -> None:
 
 
 def require_same_team(request: HttpRequest) -> None:
-    """A form's address may name its team (?in_team=). In another tab the person may have gone
-    over to another since, and must not invite somebody there who was meant for here."""
+    """Raises PlainError if the user has switched to another team, in another tab, since the
+    form was opened. The form's address names its team (?in_team=)."""
     named = request.GET.get("in_team", "")
     if request.method == "POST" and named and named != str(request.team and request.team.pk):
         raise PlainError(
-            _("You went over to another team in the meantime. Go back to this one and try again."),
+            _(
+                "You switched to another team in the meantime. Switch back to this one and try "
+                "again."
+            ),
             status=409,
             title=_("Another team"),
         )
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse | HttpResponseRedirect:
-    """htmx cannot follow a redirect to another page by itself, so it is told in a header."""
+    """Redirects to the sign-in page; htmx needs a header to leave the page."""
     if request.htmx:
         response = HttpResponse(status=204)
         response["HX-Redirect"] = resolve_url("accounts:sign_in")
         return response
-    # What cannot be sent again by opening an address leads back to the page it was sent from.
+    # A POST cannot be repeated by opening its address, so return to the page with the form.
     return redirect_to_login(
         request.get_full_path() if request.method == "GET" else page_before(request)
     )

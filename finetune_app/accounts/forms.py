@@ -1,4 +1,4 @@
-"""The forms of people and teams. Passwords are checked by Django's validators."""
+"""Forms for accounts and teams. Django's validators check passwords."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ROLES = [(Role.OWNER, _("Owner")), (Role.EDITOR, _("Editor")), (Role.VIEWER, _("
 
 
 class PasswordField(forms.CharField):
-    """Spaces at the ends belong to a password."""
+    """A password input that keeps leading and trailing spaces."""
 
     def __init__(self, **kwargs: Any) -> None:
         attrs = kwargs.pop("attrs", CURRENT)
@@ -39,7 +39,7 @@ def name_field() -> forms.CharField:
 
 
 def free_email(email: str, *, but: User | None = None) -> str:
-    """The address as it is kept; an error when somebody else has it."""
+    """The normalised address. Raises ValidationError if another user has it."""
     email = email.strip().lower()
     others = User.objects.exclude(pk=but.pk) if but else User.objects.all()
     if others.filter(email=email).exists():
@@ -48,7 +48,7 @@ def free_email(email: str, *, but: User | None = None) -> str:
 
 
 class NewAccount(forms.Form):
-    """A person who is not here yet."""
+    """Name, e-mail address and password of a new user."""
 
     email = email_field()
     name = name_field()
@@ -107,7 +107,7 @@ class SignIn(forms.Form):
             email = data["email"].strip().lower()
             found = authenticate(self.request, email=email, password=data["password"])
             if found is None:
-                # One sentence for both mistakes, so that nobody can ask who has an account.
+                # One message for both mistakes, so that it does not reveal who has an account.
                 raise ValidationError(
                     _("This address and password do not belong together. Try again.")
                 )
@@ -116,7 +116,7 @@ class SignIn(forms.Form):
 
 
 class AskPassword(forms.Form):
-    """A form that wants to know that it is really this person."""
+    """A form that asks for the current password again."""
 
     def __init__(self, request: HttpRequest, data: Any = None, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
@@ -181,7 +181,7 @@ class RoleChoice(forms.Form):
 
 
 class DeleteTeam(forms.Form):
-    """Typing the name is the pause before something that cannot be undone."""
+    """Deleting a team cannot be undone, so the user types its name."""
 
     name = forms.CharField(
         label=_("Type the team's name"), widget=forms.TextInput(attrs={"autocomplete": "off"})

@@ -1,4 +1,4 @@
-"""Which team is this request about? The one last chosen, else the first joined."""
+"""Sets the request's team: the one chosen last, else the first one joined."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Who works here: people, teams, roles, invitations."""
+"""Users, teams, roles and invitations."""
 
 from typing import ClassVar
 
@@ -41,7 +41,7 @@ class Role(models.TextChoices):
     VIEWER = "viewer", _("viewer")
 
     def covers(self, needed: "Role") -> bool:
-        """An owner may do what an editor may, an editor what a viewer may."""
+        """Whether this role includes `needed`: owner includes editor, editor includes viewer."""
         order = [Role.VIEWER, Role.EDITOR, Role.OWNER]
         return order.index(self) >= order.index(needed)
 
@@ -60,7 +60,7 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         return self.filter(role=Role.OWNER)
 
     def ledger(self) -> "MembershipQuerySet":
-        """The members of a team as its page lists them: in the order they came."""
+        """With users, in the order they joined, as the team's page lists them."""
         return self.select_related("user").order_by("joined_at", "pk")
 
 
@@ -92,7 +92,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """A link that lets one person join a team. Only the hash of its secret is kept."""
+    """A link that lets one person join a team. Only the hash of its secret is stored."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
     role = models.CharField(max_length=8, choices=Role.choices, default=Role.EDITOR)
@@ -110,7 +110,7 @@ class Invitation(models.Model):
 
 
 class SetUpCode(models.Model):
-    """The one code that makes the first account. Only its hash is kept, until it is used."""
+    """The code that creates the first account. Only its hash is stored, until it is used."""
 
     code_hash = models.CharField(max_length=64)
     made_at = models.DateTimeField(auto_now_add=True)

@@ -1,4 +1,4 @@
-"""Where to go after a form: only ever to a page of ours."""
+"""Where to redirect after a form: only to pages of this site."""
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -7,7 +7,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 
 def next_page(request: HttpRequest, *, otherwise: str = "") -> str:
-    """The `next` the form or the address names, when it is safe; else `otherwise` or home."""
+    """The `next` of the form or address if it is safe, else `otherwise` or the home page."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     if is_ours(request, wanted):
         return wanted
@@ -15,7 +15,7 @@ def next_page(request: HttpRequest, *, otherwise: str = "") -> str:
 
 
 def page_before(request: HttpRequest) -> str:
-    """Back to where the form was sent from, for small switches in the frame."""
+    """The page that the form was sent from (the Referer), if it is one of this site."""
     wanted = request.POST.get("next") or request.headers.get("Referer", "")
     return wanted if is_ours(request, wanted) else resolve_url(settings.LOGIN_REDIRECT_URL)
 

@@ -7,7 +7,7 @@ from finetune_app.accounts.models import Membership, Team, User
 
 
 class HttpRequest(DjangoRequest):
-    """Who asks, for which team, in which role."""
+    """A request with its user, team and membership."""
 
     htmx: HtmxDetails
     user: User

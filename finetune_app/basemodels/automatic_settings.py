@@ -1,4 +1,4 @@
-"""Settings for people who do not want to choose any, each with its reason in a sentence."""
+"""Automatic training settings, each with a one-sentence reason."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +20,11 @@ class SettingChoice:
 
 
 def automatic_settings(rows: int, longest_tokens: int, parameters: int = 0) -> dict[str, Any]:
-    """Settings for `rows` practice rows whose longest has `longest_tokens` tokens, on a base
-    model with `parameters` parameters (0: not known yet, taken as small).
+    """Settings for `rows` training rows of at most `longest_tokens` tokens, on a base model with
+    `parameters` parameters (0 if unknown: treated as small).
 
-    Returns {"settings": parts of a training spec, "steps": updates in all, "reasons": a sentence
-    by setting}. Pure: the same in a page, a test and a shell.
+    Returns {"settings": parts of a training spec, "steps": optimizer steps in total, "reasons": a
+    sentence per setting}. A pure function.
     """
     rows = max(1, rows)
     batch = _batch_size(rows)
@@ -38,15 +38,15 @@ def automatic_settings(rows: int, longest_tokens: int, parameters: int = 0) -> d
 
 
 def steps(rows: int, batch_size: int, epochs: int) -> int:
-    """Updates in all: each epoch is cut into batches, the last one may be smaller."""
+    """Optimizer steps in total. The last batch of an epoch may be smaller."""
     return -(-rows // batch_size) * epochs
 
 
 def _epochs(rows: int, batch_size: int) -> SettingChoice:
-    """Three passes; more when that would be too few to learn from, fewer when rows abound.
+    """Three epochs; more for small datasets, fewer for large ones.
 
-    After the rule of thumb published in OpenAI's cookbook, with a floor on the updates added:
-    a run of a dozen steps looks as if fine-tuning did nothing.
+    The rule of thumb of OpenAI's cookbook, with a minimum number of steps: after a dozen steps
+    the tuned model would hardly differ from the base model.
     """
     if rows > MANY_ROWS:
         value = max(1, MANY_ROWS // rows)
@@ -77,8 +77,8 @@ def _batch_size(rows: int) -> SettingChoice:
 
 
 def _rate(parameters: int) -> SettingChoice:
-    """Measured on the starter (docs/decisions/0012); half of it for larger models, where
-    nothing was measured here and 2e-4 to 3e-4 is what others use."""
+    """The learning rate measured for the starter model (docs/decisions/0012); half of it for
+    larger models, where 2e-4 to 3e-4 is common."""
     if parameters <= SMALL_MODEL:
         why = "A brisk rate for small models, measured on the starter; it rises first, then falls."
         return SettingChoice("learning_rate", 6e-4, why)
@@ -117,7 +117,7 @@ def _fixed() -> list[SettingChoice]:
 
 
 def _length(longest_tokens: int) -> SettingChoice:
-    """Room for the longest row, in steps of 64, within what a small machine can hold."""
+    """Maximum tokens: the longest row rounded up to 64, within the memory of a small machine."""
     rounded = -(-longest_tokens // 64) * 64
     value = min(LONGEST, max(SHORTEST, rounded))
     if longest_tokens > LONGEST:

@@ -11,7 +11,7 @@ FILE = Path(__file__).with_name("catalogue.toml")
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """A base model we know. `context` is in tokens, `size_gb` in 10^9 bytes."""
+    """A known base model. `context` is in tokens, `size_gb` in 10^9 bytes."""
 
     slug: str
     name: str
@@ -32,7 +32,7 @@ class CatalogueEntry:
 
 @lru_cache(maxsize=1)
 def catalogue() -> tuple[CatalogueEntry, ...]:
-    """Every entry, smallest first."""
+    """All entries, smallest first."""
     with FILE.open("rb") as file:
         found = [CatalogueEntry(**row) for row in tomllib.load(file)["model"]]
     return tuple(sorted(found, key=lambda entry: entry.parameters))
@@ -43,9 +43,9 @@ def entry_of(slug: str) -> CatalogueEntry | None:
 
 
 def entry_with_hub_id(hub_id: str) -> CatalogueEntry | None:
-    """Hubs do not tell capitals apart in names."""
+    """The entry with this hub id, ignoring case as hubs do."""
     return next((one for one in catalogue() if one.hub_id.lower() == hub_id.lower()), None)
 
 
 STARTER = "smollm2-135m-instruct"
-PUBLIC_HUB = "https://huggingface.co"  # where hub ids lead unless HF_ENDPOINT says otherwise
+PUBLIC_HUB = "https://huggingface.co"  # the default of HF_ENDPOINT

@@ -1,4 +1,4 @@
-"""The rows of the catalogue page: what there is, what fits, what is on its way. Reads only."""
+"""The rows of the catalogue page: models, whether they fit, and running installs. Read-only."""
 
 import os
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ from finetune_app.jobs.models import ACTIVE, State
 
 @dataclass(frozen=True)
 class CatalogueRow:
-    """One row: a model of the catalogue or of this team, and how it stands with it here.
+    """One row: a model of the catalogue or of this team, and its state on this machine.
 
-    `lost` is one that was installed, but its files are gone. `install` is the team's last attempt
-    to bring it in, unless it is over; `elsewhere` says that another team is bringing it in.
+    `lost`: it was installed, but its files are missing. `install`: the team's latest install,
+    unless it is done or cancelled. `elsewhere`: another team is installing it.
     `estimate` and `fit` are None until its size is known.
     """
 
@@ -47,14 +47,14 @@ class CatalogueRow:
 
     @property
     def source(self) -> str:
-        """What installs it: a hub id, or a folder for a model outside the catalogue."""
+        """A hub id, or the folder of a model outside the catalogue."""
         if self.entry:
             return self.entry.hub_id
         return self.lost.source if self.lost else ""
 
     @property
     def hub_page(self) -> str:
-        """Where its maker shows the licence; empty for a folder."""
+        """The hub's page with the licence; empty for a folder."""
         where = (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
         return f"{where}/{self.source}" if services.HUB_ID.fullmatch(self.source) else ""
 
@@ -70,7 +70,7 @@ class CatalogueRow:
 
 
 def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[CatalogueRow]:
-    """The catalogue, then what this team brought in beside it."""
+    """The catalogue, then other models of this team."""
     models = {model.slug: model for model in services.usable_by(team)}
     installs = _installs_of(team)
     theirs = Install.objects.exclude(team=team).filter(job__state__in=ACTIVE)
@@ -86,12 +86,12 @@ def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[Cat
 
 
 def memory_scale_gb(machine: Machine) -> float:
-    """The right end of the memory bars, in GB: the machine's whole memory."""
+    """The end of the memory bars' scale, in GB: the machine's memory."""
     return machine.scale_bytes / GIB
 
 
 def _installs_of(team: Team) -> dict[str, Install]:
-    """The team's last install of each model that is neither done nor thrown away."""
+    """The team's latest install of each model, unless it is done or cancelled."""
     over = (State.SUCCEEDED, State.CANCELLED)
     mine = Install.objects.filter(team=team).exclude(job__state__in=over)
     return {one.slug: one for one in mine.select_related("job").order_by("pk")}
@@ -146,7 +146,7 @@ def _name(
 
 
 def _words(entry: CatalogueEntry | None, model: BaseModel | None, install: Install | None) -> str:
-    """Language, context, licence, download: what one wants to know, in a line."""
+    """Language, context, licence and download size, in one line."""
     if entry:
         parts = [
             entry.languages,

@@ -1,12 +1,12 @@
-"""What a training would cost here: time and memory, with ranges that real runs correct.
+"""Estimates of a training's time and memory on this machine, corrected by finished runs.
 
-Memory of a LoRA training, in bytes, is what was measured on the starter, taken apart:
-    Python and torch                       0.7 GB
-    base weights                           2 a parameter in bf16, 4 in fp32
-    adapter, its master copy and moments   14 a trained parameter (about 3.6% of all)
-    what a step keeps for its way back     48 a token, layer and hidden unit
-    what it says next, for every word      12 an answered token and word of the vocabulary
-A finished training replaces the estimate by what it really took (Speed).
+Memory of a LoRA training in bytes, as measured on the starter model:
+    Python and torch                          0.7 GB
+    base weights                              2 per parameter in bf16, 4 in fp32
+    adapter, its master copy, Adam moments    14 per trained parameter (about 3.6% of all)
+    activations kept for the backward pass    48 per token, layer and hidden unit
+    logits                                    12 per answer token and word of the vocabulary
+A finished training replaces the estimated speed by the measured one (Speed).
 """
 
 from dataclasses import dataclass
@@ -27,21 +27,21 @@ ADAPTER_SHARE = 0.036
 ADAPTER_BYTES = 14
 STEP_BYTES = 48
 WORD_BYTES = 12
-ANSWERED = 0.25  # of a row's tokens are the answer, as a rule
+ANSWERED = 0.25  # share of a row's tokens that are the answer, typically
 CHARACTERS_A_TOKEN = 3.6
-TEMPLATE_TOKENS = 20  # a row: the roles and their marks
-GUESS = 300.0  # tokens/s of the starter where nothing was measured yet
+TEMPLATE_TOKENS = 20  # per row: role markers of the chat template
+GUESS = 300.0  # tokens/s of the starter model where nothing has been measured
 STARTER_PARAMETERS = 134.5e6
-ROOM_FOR_SAMPLES = 1.15  # sample answers and validation beside the steps themselves
+ROOM_FOR_SAMPLES = 1.15  # time for sample answers and validation, as a factor
 START_SECONDS = 5  # loading the model
 SPREAD_MEASURED, SPREAD_GUESSED = 1.4, 2.5
 SLOW_SECONDS = 6 * 3600
-ALMOST = 1.25  # times what is free
+ALMOST = 1.25  # times the free memory
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What memory and time depend on: parameters, layers, width and words of a model."""
+    """Dimensions of a model: parameters, layers, hidden size, vocabulary."""
 
     parameters: float
     layers: int
@@ -49,13 +49,13 @@ class ModelShape:
     vocabulary: int
 
 
-# A model whose shape was not written down is taken to be a middle-sized one.
+# An unknown shape is treated as a middle-sized model's.
 UNKNOWN = {"layers": 28, "hidden": 1536, "vocabulary": 128_000}
 
 
 @dataclass(frozen=True)
 class TrainingWork:
-    """How much there is to learn: tokens in one pass, rows, passes, tokens a step."""
+    """Amount of work: tokens per epoch, rows, epochs, tokens per step."""
 
     tokens: int
     rows: int
@@ -70,7 +70,7 @@ TYPICAL = TrainingWork(
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds and bytes; `measured` says whether this very model has run here before."""
+    """Seconds and bytes. `measured`: this model has been trained on this machine before."""
 
     seconds: float
     low: float
@@ -87,7 +87,7 @@ class Estimate:
 
     @property
     def range_words(self) -> str:
-        """ "probably 4 to 9 minutes"; empty where the range is not worth saying."""
+        """ "probably 4 to 9 minutes"; empty where a range would not help."""
         if self.high < 90:
             return ""
         low, high = duration(self.low), duration(self.high)
@@ -143,7 +143,7 @@ def estimate(base_model: BaseModel, version: Version) -> Estimate:
 def estimate_for(
     shape: ModelShape, work: TrainingWork, base_model: BaseModel | None = None
 ) -> Estimate:
-    """For a model of this shape; `base_model` brings in what was measured of it here."""
+    """For a model of this shape. `base_model`: use its measured speed, if any."""
     speed = _measured(base_model) if base_model else None
     number_bytes = 4 if speed and speed.number_format == "fp32" else 2
     memory = memory_needed(shape, work.tokens_a_step, number_bytes)
@@ -166,7 +166,7 @@ def estimate_for(
 
 
 def shape_of(entry: CatalogueEntry | None, base_model: BaseModel | None) -> ModelShape:
-    """From the catalogue, else from what the install found."""
+    """The shape in the catalogue, else the one found by the install."""
     if entry:
         return ModelShape(entry.parameters, entry.layers, entry.hidden, entry.vocabulary)
     if base_model is None:
@@ -175,7 +175,7 @@ def shape_of(entry: CatalogueEntry | None, base_model: BaseModel | None) -> Mode
 
 
 def work_of(version: Version | None) -> TrainingWork:
-    """What the automatic settings make of a version."""
+    """The work of training on a version with the automatic settings."""
     if version is None:
         return TYPICAL
     settings = automatic_for(version)["settings"]
@@ -188,9 +188,9 @@ def work_of(version: Version | None) -> TrainingWork:
 
 
 def automatic_for(version: Version, base_model: BaseModel | None = None) -> dict[str, Any]:
-    """The settings we would choose for a version and a base model (see automatic_settings.py).
+    """The automatic settings for a version and a base model (see automatic_settings.py).
 
-    The longest row is counted generously, two characters a token, so that none is cut.
+    The longest row is estimated at two characters per token, so that no row is truncated.
     """
     return automatic_settings(
         rows=version.counts.get("train", 0),
@@ -200,7 +200,7 @@ def automatic_for(version: Version, base_model: BaseModel | None = None) -> dict
 
 
 def tokens_of(version: Version) -> int:
-    """About how many tokens one pass over the train rows is."""
+    """Estimated tokens of one epoch."""
     rows: int = version.counts.get("train", 0)
     return int(version.characters / CHARACTERS_A_TOKEN) + TEMPLATE_TOKENS * rows
 
@@ -213,7 +213,7 @@ def _tokens_a_step(version: Version, batch_size: int) -> int:
 
 
 def memory_needed(shape: ModelShape, tokens_a_step: int, number_bytes: int = 2) -> float:
-    """Bytes a training needs at its peak."""
+    """Peak memory of a training, in bytes."""
     weights = number_bytes * shape.parameters
     adapter = ADAPTER_SHARE * shape.parameters * ADAPTER_BYTES
     step = STEP_BYTES * tokens_a_step * shape.layers * shape.hidden
@@ -222,7 +222,7 @@ def memory_needed(shape: ModelShape, tokens_a_step: int, number_bytes: int = 2) 
 
 
 def guessed_speed(parameters: float) -> float:
-    """Tokens a second: from the last model measured here, else from a guess, by size."""
+    """Tokens per second, scaled by size from the last model measured here, else a guess."""
     known = (
         Speed.objects.filter(what="training", base_model__parameters__gt=0)
         .select_related("base_model")
@@ -245,7 +245,7 @@ def times(count: int) -> str:
 
 @dataclass(frozen=True)
 class MemoryFit:
-    """Whether a model can be trained on this machine. level: fits, almost or no."""
+    """Whether a model can be trained on this machine. `level`: fits, almost or no."""
 
     level: str
     word: str
@@ -254,7 +254,7 @@ class MemoryFit:
 
 
 def fit(machine: Machine, memory_bytes: float, seconds: float) -> MemoryFit:
-    """Compare what a training needs with what is free."""
+    """Compare a training's memory with the free memory."""
     free = machine.room_bytes
     need = _("%(gb).1f GB") % {"gb": memory_bytes / GIB}
     time = _("About %(time)s to train.") % {"time": duration(seconds)}

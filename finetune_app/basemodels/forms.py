@@ -1,4 +1,4 @@
-"""Which model to install, and the token some makers ask for."""
+"""Forms to install a model and to store the hub token for gated models."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class InstallForm(forms.Form):
     )
 
     def clean_source(self) -> str:
-        """A path from the root, or organisation/model; nothing in between."""
+        """An absolute path, or a hub id."""
         source: str = self.cleaned_data["source"].strip()
         if Path(source).is_absolute():
             return str(Path(source))
@@ -43,14 +43,14 @@ class TokenForm(forms.Form):
         required=False,
         max_length=300,
         help_text=_(
-            "For models whose maker asks for an account. Kept encrypted, never shown again; leave "
-            "it empty to forget it."
+            "For models whose maker asks for an account. Kept encrypted and never shown again. "
+            "Leave it empty to forget it."
         ),
         widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
     )
 
     def clean_token(self) -> str:
-        """It travels in a header line, so nothing but visible ASCII can be right."""
+        """Raises ValidationError unless the token is visible ASCII, as an HTTP header needs."""
         token: str = self.cleaned_data["token"].strip()
         if token and not (token.isascii() and token.isprintable() and " " not in token):
             raise forms.ValidationError(

@@ -1,4 +1,4 @@
-"""What the engine room asks of this room about installs."""
+"""The job handler of installs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job, State
 
-# Failures after which what was fetched is of no use to anybody.
+# Errors after which the downloaded files are useless.
 HOPELESS = ("bad_model", "not_found")
 
 
@@ -20,7 +20,7 @@ class InstallHandler(JobHandler):
     kind = JobKind(name="install", runner="worker.installs.run")
 
     def child_spec(self, job: Job) -> ChildSpec:
-        """The token goes from here down the child's pipe; it is written nowhere."""
+        """The hub token goes to the child over its pipe and is stored nowhere else."""
         install = Install.objects.select_related("team").get(job=job)
         data_dir = Path(settings.DATA_DIR).resolve()
         folder = data_dir / install.folder
@@ -36,19 +36,19 @@ class InstallHandler(JobHandler):
         )
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """Gigabytes go to the store."""
+        """Publish the model's files, which may be gigabytes."""
         if not result.get("stopped"):
             publish_folder(f"models/{Install.objects.get(job=job).slug}")
 
     def finish(self, job: Job, result: Result) -> None:
-        """The model is in its place: write it down."""
+        """Register the installed model."""
         if result.get("stopped"):
             return
         install = Install.objects.select_related("team").get(job=job)
         services.register_install(install=install, found=result)
 
     def fail(self, job: Job) -> None:
-        """Keep what can be continued; throw away what cannot."""
+        """Keep the files if the install can be continued, else delete them."""
         install = Install.objects.filter(job=job).first()
         if install and (job.state == State.CANCELLED or job.error_code in HOPELESS):
             folder = install.folder

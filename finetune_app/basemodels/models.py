@@ -1,4 +1,4 @@
-"""Step 3: which model to start from."""
+"""Step 3: base models, the choice of one, and installs."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from finetune_app.jobs.models import Job
 
 
 class BaseModel(models.Model):
-    """A model that was installed here, ready to train while its files are here. The catalogue
-    (catalogue.toml) knows more models than are installed."""
+    """An installed model; it can be trained while its files are present. The catalogue
+    (catalogue.toml) also lists models that are not installed."""
 
-    slug = models.SlugField(max_length=120, unique=True)  # its folder below models/
+    slug = models.SlugField(max_length=120, unique=True)  # folder below models/
     name = models.CharField(max_length=120)
     source = models.CharField(max_length=300)  # hub id, local folder, or package
     revision = models.CharField(max_length=80, blank=True)
@@ -31,7 +31,7 @@ class BaseModel(models.Model):
     shape = models.JSONField(default=dict, blank=True)  # layers, hidden, vocabulary
     team = models.ForeignKey(
         Team, null=True, blank=True, on_delete=models.CASCADE, related_name="base_models"
-    )  # None: everybody's (the starter, the catalogue); else only this team's
+    )  # None: for everybody (starter, catalogue); else for this team only
     installed_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -46,7 +46,7 @@ class BaseModel(models.Model):
 
     @property
     def is_here(self) -> bool:
-        """Whether its files are: a backup brings back this row without them."""
+        """Whether its files are present: a restored backup has the row without them."""
         name = f"{self.folder}/config.json"
         return (Path(settings.DATA_DIR) / name).exists() or default_storage.exists(name)
 
@@ -64,7 +64,7 @@ class BaseModelChoice(models.Model):
 
 
 class Install(models.Model):
-    """A base model on its way in: from a hub id or a local folder."""
+    """The installation of a base model from a hub id or a local folder."""
 
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="install")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="installs")
@@ -86,7 +86,7 @@ class Install(models.Model):
 
     @property
     def folder(self) -> str:
-        """Where it gathers its files until they are complete."""
+        """Folder for its files until they are complete."""
         return f"installs/{self.slug}-{self.pk}"
 
     @property
@@ -95,12 +95,12 @@ class Install(models.Model):
 
     @property
     def can_continue(self) -> bool:
-        """False when trying again would only end the same way."""
+        """False if another attempt would fail in the same way."""
         return self.job.can_continue and self.job.error_code not in ("bad_model", "not_found")
 
 
 class HubToken(models.Model):
-    """A team's access token for gated models, encrypted, write-only on the pages."""
+    """A team's access token for gated models. Encrypted, never shown."""
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="hub_token")
     secret = models.TextField(_("encrypted token"))
@@ -111,7 +111,7 @@ class HubToken(models.Model):
 
 
 class Speed(models.Model):
-    """What this machine was measured to do, so that estimates correct themselves."""
+    """Measured speed and memory of a model on this machine, used by estimates."""
 
     base_model = models.ForeignKey(BaseModel, on_delete=models.CASCADE, related_name="speeds")
     what = models.CharField(max_length=20)  # "training" or "evaluation"

@@ -1,4 +1,4 @@
-"""Choose a base model, install one, register what lies on the disk."""
+"""Choose, install and register base models."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ KEPT_FILES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 
 
 def usable_by(team: Team) -> QuerySet[BaseModel]:
-    """Everybody's models and this team's own; of some the files may be gone (`is_here`)."""
+    """Models for everybody and this team's own. Files of some may be missing (`is_here`)."""
     return BaseModel.objects.filter(Q(team=None) | Q(team=team))
 
 
@@ -38,7 +38,7 @@ def is_installed(slug: str) -> bool:
 
 
 def choose(*, goal: Goal, slug: str, user: User | None) -> BaseModelChoice:
-    """Raise PlainError when the model is not installed here."""
+    """Raises PlainError if the model is not installed."""
     base_model = usable_by(goal.team).filter(slug=slug).first()
     if base_model is None or not base_model.is_here:
         raise PlainError(_("That model is not installed here yet. Install it first."))
@@ -54,8 +54,8 @@ def install(
 ) -> Install:
     """Queue the download of a hub id, or the copy of a folder on this machine.
 
-    Raise PlainError for a malformed id, a model that is here already, or a licence not accepted.
-    A second click returns the install already going; one that stopped goes on.
+    Returns a running install of the same model, and continues a stopped one. Raises PlainError
+    for a malformed id, an installed model, or a licence that was not accepted.
     """
     source = source.strip()
     if not from_folder and (not HUB_ID.fullmatch(source) or ".." in source):
@@ -91,9 +91,9 @@ def install(
 
 
 def go_on(install: Install) -> None:
-    """Try a stopped or failed install again; what came already is kept.
+    """Continue a stopped or failed install with the files it has.
 
-    Raise PlainError when somebody else has brought the model meanwhile, or is about to.
+    Raises PlainError if another team has installed the model or is installing it.
     """
     if is_installed(install.slug):
         raise PlainError(_("That model is installed already."))
@@ -104,7 +104,7 @@ def go_on(install: Install) -> None:
 
 
 def slug_for(team: Team, source: str) -> str:
-    """The folder of a model outside the catalogue: readable, and this team's own."""
+    """Folder name of a model outside the catalogue: readable, unique to the team."""
     name = slugify(source.rstrip("/").rsplit("/", 1)[-1])[:80] or "model"
     return f"{name}-{hashlib.sha256(f'{team.pk}:{source}'.encode()).hexdigest()[:8]}"
 
@@ -118,7 +118,7 @@ def register(
     licence: str = "",
     revision: str = "",
 ) -> BaseModel:
-    """Write down a model whose folder is complete on the disk: its shape and its hashes."""
+    """Register a model whose folder is complete, with its shape and hashes."""
     folder = Path(settings.DATA_DIR) / "models" / slug
     config = json.loads((folder / "config.json").read_text())
     paths = [path for path in sorted(folder.iterdir()) if path.suffix in KEPT_FILES]
@@ -136,9 +136,9 @@ def register(
 
 
 def register_install(*, install: Install, found: dict[str, Any]) -> BaseModel:
-    """Write down what an install found out about its model (see worker/installs/run.py).
+    """Register the result of an install (see worker/installs/run.py).
 
-    A model of the catalogue is everybody's, any other belongs to the team that brought it.
+    A model of the catalogue is for everybody, any other for the team that installed it.
     """
     team = None if entry_of(install.slug) else install.team
     return _write_down(install.slug, install.name, team, install.licence, found)
@@ -166,7 +166,7 @@ def _write_down(
 
 
 def count_parameters(folder: Path) -> int:
-    """From the safetensors headers alone: 8 bytes of length, then JSON with every shape."""
+    """Count from the safetensors headers: 8 bytes of length, then JSON with all shapes."""
     total = 0
     for path in folder.glob("*.safetensors"):
         with path.open("rb") as file:
@@ -181,7 +181,7 @@ def count_parameters(folder: Path) -> int:
 
 
 def save_hub_token(*, team: Team, token: str) -> None:
-    """Kept encrypted; shown never again. An empty one is forgotten."""
+    """Store the token encrypted; an empty one deletes it."""
     if not token.strip():
         HubToken.objects.filter(team=team).delete()
         return
@@ -189,6 +189,6 @@ def save_hub_token(*, team: Team, token: str) -> None:
 
 
 def hub_token(team: Team) -> str | None:
-    """For the downloading child only; never for a page or a log."""
+    """The decrypted token, for the download only; never for a page or a log."""
     found = HubToken.objects.filter(team=team).first()
     return decrypt(found.secret) if found else None

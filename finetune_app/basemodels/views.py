@@ -1,4 +1,4 @@
-"""Step 3: which model to start from."""
+"""Step 3: choose and install a base model."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ from finetune_app.versions.models import Version
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """`?base=` opens a row without choosing it yet."""
+    """`?base=` opens a row without choosing it."""
     return render_page(request, "basemodels/page.html", _context(request, goal), partial="models")
 
 
@@ -61,7 +61,7 @@ def install(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def progress(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
-    """How an install is getting on. The poll stops with the job; then the page looks again."""
+    """Progress of an install. Polling stops when the job ends; then the page reloads."""
     found = _install(goal, install_id)
     if not request.htmx:
         return redirect("basemodels:page", goal_id=goal.pk)
@@ -75,21 +75,21 @@ def progress(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def stop(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
-    """Pause: what came so far is kept."""
+    """Stop an install and keep its files."""
     jobs.ask_stop(_install(goal, install_id).job)
     return redirect("basemodels:page", goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
 def cancel(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
-    """End it and throw away what came so far."""
+    """Cancel an install and delete its files."""
     jobs.cancel(_install(goal, install_id).job)
     return redirect("basemodels:page", goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
 def go_on(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
-    """Try a stopped or failed install again; what is downloaded already is kept."""
+    """Continue a stopped or failed install."""
     services.go_on(_install(goal, install_id))
     return redirect("basemodels:page", goal_id=goal.pk)
 
@@ -108,7 +108,7 @@ def token(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def _back(goal: Goal, *, at: str) -> HttpResponse:
-    """To the page, and there to the element with this id: a form's own place is not kept."""
+    """Redirect to the page, at the element with this id."""
     return redirect(f"{reverse('basemodels:page', args=[goal.pk])}#{at}")
 
 

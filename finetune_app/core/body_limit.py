@@ -1,8 +1,7 @@
-"""Refuse what is larger than anything we take before it fills the disk or the memory.
+"""Rejects request bodies that are larger than any accepted upload.
 
-Django gathers the whole body of a request in a temporary file before it looks at who sent it. A
-file stays there; any other body is read into memory at once, and one that does not say how long
-it is would pass Django's own limit.
+Under ASGI, Django stores the whole body in a temporary file before any view runs. Bodies other
+than files are then read into memory, and a body without Content-Length bypasses Django's limit.
 """
 
 import json
@@ -17,12 +16,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# A file that is a little too large gets through: its page can say so beside the form.
+# A file slightly above the limit passes, so that the form can show the error.
 ROOM_FOR_THE_FORM = 1024 * 1024
 
 
 class BodyLimit:
-    """The ASGI application, asked only while the body is no larger than an upload may be."""
+    """ASGI middleware that answers 413 to bodies above the limit."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -47,7 +46,7 @@ class BodyLimit:
 
 
 class _Counter:
-    """Passes the body on while it is small enough; then the app sees its sender go away."""
+    """Forwards the body up to the limit; then the app sees the client disconnect."""
 
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
@@ -65,7 +64,7 @@ class _Counter:
 
 
 def _most(scope: Scope) -> int:
-    """Bytes that may come: files in a form, pieces of a file with PUT, anything else."""
+    """Limit in bytes: for forms with files, chunks of a file (PUT), and anything else."""
     kind = dict(scope["headers"]).get(b"content-type", b"").lower()
     is_file = scope["method"] == "PUT" or kind.startswith(b"multipart/form-data")
     return int(settings.MAX_UPLOAD_BYTES if is_file else settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
@@ -73,11 +72,11 @@ def _most(scope: Scope) -> int:
 
 def _told_length(scope: Scope) -> int:
     told = dict(scope["headers"]).get(b"content-length", b"")
-    return int(told[:20]) if told.isdigit() else 0  # so long a number is too large in any case
+    return int(told[:20]) if told.isdigit() else 0  # a longer number is too large in any case
 
 
 async def refuse(scope: Scope, send: Send, status: int, text: str) -> None:
-    """In plain text: nobody is known yet, nor their language. Programs get OpenAI's form."""
+    """Plain text, since neither user nor language is known; API clients get OpenAI's format."""
     kind, body = b"text/plain; charset=utf-8", text.encode()
     if scope["path"].startswith("/v1/"):
         error = {"message": text, "type": "invalid_request_error", "param": None, "code": None}

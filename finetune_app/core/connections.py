@@ -1,13 +1,13 @@
-"""Connections to the database, let go while something else takes its time."""
+"""Closes idle database connections during long waits."""
 
 from django.db import connections
 
 
 def close_idle() -> None:
-    """Close those of this thread; the next question opens a new one.
+    """Close this thread's connections; the next query opens a new one.
 
-    A request keeps its connection to its end. One that waits for a model may wait for minutes,
-    and PostgreSQL has a hundred connections for everybody.
+    A request keeps its connection until it ends. One that waits for a model may take minutes,
+    and PostgreSQL allows a hundred connections by default.
     """
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:

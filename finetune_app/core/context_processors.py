@@ -1,4 +1,4 @@
-"""What every page needs."""
+"""Template context of every page."""
 
 from typing import Any
 

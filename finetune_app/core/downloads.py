@@ -1,4 +1,4 @@
-"""Files that are written while they are downloaded, without ever being in memory whole."""
+"""Streamed downloads, generated on the fly."""
 
 import asyncio
 from collections.abc import AsyncIterator, Generator
@@ -14,7 +14,7 @@ BLOCK = 1 << 18  # bytes
 def download(
     request: HttpRequest, pieces: Generator[bytes], *, name: str, content_type: str
 ) -> StreamingHttpResponse:
-    """`name` is one of ours, in ASCII. What fails before the first piece is raised here."""
+    """A streaming response. `name` is ASCII. Errors before the first chunk are raised here."""
     first = next(pieces, b"")
     response = StreamingHttpResponse(
         _in_threads(first, pieces) if isinstance(request, ASGIRequest) else _all(first, pieces),
@@ -37,11 +37,11 @@ def _all(first: bytes, pieces: Generator[bytes]) -> Generator[bytes]:
 
 
 async def _in_threads(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[bytes]:
-    """Under ASGI Django would gather a plain iterator in memory before it sends anything."""
+    """An async iterator: under ASGI Django would read a plain one into memory first."""
     try:
         yield first
         while piece := await asyncio.to_thread(next, pieces, b""):
             yield piece
     finally:
-        with suppress(ValueError):  # it is at work in its thread, and closes when that is done
+        with suppress(ValueError):  # it is running in its thread and closes afterwards
             pieces.close()

@@ -1,4 +1,4 @@
-"""Encrypt what must be kept secret in the database: access tokens of model hubs."""
+"""Encrypts secrets in the database, such as access tokens of model hubs."""
 
 from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
@@ -13,5 +13,5 @@ def encrypt(text: str) -> str:
 
 
 def decrypt(token: str) -> str:
-    """Raise cryptography.fernet.InvalidToken when the key has changed."""
+    """Raises cryptography.fernet.InvalidToken if the key has changed."""
     return _box().decrypt(token.encode()).decode()

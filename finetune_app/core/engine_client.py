@@ -21,13 +21,13 @@ from finetune_app.core.engine_protocol import (
 )
 from finetune_app.core.tracing import span
 
-# Loading a large model takes minutes before the first byte; a longer silence is a fault.
+# Loading a large model takes minutes before the first byte; a longer pause is an error.
 TIMEOUT = httpx.Timeout(300.0, connect=2.0)
 BASE_URL = "http://engine"
 
 
 class EngineUnavailable(Exception):
-    """The engine cannot answer now. The message is for the person."""
+    """The engine cannot answer now. The message is for the user."""
 
     def __init__(self, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ async def stream_chat(
     top_p: float = 1.0,
     seed: int = 17,
 ) -> AsyncGenerator[ChatEvent, None]:
-    """Answer all requests in one batch; yields text as it is written, and the end of each answer.
+    """Answer all requests in one batch; yields text as it is generated, and the end of each answer.
 
     Closing the iterator cancels what is unfinished. Raises EngineUnavailable.
     """
@@ -79,7 +79,7 @@ async def stream_chat(
                         yield event
         except httpx.HTTPError as error:
             raise _unavailable() from error
-    if unfinished:  # the engine ended in the middle
+    if unfinished:  # the engine closed the stream early
         raise _unavailable()
 
 

@@ -1,10 +1,10 @@
-"""Errors a person can do something about, apart from errors of ours."""
+"""Errors that a user can act on, as opposed to bugs."""
 
 from django.utils.translation import gettext as _
 
 
 class PlainError(Exception):
-    """Something the person can mend. `message` says what happened, why, and what to do."""
+    """An error that the user can fix. `message` says what happened, why, and what to do."""
 
     def __init__(self, message: str, *, status: int = 400, title: str = "") -> None:
         super().__init__(message)

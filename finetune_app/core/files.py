@@ -1,7 +1,7 @@
 """Files of the installation, on this disk or in an S3-compatible store.
 
-Names are relative ("versions/3/2.jsonl"). Workers read local copies: with the local
-folder a copy is the file itself, with a remote store it is fetched once into DATA_DIR.
+Names are relative ("versions/3/2.jsonl"). Workers read local copies: the file itself with local
+storage, else a copy that is fetched once into DATA_DIR.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ def is_local() -> bool:
 
 
 def local_path(name: str) -> Path:
-    """A path on this machine to read `name` from; fetched first when the store is remote."""
+    """Local path of `name`; fetched first from a remote store."""
     path = Path(settings.DATA_DIR) / name
     if not is_local() and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A draft of its own for each process: two may fetch the same file at once.
+        # A temporary file per process: two may fetch the same file at once.
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             with default_storage.open(name) as source, draft.open("wb") as target:
@@ -35,7 +35,7 @@ def local_path(name: str) -> Path:
 
 
 def local_folder(prefix: str) -> Path:
-    """Like local_path, for every file below `prefix`."""
+    """Like local_path, for all files below `prefix`."""
     folder = Path(settings.DATA_DIR) / prefix
     if not is_local():
         for name in names_below(prefix):
@@ -44,7 +44,7 @@ def local_folder(prefix: str) -> Path:
 
 
 def publish_folder(prefix: str) -> None:
-    """Make a folder that a worker wrote on this disk readable by the other machines."""
+    """Upload a folder that a worker has written locally, if the store is remote."""
     if is_local():
         return
     root = Path(settings.DATA_DIR)
@@ -52,13 +52,13 @@ def publish_folder(prefix: str) -> None:
         if path.is_file():
             name = path.relative_to(root).as_posix()
             if default_storage.exists(name):
-                default_storage.delete(name)  # else some stores keep both, under another name
+                default_storage.delete(name)  # some stores would keep both, under another name
             with path.open("rb") as file:
                 default_storage.save(name, File(file))
 
 
 def names_below(prefix: str) -> list[str]:
-    """Every file name below `prefix`, depth first."""
+    """All file names below `prefix`, depth first."""
     try:
         folders, files = default_storage.listdir(prefix)
     except FileNotFoundError:
@@ -70,10 +70,9 @@ def names_below(prefix: str) -> list[str]:
 
 
 def delete_folder(prefix: str) -> None:
-    """Delete every file below `prefix`, in the store and on this disk. Missing is fine.
+    """Delete all files below `prefix`, in the store and locally, if there are any.
 
-    Only a folder inside one of ours ("runs/7") is deleted, never all of one, and nothing outside
-    DATA_DIR: anything else raises ValueError.
+    Raises ValueError unless `prefix` is a folder inside a known one ("runs/7") in DATA_DIR.
     """
     parts = prefix.split("/")
     if len(parts) < 2 or not all(part.strip(". ") for part in parts) or "\\" in prefix:
@@ -84,7 +83,7 @@ def delete_folder(prefix: str) -> None:
     folder = Path(settings.DATA_DIR) / prefix
     doomed = folder.with_name(f".{folder.name}.deleted")
     try:
-        folder.rename(doomed)  # at once out of reach of a child that still writes into it
+        folder.rename(doomed)  # so that a child that is still running cannot write into it
     except OSError:
         doomed = folder
     shutil.rmtree(doomed, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Icons drawn for this project: 16 x 16, one stroke, round ends. Always shown beside a word.
+"""The project's icons: 16 x 16, one stroke, round caps. Always shown beside text.
 
-Each value is the inside of an <svg viewBox="0 0 16 16">; `ui.icon` wraps it. Kept here and not in
-files so that a page never waits for a second request and colours follow the text.
+Each value is the content of an <svg viewBox="0 0 16 16">; `ui.icon` wraps it. Inline, so that
+pages need no further request and icons take the colour of the text.
 """
 
 ICONS: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""Every log line carries the id of the request it belongs to, is one line, and holds no secret."""
+"""Log format: one line per record, with the request id and without secrets."""
 
 import contextvars
 import logging
@@ -7,7 +7,7 @@ from copy import copy
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 
-# Ours, and those of platforms as they usually look, wherever a library writes them.
+# Finetune's keys, and common formats of platforms' keys.
 SECRET = re.compile(
     r"(?P<before>\bft-[0-9a-f]{8}-|\bhf_|\bsk-|(?i:bearer\s+)|/join/|(?<![0-9])/chat/|[?&]code=)[\w.~+/=-]{6,}"
 )
@@ -20,8 +20,7 @@ class RequestIdFilter(logging.Filter):
 
 
 class LineFormatter(logging.Formatter):
-    """What somebody sent cannot pass for another line, nor bring a key into the log. The lines of
-    a traceback stay lines."""
+    """Escapes line breaks in messages and masks keys. Tracebacks keep their lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         plain = copy(record)

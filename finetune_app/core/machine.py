@@ -1,4 +1,4 @@
-"""What this machine has. Never imports torch: a graphics card is asked of its own tool."""
+"""Cores, memory, disk and graphics card of this machine. Does not import torch."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class Card:
-    """A graphics card as nvidia-smi tells it."""
+    """A graphics card as reported by nvidia-smi."""
 
     name: str
     memory_bytes: int
@@ -32,12 +32,12 @@ class Machine:
 
     @property
     def room_bytes(self) -> int:
-        """Where a training has to fit: the graphics card's memory, else what is free."""
+        """Memory available to a training: the graphics card's, else the free memory."""
         return self.card.memory_bytes if self.card else self.free_bytes
 
     @property
     def scale_bytes(self) -> int:
-        """All there is of that memory."""
+        """Total of that memory."""
         return self.card.memory_bytes if self.card else self.memory_bytes
 
     @property
@@ -50,7 +50,7 @@ class Machine:
 
 
 def this_machine(folder: str | os.PathLike[str] = ".") -> Machine:
-    """Measure now; `folder` names the disk that counts."""
+    """Measures now; `folder` is on the disk to measure."""
     memory = psutil.virtual_memory()
     limit, used = container_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -64,9 +64,9 @@ def this_machine(folder: str | os.PathLike[str] = ".") -> Machine:
 
 
 def container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
-    """(limit, used) of the container we are in, in bytes; (0, 0) where there is no limit.
+    """(limit, used) of the current container in bytes; (0, 0) without a limit.
 
-    What the kernel would give back at once (inactive pages of files) does not count as used.
+    Reclaimable memory (inactive file pages) does not count as used.
     """
     for limit, used, key in (
         ("memory.max", "memory.current", "inactive_file"),
@@ -87,7 +87,7 @@ def container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
 
 @lru_cache(maxsize=1)
 def graphics_card() -> Card | None:
-    """The first NVIDIA card, or None. Asked once a process."""
+    """The first NVIDIA card, or None. Cached per process."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
@@ -103,8 +103,8 @@ def graphics_card() -> Card | None:
 
 
 def heavy_environment() -> dict[str, str]:
-    """What a process that trains starts with: every core, but threads that do not spin for long
-    while they wait (docs/decisions/0002 has what was measured)."""
+    """Environment of a training process: all cores, with threads that do not spin for long while
+    waiting (docs/decisions/0002 has the measurements)."""
     return {
         "OMP_NUM_THREADS": str(os.cpu_count() or 1),
         "GOMP_SPINCOUNT": "1000",

@@ -1,4 +1,4 @@
-"""Request ids for the log; headers of every answer; plain errors as pages."""
+"""Request ids for the log, response headers, and pages for PlainError."""
 
 import uuid
 from collections.abc import Callable
@@ -30,10 +30,9 @@ class RequestIdMiddleware:
 
 
 class PrivateMiddleware:
-    """What is answered belongs to who asked: no shared cache keeps it, no other site embeds it.
+    """Responses are private: not for shared caches, not to be embedded by other sites.
 
-    Whoever keeps a browser's copy asks again whether it still may be shown. Static files say for
-    themselves how long they last.
+    Browsers revalidate their copies. Static files set their own caching headers.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -47,7 +46,7 @@ class PrivateMiddleware:
 
 
 class PlainErrorMiddleware:
-    """A PlainError raised anywhere in a view becomes a page that says what to do."""
+    """Renders a PlainError from a view as an error page."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -66,5 +65,5 @@ class PlainErrorMiddleware:
 
 
 def _has_nul(error: Exception) -> bool:
-    """PostgreSQL refuses NUL in any text, a search for it included; SQLite does not mind."""
+    """Whether a parameter contains NUL, which PostgreSQL rejects in any text."""
     return isinstance(error, DataError | ValueError) and "NUL" in str(error)

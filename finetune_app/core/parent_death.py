@@ -1,12 +1,12 @@
-"""Make a process die with the process that started it, even after kill -9.
+"""Ends a process when its parent dies, even after kill -9.
 
-As a program it starts any command that way:
-``python -m finetune_app.core.parent_death PID command...`` where PID is the caller's. Linux does
-it in the kernel (PR_SET_PDEATHSIG, kept across exec); elsewhere this program stays and checks its
-parent twice a second.
+As a program it runs a command this way:
+``python -m finetune_app.core.parent_death PID command...`` where PID is the caller's. Linux uses
+PR_SET_PDEATHSIG, which survives exec; elsewhere this program keeps running and checks its parent
+twice a second.
 
-The kernel watches the *thread* that started the process, so start such processes from a thread
-that lives as long as its process: the main one.
+The kernel watches the *thread* that started the process, so start such processes from the main
+thread.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
-    """Die when `parent` does (Linux); end at once when it is gone already."""
+    """Die with `parent` (Linux only); exit at once if it is dead already."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
@@ -30,7 +30,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def run_until_parent_dies(parent: int, command: list[str]) -> int:
-    """Run `command` and kill it when `parent` goes: for systems whose kernel has no such signal."""
+    """Run `command` and kill it when `parent` dies, for systems without PR_SET_PDEATHSIG."""
     process = subprocess.Popen(command)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _frame: process.send_signal(n))

@@ -1,4 +1,4 @@
-"""Rendering a page or one partial of it, and reading what a request says."""
+"""Renders pages or partials, and reads values from requests."""
 
 import ipaddress
 from typing import Any
@@ -18,7 +18,7 @@ def render_page(
 ) -> HttpResponse:
     """Render the whole page, or only its `partial` when htmx asks (the header HX-Request)."""
     htmx = getattr(request, "htmx", None)
-    # Boosted links and going back in the browser replace the whole page.
+    # Boosted links and history restoration replace the whole page.
     if partial and htmx and not (htmx.boosted or htmx.history_restore_request):
         template = f"{template}#{partial}"
     response = render(request, template, context or {}, status=status)
@@ -27,12 +27,12 @@ def render_page(
 
 
 def whole_number(text: str | None) -> int | None:
-    """What a person or a link wrote as a number; None for anything that is not a plausible one."""
+    """A parameter as a whole number; None if it is not a plausible one."""
     return int(text) if text and text.isdecimal() and len(text) <= 15 else None
 
 
 def _without_port(hop: str) -> str:
-    """An address as a proxy writes it, some with a port; empty where it is none."""
+    """An IP address as proxies write it, perhaps with a port; empty if it is invalid."""
     for text in (hop, hop.rpartition(":")[0].strip("[]"), hop.strip("[]")):
         try:
             return str(ipaddress.ip_address(text))
@@ -42,7 +42,7 @@ def _without_port(hop: str) -> str:
 
 
 def client_ip(request: HttpRequest) -> str:
-    """The peer's address. Behind our own proxy, the last hop it added; never the first."""
+    """The client's IP address; behind a trusted proxy, the last hop it added, never the first."""
     if getattr(settings, "SECURE_PROXY_SSL_HEADER", None):
         hops = request.headers.get("X-Forwarded-For", "").split(",")
         if address := _without_port(hops[-1].strip()):

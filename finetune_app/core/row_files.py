@@ -12,7 +12,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def delete_folder_with(model: type[Row], folder: Callable[[Row], str]) -> None:
-    """Once the deletion of a row is committed, delete its `folder`; none where that is ""."""
+    """After the deletion of a row is committed, delete its `folder`, unless that is ""."""
 
     def delete(sender: type[Row], instance: Row, **kwargs: Any) -> None:
         if name := folder(instance):

@@ -1,4 +1,4 @@
-"""Secrets of one installation: made once, kept in DATA_DIR, never in the database."""
+"""Secrets of an installation: created once, stored in DATA_DIR, never in the database."""
 
 import hashlib
 import hmac
@@ -14,10 +14,10 @@ from cryptography.fernet import Fernet
 
 
 def keep_private(folder: Path) -> None:
-    """Make the folder, for its owner alone: it holds everybody's rows, the database among them.
+    """Create the folder with mode 0700, since it holds the database and all files.
 
-    One that is there already is closed to the rest of the machine; what its group may do was
-    decided by whoever made it. A folder shared by all, as /tmp, is no place of ours: it stays.
+    An existing folder loses its permissions for others; those of its group stay. A folder shared
+    by all users, such as /tmp, is not changed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
@@ -27,7 +27,7 @@ def keep_private(folder: Path) -> None:
 
 
 def load_secrets(data_dir: Path) -> dict[str, Any]:
-    """Return {secret_key, field_keys, engine_secret, key_pepper}; make them on the first start.
+    """Return {secret_key, field_keys, engine_secret, key_pepper}; created on the first start.
 
     SECRET_KEY, FIELD_KEYS (comma separated Fernet keys, newest first), ENGINE_SECRET and
     KEY_PEPPER from the environment win, so that several machines can share them.
@@ -36,7 +36,7 @@ def load_secrets(data_dir: Path) -> dict[str, Any]:
     if not path.exists():
         _write_once(path)
     found: dict[str, Any] = json.loads(path.read_text())
-    # An installation from before there were API keys has no pepper yet: made from what it has.
+    # An older installation has no pepper yet; derive it from the engine's secret.
     found.setdefault("key_pepper", _derived(found["engine_secret"]))
     if os.environ.get("KEY_PEPPER"):
         found["key_pepper"] = os.environ["KEY_PEPPER"]
@@ -56,7 +56,7 @@ def _write_once(path: Path) -> None:
         "engine_secret": secrets.token_urlsafe(32),
         "key_pepper": secrets.token_urlsafe(32),
     }
-    handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # readable by us alone
+    handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # mode 0600
     with os.fdopen(handle, "w") as file:
         json.dump(made, file)
     try:

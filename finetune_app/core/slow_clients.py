@@ -1,7 +1,7 @@
-"""Let go of whoever sends or reads so slowly that they only keep others waiting.
+"""Disconnects clients that send or read too slowly.
 
-A request that arrives byte by byte, or an answer that nobody reads, would hold its connection and
-with it a place in the engine's queue for as long as somebody likes.
+A request that arrives byte by byte, or an answer that is not read, would otherwise hold its
+connection and a place in the engine's queue indefinitely.
 """
 
 import asyncio
@@ -9,17 +9,17 @@ import time
 
 from finetune_app.core.body_limit import App, Message, Receive, Scope, Send, refuse
 
-BODY_GRACE_SECONDS = 60.0  # seconds in which a body may begin
-MIN_BYTES_PER_SECOND = 4_000  # bytes a second after that
-READ_TIMEOUT_SECONDS = 120.0  # in which one piece of an answer is taken
+BODY_GRACE_SECONDS = 60.0  # seconds before the minimum rate applies
+MIN_BYTES_PER_SECOND = 4_000  # of a body, after the grace period
+READ_TIMEOUT_SECONDS = 120.0  # for the client to read one chunk
 
 
 class ClientTooSlow(Exception):
-    """They do not read. What was being written for them ends."""
+    """The client does not read the response, which ends."""
 
 
 class SlowClientTimeout:
-    """The ASGI application, with an end to waiting."""
+    """ASGI middleware with timeouts for slow clients."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -45,8 +45,8 @@ class _TimedConnection:
         self.too_slow = self.answered = False
 
     async def receive(self) -> Message:
-        """As it comes; to the app, who is too slow has gone away."""
-        if self._whole:  # now it waits for the answer, and may do so for long
+        """Receive a message; the app sees a slow client as disconnected."""
+        if self._whole:  # from here on the client may wait long for the answer
             return await self._receive()
         until = self._began + BODY_GRACE_SECONDS + self._arrived / MIN_BYTES_PER_SECOND
         try:

@@ -1,7 +1,7 @@
-"""Where the Unix sockets of an installation lie.
+"""The folder for the Unix sockets of an installation.
 
-A socket's path may have about 104 bytes, and only its owner may reach it; so a long DATA_DIR
-gets a private folder among the temporary files instead, always the same one.
+A socket's path is limited to about 104 bytes, so a long DATA_DIR uses a private folder in the
+temporary directory instead, always the same one.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 LONGEST_PATH = 100  # bytes; Linux allows 107, macOS 103
-LONGEST_NAME = len("engine.sock.new")  # what it is called until it listens
+LONGEST_NAME = len("engine.sock.new")  # its name until it listens
 
 
 def run_folder(data_dir: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Tables as text: encodings, delimiters, and cells that a spreadsheet would run."""
+"""Text tables: encodings, delimiters, and protection against formula injection."""
 
 import codecs
 
@@ -44,7 +44,7 @@ ENCODINGS = (
     "cp850",
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet runs as a formula, or swallows, at the start of a cell."""
+"""Characters at the start of a cell that make a spreadsheet run or drop it."""
 _NAME_BY_CODEC = {codecs.lookup(name).name: name for name in ENCODINGS}
 
 
@@ -57,9 +57,8 @@ def canonical_encoding(name: str) -> str:
 
 
 def safe_cell(text: str) -> str:
-    """Put an apostrophe before what a spreadsheet would run.
+    """Put an apostrophe before a cell that a spreadsheet would run as a formula.
 
-    An import keeps the apostrophe: what has to come back unchanged leaves as JSON lines, as Excel,
-    or as an exact table.
+    An import keeps the apostrophe; JSON lines, Excel and exact tables can be imported unchanged.
     """
     return "'" + text if text.startswith(FORMULA_STARTS) else text

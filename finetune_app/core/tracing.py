@@ -1,8 +1,8 @@
-"""OpenTelemetry traces of requests and of what the engine is asked, where somebody gathers them.
+"""Optional OpenTelemetry traces of requests and of calls to the engine.
 
-Off unless OTEL_EXPORTER_OTLP_ENDPOINT is set; then `pip install finetune[tracing]` is needed, and
-the standard OTEL_* variables hold. Off, nothing of it is imported and no request is touched. A span
-says what was called, how it ended and how long it took: no query, no text, no key, no person.
+On if OTEL_EXPORTER_OTLP_ENDPOINT is set; needs `pip install finetune[tracing]` and follows the
+standard OTEL_* variables. Otherwise nothing is imported. A span has the route, the outcome and the
+duration: no query, text, key or user.
 """
 
 import logging
@@ -25,12 +25,12 @@ _tracer: Any = None
 
 
 def traced(app: App) -> App:
-    """The application, with a span around each request where traces are wanted."""
+    """The application, with a span around each request if tracing is on."""
     return Traced(app) if start() else app
 
 
 def start() -> bool:
-    """Whether traces are sent from now on."""
+    """Start tracing if it is configured; returns whether it is on."""
     global _tracer
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return False
@@ -55,8 +55,8 @@ def start() -> bool:
 
 @contextmanager
 def span(name: str, **attributes: str | int | float | bool) -> Iterator[Any]:
-    """A span below that of the request; nothing where traces are off. It is not made the current
-    one, so that it may be held over the yields of a generator."""
+    """A child span of the request's; does nothing if tracing is off. It is not made the current
+    span, so that a generator may hold it across yields."""
     if _tracer is None:
         yield None
         return
@@ -64,19 +64,19 @@ def span(name: str, **attributes: str | int | float | bool) -> Iterator[Any]:
     try:
         yield one
     except BaseException as problem:
-        one.set_attribute("error.type", type(problem).__name__)  # what it says may be somebody's
+        one.set_attribute("error.type", type(problem).__name__)  # its message may contain user data
         raise
     finally:
         one.end()
 
 
 def shape(path: str) -> str:
-    """/goals/7/deployment/ as /goals/{n}/deployment/: what was called, not whose it is."""
+    """A path without ids: /goals/7/deployment/ becomes /goals/{n}/deployment/."""
     return _SECRET.sub("{id}", _NUMBER.sub("{n}", path))
 
 
 class Traced:
-    """An ASGI application with a span around each request of HTTP."""
+    """ASGI middleware with a span around each HTTP request."""
 
     def __init__(self, app: App) -> None:
         self.app = app

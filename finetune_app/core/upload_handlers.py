@@ -1,4 +1,4 @@
-"""A file that is too large ends in a page that says so."""
+"""An upload handler that limits the size of files."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from django.http import HttpRequest
 
 
 class CappedUpload(FileUploadHandler):
-    """Counts the file while the form is read; the view finds `request.upload_too_large`.
+    """Sets `request.upload_too_large` for the view if a file is too large.
 
-    By then the request has arrived whole. What is far too large never does (core/body_limit.py).
+    Bodies far above the limit are rejected earlier (core/body_limit.py).
     """
 
     def __init__(self, request: HttpRequest) -> None:

@@ -1,9 +1,9 @@
-"""Whether this machine serves with vLLM.
+"""Finds the vLLM installation of this machine, if any.
 
 Read from the environment by the engine process, which has no Django settings, and by
 `manage.py doctor`:
 
-VLLM          path of the program (/opt/vllm/bin/vllm), or `off`. Without it, a `vllm` beside our
+VLLM          path of the program (/opt/vllm/bin/vllm), or `off`. By default, a `vllm` beside this
               Python or on the PATH is used if there is an NVIDIA card.
 VLLM_OPTIONS  further options of `vllm serve`, such as `--tensor-parallel-size 2`.
 """
@@ -20,8 +20,8 @@ from finetune_app.core.machine import graphics_card
 
 @dataclass(frozen=True)
 class VllmInstallation:
-    """program: None where our own engine serves.
-    why_not: why vLLM does not serve; empty where it was never expected to.
+    """program: None if the built-in engine serves.
+    why_not: why vLLM does not serve; empty if it was not expected to.
     mistaken: an environment variable is set to something that cannot be used.
     """
 
@@ -40,7 +40,7 @@ def find_vllm() -> VllmInstallation:
     if named and not program:
         return VllmInstallation(None, "What VLLM names is no program", mistaken=True)
     if not named and not graphics_card():
-        return VllmInstallation(None)  # without a card our own engine is faster
+        return VllmInstallation(None)  # without a card the built-in engine is faster
     if not program:
         return VllmInstallation(None, "vLLM is not installed; docs/deployment.md says how it is")
     try:

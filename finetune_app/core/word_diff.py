@@ -1,4 +1,4 @@
-"""What changed between two texts: words added and taken out. Pure."""
+"""Word diff of two texts."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import groupby
 
 from rapidfuzz.distance import Indel
 
-MOST_WORDS = 6_000  # above this, line by line
+MOST_WORDS = 6_000  # above this, compare lines
 PIECES = re.compile(r"\w+|[^\w\s]|\s+")
 LINES = re.compile(r"[^\n]+|\n+")
 
@@ -18,7 +18,7 @@ class DiffPart:
 
 
 def diff_words(before: str, after: str) -> list[DiffPart]:
-    """The pieces that are the same or added give `after` back, the same or gone `before`."""
+    """Pieces that are "same" or "added" form `after`; "same" or "gone" form `before`."""
     old, new = PIECES.findall(before), PIECES.findall(after)
     if max(len(old), len(new)) > MOST_WORDS:
         old, new = LINES.findall(before), LINES.findall(after)
@@ -33,8 +33,8 @@ def diff_words(before: str, after: str) -> list[DiffPart]:
 
 
 def _gathered(pieces: list[DiffPart]) -> list[DiffPart]:
-    """Where words were put in place of others, the space between belongs to both: a phrase that
-    took another's place reads as one change and not as many."""
+    """Merges changes that are separated only by whitespace, so that a replaced phrase reads as
+    one change."""
     gathered: list[DiffPart] = []
     for is_change, run in groupby(_soft(pieces), key=lambda pair: pair[1]):
         some = [piece for piece, _change in run]
@@ -48,7 +48,7 @@ def _gathered(pieces: list[DiffPart]) -> list[DiffPart]:
 
 
 def _soft(pieces: list[DiffPart]) -> list[tuple[DiffPart, bool]]:
-    """Each piece, and whether it belongs to a run of changes."""
+    """Each piece, and whether it belongs to a sequence of changes."""
     changed = [piece.kind != "same" for piece in pieces]
     return [
         (

@@ -1,4 +1,4 @@
-"""What a room does for its jobs: one subclass of JobHandler for each kind, registered in
+"""Job handlers: a room registers one subclass of JobHandler per kind of job in
 `AppConfig.ready()`.
 
 A job with a child process: `child_spec`, then `record` for each event of the child, then

@@ -14,7 +14,7 @@ INTERRUPTED = _("This stopped unexpectedly; going on from where it was last save
 
 @dataclass(frozen=True)
 class JobKind:
-    """What general code has to know about one kind of job."""
+    """Properties of one kind of job."""
 
     name: str
     """Stored in `Job.kind`; at most 12 characters."""

@@ -1,7 +1,7 @@
 """The lease: at most one worker may run a job and write about it.
 
-Every change is one conditional UPDATE. Taking the lease raises `token`; a worker that lost it
-finds no row any more. Nobody compares `heartbeat_at` with a clock of their own: it only has to
+Every change is one conditional UPDATE. Taking the lease increments `token`, so the updates of a
+worker that lost it match no row. `heartbeat_at` is never compared with a clock; it only has to
 change (see reconcile.HeartbeatMonitor).
 """
 
@@ -20,7 +20,7 @@ from finetune_app.jobs.models import ChildRun, Job, State
 
 
 def take_next(*, heavy: bool, worker: str) -> Job | None:
-    """Take the lease of the job that has waited longest; None when none waits."""
+    """Take the lease of the job that has waited longest; None if none waits."""
     while True:
         waiting = Job.objects.lane(heavy).waiting().values_list("pk", flat=True).first()
         if waiting is None:
@@ -30,7 +30,7 @@ def take_next(*, heavy: bool, worker: str) -> Job | None:
 
 
 def take(pk: int, *, worker: str) -> Job | None:
-    """Take the lease of one waiting job; None when somebody else was faster."""
+    """Take the lease of one waiting job; None if another worker was faster."""
     with transaction.atomic():
         taken = Job.objects.filter(pk=pk, state=State.QUEUED).update(
             state=State.PREPARING,
@@ -47,17 +47,17 @@ def take(pk: int, *, worker: str) -> Job | None:
 
 
 def renew(job: Job) -> bool:
-    """Say that the worker still lives. False: the lease is lost, stop everything."""
+    """Renew the lease. False: it is lost, so stop the job."""
     return bool(Job.objects.held_by(job).update(heartbeat_at=timezone.now()))
 
 
 def write(job: Job, **fields: Any) -> bool:
-    """Change the row under the lease. False: the lease is lost, nothing was written."""
+    """Update the row under the lease. False: the lease is lost, nothing was written."""
     return bool(Job.objects.held_by(job).update(**fields))
 
 
 def start_child_run(job: Job, child: str) -> ChildRun | None:
-    """Note that a child lives; None when the lease was lost meanwhile (then kill it)."""
+    """Record the start of a child; None if the lease was lost meanwhile (then kill it)."""
     with transaction.atomic():
         if not write(job, child=child):
             return None
@@ -65,7 +65,7 @@ def start_child_run(job: Job, child: str) -> ChildRun | None:
 
 
 def end_child_runs(job: Job, how: str) -> None:
-    """Note that no child of this lease, or an earlier one, lives. Only when that is certain."""
+    """Record that all children of this lease and earlier ones are dead. Call only if certain."""
     mine = ChildRun.objects.filter(job=job.pk, token__lte=job.token, ended_at=None)
     mine.update(ended_at=timezone.now(), how=how[:200])
 
@@ -73,11 +73,11 @@ def end_child_runs(job: Job, how: str) -> None:
 def release(
     job: Job, *, detail: str = "", counts: bool = True, unless_renewed: bool = False
 ) -> str | None:
-    """The child is gone without a result: decide what becomes of the job.
+    """Release the lease after the child ended without a result.
 
-    Returns the new state, or None when the lease was lost. `counts=False` is for an orderly
-    hand-back, which does not use up an attempt. `unless_renewed` is for those who only watched:
-    a heartbeat since `job` was read keeps the lease where it is.
+    Returns the new state, or None if the lease was lost. counts=False: an orderly hand-back, which
+    does not use up an attempt. unless_renewed: do nothing if the lease was renewed since `job` was
+    read.
     """
     with transaction.atomic():
         row = Job.objects.held_by(job).select_for_update().first()
@@ -86,8 +86,8 @@ def release(
         fields = _fate(row, counts)
         if detail:
             fields["detail"] = detail
-        # Raising the token fences whoever held the lease until now. The row is locked since it
-        # was read (SQLite: the whole transaction is a writer's), but stay with the house's rule.
+        # Incrementing the token fences the previous holder. The row has been locked since it
+        # was read, but the update is conditional all the same, like every other.
         fields |= {"token": F("token") + 1, "heartbeat_at": None}
         if not Job.objects.held_by(job).update(**fields):
             return None
@@ -97,7 +97,7 @@ def release(
 
 
 def _fate(job: Job, counts: bool) -> dict[str, Any]:
-    """The state that follows when the child of `job` is gone, with its plain message."""
+    """The next state of a job whose child is dead, with the message for the user."""
     now = timezone.now()
     if job.cancel_asked:
         return {"state": State.CANCELLED, "ended_at": now, "message": _("Cancelled.")}

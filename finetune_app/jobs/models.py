@@ -1,4 +1,4 @@
-"""Long work: its state, its lease, its progress. The database is the truth."""
+"""Jobs: state, lease and progress. The database is the only source of truth."""
 
 import uuid
 
@@ -15,14 +15,14 @@ class State(models.TextChoices):
     PREPARING = "preparing", _("preparing")
     RUNNING = "running", _("running")
     STOPPING = "stopping", _("stopping")
-    STOPPED = "stopped", _("stopped")  # can continue
+    STOPPED = "stopped", _("stopped")  # can be continued
     SUCCEEDED = "succeeded", _("done")
     FAILED = "failed", _("failed")
     CANCELLED = "cancelled", _("cancelled")
 
 
 LEASED = (State.PREPARING, State.RUNNING, State.STOPPING)  # a worker holds it
-ACTIVE = (State.QUEUED, *LEASED)  # will go on by itself
+ACTIVE = (State.QUEUED, *LEASED)  # needs no action of the user
 ENDED = (State.STOPPED, State.SUCCEEDED, State.FAILED, State.CANCELLED)
 CAN_CONTINUE = (State.STOPPED, State.FAILED)
 
@@ -35,25 +35,25 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(state__in=LEASED)
 
     def held_by(self, job: "Job") -> "JobQuerySet":
-        """The row, as long as the lease that `job` was read with still holds."""
+        """The row, if the lease that `job` was read with is still valid."""
         return self.filter(pk=job.pk, token=job.token, state__in=LEASED)
 
     def lane(self, heavy: bool) -> "JobQuerySet":
-        """Heavy jobs wait for each other, light ones for each other."""
+        """Jobs of one lane: heavy jobs and light jobs queue separately."""
         kinds = heavy_kinds()
         return self.filter(kind__in=kinds) if heavy else self.exclude(kind__in=kinds)
 
     def waiting(self) -> "JobQuerySet":
-        """In the order in which they will be taken."""
+        """Waiting jobs in the order in which they will be taken."""
         return self.filter(state=State.QUEUED).order_by("queued_at", "pk")
 
 
 class Job(models.Model):
-    """One piece of long work. Rooms hang their own rows (Training, Import...) on it.
+    """One background job. Rooms refer to it from their own rows (Training, Import...).
 
-    A worker takes the lease by a conditional UPDATE that raises `token` (the fencing
-    token); every later write names that token, so a worker that lost its lease writes
-    nothing.
+    A worker takes the lease by a conditional UPDATE that increments `token` (the fencing
+    token); every later write filters by that token, so a worker that lost its lease
+    writes nothing.
     """
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="jobs")
@@ -63,7 +63,9 @@ class Job(models.Model):
     spec = models.JSONField(default=dict)
 
     token = models.PositiveIntegerField(default=0)
-    attempts = models.PositiveIntegerField(default=0)  # times it was picked up since last asked for
+    attempts = models.PositiveIntegerField(
+        default=0
+    )  # times it was taken since it was last requested
     worker = models.CharField(max_length=120, blank=True)  # host:pid of the supervisor
     child = models.CharField(max_length=120, blank=True)  # host:pid:start time of the child
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -74,15 +76,15 @@ class Job(models.Model):
     total = models.FloatField(default=0)
     unit = models.CharField(max_length=16, blank=True)
     phase = models.CharField(max_length=40, blank=True)
-    message = models.TextField(blank=True)  # plain words for the page
+    message = models.TextField(blank=True)  # shown on the page
     detail = models.TextField(blank=True)  # for experts: traceback, last lines of the log
     error_code = models.CharField(max_length=40, blank=True)
     result = models.JSONField(default=dict)
 
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    queued_at = models.DateTimeField(default=timezone.now)  # its place in the queue
-    sent_at = models.DateTimeField(null=True, blank=True)  # last time the broker was told
+    queued_at = models.DateTimeField(default=timezone.now)  # order in the queue
+    sent_at = models.DateTimeField(null=True, blank=True)  # time of the last message to the broker
     started_at = models.DateTimeField(null=True, blank=True)
     running_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -113,7 +115,7 @@ class Job(models.Model):
 
     @property
     def seconds_left(self) -> float | None:
-        """From the pace so far; None until there is one."""
+        """Estimated from the speed so far; None until there is one."""
         since = self.running_at
         if self.state != State.RUNNING or not since or self.fraction < 0.05:
             return None
@@ -124,7 +126,7 @@ class Job(models.Model):
 
 
 class ChildRun(models.Model):
-    """When children started and ended: the proof that two never lived at once."""
+    """When a child process ran: evidence that no two ran at once."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="child_runs")
     token = models.PositiveIntegerField()

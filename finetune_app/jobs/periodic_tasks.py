@@ -1,6 +1,6 @@
-"""Short tasks that the clock process runs every few seconds, between two looks at the jobs.
+"""Short tasks that the clock process runs periodically.
 
-A task takes at most about a second (the rest waits for its next turn), may be repeated, and may
+A task takes at most about a second (it does the rest in its next run), is idempotent, and may
 run in several clock processes at once. Rooms register theirs in `AppConfig.ready()`.
 """
 

@@ -1,4 +1,4 @@
-"""What is looked at before anything starts; each problem is one clear sentence."""
+"""Checks before the start; each problem is reported in one sentence."""
 
 import errno
 import fcntl
@@ -13,7 +13,7 @@ NEEDED_BYTES = 2 * 1024**3
 
 
 class NotReady(Exception):
-    """Why Finetune cannot start here, and what to do about it."""
+    """Why Finetune cannot start, and what to do about it."""
 
 
 def check_system() -> None:
@@ -60,7 +60,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def only_one(run: Path) -> int:
-    """Hold the installation for as long as this process lives. Returns the open file."""
+    """Lock the installation while this process runs. Returns the open lock file."""
     handle = os.open(run / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""Which machine, which process: names that stay true after a reboot or a reused pid.
+"""Process ids that stay unique after a reboot or a reused pid.
 
-A process is named ``machine:pid:start``. `machine` is the host name with the boot and the pid
-namespace, so two containers, or one machine before and after a reboot, never look the same.
+An id is ``machine:pid:start``. `machine` is the host name with the boot id and the pid namespace,
+so that two containers, or one machine before and after a reboot, have different ids.
 """
 
 import os
@@ -28,12 +28,12 @@ def machine() -> str:
 
 
 def start_time(pid: int) -> str | None:
-    """When the process started, in a unit that a changed clock leaves alone; None if gone."""
+    """Start time of a process, unaffected by clock changes; None if it is dead."""
     try:
         if psutil.LINUX:
             stat = Path(f"/proc/{pid}/stat").read_text()
             fields = stat.rpartition(")")[2].split()
-            return None if fields[0] in "ZX" else fields[19]  # a zombie does nothing any more
+            return None if fields[0] in "ZX" else fields[19]  # a zombie counts as dead
         process = psutil.Process(pid)
         gone = process.status() == psutil.STATUS_ZOMBIE
         return None if gone else str(int(process.create_time()))
@@ -51,16 +51,16 @@ def is_on_this_machine(name: str) -> bool:
 
 
 def is_alive(name: str) -> bool:
-    """True when the named process runs on this machine. Ask `is_on_this_machine` first."""
+    """Whether the process runs on this machine. Check `is_on_this_machine` first."""
     _, pid, start = name.rsplit(":", 2)
     return start_time(int(pid)) == start
 
 
 def kill(name: str, *, patience: float = 5.0) -> bool:
-    """Kill the named child with its whole session; True when nothing of it is left.
+    """Kill a child with its whole session; True if no process of it is left.
 
-    A pid is not given out again while a session of that number lives, so processes of the
-    session are the child's own unless the pid itself now belongs to somebody else.
+    A pid is not reused while a session with that id exists, so the session's processes are the
+    child's own, unless the pid itself now belongs to another process.
     """
     if not name or not is_on_this_machine(name):
         return True
@@ -68,7 +68,7 @@ def kill(name: str, *, patience: float = 5.0) -> bool:
     pid = int(number)
     found = start_time(pid)
     if found is not None and found != start:
-        return True  # the number was given to a stranger
+        return True  # the pid has been reused
     until = time.monotonic() + patience
     while members := _session(pid):
         for member in members:
@@ -80,7 +80,7 @@ def kill(name: str, *, patience: float = 5.0) -> bool:
 
 
 def _session(pid: int) -> list[int]:
-    """Living processes of the session that `pid` leads."""
+    """Running processes of the session that `pid` leads."""
     found = []
     for other in psutil.pids():
         try:

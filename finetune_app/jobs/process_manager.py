@@ -1,4 +1,4 @@
-"""The processes that `manage.py up` keeps: started, restarted and stopped together."""
+"""Starts, restarts and stops the processes of `manage.py up`."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from pathlib import Path
 
 LOG_BYTES = 10_000_000
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds before a restart, doubled each time
-SETTLED = 60.0  # a process that ran this long starts again without delay
+SETTLED = 60.0  # a process that ran this long is restarted without delay
 
 
 @dataclass
 class ManagedProcess:
-    """One process: what it is called in the logs, how it starts, when it starts again."""
+    """One process: its name in the logs, its command and its restart delay."""
 
     name: str
     command: list[str]
@@ -29,7 +29,7 @@ class ManagedProcess:
     restarts: int = 0
 
     def start(self, logs: Path) -> None:
-        """Call from the main thread, which the child is tied to."""
+        """Call from the main thread: the child dies with the thread that started it."""
         tie_to_us = [sys.executable, "-m", "finetune_app.core.parent_death", str(os.getpid())]
         with (logs / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -37,7 +37,7 @@ class ManagedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches `up` alone, which ends all in order
+                start_new_session=True,  # only `up` gets Ctrl-C and ends all in order
                 env=os.environ | self.environment,
             )
         self.started = time.monotonic()
@@ -50,7 +50,7 @@ class ManagedProcess:
             self.process.send_signal(number)
 
     def kill_all(self) -> None:
-        """The process and whatever is left of its session."""
+        """Kill the process and the rest of its session."""
         if self.process:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -71,7 +71,7 @@ class ProcessManager:
         process.start(self.logs)
 
     def look_after(self) -> list[str]:
-        """Start again what died, with growing pauses. Returns what it did, in words."""
+        """Restart dead processes with exponential backoff. Returns log messages."""
         done = []
         now = time.monotonic()
         for process in self.processes:
@@ -94,7 +94,7 @@ class ProcessManager:
             rotate(self.logs / f"{process.name}.log")
 
     def end(self, patience: float) -> None:
-        """Ask everything but the broker to end, then the broker, then kill what is left."""
+        """Terminate all processes, the broker last, then kill the remaining ones."""
         broker = [process for process in self.processes if process.name == "broker"]
         others = [process for process in self.processes if process.name != "broker"]
         until = time.monotonic() + patience
@@ -111,7 +111,7 @@ class ProcessManager:
 
 
 def rotate(log: Path) -> None:
-    """Keep a log and one older one. Writers append, so emptying the file under them is fine."""
+    """Keep a log and one older copy. Writers append, so truncating in place is safe."""
     if log.exists() and log.stat().st_size > LOG_BYTES:
         shutil.copyfile(log, log.with_suffix(".old.log"))
         os.truncate(log, 0)

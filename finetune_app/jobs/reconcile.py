@@ -1,7 +1,6 @@
-"""What the clock does every two seconds: bring jobs and reality together again.
+"""Reconciles jobs with their workers; the clock process calls it every two seconds.
 
-Everything here is conditional, so any number of clocks may run, and one that stops half way
-leaves nothing broken.
+All updates are conditional, so that several clocks may run, and one may stop half way.
 """
 
 import logging
@@ -17,16 +16,16 @@ from finetune_app.jobs.models import Job
 
 log = logging.getLogger(__name__)
 
-RESEND_SECONDS = 10  # a waiting job that nobody took although its lane is idle
-RESEND_BUSY_SECONDS = 60  # the same while others run: a worker looks for itself when it is done
+RESEND_SECONDS = 10  # for a waiting job while its lane is idle
+RESEND_BUSY_SECONDS = 60  # while others run: workers look for the next job themselves
 SEND_AT_ONCE = 20
 
 
 class HeartbeatMonitor:
-    """How long each lease has not been renewed, by this process's own clock.
+    """Tracks on this process's monotonic clock how long each lease has not been renewed.
 
-    A heartbeat is never compared with a wall clock: one that jumps would make every lease
-    look stale. A lease is silent when the same heartbeat was seen for a whole lease.
+    Heartbeats are not compared with the wall clock, since a jump would make every lease look
+    stale. A lease is stale when its heartbeat has not changed for the duration of a lease.
     """
 
     def __init__(self) -> None:
@@ -51,7 +50,7 @@ def reconcile(monitor: HeartbeatMonitor) -> None:
 
 
 def recover(monitor: HeartbeatMonitor) -> None:
-    """Take back leases whose worker is gone."""
+    """Release leases whose worker is dead."""
     leased = list(Job.objects.leased())
     monitor.forget_all_but({job.pk for job in leased})
     for job in leased:
@@ -63,7 +62,7 @@ def recover(monitor: HeartbeatMonitor) -> None:
 
 
 def _why_gone(job: Job, monitor: HeartbeatMonitor) -> str:
-    """Why the worker of a leased job counts as gone, or "" while it may live."""
+    """Why the worker of a leased job counts as dead, or "" while it may be alive."""
     if process_ids.is_on_this_machine(job.worker) and not process_ids.is_alive(job.worker):
         return "its worker ended"
     if monitor.silent_seconds(job) > settings.LEASE_SECONDS:
@@ -72,7 +71,7 @@ def _why_gone(job: Job, monitor: HeartbeatMonitor) -> str:
 
 
 def send_waiting(*, at_once: bool = False) -> None:
-    """Wake workers for jobs whose message was lost or never sent; `at_once` for all that wait."""
+    """Wake workers for jobs whose message was lost; with `at_once` for all waiting jobs."""
     now = timezone.now()
     for heavy in (True, False):
         lane = Job.objects.lane(heavy)

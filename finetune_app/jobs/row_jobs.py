@@ -12,7 +12,7 @@ RowWithJob = TypeVar("RowWithJob", bound=models.Model)
 
 
 def delete_job_with(model: type[RowWithJob], folder: Callable[[RowWithJob], str]) -> None:
-    """Once the deletion of a row is committed, delete its job (`job_id`) and its `folder`."""
+    """After the deletion of a row is committed, delete its job (`job_id`) and its `folder`."""
 
     def delete(sender: type[RowWithJob], instance: RowWithJob, **kwargs: Any) -> None:
         services.discard(instance.job_id, folder=folder(instance))  # type: ignore[attr-defined]

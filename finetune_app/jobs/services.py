@@ -1,4 +1,4 @@
-"""What people and rooms ask of long work. Every change of state is a compare-and-set."""
+"""Creates, stops, continues and cancels jobs. Every change of state is a compare-and-set."""
 
 import logging
 from datetime import datetime, timedelta
@@ -19,8 +19,8 @@ from finetune_app.jobs.models import CAN_CONTINUE, LEASED, Job, State
 
 log = logging.getLogger(__name__)
 
-WAKE_UP_EXPIRES = 120  # seconds; a wake-up nobody heard is worthless, the clock sends another
-# One try, and two seconds for it: a page never waits for a broker that is down.
+WAKE_UP_EXPIRES = 120  # seconds; the clock sends another wake-up if this one is lost
+# One attempt of two seconds: pages do not wait for a broker that is down.
 NO_WAITING = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2} | {
     "interval_start": 0,
     "interval_step": 0,
@@ -29,7 +29,7 @@ NO_WAITING = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2
 
 
 def create(*, team: Team, kind: str, title: str, spec: dict[str, Any]) -> Job:
-    """A new job at the end of the queue; a worker is woken when the transaction commits.
+    """Create a job at the end of the queue; a worker is woken when the transaction commits.
 
     Raises ValidationError when no room has registered the kind.
     """
@@ -40,13 +40,13 @@ def create(*, team: Team, kind: str, title: str, spec: dict[str, Any]) -> Job:
 
 
 def wake_worker(job: Job) -> bool:
-    """Tell the broker that work waits. The database is the queue: a lost message loses nothing
-    and a repeated one finds nothing to do, so a broker that is down is only noted."""
+    """Send a wake-up to the workers. The queue is in the database, so lost and repeated messages
+    are harmless, and a broker that is down is only logged."""
     name = "worker.run_heavy" if job.is_heavy else "worker.run_light"
     try:
         with app.connection_for_write(transport_options=NO_WAITING) as broker:
             app.send_task(name, [job.pk], expires=WAKE_UP_EXPIRES, retry=False, connection=broker)
-    except Exception as error:  # whatever the broker's client throws
+    except Exception as error:  # any exception of the broker's client
         log.warning("no worker could be woken for job %s: %s", job.pk, error)
         return False
     Job.objects.filter(pk=job.pk, state=State.QUEUED).update(sent_at=timezone.now())
@@ -54,7 +54,7 @@ def wake_worker(job: Job) -> bool:
 
 
 def ask_stop(job: Job) -> bool:
-    """Stop at the next step and keep what was learned; a waiting job stops at once."""
+    """Stop at the next step and keep the result so far; a waiting job stops at once."""
     waiting = Job.objects.filter(pk=job.pk, state=State.QUEUED).update(
         state=State.STOPPED,
         ended_at=timezone.now(),
@@ -69,7 +69,7 @@ def ask_stop(job: Job) -> bool:
 
 
 def ask_continue(job: Job) -> bool:
-    """Back into the queue; the child goes on from what it saved last."""
+    """Queue again; the child continues from its last checkpoint."""
     asked = Job.objects.filter(pk=job.pk, state__in=CAN_CONTINUE).update(
         state=State.QUEUED,
         attempts=0,
@@ -88,7 +88,7 @@ def ask_continue(job: Job) -> bool:
 
 
 def cancel(job: Job) -> bool:
-    """End it for good. A running child is killed by its supervisor within seconds."""
+    """Cancel for good. The supervisor kills a running child within seconds."""
     with transaction.atomic():
         idle = Job.objects.filter(pk=job.pk, state__in=(State.QUEUED, *CAN_CONTINUE)).update(
             state=State.CANCELLED, ended_at=timezone.now(), message=_("Cancelled.")
@@ -100,7 +100,7 @@ def cancel(job: Job) -> bool:
 
 
 def queue_place(job: Job) -> int:
-    """1 for the next to be taken; 0 when it does not wait."""
+    """Place in the queue, from 1; 0 if the job does not wait."""
     if job.state != State.QUEUED:
         return 0
     ahead = Job.objects.lane(job.is_heavy).waiting()
@@ -109,7 +109,7 @@ def queue_place(job: Job) -> int:
 
 
 def likely_start(job: Job) -> datetime | None:
-    """When a waiting job probably begins, from the pace of what is ahead; None if unknown."""
+    """Estimated start of a waiting job; None if unknown."""
     if job.state != State.QUEUED:
         return None
     lane = Job.objects.lane(job.is_heavy)
@@ -125,13 +125,13 @@ def likely_start(job: Job) -> datetime | None:
 
 
 def seconds_to_start(job: Job) -> float | None:
-    """How long a waiting job probably still waits; None if unknown."""
+    """Estimated seconds until a waiting job starts; None if unknown."""
     at = likely_start(job)
     return max((at - timezone.now()).total_seconds(), 0.0) if at else None
 
 
 def _typical_seconds(job: Job) -> float | None:
-    """The median length of the last jobs of this lane."""
+    """Median duration of the lane's latest jobs."""
     done = Job.objects.lane(job.is_heavy).filter(state=State.SUCCEEDED, running_at__isnull=False)
     spans = done.order_by("-ended_at").values_list(F("ended_at") - F("running_at"), flat=True)[:9]
     seconds = sorted(span.total_seconds() for span in spans)
@@ -139,9 +139,9 @@ def _typical_seconds(job: Job) -> float | None:
 
 
 def discard(job_pk: int, *, folder: str) -> None:
-    """The row a job belonged to is gone: once that is committed, so are the job and its files.
+    """Delete a job and its files after the transaction commits.
 
-    A supervisor that finds the job's row gone has lost its lease and kills its child.
+    A supervisor that no longer finds the job's row has lost its lease and kills its child.
     """
 
     def remove() -> None:
@@ -150,5 +150,5 @@ def discard(job_pk: int, *, folder: str) -> None:
             (settings.DATA_DIR / path).unlink(missing_ok=True)
         delete_folder(folder)
 
-    # Robust: one store that does not answer must not keep the rest from going.
+    # Robust: an unavailable store must not prevent the other deletions.
     transaction.on_commit(remove, robust=True)

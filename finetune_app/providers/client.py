@@ -1,8 +1,8 @@
-"""Asking a model elsewhere, in the chat format that most of them speak.
+"""Client of remote models that offer OpenAI's chat completions API.
 
-Plain Python without settings or database, so that a worker's child can use it: a web process
-makes a Target, which travels on the child's standard input and nowhere else. Messages are plain
-English for that reason too. Nothing raised here holds the key.
+Uses no database, so that a worker's child process can use it: a web process makes a Target and
+passes it on the child's standard input only. Messages are untranslated for the same reason. No
+exception raised here contains the key.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
     from finetune_app.providers.models import Endpoint
 
 CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 60.0  # between two pieces of an answer
-FIRST_SECONDS = 120.0  # until an answer begins; some think long before the first word
+SILENCE_SECONDS = 60.0  # between two chunks of an answer
+FIRST_SECONDS = 120.0  # until an answer begins; reasoning models may take long
 WHOLE_SECONDS = 300.0
-MOST_BYTES = 4_000_000  # of one answer, as it comes over the wire
+MOST_BYTES = 4_000_000  # of one answer, as received
 LONGEST_LINE = 1_000_000
-TRIES = 4  # of a worker, when a platform is busy
+TRIES = 4  # attempts of a worker while the platform is busy
 LONGEST_WAIT = 30.0
 
 Event = dict[str, Any]
 
 
 class RemoteError(Exception):
-    """The model elsewhere did not answer; the message is for the person, without the key."""
+    """The remote model did not answer. The message is for the user, without the key."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.retry_after = retry_after  # seconds; None: trying again would not help
+        self.retry_after = retry_after  # seconds; None if a retry would not help
 
 
 @dataclass(frozen=True)
 class Target:
-    """All that is needed to ask: for a child's standard input, never for the database.
+    """Everything a request needs: for a child's standard input, never for the database.
 
-    `private`: the operator named its host in ENDPOINTS_ALLOWED.
+    `private`: the host is listed in ENDPOINTS_ALLOWED.
     """
 
     url: str
@@ -73,7 +73,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. Tokens are None where the platform does not count them."""
+    """A complete answer. Token counts are None where the platform does not report them."""
 
     text: str
     tokens_in: int | None
@@ -83,7 +83,7 @@ class Answer:
 
 
 def target_of(endpoint: Endpoint) -> Target:
-    """Raise RemoteError when its key cannot be read any more."""
+    """Raises RemoteError if the key cannot be decrypted."""
     try:
         key = decrypt(endpoint.secret) if endpoint.secret else ""
     except InvalidToken:
@@ -97,7 +97,7 @@ def target_of(endpoint: Endpoint) -> Target:
 def answer(
     target: Target, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
 ) -> Answer:
-    """One whole answer, for workers; waits and asks again where the platform is busy."""
+    """A complete answer, for workers. Retries while the platform is busy."""
     for left in reversed(range(TRIES)):
         try:
             return asyncio.run(whole(target, messages, max_tokens, temperature))
@@ -111,7 +111,7 @@ def answer(
 async def whole(
     target: Target, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0
 ) -> Answer:
-    """One whole answer."""
+    """A complete answer."""
     text, last = "", Event()
     async with aclosing(
         stream(target, messages, max_tokens=max_tokens, temperature=temperature)
@@ -131,8 +131,8 @@ async def stream(
     max_tokens: int,
     temperature: float = 0.0,
 ) -> AsyncGenerator[Event, None]:
-    """{"text"} as it is written, at the end {"done", "finish_reason", "tokens", "prompt_tokens",
-    "seconds"}. Closing it hangs up. Raise RemoteError."""
+    """Yields {"text"} as it is generated, then {"done", "finish_reason", "tokens", "prompt_tokens",
+    "seconds"}. Closing the generator closes the connection. Raises RemoteError."""
     target = endpoint if isinstance(endpoint, Target) else target_of(endpoint)
     began = time.monotonic()
     body: dict[str, Any] = {
@@ -159,7 +159,7 @@ async def stream(
     except (httpx.HTTPError, TimeoutError) as problem:
         raise _unreachable(problem, target) from None
     if not ending["finish_reason"]:
-        raise RemoteError(f"{target.host} ended in the middle of its answer.", retry_after=5)
+        raise RemoteError(f"{target.host} stopped in the middle of its answer.", retry_after=5)
     yield {"done": True, "seconds": round(time.monotonic() - began, 3), **ending}
 
 
@@ -180,8 +180,8 @@ def _client(target: Target) -> httpx.AsyncClient:
 
 
 async def _asked(client: httpx.AsyncClient, target: Target, body: dict[str, Any]) -> httpx.Response:
-    """The response that began well. Models differ in what they take: what one refuses by name
-    is left out, or called what it calls it."""
+    """The first successful response. Parameters that the model rejects by name are left out or
+    renamed, and the request is sent again."""
     url = f"{target.url.rstrip('/')}/chat/completions"
     while True:
         async with asyncio.timeout(FIRST_SECONDS):
@@ -189,7 +189,9 @@ async def _asked(client: httpx.AsyncClient, target: Target, body: dict[str, Any]
         if response.is_success:
             if response.headers.get("content-encoding", "identity") != "identity":
                 await response.aclose()
-                raise RemoteError(f"{target.host} packs its answers, which was not asked for.")
+                raise RemoteError(
+                    f"{target.host} compresses its answers, which Finetune did not ask for."
+                )
             return response
         try:
             said = await _error_text(response)
@@ -227,11 +229,11 @@ async def _error_text(response: httpx.Response) -> str:
         return text
 
 
-# ---- What comes back ----
+# ---- Response ----
 
 
 async def _chunks(response: httpx.Response, began: float) -> AsyncGenerator[Any, None]:
-    """The JSON values of an event stream; of a server that does not stream, its one answer."""
+    """The JSON values of an event stream, or the one answer of a server that does not stream."""
     if "text/event-stream" in response.headers.get("content-type", ""):
         async for line in _lines(response, began):
             if line.startswith(b"data:"):
@@ -263,13 +265,13 @@ def _json(data: bytes) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError):
         raise RemoteError(
-            "What came back is not in the chat format. Check that the address is that of an API, "
+            "The answer is not in the chat format. Check that the address is that of an API, "
             "and ends before /chat/completions."
         ) from None
 
 
 def _read(chunk: Any, ending: Event, target: Target) -> str:
-    """The text of one chunk; what it says about the end goes into `ending`."""
+    """The text of one chunk; token counts and finish reason go into `ending`."""
     if not isinstance(chunk, dict):
         return ""
     if error := chunk.get("error"):
@@ -300,15 +302,15 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and 0 <= value < 1_000_000_000 else None
 
 
-# ---- What went wrong ----
+# ---- Errors ----
 
 
 def _refused(response: httpx.Response, said: str, target: Target) -> RemoteError:
     status, host = response.status_code, target.host
     if 300 <= status < 400:
         return RemoteError(
-            f"{host} sends us on to another address, which Finetune does not follow. Add the "
-            "address it moved to instead."
+            f"{host} redirects to another address, which Finetune does not follow. Add the "
+            "address it redirects to instead."
         )
     if status in (401, 403):
         return RemoteError(f"{host} did not accept the key. Ask an owner to enter it again.")
@@ -326,10 +328,10 @@ def _refused(response: httpx.Response, said: str, target: Target) -> RemoteError
         )
     if status >= 500:
         return RemoteError(
-            f"{host} has a fault of its own ({status}). Try again in a while.",
+            f"{host} has an error of its own ({status}). Try again in a while.",
             retry_after=_seconds(response.headers.get("retry-after")),
         )
-    return RemoteError(f"{host} did not take the question ({status}): {_theirs(said, target)}")
+    return RemoteError(f"{host} did not accept the question ({status}): {_theirs(said, target)}")
 
 
 def _unreachable(problem: Exception, target: Target) -> RemoteError:
@@ -349,7 +351,7 @@ def _unreachable(problem: Exception, target: Target) -> RemoteError:
 
 
 def _theirs(said: str, target: Target) -> str:
-    """Their words, short, on one line, and without the key should they repeat it."""
+    """The platform's message: one line, shortened, with the key removed."""
     if target.key:
         said = said.replace(target.key, "…")
     said = " ".join("".join(c if c.isprintable() else " " for c in said).split())

@@ -1,4 +1,4 @@
-"""A remote model: where it answers, which one, and the key."""
+"""Forms for a remote model: its address, name, key and prices."""
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ def price_field(label: "StrPromise", help_text: "StrPromise") -> forms.DecimalFi
         decimal_places=4,
         required=False,
         min_value=Decimal("0.0001"),
-        error_messages={"min_value": _("Leave it empty when it costs nothing or you do not know.")},
+        error_messages={"min_value": _("Leave it empty if it costs nothing or you do not know.")},
     )
 
 
@@ -33,8 +33,8 @@ class AddressForm(forms.Form):
     url = forms.CharField(
         label=_("Address of its API"),
         max_length=300,
-        help_text=_("As its maker or your operator gives it, like https://api.example.com/v1."),
-        error_messages={"required": _("Say where it answers.")},
+        help_text=_("As its provider gives it, like https://api.example.com/v1."),
+        error_messages={"required": _("Enter its address.")},
         widget=forms.TextInput(attrs=PLAIN | {"inputmode": "url"}),
     )
 
@@ -46,7 +46,7 @@ class AddressForm(forms.Form):
 
 
 class KnownForm(forms.Form):
-    """What may be changed later."""
+    """The fields that can be changed later."""
 
     name = forms.CharField(
         label=_("A name for it"),
@@ -63,7 +63,7 @@ class KnownForm(forms.Form):
         widget=forms.PasswordInput(attrs=PLAIN | {"autocomplete": "new-password"}),
     )
     context = forms.IntegerField(
-        label=_("How much it can see at once"),
+        label=_("Context length"),
         min_value=512,
         max_value=10_000_000,
         initial=8192,
@@ -72,20 +72,20 @@ class KnownForm(forms.Form):
     )
     price_in = price_field(
         _("Price of a million tokens in"),
-        _("In your own currency. Leave it empty when you do not know it."),
+        _("In your own currency. Leave it empty if you do not know it."),
     )
     price_out = price_field(_("Price of a million tokens out"), _("The same, for what it writes."))
 
     def __init__(self, *args: Any, endpoint: Endpoint | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if endpoint and endpoint.secret:
-            self.fields["key"].help_text = _("There is one. Type another to put it in its place.")
+            self.fields["key"].help_text = _("A key is stored. Type another to replace it.")
             self.fields["forget_key"] = forms.BooleanField(
                 label=_("Forget the key"), required=False
             )
 
     def clean_key(self) -> str:
-        """It travels in a header line, so nothing but visible ASCII can be right."""
+        """Raises ValidationError unless the key is visible ASCII, as an HTTP header needs."""
         key: str = self.cleaned_data["key"].strip()
         if key and not (key.isascii() and key.isprintable() and " " not in key):
             raise forms.ValidationError(
@@ -95,13 +95,13 @@ class KnownForm(forms.Form):
 
 
 class NewForm(AddressForm, KnownForm):
-    """All of it. The host that was agreed to is the one that stood beside the tick."""
+    """All fields of a new remote model. `consent_to` is the host shown beside the checkbox."""
 
     model = forms.CharField(
         label=_("Model"),
         max_length=200,
-        help_text=_("What it is called there, as in its maker's list."),
-        error_messages={"required": _("Say which model.")},
+        help_text=_("Its name there, as in the provider's list of models."),
+        error_messages={"required": _("Enter the model's name.")},
         widget=forms.TextInput(attrs=PLAIN),
     )
     consent_to = forms.CharField(widget=forms.HiddenInput, required=False)
@@ -120,13 +120,13 @@ class NewForm(AddressForm, KnownForm):
         data = super().clean() or {}
         if data.get("url") and data.get("consent") and data.get("consent_to") != self.host:
             self.add_error(
-                "consent", _("The address is another one now. Read again where it goes.")
+                "consent", _("The address has changed. Read again where your data would go.")
             )
         return data
 
     @property
     def host(self) -> str:
-        """Where it would go; "" while the address is not a good one."""
+        """Host of the address; "" while the address is not valid."""
         try:
             return guard.host_of(checked_address(str(self["url"].value() or "")))
         except PlainError:

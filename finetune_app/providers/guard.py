@@ -1,11 +1,11 @@
-"""Where a request may go. The address is checked when it connects, not when somebody typed it.
+"""Protects against SSRF: the address is checked on every connection, not when it is entered.
 
-Whoever may name an address could otherwise make this machine ask its own neighbours: a router's
-page, a database, the platform's metadata service. So a name is looked up once, every address it
-has must be a public one, and the connection goes to exactly the address that was checked; a name
-that answers differently a moment later gains nothing. See docs/decisions/0004.
+An endpoint's address could otherwise make this machine call its own network: a router's page, a
+database, the platform's metadata service. So a name is resolved once, all its addresses must be
+public, and the connection goes to exactly the address that was checked, which defeats DNS
+rebinding. See docs/decisions/0004.
 
-Pure Python without settings, since workers' children use it too.
+Uses no settings, since the workers' child processes use it too.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import httpx
 
 LOOKUP_SECONDS = 10.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
-NAT64 = ipaddress.ip_network("64:ff9b::/96")  # holds a whole IPv4 address in its last 32 bits
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last 32 bits are an IPv4 address
 NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 HOST = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?\.?", re.IGNORECASE)
 
 
 class NotAllowed(ValueError):
-    """This address is not asked; the message says why, for the person."""
+    """Requests to this address are not allowed. The message tells the user why."""
 
 
 def read_address(text: str) -> httpx.URL:
-    """The base address of an API, without what clients add to it. Raise NotAllowed."""
+    """The base URL of an API, without /chat/completions. Raises NotAllowed."""
     text = text.strip()
     if not text.isprintable() or re.search(r"[\s\\]", text):
         raise NotAllowed("An address has no spaces, line ends or backslashes.")
@@ -53,18 +53,18 @@ def read_address(text: str) -> httpx.URL:
 
 
 def host_of(url: httpx.URL) -> str:
-    """As it is looked up: small letters, other scripts in their ASCII form, no final dot."""
+    """The host as it is resolved: lower case, IDNA-encoded, without a final dot."""
     return url.raw_host.decode("ascii").lower().rstrip(".")
 
 
 def place_of(url: httpx.URL) -> str:
-    """host:port, as an operator names it in ENDPOINTS_ALLOWED."""
+    """host:port, as listed in ENDPOINTS_ALLOWED."""
     host = host_of(url)
     return f"{f'[{host}]' if ':' in host else host}:{_port(url)}"
 
 
 def check(url: httpx.URL, *, private: bool) -> None:
-    """What can be told without a look-up. Raise NotAllowed."""
+    """Checks that need no DNS lookup. Raises NotAllowed."""
     _check_form(host_of(url))
     if private:
         return
@@ -84,10 +84,10 @@ def check(url: httpx.URL, *, private: bool) -> None:
 
 
 def _check_form(host: str) -> None:
-    """Names and plain addresses only: 0x7f000001 and 2130706433 are addresses in disguise."""
+    """Accept only names and plain addresses, not forms such as 0x7f000001 or 2130706433."""
     if ":" in host:
         try:
-            ipaddress.IPv6Address(host)  # also refuses a zone, as in fe80::1%eth0
+            ipaddress.IPv6Address(host)  # also rejects a zone, as in fe80::1%eth0
         except ValueError as problem:
             raise NotAllowed("That is not an address. It looks like https://host/v1.") from problem
         if "%" in host:
@@ -106,14 +106,14 @@ def _check_form(host: str) -> None:
 
 
 def is_public(text: str) -> bool:
-    """Whether an IP address lies in the public internet, whatever it is wrapped in."""
+    """Whether an IP address is public. Tunnel and translation formats are unwrapped."""
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip.scope_id or ip.is_site_local:
-            return False  # tunnels to an IPv4 address that nobody checked
+            return False  # tunnels to an IPv4 address that was not checked
         if ip in NAT64:
             return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
     return ip.is_global and not (
@@ -127,7 +127,7 @@ def is_public(text: str) -> bool:
 
 
 async def look_up(host: str, port: int) -> list[str]:
-    """The addresses of a name, in the order in which the system would try them."""
+    """The addresses of a host name, in the system's order."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(LOOKUP_SECONDS):
@@ -138,9 +138,9 @@ async def look_up(host: str, port: int) -> list[str]:
 
 
 class Guard(httpx.AsyncBaseTransport):
-    """Connects to addresses it has checked itself, and keeps the name for Host and TLS.
+    """A transport that connects only to checked addresses; Host and TLS use the name.
 
-    `private`: the operator named this host and port, so it may lie in a private network.
+    `private`: the host and port are in ENDPOINTS_ALLOWED, so the address may be private.
     """
 
     def __init__(self, *, private: bool) -> None:
@@ -160,7 +160,7 @@ class Guard(httpx.AsyncBaseTransport):
             try:
                 return await self.inner.handle_async_request(_towards(request, address, host))
             except (httpx.ConnectError, httpx.ConnectTimeout) as problem:
-                refused = problem  # this machine may have no way to that one: try the next
+                refused = problem  # perhaps no route to this address: try the next
         raise refused
 
     async def aclose(self) -> None:
@@ -168,11 +168,11 @@ class Guard(httpx.AsyncBaseTransport):
 
 
 def _towards(request: httpx.Request, address: str, host: str) -> httpx.Request:
-    """The same request to one address; its Host header and its certificate stay the name's."""
+    """The same request to one address, with the name in the Host header and for TLS."""
     return httpx.Request(
         request.method,
         request.url.copy_with(host=address),
-        headers=request.headers,  # with Host, made from the name
+        headers=request.headers,  # include Host, made from the name
         stream=request.stream,
         extensions=request.extensions | {"sni_hostname": host},
     )
@@ -184,12 +184,12 @@ def _port(url: httpx.URL) -> int:
 
 def _private() -> NotAllowed:
     return NotAllowed(
-        "That address is inside this machine or its network, where Finetune does not ask. Whoever "
+        "That address is on this machine or its network, which Finetune does not call. Whoever "
         "runs Finetune can allow a host by naming it in ENDPOINTS_ALLOWED."
     )
 
 
 @lru_cache(maxsize=1)
 def _certificates() -> ssl.SSLContext:
-    """Whom to trust; SSL_CERT_FILE adds a company's own authority."""
+    """The trusted certificates; SSL_CERT_FILE adds a company's own authority."""
     return httpx.create_ssl_context()

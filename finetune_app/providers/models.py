@@ -1,4 +1,4 @@
-"""Models that answer elsewhere: an address that speaks OpenAI's chat format, and its key."""
+"""Remote models: an OpenAI-compatible chat API and its key."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,17 +7,17 @@ from finetune_app.accounts.models import Team, User
 
 
 class Endpoint(models.Model):
-    """A remote model of a team. Whoever adds it agrees to what leaves this machine."""
+    """A remote model of a team. The owner who adds it consents to data leaving this machine."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="endpoints")
     name = models.CharField(_("name"), max_length=80)
     url = models.URLField(_("address"), max_length=300)  # ends before /chat/completions
-    model = models.CharField(_("model"), max_length=200)  # what the platform calls it
+    model = models.CharField(_("model"), max_length=200)  # its name on the platform
     secret = models.TextField(blank=True)  # the key, encrypted; never shown again
-    context = models.PositiveIntegerField(default=8192)  # tokens it can see
+    context = models.PositiveIntegerField(default=8192)  # context length in tokens
     price_in = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
     price_out = models.DecimalField(max_digits=10, decimal_places=4, null=True, blank=True)
-    # Both in the team's own currency for a million tokens; None is "not set", never 0.
+    # Prices are in the team's currency per million tokens; None is "not set", never 0.
     consented_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     consented_at = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)

@@ -17,11 +17,11 @@ from finetune_app.providers.client import Answer, RemoteError, target_of, whole
 from finetune_app.providers.models import Endpoint
 
 MILLION = 1_000_000
-TRIED = "What is 2 + 3? Answer with the number alone."
+TRIAL_PROMPT = "What is 2 + 3? Answer with the number alone."
 
 
 def checked_address(text: str) -> httpx.URL:
-    """An address that may be added. Raise PlainError; a name is looked up each time it is asked."""
+    """The parsed address. Raises PlainError if it is not allowed; requests check DNS again."""
     try:
         url = guard.read_address(text)
         guard.check(url, private=guard.place_of(url) in settings.ENDPOINTS_ALLOWED)
@@ -43,7 +43,7 @@ def add(
     price_in: Decimal | None = None,
     price_out: Decimal | None = None,
 ) -> Endpoint:
-    """`consent_to` is the host that `user` agreed to. Raise PlainError when it is another."""
+    """`consent_to` is the host that `user` agreed to. Raises PlainError if it is another."""
     checked = checked_address(url)
     if consent_to != guard.host_of(checked):
         raise PlainError(
@@ -78,9 +78,9 @@ def change(
     price_in: Decimal | None,
     price_out: Decimal | None,
 ) -> Endpoint:
-    """Where it is and which model it is stay: what was tested with it was tested with that one.
+    """Address and model cannot change, since test results refer to them.
 
-    An empty `key` keeps the one there is.
+    An empty `key` keeps the stored one.
     """
     endpoint.name, endpoint.context = name.strip(), context
     endpoint.price_in, endpoint.price_out = price_in, price_out
@@ -103,22 +103,21 @@ def _taken(name: str) -> PlainError:
 
 
 def delete(*, endpoint: Endpoint) -> None:
-    """The key goes with it, and what answered through it too."""
+    """Deletes the endpoint with its key and its candidates."""
     endpoint.delete()
 
 
 def try_it(*, endpoint: Endpoint) -> Answer:
-    """Ask one small question. Raise PlainError with what it said or what went wrong."""
+    """Ask one short question. Raises PlainError if no usable answer comes back."""
     try:
         answer = async_to_sync(whole)(
-            target_of(endpoint), [{"role": "user", "content": TRIED}], 400
+            target_of(endpoint), [{"role": "user", "content": TRIAL_PROMPT}], 400
         )
     except RemoteError as problem:
         raise PlainError(problem.message, status=502, title=_("No answer")) from None
     if not answer.text.strip():
         raise PlainError(
-            _("It answered with nothing. Is “%(model)s” a model for chat?")
-            % {"model": endpoint.model},
+            _("The answer was empty. Is “%(model)s” a chat model?") % {"model": endpoint.model},
             status=502,
             title=_("No answer"),
         )
@@ -126,7 +125,7 @@ def try_it(*, endpoint: Endpoint) -> Answer:
 
 
 def cost_of(endpoint: Endpoint, tokens_in: int | None, tokens_out: int | None) -> Decimal | None:
-    """What so many tokens cost, in the team's currency; None where anything is not known."""
+    """Cost of the tokens in the team's currency; None if a price or count is unknown."""
     price_in, price_out = endpoint.price_in, endpoint.price_out
     if price_in is None or price_out is None or tokens_in is None or tokens_out is None:
         return None

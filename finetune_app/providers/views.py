@@ -1,4 +1,4 @@
-"""The team's remote models: members see their names, owners everything but the keys."""
+"""The team's remote models. Members see their names, owners all but the keys."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @member(Role.OWNER, "GET", "POST")
 def add(request: HttpRequest) -> HttpResponse:
-    """First where (?url=), then the rest beside what goes to exactly that host."""
+    """Step 1 asks for the address (?url=), step 2 for the rest and the consent."""
     if request.method == "POST":
         form = NewForm(request.POST)
         if form.host and form.is_valid() and _saved(form, request):
@@ -70,7 +70,7 @@ def delete(request: HttpRequest, endpoint_id: int) -> HttpResponse:
 
 @member(Role.OWNER, "POST")
 def try_it(request: HttpRequest, endpoint_id: int) -> HttpResponse:
-    """One small question; what came back stands beside its name."""
+    """Ask one short question and show the answer beside the model."""
     endpoint = find(request, endpoint_id)
     try:
         tried: dict[str, Any] = {"answer": services.try_it(endpoint=endpoint)}
@@ -79,7 +79,7 @@ def try_it(request: HttpRequest, endpoint_id: int) -> HttpResponse:
         )
     except PlainError as problem:
         tried = {"error": problem.message}
-    return _page(request, tried=tried | {"pk": endpoint.pk, "asked": services.TRIED})
+    return _page(request, tried=tried | {"pk": endpoint.pk, "asked": services.TRIAL_PROMPT})
 
 
 def find(request: HttpRequest, endpoint_id: int) -> Endpoint:

@@ -23,7 +23,7 @@ def test_another_team_sees_nothing_of_it(as_stranger, owner):
 
 
 def test_a_form_acts_on_the_team_it_was_made_for(as_owner, owner):
-    """In another tab the person went over to another team: nobody is invited there by mistake."""
+    """After a switch of teams in another tab, nobody is invited to the wrong team."""
     page = text(as_owner.get("/team/"))
     here = Membership.objects.get(user=owner).team
     assert f"/team/invite/?in_team={here.pk}" in page

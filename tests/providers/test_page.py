@@ -35,7 +35,7 @@ def test_trying_it_shows_the_answer_and_what_it_cost(as_owner, platform, endpoin
 
 
 def test_trouble_is_told_beside_its_name(as_owner, platform, team, owner):
-    for kind, told in (("wrong key", "did not accept the key"), ("mute", "answered with nothing")):
+    for kind, told in (("wrong key", "did not accept the key"), ("mute", "answer was empty")):
         endpoint = platform.endpoint(team, owner, kind)
         page = text(as_owner.post(f"{PAGE}{endpoint.pk}/try/"))
         assert told in page

@@ -1,1 +1,1 @@
-"""Bringing base models in: the starter, and any model by hub id or from a local folder."""
+"""Installs base models: the starter, and any model by hub id or from a local folder."""

@@ -1,7 +1,7 @@
-"""Whether a model can be trained here: looked at before gigabytes are fetched.
+"""Checks that a model can be trained, before its weights are downloaded.
 
-Nothing a model brings is run. Its chat template is rendered in the sandbox that transformers
-uses, with a limit on the processor time, because a template can loop.
+No code of the model is run. Its chat template is rendered in transformers' sandbox with a limit
+on CPU time, because a template can loop.
 """
 
 import json
@@ -15,16 +15,16 @@ from typing import Any
 from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
 
-LEAST_CONTEXT = 512  # tokens; a question and its answer need that much
-TEMPLATE_SECONDS = 5.0  # of processor time
-HEADER_LIMIT = 100_000_000  # bytes, the limit of the safetensors library too
-# What transformers calls the models that continue a text and do nothing else.
+LEAST_CONTEXT = 512  # tokens for a question and its answer
+TEMPLATE_SECONDS = 5.0  # CPU time
+HEADER_LIMIT = 100_000_000  # bytes, as in the safetensors library
+# Name suffixes of text generation models in transformers.
 CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the small files tell; 0 where they do not. `context` is in tokens."""
+    """Dimensions from the configuration; 0 where it has none. `context` is in tokens."""
 
     architecture: str
     context: int
@@ -34,7 +34,7 @@ class Shape:
 
 
 def check_small_files(folder: Path) -> Shape:
-    """Raise UserError with a sentence when this model cannot be installed."""
+    """Raises UserError if the model cannot be installed."""
     raw = _read(folder / "config.json")
     refuse_code(folder)
     if raw.get("quantization_config"):
@@ -61,7 +61,7 @@ def check_small_files(folder: Path) -> Shape:
 
 
 def refuse_code(folder: Path) -> None:
-    """Some models ask to run program code of their own; those are not for us."""
+    """Raises UserError if the model needs code of its own (trust_remote_code)."""
     for path in sorted(folder.glob("*.json")):
         if "config" in path.name and "auto_map" in _read(path):
             raise UserError(
@@ -72,7 +72,7 @@ def refuse_code(folder: Path) -> None:
 
 
 def check_weights(path: Path) -> int:
-    """Parameters in a safetensors file whose header and length agree."""
+    """Number of parameters in a safetensors file. Raises UserError if it is inconsistent."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -97,7 +97,7 @@ def _config(folder: Path) -> Any:
 
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # whatever a hostile or newer config makes it throw
+    except Exception as error:  # any exception of a hostile or newer configuration
         raise UserError(
             "bad_model",
             "This kind of model is not one that Finetune knows. It may be newer than this "
@@ -106,7 +106,7 @@ def _config(folder: Path) -> Any:
 
 
 def _architecture(raw: dict[str, Any], config: Any) -> str:
-    """The model's class, which has to be one that writes text from left to right."""
+    """Name of the model's class, which has to be a causal language model."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
@@ -167,9 +167,9 @@ def _check_tokenizer(folder: Path, vocabulary: int) -> None:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError after so much processor time. In the main thread only.
+    """Raises TimeoutError after so much CPU time. Main thread only.
 
-    It is the virtual timer: the real one belongs to the lease.
+    Uses the virtual timer, since the real one belongs to the lease.
     """
 
     def over(*_: Any) -> None:

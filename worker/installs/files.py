@@ -1,4 +1,4 @@
-"""Which files of a model are taken, and what is known about each before it comes."""
+"""Selects the files of a model to fetch, with their sizes and hashes."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worker.channel import UserError
 
-# Everything else stays where it is: pickles (.bin, .pt) and code (.py) above all.
+# Other files are not fetched, above all pickles (.bin, .pt) and code (.py).
 SMALL = re.compile(
     r"(config|generation_config|special_tokens_map|added_tokens|vocab|tokenizer[\w.-]*"
     r"|chat_template|model\.safetensors\.index)\.json|chat_template\.jinja|tokenizer\.model"
@@ -18,18 +18,18 @@ SMALL = re.compile(
 WEIGHTS = re.compile(r"[A-Za-z0-9][\w.-]{0,200}\.safetensors")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 INDEX = "model.safetensors.index.json"
-MOST_SMALL = 200_000_000  # bytes; the largest tokenizer is a sixth of that
+MOST_SMALL = 200_000_000  # bytes; six times the largest known tokenizer
 
 
 class Stopped(Exception):
-    """The person pressed Stop; what came so far is kept."""
+    """Stop was pressed; the files so far are kept."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file to come. `size` in bytes; the hashes are empty where the source knows none.
+    """One file to fetch. `size` in bytes; hashes are empty if the source has none.
 
-    `changed` is when a file in a folder was last written, in nanoseconds.
+    `changed`: modification time of a local file in nanoseconds.
     """
 
     name: str
@@ -41,20 +41,20 @@ class File:
 
 @dataclass
 class Plan:
-    """What is brought in, from which revision: written down first, so that going on later
-    fetches the same files even if the source has changed meanwhile."""
+    """The files to fetch and their revision. Saved first, so that a continued install fetches
+    the same files even if the source has changed."""
 
     source: str
     revision: str
     files: list[File]
-    pickled: bool = field(default=False)  # it also offers weights as pickles
+    pickled: bool = field(default=False)  # the source also has weights as pickles
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path: Path, source: str) -> "Plan | None":
-        """The plan of an earlier attempt; None when there is none for this source."""
+        """The saved plan of this source, or None."""
         try:
             found = json.loads(path.read_text())
             files = [File(**one) for one in found.pop("files")]
@@ -70,9 +70,9 @@ class Plan:
         return next((file for file in self.files if file.name == INDEX), None)
 
     def weights(self, shards: Iterable[str] | None) -> list[File]:
-        """One file of weights, or the shards that the index names.
+        """The weights file, or the shards listed in the index.
 
-        Some makers offer the same weights twice under other names; only one set is taken.
+        Some models have the same weights twice under other names; only one set is fetched.
         """
         offered = {file.name: file for file in self.files if WEIGHTS.fullmatch(file.name)}
         if "model.safetensors" in offered:
@@ -92,7 +92,7 @@ class Plan:
 
 
 def plan_of(source: str, revision: str, offered: Iterable[File]) -> Plan:
-    """Keep what may be taken. Names with folders in them, `..` or worse, never match."""
+    """Plan with the allowed files. Names with folders or `..` never match."""
     offered = list(offered)
     files = [f for f in offered if SMALL.fullmatch(f.name) or WEIGHTS.fullmatch(f.name)]
     if not any(file.name == "config.json" for file in files):
@@ -108,7 +108,7 @@ def plan_of(source: str, revision: str, offered: Iterable[File]) -> Plan:
 
 
 def shards_of(folder: Path) -> list[str] | None:
-    """Names of the weight files that the index lists; None without an index."""
+    """Names of the weight files in the index; None without an index."""
     try:
         listed = json.loads((folder / INDEX).read_text())["weight_map"].values()
         return [str(name) for name in listed]
@@ -133,7 +133,7 @@ def no_safetensors(pickled: bool) -> UserError:
 
 
 def verified(file: File, path: Path) -> str:
-    """The file's SHA-256; raise UserError when it is not what its source says it is."""
+    """The file's SHA-256. Raises UserError if it differs from the source's."""
     ours, git = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
     git.update(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as source:
@@ -153,4 +153,4 @@ def verified(file: File, path: Path) -> str:
 
 
 Tell = Callable[[int], None]
-"""Called with the bytes of the current file that are here; raises Stopped or LeaseLost."""
+"""Called with the bytes fetched of the current file; raises Stopped or LeaseLost."""

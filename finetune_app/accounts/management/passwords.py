@@ -1,4 +1,4 @@
-"""Where a password comes from in a shell: the environment, the keyboard, or chance."""
+"""Passwords for management commands: from the environment, the terminal, or generated."""
 
 import os
 import secrets
@@ -13,9 +13,9 @@ from finetune_app.accounts.models import User
 
 
 def ask_password(user: User) -> tuple[str, bool]:
-    """Return (password, made_up). FINETUNE_PASSWORD wins; without a terminal one is made up.
+    """Return (password, made_up). FINETUNE_PASSWORD wins; without a terminal one is generated.
 
-    Never an argument: those are visible to everybody on the machine.
+    Never taken from an argument, which every user of the machine can read.
     """
     given = os.environ.get("FINETUNE_PASSWORD", "")
     if not given and sys.stdin.isatty():

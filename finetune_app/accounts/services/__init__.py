@@ -1,4 +1,4 @@
-"""What changes people, teams and invitations. Nothing else writes here."""
+"""Writes to users, teams and invitations; no other module writes them."""
 
 from finetune_app.accounts.services.invitations import (
     INVITATION_DAYS,

@@ -1,8 +1,8 @@
-"""How the secrets of links and codes are kept."""
+"""Hashes of the secrets in links and codes."""
 
 import hashlib
 
 
 def hash_secret(secret: str) -> str:
-    """SHA-256 is enough: these secrets are random and long, there is nothing to guess."""
+    """SHA-256 without salt or stretching: the secrets are long and random."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Invitations: a link that lets one person join, shown once, kept as a hash."""
+"""Invitations: links that let one person join. Shown once, stored as a hash."""
 
 import secrets
 from datetime import timedelta
@@ -16,7 +16,7 @@ INVITATION_DAYS = 7
 
 
 def invite(*, team: Team, role: Role, by: User) -> tuple[Invitation, str]:
-    """A new invitation and its secret, which is shown once and not kept."""
+    """Returns a new invitation and its secret, which is not stored."""
     secret = secrets.token_urlsafe(24)
     invitation = Invitation.objects.create(
         team=team,
@@ -29,14 +29,14 @@ def invite(*, team: Team, role: Role, by: User) -> tuple[Invitation, str]:
 
 
 def invitation_for(secret: str) -> Invitation | None:
-    """The invitation this secret opens, if it is still good."""
+    """The usable invitation with this secret, or None."""
     usable = Invitation.objects.usable().select_related("team", "created_by")
     return usable.filter(secret_hash=hash_secret(secret)).first()
 
 
 @transaction.atomic
 def accept(*, invitation: Invitation, user: User) -> Membership:
-    """Use the invitation up. Of two people with the same link, only one comes through."""
+    """Join with an invitation. It works once: of two simultaneous requests, only one succeeds."""
     rows = Invitation.objects.usable().filter(pk=invitation.pk)
     if not rows.update(used_at=timezone.now(), used_by=user):
         raise PlainError(

@@ -1,4 +1,4 @@
-"""People: their accounts, their passwords, and how they leave."""
+"""Accounts: creation, passwords and deletion."""
 
 from axes.utils import reset as reset_tries
 from django.contrib.auth import authenticate
@@ -22,31 +22,34 @@ def make_account(*, email: str, name: str, password: str) -> User:
 
 
 def change_password(*, user: User, password: str) -> None:
-    """Every session made with the old password ends: sessions carry a hash of it."""
+    """Ends every session of the user, since sessions carry a hash of the old password."""
     user.set_password(password)
     user.save(update_fields=["password"])
 
 
 def password_is_right(request: HttpRequest, user: User, password: str) -> bool:
-    """Ask for the password again. Wrong ones count as wrong sign-ins do, and lock likewise."""
+    """Check the password again. A wrong one counts as a failed sign-in towards the lock."""
     return authenticate(request, email=user.email, password=password) is not None
 
 
 def teams_left_without_owner(user: User) -> list[Team]:
-    """The teams that would be left with members and nobody to look after them."""
+    """Teams with other members in which `user` is the only owner."""
     owned = Membership.objects.owners().filter(user=user).select_related("team")
     return [membership.team for membership in owned if only_owner_of_others(membership)]
 
 
 def teams_that_go_with(user: User) -> list[Team]:
-    """The teams in which this person is alone: they go with the account."""
+    """Teams without other members, which are deleted with the account."""
     mine = Membership.objects.filter(user=user).select_related("team")
     return [m.team for m in mine if not m.team.memberships.exclude(user=user).exists()]
 
 
 @transaction.atomic
 def delete_account(*, user: User) -> None:
-    """The person, and the teams nobody else is in with all their goals, rows and files."""
+    """Delete the user, and teams without other members with all their goals and files.
+
+    Raises PlainError if the user is the only owner of a team with other members.
+    """
     for membership in Membership.objects.filter(user=user).order_by("team_id"):
         lock(membership.team_id)
     if teams_left_without_owner(user):
@@ -61,5 +64,5 @@ def delete_account(*, user: User) -> None:
     for team in teams_that_go_with(user):
         delete_team(team=team)
     Invitation.objects.usable().filter(created_by=user).delete()
-    reset_tries(username=user.email)  # what the lock at the door remembers names the person
+    reset_tries(username=user.email)  # the log of failed sign-ins contains the address
     user.delete()

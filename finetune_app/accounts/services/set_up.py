@@ -1,7 +1,7 @@
-"""The first visit: one code, printed where the program was started, makes the first account.
+"""Set-up: a code, printed where the program was started, creates the first account.
 
-The code is 80 random bits in letters that are hard to confuse. Its hash is all that is kept,
-and it goes with the first account.
+The code is 80 random bits in characters that are hard to confuse. Only its hash is stored, and
+it is deleted once the first account exists.
 """
 
 import secrets
@@ -27,12 +27,12 @@ WRONG_WINDOW = timedelta(minutes=10)
 
 
 def set_up_needed() -> bool:
-    """True until there is a first person."""
+    """True while there is no user."""
     return not User.objects.exists()
 
 
 def set_up_url() -> str | None:
-    """Make the code anew and return the address that carries it; None once somebody is here."""
+    """Make a new code and return the address that contains it; None once there is a user."""
     if not set_up_needed():
         return None
     code = "-".join("".join(secrets.choice(LETTERS) for _n in range(4)) for _n in range(GROUPS))
@@ -43,14 +43,14 @@ def set_up_url() -> str | None:
 
 
 def check_code(code: str) -> str | None:
-    """The hash to remember when `code` is right, else None. Too many wrong ones: PlainError."""
+    """The hash of `code` if it is right, else None. Raises PlainError after too many tries."""
     row = SetUpCode.objects.first()
     if row is None:
         return None
     if _too_many(row):
         raise PlainError(
             _(
-                "Too many wrong codes were tried. Wait ten minutes, or start Finetune again: "
+                "Too many wrong codes have been tried. Wait ten minutes, or start Finetune again: "
                 "it then prints a new address with a new code."
             ),
             status=429,
@@ -64,13 +64,13 @@ def check_code(code: str) -> str | None:
 
 
 def is_current(code_hash: str | None) -> bool:
-    """Is this the hash of the code that counts now? A new start makes a new one."""
+    """Whether this is the hash of the current code, which changes with each start."""
     return bool(code_hash) and SetUpCode.objects.filter(code_hash=code_hash).exists()
 
 
 @transaction.atomic
 def set_up(*, code_hash: str, email: str, name: str, password: str, team_name: str) -> User:
-    """Make the owner and the team. Of two people with the same code, only one comes through."""
+    """Create the owner and the team. Raises PlainError if the code has been used."""
     used_up, _rows = SetUpCode.objects.filter(code_hash=code_hash).delete()
     if not used_up or not set_up_needed():
         raise PlainError(
@@ -83,7 +83,7 @@ def set_up(*, code_hash: str, email: str, name: str, password: str, team_name: s
 
 @transaction.atomic
 def create_owner(*, email: str, name: str, password: str, team_name: str) -> User:
-    """An account with a team of its own. A set-up code that is still open goes."""
+    """Create an account that owns a new team, and delete an open set-up code."""
     owner = make_account(email=email, name=name, password=password)
     make_team(owner=owner, name=team_name)
     SetUpCode.objects.all().delete()
@@ -91,7 +91,7 @@ def create_owner(*, email: str, name: str, password: str, team_name: str) -> Use
 
 
 def _hash(code: str) -> str:
-    """However it was typed: small letters, spaces, no dashes."""
+    """Ignores case, spaces and dashes."""
     return hash_secret("".join(letter for letter in code.upper() if letter.isalnum()))
 
 

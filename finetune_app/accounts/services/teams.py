@@ -20,9 +20,9 @@ def rename_team(*, team: Team, name: str) -> None:
 
 @transaction.atomic
 def delete_team(*, team: Team) -> None:
-    """Rows go by cascade; each room deletes its files when its rows are gone.
+    """Deletes rows by cascade; each room then deletes the files of its rows.
 
-    Goals first: their trainings protect the base models that the team brought itself.
+    Goals first: their trainings protect the base models that the team installed.
     """
     team.goals.all().delete()
     team.delete()
@@ -40,7 +40,7 @@ def change_role(*, membership: Membership, role: Role) -> None:
 
 @transaction.atomic
 def remove_member(*, membership: Membership) -> None:
-    """Also how a person leaves. Invitations they had open would be a way back in: they go."""
+    """Remove a member, or leave. Their open invitations are withdrawn: no way back in."""
     lock(membership.team_id)
     membership.refresh_from_db(fields=["role"])
     if membership.role == Role.OWNER:
@@ -50,7 +50,7 @@ def remove_member(*, membership: Membership) -> None:
 
 
 def lock(team_id: int) -> None:
-    """Two owners who demote each other at the same moment come one after the other."""
+    """Serialise changes of roles, so that two owners cannot demote each other at once."""
     Team.objects.select_for_update().filter(pk=team_id).first()
 
 

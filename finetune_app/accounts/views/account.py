@@ -1,4 +1,4 @@
-"""About you: name, e-mail address, password, theme, and leaving."""
+"""The account page: name, e-mail address, password, theme, deletion."""
 
 from django.contrib import messages
 from django.contrib.auth import logout, update_session_auth_hash
@@ -34,7 +34,7 @@ def _page(
 
 
 def _fresh(user: User) -> User:
-    """A copy for the form: a refused address must not show in the frame of the page."""
+    """A copy for the form, so that a rejected address does not show in the page's header."""
     return User.objects.get(pk=user.pk)
 
 
@@ -54,19 +54,21 @@ def account_page(request: HttpRequest) -> HttpResponse:
 @account("POST")
 @sensitive_post_parameters("old", "new")
 def change_password(request: HttpRequest) -> HttpResponse:
-    """This session goes on, every other one of this person ends."""
+    """Keeps this session and ends the user's other sessions."""
     form = ChangePassword(request, request.POST)
     if not form.is_valid():
         return _page(request, password=form)
     services.change_password(user=request.user, password=form.cleaned_data["new"])
     update_session_auth_hash(request, request.user)
-    messages.success(request, _("Your password is changed. Other browsers have been signed out."))
+    messages.success(
+        request, _("Your password has been changed. Other browsers have been signed out.")
+    )
     return redirect("accounts:account")
 
 
 @public("POST")
 def theme(request: HttpRequest) -> HttpResponse:
-    """Light, dark, or as the computer has it (no cookie)."""
+    """Light, dark, or the system's theme (no cookie)."""
     response = redirect(page_before(request))
     chosen = request.POST.get("theme", "")
     if chosen in THEMES:
@@ -87,7 +89,7 @@ def delete_account(request: HttpRequest) -> HttpResponse:
         user = User.objects.get(pk=request.user.pk)
         services.delete_account(user=user)
         logout(request)
-        messages.success(request, _("Your account is deleted."))
+        messages.success(request, _("Your account has been deleted."))
         return redirect("accounts:sign_in")
     context = {
         "form": form,

@@ -1,4 +1,4 @@
-"""The doors: set up, sign in, sign out, join by invitation."""
+"""Set up, sign in, sign out, join by invitation."""
 
 from django.contrib import messages
 from django.contrib.auth import login, logout
@@ -16,14 +16,14 @@ from finetune_app.accounts.next_page import next_page
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.requests import render_page
 
-CODE_KEY = "set_up_code"  # in the session: the hash of a code that was right
+CODE_KEY = "set_up_code"  # session key: hash of the right code
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 @public("GET", "POST")
 @sensitive_post_parameters("password", "code")
 def set_up(request: HttpRequest) -> HttpResponse:
-    """The first visit. The code is taken out of the address at once, right or wrong."""
+    """Create the first account. A code in the address is removed by a redirect at once."""
     if not services.set_up_needed():
         request.session.pop(CODE_KEY, None)
         return redirect("accounts:sign_in")
@@ -59,7 +59,7 @@ def _ask_for_code(request: HttpRequest) -> HttpResponse:
 @public("GET", "POST")
 @sensitive_post_parameters("password")
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Signing in makes a new session id (django.contrib.auth.login does)."""
+    """Sign in, with a new session id (from django.contrib.auth.login)."""
     after = next_page(request)
     if request.user.is_authenticated:
         return redirect(after)
@@ -84,7 +84,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @public("GET", "POST")
 @sensitive_post_parameters("password")
 def join(request: HttpRequest, secret: str) -> HttpResponse:
-    """A signed-in person joins with a click; somebody new makes an account first."""
+    """A signed-in user joins with a click; anybody else creates an account first."""
     invitation = services.invitation_for(secret)
     if invitation is None:
         return render_page(request, "accounts/join_gone.html", status=404)

@@ -1,4 +1,4 @@
-"""The team: members, roles, invitations, its name, its end. And moving between teams."""
+"""The team page: members, roles, invitations, name, deletion; switching between teams."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -52,7 +52,7 @@ def _page(
 
 @account("GET")
 def team_page(request: HttpRequest) -> HttpResponse:
-    """Every member sees the team; only owners see what changes it."""
+    """Every member sees the team; only owners see the forms that change it."""
     if request.team is None:
         return redirect("accounts:new_team")
     return _page(request)
@@ -101,7 +101,7 @@ def leave_team(request: HttpRequest) -> HttpResponse:
 
 @member(Role.OWNER, "POST")
 def invite(request: HttpRequest) -> HttpResponse:
-    """Answers with the page itself, not a redirect: the link is shown this once."""
+    """Renders the page instead of a redirect, because the link is shown only once."""
     form = RoleChoice(request.POST)
     if not form.is_valid():
         return _page(request, invite=form, partial="invitations", status=422)
@@ -120,7 +120,7 @@ def withdraw(request: HttpRequest, invitation_id: int) -> HttpResponse:
 
 @account("POST")
 def switch_team(request: HttpRequest) -> HttpResponse:
-    """Goals belong to a team, so the way on is home unless the form says otherwise."""
+    """Goals belong to a team, so redirects to the home page unless the form has `next`."""
     wanted = request.POST.get("team", "")
     pk = whole_number(wanted)
     if pk is None:
@@ -149,7 +149,9 @@ def delete_team(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         services.delete_team(team=team)
         request.session.pop(SESSION_KEY, None)
-        messages.success(request, _("%(team)s and everything in it is deleted.") % {"team": team})
+        messages.success(
+            request, _("%(team)s and everything in it have been deleted.") % {"team": team}
+        )
         return redirect("accounts:account")
     context = {
         "form": form,

@@ -1,9 +1,9 @@
-"""Charts drawn on the server as SVG: words and numbers in, safe markup out.
+"""Charts as SVG, rendered on the server; returns safe markup.
 
-How they scale: the outer svg has no viewBox, so text keeps its size and places are percentages;
-lines live in an inner svg that stretches (preserveAspectRatio="none", strokes do not scale).
-Colours are classes (charts.css); there is no style attribute anywhere, so a strict
-Content-Security-Policy holds. Every chart that says something says it in words too.
+The outer svg has no viewBox, so text keeps its size and positions are percentages; lines are in
+an inner svg that stretches (preserveAspectRatio="none", strokes do not scale). Colours are classes
+(charts.css) and there are no style attributes, for a strict Content-Security-Policy. Every
+informative chart has a text alternative.
 """
 
 from finetune_app.core.charts.bars import (

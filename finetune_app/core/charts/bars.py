@@ -1,4 +1,4 @@
-"""Bars: progress, what fits, what is healthy, and small multiples over time."""
+"""Bars: progress, memory, health, and sparklines."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,7 +9,7 @@ from finetune_app.core.charts.svg import drawing, n_, rect, text
 
 
 def passes(step: int, total_steps: int, total_passes: int = 1, word: str = "Pass") -> SafeString:
-    """How far a training is: one bar for each pass over the data, up to 8; else one bar."""
+    """Progress of a training: one bar per epoch, or a single bar above 8 epochs."""
     count = total_passes if 1 <= total_passes <= 8 else 1
     share = min(max(step / total_steps, 0), 1) if total_steps else 0.0
     gap = 0.5 if count > 1 else 0
@@ -43,13 +43,13 @@ def bar(done: float, total: float, label: str = "") -> SafeString:
 
 
 def thin_bar(done: float, total: float) -> SafeString:
-    """The hairline under a top bar (labelling). Decoration: say the numbers beside it."""
+    """A thin decorative bar (labelling); the page shows the numbers as text."""
     share = 100 * min(max(done / total, 0), 1) if total else 0
     return drawing("thin-bar", rect("f-accent", 0, share, 0, 3))
 
 
 def sparkline(values: Sequence[float], label: str, *, start: str = "", end: str = "") -> SafeString:
-    """A small line over time; its words are `label`. Fewer than two values draw no line."""
+    """A small line over time, described by `label`. Fewer than two values draw no line."""
     inside = ""
     if len(values) > 1:
         top = max(max(values), 0) or 1
@@ -83,9 +83,9 @@ def _spark_axis(start: str, end: str) -> str:
 
 
 def memory_bar(needed: float, free: float, scale: float, label: str) -> SafeString:
-    """What a model needs against what is free, on a scale all rows share. Same unit for all three.
+    """Needed and free memory on a common scale; all three in the same unit.
 
-    Teal where it fits, amber up to a quarter over, red beyond; a mark shows what is free.
+    Teal where it fits, amber up to a quarter above, red beyond; a mark at the free memory.
     """
     kind = "f-accent" if needed <= free else "f-amber" if needed <= 1.25 * free else "f-red"
     share = 100 * min(needed / scale, 1) if scale else 0
@@ -100,7 +100,7 @@ def memory_bar(needed: float, free: float, scale: float, label: str) -> SafeStri
 
 
 def memory_scale(free: float, scale: float, unit: str = "GB") -> SafeString:
-    """The heading above memory bars: what is free, and where the scale ends."""
+    """The scale above memory bars: free memory and the scale's end."""
     at = 100 * min(free / scale, 1) if scale else 0
     anchor = "start" if at < 60 else "end"
     words = text(0, "14", "Memory") if at > 20 else ""
@@ -111,7 +111,7 @@ def memory_scale(free: float, scale: float, unit: str = "GB") -> SafeString:
 
 
 def health_bar(score: int, missing: Sequence[int]) -> SafeString:
-    """A score of 100, and what each finding would add back, from the largest."""
+    """A score out of 100, and the gain from each finding, largest first."""
     pieces = [rect("f-accent", 0, max(score - 0.3, 0), 12, 12, 1)]
     words = [text(0, "39", "0"), text(score, "39", str(score), kind="strong", anchor="end")]
     edges = [score, *(score + sum(missing[: n + 1]) for n in range(len(missing)))]
@@ -125,7 +125,7 @@ def health_bar(score: int, missing: Sequence[int]) -> SafeString:
 
 
 def gain(points: int, most: int, width: int = 44) -> SafeString:
-    """A short amber bar for what one finding is worth, against the largest."""
+    """A short amber bar: the gain of one finding relative to the largest."""
     long = max(4, round(width * points / most)) if most else 4
     return mark_safe(
         f'<svg class="gain-bar" width="{long}" height="12" aria-hidden="true">'

@@ -1,4 +1,4 @@
-"""Counts: how long, how many of each."""
+"""Charts of counts: histograms and count bars."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.charts.svg import drawing, n_, rect, text
 
-TALL = 96  # pixels of the highest bar
+TALL = 96  # height of the highest bar in pixels
 
 
 def histogram(
     counts: Sequence[int], step: int, label: str, *, unit: str = "", limit: int = 0
 ) -> SafeString:
-    """Bars of equal width, each `step` wide; the last holds all that is longer. A dashed line
-    stands at `limit`, when it lies within."""
+    """Bars for bins of width `step`; the last also counts larger values. A dashed line marks
+    `limit` if it is within the range."""
     top = max(counts, default=0) or 1
     wide = 100 / max(len(counts), 1)
     inside = []
@@ -38,7 +38,7 @@ def histogram(
 
 
 def count_bar(count: int, most: int, *, kind: str = "accent") -> SafeString:
-    """One horizontal bar against the longest; the number stands beside it in words."""
+    """One horizontal bar relative to the longest; the page shows the number as text."""
     share = 100 * count / most if most else 0
     return mark_safe(
         '<svg class="chart count-bar" aria-hidden="true">'

@@ -1,4 +1,4 @@
-"""The loss curve: is it learning, and does it understand or only remember?"""
+"""The loss curve of a training."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from finetune_app.core.charts.svg import n_, text
 Point = tuple[float, float]  # (step, loss)
 Place = Callable[[float], float]
 
-PLOT = 88.0  # percent of the height that is plot; below it the axis is written
+PLOT = 88.0  # percent of the height for the plot; the axis labels are below it
 
 
 def loss_chart(
@@ -24,10 +24,10 @@ def loss_chart(
     unseen: str = "unseen",
     chart_id: str = "loss",
 ) -> SafeString:
-    """Loss by step, for what it learns from (thin) and what it has never seen (teal, with dots).
+    """Loss by step on training examples (thin) and practice examples (teal, with dots).
 
-    Points are (step, loss) in nats a token; points that are not finite numbers are left out.
-    The height starts at 0 and ends at a round number above the largest loss.
+    Points are (step, loss in nats per token); non-finite points are left out. The y axis
+    starts at 0 and ends at a round number above the largest loss.
     """
     train, validation = _finite(train), _finite(validation)
     top, tick = _round_axis(max((loss for _, loss in (*train, *validation)), default=1.0))
@@ -68,7 +68,7 @@ def _finite(points: Sequence[Point]) -> list[Point]:
 
 
 def _round_axis(largest: float) -> tuple[float, float]:
-    """The end of an axis and the distance between its lines: three or four lines, round numbers."""
+    """The end of an axis and the distance of its three or four grid lines, as round numbers."""
     if largest <= 0:
         return 1.0, 0.5
     rough = largest / 3
@@ -124,14 +124,14 @@ def _line(kind: str, points: list[Point], top: float) -> str:
 def _line_ends(
     train: list[Point], validation: list[Point], x: Place, y: Place, seen: str, unseen: str
 ) -> list[str]:
-    """The names at the ends of the lines, pushed apart when the lines end close together."""
+    """Labels at the ends of the lines, moved apart if they would overlap."""
     ends = []
     if validation:
         ends.append((*validation[-1], unseen, "teal", -4))
     if train:
         ends.append((*train[-1], seen, "", 12))
     parts: list[str] = []
-    first: tuple[float, int] | None = None  # where the first name is written
+    first: tuple[float, int] | None = None  # position of the first label
     for step, loss, name, kind, shift in ends:
         at, late = y(loss), x(step) > 78
         anchor, dx = ("end", -12) if late else ("start", 14)
@@ -139,7 +139,7 @@ def _line_ends(
         if first and abs(at - first[0]) < 5:  # percent of the height: about one line of text
             if loss <= ends[0][1] and first[0] < PLOT - 8:
                 at = first[0] + 5
-            else:  # above the other name: below it there is only the axis
+            else:  # above the other label, since the axis is below
                 at, dy = first[0] - 5, first[1]
         first = first or (at, dy)
         parts.append(
@@ -156,7 +156,7 @@ def _line_ends(
 
 
 def _pass_ends(steps: int, steps_per_pass: float | None) -> list[float]:
-    """Where a pass over the data ends, but not at the very end; at most 8, else none."""
+    """Ends of epochs, except the last; none for more than 8."""
     if not steps_per_pass or steps_per_pass >= steps:
         return []
     ends = [n * steps_per_pass for n in range(1, math.ceil(steps / steps_per_pass))]

@@ -1,11 +1,11 @@
-"""The strokes every chart is made of."""
+"""SVG primitives of the charts."""
 
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 
 def n_(value: float) -> str:
-    """A coordinate, as short as it can be: 12, 12.5, 0.03."""
+    """A coordinate in its shortest form: 12, 12.5, 0.03."""
     return f"{value:.2f}".rstrip("0").rstrip(".") or "0"
 
 

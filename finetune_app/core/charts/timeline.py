@@ -1,7 +1,7 @@
-"""Something over time, large enough to read off: stacked bars, or lines with gaps.
+"""Large time series: stacked bars, or lines with gaps.
 
-The highest value stands at the top left, the ends of the time below. What a line or a part of a
-bar means is said beside the chart, and every number stands in a table below it.
+The highest value is at the top left, the ends of the period below. The page has a legend beside
+the chart and a table with all numbers below it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.charts.svg import n_, rect, text
 
-TOP, TALL = 20, 84  # pixels: what is above the plot, and the plot
+TOP, TALL = 20, 84  # pixels: above the plot, and the plot itself
 FLOOR = TOP + TALL
 Say = Callable[[float], str]
 
@@ -30,8 +30,8 @@ def stacked_bars(
     end: str = "",
     say: Say = _plain,
 ) -> SafeString:
-    """Bars over time, each made of parts from below. series: (kind, values), where kind is ink,
-    accent, amber, red or rest. `words` says what is to be seen."""
+    """Stacked bars over time. series: (kind, values) from bottom to top, where kind is ink,
+    accent, amber, red or rest. words: the text alternative."""
     columns = list(zip(*(values for _kind, values in series), strict=True))
     most = max((sum(column) for column in columns), default=0)
     wide = 100 / max(len(columns), 1)
@@ -58,8 +58,8 @@ def time_lines(
     end: str = "",
     say: Say = _plain,
 ) -> SafeString:
-    """Lines over time from 0 to the largest value. series: (class of the line, values); None is a
-    gap, and a value between two gaps is a dot."""
+    """Lines over time; the y axis starts at 0. series: (CSS class, values); None is a gap, and
+    a value between two gaps is a dot."""
     every = [value for _kind, values in series for value in values if value is not None]
     most = max(every, default=0)
     slots = max((len(values) for _kind, values in series), default=1)

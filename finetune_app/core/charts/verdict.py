@@ -1,4 +1,4 @@
-"""The verdict: one mark for each prompt, and counts with the range they probably lie in."""
+"""Charts of the verdict: one mark per prompt, and counts with confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.charts.svg import drawing, n_, text
 
-MOST_MARKS = 150  # beyond this a mark would be thinner than its gap: groups become plain bars
-FEWEST_SLOTS = 30  # with fewer prompts the strip stays short, so that few looks like few
+MOST_MARKS = 150  # above this, groups are plain bars: marks would be thinner than gaps
+FEWEST_SLOTS = 30  # with fewer prompts the strip is shorter
 
 
 def verdict_marks(
@@ -22,10 +22,10 @@ def verdict_marks(
     needed: int = 0,
     chart_id: str = "units",
 ) -> SafeString:
-    """One mark for each prompt, in three groups (hatched where worse), and a key below.
+    """One mark per prompt, in three groups (worse is hatched), with a legend below.
 
-    urls may give links for "better", "same" and "worse" (to the filtered table). needed: how many
-    more prompts would settle it; they are drawn as empty places.
+    urls: links for "better", "same" and "worse" (to the filtered table). needed: how many
+    more prompts a clear verdict needs; drawn as empty marks.
     """
     hatch = f"{escape(chart_id)}-hatch"
     groups = [
@@ -89,7 +89,7 @@ def _marks(groups: list[tuple[int, str]], slots: int, needed: int) -> str:
 
 @dataclass(frozen=True)
 class Whisker:
-    """A count with the range it probably lies in. `ours` marks the one in question (teal)."""
+    """A count with its confidence interval. `ours` highlights it (teal)."""
 
     label: str
     value: float
@@ -99,7 +99,7 @@ class Whisker:
 
 
 def whiskers(rows: Sequence[Whisker], total: float, *, digits: int = 0) -> SafeString:
-    """Rows of label, dot with its range, and the numbers; one axis from 0 to `total` below."""
+    """Rows of label, dot with interval, and numbers; one axis from 0 to `total` below."""
     parts = [_whisker_row(row, total, digits) for row in rows]
     ticks = "".join(
         text(

@@ -1,4 +1,4 @@
-"""The few tags and filters that pages share: icons, fields, times, numbers, plurals."""
+"""Tags and filters shared by all pages: icons, fields, times, numbers, plurals."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,7 +18,7 @@ register = template.Library()
 
 @register.simple_tag
 def icon(name: str, extra: str = "") -> SafeString:
-    """An inline icon, hidden from screen readers: the word beside it says the same."""
+    """An inline icon, hidden from screen readers because the text beside it says the same."""
     return format_html(
         '<svg class="{}" viewBox="0 0 16 16" aria-hidden="true">{}</svg>',
         f"i {extra}".strip(),
@@ -28,7 +28,7 @@ def icon(name: str, extra: str = "") -> SafeString:
 
 @register.inclusion_tag("components/button.html")
 def button(text: str, **given: Any) -> dict[str, Any]:
-    """A button, apart from the page's own context. See components/button.html for what it takes."""
+    """A button. See components/button.html for its parameters."""
     return {"text": text, **given}
 
 
@@ -37,7 +37,7 @@ def button(text: str, **given: Any) -> dict[str, Any]:
 
 @register.inclusion_tag("components/field.html")
 def field(bound: BoundField, **given: Any) -> dict[str, Any]:
-    """One field of a form, apart from the page's own context. See components/field.html."""
+    """One form field with label, help and errors. See components/field.html."""
     return {"field": bound, **given}
 
 
@@ -46,7 +46,7 @@ PLAIN_WIDGETS = {"checkbox", "radio", "file", "hidden"}
 
 @register.simple_tag
 def widget(field: BoundField, extra: str = "", **attrs: Any) -> SafeString:
-    """The field's control with our class. Underscores in names become dashes (aria_label)."""
+    """The field's widget with CSS classes. Underscores in names become dashes (aria_label)."""
     kind = getattr(field.field.widget, "input_type", "")
     classes = [] if kind in PLAIN_WIDGETS else ["field"]
     classes += [c for c in (field.field.widget.attrs.get("class", ""), extra) if c]
@@ -67,13 +67,13 @@ def kind(field: BoundField) -> str:
 
 @register.filter
 def title_line(label: Any) -> str:
-    """The first line of a choice's label: what is written in bold on a card."""
+    """The first line of a choice's label: the bold title of a card."""
     return str(label).partition("\n")[0]
 
 
 @register.filter
 def rest_lines(label: Any) -> str:
-    """What follows the first line of a choice's label: the card's small print."""
+    """The rest of a choice's label: the description on a card."""
     return str(label).partition("\n")[2].strip()
 
 
@@ -82,7 +82,7 @@ def rest_lines(label: Any) -> str:
 
 @register.simple_tag
 def local_time(moment: datetime | None, show: str = "both") -> SafeString | str:
-    """A <time> in UTC words that the browser rewrites in local time.
+    """A <time> in UTC, which the browser rewrites in local time.
 
     show: both (25 November, 14:10), date, time, or ago (2 hours ago).
     """
@@ -103,7 +103,7 @@ def local_time(moment: datetime | None, show: str = "both") -> SafeString | str:
 
 @register.filter
 def ago(moment: datetime | None) -> str:
-    """2 hours ago. Never in the future: a clock that runs ahead reads "just now"."""
+    """2 hours ago. A time in the future reads "just now"."""
     if moment is None:
         return ""
     seconds = (timezone.now() - moment).total_seconds()
@@ -114,7 +114,7 @@ def ago(moment: datetime | None) -> str:
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """12 seconds, 6 minutes, 1 hour 40 minutes: as much as a person wants to know."""
+    """12 seconds, 6 minutes, 1 hour 40 minutes."""
     if seconds is None:
         return ""
     seconds = round(seconds)
@@ -134,7 +134,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def about(seconds: float | None) -> str:
-    """About 2 minutes: an estimate, said as one. Under a minute: less than a minute."""
+    """About 2 minutes; less than a minute."""
     if seconds is None:
         return ""
     return "less than a minute" if seconds < 55 else f"about {duration(seconds)}"
@@ -152,13 +152,13 @@ def _largest_unit(seconds: float) -> str:
 
 @register.filter
 def number(value: float | None, digits: int = 0) -> str:
-    """1,234 or 0.75: thousands apart, `digits` after the point."""
+    """1,234 or 0.75, with `digits` decimal places."""
     return "" if value is None else f"{value:,.{digits}f}"
 
 
 @register.filter
 def waited(seconds: float | None) -> str:
-    """40 ms, 0.8 s, 12 s: how long something took, as exactly as that helps; – for not known."""
+    """40 ms, 0.8 s, 12 s: a duration with sensible precision; – if unknown."""
     if seconds is None:
         return "–"
     if seconds < 0.1:
@@ -177,7 +177,7 @@ def plural(count: int | None, words: str) -> str:
 
 @register.filter
 def size(count: float | None) -> str:
-    """Bytes as people say them: 0.7 GB, 12 MB (powers of ten, as shops and disks count)."""
+    """Bytes as 0.7 GB or 12 MB (powers of ten)."""
     if count is None:
         return ""
     for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -195,20 +195,20 @@ def percent(share: float | None) -> str:
 
 @register.filter
 def get(mapping: Mapping[Any, Any] | None, key: Any) -> Any:
-    """mapping[key], or nothing."""
+    """mapping[key], or None."""
     return mapping.get(key) if mapping else None
 
 
 @register.filter
 def marks(rail: list[Any] | None) -> list[str]:
-    """The six little marks of a rail: on, at or empty for each step."""
+    """The CSS classes of a rail's six marks: on, at or empty for each step."""
     states = [_state(step) for step in rail or []]
     return [{"done": "on", "now": "at"}.get(state, "") for state in states]
 
 
 @register.simple_tag
 def six(done: int, total: int = 6) -> SafeString:
-    """Six little marks for a row: `done` full, the next one half full."""
+    """The CSS classes of six marks: `done` full, the next one half full."""
     states = ["on" if n < done else "at" if n == done else "" for n in range(total)]
     inside = mark_safe("".join(f'<i class="{s}"></i>' if s else "<i></i>" for s in states))
     return format_html('<span class="six" aria-hidden="true">{}</span>', inside)

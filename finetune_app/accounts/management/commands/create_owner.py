@@ -1,4 +1,4 @@
-"""Make an account that owns a team, from a shell: the way in without the browser."""
+"""manage.py create_owner: creates an account that owns a team."""
 
 from argparse import ArgumentParser
 from typing import Any

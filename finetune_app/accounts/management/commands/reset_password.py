@@ -1,4 +1,4 @@
-"""Give somebody a new password, from a shell. Their open sessions end."""
+"""manage.py reset_password: sets a user's password and ends their sessions."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -24,7 +24,7 @@ class Command(BaseCommand):
             raise CommandError(f"Nobody here has the address {email}.")
         password, made_up = ask_password(user)
         services.change_password(user=user, password=password)
-        reset_tries(username=email)  # wrong tries with the old one no longer lock the door
+        reset_tries(username=email)  # earlier failures no longer lock the account
         self.stdout.write(f"{email} has a new password. Their open sessions have ended.")
         if made_up:
             self.stdout.write(f"Password, shown once: {password}")

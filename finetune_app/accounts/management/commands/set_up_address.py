@@ -1,4 +1,4 @@
-"""manage.py set_up_address: a fresh one-time address for making the owner's account."""
+"""manage.py set_up_address: prints a new one-time address that creates the first account."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""`manage.py clock`: every two seconds, bring jobs and reality together again.
+"""`manage.py clock`: reconciles the jobs every two seconds.
 
-In between it runs the periodic tasks that are due (periodic_tasks.py)."""
+Also runs the periodic tasks that are due (periodic_tasks.py)."""
 
 import logging
 import os

