@@ -152,7 +152,7 @@ def test_only_the_team_can_chat(as_stranger, as_owner, trained, url):
 
 @pytest.mark.django_db(transaction=True)
 def test_no_database_connection_is_held_while_answers_stream(as_viewer, trained, url, monkeypatch):
-    """Answers take minutes where many ask, and PostgreSQL has a hundred connections."""
+    """Answers can take minutes, and PostgreSQL allows a hundred connections by default."""
     held = []
 
     async def stream_chat(base_model, requests, **options):

@@ -56,7 +56,7 @@ def kept(ready, owner):
 
 @pytest.fixture
 def documents(ready, monkeypatch) -> Knowledge:
-    """Documents that were indexed, and a search that finds two passages in them."""
+    """Indexed documents, and a search that finds two passages."""
     knowledge = Knowledge.objects.create(goal=ready, index=1, characters=90_000, passages=40)
     journey.write(f"{knowledge.index_folder}/index.json", "{}")
     knowledge.asked = []

@@ -50,7 +50,7 @@ def test_a_search_finds_training_examples(as_editor, bench, at):
 
 @pytest.fixture
 def questions(goal, owner) -> Goal:
-    """A goal that trains nothing: its examples are questions, for practice and for the test."""
+    """A goal without a training: its examples are validation and test questions."""
     goals.choose_method(goal=goal, method="prompt")
     goal.pairs = [{"prompt": "Is it ready?", "answer": "topic: repair\ndue: today"}]
     goal.save()

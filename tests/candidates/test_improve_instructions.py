@@ -24,7 +24,7 @@ SORTS = ["card_lost", "top_up", "card_lost", "refund", "top_up", "card_lost"]
 
 
 def tried(*answers: tuple, finish: str = "stop") -> list[PromptResult]:
-    """(wanted, said, right or wrong[, why])"""
+    """Results from (expected answer, given answer, passed[, reason]) tuples."""
     return [
         PromptResult(
             ValidationPrompt(at, ({"role": "user", "content": f"Question {at}"},), wanted),
@@ -151,7 +151,7 @@ def fake_engine(monkeypatch) -> FakeEngine:
 
 @pytest.fixture
 def failed(as_editor, bench, fake_engine):
-    """Everything was tried, and all of it is wrong."""
+    """A draft whose answers to all prompts are wrong."""
     for _press in range(4):
         as_editor.post(at(bench, "ask_prompts"), {"instructions": "Sort it."}, headers=HTMX)
     return as_editor

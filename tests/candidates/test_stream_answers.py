@@ -33,7 +33,7 @@ def house(tmp_path_factory):
 
 @pytest.fixture
 def engine(house, trained, settings, monkeypatch):
-    """The installation's engine reads the tiny model in place of the goal's own."""
+    """The engine loads a tiny model instead of the goal's base model."""
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = house.socket, SECRET
     folders = {trained.base_model.folder: "base", trained.adapter_folder: "adapter"}
     monkeypatch.setattr(inference.services, "local_folder", lambda name: house.data / folders[name])

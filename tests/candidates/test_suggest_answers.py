@@ -47,7 +47,7 @@ def run(world, as_owner, address) -> SuggestionRun:
 
 
 def says(run: SuggestionRun, number: int, text: str) -> None:
-    """What the child reports."""
+    """Record the event of a suggestion, as the child process sends it."""
     example = row(run.goal.dataset, number)
     event = {"event": "suggestion", "row": example.pk, "candidate": run.candidate_id}
     handler_for(run.job).record(run.job, event | {"text": text})
@@ -176,8 +176,8 @@ def test_only_editors_can_start_a_run(as_viewer, as_stranger, as_owner, address,
 
 
 def test_a_child_process_makes_suggestions(transactional_db, world, run, settings):
-    """The whole way: order, child process, engine, events, rows. A model of random weights says
-    nonsense, so only what must hold for any words is looked at."""
+    """End to end: job, child process, engine, events, rows. The weights are random, so only
+    what holds for any answer is checked."""
     shutil.rmtree(local_folder(world.base_model.folder))
     make_base(settings.DATA_DIR / world.base_model.folder, "llama")
     job = supervise(run.job)

@@ -48,7 +48,7 @@ def test_a_row_has_state_marks_and_action(as_viewer, goal, owner):
     journey.ready(goal, owner)
     page = html.unescape(as_viewer.get(HOME).content.decode())
     assert "Ready to train Tiny." in page
-    row = page[page.index('<ul class="goals">') : page.index("</ul>")]
+    row = " ".join(page[page.index('<ul class="goals">') : page.index("</ul>")].split())
     assert "4 of 6 · Training" in row
     assert re.search(r'aria-label="Train: Sort shop emails"', row)
     assert len(re.findall(r"<i\b", row)) >= 6

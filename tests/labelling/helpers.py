@@ -27,7 +27,7 @@ def row(dataset: Dataset, number: int):
 
 
 def pressed(client, url, dataset: Dataset, number: int, query: str = "", **button):
-    """One button of the row's form, as a browser sends it."""
+    """Submit the form of a row with one button, as a browser does."""
     form = {"seen": row(dataset, number).changed_at.isoformat(), "answer": ""} | button
     return client.post(url("row", number=number) + query, form)
 

@@ -14,7 +14,7 @@ BOX = re.compile(r'<textarea[^>]*id="text"[^>]*>\n(.*?)</textarea>', re.DOTALL)
 
 @pytest.fixture
 def waiting(dataset, owner):
-    """Three rows to do; a model has proposed something for the first."""
+    """Three rows to do, the first with a suggestion."""
     to_do(dataset, owner, 3)
     suggests(dataset)
     return dataset
@@ -29,7 +29,7 @@ def suggests(dataset, answer: str = "topic: bell") -> Suggestion:
 
 
 def look(client, url, query: str = "") -> tuple[str, str]:
-    """(the page of No. 1, what stands in its box)."""
+    """The page of row 1, and the text in its box."""
     response = client.get(url("row", number=1) + query)
     found = BOX.search(response.content.decode())
     return markup(response), found.group(1) if found else ""
@@ -103,7 +103,7 @@ def test_undo_swaps_the_text_and_the_suggestion(as_owner, url, waiting):
 
 
 def test_undo_reverts_the_newest_action_first(as_owner, url, waiting):
-    """Taken over in No. 1, then No. 2 is answered: first the answer goes, then the suggestion."""
+    """A suggestion is accepted in row 1, then row 2 is answered; undo reverts the answer first."""
     pressed(as_owner, url, waiting, 1, do="take", answer="half a sen")
     pressed(as_owner, url, waiting, 2, do="save", answer="gears")
     assert as_owner.post(url("undo_last")).url == url("row", number=2)

@@ -17,7 +17,7 @@ def waiting(dataset, owner, editor):
 
 @pytest.fixture
 def both(waiting, as_owner, url):
-    """Every row is answered by two people."""
+    """A dataset in which every row needs two answers."""
     reply = as_owner.post(url("save_share"), {"percent": "100"})
     assert reply.url == url("assignment")
     waiting.refresh_from_db()
@@ -176,7 +176,7 @@ def test_two_people_are_needed(as_owner, url, dataset):
 
 def test_alpha_matches_the_published_example():
     """Two coders, ten units, nominal: Krippendorff (2011), Computing Krippendorff's
-    alpha-reliability, example B, without its unit that one coder left out."""
+    alpha-reliability, example B, without the unit that one coder left out."""
     meg = ["a", "a", "b", "b", "d", "c", "c", "c", "e", "d", "d", "a"]
     owen = ["b", "a", "b", "b", "b", "c", "c", "c", "e", "d", "d", "d"]
     alpha = agreement.krippendorff_alpha([list(two) for two in zip(meg, owen, strict=True)])
@@ -210,7 +210,7 @@ def test_only_editors_assign_rows(as_viewer, as_stranger, as_owner, url, waiting
 
 
 def test_the_second_answer_is_not_stale_for_the_first(owner, editor, both):
-    """Both had the row open; the first answer moves nothing that the second person saw."""
+    """Both users have the row open; the first answer does not make the second one stale."""
     one = row(both, 1)
     answer_row(example=one, by=owner, text="bell", seen=one.changed_at)
     answer_row(example=one, by=editor, text="bell", seen=one.changed_at)
