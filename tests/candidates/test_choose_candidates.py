@@ -75,7 +75,7 @@ def by_default(goal) -> list[str]:
     ]
 
 
-# ---- Who, when nobody was named ----
+# ---- The default selection ----
 
 
 def test_the_base_model_is_selected_when_there_is_nothing_else(
@@ -109,7 +109,7 @@ def test_a_remote_model_is_selected_without_a_local_one(
     assert "It is 5." in text(as_viewer.post(url("chat"), HELLO))
 
 
-# ---- Who was named ----
+# ---- Selected by key ----
 
 
 def test_any_two_candidates_can_be_selected(as_viewer, ready, kept, engine_requests, owner, url):
@@ -189,7 +189,7 @@ def test_changed_documents_are_reported(as_viewer, ready, documents, url):
     assert "The documents have changed" in told.json()["error"]
 
 
-# ---- Elsewhere ----
+# ---- Remote models ----
 
 
 def test_a_local_and_a_remote_model_stream_together(
@@ -248,7 +248,7 @@ def test_a_lost_key_is_reported(as_viewer, goal, platform, team, owner, url):
     assert "enter it again" in text(reply)
 
 
-# ---- Names hidden ----
+# ---- Hidden names ----
 
 
 def headings(page: str) -> list[str]:

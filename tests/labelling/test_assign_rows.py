@@ -24,7 +24,7 @@ def both(waiting, as_owner, url):
     return waiting
 
 
-# ---- Who gets which ----
+# ---- Assigned rows ----
 
 
 def test_rows_are_split_evenly(as_owner, as_editor, owner, editor, url, waiting):

@@ -74,7 +74,7 @@ def test_an_empty_dataset(as_owner, url, dataset):
     assert "There is nothing to answer yet." in as_owner.get(url("start")).content.decode()
 
 
-# ---- Nothing that was typed is lost ----
+# ---- Drafts ----
 
 
 def test_typed_text_is_saved_as_a_draft(as_owner, url, waiting):
@@ -165,7 +165,7 @@ def test_undo_does_not_revert_other_users(as_owner, as_editor, url, waiting):
     assert row(waiting, 1).answer == "bell"
 
 
-# ---- Answers as buttons ----
+# ---- Labels ----
 
 
 def test_labels_are_offered_for_few_distinct_answers(as_owner, url, dataset, owner):
@@ -207,7 +207,7 @@ def test_too_many_labels_are_rejected(as_owner, url, dataset):
     assert "21 answers are more than buttons can help with." in reply.content.decode()
 
 
-# ---- Guidelines, long rows, who may ----
+# ---- Guidelines, conversations, permissions ----
 
 
 def test_editors_change_the_guidelines(as_editor, as_viewer, url, waiting):
