@@ -25,7 +25,7 @@ from finetune_app.training import services as trainings
 from finetune_app.training.models import Training
 from finetune_app.versions import services as versions
 from finetune_app.versions.models import Version
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 Say = Callable[[held_out.HeldOutPrompt, str], tuple[str, bool | None]]
 

@@ -229,7 +229,7 @@ def test_an_import_on_its_way(world, as_owner, walk, looker, what):
 def test_the_health_page_with_all_that_can_be_wrong(world, as_owner, sign_in_the_browser, looker):
     from finetune_app.checks import services as checks
     from finetune_app.checks.services import start_check
-    from tests.datasets.defects import with_defects
+    from tests.checks.defects import with_defects
 
     dataset = with_defects(world.goal.dataset)
     sign_in_the_browser(as_owner)

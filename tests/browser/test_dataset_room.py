@@ -16,7 +16,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 from tests.browser.conftest import faults, listen
 from tests.browser.person import MINUTES, Person, photograph
 from tests.browser.test_workbench import keeps, writes
-from tests.datasets.conftest import pair
+from tests.example_rows import pair
 from tests.installation import Installation
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from finetune_app.checks import services as checks
 from finetune_app.datasets.services import add_rows, dataset_of
 from tests.browser.conftest import listen
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

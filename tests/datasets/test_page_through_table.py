@@ -10,8 +10,8 @@ from finetune_app.datasets.table_query import SORTS, RowTotal, TableFilters, pag
 
 
 @pytest.fixture
-def rows(bring) -> Dataset:
-    return bring(60)
+def rows(add_examples) -> Dataset:
+    return add_examples(60)
 
 
 @pytest.fixture
@@ -59,5 +59,5 @@ def test_counting_a_filtered_list_stops(rows, monkeypatch):
     assert (first.total, first.first, first.last) == (RowTotal(50, more=True), 1, 50)
     last = page_of(rows, TableFilters(q="topic", after=50, at=51))
     assert (last.total, last.first, last.last) == (RowTotal(60), 51, 60)
-    assert page_of(rows, TableFilters(q="topic", after=50)).first == 0  # too far to count
+    assert page_of(rows, TableFilters(q="topic", after=50)).first == 0  # too far to be counted
     assert page_of(rows, TableFilters(split="train", sort="longest")).total.more is False

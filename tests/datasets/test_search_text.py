@@ -8,13 +8,13 @@ from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.datasets.table_query import TableFilters, examples_of
 from finetune_app.goals.models import Goal
-from tests.datasets.conftest import conversation
+from tests.example_rows import conversation
 
 
 @pytest.fixture
-def large(bring, monkeypatch) -> Dataset:
+def large(add_examples, monkeypatch) -> Dataset:
     monkeypatch.setattr(text_search, "MIN_ROWS", 10)
-    return bring(60)
+    return add_examples(60)
 
 
 def search(large: Dataset, text: str, **more: str) -> set[int]:

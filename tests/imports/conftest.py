@@ -17,7 +17,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.imports.jobs import STEPS_WITHOUT_CHILD, ImportHandler
 from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as job_services
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from tests.worker.conftest import supervise
 
 

@@ -8,7 +8,7 @@ from finetune_app.datasets.services import add_example
 from finetune_app.datasets.services.undoing import undo
 from finetune_app.imports import import_rows, services
 from finetune_app.jobs.handlers import handler_for
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from tests.worker.conftest import supervise
 
 

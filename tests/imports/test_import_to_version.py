@@ -6,7 +6,7 @@ import json
 from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Import
 from finetune_app.versions.models import Version
-from tests.datasets.conftest import pair
+from tests.example_rows import pair
 
 
 def table(count: int) -> bytes:

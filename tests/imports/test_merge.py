@@ -6,7 +6,7 @@ from finetune_app.datasets.models import Edit, Import, Status
 from finetune_app.datasets.services import add_rows, save_example, undo
 from finetune_app.imports import import_rows
 from finetune_app.imports.services import apply_plan
-from tests.datasets.conftest import conversation
+from tests.example_rows import conversation
 from tests.imports.conftest import run_out
 
 MERGE, REPLACE = Import.Mode.MERGE, Import.Mode.REPLACE

@@ -9,7 +9,7 @@ from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
-from tests.datasets.conftest import conversation
+from tests.example_rows import conversation
 from tests.journey import freeze
 from tests.knowledge.conftest import PUMP, SHOP, add, begin, end, read, work
 from worker.knowledge.search import Index

@@ -8,7 +8,7 @@ from django.urls import reverse
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.goals.models import Goal
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import re
 
 from finetune_app.datasets.models import Dataset, Status
 from finetune_app.datasets.services import add_rows
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 
 def to_do(dataset: Dataset, by, count: int = 5, start: int = 100) -> None:

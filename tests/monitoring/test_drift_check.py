@@ -16,7 +16,7 @@ from finetune_app.request_log.models import Transcript
 from finetune_app.request_log.periodic_tasks import delete_expired
 from finetune_app.training.models import Training
 from tests import journey
-from tests.datasets.conftest import pair
+from tests.example_rows import pair
 from tests.worker.conftest import supervise
 from tests.worker.training.recording_channel import RecordingChannel
 from worker.channel import Job as Work

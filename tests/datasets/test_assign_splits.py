@@ -1,4 +1,4 @@
-"""The split: sticky, seeded, fair; the same question never on two sides."""
+"""The split: stable, seeded, fair; the same question is never in two splits."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows
 from finetune_app.datasets.splits import place, side
 from finetune_app.datasets.text import prompt_hash
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 
 def sides(dataset) -> dict[int, str]:
@@ -21,20 +21,20 @@ def add(dataset, numbers, **more) -> None:
     add_rows(dataset=dataset, by=None, rows=rows)
 
 
-def test_the_proportions_hold_over_many_prompts():
+def test_proportions_hold_over_many_prompts():
     counts = Counter(side(place(17, f"prompt {n}")) for n in range(20_000))
     assert counts[Split.TEST] / 20_000 == pytest.approx(0.18, abs=0.01)
     assert counts[Split.VALIDATION] / 20_000 == pytest.approx(0.12, abs=0.01)
 
 
-def test_another_seed_is_another_split():
+def test_another_seed_gives_another_split():
     one = [side(place(17, f"prompt {n}")) for n in range(200)]
     two = [side(place(18, f"prompt {n}")) for n in range(200)]
     assert one == [side(place(17, f"prompt {n}")) for n in range(200)]
     assert one != two
 
 
-def test_new_rows_move_no_old_one(dataset):
+def test_new_rows_do_not_move_old_rows(dataset):
     add(dataset, range(60))
     before = sides(dataset)
     add(dataset, range(60, 240))
@@ -42,7 +42,7 @@ def test_new_rows_move_no_old_one(dataset):
     assert {n: after[n] for n in before} == before
 
 
-def test_the_side_depends_on_the_prompt_and_not_on_the_order(dataset):
+def test_split_depends_on_the_prompt_and_not_on_the_order(dataset):
     add(dataset, range(240))
     forward = dict(dataset.examples.values_list("prompt_hash", "split"))
     dataset.examples.all().delete()
@@ -50,7 +50,7 @@ def test_the_side_depends_on_the_prompt_and_not_on_the_order(dataset):
     assert dict(dataset.examples.values_list("prompt_hash", "split")) == forward
 
 
-def test_a_row_that_comes_back_stands_where_it_stood(dataset):
+def test_same_prompt_returns_to_its_split(dataset):
     add(dataset, range(60))
     moved = dataset.examples.get(number=7)
     moved.split = Split.TEST if moved.split == Split.TRAIN else Split.TRAIN
@@ -59,7 +59,7 @@ def test_a_row_that_comes_back_stands_where_it_stood(dataset):
     assert dataset.examples.get(number=61).split == moved.split
 
 
-def test_the_same_question_is_never_on_two_sides(dataset):
+def test_same_question_is_never_in_two_splits(dataset):
     add(dataset, range(100))
     rows = [
         {"messages": conversation(f" {pair(n)[0].upper()}  ", "another answer")} for n in range(100)
@@ -72,7 +72,7 @@ def test_the_same_question_is_never_on_two_sides(dataset):
     assert all(len(found) == 1 for found in by_hash.values())
 
 
-def test_look_alikes_follow_each_other(dataset):
+def test_near_duplicates_share_a_split(dataset):
     add(dataset, range(100))
     rows = [{"messages": conversation(pair(n)[0] + " Thanks", "x")} for n in range(100)]
     add_rows(dataset=dataset, by=None, rows=rows)
@@ -80,8 +80,8 @@ def test_look_alikes_follow_each_other(dataset):
     assert all(after[n] == after[n + 100] for n in range(1, 101))
 
 
-def test_conversations_that_ask_nearly_the_same_follow_each_other(dataset):
-    """Held against each other with all their turns, as the check for leaks does it."""
+def test_similar_conversations_share_a_split(dataset):
+    """They are compared with all their turns, as in the check for leaks."""
 
     def talk(first: str) -> dict:
         turns = [
@@ -101,7 +101,7 @@ def test_conversations_that_ask_nearly_the_same_follow_each_other(dataset):
 
 
 @pytest.mark.parametrize("count", [10, 20, 30, 60])
-def test_a_small_set_still_keeps_some_back(dataset, count):
+def test_small_dataset_has_test_and_validation_rows(dataset, count):
     add(dataset, range(count))
     counts = Counter(sides(dataset).values())
     assert counts[Split.TEST] >= round(0.15 * count)
@@ -109,7 +109,7 @@ def test_a_small_set_still_keeps_some_back(dataset, count):
     assert counts[Split.TRAIN] >= count / 2
 
 
-def test_a_given_split_is_respected_and_practice_is_carved_from_learning(dataset):
+def test_given_splits_are_used_and_validation_is_taken_from_train(dataset):
     add(dataset, range(100), split="train")
     add(dataset, range(100, 120), split="test")
     after = sides(dataset)
@@ -119,7 +119,7 @@ def test_a_given_split_is_respected_and_practice_is_carved_from_learning(dataset
     assert counts["test"] == 20
 
 
-def test_the_system_message_does_not_make_another_question():
+def test_system_message_does_not_change_the_split():
     said = conversation("Hello", "Good morning")
     assert prompt_hash(said) == prompt_hash([{"role": "system", "content": "Be brief"}, *said])
     assert prompt_hash(said) == prompt_hash(conversation("HELLO ", "Something else"))

@@ -1,10 +1,10 @@
-"""A dataset with one of every kind of defect that a check finds."""
+"""A dataset with one defect of every kind that the checks find."""
 
 from finetune_app.checks import services as checks
 from finetune_app.datasets.models import Dataset, Label
 from finetune_app.datasets.services import add_rows
 from tests.conftest import person
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 ASKED = "Could you please tell me when the repair of my bicycle will be finished this week"
 FRENCH = "Pouvez-vous me dire quand la réparation de mon vélo sera terminée cette semaine"
@@ -12,7 +12,7 @@ LONG = "The front wheel of my bicycle makes a strange noise when I brake hard on
 
 
 def with_defects(dataset: Dataset) -> Dataset:
-    """Adds about 200 rows and checks them."""
+    """Add about 200 rows and check them."""
     good = [conversation(*pair(n)) for n in range(150)]
     good[7] = [{"role": "system", "content": "Sort this email."}, *good[7]]
     answer = pair(3)[1]

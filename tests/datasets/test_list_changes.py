@@ -1,4 +1,4 @@
-"""All that was done to the examples, each with its undo: after the message is gone, too."""
+"""The list of all edits, each with its undo."""
 
 import pytest
 
@@ -10,8 +10,8 @@ def set_aside(client, url, number: int) -> None:
     client.post(url("change", number=number), {"what": "set_aside"}, follow=True)
 
 
-def test_an_old_change_is_found_and_undone(as_owner, url, bring, dataset):
-    bring(20)
+def test_old_edit_is_listed_and_undone(as_owner, url, add_examples, dataset):
+    add_examples(20)
     for number in (1, 2, 3):
         set_aside(as_owner, url, number)
     page = as_owner.get(url("changes")).content.decode()
@@ -27,8 +27,8 @@ def test_an_old_change_is_found_and_undone(as_owner, url, bring, dataset):
     assert undo not in page
 
 
-def test_everything_is_undone_one_after_the_other(as_owner, url, bring, dataset):
-    bring(12)
+def test_edits_are_undone_one_after_the_other(as_owner, url, add_examples, dataset):
+    add_examples(12)
     before = list(dataset.examples.values_list("number", "status", "split", "messages"))
     for number in (1, 2):
         set_aside(as_owner, url, number)
@@ -38,9 +38,9 @@ def test_everything_is_undone_one_after_the_other(as_owner, url, bring, dataset)
     assert list(dataset.examples.values_list("number", "status", "split", "messages")) == before
 
 
-def test_there_are_pages_of_them(as_owner, url, bring, monkeypatch):
+def test_list_has_pages(as_owner, url, add_examples, monkeypatch):
     monkeypatch.setattr(view, "LISTED", 2)
-    bring(12)
+    add_examples(12)
     for number in (1, 2, 3):
         set_aside(as_owner, url, number)
     page = as_owner.get(url("changes"))
@@ -49,13 +49,15 @@ def test_there_are_pages_of_them(as_owner, url, bring, monkeypatch):
 
 
 @pytest.mark.parametrize("query", ["", "?before=x", "?before=0"])
-def test_nothing_was_changed_yet(as_owner, url, bring, query):
-    bring(12)
+def test_empty_list(as_owner, url, add_examples, query):
+    add_examples(12)
     assert "Nothing has been changed yet." in as_owner.get(url("changes") + query).content.decode()
 
 
-def test_a_viewer_looks_and_a_stranger_does_not(as_owner, as_viewer, as_stranger, url, bring):
-    bring(12)
+def test_viewer_sees_the_list_and_stranger_gets_404(
+    as_owner, as_viewer, as_stranger, url, add_examples
+):
+    add_examples(12)
     set_aside(as_owner, url, 1)
     page = as_viewer.get(url("changes")).content.decode()
     assert "Set No. 1 aside" in page

@@ -1,4 +1,4 @@
-"""Versions: listed, named, held against each other; who learned from which."""
+"""Versions: listed, named and compared, with the trainings that used them."""
 
 import pytest
 
@@ -7,15 +7,15 @@ from finetune_app.versions import reader
 from finetune_app.versions.models import Version
 from finetune_app.versions.services import freeze
 from finetune_app.versions.views.versions import aligned
-from tests.datasets.conftest import conversation
+from tests.example_rows import conversation
 from tests.factories import build_world
 from tests.page_text import compact
 
 
 @pytest.fixture
-def two(bring, dataset, owner) -> tuple[Version, Version]:
-    """The second one: No. 3 out, No. 5 corrected, No. 7 moved, No. 61 new, No. 9 both."""
-    bring(60)
+def two(add_examples, dataset, owner) -> tuple[Version, Version]:
+    """In the second one No. 3 is removed, 5 corrected, 7 moved, 9 both, 61 added."""
+    add_examples(60)
     first, _new = freeze(dataset=dataset, by=owner)
     row = {one.number: one for one in dataset.examples.all()}
     other_side = {"train": "validation", "validation": "train", "test": "train"}
@@ -43,7 +43,7 @@ def two(bring, dataset, owner) -> tuple[Version, Version]:
     return first, second
 
 
-def test_what_differs_is_found_a_line_at_a_time(two):
+def test_differences_are_found(two):
     found = reader.compare(*two, kind="", after=0, most=50)
     assert found.counts == {"added": 1, "gone": 1, "changed": 2, "moved": 2}
     assert [pair.number for pair in found.some] == [3, 5, 7, 9, 61]
@@ -55,7 +55,7 @@ def test_what_differs_is_found_a_line_at_a_time(two):
     assert not reader.compare(two[0], two[0], kind="", after=0, most=9).counts
 
 
-def test_the_page_shows_words_side_by_side(as_viewer, url, two):
+def test_page_shows_a_word_diff(as_viewer, url, two):
     address = url("versions:compare", number=two[1].number, other=two[0].number)
     page = compact(as_viewer.get(address))
     assert "<ins>pump</ins>" in page
@@ -72,7 +72,7 @@ def test_the_page_shows_words_side_by_side(as_viewer, url, two):
         assert as_viewer.get(address + nonsense).status_code == 200
 
 
-def test_turns_that_came_or_went_stand_beside_nothing():
+def test_added_and_removed_turns_have_no_counterpart():
     def talk(*said: tuple[str, str]) -> list[dict[str, str]]:
         return [{"role": role, "content": text} for role, text in said]
 
@@ -104,7 +104,7 @@ def test_turns_that_came_or_went_stand_beside_nothing():
     assert [(b, a) for a, b in back] == found
 
 
-def test_all_versions_are_listed_and_two_can_be_chosen(as_viewer, url, two):
+def test_all_versions_are_listed_and_two_can_be_compared(as_viewer, url, two):
     page = as_viewer.get(url("versions:list")).content.decode()
     for version in two:
         assert url("versions:detail", number=version.number) in page
@@ -112,7 +112,7 @@ def test_all_versions_are_listed_and_two_can_be_chosen(as_viewer, url, two):
     assert reply["Location"] == url("versions:compare", number=two[1].number, other=two[0].number)
 
 
-def test_a_version_has_a_name_and_keeps_its_fingerprint(as_owner, as_viewer, url, two):
+def test_renaming_keeps_the_fingerprint(as_owner, as_viewer, url, two):
     number, sha = two[1].number, two[1].sha256
     address = url("versions:rename", number=number)
     reply = as_owner.post(address, {"name": "After the review", "note": "Spelling."}, follow=True)
@@ -125,7 +125,7 @@ def test_a_version_has_a_name_and_keeps_its_fingerprint(as_owner, as_viewer, url
     assert as_owner.get(address).status_code == 405
 
 
-def test_what_learned_from_it_is_one_click_away_and_back(as_owner, team, owner):
+def test_version_links_to_its_trainings(as_owner, team, owner):
     world = build_world(team, owner)
     goal = world.goal.pk
     training = f"/goals/{goal}/training/{world.training.number}/"
@@ -139,7 +139,7 @@ def test_what_learned_from_it_is_one_click_away_and_back(as_owner, team, owner):
         assert f"/goals/{goal}/dataset/versions/1/" in page, address
 
 
-def test_another_team_sees_none_of_it(as_stranger, url, two):
+def test_other_team_gets_404(as_stranger, url, two):
     for address in (
         url("versions:list"),
         url("versions:compare", number=1, other=1),
@@ -148,6 +148,6 @@ def test_another_team_sees_none_of_it(as_stranger, url, two):
         assert as_stranger.get(address).status_code == 404
 
 
-def test_nothing_frozen_yet(as_viewer, url, bring):
-    bring(12)
+def test_list_without_versions(as_viewer, url, add_examples):
+    add_examples(12)
     assert "Nothing is frozen yet." in as_viewer.get(url("versions:list")).content.decode()

@@ -1,4 +1,4 @@
-"""The trash: back out of it, and out of it for good."""
+"""Emptying the trash."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from finetune_app.versions.services import freeze
 
 
 @pytest.fixture
-def rows(bring, as_owner, url):
-    dataset = bring(60)
+def rows(add_examples, as_owner, url):
+    dataset = add_examples(60)
     as_owner.post(url("bulk"), {"what": "delete", "row": ["3", "7", "8"]})
     return dataset.examples
 
 
-def test_it_says_what_goes_and_that_no_model_has_it(as_owner, url, rows):
+def test_confirmation_shows_the_count_and_that_no_version_holds_them(as_owner, url, rows):
     assert url("empty") in as_owner.get(url("page") + "?status=trash").content.decode()
     page = as_owner.get(url("empty")).content.decode()
     assert "Delete 3 examples for good?" in page
@@ -22,8 +22,10 @@ def test_it_says_what_goes_and_that_no_model_has_it(as_owner, url, rows):
     assert rows.count() == 60
 
 
-def test_it_names_the_versions_that_keep_them(as_owner, url, bring, dataset, owner):
-    bring(60)
+def test_confirmation_names_the_versions_that_hold_them(
+    as_owner, url, add_examples, dataset, owner
+):
+    add_examples(60)
     version, _new = freeze(dataset=dataset, by=owner)
     as_owner.post(url("bulk"), {"what": "delete", "row": ["3", "7"]})
     page = as_owner.get(url("empty")).content.decode()
@@ -32,7 +34,7 @@ def test_it_names_the_versions_that_keep_them(as_owner, url, bring, dataset, own
     assert "No training has learned from it." in page
 
 
-def test_they_are_really_gone(as_owner, url, rows):
+def test_rows_are_deleted_for_good(as_owner, url, rows):
     example = rows.get(number=7)
     Suggestion.objects.create(example=example, answer="x", source="base")
     reply = as_owner.post(url("empty"), follow=True)
@@ -43,7 +45,7 @@ def test_they_are_really_gone(as_owner, url, rows):
     assert "Trash" not in as_owner.get(url("page")).content.decode().split("<table")[0]
 
 
-def test_an_undo_of_what_is_gone_says_so(as_owner, url, rows):
+def test_undo_reports_deleted_rows(as_owner, url, rows):
     edit = Edit.objects.latest("pk")
     as_owner.post(url("empty"))
     reply = as_owner.post(url("undo", edit_id=edit.pk), follow=True)
@@ -51,7 +53,7 @@ def test_an_undo_of_what_is_gone_says_so(as_owner, url, rows):
     assert rows.count() == 57
 
 
-def test_a_large_trash_goes_in_parts(as_owner, url, rows, monkeypatch):
+def test_large_trash_is_emptied_in_parts(as_owner, url, rows, monkeypatch):
     monkeypatch.setattr(trash, "MAX_QUERY_KEYS", 2)
     monkeypatch.setattr(trash, "MAX_REQUEST_SECONDS", 0)
     assert "1 example to go" in as_owner.post(url("empty")).content.decode()
@@ -60,12 +62,12 @@ def test_a_large_trash_goes_in_parts(as_owner, url, rows, monkeypatch):
     assert rows.count() == 57
 
 
-def test_an_empty_trash_has_nothing_to_empty(as_owner, url, bring):
-    bring(12)
+def test_empty_trash_redirects_to_the_table(as_owner, url, add_examples):
+    add_examples(12)
     assert as_owner.get(url("empty")).status_code == 302
 
 
-def test_only_editors_of_this_team(as_viewer, as_stranger, url, rows):
+def test_only_editors_of_the_team_may_do_it(as_viewer, as_stranger, url, rows):
     for ask in (as_viewer.get, as_viewer.post):
         assert ask(url("empty")).status_code == 403
     assert as_stranger.post(url("empty")).status_code == 404

@@ -1,4 +1,4 @@
-"""The thorough check: a job with a child of its own, for what an edit must not wait for."""
+"""The thorough check: a job with a child process, for what is too slow in a request."""
 
 import json
 
@@ -14,7 +14,7 @@ from finetune_app.datasets.models import Dataset
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from tests.page_text import compact
 from tests.worker.conftest import supervise
 from worker.channel import Job as ChildJob
@@ -24,7 +24,7 @@ RUDE = "You are a fucking idiot and I hate you, give me my money back"
 
 
 class Recorder:
-    """A channel that only remembers, and asks to stop once so much progress was made."""
+    """A channel that records events, and asks to stop after some progress."""
 
     def __init__(self, stop_at: float = float("inf")) -> None:
         self.told: list[tuple[str, dict]] = []
@@ -50,12 +50,12 @@ def rows(count: int = 120) -> list[dict]:
 
 @pytest.fixture
 def large(monkeypatch) -> None:
-    """Sets of more than 100 rows count as large."""
+    """Datasets of more than 100 rows count as large."""
     monkeypatch.setattr(checks, "MAX_ROWS_IN_REQUEST", 100)
 
 
 def in_this_process(job: Job) -> None:
-    """What a worker does, without its processes."""
+    """Run the job as a worker does, without child processes."""
     order = handler_for(job).child_spec(job)
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
     result = run(ChildJob(job.kind, folder, order.spec), Recorder())
@@ -64,10 +64,12 @@ def in_this_process(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(state=State.SUCCEEDED)
 
 
-def test_pressing_check_looks_at_once_and_again_thoroughly(
-    as_owner, url, bring, no_worker, transactional_db
+def test_start_checks_at_once_and_queues_a_thorough_check(
+    as_owner, url, add_examples, no_worker, transactional_db
 ):
-    dataset = bring(rows=[*rows(), {"messages": conversation(RUDE, "topic: money\ndue: today")}])
+    dataset = add_examples(
+        rows=[*rows(), {"messages": conversation(RUDE, "topic: money\ndue: today")}]
+    )
     assert row_check_cache.count_not_thorough(dataset) == 121
     as_owner.post(url("checks:start"))
     job = Job.objects.get(kind="check")
@@ -81,10 +83,10 @@ def test_pressing_check_looks_at_once_and_again_thoroughly(
     assert not (settings.DATA_DIR / check_jobs.folder_of(job)).exists()
 
 
-def test_after_an_edit_only_the_changed_row_waits_for_a_thorough_look(
-    as_owner, url, bring, no_worker, django_capture_on_commit_callbacks
+def test_edit_leaves_only_the_changed_row_without_thorough_scan(
+    as_owner, url, add_examples, no_worker, django_capture_on_commit_callbacks
 ):
-    dataset = bring(rows=rows())
+    dataset = add_examples(rows=rows())
     with django_capture_on_commit_callbacks(execute=True):
         in_this_process(start_check(dataset))
     assert row_check_cache.count_not_thorough(dataset) == 0
@@ -98,8 +100,8 @@ def test_after_an_edit_only_the_changed_row_waits_for_a_thorough_look(
     assert "1 example has not been checked thoroughly since it changed" in page
 
 
-def test_a_large_set_is_not_checked_by_an_edit_and_says_so(as_owner, url, bring, no_worker, large):
-    dataset = bring(rows=rows(130))
+def test_large_dataset_is_not_checked_by_an_edit(as_owner, url, add_examples, no_worker, large):
+    dataset = add_examples(rows=rows(130))
     before = dataset.checked_at
     as_owner.post(url("change", number=7), {"what": "set_aside"})
     dataset.refresh_from_db()
@@ -109,13 +111,13 @@ def test_a_large_set_is_not_checked_by_an_edit_and_says_so(as_owner, url, bring,
     assert "disabled>Freeze version 1" in page
     reply = as_owner.post(url("versions:freeze"))
     assert reply.status_code == 409
-    assert "First let the examples be checked" in reply.content.decode()
+    assert "First have the examples checked" in reply.content.decode()
 
 
-def test_a_large_set_is_frozen_once_a_job_has_looked_at_it(
-    as_owner, url, bring, no_worker, large, django_capture_on_commit_callbacks
+def test_large_dataset_can_be_frozen_after_the_check_job(
+    as_owner, url, add_examples, no_worker, large, django_capture_on_commit_callbacks
 ):
-    dataset = bring(rows=rows(130))
+    dataset = add_examples(rows=rows(130))
     as_owner.post(url("change", number=7), {"what": "set_aside"})
     as_owner.post(url("checks:start"))
     dataset.refresh_from_db()
@@ -126,10 +128,10 @@ def test_a_large_set_is_frozen_once_a_job_has_looked_at_it(
     assert as_owner.post(url("versions:freeze")).status_code == 302
 
 
-def test_a_job_finds_what_a_check_at_once_finds(bring, no_worker, large, owner):
+def test_job_and_immediate_check_have_the_same_findings(add_examples, no_worker, large, owner):
     twin = {"messages": conversation(pair(3)[0], "topic: other\ndue: never"), "split": "test"}
     mail = {"messages": conversation("Write to anna.berg@posteo.de please", "topic: x\ndue: y")}
-    dataset = bring(rows=[*rows(130), *rows(4), twin, mail])
+    dataset = add_examples(rows=[*rows(130), *rows(4), twin, mail])
     at_once = {
         one.check_name: (one.count, one.groups, one.spans, one.message)
         for one in dataset.findings.all()
@@ -145,8 +147,8 @@ def test_a_job_finds_what_a_check_at_once_finds(bring, no_worker, large, owner):
     assert Dataset.objects.get(pk=dataset.pk).facts == facts
 
 
-def test_what_changed_while_it_looked_leaves_it_stale(as_owner, url, bring, no_worker, large):
-    dataset = bring(rows=rows(130))
+def test_change_during_the_check_leaves_it_stale(as_owner, url, add_examples, no_worker, large):
+    dataset = add_examples(rows=rows(130))
     job = start_check(dataset)
     order = handler_for(job).child_spec(job)
     as_owner.post(url("change", number=7), {"what": "set_aside"})
@@ -158,8 +160,8 @@ def test_what_changed_while_it_looked_leaves_it_stale(as_owner, url, bring, no_w
     assert as_owner.post(url("versions:freeze")).status_code == 409
 
 
-def test_an_attempt_that_died_is_gone_on_from(bring, no_worker):
-    dataset = bring(rows=rows())
+def test_next_attempt_continues_a_killed_one(add_examples, no_worker):
+    dataset = add_examples(rows=rows())
     job = start_check(dataset)
     order = handler_for(job).child_spec(job)
     folder = settings.DATA_DIR / check_jobs.folder_of(job)
@@ -171,10 +173,16 @@ def test_an_attempt_that_died_is_gone_on_from(bring, no_worker):
     assert len(again) == len(set(again)) == 120
 
 
-def test_it_can_be_cancelled(
-    as_owner, as_viewer, as_stranger, url, bring, no_worker, django_capture_on_commit_callbacks
+def test_check_can_be_cancelled(
+    as_owner,
+    as_viewer,
+    as_stranger,
+    url,
+    add_examples,
+    no_worker,
+    django_capture_on_commit_callbacks,
 ):
-    dataset = bring(rows=rows())
+    dataset = add_examples(rows=rows())
     job = start_check(dataset)
     handler_for(job).child_spec(job)
     assert as_viewer.post(url("checks:stop")).status_code == 403
@@ -188,8 +196,8 @@ def test_it_can_be_cancelled(
     assert found(dataset) == found(dataset)
 
 
-def test_the_page_tells_how_far_it_is(as_owner, as_viewer, url, bring, no_worker):
-    job = start_check(bring(rows=rows()))
+def test_page_shows_the_progress(as_owner, as_viewer, url, add_examples, no_worker):
+    job = start_check(add_examples(rows=rows()))
     Job.objects.filter(pk=job.pk).update(
         state=State.RUNNING, done=40, total=120, unit="examples", message="Looking at each example"
     )
@@ -203,8 +211,10 @@ def test_the_page_tells_how_far_it_is(as_owner, as_viewer, url, bring, no_worker
     assert as_viewer.get(url("checks:progress")).status_code == 302
 
 
-def test_the_rows_go_with_the_goal(goal, bring, no_worker, django_capture_on_commit_callbacks):
-    dataset = bring(rows=rows())
+def test_row_files_are_deleted_with_the_goal(
+    goal, add_examples, no_worker, django_capture_on_commit_callbacks
+):
+    dataset = add_examples(rows=rows())
     job = start_check(dataset)
     handler_for(job).child_spec(job)
     with django_capture_on_commit_callbacks(execute=True):

@@ -1,22 +1,22 @@
-"""Doing something to many rows: asked first, one change, undone as one."""
+"""Bulk edits: confirmed first, applied as one edit, undone as one."""
 
 import pytest
 
 from finetune_app.datasets.models import Edit, Example, Status
 from finetune_app.datasets.services import change_many, undo
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 
 @pytest.fixture
-def rows(bring):
-    return bring(60).examples
+def rows(add_examples):
+    return add_examples(60).examples
 
 
 def statuses(rows, *numbers: int) -> list[str]:
     return list(rows.filter(number__in=numbers).order_by("number").values_list("status", flat=True))
 
 
-def test_it_asks_and_says_how_many(as_owner, url, rows):
+def test_confirmation_shows_the_number_of_rows(as_owner, url, rows):
     rows.filter(number__in=range(1, 11)).update(status="draft")
     page = as_owner.get(url("bulk"), {"which": "all", "what": "approve"}).content.decode()
     assert "<h1>Approve 10 examples?</h1>" in page
@@ -25,7 +25,7 @@ def test_it_asks_and_says_how_many(as_owner, url, rows):
     assert statuses(rows, 1) == ["draft"]
 
 
-def test_ticked_rows_change_and_come_back(as_owner, url, rows):
+def test_ticked_rows_change_and_undo_restores_them(as_owner, url, rows):
     page = as_owner.get(url("bulk"), {"which": "ticked", "what": "set_aside", "row": ["3", "7"]})
     assert "Set 2 examples aside?" in page.content.decode()
     reply = as_owner.post(url("bulk"), {"what": "set_aside", "row": ["3", "7"]}, follow=True)
@@ -37,7 +37,7 @@ def test_ticked_rows_change_and_come_back(as_owner, url, rows):
     assert statuses(rows, 3, 5, 7) == ["approved"] * 3
 
 
-def test_everything_that_matches_and_nothing_else(as_owner, url, rows):
+def test_all_matching_rows_change_and_no_others(as_owner, url, rows):
     wanted = set(rows.filter(prompt__icontains="saddle").values_list("number", flat=True))
     assert 0 < len(wanted) < 60
     as_owner.post(url("bulk") + "?q=SADDLE", {"what": "delete", "which": "all"})
@@ -47,7 +47,7 @@ def test_everything_that_matches_and_nothing_else(as_owner, url, rows):
     assert rows.kept().count() == 60
 
 
-def test_each_deed(as_owner, url, rows, editor):
+def test_each_action(as_owner, url, rows, editor):
     def do(what: str, query: str = "") -> Example:
         as_owner.post(url("bulk") + query, {"what": what, "row": ["9"]})
         return rows.get(number=9)
@@ -63,7 +63,7 @@ def test_each_deed(as_owner, url, rows, editor):
     assert do("restore", "?status=trash").deleted_at is None
 
 
-def test_what_has_no_answer_is_not_approved(as_owner, url, rows, bring):
+def test_rows_without_an_answer_are_not_approved(as_owner, url, rows, add_examples):
     rows.filter(number=4).update(status="draft", answer="  ")
     rows.filter(number=5).update(status="draft")
     page = as_owner.get(url("bulk"), {"what": "approve", "row": ["4", "5"]})
@@ -73,7 +73,7 @@ def test_what_has_no_answer_is_not_approved(as_owner, url, rows, bring):
     assert statuses(rows, 4, 5) == ["draft", "approved"]
 
 
-def test_what_somebody_changed_since_stays(as_owner, url, rows, owner, dataset):
+def test_undo_keeps_later_changes(as_owner, url, rows, owner, dataset):
     as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
     edit = Edit.objects.get()
     change_many(
@@ -88,7 +88,7 @@ def test_what_somebody_changed_since_stays(as_owner, url, rows, owner, dataset):
     assert statuses(rows, 7, 8, 9) == ["approved", "draft", "approved"]
 
 
-def test_an_undo_of_many_can_be_undone(as_owner, owner, url, rows):
+def test_undo_can_be_undone(as_owner, owner, url, rows):
     rows.filter(number__lte=20).update(status="draft")
     as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
     back, left = undo(edit=Edit.objects.get(), by=owner)
@@ -98,14 +98,14 @@ def test_an_undo_of_many_can_be_undone(as_owner, owner, url, rows):
     assert rows.filter(status="set_aside").count() == 60
 
 
-def test_the_history_of_a_row_tells_of_it(as_owner, url, rows):
+def test_row_history_lists_the_bulk_edit(as_owner, url, rows):
     as_owner.post(url("bulk"), {"what": "set_aside", "row": ["3", "7"]})
     assert "Set 2 examples aside" in as_owner.get(url("history", number=7)).content.decode()
     assert "Set 2 examples aside" not in as_owner.get(url("history", number=5)).content.decode()
 
 
-def test_a_finding_stays_what_it_was_when_the_change_began(as_owner, url, bring, dataset):
-    bring(rows=[{"messages": conversation(*pair(n % 30))} for n in range(60)])
+def test_rows_of_a_finding_are_fixed_when_the_edit_begins(as_owner, url, add_examples, dataset):
+    add_examples(rows=[{"messages": conversation(*pair(n % 30))} for n in range(60)])
     page = as_owner.get(url("bulk") + "?finding=duplicates", {"which": "all", "what": "delete"})
     assert page.status_code == 200
     as_owner.post(url("bulk") + "?finding=duplicates", {"which": "all", "what": "set_aside"})
@@ -123,13 +123,13 @@ def test_a_finding_stays_what_it_was_when_the_change_began(as_owner, url, bring,
         {"what": "restore", "which": "all"},
     ],
 )
-def test_nonsense_changes_nothing(as_owner, url, rows, form):
+def test_invalid_form_changes_nothing(as_owner, url, rows, form):
     for ask in (as_owner.get, as_owner.post):
         assert ask(url("bulk"), form).status_code == 302
     assert Edit.objects.count() == 0
 
 
-def test_only_editors_of_this_team(as_viewer, as_stranger, url, rows):
+def test_only_editors_of_the_team_may_do_it(as_viewer, as_stranger, url, rows):
     form = {"what": "delete", "which": "all"}
     assert as_viewer.post(url("bulk"), form).status_code == 403
     assert as_viewer.get(url("bulk"), form).status_code == 403

@@ -1,4 +1,4 @@
-"""Almost the same: what MinHash finds against counting every pair."""
+"""Near-duplicate detection compared with an exact comparison of every pair."""
 
 import itertools
 import random
@@ -6,7 +6,7 @@ import random
 import pytest
 
 from finetune_app.datasets.near_duplicates import alike, clusters, jaccard, without_shared_ends
-from tests.datasets.conftest import pair
+from tests.example_rows import pair
 
 
 def changed(text: str, times: int, dice: random.Random) -> str:
@@ -17,11 +17,11 @@ def changed(text: str, times: int, dice: random.Random) -> str:
 
 
 @pytest.mark.parametrize("least", [0.6, 0.8])
-def test_it_finds_what_counting_every_pair_finds(least):
+def test_minhash_finds_the_pairs_of_an_exact_comparison(least):
     dice = random.Random(3)
     texts = [pair(n)[0] for n in range(120)]
     texts += [changed(texts[n], 1 + n % 3, dice) for n in range(120)]
-    texts = list(dict.fromkeys(texts))  # equal texts are no pair
+    texts = list(dict.fromkeys(texts))  # equal texts form no pair
     wanted = {
         (a, b)
         for a, b in itertools.combinations(range(len(texts)), 2)
@@ -46,5 +46,5 @@ def test_shared_ends_are_left_out_only_when_all_share_them():
     assert without_shared_ends([*texts, "Hello there"]) == [*texts, "Hello there"]
 
 
-def test_empty_and_short_texts_do_no_harm():
+def test_empty_and_short_texts():
     assert list(alike(["", "a", "b", ""], 0.8)) == []

@@ -1,4 +1,4 @@
-"""A version leaves in every format that comes in, exact, or as a table that no spreadsheet runs."""
+"""Downloads of a version: exact in every format, or as a table without formulas."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from django.test import AsyncClient
 from finetune_app.core.files import local_path
 from finetune_app.datasets.example_export import FORMATS
 from finetune_app.versions.models import Version
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from worker.channel import Channel
 from worker.imports.inspect import inspect_file
 from worker.imports.read import read_rows
@@ -20,11 +20,11 @@ FORMULAS = ['=HYPERLINK("http://evil.example")', "+1+1", "-2", "@SUM(A1)", "\tx"
 
 
 @pytest.fixture
-def version(as_owner, url, bring) -> Version:
+def version(as_owner, url, add_examples) -> Version:
     rows = [{"messages": conversation(*pair(n))} for n in range(60)]
     for row, formula in zip(rows, FORMULAS, strict=False):
         row["messages"][-1]["content"] = formula
-    bring(rows=rows)
+    add_examples(rows=rows)
     as_owner.post(url("versions:freeze"))
     return Version.objects.get()
 
@@ -44,7 +44,7 @@ class Quiet(Channel):
 
 
 def brought_back(tmp_path, content: bytes) -> list[list[dict]]:
-    """The conversations of a file, read as any other upload is."""
+    """The conversations of a file, read like an upload."""
     path = tmp_path / "upload"
     path.write_bytes(content)
     seen = inspect_file(path, "file", {}, Quiet())
@@ -53,14 +53,14 @@ def brought_back(tmp_path, content: bytes) -> list[list[dict]]:
     return [json.loads(line)["messages"] for line in lines]
 
 
-def test_json_lines_are_the_file_itself(as_viewer, url, version):
+def test_json_lines_are_the_frozen_file(as_viewer, url, version):
     content, disposition = fetched(as_viewer, url, "jsonl")
     assert content == local_path(version.stored_name).read_bytes()
     assert disposition == 'attachment; filename="examples-version-1.jsonl"'
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("csv", "tsv")])
-def test_every_format_brings_back_what_it_took_out(as_viewer, url, version, tmp_path, form):
+def test_every_format_can_be_imported_again(as_viewer, url, version, tmp_path, form):
     content, disposition = fetched(as_viewer, url, form)
     assert disposition.endswith(f'{FORMATS[form]}"')
     lines = local_path(version.stored_name).read_text(encoding="utf-8").splitlines()
@@ -78,7 +78,7 @@ def test_csv_is_safe_and_complete(as_viewer, url, version):
     assert "attachment" in disposition
 
 
-def test_a_table_is_written_as_it_is_asked_for(as_viewer, url, version):
+def test_table_has_the_requested_layout(as_viewer, url, version):
     query = {
         "encoding": "utf-16",
         "delimiter": ";",
@@ -90,19 +90,19 @@ def test_a_table_is_written_as_it_is_asked_for(as_viewer, url, version):
     content, _disposition = fetched(as_viewer, url, "csv", **query)
     text = content.decode("utf-16")
     assert text.startswith('"prompt";"answer"\n"')
-    assert text.count("\r") == 1  # the one that an answer holds
+    assert text.count("\r") == 1  # inside an answer
     assert '"+1+1"\n' in text
 
 
-def test_tabs_make_a_tsv(as_viewer, url, version):
+def test_tab_delimiter_makes_a_tsv_file(as_viewer, url, version):
     content, disposition = fetched(as_viewer, url, "tsv")
     assert content.decode("utf-8-sig").startswith("number\tsplit\tprompt\tanswer\r\n")
     assert disposition.endswith('.tsv"')
     assert fetched(as_viewer, url, "csv", delimiter="\t")[1].endswith('.tsv"')
 
 
-def test_excel_runs_nothing(as_viewer, url, version, tmp_path):
-    """Cells are text, and those that would be run when typed again carry Excel's own mark."""
+def test_excel_cells_are_text(as_viewer, url, version, tmp_path):
+    """Cells are text, and those that look like formulas have Excel's quote prefix."""
     content, _disposition = fetched(as_viewer, url, "xlsx")
     import zipfile
 
@@ -111,28 +111,28 @@ def test_excel_runs_nothing(as_viewer, url, version, tmp_path):
     assert b'quotePrefix="1"' in archive.read("xl/styles.xml")
 
 
-def test_the_page_offers_every_format(as_viewer, url, version):
+def test_page_offers_every_format(as_viewer, url, version):
     page = as_viewer.get(url("versions:detail", number=1)).content.decode()
     for form in FORMATS:
         assert url("versions:download", number=1, form=form) in page
 
 
-def test_what_is_not_offered_is_refused(as_owner, url, version):
+def test_unknown_layout_is_refused(as_owner, url, version):
     address = url("versions:download", number=1, form="csv")
     assert as_owner.get(address, {"encoding": "zip"}).status_code == 400
     assert as_owner.get(address, {"delimiter": "x"}).status_code == 400
 
 
-def test_an_encoding_that_lacks_a_character_is_said_before_anything_is_sent(as_owner, url, bring):
+def test_unencodable_character_is_an_error_before_the_download(as_owner, url, add_examples):
     rows = [{"messages": conversation(pair(n)[0], "ł")} for n in range(60)]
-    bring(rows=rows)
+    add_examples(rows=rows)
     as_owner.post(url("versions:freeze"))
     reply = as_owner.get(url("versions:download", number=1, form="csv"), {"encoding": "cp1252"})
     assert reply.status_code == 409
     assert "which CP1252 cannot write" in reply.content.decode()
 
 
-def test_other_forms_and_other_people_get_nothing(as_owner, as_stranger, client, url, version):
+def test_unknown_format_and_stranger_get_404(as_owner, as_stranger, client, url, version):
     assert as_owner.get(url("versions:download", number=1, form="exe")).status_code == 404
     assert as_owner.get(url("versions:download", number=2, form="csv")).status_code == 404
     assert as_owner.post(url("versions:download", number=1, form="csv")).status_code == 405
@@ -141,8 +141,8 @@ def test_other_forms_and_other_people_get_nothing(as_owner, as_stranger, client,
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
-def test_a_download_goes_out_in_pieces_as_it_is_served(as_viewer, url, version, form):
-    """Under ASGI, which the installation runs on; the test client otherwise speaks WSGI."""
+def test_download_is_streamed_under_asgi(as_viewer, url, version, form):
+    """Installations run on ASGI, while the test client uses WSGI by default."""
     there = AsyncClient()
     there.cookies = as_viewer.cookies
     reply = async_to_sync(there.get)(url("versions:download", number=1, form=form))

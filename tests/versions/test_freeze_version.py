@@ -1,4 +1,4 @@
-"""Freezing: only what is approved and sound, for ever the same."""
+"""Freezing: only approved examples without errors, in an immutable file."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from finetune_app.core.files import local_path
 from finetune_app.datasets.models import Status
 from finetune_app.versions.models import Version
 from finetune_app.versions.services import freeze, weight
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from tests.page_text import compact
 from tests.starter import FOLDER, needs_starter
 from worker.template import load_tokenizer
@@ -21,8 +21,8 @@ def lines(version: Version) -> list[dict]:
     return [json.loads(line) for line in local_path(version.stored_name).read_text().splitlines()]
 
 
-def test_a_version_holds_the_approved_rows(as_owner, url, bring):
-    dataset = bring(60)
+def test_version_contains_the_approved_rows(as_owner, url, add_examples):
+    dataset = add_examples(60)
     dataset.examples.filter(number=3).update(status=Status.DRAFT)
     dataset.examples.filter(number=4).update(status=Status.SET_ASIDE)
     as_owner.post(url("change", number=5), {"what": "delete"})
@@ -37,11 +37,11 @@ def test_a_version_holds_the_approved_rows(as_owner, url, bring):
     assert version.longest_answer == max(weight(r["messages"][-1]["content"]) for r in rows)
 
 
-def test_twice_the_rows_ask_the_database_no_more(dataset, owner, bring):
-    """Asked once a row, a version of a million rows took minutes."""
+def test_number_of_queries_does_not_grow_with_the_rows(dataset, owner, add_examples):
+    """With one query per row, a version of a million rows took minutes."""
     asked = []
     for count in (40, 80):
-        bring(count)
+        add_examples(count)
         with CaptureQueriesContext(connection) as queries:
             freeze(dataset=dataset, by=owner)
         asked.append(len(queries))
@@ -49,16 +49,16 @@ def test_twice_the_rows_ask_the_database_no_more(dataset, owner, bring):
     assert asked[0] == asked[1]
 
 
-def test_the_same_content_is_the_same_version(as_owner, url, bring):
-    bring(60)
+def test_same_content_returns_the_same_version(as_owner, url, add_examples):
+    add_examples(60)
     as_owner.post(url("versions:freeze"))
     reply = as_owner.post(url("versions:freeze"), follow=True)
-    assert "Nothing changed since version 1" in reply.content.decode()
+    assert "Nothing has changed since version 1" in reply.content.decode()
     assert Version.objects.count() == 1
 
 
-def test_the_next_step_is_a_model_until_something_changes(as_owner, url, bring):
-    bring(60)
+def test_next_step_is_a_base_model_until_something_changes(as_owner, url, add_examples):
+    add_examples(60)
     as_owner.post(url("versions:freeze"))
     page = as_owner.get(url("page")).content.decode()
     assert "Version 1 holds all of this" in page
@@ -68,8 +68,8 @@ def test_the_next_step_is_a_model_until_something_changes(as_owner, url, bring):
     assert "Freeze version 2" in as_owner.get(url("page")).content.decode()
 
 
-def test_a_later_edit_leaves_the_version_as_it_was(as_owner, url, bring):
-    bring(60)
+def test_later_edit_does_not_change_the_version(as_owner, url, add_examples):
+    add_examples(60)
     as_owner.post(url("versions:freeze"))
     first = Version.objects.get()
     before = local_path(first.stored_name).read_bytes()
@@ -80,10 +80,10 @@ def test_a_later_edit_leaves_the_version_as_it_was(as_owner, url, bring):
     assert second.sha256 != first.sha256
 
 
-def test_other_writing_counts_for_the_tokens_it_may_take(as_owner, url, bring):
-    """The longest row decides how much a training and an answer have room for."""
+def test_other_scripts_count_as_more_tokens(as_owner, url, add_examples):
+    """The longest row decides the token limits of training and answers."""
     _prompt, answer = pair(0)
-    bring(
+    add_examples(
         rows=[
             {"messages": conversation("修理は終わりましたか" * 40, answer)},
             *({"messages": conversation(*pair(n))} for n in range(60)),
@@ -95,9 +95,9 @@ def test_other_writing_counts_for_the_tokens_it_may_take(as_owner, url, bring):
     assert version.longest_answer < 100
 
 
-def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):
+def test_error_finding_blocks_freezing(as_owner, url, add_examples):
     rows = [{"messages": conversation(*pair(n))} for n in range(110)]
-    bring(rows=[*rows, rows[0]])
+    add_examples(rows=[*rows, rows[0]])
     page = compact(as_owner.get(url("page")))
     assert "First fix what is marked “must be fixed” above." in page
     assert "disabled>Freeze version 1" in page
@@ -106,15 +106,15 @@ def test_what_must_be_mended_blocks_and_says_so(as_owner, url, bring):
     assert not Version.objects.exists()
 
 
-def test_a_finding_that_is_new_since_the_last_look_blocks_too(as_owner, url, bring):
-    dataset = bring(60)
+def test_new_finding_blocks_freezing(as_owner, url, add_examples):
+    dataset = add_examples(60)
     dataset.examples.filter(number=7).update(answer="", messages=[])
     assert as_owner.post(url("versions:freeze")).status_code == 409
     assert dataset.findings.filter(check_name="no_answer").exists()
 
 
-def test_the_version_page_tells_what_is_in_it(as_owner, as_viewer, url, bring):
-    bring(60)
+def test_version_page_shows_its_contents(as_owner, as_viewer, url, add_examples):
+    add_examples(60)
     as_owner.post(url("versions:freeze"))
     version = Version.objects.get()
     page = as_viewer.get(url("versions:detail", number=1)).content.decode()
@@ -122,10 +122,10 @@ def test_the_version_page_tells_what_is_in_it(as_owner, as_viewer, url, bring):
     assert "Trainings that learned from it" in page
 
 
-def test_the_file_goes_with_the_goal(
-    as_owner, goal, url, bring, django_capture_on_commit_callbacks
+def test_file_is_deleted_with_the_goal(
+    as_owner, goal, url, add_examples, django_capture_on_commit_callbacks
 ):
-    bring(60)
+    add_examples(60)
     as_owner.post(url("versions:freeze"))
     path = local_path(Version.objects.get().stored_name)
     assert path.exists()
@@ -134,8 +134,8 @@ def test_the_file_goes_with_the_goal(
     assert not path.exists()
 
 
-def test_only_editors_freeze(as_owner, as_viewer, as_stranger, url, bring):
-    bring(60)
+def test_only_editors_may_freeze(as_owner, as_viewer, as_stranger, url, add_examples):
+    add_examples(60)
     assert as_viewer.post(url("versions:freeze")).status_code == 403
     assert as_stranger.post(url("versions:freeze")).status_code == 404
     assert as_owner.get(url("versions:freeze")).status_code == 405
@@ -162,7 +162,7 @@ def test_only_editors_freeze(as_owner, as_viewer, as_stranger, url, bring):
         "🚲🔧✅",
     ],
 )
-def test_no_text_has_more_tokens_than_are_reckoned_with(text):
-    """Settings of a training are chosen from this: too few, and it would end at its first row."""
+def test_no_text_has_more_tokens_than_estimated(text):
+    """Training settings follow the estimate: a training with a low one would fail."""
     found = len(load_tokenizer(FOLDER)(text, add_special_tokens=False).input_ids)
     assert found <= weight(text) // 2 + 1

@@ -27,7 +27,7 @@ def peak() -> float:
 
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_a_million_rows(transactional_db, monkeypatch):
+def test_million_rows_are_edited_with_bounded_memory(transactional_db, monkeypatch):
     monkeypatch.setattr(checks, "MAX_ROWS_IN_REQUEST", checks.MAX_ROWS_IN_REQUEST)  # fill() sets it
     client, base, other = fill(ROWS)
     before = peak()

@@ -1,4 +1,4 @@
-"""What a format cannot say is said before anything is sent."""
+"""What a format cannot represent is an error before anything is sent."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ import pytest
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import example_export
 from finetune_app.datasets.example_export import TableLayout
-from tests.datasets.conftest import conversation
+from tests.example_rows import conversation
 
 SYSTEM = {"role": "system", "content": "Be brief"}
 CHAT = [*conversation("Hello", "Hi"), *conversation("Bye", "Take care")]
@@ -28,7 +28,7 @@ def table(some: example_export.Rows, **layout) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
-def test_a_table_has_the_columns_that_it_needs():
+def test_table_only_has_needed_columns():
     pair = conversation("Hello", "Hi")
     assert table(rows(pair))[0] == ["number", "split", "prompt", "answer"]
     names = table(rows(pair, [SYSTEM, *pair]))[0]
@@ -42,25 +42,25 @@ def test_a_table_has_the_columns_that_it_needs():
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-2", "@SUM(A1)", "\tx", "\rx", "\nx"])
-def test_what_a_spreadsheet_would_run_is_text(text):
+def test_formulas_are_written_as_text(text):
     assert table(rows(conversation(text, text)), columns="pairs")[1] == ["'" + text] * 2
     assert table(rows(conversation(text, text)), columns="pairs", exact=True)[1] == [text] * 2
 
 
-def test_a_character_that_the_encoding_lacks_is_named():
+def test_error_names_the_unencodable_character():
     with pytest.raises(PlainError, match="Example 2 holds “ł”, which CP1252 cannot write"):
         example_export.table_pieces(
             rows(conversation("Größe", "ja"), conversation("a", "Zła")), TableLayout("cp1252")
         )
 
 
-def test_a_mark_of_the_encoding_comes_once():
+def test_byte_order_mark_is_written_once():
     content = b"".join(example_export.blocks(iter(["a" * example_export.BLOCK, "b"]), "utf-16"))
     assert content.decode("utf-16") == "a" * example_export.BLOCK + "b"
     assert content[2:].count(b"\xff\xfe") == 0
 
 
-def test_alpaca_needs_turns_and_vertex_instructions_at_the_start():
+def test_alpaca_needs_alternating_turns_and_vertex_leading_instructions():
     twice = [*conversation("Hello", "Hi")[:1], *CHAT]
     with pytest.raises(PlainError, match="do not take turns"):
         example_export.json_pieces("alpaca", rows(twice))
@@ -70,7 +70,7 @@ def test_alpaca_needs_turns_and_vertex_instructions_at_the_start():
     assert b"".join(example_export.json_pieces("sharegpt", rows(middle)))
 
 
-def test_excel_has_its_limits():
+def test_excel_limits_are_errors():
     example_export.require_excel(example_export.facts_of(rows(CHAT)))
     with pytest.raises(PlainError, match="32,767 characters"):
         example_export.require_excel(example_export.facts_of(rows(conversation("x" * 40_000, "y"))))
@@ -78,5 +78,5 @@ def test_excel_has_its_limits():
         example_export.require_excel(example_export.Facts(1_048_576, False, True, True, 5))
 
 
-def test_an_empty_list_is_still_json():
+def test_empty_list_is_valid_json():
     assert json.loads(b"".join(example_export.json_pieces("json", rows()))) == []

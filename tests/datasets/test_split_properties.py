@@ -1,4 +1,4 @@
-"""The split of any newcomers at all: groups stay whole, sides stick, labels get their shares."""
+"""Properties of any split: groups stay whole, splits are stable, labels get their shares."""
 
 from collections import Counter, defaultdict
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows
 from finetune_app.datasets.splits import LEARNING, TESTING, ExistingRows, NewRow, decide, units
-from tests.datasets.conftest import conversation
+from tests.example_rows import conversation
 
 SOME_ROWS = st.lists(
     st.builds(
@@ -30,7 +30,7 @@ def copies(rows: list[NewRow]) -> list[NewRow]:
 
 
 def known_from(rows: list[NewRow]) -> ExistingRows:
-    """What a later batch finds, as split_assignment.py reads it."""
+    """The existing rows that a later batch finds, as split_assignment.py reads them."""
     known = ExistingRows(counts=Counter(row.split for row in rows))
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
@@ -45,7 +45,7 @@ def known_from(rows: list[NewRow]) -> ExistingRows:
 
 @given(SOME_ROWS, SOME_ROWS, SHARES)
 @settings(max_examples=150, deadline=None)
-def test_a_group_never_stands_on_two_sides_and_nobody_moves(first, second, shares):
+def test_group_is_never_in_two_splits_and_no_row_moves(first, second, shares):
     decide(first, ExistingRows(), seed=17, shares=shares)
     stood = [row.split for row in first]
     decide(second, known_from(first), seed=17, shares=shares)
@@ -60,9 +60,7 @@ def test_a_group_never_stands_on_two_sides_and_nobody_moves(first, second, share
 
 @given(SOME_ROWS, SHARES, st.randoms())
 @settings(max_examples=80, deadline=None)
-def test_the_order_of_the_rows_changes_nothing_and_the_same_question_is_on_one_side(
-    rows, shares, chance
-):
+def test_splits_do_not_depend_on_the_order_of_rows(rows, shares, chance):
     again = copies(rows)
     chance.shuffle(again)
     decide(rows, ExistingRows(), seed=17, shares=shares)
@@ -92,8 +90,8 @@ def test_every_label_gets_its_share(labels, seed):
         assert abs(found[Split.VALIDATION] - 0.12 * count) < 2 + lifted
 
 
-def test_rare_labels_are_in_the_test_too():
-    """200 rows in ten labels: by chance one of them would often be missing."""
+def test_rare_labels_are_in_the_test_split():
+    """With 200 rows in ten labels, chance alone would often miss one."""
     for seed in range(20):
         rows = [NewRow(f"p{n}", "", label=str(n % 10)) for n in range(200)]
         decide(rows, ExistingRows(), seed=seed, shares=LEARNING)
@@ -102,7 +100,7 @@ def test_rare_labels_are_in_the_test_too():
             assert min(found[str(label)] for label in range(10)) >= least
 
 
-def test_free_answers_go_by_their_hash():
+def test_free_answers_are_split_by_hash():
     rows = [NewRow(f"p{n}", "", label=f"answer {n}") for n in range(400)]
     plain = [NewRow(f"p{n}", "") for n in range(400)]
     for some in (rows, plain):
@@ -111,7 +109,7 @@ def test_free_answers_go_by_their_hash():
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_threads_of_one_customer_stay_together_in_the_database(dataset, together):
+def test_group_stays_together_in_the_database(dataset, together):
     rows = [
         {"messages": conversation(f"{topic} number {n * 7919}?", "yes"), "group": f"thread {n % 9}"}
         for n, topic in enumerate(["Saddle", "Brake", "Wheel", "Lamp", "Bell"] * 18)
@@ -125,7 +123,7 @@ def test_threads_of_one_customer_stay_together_in_the_database(dataset, together
     assert len({side for found in sides.values() for side in found}) >= 2
 
 
-def test_labels_in_the_database_get_their_shares_over_several_files(dataset):
+def test_labels_get_their_shares_over_several_files(dataset):
     for part in range(4):
         add_rows(
             dataset=dataset,

@@ -1,4 +1,4 @@
-"""Changing one example: in place, with a history, safe against a second tab."""
+"""Editing one example: in place, with a history, safe against a second tab."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from tests.page_text import compact
 
 
 @pytest.fixture
-def row(bring) -> Example:
-    return bring(60).examples.get(number=7)
+def row(add_examples) -> Example:
+    return add_examples(60).examples.get(number=7)
 
 
 def written(row: Example, answer: str, **more: str) -> dict[str, str]:
@@ -21,7 +21,7 @@ def written(row: Example, answer: str, **more: str) -> dict[str, str]:
     } | more
 
 
-def test_the_row_opens_in_place(as_owner, url, row):
+def test_row_opens_in_place(as_owner, url, row):
     address = url("example", number=7)
     alone = compact(as_owner.get(address, headers={"HX-Request": "true"}))
     assert alone.startswith('<tr class="open" id="row-7">')
@@ -33,7 +33,7 @@ def test_the_row_opens_in_place(as_owner, url, row):
     assert "textarea" not in closed
 
 
-def test_a_changed_answer_is_kept(as_owner, owner, url, row):
+def test_changed_answer_is_saved(as_owner, owner, url, row):
     reply = as_owner.post(url("example", number=7), written(row, "topic: bell\r\ndue: today"))
     assert reply.url.endswith("#row-7")
     row.refresh_from_db()
@@ -65,7 +65,7 @@ def test_line_ends_of_the_file_survive_an_unrelated_edit(as_owner, url, row):
     assert row.answer == "longer"
 
 
-def test_a_second_tab_loses_neither_text(as_owner, as_editor, url, row):
+def test_conflict_with_a_second_tab_shows_both_texts(as_owner, as_editor, url, row):
     mine = written(row, "what I wrote")
     as_editor.post(url("example", number=7), written(row, "what Jonas wrote"))
     reply = as_owner.post(url("example", number=7), mine)
@@ -81,8 +81,8 @@ def test_a_second_tab_loses_neither_text(as_owner, as_editor, url, row):
     assert row.answer == "what I wrote"
 
 
-def test_an_approval_keeps_the_words_somebody_else_saved_meanwhile(owner, editor, row):
-    """Both opened the row; one changes its text, the other approves what was loaded before."""
+def test_approval_keeps_a_concurrent_text_change(owner, editor, row):
+    """One person changes the text while another approves the row as loaded before."""
     loaded = Example.objects.get(pk=row.pk)
     messages = [*row.messages[:-1], {"role": "assistant", "content": "topic: hire"}]
     save_example(example=row, by=editor, messages=messages, seen=None)
@@ -97,14 +97,14 @@ def test_an_approval_keeps_the_words_somebody_else_saved_meanwhile(owner, editor
     assert (row.answer, row.status) == ("topic: hire", "set_aside")
 
 
-def test_a_form_without_its_moment_is_stale(as_owner, url, row):
+def test_form_without_changed_at_is_stale(as_owner, url, row):
     form = {"message-0": row.prompt, "message-1": "sneaked in"}
     assert as_owner.post(url("example", number=7), form).status_code == 422
     row.refresh_from_db()
     assert row.answer != "sneaked in"
 
 
-def test_an_empty_prompt_is_refused_with_the_text_kept(as_owner, url, row):
+def test_empty_prompt_is_refused_and_the_form_keeps_its_text(as_owner, url, row):
     form = written(row, "my new answer") | {"message-0": " "}
     reply = as_owner.post(url("example", number=7), form)
     assert reply.status_code == 422
@@ -112,7 +112,7 @@ def test_an_empty_prompt_is_refused_with_the_text_kept(as_owner, url, row):
     assert "my new answer" in reply.content.decode()
 
 
-def test_an_emptied_answer_becomes_a_draft(as_owner, url, row):
+def test_example_with_emptied_answer_becomes_a_draft(as_owner, url, row):
     as_owner.post(url("example", number=7), written(row, ""))
     row.refresh_from_db()
     assert row.status == Status.DRAFT
@@ -121,7 +121,7 @@ def test_an_emptied_answer_becomes_a_draft(as_owner, url, row):
     assert "has no answer yet" in reply.content.decode()
 
 
-def test_a_conversation_of_several_turns_is_edited_turn_by_turn(as_owner, url, bring):
+def test_each_turn_of_a_conversation_can_be_edited(as_owner, url, add_examples):
     said = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello there"},
@@ -129,7 +129,7 @@ def test_a_conversation_of_several_turns_is_edited_turn_by_turn(as_owner, url, b
         {"role": "user", "content": "Opening hours?"},
         {"role": "assistant", "content": "Nine to six"},
     ]
-    row = bring(rows=[{"messages": said}]).examples.get()
+    row = add_examples(rows=[{"messages": said}]).examples.get()
     form = {"changed_at": row.changed_at.isoformat(), "message-4": "Nine to five"}
     as_owner.post(url("example", number=row.number), form)
     row.refresh_from_db()
@@ -137,7 +137,7 @@ def test_a_conversation_of_several_turns_is_edited_turn_by_turn(as_owner, url, b
     assert row.prompt == "Opening hours?"
 
 
-def test_a_conversation_goes_on_and_gets_instructions(as_owner, url, row):
+def test_turn_and_instructions_can_be_added(as_owner, url, row):
     address, asked, answer = url("example", number=7), row.prompt, row.answer
     form = written(row, answer)
     longer = as_owner.post(address, form | {"more": "turn"}, headers={"HX-Request": "true"})
@@ -160,7 +160,7 @@ def test_a_conversation_goes_on_and_gets_instructions(as_owner, url, row):
     assert row.answer == "topic: hours"
 
 
-def test_an_emptied_turn_is_taken_out_and_comes_back_with_undo(as_owner, url, row, dataset):
+def test_emptied_turn_is_removed_and_undo_restores_it(as_owner, url, row, dataset):
     first = row.messages
     as_owner.post(
         url("example", number=7),
@@ -184,18 +184,18 @@ def test_an_emptied_turn_is_taken_out_and_comes_back_with_undo(as_owner, url, ro
     ("what", "field", "value"),
     [("set_aside", "status", Status.SET_ASIDE), ("draft", "status", Status.DRAFT)],
 )
-def test_a_button_changes_the_status(as_owner, url, row, what, field, value):
+def test_button_changes_the_status(as_owner, url, row, what, field, value):
     as_owner.post(url("change", number=7), {"what": what})
     row.refresh_from_db()
     assert getattr(row, field) == value
 
 
-def test_a_row_moves_to_another_side_and_stays_there(as_owner, url, row, bring):
+def test_row_moves_to_another_split_and_stays_there(as_owner, url, row, add_examples):
     other = Split.TEST if row.split != Split.TEST else Split.TRAIN
     as_owner.post(url("change", number=7), {"what": "move", "split": other})
     row.refresh_from_db()
     assert row.split == other
-    bring(30)
+    add_examples(30)
     row.refresh_from_db()
     assert row.split == other
     assert (
@@ -204,7 +204,7 @@ def test_a_row_moves_to_another_side_and_stays_there(as_owner, url, row, bring):
     )
 
 
-def test_deleted_rows_wait_in_the_trash(as_owner, url, row):
+def test_deleted_row_is_in_the_trash(as_owner, url, row):
     as_owner.post(url("change", number=7), {"what": "delete"})
     page = as_owner.get(url("page")).content.decode()
     assert 'id="row-7"' not in page
@@ -214,7 +214,7 @@ def test_deleted_rows_wait_in_the_trash(as_owner, url, row):
     assert 'id="row-7"' in as_owner.get(url("page")).content.decode()
 
 
-def test_the_history_tells_it_all(as_owner, as_editor, url, row):
+def test_history_lists_every_edit(as_owner, as_editor, url, row):
     as_owner.post(url("example", number=7), written(row, "second"))
     as_editor.post(url("change", number=7), {"what": "set_aside"})
     page = as_owner.get(url("history", number=7)).content.decode()
@@ -224,8 +224,8 @@ def test_the_history_tells_it_all(as_owner, as_editor, url, row):
     assert "second" in page
 
 
-def test_written_by_hand(as_owner, url, bring, dataset):
-    bring(12)
+def test_example_is_written_by_hand(as_owner, url, add_examples, dataset):
+    add_examples(12)
     as_owner.post(url("write"), {"prompt": "A new\r\nquestion", "answer": "topic: other"})
     new = dataset.examples.order_by("-number").first()
     assert (new.prompt, new.answer, new.status) == ("A new\nquestion", "topic: other", "approved")
@@ -234,8 +234,8 @@ def test_written_by_hand(as_owner, url, bring, dataset):
     assert as_owner.post(url("write"), {"prompt": " ", "answer": "x"}).status_code == 422
 
 
-def test_a_conversation_by_hand(as_owner, url, dataset):
-    """A turn is asked for, then instructions; what was typed stays, and is one example."""
+def test_conversation_is_written_by_hand(as_owner, url, dataset):
+    """Adding a turn and instructions keeps the typed text, which becomes one example."""
     form = {"prompt": "My bell fell off", "answer": "Is it new?"}
     page = as_owner.post(url("write"), form | {"more": "turn"}).content.decode()
     assert 'name="said-1"' in page
@@ -246,7 +246,7 @@ def test_a_conversation_by_hand(as_owner, url, dataset):
     assert not dataset.examples.exists()
     form |= {"instructions": "Be brief."}
     reply = as_owner.post(url("write"), form)
-    assert reply.status_code == 422  # nobody asks before the last answer
+    assert reply.status_code == 422  # the last turn has no prompt
     as_owner.post(url("write"), form | {"prompt": "Yes, it is"})
     said = [(m["role"], m["content"]) for m in dataset.examples.get().messages]
     assert said == [
@@ -258,7 +258,7 @@ def test_a_conversation_by_hand(as_owner, url, dataset):
     ]
 
 
-def test_only_editors_change(as_viewer, as_stranger, as_owner, url, row):
+def test_only_editors_may_change(as_viewer, as_stranger, as_owner, url, row):
     form = written(row, "not mine")
     assert as_viewer.post(url("example", number=7), form).status_code == 403
     assert as_viewer.post(url("change", number=7), {"what": "delete"}).status_code == 403

@@ -1,4 +1,4 @@
-"""What changes very many rows is a job: it is watched, goes on after a death, comes back whole."""
+"""Edits of very many rows run in a job, which can be followed, continued and undone."""
 
 import csv
 import io
@@ -14,16 +14,16 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.handlers import handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.versions.services import freeze_blocker
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from tests.worker.conftest import supervise
 
 HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def rows(bring, no_worker, monkeypatch):
-    """Sixty rows count as very many, and ten are looked at in one transaction."""
-    dataset = bring(60)
+def rows(add_examples, no_worker, monkeypatch):
+    """Sixty rows count as very many, and a transaction handles ten."""
+    dataset = add_examples(60)
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
     monkeypatch.setattr(bulk_edits, "WINDOW", 10)
     return dataset.examples
@@ -31,7 +31,7 @@ def rows(bring, no_worker, monkeypatch):
 
 @pytest.fixture
 def aside(as_owner, url, rows) -> Edit:
-    """Somebody has just asked for all of them to be set aside."""
+    """A bulk edit that sets all rows aside, just requested."""
     reply = as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
     edit = Edit.objects.get()
     assert reply["Location"] == url("edit", edit_id=edit.pk)
@@ -39,7 +39,7 @@ def aside(as_owner, url, rows) -> Edit:
 
 
 def done_by_its_job(edit: Edit) -> Edit:
-    """As a supervisor does."""
+    """Run the job as a supervisor does."""
     edit.refresh_from_db()
     job = lease.take(edit.job.pk, worker=process_ids.process_id())
     handler_for(job).run(job)
@@ -50,7 +50,7 @@ def done_by_its_job(edit: Edit) -> Edit:
     return edit
 
 
-def test_few_change_at_once_and_many_in_a_job(as_owner, url, rows, aside):
+def test_few_rows_change_at_once_and_many_in_a_job(as_owner, url, rows, aside):
     assert rows.filter(status="set_aside").count() == 0
     assert (aside.job.kind, aside.job.state) == ("change", State.QUEUED)
     edit = done_by_its_job(aside)
@@ -62,7 +62,7 @@ def test_few_change_at_once_and_many_in_a_job(as_owner, url, rows, aside):
     assert Edit.objects.latest("pk").job is None, "few match, however large the set is"
 
 
-def test_it_is_watched_while_everything_else_goes_on(as_owner, as_viewer, url, rows, aside):
+def test_progress_is_shown_and_other_pages_work(as_owner, as_viewer, url, rows, aside):
     address = url("edit", edit_id=aside.pk)
     batch_edits.run_next_step(aside)
     page = as_viewer.get(address).content.decode()
@@ -79,14 +79,14 @@ def test_it_is_watched_while_everything_else_goes_on(as_owner, as_viewer, url, r
     assert "In progress" not in as_owner.get(url("page")).content.decode()
 
 
-def test_a_second_click_finds_the_first(as_owner, url, aside):
+def test_second_click_returns_the_first_edit(as_owner, url, aside):
     for _click in range(2):
         reply = as_owner.post(url("bulk"), {"what": "set_aside", "which": "all"})
         assert reply["Location"] == url("edit", edit_id=aside.pk)
     assert (Edit.objects.count(), Job.objects.filter(kind="change").count()) == (1, 1)
 
 
-def test_a_worker_that_dies_is_followed_by_one_that_goes_on(rows, aside, monkeypatch):
+def test_next_worker_continues_a_killed_job(rows, aside, monkeypatch):
     part, parts = batch_edits.run_next_step, []
 
     def dies(edit, guard):
@@ -104,7 +104,7 @@ def test_a_worker_that_dies_is_followed_by_one_that_goes_on(rows, aside, monkeyp
     assert done_by_its_job(aside).changes.count() == 60
 
 
-def test_who_lost_the_lease_writes_nothing_more(rows, aside):
+def test_nothing_is_written_without_the_lease(rows, aside):
     job = lease.take(aside.job_id, worker="one")
     lease.release(Job.objects.get(pk=job.pk))
     lease.take(job.pk, worker="another")
@@ -112,7 +112,7 @@ def test_who_lost_the_lease_writes_nothing_more(rows, aside):
     assert rows.filter(status="set_aside").count() == 0
 
 
-def test_stop_and_undo_takes_back_what_was_done(as_owner, url, rows, aside):
+def test_stop_and_undo_restores_changed_rows(as_owner, url, rows, aside):
     batch_edits.run_next_step(aside)
     assert rows.filter(status="set_aside").count() == 10
     as_owner.post(url("undo", edit_id=aside.pk))
@@ -123,7 +123,7 @@ def test_stop_and_undo_takes_back_what_was_done(as_owner, url, rows, aside):
     assert as_owner.post(url("edit", edit_id=aside.pk)).status_code == 409
 
 
-def test_an_undo_of_many_is_a_job_too(as_owner, url, rows, aside):
+def test_undo_of_many_rows_is_a_job(as_owner, url, rows, aside):
     done_by_its_job(aside)
     reply = as_owner.post(url("undo", edit_id=aside.pk))
     back = Edit.objects.latest("pk")
@@ -137,16 +137,16 @@ def test_an_undo_of_many_is_a_job_too(as_owner, url, rows, aside):
     assert rows.filter(status="approved").count() == 60
 
 
-def test_what_fails_for_good_is_taken_back(rows, aside, django_capture_on_commit_callbacks):
+def test_failed_edit_is_undone(rows, aside, django_capture_on_commit_callbacks):
     batch_edits.run_next_step(aside)
     with django_capture_on_commit_callbacks(execute=True):
-        jobs.cancel(aside.job)  # as one that died too often
+        jobs.cancel(aside.job)  # as if it died too often
     aside.refresh_from_db()
     assert aside.undone_at
     assert rows.filter(status="approved").count() == 60
 
 
-def test_an_undo_that_came_to_nothing_can_go_on(as_owner, as_viewer, url, rows, aside):
+def test_failed_undo_can_be_continued(as_owner, as_viewer, url, rows, aside):
     done_by_its_job(aside)
     as_owner.post(url("undo", edit_id=aside.pk))
     back = Edit.objects.latest("pk")
@@ -157,22 +157,22 @@ def test_an_undo_that_came_to_nothing_can_go_on(as_owner, as_viewer, url, rows, 
     assert done_by_its_job(back).changes.count() == 60
 
 
-def test_a_real_worker_does_it(rows, aside, transactional_db):
+def test_worker_runs_the_job(rows, aside, transactional_db):
     assert supervise(aside.job).state == State.SUCCEEDED
     assert rows.filter(status="set_aside").count() == 60
 
 
-# ---- What a check found ----
+# ---- Rows of a finding ----
 
 
 @pytest.fixture
-def repeats(bring, dataset, no_worker, monkeypatch) -> Dataset:
-    """Thirty rows that stand there twice."""
+def repeats(add_examples, dataset, no_worker, monkeypatch) -> Dataset:
+    """Thirty rows, each of them twice."""
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
-    return bring(rows=[{"messages": conversation(*pair(n % 30))} for n in range(60)])
+    return add_examples(rows=[{"messages": conversation(*pair(n % 30))} for n in range(60)])
 
 
-def test_every_row_that_was_found_is_listed_and_changed(as_owner, url, repeats):
+def test_every_row_of_a_finding_is_listed_and_changed(as_owner, url, repeats):
     page = as_owner.get(url("page") + "?finding=duplicates")
     assert (page.context["page"].total.rows, len(page.context["rows"])) == (60, 50)
     assert "Download all 60 that were found" in page.content.decode()
@@ -182,7 +182,7 @@ def test_every_row_that_was_found_is_listed_and_changed(as_owner, url, repeats):
     assert done_by_its_job(Edit.objects.get()).changes.count() == 60
 
 
-def test_a_fix_of_many_is_a_job_and_can_be_undone(as_owner, url, repeats):
+def test_fix_of_many_rows_is_a_job_and_can_be_undone(as_owner, url, repeats):
     for _click in range(2):
         reply = as_owner.post(url("checks:fix", check_name="duplicates"))
         edit = Edit.objects.get()
@@ -195,17 +195,19 @@ def test_a_fix_of_many_is_a_job_and_can_be_undone(as_owner, url, repeats):
     assert aside.count() == 0
 
 
-def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, monkeypatch):
+def test_texts_of_many_rows_are_rewritten_in_batches(
+    as_owner, url, add_examples, no_worker, monkeypatch
+):
     from finetune_app.checks import fixes
 
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
     monkeypatch.setattr(fixes, "REWRITE_BATCH", 7)
     said = "write to someone.else@kettle-lane.co.uk"
-    dataset = bring(
+    dataset = add_examples(
         rows=[{"messages": conversation(f"{pair(n)[0]} {said}", "ok")} for n in range(30)]
     )
     brief = {"role": "system", "content": "Be brief."}
-    bring(rows=[{"messages": [brief, *conversation(*pair(100 + n))]} for n in range(40)])
+    add_examples(rows=[{"messages": [brief, *conversation(*pair(100 + n))]} for n in range(40)])
     as_owner.post(url("checks:fix", check_name="personal"))
     edit = done_by_its_job(Edit.objects.get())
     assert edit.changes.count() == 30
@@ -217,9 +219,11 @@ def test_texts_of_many_are_rewritten_in_parts(as_owner, url, bring, no_worker, m
     assert first == {"Be brief."}
 
 
-def test_a_side_is_held_back_for_many(as_owner, url, bring, dataset, no_worker, monkeypatch):
+def test_split_of_many_rows_is_held_back(
+    as_owner, url, add_examples, dataset, no_worker, monkeypatch
+):
     monkeypatch.setattr(batch_edits, "MAX_ROWS_IN_REQUEST", 20)
-    bring(60)
+    add_examples(60)
     dataset.examples.update(split="train")
     checks.run_checks(dataset)
     as_owner.post(url("checks:fix", check_name="no_test"))
@@ -227,7 +231,7 @@ def test_a_side_is_held_back_for_many(as_owner, url, bring, dataset, no_worker, 
     assert 5 < dataset.examples.filter(split="test").count() < 20
 
 
-def test_what_was_found_is_downloaded(as_viewer, as_stranger, url, repeats):
+def test_rows_of_a_finding_are_downloaded(as_viewer, as_stranger, url, repeats):
     repeats.examples.filter(number=3).update(deleted_at="2026-01-01T00:00:00Z")
     reply = as_viewer.get(url("checks:download_finding", check_name="duplicates"))
     lines = list(csv.reader(io.StringIO(b"".join(reply.streaming_content).decode("utf-8-sig"))))

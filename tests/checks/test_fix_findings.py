@@ -1,10 +1,10 @@
-"""Findings: what each check finds, and that its fix mends it."""
+"""What each check finds, and that its fix resolves it."""
 
 import pytest
 
 from finetune_app.checks.models import Severity
 from finetune_app.datasets.models import Dataset, Example, Split, Status
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from tests.page_text import compact
 
 
@@ -16,19 +16,19 @@ def rows(count: int, **more: str) -> list[dict]:
     return [{"messages": conversation(*pair(n)), **more} for n in range(count)]
 
 
-def test_good_examples_have_no_finding(bring):
-    assert found(bring(150)) == {}
+def test_good_examples_have_no_findings(add_examples):
+    assert found(add_examples(150)) == {}
 
 
 @pytest.mark.parametrize(
     ("count", "severity"), [(9, Severity.ERROR), (49, Severity.WARNING), (99, Severity.INFO)]
 )
-def test_too_few_is_said_in_three_degrees(bring, count, severity):
-    assert found(bring(count))["too_few"] == severity
+def test_too_few_examples_have_three_severities(add_examples, count, severity):
+    assert found(add_examples(count))["too_few"] == severity
 
 
-def test_repeats_are_set_aside_but_one(as_owner, url, bring):
-    dataset = bring(rows=[*rows(110), *rows(3)])
+def test_all_duplicates_but_one_are_set_aside(as_owner, url, add_examples):
+    dataset = add_examples(rows=[*rows(110), *rows(3)])
     assert found(dataset) == {"duplicates": Severity.ERROR}
     reply = as_owner.post(url("checks:fix", check_name="duplicates"), follow=True)
     assert "Done: 3 examples changed." in reply.content.decode()
@@ -42,17 +42,17 @@ def test_repeats_are_set_aside_but_one(as_owner, url, bring):
     assert found(dataset) == {"duplicates": Severity.ERROR}
 
 
-def test_spaces_around_make_no_difference(bring):
+def test_surrounding_spaces_make_no_difference(add_examples):
     prompt, answer = pair(0)
     twin = {"messages": conversation(f"  {prompt} ", answer)}
-    assert found(bring(rows=[*rows(110), twin])) == {"duplicates": Severity.ERROR}
+    assert found(add_examples(rows=[*rows(110), twin])) == {"duplicates": Severity.ERROR}
 
 
-def test_what_differs_in_capitals_alone_is_for_a_person_to_decide(as_owner, url, bring):
-    """Putting capitals right may be the very thing that is taught."""
+def test_rows_that_differ_only_in_case_are_a_warning(as_owner, url, add_examples):
+    """Correct case may be what the model should learn."""
     prompt, answer = pair(0)
     twin = {"messages": conversation(prompt.upper(), answer)}
-    dataset = bring(rows=[*rows(110), twin, twin])
+    dataset = add_examples(rows=[*rows(110), twin, twin])
     assert found(dataset) == {"duplicates": Severity.ERROR, "spelled_alike": Severity.WARNING}
     as_owner.post(url("checks:fix", check_name="duplicates"))
     assert found(dataset) == {"spelled_alike": Severity.WARNING}
@@ -62,7 +62,7 @@ def test_what_differs_in_capitals_alone_is_for_a_person_to_decide(as_owner, url,
 
 
 @pytest.mark.parametrize("change", ["", " Thanks in advance", "!"])
-def test_a_test_prompt_in_the_training_part_is_found_and_moved(as_owner, url, bring, change):
+def test_test_prompt_in_the_train_split_is_found_and_moved(as_owner, url, add_examples, change):
     examples = rows(120, split="train")
     for row in examples[:30]:
         row["split"] = "test"
@@ -70,36 +70,36 @@ def test_a_test_prompt_in_the_training_part_is_found_and_moved(as_owner, url, br
         row["split"] = "validation"
     prompt, _answer = pair(3)
     leak = {"messages": conversation(prompt + change, "topic: other"), "split": "train"}
-    dataset = bring(rows=[*examples, leak])
+    dataset = add_examples(rows=[*examples, leak])
     assert found(dataset)["leakage"] == Severity.ERROR
     as_owner.post(url("checks:fix", check_name="leakage"))
     assert dataset.examples.get(number=4).split == Split.TRAIN
     assert "leakage" not in found(dataset)
 
 
-def test_a_practice_prompt_in_the_training_part_is_a_warning(as_owner, url, bring):
+def test_validation_prompt_in_the_train_split_is_a_warning(as_owner, url, add_examples):
     examples = rows(120, split="train")
     for row in examples[:30]:
         row["split"] = "test"
     examples[40]["split"] = "validation"
     leak = {"messages": conversation(pair(40)[0], "topic: other"), "split": "train"}
-    dataset = bring(rows=[*examples, leak])
+    dataset = add_examples(rows=[*examples, leak])
     assert found(dataset)["practice_leakage"] == Severity.WARNING
     as_owner.post(url("checks:fix", check_name="practice_leakage"))
     assert "practice_leakage" not in found(dataset)
     assert found(dataset)["no_practice"] == Severity.WARNING
 
 
-def test_what_every_prompt_shares_is_no_likeness(bring):
+def test_shared_text_of_all_prompts_is_ignored(add_examples):
     shared = "You are given a mail to the shop. Say what it is about in one word. The mail: "
     examples = rows(120)
     for row in examples:
         row["messages"][0]["content"] = shared * 3 + row["messages"][0]["content"]
-    assert found(bring(rows=examples)) == {}
+    assert found(add_examples(rows=examples)) == {}
 
 
-def test_no_test_and_no_practice_can_be_mended(as_owner, url, bring):
-    dataset = bring(rows=rows(120, split="train"))
+def test_missing_test_and_validation_splits_can_be_fixed(as_owner, url, add_examples):
+    dataset = add_examples(rows=rows(120, split="train"))
     dataset.examples.update(split=Split.TRAIN)
     as_owner.post(url("checks:start"))
     assert found(dataset) == {"no_test": Severity.ERROR, "no_practice": Severity.WARNING}
@@ -109,16 +109,16 @@ def test_no_test_and_no_practice_can_be_mended(as_owner, url, bring):
     assert (counts["test"], counts["validation"], counts["train"]) == (22, 14, 84)
 
 
-def test_a_small_test_is_said(bring):
-    assert found(bring(60))["small_test"] == Severity.INFO
+def test_small_test_split_is_found(add_examples):
+    assert found(add_examples(60))["small_test"] == Severity.INFO
 
 
-def test_missing_answers_and_strange_speakers_are_found(as_owner, url, bring):
+def test_missing_answers_and_unknown_roles_are_found(as_owner, url, add_examples):
     examples = rows(150)
     examples[5]["messages"] = examples[5]["messages"][:1]
     examples[6]["messages"][-1]["content"] = " "
     examples[7]["messages"][0]["role"] = "narrator"
-    dataset = bring(rows=examples)
+    dataset = add_examples(rows=examples)
     assert found(dataset) == {"no_answer": Severity.ERROR, "unknown_role": Severity.ERROR}
     assert "“narrator”" in dataset.findings.get(check_name="unknown_role").message
     as_owner.post(url("checks:fix", check_name="no_answer"))
@@ -126,35 +126,35 @@ def test_missing_answers_and_strange_speakers_are_found(as_owner, url, bring):
     assert found(dataset) == {}
 
 
-def test_answers_that_would_fail_the_own_measure_are_a_warning(goal, bring):
+def test_answers_that_fail_the_success_measure_are_a_warning(goal, add_examples):
     goal.measure, goal.measure_settings = "json", {}
     goal.save()
     examples = [{"messages": conversation(pair(n)[0], '{"topic": "bell"}')} for n in range(110)]
     examples[9]["messages"][-1]["content"] = '{"topic": '
-    dataset = bring(rows=examples)
+    dataset = add_examples(rows=examples)
     assert found(dataset)["measure"] == Severity.WARNING
     finding = dataset.findings.get(check_name="measure")
     assert finding.examples == [Example.objects.get(number=10).pk]
     assert finding.message.startswith("1 answer would fail")
 
 
-def test_set_aside_and_deleted_rows_are_not_looked_at(as_owner, url, bring):
-    dataset = bring(rows=[*rows(110), *rows(2)])
+def test_set_aside_and_deleted_rows_are_not_checked(as_owner, url, add_examples):
+    dataset = add_examples(rows=[*rows(110), *rows(2)])
     as_owner.post(url("change", number=111), {"what": "set_aside"})
     assert found(dataset) == {"duplicates": Severity.ERROR}
     as_owner.post(url("change", number=112), {"what": "delete"})
     assert found(dataset) == {}
 
 
-def test_health_is_a_hundred_less_the_stated_points(as_owner, url, bring):
-    bring(rows=[*rows(110), *rows(2)])
+def test_health_is_100_minus_the_stated_points(as_owner, url, add_examples):
+    add_examples(rows=[*rows(110), *rows(2)])
     page = compact(as_owner.get(url("page")))
     assert '<p class="score">90' in page
     assert "+10" in page
 
 
-def test_only_editors_fix(as_owner, as_viewer, as_stranger, url, bring):
-    dataset = bring(rows=[*rows(110), *rows(3)])
+def test_only_editors_may_fix(as_owner, as_viewer, as_stranger, url, add_examples):
+    dataset = add_examples(rows=[*rows(110), *rows(3)])
     address = url("checks:fix", check_name="duplicates")
     assert as_viewer.post(address).status_code == 403
     assert as_stranger.post(address).status_code == 404

@@ -1,4 +1,4 @@
-"""What an answer begins with when it will not or cannot, and what only sounds like it."""
+"""Answers that refuse, and answers that only sound like it."""
 
 import pytest
 
@@ -24,7 +24,7 @@ SAID = {
 
 
 @pytest.mark.parametrize("language", BEGINNINGS)
-def test_a_refusal_is_told_from_help(language):
+def test_refusals_are_detected_and_help_is_not(language):
     refused, helped = SAID[language]
     assert refusal(refused)
     assert not refusal(helped)

@@ -1,4 +1,4 @@
-"""Narrowing and ordering the table: every filter in the address, pages in every order."""
+"""Filters and orders of the table."""
 
 import re
 from urllib.parse import parse_qsl, urlsplit
@@ -7,29 +7,29 @@ import pytest
 
 from finetune_app.datasets.models import Import, Suggestion
 from finetune_app.datasets.table_query import SORTS, TableFilters, page_of
-from tests.datasets.conftest import conversation
-from tests.datasets.test_browse import get, numbers
+from tests.datasets.table_page import get, numbers
+from tests.example_rows import conversation
 
 
 @pytest.fixture
-def rows(bring):
-    return bring(12).examples
+def rows(add_examples):
+    return add_examples(12).examples
 
 
-def test_by_who_changed_it_last(as_owner, url, rows, editor):
+def test_filter_by_last_change(as_owner, url, rows, editor):
     rows.filter(number__in=[3, 8]).update(changed_by=editor)
     page = get(as_owner, url, f"?by={editor.pk}")
     assert numbers(page) == [3, 8]
     assert re.search(rf'<option value="{editor.pk}" selected>Jonas', page)
 
 
-def test_by_whom_it_is_assigned_to(as_owner, url, rows, editor):
+def test_filter_by_assigned_person(as_owner, url, rows, editor):
     rows.filter(number__in=[2, 5]).update(assigned_to=editor)
     assert numbers(get(as_owner, url, f"?assigned={editor.pk}")) == [2, 5]
     assert 2 not in numbers(get(as_owner, url, "?assigned=nobody"))
 
 
-def test_by_the_file_that_brought_it(as_owner, url, rows, dataset):
+def test_filter_by_imported_file(as_owner, url, rows, dataset):
     item = Import.objects.create(
         dataset=dataset, step="done", file_name="more.csv", stored_name="uploads/x/upload"
     )
@@ -39,16 +39,16 @@ def test_by_the_file_that_brought_it(as_owner, url, rows, dataset):
     assert "more.csv" in page
 
 
-def test_by_a_suggestion_that_waits(as_owner, url, rows):
+def test_filter_by_open_suggestion(as_owner, url, rows):
     one, other = rows.filter(number__in=[6, 7])
     Suggestion.objects.create(example=one, answer="topic: bell", source="base")
     Suggestion.objects.create(example=other, answer="x", source="base", state="dismissed")
     assert numbers(get(as_owner, url, "?suggested=1")) == [6]
 
 
-def test_by_the_language_that_the_check_told(as_owner, url, bring, dataset):
+def test_filter_by_language(as_owner, url, add_examples, dataset):
     german = "Mein Fahrrad ist leider kaputt, können Sie es bitte bis Freitag reparieren?"
-    bring(
+    add_examples(
         rows=[
             {"messages": conversation(text, "ja")}
             for text in (
@@ -67,23 +67,23 @@ def test_by_the_language_that_the_check_told(as_owner, url, bring, dataset):
     assert numbers(get(as_owner, url, "?lang=%27%20OR%201")) == [1, 2, 3]
 
 
-def test_by_length(as_owner, url, bring):
-    bring(rows=[{"messages": conversation("x" * size, "y")} for size in (10, 100, 1000)])
+def test_filter_by_length(as_owner, url, add_examples):
+    add_examples(rows=[{"messages": conversation("x" * size, "y")} for size in (10, 100, 1000)])
     assert numbers(get(as_owner, url, "?least=50")) == [2, 3]
     assert numbers(get(as_owner, url, "?most=101")) == [1, 2]
     assert numbers(get(as_owner, url, "?least=50&most=500")) == [2]
 
 
-def test_filters_hold_together_and_say_so(as_owner, url, rows, editor):
+def test_filters_are_combined(as_owner, url, rows, editor):
     rows.filter(number__in=[3, 8]).update(changed_by=editor)
     rows.filter(number=8).update(status="draft")
     assert numbers(get(as_owner, url, f"?by={editor.pk}&status=draft")) == [8]
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_pages_in_every_order_show_each_row_once(dataset, owner, bring, sort):
-    """Forward to the end and back again; many rows tie in their length."""
-    bring(120)
+def test_pages_in_every_order_show_each_row_once(dataset, owner, add_examples, sort):
+    """Forward to the end and back; many rows have the same length."""
+    add_examples(120)
     assert set(dataset.examples.values_list("length", flat=True)).__len__() < 60
     filters, there = TableFilters(sort=sort), []
     while True:
@@ -102,9 +102,9 @@ def test_pages_in_every_order_show_each_row_once(dataset, owner, bring, sort):
     assert back[::-1] == there
 
 
-def test_the_orders_are_what_they_say(as_owner, url, bring, dataset):
+def test_rows_are_in_the_chosen_order(as_owner, url, add_examples, dataset):
     texts = ("banana", "Apple pie", "cherry!")
-    bring(rows=[{"messages": conversation(text, "y")} for text in texts])
+    add_examples(rows=[{"messages": conversation(text, "y")} for text in texts])
     dataset.examples.get(number=1).save()
     assert numbers(get(as_owner, url, "?sort=prompt")) == [2, 1, 3]
     assert numbers(get(as_owner, url, "?sort=shortest")) == [1, 3, 2]
@@ -112,13 +112,13 @@ def test_the_orders_are_what_they_say(as_owner, url, bring, dataset):
     assert numbers(get(as_owner, url, "?sort=newest"))[0] == 1
 
 
-def test_the_address_says_only_what_is_chosen(as_owner, url, rows):
+def test_url_only_contains_active_filters(as_owner, url, rows):
     form = "?q=&split=&sort=longest&by=&assigned=&least=&most="
     reply = as_owner.get(url("page") + form, headers={"HX-Request": "true"})
     assert reply["HX-Push-Url"] == url("page") + "?sort=longest"
 
 
-def test_going_back_brings_the_whole_page(as_owner, url, rows):
+def test_going_back_loads_the_whole_page(as_owner, url, rows):
     headers = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
     page = get(as_owner, url, "?sort=longest", headers=headers)
     assert "<html" in page
@@ -141,5 +141,5 @@ def test_going_back_brings_the_whole_page(as_owner, url, rows):
         "?status=trash&sort=longest",
     ],
 )
-def test_nonsense_in_the_address_does_no_harm(as_owner, url, rows, query):
+def test_invalid_query_is_ignored(as_owner, url, rows, query):
     get(as_owner, url, query)

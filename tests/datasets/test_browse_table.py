@@ -1,26 +1,16 @@
-"""Looking through the examples: tabs, search, filters in the address, pages."""
+"""The table of examples: tabs, search, pages."""
 
 import re
 
 import pytest
 
 from finetune_app.datasets.models import Status
-from tests.datasets.conftest import conversation
-from tests.page_text import compact
+from tests.datasets.table_page import get, numbers
+from tests.example_rows import conversation
 
 
-def numbers(page: str) -> list[int]:
-    return [int(number) for number in re.findall(r'<tr id="row-(\d+)"', page)]
-
-
-def get(client, url, query: str = "", **kwargs) -> str:
-    reply = client.get(url("page") + query, **kwargs)
-    assert reply.status_code == 200
-    return compact(reply)
-
-
-def test_a_page_shows_fifty_and_the_way_on(as_owner, url, bring):
-    bring(120)
+def test_page_shows_fifty_rows_and_a_link_to_the_next(as_owner, url, add_examples):
+    add_examples(120)
     page = get(as_owner, url)
     assert numbers(page) == list(range(1, 51))
     assert "1 to 50 of 120" in page
@@ -34,16 +24,16 @@ def test_a_page_shows_fifty_and_the_way_on(as_owner, url, bring):
     assert numbers(get(as_owner, url, "?before=51")) == list(range(1, 51))
 
 
-def test_search_finds_prompts_and_answers(as_owner, url, bring):
-    dataset = bring(60)
+def test_search_finds_prompts_and_answers(as_owner, url, add_examples):
+    dataset = add_examples(60)
     dataset.examples.filter(number=7).update(answer="topic: unicorn")
     page = get(as_owner, url, "?q=UNICORN")
     assert numbers(page) == [7]
     assert "No example contains “zebra”." in get(as_owner, url, "?q=zebra")
 
 
-def test_tabs_count_and_filter(as_owner, url, bring):
-    dataset = bring(60)
+def test_tabs_count_and_filter(as_owner, url, add_examples):
+    dataset = add_examples(60)
     dataset.examples.filter(number__in=[3, 4]).update(status=Status.DRAFT)
     dataset.examples.filter(number=5).update(status=Status.SET_ASIDE)
     page = get(as_owner, url, "?status=draft")
@@ -53,16 +43,16 @@ def test_tabs_count_and_filter(as_owner, url, bring):
     assert numbers(get(as_owner, url, "?status=set_aside")) == [5]
 
 
-def test_a_finding_filters_the_table(as_owner, url, bring):
+def test_a_finding_filters_the_table(as_owner, url, add_examples):
     rows = [{"messages": conversation(f"Question number {n * 37}?", f"{n}")} for n in range(12)]
-    bring(rows=[*rows, rows[4]])
+    add_examples(rows=[*rows, rows[4]])
     page = get(as_owner, url, "?finding=duplicates")
     assert numbers(page) == [5, 13]
     assert "1 example repeats another one" in page
 
 
-def test_htmx_gets_only_the_list(as_owner, url, bring):
-    bring(12)
+def test_htmx_gets_only_the_list(as_owner, url, add_examples):
+    add_examples(12)
     page = get(as_owner, url, "?q=brakes", headers={"HX-Request": "true"})
     assert "<html" not in page
     assert "Are these good examples?" not in page
@@ -83,12 +73,12 @@ def test_htmx_gets_only_the_list(as_owner, url, bring):
         "?q=" + "x" * 5000,
     ],
 )
-def test_nonsense_in_the_address_does_no_harm(as_owner, url, bring, query):
-    bring(12)
+def test_invalid_query_is_ignored(as_owner, url, add_examples, query):
+    add_examples(12)
     get(as_owner, url, query)
 
 
-def test_what_people_wrote_is_never_markup(as_owner, url, bring):
+def test_user_text_is_escaped(as_owner, url, add_examples):
     nasty = [
         "<script>alert(1)</script>",
         "<svg onload=alert(1)>",
@@ -97,7 +87,7 @@ def test_what_people_wrote_is_never_markup(as_owner, url, bring):
         '"><a hx-get="/x">',
         "{{ 7*7 }}{% load x %}",
     ]
-    bring(rows=[{"messages": conversation(text, text)} for text in nasty])
+    add_examples(rows=[{"messages": conversation(text, text)} for text in nasty])
     page = get(as_owner, url)
     assert "<script>alert" not in page
     assert "<svg onload" not in page
@@ -106,8 +96,8 @@ def test_what_people_wrote_is_never_markup(as_owner, url, bring):
     assert "evil.example" not in re.sub(r">[^<]*<", "><", page)
 
 
-def test_a_viewer_looks_and_cannot_change(as_viewer, as_stranger, url, bring):
-    bring(12)
+def test_viewer_cannot_change_and_stranger_gets_404(as_viewer, as_stranger, url, add_examples):
+    add_examples(12)
     page = get(as_viewer, url)
     assert numbers(page)
     assert "Freeze version" not in page
@@ -115,9 +105,9 @@ def test_a_viewer_looks_and_cannot_change(as_viewer, as_stranger, url, bring):
     assert as_stranger.get(url("page")).status_code == 404
 
 
-def test_the_lists_around_an_opened_row_lead_to_the_table(as_owner, url, bring):
-    """A row opened by its own address: tabs and pages asked for there would bring the row again."""
-    bring(60)
+def test_tabs_and_pages_around_an_open_row_lead_to_the_table(as_owner, url, add_examples):
+    """A row with its own URL is open: the tabs and pages lead to the table, not to that URL."""
+    add_examples(60)
     page = as_owner.get(url("example", number=3)).content.decode()
     table = url("page")
     assert f'hx-get="{table}?status=approved"' in page

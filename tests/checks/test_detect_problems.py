@@ -1,4 +1,4 @@
-"""What each check sees, that its fix mends it, and that the fix can be undone."""
+"""What each check detects, that its fix resolves it, and that the fix can be undone."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from finetune_app.checks import services as checks
 from finetune_app.checks.models import RowCheck, Severity
 from finetune_app.datasets.models import Dataset, Label, Status
 from tests.conftest import person
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 
 LONG = "Could you please tell me when the repair of my bicycle will be finished this week"
 ANSWER = "topic: other\ndue: today"
@@ -27,7 +27,7 @@ def found(dataset: Dataset) -> dict[str, str]:
 
 
 def mend(client, url, dataset: Dataset, check: str) -> None:
-    """Press the fix; what it did can be undone and done again."""
+    """Apply the fix, undo it, and apply it again."""
     before = list(dataset.examples.order_by("pk").values_list("messages", "status", "split"))
     client.post(url("checks:fix", check_name=check))
     assert check not in found(dataset)
@@ -50,8 +50,8 @@ def mend(client, url, dataset: Dataset, check: str) -> None:
         ("It came from 84.17.52.3 at night", "ip"),
     ],
 )
-def test_personal_data_is_shown_in_place_and_replaced(as_owner, url, bring, prompt, what):
-    dataset = bring(rows=with_row(prompt, ANSWER))
+def test_personal_data_is_marked_and_replaced(as_owner, url, add_examples, prompt, what):
+    dataset = add_examples(rows=with_row(prompt, ANSWER))
     finding = dataset.findings.get(check_name="personal")
     assert finding.severity == Severity.WARNING
     (places,) = finding.spans.values()
@@ -73,8 +73,8 @@ def test_personal_data_is_shown_in_place_and_replaced(as_owner, url, bring, prom
         "git clone git@github.com:a/b.git",
     ],
 )
-def test_what_only_looks_personal_is_left_alone(bring, innocent):
-    assert "personal" not in found(bring(rows=with_row(innocent, ANSWER)))
+def test_text_that_only_looks_personal_is_ignored(add_examples, innocent):
+    assert "personal" not in found(add_examples(rows=with_row(innocent, ANSWER)))
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_what_only_looks_personal_is_left_alone(bring, innocent):
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEow==\n-----END RSA PRIVATE KEY-----",
     ],
 )
-def test_secrets_block_until_they_are_replaced(as_owner, url, bring, secret):
-    dataset = bring(rows=with_row(f"It fails with {secret}", ANSWER))
+def test_secrets_block_until_they_are_replaced(as_owner, url, add_examples, secret):
+    dataset = add_examples(rows=with_row(f"It fails with {secret}", ANSWER))
     assert found(dataset)["secrets"] == Severity.ERROR
     assert as_owner.post(url("versions:freeze")).status_code == 409
     mend(as_owner, url, dataset, "secrets")
@@ -98,42 +98,42 @@ def test_secrets_block_until_they_are_replaced(as_owner, url, bring, secret):
 @pytest.mark.parametrize(
     "innocent", ["pass your_password here", "password=$PASSWORD", "the secret is out"]
 )
-def test_what_only_stands_for_a_secret_is_left_alone(bring, innocent):
-    assert "secrets" not in found(bring(rows=with_row(innocent, ANSWER)))
+def test_placeholder_of_a_secret_is_ignored(add_examples, innocent):
+    assert "secrets" not in found(add_examples(rows=with_row(innocent, ANSWER)))
 
 
-def test_broken_characters_are_put_back(as_owner, url, bring):
-    dataset = bring(rows=with_row("Der ReiÃŸverschluss am KÃ¶nigsplatz", ANSWER))
+def test_broken_characters_are_repaired(as_owner, url, add_examples):
+    dataset = add_examples(rows=with_row("Der ReiÃŸverschluss am KÃ¶nigsplatz", ANSWER))
     assert found(dataset)["broken"] == Severity.WARNING
     mend(as_owner, url, dataset, "broken")
     assert dataset.examples.latest("number").prompt == "Der Reißverschluss am Königsplatz"
 
 
-def test_another_language_is_found_once_it_is_more_than_a_few(bring):
+def test_a_few_rows_in_another_language_are_ignored(add_examples):
     few = with_row(f"{FRENCH}, numéro 3", ANSWER)
-    assert "languages" not in found(bring(rows=few))
+    assert "languages" not in found(add_examples(rows=few))
 
 
-def test_many_rows_of_another_language_are_found(as_owner, url, bring):
+def test_many_rows_in_another_language_are_found(as_owner, url, add_examples):
     more = [{"messages": conversation(f"{FRENCH}, {n} {n * 77}", ANSWER)} for n in range(12)]
-    dataset = bring(rows=[*rows(), *more])
+    dataset = add_examples(rows=[*rows(), *more])
     finding = dataset.findings.get(check_name="languages")
     assert finding.message == "12 examples look French"
     mend(as_owner, url, dataset, "languages")
 
 
-def test_almost_the_same_is_kept_once(as_owner, url, bring):
+def test_near_duplicates_are_kept_once(as_owner, url, add_examples):
     prompt = f"{LONG}, because I need it for the long way to my work"
     twins = [{"messages": conversation(prompt + end, ANSWER)} for end in (".", " now.", " then.")]
-    dataset = bring(rows=[*rows(), *twins])
+    dataset = add_examples(rows=[*rows(), *twins])
     finding = dataset.findings.get(check_name="near_duplicates")
     assert [len(group) for group in finding.groups] == [3]
     mend(as_owner, url, dataset, "near_duplicates")
     assert dataset.examples.filter(status=Status.SET_ASIDE).count() == 2
 
 
-def test_the_same_question_with_two_answers_is_a_contradiction(bring):
-    dataset = bring(
+def test_same_question_with_two_answers_is_a_contradiction(add_examples):
+    dataset = add_examples(
         rows=[
             *with_row(LONG, "topic: repair\ndue: today"),
             {"messages": conversation(LONG, "topic: order\ndue: never")},
@@ -143,57 +143,59 @@ def test_the_same_question_with_two_answers_is_a_contradiction(bring):
     assert (finding.severity, [len(group) for group in finding.groups]) == (Severity.WARNING, [2])
 
 
-def test_other_instructions_may_want_another_answer(bring):
+def test_different_instructions_justify_different_answers(add_examples):
     told = [
         {"messages": [{"role": "system", "content": text}, *conversation(LONG, answer)]}
         for text, answer in (("Say the topic", "repair"), ("Say the mood", "calm"))
     ]
-    assert "contradictions" not in found(bring(rows=[*rows(), *told]))
+    assert "contradictions" not in found(add_examples(rows=[*rows(), *told]))
 
 
-def test_instructions_on_some_rows_only_are_given_to_all(as_owner, url, bring):
+def test_instructions_of_some_rows_are_given_to_all(as_owner, url, add_examples):
     sort = {"role": "system", "content": "Sort it."}
     told = [{"messages": [sort, *one["messages"]]} for one in rows()]
     told[5]["messages"] = told[5]["messages"][1:]
-    dataset = bring(rows=told)
+    dataset = add_examples(rows=told)
     assert found(dataset) == {"instructions": Severity.INFO}
     mend(as_owner, url, dataset, "instructions")
     assert dataset.examples.get(number=6).messages[0] == sort
 
 
-def test_placeholders_and_copies_are_no_answers(as_owner, url, bring):
-    dataset = bring(rows=[*with_row("Where is it?", "N/A"), {"messages": conversation(LONG, LONG)}])
+def test_placeholders_and_copied_questions_are_found(as_owner, url, add_examples):
+    dataset = add_examples(
+        rows=[*with_row("Where is it?", "N/A"), {"messages": conversation(LONG, LONG)}]
+    )
     assert {"blank_answer", "copied_answer"} <= set(found(dataset))
     mend(as_owner, url, dataset, "blank_answer")
     mend(as_owner, url, dataset, "copied_answer")
 
 
-def test_none_is_an_answer_where_it_is_one_of_the_labels(bring):
+def test_none_is_an_answer_if_it_is_a_label(add_examples):
     labelled = rows()
     for number, row in enumerate(labelled):
         row["messages"][-1]["content"] = ["none", "urgent", "later"][number % 3]
-    assert "blank_answer" not in found(bring(rows=labelled))
+    assert "blank_answer" not in found(add_examples(rows=labelled))
 
 
-def test_many_refusals_are_said(bring):
+def test_many_refusals_are_found(add_examples):
     refusing = rows()
     for row in refusing[:30]:
         row["messages"][-1]["content"] = "I'm sorry, but I can't help with that."
-    assert found(bring(rows=refusing))["refusals"] == Severity.WARNING
+    assert found(add_examples(rows=refusing))["refusals"] == Severity.WARNING
 
 
-def test_a_label_that_is_hardly_shown_is_named(bring):
+def test_rare_label_is_named(add_examples):
     labelled = rows()
     for number, row in enumerate(labelled):
         label = "refund" if number == 7 else ["repair", "order"][number % 2]
         row["messages"][-1]["content"] = label
-    dataset = bring(rows=labelled)
+    dataset = add_examples(rows=labelled)
     finding = dataset.findings.get(check_name="imbalance")
     assert finding.message == "“refund” has only 1 example"
 
 
-def test_two_people_who_disagree_are_told(team, owner, bring):
-    dataset = bring(120)
+def test_disagreement_of_two_people_is_found(team, owner, add_examples):
+    dataset = add_examples(120)
     other = person("kim@kettle.example", team)
     for place, example in enumerate(dataset.examples.all()[:10]):
         Label.objects.create(example=example, by=owner, answer="repair")
@@ -203,8 +205,8 @@ def test_two_people_who_disagree_are_told(team, owner, bring):
     assert finding.message == "Two people disagree on 4 of 10 examples"
 
 
-def test_an_edit_costs_a_look_at_the_row_it_changed(as_owner, url, bring, monkeypatch):
-    dataset = bring(120)
+def test_edit_only_scans_the_changed_row(as_owner, url, add_examples, monkeypatch):
+    dataset = add_examples(120)
     assert RowCheck.objects.filter(example__dataset=dataset).count() == 120
     looked = []
 

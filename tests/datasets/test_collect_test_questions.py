@@ -1,4 +1,4 @@
-"""Where nothing is trained, the examples are questions to test with; none is learned from."""
+"""With a method that trains nothing, examples are validation and test questions."""
 
 import html
 from collections import Counter
@@ -13,7 +13,7 @@ from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.datasets.splits import TESTING, place, side
 from finetune_app.goals import services as goals
 from finetune_app.versions.services import freeze, freeze_blocker
-from tests.datasets.conftest import conversation, pair
+from tests.example_rows import conversation, pair
 from tests.page_text import compact
 
 
@@ -41,7 +41,7 @@ def page(browser, goal, name="page") -> str:
     return html.unescape(compact(browser.get(reverse(full_name, args=[goal.pk]))))
 
 
-def test_newcomers_are_for_the_test_or_for_practice():
+def test_new_rows_are_for_test_or_validation():
     sides = Counter(side(place(17, f"prompt {n}"), TESTING) for n in range(20_000))
     assert sides[Split.TEST] / 20_000 == pytest.approx(0.70, abs=0.01)
     assert sides[Split.VALIDATION] / 20_000 == pytest.approx(0.30, abs=0.01)
@@ -50,7 +50,7 @@ def test_newcomers_are_for_the_test_or_for_practice():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 20, 28])
-def test_a_small_set_has_most_in_the_test_and_some_for_practice(questions, n):
+def test_small_dataset_has_most_rows_in_test_and_some_in_validation(questions, n):
     add(questions, range(n))
     sides = counts(questions)
     assert not sides[Split.TRAIN]
@@ -58,7 +58,7 @@ def test_a_small_set_has_most_in_the_test_and_some_for_practice(questions, n):
     assert sides[Split.VALIDATION] >= round(0.2 * n)
 
 
-def test_a_question_stays_on_its_side_when_the_method_changes(goal):
+def test_question_keeps_its_split_when_the_method_changes(goal):
     dataset = dataset_of(goal)
     add(dataset, range(60))
     before = dict(dataset.examples.values_list("pk", "split"))
@@ -73,12 +73,12 @@ def test_a_question_stays_on_its_side_when_the_method_changes(goal):
     assert Counter(dataset.examples.values_list("split", flat=True))[Split.TRAIN] > 80
 
 
-def test_what_a_file_says_still_counts(questions):
+def test_splits_of_a_file_are_used(questions):
     add(questions, range(4), split=Split.TRAIN)
     assert counts(questions)[Split.TRAIN] >= 3
 
 
-def test_nothing_has_to_be_learned_from(questions):
+def test_training_rows_are_not_required(questions):
     add(questions, range(30))
     said = found(questions)
     assert not {"too_few", "no_train", "no_test", "no_practice"} & set(said)
@@ -87,7 +87,7 @@ def test_nothing_has_to_be_learned_from(questions):
     assert version.counts["train"] == 0
 
 
-def test_few_questions_are_counted_and_do_not_block(questions):
+def test_few_questions_are_a_warning(questions):
     add(questions, range(10))
     tests = counts(questions)[Split.TEST]
     (one,) = [one for one in checks.run_checks(questions) if one.check_name == "small_test"]
@@ -96,7 +96,7 @@ def test_few_questions_are_counted_and_do_not_block(questions):
     assert freeze_blocker(questions) == ""
 
 
-def test_a_file_that_is_all_for_learning_is_kept_back_in_two_clicks(questions, owner):
+def test_train_rows_are_held_back_in_two_fixes(questions, owner):
     add(questions, range(30), split=Split.TRAIN)
     questions.examples.update(split=Split.TRAIN)
     checks.run_checks(questions)
@@ -108,7 +108,7 @@ def test_a_file_that_is_all_for_learning_is_kept_back_in_two_clicks(questions, o
     assert not {"no_test", "no_practice"} & set(found(questions))
 
 
-def test_practice_may_come_out_of_the_test_and_never_the_reverse(questions, owner):
+def test_test_rows_may_become_validation_rows_but_never_the_reverse(questions, owner):
     add(questions, range(10), split=Split.TEST)
     checks.run_checks(questions)
     apply_fix(finding=questions.findings.get(check_name="no_practice"), by=owner)
@@ -118,7 +118,7 @@ def test_practice_may_come_out_of_the_test_and_never_the_reverse(questions, owne
     assert "did not look at" in one.why
 
 
-def test_the_pages_ask_for_questions(as_editor, goal, questions):
+def test_pages_ask_for_questions(as_editor, goal, questions):
     assert "What should it get right?" in page(as_editor, goal)
     assert "A question that people really ask" in page(as_editor, goal, "write")
     assert "Where are your questions?" in page(as_editor, goal, "imports:add")
@@ -130,7 +130,7 @@ def test_the_pages_ask_for_questions(as_editor, goal, questions):
     assert "to learn from" not in shown
 
 
-def test_a_training_says_that_there_is_nothing_to_learn_from(as_editor, goal, owner, questions):
+def test_training_without_train_rows_is_refused(as_editor, goal, owner, questions):
     add(questions, range(30))
     freeze(dataset=questions, by=owner)
     address = reverse("training:page", args=[goal.pk])
@@ -141,7 +141,7 @@ def test_a_training_says_that_there_is_nothing_to_learn_from(as_editor, goal, ow
     assert not goal.trainings.exists()
 
 
-def test_choosing_another_way_looks_at_the_dataset_again(as_editor, goal, owner, questions):
+def test_changing_the_method_checks_the_dataset_again(as_editor, goal, owner, questions):
     add(questions, range(30))
     checks.run_checks(questions)
     assert not questions.findings.filter(check_name="no_train").exists()

@@ -1,15 +1,15 @@
-"""Undo puts everything back, once, and can itself be undone."""
+"""Undo restores everything, once, and can itself be undone."""
 
 import pytest
 
 from finetune_app.datasets.models import Edit, Example, Import, Status
 from finetune_app.datasets.services import add_rows, change_many, undo
-from tests.datasets.conftest import conversation
+from tests.example_rows import conversation
 
 
 @pytest.fixture
-def row(bring) -> Example:
-    return bring(60).examples.get(number=7)
+def row(add_examples) -> Example:
+    return add_examples(60).examples.get(number=7)
 
 
 def press(client, url, number: int, **form: str) -> Edit:
@@ -17,7 +17,7 @@ def press(client, url, number: int, **form: str) -> Edit:
     return Edit.objects.latest("pk")
 
 
-def test_the_message_offers_undo_and_undo_works(as_owner, url, row):
+def test_message_offers_undo(as_owner, url, row):
     reply = as_owner.post(url("change", number=7), {"what": "set_aside"}, follow=True)
     edit = Edit.objects.latest("pk")
     assert url("undo", edit_id=edit.pk) in reply.content.decode()
@@ -27,7 +27,7 @@ def test_the_message_offers_undo_and_undo_works(as_owner, url, row):
     assert row.status == Status.APPROVED
 
 
-def test_an_undo_can_be_undone(as_owner, owner, url, row):
+def test_undo_can_be_undone(as_owner, owner, url, row):
     edit = press(as_owner, url, 7, what="delete")
     back, _left = undo(edit=edit, by=owner)
     undo(edit=back, by=owner)
@@ -35,7 +35,7 @@ def test_an_undo_can_be_undone(as_owner, owner, url, row):
     assert row.deleted_at is not None
 
 
-def test_text_comes_back_to_the_letter(as_owner, url, row, owner):
+def test_undo_restores_the_exact_text(as_owner, url, row, owner):
     before = row.messages
     form = {"changed_at": row.changed_at.isoformat(), "message-1": "entirely different"}
     as_owner.post(url("example", number=7), form)
@@ -45,7 +45,7 @@ def test_text_comes_back_to_the_letter(as_owner, url, row, owner):
     assert row.answer == before[-1]["content"]
 
 
-def test_twice_is_refused(as_owner, url, row):
+def test_second_undo_is_refused(as_owner, url, row):
     edit = press(as_owner, url, 7, what="set_aside")
     as_owner.post(url("undo", edit_id=edit.pk))
     reply = as_owner.post(url("undo", edit_id=edit.pk))
@@ -53,7 +53,7 @@ def test_twice_is_refused(as_owner, url, row):
     assert "already been undone" in reply.content.decode()
 
 
-def test_what_somebody_changed_since_is_left_alone(as_owner, as_editor, url, row, owner, dataset):
+def test_undo_skips_examples_changed_since(as_owner, as_editor, url, row, owner, dataset):
     rows = list(dataset.examples.filter(number__in=[7, 8]))
     edit = change_many(
         dataset=dataset,
@@ -69,14 +69,14 @@ def test_what_somebody_changed_since_is_left_alone(as_owner, as_editor, url, row
     assert statuses == {7: "approved", 8: "draft"}
 
 
-def test_an_added_example_goes_to_the_trash(as_owner, url, row, owner, dataset):
+def test_undo_of_an_added_example_moves_it_to_the_trash(as_owner, url, row, owner, dataset):
     as_owner.post(url("write"), {"prompt": "Brand new", "answer": "topic: other"})
     undo(edit=Edit.objects.latest("pk"), by=owner)
     assert not dataset.examples.kept().filter(prompt="Brand new").exists()
     assert dataset.examples.filter(prompt="Brand new").exists()
 
 
-def test_only_editors_of_this_team(as_owner, as_viewer, as_stranger, url, row):
+def test_only_editors_of_the_team_may_do_it(as_owner, as_viewer, as_stranger, url, row):
     edit = press(as_owner, url, 7, what="set_aside")
     address = url("undo", edit_id=edit.pk)
     assert as_viewer.post(address).status_code == 403
@@ -86,8 +86,8 @@ def test_only_editors_of_this_team(as_owner, as_viewer, as_stranger, url, row):
     assert row.status == Status.SET_ASIDE
 
 
-def test_a_whole_import_can_be_taken_out_again(as_owner, owner, url, dataset, bring):
-    bring(12)
+def test_whole_import_can_be_undone(as_owner, owner, url, dataset, add_examples):
+    add_examples(12)
     item = Import.objects.create(
         dataset=dataset, step="done", file_name="b.csv", stored_name="uploads/x/upload"
     )
