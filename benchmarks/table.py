@@ -234,7 +234,7 @@ def first_rows(rows: int, dataset: Any, owner: Any, other: Any) -> Iterator[Any]
     from django.utils import timezone
 
     from finetune_app.datasets.models import Example
-    from finetune_app.datasets.splits import place, side
+    from finetune_app.datasets.splits import hash_fraction, split_for
 
     for number, (prompt, answer) in enumerate(texts(rows), 1):
         one = Example(dataset=dataset, number=number, changed_by=owner, source="large.csv")
@@ -244,7 +244,7 @@ def first_rows(rows: int, dataset: Any, owner: Any, other: Any) -> Iterator[Any]
                 {"role": "assistant", "content": answer},
             ]
         )
-        one.split = side(place(17, one.prompt_hash))
+        one.split = split_for(hash_fraction(17, one.prompt_hash))
         one.status = "draft" if number % 10 == 3 else "approved"
         one.deleted_at = timezone.now() if number % 100 == 7 else None
         if number % 1000 == 500:

@@ -12,7 +12,7 @@ from finetune_app.candidates.prompt_builder import CHARS_PER_TOKEN
 from finetune_app.candidates.specs import Shot
 from finetune_app.datasets import near_duplicates
 from finetune_app.datasets.models import Example, ExampleQuerySet, Split
-from finetune_app.datasets.splits import place
+from finetune_app.datasets.splits import hash_fraction
 from finetune_app.datasets.text import normalise
 from finetune_app.datasets.text_search import containing
 from finetune_app.goals.models import Goal
@@ -150,7 +150,7 @@ def fitting(shots: list[Shot], context_length: int) -> list[Shot]:
 def _sample(rows: ExampleQuerySet, limit: int) -> list[Example]:
     """Rows from all over the file, in the order of a hash: always the same ones."""
     known = rows.order_by().values_list("pk", "prompt_hash", "dataset__seed")
-    order = sorted(known, key=lambda row: (place(row[2] + 1, row[1]), row[0]))
+    order = sorted(known, key=lambda row: (hash_fraction(row[2] + 1, row[1]), row[0]))
     chosen = [pk for pk, _hash, _seed in order[:limit]]
     found = {row.pk: row for row in rows.filter(pk__in=chosen)}
     return [found[pk] for pk in chosen if pk in found]

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from finetune_app.candidates.models import Candidate, ValidationAnswer
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.models import Example, Split
-from finetune_app.datasets.splits import place
+from finetune_app.datasets.splits import hash_fraction
 from finetune_app.goals.models import Goal
 
 MAX_PROMPTS = 12
@@ -75,7 +75,7 @@ class ValidationScore:
 def prompts_of_goal(goal: Goal) -> list[ValidationPrompt]:
     rows = Example.objects.usable().filter(dataset__goal=goal, split=Split.VALIDATION)
     known = rows.order_by().values_list("pk", "prompt_hash", "dataset__seed")
-    order = sorted(known, key=lambda row: (place(row[2], row[1]), row[0]))
+    order = sorted(known, key=lambda row: (hash_fraction(row[2], row[1]), row[0]))
     chosen = [pk for pk, _hash, _seed in order[:MAX_PROMPTS]]
     found = {row.pk: row for row in rows.filter(pk__in=chosen)}
     return [

@@ -190,7 +190,7 @@ def _hold_back(side: Split) -> Fix:
         givers = [row for row in rows if row.split == Split.TRAIN]
         if not trains and side == Split.VALIDATION and not givers:
             givers = [row for row in rows if row.split == Split.TEST]
-        givers.sort(key=lambda row: splits.place(dataset.seed, row.prompt_hash))
+        givers.sort(key=lambda row: splits.hash_fraction(dataset.seed, row.prompt_hash))
         most = len(givers) if not trains and side == Split.TEST else len(givers) - 1
         want = min(max(1, round(share * len(rows))), most)
         chosen = {row.prompt_hash for row in givers[:want]}

@@ -20,7 +20,7 @@ def assign(dataset: Dataset, rows: list[NewRow], *, compare: bool = True) -> Non
     )
     if any(row.given for row in rows):
         named = Split.VALIDATION in {row.given for row in rows}
-        splits.as_given(
+        splits.use_given_splits(
             rows,
             known,
             seed=dataset.seed,
@@ -35,7 +35,7 @@ def assign(dataset: Dataset, rows: list[NewRow], *, compare: bool = True) -> Non
         if compare:
             _find_alike(dataset, rows, known)
         known.labels = _labels(dataset, rows)
-    splits.decide(rows, known, seed=dataset.seed, shares=splits.shares_of(dataset.goal))
+    splits.assign_splits(rows, known, seed=dataset.seed, shares=splits.shares_of(dataset.goal))
 
 
 def _kept(dataset: Dataset) -> ExampleQuerySet:

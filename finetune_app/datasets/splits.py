@@ -28,8 +28,10 @@ class Shares:
     giver: dict[Split, Split]  # from which split a split below its minimum takes rows
 
 
-LEARNING = Shares(0.18, 0.12, 0.15, 0.10, {Split.TEST: Split.TRAIN, Split.VALIDATION: Split.TRAIN})
-TESTING = Shares(
+WITH_TRAINING = Shares(
+    0.18, 0.12, 0.15, 0.10, {Split.TEST: Split.TRAIN, Split.VALIDATION: Split.TRAIN}
+)
+WITHOUT_TRAINING = Shares(
     0.70, 0.30, 0.60, 0.20, {Split.TEST: Split.VALIDATION, Split.VALIDATION: Split.TEST}
 )
 BIGGEST_GROUP = 0.05  # of the rows; larger groups of near-duplicates are not kept together
@@ -65,29 +67,29 @@ class ExistingRows:
     counts: Counter[str] = field(default_factory=Counter)
     labels: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def side_of(self, row: NewRow) -> str:
+    def split_of(self, row: NewRow) -> str:
         of_group = self.groups.get(row.group, "") if row.group else ""
         return of_group or self.prompts.get(row.prompt_hash) or self.prompts.get(row.like, "")
 
 
-def place(seed: int, key: str) -> float:
+def hash_fraction(seed: int, key: str) -> float:
     """A hash between 0 and 1, always the same for the same seed and key."""
     digest = hashlib.sha256(f"{seed}:{key}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def shares_of(goal: Goal) -> Shares:
-    return LEARNING if goal.trains else TESTING
+    return WITH_TRAINING if goal.trains else WITHOUT_TRAINING
 
 
-def side(at: float, shares: Shares = LEARNING) -> Split:
+def split_for(at: float, shares: Shares = WITH_TRAINING) -> Split:
     if at < shares.test:
         return Split.TEST
     held = shares.test + shares.validation
     return Split.VALIDATION if at < held or held >= 1 else Split.TRAIN
 
 
-def held_back(at: int) -> Split:
+def held_back_split(at: int) -> Split:
     """The split of the row at this index among rows that a person holds back from training:
     validation and test alternate."""
     return Split.TEST if at % 2 else Split.VALIDATION
@@ -101,20 +103,20 @@ def is_too_big(group: int, rows: int) -> bool:
 # ---- The file names no splits ----
 
 
-def decide(rows: list[NewRow], known: ExistingRows, *, seed: int, shares: Shares) -> None:
+def assign_splits(rows: list[NewRow], known: ExistingRows, *, seed: int, shares: Shares) -> None:
     """Set the split of every new row."""
     new = []
     for unit in units(rows):
-        if any(known.side_of(row) for row in unit):
+        if any(known.split_of(row) for row in unit):
             _join(unit, known)
         else:
             new.append(unit)
-    new.sort(key=lambda unit: place(seed, key_of(unit)))
+    new.sort(key=lambda unit: hash_fraction(seed, key_of(unit)))
     if has_labels(rows, known):
         _by_label(new, rows, known, seed=seed, shares=shares)
     else:
         for unit in new:
-            _put(unit, side(place(seed, key_of(unit)), shares))
+            _set_split(unit, split_for(hash_fraction(seed, key_of(unit)), shares))
     _top_up(new, rows, known, shares)
 
 
@@ -152,17 +154,17 @@ def key_of(unit: list[NewRow]) -> str:
 def _join(unit: list[NewRow], known: ExistingRows) -> None:
     """Put a unit into its existing split. If its rows are in several splits already, a row follows
     its group, else the row that is like it."""
-    first = next(split for row in unit if (split := known.side_of(row)))
+    first = next(split for row in unit if (split := known.split_of(row)))
     groups: dict[str, str] = {}
     for row in unit:
-        if row.group and known.side_of(row):
-            groups.setdefault(row.group, known.side_of(row))
+        if row.group and known.split_of(row):
+            groups.setdefault(row.group, known.split_of(row))
     for row in unit:
-        own = groups.get(row.group, first) if row.group else known.side_of(row)
+        own = groups.get(row.group, first) if row.group else known.split_of(row)
         row.split = own or first
 
 
-def _put(unit: Iterable[NewRow], where: str) -> None:
+def _set_split(unit: Iterable[NewRow], where: str) -> None:
     for row in unit:
         row.split = where
 
@@ -173,7 +175,7 @@ def _put(unit: Iterable[NewRow], where: str) -> None:
 def has_labels(rows: list[NewRow], known: ExistingRows) -> bool:
     """Whether the answers are labels: few different ones, each of them frequent."""
     every = Counter(row.label for row in rows)
-    every.update({label: sides.total() for label, sides in known.labels.items()})
+    every.update({label: splits.total() for label, splits in known.labels.items()})
     del every[""]  # no answer yet
     return 1 < len(every) <= MOST_LABELS and ROWS_PER_LABEL * len(every) <= every.total()
 
@@ -185,8 +187,8 @@ def _by_label(
     is placed by its hash."""
     of_all = {Split.TEST: shares.test, Split.VALIDATION: shares.validation}
     of_all[Split.TRAIN] = max(1 - sum(of_all.values()), 0)
-    have = {label: Counter(sides) for label, sides in known.labels.items()}
-    total = Counter({label: sides.total() for label, sides in have.items()})
+    have = {label: Counter(splits) for label, splits in known.labels.items()}
+    total = Counter({label: splits.total() for label, splits in have.items()})
     total.update(row.label for row in rows)
     for row in rows:
         if row.split:  # it joined an existing unit
@@ -194,7 +196,7 @@ def _by_label(
     for unit in new:
         labels = Counter(row.label for row in unit if row.label)
         if not labels:
-            _put(unit, side(place(seed, key_of(unit)), shares))
+            _set_split(unit, split_for(hash_fraction(seed, key_of(unit)), shares))
             continue
 
         def missing(where: Split, labels: Counter[str] = labels) -> float:
@@ -204,7 +206,7 @@ def _by_label(
             )
 
         chosen = max((where for where, share in of_all.items() if share), key=missing)
-        _put(unit, chosen)
+        _set_split(unit, chosen)
         for label, number in labels.items():
             have.setdefault(label, Counter())[chosen] += number
 
@@ -237,7 +239,7 @@ def _top_up(
             moved.add(at)
             if counts[wanted] + len(unit) > 2 * least:
                 continue
-            _put(unit, wanted)
+            _set_split(unit, wanted)
             counts[wanted] += len(unit)
             counts[giver] -= len(unit)
 
@@ -245,13 +247,13 @@ def _top_up(
 # ---- The file names splits ----
 
 
-def as_given(
+def use_given_splits(
     rows: list[NewRow], known: ExistingRows, *, seed: int, otherwise: Split, carve: bool
 ) -> None:
     """Use the splits that the file names. `carve` turns some of its training rows into validation
     rows, for a file that names none."""
-    share = LEARNING.validation / (1 - LEARNING.test)
+    share = WITH_TRAINING.validation / (1 - WITH_TRAINING.test)
     for row in rows:
-        row.split = row.given or known.side_of(row) or otherwise
-        if carve and row.split == Split.TRAIN and place(seed, key_of([row])) < share:
+        row.split = row.given or known.split_of(row) or otherwise
+        if carve and row.split == Split.TRAIN and hash_fraction(seed, key_of([row])) < share:
             row.split = Split.VALIDATION

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.files.storage import default_storage
 
 from finetune_app.core.chat_messages import Message
-from finetune_app.datasets.splits import held_back
+from finetune_app.datasets.splits import held_back_split
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.column_mapping import RowError, messages_from_row, parse_json
 
@@ -27,7 +27,7 @@ def read_validation_rows(file: ApiFile) -> list[dict[str, Any]]:
     """Every second example validates during training; the others are sealed as the test split, so
     that the evaluation has examples that nothing has been tuned on. Raises RowError."""
     rows = [
-        {"messages": messages, "split": str(held_back(at))}
+        {"messages": messages, "split": str(held_back_split(at))}
         for at, messages in enumerate(_conversations(file))
     ]
     if len(rows) < 2:

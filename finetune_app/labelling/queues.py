@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.accounts.models import User
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Example, ExampleQuerySet, Label, Status
-from finetune_app.datasets.splits import place
+from finetune_app.datasets.splits import hash_fraction
 
 TODO, DRAFT, DISPUTED, DONE, ASIDE = "todo", "draft", "disputed", "done", "aside"
 STATUS = {
@@ -140,5 +140,5 @@ def needs_two_answers(row: Example) -> bool:
     return (
         row.status == Status.PENDING
         and percent > 0
-        and place(row.dataset.seed, f"twice {row.number}") < percent / 100
+        and hash_fraction(row.dataset.seed, f"twice {row.number}") < percent / 100
     )

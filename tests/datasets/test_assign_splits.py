@@ -7,7 +7,7 @@ import pytest
 from finetune_app.checks import services as checks
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows
-from finetune_app.datasets.splits import place, side
+from finetune_app.datasets.splits import hash_fraction, split_for
 from finetune_app.datasets.text import prompt_hash
 from tests.example_rows import conversation, pair
 
@@ -22,15 +22,15 @@ def add(dataset, numbers, **more) -> None:
 
 
 def test_proportions_hold_over_many_prompts():
-    counts = Counter(side(place(17, f"prompt {n}")) for n in range(20_000))
+    counts = Counter(split_for(hash_fraction(17, f"prompt {n}")) for n in range(20_000))
     assert counts[Split.TEST] / 20_000 == pytest.approx(0.18, abs=0.01)
     assert counts[Split.VALIDATION] / 20_000 == pytest.approx(0.12, abs=0.01)
 
 
 def test_another_seed_gives_another_split():
-    one = [side(place(17, f"prompt {n}")) for n in range(200)]
-    two = [side(place(18, f"prompt {n}")) for n in range(200)]
-    assert one == [side(place(17, f"prompt {n}")) for n in range(200)]
+    one = [split_for(hash_fraction(17, f"prompt {n}")) for n in range(200)]
+    two = [split_for(hash_fraction(18, f"prompt {n}")) for n in range(200)]
+    assert one == [split_for(hash_fraction(17, f"prompt {n}")) for n in range(200)]
     assert one != two
 
 

@@ -10,7 +10,7 @@ from finetune_app.checks import services as checks
 from finetune_app.checks.fixes import apply_fix
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows, dataset_of
-from finetune_app.datasets.splits import TESTING, place, side
+from finetune_app.datasets.splits import WITHOUT_TRAINING, hash_fraction, split_for
 from finetune_app.goals import services as goals
 from finetune_app.versions.services import freeze, freeze_blocker
 from tests.example_rows import conversation, pair
@@ -42,11 +42,13 @@ def page(browser, goal, name="page") -> str:
 
 
 def test_new_rows_are_for_test_or_validation():
-    sides = Counter(side(place(17, f"prompt {n}"), TESTING) for n in range(20_000))
+    sides = Counter(
+        split_for(hash_fraction(17, f"prompt {n}"), WITHOUT_TRAINING) for n in range(20_000)
+    )
     assert sides[Split.TEST] / 20_000 == pytest.approx(0.70, abs=0.01)
     assert sides[Split.VALIDATION] / 20_000 == pytest.approx(0.30, abs=0.01)
     assert not sides[Split.TRAIN]
-    assert side(1.0, TESTING) == Split.VALIDATION
+    assert split_for(1.0, WITHOUT_TRAINING) == Split.VALIDATION
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 20, 28])

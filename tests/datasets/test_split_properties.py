@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.services import add_rows
-from finetune_app.datasets.splits import LEARNING, TESTING, ExistingRows, NewRow, decide, units
+from finetune_app.datasets.splits import (
+    WITH_TRAINING,
+    WITHOUT_TRAINING,
+    ExistingRows,
+    NewRow,
+    assign_splits,
+    units,
+)
 from tests.example_rows import conversation
 
 SOME_ROWS = st.lists(
@@ -22,7 +29,7 @@ SOME_ROWS = st.lists(
     ),
     max_size=60,
 )
-SHARES = st.sampled_from([LEARNING, TESTING])
+SHARES = st.sampled_from([WITH_TRAINING, WITHOUT_TRAINING])
 
 
 def copies(rows: list[NewRow]) -> list[NewRow]:
@@ -46,9 +53,9 @@ def known_from(rows: list[NewRow]) -> ExistingRows:
 @given(SOME_ROWS, SOME_ROWS, SHARES)
 @settings(max_examples=150, deadline=None)
 def test_group_is_never_in_two_splits_and_no_row_moves(first, second, shares):
-    decide(first, ExistingRows(), seed=17, shares=shares)
+    assign_splits(first, ExistingRows(), seed=17, shares=shares)
     stood = [row.split for row in first]
-    decide(second, known_from(first), seed=17, shares=shares)
+    assign_splits(second, known_from(first), seed=17, shares=shares)
     assert [row.split for row in first] == stood
     sides: dict[str, set[str]] = defaultdict(set)
     for row in first + second:
@@ -63,8 +70,8 @@ def test_group_is_never_in_two_splits_and_no_row_moves(first, second, shares):
 def test_splits_do_not_depend_on_the_order_of_rows(rows, shares, chance):
     again = copies(rows)
     chance.shuffle(again)
-    decide(rows, ExistingRows(), seed=17, shares=shares)
-    decide(again, ExistingRows(), seed=17, shares=shares)
+    assign_splits(rows, ExistingRows(), seed=17, shares=shares)
+    assign_splits(again, ExistingRows(), seed=17, shares=shares)
     for unit in units(rows):
         assert len({row.split for row in unit}) == 1
     one = {row.prompt_hash: row.split for row in rows}
@@ -77,7 +84,7 @@ def test_every_label_gets_its_share(labels, seed):
     """Of rows that stand alone. Two rows more or less are within reach, and where the whole set
     has too few on a side, the next of any label go there."""
     rows = [NewRow(f"p{n}", "", label=label) for n, label in enumerate(labels)]
-    decide(rows, ExistingRows(), seed=seed, shares=LEARNING)
+    assign_splits(rows, ExistingRows(), seed=seed, shares=WITH_TRAINING)
     if len(set(labels)) < 2 or 5 * len(set(labels)) > len(labels):
         return
     lifted = sum(
@@ -94,7 +101,7 @@ def test_rare_labels_are_in_the_test_split():
     """With 200 rows in ten labels, chance alone would often miss one."""
     for seed in range(20):
         rows = [NewRow(f"p{n}", "", label=str(n % 10)) for n in range(200)]
-        decide(rows, ExistingRows(), seed=seed, shares=LEARNING)
+        assign_splits(rows, ExistingRows(), seed=seed, shares=WITH_TRAINING)
         for side, least in ((Split.TEST, 3), (Split.VALIDATION, 2)):
             found = Counter(row.label for row in rows if row.split == side)
             assert min(found[str(label)] for label in range(10)) >= least
@@ -104,7 +111,7 @@ def test_free_answers_are_split_by_hash():
     rows = [NewRow(f"p{n}", "", label=f"answer {n}") for n in range(400)]
     plain = [NewRow(f"p{n}", "") for n in range(400)]
     for some in (rows, plain):
-        decide(some, ExistingRows(), seed=17, shares=LEARNING)
+        assign_splits(some, ExistingRows(), seed=17, shares=WITH_TRAINING)
     assert [row.split for row in rows] == [row.split for row in plain]
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
 from finetune_app.datasets.models import Split
-from finetune_app.datasets.splits import TESTING
+from finetune_app.datasets.splits import WITHOUT_TRAINING
 
 LEAST, SOME, GOOD = 10, 50, 100
 LEAST_QUESTIONS = 3  # enough for one validation and one test question
@@ -101,7 +101,7 @@ def no_practice(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckRe
 
 
 def _few_questions(tests: int) -> CheckResult:
-    more = math.ceil((TEST - tests) / TESTING.test)
+    more = math.ceil((TEST - tests) / WITHOUT_TRAINING.test)
     return CheckResult(
         check="small_test",
         severity=Severity.WARNING,
