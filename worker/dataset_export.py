@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from finetune_app.core.text_formats import FORMULA_STARTS
-from finetune_app.datasets.example_export import Rows, facts_of, rows_in, table
+from finetune_app.datasets.example_export import Row, Rows, facts_of, rows_in, table
 
 BATCH = 2_000  # rows
 
@@ -59,7 +59,7 @@ def parquet(rows: Rows, output: BinaryIO) -> None:
             writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
     while some := list(islice(rows, BATCH)):
         yield some
 

@@ -1,7 +1,7 @@
 """The evidence for a finding: its rows side by side, with the detected spans marked."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from django.utils.translation import gettext_lazy as _
 
@@ -27,6 +27,19 @@ NAMES = {
 SIDE_BY_SIDE = ("contradictions", "leakage", "practice_leakage")
 
 
+class TextPart(TypedDict):
+    """A part of a text; `what` names the marked data, and is "" between marked parts."""
+
+    text: str
+    what: str
+
+
+@dataclass(frozen=True)
+class MarkedExample:
+    example: Example
+    parts: list[TextPart]
+
+
 @dataclass
 class FindingEvidence:
     """One finding with some of its rows."""
@@ -35,7 +48,7 @@ class FindingEvidence:
     kind: str  # layout: choose, sides, groups, marked, rows
     groups: list[list[Example]] = field(default_factory=list)
     rows: list[Example] = field(default_factory=list)
-    marked: list[dict[str, Any]] = field(default_factory=list)  # {"example", "parts"}
+    marked: list[MarkedExample] = field(default_factory=list)
     more: int = 0  # rows or groups that are not shown
 
 
@@ -68,8 +81,7 @@ def _shown(finding: Finding, rows: dict[int, Example]) -> FindingEvidence:
     more = max(0, finding.count - SHOWN)
     if finding.spans:
         marked = [
-            {"example": row, "parts": parts(row, finding.spans.get(str(row.pk), []))}
-            for row in there
+            MarkedExample(row, parts(row, finding.spans.get(str(row.pk), []))) for row in there
         ]
         return FindingEvidence(finding, "marked", marked=marked, more=more)
     return FindingEvidence(finding, "rows", rows=there, more=more)
@@ -80,9 +92,9 @@ def _test_first(row: Example) -> tuple[int, int]:
     return order.index(Split(row.split)), row.number
 
 
-def parts(row: Example, spans: list[list[Any]]) -> list[dict[str, str]]:
-    """{"text", "what"} parts of the row around its marked spans; "what" is "" between them."""
-    found: list[dict[str, str]] = []
+def parts(row: Example, spans: list[list[Any]]) -> list[TextPart]:
+    """The marked spans of a row with the text around them."""
+    found: list[TextPart] = []
     for place, message in enumerate(row.messages):
         mine = sorted((start, end, what) for at, start, end, what in spans if at == place)
         text, last = str(message.get("content", "")), 0

@@ -1,5 +1,6 @@
 """The health score of a dataset with its findings, and the progress of a running check."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -25,18 +26,24 @@ def sorted_findings(dataset: Dataset, *, whole: bool = False) -> list[Finding]:
     return sorted(findings, key=lambda f: (-POINTS[Severity(f.severity)], -f.count))
 
 
-def health(findings: list[Finding]) -> dict[str, Any]:
-    """The score (100 minus the points of each finding), its bar, and a row for each finding."""
+@dataclass(frozen=True)
+class Health:
+    score: int  # 100 minus the points of each finding, at least 0
+    bar: str  # SVG; "" at a score of 0
+    rows: list[tuple[Finding, str, int]]  # each finding, its bar as SVG, its points
+
+
+def health(findings: list[Finding]) -> Health:
     points = [POINTS[Severity(finding.severity)] for finding in findings]
     score = max(0, 100 - sum(points))
-    return {
-        "score": score,
-        "bar": health_bar(score, points) if score else "",
-        "rows": [
+    return Health(
+        score=score,
+        bar=health_bar(score, points) if score else "",
+        rows=[
             (finding, gain(cost, max(points)), cost)
             for finding, cost in zip(findings, points, strict=True)
         ],
-    }
+    )
 
 
 def under_way(dataset: Dataset) -> dict[str, Any]:

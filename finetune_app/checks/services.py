@@ -70,7 +70,10 @@ def check_context(dataset: Dataset, **more: Any) -> CheckContext:
 
 
 def replace_findings(
-    dataset: Dataset, results: list[CheckResult], facts: dict[str, Any], started: datetime
+    dataset: Dataset,
+    results: list[CheckResult],
+    facts: statistics.CheckStatistics,
+    started: datetime,
 ) -> list[Finding]:
     """Replace the stored findings. `started` is the time at which the rows were read."""
     findings = [

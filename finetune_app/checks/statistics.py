@@ -1,7 +1,7 @@
 """The statistics of a check, for the charts of the health page. They are stored as JSON."""
 
 from collections import Counter
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from finetune_app.checks.rules.base import CheckContext, CheckRow
 from finetune_app.checks.rules.labels import balance
@@ -9,25 +9,44 @@ from finetune_app.checks.rules.labels import balance
 BARS = 12
 
 
-def count(rows: list[CheckRow], context: CheckContext) -> dict[str, Any]:
-    """{"languages": [[code, rows], ...], "unknown_language": n, "labels": [[label, rows], ...],
-    "field": the labels' name, "lengths": {"unit", "step", "bars", "longest", "most"}}"""
+class Histogram(TypedDict):
+    step: int  # width of a bar
+    bars: list[int]
+    longest: int
+    middle: int  # median
+
+
+class LengthHistogram(Histogram):
+    unit: str  # tokens, characters
+    most: int  # the token limit of training; 0 without one
+
+
+class CheckStatistics(TypedDict):
+    rows: int
+    languages: list[tuple[str, int]]  # (code, rows)
+    unknown_language: int
+    lengths: LengthHistogram
+    labels: NotRequired[list[tuple[str, int]]]  # (label, rows)
+    field: NotRequired[str]  # the field whose values are the labels; "" for whole answers
+
+
+def count(rows: list[CheckRow], context: CheckContext) -> CheckStatistics:
     languages = Counter(seen.language for seen in context.scans.values())
     unknown = languages.pop("", 0)
-    facts: dict[str, Any] = {
+    facts: CheckStatistics = {
         "rows": len(rows),
-        "languages": [list(one) for one in languages.most_common(8)],
+        "languages": languages.most_common(8),
         "unknown_language": unknown,
         "lengths": _lengths(rows, context),
     }
     labels = balance(rows, context)
     if labels:
         name, counts, _of = labels
-        facts |= {"field": name, "labels": [list(one) for one in counts.most_common()]}
+        facts |= {"field": name, "labels": counts.most_common()}
     return facts
 
 
-def _lengths(rows: list[CheckRow], context: CheckContext) -> dict[str, Any]:
+def _lengths(rows: list[CheckRow], context: CheckContext) -> LengthHistogram:
     """The length histogram, in tokens if all rows were counted, else in characters."""
     tokens = [seen.tokens for seen in context.scans.values() if seen.tokens is not None]
     if context.token_limit and tokens and len(tokens) == len(rows):
@@ -36,7 +55,7 @@ def _lengths(rows: list[CheckRow], context: CheckContext) -> dict[str, Any]:
     return {"unit": "characters", "most": 0, **_histogram(sizes)}
 
 
-def _histogram(sizes: list[int]) -> dict[str, Any]:
+def _histogram(sizes: list[int]) -> Histogram:
     """Bars of equal width up to the 99th percentile; the last one also counts longer rows."""
     if not sizes:
         return {"step": 1, "bars": [], "longest": 0, "middle": 0}

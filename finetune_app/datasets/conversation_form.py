@@ -6,7 +6,7 @@ are empty is removed.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
 
 from django.utils.translation import gettext as _
 
@@ -17,12 +17,23 @@ from finetune_app.datasets.text import newlines
 TURN, INSTRUCTIONS = "turn", "instructions"  # what can be added
 
 
-def boxes(said: list[Message], saved: list[Message]) -> list[dict[str, Any]]:
-    """One field per message: its name, its label, its text and the saved text. The last one is the
-    reference answer."""
+class MessageField(TypedDict):
+    """A text field for one message."""
+
+    name: str
+    label: str
+    text: str
+    theirs: str  # the saved text
+    last: bool  # whether it is the reference answer
+    new: bool  # whether the message was just added
+    rows: int  # height in lines
+
+
+def boxes(said: list[Message], saved: list[Message]) -> list[MessageField]:
+    """One field per message."""
     new = int(has_instructions(said) and not has_instructions(saved))
     users = sum(message["role"] == "user" for message in said)
-    found = []
+    found: list[MessageField] = []
     for place, message in enumerate(said, -new):
         theirs = saved[place]["content"] if 0 <= place < len(saved) else ""
         last = place == len(said) - 1 - new

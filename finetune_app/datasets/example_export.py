@@ -1,7 +1,6 @@
 """Writes a version's rows in every format that can be imported, with one row in memory at a time.
 
-Rows are those of the frozen file: {"id", "split", "messages", "source"}. Excel and Parquet are
-written by worker/dataset_export.py, which gets its tables from here.
+Excel and Parquet are written by worker/dataset_export.py, which gets its tables from here.
 """
 
 import codecs
@@ -10,7 +9,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from django.utils.translation import gettext as _
 
@@ -18,7 +17,16 @@ from finetune_app.core.chat_messages import Message
 from finetune_app.core.errors import PlainError
 from finetune_app.core.text_formats import safe_cell
 
-Row = dict[str, Any]
+
+class Row(TypedDict):
+    """One line of a frozen file. `id` is the example's number."""
+
+    id: int
+    split: str
+    messages: list[Message]
+    source: str
+
+
 Rows = Callable[[], Iterator[Row]]
 
 BLOCK = 1 << 18  # approximate bytes of one piece of the response

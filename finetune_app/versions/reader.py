@@ -5,9 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from finetune_app.core.files import local_path
+from finetune_app.datasets.example_export import Row
 from finetune_app.datasets.models import Dataset
 from finetune_app.versions.models import Version
 
@@ -59,8 +59,8 @@ class RowDifference:
     """
 
     number: int
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: Row | None
+    after: Row | None
 
     @property
     def kinds(self) -> tuple[str, ...]:

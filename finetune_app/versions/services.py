@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from django.conf import settings
 from django.core.files.base import File
@@ -21,6 +21,7 @@ from finetune_app.checks import services as checks
 from finetune_app.checks.models import Severity
 from finetune_app.core import files
 from finetune_app.core.errors import PlainError
+from finetune_app.datasets.example_export import Row
 from finetune_app.datasets.models import Dataset, Split
 from finetune_app.versions.models import Version
 
@@ -78,7 +79,17 @@ def freeze(*, dataset: Dataset, by: User | None) -> tuple[Version, bool]:
     return version, True
 
 
-def _write(dataset: Dataset, draft: Path) -> dict[str, Any]:
+class FileStatistics(TypedDict):
+    """Fields of a Version that are computed while its file is written."""
+
+    sha256: str
+    counts: dict[str, int]
+    longest: int
+    longest_answer: int
+    characters: int
+
+
+def _write(dataset: Dataset, draft: Path) -> FileStatistics:
     """Write the file and return the statistics for its Version."""
     draft.parent.mkdir(parents=True, exist_ok=True)
     digest, counts = hashlib.sha256(), Counter({split.value: 0 for split in Split})
@@ -120,7 +131,7 @@ def weight(text: str) -> int:
     return len(plain) + len(MARKS.findall(plain)) + 2 * (len(text.encode()) - len(plain))
 
 
-def _rows(dataset: Dataset) -> Iterator[dict[str, Any]]:
+def _rows(dataset: Dataset) -> Iterator[Row]:
     """The rows to freeze. `values` avoids one query per row for the dataset."""
     usable = dataset.examples.usable().order_by("number")
     for row in usable.values("number", "split", "messages", "source").iterator(2_000):

@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 
 from finetune_app.checks.detectors import languages
-from finetune_app.checks.health import health, sorted_findings, under_way
+from finetune_app.checks.health import Health, health, sorted_findings, under_way
 from finetune_app.checks.models import Finding
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.table_query import TableFilters
@@ -14,8 +14,7 @@ register = template.Library()
 
 
 @register.simple_tag
-def dataset_health(dataset: Dataset) -> dict[str, Any]:
-    """The score, its bar, and a row for each finding (see health.health)."""
+def dataset_health(dataset: Dataset) -> Health:
     return health(sorted_findings(dataset))
 
 

@@ -26,7 +26,7 @@ from finetune_app.datasets.services import (
     start_job,
 )
 from finetune_app.datasets.table_query import PAGE_ROWS, TRASH, TableFilters, examples_of
-from finetune_app.datasets.views.common import back_to_table, render, shown
+from finetune_app.datasets.views.common import back_to_table, render, table_row
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.jobs.services import queue_place
@@ -56,7 +56,7 @@ def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
         "question": action.ask % {"n": count_label(changing)},
         "changing": changing,
         "already": total - changing,
-        "rows": [shown(row) for row in _changing(rows, action)[:5]],
+        "rows": [table_row(row) for row in _changing(rows, action)[:5]],
         "further": max(changing - 5, 0),
     }
     return render(request, "bulk", context)

@@ -1,6 +1,7 @@
 """The context of the table page, and helpers that the views share."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -31,7 +32,22 @@ from finetune_app.goals.models import Goal
 SENTENCE_CHARACTERS = 24  # longer values are shown as text, not as code
 
 
-def answer_pairs(text: str) -> list[dict[str, Any]] | None:
+class AnswerField(TypedDict):
+    """A field of a structured answer. `say` shows its value as text, not as code."""
+
+    key: str
+    value: str
+    say: bool
+
+
+@dataclass(frozen=True)
+class TableRow:
+    example: Example
+    pairs: list[AnswerField] | None  # None for a plain text answer
+    turns: int
+
+
+def answer_pairs(text: str) -> list[AnswerField] | None:
     """The answer's fields for components/answer.html; None for plain text."""
     pairs = parse_fields(text)
     if not pairs:
@@ -42,9 +58,9 @@ def answer_pairs(text: str) -> list[dict[str, Any]] | None:
     ]
 
 
-def shown(example: Example) -> dict[str, Any]:
+def table_row(example: Example) -> TableRow:
     turns = sum(message["role"] == "user" for message in example.messages)
-    return {"example": example, "pairs": answer_pairs(example.answer), "turns": turns}
+    return TableRow(example, answer_pairs(example.answer), turns)
 
 
 def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> dict[str, Any]:
@@ -64,7 +80,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "next": page.next and address + page.next,
         "counts": counts,
         "page": page,
-        "rows": [shown(example) for example in page.examples],
+        "rows": [table_row(example) for example in page.examples],
         "last_import": imports.first(),
         "can_edit": may_edit(request),
         "all_sides": Split.choices,

@@ -27,8 +27,8 @@ from finetune_app.datasets.table_query import TableFilters
 from finetune_app.datasets.views.common import (
     back_to_table,
     render,
-    shown,
     table,
+    table_row,
 )
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -67,15 +67,15 @@ def _open_row(
     if request.htmx and not request.htmx.boosted:
         context["filters"] = TableFilters.read(request.GET)
         if "closed" in request.GET:
-            return render(request, "_row", context | {"row": shown(row)})
+            return render(request, "_row", context | {"row": table_row(row)})
         return render(request, "_open_row", context, status=status)
     if not any(request.GET.get(name) for name in ("after", "before", "sort")):
         given = request.GET.copy()
         given["after"] = str(max(row.number - 4, 0))
         request.GET = given  # type: ignore[assignment]
     context = table(request, goal, row.dataset, **row_context)
-    if all(one["example"].pk != row.pk for one in context["rows"]):
-        context["rows"] = [shown(row), *context["rows"]]
+    if all(one.example.pk != row.pk for one in context["rows"]):
+        context["rows"] = [table_row(row), *context["rows"]]
     return render(request, "page", context, status=status)
 
 

@@ -120,10 +120,12 @@ def compare(request: HttpRequest, goal: Goal, number: int, other: int) -> HttpRe
 
 def _side_by_side(pair: reader.RowDifference) -> dict[str, Any]:
     """Changed messages with their word diff; added and removed ones in full."""
-    before, after = pair.before or {}, pair.after or {}
+    before, after = pair.before, pair.after
     both = bool(before and after)
     turns = []
-    for old, new in aligned(before.get("messages", []), after.get("messages", [])):
+    for old, new in aligned(
+        before["messages"] if before else [], after["messages"] if after else []
+    ):
         turn = new or old
         role = turn["role"] if turn else ""
         was, now = old["content"] if old else "", new["content"] if new else ""
@@ -135,13 +137,13 @@ def _side_by_side(pair: reader.RowDifference) -> dict[str, Any]:
                 "pieces": diff_words(was, now) if both and was != now else [],
             }
         )
-    sides = dict(Split.choices)
+    labels = dict(Split.choices)
     return {
         "number": pair.number,
         "kinds": pair.kinds,
         "turns": turns,
-        "was": sides.get(before.get("split", ""), ""),
-        "is": sides.get(after.get("split", ""), ""),
+        "was": labels.get(before["split"], "") if before else "",
+        "is": labels.get(after["split"], "") if after else "",
     }
 
 
