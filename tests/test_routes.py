@@ -1,127 +1,28 @@
-"""Who may do what, on every address there is.
+"""Permissions of every route.
 
-Walks the URL configuration, and for each route tries every method as somebody outside, a
-stranger (owner of another team), a viewer, an editor and an owner, and compares what happens
-with the policy that the view declares (accounts/access.py). A route without one fails.
+Sends each method to each route signed out, as a stranger (owner of another team), a viewer, an
+editor and an owner, and compares the outcome with the policy that the view declares
+(accounts/access.py). A route without a policy fails.
 
-What a new route may need here: a line in BUILD that says how to make its ids.
+A new kind of id in a route needs a line in BUILD (tests/routes.py).
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
-from django.db import transaction
 from django.http import HttpResponse
-from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, path, reverse
+from django.urls import path, reverse
 
-from finetune_app.accounts.access import Policy, public
-from finetune_app.accounts.models import Role, Team, User
-from tests.conftest import person, signed_in
-from tests.factories import World, build_world
+from finetune_app.accounts.access import public
+from tests.factories import World
+from tests.role_clients import Person, story_fixture  # noqa: F401
+from tests.routes import COUNTED_IN_THE_GOAL, DECLARED, METHODS, ROUTES, Route, ids_of, walk
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 pytestmark = pytest.mark.django_db
 SCOPES = ("public", "account", "team", "goal", "key")
 FINE = {200, 201, 204, 302, 303, 400, 409, 422}  # 4xx: an empty form, or not in this state
 
-# How to make each id that stands in an address, from a world with one of everything.
-BUILD: dict[str, Callable[[World], Any]] = {
-    "goal_id": lambda world: world.goal.pk,
-    "check_name": lambda world: world.finding.check_name,
-    "form": lambda world: "jsonl",  # of a downloaded version
-    "other": lambda world: 1,  # a version to hold against another
-    "number": lambda world: 1,  # of the example, version or training: the world's first
-    "example_id": lambda world: world.example.pk,
-    "edit_id": lambda world: world.edit.pk,
-    "finding_id": lambda world: world.finding.pk,
-    "import_id": lambda world: world.file.pk,
-    "upload_id": lambda world: world.upload.pk,
-    "version_id": lambda world: world.version.pk,
-    "install_id": lambda world: world.install.pk,
-    "base_model_id": lambda world: world.base_model.pk,
-    "slug": lambda world: world.base_model.slug,
-    "training_id": lambda world: world.training.pk,
-    "candidate_id": lambda world: world.candidates[1].pk,
-    "evaluation_id": lambda world: world.evaluation.pk,
-    "index": lambda world: 0,  # of the first test prompt
-    "job_id": lambda world: world.training.job.pk,
-    "public_id": lambda world: world.training.job.public_id,
-    "membership_id": lambda world: world.member.pk,
-    "invitation_id": lambda world: world.invitation.pk,
-    "secret": lambda world: world.secret,
-    "question": lambda world: "improve",  # of the wizard
-    "advice_id": lambda world: world.advice.pk,
-    "endpoint_id": lambda world: world.endpoint.pk,
-    "saved_id": lambda world: world.kept.pk,
-    "document_id": lambda world: world.document.pk,
-    "key_id": lambda world: world.api_key.pk,
-    "request_id": lambda world: world.asked.pk,
-    "reply_id": lambda world: world.asked.reply_id,
-    "export_id": lambda world: world.export.pk,
-    "link": lambda world: world.public_chat.link,  # of a chat page for others
-    "name": lambda world: world.base_model.slug,  # of a model, in the API
-    "rest": lambda world: "assistants",
-    "file_id": lambda world: "file-0",
-    "action": lambda world: "pause",
-}
-# Not ids of a row of somebody's: nothing to mix up between two goals.
-COUNTED_IN_THE_GOAL = {
-    "goal_id",
-    "number",
-    "other",
-    "index",
-    "slug",
-    "check_name",
-    "form",
-    "question",
-}
-
-
-@dataclass(frozen=True)
-class Route:
-    name: str
-    pattern: str
-    view: Callable[..., HttpResponse]
-    ids: tuple[str, ...]
-
-    @property
-    def policy(self) -> Policy | None:
-        return getattr(self.view, "policy", None)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def walk(patterns: list, prefix: str = "", spaces: str = "", ids: tuple = ()) -> Iterator[Route]:
-    for entry in patterns:
-        found = (*ids, *entry.pattern.converters)
-        if isinstance(entry, URLResolver):
-            inner = f"{spaces}{entry.namespace}:" if entry.namespace else spaces
-            yield from walk(entry.url_patterns, prefix + str(entry.pattern), inner, found)
-        elif isinstance(entry, URLPattern):
-            where = prefix + str(entry.pattern)
-            yield Route(f"{spaces}{entry.name or where}", where, entry.callback, found)
-
-
-ROUTES = list(walk(get_resolver().url_patterns))
-
 
 def without_policy(routes: list[Route]) -> list[str]:
     return [f"{route.name} (/{route.pattern})" for route in routes if route.policy is None]
-
-
-def ids_of(route: Route, world: World) -> dict[str, Any]:
-    unknown = [name for name in route.ids if name not in BUILD]
-    if unknown:
-        pytest.fail(
-            f"{route.name} has <{', '.join(unknown)}> in its address /{route.pattern}. "
-            f"Tell this test how to make it: add it to BUILD in {__file__} "
-            "(and to tests/world.py, if the world has none yet)."
-        )
-    return {name: BUILD[name](world) for name in route.ids}
 
 
 # ---- Every view says who may use it ----
@@ -176,63 +77,6 @@ def test_a_view_without_a_policy_would_be_found():
 
 
 # ---- What happens is what the view says ----
-
-
-@dataclass(frozen=True)
-class Person:
-    word: str  # how failures call them
-    role: Role | None  # in the team whose goal this is
-    client: Client | None
-
-    def ask(self, method: str, address: str, **headers: str) -> HttpResponse:
-        """One request, after which the database is as before."""
-        browser = Client(raise_request_exception=False)
-        if self.client:
-            browser.cookies = self.client.cookies.copy()
-        place = transaction.savepoint()
-        try:
-            form = "application/x-www-form-urlencoded"
-            return browser.generic(method, address, content_type=form, headers=headers)
-        finally:
-            transaction.savepoint_rollback(place)
-
-
-@dataclass(frozen=True)
-class Story:
-    """One world for all tests here, another team's beside it, and everybody who may knock."""
-
-    world: World
-    theirs: World
-    people: list[Person]
-
-
-@pytest.fixture(scope="module")
-def story(django_db_setup, django_db_blocker) -> Iterator[Story]:
-    """Made once: every request is undone by itself (Person.ask), and all of it in the end."""
-    with django_db_blocker.unblock(), transaction.atomic():
-        yield _story()
-        transaction.set_rollback(True)
-
-
-def _story() -> Story:
-    team = Team.objects.create(name="Kettle Lane Cycles")
-    owner = person("mara@kettle.example", team, Role.OWNER)
-    stranger = person("eve@other.example", Team.objects.create(name="Another team"), Role.OWNER)
-
-    def inside(word: str, role: Role | None, user: User) -> Person:
-        return Person(word, role, signed_in(user))
-
-    return Story(
-        build_world(team, owner),
-        build_world(stranger.teams.get(), stranger),
-        [
-            Person("somebody outside", None, None),
-            inside("a stranger", None, stranger),
-            inside("a viewer", Role.VIEWER, person("vera@kettle.example", team, Role.VIEWER)),
-            inside("an editor", Role.EDITOR, person("jonas@kettle.example", team, Role.EDITOR)),
-            inside("an owner", Role.OWNER, owner),
-        ],
-    )
 
 
 @pytest.fixture
@@ -291,11 +135,8 @@ def report(route: Route, wrong: list[str]) -> str:
     )
 
 
-DECLARED = [route for route in ROUTES if route.policy]
-
-
 @pytest.mark.parametrize("route", DECLARED, ids=str)
-def test_everybody_gets_what_the_policy_says(route, world, people):
+def test_each_role_gets_what_the_policy_allows(route, world, people):
     address = reverse(route.name, kwargs=ids_of(route, world))
     wrong = []
     for somebody in people:
@@ -310,8 +151,8 @@ def test_everybody_gets_what_the_policy_says(route, world, people):
 @pytest.mark.parametrize(
     "route", [r for r in DECLARED if r.policy.scope not in ("public", "key")], ids=str
 )
-def test_htmx_from_outside_is_told_where_the_door_is(route, world, people):
-    """It cannot follow a redirect to another page, so it gets an empty answer and a header."""
+def test_htmx_requests_get_the_sign_in_address_when_signed_out(route, world, people):
+    """htmx cannot follow a redirect to another page, so it gets a header instead."""
     address = reverse(route.name, kwargs=ids_of(route, world))
     response = people[0].ask(route.policy.methods[0], address, **{"HX-Request": "true"})
     assert response.status_code == 204
@@ -326,7 +167,7 @@ MIXABLE = [
 
 
 @pytest.mark.parametrize("route", MIXABLE or [None], ids=str)
-def test_what_is_below_another_goal_is_not_found_below_mine(route, story):
+def test_ids_of_another_teams_goal_are_not_found(route, story):
     """The goal is mine, the id behind it is another team's."""
     if route is None:
         pytest.skip("no such address")

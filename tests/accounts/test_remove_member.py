@@ -49,7 +49,7 @@ def test_a_viewer_may_leave(as_viewer, viewer, owner, team):
     assert not is_in(viewer, team)
 
 
-def test_whoever_is_in_no_team_has_none_to_leave(as_viewer, viewer):
+def test_a_user_without_a_team_cannot_leave_one(as_viewer, viewer):
     viewer.memberships.all().delete()
     assert as_viewer.post("/team/leave/").status_code == 404
 

@@ -83,7 +83,7 @@ def test_the_lock_cannot_be_dodged_with_capitals(client, owner):
     assert client.post("/sign-in/", form).status_code == 429
 
 
-def test_whoever_is_inside_is_sent_on(as_owner):
+def test_a_signed_in_user_is_redirected(as_owner):
     assert as_owner.get("/sign-in/")["Location"] == "/"
 
 

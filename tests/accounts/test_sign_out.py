@@ -18,5 +18,5 @@ def test_the_way_on_never_leaves_our_pages(as_owner):
     assert response["Location"] == "/sign-in/"
 
 
-def test_whoever_is_outside_is_shown_the_door(client, db):
+def test_a_signed_out_user_is_redirected_to_sign_in(client, db):
     assert client.post("/sign-out/")["Location"].startswith("/sign-in/")

@@ -129,7 +129,7 @@ def test_and_again_when_it_is_asked(watch, receiver, settings):
     assert not receiver.got
 
 
-def test_who_left_the_team_is_not_told(watch, owner):
+def test_a_former_member_gets_no_alert(watch, owner):
     Membership.objects.filter(user=owner).delete()
     services.create_test_notices(watch=watch)
     sending.send_due()

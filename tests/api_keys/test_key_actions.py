@@ -4,7 +4,7 @@ import pytest
 
 from finetune_app.api_keys.models import ACTIONS, ApiKey
 from tests.api_keys.api import ask
-from tests.test_routes import DECLARED
+from tests.routes import DECLARED
 
 ADDRESSES = {
     "gateway:model_list": "/v1/models",

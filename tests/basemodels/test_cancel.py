@@ -35,7 +35,7 @@ def test_a_running_one_is_ended_by_its_worker(begun, as_owner, url, data_dir):
     assert (data_dir / begun.folder).exists()
 
 
-def test_who_may_not(begun, as_viewer, as_stranger, as_owner, url):
+def test_viewers_and_strangers_may_not(begun, as_viewer, as_stranger, as_owner, url):
     assert as_viewer.post(url("cancel", begun.pk)).status_code == 403
     assert as_stranger.post(url("cancel", begun.pk)).status_code == 404
     assert as_owner.get(url("cancel", begun.pk)).status_code == 405

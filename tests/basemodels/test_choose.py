@@ -40,7 +40,7 @@ def test_another_teams_own_model_cannot_be_chosen(as_owner, url, starter, strang
     assert "Tiny" not in as_owner.get(url("page")).content.decode()
 
 
-def test_who_may_not(as_viewer, as_stranger, as_owner, url, starter):
+def test_viewers_and_strangers_may_not(as_viewer, as_stranger, as_owner, url, starter):
     assert as_viewer.post(url("choose"), {"base": "tiny"}).status_code == 403
     assert as_stranger.post(url("choose"), {"base": "tiny"}).status_code == 404
     assert as_owner.get(url("choose")).status_code == 405

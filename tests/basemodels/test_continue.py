@@ -127,7 +127,7 @@ def test_when_another_team_was_faster(install, stranger, as_owner, url):
     assert Job.objects.get(pk=made.job_id).state == State.FAILED
 
 
-def test_who_may_not(install, as_viewer, as_stranger, as_owner, url):
+def test_viewers_and_strangers_may_not(install, as_viewer, as_stranger, as_owner, url):
     made = install()
     Job.objects.update(state=State.FAILED)
     assert as_viewer.post(url("continue", made.pk)).status_code == 403

@@ -136,7 +136,7 @@ def test_two_teams_may_install_models_of_the_same_name(install, stranger, goal):
     assert install("/elsewhere/tiny").slug not in (mine.slug, theirs.slug)
 
 
-def test_who_may_not(asleep, as_viewer, as_stranger, as_owner, url):
+def test_viewers_and_strangers_may_not(asleep, as_viewer, as_stranger, as_owner, url):
     assert as_viewer.post(url("install"), FORM | {"source": HUB_ID}).status_code == 403
     assert as_stranger.post(url("install"), FORM | {"source": HUB_ID}).status_code == 404
     assert as_owner.get(url("install")).status_code == 405

@@ -130,7 +130,7 @@ def test_progress_without_script_leads_back_to_the_page(as_owner, url, install):
     assert as_owner.get(url("progress", install().pk)).url == url("page")
 
 
-def test_who_may_not(as_stranger, as_owner, url, install):
+def test_viewers_and_strangers_may_not(as_stranger, as_owner, url, install):
     made = install()
     assert as_stranger.get(url("page")).status_code == 404
     assert as_stranger.get(url("progress", made.pk), headers=HTMX).status_code == 404

@@ -20,7 +20,7 @@ def test_a_running_one_is_asked(install, as_owner, url):
     assert Job.objects.get().stop_asked
 
 
-def test_who_may_not(install, as_viewer, as_stranger, as_owner, url):
+def test_viewers_and_strangers_may_not(install, as_viewer, as_stranger, as_owner, url):
     made = install()
     assert as_viewer.post(url("stop", made.pk)).status_code == 403
     assert as_stranger.post(url("stop", made.pk)).status_code == 404

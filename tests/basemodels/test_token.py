@@ -50,7 +50,7 @@ def test_what_cannot_be_a_token_is_not_saved_nor_repeated(as_owner, url, token):
     assert "X-Evil" not in reply.content.decode()
 
 
-def test_who_may_not(as_editor, as_viewer, as_stranger, as_owner, url):
+def test_viewers_and_strangers_may_not(as_editor, as_viewer, as_stranger, as_owner, url):
     for client, status in ((as_editor, 403), (as_viewer, 403), (as_stranger, 404)):
         assert client.post(url("token"), {"token": TOKEN}).status_code == status
     assert as_owner.get(url("token")).status_code == 405

@@ -33,7 +33,7 @@ from tests.browser.person import SHOTS
 from tests.conftest import person, signed_in
 from tests.factories import World, build_world
 from tests.labelling.helpers import to_do
-from tests.test_routes import DECLARED, Route, ids_of
+from tests.routes import DECLARED, Route, ids_of
 
 # What a page shows only when it is asked for.
 ASKED: dict[str, list[str]] = {

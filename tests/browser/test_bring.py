@@ -13,9 +13,9 @@ from finetune_app.goals.models import Goal
 from finetune_app.imports import chunked_upload
 from finetune_app.imports.models import Upload
 from finetune_app.jobs import services
+from tests.browser.browser_session import sign_in
 from tests.browser.conftest import faults, listen
 from tests.browser.person import SHOTS
-from tests.browser.test_clicks import sign_in
 from tests.worker.conftest import supervise
 
 pytestmark = pytest.mark.django_db(transaction=True)

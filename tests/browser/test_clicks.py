@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 from playwright.sync_api import BrowserContext, Page, expect
 
 from finetune_app.goals.models import Goal
 from finetune_app.jobs import services
+from tests.browser.browser_session import sign_in
 from tests.browser.conftest import listen
 from tests.factories import World, build_world
 
@@ -35,12 +35,6 @@ def open_page(new_context, live_server, as_owner) -> Callable[..., Page]:
         return page
 
     return open_
-
-
-def sign_in(context: BrowserContext, client: Client, server: str) -> None:
-    context.add_cookies(
-        [{"name": n, "value": one.value, "url": server} for n, one in client.cookies.items()]
-    )
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])

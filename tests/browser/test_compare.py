@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from finetune_app.evaluation.models import Evaluation
 from finetune_app.jobs import services
 from tests import journey
-from tests.browser.test_clicks import sign_in
+from tests.browser.browser_session import sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +40,7 @@ def test_one_button_runs_every_way_and_one_sentence_follows(page):
     assert page.locator(".methods tbody tr").count() == 3
 
 
-def test_who_is_not_ticked_does_not_take_part(page):
+def test_a_candidate_that_is_not_ticked_is_left_out(page):
     page.get_by_label("With a good prompt").uncheck()
     page.get_by_role("button", name="Compare methods").click()
     expect(page.get_by_text("About to start")).to_be_visible()

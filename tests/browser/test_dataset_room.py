@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.browser.conftest import faults, listen
 from tests.browser.person import MINUTES, Person, photograph
-from tests.browser.test_workbench import keeps, writes
+from tests.browser.workbench_steps import keeps, writes
 from tests.example_rows import pair
 from tests.installation import Installation
 

@@ -11,8 +11,8 @@ from playwright.sync_api import expect
 
 from finetune_app.core import engine_client
 from finetune_app.jobs import services
+from tests.browser.browser_session import sign_in
 from tests.browser.person import MINUTES, Person
-from tests.browser.test_clicks import sign_in
 from tests.knowledge.conftest import read
 from tests.worker.knowledge.conftest import PUMP, SHOP
 from worker.knowledge.search import Index

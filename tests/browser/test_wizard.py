@@ -135,7 +135,7 @@ def change(page: Page, question: str) -> None:
     page.get_by_role("link", name=re.compile(f"Change.*{question}")).click()
 
 
-def test_who_knows_what_they_want_is_there_in_one_click(new_goal, open_page):
+def test_a_known_method_is_chosen_with_one_click(new_goal, open_page):
     page = open_page("guide:onward", goal_id=new_goal.pk)
     page.get_by_role("button", name="Training", exact=True).click()
     page.wait_for_url(re.compile(r"/dataset/$"))

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import listen
 from tests.browser.person import MINUTES, Person, seconds_since
+from tests.browser.workbench_steps import keeps, writes
 
 FIRST = "Sort each email of a bicycle shop."
 SECOND = "Sort each email of a bicycle shop. Answer in the same lines as the examples."
@@ -69,14 +70,6 @@ def test_instructions_are_written_tried_kept_and_compared(house, new_context):
     assert wrong == []
 
 
-def writes(mara: Person, words: str) -> None:
-    with mara.page.expect_response(re.compile("/instructions/save/")):
-        mara.page.get_by_label("Instructions").fill(words)
-    expect(mara.page.locator("#tries .score")).to_contain_text(
-        "Not tried yet with these instructions"
-    )
-
-
 def tries(mara: Person) -> tuple[int, int]:
     """Press once; the page goes on by itself until all practice prompts were asked."""
     mara.click("^Try it$")
@@ -87,11 +80,6 @@ def tries(mara: Person) -> tuple[int, int]:
     assert int(found[2]) == 12
     expect(mara.page.locator(".tried-on tbody tr")).to_have_count(12)
     return int(found[1]), int(found[2])
-
-
-def keeps(mara: Person) -> None:
-    mara.click("^Keep this version$")
-    expect(mara.page.get_by_text("Kept as version")).to_be_visible()
 
 
 def talks(mara: Person, question: str) -> dict[str, str]:

@@ -9,9 +9,7 @@ from django.db import connection
 from finetune_app.candidates import conversation
 from finetune_app.core import engine_client
 from tests import journey
-from tests.candidates.workbench_helpers import text
-
-HELLO = {"question": "Is my bike ready?"}
+from tests.candidates.workbench_helpers import HELLO, text
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from finetune_app.core import engine_client
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.providers.client import RemoteError
 from tests import journey
-from tests.candidates.test_chat import HELLO
-from tests.candidates.workbench_helpers import text
+from tests.candidates.workbench_helpers import HELLO, text
 
 FOUND = [
     {

@@ -56,3 +56,6 @@ def ask_all_prompts(client, at, **form) -> str:
             client.post(at("ask_prompts"), {"instructions": "Sort it.", **form}, headers=HTMX)
         )
     return page
+
+
+HELLO = {"question": "Is my bike ready?"}

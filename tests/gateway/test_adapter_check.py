@@ -11,7 +11,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.deployment import adapter_check
 from finetune_app.request_log.models import Request
 from tests.conftest import signed_in
-from tests.gateway.test_chat_completions import ask
+from tests.gateway.chat_requests import ask
 from tests.worker.conftest import wait_for
 from tests.worker.engine.adapter_files import modified_adapter, zero_lora_b
 

@@ -4,7 +4,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services
 from finetune_app.deployment.canary import includes
 from finetune_app.request_log.models import Request
-from tests.gateway.test_authenticate import ask
+from tests.gateway.chat_requests import ask
 
 
 def test_each_logged_request_names_its_version(client, live, owner, key):

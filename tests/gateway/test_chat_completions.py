@@ -8,16 +8,8 @@ import pytest
 
 from finetune_app.deployment import services
 from finetune_app.request_log.models import Request
+from tests.gateway.chat_requests import HELLO, MODEL, ask
 from tests.worker.conftest import wait_for
-
-MODEL = "sort-shop-emails"
-HELLO = [{"role": "user", "content": "Hello there"}]
-
-
-def ask(client, **more):
-    return client.chat.completions.create(
-        **{"model": MODEL, "messages": HELLO, "max_tokens": 12} | more
-    )
 
 
 def text_of(client, **more) -> str:

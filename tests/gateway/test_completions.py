@@ -6,7 +6,7 @@ import pytest
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services
 from finetune_app.request_log.models import Request
-from tests.gateway.test_chat_completions import MODEL
+from tests.gateway.chat_requests import MODEL
 from tests.worker.conftest import wait_for
 
 TEXT = "Once upon a time"

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from finetune_app.request_log.models import Request
-from tests.gateway.test_chat_completions import HELLO, MODEL, ask
+from tests.gateway.chat_requests import HELLO, MODEL, ask
 from tests.worker.conftest import wait_for
 
 

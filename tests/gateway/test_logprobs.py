@@ -5,7 +5,7 @@ import math
 import openai
 import pytest
 
-from tests.gateway.test_chat_completions import ask
+from tests.gateway.chat_requests import ask
 
 
 def told(choice) -> list:

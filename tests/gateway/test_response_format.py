@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from finetune_app.candidates import inference
 from finetune_app.providers.client import Target
-from tests.gateway.test_chat_completions import HELLO, MODEL, ask
+from tests.gateway.chat_requests import HELLO, MODEL, ask
 
 SCHEMA = {
     "type": "object",

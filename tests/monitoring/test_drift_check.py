@@ -175,7 +175,7 @@ def test_an_editor_asks_for_it_and_the_page_follows(live, asked, as_editor, edit
     )  # without script
 
 
-def test_who_may_ask_for_it(live, asked, as_viewer, as_stranger, client, url):
+def test_permissions_to_start_a_drift_check(live, asked, as_viewer, as_stranger, client, url):
     asked(about_ovens(40))
     assert as_viewer.post(url("monitoring:drift")).status_code == 403
     assert as_stranger.post(url("monitoring:drift")).status_code == 404

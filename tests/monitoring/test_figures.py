@@ -81,7 +81,7 @@ def test_hours_without_requests_are_passed_over_at_once(asked):
     assert rollups.rolled_up_until() == NOW.replace(minute=0)
 
 
-def test_who_moves_the_mark_second_writes_nothing(asked, monkeypatch):
+def test_the_second_of_two_concurrent_rollups_writes_nothing(asked, monkeypatch):
     asked(120)
     start = rollups.rolled_up_until()
     rollups.roll_up_finished_hours(NOW)
@@ -189,7 +189,7 @@ def test_nothing_is_live_yet(goal, as_viewer, url):
     assert as_viewer.get(url("monitoring:page")).url == url("page")
 
 
-def test_who_may_look_and_who_may_set_a_price(live, as_viewer, as_stranger, url):
+def test_permissions_to_see_figures_and_set_prices(live, as_viewer, as_stranger, url):
     assert as_viewer.get(url("monitoring:page")).status_code == 200
     assert as_viewer.post(url("monitoring:price"), {"currency": "EUR"}).status_code == 403
     assert as_stranger.get(url("monitoring:page")).status_code == 404

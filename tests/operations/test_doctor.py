@@ -51,7 +51,7 @@ def test_a_model_whose_files_are_gone_is_named(healthy, data_dir):
     assert "LOOK Tiny: files in models/tiny." in looked_at()[0]
 
 
-def test_who_serves_is_said_and_a_reason_to_look(healthy, monkeypatch, tmp_path):
+def test_the_serving_engine_is_reported(healthy, monkeypatch, tmp_path):
     program = tmp_path / "vllm"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)

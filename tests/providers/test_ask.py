@@ -128,7 +128,7 @@ def test_what_the_operator_no_longer_allows_is_not_asked(platform, endpoint, set
     assert platform.requests == []
 
 
-def test_who_goes_away_hangs_up(platform, team, owner):
+def test_a_client_that_disconnects_closes_the_connection(platform, team, owner):
     slow = target_of(platform.endpoint(team, owner, "slow"))
 
     async def leave_after_the_first_word() -> None:

@@ -45,7 +45,7 @@ def test_deleting_it_deletes_the_key(as_owner, endpoint):
     assert not Endpoint.objects.exists()
 
 
-def test_who_may_not(as_editor, as_viewer, as_stranger, as_owner, endpoint):
+def test_only_owners_may(as_editor, as_viewer, as_stranger, as_owner, endpoint):
     for what in ("", "delete/", "try/"):
         assert as_stranger.post(at(endpoint, what), SAME).status_code == 404
         assert as_editor.post(at(endpoint, what), SAME).status_code == 403

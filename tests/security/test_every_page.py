@@ -14,7 +14,8 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.test_routes import DECLARED, Route, ids_of, story  # noqa: F401
+from tests.role_clients import story_fixture  # noqa: F401
+from tests.routes import DECLARED, Route, ids_of
 
 pytestmark = pytest.mark.django_db
 PAGES = [route for route in DECLARED if route.policy and route.policy.scope != "key"]
@@ -80,7 +81,7 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def visits(story, django_db_blocker) -> list[Visit]:  # noqa: F811
+def visits(story, django_db_blocker) -> list[Visit]:
     """Every address, opened once, after everything in the database was defaced."""
     client = Client(raise_request_exception=False)
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
@@ -124,7 +125,7 @@ def set_quietly(row: models.Model, **values: str) -> None:
         pass  # a name that only one may have
 
 
-def visit(client: Client, route: Route, story) -> Visit:  # noqa: F811
+def visit(client: Client, route: Route, story) -> Visit:
     with CaptureQueriesContext(connection) as asked:
         place = transaction.savepoint()
         response = client.get(reverse(route.name, kwargs=ids_of(route, story.world)))
@@ -183,7 +184,7 @@ def test_opening_an_address_changes_nothing(visits):
     assert changed == {}
 
 
-def test_no_form_of_another_site_changes_anything(story):  # noqa: F811
+def test_no_form_of_another_site_changes_anything(story):
     """The same by a form elsewhere, sent by the owner's own browser."""
     browser = Client(enforce_csrf_checks=True)
     browser.cookies = story.people[-1].client.cookies.copy()
@@ -218,12 +219,12 @@ def test_every_page_carries_the_headers_that_protect_it(visits):
         ("GET", "/static/no.css", 404),
     ],
 )
-def test_and_so_does_every_refusal(story, method, address, status):  # noqa: F811
+def test_and_so_does_every_refusal(story, method, address, status):
     response = Client().generic(method, address)
     assert (response.status_code, list(lacking(response))) == (status, [])
 
 
-def test_and_so_does_a_fault_of_ours(story, monkeypatch):  # noqa: F811
+def test_and_so_does_a_fault_of_ours(story, monkeypatch):
     monkeypatch.setattr("finetune_app.guide.services.sample_minutes", lambda: 1 / 0)
     response = story.people[-1].ask("GET", "/")
     assert (response.status_code, list(lacking(response))) == (500, [])

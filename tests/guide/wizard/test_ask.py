@@ -151,7 +151,7 @@ def test_all_questions_can_be_skipped_at_once(as_editor, goal, url):
 
 
 @pytest.mark.parametrize("method", ["prompt", "rag", "rag_then_fine_tune"])
-def test_who_skips_may_name_another_way(as_editor, goal, url, method):
+def test_after_skipping_another_method_can_be_chosen(as_editor, goal, url, method):
     as_editor.post(url("skip"), {"method": method})
     goal.refresh_from_db()
     assert goal.method == method

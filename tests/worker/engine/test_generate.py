@@ -8,18 +8,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.worker.engine.generation_requests import ask
 from tests.worker.engine.tiny_models import make_adapter, make_base
 from tests.worker.engine.transformers_reference import plain_logprobs
 from worker.engine import model_loader
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel
-from worker.engine.requests import EngineFailed, GenerationRequest, PromptTooLong
+from worker.engine.requests import EngineFailed, PromptTooLong
 from worker.engine.sequences import SequenceState
-
-
-def ask(prompt="Hello there", adapter=None, **options) -> GenerationRequest:
-    return GenerationRequest([{"role": "user", "content": prompt}], adapter, **options)
 
 
 def test_streamed_text_adds_up_to_the_answer(engine):

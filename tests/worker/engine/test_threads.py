@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.worker.engine.test_generate import ask
+from tests.worker.engine.generation_requests import ask
 from worker.engine import engine as engine_module
 from worker.engine.engine import Engine
 from worker.engine.model_loader import BadModel

@@ -1,0 +1,133 @@
+"""Factories of tests: candidates, saved prompts, suggestions and evaluations."""
+
+from django.utils import timezone
+
+from finetune_app.accounts.models import User
+from finetune_app.basemodels.models import BaseModel
+from finetune_app.candidates import drafts, validation_prompts, validation_run
+from finetune_app.candidates.models import Candidate, CandidateKind, SuggestionRun, ValidationAnswer
+from finetune_app.datasets.models import Split
+from finetune_app.evaluation.models import Answer, Comparison, Evaluation
+from finetune_app.evaluation.services import store_verdict
+from finetune_app.goals.models import Goal, MeasureKind
+from finetune_app.training.models import Training
+from finetune_app.versions.models import Version
+from tests.factories_datasets import SPLITS
+from tests.factories_live import job
+
+
+def candidates(goal: Goal, base: BaseModel, training: Training) -> list[Candidate]:
+    now = timezone.now()
+    kinds = [CandidateKind.BASE, CandidateKind.TUNED]
+    return [
+        Candidate.objects.create(
+            goal=goal,
+            kind=kind,
+            name=kind.label,
+            base_model=base,
+            frozen_at=now,
+            training=training if kind == CandidateKind.TUNED else None,
+        )
+        for kind in kinds
+    ]
+
+
+def saved_prompts(goal: Goal, base: BaseModel, by: User) -> Candidate:
+    """Two saved versions and a draft with validation answers, one of them wrong."""
+    shots = [{"prompt": "Email 1: is my bike ready?", "answer": "repair_status"}]
+    draft = drafts.save_draft(
+        draft=drafts.draft_of(goal=goal, user=by),
+        base_model=base,
+        shots=shots,
+        instructions="Sort each email.",
+        proposal="Sort each email into one topic.",
+        proposed_by="Elsewhere",
+    )
+    first = drafts.save_version(draft=draft)
+    drafts.save_draft(draft=draft, instructions="Sort each email. Answer with the topic.", shots=[])
+    drafts.save_version(draft=draft)
+    for candidate, right in ((first, 2), (draft.as_candidate(), 1)):
+        for at, asked in enumerate(validation_prompts.prompts_of_goal(goal)):
+            ValidationAnswer.objects.create(
+                goal=goal,
+                candidate_fingerprint=validation_prompts.candidate_fingerprint(candidate),
+                prompt_fingerprint=asked.fingerprint,
+                example_id=asked.example_id,
+                text="repair_status" if at < right else "I am not sure.",
+                passed=at < right,
+                why="As wanted" if at < right else "Not as wanted",
+                measure_fingerprint=validation_run.Judge(goal).fingerprint,
+            )
+    return first
+
+
+def suggestion_run(kept: Candidate, by: User) -> None:
+    SuggestionRun.objects.create(
+        goal=kept.goal,
+        candidate=kept,
+        job=job(kept.goal.team, "suggest", done=9, total=9),
+        rows=9,
+        started_by=by,
+    )
+
+
+def evaluation(goal: Goal, version: Version, candidates: list[Candidate], by: User) -> Evaluation:
+    base, tuned = candidates
+    evaluation = Evaluation.objects.create(
+        goal=goal,
+        version=version,
+        base=base,
+        ours=tuned,
+        measure=MeasureKind.EXACT,
+        job=job(goal.team, "evaluation"),
+        started_by=by,
+        general={"level": "green", "sentence": "It writes everyday English as before."},
+    )
+    for index in range(SPLITS.count(Split.TEST)):
+        for candidate, text, passed in ((base, "I see", False), (tuned, "repair_status", True)):
+            Answer.objects.create(
+                evaluation=evaluation,
+                candidate=candidate,
+                index=index,
+                row=index,
+                text=text,
+                passed=passed,
+                score=float(passed),
+            )
+        Comparison.objects.create(
+            evaluation=evaluation,
+            index=index,
+            prompt="Is my bike ready?",
+            wanted="repair_status",
+            outcome=Comparison.Outcome.BETTER,
+        )
+    _prompt_baseline(evaluation)
+    store_verdict(evaluation)
+    return evaluation
+
+
+def _prompt_baseline(evaluation: Evaluation) -> None:
+    """Add a prompt baseline that answers the first prompt only correctly."""
+    baseline = Candidate.objects.create(
+        goal=evaluation.goal,
+        kind=CandidateKind.PROMPT,
+        name="With a good prompt",
+        base_model=evaluation.base.base_model,
+        instructions="Sort it.",
+        frozen_at=timezone.now(),
+    )
+    evaluation.others.add(baseline)
+    evaluation.latency_seconds = {str(baseline.pk): 1.2}
+    evaluation.save()
+    for index in range(SPLITS.count(Split.TEST)):
+        Answer.objects.create(
+            evaluation=evaluation,
+            candidate=baseline,
+            index=index,
+            row=index,
+            tokens=3,
+            prompt_tokens=180,
+            text="repair_status",
+            passed=not index,
+            score=float(not index),
+        )

@@ -1,0 +1,70 @@
+"""One world of test data, and a test client for each role."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+
+from finetune_app.accounts.models import Role, Team, User
+from tests.conftest import person, signed_in
+from tests.factories import World, build_world
+
+
+@dataclass(frozen=True)
+class Person:
+    word: str  # name in failure messages
+    role: Role | None  # in the team whose goal this is
+    client: Client | None
+
+    def ask(self, method: str, address: str, **headers: str) -> HttpResponse:
+        """Send one request and roll back its changes to the database."""
+        browser = Client(raise_request_exception=False)
+        if self.client:
+            browser.cookies = self.client.cookies.copy()
+        place = transaction.savepoint()
+        try:
+            form = "application/x-www-form-urlencoded"
+            return browser.generic(method, address, content_type=form, headers=headers)
+        finally:
+            transaction.savepoint_rollback(place)
+
+
+@dataclass(frozen=True)
+class Story:
+    """Test data of two teams, and a client for each role."""
+
+    world: World
+    theirs: World
+    people: list[Person]
+
+
+@pytest.fixture(scope="module", name="story")
+def story_fixture(django_db_setup, django_db_blocker) -> Iterator[Story]:
+    """Created once per module and rolled back at its end; Person.ask rolls back each request."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield _story()
+        transaction.set_rollback(True)
+
+
+def _story() -> Story:
+    team = Team.objects.create(name="Kettle Lane Cycles")
+    owner = person("mara@kettle.example", team, Role.OWNER)
+    stranger = person("eve@other.example", Team.objects.create(name="Another team"), Role.OWNER)
+
+    def inside(word: str, role: Role | None, user: User) -> Person:
+        return Person(word, role, signed_in(user))
+
+    return Story(
+        build_world(team, owner),
+        build_world(stranger.teams.get(), stranger),
+        [
+            Person("somebody outside", None, None),
+            inside("a stranger", None, stranger),
+            inside("a viewer", Role.VIEWER, person("vera@kettle.example", team, Role.VIEWER)),
+            inside("an editor", Role.EDITOR, person("jonas@kettle.example", team, Role.EDITOR)),
+            inside("an owner", Role.OWNER, owner),
+        ],
+    )
