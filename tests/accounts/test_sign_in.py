@@ -63,7 +63,7 @@ def test_after_eight_wrong_tries_even_the_right_password_waits(client, owner):
     assert response.status_code == 429
     response = client.post("/sign-in/", {"email": owner.email, "password": PASSWORD})
     assert response.status_code == 429
-    assert "Too many tries" in text(response)
+    assert "Too many attempts" in text(response)
     assert not is_signed_in(client)
 
 

@@ -56,7 +56,7 @@ def test_switching_and_deleting_need_a_press(as_viewer, as_owner):
 
 def test_deleting_a_team_takes_its_goals(as_owner, team, goal, viewer):
     page = text(as_owner.get("/team/delete/"))
-    assert "1 goal goes with it" in page
+    assert "1 goal is deleted too" in page
     assert "1 other person" in page
     as_owner.post("/team/delete/", {"name": "kettle lane cycles"})
     assert not Team.objects.filter(pk=team.pk).exists()

@@ -12,7 +12,7 @@ from finetune_app.jobs.models import State
 from tests.basemodels.conftest import HUB_ID, laid
 
 STARTER = "smollm2-135m-instruct"
-GONE = "its files are not here"
+GONE = "its files are missing"
 IN_MEMORY = {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
 
 

@@ -169,7 +169,7 @@ def joins(mara: Person, context: BrowserContext) -> Page:
     goal = mara.page.url
     mara.page.goto(re.sub(r"/goals/.*", "/team/", goal))
     mara.page.get_by_label("Invite somebody as").select_option("editor")
-    mara.click("^Make a link$")
+    mara.click("^Create a link$")
     link = mara.page.get_by_label("Invitation link").input_value()
     photograph(mara.page, "room-08-invited")
     jonas = Person.arrives(context, link)
