@@ -250,7 +250,7 @@ def found_in(planted: Planted) -> dict[str, set[int]]:
         row.pk: RowScan(look.marks, look.language, toxic)
         for row, look, toxic in zip(rows, looks, rude, strict=True)
     }
-    context = CheckContext("", {}, scans=seen, near_duplicates=leakage.look_alikes(rows))
+    context = CheckContext("", {}, scans=seen, near_duplicates=leakage.find_near_duplicates(rows))
     found: dict[str, set[int]] = {"refusals": set(context.marked("refusals"))}
     for one in checks.run_rules(rows, context):
         if one.check in ("duplicates", "near_duplicates") or one.check == "contradictions":

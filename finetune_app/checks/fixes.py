@@ -142,11 +142,11 @@ def _rewrite(change: Callable[[str], str]) -> Fix:
 
 
 def _without_secrets(text: str) -> str:
-    return pii.without(text, pii.secrets(text))
+    return pii.redacted(text, pii.secrets(text))
 
 
 def _without_personal(text: str) -> str:
-    return pii.without(text, pii.personal(text))
+    return pii.redacted(text, pii.personal(text))
 
 
 def _same_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
@@ -210,7 +210,7 @@ FIXES: dict[str, Fix] = {
     "hold_back_practice": _hold_back(Split.VALIDATION),
     "hide_secrets": _rewrite(_without_secrets),
     "hide_personal": _rewrite(_without_personal),
-    "mend_characters": _rewrite(mojibake.mended),
+    "mend_characters": _rewrite(mojibake.repaired),
     "same_instructions": _same_instructions,
     "no_instructions": _no_instructions,
 }

@@ -46,7 +46,7 @@ def health(findings: list[Finding]) -> Health:
     )
 
 
-def under_way(dataset: Dataset) -> dict[str, Any]:
+def check_progress(dataset: Dataset) -> dict[str, Any]:
     """Whether the findings are up to date, and the progress of a running check."""
     job = dataset.check_job
     stale = checks.is_stale(dataset)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 
 from finetune_app.checks.detectors import languages, mojibake, pii
-from finetune_app.checks.detectors.refusals import refusal
+from finetune_app.checks.detectors.refusals import refusal_length
 from finetune_app.checks.rules.base import Mark, RowScan
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.text import last_said, normalise
@@ -85,7 +85,7 @@ def _answer(messages: list[Message]) -> Iterator[Mark]:
         yield Mark("perhaps_blank", last)
     elif plain == normalise(last_said(messages, "user")):
         yield Mark("copied_answer", last)
-    if end := refusal(answer):
+    if end := refusal_length(answer):
         yield Mark("refusals", last, 0, end, "refusal")
 
 
@@ -97,5 +97,5 @@ def _spans(messages: list[Message]) -> Iterator[Mark]:
             yield Mark("secrets", place, start, end, what)
         for start, end, what in pii.personal(text)[:MOST_SPANS]:
             yield Mark("personal", place, start, end, what)
-        for start, end in mojibake.broken(text)[:MOST_SPANS]:
+        for start, end in mojibake.broken_words(text)[:MOST_SPANS]:
             yield Mark("broken", place, start, end, "broken")

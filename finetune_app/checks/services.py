@@ -32,7 +32,9 @@ def run_checks(dataset: Dataset) -> list[Finding]:
     rows = usable_rows(dataset)
     limit = token_limits.token_limit_of(dataset.goal)
     scans = row_check_cache.scan_rows(dataset, rows, limit.key if limit else "")
-    context = check_context(dataset, scans=scans, near_duplicates=leakage.look_alikes(rows))
+    context = check_context(
+        dataset, scans=scans, near_duplicates=leakage.find_near_duplicates(rows)
+    )
     return replace_findings(
         dataset, run_rules(rows, context), statistics.count(rows, context), started
     )

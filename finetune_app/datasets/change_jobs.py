@@ -28,7 +28,7 @@ class ChangeHandler(JobHandler):
                 hold.done = edit.todo.get("next", 0)
                 hold.total = edit.todo.get("last", 0)
                 edit = batch_edits.run_next_step(edit, guard=hold.check)
-                hold.breathe()
+                hold.pause()
         except (LeaseLost, Edit.DoesNotExist):
             lease.release(job)
         return {}

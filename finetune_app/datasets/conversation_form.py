@@ -29,7 +29,7 @@ class MessageField(TypedDict):
     rows: int  # height in lines
 
 
-def boxes(said: list[Message], saved: list[Message]) -> list[MessageField]:
+def message_fields(said: list[Message], saved: list[Message]) -> list[MessageField]:
     """One field per message."""
     new = int(has_instructions(said) and not has_instructions(saved))
     users = sum(message["role"] == "user" for message in said)
@@ -65,7 +65,7 @@ def has_instructions(said: list[Message]) -> bool:
     return bool(said) and said[0]["role"] == "system"
 
 
-def written(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
+def from_post(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
     """The conversation with the submitted texts; a message that was not submitted is unchanged.
 
     Browsers send line ends as CR LF. A text that differs only in its line ends is unchanged too.
@@ -86,7 +86,7 @@ def written(post: Mapping[str, str], saved: list[Message]) -> list[Message]:
     return said
 
 
-def grown(said: list[Message], what: str) -> list[Message]:
+def with_added(said: list[Message], what: str) -> list[Message]:
     """The conversation with an empty turn at the end or empty instructions at the start."""
     if what == TURN:
         return [*said, {"role": "user", "content": ""}, {"role": "assistant", "content": ""}]

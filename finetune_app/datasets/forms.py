@@ -48,7 +48,7 @@ class WriteForm(forms.Form):
         area = forms.Textarea(attrs={"rows": 3})
         return forms.CharField(label=label, strip=False, required=False, widget=area)
 
-    def grown(self, what: str) -> "WriteForm":
+    def with_added(self, what: str) -> "WriteForm":
         """An unvalidated form with added instructions or with one more turn."""
         given = {name: self.data.get(name, "") for name in self.fields}
         if what == conversation_form.INSTRUCTIONS:

@@ -75,7 +75,7 @@ def question(messages: list[Message]) -> str:
 def without_shared_ends(texts: Sequence[str]) -> list[str]:
     """The texts without the start and end that all of them share."""
     start, end = shared_ends(texts)
-    return [trimmed(text, start, end) for text in texts]
+    return [trim(text, start, end) for text in texts]
 
 
 def shared_ends(texts: Sequence[str]) -> tuple[int, int]:
@@ -101,7 +101,7 @@ def shared_ends(texts: Sequence[str]) -> tuple[int, int]:
     return (start, end) if start + end >= 12 else (0, 0)
 
 
-def trimmed(text: str, start: int, end: int) -> str:
+def trim(text: str, start: int, end: int) -> str:
     return text[start : len(text) - end] if end > 0 else text[start:]
 
 
@@ -111,15 +111,15 @@ def _shared(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
 
 
-def alike(texts: Sequence[str], least: float = 0.8) -> Iterator[tuple[int, int]]:
+def similar_pairs(texts: Sequence[str], least: float = 0.8) -> Iterator[tuple[int, int]]:
     """Index pairs of texts whose similarity is at least `least`. Equal texts form no pair."""
-    return ((one, other) for one, other, _jaccard in pairs(texts, least))
+    return ((one, other) for one, other, _jaccard in scored_pairs(texts, least))
 
 
-def pairs(
+def scored_pairs(
     texts: Sequence[str], least: float, signed: Hook = lambda done: None
 ) -> Iterator[tuple[int, int, float]]:
-    """Like `alike`, with the similarity of each pair."""
+    """Like `similar_pairs`, with the similarity of each pair."""
     names = keys(texts)
     places = np.sort(np.unique(names, return_index=True)[1])  # the first index of each text
     signatures = _signatures(texts, places, signed)
@@ -129,7 +129,7 @@ def pairs(
     rows = 6 if least >= 0.75 else 4  # with 4, a pair at 0.6 is found with a probability of 99%
     for band in range(HASHES // rows):
         for earlier, later in _in_buckets(signatures[:, band * rows : (band + 1) * rows]):
-            worth = _worth_counting(signatures[earlier], signatures[later], band, rows, least)
+            worth = _to_confirm(signatures[earlier], signatures[later], band, rows, least)
             for one, other in zip(places[earlier[worth]], places[later[worth]], strict=True):
                 pair = int(names[one]), int(names[other])
                 found = known.get(pair, -1.0)
@@ -141,7 +141,7 @@ def pairs(
                     yield int(one), int(other), found
 
 
-def _worth_counting(
+def _to_confirm(
     one: np.ndarray, other: np.ndarray, band: int, rows: int, least: float
 ) -> np.ndarray:
     """A mask of the pairs of signatures to confirm: they matched in no earlier band, and their
@@ -199,13 +199,13 @@ def _in_buckets(band: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield order[earlier], order[later]
 
 
-def clusters(texts: Sequence[str], least: float = 0.8) -> list[int]:
+def group_leaders(texts: Sequence[str], least: float = 0.8) -> list[int]:
     """For each text, the index of the first text of its group (its own if it is alone)."""
-    return joined(texts, alike(texts, least))
+    return merge_pairs(texts, similar_pairs(texts, least))
 
 
-def joined(texts: Sequence[str], together: Iterable[tuple[int, int]]) -> list[int]:
-    """Groups of the given pairs and of equal texts, in the form that `clusters` returns."""
+def merge_pairs(texts: Sequence[str], together: Iterable[tuple[int, int]]) -> list[int]:
+    """Groups of the given pairs and of equal texts, in the form that `group_leaders` returns."""
     leader = list(range(len(texts)))
 
     def find(at: int) -> int:

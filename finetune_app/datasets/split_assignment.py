@@ -59,7 +59,7 @@ def _find_alike(dataset: Dataset, rows: list[NewRow], known: ExistingRows) -> No
         [near_duplicates.question(said) for _hash, said, _split in here]
         + [row.text for row in rows]
     )
-    leaders = near_duplicates.clusters(texts)
+    leaders = near_duplicates.group_leaders(texts)
     sizes = Counter(leaders)
     hashes = [one for one, _said, _split in here] + [row.prompt_hash for row in rows]
     for one, _said, split in here:

@@ -21,8 +21,8 @@ from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import local_path, publish_folder
 from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
-from finetune_app.datasets.services.adding import ROWS_PER_BATCH, made_of, store_new
-from finetune_app.datasets.services.editing import change_many, stamp
+from finetune_app.datasets.services.adding import ROWS_PER_BATCH, build_examples, store_new
+from finetune_app.datasets.services.editing import change_many, set_deleted
 from finetune_app.datasets.services.lease_writer import LeaseWriter
 from finetune_app.datasets.services.locking import count_label, lock, mark_changed
 from finetune_app.datasets.text import last_said
@@ -121,7 +121,7 @@ def _new_rows(matcher: RowMatcher, item: Import, changes: TextIO) -> Iterator[Im
 def _insert(item: Import, rows: Iterator[ImportRow], writer: LeaseWriter) -> None:
     dataset = item.dataset
     build = partial(
-        made_of,
+        build_examples,
         dataset,
         by=item.by,
         source=item.file_name,
@@ -140,7 +140,7 @@ def _insert(item: Import, rows: Iterator[ImportRow], writer: LeaseWriter) -> Non
                     batch = build(window[start : start + INSERT_BATCH_ROWS])
                 store_new(locked, batch)
                 last_number = locked.last_number
-            writer.breathe()
+            writer.pause()
 
 
 def _change(edit: Edit, changes: Iterable[ExampleChange], writer: LeaseWriter) -> None:
@@ -149,7 +149,7 @@ def _change(edit: Edit, changes: Iterable[ExampleChange], writer: LeaseWriter) -
         with transaction.atomic():
             writer.check(len(batch))
             _change_batch(edit, batch)
-        writer.breathe()
+        writer.pause()
 
 
 def _change_batch(edit: Edit, changes: list[ExampleChange]) -> None:
@@ -180,8 +180,8 @@ def _trash_missing(edit: Edit, matched: set[int], writer: LeaseWriter) -> None:
         last_pk = pks[-1]
         with transaction.atomic():
             writer.check()
-            stamp([pk for pk in pks if pk not in matched], edit, away=True)
-        writer.breathe()
+            set_deleted([pk for pk in pks if pk not in matched], edit, away=True)
+        writer.pause()
 
 
 # ---- The end ----
@@ -242,7 +242,7 @@ def delete_staged_rows(item: Import, writer: LeaseWriter | None = None) -> None:
             if number < last_number:
                 Dataset.objects.filter(pk=item.dataset_id).update(last_number=number)
         if writer:
-            writer.breathe()
+            writer.pause()
 
 
 # ---- Files of the import ----

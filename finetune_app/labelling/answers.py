@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
-from finetune_app.datasets.services.editing import Stale, change_many, sensible
+from finetune_app.datasets.services.editing import StaleExample, change_many, validate_messages
 from finetune_app.datasets.services.locking import lock_example
 from finetune_app.datasets.text import with_answer
 from finetune_app.labelling.queues import needs_two_answers
@@ -27,14 +27,14 @@ def answer_row(
     """Save an answer and approve the row; with done=False the row becomes a draft.
 
     `seen` is the row's `changed_at` when the user opened it. Returns None when nothing changes.
-    Raises Stale when the row has changed since, PlainError for an answer that is not valid.
+    Raises StaleExample when the row has changed since, PlainError for an answer that is not valid.
     """
     if done and not text.strip():
         raise PlainError(_("There is no answer yet. Write one, or set the row aside."), status=422)
     with transaction.atomic():
         row = lock_example(example)
         messages = with_answer(row.messages, text)
-        sensible(messages)
+        validate_messages(messages)
         if needs_two_answers(row):
             if not done:
                 raise PlainError(
@@ -47,7 +47,7 @@ def answer_row(
             edit = _save_label(row, by, text)
         else:
             if seen is not None and row.changed_at != seen:
-                raise Stale(row)
+                raise StaleExample(row)
             fields = {
                 "messages": messages,
                 "status": str(Status.APPROVED if done else Status.DRAFT),
@@ -74,16 +74,17 @@ def _save_label(row: Example, by: User, text: str) -> Edit | None:
 def settle_dispute(*, example: Example, by: User, text: str, seen: datetime | None) -> Edit | None:
     """Approve a disputed row with this answer. The labels stay, to measure agreement.
 
-    Raises Stale when the row is no longer disputed or has changed, PlainError without an answer.
+    Raises StaleExample if the row is not disputed anymore or has changed, PlainError without an
+    answer.
     """
     if not text.strip():
         raise PlainError(_("Choose one of the two answers, or write a third."), status=422)
     with transaction.atomic():
         row = lock_example(example)
         if row.status != Status.DISPUTED or (seen is not None and row.changed_at != seen):
-            raise Stale(row)
+            raise StaleExample(row)
         messages = with_answer(row.messages, text)
-        sensible(messages)
+        validate_messages(messages)
         fields = {"messages": messages, "status": str(Status.APPROVED)}
         edit = _change(row, by, _("Settled %s") % row, fields)
         row.drafts.filter(by=by).delete()

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Dataset, Example
-from finetune_app.datasets.services.editing import Stale, sensible
+from finetune_app.datasets.services.editing import StaleExample, validate_messages
 from finetune_app.datasets.services.locking import lock_example
 from finetune_app.datasets.text import with_answer
 from finetune_app.labelling import suggestions
@@ -31,7 +31,7 @@ def save_draft(*, example: Example, by: User, text: str, seen: datetime | None) 
         if row.changed_by_id == by.pk and row.changed_at != seen:
             return False
         messages = with_answer(row.messages, text)
-        sensible(messages)
+        validate_messages(messages)
         Draft.objects.update_or_create(example=row, by=by, defaults={"messages": messages})
     return True
 
@@ -55,13 +55,13 @@ def saved_answer(example: Example, by: User) -> str:
 def accept_suggestion(*, example: Example, by: User, text: str, seen: datetime | None) -> Draft:
     """Replace the `text` in the box by the suggestion; the row itself is not changed.
 
-    Raises Stale when the row has changed since it was `seen`, PlainError when there is no
+    Raises StaleExample when the row has changed since it was `seen`, PlainError when there is no
     suggestion any more.
     """
     with transaction.atomic():
         row = lock_example(example)
         if seen is not None and row.changed_at != seen:
-            raise Stale(row)
+            raise StaleExample(row)
         suggestion = suggestions.visible_suggestion(row)
         if suggestion is None:
             raise PlainError(_("This suggestion is gone. What you typed is still here."))

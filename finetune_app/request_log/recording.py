@@ -13,7 +13,7 @@ from django.utils import timezone
 from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.checks.detectors.refusals import refusal
+from finetune_app.checks.detectors.refusals import refusal_length
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.request_log import feedback, prometheus, retention
 from finetune_app.request_log.models import Request
@@ -82,7 +82,7 @@ def record(
         first_seconds=first_seconds,
         seconds=seconds,
         reply_id=reply_id,
-        refused=None if answer is None or status >= 400 else refusal(answer) > 0,
+        refused=None if answer is None or status >= 400 else refusal_length(answer) > 0,
         confidence=confidence,
         at=at or timezone.now(),
     )

@@ -55,7 +55,7 @@ def redact(text: str) -> Redacted:
     characters, and never in the middle of one."""
     text = text[: pii.LONGEST].replace("\x00", "")  # which PostgreSQL cannot keep
     spans = _apart([*pii.secrets(text), *pii.personal(text), *names(text)])
-    return Redacted(pii.without(text, spans)[:LONGEST], len(spans))
+    return Redacted(pii.redacted(text, spans)[:LONGEST], len(spans))
 
 
 def names(text: str) -> list[Span]:

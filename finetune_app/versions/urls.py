@@ -4,7 +4,7 @@ from finetune_app.versions.views import downloads, versions
 
 app_name = "versions"
 urlpatterns = [
-    path("freeze/", versions.make, name="freeze"),
+    path("freeze/", versions.freeze_version, name="freeze"),
     path("versions/", versions.list_page, name="list"),
     path("versions/<int:number>/", versions.detail, name="detail"),
     path("versions/<int:number>/name/", versions.rename, name="rename"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_app.checks.detectors.refusals import BEGINNINGS, refusal
+from finetune_app.checks.detectors.refusals import BEGINNINGS, refusal_length
 
 SAID = {
     "English": ("I'm sorry, but I can't do that.", "I can do that, sorry for the wait."),
@@ -26,5 +26,5 @@ SAID = {
 @pytest.mark.parametrize("language", BEGINNINGS)
 def test_refusals_are_detected_and_help_is_not(language):
     refused, helped = SAID[language]
-    assert refusal(refused)
-    assert not refusal(helped)
+    assert refusal_length(refused)
+    assert not refusal_length(helped)

@@ -25,7 +25,7 @@ def contradicting(add_examples):
 def test_every_missing_point_is_explained(as_viewer, url, add_examples):
     call = {"messages": conversation("Call +49 30 901820", pair(0)[1])}
     add_examples(rows=[*rows(), *rows(3), call])
-    page = as_viewer.get(url("checks:health")).content.decode()
+    page = compact(as_viewer.get(url("checks:health")))
     assert '<p class="score">85' in page
     assert "−10" in page
     assert "3 examples repeat others" in page

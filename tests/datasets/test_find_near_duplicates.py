@@ -5,7 +5,12 @@ import random
 
 import pytest
 
-from finetune_app.datasets.near_duplicates import alike, clusters, jaccard, without_shared_ends
+from finetune_app.datasets.near_duplicates import (
+    group_leaders,
+    jaccard,
+    similar_pairs,
+    without_shared_ends,
+)
 from tests.example_rows import pair
 
 
@@ -27,14 +32,14 @@ def test_minhash_finds_the_pairs_of_an_exact_comparison(least):
         for a, b in itertools.combinations(range(len(texts)), 2)
         if jaccard(texts[a], texts[b]) >= least
     }
-    found = set(alike(texts, least))
+    found = set(similar_pairs(texts, least))
     assert len(wanted) > 50
     assert found <= wanted
     assert len(found) >= 0.97 * len(wanted)
 
 
 def test_equal_texts_are_one_group():
-    assert clusters(["one and two", "three and four", "one and two"]) == [0, 1, 0]
+    assert group_leaders(["one and two", "three and four", "one and two"]) == [0, 1, 0]
 
 
 def test_shared_ends_are_left_out_only_when_all_share_them():
@@ -47,4 +52,4 @@ def test_shared_ends_are_left_out_only_when_all_share_them():
 
 
 def test_empty_and_short_texts():
-    assert list(alike(["", "a", "b", ""], 0.8)) == []
+    assert list(similar_pairs(["", "a", "b", ""], 0.8)) == []

@@ -36,7 +36,9 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
         channel.emit("progress", done=done, total=len(rows), unit="examples")
 
     context = replace(
-        scanner.context, scans=scanner.scans, near_duplicates=leakage.look_alikes(rows, signed)
+        scanner.context,
+        scans=scanner.scans,
+        near_duplicates=leakage.find_near_duplicates(rows, signed),
     )
     channel.emit("phase", phase="finding", message="Writing down what is wrong")
     found = []

@@ -9,7 +9,7 @@ LOST = "\ufffd"
 LONGEST = 200_000  # characters of a message that are scanned
 
 
-def broken(text: str) -> list[tuple[int, int]]:
+def broken_words(text: str) -> list[tuple[int, int]]:
     """The spans of the words with broken characters."""
     if text.isascii():
         return []
@@ -19,14 +19,10 @@ def broken(text: str) -> list[tuple[int, int]]:
     return list(_words(text))
 
 
-def can_be_mended(text: str) -> bool:
-    return not text.isascii() and mended(text) != text
-
-
-def mended(text: str) -> str:
+def repaired(text: str) -> str:
     """The text with its broken words decoded correctly. Replacement characters stay."""
     parts, last = [], 0
-    for start, end in broken(text):
+    for start, end in broken_words(text):
         parts += [text[last:start], ftfy.fix_encoding(text[start:end])]
         last = end
     return "".join([*parts, text[last:]])

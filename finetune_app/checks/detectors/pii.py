@@ -92,7 +92,7 @@ def personal(text: str) -> list[Span]:
         found += _phones(text)
     if text.count(":") >= 3:
         found += _spans(_IPV6, text, "ip", _is_public)
-    return _apart(found)
+    return _without_overlaps(found)
 
 
 def secrets(text: str) -> list[Span]:
@@ -107,10 +107,10 @@ def secrets(text: str) -> list[Span]:
             for m in pattern.finditer(text)
             if _is_password(m.group(1), pattern is _IN_ADDRESS)
         ]
-    return _apart(found)
+    return _without_overlaps(found)
 
 
-def without(text: str, spans: list[Span]) -> str:
+def redacted(text: str, spans: list[Span]) -> str:
     """The text with each span replaced by a placeholder such as [email]."""
     for start, end, what in sorted(spans, reverse=True):
         text = f"{text[:start]}[{what}]{text[end:]}"
@@ -126,7 +126,7 @@ def _spans(
     return (Span(*match.span(), what) for match in pattern.finditer(text) if is_valid(match))
 
 
-def _apart(found: list[Span]) -> list[Span]:
+def _without_overlaps(found: list[Span]) -> list[Span]:
     """The spans in order. Of two that overlap, the one found first stays."""
     kept: list[Span] = []
     for span in found:
@@ -187,11 +187,11 @@ def _phones(text: str) -> Iterator[Span]:
     if _CALLING.search(text):
         for country in _COUNTRIES:
             for match in PhoneNumberMatcher(text, country, Leniency.VALID, max_tries=50):
-                if _follows_a_call(text, match.start):
+                if _follows_call_word(text, match.start):
                     yield Span(match.start, match.end, "phone")
 
 
-def _follows_a_call(text: str, start: int) -> bool:
+def _follows_call_word(text: str, start: int) -> bool:
     return bool(_CALLING.search(text, max(0, start - 60), start))
 
 

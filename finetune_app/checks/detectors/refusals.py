@@ -59,7 +59,7 @@ _REFUSES = re.compile(rf"^\W*(?:{'|'.join(BEGINNINGS.values())})", re.I)
 SCANNED_CHARACTERS = 200
 
 
-def refusal(answer: str) -> int:
+def refusal_length(answer: str) -> int:
     """The length of the refusal at the start of the answer; 0 where there is none."""
     found = _REFUSES.match(answer[:SCANNED_CHARACTERS])
     return found.end() if found else 0

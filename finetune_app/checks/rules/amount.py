@@ -86,7 +86,7 @@ def small_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckRes
         )
 
 
-def no_practice(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+def no_validation(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     if len(rows) >= _enough(context) and not _counts(rows)[Split.VALIDATION]:
         yield CheckResult(
             check="no_practice",

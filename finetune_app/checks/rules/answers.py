@@ -123,7 +123,7 @@ def refusals(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResul
         )
 
 
-def misses_measure(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+def fails_measure(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     """Reference answers that fail the goal's own success measure."""
     try:
         measure = get_measure(context.measure, context.measure_settings)

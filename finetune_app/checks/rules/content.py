@@ -41,7 +41,7 @@ def secrets(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult
         )
 
 
-def personal(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+def personal_data(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     found = context.marked("personal")
     if not found:
         return
@@ -72,7 +72,7 @@ def personal(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResul
     )
 
 
-def broken(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+def broken_characters(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     found = context.marked("broken")
     if found:
         yield CheckResult(
@@ -144,7 +144,7 @@ def toxic(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
         )
 
 
-def instructions_on_some(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+def mixed_instructions(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     instructed = set(context.marked("instructed"))
     without = [row.pk for row in rows if row.pk not in instructed]
     if instructed and without:

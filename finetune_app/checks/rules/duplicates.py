@@ -112,7 +112,7 @@ def _digest(parts: list[str]) -> bytes:
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
-def same_twice(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+def duplicate_examples(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     yield from _equal(repeated(rows))
     yield from _alike(spelled_alike(rows))
     yield from _almost(almost(context.near_duplicates))

@@ -37,12 +37,12 @@ class ComparedTexts(Sequence[str]):
         return len(self._rows)
 
     def __getitem__(self, place: Any) -> Any:
-        return near_duplicates.trimmed(
+        return near_duplicates.trim(
             near_duplicates.question(self._rows[place].messages), *self._ends
         )
 
 
-def look_alikes(
+def find_near_duplicates(
     rows: list[CheckRow], signed: near_duplicates.Hook = lambda done: None
 ) -> NearDuplicates:
     """The rows that ask nearly the same. `signed` is called with the number of texts done."""
@@ -51,12 +51,12 @@ def look_alikes(
         texts = list(texts)
     close: list[tuple[int, int]] = []
     perhaps: list[tuple[CheckRow, CheckRow]] = []
-    for one, other, jaccard in near_duplicates.pairs(texts, PERHAPS, signed):
+    for one, other, jaccard in near_duplicates.scored_pairs(texts, PERHAPS, signed):
         if jaccard >= ALIKE:
             close.append((one, other))
         perhaps.append((rows[one], rows[other]))
     groups: dict[object, list[CheckRow]] = defaultdict(list)
-    for leader, row in zip(near_duplicates.joined(texts, close), rows, strict=True):
+    for leader, row in zip(near_duplicates.merge_pairs(texts, close), rows, strict=True):
         groups[leader].append(row)
     return NearDuplicates([group for group in groups.values() if len(group) > 1], perhaps)
 
@@ -79,7 +79,7 @@ def groups_across(alike: list[list[CheckRow]], total: int) -> list[list[CheckRow
     return [group for group in groups if len({row.split for row in group}) > 1]
 
 
-def across(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
+def leaked_prompts(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     groups = groups_across(context.near_duplicates.groups, len(rows))
     yield from _in_the_test(groups)
     yield from _in_practice(groups)

@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 
 from finetune_app.checks.detectors import languages
-from finetune_app.checks.health import Health, health, sorted_findings, under_way
+from finetune_app.checks.health import Health, check_progress, health, sorted_findings
 from finetune_app.checks.models import Finding
 from finetune_app.datasets.models import Dataset
 from finetune_app.datasets.table_query import TableFilters
@@ -26,7 +26,7 @@ def check_status(context: Any, dataset: Dataset, filters: TableFilters) -> dict[
         "filters": filters,
         "can_edit": context["can_edit"],
         "csrf_token": context["csrf_token"],
-        **under_way(dataset),
+        **check_progress(dataset),
     }
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.checks import fixes, services
-from finetune_app.checks.health import under_way
+from finetune_app.checks.health import check_progress
 from finetune_app.checks.models import Finding
 from finetune_app.checks.table_filters import keys_found
 from finetune_app.core.downloads import download
@@ -39,7 +39,7 @@ def progress(request: HttpRequest, goal: Goal) -> HttpResponse:
     """The progress of the thorough check, polled every second while it runs."""
     if not request.htmx:
         return redirect("checks:health", goal_id=goal.pk)
-    context = {"goal": goal, "polled": True} | under_way(dataset_of(goal))
+    context = {"goal": goal, "polled": True} | check_progress(dataset_of(goal))
     return render_page(request, "checks/_check_progress.html", context)
 
 

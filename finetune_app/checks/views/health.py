@@ -16,7 +16,7 @@ from finetune_app.checks import fixes
 from finetune_app.checks import services as checks
 from finetune_app.checks.detectors import languages
 from finetune_app.checks.finding_evidence import gather_evidence
-from finetune_app.checks.health import health, sorted_findings, under_way
+from finetune_app.checks.health import check_progress, health, sorted_findings
 from finetune_app.checks.models import Finding
 from finetune_app.core.charts import count_bar, histogram
 from finetune_app.core.errors import PlainError
@@ -47,7 +47,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         "empty": not dataset.examples.usable().exists(),
         "checked_at": dataset.checked_at,
         **_charts(dataset.facts),
-        **under_way(dataset),
+        **check_progress(dataset),
     }
     return render_page(request, "checks/health.html", context)
 

@@ -3,13 +3,18 @@
 from finetune_app.datasets.services.adding import add_example, add_rows
 from finetune_app.datasets.services.batch_edits import fraction_done, start_job
 from finetune_app.datasets.services.bulk_edits import bulk_edit
-from finetune_app.datasets.services.editing import Stale, change_many, dataset_of, save_example
+from finetune_app.datasets.services.editing import (
+    StaleExample,
+    change_many,
+    dataset_of,
+    save_example,
+)
 from finetune_app.datasets.services.locking import count_label
 from finetune_app.datasets.services.trash import empty_trash
 from finetune_app.datasets.services.undoing import undo
 
 __all__ = [
-    "Stale",
+    "StaleExample",
     "add_example",
     "add_rows",
     "bulk_edit",

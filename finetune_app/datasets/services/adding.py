@@ -12,7 +12,7 @@ from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
-from finetune_app.datasets.services.editing import sensible
+from finetune_app.datasets.services.editing import validate_messages
 from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.datasets.split_assignment import assign, label_of
 
@@ -38,7 +38,7 @@ def add_rows(
     with transaction.atomic():
         locked = lock(dataset)
         while batch := list(islice(rows, ROWS_PER_BATCH)):
-            examples = made_of(
+            examples = build_examples(
                 dataset, batch, by=by, source=source, source_import=source_import, status=status
             )
             store_new(locked, examples)
@@ -51,10 +51,10 @@ def add_example(
     *, dataset: Dataset, by: User, messages: list[Message], split: str = "", source: str = ""
 ) -> tuple[Example, Edit]:
     """One example written by hand: approved when it has an answer, else a draft."""
-    sensible(messages)
+    validate_messages(messages)
     done = bool(messages[-1]["content"].strip())
     with transaction.atomic():
-        [example] = made_of(
+        [example] = build_examples(
             dataset,
             [{"messages": messages, "split": split}],
             by=by,
@@ -70,7 +70,7 @@ def add_example(
     return example, edit
 
 
-def made_of(
+def build_examples(
     dataset: Dataset,
     rows: list[dict[str, Any]],
     *,

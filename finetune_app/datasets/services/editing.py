@@ -30,7 +30,7 @@ COLUMNS = {
 MOST_CHARACTERS = 1_000_000  # of one message
 
 
-class Stale(Exception):
+class StaleExample(Exception):
     """Somebody else has changed the example since this person opened it."""
 
     def __init__(self, example: Example) -> None:
@@ -48,14 +48,14 @@ def save_example(
 ) -> Edit | None:
     """Save an edited conversation. `seen` is the `changed_at` that the person started from.
 
-    Returns None when nothing changed. Raises Stale when somebody else changed the row.
+    Returns None when nothing changed. Raises StaleExample when somebody else changed the row.
     """
-    sensible(messages)
+    validate_messages(messages)
     with transaction.atomic():
         lock(example.dataset)
         current = Example.objects.select_for_update().get(pk=example.pk)
         if seen is not None and current.changed_at != seen:
-            raise Stale(current)
+            raise StaleExample(current)
         if current.messages == messages:
             return None
         fields: dict[str, Any] = {"messages": messages}
@@ -90,7 +90,7 @@ def change_many(
     with transaction.atomic():
         lock(dataset)
         edit = edit or Edit.objects.create(dataset=dataset, what=what[:120], by=by)
-        for example in _as_they_are(dataset, examples):
+        for example in _locked_rows(dataset, examples):
             wanted = fields(example)
             current = state_of(example, wanted)
             after = {k: v for k, v in wanted.items() if current[k] != v}
@@ -107,7 +107,7 @@ def change_many(
     return edit
 
 
-def stamp(pks: list[int], edit: Edit, *, away: bool) -> None:
+def set_deleted(pks: list[int], edit: Edit, *, away: bool) -> None:
     """Move rows into the trash or out of it, as part of `edit`. They get the time of the edit, so
     a later change of a row is recognised."""
     for start in range(0, len(pks), MAX_QUERY_KEYS):
@@ -146,7 +146,7 @@ def apply(example: Example, after: dict[str, Any], by: User | None, now: datetim
     example.changed_by, example.changed_at = by, now
 
 
-def _as_they_are(dataset: Dataset, examples: list[Example]) -> Iterator[Example]:
+def _locked_rows(dataset: Dataset, examples: list[Example]) -> Iterator[Example]:
     """The current rows, locked until the transaction ends."""
     wanted = [example.pk for example in examples]
     for start in range(0, len(wanted), MAX_QUERY_KEYS):
@@ -176,7 +176,7 @@ def _set_labels(example: Example, labels: dict[str, str]) -> None:
         )
 
 
-def sensible(messages: list[Message]) -> None:
+def validate_messages(messages: list[Message]) -> None:
     for message in messages:
         if len(message["content"]) > MOST_CHARACTERS:
             raise PlainError(

@@ -25,8 +25,8 @@ class LeaseWriter:
     ) -> None:
         self.job, self.total, self.message, self._wanted = job, total, message, wanted
         self.done = 0
-        self._told = 0.0
-        self._breathed = time.monotonic()
+        self._reported_at = 0.0
+        self._paused_at = time.monotonic()
 
     def check(self, more: int = 0) -> None:
         """Call first in each transaction. Raises LeaseLost."""
@@ -34,21 +34,21 @@ class LeaseWriter:
             raise LeaseLost
         self.done += more
         fields: dict[str, Any] = {"done": self.done, "total": self.total, "unit": "rows"}
-        if not self._told:
+        if not self._reported_at:
             fields |= {
                 "phase": "adding",
                 "message": self.message,
                 "result": {},
                 "running_at": timezone.now(),
             }
-        if not self._told or time.monotonic() > self._told + 0.5 or not more:
-            self._told = time.monotonic()
+        if not self._reported_at or time.monotonic() > self._reported_at + 0.5 or not more:
+            self._reported_at = time.monotonic()
             if not lease.write(self.job, **fields):
                 raise LeaseLost
 
-    def breathe(self) -> None:
+    def pause(self) -> None:
         """Call between transactions: pauses so that others can write. SQLite does not queue
         writers; a waiting one retries every tenth of a second."""
-        if connection.vendor == "sqlite" and time.monotonic() > self._breathed + MAX_WRITE_SECONDS:
+        if connection.vendor == "sqlite" and time.monotonic() > self._paused_at + MAX_WRITE_SECONDS:
             time.sleep(PAUSE_SECONDS)
-            self._breathed = time.monotonic()
+            self._paused_at = time.monotonic()

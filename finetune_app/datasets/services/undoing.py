@@ -11,12 +11,12 @@ from finetune_app.accounts.models import User
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets.models import Change, Dataset, Edit, Example
 from finetune_app.datasets.services import batch_edits
-from finetune_app.datasets.services.editing import change_many, stamp, state_of
+from finetune_app.datasets.services.editing import change_many, set_deleted, state_of
 from finetune_app.datasets.services.locking import lock
 from finetune_app.jobs import services as jobs
 
-CHANGED = 2_000  # changes undone in one transaction
-STAMPED = 5_000  # rows moved into or out of the trash in one transaction
+CHANGES_BATCH = 2_000  # changes undone in one transaction
+MOVED_BATCH = 5_000  # rows moved into or out of the trash in one transaction
 
 
 def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]:
@@ -52,15 +52,19 @@ def undo(*, edit: Edit, by: User | None, here: bool = False) -> tuple[Edit, int]
 
 def _rows_of(edit: Edit) -> int:
     rows = edit.changes.count()
-    return rows + _came_by(edit).count() + _went_by(edit).count() if edit.source_import_id else rows
+    return (
+        rows + _rows_added_by(edit).count() + _rows_removed_by(edit).count()
+        if edit.source_import_id
+        else rows
+    )
 
 
 @batch_edits.batch_step("undo")
-def _next(back: Edit, dataset: Dataset) -> None:
+def _undo_step(back: Edit, dataset: Dataset) -> None:
     edit = Edit.objects.filter(pk=back.todo["edit"]).first()
-    steps: tuple[Callable[[Edit, Edit, Dataset], int], ...] = (_changes,)
+    steps: tuple[Callable[[Edit, Edit, Dataset], int], ...] = (_undo_changes,)
     if edit and edit.source_import_id:
-        steps = (_changes, _arrivals, _departures)
+        steps = (_undo_changes, _undo_additions, _undo_removals)
     for step in steps:
         if edit and (done := step(edit, back, dataset)):
             back.todo["next"] += done
@@ -68,9 +72,9 @@ def _next(back: Edit, dataset: Dataset) -> None:
     back.todo = {}
 
 
-def _changes(edit: Edit, back: Edit, dataset: Dataset) -> int:
+def _undo_changes(edit: Edit, back: Edit, dataset: Dataset) -> int:
     left = edit.changes.filter(pk__gt=back.todo["changed"]).select_related("example")
-    changes = list(left.order_by("pk")[:CHANGED])
+    changes = list(left.order_by("pk")[:CHANGES_BATCH])
     if changes:
         current = [change for change in changes if _is_current(change)]
         back.left += len(changes) - len(current)
@@ -79,19 +83,19 @@ def _changes(edit: Edit, back: Edit, dataset: Dataset) -> int:
     return len(changes)
 
 
-def _arrivals(edit: Edit, back: Edit, dataset: Dataset) -> int:
-    return _stamp_some(_came_by(edit), back, away=True)
+def _undo_additions(edit: Edit, back: Edit, dataset: Dataset) -> int:
+    return _move_some(_rows_added_by(edit), back, away=True)
 
 
-def _departures(edit: Edit, back: Edit, dataset: Dataset) -> int:
-    return _stamp_some(_went_by(edit), back, away=False)
+def _undo_removals(edit: Edit, back: Edit, dataset: Dataset) -> int:
+    return _move_some(_rows_removed_by(edit), back, away=False)
 
 
-def _stamp_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
+def _move_some(rows: QuerySet[Example], back: Edit, *, away: bool) -> int:
     """Stamp the next rows, which then no longer match `rows`."""
-    some = list(rows.order_by("pk").values_list("pk", flat=True)[:STAMPED])
+    some = list(rows.order_by("pk").values_list("pk", flat=True)[:MOVED_BATCH])
     if some:
-        stamp(some, back, away=away)
+        set_deleted(some, back, away=away)
     return len(some)
 
 
@@ -113,7 +117,7 @@ def _reverse(changes: list[Change], back: Edit) -> None:
     )
 
 
-def _came_by(edit: Edit) -> QuerySet[Example]:
+def _rows_added_by(edit: Edit) -> QuerySet[Example]:
     """Rows that an import added, or that the undo of one restored from the trash."""
     rows = edit.dataset.examples.kept()
     if edit.removes_rows:
@@ -121,6 +125,6 @@ def _came_by(edit: Edit) -> QuerySet[Example]:
     return rows.filter(source_import=edit.source_import_id)
 
 
-def _went_by(edit: Edit) -> QuerySet[Example]:
+def _rows_removed_by(edit: Edit) -> QuerySet[Example]:
     """Rows that the edit moved into the trash and nobody changed since: they have its time."""
     return edit.dataset.examples.filter(deleted_at=edit.at)

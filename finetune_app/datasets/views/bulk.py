@@ -46,7 +46,7 @@ def bulk(request: HttpRequest, goal: Goal) -> HttpResponse:
         return back_to_table(request, goal, said=_("Tick the rows first."), warn=True)
     rows = _rows(dataset, filters, numbers)
     if request.method == "POST":
-        return _do(request, goal, dataset, action, filters, numbers)
+        return _apply_action(request, goal, dataset, action, filters, numbers)
     total, changing = rows.count(), _changing(rows, action).count()
     context = {
         "goal": goal,
@@ -102,7 +102,7 @@ def _changing(rows: ExampleQuerySet, action: BulkAction) -> ExampleQuerySet:
     return rows
 
 
-def _do(
+def _apply_action(
     request: HttpRequest,
     goal: Goal,
     dataset: Dataset,
@@ -120,18 +120,20 @@ def _do(
         filters=filters,
         numbers=numbers,
     )
-    return _then(request, goal, edit)
+    return _redirect_after(request, goal, edit)
 
 
-def _then(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
+def _redirect_after(request: HttpRequest, goal: Goal, edit: Edit) -> HttpResponse:
     """Redirect to the table if the edit is done, else to the page with its progress."""
     if edit.todo:
         return redirect("datasets:edit", goal_id=goal.pk, edit_id=edit.pk)
     examples_changed.send(Dataset, dataset=edit.dataset)
-    return back_to_table(request, goal, said=f"{edit.what}. {left_said(edit.left)}", edit=edit)
+    return back_to_table(
+        request, goal, said=f"{edit.what}. {skipped_message(edit.left)}", edit=edit
+    )
 
 
-def left_said(left: int) -> str:
+def skipped_message(left: int) -> str:
     return (
         ngettext("%(n)s example was left as it is.", "%(n)s examples were left as they are.", left)
         % {"n": f"{left:,}"}

@@ -17,7 +17,7 @@ from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.forms import MoveForm, WriteForm
 from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
 from finetune_app.datasets.services import (
-    Stale,
+    StaleExample,
     add_example,
     change_many,
     dataset_of,
@@ -53,10 +53,10 @@ def _open_row(
 ) -> HttpResponse:
     """The open row alone for htmx, else the page with the row open. `said` is the text of its
     fields if that differs from what is saved."""
-    said = said or conversation_form.written({}, row.messages)
+    said = said or conversation_form.from_post({}, row.messages)
     row_context = {
         "open": row,
-        "boxes": conversation_form.boxes(said, row.messages),
+        "boxes": conversation_form.message_fields(said, row.messages),
         "sides": Split.choices,
         "has_instructions": conversation_form.has_instructions(said),
         "several": sum(message["role"] == "user" for message in said) > 1,
@@ -80,18 +80,20 @@ def _open_row(
 
 
 def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
-    said = conversation_form.written(request.POST, row.messages)
+    said = conversation_form.from_post(request.POST, row.messages)
     if more := request.POST.get("more"):  # another box to write in; nothing is saved yet
-        seen = _moment(request.POST.get("changed_at", "")).isoformat()
-        return _open_row(request, goal, row, said=conversation_form.grown(said, more), seen=seen)
+        seen = _parse_time(request.POST.get("changed_at", "")).isoformat()
+        return _open_row(
+            request, goal, row, said=conversation_form.with_added(said, more), seen=seen
+        )
     try:
         edit = save_example(
             example=row,
             by=request.user,
             messages=conversation_form.without_empty_turns(said, row.messages),
-            seen=_moment(request.POST.get("changed_at", "")),
+            seen=_parse_time(request.POST.get("changed_at", "")),
         )
-    except Stale as stale:
+    except StaleExample as stale:
         return _open_row(request, goal, stale.example, status=422, said=said, stale_edit=True)
     except PlainError as error:
         return _open_row(request, goal, row, status=422, said=said, problem=error.message)
@@ -101,7 +103,7 @@ def _save(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
     return back_to_table(request, goal, said=_("Saved %s.") % row, edit=edit, at=row.number)
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     """An unreadable time becomes 1970, so the form counts as stale."""
     try:
         return datetime.fromisoformat(text)
@@ -114,9 +116,9 @@ def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
     """Apply one button: approve, draft, set_aside, delete, restore, or move (with split)."""
     row = _example(goal, number)
     what = request.POST.get("what", "")
-    if what not in DEEDS:
+    if what not in ACTIONS:
         raise PlainError(_("That button is not known. Open the row again."))
-    said, fields = DEEDS[what]
+    said, fields = ACTIONS[what]
     if what == "move":
         form = MoveForm(request.POST)
         if not form.is_valid():
@@ -124,12 +126,12 @@ def change(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
         fields = {"split": form.cleaned_data["split"]}
     if what == "approve" and not row.answer.strip():
         raise PlainError(_("%s has no answer yet. Write one, then approve it.") % row)
-    edit = _do(row.dataset, request, row, str(said) % {"row": row}, fields)
+    edit = _apply_action(row.dataset, request, row, str(said) % {"row": row}, fields)
     at = 0 if what == "delete" else row.number
     return back_to_table(request, goal, said=edit.what, edit=edit, at=at)
 
 
-DEEDS: dict[str, tuple[str, dict[str, Any]]] = {
+ACTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "approve": ("Approved %(row)s", {"status": str(Status.APPROVED)}),
     "draft": ("Made %(row)s a draft", {"status": str(Status.DRAFT)}),
     "set_aside": ("Set %(row)s aside", {"status": str(Status.SET_ASIDE)}),
@@ -139,7 +141,7 @@ DEEDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _do(
+def _apply_action(
     dataset: Dataset, request: HttpRequest, row: Example, what: str, fields: dict[str, Any]
 ) -> Edit:
     edit = change_many(
@@ -163,7 +165,7 @@ def write(request: HttpRequest, goal: Goal) -> HttpResponse:
     form = WriteForm(request.POST or None)
     dataset = dataset_of(goal)
     if request.method == "POST" and (more := request.POST.get("more")):
-        form = form.grown(more)
+        form = form.with_added(more)
     elif request.method == "POST" and form.is_valid():
         try:
             row, edit = add_example(dataset=dataset, by=request.user, messages=form.messages())
@@ -174,14 +176,14 @@ def write(request: HttpRequest, goal: Goal) -> HttpResponse:
             return (
                 back_to_table(request, goal, said=_("Added %s.") % row, edit=edit, at=row.number)
                 if "again" not in request.POST
-                else _another(request, goal, row)
+                else _write_another(request, goal, row)
             )
     status = 422 if form.errors else 200
     count = dataset.examples.usable().count()
     return render(request, "write", {"goal": goal, "form": form, "count": count}, status=status)
 
 
-def _another(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
+def _write_another(request: HttpRequest, goal: Goal, row: Example) -> HttpResponse:
     count = row.dataset.examples.usable().count()
     return render(
         request, "write", {"goal": goal, "form": WriteForm(), "count": count, "added": row}

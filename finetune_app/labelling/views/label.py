@@ -23,7 +23,7 @@ from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
 from finetune_app.datasets import status_counts
 from finetune_app.datasets.models import Dataset, Edit, Example, Status
-from finetune_app.datasets.services import Stale, dataset_of, undo
+from finetune_app.datasets.services import StaleExample, dataset_of, undo
 from finetune_app.datasets.text import newlines
 from finetune_app.datasets.views.common import answer_pairs
 from finetune_app.goals.access import goal_page
@@ -146,7 +146,7 @@ def save_guidelines(request: HttpRequest, goal: Goal) -> HttpResponse:
 def _post(request: HttpRequest, goal: Goal, example: Example) -> HttpResponse:
     try:
         said = _perform(request, example)
-    except Stale as stale:
+    except StaleExample as stale:
         current = _get_row(goal, example.number)
         return _render_row(request, goal, current, status=422, theirs=stale.example)
     except PlainError as error:

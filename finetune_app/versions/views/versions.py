@@ -31,7 +31,7 @@ ROLES = {"system": _l("Instructions"), "user": _l("Prompt"), "assistant": _l("An
 
 
 @goal_page(Role.EDITOR, "POST")
-def make(request: HttpRequest, goal: Goal) -> HttpResponse:
+def freeze_version(request: HttpRequest, goal: Goal) -> HttpResponse:
     version, new = freeze(dataset=dataset_of(goal), by=request.user)
     said = (
         _("Version %(n)s is frozen.")
