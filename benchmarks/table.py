@@ -94,7 +94,7 @@ def pages(rows: int, other: int) -> dict[str, Callable[[int], str]]:
         "somewhere in the middle": lambda at: f"?after={deep(at)}&at={deep(at) + 1}",
         "the same, its place unknown": lambda at: f"?after={deep(at)}",
         "status draft (10 %)": lambda at: "?status=draft",
-        "used to test (18 %)": lambda at: "?split=test",
+        "used for the test (18 %)": lambda at: "?split=test",
         "drafts of the practice split": lambda at: "?status=draft&split=validation",
         "the trash (1 %)": lambda at: "?status=trash",
         "changed by somebody (0.1 %)": lambda at: f"?by={other}",

@@ -95,7 +95,7 @@ def trained_cues(of_topic: str) -> set[str]:
     }
 
 
-def test_there_are_240_to_learn_from_40_to_practise_on_and_60_to_test() -> None:
+def test_240_rows_for_training_40_for_practice_60_for_the_test() -> None:
     assert Counter(row["split"] for row in sample().rows) == SIZES
 
 

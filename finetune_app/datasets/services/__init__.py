@@ -1,4 +1,4 @@
-"""Every write of examples."""
+"""Services that write examples."""
 
 from finetune_app.datasets.services.adding import add_example, add_rows
 from finetune_app.datasets.services.batch_edits import fraction_done, start_job

@@ -1,1 +1,1 @@
-"""The pages of this room: the table, imports, one example, versions."""
+"""The views of the dataset pages."""
