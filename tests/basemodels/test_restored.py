@@ -10,6 +10,7 @@ from django.core.files.storage import default_storage
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, Install
 from finetune_app.jobs.models import State
 from tests.basemodels.conftest import HUB_ID, laid
+from tests.page_text import compact
 
 STARTER = "smollm2-135m-instruct"
 GONE = "its files are missing"
@@ -18,7 +19,7 @@ IN_MEMORY = {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}
 
 def row_of(client, url, name: str) -> str:
     """A model's row of the page."""
-    rows = client.get(url("page")).content.decode().split('<div class="model-row')
+    rows = compact(client.get(url("page"))).split('<div class="model-row')
     return next(row for row in rows if f">{name}</label>" in row)
 
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from finetune_app.core.icons import ICONS
 from finetune_app.core.templatetags import ui
+from tests.page_text import compact
 
 
 def render(source: str, **context: object) -> str:
@@ -96,7 +97,7 @@ class SampleForm(forms.Form):
 
 
 def test_a_field_ties_its_label_help_and_errors_to_the_control() -> None:
-    markup = render("{% field form.name %}", form=SampleForm({}))
+    markup = compact(render("{% field form.name %}", form=SampleForm({})))
 
     assert '<label for="id_name">Name</label>' in markup
     assert 'aria-describedby="id_name_helptext id_name_error"' in markup
@@ -107,10 +108,10 @@ def test_a_field_ties_its_label_help_and_errors_to_the_control() -> None:
 
 
 def test_radios_become_cards_with_a_bold_line_and_small_print() -> None:
-    markup = render("{% field form.kind %}", form=SampleForm())
+    markup = compact(render("{% field form.kind %}", form=SampleForm()))
 
     assert "<legend>Kind</legend>" in markup
-    assert "<b>Form</b> <small>Fixed lines</small>" in markup
+    assert "<b>Form</b><small>Fixed lines</small>" in markup
     assert "<b>Tone</b>" in markup
     assert markup.count('type="radio"') == 2
 
@@ -125,7 +126,7 @@ def test_a_tick_and_a_drop_zone_keep_their_native_controls() -> None:
 def test_a_button_does_not_take_words_from_the_page_around_it() -> None:
     markup = render('{% button "Train" look="primary" %}', form="f", name="n", href="/x", text="no")
 
-    assert markup.strip() == '<button class="btn primary">Train</button>'
+    assert compact(markup) == '<button class="btn primary">Train</button>'
 
 
 def test_six_marks_show_how_far_a_goal_is() -> None:

@@ -67,7 +67,7 @@ def test_without_the_tick_nothing_is_added(as_owner):
 def test_consent_to_one_host_is_not_consent_to_another(as_owner):
     reply = as_owner.post(ADD, GOOD | {"url": "https://api.other.example/v1"})
     assert reply.status_code == 422
-    assert "another one now" in text(reply)
+    assert "address has changed" in text(reply)
     assert "What goes to api.other.example" in text(reply)
     assert not Endpoint.objects.exists()
 

@@ -85,7 +85,7 @@ TROUBLE = {
     "moved": "redirects to another address",
     "web page": "not in the chat format",
     "packed": "compresses its answers",
-    "breaks off": "ended in the middle",
+    "breaks off": "stopped in the middle",
     "stumbles": "broke off: overloaded, …",
     "endless": "too long",
 }
@@ -123,7 +123,7 @@ def test_what_the_operator_no_longer_allows_is_not_asked(platform, endpoint, set
     with pytest.raises(RemoteError, match="Only https"):
         heard(endpoint)
     endpoint.url = endpoint.url.replace("http:", "https:")
-    with pytest.raises(RemoteError, match="inside this machine"):
+    with pytest.raises(RemoteError, match="on this machine"):
         heard(endpoint)
     assert platform.requests == []
 

@@ -50,7 +50,7 @@ def checked(text: str) -> str:
     ],
 )
 def test_what_is_not_public_is_refused(address):
-    with pytest.raises(guard.NotAllowed, match="inside this machine or its network"):
+    with pytest.raises(guard.NotAllowed, match="on this machine or its network"):
         checked(address)
 
 
