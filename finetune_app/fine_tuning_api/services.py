@@ -20,6 +20,7 @@ from finetune_app.checks.models import Severity
 from finetune_app.core.errors import PlainError
 from finetune_app.datasets import services as datasets
 from finetune_app.datasets.models import Split
+from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.fine_tuning_api.training_file import read_training_rows, read_validation_rows
@@ -128,7 +129,7 @@ def _freeze_and_train(job: FineTuningJob, by: User | None) -> None:
     job.save()
 
 
-def _create_goal(job: FineTuningJob, rows: list[dict[str, Any]], by: User | None) -> Goal:
+def _create_goal(job: FineTuningJob, rows: list[RowToAdd], by: User | None) -> Goal:
     pairs = [
         {
             "prompt": row["messages"][-2]["content"][:2000],

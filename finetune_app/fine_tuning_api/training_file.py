@@ -1,11 +1,11 @@
 """Reads the examples of an uploaded file: one conversation on each line, as JSON."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from django.core.files.storage import default_storage
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.datasets.splits import held_back_split
 from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.imports.column_mapping import RowError, messages_from_row, parse_json
@@ -14,19 +14,21 @@ MIN_EXAMPLES, MAX_LINES = 10, 50_000
 MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": ""}
 
 
-def read_training_rows(file: ApiFile, split: str) -> list[dict[str, Any]]:
+def read_training_rows(file: ApiFile, split: str) -> list[RowToAdd]:
     """All rows, in `split` ("" lets the dataset choose). A program that sends a broken file wants
     to know, so one bad line rejects the file. Raises RowError."""
-    rows = [{"messages": messages, "split": str(split)} for messages in _conversations(file)]
+    rows: list[RowToAdd] = [
+        {"messages": messages, "split": str(split)} for messages in _conversations(file)
+    ]
     if len(rows) < MIN_EXAMPLES:
         raise RowError(f"The file has {len(rows)} examples; at least {MIN_EXAMPLES} are needed.")
     return rows
 
 
-def read_validation_rows(file: ApiFile) -> list[dict[str, Any]]:
+def read_validation_rows(file: ApiFile) -> list[RowToAdd]:
     """Every second example validates during training; the others are sealed as the test split, so
     that the evaluation has examples that nothing has been tuned on. Raises RowError."""
-    rows = [
+    rows: list[RowToAdd] = [
         {"messages": messages, "split": str(held_back_split(at))}
         for at, messages in enumerate(_conversations(file))
     ]

@@ -128,7 +128,7 @@ def _insert(item: Import, rows: Iterator[ImportRow], writer: LeaseWriter) -> Non
         source_import=item,
         compare=writer.total <= ROWS_PER_BATCH,
     )
-    while window := [dict(row) for row in islice(rows, ROWS_PER_BATCH)]:
+    while window := list(islice(rows, ROWS_PER_BATCH)):
         last_number = Dataset.objects.get(pk=dataset.pk).last_number
         examples = build(window)
         for start in range(0, len(examples), INSERT_BATCH_ROWS):

@@ -56,7 +56,7 @@ def test_undo_reports_deleted_rows(as_owner, url, rows):
 def test_large_trash_is_emptied_in_parts(as_owner, url, rows, monkeypatch):
     monkeypatch.setattr(trash, "MAX_QUERY_KEYS", 2)
     monkeypatch.setattr(trash, "MAX_REQUEST_SECONDS", 0)
-    assert "1 example to go" in as_owner.post(url("empty")).content.decode()
+    assert "1 example left" in as_owner.post(url("empty")).content.decode()
     reply = as_owner.post(url("empty"), headers={"HX-Request": "true"})
     assert reply["HX-Redirect"] == url("page")
     assert rows.count() == 57

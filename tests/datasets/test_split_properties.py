@@ -81,8 +81,8 @@ def test_splits_do_not_depend_on_the_order_of_rows(rows, shares, chance):
 @given(st.lists(st.sampled_from("abcdef"), min_size=30, max_size=300), st.integers(0, 99))
 @settings(max_examples=80, deadline=None)
 def test_every_label_gets_its_share(labels, seed):
-    """Of rows that stand alone. Two rows more or less are within reach, and where the whole set
-    has too few on a side, the next of any label go there."""
+    """For single rows, up to two rows more or less. A split below its minimum is filled with rows
+    of any label."""
     rows = [NewRow(f"p{n}", "", label=label) for n, label in enumerate(labels)]
     assign_splits(rows, ExistingRows(), seed=seed, shares=WITH_TRAINING)
     if len(set(labels)) < 2 or 5 * len(set(labels)) > len(labels):

@@ -1,8 +1,7 @@
 """Adding examples: rows of a file, or one written by hand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -12,6 +11,7 @@ from finetune_app.core import bulk_sql
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Change, Dataset, Edit, Example, Import, Status
+from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.datasets.services.editing import validate_messages
 from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.datasets.split_assignment import assign, label_of
@@ -23,15 +23,14 @@ def add_rows(
     *,
     dataset: Dataset,
     by: User | None,
-    rows: Iterable[dict[str, Any]],
+    rows: Iterable[RowToAdd],
     source: str = "",
     source_import: Import | None = None,
     status: str = Status.APPROVED,
 ) -> int:
-    """Add {"messages": [...], "split", "key", "group"} rows; returns how many.
+    """Add rows and return how many.
 
     All or nothing, in one transaction: files of any size come in through imports/import_rows.py.
-    A row without a split gets one from splits.py.
     """
     rows = iter(rows)
     added = 0
@@ -72,7 +71,7 @@ def add_example(
 
 def build_examples(
     dataset: Dataset,
-    rows: list[dict[str, Any]],
+    rows: Sequence[RowToAdd],
     *,
     by: User | None,
     source: str,

@@ -6,6 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from finetune_app.core.chat_messages import Message
+from finetune_app.datasets.schemas import RowToAdd
+
 DATA = Path(__file__).with_name("emails.csv")
 NEW_WORDING = Path(__file__).with_name("new_wording.csv")
 
@@ -56,7 +59,7 @@ class Sample:
     measure: str
     measure_settings: dict[str, Any]
     pairs: list[dict[str, str]]
-    rows: list[dict[str, Any]]
+    rows: list[RowToAdd]
     best_prompt: dict[str, Any]
     path: Path
     training_tokens: int
@@ -100,8 +103,8 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _as_row(row: dict[str, str]) -> dict[str, Any]:
-    messages = [
+def _as_row(row: dict[str, str]) -> RowToAdd:
+    messages: list[Message] = [
         {"role": "user", "content": row["email"]},
         {"role": "assistant", "content": row["answer"]},
     ]

@@ -1,0 +1,14 @@
+"""Types of the data that other apps hand over. Pure Python."""
+
+from typing import NotRequired, TypedDict
+
+from finetune_app.core.chat_messages import Message
+
+
+class RowToAdd(TypedDict):
+    """A conversation to add. Without a `split` one is assigned (splits.py)."""
+
+    messages: list[Message]
+    split: NotRequired[str]
+    key: NotRequired[str]  # of the row in its file, for merging
+    group: NotRequired[str]  # rows of one group stay in one split
