@@ -56,7 +56,7 @@ def test_the_trainer_accepts_every_choice():
     spec = pytest.importorskip("worker.training.spec")
     for rows in (1, 50, 500, 100_000):
         settings = automatic_settings(rows, 200)["settings"]
-        made = spec.Spec.from_json({"base_model": "/m", "version": "/v", **settings})
+        made = spec.TrainingSpec.from_json({"base_model": "/m", "version": "/v", **settings})
         assert made.epochs == settings["epochs"]
 
 

@@ -21,6 +21,9 @@ from worker.training.loop import run
 # The rooms that import, split and freeze rows, and evaluation.
 MAY_TELL_TEST_ROWS_APART = (
     "finetune_app/datasets/",
+    "finetune_app/checks/",
+    "finetune_app/versions/",
+    "finetune_app/labelling/writing_ideas.py",
     "finetune_app/imports/",
     "finetune_app/evaluation/",
     "worker/evaluation/",

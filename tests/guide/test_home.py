@@ -16,6 +16,7 @@ from finetune_app.jobs.models import State
 from finetune_app.training import services as trainings
 from tests import journey
 from tests.labelling.helpers import done, to_do
+from tests.page_text import compact
 
 HOME = reverse("guide:home")
 
@@ -48,7 +49,7 @@ def test_a_row_has_state_marks_and_action(as_viewer, goal, owner):
     journey.ready(goal, owner)
     page = html.unescape(as_viewer.get(HOME).content.decode())
     assert "Ready to train Tiny." in page
-    row = " ".join(page[page.index('<ul class="goals">') : page.index("</ul>")].split())
+    row = compact(page[page.index('<ul class="goals">') : page.index("</ul>")])
     assert "4 of 6 · Training" in row
     assert re.search(r'aria-label="Train: Sort shop emails"', row)
     assert len(re.findall(r"<i\b", row)) >= 6

@@ -16,6 +16,7 @@ from finetune_app.guide.rail import rail, step_of
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
 from tests.guide.wizard.conftest import READY, advised  # noqa: F401
+from tests.page_text import compact
 
 
 def with_method(goal, method) -> Goal:
@@ -150,7 +151,7 @@ def test_questions_alone_are_nothing_to_train_on(goal, owner):
 
 def test_home_names_the_step_after_the_method(as_viewer, goal, owner):
     with_method(journey.ready(goal, owner), "prompt")
-    page = as_viewer.get(reverse("guide:home")).content.decode()
+    page = compact(as_viewer.get(reverse("guide:home")))
     assert "4 of 6 · Instructions" in page
 
 
@@ -159,7 +160,7 @@ def test_home_names_the_step_after_the_method(as_viewer, goal, owner):
 
 def training_page(browser, goal) -> str:
     page = browser.get(reverse("training:page", args=[goal.pk])).content.decode()
-    return " ".join(html.unescape(page).split())
+    return compact(html.unescape(page))
 
 
 def test_the_chosen_way_is_marked_and_the_others_say_why_not_yet(
@@ -169,7 +170,7 @@ def test_the_chosen_way_is_marked_and_the_others_say_why_not_yet(
 ):
     advised(**READY)
     page = training_page(as_viewer, goal)
-    assert 'aria-current="page"><b>Training</b> <span class="ours">' in page
+    assert 'aria-current="page"><b>Training</b><span class="ours">' in page
     assert "Not needed so far: nothing you said has to be looked up." in page
     assert "Not alone: you tried instructions" in page
     assert "Make this our way" not in page
