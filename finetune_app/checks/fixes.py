@@ -105,19 +105,19 @@ def _groups(finding: Finding, rows: list[CheckRow]) -> list[list[CheckRow]]:
     return [sorted(group, key=lambda row: row.number) for group in groups if len(group) > 1]
 
 
-def _one_side(finding: Finding, rows: list[CheckRow]) -> Wanted:
+def _test_into_other_split(finding: Finding, rows: list[CheckRow]) -> Wanted:
     """Move test rows to the split of their look-alikes. Nothing moves into the test split, so it
     never contains what a model may have learned from."""
     wanted: Wanted = {}
     for group in _groups(finding, rows):
-        sides = {row.split for row in group}
-        if Split.TEST in sides and len(sides) > 1:
-            side = Split.TRAIN if Split.TRAIN in sides else Split.VALIDATION
-            wanted |= {row.pk: {"split": str(side)} for row in group if row.split != side}
+        present = {row.split for row in group}
+        if Split.TEST in present and len(present) > 1:
+            split = Split.TRAIN if Split.TRAIN in present else Split.VALIDATION
+            wanted |= {row.pk: {"split": str(split)} for row in group if row.split != split}
     return wanted
 
 
-def _one_side_practice(finding: Finding, rows: list[CheckRow]) -> Wanted:
+def _validation_into_train(finding: Finding, rows: list[CheckRow]) -> Wanted:
     return {
         row.pk: {"split": str(Split.TRAIN)}
         for group in _groups(finding, rows)
@@ -176,8 +176,8 @@ def _no_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
     }
 
 
-def _hold_back(side: Split) -> Fix:
-    """A fix that moves rows from the train split into `side`, in the order of their hashes.
+def _hold_back(split: Split) -> Fix:
+    """A fix that moves rows from the train split into `split`, in the order of their hashes.
 
     Where nothing is trained, the train split may be emptied; test questions may then become
     validation questions, but never the reverse.
@@ -186,15 +186,15 @@ def _hold_back(side: Split) -> Fix:
     def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
         dataset: Dataset = finding.dataset
         shares, trains = splits.shares_of(dataset.goal), dataset.goal.trains
-        share = shares.test if side == Split.TEST else shares.validation
+        share = shares.test if split == Split.TEST else shares.validation
         givers = [row for row in rows if row.split == Split.TRAIN]
-        if not trains and side == Split.VALIDATION and not givers:
+        if not trains and split == Split.VALIDATION and not givers:
             givers = [row for row in rows if row.split == Split.TEST]
         givers.sort(key=lambda row: splits.hash_fraction(dataset.seed, row.prompt_hash))
-        most = len(givers) if not trains and side == Split.TEST else len(givers) - 1
+        most = len(givers) if not trains and split == Split.TEST else len(givers) - 1
         want = min(max(1, round(share * len(rows))), most)
         chosen = {row.prompt_hash for row in givers[:want]}
-        return {row.pk: {"split": str(side)} for row in givers if row.prompt_hash in chosen}
+        return {row.pk: {"split": str(split)} for row in givers if row.prompt_hash in chosen}
 
     return fix
 
@@ -204,8 +204,8 @@ FIXES: dict[str, Fix] = {
     "keep_one": _keep_first(duplicates.repeated),
     "keep_one_spelling": _keep_first(duplicates.spelled_alike),
     "keep_one_of_each": _keep_one_of_each,
-    "one_side": _one_side,
-    "one_side_practice": _one_side_practice,
+    "one_side": _test_into_other_split,
+    "one_side_practice": _validation_into_train,
     "hold_back_test": _hold_back(Split.TEST),
     "hold_back_practice": _hold_back(Split.VALIDATION),
     "hide_secrets": _rewrite(_without_secrets),

@@ -29,18 +29,18 @@ def no_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResu
 
 
 def unknown_role(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    strange = context.marked("unknown_role")
-    names = Counter(marks[0].what for marks in strange.values()).most_common(1)
+    unknown = context.marked("unknown_role")
+    names = Counter(marks[0].what for marks in unknown.values()).most_common(1)
     yield from to_set_aside(
         "unknown_role",
         Severity.ERROR,
-        list(strange),
+        list(unknown),
         message=ngettext(
             "In %(n)s example we don’t know who “%(who)s” is",
             "In %(n)s examples we don’t know who “%(who)s” is",
-            len(strange),
+            len(unknown),
         )
-        % {"n": len(strange), "who": names[0][0] if names else ""},
+        % {"n": len(unknown), "who": names[0][0] if names else ""},
         why=_("A model learns from what the assistant says, so it must be clear who speaks."),
     )
 

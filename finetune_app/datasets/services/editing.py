@@ -83,7 +83,7 @@ def change_many(
 
     `fields` returns for each example the new values of messages, status, split, assigned_to (a
     user's key), deleted or labels. Only the keys of `examples` matter: the rows are read again
-    with the dataset locked, so what somebody else changed meanwhile is kept.
+    with the dataset locked, so concurrent changes are kept.
     """
     now = timezone.now()
     changes = []

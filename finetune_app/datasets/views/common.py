@@ -83,7 +83,7 @@ def table(request: HttpRequest, goal: Goal, dataset: Dataset, **more: Any) -> di
         "rows": [table_row(example) for example in page.examples],
         "last_import": imports.first(),
         "can_edit": may_edit(request),
-        "all_sides": Split.choices,
+        "all_splits": Split.choices,
         "unfound": address + filters.query(finding=""),
         "showing": showing(page),
         "how_many": how_many(page.total),

@@ -57,7 +57,7 @@ def _open_row(
     row_context = {
         "open": row,
         "boxes": conversation_form.message_fields(said, row.messages),
-        "sides": Split.choices,
+        "splits": Split.choices,
         "has_instructions": conversation_form.has_instructions(said),
         "several": sum(message["role"] == "user" for message in said) > 1,
         "seen": row.changed_at.isoformat(),
