@@ -10,7 +10,7 @@ and for both styles
     "system"      instructions that go before the conversation
     "split"       train, validation or test
     "key"         the row's own name, by which a later file is merged
-    "group"       what rows of one source share, so that they stay on one side of the split
+    "group"       what rows of one source share, so that they stay in one split
     "unanswered"  "keep": a row without an answer comes in to be labelled, its last message an
                   empty one of the assistant; "": such a row is listed as left out
 
