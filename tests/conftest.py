@@ -1,4 +1,4 @@
-"""The people of the stories: an owner, an editor, a viewer of one team, and a stranger."""
+"""Fixtures for all tests: an owner, an editor and a viewer of a team, and a stranger."""
 
 import gc
 from pathlib import Path
@@ -17,7 +17,7 @@ USES_DATABASE = {"db", "transactional_db", "live_server", "django_db_setup"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks no database: on another one it would do the same again."""
+    """Mark tests without a database, which need not run on a second one."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if not fixtures & USES_DATABASE and not item.get_closest_marker("django_db"):
@@ -25,8 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Python's search for garbage would go through every module again and again: nearly a tenth
-    of the time of these tests."""
+    """Freeze imported modules for the garbage collector, which otherwise takes nearly a tenth of
+    the tests' time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
@@ -34,7 +34,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _plain_static(settings):
-    """No manifest of static files is collected for tests."""
+    """Tests use no manifest of static files."""
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }

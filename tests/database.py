@@ -1,7 +1,7 @@
-"""A SQLite database with all tables, made once for every process and every run of the tests.
+"""A template SQLite database with all tables, created once for all test processes.
 
-The migrations take seconds in each process, a copy of what they made takes none. It is kept
-beside the starter model, under a name that follows from the migrations.
+Migrations take seconds in each process, a copy takes none. It is cached beside the starter model,
+under a name derived from the migrations.
 """
 
 import fcntl
@@ -23,18 +23,18 @@ FOLDER = Path(settings.BASE_DIR) / ".cache" / "databases"
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    """What lies there already is used; its folder is temporary, so nothing is left behind."""
+    """Use the existing file; its folder is temporary."""
     return settings.ON_SQLITE
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """Lay a copy down where pytest-django is about to make one."""
+    """Put a copy where pytest-django would create the database."""
     if not settings.ON_SQLITE:
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process makes it, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process creates it, the others wait
         kept = FOLDER / f"{fingerprint()}.sqlite3"
         if not kept.exists():
             make(kept)

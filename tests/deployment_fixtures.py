@@ -1,4 +1,4 @@
-"""Fixtures with a deployment, for rooms whose pages and API need one."""
+"""Fixtures with a deployment, for apps whose pages and API need one."""
 
 import pytest
 from django.urls import reverse
@@ -12,7 +12,7 @@ from tests.journey import ready, trained
 
 @pytest.fixture(autouse=True)
 def separate_rate_limits(monkeypatch):
-    """Limits are counted in this process, afresh for each test."""
+    """Count rate limits in this process, separately for each test."""
     from limits.storage import MemoryStorage
 
     rate_limits.limiter.cache_clear()

@@ -1,5 +1,5 @@
-"""Fixtures for the API as a program meets it: uvicorn on a port, a real engine with a tiny model,
-and OpenAI's own client."""
+"""Fixtures for API tests: uvicorn on a port, a real engine with a tiny model, and OpenAI's
+client."""
 
 import openai
 import pytest
@@ -26,7 +26,7 @@ def engine_process(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def address():
-    """Where uvicorn serves the whole application, in a thread of this process."""
+    """Address of uvicorn, which serves the application in a thread."""
     with serving() as found:
         yield found
 

@@ -1,6 +1,6 @@
 """The environment of a test run; loaded with `-p` before Django reads its settings.
 
-Each test process keeps its files in a folder of its own, which goes when the process ends.
+Each test process has its own data folder, deleted when the process ends.
 """
 
 import atexit
@@ -11,7 +11,7 @@ from typing import Any
 
 os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="finetune-tests-")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
-os.environ.setdefault("FINETUNE_NICENESS", "0")  # no child waits until other tests are done
+os.environ.setdefault("FINETUNE_NICENESS", "0")  # children run at normal priority
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's loop beside the ORM
 
 _owner = os.getpid()

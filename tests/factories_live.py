@@ -1,4 +1,4 @@
-"""Step 6 of the world: it is live, asked, watched over, and taken along."""
+"""Factories of tests for step 6: deployment, requests, monitoring and exports."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ from tests.journey import write
 
 
 def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Request]:
-    """It answers for others: two versions and one on trial, a key, a request that went well, whose
-    words are kept and that somebody found not helpful, and one that failed."""
+    """A deployment with two releases and a canary, a key, a successful request with transcript and
+    negative feedback, and a failed request."""
     base, candidate = candidates
     live = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
     for number in (1, 2):
@@ -64,7 +64,7 @@ def live(goal: Goal, candidates: list[Candidate], by: User) -> tuple[ApiKey, Req
 
 
 def _drift(live: Deployment, odd: Request) -> None:
-    """Other things are asked than were learned, more and more, and it says which."""
+    """A drift check that found drift, with examples."""
     version = live.goal.dataset.versions.get()
     for auc, by_chance in ((0.54, 0.6), (0.66, 0.59)):
         DriftCheck.objects.create(
@@ -93,7 +93,7 @@ def _drift(live: Deployment, odd: Request) -> None:
 
 
 def _alerts(live: Deployment, by: User) -> None:
-    """One that is raised, sent by e-mail, on its way to a webhook."""
+    """A raised alert that was sent by e-mail and is queued for a webhook."""
     watch = watching.watch_of(live)
     watch.people.add(by)
     Rule.objects.filter(watch=watch, what="errors").update(on=True, raised_at=timezone.now())
@@ -115,7 +115,7 @@ def _alerts(live: Deployment, by: User) -> None:
 
 
 def model_exports(training: Training, by: User) -> ModelExport:
-    """One that passed its check and can be downloaded, one that is being made, one refused."""
+    """A finished export, a running one, and one that failed its check."""
     team = training.goal.team
     parity = {
         "prompts": 2,

@@ -1,6 +1,6 @@
-"""A real server of the OpenAI shape on this machine, for stories about models elsewhere.
+"""A local server with OpenAI's API, for tests of remote models.
 
-How it behaves follows from the name of the model it is asked for; see `Platform.answers`.
+The requested model's name selects its behaviour; see `Platform.answers`.
 """
 
 import gzip
@@ -22,7 +22,7 @@ KEY = "sk-very-secret-key-0123456789"
 
 
 class Platform:
-    """`requests`: what it was asked. `say(messages)` makes its answer."""
+    """`requests` records the requests. `say(messages)` returns the answer."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ class Platform:
             **given,
         )
 
-    # ---- What it does for which model ----
+    # ---- Behaviour by model name ----
 
     def answers(self, to: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         kind = body["model"]
@@ -129,7 +129,7 @@ ERRORS: dict[str, tuple[int, dict[str, str], str]] = {
 
 
 def _not_taken(body: dict[str, Any]) -> str:
-    """What newer models refuse, one thing at a time."""
+    """Parameters that newer models reject, one at a time."""
     if "max_tokens" in body:
         return "'max_tokens'. Use 'max_completion_tokens' instead."
     return next((f"'{name}'" for name in ("stream_options", "temperature") if name in body), "")

@@ -1,4 +1,4 @@
-"""A whole installation, started with `manage.py up` as `make run` does, in a folder of its own."""
+"""An installation in its own folder, started with `manage.py up` as `make run` does."""
 
 import os
 import re
@@ -34,7 +34,7 @@ class Installation:
         return self.address.partition("/set-up/")[0]
 
     def manage(self, *words: str) -> str:
-        """What `manage.py` says to that, in a shell beside it."""
+        """Output of a `manage.py` command in this installation."""
         done = subprocess.run(
             [*MANAGE, *words],
             cwd=settings.BASE_DIR,
@@ -46,7 +46,7 @@ class Installation:
         return done.stdout.strip()
 
     def files_of_goals(self) -> list[str]:
-        """Every file kept for a goal: uploads, versions, runs, evaluations."""
+        """All files of goals: uploads, versions, runs, evaluations."""
         kept = {"models", "logs", "static", "run", "secrets"}
         folders = [one for one in self.data_dir.iterdir() if one.is_dir() and one.name not in kept]
         found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
@@ -71,7 +71,7 @@ def started(tmp_path: Path) -> Iterator[Installation]:
         "HF_HUB_OFFLINE": "1",
     }
     for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS"):
-        given.pop(name, None)  # trained as people train: on all cores, behind live answers
+        given.pop(name, None)  # train with the default environment: all cores, low priority
     subprocess.run([*MANAGE, "prepare"], cwd=settings.BASE_DIR, env=given, check=True)
     said = tmp_path / "up.txt"
     with said.open("w") as file:
@@ -84,7 +84,7 @@ def started(tmp_path: Path) -> Iterator[Installation]:
     finally:
         alive = process.poll() is None
         family = psutil.Process(process.pid).children(recursive=True) if alive else []
-        process.send_signal(signal.SIGINT)  # as Ctrl-C does
+        process.send_signal(signal.SIGINT)  # like Ctrl-C
         try:
             assert process.wait(30) == 0
             wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in family))

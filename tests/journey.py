@@ -1,7 +1,7 @@
-"""A goal's way through the six steps, for stories that begin in the middle of it.
+"""Takes a goal through the six steps, for tests that start in the middle.
 
-Each function goes one step with the app's own services; what a worker would do (the steps of a
-training, the answers of a test) is told to the rooms as a worker tells it.
+Each function does one step with the app's services; events of a worker (steps of a training,
+answers of an evaluation) are passed to the job handlers.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def freeze(goal: Goal, by: User, count: int = 60) -> Version:
 
 
 def install(slug: str = "tiny", **fields: object) -> BaseModel:
-    """A model on the disk, as far as the web looks at it."""
+    """An installed model, as far as the web can tell."""
     model = BaseModel.objects.create(
         slug=slug,
         name=slug.title(),
@@ -66,7 +66,7 @@ def ready(goal: Goal, by: User, model: BaseModel | None = None) -> Goal:
 
 
 def trained(goal: Goal, by: User, weights: str = "weights") -> Training:
-    """Step 4, to its end: an adapter is on the disk."""
+    """Step 4 completed: an adapter is on disk."""
     training = trainings.start(goal=goal, user=by)
     write(f"{training.adapter_folder}/adapter_model.safetensors", weights)
     write(f"{training.adapter_folder}/adapter_config.json", "{}")
@@ -83,7 +83,7 @@ def evaluated(
     instructions: str = "",
     shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
-    """Step 5, to its end. `say(prompt, "base" | "tuned" | "prompt")` is (text, right or wrong)."""
+    """Step 5 completed. `say(prompt, "base" | "tuned" | "prompt")` returns (text, passed)."""
     evaluation = begun(training, by, instructions=instructions, shots=shots)
     answer_all(evaluation, say or tuned_is_right)
     finish(evaluation)
@@ -98,7 +98,7 @@ def begun(
     instructions: str = "",
     shots: list[dict[str, str]] | None = None,
 ) -> Evaluation:
-    """Step 5 begins: base against tuned, and with a good prompt where there are words for it."""
+    """Step 5 started: base and tuned model, and the prompt baseline if there are instructions."""
     prompt = BaselinePrompt(instructions, shots or [])
     return started(training.goal, by, ["prompt", "tuned"], training=training, prompt=prompt)
 
@@ -111,7 +111,7 @@ def started(
     training: Training | None = None,
     prompt: BaselinePrompt = BaselinePrompt("", []),
 ) -> Evaluation:
-    """A test of the base and the ways named, waiting for a worker."""
+    """An evaluation of the base model and the named candidates, queued."""
     basis = candidate_selection.EvaluationInputs.for_goal(goal, training)
     taking_part = candidate_selection.create_candidates(basis, prompt=prompt, keys=keys)
     return evaluations.start(
@@ -148,7 +148,7 @@ def answer_all(evaluation: Evaluation, say: Say) -> None:
 
 
 def end(job: Job, **result: object) -> None:
-    """A worker's child came to its end and said `result`."""
+    """The worker's child ended with `result`."""
     state = State.STOPPED if result.get("stopped") else State.SUCCEEDED
     set_state(job, state, result=result)
     ended = Job.objects.get(pk=job.pk)

@@ -1,4 +1,4 @@
-"""The whole application on a port, as uvicorn serves it, in a thread of this process."""
+"""Serves the application with uvicorn in a thread."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from finetune_app.asgi import application
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The address of the API. What it asks the database has to be committed."""
+    """The API's address. It sees only committed rows."""
     server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

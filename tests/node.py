@@ -1,9 +1,9 @@
-"""OpenAI's JavaScript client for tests: fetched once into .cache/node, kept between runs.
+"""OpenAI's JavaScript client for tests, cached in .cache/node.
 
-    python -m tests.node        fetch it; says in one line when that cannot be done
+    python -m tests.node        fetch it, or report in one line why not
 
-It is no part of Finetune; npm brings it, without running any of its scripts. Tests mark
-themselves with `needs_node`, which skips where it is not.
+Installed with npm without running install scripts; not part of Finetune. Tests marked with
+`needs_node` are skipped without it.
 """
 
 import shutil

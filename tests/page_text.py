@@ -1,4 +1,4 @@
-"""The HTML of a page without the white space that a formatter is free to choose."""
+"""HTML without whitespace that depends on the template formatter."""
 
 import re
 
@@ -10,6 +10,6 @@ AROUND_TAG = re.compile(r"\s*(</?[a-z][^>]*>)\s*")
 
 
 def compact(html: str | HttpResponseBase) -> str:
-    """No white space before or after a tag, none before its ">", one space elsewhere."""
+    """Remove whitespace around tags and before ">"; collapse the rest."""
     text = html if isinstance(html, str) else html.content.decode()
     return AROUND_TAG.sub(r"\1", INSIDE_TAG.sub(r"\1", SPACE.sub(" ", text)))

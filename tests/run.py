@@ -1,7 +1,7 @@
-"""What `make test` runs, and one line about what this machine made it leave out.
+"""Runs the tests of `make test`, and reports which ones this machine cannot run.
 
 python -m tests.run            SQLite and the bundled Valkey
-python -m tests.run services   on PostgreSQL and Redis: what asks a database (not the browser)
+python -m tests.run services   database tests on PostgreSQL and Redis (not the browser tests)
 python -m tests.run long       the minutes-long ones
 """
 
@@ -32,7 +32,7 @@ def main() -> int:
         left_out.append("what drives a browser (no Chromium here)")
     if not services_here:
         left_out.append("the pass on PostgreSQL and Redis (not running here)")
-    # In a process of its own: converting the model needs memory that the tests want back.
+    # A separate process, to free the memory of the model's conversion.
     if subprocess.call([sys.executable, "-m", "tests.starter"]):
         left_out.append("what needs the starter model (it could not be fetched)")
     if subprocess.call([sys.executable, "-m", "tests.node"]):
@@ -40,7 +40,7 @@ def main() -> int:
     if left_out:
         print("Left out:", "; ".join(left_out) + ".", flush=True)
     environment = dict(os.environ)
-    # Where it is set, every process of every run compiles all tests anew.
+    # If set, every process would compile all tests again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if wanted == "services":
         environment |= {"DATABASE_URL": POSTGRES, "REDIS_URL": REDIS}
@@ -54,9 +54,9 @@ def main() -> int:
 
 
 def parts(wanted: str, browser_here: bool) -> list[list[str]]:
-    """The options of each pytest run. The many short tests are shared out by file, to one process
-    more than there are cores, because some wait for processes of their own; what starts a whole
-    installation, to train in it, has the machine to itself."""
+    """The options of each pytest run. Short tests are distributed by file to one process more than
+    there are cores, since some wait for child processes; tests that start an installation run
+    alone."""
     if wanted == "long":
         if not browser_here:
             return [["-s", "-m", "long and not browser"]]

@@ -1,9 +1,9 @@
-"""The starter model for tests: prepared once into .cache/models, kept between runs.
+"""The starter model for tests, cached in .cache/models.
 
-    python -m tests.starter        prepare it; says in one line when that cannot be done
+    python -m tests.starter        prepare it, or report in one line why not
 
-FINETUNE_STARTER names a folder that has it already. Tests take the fixture `starter`, or mark
-themselves with `needs_starter`; both skip where it is not.
+FINETUNE_STARTER is a folder that contains it. Tests use the fixture `starter` or the mark
+`needs_starter`; both skip without it.
 """
 
 import os
@@ -29,7 +29,7 @@ needs_starter = pytest.mark.skipif(not is_there(), reason=WHY_NOT)
 
 @pytest.fixture
 def starter(db, data_dir):
-    """The starter's BaseModel, its folder laid into the test's DATA_DIR."""
+    """The starter's BaseModel, with its folder in the test's DATA_DIR."""
     from finetune_app.basemodels.services import register_starter
 
     if not is_there():
@@ -48,7 +48,7 @@ def lay_into(data_dir: Path) -> Path:
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """Half a gigabyte need not be copied where a second name for it does."""
+    """Hard link half a gigabyte if possible, else copy it."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,4 +1,4 @@
-"""What holds for every file of the project."""
+"""Conventions for all files of the project."""
 
 import re
 from pathlib import Path

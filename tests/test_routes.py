@@ -25,7 +25,7 @@ def without_policy(routes: list[Route]) -> list[str]:
     return [f"{route.name} (/{route.pattern})" for route in routes if route.policy is None]
 
 
-# ---- Every view says who may use it ----
+# ---- Every view declares a policy ----
 
 
 def test_every_route_declares_its_policy():
@@ -52,7 +52,7 @@ def test_every_policy_is_one_this_test_understands():
 
 
 def test_a_goal_in_the_address_is_looked_up_by_goal_page():
-    """A view that takes a goal's id and only asks for an account would find any goal."""
+    """A view with a goal's id that only requires an account would find any goal."""
     wrong = [
         r.name for r in ROUTES if r.policy and ("goal_id" in r.ids) != (r.policy.scope == "goal")
     ]
@@ -76,7 +76,7 @@ def test_a_view_without_a_policy_would_be_found():
     assert without_policy(routes) == ["a (/a/)"]
 
 
-# ---- What happens is what the view says ----
+# ---- Outcomes match the policy ----
 
 
 @pytest.fixture
@@ -90,17 +90,17 @@ def people(story) -> list[Person]:
 
 
 def expectation(route: Route, person: Person, method: str) -> str:
-    """What should happen, in a word: wrong method, door, key wanted, hidden, refused or fine."""
+    """The expected outcome: wrong method, sign in, key wanted, hidden, refused or fine."""
     policy = route.policy
     if method not in policy.methods:
         return "wrong method"
-    if policy.scope == "key":  # who is signed in counts for nothing there
+    if policy.scope == "key":  # sessions do not count there
         return "key wanted"
     if policy.scope == "public":
         return "fine"
     if person.client is None:
-        return "door"
-    if person.role is None:  # a stranger: what is not theirs does not exist
+        return "sign in"
+    if person.role is None:  # a stranger gets 404
         return "hidden" if route.ids else "fine"
     if policy.scope != "account" and not person.role.covers(policy.needed_for(method)):
         return "refused"
@@ -108,9 +108,9 @@ def expectation(route: Route, person: Person, method: str) -> str:
 
 
 def outcome(response: HttpResponse) -> str:
-    to_the_door = response.get("Location", "").startswith(reverse("accounts:sign_in"))
-    if response.status_code == 302 and to_the_door and "next=" in response["Location"]:
-        return "door"
+    to_sign_in = response.get("Location", "").startswith(reverse("accounts:sign_in"))
+    if response.status_code == 302 and to_sign_in and "next=" in response["Location"]:
+        return "sign in"
     words = {401: "key wanted", 403: "refused", 404: "hidden", 405: "wrong method"}
     word = words.get(response.status_code)
     return word or ("fine" if response.status_code in FINE else "broken")
@@ -168,7 +168,7 @@ MIXABLE = [
 
 @pytest.mark.parametrize("route", MIXABLE or [None], ids=str)
 def test_ids_of_another_teams_goal_are_not_found(route, story):
-    """The goal is mine, the id behind it is another team's."""
+    """The goal is the user's, the other id belongs to another team."""
     if route is None:
         pytest.skip("no such address")
     mixed = ids_of(route, story.theirs) | {"goal_id": story.world.goal.pk}

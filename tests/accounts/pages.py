@@ -1,4 +1,4 @@
-"""What the stories about accounts share."""
+"""Helpers for tests of accounts."""
 
 import html
 
@@ -11,12 +11,12 @@ LONG_PASSWORD = "four ordinary plain words"
 
 
 def text(response) -> str:
-    """The page as its reader sees it, more or less: entities undone."""
+    """The page's text with entities decoded."""
     return html.unescape(response.content.decode())
 
 
 def sign_in(user: User, password: str = PASSWORD) -> Client:
-    """A browser in which this person typed their password."""
+    """A test client that has signed in with a password."""
     browser = Client()
     response = browser.post("/sign-in/", {"email": user.email, "password": password})
     assert response.status_code == 302, text(response)

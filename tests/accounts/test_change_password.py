@@ -1,4 +1,4 @@
-"""Changing the password: this browser stays in, the others are out."""
+"""Changing the password keeps this session and ends the others."""
 
 from axes.models import AccessAttempt
 

@@ -1,4 +1,4 @@
-"""Roles: an owner gives and takes them; the last owner stays one."""
+"""Owners change roles; the last owner remains one."""
 
 import pytest
 

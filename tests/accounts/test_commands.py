@@ -1,4 +1,4 @@
-"""The ways in from a shell."""
+"""Management commands for accounts."""
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def given(monkeypatch):
-    """The password comes from the environment; never from the command line."""
+    """The password comes from the environment, never from the command line."""
     monkeypatch.setenv("FINETUNE_PASSWORD", LONG_PASSWORD)
 
 
@@ -24,7 +24,7 @@ def test_an_owner_is_made_with_a_team(given, capsys):
     assert owner.memberships.get().role == Role.OWNER
     assert owner.memberships.get().team.name == "Kettle Lane Cycles"
     assert is_signed_in(sign_in(owner, LONG_PASSWORD))
-    assert not SetUpCode.objects.exists()  # nobody needs the code any more
+    assert not SetUpCode.objects.exists()  # the code is no longer needed
     assert LONG_PASSWORD not in capsys.readouterr().out
 
 

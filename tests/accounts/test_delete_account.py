@@ -1,4 +1,4 @@
-"""Deleting an account: what goes, what stays, and when it has to wait."""
+"""Deleting an account: what is deleted, what stays, and when it is refused."""
 
 import pytest
 from axes.models import AccessAttempt

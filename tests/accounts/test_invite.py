@@ -1,4 +1,4 @@
-"""Inviting by link: shown once, kept as a hash, withdrawn when wanted."""
+"""Invitation links: shown once, stored as a hash, can be withdrawn."""
 
 import re
 from datetime import timedelta

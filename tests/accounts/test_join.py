@@ -1,4 +1,4 @@
-"""Coming in by an invitation: somebody here already, or somebody new. Once."""
+"""Joining by invitation, with an existing or a new account, once."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Removing somebody, and leaving oneself."""
+"""Removing a member, and leaving a team."""
 
 from finetune_app.accounts import services
 from finetune_app.accounts.models import Membership, Role

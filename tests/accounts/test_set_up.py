@@ -1,4 +1,4 @@
-"""The first visit: a printed code, an owner, a team; then the door is gone."""
+"""Set-up: a printed code creates an owner and a team, once."""
 
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -44,7 +44,7 @@ def test_while_nobody_is_here_every_page_leads_to_set_up(client):
 def test_the_printed_address_makes_the_owner_and_the_team(client):
     response = client.get(printed_path())
     assert response.status_code == 302
-    assert response["Location"] == "/set-up/"  # the code leaves the address bar
+    assert response["Location"] == "/set-up/"  # the code is removed from the address
 
     assert "Your team" in text(client.get("/set-up/"))
     response = client.post("/set-up/", FIRST)

@@ -1,4 +1,4 @@
-"""Signing in: the right password, a safe way on, a new session id, a lock after many tries."""
+"""Signing in: password, safe redirect, new session id, lock after failed attempts."""
 
 import pytest
 from django.test import Client

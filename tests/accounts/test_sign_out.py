@@ -1,4 +1,4 @@
-"""Signing out is a press of a button, never a link that a picture could load."""
+"""Signing out needs a POST."""
 
 from tests.accounts.pages import is_signed_in
 

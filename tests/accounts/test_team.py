@@ -1,4 +1,4 @@
-"""The team's page: who is in, and what each may change."""
+"""The team page: members, and what each role may change."""
 
 from finetune_app.accounts.models import Invitation, Membership
 from tests.accounts.pages import text

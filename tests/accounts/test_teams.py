@@ -1,4 +1,4 @@
-"""More than one team: making, switching, deleting."""
+"""Several teams: creating, switching, deleting."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Light, dark, or as the computer has it; for everybody, signed in or not."""
+"""Light, dark or system theme, signed in or not."""
 
 
 def test_the_choice_is_kept_and_the_page_comes_back(client, db):

@@ -1,4 +1,4 @@
-"""A tiny model in a folder, a hub of one's own, and a worker that runs installs for real."""
+"""Fixtures: a tiny model, a local hub, and a worker that runs installs."""
 
 import shutil
 import threading
@@ -30,7 +30,7 @@ def tiny_model(tmp_path_factory) -> Path:
 
 
 def laid(slug: str, **fields: object) -> BaseModel:
-    """A model that is installed, as far as the web looks at it."""
+    """An installed model, as far as the web can tell."""
     made = BaseModel.objects.create(slug=slug, **{"name": slug.title(), "source": "x"} | fields)
     journey.write(f"{made.folder}/config.json", "{}")
     return made
@@ -38,7 +38,7 @@ def laid(slug: str, **fields: object) -> BaseModel:
 
 @pytest.fixture(autouse=True)
 def _tidy(data_dir) -> Iterator[None]:
-    """Ids start again after a test, and its folders are named by them."""
+    """Deletes folders, because ids are reused after each test."""
     yield
     for name in ("installs", "models"):
         shutil.rmtree(data_dir / name, ignore_errors=True)
@@ -54,13 +54,13 @@ def hub(monkeypatch) -> Iterator[LocalHub]:
 
 @pytest.fixture
 def asleep(monkeypatch) -> None:
-    """No broker to wake; tests run the job themselves."""
+    """No broker: tests run the job themselves."""
     monkeypatch.setattr(jobs, "wake_worker", lambda job: True)
 
 
 @pytest.fixture
 def install(asleep, team, owner) -> Callable[..., Install]:
-    """What the page's form does, for the owner's team."""
+    """Install a model for the owner's team, as the page's form does."""
 
     def start(source: str | Path = HUB_ID) -> Install:
         return services.install(
@@ -76,7 +76,7 @@ def install(asleep, team, owner) -> Callable[..., Install]:
 
 @pytest.fixture
 def work(asleep, settings) -> Callable[[Install], Job]:
-    """Take the lease of an install and run it to its end, in a real child process."""
+    """Take an install's lease and run it in a real child process."""
     settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = 60, 5
 
     def run(install: Install) -> Job:

@@ -1,4 +1,4 @@
-"""Automatic settings: sensible from three rows to a hundred thousand, each with its reason."""
+"""Automatic settings for three to a hundred thousand rows, each with a reason."""
 
 import pytest
 

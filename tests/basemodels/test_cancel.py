@@ -1,4 +1,4 @@
-"""Cancelling an install, or removing one that stopped: nothing of it stays."""
+"""Cancelling an install, or removing a stopped one, deletes its files."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from finetune_app.jobs.models import Job, State
 
 @pytest.fixture
 def begun(install, data_dir, django_capture_on_commit_callbacks):
-    """An install with something on the disk already."""
+    """An install with some files on disk."""
     made = install()
     folder = data_dir / made.folder / "model"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The catalogue: every entry is complete and believable."""
+"""All entries of the catalogue are complete and plausible."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_an_entry_says_what_a_person_wants_to_know(entry):
 
 @EVERY
 def test_its_numbers_belong_together(entry):
-    """Embeddings and the usual 12 h² a layer come near the parameters; bf16 gives the size."""
+    """Embeddings plus 12 h² per layer approximate the parameters; bf16 gives the size."""
     shape = shape_of(entry, None)
     rough = shape.vocabulary * shape.hidden + 12 * shape.layers * shape.hidden**2
     assert 0.6 < entry.parameters / rough < 1.7

@@ -1,4 +1,4 @@
-"""An install that was interrupted goes on where it was."""
+"""An interrupted install continues with the files it has."""
 
 import json
 
@@ -18,7 +18,7 @@ WEIGHTS = "model.safetensors"
 def test_from_a_broken_download_to_a_trained_model_that_answers(
     install, work, hub, tiny_model, as_editor, url, data_dir, tmp_path
 ):
-    """The whole way of a second architecture: it arrives in two halves, learns, and answers."""
+    """A second architecture: resumed download, training, answers."""
     hub.add(HUB_ID, tiny_model)
     hub.down_after = WEIGHTS
     made = install()
@@ -80,7 +80,7 @@ def train(base, folder) -> dict:
 
 
 def answers_differ(base, adapter) -> bool:
-    """Whether the engine says something else with the adapter than without it."""
+    """Whether the adapter changes the engine's answers."""
     from worker.engine.engine import Engine
     from worker.engine.requests import GenerationRequest
 
@@ -111,7 +111,7 @@ def test_continue_on_a_running_one_changes_nothing(install, as_owner, url):
 
 
 def test_when_another_team_was_faster(install, stranger, as_owner, url):
-    """Two downloads of one model never run side by side."""
+    """Two downloads of one model never run at the same time."""
     hub_id = "Qwen/Qwen2.5-0.5B-Instruct"
     made = install(hub_id)
     Job.objects.update(state=State.FAILED)

@@ -1,4 +1,4 @@
-"""Time and memory before a training: against what was measured, and pure where it can be."""
+"""Estimates of time and memory, compared with measurements."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def starter(db) -> BaseModel:
 
 
 def test_the_starter_needs_what_it_was_seen_to_take():
-    """A real training of 8 rows of 80 tokens peaked between 1.5 and 1.9 GB."""
+    """A real training on 8 rows of 80 tokens peaked between 1.5 and 1.9 GB."""
     needed = memory_needed(shape_of(entry_of(STARTER), None), 8 * 80)
     assert 1.5e9 <= needed <= 1.9e9
 

@@ -1,4 +1,4 @@
-"""Installing a model: from a folder and from a hub, through the real service and a real child."""
+"""Installing a model from a folder and from a hub, in a real child process."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""The catalogue page: what it shows to whom, and when."""
+"""The catalogue page for each role and state."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""After a restore on another machine: models are remembered, their files are not there."""
+"""After a restore on another machine the models' files are missing."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Stopping an install for now."""
+"""Stopping an install, which can be continued."""
 
 from finetune_app.jobs.models import Job, State
 

@@ -1,4 +1,4 @@
-"""The access token of a team: kept encrypted, told to the hub alone, shown to nobody."""
+"""A team's hub token: encrypted, sent to the hub only, never shown."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is far too large is refused before it is written anywhere; anything else goes through."""
+"""Bodies that are far too large are rejected before they are stored."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def _small_uploads(settings):
 
 @pytest.fixture
 def written(monkeypatch) -> list[int]:
-    """The size of every piece that Django puts into its temporary file."""
+    """The sizes of the chunks that Django writes to its temporary file."""
     pieces: list[int] = []
     made = asgi.tempfile.SpooledTemporaryFile
 
@@ -35,7 +35,7 @@ def written(monkeypatch) -> list[int]:
 
 
 def post(size: int, *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
-    """Send `size` bytes to an address that is nowhere: (status, text, bytes not asked for)."""
+    """Send `size` bytes to an unknown address: (status, text, bytes not read)."""
     pieces, sent = blocks(size), []
     scope = {
         "type": "http",
@@ -48,7 +48,7 @@ def post(size: int, *headers: tuple[bytes, bytes]) -> tuple[int, str, int]:
     async def receive() -> dict:
         piece = next(pieces, None)
         if piece is None:
-            await asyncio.Event().wait()  # the browser waits for its answer
+            await asyncio.Event().wait()  # the browser waits for the response
         return {"type": "http.request", "body": piece, "more_body": len(piece) == BLOCK}
 
     async def send(message: dict) -> None:
@@ -70,7 +70,7 @@ def length(size: int) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("said", [b"210763777", b"9" * 5000])
 def test_one_that_says_it_is_too_large_is_not_read_at_all(written, settings, said):
-    """The first is one byte more than goes through."""
+    """The first is one byte above the limit."""
     settings.MAX_UPLOAD_BYTES = 200 * 1024 * 1024
     status, text, left = post(600_000, (b"content-length", said))
     assert (status, left) == (413, 600_000)
@@ -89,7 +89,7 @@ def test_one_that_does_not_say_so_is_read_no_further_than_the_limit(written, hea
 
 
 def test_what_is_no_file_is_read_into_memory_and_has_to_be_smaller(written, settings):
-    """Django's own limit looks only at the length that is told; this one tells none."""
+    """Django's own limit needs a Content-Length; this body has none."""
     settings.MAX_UPLOAD_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 4_000_000, MOST
     status, text, left = post(5_000_000, (b"content-type", b"application/x-www-form-urlencoded"))
     assert status == 413
@@ -99,7 +99,7 @@ def test_what_is_no_file_is_read_into_memory_and_has_to_be_smaller(written, sett
 
 
 def test_one_that_is_only_a_little_too_large_reaches_the_pages(written, db):
-    """Where the form says so itself."""
+    """The form then shows the error."""
     size = MOST + ROOM_FOR_THE_FORM
     status, _text, left = post(size, length(size))
     assert (status, left) == (404, 0)

@@ -1,4 +1,4 @@
-"""Charts are drawn on the server: what they show, what they say, and that they are safe."""
+"""Charts: geometry, text alternatives and escaping."""
 
 import math
 import re
@@ -14,7 +14,7 @@ VALIDATION = [(0, 2.93), (10, 1.7), (20, 1.2), (30, 1.0), (40, 0.9), (50, 0.8), 
 
 
 def parse(markup: str) -> ElementTree.Element:
-    """Well-formed, or this raises. Wrapped, because some charts are an svg and its key."""
+    """Parse a chart, wrapped because some consist of an svg and a legend."""
     return ElementTree.fromstring(f"<root>{markup}</root>")
 
 
@@ -180,7 +180,7 @@ def test_the_verdict_has_one_mark_for_each_prompt() -> None:
 
     better, same, worse = root.iter("g")
     assert [len(list(group.iter("rect"))) for group in (better, same, worse)] == [41, 12, 7]
-    assert worse.get("fill") == "url(#units-hatch)"  # worse is a shape, not only a colour
+    assert worse.get("fill") == "url(#units-hatch)"  # worse differs by pattern, not only by colour
     svg = next(root.iter("svg"))
     assert svg.get("aria-label") == "60 emails: 41 better, 12 the same, 7 worse"
     last = list(worse.iter("rect"))[-1]
@@ -250,7 +250,7 @@ def test_parts_of_a_bar_stand_on_each_other() -> None:
         [("ink", [3, 0, 5]), ("red", [1, 0, 1])], "Requests", "9", chart_id="r"
     )
     ink, red = rects(chart, "f-ink"), rects(chart, "f-red")
-    assert len(ink) == len(red) == 2  # nothing is drawn for nothing
+    assert len(ink) == len(red) == 2  # zero values draw nothing
     assert float(red[0].get("y")) + float(red[0].get("height")) == float(ink[0].get("y"))
     assert "6" in texts(chart)
 

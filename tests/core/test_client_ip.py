@@ -1,4 +1,4 @@
-"""Whose address counts: the peer's, or what our own proxy added last, with a port or without."""
+"""The client's IP address: the peer's, or the last one added by a trusted proxy."""
 
 import pytest
 from django.test import RequestFactory

@@ -1,4 +1,4 @@
-"""A download is sent piece by piece, under ASGI as well, and ends its source when it breaks off."""
+"""Downloads are streamed, under ASGI too, and close their source when aborted."""
 
 import asyncio
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""Errors a person can mend become pages; every answer carries the id of its log lines."""
+"""PlainErrors become pages; every response has its request id."""
 
 import logging
 
@@ -61,7 +61,7 @@ def test_log_lines_carry_the_id_of_their_request():
 def test_a_fault_of_ours_names_its_id(client, owner, monkeypatch):
     monkeypatch.setattr(
         "finetune_app.guide.services.sample_minutes",
-        lambda: 1 / 0,  # any fault at all
+        lambda: 1 / 0,  # any exception
     )
     client.raise_request_exception = False
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")

@@ -1,4 +1,4 @@
-"""Files here and in a store elsewhere; and what is never deleted."""
+"""Files in local and remote storage, and folders that are never deleted."""
 
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -21,7 +21,7 @@ def folder(settings, tmp_path) -> Path:
 
 @pytest.fixture
 def elsewhere(settings, folder) -> Path:
-    """A store that is not a folder of this machine."""
+    """A remote store."""
     settings.STORAGES = settings.STORAGES | IN_MEMORY
     return folder
 
@@ -47,11 +47,13 @@ def test_a_file_elsewhere_is_fetched_once(elsewhere):
 def test_several_may_fetch_it_at_the_same_moment(elsewhere, monkeypatch):
     keep("versions/3/2.jsonl", b"x" * 3_000_000)
     with monkeypatch.context() as patch, ThreadPoolExecutor(8) as pool:
-        # The store in memory hands every reader the same open file; a real one does not.
+        # In-memory storage returns the same open file to all readers; real storage does not.
         patch.setattr(files.default_storage, "open", lambda _name: BytesIO(b"x" * 3_000_000))
         found = list(pool.map(lambda _n: files.local_path("versions/3/2.jsonl"), range(8)))
     assert {path.stat().st_size for path in found} == {3_000_000}
-    assert [path.name for path in found[0].parent.iterdir()] == ["2.jsonl"]  # no drafts left
+    assert [path.name for path in found[0].parent.iterdir()] == [
+        "2.jsonl"
+    ]  # no temporary files left
 
 
 def test_a_file_that_is_nowhere_leaves_no_draft(elsewhere):
@@ -83,7 +85,7 @@ def test_deleting_removes_it_here_and_there(elsewhere):
     files.delete_folder("runs/7")
     assert files.names_below("runs/7") == []
     assert not (elsewhere / "runs/7").exists()
-    files.delete_folder("runs/7")  # what is gone already is fine
+    files.delete_folder("runs/7")  # deleting twice is allowed
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One language so far: nobody reads half a page in another."""
+"""Pages are in English only, whatever the browser asks for."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What this machine has, asked without importing torch."""
+"""Measuring the machine without importing torch."""
 
 import sys
 

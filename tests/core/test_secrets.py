@@ -1,4 +1,4 @@
-"""Secrets are made once, kept by their owner alone, and encrypt what must not be read."""
+"""Secrets are created once, readable by their owner only, and encrypt fields."""
 
 import json
 import subprocess

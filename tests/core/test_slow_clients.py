@@ -1,4 +1,4 @@
-"""Whoever sends or reads byte by byte does not keep a place for ever."""
+"""Clients that send or read too slowly are disconnected."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ def _short(monkeypatch):
 
 
 async def echo(scope, receive, send):
-    """Reads all of the body, as Django does, then answers how long it was."""
+    """Reads the whole body, as Django does, and answers with its length."""
     size = 0
     while True:
         message = await receive()
@@ -52,7 +52,7 @@ async def drip(count: int, seconds: float) -> AsyncIterator[bytes]:
 
 
 def test_a_body_that_comes_byte_by_byte_is_not_waited_for():
-    """Slow loris: each byte comes in time, all of them never do."""
+    """Slowloris: single bytes arrive in time, the whole body never does."""
     sent = ask(drip(10_000, 0.02))
     assert sent[0]["status"] == 408
     assert b"took too long" in sent[1]["body"]
@@ -69,14 +69,14 @@ def test_one_that_never_comes_is_not_waited_for():
 def test_a_long_body_on_a_slow_line_has_its_time(monkeypatch):
     monkeypatch.setattr(
         slow_clients, "MIN_BYTES_PER_SECOND", 10
-    )  # each byte is worth a tenth of a second
+    )  # each byte extends the deadline by a tenth of a second
     assert ask(drip(30, 0.02))[1]["body"] == b"30"
 
 
 def test_a_long_wait_for_the_answer_is_no_slowness():
     async def thinks(scope, receive, send):
         await receive()
-        with pytest.raises(TimeoutError):  # as Django listens for a disconnect meanwhile
+        with pytest.raises(TimeoutError):  # as Django waits for a disconnect
             async with asyncio.timeout(0.5):
                 await receive()
         await send({"type": "http.response.start", "status": 200, "headers": []})

@@ -1,4 +1,4 @@
-"""What every template must hold to, so that a strict Content-Security-Policy can stand."""
+"""Rules for all templates, such as those of a strict Content-Security-Policy."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_template_asks_no_other_host_for_anything(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=name)
 def test_a_page_does_not_shout(path: Path) -> None:
-    """No exclamation marks in what people read."""
+    """No exclamation marks in page texts."""
     source = re.sub(
         r"<!doctype|<!--.*?-->|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.S | re.I
     )
@@ -44,7 +44,7 @@ def test_a_page_does_not_shout(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [s for s in SHEETS if s.name != "tokens.css"], ids=name)
 def test_a_style_sheet_takes_its_colours_from_the_tokens(path: Path) -> None:
-    """One exception: hover grounds and backdrops that mix tokens or darken the page."""
+    """Exceptions are hover backgrounds and backdrops, which mix tokens."""
     source = path.read_text().replace("#0006", "")
     found = re.findall(r"#[0-9a-fA-F]{3,8}\b(?![^(]*\()", source)
 

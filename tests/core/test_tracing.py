@@ -1,4 +1,4 @@
-"""Traces: off without an address; on, what was called and how it ended, and nobody's words."""
+"""Traces: off by default; spans have route and outcome, and no user data."""
 
 import asyncio
 

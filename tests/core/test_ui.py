@@ -1,4 +1,4 @@
-"""The tags and filters pages share."""
+"""Shared template tags and filters."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Kinds of job are registered by the rooms, each once."""
+"""Apps register each kind of job once."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""The lease: one holder, fenced by its token."""
+"""The lease has one holder, fenced by its token."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Periodic tasks run when they are due, whatever becomes of the one before."""
+"""Periodic tasks run when due, even if another one fails."""
 
 from finetune_app.jobs import periodic_tasks
 

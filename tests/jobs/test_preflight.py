@@ -1,4 +1,4 @@
-"""What stops a start is said in one sentence that tells what to do."""
+"""Problems before the start are reported with what to do."""
 
 import socket
 

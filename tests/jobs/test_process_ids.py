@@ -1,4 +1,4 @@
-"""Names of processes that stay true."""
+"""Process ids stay unique."""
 
 import os
 import subprocess

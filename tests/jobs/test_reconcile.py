@@ -1,4 +1,4 @@
-"""The clock: bringing jobs and reality together."""
+"""Reconciling jobs with their workers."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from finetune_app.jobs.models import ChildRun, Job, State
 
 
 class Time:
-    """A clock the test advances by hand."""
+    """A clock that the test advances."""
 
     now = 1000.0
 

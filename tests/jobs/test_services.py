@@ -1,4 +1,4 @@
-"""What people may ask of a job, in each of its states."""
+"""Stopping, continuing and cancelling jobs in each state."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def woken(monkeypatch) -> list[int]:
 
 @pytest.fixture
 def ended(monkeypatch) -> list[int]:
-    """Jobs whose room was told that they failed or were cancelled."""
+    """Jobs whose handler's `fail` was called."""
     heard: list[int] = []
 
     class Room:

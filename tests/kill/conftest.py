@@ -1,4 +1,4 @@
-"""The real thing, small: a broker, a clock and two Celery workers on the test's database."""
+"""Fixtures: a real broker, a clock and two Celery workers on the test database."""
 
 import signal
 import sys
@@ -16,11 +16,11 @@ from finetune_app.jobs.process_manager import ManagedProcess, ProcessManager
 from tests.worker.conftest import environment, wait_for
 from tests.worker.counting.handlers import registered
 
-WAIT = 90.0  # seconds in which a job must have ended or gone on
+WAIT = 90.0  # for a job to end or continue
 
 
 class House:
-    """A manager that tests may hurt. It mends itself while a test waits."""
+    """A process manager whose processes tests kill. Restarts them while a test waits."""
 
     def __init__(self, **environment: str) -> None:
         logs = settings.DATA_DIR / "logs"
@@ -60,7 +60,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def whole_house(django_db_setup, django_db_blocker) -> Iterator[House]:
-    """Gone before the next file: its workers would take that file's jobs from the database."""
+    """Stopped after each test file, since its workers would take the next file's jobs."""
     with django_db_blocker.unblock():
         house = House(**environment())
     house.start()
@@ -77,7 +77,7 @@ def house(whole_house, transactional_db) -> Iterator[House]:
 
 @pytest.fixture
 def new_job(house, team) -> Iterator[Callable[..., Job]]:
-    """Jobs as the web makes them. None is left behind, whatever a test did to it."""
+    """Creates jobs as the web does, and deletes them after the test."""
     made: list[Job] = []
 
     def make(kind: str = "count-heavy", **spec: Any) -> Job:

@@ -1,4 +1,4 @@
-"""A real training on the starter model, small enough to be killed many times."""
+"""A small real training on the starter model, for kill tests."""
 
 import json
 import random
@@ -40,7 +40,7 @@ def starter() -> BaseModel:
 
 @transaction.atomic
 def new_training(team: Team) -> Training:
-    """A queued training, as the page makes one."""
+    """A queued training, as created by the page."""
     goal = Goal.objects.create(team=team, name="Colours", measure=MeasureKind.EXACT)
     version = _version(Dataset.objects.create(goal=goal))
     job = services.create(team=team, kind="training", title="Training 1", spec={})

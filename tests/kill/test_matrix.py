@@ -1,8 +1,7 @@
-"""The whole kill matrix with real trainings: each process, in each phase. Writes its table to
-docs/kill-matrix.md.
+"""The kill matrix with real trainings: each process in each phase. Writes docs/kill-matrix.md.
 
-A cell kills one process with -9 in one phase and then asks: did the job go on by itself within
-90 s, from a checkpoint at most 30 s old, with no two children at once and no orphan?
+Each cell kills one process with -9 in one phase and checks that the job continues by itself within
+90 s, from a checkpoint at most 30 s old, without two children at once and without orphans.
 """
 
 import os
@@ -33,18 +32,18 @@ pytestmark = [
     needs_starter,
 ]
 
-# KILL_PHASES names some of the phases, for a shorter run.
+# KILL_PHASES selects phases for a shorter run.
 PROCESSES = ["child", "supervisor", "worker", "broker", "web", "engine", "clock"]
 PHASES = ["queued", "loading", "training", "writing a checkpoint", "saving", "evaluating"]
 CHOSEN = [one for one in PHASES if one in os.environ.get("KILL_PHASES", ",".join(PHASES))]
 NO_CHILD_YET = {("child", "queued"), ("supervisor", "queued")}
-RECOVERS = {"child", "supervisor", "worker"}  # their end is the child's end
+RECOVERS = {"child", "supervisor", "worker"}  # killing them ends the child
 TRIES = 3  # some phases last milliseconds and may be missed
 
 
 @dataclass
 class Cell:
-    """What happened after one kill."""
+    """The outcome of one kill."""
 
     hit: bool
     seconds: float = 0.0  # until the job went on (or ended, where it was not disturbed)
@@ -58,7 +57,7 @@ class Cell:
 
 @pytest.fixture(scope="module")
 def real_house(django_db_setup, django_db_blocker) -> Iterator[House]:
-    """Everything that `up` keeps, with the real kinds of work."""
+    """All processes of `up`, with the real kinds of job."""
     with django_db_blocker.unblock():
         given = environment() | {
             "DJANGO_SETTINGS_MODULE": "finetune_app.settings",
@@ -102,7 +101,7 @@ def one_cell(house: House, team, process: str, phase: str) -> Cell:
         if cell.hit:
             assert cell.seconds <= 90
             assert cell.age <= 30
-            # While it saved, or before it was taken, the kill may have come a moment too late.
+            # While saving, or before it is taken, the kill may come too late.
             unsure = process in RECOVERS and phase in ("queued", "saving")
             assert unsure or cell.children == (2 if process in RECOVERS else 1)
             if cell.children == 2:
@@ -112,7 +111,7 @@ def one_cell(house: House, team, process: str, phase: str) -> Cell:
 
 
 def begin(house: House, team, phase: str) -> tuple[Job, Path]:
-    """A new training, or a test of one that is done."""
+    """A new training, or an evaluation of a finished one."""
     if phase != "evaluating":
         training = story.new_training(team)
         return training.job, settings.DATA_DIR / training.folder
@@ -126,7 +125,7 @@ def begin(house: House, team, phase: str) -> tuple[Job, Path]:
 
 
 def kill_in_phase(house: House, job: Job, folder: Path, process: str, phase: str) -> Cell:
-    """Wait for the phase, kill, and watch the job go on."""
+    """Wait for the phase, kill, and wait until the job continues."""
     if not reach(job, folder, phase):
         return Cell(hit=False)
     victim = victim_of(house, job, process)
@@ -143,19 +142,19 @@ def kill_in_phase(house: House, job: Job, folder: Path, process: str, phase: str
         cell.children = ChildRun.objects.filter(job=job).count()
         if row.state in ENDED:
             return True
-        if process in RECOVERS and phase != "queued":  # there no child was lost
+        if process in RECOVERS and phase != "queued":  # no child was lost
             return cell.children > 1 and row.state == State.RUNNING
         return row.state == State.RUNNING and row.done > steps
 
     house.wait_for(goes_on)
     cell.seconds = time.time() - killed_at
     if cell.children == 1:
-        cell.age = 0.0  # nobody had to go back
+        cell.age = 0.0  # nothing had to be repeated
     return cell
 
 
 def reach(job: Job, folder: Path, phase: str) -> bool:
-    """True once the job is in the phase; False when it ended before that was seen."""
+    """True once the job is in the phase; False if it ended before that."""
     seen: dict[str, Callable[[Job], bool]] = {
         "queued": lambda row: True,
         "loading": lambda row: row.phase in ("reading", "loading"),
@@ -188,14 +187,14 @@ def victim_of(house: House, job: Job, process: str) -> psutil.Process:
 
 
 def age_of_checkpoint(folder: Path, now: float) -> float:
-    """Seconds of work since the newest complete checkpoint; 0 before there is work to lose, and
-    in an evaluation, where every answer is kept as it comes."""
+    """Seconds of work since the latest complete checkpoint; 0 before there is any work, and in
+    an evaluation, where each answer is stored at once."""
     marks = [mark.stat().st_mtime for mark in folder.glob("checkpoints/step-*/COMPLETE")]
     return now - max(marks) if marks else 0.0
 
 
 def assert_lives(job: Job) -> None:
-    """The children lived one after the other, and each one's end was noted."""
+    """Children ran one after the other, and the end of each was recorded."""
     lives = list(ChildRun.objects.filter(job=job).order_by("started_at"))
     for earlier, later in pairwise(lives):
         assert earlier.ended_at is not None

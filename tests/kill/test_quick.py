@@ -1,4 +1,4 @@
-"""kill -9 of each process in turn, with a kind of work that only counts."""
+"""kill -9 of each process in turn, with a job that only counts."""
 
 import signal
 
@@ -13,7 +13,7 @@ from tests.worker.conftest import assert_one_at_a_time, child_of, steps_of
 
 
 def assert_each_step_was_kept(job: Job) -> None:
-    """Every step was done, and of those that were saved none was done again."""
+    """Every step was done, and no saved step was repeated."""
     done = [step for step, _, _ in steps_of(job)]
     assert sorted(set(done)) == list(range(1, job.spec["steps"] + 1))
     lives = len({pid for _, pid, _ in steps_of(job)})

@@ -1,4 +1,4 @@
-"""`manage.py up` itself: it starts everything, and nothing outlives it."""
+"""`manage.py up` starts all processes, and none outlives it."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ def assert_all_gone(processes: list[psutil.Process]) -> None:
     wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in processes))
 
 
-@pytest.mark.long  # every whole installation of the browser tests ends this way as well
+@pytest.mark.long  # installations of the browser tests end this way as well
 def test_ctrl_c_ends_everything(up, tmp_path):
     processes = wait_until_ready(up, tmp_path)
     up.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""A program that asks once a second, whatever became of its last question."""
+"""A client that sends one request per second, independent of earlier answers."""
 
 import asyncio
 import json
@@ -16,26 +16,26 @@ PATIENCE = 300.0
 
 @dataclass
 class Asked:
-    """One request and what became of it. `status`: of HTTP; 0: the connection broke. `error`: what
-    was told in OpenAI's form, before or in the answer."""
+    """The outcome of one request. `status`: HTTP status, 0 for a broken connection. `error`: in
+    OpenAI's format, before or within the answer."""
 
     streamed: bool
     status: int = 0
     error: dict[str, Any] | None = None
     retry_after: str = ""
-    first: float | None = None  # seconds until the first piece of text
+    first: float | None = None  # seconds until the first text
     whole: float = 0.0
     tokens: int = 0
-    ended: bool = False  # with all that belongs to an answer
+    ended: bool = False  # with a complete answer
 
     @property
     def went_wrong(self) -> bool:
-        """Refused for now (429) is an honest answer; this is not."""
+        """Whether it failed; 429 does not count as a failure."""
         return self.status != 429 and not self.ended
 
 
 async def once_a_second(live: Live, seconds: int) -> list[Asked]:
-    """Every second question wants its answer as a stream."""
+    """Every second request is streamed."""
     began = time.monotonic()
     async with client_of(live) as http:
         asked = []
@@ -63,7 +63,7 @@ async def ask(
     tokens: int = TOKENS,
     **more: Any,
 ) -> Asked:
-    """`more`: of the body."""
+    """`more`: further fields of the body."""
     body = (
         {
             "model": model,

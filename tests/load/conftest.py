@@ -1,4 +1,4 @@
-"""A whole installation in use: a tuned model is live in it, and a program has a key."""
+"""An installation with a deployed tuned model and an API key."""
 
 import json
 import os
@@ -31,7 +31,7 @@ HELPERS = {
 
 @dataclass(frozen=True)
 class Live:
-    """`model`: the name under which the tuned model answers. `client`: OpenAI's own."""
+    """`model`: the deployment's name. `client`: OpenAI's client."""
 
     house: Installation
     key: str
@@ -39,7 +39,7 @@ class Live:
     client: openai.OpenAI
 
     def process(self, name: str) -> psutil.Process:
-        """The process that `up` keeps under this name, as it is now."""
+        """The current process of this name under `up`."""
         return next(
             one for one in self.house.process.children() if HELPERS[name] in " ".join(one.cmdline())
         )
@@ -53,7 +53,7 @@ def live(tmp_path_factory) -> Iterator[Live]:
 
 @contextmanager
 def in_use(folder: Path) -> Iterator[Live]:
-    os.environ["FINETUNE_PASSWORD"] = PASSWORD  # how a shell hands it to create_owner
+    os.environ["FINETUNE_PASSWORD"] = PASSWORD  # read by create_owner
     with started(folder) as house:
         house.manage("create_owner", EMAIL)
         del os.environ["FINETUNE_PASSWORD"]
@@ -65,7 +65,7 @@ def in_use(folder: Path) -> Iterator[Live]:
 
 
 def train(client: openai.OpenAI, *, rows: int, epochs: int) -> str:
-    """Begin a training as a program does; its id. What it learns to say has about 110 tokens."""
+    """Start a training through the API; returns its id. Its answers have about 110 tokens."""
     lines = [
         json.dumps(
             {
@@ -95,14 +95,14 @@ def answer(n: int) -> str:
 
 
 def status(client: openai.OpenAI, job: str) -> str:
-    time.sleep(0.5)  # who waits for it asks again and again
+    time.sleep(0.5)  # clients poll it
     found = client.fine_tuning.jobs.retrieve(job)
     assert found.status not in ("failed", "cancelled"), found.error
     return found.status
 
 
 def go_live(house: Installation) -> str:
-    """As a person does it on the page; the name under which it is live."""
+    """Deploy through the page; returns the deployment's name."""
     page = "/goals/1/deployment/"
     with httpx.Client(base_url=house.site, follow_redirects=True, timeout=120) as browser:
         send(browser, "/sign-in/", username=EMAIL, email=EMAIL, password=PASSWORD)

@@ -1,4 +1,4 @@
-"""kill -9 of the engine while it answers: who asks is told, and soon it answers again."""
+"""kill -9 of the engine while it answers: clients get an error, and it recovers."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from tests.load.conftest import Live
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
-BACK = 20.0  # seconds until it has to answer again
+BACK = 20.0  # seconds for it to recover
 AT_ONCE = 6
-# A form that no answer can end early: the model alone might, after a few words.
+# A schema that keeps answers long: the model alone might stop after a few words.
 NUMBERS = {"type": "array", "items": {"type": "integer"}, "minItems": 900}
 SCHEMA = {"type": "object", "properties": {"n": NUMBERS}, "required": ["n"]}
 LONG = {"type": "json_schema", "json_schema": {"name": "long", "schema": SCHEMA}}
@@ -34,14 +34,14 @@ def test_kill_9_of_the_engine_while_answers_are_in_flight(live: Live):
         assert one.error["type"] == "server_error", one
         assert one.error["code"] == "engine_unavailable", one
         assert one.error["message"], one
-        # A stream has begun with a 200; its error is the last event.
+        # A stream has status 200; its error is the last event.
         assert one.status == (200 if one.streamed else 503), one
         assert one.streamed or int(one.retry_after) > 0, one
     assert seconds < BACK or not quiet, "on a busy machine it takes as long as it takes"
 
 
 async def killed(live: Live) -> tuple[list[Asked], float]:
-    """What became of the answers in flight, and how long it took until the next one."""
+    """Outcomes of the answers in flight, and the time until the next answer."""
     async with client_of(live) as http:
         assert (await ask(http, live.model, 0, streamed=True, tokens=4)).ended
         asked = [
@@ -50,7 +50,7 @@ async def killed(live: Live) -> tuple[list[Asked], float]:
             )
             for n in range(AT_ONCE)
         ]
-        await asyncio.sleep(1.5)  # all of them are being written
+        await asyncio.sleep(1.5)  # all are being generated
         live.process("engine").kill()
         at = time.monotonic()
         in_flight = await asyncio.gather(*asked)

@@ -1,5 +1,5 @@
-"""One request a second, for half an hour, while a training runs in the background. Prints tables
-for docs/benchmarks/soak.md. SOAK_SECONDS makes it shorter.
+"""One request per second for half an hour while a training runs. Prints tables for
+docs/benchmarks/soak.md. SOAK_SECONDS shortens it.
 
     SOAK_SECONDS=240 python -m pytest -m long -s tests/load/test_soak.py
 """
@@ -13,18 +13,18 @@ import pytest
 
 from tests.load.asking import TOKENS, Asked, once_a_second
 from tests.load.conftest import Live, status, train
-from tests.load.watching import Growth, Look, growths, look, watch
+from tests.load.watching import Growth, ProcessSample, growths, look, watch
 from tests.worker.conftest import wait_for
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "1800"))
 ROWS, EPOCHS = 400, 50  # hours of training
-# MiB that a process may grow by after the warm-up without it being a leak. What the engine and a
-# training hold follows from how long the texts at hand are; 100 KB a request would be 176.
+# MiB that a process may grow by after the warm-up without it being a leak. The memory of engine and
+# training depends on the length of the texts; 100 KB per request would be 176.
 MORE_MEMORY = {"engine": 128.0, "training": 512.0}
 MORE_ELSEWHERE, MORE_FILES = 48.0, 8
-REST = 8.0  # seconds in which connections that are kept for a while are given up
+REST = 8.0  # seconds for idle connections to close
 
-Left = dict[str, tuple[Look, Look]]  # by process: before and after
+Left = dict[str, tuple[ProcessSample, ProcessSample]]  # by process: before and after
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3 * SECONDS + 2400)]
 
@@ -53,8 +53,8 @@ def test_half_an_hour_at_one_request_a_second_while_a_training_runs(live: Live):
         assert later.sockets - earlier.sockets < MORE_FILES, (name, earlier, later)
 
 
-async def soak(live: Live) -> tuple[list[Asked], list[Look], Left]:
-    """What became of the requests, what was seen meanwhile, and what was open before and after."""
+async def soak(live: Live) -> tuple[list[Asked], list[ProcessSample], Left]:
+    """Outcomes of the requests, samples of processes, and open files before and after."""
     await once_a_second(live, 2)
     earlier = await at_rest(live)
     watching = asyncio.create_task(watch(live))
@@ -65,23 +65,23 @@ async def soak(live: Live) -> tuple[list[Asked], list[Look], Left]:
     return asked, await watching, left
 
 
-async def at_rest(live: Live) -> dict[str, Look]:
-    """What each process has open while nobody asks."""
+async def at_rest(live: Live) -> dict[str, ProcessSample]:
+    """Open files and sockets of each process while idle."""
     await asyncio.sleep(REST)
     return {one.name: one for one in look(live, 0.0)}
 
 
 def steps_of(live: Live, job: str) -> int:
-    """How far the training is."""
+    """Steps of the training so far."""
     time.sleep(0.5)  # as in status
     newest = live.client.fine_tuning.jobs.list_events(job, limit=1).data[0]
     return int((newest.data or {}).get("step") or 0)
 
 
-# ---- What is printed ----
+# ---- Report ----
 
 
-def tables(asked: list[Asked], looks: list[Look], left: Left, steps: int) -> str:
+def tables(asked: list[Asked], looks: list[ProcessSample], left: Left, steps: int) -> str:
     answered = [one for one in asked if one.ended]
     tokens = sum(one.tokens for one in answered)
     said = (

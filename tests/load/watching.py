@@ -1,5 +1,4 @@
-"""What each process of an installation holds, looked at again and again: memory of its own, open
-files, sockets."""
+"""Samples the private memory, open files and sockets of each process of an installation."""
 
 import asyncio
 import statistics
@@ -12,13 +11,13 @@ import psutil
 from tests.load.conftest import HELPERS, Live
 
 EVERY = 10.0  # seconds
-WARM_UP = 0.25  # of all looks; until then caches fill
+WARM_UP = 0.25  # share of the samples in which caches fill
 MIB = 1024**2
 
 
 @dataclass(frozen=True)
-class Look:
-    """One process, as it was `at` seconds from the start. `memory`: MiB that no other shares."""
+class ProcessSample:
+    """A sample of one process `at` seconds from the start. `memory`: private MiB."""
 
     name: str
     pid: int
@@ -30,20 +29,19 @@ class Look:
 
 @dataclass(frozen=True)
 class Growth:
-    """Of one process, from the end of the warm-up to the end: the median MiB of the first and of
-    the last quarter of that time."""
+    """Growth of one process after the warm-up: median MiB of the first and the last quarter."""
 
     name: str
     memory: tuple[float, float]
-    most: float  # MiB, at any time
+    most: float  # peak in MiB
 
     @property
     def more_memory(self) -> float:
         return self.memory[1] - self.memory[0]
 
 
-async def watch(live: Live) -> list[Look]:
-    """Until it is cancelled."""
+async def watch(live: Live) -> list[ProcessSample]:
+    """Take samples until cancelled."""
     began, looks = time.monotonic(), []
     try:
         while True:
@@ -53,7 +51,7 @@ async def watch(live: Live) -> list[Look]:
         return looks
 
 
-def look(live: Live, at: float) -> Iterator[Look]:
+def look(live: Live, at: float) -> Iterator[ProcessSample]:
     for name in HELPERS:
         yield from _of(name, live.process(name), at)
     for one in live.process("heavy").children(recursive=True):
@@ -61,18 +59,18 @@ def look(live: Live, at: float) -> Iterator[Look]:
         yield from _of("training" if training else "supervisor", one, at)
 
 
-def _of(name: str, process: psutil.Process, at: float) -> Iterator[Look]:
+def _of(name: str, process: psutil.Process, at: float) -> Iterator[ProcessSample]:
     try:
         with process.oneshot():
             memory = process.memory_full_info().uss / MIB
             files, sockets = process.num_fds(), len(process.net_connections("all"))
     except psutil.NoSuchProcess:
-        return  # it ended while it was looked at
-    yield Look(name, process.pid, at, memory, files, sockets)
+        return  # it ended during the sample
+    yield ProcessSample(name, process.pid, at, memory, files, sockets)
 
 
-def growths(looks: list[Look]) -> list[Growth]:
-    """Of every process that lived through all of it."""
+def growths(looks: list[ProcessSample]) -> list[Growth]:
+    """Growth of each process that ran the whole time."""
     last = max(one.at for one in looks)
     found = []
     for name, pid in dict.fromkeys((one.name, one.pid) for one in looks):

@@ -1,4 +1,4 @@
-"""A model elsewhere, which is a real server on this machine that the operator allowed."""
+"""Fixtures: a remote model, served locally on an allowed address."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""An owner adds a remote model: first where, then the rest beside what goes there."""
+"""Adding a remote model: first its address, then the rest with consent."""
 
 from django.urls import reverse
 

@@ -1,4 +1,4 @@
-"""Questions to a model elsewhere: what is sent, what comes back, what every trouble says."""
+"""Requests to a remote model: body, answer, and a message for each error."""
 
 import asyncio
 import json
@@ -154,7 +154,7 @@ def test_a_key_that_cannot_be_read_any_more_is_asked_for_again(endpoint):
 
 
 def test_no_proxy_of_the_surroundings_is_asked(platform, endpoint, monkeypatch):
-    """It would connect in our place, to addresses nobody checked."""
+    """A proxy would connect to addresses that were not checked."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert heard(endpoint)[-1]["done"]

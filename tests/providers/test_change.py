@@ -1,4 +1,4 @@
-"""What may change later, what stays, and what goes when it is deleted."""
+"""Changing and deleting a remote model."""
 
 from finetune_app.core.encryption import decrypt
 from finetune_app.providers.models import Endpoint
@@ -27,7 +27,7 @@ def test_another_key_takes_its_place_or_none(as_owner, endpoint):
 
 
 def test_where_it_is_and_which_it_is_stay(as_owner, endpoint):
-    """A key sent to another host would be a key given away."""
+    """Otherwise the key could be sent to another host."""
     as_owner.post(at(endpoint), SAME | {"url": "https://evil.example/v1", "model": "other"})
     same = Endpoint.objects.get()
     assert (same.url, same.model) == (endpoint.url, endpoint.model)

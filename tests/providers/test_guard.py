@@ -1,4 +1,4 @@
-"""No address inside this machine or its network is ever asked, however it is written."""
+"""Addresses on this machine or its network are rejected in every notation."""
 
 import asyncio
 import ssl
@@ -127,7 +127,7 @@ def test_good_addresses_are_kept_in_one_form(given, kept):
     assert checked(given) == kept
 
 
-# ---- When it connects ----
+# ---- On connection ----
 
 
 class Recorder(httpx.AsyncBaseTransport):
@@ -143,7 +143,7 @@ class Recorder(httpx.AsyncBaseTransport):
 
 
 def ask(monkeypatch, answers: list[list[str]], *, private=False, unreachable=(), url=""):
-    """One request of a guarded client, with a name that has these addresses, look-up by look-up."""
+    """Send one request to a name that resolves to these addresses, lookup by lookup."""
     looked_up = iter(answers)
 
     async def look_up(host: str, port: int) -> list[str]:
@@ -161,7 +161,7 @@ def ask(monkeypatch, answers: list[list[str]], *, private=False, unreachable=(),
 
 
 def test_it_connects_to_the_very_address_that_was_checked(monkeypatch):
-    """A name that answers differently the next time gains nothing: nobody asks a second time."""
+    """DNS rebinding has no effect, because the name is resolved once."""
     recorder, go = ask(monkeypatch, [[PUBLIC], ["127.0.0.1"]])
     asyncio.run(go())
     (request,) = recorder.asked
@@ -203,7 +203,7 @@ def test_a_real_look_up_finds_this_machine_and_refuses_it():
 
 
 def test_the_certificate_is_checked_against_the_name(monkeypatch, tmp_path):
-    """The connection goes to an address, but TLS still asks for the name and checks it."""
+    """The connection goes to an address, but TLS verifies the name."""
     authority, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = subprocess.run(
         [

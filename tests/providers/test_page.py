@@ -1,4 +1,4 @@
-"""The list: members see names, owners the rest; trying one says what came back."""
+"""The list of remote models: members see names, owners everything but keys."""
 
 from tests.accounts.pages import text
 from tests.fake_provider import KEY
