@@ -38,7 +38,7 @@ def name_field() -> forms.CharField:
     )
 
 
-def free_email(email: str, *, but: User | None = None) -> str:
+def unused_email(email: str, *, but: User | None = None) -> str:
     """The normalised address. Raises ValidationError if another user has it."""
     email = email.strip().lower()
     others = User.objects.exclude(pk=but.pk) if but else User.objects.all()
@@ -59,7 +59,7 @@ class NewAccount(forms.Form):
     )
 
     def clean_email(self) -> str:
-        return free_email(self.cleaned_data["email"])
+        return unused_email(self.cleaned_data["email"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -158,7 +158,7 @@ class AboutYou(forms.ModelForm):  # type: ignore[type-arg]
         fields = ["name", "email"]
 
     def clean_email(self) -> str:
-        return free_email(self.cleaned_data["email"], but=self.instance)
+        return unused_email(self.cleaned_data["email"], but=self.instance)
 
 
 class TeamName(forms.Form):

@@ -59,7 +59,7 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
     def owners(self) -> "MembershipQuerySet":
         return self.filter(role=Role.OWNER)
 
-    def ledger(self) -> "MembershipQuerySet":
+    def with_users(self) -> "MembershipQuerySet":
         """With users, in the order they joined, as the team's page lists them."""
         return self.select_related("user").order_by("joined_at", "pk")
 

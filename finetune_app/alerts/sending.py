@@ -149,7 +149,7 @@ def _to_webhook(notice: Notice) -> None:
 async def _post(address: str, body: bytes, headers: dict[str, str]) -> int:
     """Returns the HTTP status. Connects only where the guard allows it, follows no redirects and
     does not read the body."""
-    transport = guard.Guard(private=is_private(address))
+    transport = guard.GuardedTransport(private=is_private(address))
     async with (
         asyncio.timeout(WEBHOOK_TIMEOUT_SECONDS),
         httpx.AsyncClient(

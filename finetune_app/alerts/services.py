@@ -48,7 +48,7 @@ def checked_webhook(text: str) -> str:
 
 def is_private(address: str) -> bool:
     """Whether the operator allowed its host, so that it may be in a private network."""
-    return guard.place_of(httpx.URL(address)) in settings.ENDPOINTS_ALLOWED
+    return guard.host_and_port(httpx.URL(address)) in settings.ENDPOINTS_ALLOWED
 
 
 @transaction.atomic

@@ -104,7 +104,10 @@ async def _generate_remote(
 ) -> BatchResult:
     temperature = sampling.get("temperature", 0.0)
     replies = await asyncio.gather(
-        *(remote.whole(target, prompt, max_new_tokens, temperature) for prompt in prompts),
+        *(
+            remote.complete_answer(target, prompt, max_new_tokens, temperature)
+            for prompt in prompts
+        ),
         return_exceptions=True,
     )
     answers: dict[int, CandidateAnswer] = {}

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 RESEND_SECONDS = 10  # for a waiting job while its lane is idle
 RESEND_BUSY_SECONDS = 60  # while others run: workers look for the next job themselves
-SEND_AT_ONCE = 20
+WAKE_UPS_PER_ROUND = 20
 
 
 class HeartbeatMonitor:
@@ -76,6 +76,6 @@ def send_waiting(*, at_once: bool = False) -> None:
     for heavy in (True, False):
         lane = Job.objects.lane(heavy)
         wait = RESEND_BUSY_SECONDS if lane.leased().exists() else RESEND_SECONDS
-        for job in lane.waiting()[:SEND_AT_ONCE]:
+        for job in lane.waiting()[:WAKE_UPS_PER_ROUND]:
             if at_once or job.sent_at is None or job.sent_at < now - timedelta(seconds=wait):
                 services.wake_worker(job)

@@ -26,14 +26,14 @@ from finetune_app.providers import guard
 if TYPE_CHECKING:
     from finetune_app.providers.models import Endpoint
 
-CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 60.0  # between two chunks of an answer
-FIRST_SECONDS = 120.0  # until an answer begins; reasoning models may take long
-WHOLE_SECONDS = 300.0
-MOST_BYTES = 4_000_000  # of one answer, as received
-LONGEST_LINE = 1_000_000
-TRIES = 4  # attempts of a worker while the platform is busy
-LONGEST_WAIT = 30.0
+CONNECT_TIMEOUT_SECONDS = 10.0
+CHUNK_TIMEOUT_SECONDS = 60.0  # between two chunks of an answer
+FIRST_CHUNK_TIMEOUT_SECONDS = 120.0  # until an answer begins; reasoning models may take long
+TOTAL_TIMEOUT_SECONDS = 300.0
+MAX_ANSWER_BYTES = 4_000_000  # of one answer, as received
+MAX_LINE_BYTES = 1_000_000
+MAX_ATTEMPTS = 4  # attempts of a worker while the platform is busy
+MAX_RETRY_WAIT_SECONDS = 30.0
 
 Event = dict[str, Any]
 
@@ -90,7 +90,7 @@ def target_of(endpoint: Endpoint) -> Target:
         raise RemoteError(
             f"The key of {endpoint.name} cannot be read any more. Ask an owner to enter it again."
         ) from None
-    place = guard.place_of(httpx.URL(endpoint.url))
+    place = guard.host_and_port(httpx.URL(endpoint.url))
     return Target(endpoint.url, endpoint.model, key, place in settings.ENDPOINTS_ALLOWED)
 
 
@@ -98,17 +98,17 @@ def answer(
     target: Target, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
 ) -> Answer:
     """A complete answer, for workers. Retries while the platform is busy."""
-    for left in reversed(range(TRIES)):
+    for left in reversed(range(MAX_ATTEMPTS)):
         try:
-            return asyncio.run(whole(target, messages, max_tokens, temperature))
+            return asyncio.run(complete_answer(target, messages, max_tokens, temperature))
         except RemoteError as problem:
             if problem.retry_after is None or not left:
                 raise
-            time.sleep(min(problem.retry_after, LONGEST_WAIT))
+            time.sleep(min(problem.retry_after, MAX_RETRY_WAIT_SECONDS))
     raise AssertionError("unreachable")
 
 
-async def whole(
+async def complete_answer(
     target: Target, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0
 ) -> Answer:
     """A complete answer."""
@@ -146,7 +146,7 @@ async def stream(
     ending: Event = {"finish_reason": "", "tokens": None, "prompt_tokens": None}
     try:
         async with _client(target) as client:
-            response = await _asked(client, target, body)
+            response = await _send(client, target, body)
             try:
                 async with aclosing(_chunks(response, began)) as chunks:
                     async for chunk in chunks:
@@ -157,7 +157,7 @@ async def stream(
     except guard.NotAllowed as problem:
         raise RemoteError(str(problem)) from None
     except (httpx.HTTPError, TimeoutError) as problem:
-        raise _unreachable(problem, target) from None
+        raise _connection_error(problem, target) from None
     if not ending["finish_reason"]:
         raise RemoteError(f"{target.host} stopped in the middle of its answer.", retry_after=5)
     yield {"done": True, "seconds": round(time.monotonic() - began, 3), **ending}
@@ -171,20 +171,22 @@ def _client(target: Target) -> httpx.AsyncClient:
     if target.key:
         headers["Authorization"] = f"Bearer {target.key}"
     return httpx.AsyncClient(
-        transport=guard.Guard(private=target.private),
+        transport=guard.GuardedTransport(private=target.private),
         headers=headers,
         trust_env=False,
         follow_redirects=False,
-        timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS, read=FIRST_SECONDS),
+        timeout=httpx.Timeout(
+            CHUNK_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS, read=FIRST_CHUNK_TIMEOUT_SECONDS
+        ),
     )
 
 
-async def _asked(client: httpx.AsyncClient, target: Target, body: dict[str, Any]) -> httpx.Response:
+async def _send(client: httpx.AsyncClient, target: Target, body: dict[str, Any]) -> httpx.Response:
     """The first successful response. Parameters that the model rejects by name are left out or
     renamed, and the request is sent again."""
     url = f"{target.url.rstrip('/')}/chat/completions"
     while True:
-        async with asyncio.timeout(FIRST_SECONDS):
+        async with asyncio.timeout(FIRST_CHUNK_TIMEOUT_SECONDS):
             response = await client.send(client.build_request("POST", url, json=body), stream=True)
         if response.is_success:
             if response.headers.get("content-encoding", "identity") != "identity":
@@ -197,13 +199,13 @@ async def _asked(client: httpx.AsyncClient, target: Target, body: dict[str, Any]
             said = await _error_text(response)
         finally:
             await response.aclose()
-        changed = _adapted(body, said) if response.status_code in (400, 422) else None
+        changed = _adapted_body(body, said) if response.status_code in (400, 422) else None
         if changed is None:
-            raise _refused(response, said, target)
+            raise _status_error(response, said, target)
         body = changed
 
 
-def _adapted(body: dict[str, Any], said: str) -> dict[str, Any] | None:
+def _adapted_body(body: dict[str, Any], said: str) -> dict[str, Any] | None:
     rest = dict(body)
     if "max_completion_tokens" in said and "max_tokens" in rest:
         return rest | {"max_completion_tokens": rest.pop("max_tokens")}
@@ -216,7 +218,7 @@ def _adapted(body: dict[str, Any], said: str) -> dict[str, Any] | None:
 
 async def _error_text(response: httpx.Response) -> str:
     read = b""
-    async with asyncio.timeout(SILENCE_SECONDS):
+    async with asyncio.timeout(CHUNK_TIMEOUT_SECONDS):
         async for piece in response.aiter_raw():
             read += piece
             if len(read) > 20_000:
@@ -250,8 +252,8 @@ async def _lines(response: httpx.Response, began: float) -> AsyncIterator[bytes]
     rest, total = b"", 0
     async for piece in response.aiter_raw():
         total += len(piece)
-        late = time.monotonic() - began > WHOLE_SECONDS
-        if late or total > MOST_BYTES or len(rest) > LONGEST_LINE:
+        late = time.monotonic() - began > TOTAL_TIMEOUT_SECONDS
+        if late or total > MAX_ANSWER_BYTES or len(rest) > MAX_LINE_BYTES:
             raise RemoteError("The answer was too long, so it was not read to its end.")
         *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
@@ -276,7 +278,9 @@ def _read(chunk: Any, ending: Event, target: Target) -> str:
         return ""
     if error := chunk.get("error"):
         said = error.get("message") if isinstance(error, dict) else error
-        raise RemoteError(f"{target.host} broke off: {_theirs(str(said), target)}", retry_after=5)
+        raise RemoteError(
+            f"{target.host} broke off: {_platform_message(str(said), target)}", retry_after=5
+        )
     usage = chunk.get("usage")
     if isinstance(usage, dict):
         ending["tokens"] = _count(usage.get("completion_tokens"))
@@ -305,7 +309,7 @@ def _count(value: Any) -> int | None:
 # ---- Errors ----
 
 
-def _refused(response: httpx.Response, said: str, target: Target) -> RemoteError:
+def _status_error(response: httpx.Response, said: str, target: Target) -> RemoteError:
     status, host = response.status_code, target.host
     if 300 <= status < 400:
         return RemoteError(
@@ -331,10 +335,12 @@ def _refused(response: httpx.Response, said: str, target: Target) -> RemoteError
             f"{host} has an error of its own ({status}). Try again in a while.",
             retry_after=_seconds(response.headers.get("retry-after")),
         )
-    return RemoteError(f"{host} did not accept the question ({status}): {_theirs(said, target)}")
+    return RemoteError(
+        f"{host} did not accept the question ({status}): {_platform_message(said, target)}"
+    )
 
 
-def _unreachable(problem: Exception, target: Target) -> RemoteError:
+def _connection_error(problem: Exception, target: Target) -> RemoteError:
     if isinstance(problem, httpx.TimeoutException | TimeoutError):
         return RemoteError(
             f"{target.host} did not answer in time. Try again in a while.", retry_after=5
@@ -350,7 +356,7 @@ def _unreachable(problem: Exception, target: Target) -> RemoteError:
     return RemoteError(f"The connection to {target.host} broke. Try again.", retry_after=5)
 
 
-def _theirs(said: str, target: Target) -> str:
+def _platform_message(said: str, target: Target) -> str:
     """The platform's message: one line, shortened, with the key removed."""
     if target.key:
         said = said.replace(target.key, "…")

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import httpx
 
-LOOKUP_SECONDS = 10.0
+LOOKUP_TIMEOUT_SECONDS = 10.0
 DEFAULT_PORTS = {"http": 80, "https": 443}
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the last 32 bits are an IPv4 address
 NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
@@ -57,7 +57,7 @@ def host_of(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii").lower().rstrip(".")
 
 
-def place_of(url: httpx.URL) -> str:
+def host_and_port(url: httpx.URL) -> str:
     """host:port, as listed in ENDPOINTS_ALLOWED."""
     host = host_of(url)
     return f"{f'[{host}]' if ':' in host else host}:{_port(url)}"
@@ -126,18 +126,18 @@ def is_public(text: str) -> bool:
     )
 
 
-async def look_up(host: str, port: int) -> list[str]:
+async def resolve(host: str, port: int) -> list[str]:
     """The addresses of a host name, in the system's order."""
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(LOOKUP_SECONDS):
+        async with asyncio.timeout(LOOKUP_TIMEOUT_SECONDS):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError, TimeoutError) as problem:
         raise httpx.ConnectError(f"{host} was not found.") from problem
     return list(dict.fromkeys(str(where[0]) for *_rest, where in found))
 
 
-class Guard(httpx.AsyncBaseTransport):
+class GuardedTransport(httpx.AsyncBaseTransport):
     """A transport that connects only to checked addresses; Host and TLS use the name.
 
     `private`: the host and port are in ENDPOINTS_ALLOWED, so the address may be private.
@@ -152,7 +152,7 @@ class Guard(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         check(request.url, private=self.private)
         host = host_of(request.url)
-        addresses = await look_up(host, _port(request.url))
+        addresses = await resolve(host, _port(request.url))
         if not self.private and not all(map(is_public, addresses)):
             raise _private()
         refused: Exception = httpx.ConnectError(f"{host} was not found.")

@@ -13,7 +13,7 @@ from finetune_app.accounts.models import Team, User
 from finetune_app.core.encryption import encrypt
 from finetune_app.core.errors import PlainError
 from finetune_app.providers import guard
-from finetune_app.providers.client import Answer, RemoteError, target_of, whole
+from finetune_app.providers.client import Answer, RemoteError, complete_answer, target_of
 from finetune_app.providers.models import Endpoint
 
 MILLION = 1_000_000
@@ -24,7 +24,7 @@ def checked_address(text: str) -> httpx.URL:
     """The parsed address. Raises PlainError if it is not allowed; requests check DNS again."""
     try:
         url = guard.read_address(text)
-        guard.check(url, private=guard.place_of(url) in settings.ENDPOINTS_ALLOWED)
+        guard.check(url, private=guard.host_and_port(url) in settings.ENDPOINTS_ALLOWED)
     except guard.NotAllowed as problem:
         raise PlainError(str(problem), status=422) from None
     return url
@@ -110,7 +110,7 @@ def delete(*, endpoint: Endpoint) -> None:
 def try_it(*, endpoint: Endpoint) -> Answer:
     """Ask one short question. Raises PlainError if no usable answer comes back."""
     try:
-        answer = async_to_sync(whole)(
+        answer = async_to_sync(complete_answer)(
             target_of(endpoint), [{"role": "user", "content": TRIAL_PROMPT}], 400
         )
     except RemoteError as problem:

@@ -19,7 +19,7 @@ from tests.worker.counting.handlers import registered
 WAIT = 90.0  # for a job to end or continue
 
 
-class House:
+class Processes:
     """A process manager whose processes tests kill. Restarts them while a test waits."""
 
     def __init__(self, **environment: str) -> None:
@@ -59,24 +59,24 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def whole_house(django_db_setup, django_db_blocker) -> Iterator[House]:
+def module_managed(django_db_setup, django_db_blocker) -> Iterator[Processes]:
     """Stopped after each test file, since its workers would take the next file's jobs."""
     with django_db_blocker.unblock():
-        house = House(**environment())
-    house.start()
-    yield house
-    house.end()
+        managed = Processes(**environment())
+    managed.start()
+    yield managed
+    managed.end()
 
 
 @pytest.fixture
-def house(whole_house, transactional_db) -> Iterator[House]:
-    whole_house.manager.look_after()
+def managed(module_managed, transactional_db) -> Iterator[Processes]:
+    module_managed.manager.look_after()
     with registered():
-        yield whole_house
+        yield module_managed
 
 
 @pytest.fixture
-def new_job(house, team) -> Iterator[Callable[..., Job]]:
+def new_job(managed, team) -> Iterator[Callable[..., Job]]:
     """Creates jobs as the web does, and deletes them after the test."""
     made: list[Job] = []
 
@@ -89,7 +89,7 @@ def new_job(house, team) -> Iterator[Callable[..., Job]]:
     for job in made:
         services.cancel(job)
     idle = Job.objects.active()
-    house.wait_for(lambda: not idle.exists())
+    managed.wait_for(lambda: not idle.exists())
 
 
 def kill(process: psutil.Process, number: int = signal.SIGKILL) -> None:

@@ -22,7 +22,7 @@ from finetune_app.jobs.models import ENDED, ChildRun, Job, State
 from finetune_app.training.models import Training
 from tests import journey
 from tests.kill import story
-from tests.kill.conftest import House, kill, worker_of
+from tests.kill.conftest import Processes, kill, worker_of
 from tests.starter import needs_starter
 from tests.worker.conftest import environment
 
@@ -56,34 +56,34 @@ class Cell:
 
 
 @pytest.fixture(scope="module")
-def real_house(django_db_setup, django_db_blocker) -> Iterator[House]:
+def real_managed(django_db_setup, django_db_blocker) -> Iterator[Processes]:
     """All processes of `up`, with the real kinds of job."""
     with django_db_blocker.unblock():
         given = environment() | {
             "DJANGO_SETTINGS_MODULE": "finetune_app.settings",
             "LEASE_SECONDS": "10",
         }
-    house = House(**given)
-    house.start()
-    house.manager.add("web", web_command(), **given)
+    managed = Processes(**given)
+    managed.start()
+    managed.manager.add("web", web_command(), **given)
     engine = [sys.executable, "-m", "worker.engine.server", "--socket", str(settings.ENGINE_SOCKET)]
-    house.manager.add(
+    managed.manager.add(
         "engine",
         engine,
         **given,
         FINETUNE_ENGINE_SECRET=settings.ENGINE_SECRET,
         FINETUNE_DATA_DIR=str(settings.DATA_DIR),
     )
-    yield house
-    house.end()
+    yield managed
+    managed.end()
 
 
-def test_the_kill_matrix(real_house, transactional_db, team):
+def test_the_kill_matrix(real_managed, transactional_db, team):
     table: dict[tuple[str, str], Cell] = {}
     for phase in CHOSEN:
         for process in PROCESSES:
             if (process, phase) not in NO_CHILD_YET:
-                table[process, phase] = one_cell(real_house, team, process, phase)
+                table[process, phase] = one_cell(real_managed, team, process, phase)
                 print(f"{process}, {phase}: {table[process, phase]}", flush=True)
     if CHOSEN == PHASES:
         write_table(table)
@@ -91,11 +91,11 @@ def test_the_kill_matrix(real_house, transactional_db, team):
     assert len(missed) <= 3, f"these were not hit in {TRIES} tries: {missed}"
 
 
-def one_cell(house: House, team, process: str, phase: str) -> Cell:
+def one_cell(managed: Processes, team, process: str, phase: str) -> Cell:
     for _ in range(TRIES):
-        job, folder = begin(house, team, phase)
-        cell = kill_in_phase(house, job, folder, process, phase)
-        job = house.until(job, State.SUCCEEDED, State.FAILED, seconds=300)
+        job, folder = begin(managed, team, phase)
+        cell = kill_in_phase(managed, job, folder, process, phase)
+        job = managed.until(job, State.SUCCEEDED, State.FAILED, seconds=300)
         assert job.state == State.SUCCEEDED, (process, phase, job.message, job.detail)
         assert_lives(job)
         if cell.hit:
@@ -110,7 +110,7 @@ def one_cell(house: House, team, process: str, phase: str) -> Cell:
     return Cell(hit=False)
 
 
-def begin(house: House, team, phase: str) -> tuple[Job, Path]:
+def begin(managed: Processes, team, phase: str) -> tuple[Job, Path]:
     """A new training, or an evaluation of a finished one."""
     if phase != "evaluating":
         training = story.new_training(team)
@@ -118,23 +118,23 @@ def begin(house: House, team, phase: str) -> tuple[Job, Path]:
     trained = Training.objects.with_adapter().first()
     if trained is None:
         trained = story.new_training(team)
-        house.until(trained.job, State.SUCCEEDED, seconds=300)
+        managed.until(trained.job, State.SUCCEEDED, seconds=300)
         trained.refresh_from_db()
     job = journey.begun(trained, None).job
     return job, settings.DATA_DIR / "evaluations"
 
 
-def kill_in_phase(house: House, job: Job, folder: Path, process: str, phase: str) -> Cell:
+def kill_in_phase(managed: Processes, job: Job, folder: Path, process: str, phase: str) -> Cell:
     """Wait for the phase, kill, and wait until the job continues."""
     if not reach(job, folder, phase):
         return Cell(hit=False)
-    victim = victim_of(house, job, process)
+    victim = victim_of(managed, job, process)
     family = [victim, *victim.children(recursive=True)]
     steps = Job.objects.get(pk=job.pk).done
     kill(victim)
     killed_at = time.time()
     cell = Cell(hit=True, age=age_of_checkpoint(folder, killed_at))
-    house.wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in family))
+    managed.wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in family))
 
     def goes_on() -> bool:
         row = Job.objects.get(pk=job.pk)
@@ -146,7 +146,7 @@ def kill_in_phase(house: House, job: Job, folder: Path, process: str, phase: str
             return cell.children > 1 and row.state == State.RUNNING
         return row.state == State.RUNNING and row.done > steps
 
-    house.wait_for(goes_on)
+    managed.wait_for(goes_on)
     cell.seconds = time.time() - killed_at
     if cell.children == 1:
         cell.age = 0.0  # nothing had to be repeated
@@ -177,13 +177,13 @@ def reach(job: Job, folder: Path, phase: str) -> bool:
     return False
 
 
-def victim_of(house: House, job: Job, process: str) -> psutil.Process:
+def victim_of(managed: Processes, job: Job, process: str) -> psutil.Process:
     if process == "child":
         name = Job.objects.get(pk=job.pk).child
         return psutil.Process(int(name.rsplit(":", 2)[1]))
     if process == "supervisor":
         return worker_of(job)
-    return house.main_process("heavy" if process == "worker" else process)
+    return managed.main_process("heavy" if process == "worker" else process)
 
 
 def age_of_checkpoint(folder: Path, now: float) -> float:

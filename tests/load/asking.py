@@ -11,7 +11,7 @@ import httpx
 from tests.load.conftest import Live, question
 
 TOKENS = 64  # of an answer, at most
-PATIENCE = 300.0
+TIMEOUT_SECONDS = 300.0
 
 
 @dataclass
@@ -49,7 +49,7 @@ def client_of(live: Live) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=live.house.site,
         headers={"Authorization": f"Bearer {live.key}"},
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         limits=httpx.Limits(max_connections=None),
     )
 

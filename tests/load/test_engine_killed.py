@@ -12,7 +12,7 @@ from tests.load.conftest import Live
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 BACK = 20.0  # seconds for it to recover
-AT_ONCE = 6
+CONCURRENT_REQUESTS = 6
 # A schema that keeps answers long: the model alone might stop after a few words.
 NUMBERS = {"type": "array", "items": {"type": "integer"}, "minItems": 900}
 SCHEMA = {"type": "object", "properties": {"n": NUMBERS}, "required": ["n"]}
@@ -48,7 +48,7 @@ async def killed(live: Live) -> tuple[list[Asked], float]:
             asyncio.create_task(
                 ask(http, live.model, n, streamed=n % 2 == 1, tokens=1000, response_format=LONG)
             )
-            for n in range(AT_ONCE)
+            for n in range(CONCURRENT_REQUESTS)
         ]
         await asyncio.sleep(1.5)  # all are being generated
         live.process("engine").kill()

@@ -113,7 +113,7 @@ def test_nobody_there_is_said(platform, endpoint, settings):
 
 
 def test_silence_has_an_end(platform, team, owner, monkeypatch):
-    monkeypatch.setattr(client, "WHOLE_SECONDS", 0.3)
+    monkeypatch.setattr(client, "TOTAL_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(RemoteError, match="too long"):
         heard(platform.endpoint(team, owner, "slow"))
 

@@ -108,7 +108,7 @@ def test_plain_http_is_for_hosts_the_operator_named():
     with pytest.raises(guard.NotAllowed, match="https"):
         checked("http://api.example.com/v1")
     url = guard.read_address("http://gpu-box.lan:8000/v1")
-    assert guard.place_of(url) == "gpu-box.lan:8000"
+    assert guard.host_and_port(url) == "gpu-box.lan:8000"
     guard.check(url, private=True)
 
 
@@ -146,11 +146,11 @@ def ask(monkeypatch, answers: list[list[str]], *, private=False, unreachable=(),
     """Send one request to a name that resolves to these addresses, lookup by lookup."""
     looked_up = iter(answers)
 
-    async def look_up(host: str, port: int) -> list[str]:
+    async def resolve(host: str, port: int) -> list[str]:
         return next(looked_up)
 
-    monkeypatch.setattr(guard, "look_up", look_up)
-    transport = guard.Guard(private=private)
+    monkeypatch.setattr(guard, "resolve", resolve)
+    transport = guard.GuardedTransport(private=private)
     transport.inner = recorder = Recorder(unreachable)
 
     async def go() -> None:
@@ -194,12 +194,12 @@ def test_each_request_is_checked_whatever_was_kept(monkeypatch):
 
 def test_a_real_look_up_finds_this_machine_and_refuses_it():
     async def go() -> None:
-        async with httpx.AsyncClient(transport=guard.Guard(private=False)) as client:
+        async with httpx.AsyncClient(transport=guard.GuardedTransport(private=False)) as client:
             await client.get("https://localhost.:443/")
 
     with pytest.raises(guard.NotAllowed):
         asyncio.run(go())
-    assert "127.0.0.1" in asyncio.run(guard.look_up("localhost", 80))
+    assert "127.0.0.1" in asyncio.run(guard.resolve("localhost", 80))
 
 
 def test_the_certificate_is_checked_against_the_name(monkeypatch, tmp_path):
@@ -232,13 +232,13 @@ def test_the_certificate_is_checked_against_the_name(monkeypatch, tmp_path):
     async def here(host: str, port: int) -> list[str]:
         return ["127.0.0.1"]
 
-    monkeypatch.setattr(guard, "look_up", here)
+    monkeypatch.setattr(guard, "resolve", here)
     trusted = ssl.create_default_context(cafile=str(authority))
     monkeypatch.setattr(guard, "_certificates", lambda: trusted)
     asked_for: list[str | None] = []
 
     async def get(host: str, port: int) -> int:
-        async with httpx.AsyncClient(transport=guard.Guard(private=True)) as client:
+        async with httpx.AsyncClient(transport=guard.GuardedTransport(private=True)) as client:
             return (await client.get(f"https://{host}:{port}/")).status_code
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

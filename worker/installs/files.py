@@ -21,7 +21,7 @@ INDEX = "model.safetensors.index.json"
 MOST_SMALL = 200_000_000  # bytes; six times the largest known tokenizer
 
 
-class Stopped(Exception):
+class InstallStopped(Exception):
     """Stop was pressed; the files so far are kept."""
 
 
@@ -153,4 +153,4 @@ def verified(file: File, path: Path) -> str:
 
 
 Tell = Callable[[int], None]
-"""Called with the bytes fetched of the current file; raises Stopped or LeaseLost."""
+"""Called with the bytes fetched of the current file; raises InstallStopped or LeaseLost."""

@@ -16,11 +16,11 @@ from finetune_app.basemodels.catalogue import PUBLIC_HUB
 from worker.channel import UserError
 from worker.installs.files import File, Plan, Tell, plan_of
 
-TRIES = 4  # consecutive attempts without a new byte
+MAX_ATTEMPTS = 4  # consecutive attempts without a new byte
 CONNECT_SECONDS, READ_SECONDS = 10, 30
 
 
-class Unsteady(Exception):
+class TemporaryHubError(Exception):
     """A temporary error of the hub; another attempt may succeed."""
 
 
@@ -75,10 +75,10 @@ class Hub:
                 self._stream(f"{self._where}/{where}", file, part, tell)
                 if not file.size:
                     break
-            except (httpx.TransportError, Unsteady) as error:
+            except (httpx.TransportError, TemporaryHubError) as error:
                 gained = part.exists() and part.stat().st_size > before
                 tries = 1 if gained else tries + 1
-                if tries >= TRIES:
+                if tries >= MAX_ATTEMPTS:
                     raise _no_network() from error
                 tell(part.stat().st_size if part.exists() else 0)
                 time.sleep(0.5 * 2**tries)
@@ -93,7 +93,7 @@ class Hub:
         with self._client.stream("GET", url, headers=headers) as answer:
             if answer.status_code == 416:  # the partial file does not match
                 part.unlink(missing_ok=True)
-                raise Unsteady("range refused")
+                raise TemporaryHubError("range refused")
             self._understand(answer)
             goes_on = _goes_on(answer, here, file)
             before, here = here, here if goes_on else 0
@@ -105,7 +105,7 @@ class Hub:
                         return
                     tell(here)
         if file.size and here <= before:
-            raise Unsteady("nothing new came")  # immediate retries might never end
+            raise TemporaryHubError("nothing new came")  # immediate retries might never end
 
     def _ask(self, url: str) -> Any:
         answer = self._client.get(url, params={"blobs": "true"})
@@ -116,7 +116,7 @@ class Hub:
         for last in (False, False, True):
             try:
                 return ask()
-            except (httpx.TransportError, Unsteady) as error:
+            except (httpx.TransportError, TemporaryHubError) as error:
                 if last:
                     raise _no_network() from error
                 time.sleep(1)
@@ -134,7 +134,7 @@ class Hub:
         if status in (401, 403):
             raise UserError("no_access", self._refused())
         if status == 429 or status >= 500:
-            raise Unsteady(f"status {status}")
+            raise TemporaryHubError(f"status {status}")
         if status >= 400:
             raise UserError("no_network", f"The model hub refused with status {status}.")
 
@@ -154,14 +154,14 @@ class Hub:
 def _goes_on(answer: httpx.Response, here: int, file: File) -> bool:
     """Whether the response continues after the `here` bytes present; else it is the whole file.
 
-    Raises Unsteady if it is neither: a proxy's error page must not replace the partial file.
+    Raises TemporaryHubError if it is neither, such as a proxy's error page.
     """
     part = answer.status_code == 206
     if part and answer.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
         return True
     length = answer.headers.get("Content-Length", str(file.size))
     if here and (part or length != str(file.size)):
-        raise Unsteady("that is not the file")
+        raise TemporaryHubError("that is not the file")
     return False
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from worker.channel import Channel, Job, UserError
 from worker.installs import checks
-from worker.installs.files import File, Plan, Stopped, Tell, shards_of, verified
+from worker.installs.files import File, InstallStopped, Plan, Tell, shards_of, verified
 from worker.installs.folder import Folder
 from worker.installs.hub import Hub
 from worker.installs.starter import sync
@@ -48,7 +48,7 @@ class Progress:
             self._next = time.monotonic() + TELL_SECONDS
             self._say(self._done + of_this_file)
         if self._channel.stopping():
-            raise Stopped
+            raise InstallStopped
 
     def file_done(self, size: int) -> None:
         self._done += size
@@ -71,7 +71,7 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     source = _source(job.spec, target.parent.parent)
     try:
         found = _bring(source, job, channel)
-    except Stopped:
+    except InstallStopped:
         return {"stopped": True}
     finally:
         source.close()

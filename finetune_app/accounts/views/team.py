@@ -34,7 +34,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     team = _team(request)
-    members = list(Membership.objects.filter(team=team).ledger())
+    members = list(Membership.objects.filter(team=team).with_users())
     context = {
         "members": members,
         "only_owner": sum(m.role == Role.OWNER for m in members) == 1,

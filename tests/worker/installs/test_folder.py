@@ -25,7 +25,7 @@ def test_it_is_copied_and_the_folder_stays_as_it_was(install, model, data_dir):
 
 @pytest.fixture
 def half(install, model, monkeypatch):
-    """Stopped in the middle of the weights; says which files are there whole."""
+    """Stop in the middle of the weights; returns the complete files."""
     monkeypatch.setattr(folders, "BLOCK", 4096)
     small = sum(path.stat().st_size for path in model.iterdir() if path.name != WEIGHTS)
     assert install(model, Recorder(stop_after=small + 8192)) == {"stopped": True}

@@ -101,7 +101,7 @@ def test_a_page_in_place_of_the_rest_leaves_what_came(install, refusal, hub, dat
     hub.down, hub.down_after, hub.page = False, "", LOGIN
     hub.asked.clear()
     assert refusal().code == "no_network"
-    assert hub.ranges_of(WEIGHTS) == [f"bytes={len(kept)}-"] * hubs.TRIES
+    assert hub.ranges_of(WEIGHTS) == [f"bytes={len(kept)}-"] * hubs.MAX_ATTEMPTS
     assert part.read_bytes() == kept
 
     hub.page = b""
@@ -117,7 +117,7 @@ def test_a_page_without_a_length_is_not_asked_for_without_end(refusal, hub):
     hub.page, hub.page_has_length = LOGIN, False
     hub.asked.clear()
     assert refusal().code == "no_network"
-    assert len(hub.ranges_of(WEIGHTS)) == hubs.TRIES
+    assert len(hub.ranges_of(WEIGHTS)) == hubs.MAX_ATTEMPTS
 
 
 def test_stop_keeps_what_came_and_continue_fetches_the_rest(install, hub, model):
