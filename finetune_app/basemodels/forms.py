@@ -16,7 +16,7 @@ class InstallForm(forms.Form):
             "Like “organisation/model”, or the full path of a folder that holds config.json and "
             "safetensors."
         ),
-        error_messages={"required": _("Say which model.")},
+        error_messages={"required": _("Enter the hub id or folder of a model.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     licence_accepted = forms.BooleanField(

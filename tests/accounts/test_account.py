@@ -9,7 +9,7 @@ def test_a_person_changes_their_name_and_address(as_viewer, viewer):
     assert (viewer.name, viewer.email) == ("Vera B.", "vera.b@kettle.example")
 
 
-def test_an_address_somebody_has_is_refused(as_viewer, viewer, owner):
+def test_an_address_in_use_is_rejected(as_viewer, viewer, owner):
     response = as_viewer.post("/account/", {"name": "Vera", "email": owner.email.upper()})
     assert response.status_code == 422
     assert "with this address already" in text(response)
@@ -17,12 +17,12 @@ def test_an_address_somebody_has_is_refused(as_viewer, viewer, owner):
     assert viewer.email == "vera@kettle.example"
 
 
-def test_a_refused_name_does_not_show_in_the_frame(as_viewer, viewer):
+def test_a_rejected_name_does_not_show_in_the_header(as_viewer, viewer):
     response = as_viewer.post("/account/", {"name": "Impostor", "email": "no address"})
     assert str(response.context["user"]) == str(viewer)
 
 
-def test_ones_own_address_may_stay(as_viewer, viewer):
+def test_the_current_address_may_stay(as_viewer, viewer):
     response = as_viewer.post("/account/", {"name": "Vera", "email": viewer.email})
     assert response.status_code == 302
 
@@ -42,5 +42,5 @@ def test_other_methods_are_refused(as_owner):
     assert as_owner.delete("/account/").status_code == 405
 
 
-def test_strangers_are_shown_the_door(client, db):
+def test_signed_out_users_are_redirected_to_sign_in(client, db):
     assert client.get("/account/")["Location"] == "/sign-in/?next=/account/"

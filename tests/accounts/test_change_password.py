@@ -8,7 +8,7 @@ from tests.conftest import PASSWORD
 CHANGE = {"old": PASSWORD, "new": LONG_PASSWORD}
 
 
-def test_this_browser_stays_and_the_others_are_out(viewer):
+def test_this_session_stays_and_the_others_end(viewer):
     here, elsewhere = sign_in(viewer), sign_in(viewer)
     assert here.post("/account/password/", CHANGE)["Location"] == "/account/"
     assert is_signed_in(here)
@@ -31,7 +31,7 @@ def test_without_the_old_password_nothing_changes(as_viewer, viewer):
     assert viewer.check_password(PASSWORD)
 
 
-def test_guessing_the_old_password_locks_as_at_the_door(as_viewer, viewer):
+def test_guessing_the_old_password_locks_the_account(as_viewer, viewer):
     for _try in range(8):
         response = as_viewer.post("/account/password/", CHANGE | {"old": "a guess"})
     assert response.status_code == 429
@@ -48,11 +48,11 @@ def test_a_weak_password_is_refused_with_the_reason(as_viewer, viewer):
     assert viewer.check_password(PASSWORD)
 
 
-def test_a_link_changes_nothing(as_viewer):
+def test_a_get_request_changes_nothing(as_viewer):
     assert as_viewer.get("/account/password/").status_code == 405
 
 
-def test_what_the_lock_remembers_holds_no_password(as_viewer):
+def test_the_log_of_failed_sign_ins_holds_no_password(as_viewer):
     as_viewer.post("/account/password/", {"old": "nearly my password", "new": LONG_PASSWORD})
     kept = str([vars(attempt) for attempt in AccessAttempt.objects.all()])
     assert "vera@kettle.example" in kept

@@ -28,7 +28,7 @@ def test_an_owner_is_made_with_a_team(given, capsys):
     assert LONG_PASSWORD not in capsys.readouterr().out
 
 
-def test_without_a_terminal_a_password_is_made_up_and_shown_once(capsys, monkeypatch):
+def test_without_a_terminal_a_password_is_generated_and_shown_once(capsys, monkeypatch):
     monkeypatch.delenv("FINETUNE_PASSWORD", raising=False)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False)
     call_command("create_owner", "mara@kettle.example")
@@ -60,6 +60,6 @@ def test_a_new_password_ends_open_sessions_and_a_lock(given, owner, client):
     assert is_signed_in(sign_in(owner, LONG_PASSWORD))
 
 
-def test_nobody_has_that_address(given):
+def test_an_unknown_address_is_an_error(given):
     with pytest.raises(CommandError, match="Nobody here"):
         call_command("reset_password", "nobody@kettle.example")

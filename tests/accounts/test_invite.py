@@ -50,7 +50,7 @@ def test_a_role_that_does_not_exist_is_refused(as_owner):
     assert not Invitation.objects.exists()
 
 
-def test_a_link_makes_no_invitation(as_owner):
+def test_a_get_request_creates_no_invitation(as_owner):
     assert as_owner.get("/team/invite/").status_code == 405
 
 
@@ -66,7 +66,7 @@ def test_the_owner_withdraws_it(as_owner, client, invitation):
     assert client.get(f"/join/{invitation.secret}/").status_code == 404
 
 
-def test_nobody_else_does(as_editor, as_stranger, invitation):
+def test_others_cannot_withdraw_it(as_editor, as_stranger, invitation):
     path = f"/team/invitations/{invitation.pk}/withdraw/"
     assert as_editor.post(path).status_code == 403
     assert as_stranger.post(path).status_code == 404

@@ -24,7 +24,7 @@ def roles(team) -> dict[str, str]:
     return dict(team.memberships.values_list("user__email", "role"))
 
 
-def test_somebody_new_makes_an_account_and_is_in(client, path, team):
+def test_a_new_user_creates_an_account_and_joins(client, path, team):
     page = text(client.get(path))
     assert "Join Kettle Lane Cycles" in page
     assert "Mara invites you" in page
@@ -33,14 +33,14 @@ def test_somebody_new_makes_an_account_and_is_in(client, path, team):
     assert is_signed_in(client)
 
 
-def test_somebody_from_another_team_joins_with_a_click_and_lands_there(as_stranger, path, team):
+def test_a_member_of_another_team_joins_with_a_click(as_stranger, path, team):
     assert "Join as Eve" in text(as_stranger.get(path))
     as_stranger.post(path)
     assert roles(team)["eve@other.example"] == Role.VIEWER
     assert "Kettle Lane Cycles" in text(as_stranger.get("/team/"))
 
 
-def test_looking_at_the_link_uses_nothing_up(client, as_stranger, path):
+def test_opening_the_link_does_not_use_it_up(client, as_stranger, path):
     for browser in (client, as_stranger):
         assert browser.get(path).status_code == 200
     assert Invitation.objects.usable().count() == 1
@@ -55,7 +55,7 @@ def test_it_works_once(client, path):
     assert not User.objects.filter(email="eve@other.example").exists()
 
 
-def test_of_two_at_the_same_moment_one_comes_in_and_no_account_is_left_over(team, owner):
+def test_of_two_simultaneous_joins_one_succeeds_and_no_account_is_left_over(team, owner):
     invitation, _secret = services.invite(team=team, role=Role.VIEWER, by=owner)
     services.join_as_new(invitation=invitation, **NEW)
     with pytest.raises(PlainError, match="a moment ago"):
@@ -63,13 +63,13 @@ def test_of_two_at_the_same_moment_one_comes_in_and_no_account_is_left_over(team
     assert not User.objects.filter(email="eve@other.example").exists()
 
 
-def test_after_seven_days_it_does_not(client, path):
+def test_after_seven_days_it_has_expired(client, path):
     Invitation.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert client.get(path).status_code == 404
     assert client.post(path, NEW).status_code == 404
 
 
-def test_a_made_up_link_says_the_same(client, db):
+def test_an_invalid_link_shows_the_same_page(client, db):
     response = client.get("/join/made-up/")
     assert response.status_code == 404
     assert "no longer works" in text(response)

@@ -19,7 +19,7 @@ def test_the_owner_removes_a_member_who_then_sees_nothing(as_owner, as_editor, e
     assert as_editor.get("/team/")["Location"] == "/teams/new/"
 
 
-def test_links_they_made_stop_working(as_owner, editor, team):
+def test_their_invitations_stop_working(as_owner, editor, team):
     _made, secret = services.invite(team=team, role=Role.EDITOR, by=editor)
     as_owner.post(path(editor))
     assert services.invitation_for(secret) is None
@@ -33,13 +33,13 @@ def test_the_only_owner_cannot_be_removed_and_cannot_leave(as_owner, owner, edit
     assert is_in(owner, team)
 
 
-def test_an_editor_and_a_viewer_remove_nobody(as_editor, as_viewer, owner, team):
+def test_an_editor_and_a_viewer_cannot_remove_members(as_editor, as_viewer, owner, team):
     for browser in (as_editor, as_viewer):
         assert browser.post(path(owner)).status_code == 403
     assert is_in(owner, team)
 
 
-def test_another_teams_owner_finds_nobody(as_stranger, viewer, team):
+def test_another_teams_owner_gets_404(as_stranger, viewer, team):
     assert as_stranger.post(path(viewer)).status_code == 404
     assert is_in(viewer, team)
 
@@ -54,7 +54,7 @@ def test_a_user_without_a_team_cannot_leave_one(as_viewer, viewer):
     assert as_viewer.post("/team/leave/").status_code == 404
 
 
-def test_a_link_removes_nobody(as_owner, viewer, team):
+def test_a_get_request_removes_no_member(as_owner, viewer, team):
     assert as_owner.get(path(viewer)).status_code == 405
     assert as_owner.get("/team/leave/").status_code == 405
     assert is_in(viewer, team)

@@ -27,5 +27,5 @@ def test_another_team_renames_its_own(as_stranger, stranger, team):
     assert stranger.teams.get().name == "Elsewhere"
 
 
-def test_a_link_changes_nothing(as_owner):
+def test_a_get_request_changes_nothing(as_owner):
     assert as_owner.get("/team/rename/").status_code == 405

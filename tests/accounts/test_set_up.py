@@ -35,7 +35,7 @@ def wrong_codes(browser: Client, count: int) -> None:
         browser.post("/set-up/", {"code": f"WRONG-{number}"})
 
 
-def test_while_nobody_is_here_every_page_leads_to_set_up(client):
+def test_without_users_every_page_redirects_to_set_up(client):
     response = client.get("/", follow=True)
     assert response.redirect_chain[-1][0] == "/set-up/"
     assert "set-up code" in text(response)
@@ -82,7 +82,7 @@ def test_a_wrong_code_is_refused_in_plain_words(client):
     assert "Your team" not in text(response)
 
 
-def test_a_form_without_the_code_makes_nobody(client):
+def test_a_form_without_the_code_creates_no_user(client):
     printed_path()
     client.post("/set-up/", FIRST)
     assert not User.objects.exists()
@@ -114,7 +114,7 @@ def test_a_new_start_ends_the_wait(client):
     assert client.get(printed_path()).status_code == 302
 
 
-def test_of_two_people_with_the_same_code_one_comes_through(client):
+def test_of_two_users_with_the_same_code_one_succeeds(client):
     path, second = printed_path(), Client()
     client.get(path)
     second.get(path)
@@ -132,7 +132,7 @@ def test_the_code_cannot_be_used_up_twice():
     assert User.objects.count() == 1
 
 
-def test_once_somebody_is_here_the_page_is_gone(client, owner):
+def test_with_a_user_the_page_redirects(client, owner):
     assert services.set_up_url() is None
     assert client.get("/set-up/")["Location"] == "/sign-in/"
     assert client.post("/set-up/", FIRST)["Location"] == "/sign-in/"
@@ -147,7 +147,7 @@ def test_once_somebody_is_here_the_page_is_gone(client, owner):
         ("team_name", "", "required"),
     ],
 )
-def test_what_is_wrong_is_said_next_to_the_field(client, field, value, words):
+def test_errors_are_shown_next_to_the_field(client, field, value, words):
     client.get(printed_path())
     response = client.post("/set-up/", FIRST | {field: value})
     assert response.status_code == 422

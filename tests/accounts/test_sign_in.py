@@ -7,7 +7,7 @@ from tests.accounts.pages import is_signed_in, text
 from tests.conftest import PASSWORD
 
 
-def test_the_right_password_opens_the_door(client, owner):
+def test_the_right_password_signs_in(client, owner):
     response = client.post("/sign-in/", {"email": owner.email, "password": PASSWORD})
     assert response["Location"] == "/"
     assert is_signed_in(client)
@@ -35,7 +35,7 @@ def test_the_session_id_changes(client, owner):
     assert client.cookies["sessionid"].value != before
 
 
-def test_the_way_on_is_the_page_that_was_asked_for(client, owner):
+def test_redirects_to_the_requested_page(client, owner):
     response = client.get("/team/")
     assert response["Location"] == "/sign-in/?next=/team/"
     form = {"email": owner.email, "password": PASSWORD, "next": "/team/"}
@@ -52,7 +52,7 @@ def test_the_way_on_is_the_page_that_was_asked_for(client, owner):
         "\t//evil.example",
     ],
 )
-def test_the_way_on_never_leaves_our_pages(client, owner, elsewhere):
+def test_never_redirects_to_another_site(client, owner, elsewhere):
     form = {"email": owner.email, "password": PASSWORD, "next": elsewhere}
     assert client.post("/sign-in/", form)["Location"] == "/"
 
@@ -87,20 +87,20 @@ def test_a_signed_in_user_is_redirected(as_owner):
     assert as_owner.get("/sign-in/")["Location"] == "/"
 
 
-def test_an_account_that_was_switched_off_does_not_come_in(client, owner):
+def test_an_inactive_account_cannot_sign_in(client, owner):
     owner.is_active = False
     owner.save()
     client.post("/sign-in/", {"email": owner.email, "password": PASSWORD})
     assert not is_signed_in(client)
 
 
-def test_htmx_is_told_to_open_the_door(client, owner):
+def test_htmx_gets_the_sign_in_address_in_a_header(client, owner):
     response = client.get("/team/", headers={"HX-Request": "true"})
     assert response.status_code == 204
     assert response["HX-Redirect"] == "/sign-in/"
 
 
-def test_a_form_from_elsewhere_is_refused(owner):
+def test_a_form_from_another_site_is_rejected(owner):
     browser = Client(enforce_csrf_checks=True)
     form = {"email": owner.email, "password": PASSWORD}
     assert browser.post("/sign-in/", form).status_code == 403

@@ -3,17 +3,17 @@
 from tests.accounts.pages import is_signed_in
 
 
-def test_a_press_signs_out(as_owner):
+def test_a_post_signs_out(as_owner):
     assert as_owner.post("/sign-out/")["Location"] == "/sign-in/"
     assert not is_signed_in(as_owner)
 
 
-def test_a_link_does_not(as_owner):
+def test_a_get_request_does_not_sign_out(as_owner):
     assert as_owner.get("/sign-out/").status_code == 405
     assert is_signed_in(as_owner)
 
 
-def test_the_way_on_never_leaves_our_pages(as_owner):
+def test_never_redirects_to_another_site(as_owner):
     response = as_owner.post("/sign-out/", {"next": "https://evil.example/"})
     assert response["Location"] == "/sign-in/"
 

@@ -42,14 +42,14 @@ def test_the_only_owner_is_told_why_the_role_stays(as_owner, owner, editor):
     assert f"/team/members/{mine.pk}/role/" not in page
 
 
-def test_on_this_computer_alone_the_page_says_so_and_how_to_change_it(as_owner, settings):
+def test_a_local_installation_explains_how_to_let_others_in(as_owner, settings):
     settings.ONLY_THIS_COMPUTER = True
     page = text(as_owner.get("/team/"))
     assert "Only this computer can open the link" in page
     assert "HOST=0.0.0.0 PUBLIC_URL=http://name:8000 make run" in page
 
 
-def test_where_others_can_reach_it_the_page_does_not(as_owner, settings):
+def test_a_reachable_installation_does_not(as_owner, settings):
     settings.ONLY_THIS_COMPUTER = False
     assert "Only this computer" not in text(as_owner.get("/team/"))
 

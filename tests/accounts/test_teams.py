@@ -49,7 +49,7 @@ def test_another_team_is_not_found_either(as_stranger, team):
     assert as_stranger.post("/teams/switch/", {"team": team.pk}).status_code == 404
 
 
-def test_switching_and_deleting_need_a_press(as_viewer, as_owner):
+def test_switching_and_deleting_need_a_post(as_viewer, as_owner):
     assert as_viewer.get("/teams/switch/").status_code == 405
     assert as_owner.delete("/team/delete/").status_code == 405
 
@@ -63,7 +63,7 @@ def test_deleting_a_team_takes_its_goals(as_owner, team, goal, viewer):
     assert not Goal.objects.filter(pk=goal.pk).exists()
 
 
-def test_a_base_model_the_team_brought_does_not_hold_it_back(as_owner, team, goal):
+def test_a_base_model_of_the_team_does_not_prevent_deletion(as_owner, team, goal):
     model = BaseModel.objects.create(slug="ours", name="Ours", source="/models/ours", team=team)
     BaseModelChoice.objects.create(goal=goal, base_model=model)
     response = as_owner.post("/team/delete/", {"name": team.name})

@@ -8,14 +8,14 @@ def test_the_choice_is_kept_and_the_page_comes_back(client, db):
     assert 'data-theme="dark"' in client.get("/set-up/").content.decode()
 
 
-def test_as_the_computer_has_it_forgets_the_choice(client, db):
+def test_the_system_theme_deletes_the_cookie(client, db):
     client.post("/theme/", {"theme": "dark"})
     client.post("/theme/", {"theme": ""})
     assert client.cookies["theme"].value == ""
     assert "data-theme=" not in client.get("/set-up/").content.decode()
 
 
-def test_a_theme_we_do_not_have_is_not_kept(client, db):
+def test_an_unknown_theme_is_ignored(client, db):
     client.post("/theme/", {"theme": '"><script>'})
     assert client.cookies["theme"].value == ""
 
@@ -27,5 +27,5 @@ def test_without_a_next_page_it_goes_back_to_where_it_was_pressed(client, db):
     assert client.post("/theme/", headers=before)["Location"] == "/"
 
 
-def test_a_link_changes_nothing(client, db):
+def test_a_get_request_changes_nothing(client, db):
     assert client.get("/theme/?theme=dark").status_code == 405

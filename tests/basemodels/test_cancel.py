@@ -16,7 +16,7 @@ def begun(install, data_dir, django_capture_on_commit_callbacks):
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.FAILED, State.STOPPED])
-def test_it_and_its_files_go(
+def test_a_cancelled_install_and_its_files_are_deleted(
     begun, as_editor, url, data_dir, state, django_capture_on_commit_callbacks
 ):
     Job.objects.update(state=state)
@@ -28,7 +28,7 @@ def test_it_and_its_files_go(
     assert "tiny" not in as_editor.get(url("page")).content.decode()
 
 
-def test_a_running_one_is_ended_by_its_worker(begun, as_owner, url, data_dir):
+def test_a_running_install_is_ended_by_its_worker(begun, as_owner, url, data_dir):
     Job.objects.update(state=State.RUNNING)
     as_owner.post(url("cancel", begun.pk))
     assert Job.objects.get().cancel_asked
@@ -42,7 +42,7 @@ def test_viewers_and_strangers_may_not(begun, as_viewer, as_stranger, as_owner, 
     assert Job.objects.get().state == State.QUEUED
 
 
-def test_another_teams_install_is_not_found_under_ones_own_goal(begun, as_stranger, stranger):
+def test_another_teams_install_is_not_found_in_the_own_goal(begun, as_stranger, stranger):
     from finetune_app.goals.models import Goal
 
     team = stranger.memberships.get().team

@@ -29,7 +29,7 @@ def test_an_entry_says_what_a_person_wants_to_know(entry):
 
 
 @EVERY
-def test_its_numbers_belong_together(entry):
+def test_sizes_and_parameters_are_consistent(entry):
     """Embeddings plus 12 h² per layer approximate the parameters; bf16 gives the size."""
     shape = shape_of(entry, None)
     rough = shape.vocabulary * shape.hidden + 12 * shape.layers * shape.hidden**2
@@ -38,7 +38,7 @@ def test_its_numbers_belong_together(entry):
     assert 2048 <= entry.context <= 1_000_000
 
 
-def test_nothing_is_there_twice():
+def test_entries_are_unique():
     for name in ("slug", "name", "hub_id"):
         values = [getattr(entry, name) for entry in catalogue()]
         assert len(set(values)) == len(values)
@@ -53,7 +53,7 @@ def test_it_reaches_from_the_starter_to_llama_3_8b():
     assert sizes == sorted(sizes)
 
 
-def test_capitals_do_not_matter_in_a_hub_id():
+def test_hub_ids_ignore_case():
     assert entry_with_hub_id("huggingfacetb/smollm2-135m-instruct") == entry_of(STARTER)
     assert entry_with_hub_id("nobody/nothing") is None
 

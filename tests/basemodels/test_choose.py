@@ -11,7 +11,7 @@ def starter(db) -> BaseModel:
     return laid("tiny", parameters=1000)
 
 
-def test_an_editor_chooses_and_goes_on_to_train(as_editor, editor, goal, url, starter):
+def test_an_editor_chooses_and_continues_to_training(as_editor, editor, goal, url, starter):
     reply = as_editor.post(url("choose"), {"base": "tiny"})
     assert (reply.status_code, reply.url) == (302, f"/goals/{goal.pk}/training/")
     choice = BaseModelChoice.objects.get(goal=goal)

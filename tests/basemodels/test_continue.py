@@ -103,14 +103,16 @@ def test_an_editor_presses_continue(install, as_editor, url, state):
     assert Job.objects.get().state == State.QUEUED
 
 
-def test_continue_on_a_running_one_changes_nothing(install, as_owner, url):
+def test_continuing_a_running_install_changes_nothing(install, as_owner, url):
     made = install()
     Job.objects.update(state=State.RUNNING)
     as_owner.post(url("continue", made.pk))
     assert Job.objects.get().state == State.RUNNING
 
 
-def test_when_another_team_was_faster(install, stranger, as_owner, url):
+def test_an_install_that_another_team_has_finished_cannot_continue(
+    install, stranger, as_owner, url
+):
     """Two downloads of one model never run at the same time."""
     hub_id = "Qwen/Qwen2.5-0.5B-Instruct"
     made = install(hub_id)

@@ -30,7 +30,7 @@ def starter(db) -> BaseModel:
     )
 
 
-def test_the_starter_needs_what_it_was_seen_to_take():
+def test_the_estimate_for_the_starter_matches_the_measurement():
     """A real training on 8 rows of 80 tokens peaked between 1.5 and 1.9 GB."""
     needed = memory_needed(shape_of(entry_of(STARTER), None), 8 * 80)
     assert 1.5e9 <= needed <= 1.9e9
@@ -84,7 +84,7 @@ def test_other_models_are_guessed_from_what_was_measured(starter):
     assert guessed_speed(10 * 134_515_008) == pytest.approx(90)
 
 
-def test_fp32_takes_the_room_it_takes(starter):
+def test_fp32_needs_more_memory(starter):
     shape = shape_of(entry_of(STARTER), starter)
     without = estimate_for(shape, SMALL, starter).memory_bytes
     Speed.objects.create(
@@ -112,7 +112,7 @@ def test_fit(need, free, level, words):
         assert "6 minutes" in found.sentence
 
 
-def test_what_fits_but_takes_days_says_so():
+def test_a_training_of_days_is_pointed_out():
     assert fit(machine(20), GIB, 86_400).word == "Fits, but slow"
     card = Card("A card", 24 * GIB)
     assert fit(machine(20, card), GIB, 86_400).word == "Fits"

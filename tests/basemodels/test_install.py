@@ -32,7 +32,7 @@ def test_a_folder_becomes_a_model_of_the_team(install, work, tiny_model, team, d
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_model_of_the_catalogue_is_everybodys(install, work, hub, tiny_model):
+def test_a_model_of_the_catalogue_is_for_everybody(install, work, hub, tiny_model):
     hub.add("Qwen/Qwen2.5-0.5B-Instruct", tiny_model)
     assert work(install("qwen/qwen2.5-0.5b-instruct")).state == State.SUCCEEDED
     model = BaseModel.objects.get()
@@ -98,7 +98,7 @@ def test_without_the_licence_nothing_happens(asleep, as_owner, url):
         "-x/y",
     ],
 )
-def test_what_is_no_hub_id_is_said_beside_the_field(asleep, as_owner, url, source):
+def test_an_invalid_hub_id_is_shown_beside_the_field(asleep, as_owner, url, source):
     reply = as_owner.post(url("install"), FORM | {"source": source})
     assert reply.status_code == 422
     assert not Install.objects.exists()
@@ -110,14 +110,14 @@ def test_a_second_click_changes_nothing(install):
     assert Job.objects.count() == 1
 
 
-def test_one_that_stopped_goes_on(install):
+def test_a_stopped_install_continues(install):
     first = install(HUB_ID)
     Job.objects.update(state=State.FAILED, error_code="no_network")
     assert install(HUB_ID) == first
     assert Job.objects.get().state == State.QUEUED
 
 
-def test_one_that_is_here_is_not_fetched_again(install, as_owner, url, goal):
+def test_an_installed_model_is_not_fetched_again(install, as_owner, url, goal):
     laid("smollm2-135m-instruct")
     with pytest.raises(PlainError, match="installed already"):
         install("HuggingFaceTB/SmolLM2-135M-Instruct")

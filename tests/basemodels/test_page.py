@@ -76,7 +76,7 @@ def test_without_any_model_it_says_how_to_get_one(as_owner, url, goal):
     assert picked(text) == []
 
 
-def test_a_viewer_looks_and_finds_nothing_to_press(as_viewer, url, models, install):
+def test_a_viewer_sees_no_buttons(as_viewer, url, models, install):
     made = install()
     text = page(as_viewer, url)
     assert "SmolLM2 135M" in text
@@ -102,7 +102,7 @@ def test_progress_is_polled_until_the_job_has_ended(as_viewer, url, install):
     assert "Installed: tiny" in reply.content.decode()
 
 
-def test_a_failed_one_says_why_and_offers_what_helps(as_owner, url, install):
+def test_a_failed_install_shows_the_reason_and_what_helps(as_owner, url, install):
     made = install()
     Job.objects.update(state=State.FAILED, error_code="no_network", message="It is gone.")
     text = page(as_owner, url)

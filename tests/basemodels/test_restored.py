@@ -24,7 +24,7 @@ def row_of(client, url, name: str) -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_model_of_ones_own_is_brought_back_and_chosen_again(
+def test_a_model_of_the_team_is_reinstalled_and_chosen_again(
     install, work, hub, tiny_model, as_editor, goal, url, data_dir
 ):
     hub.add(HUB_ID, tiny_model)
@@ -50,7 +50,7 @@ def test_a_model_of_ones_own_is_brought_back_and_chosen_again(
     assert as_editor.post(url("choose"), {"base": model.slug}).status_code == 302
 
 
-def test_one_of_the_catalogue_has_its_button_again(as_editor, url, goal, data_dir):
+def test_a_model_of_the_catalogue_can_be_reinstalled(as_editor, url, goal, data_dir):
     laid(STARTER, name="SmolLM2 135M")
     laid("smollm2-360m-instruct", name="SmolLM2 360M")
     shutil.rmtree(data_dir / "models" / STARTER)
@@ -68,7 +68,7 @@ def test_a_folder_is_copied_again(as_editor, url, team, goal):
     assert "Read the licence" not in row
 
 
-def test_one_that_lies_in_the_store_elsewhere_is_installed(as_editor, url, goal, settings):
+def test_a_model_in_remote_storage_is_installed(as_editor, url, goal, settings):
     settings.STORAGES = settings.STORAGES | IN_MEMORY
     BaseModel.objects.create(slug=STARTER, name="SmolLM2 135M", source="x")
     assert GONE in row_of(as_editor, url, "SmolLM2 135M")
@@ -77,7 +77,7 @@ def test_one_that_lies_in_the_store_elsewhere_is_installed(as_editor, url, goal,
     assert as_editor.post(url("choose"), {"base": STARTER}).status_code == 302
 
 
-def test_a_viewer_is_told_and_finds_no_button(as_viewer, url, goal):
+def test_a_viewer_sees_that_files_are_missing_and_no_button(as_viewer, url, goal):
     BaseModel.objects.create(slug=STARTER, name="SmolLM2 135M", source="x")
     row = row_of(as_viewer, url, "SmolLM2 135M")
     assert GONE in row

@@ -3,7 +3,7 @@
 from finetune_app.jobs.models import Job, State
 
 
-def test_a_waiting_one_stops_and_can_continue(install, as_editor, url):
+def test_a_queued_install_stops_and_can_continue(install, as_editor, url):
     made = install()
     assert as_editor.post(url("stop", made.pk)).url == url("page")
     assert Job.objects.get().state == State.STOPPED
@@ -12,7 +12,7 @@ def test_a_waiting_one_stops_and_can_continue(install, as_editor, url):
     assert url("stop", made.pk) not in page
 
 
-def test_a_running_one_is_asked(install, as_owner, url):
+def test_a_running_install_is_asked_to_stop(install, as_owner, url):
     made = install()
     Job.objects.update(state=State.RUNNING)
     as_owner.post(url("stop", made.pk))

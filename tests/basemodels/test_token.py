@@ -24,7 +24,7 @@ def everything_in_the_database() -> str:
     return serializers.serialize("json", rows)
 
 
-def test_the_owner_saves_one_and_nobody_sees_it_again(as_owner, as_editor, url, team):
+def test_the_owner_saves_a_token_and_it_is_never_shown(as_owner, as_editor, url, team):
     assert as_owner.post(url("token"), {"token": f" {TOKEN} "}).url == f"{url('page')}#work"
     assert services.hub_token(team) == TOKEN
     for client in (as_owner, as_editor):
@@ -34,7 +34,7 @@ def test_the_owner_saves_one_and_nobody_sees_it_again(as_owner, as_editor, url, 
     assert TOKEN not in everything_in_the_database()
 
 
-def test_a_new_one_replaces_it_and_an_empty_one_forgets_it(as_owner, url, team):
+def test_a_new_token_replaces_it_and_an_empty_one_deletes_it(as_owner, url, team):
     as_owner.post(url("token"), {"token": TOKEN})
     as_owner.post(url("token"), {"token": "hf_other"})
     assert services.hub_token(team) == "hf_other"
@@ -43,7 +43,7 @@ def test_a_new_one_replaces_it_and_an_empty_one_forgets_it(as_owner, url, team):
 
 
 @pytest.mark.parametrize("token", ["a b", "hf_é", "hf_\r\nX-Evil: 1", "x" * 301])
-def test_what_cannot_be_a_token_is_not_saved_nor_repeated(as_owner, url, token):
+def test_an_invalid_token_is_neither_saved_nor_shown(as_owner, url, token):
     reply = as_owner.post(url("token"), {"token": token})
     assert reply.status_code == 422
     assert not HubToken.objects.exists()
@@ -72,7 +72,7 @@ def test_a_folder_needs_none(install, team):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("right", [True, False])
-def test_the_hub_hears_it_and_no_log_error_or_file_does(
+def test_only_the_hub_gets_the_token(
     install, work, hub, tiny_model, team, data_dir, right, capfd, caplog
 ):
     hub.add(HUB_ID, tiny_model, token=TOKEN if right else "another")

@@ -69,7 +69,7 @@ def length(size: int) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("said", [b"210763777", b"9" * 5000])
-def test_one_that_says_it_is_too_large_is_not_read_at_all(written, settings, said):
+def test_a_body_with_too_large_a_length_is_not_read(written, settings, said):
     """The first is one byte above the limit."""
     settings.MAX_UPLOAD_BYTES = 200 * 1024 * 1024
     status, text, left = post(600_000, (b"content-length", said))
@@ -80,7 +80,7 @@ def test_one_that_says_it_is_too_large_is_not_read_at_all(written, settings, sai
 
 
 @pytest.mark.parametrize("headers", [[], [length(10)], [(b"content-length", b"\xb2")]])
-def test_one_that_does_not_say_so_is_read_no_further_than_the_limit(written, headers):
+def test_a_body_without_a_length_is_read_up_to_the_limit(written, headers):
     status, text, left = post(5_000_000, *headers)
     assert status == 413
     assert "split the file" in text
@@ -88,7 +88,7 @@ def test_one_that_does_not_say_so_is_read_no_further_than_the_limit(written, hea
     assert sum(written) <= MOST + ROOM_FOR_THE_FORM
 
 
-def test_what_is_no_file_is_read_into_memory_and_has_to_be_smaller(written, settings):
+def test_bodies_without_files_have_a_smaller_limit(written, settings):
     """Django's own limit needs a Content-Length; this body has none."""
     settings.MAX_UPLOAD_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 4_000_000, MOST
     status, text, left = post(5_000_000, (b"content-type", b"application/x-www-form-urlencoded"))
@@ -98,7 +98,7 @@ def test_what_is_no_file_is_read_into_memory_and_has_to_be_smaller(written, sett
     assert sum(written) <= MOST + ROOM_FOR_THE_FORM
 
 
-def test_one_that_is_only_a_little_too_large_reaches_the_pages(written, db):
+def test_a_body_slightly_above_the_limit_reaches_the_view(written, db):
     """The form then shows the error."""
     size = MOST + ROOM_FOR_THE_FORM
     status, _text, left = post(size, length(size))

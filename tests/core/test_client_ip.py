@@ -27,6 +27,6 @@ def test_behind_our_proxy_the_last_hop_counts(settings, hops, address):
     assert seen(hops) == address
 
 
-def test_without_a_proxy_nobody_names_their_own_address(settings):
+def test_without_a_proxy_the_header_is_ignored(settings):
     settings.SECURE_PROXY_SSL_HEADER = None
     assert seen("203.0.113.7") == "127.0.0.1"

@@ -22,12 +22,12 @@ def test_a_plain_error_is_a_page_that_says_what_to_do(as_editor, goal):
     assert "Traceback" not in page
 
 
-def test_it_has_a_title_even_where_nobody_wrote_one():
+def test_an_error_without_a_title_gets_a_default():
     error = PlainError("The disk is full. Free some space.")
     assert (error.title, error.status) == ("That did not work", 400)
 
 
-def test_the_words_of_an_error_are_shown_and_not_run(db):
+def test_error_messages_are_escaped(db):
     request = RequestFactory().get("/")
     request.user = None
     middleware = PlainErrorMiddleware(lambda _request: HttpResponse())
@@ -35,7 +35,7 @@ def test_the_words_of_an_error_are_shown_and_not_run(db):
     assert b"<script>alert" not in reply.content
 
 
-def test_faults_of_ours_are_not_dressed_up():
+def test_other_exceptions_are_not_caught():
     middleware = PlainErrorMiddleware(lambda _request: HttpResponse())
     assert middleware.process_exception(RequestFactory().get("/"), ValueError("ours")) is None
 
@@ -58,7 +58,7 @@ def test_log_lines_carry_the_id_of_their_request():
     assert seen == [reply["X-Request-Id"]] == [request_id.get()]
 
 
-def test_a_fault_of_ours_names_its_id(client, owner, monkeypatch):
+def test_the_500_page_shows_the_request_id(client, owner, monkeypatch):
     monkeypatch.setattr(
         "finetune_app.guide.services.sample_minutes",
         lambda: 1 / 0,  # any exception
@@ -88,7 +88,7 @@ def test_numbers_in_addresses_are_read_with_care(written, read):
     assert whole_number(written) == read
 
 
-def test_a_nul_in_a_search_or_a_choice_is_no_fault_of_ours(as_editor, goal):
+def test_nul_in_a_parameter_is_a_client_error(as_editor, goal):
     searched = as_editor.get(reverse("datasets:page", args=[goal.pk]), {"q": "a\x00b"})
     chosen = as_editor.post(reverse("basemodels:choose", args=[goal.pk]), {"base": "tiny\x00"})
     assert searched.status_code in {200, 400}

@@ -56,13 +56,13 @@ def test_several_may_fetch_it_at_the_same_moment(elsewhere, monkeypatch):
     ]  # no temporary files left
 
 
-def test_a_file_that_is_nowhere_leaves_no_draft(elsewhere):
+def test_a_missing_file_leaves_no_temporary_file(elsewhere):
     with pytest.raises(FileNotFoundError):
         files.local_path("versions/3/9.jsonl")
     assert list((elsewhere / "versions/3").iterdir()) == []
 
 
-def test_a_folder_goes_there_and_comes_back(elsewhere):
+def test_a_folder_is_published_and_fetched(elsewhere):
     run = elsewhere / "runs/7/adapter"
     (run / "deep").mkdir(parents=True)
     (run / "weights").write_bytes(b"first")

@@ -32,7 +32,7 @@ def test_a_template_asks_no_other_host_for_anything(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=name)
-def test_a_page_does_not_shout(path: Path) -> None:
+def test_page_texts_have_no_exclamation_marks(path: Path) -> None:
     """No exclamation marks in page texts."""
     source = re.sub(
         r"<!doctype|<!--.*?-->|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.S | re.I

@@ -13,7 +13,7 @@ async def answering(scope, receive, send):
     await send({"type": "http.response.body"})
 
 
-def test_off_nothing_is_touched(monkeypatch):
+def test_without_configuration_tracing_is_off(monkeypatch):
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     assert tracing.traced(answering) is answering
     with tracing.span("anything") as nothing:
@@ -29,7 +29,7 @@ def test_off_nothing_is_touched(monkeypatch):
         ("/v1/fine_tuning/jobs/ftjob-0123456789abcdef/cancel", "/v1/fine_tuning/jobs/{id}/cancel"),
     ],
 )
-def test_what_was_called_and_not_whose_it_is(path, shape):
+def test_spans_name_routes_without_ids(path, shape):
     assert tracing.shape(path) == shape
 
 
@@ -75,7 +75,7 @@ def test_a_request_and_what_it_asked_the_engine(spans):
     assert "pump" not in request.to_json()
 
 
-def test_of_a_fault_only_its_kind(spans):
+def test_exceptions_are_traced_by_type_only(spans):
     async def broken(scope, receive, send):
         with tracing.span("engine.chat"):
             raise ValueError("my pump leaks")
@@ -87,7 +87,7 @@ def test_of_a_fault_only_its_kind(spans):
     assert "pump" not in engine.to_json() + request.to_json()
 
 
-def test_wanted_but_not_installed_is_said(monkeypatch, caplog):
+def test_a_missing_package_is_reported(monkeypatch, caplog):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry", None)
     assert tracing.traced(answering) is answering

@@ -43,7 +43,7 @@ def test_a_duration_is_as_exact_as_a_person_needs(seconds: float, words: str) ->
     assert ui.duration(seconds) == words
 
 
-def test_an_estimate_is_said_as_one() -> None:
+def test_estimates_are_worded_as_estimates() -> None:
     assert ui.about(120) == "about 2 minutes"
     assert ui.about(20) == "less than a minute"
 
@@ -65,7 +65,7 @@ def test_counts_agree_with_their_nouns() -> None:
         (1.6e10, "16 GB"),
     ],
 )
-def test_sizes_are_said_as_shops_say_them(count: float, words: str) -> None:
+def test_sizes_use_powers_of_ten(count: float, words: str) -> None:
     assert ui.size(count) == words
 
 
@@ -123,7 +123,7 @@ def test_a_tick_and_a_drop_zone_keep_their_native_controls() -> None:
     assert 'type="file"' in render("{% field form.file %}", form=form)
 
 
-def test_a_button_does_not_take_words_from_the_page_around_it() -> None:
+def test_a_button_ignores_the_page_context() -> None:
     markup = render('{% button "Train" look="primary" %}', form="f", name="n", href="/x", text="no")
 
     assert compact(markup) == '<button class="btn primary">Train</button>'

@@ -31,7 +31,7 @@ def test_first_the_address_then_what_goes_there(as_owner):
     assert not Endpoint.objects.exists()
 
 
-def test_it_is_kept_with_who_agreed_and_when(as_owner, owner, team):
+def test_consent_is_recorded_with_user_and_time(as_owner, owner, team):
     assert as_owner.post(ADD, GOOD).status_code == 302
     endpoint = Endpoint.objects.get()
     assert (endpoint.team, endpoint.url, endpoint.model) == (team, URL, "big-1")
@@ -72,14 +72,14 @@ def test_consent_to_one_host_is_not_consent_to_another(as_owner):
     assert not Endpoint.objects.exists()
 
 
-def test_an_address_inside_the_network_is_refused(as_owner):
+def test_a_private_address_is_rejected(as_owner):
     for url in ("https://169.254.169.254/v1", "http://127.0.0.1:8000/", "https://a@b/v1"):
         assert as_owner.get(ADD, {"url": url}).status_code == 422
         assert as_owner.post(ADD, GOOD | {"url": url}).status_code == 422
     assert not Endpoint.objects.exists()
 
 
-def test_the_operator_may_allow_a_server_next_door(as_owner, settings):
+def test_the_operator_may_allow_a_private_server(as_owner, settings):
     settings.ENDPOINTS_ALLOWED = frozenset({"gpu-box.lan:8000"})
     there = {"url": "http://gpu-box.lan:8000/v1", "consent_to": "gpu-box.lan", "key": ""}
     assert as_owner.post(ADD, GOOD | there).status_code == 302
@@ -87,20 +87,20 @@ def test_the_operator_may_allow_a_server_next_door(as_owner, settings):
     assert as_owner.get(ADD, {"url": "http://gpu-box.lan:8001/v1"}).status_code == 422
 
 
-def test_a_price_that_is_not_known_is_not_nothing(as_owner):
+def test_an_unknown_price_is_not_zero(as_owner):
     reply = as_owner.post(ADD, GOOD | {"price_in": "0"})
     assert "Leave it empty" in text(reply)
     as_owner.post(ADD, GOOD | {"price_in": ""})
     assert "price not set" in text(as_owner.get("/team/models/"))
 
 
-def test_a_key_with_a_line_end_is_refused(as_owner):
+def test_a_key_with_a_line_break_is_rejected(as_owner):
     reply = as_owner.post(ADD, GOOD | {"key": "abc\r\nX-Other: 1"})
     assert reply.status_code == 422
     assert not Endpoint.objects.exists()
 
 
-def test_a_name_is_given_once_a_team(as_owner):
+def test_names_are_unique_in_a_team(as_owner):
     as_owner.post(ADD, GOOD)
     reply = as_owner.post(ADD, GOOD)
     assert reply.status_code == 422
@@ -115,7 +115,7 @@ def test_only_owners_add(as_editor, as_viewer, client):
     assert not Endpoint.objects.exists()
 
 
-def test_in_another_tab_another_team_is_not_spoken_for(as_owner, team):
+def test_a_switch_of_teams_in_another_tab_is_detected(as_owner, team):
     as_owner.post("/teams/new/", {"name": "Another client"})
     assert as_owner.post(f"{ADD}?in_team={team.pk}", GOOD).status_code == 409
     assert not Endpoint.objects.exists()

@@ -22,7 +22,7 @@ def heard(target, **options) -> list[dict]:
     return asyncio.run(go())
 
 
-def test_words_come_as_they_are_written(platform, endpoint):
+def test_text_is_streamed(platform, endpoint):
     events = heard(endpoint)
     assert [event["text"] for event in events[:-1]] == ["It ", "is ", "5. "]
     assert events[-1]["done"]
@@ -30,7 +30,7 @@ def test_words_come_as_they_are_written(platform, endpoint):
     assert events[-1]["finish_reason"] == "stop"
 
 
-def test_what_is_sent_is_the_question_and_nothing_else(platform, endpoint):
+def test_the_request_contains_only_the_question(platform, endpoint):
     heard(endpoint, temperature=0.3)
     (request,) = platform.requests
     assert request["path"] == "/v1/chat/completions"
@@ -53,19 +53,19 @@ def test_a_worker_gets_one_whole_answer(platform, endpoint):
     assert got.seconds >= 0
 
 
-def test_a_server_that_does_not_stream_is_understood_too(platform, team, owner):
+def test_a_server_that_does_not_stream_is_supported(platform, team, owner):
     got = answer(target_of(platform.endpoint(team, owner, "whole")), ASK, max_tokens=50)
     assert (got.text, got.finish_reason, got.tokens_out) == ("It is 5.", "stop", 4)
 
 
-def test_what_a_model_refuses_by_name_is_said_in_its_way(platform, team, owner):
+def test_rejected_parameters_are_left_out_or_renamed(platform, team, owner):
     assert answer(target_of(platform.endpoint(team, owner, "picky")), ASK, max_tokens=50).text
     last = platform.requests[-1]["body"]
     assert set(last) == {"model", "messages", "stream", "max_completion_tokens"}
     assert last["max_completion_tokens"] == 50
 
 
-def test_a_busy_platform_is_asked_again_by_a_worker_alone(platform, team, owner):
+def test_only_workers_retry_a_busy_platform(platform, team, owner):
     once = target_of(platform.endpoint(team, owner, "busy once"))
     assert answer(once, ASK, max_tokens=50).text
     assert len(platform.requests) == 2
@@ -92,7 +92,7 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize("kind", TROUBLE)
-def test_every_trouble_is_a_plain_sentence_without_the_key(platform, team, owner, kind, caplog):
+def test_error_messages_are_plain_and_without_the_key(platform, team, owner, kind, caplog):
     with caplog.at_level(logging.DEBUG), pytest.raises(RemoteError) as told:
         heard(platform.endpoint(team, owner, kind))
     assert TROUBLE[kind] in told.value.message
@@ -105,20 +105,20 @@ def test_a_redirect_is_not_followed(platform, team, owner):
     assert len(platform.requests) == 1
 
 
-def test_nobody_there_is_said(platform, endpoint, settings):
+def test_an_unreachable_host_is_reported(platform, endpoint, settings):
     endpoint.url = "http://127.0.0.1:9/v1"
     settings.ENDPOINTS_ALLOWED = frozenset({"127.0.0.1:9"})
     with pytest.raises(RemoteError, match="cannot be reached"):
         heard(endpoint)
 
 
-def test_silence_has_an_end(platform, team, owner, monkeypatch):
+def test_a_silent_server_times_out(platform, team, owner, monkeypatch):
     monkeypatch.setattr(client, "TOTAL_TIMEOUT_SECONDS", 0.3)
     with pytest.raises(RemoteError, match="too long"):
         heard(platform.endpoint(team, owner, "slow"))
 
 
-def test_what_the_operator_no_longer_allows_is_not_asked(platform, endpoint, settings):
+def test_a_host_that_is_no_longer_allowed_is_not_called(platform, endpoint, settings):
     settings.ENDPOINTS_ALLOWED = frozenset()
     with pytest.raises(RemoteError, match="Only https"):
         heard(endpoint)
@@ -147,13 +147,13 @@ def test_a_target_does_not_show_its_key(endpoint):
     assert KEY not in f"{target}"
 
 
-def test_a_key_that_cannot_be_read_any_more_is_asked_for_again(endpoint):
+def test_an_unreadable_key_has_to_be_entered_again(endpoint):
     endpoint.secret = "gAAAAA-not-ours"
     with pytest.raises(RemoteError, match="enter it again"):
         target_of(endpoint)
 
 
-def test_no_proxy_of_the_surroundings_is_asked(platform, endpoint, monkeypatch):
+def test_proxy_environment_variables_are_ignored(platform, endpoint, monkeypatch):
     """A proxy would connect to addresses that were not checked."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -12,28 +12,28 @@ def at(endpoint: Endpoint, what: str = "") -> str:
     return f"/team/models/{endpoint.pk}/{what}"
 
 
-def test_name_room_and_prices_change_the_key_stays(as_owner, endpoint):
+def test_name_context_and_prices_change_and_the_key_stays(as_owner, endpoint):
     as_owner.post(at(endpoint), SAME)
     changed = Endpoint.objects.get()
     assert (changed.name, changed.context, changed.price_out) == ("Big one", 4096, 2)
     assert decrypt(changed.secret) == KEY
 
 
-def test_another_key_takes_its_place_or_none(as_owner, endpoint):
+def test_the_key_can_be_replaced_or_deleted(as_owner, endpoint):
     as_owner.post(at(endpoint), SAME | {"key": "another"})
     assert decrypt(Endpoint.objects.get().secret) == "another"
     as_owner.post(at(endpoint), SAME | {"forget_key": "on"})
     assert Endpoint.objects.get().secret == ""
 
 
-def test_where_it_is_and_which_it_is_stay(as_owner, endpoint):
+def test_address_and_model_cannot_change(as_owner, endpoint):
     """Otherwise the key could be sent to another host."""
     as_owner.post(at(endpoint), SAME | {"url": "https://evil.example/v1", "model": "other"})
     same = Endpoint.objects.get()
     assert (same.url, same.model) == (endpoint.url, endpoint.model)
 
 
-def test_a_name_somebody_gave_already_is_refused(as_owner, endpoint, platform, team, owner):
+def test_a_name_in_use_is_rejected(as_owner, endpoint, platform, team, owner):
     platform.endpoint(team, owner, name="Big one")
     reply = as_owner.post(at(endpoint), SAME)
     assert reply.status_code == 422

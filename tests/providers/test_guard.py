@@ -49,7 +49,7 @@ def checked(text: str) -> str:
         "https://[::7f00:1]/",
     ],
 )
-def test_what_is_not_public_is_refused(address):
+def test_private_addresses_are_rejected(address):
     with pytest.raises(guard.NotAllowed, match="on this machine or its network"):
         checked(address)
 
@@ -67,7 +67,7 @@ def test_what_is_not_public_is_refused(address):
         "https://１２７.0.0.1/",
     ],
 )
-def test_numbers_in_disguise_are_refused(address):
+def test_unusual_number_formats_are_rejected(address):
     with pytest.raises(guard.NotAllowed):
         checked(address)
 
@@ -99,12 +99,12 @@ def test_numbers_in_disguise_are_refused(address):
         "https://a\x00b/",
     ],
 )
-def test_other_forms_are_refused(address):
+def test_invalid_addresses_are_rejected(address):
     with pytest.raises(guard.NotAllowed):
         checked(address)
 
 
-def test_plain_http_is_for_hosts_the_operator_named():
+def test_plain_http_is_for_allowed_hosts_only():
     with pytest.raises(guard.NotAllowed, match="https"):
         checked("http://api.example.com/v1")
     url = guard.read_address("http://gpu-box.lan:8000/v1")
@@ -123,7 +123,7 @@ def test_plain_http_is_for_hosts_the_operator_named():
         ("https://[2606:4700::1111]/v1", "https://[2606:4700::1111]/v1"),
     ],
 )
-def test_good_addresses_are_kept_in_one_form(given, kept):
+def test_valid_addresses_are_normalised(given, kept):
     assert checked(given) == kept
 
 
@@ -160,7 +160,7 @@ def ask(monkeypatch, answers: list[list[str]], *, private=False, unreachable=(),
     return recorder, go
 
 
-def test_it_connects_to_the_very_address_that_was_checked(monkeypatch):
+def test_it_connects_to_the_checked_address(monkeypatch):
     """DNS rebinding has no effect, because the name is resolved once."""
     recorder, go = ask(monkeypatch, [[PUBLIC], ["127.0.0.1"]])
     asyncio.run(go())
@@ -172,27 +172,27 @@ def test_it_connects_to_the_very_address_that_was_checked(monkeypatch):
 
 @pytest.mark.parametrize("inside", INSIDE)
 @pytest.mark.parametrize("beside", [[], [PUBLIC]])
-def test_a_name_with_one_address_inside_is_not_asked_at_all(monkeypatch, inside, beside):
+def test_a_name_with_one_private_address_is_rejected(monkeypatch, inside, beside):
     recorder, go = ask(monkeypatch, [[*beside, inside]])
     with pytest.raises(guard.NotAllowed):
         asyncio.run(go())
     assert recorder.asked == []
 
 
-def test_where_one_address_cannot_be_reached_the_next_is_tried(monkeypatch):
+def test_the_next_address_is_tried_if_one_is_unreachable(monkeypatch):
     recorder, go = ask(monkeypatch, [["2606:4700::1111", PUBLIC]], unreachable=("2606:4700::1111",))
     asyncio.run(go())
     assert [request.url.host for request in recorder.asked] == ["2606:4700::1111", PUBLIC]
 
 
-def test_each_request_is_checked_whatever_was_kept(monkeypatch):
+def test_each_request_is_checked_again(monkeypatch):
     recorder, go = ask(monkeypatch, [["127.0.0.1"]], url="http://127.0.0.1:6379/")
     with pytest.raises(guard.NotAllowed):
         asyncio.run(go())
     assert recorder.asked == []
 
 
-def test_a_real_look_up_finds_this_machine_and_refuses_it():
+def test_a_real_lookup_of_this_machine_is_rejected():
     async def go() -> None:
         async with httpx.AsyncClient(transport=guard.GuardedTransport(private=False)) as client:
             await client.get("https://localhost.:443/")

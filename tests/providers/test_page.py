@@ -6,7 +6,7 @@ from tests.fake_provider import KEY
 PAGE = "/team/models/"
 
 
-def test_without_any_everything_stays_here(as_owner, as_viewer):
+def test_the_empty_page_says_that_everything_stays_here(as_owner, as_viewer):
     assert "Add a remote model" in text(as_owner.get(PAGE))
     page = text(as_viewer.get(PAGE))
     assert "Everything stays on this machine" in page
@@ -34,7 +34,7 @@ def test_trying_it_shows_the_answer_and_what_it_cost(as_owner, platform, endpoin
     assert "cost 6" in text(as_owner.post(f"{PAGE}{endpoint.pk}/try/"))
 
 
-def test_trouble_is_told_beside_its_name(as_owner, platform, team, owner):
+def test_errors_are_shown_beside_the_name(as_owner, platform, team, owner):
     for kind, told in (("wrong key", "did not accept the key"), ("mute", "answer was empty")):
         endpoint = platform.endpoint(team, owner, kind)
         page = text(as_owner.post(f"{PAGE}{endpoint.pk}/try/"))
@@ -42,6 +42,6 @@ def test_trouble_is_told_beside_its_name(as_owner, platform, team, owner):
         assert KEY not in page
 
 
-def test_htmx_gets_the_list_alone(as_owner, endpoint):
+def test_htmx_gets_only_the_list(as_owner, endpoint):
     reply = as_owner.post(f"{PAGE}{endpoint.pk}/try/", headers={"HX-Request": "true"})
     assert text(reply).lstrip().startswith('<section id="models"')
