@@ -10,11 +10,14 @@ from finetune_app.goals.models import Goal, MeasureKind, Method
 from finetune_app.guide.methods import DOCUMENTS, INSTRUCTIONS, TRAINING
 from finetune_app.guide.progress import Progress, progress_of, step_name
 
-ROOM_STEP = {
+STEP_OF_NAMESPACE = {
     "goals": 1,
     "guide": 1,
     "datasets": 2,
     "imports": 2,
+    "checks": 2,
+    "versions": 2,
+    "labelling": 2,
     "basemodels": 3,
     "training": 4,
     "knowledge": 4,
@@ -49,7 +52,7 @@ def step_of(page: str) -> int:
     """The step a page belongs to, by its URL name (`room:page`); 0 for none."""
     if page in SUGGESTION_PAGES:
         return 2
-    return 5 if page in CHAT_PAGES else ROOM_STEP.get(page.partition(":")[0], 0)
+    return 5 if page in CHAT_PAGES else STEP_OF_NAMESPACE.get(page.partition(":")[0], 0)
 
 
 def rail(goal: Goal, page: str) -> list[Step]:

@@ -40,9 +40,7 @@ def browser(new_context, live_server) -> Callable[..., BrowserContext]:
 @pytest.fixture
 def address(goal: Goal, live_server) -> Callable[..., str]:
     def build(name: str, query: str = "", **ids) -> str:
-        return (
-            live_server.url + reverse(f"datasets:{name}", kwargs={"goal_id": goal.pk} | ids) + query
-        )
+        return live_server.url + reverse(name, kwargs={"goal_id": goal.pk} | ids) + query
 
     return build
 
@@ -62,7 +60,7 @@ def test_thirty_rows_by_keyboard_alone(dataset, owner, as_owner, browser, addres
     to_do(dataset, owner, 30)
     page = browser(as_owner).new_page()
     wrong = listen(page)
-    page.goto(address("label"))
+    page.goto(address("labelling:start"))
     at(page, 13)
     photograph(page, "label-offer")
     page.get_by_role("button", name="Use these buttons").press("Enter")
@@ -97,7 +95,7 @@ def test_thirty_rows_by_keyboard_alone(dataset, owner, as_owner, browser, addres
     page.keyboard.type("half a sen")
     page.close(run_before_unload=False)  # in the middle of a word, at once
     page = page.context.new_page()
-    page.goto(address("label"))
+    page.goto(address("labelling:start"))
     at(page, 34)
     expect(page.locator("#text")).to_have_value("half a sen")
     page.locator("#text").focus()
@@ -126,7 +124,7 @@ def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
     to_do(dataset, owner, 3)
     page = browser(as_owner).new_page()
     wrong = listen(page)
-    page.goto(address("label"))
+    page.goto(address("labelling:start"))
     at(page, 1)
     expect(page.locator("#text")).to_be_focused()
     page.keyboard.type("We will call you back? Yes, soon")  # a question mark opens no help
@@ -156,7 +154,7 @@ def test_sentences_and_the_help(dataset, owner, as_owner, browser, address):
 def test_without_script_everything_is_a_form(dataset, owner, as_owner, browser, address):
     to_do(dataset, owner, 2)
     page = browser(as_owner, java_script_enabled=False).new_page()
-    page.goto(address("label"))
+    page.goto(address("labelling:start"))
     page.get_by_label("Answer", exact=True).fill("half a sen")
     page.get_by_role("button", name="Skip").click()
     at(page, 2)
@@ -179,7 +177,7 @@ def test_two_people_disagree_and_settle_it(
     to_do(dataset, owner, 2)
     mara, jonas = browser(as_owner).new_page(), browser(as_editor).new_page()
     for page in (mara, jonas):
-        page.goto(address("label"))
+        page.goto(address("labelling:start"))
         at(page, 1)
         expect(page.get_by_text("neither sees the other’s answer")).to_be_visible()
     mara.keyboard.press("1")
@@ -206,7 +204,7 @@ def test_two_people_disagree_and_settle_it(
     jonas.keyboard.press("1")  # the first of the two that stand side by side
     expect(jonas.get_by_role("heading", name="This queue is empty.")).to_be_visible()
     assert row(dataset, 2).answer == "bell"
-    jonas.goto(address("together"))
+    jonas.goto(address("labelling:assignment"))
     expect(jonas.get_by_text("The same answer on 1 of 2 rows.")).to_be_visible()
     photograph(jonas, "label-together")
 
@@ -221,7 +219,7 @@ def test_suggestions_are_accepted_changed_and_sent_away(dataset, owner, as_owner
             answer=f"suggestion {number}",
         )
     page = browser(as_owner).new_page()
-    page.goto(address("label"))
+    page.goto(address("labelling:start"))
     at(page, 1)
     expect(page.get_by_text("Suggested by Instructions 2, Tiny.")).to_be_visible()
     photograph(page, "label-suggested")
@@ -247,7 +245,7 @@ def test_a_suggestion_beside_a_text_of_one_s_own(dataset, owner, as_owner, brows
     to_do(dataset, owner, 2)
     page = browser(as_owner).new_page()
     wrong = listen(page)
-    page.goto(address("label"))
+    page.goto(address("labelling:start"))
     at(page, 1)
     page.keyboard.type("We call y")
     page.keyboard.press("Escape")
@@ -285,7 +283,7 @@ def test_from_a_handful_to_more(dataset, goal, as_owner, browser, address):
     goal.save()
     page = browser(as_owner).new_page()
     wrong = listen(page)
-    page.goto(address("page"))
+    page.goto(address("datasets:page"))
     page.get_by_role("link", name="I have only a handful: help me write more").click()
     photograph(page, "ideas")
     for prompt in ("It ate my card", "CARD GONE!!"):
@@ -294,6 +292,6 @@ def test_from_a_handful_to_more(dataset, goal, as_owner, browser, address):
         page.keyboard.press("Control+Enter")
         expect(page.locator("main")).to_contain_text("Added No.")
     expect(page.get_by_role("heading", name="2 of 50")).to_be_visible()
-    page.goto(address("page").replace("/dataset/", "/suggestions/"))
+    page.goto(address("datasets:page").replace("/dataset/", "/suggestions/"))
     photograph(page, "suggestions-none")
     assert wrong == []

@@ -49,7 +49,7 @@ def test_a_version_is_tried_and_then_answers_everybody(world, page):
     page.get_by_role("button", name="Change", exact=True).click()
     expect(page.get_by_role("heading", name="Version 3 is being tried on 25 %")).to_be_visible()
     page.get_by_role("button", name="Let it answer everybody").click()
-    expect(page.get_by_text("Version 3 answers everybody now.")).to_be_visible()
+    expect(page.get_by_text("Version 3 now answers everybody.")).to_be_visible()
     page.get_by_role("link", name="What changed, and how each did").click()
     expect(page.get_by_text("Tried first, for everybody since")).to_be_visible()
     photograph(page, "versions")

@@ -1,8 +1,9 @@
 """The rail: six steps, each with the one fact it has produced."""
 
 from finetune_app.goals.models import Goal
-from finetune_app.guide.rail import rail
+from finetune_app.guide.rail import rail, step_of
 from tests import journey
+from tests.routes import ROUTES
 
 
 def steps(goal, room="goals"):
@@ -33,3 +34,9 @@ def test_every_step_can_be_opened(as_viewer, goal, owner):
     journey.ready(goal, owner)
     for step in steps(goal):
         assert as_viewer.get(step.url, follow=True).status_code == 200
+
+
+def test_every_page_of_a_goal_belongs_to_a_step():
+    below = [route for route in ROUTES if route.pattern.startswith("goals/<int:goal_id>/")]
+    assert len(below) > 100
+    assert [route.name for route in below if not step_of(route.name)] == []
