@@ -18,7 +18,7 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard import services as wizard
-from finetune_app.guide.wizard.screens import ALL
+from finetune_app.guide.wizard.question_screens import ALL
 from finetune_app.imports.models import Upload
 from finetune_app.knowledge.models import Document
 from finetune_app.model_export.models import ModelExport

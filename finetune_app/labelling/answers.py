@@ -1,4 +1,4 @@
-"""Saves the answer to a row, settles disputes, and changes the status of a row.
+"""Saves the answer to a row, and changes the status of a row.
 
 A row may need two independent answers (`queues.needs_two_answers`). They are stored as labels, and
 the second one decides the status of the row.
@@ -53,7 +53,7 @@ def answer_row(
                 "status": str(Status.APPROVED if done else Status.DRAFT),
             }
             what = _("Answered %s") if done else _("Kept %s as a draft")
-            edit = _change(row, by, what % row, fields)
+            edit = change_row(row, by, what % row, fields)
         row.drafts.filter(by=by).delete()
     return edit
 
@@ -63,32 +63,12 @@ def _save_label(row: Example, by: User, text: str) -> Edit | None:
     labels = {str(one.by_id): one.answer for one in row.labels.all()} | {str(by.pk): text}
     fields: dict[str, Any] = {"labels": labels}
     if len(labels) < 2:
-        return _change(row, by, _("Answered %s, as the first of two") % row, fields)
+        return change_row(row, by, _("Answered %s, as the first of two") % row, fields)
     if len({answer.strip() for answer in labels.values()}) == 1:
         fields |= {"messages": with_answer(row.messages, text), "status": str(Status.APPROVED)}
-        return _change(row, by, _("Answered %s: both agree") % row, fields)
+        return change_row(row, by, _("Answered %s: both agree") % row, fields)
     fields["status"] = str(Status.DISPUTED)
-    return _change(row, by, _("Answered %s: a disagreement") % row, fields)
-
-
-def settle_dispute(*, example: Example, by: User, text: str, seen: datetime | None) -> Edit | None:
-    """Approve a disputed row with this answer. The labels stay, to measure agreement.
-
-    Raises StaleExample if the row is not disputed anymore or has changed, PlainError without an
-    answer.
-    """
-    if not text.strip():
-        raise PlainError(_("Choose one of the two answers, or write a third."), status=422)
-    with transaction.atomic():
-        row = lock_example(example)
-        if row.status != Status.DISPUTED or (seen is not None and row.changed_at != seen):
-            raise StaleExample(row)
-        messages = with_answer(row.messages, text)
-        validate_messages(messages)
-        fields = {"messages": messages, "status": str(Status.APPROVED)}
-        edit = _change(row, by, _("Settled %s") % row, fields)
-        row.drafts.filter(by=by).delete()
-    return edit
+    return change_row(row, by, _("Answered %s: a disagreement") % row, fields)
 
 
 def change_status(*, example: Example, by: User, status: str) -> Edit | None:
@@ -99,7 +79,7 @@ def change_status(*, example: Example, by: User, status: str) -> Edit | None:
         fields: dict[str, Any] = {"status": str(status)}
         if status == Status.PENDING and row.labels.exists():
             fields["labels"] = {}  # both users answer again
-        return _change(row, by, words[Status(status)] % row, fields)
+        return change_row(row, by, words[Status(status)] % row, fields)
 
 
 def last_edit(dataset: Dataset, by: User) -> Edit | None:
@@ -111,7 +91,8 @@ def last_edit(dataset: Dataset, by: User) -> Edit | None:
     return None
 
 
-def _change(row: Example, by: User, what: str, fields: dict[str, Any]) -> Edit | None:
+def change_row(row: Example, by: User, what: str, fields: dict[str, Any]) -> Edit | None:
+    """One edit of one row; None when nothing changes."""
     edit = change_many(
         dataset=row.dataset, by=by, what=what, examples=[row], fields=lambda _row: fields
     )

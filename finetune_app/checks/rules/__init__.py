@@ -14,14 +14,15 @@ from finetune_app.checks.rules import (
     duplicates,
     labels,
     leakage,
+    missing_parts,
 )
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
 
 Rule = Callable[[list[CheckRow], CheckContext], Iterator[CheckResult]]
 
 RULES: tuple[Rule, ...] = (
-    answers.no_answer,
-    answers.unknown_role,
+    missing_parts.no_answer,
+    missing_parts.unknown_role,
     content.secrets,
     duplicates.duplicate_examples,
     leakage.leaked_prompts,
@@ -34,7 +35,7 @@ RULES: tuple[Rule, ...] = (
     answers.fails_measure,
     answers.blank_answer,
     answers.copied_answer,
-    answers.no_question,
+    missing_parts.no_question,
     answers.refusals,
     content.personal_data,
     content.broken_characters,

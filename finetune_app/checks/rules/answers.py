@@ -1,4 +1,4 @@
-"""Rules about missing parts of a row, and about answers that teach the wrong thing."""
+"""Rules about answers that teach the wrong thing."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,51 +12,6 @@ from finetune_app.checks.rules.labels import closed_set
 from finetune_app.goals.measures import MeasureError, get_measure
 
 MANY_REFUSALS = 0.2  # of all answers
-
-
-def no_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    found = list(context.marked("no_answer"))
-    yield from to_set_aside(
-        "no_answer",
-        Severity.ERROR,
-        found,
-        message=ngettext("%(n)s example has no answer", "%(n)s examples have no answer", len(found))
-        % {"n": len(found)},
-        why=_(
-            "There is nothing to learn from a question alone. Write the answer, or set it aside."
-        ),
-    )
-
-
-def unknown_role(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    unknown = context.marked("unknown_role")
-    names = Counter(marks[0].what for marks in unknown.values()).most_common(1)
-    yield from to_set_aside(
-        "unknown_role",
-        Severity.ERROR,
-        list(unknown),
-        message=ngettext(
-            "In %(n)s example we don’t know who “%(who)s” is",
-            "In %(n)s examples we don’t know who “%(who)s” is",
-            len(unknown),
-        )
-        % {"n": len(unknown), "who": names[0][0] if names else ""},
-        why=_("A model learns from what the assistant says, so it must be clear who speaks."),
-    )
-
-
-def no_question(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    found = list(context.marked("no_question"))
-    yield from to_set_aside(
-        "no_question",
-        Severity.WARNING,
-        found,
-        message=ngettext(
-            "%(n)s example has no question", "%(n)s examples have no question", len(found)
-        )
-        % {"n": len(found)},
-        why=_("Nobody asks anything there, so the model would learn to answer without a question."),
-    )
 
 
 def blank_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.guide.advice.answers import MAX_COUNT
 from finetune_app.guide.advice.questions import Value
-from finetune_app.guide.wizard.screens import Screen
+from finetune_app.guide.wizard.question_screens import Screen
 
 
 class AnswerForm(forms.Form):

@@ -15,7 +15,7 @@ from finetune_app.guide.methods import DOCUMENTS, METHOD_OPTIONS
 from finetune_app.guide.models import Advice
 from finetune_app.guide.progress import Progress, progress_of
 from finetune_app.guide.wizard.known_facts import known_facts, known_values
-from finetune_app.guide.wizard.screens import Screen, screens
+from finetune_app.guide.wizard.question_screens import Screen, screens
 
 HEADLINE = {
     Recommend.PROMPT: gettext_lazy("Start with better instructions."),

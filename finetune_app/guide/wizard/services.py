@@ -14,7 +14,7 @@ from finetune_app.goals.models import Goal, Method
 from finetune_app.guide.advice import Answers, advise
 from finetune_app.guide.models import Advice
 from finetune_app.guide.wizard.known_facts import known_values
-from finetune_app.guide.wizard.screens import Screen
+from finetune_app.guide.wizard.question_screens import Screen
 
 
 def answers_now(goal: Goal) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from finetune_app.guide.wizard.forms import AnswerForm
 from finetune_app.guide.wizard.known_facts import known_facts
 from finetune_app.guide.wizard.letter import changes, letter, method_of, next_after
 from finetune_app.guide.wizard.method_comparison import METHODS
-from finetune_app.guide.wizard.screens import NAMES, Screen, screens
+from finetune_app.guide.wizard.question_screens import NAMES, Screen, screens
 
 
 @goal_page(Role.VIEWER, "GET")

@@ -32,6 +32,7 @@ from finetune_app.labelling import (
     answers,
     assignment,
     class_labels,
+    disputes,
     drafts,
     labelling_speed,
     queues,
@@ -177,7 +178,7 @@ def _perform(request: HttpRequest, example: Example) -> str:
     edit: Edit | None = None
     if post.get("label") or action == "save":
         is_disputed = example.status == Status.DISPUTED
-        save = answers.settle_dispute if is_disputed else answers.answer_row
+        save = disputes.settle_dispute if is_disputed else answers.answer_row
         edit = save(example=example, by=by, text=text, seen=seen)
         suggestions.mark_taken(example=example, answer=text)
     elif action == "draft":
@@ -316,14 +317,6 @@ def _row_context(request: HttpRequest, example: Example) -> dict[str, Any]:
     }
 
 
-def _disputed_answers(example: Example) -> list[dict[str, Any]]:
-    labels = example.labels.select_related("by").order_by("at", "pk")
-    return [
-        {"by": one.by, "answer": one.answer, "pairs": answer_pairs(one.answer), "key": index}
-        for index, one in enumerate(labels, start=1)
-    ]
-
-
 def _describe_undo(dataset: Dataset, user: User) -> str:
     """What undo would revert; "" when there is nothing."""
     action = _last_action(dataset, user)
@@ -369,3 +362,10 @@ def _get_row(goal: Goal, number: int) -> Example:
         dataset__goal=goal,
         number=number,
     )
+
+
+def _disputed_answers(example: Example) -> list[dict[str, Any]]:
+    return [
+        {"by": one.by, "answer": one.answer, "pairs": answer_pairs(one.answer), "key": index}
+        for index, one in enumerate(disputes.answers_of(example), start=1)
+    ]

@@ -8,7 +8,7 @@ from django.urls import reverse
 from finetune_app.checks import services as checks
 from finetune_app.datasets.services import add_rows, dataset_of
 from finetune_app.guide.models import Advice
-from finetune_app.guide.wizard.screens import ALL
+from finetune_app.guide.wizard.question_screens import ALL
 from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
 from tests.guide.wizard.conftest import READY

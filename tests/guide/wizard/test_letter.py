@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from finetune_app.goals import services as goals
 from finetune_app.guide.wizard import services
-from finetune_app.guide.wizard.screens import ALL
+from finetune_app.guide.wizard.question_screens import ALL
 from tests import journey
 from tests.guide.wizard.conftest import READY
 
