@@ -112,9 +112,9 @@ class Child:
         if self.is_alive():
             os.killpg(self._process.pid, signal.SIGTERM)
 
-    def end(self, patience: float = 0.0) -> int:
-        """Wait up to `patience` seconds for an exit, then kill all of it; the exit status."""
-        until = time.monotonic() + patience
+    def end(self, timeout_seconds: float = 0.0) -> int:
+        """Wait up to `timeout_seconds` seconds for an exit, then kill all of it; the exit status."""
+        until = time.monotonic() + timeout_seconds
         while self.is_alive() and time.monotonic() < until:
             time.sleep(0.02)
         if self.is_alive():

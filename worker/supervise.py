@@ -100,7 +100,7 @@ class Supervision:
             child.begin(order, Path(settings.DATA_DIR) / "logs" / f"job-{self.job.pk}.log")
             heartbeat.follow(child)
             self._listen(heartbeat, child)
-            how = _how_it_ended(child.end(patience=5.0 if self._last else 0.0))
+            how = _how_it_ended(child.end(timeout_seconds=5.0 if self._last else 0.0))
         finally:
             child.end()
             lease.end_child_runs(self.job, how)
@@ -163,8 +163,10 @@ class Supervision:
             self._stop_sent_at = boot_clock.seconds()
             child.send({"command": "stop"})
         self._handing_back = handing_back
-        patience = SHUTDOWN_TIMEOUT_SECONDS if self._leaving.is_set() else STOP_TIMEOUT_SECONDS
-        if boot_clock.seconds() - self._stop_sent_at > patience:
+        timeout_seconds = (
+            SHUTDOWN_TIMEOUT_SECONDS if self._leaving.is_set() else STOP_TIMEOUT_SECONDS
+        )
+        if boot_clock.seconds() - self._stop_sent_at > timeout_seconds:
             child.end()
 
     def _write(self) -> None:

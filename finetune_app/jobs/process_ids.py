@@ -56,7 +56,7 @@ def is_alive(name: str) -> bool:
     return start_time(int(pid)) == start
 
 
-def kill(name: str, *, patience: float = 5.0) -> bool:
+def kill(name: str, *, timeout_seconds: float = 5.0) -> bool:
     """Kill a child with its whole session; True if no process of it is left.
 
     A pid is not reused while a session with that id exists, so the session's processes are the
@@ -69,7 +69,7 @@ def kill(name: str, *, patience: float = 5.0) -> bool:
     found = start_time(pid)
     if found is not None and found != start:
         return True  # the pid has been reused
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout_seconds
     while members := _session(pid):
         for member in members:
             _signal(member, signal.SIGKILL)

@@ -93,11 +93,11 @@ class ProcessManager:
         for process in self.processes:
             rotate(self.logs / f"{process.name}.log")
 
-    def end(self, patience: float) -> None:
+    def end(self, timeout_seconds: float) -> None:
         """Terminate all processes, the broker last, then kill the remaining ones."""
         broker = [process for process in self.processes if process.name == "broker"]
         others = [process for process in self.processes if process.name != "broker"]
-        until = time.monotonic() + patience
+        until = time.monotonic() + timeout_seconds
         for group in (others, broker):
             for process in group:
                 process.send(signal.SIGTERM)

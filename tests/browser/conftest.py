@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            if {"installation", "house"} & set(getattr(item, "fixturenames", ())):
+            if {"installation", "shared_installation"} & set(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.alone)
 
 
@@ -74,7 +74,7 @@ def installation(tmp_path) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory) -> Iterator[Installation]:
+def shared_installation(tmp_path_factory) -> Iterator[Installation]:
     """One that several walks share, since each start takes a while: everybody brings a goal."""
-    with started(tmp_path_factory.mktemp("house")) as made:
+    with started(tmp_path_factory.mktemp("shared_installation")) as made:
         yield made

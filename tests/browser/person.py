@@ -85,13 +85,13 @@ class Person:
     # ---- The path ----
 
     @classmethod
-    def comes_in(cls, context: BrowserContext, house: Installation) -> Person:
-        """Into a house where somebody may have signed up before."""
-        person = cls.arrives(context, house.address)
+    def comes_in(cls, context: BrowserContext, shared_installation: Installation) -> Person:
+        """Into a shared_installation where somebody may have signed up before."""
+        person = cls.arrives(context, shared_installation.address)
         if person.page.get_by_label("Your team").count():
             person.signs_up()
             return person
-        person.page.goto(house.address.split("/set-up")[0])
+        person.page.goto(shared_installation.address.split("/set-up")[0])
         person.type("E-mail address", EMAIL)
         person.type("Password", PASSWORD)
         person.click("^Sign in$")

@@ -66,8 +66,8 @@ def patience() -> Iterator[None]:
     expect.set_options(timeout=5_000)
 
 
-def test_a_team_makes_its_dataset(house: Installation, new_context, tmp_path):
-    mara = Person.comes_in(new_context(), house)
+def test_a_team_makes_its_dataset(shared_installation: Installation, new_context, tmp_path):
+    mara = Person.comes_in(new_context(), shared_installation)
     wrong = listen(mara.page)
     mara.brings_a_goal(**GOAL)
     brings(mara, messy(tmp_path))

@@ -38,7 +38,7 @@ def from_a_file_to_the_place_that_answers(
     ready = mara.page.locator("#live:not([hx-get])")
     expect(ready).to_be_attached(timeout=3 * MINUTES)
     expect(mara.page.get_by_text("You can ask as soon as they are read.")).to_be_hidden()
-    shelf = mara.page.locator("#shelf")
+    shelf = mara.page.locator("#document-list")
     expect(shelf.get_by_text("Can be searched")).to_have_count(2)
     expect(shelf.get_by_text("Its name says a Word document")).to_be_visible()
 
@@ -82,8 +82,8 @@ def test_with_the_worker_and_the_search_in_this_process(
 
 
 @pytest.mark.long
-def test_with_a_whole_installation(new_context, house, tmp_path):
-    mara = Person.comes_in(new_context(), house)
+def test_with_a_whole_installation(new_context, shared_installation, tmp_path):
+    mara = Person.comes_in(new_context(), shared_installation)
     mara.brings_a_goal(
         what="Answer questions about our pump and our shop.",
         name="Ask the shop",
@@ -97,7 +97,7 @@ def test_with_a_whole_installation(new_context, house, tmp_path):
     from_a_file_to_the_place_that_answers(mara, tmp_path, lambda: None)
     holding = [
         name
-        for name in house.files_of_goals()
-        if b"ldermere" in (house.data_dir / name).read_bytes()
+        for name in shared_installation.files_of_goals()
+        if b"ldermere" in (shared_installation.data_dir / name).read_bytes()
     ]
     assert holding == []

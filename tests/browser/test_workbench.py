@@ -20,8 +20,8 @@ SCORE = re.compile(r"^(\d+) of (\d+) right$")
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-def test_instructions_are_written_tried_kept_and_compared(house, new_context):
-    mara = Person.comes_in(new_context(), house)
+def test_instructions_are_written_tried_kept_and_compared(shared_installation, new_context):
+    mara = Person.comes_in(new_context(), shared_installation)
     mara.click("Try it with sample data")
     mara.click("^Instructions", where=".ways")
     wrong = listen(mara.page)

@@ -16,24 +16,24 @@ def every() -> QuerySet[Candidate]:
     return Candidate.objects.all()
 
 
-def rival(training, instructions="Sort it.", shots=SHOTS):
+def baseline(training, instructions="Sort it.", shots=SHOTS):
     return services.prompt_candidate(
         goal=training.goal, base_model=training.base_model, instructions=instructions, shots=shots
     )
 
 
 def test_an_identical_candidate_is_reused(trained):
-    assert rival(trained) == rival(trained, "  Sort it.\n")
+    assert baseline(trained) == baseline(trained, "  Sort it.\n")
     assert services.tuned_candidate(training=trained) == services.tuned_candidate(training=trained)
     assert every().count() == 2
 
 
 def test_an_edit_makes_a_new_revision(trained):
-    first = rival(trained)
-    second = rival(trained, "Sort it well.")
-    third = rival(trained, shots=[])
+    first = baseline(trained)
+    second = baseline(trained, "Sort it well.")
+    third = baseline(trained, shots=[])
     assert [first.revision, second.revision, third.revision] == [1, 2, 3]
-    assert rival(trained) == first
+    assert baseline(trained) == first
 
 
 def test_a_new_name_makes_no_new_candidate(trained):
@@ -51,18 +51,18 @@ def test_a_tuned_candidate_pins_its_adapter(trained, goal, owner):
 
 
 def test_a_frozen_candidate_never_changes(trained):
-    first = rival(trained)
+    first = baseline(trained)
     services.freeze(every(), number_format="fp32")
     frozen = Candidate.objects.get(pk=first.pk)
     services.freeze(every(), number_format="bf16")
     again = Candidate.objects.get(pk=first.pk)
     assert (again.frozen_at, again.number_format) == (frozen.frozen_at, "fp32")
-    assert rival(trained) == first
-    assert rival(trained, "Different.") != first
+    assert baseline(trained) == first
+    assert baseline(trained, "Different.") != first
 
 
 def test_the_tested_number_format_is_in_the_spec(trained):
-    one = rival(trained)
+    one = baseline(trained)
     assert services.candidate_spec(one)["number_format"] == ""
     services.freeze(Candidate.objects.filter(pk=one.pk), number_format="bf16")
     one.refresh_from_db()
@@ -72,10 +72,10 @@ def test_the_tested_number_format_is_in_the_spec(trained):
 def test_the_spec_has_absolute_folders(trained, data_dir):
     asked = services.candidate_spec(services.tuned_candidate(training=trained))
     assert Path(asked["adapter"]) == data_dir / trained.adapter_folder
-    assert services.candidate_spec(rival(trained))["adapter"] is None
+    assert services.candidate_spec(baseline(trained))["adapter"] is None
 
 
 def test_creating_a_candidate_starts_no_job(trained):
     before = Job.objects.count()
-    rival(trained)
+    baseline(trained)
     assert Job.objects.count() == before

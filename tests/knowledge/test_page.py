@@ -42,7 +42,7 @@ def test_while_it_reads_the_page_asks_again_and_then_stops(goal, owner, now, as_
     journey.set_state(job, State.SUCCEEDED)
     reply = as_editor.get(url("page"), {"seen": "running"}, headers=LIVE).content.decode()
     assert "hx-trigger" not in reply
-    assert 'id="shelf" hx-swap-oob="true"' in reply
+    assert 'id="document-list" hx-swap-oob="true"' in reply
 
 
 def test_a_failure_is_told_with_a_way_on(goal, owner, now, as_editor, url):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.load.asking import Asked, ask, client_of
+from tests.load.api_client import Asked, ask, client_of
 from tests.load.conftest import Live
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

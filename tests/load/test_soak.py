@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from tests.load.asking import TOKENS, Asked, once_a_second
+from tests.load.api_client import TOKENS, Asked, once_a_second
 from tests.load.conftest import Live, status, train
 from tests.load.watching import Growth, ProcessSample, growths, look, watch
 from tests.worker.conftest import wait_for

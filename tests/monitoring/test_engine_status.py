@@ -19,7 +19,7 @@ def page(live, as_viewer, url, monkeypatch):
             "queue_limit": 64,
             **told,
         }
-        monkeypatch.setattr(engine_client, "health_now", lambda _patience: state)
+        monkeypatch.setattr(engine_client, "health_now", lambda _timeout: state)
         content = as_viewer.get(url("monitoring:page")).content.decode()
         return re.sub(r">\s+|\s+<", lambda space: space[0].strip(), " ".join(content.split()))
 

@@ -58,12 +58,12 @@ def test_the_serving_engine_is_reported(healthy, monkeypatch, tmp_path):
     monkeypatch.setenv("VLLM", str(program))
     assert f"ok   Base models are served by vLLM ({program})." in looked_at()[0]
     told = {"why_not_vllm": "vLLM does not start with this base model"}
-    monkeypatch.setattr(doctor.engine_client, "health_now", lambda _patience: told)
+    monkeypatch.setattr(doctor.engine_client, "health_now", lambda _timeout: told)
     assert "LOOK Our own engine serves instead: vLLM does not start" in looked_at()[0]
     monkeypatch.setenv("VLLM", "off")
     assert "ok   vLLM is switched off" in looked_at()[0]
     monkeypatch.setenv("VLLM", "/nowhere/vllm")
-    assert "LOOK Metric VLLM names is no program." in looked_at()[0]
+    assert "LOOK What VLLM names is no program." in looked_at()[0]
 
 
 def test_a_job_without_a_living_worker_is_counted(healthy, team):

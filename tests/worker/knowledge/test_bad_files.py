@@ -79,11 +79,11 @@ def test_a_document_that_eats_the_memory_ends_its_reader_only(tmp_path, monkeypa
 def test_a_reader_that_hangs_is_ended(tmp_path, monkeypatch):
     file = tmp_path / "upload"
     file.write_text("All is well here.")
-    reader = Reader(patience=0.01)
+    reader = Reader(timeout_seconds=0.01)
     try:
         with pytest.raises(Unreadable, match="took too long"):
             reader.read(file, "good.txt", tmp_path)
-        reader.patience = 60
+        reader.timeout_seconds = 60
         assert reader.read(file, "good.txt", tmp_path)["characters"] == 17
     finally:
         reader.close()

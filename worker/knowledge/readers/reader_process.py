@@ -28,7 +28,7 @@ from worker.knowledge.document_text import Unreadable
 from worker.knowledge.readers import formats
 
 CPU_SECONDS = 240  # for one document
-PATIENCE = 480.0  # seconds on the clock for one document
+READ_TIMEOUT_SECONDS = 480.0  # seconds on the clock for one document
 TOO_LONG = "Reading this took too long, so we stopped. Bring it in smaller parts."
 TOO_LARGE = "Reading this needs more memory than a document may use. Bring it in smaller parts."
 GONE = "This was deleted while it was being read."
@@ -38,8 +38,8 @@ UNKNOWN = "This could not be read: it is damaged, or not what its name says. Sav
 class Reader:
     """The parent's side. Use from the main thread: the leash watches the thread that started it."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self.patience = patience
+    def __init__(self, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
+        self.timeout_seconds = timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, file: Path, name: str, into: Path) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Reader:
         process = self._running()
         assert process.stdin
         assert process.stdout
-        late = threading.Timer(self.patience, process.kill)
+        late = threading.Timer(self.timeout_seconds, process.kill)
         late.start()
         try:
             order = {"file": str(file), "name": name, "into": str(into)}

@@ -20,7 +20,7 @@ from finetune_app.jobs.models import Job, State
 
 Check = tuple[bool, str]
 SILENT_LEASES = 8  # a living clock gives a job back long before
-PATIENCE = 2.0  # seconds for the engine, which may not be running
+ENGINE_TIMEOUT_SECONDS = 2.0  # seconds for the engine, which may not be running
 
 
 class Command(BaseCommand):
@@ -64,7 +64,7 @@ def serving() -> Iterator[Check]:
     elif found.why_not:
         yield not found.mistaken, f"{found.why_not}."
     try:
-        why_not = engine_client.health_now(PATIENCE).get("why_not_vllm")
+        why_not = engine_client.health_now(ENGINE_TIMEOUT_SECONDS).get("why_not_vllm")
     except engine_client.EngineUnavailable:
         return
     if found.program and why_not:
