@@ -113,7 +113,7 @@ class Child:
             os.killpg(self._process.pid, signal.SIGTERM)
 
     def end(self, timeout_seconds: float = 0.0) -> int:
-        """Wait up to `timeout_seconds` seconds for an exit, then kill all of it; the exit status."""
+        """Wait up to `timeout_seconds` for an exit, then kill the session; the exit status."""
         until = time.monotonic() + timeout_seconds
         while self.is_alive() and time.monotonic() < until:
             time.sleep(0.02)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0  # interval for reading stop and cancel, and for writing events
 STOP_TIMEOUT_SECONDS = 90.0  # for a stopped child to save its result; then it is terminated
 SHUTDOWN_TIMEOUT_SECONDS = 6.0  # the same while this worker shuts down
-CANCEL_PATIENCE = 3.0
+CANCEL_TIMEOUT_SECONDS = 3.0
 
 
 class LostLease(Exception):
@@ -154,7 +154,7 @@ class Supervision:
             raise LostLease
         if asked["cancel_asked"]:
             child.terminate()
-            child.end(CANCEL_PATIENCE)
+            child.end(CANCEL_TIMEOUT_SECONDS)
         elif asked["stop_asked"] or self._leaving.is_set():
             self._stop(child, handing_back=not asked["stop_asked"])
 
@@ -163,10 +163,9 @@ class Supervision:
             self._stop_sent_at = boot_clock.seconds()
             child.send({"command": "stop"})
         self._handing_back = handing_back
-        timeout_seconds = (
-            SHUTDOWN_TIMEOUT_SECONDS if self._leaving.is_set() else STOP_TIMEOUT_SECONDS
-        )
-        if boot_clock.seconds() - self._stop_sent_at > timeout_seconds:
+        leaving = self._leaving.is_set()
+        timeout = SHUTDOWN_TIMEOUT_SECONDS if leaving else STOP_TIMEOUT_SECONDS
+        if boot_clock.seconds() - self._stop_sent_at > timeout:
             child.end()
 
     def _write(self) -> None:
