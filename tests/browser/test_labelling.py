@@ -289,6 +289,7 @@ def test_from_a_handful_to_more(dataset, goal, as_owner, browser, address):
     for prompt in ("It ate my card", "CARD GONE!!"):
         page.get_by_label("Somebody writes").fill(prompt)
         page.get_by_label("it should answer").fill("card_swallowed")
+        page.wait_for_load_state()  # the keys belong to a deferred script
         page.keyboard.press("Control+Enter")
         expect(page.locator("main")).to_contain_text("Added No.")
     expect(page.get_by_role("heading", name="2 of 50")).to_be_visible()
