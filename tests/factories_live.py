@@ -96,8 +96,8 @@ def _alerts(live: Deployment, by: User) -> None:
     """A raised alert that was sent by e-mail and is queued for a webhook."""
     watch = watching.watch_of(live)
     watch.people.add(by)
-    Rule.objects.filter(watch=watch, what="errors").update(on=True, raised_at=timezone.now())
-    for way, sent, problem in (
+    Rule.objects.filter(watch=watch, metric="errors").update(on=True, raised_at=timezone.now())
+    for channel, sent, problem in (
         ("email", timezone.now(), ""),
         ("webhook", None, "The webhook answered with 503."),
     ):
@@ -105,7 +105,7 @@ def _alerts(live: Deployment, by: User) -> None:
             watch=watch,
             rule=watch.rules.first(),
             kind="raised",
-            way=way,
+            channel=channel,
             sent_at=sent,
             attempts=1,
             text="shop-mail: 50% of the last hour's requests failed; your limit is 5%.",

@@ -30,7 +30,7 @@ LIMITS = {
 }
 
 
-def hour(label: "StrPromise") -> forms.TypedChoiceField:
+def _hour_field(label: "StrPromise") -> forms.TypedChoiceField:
     return forms.TypedChoiceField(
         label=label, choices=HOURS, coerce=int, empty_value=None, required=False
     )
@@ -50,8 +50,8 @@ class WatchForm(forms.Form):
         help_text=_("An address that gets a signed message (POST, JSON)."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url"}),
     )
-    quiet_from = hour(_("Quiet from"))
-    quiet_to = hour(_("until"))
+    quiet_from = _hour_field(_("Quiet from"))
+    quiet_to = _hour_field(_("until"))
     recheck_days = forms.TypedChoiceField(
         label=_("Test it again"),
         choices=DAYS,
@@ -66,16 +66,16 @@ class WatchForm(forms.Form):
         super().__init__(*args, **kwargs)
         members = User.objects.filter(memberships__team=watch.deployment.team_id)
         self.fields["people"].queryset = members.order_by("name", "pk")  # type: ignore[attr-defined]
-        for what, (label, least, most) in LIMITS.items():
-            self.fields[f"{what}_on"] = forms.BooleanField(label=what.label, required=False)
-            self.fields[what.value] = forms.FloatField(
-                label=label, required=False, min_value=least, max_value=most
+        for metric, (label, minimum, maximum) in LIMITS.items():
+            self.fields[f"{metric}_on"] = forms.BooleanField(label=metric.label, required=False)
+            self.fields[metric.value] = forms.FloatField(
+                label=label, required=False, min_value=minimum, max_value=maximum
             )
 
     @classmethod
     def filled(cls, watch: Watch) -> "WatchForm":
         """Filled with the current settings."""
-        given: dict[str, Any] = {
+        initial: dict[str, object] = {
             "people": list(watch.people.all()),
             "webhook": watch.webhook,
             "zone": watch.zone,
@@ -84,9 +84,9 @@ class WatchForm(forms.Form):
             "recheck_days": watch.recheck_days,
         }
         for rule in watch.rules.all():
-            shown = int(rule.limit) if rule.limit.is_integer() else rule.limit
-            given |= {f"{rule.what}_on": rule.on, rule.what: shown}
-        return cls(initial=given, watch=watch)
+            limit = int(rule.limit) if rule.limit.is_integer() else rule.limit
+            initial |= {f"{rule.metric}_on": rule.on, rule.metric: limit}
+        return cls(initial=initial, watch=watch)
 
     def clean_webhook(self) -> str:
         try:
@@ -102,10 +102,10 @@ class WatchForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
-        for what in Metric:
-            missing = given.get(f"{what}_on") and given.get(what.value) is None
-            if missing and what.value not in self.errors:
-                self.add_error(what.value, _("Say from which number on."))
+        for metric in Metric:
+            missing = given.get(f"{metric}_on") and given.get(metric.value) is None
+            if missing and metric.value not in self.errors:
+                self.add_error(metric.value, _("Say from which number on."))
         if (given.get("quiet_from") is None) != (given.get("quiet_to") is None):
             self.add_error("quiet_to", _("Quiet hours have a beginning and an end."))
         return given
@@ -113,9 +113,9 @@ class WatchForm(forms.Form):
     @property
     def limits(self) -> dict[str, float | None]:
         return {
-            what.value: self.cleaned_data[what.value]
-            for what in Metric
-            if self.cleaned_data[f"{what}_on"]
+            metric.value: self.cleaned_data[metric.value]
+            for metric in Metric
+            if self.cleaned_data[f"{metric}_on"]
         }
 
     @property
@@ -126,4 +126,4 @@ class WatchForm(forms.Form):
     @property
     def rows(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
         """(checkbox, limit) of each metric."""
-        return [(self[f"{what}_on"], self[what.value]) for what in Metric]
+        return [(self[f"{metric}_on"], self[metric.value]) for metric in Metric]

@@ -39,40 +39,39 @@ class Rule(models.Model):
     """A limit for one metric, and whether it is exceeded at the moment (see rules.py)."""
 
     watch = models.ForeignKey(Watch, on_delete=models.CASCADE, related_name="rules")
-    what = models.CharField(max_length=8, choices=Metric.choices)
+    metric = models.CharField(max_length=8, choices=Metric.choices)
     limit = models.FloatField()  # percent, seconds, tokens a month, percentage points, pairs
     on = models.BooleanField(default=True)
     raised_at = models.DateTimeField(null=True, blank=True)  # None: not raised
-    streak = models.PositiveSmallIntegerField(
-        default=0
-    )  # checks in a row that contradict the state
-    looks = models.PositiveIntegerField(default=0)  # version for compare-and-set updates
-    looked_at = models.DateTimeField(null=True, blank=True)
+    # Checks in a row that contradict the state.
+    consecutive_checks = models.PositiveSmallIntegerField(default=0)
+    check_count = models.PositiveIntegerField(default=0)  # for compare-and-set updates
+    checked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["pk"]
-        constraints = [models.UniqueConstraint(fields=["watch", "what"], name="one_rule_a_watch")]
+        constraints = [models.UniqueConstraint(fields=["watch", "metric"], name="one_rule_a_watch")]
 
     def __str__(self) -> str:
-        return f"{self.what} above {self.limit:g}"
+        return f"{self.metric} above {self.limit:g}"
 
 
 class Notice(models.Model):
-    """One message to one destination. Sent once; retried while the destination does not answer."""
+    """One message by one channel. Sent once; retried while the recipient does not answer."""
 
     class Kind(models.TextChoices):
         RAISED = "raised", _("alert")
         RECOVERED = "recovered", _("recovered")
         TRY = "try", _("a test")
 
-    class Way(models.TextChoices):
+    class Channel(models.TextChoices):
         EMAIL = "email", _("e-mail")
         WEBHOOK = "webhook", _("webhook")
 
     watch = models.ForeignKey(Watch, on_delete=models.CASCADE, related_name="notices")
     rule = models.ForeignKey(Rule, null=True, on_delete=models.CASCADE, related_name="notices")
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    way = models.CharField(max_length=8, choices=Way.choices)
+    channel = models.CharField(max_length=8, choices=Channel.choices)
     text = models.CharField(max_length=300)
     value = models.FloatField(null=True, blank=True)
     public_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)

@@ -1,5 +1,5 @@
-"""Periodic tasks of alerts. Notices are sent in a thread, since a mail server may be slow and the
-clock process must not wait for it."""
+"""Periodic tasks of alerts. Notices are sent in a thread, so that the clock process does not wait
+for a slow mail server."""
 
 import logging
 import threading

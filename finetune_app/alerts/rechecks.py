@@ -1,4 +1,4 @@
-"""Repeats the evaluation of the live candidate every so many days: is it still as good?
+"""Repeats the evaluation of the live candidate at an interval, to see whether it is still as good.
 
 A repetition counts as a look at the test set, like every evaluation. Answers are greedy, so a local
 model gives the same answers unless its files, its documents or the engine have changed. A remote
@@ -61,15 +61,15 @@ class RecheckResult:
 
 
 def baseline_of(deployment: Deployment) -> Evaluation | None:
-    """The evaluation that the live candidate was chosen by: the newest one finished when it went
-    live, else the first one after. None if there is none, or if people judged it by choice."""
+    """The evaluation that the live candidate was chosen by: the newest that had finished when it
+    went live, else the first after that. None if there is none, or if people judged its answers."""
     current = deployment.current
     if current is None:
         return None
-    answer = current.candidate
-    done = deployment.goal.evaluations.with_candidate(answer).succeeded().filter(recheck=None)
-    before = done.filter(created_at__lte=current.at).order_by("-pk").first()
-    found = before or done.order_by("pk").first()
+    evaluations_of = deployment.goal.evaluations.with_candidate(current.candidate)
+    finished = evaluations_of.succeeded().filter(recheck=None)
+    before = finished.filter(created_at__lte=current.at).order_by("-pk").first()
+    found = before or finished.order_by("pk").first()
     return None if found is None or found.needs_person else found
 
 
@@ -78,8 +78,8 @@ def start(watch: Watch) -> Recheck:
     running."""
     deployment = watch.deployment
     with transaction.atomic():
-        first, current = baseline_of(deployment), deployment.current
-        if first is None or current is None:
+        baseline, current = baseline_of(deployment), deployment.current
+        if baseline is None or current is None:
             raise PlainError(
                 _(
                     "What is live has not been tested yet, so nothing can be compared. Test it in "
@@ -92,25 +92,25 @@ def start(watch: Watch) -> Recheck:
             raise PlainError(
                 _("A test of this goal is under way. Try again when it is done."), status=409
             )
-        made = evaluations.start(
+        evaluation = evaluations.start(
             goal=deployment.goal,
-            version=first.version,
+            version=baseline.version,
             user=None,
-            candidates=_candidates(first, current.candidate),
+            candidates=_candidates(baseline, current.candidate),
         )
-        return Recheck.objects.create(watch=watch, evaluation=made, baseline=first)
+        return Recheck.objects.create(watch=watch, evaluation=evaluation, baseline=baseline)
 
 
-def _candidates(first: Evaluation, live: Candidate) -> list[Candidate]:
-    """The base and what is live. Others had their say; a model elsewhere is only asked again where
-    it is the one that is live. Where the base itself is live, the one it was held against helps."""
-    if live.pk != first.base_id:
-        return [first.base, live]
-    return [first.base, first.ours]
+def _candidates(baseline: Evaluation, live: Candidate) -> list[Candidate]:
+    """The base candidate and the live one. If the base is live itself, the one that the baseline
+    compared it with: an evaluation needs two."""
+    if live.pk != baseline.base_id:
+        return [baseline.base, live]
+    return [baseline.base, baseline.ours]
 
 
 def start_due() -> None:
-    """Start the rechecks that are due. Called by a periodic task."""
+    """Start the rechecks that are due."""
     watches = Watch.objects.exclude(recheck_days=None).filter(deployment__paused_at=None)
     for watch in watches.select_related("deployment__goal"):
         last = watch.rechecks.first()
@@ -131,8 +131,9 @@ def latest_result(deployment: Deployment) -> RecheckResult | None:
         watch__deployment=deployment, evaluation__job__state=State.SUCCEEDED
     ).select_related("evaluation", "baseline", "watch")
     for recheck in found[:5]:
-        then = _right(recheck.baseline, current.candidate_id if current else 0)
-        now = _right(recheck.evaluation, current.candidate_id if current else 0)
+        candidate_id = current.candidate_id if current else 0
+        then = _passed_by_row(recheck.baseline, candidate_id)
+        now = _passed_by_row(recheck.evaluation, candidate_id)
         both = then.keys() & now.keys()
         if both:
             return RecheckResult(
@@ -141,7 +142,7 @@ def latest_result(deployment: Deployment) -> RecheckResult | None:
     return None
 
 
-def _right(evaluation: Evaluation, candidate_id: int) -> dict[int, bool]:
-    """Whether the answer to each test row was right, by row."""
+def _passed_by_row(evaluation: Evaluation, candidate_id: int) -> dict[int, bool]:
+    """Whether the answer was right, by test row."""
     answers = evaluation.answers.filter(candidate=candidate_id)
     return {row: bool(passed) for row, passed in answers.values_list("row", "passed")}

@@ -1,7 +1,7 @@
-"""Measures what the rules watch, and decides when one is raised or recovers.
+"""Measures the metrics of the rules, and decides when a rule is raised or recovers.
 
 A rule is raised after two checks in a row above its limit, and recovers after three below four
-fifths of it, so that a value that hovers around the limit sends nothing.
+fifths of it, so a value that hovers around the limit sends nothing.
 """
 
 from dataclasses import dataclass
@@ -34,55 +34,57 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Transition:
-    """The result of one check: the new streak, and "raised", "recovered" or ""."""
+    """The result of one check. `event` is "raised", "recovered" or ""."""
 
-    streak: int
+    consecutive_checks: int
     event: str = ""
 
 
-def next_state(*, raised: bool, streak: int, value: float | None, limit: float) -> Transition:
+def next_state(
+    *, raised: bool, consecutive_checks: int, value: float | None, limit: float
+) -> Transition:
     """The state after one more check. A `value` of None changes nothing."""
     if value is None:
-        return Transition(streak)
-    against = value < RECOVER_BELOW * limit if raised else value > limit
-    if not against:
+        return Transition(consecutive_checks)
+    contradicts = value < RECOVER_BELOW * limit if raised else value > limit
+    if not contradicts:
         return Transition(0)
-    enough = RECOVER_AFTER if raised else RAISE_AFTER
-    if streak + 1 < enough:
-        return Transition(streak + 1)
+    needed = RECOVER_AFTER if raised else RAISE_AFTER
+    if consecutive_checks + 1 < needed:
+        return Transition(consecutive_checks + 1)
     return Transition(0, "recovered" if raised else "raised")
 
 
-def measure(what: str, deployment: Deployment) -> float | None:
+def measure(metric: str, deployment: Deployment) -> float | None:
     """The current value of a metric; None if too little is known.
 
     ERRORS: percent of requests; SLOW: p95 latency in seconds; BUDGET: tokens this month; WORSE:
     percentage points; DRIFT: pairs told apart, of 100.
     """
     measures = {
-        Metric.ERRORS: _errors,
-        Metric.SLOW: _slow,
-        Metric.BUDGET: _tokens,
-        Metric.WORSE: _worse,
+        Metric.ERRORS: _error_percent,
+        Metric.SLOW: _p95_seconds,
+        Metric.BUDGET: _tokens_this_month,
+        Metric.WORSE: _percentage_points_worse,
         Metric.DRIFT: drift.told_apart_percent,
     }
-    return measures[Metric(what)](deployment)
+    return measures[Metric(metric)](deployment)
 
 
-def _errors(deployment: Deployment) -> float | None:
+def _error_percent(deployment: Deployment) -> float | None:
     newest = deployment.requests.filter(at__gt=timezone.now() - WINDOW).values("pk")[:MAX_REQUESTS]
-    seen = deployment.requests.filter(pk__in=list(newest.values_list("pk", flat=True)))
-    count = seen.count()
-    return 100 * seen.filter(SERVER_ERRORS).count() / count if count >= MIN_REQUESTS else None
+    requests = deployment.requests.filter(pk__in=list(newest.values_list("pk", flat=True)))
+    count = requests.count()
+    return 100 * requests.filter(SERVER_ERRORS).count() / count if count >= MIN_REQUESTS else None
 
 
-def _slow(deployment: Deployment) -> float | None:
+def _p95_seconds(deployment: Deployment) -> float | None:
     answered = deployment.requests.filter(at__gt=timezone.now() - WINDOW, status__lt=400)
-    took = sorted(answered.values_list("seconds", flat=True)[:MAX_REQUESTS])
-    return took[min(len(took) - 1, int(0.95 * len(took)))] if len(took) >= MIN_REQUESTS else None
+    seconds = sorted(answered.values_list("seconds", flat=True)[:MAX_REQUESTS])
+    return seconds[int(0.95 * len(seconds))] if len(seconds) >= MIN_REQUESTS else None
 
 
-def _tokens(deployment: Deployment) -> float:
+def _tokens_this_month(deployment: Deployment) -> float:
     month = timezone.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     found = deployment.requests.filter(at__gte=month).aggregate(
         read=Sum("prompt_tokens"), written=Sum("tokens")
@@ -90,7 +92,7 @@ def _tokens(deployment: Deployment) -> float:
     return float((found["read"] or 0) + (found["written"] or 0))
 
 
-def _worse(deployment: Deployment) -> float | None:
+def _percentage_points_worse(deployment: Deployment) -> float | None:
     found = rechecks.latest_result(deployment)
     return found.worse_by if found else None
 
@@ -113,7 +115,7 @@ def sentence(rule: Rule, event: str, value: float | None) -> str:
                 "%(name)s is asked what it learned again, or nearly: %(value).0f of 100 "
                 "pairs of prompts can be told apart."
             ),
-        }[Metric(rule.what)] % {"name": name, "value": _shown(rule, value)}
+        }[Metric(rule.metric)] % {"name": name, "value": _formatted(rule, value)}
     return {
         Metric.ERRORS: _(
             "%(name)s: %(value).0f%% of the last hour's requests failed; your limit is %(limit)g%%."
@@ -132,12 +134,12 @@ def sentence(rule: Rule, event: str, value: float | None) -> str:
             "pairs of a live and a learned prompt can be told apart; your limit is "
             "%(limit)g."
         ),
-    }[Metric(rule.what)] % {
+    }[Metric(rule.metric)] % {
         "name": name,
-        "value": _shown(rule, value),
-        "limit": f"{rule.limit:,.0f}" if rule.what == Metric.BUDGET else rule.limit,
+        "value": _formatted(rule, value),
+        "limit": f"{rule.limit:,.0f}" if rule.metric == Metric.BUDGET else rule.limit,
     }
 
 
-def _shown(rule: Rule, value: float | None) -> float | str:
-    return f"{value or 0:,.0f}" if rule.what == Metric.BUDGET else value or 0.0
+def _formatted(rule: Rule, value: float | None) -> float | str:
+    return f"{value or 0:,.0f}" if rule.metric == Metric.BUDGET else value or 0.0

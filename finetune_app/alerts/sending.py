@@ -56,19 +56,19 @@ def send(notice: Notice) -> bool:
     )
     if not unclaimed.update(attempts=F("attempts") + 1, due_at=next_attempt):
         return False
-    this = Notice.objects.filter(pk=notice.pk)
+    claimed = Notice.objects.filter(pk=notice.pk)
     try:
-        _by_email(notice) if notice.way == Notice.Way.EMAIL else _to_webhook(notice)
+        _send_email(notice) if notice.channel == Notice.Channel.EMAIL else _call_webhook(notice)
     except NotSent as problem:
         log.warning("notice %s was not sent: %s", notice.pk, problem)
-        over = timezone.now() if attempts >= len(RETRY_SECONDS) else None
-        this.update(problem=str(problem)[:300], given_up_at=over)
+        given_up_at = timezone.now() if attempts >= len(RETRY_SECONDS) else None
+        claimed.update(problem=str(problem)[:300], given_up_at=given_up_at)
         return False
-    this.update(sent_at=timezone.now(), problem="")
+    claimed.update(sent_at=timezone.now(), problem="")
     return True
 
 
-def _by_email(notice: Notice) -> None:
+def _send_email(notice: Notice) -> None:
     people = recipients(notice.watch)
     if not people:
         raise NotSent(_("Nobody of the team is to be told any more."))
@@ -90,18 +90,18 @@ def _by_email(notice: Notice) -> None:
 
 
 def recipients(watch: Watch) -> list[User]:
-    """Chosen people who are still members of the team."""
+    """The chosen people who are still members of the team."""
     return list(watch.people.filter(memberships__team=watch.deployment.team_id).distinct())
 
 
-def body_of(notice: Notice) -> bytes:
+def webhook_body(notice: Notice) -> bytes:
     rule, deployment = notice.rule, notice.watch.deployment
     return json.dumps(
         {
             "id": str(notice.public_id),
             "event": notice.kind,
             "text": notice.text,
-            "alert": rule.what if rule else None,
+            "alert": rule.metric if rule else None,
             "value": notice.value,
             "limit": rule.limit if rule else None,
             "deployment": deployment.name,
@@ -112,14 +112,14 @@ def body_of(notice: Notice) -> bytes:
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """HMAC-SHA256 of "timestamp.body", so that an old message cannot be replayed as a new one."""
+    """HMAC-SHA256 of "timestamp.body": an old message cannot be replayed with a new timestamp."""
     return (
         "sha256="
         + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
     )
 
 
-def _to_webhook(notice: Notice) -> None:
+def _call_webhook(notice: Notice) -> None:
     watch = notice.watch
     if not watch.webhook:
         raise NotSent(_("There is no webhook any more."))
@@ -127,7 +127,7 @@ def _to_webhook(notice: Notice) -> None:
         secret = decrypt(watch.secret)
     except InvalidToken:
         raise NotSent(_("The webhook's secret cannot be read any more. Enter it again.")) from None
-    body, now = body_of(notice), str(int(time.time()))
+    body, now = webhook_body(notice), str(int(time.time()))
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "Finetune",
@@ -148,7 +148,7 @@ def _to_webhook(notice: Notice) -> None:
 
 async def _post(address: str, body: bytes, headers: dict[str, str]) -> int:
     """Returns the HTTP status. Connects only where the guard allows it, follows no redirects and
-    does not read the body."""
+    does not read the response's body."""
     transport = guard.GuardedTransport(private=is_private(address))
     async with (
         asyncio.timeout(WEBHOOK_TIMEOUT_SECONDS),

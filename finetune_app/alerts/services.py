@@ -25,9 +25,9 @@ def watch_of(deployment: Deployment) -> Watch:
     """The settings of a deployment, created with a rule for each metric; all off at first."""
     with transaction.atomic():
         watch, _new = Watch.objects.get_or_create(deployment=deployment)
-        for what in Metric:
+        for metric in Metric:
             Rule.objects.get_or_create(
-                watch=watch, what=what, defaults={"limit": rules.DEFAULTS[what], "on": False}
+                watch=watch, metric=metric, defaults={"limit": rules.DEFAULTS[metric], "on": False}
             )
     return watch
 
@@ -64,26 +64,25 @@ def change(
 ) -> str:
     """`limits` has a number for each rule that is on. Returns the secret of a new webhook, which is
     never shown again; "" if the webhook did not change."""
-    fresh = ""
+    new_secret = ""
     address = checked_webhook(webhook)
     if address != watch.webhook:
-        fresh = token_urlsafe(32) if address else ""
-        watch.secret = encrypt(fresh) if fresh else ""
+        new_secret = token_urlsafe(32) if address else ""
+        watch.secret = encrypt(new_secret) if new_secret else ""
     watch.webhook, watch.zone, watch.recheck_days = address, zone, recheck_days
     watch.quiet_from, watch.quiet_to = quiet or (None, None)
     watch.save()
     members = User.objects.filter(memberships__team=watch.deployment.team_id)
     watch.people.set(members.filter(pk__in=[one.pk for one in people]))
     for rule in watch.rules.all():
-        limit = limits.get(rule.what)
-        same = rule.on == (limit is not None) and limit in (None, rule.limit)
-        if same:
-            continue
+        limit = limits.get(rule.metric)
+        if rule.on == (limit is not None) and limit in (None, rule.limit):
+            continue  # unchanged
         # A changed rule starts in the normal state.
         Rule.objects.filter(pk=rule.pk).update(
-            on=limit is not None, limit=limit or rule.limit, raised_at=None, streak=0
+            on=limit is not None, limit=limit or rule.limit, raised_at=None, consecutive_checks=0
         )
-    return fresh
+    return new_secret
 
 
 def check_rules() -> None:
@@ -94,23 +93,30 @@ def check_rules() -> None:
 
 
 def check_rule(rule: Rule) -> str:
-    """Check one rule; returns "raised", "recovered" or "". Compare-and-set on `looks`: a concurrent
-    check of the same rule makes this one void."""
-    value = rules.measure(rule.what, rule.watch.deployment)
-    found = rules.next_state(
-        raised=rule.raised_at is not None, streak=rule.streak, value=value, limit=rule.limit
+    """Check one rule; returns "raised", "recovered" or "". Compare-and-set on `check_count`: of two
+    concurrent checks of a rule, one has no effect."""
+    value = rules.measure(rule.metric, rule.watch.deployment)
+    transition = rules.next_state(
+        raised=rule.raised_at is not None,
+        consecutive_checks=rule.consecutive_checks,
+        value=value,
+        limit=rule.limit,
     )
     now = timezone.now()
-    fields = {"streak": found.streak, "looks": F("looks") + 1, "looked_at": now}
-    if found.event:
-        fields["raised_at"] = now if found.event == "raised" else None
+    fields = {
+        "consecutive_checks": transition.consecutive_checks,
+        "check_count": F("check_count") + 1,
+        "checked_at": now,
+    }
+    if transition.event:
+        fields["raised_at"] = now if transition.event == "raised" else None
+    unchanged = Rule.objects.filter(pk=rule.pk, check_count=rule.check_count, on=True)
     with transaction.atomic():
-        mine = Rule.objects.filter(pk=rule.pk, looks=rule.looks, on=True).update(**fields)
-        if not mine:
+        if not unchanged.update(**fields):
             return ""
-        if found.event:
-            _notify(rule, found.event, value, now)
-    return found.event
+        if transition.event:
+            _notify(rule, transition.event, value, now)
+    return transition.event
 
 
 def _notify(rule: Rule, event: str, value: float | None, now: datetime) -> None:
@@ -133,17 +139,23 @@ def _notify(rule: Rule, event: str, value: float | None, now: datetime) -> None:
 def create_notices(
     *, watch: Watch, rule: Rule | None, kind: str, value: float | None, due: datetime, text: str
 ) -> list[Notice]:
-    """Create one notice for each configured way; sending.py sends them."""
-    ways = []
+    """Create one notice for each configured channel; sending.py sends them."""
+    channels = []
     if watch.people.exists():
-        ways.append(Notice.Way.EMAIL)
+        channels.append(Notice.Channel.EMAIL)
     if watch.webhook:
-        ways.append(Notice.Way.WEBHOOK)
+        channels.append(Notice.Channel.WEBHOOK)
     return [
         Notice.objects.create(
-            watch=watch, rule=rule, kind=kind, way=way, text=text[:300], value=value, due_at=due
+            watch=watch,
+            rule=rule,
+            kind=kind,
+            channel=channel,
+            text=text[:300],
+            value=value,
+            due_at=due,
         )
-        for way in ways
+        for channel in channels
     ]
 
 
@@ -151,27 +163,27 @@ def when_due(watch: Watch, now: datetime) -> datetime:
     """`now`, or the end of the quiet hours in the chosen time zone."""
     if watch.quiet_from is None or watch.quiet_to is None or watch.quiet_from == watch.quiet_to:
         return now
-    here = now.astimezone(ZoneInfo(watch.zone))
+    local = now.astimezone(ZoneInfo(watch.zone))
     start, end = watch.quiet_from, watch.quiet_to
-    quiet = start <= here.hour < end if start < end else here.hour >= start or here.hour < end
+    quiet = start <= local.hour < end if start < end else local.hour >= start or local.hour < end
     if not quiet:
         return now
-    over = here.replace(hour=end, minute=0, second=0, microsecond=0)
-    return over if over > here else over + timedelta(days=1)
+    quiet_end = local.replace(hour=end, minute=0, second=0, microsecond=0)
+    return quiet_end if quiet_end > local else quiet_end + timedelta(days=1)
 
 
 def create_test_notices(*, watch: Watch) -> list[Notice]:
-    """Create a test notice for each way, due at once even in quiet hours. Raises PlainError if no
-    way is configured."""
+    """Create a test notice for each channel, due at once even in quiet hours. Raises PlainError if
+    no channel is configured."""
     text = _("This is a test from Finetune: alerts of %(name)s arrive here.") % {
         "name": watch.deployment.name
     }
-    made = create_notices(
+    notices = create_notices(
         watch=watch, rule=None, kind=Notice.Kind.TRY, value=None, due=timezone.now(), text=text
     )
-    if not made:
+    if not notices:
         raise PlainError(
             _("Choose somebody to tell by e-mail, or enter a webhook, and save."),
             title=_("Nobody to tell yet"),
         )
-    return made
+    return notices

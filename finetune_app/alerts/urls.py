@@ -5,6 +5,6 @@ from finetune_app.alerts import views
 app_name = "alerts"
 urlpatterns = [
     path("", views.page, name="page"),
-    path("try/", views.try_out, name="try"),
-    path("again/", views.recheck, name="again"),
+    path("try/", views.send_test, name="send_test"),
+    path("again/", views.recheck, name="recheck"),
 ]

@@ -19,7 +19,7 @@ from finetune_app.deployment.models import Deployment
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
-SHOWN = 20
+MAX_NOTICES = 20  # shown, the newest
 PAGE = "alerts/page.html"
 
 
@@ -34,7 +34,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
     if not form.is_valid():
         return render_page(request, PAGE, _context(request, watch, form), status=422)
     given = form.cleaned_data
-    fresh = services.change(
+    new_secret = services.change(
         watch=watch,
         limits=form.limits,
         people=given["people"],
@@ -44,28 +44,28 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
         recheck_days=given["recheck_days"],
     )
     messages.success(request, _("Saved."))
-    if not fresh:
+    if not new_secret:
         return redirect("alerts:page", goal_id=goal.pk)
-    context = _context(request, watch, WatchForm.filled(watch)) | {"fresh": fresh}
+    context = _context(request, watch, WatchForm.filled(watch)) | {"new_secret": new_secret}
     response = render_page(request, PAGE, context)
     response["Cache-Control"] = "no-store"
     return response
 
 
 @goal_page(Role.EDITOR, "POST")
-def try_out(request: HttpRequest, goal: Goal) -> HttpResponse:
+def send_test(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Send a test notice now and report how it went."""
     watch = services.watch_of(get_object_or_404(Deployment, goal=goal))
     for notice in services.create_test_notices(watch=watch):
-        way = notice.get_way_display()
+        channel = notice.get_channel_display()
         if sending.send(notice):
-            messages.success(request, _("The test by %(way)s was sent.") % {"way": way})
+            messages.success(request, _("The test by %(way)s was sent.") % {"way": channel})
         else:
             notice.refresh_from_db()
             messages.error(
                 request,
                 _("The test by %(way)s was not sent. %(why)s")
-                % {"way": way, "why": notice.problem},
+                % {"way": channel, "why": notice.problem},
             )
     return redirect("alerts:page", goal_id=goal.pk)
 
@@ -73,17 +73,17 @@ def try_out(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def recheck(request: HttpRequest, goal: Goal) -> HttpResponse:
     """Start a recheck now."""
-    made = rechecks.start(services.watch_of(get_object_or_404(Deployment, goal=goal)))
-    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=made.evaluation_id)
+    started = rechecks.start(services.watch_of(get_object_or_404(Deployment, goal=goal)))
+    return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=started.evaluation_id)
 
 
 def _context(request: HttpRequest, watch: Watch, form: WatchForm) -> dict[str, Any]:
     return {
         "watch": watch,
         "form": form,
-        "notices": watch.notices.select_related("rule")[:SHOWN],
+        "notices": watch.notices.select_related("rule")[:MAX_NOTICES],
         "raised": watch.rules.filter(on=True).exclude(raised_at=None),
-        "standing": rechecks.latest_result(watch.deployment),
+        "recheck_result": rechecks.latest_result(watch.deployment),
         "baseline": rechecks.baseline_of(watch.deployment),
         "rechecks": watch.rechecks.select_related("evaluation__job")[:1],
         "email_ready": settings.EMAIL_READY,

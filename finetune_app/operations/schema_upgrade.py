@@ -49,6 +49,11 @@ TABLES = {
 }
 # (table now, column now): column then
 COLUMNS = {
+    ("alerts_notice", "channel"): "way",
+    ("alerts_rule", "check_count"): "looks",
+    ("alerts_rule", "checked_at"): "looked_at",
+    ("alerts_rule", "consecutive_checks"): "streak",
+    ("alerts_rule", "metric"): "what",
     ("api_keys_apikey", "cost_per_month"): "money_a_month",
     ("api_keys_apikey", "requests_per_minute"): "requests_a_minute",
     ("api_keys_apikey", "tokens_per_minute"): "tokens_a_minute",
@@ -80,10 +85,6 @@ NOT_COPIED = {"django_migrations", "django_content_type", "auth_permission"}
 BEFORE = "before"  # the schema (PostgreSQL) or attached file (SQLite) of the old tables
 
 OLD_COLUMNS = {
-    ("api_keys_apikey", "cost_per_month"): "money_a_month",
-    ("api_keys_apikey", "requests_per_minute"): "requests_a_minute",
-    ("api_keys_apikey", "tokens_per_minute"): "tokens_a_minute",
-    ("api_keys_apikey", "tokens_per_month"): "tokens_a_month",
     "sqlite": f"""
         SELECT old.name, its.name
         FROM {BEFORE}.sqlite_master AS old, pragma_table_xinfo(old.name, '{BEFORE}') AS its

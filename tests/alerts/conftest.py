@@ -15,17 +15,17 @@ from tests import journey
 
 
 class Receiver:
-    """A server on this machine that gets webhooks; `status` is what it answers."""
+    """A server on this machine that receives webhooks and answers with `status`."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.received: list[tuple[dict[str, str], bytes]] = []
         self.status = 200
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.got.append((dict(self.headers.items()), body))
+                receiver.received.append((dict(self.headers.items()), body))
                 self.send_response(receiver.status)
                 if receiver.status == 302:
                     self.send_header("Location", "http://169.254.169.254/")
@@ -38,43 +38,43 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
-    def place(self) -> str:
+    def host_and_port(self) -> str:
         return f"127.0.0.1:{self.server.server_port}"
 
     @property
     def url(self) -> str:
-        return f"http://{self.place}/hook"
+        return f"http://{self.host_and_port}/hook"
 
     @property
     def bodies(self) -> list[dict]:
-        return [json.loads(body) for _headers, body in self.got]
+        return [json.loads(body) for _headers, body in self.received]
 
 
 @pytest.fixture
 def receiver(settings):
-    made = Receiver()
-    settings.ENDPOINTS_ALLOWED = frozenset({made.place})
-    yield made
-    made.server.shutdown()
+    server = Receiver()
+    settings.ENDPOINTS_ALLOWED = frozenset({server.host_and_port})
+    yield server
+    server.server.shutdown()
 
 
 @pytest.fixture
 def live(goal, owner) -> Deployment:
     from finetune_app.candidates import services as candidates
 
-    made = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
+    deployment = Deployment.objects.create(team=goal.team, goal=goal, name="shop-mail")
     base = candidates.base_candidate(goal=goal, base_model=journey.install())
-    Release.objects.create(deployment=made, number=1, candidate=base, by=owner)
-    return made
+    Release.objects.create(deployment=deployment, number=1, candidate=base, by=owner)
+    return deployment
 
 
 @pytest.fixture
 def watch(live, owner, settings) -> Watch:
-    """The owner hears by e-mail of more than 5 percent failures."""
+    """The owner gets an e-mail when more than 5 percent of requests fail."""
     settings.EMAIL_READY = True
-    found = services.watch_of(live)
-    change(found, people=[owner])
-    return found
+    watch = services.watch_of(live)
+    change(watch, people=[owner])
+    return watch
 
 
 def change(watch: Watch, **given) -> str:
@@ -88,9 +88,11 @@ def change(watch: Watch, **given) -> str:
     return services.change(watch=watch, **{**fields, **given})
 
 
-def asked(live: Deployment, *, good: int = 0, failed: int = 0, seconds: float = 1.0, **given):
-    """Requests of just now."""
-    for status in [200] * good + [500] * failed:
+def log_requests(
+    live: Deployment, *, successful: int = 0, failed: int = 0, seconds: float = 1.0, **given
+):
+    """Requests that ended just now."""
+    for status in [200] * successful + [500] * failed:
         Request.objects.create(
             team=live.team,
             deployment=live,
@@ -101,15 +103,15 @@ def asked(live: Deployment, *, good: int = 0, failed: int = 0, seconds: float = 
         )
 
 
-def forget(live: Deployment) -> None:
-    """An hour goes by."""
+def age_requests(live: Deployment) -> None:
+    """Move all requests out of the window of the rules."""
     Request.objects.filter(deployment=live).update(at=timezone.now() - timezone.timedelta(hours=2))
 
 
-def look(watch: Watch, times: int = 1, what: str = "errors") -> list[str]:
-    """Each look as the clock makes it; what happened."""
+def check(watch: Watch, times: int = 1, metric: str = "errors") -> list[str]:
+    """Check a rule as the clock does; the event of each check."""
     rules = Rule.objects.select_related("watch__deployment")
-    return [services.check_rule(rules.get(watch=watch, what=what)) for _time in range(times)]
+    return [services.check_rule(rules.get(watch=watch, metric=metric)) for _time in range(times)]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The page of alerts: owner, editor, viewer, other team."""
+"""The alerts page: settings, a test notice, permissions."""
 
 from django.core import mail
 
@@ -21,7 +21,7 @@ def given(*members, **changes):
     } | changes
 
 
-def test_an_editor_says_who_hears_of_what(as_editor, live, editor, url):
+def test_an_editor_sets_recipients_limits_and_quiet_hours(as_editor, live, editor, url):
     assert as_editor.post(url(), given(editor, quiet_from=22, quiet_to=7)).status_code == 302
     watch = Watch.objects.get()
     assert list(watch.people.all()) == [editor]
@@ -40,7 +40,7 @@ def test_a_new_webhook_shows_its_secret_once(as_editor, live, editor, receiver, 
     assert secret not in as_editor.get(url()).content.decode()
 
 
-def test_what_makes_no_sense_is_said_beside_its_field(as_editor, live, editor, url):
+def test_invalid_settings_show_an_error_at_their_field(as_editor, live, editor, url):
     for changes, words in (
         ({"errors": ""}, "from which number"),
         ({"quiet_from": 3}, "a beginning and an end"),
@@ -54,30 +54,30 @@ def test_what_makes_no_sense_is_said_beside_its_field(as_editor, live, editor, u
     assert not Rule.objects.filter(on=True).exists()
 
 
-def test_send_a_test(as_editor, watch, receiver, url, owner):
+def test_send_a_test_notice(as_editor, watch, receiver, url, owner):
     as_editor.post(url(), given(owner, webhook=receiver.url))
-    page = as_editor.post(url("try"), follow=True).content.decode()
+    page = as_editor.post(url("send_test"), follow=True).content.decode()
     assert "The test by e-mail was sent." in page
     assert "The test by webhook was sent." in page
     assert receiver.bodies[0]["event"] == "try"
     assert len(mail.outbox) == 1
     receiver.status = 500
-    assert "answered with 500" in as_editor.post(url("try"), follow=True).content.decode()
+    assert "answered with 500" in as_editor.post(url("send_test"), follow=True).content.decode()
 
 
-def test_a_test_to_nobody_says_so(as_editor, live, url):
-    assert as_editor.post(url("try")).status_code == 400
+def test_without_recipients_a_test_is_refused(as_editor, live, url):
+    assert as_editor.post(url("send_test")).status_code == 400
     assert not Notice.objects.exists()
 
 
-def test_a_viewer_looks_and_a_stranger_does_not(as_viewer, as_stranger, live, viewer, url):
+def test_viewers_can_only_look_and_strangers_see_nothing(as_viewer, as_stranger, live, viewer, url):
     assert "An editor of your team" in as_viewer.get(url()).content.decode()
     assert as_viewer.post(url(), given(viewer)).status_code == 403
-    assert as_viewer.post(url("try")).status_code == 403
+    assert as_viewer.post(url("send_test")).status_code == 403
     assert as_stranger.get(url()).status_code == 404
     assert as_stranger.post(url(), given()).status_code == 404
     assert as_viewer.put(url()).status_code == 405
 
 
-def test_before_anything_is_live_there_is_nothing_to_watch(as_editor, goal, url):
+def test_without_a_deployment_the_page_does_not_exist(as_editor, goal, url):
     assert as_editor.get(url()).status_code == 404

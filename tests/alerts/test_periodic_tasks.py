@@ -1,4 +1,4 @@
-"""The clock looks and sends, and waits for no mail server."""
+"""Periodic tasks of alerts: the clock does not wait for the mail server."""
 
 import threading
 
@@ -11,41 +11,41 @@ from tests.worker.conftest import wait_for
 
 @pytest.fixture
 def sent(monkeypatch):
-    """Counts who begins to send; each waits until it is let go, and may then break."""
-    begun, go = [], threading.Event()
+    """(threads that started to send, event that lets them fail)"""
+    started, release = [], threading.Event()
 
     def slow() -> int:
-        begun.append(threading.current_thread())
-        go.wait(10)
-        raise RuntimeError("the mail server is on fire")
+        started.append(threading.current_thread())
+        release.wait(10)
+        raise RuntimeError("the mail server failed")
 
     monkeypatch.setattr(sending, "send_due", slow)
-    yield begun, go
-    go.set()
-    for thread in begun:
+    yield started, release
+    release.set()
+    for thread in started:
         thread.join(10)
 
 
-def test_sending_goes_on_beside_it_one_at_a_time_and_survives_a_fault(sent):
-    begun, go = sent
+def test_one_thread_sends_at_a_time_and_an_error_does_not_block_the_next(sent):
+    started, release = sent
     periodic_tasks.send_notices()
-    wait_for(lambda: begun)
+    wait_for(lambda: started)
     periodic_tasks.send_notices()
     periodic_tasks.send_notices()
-    assert len(begun) == 1
-    go.set()
-    begun[0].join(10)
+    assert len(started) == 1
+    release.set()
+    started[0].join(10)
     periodic_tasks.send_notices()
-    wait_for(lambda: len(begun) == 2)
+    wait_for(lambda: len(started) == 2)
 
 
-def test_the_clock_knows_what_to_do_for_alerts(monkeypatch):
-    looked = []
-    monkeypatch.setattr(services, "check_rules", lambda: looked.append(1))
+def test_the_tasks_are_registered_with_the_clock(monkeypatch):
+    calls = []
+    monkeypatch.setattr(services, "check_rules", lambda: calls.append(1))
     periodic_tasks.check_rules()
-    assert looked == [1]
-    ours = {task.run for task in TASKS if task.run.__module__ == periodic_tasks.__name__}
-    assert ours == {
+    assert calls == [1]
+    registered = {task.run for task in TASKS if task.run.__module__ == periodic_tasks.__name__}
+    assert registered == {
         periodic_tasks.check_rules,
         periodic_tasks.send_notices,
         periodic_tasks.run_due_rechecks,

@@ -1,4 +1,4 @@
-"""Still as good as when it went live? The same frozen test once more."""
+"""Rechecks: the evaluation of the live candidate is repeated on the same version."""
 
 from datetime import timedelta
 
@@ -13,12 +13,12 @@ from finetune_app.deployment import services as deployment
 from finetune_app.evaluation import services as evaluations
 from finetune_app.evaluation.models import Evaluation
 from tests import journey
-from tests.alerts.conftest import change, look
+from tests.alerts.conftest import change, check
 
 
 @pytest.fixture
 def tuned(goal, owner):
-    """Trained, tested (right on every prompt), and live."""
+    """A deployment of a trained model that passed every test prompt."""
     training = journey.trained(journey.ready(goal, owner), owner)
     journey.evaluated(training, owner)
     candidate = candidates.tuned_candidate(training=training)
@@ -31,19 +31,19 @@ def watch(tuned):
 
 
 def finished(recheck: Recheck, wrong: int = 0) -> Evaluation:
-    """A worker answered; the tuned model missed the first `wrong` prompts."""
+    """The evaluation, finished; the tuned model failed the first `wrong` prompts."""
 
-    def say(prompt, kind):
+    def answer(prompt, kind):
         if kind != "tuned" or prompt.index < wrong:
             return "I am not sure.", False
         return prompt.wanted, True
 
-    journey.answer_all(recheck.evaluation, say)
+    journey.answer_all(recheck.evaluation, answer)
     journey.finish(recheck.evaluation)
     return recheck.evaluation
 
 
-def test_the_same_test_again_is_the_same_version_and_the_same_candidate(watch, tuned):
+def test_a_recheck_uses_the_same_version_and_candidates(watch, tuned):
     recheck = rechecks.start(watch)
     made, first = recheck.evaluation, recheck.baseline
     assert made.version == first.version
@@ -52,14 +52,14 @@ def test_the_same_test_again_is_the_same_version_and_the_same_candidate(watch, t
     assert recheck.evaluation.started_by is None
 
 
-def test_it_counts_as_a_look_at_the_test_set(watch, tuned):
+def test_a_recheck_counts_as_a_look_at_the_test_set(watch, tuned):
     before = evaluations.count_looks(tuned.goal, rechecks.baseline_of(tuned).version)
     made = finished(rechecks.start(watch))
     evaluations.record_look(made)
     assert evaluations.count_looks(tuned.goal, made.version) == before + 1
 
 
-def test_as_good_as_it_was(watch, tuned):
+def test_equal_results_are_as_good(watch, tuned):
     assert rechecks.latest_result(tuned) is None
     finished(rechecks.start(watch))
     found = rechecks.latest_result(tuned)
@@ -68,7 +68,7 @@ def test_as_good_as_it_was(watch, tuned):
     assert rules.measure("worse", tuned) == 0
 
 
-def test_worse_is_said_and_told(watch, tuned, owner, settings):
+def test_a_worse_result_is_shown_and_raises_the_rule(watch, tuned, owner, settings):
     settings.EMAIL_READY = True
     change(watch, limits={"worse": 5.0}, people=[owner])
     made = rechecks.start(watch)
@@ -78,13 +78,13 @@ def test_worse_is_said_and_told(watch, tuned, owner, settings):
     assert found.right_now == prompts - 2
     assert not found.as_good
     assert found.sentence.startswith("Not as good")
-    assert look(watch, 2, "worse") == ["", "raised"]
+    assert check(watch, 2, "worse") == ["", "raised"]
     assert "test prompts fewer than when it went live" in Notice.objects.get().text
     finished(rechecks.start(watch))
-    assert look(watch, 3, "worse") == ["", "", "recovered"]
+    assert check(watch, 3, "worse") == ["", "", "recovered"]
 
 
-def test_another_version_has_to_be_tested_first(watch, tuned, owner):
+def test_a_candidate_without_an_evaluation_cannot_be_rechecked(watch, tuned, owner):
     finished(rechecks.start(watch), wrong=3)
     base = candidates.base_candidate(goal=tuned.goal, base_model=journey.install("other"))
     deployment.go_live(goal=tuned.goal, candidate=base, by=owner)
@@ -93,16 +93,16 @@ def test_another_version_has_to_be_tested_first(watch, tuned, owner):
         rechecks.start(watch)
 
 
-def test_one_test_at_a_time(watch):
+def test_only_one_recheck_at_a_time(watch):
     rechecks.start(watch)
     with pytest.raises(PlainError, match="under way"):
         rechecks.start(watch)
     assert Recheck.objects.count() == 1
 
 
-def test_the_clock_begins_what_is_due_and_only_that(watch, tuned):
+def test_the_clock_starts_only_due_rechecks(watch, tuned):
     rechecks.start_due()
-    assert not Recheck.objects.exists()  # nobody asked for it
+    assert not Recheck.objects.exists()  # no interval is set
     change(watch, recheck_days=7)
     rechecks.start_due()
     assert not Recheck.objects.exists()  # it went live today
@@ -122,13 +122,13 @@ def test_the_clock_begins_what_is_due_and_only_that(watch, tuned):
     assert Recheck.objects.count() == 2
 
 
-def test_the_page_says_so_and_an_editor_tests_it_again(
+def test_an_editor_starts_a_recheck_from_the_page(
     watch, tuned, as_editor, as_viewer, as_stranger, url
 ):
     assert "not been tested again" in as_editor.get(url()).content.decode()
-    assert as_viewer.post(url("again")).status_code == 403
-    assert as_stranger.post(url("again")).status_code == 404
-    assert as_editor.post(url("again")).status_code == 302
+    assert as_viewer.post(url("recheck")).status_code == 403
+    assert as_stranger.post(url("recheck")).status_code == 404
+    assert as_editor.post(url("recheck")).status_code == 302
     assert "A test is under way." in as_viewer.get(url()).content.decode()
     finished(Recheck.objects.get())
     assert "Still as good as when it went live" in as_viewer.get(url()).content.decode()

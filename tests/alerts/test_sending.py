@@ -1,4 +1,4 @@
-"""On the way: signed, tried again, never twice, never into the house's own network."""
+"""Sending: webhooks are signed and retried, sent once, and never to a private network."""
 
 import hashlib
 import hmac
@@ -14,34 +14,34 @@ from finetune_app.alerts import sending, services
 from finetune_app.alerts.models import Notice
 from finetune_app.core.encryption import decrypt
 from finetune_app.core.errors import PlainError
-from tests.alerts.conftest import asked, change, look
+from tests.alerts.conftest import change, check, log_requests
 
 
-def due_now() -> None:
+def make_due() -> None:
     Notice.objects.update(due_at=timezone.now())
 
 
 def test_a_webhook_gets_a_signed_message(watch, live, receiver):
     secret = change(watch, people=[], webhook=receiver.url)
-    asked(live, failed=30)
-    look(watch, 2)
+    log_requests(live, failed=30)
+    check(watch, 2)
     assert sending.send_due() == 1
-    ((headers, body),) = receiver.got
-    told = json.loads(body)
-    assert (told["event"], told["alert"], told["value"], told["limit"]) == (
+    ((headers, body),) = receiver.received
+    message = json.loads(body)
+    assert (message["event"], message["alert"], message["value"], message["limit"]) == (
         "raised",
         "errors",
         100.0,
         5.0,
     )
-    assert told["deployment"] == "shop-mail"
+    assert message["deployment"] == "shop-mail"
     signed = headers["X-Finetune-Timestamp"].encode() + b"." + body
-    wanted = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    assert headers["X-Finetune-Signature"] == f"sha256={wanted}"
-    assert secret not in str(receiver.got)
+    expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+    assert headers["X-Finetune-Signature"] == f"sha256={expected}"
+    assert secret not in str(receiver.received)
 
 
-def test_the_secret_is_kept_encrypted_and_changes_with_the_address(watch, receiver):
+def test_the_secret_is_encrypted_and_changes_with_the_address(watch, receiver):
     secret = change(watch, webhook=receiver.url)
     assert secret not in watch.secret
     assert decrypt(watch.secret) == secret
@@ -50,55 +50,55 @@ def test_the_secret_is_kept_encrypted_and_changes_with_the_address(watch, receiv
     assert watch.secret == ""
 
 
-def test_a_place_that_does_not_answer_is_tried_again_and_given_up(watch, receiver):
+def test_a_failing_webhook_is_retried_then_given_up(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 503
     (notice,) = services.create_test_notices(watch=watch)
-    for tries in range(1, 6):
-        due_now()
+    for attempt in range(1, 6):
+        make_due()
         assert sending.send_due() == 0
         notice.refresh_from_db()
-        assert notice.attempts == tries
+        assert notice.attempts == attempt
         wait = (notice.due_at - timezone.now()).total_seconds()
         assert wait == pytest.approx(
-            (*sending.RETRY_SECONDS, sending.RETRY_SECONDS[-1])[tries - 1], abs=30
+            (*sending.RETRY_SECONDS, sending.RETRY_SECONDS[-1])[attempt - 1], abs=30
         )
     assert notice.given_up_at
     assert notice.problem == "The webhook answered with 503."
-    due_now()
+    make_due()
     assert sending.send_due() == 0
-    assert len(receiver.got) == 5
+    assert len(receiver.received) == 5
 
 
-def test_once_it_answers_it_is_sent_once(watch, receiver):
+def test_a_retried_notice_is_sent_once(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 500
     services.create_test_notices(watch=watch)
     sending.send_due()
     receiver.status = 204
-    due_now()
+    make_due()
     assert sending.send_due() == 1
-    due_now()
+    make_due()
     assert sending.send_due() == 0
-    assert len(receiver.got) == 2
+    assert len(receiver.received) == 2
 
 
-def test_two_who_send_at_the_same_time(watch, receiver):
+def test_two_concurrent_senders_send_once(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     (notice,) = services.create_test_notices(watch=watch)
     same = Notice.objects.select_related("watch__deployment").get(pk=notice.pk)
     assert sending.send(notice)
     assert not sending.send(same)
-    assert len(receiver.got) == 1
+    assert len(receiver.received) == 1
 
 
-def test_it_follows_nowhere(watch, receiver):
+def test_redirects_are_not_followed(watch, receiver):
     change(watch, people=[], webhook=receiver.url)
     receiver.status = 302
     services.create_test_notices(watch=watch)
     sending.send_due()
     assert Notice.objects.get().problem == "The webhook answered with 302."
-    assert len(receiver.got) == 1
+    assert len(receiver.received) == 1
 
 
 @pytest.mark.parametrize(
@@ -114,19 +114,19 @@ def test_it_follows_nowhere(watch, receiver):
         "http://example.com",
     ],
 )
-def test_an_address_inside_is_refused_when_it_is_entered(watch, address):
+def test_a_private_address_is_refused_when_it_is_entered(watch, address):
     with pytest.raises(PlainError):
         change(watch, webhook=address)
 
 
-def test_and_again_when_it_is_asked(watch, receiver, settings):
-    """Allowed when it was entered, not any more: or a name that leads somewhere else by now."""
+def test_the_address_is_checked_again_when_connecting(watch, receiver, settings):
+    """The host may no longer be allowed, or its name may resolve to another address by now."""
     change(watch, people=[], webhook=receiver.url)
     settings.ENDPOINTS_ALLOWED = frozenset()
     services.create_test_notices(watch=watch)
     assert sending.send_due() == 0
     assert "https" in Notice.objects.get().problem
-    assert not receiver.got
+    assert not receiver.received
 
 
 def test_a_former_member_gets_no_alert(watch, owner):
@@ -137,12 +137,12 @@ def test_a_former_member_gets_no_alert(watch, owner):
     assert "Nobody of the team" in Notice.objects.get().problem
 
 
-def test_strangers_cannot_be_told(watch, stranger):
+def test_only_members_can_be_recipients(watch, stranger):
     change(watch, people=[stranger])
     assert not watch.people.exists()
 
 
-def test_without_a_mail_server_it_says_so(watch, settings):
+def test_without_a_mail_server_the_problem_is_stored(watch, settings):
     settings.EMAIL_READY = False
     services.create_test_notices(watch=watch)
     assert sending.send_due() == 0
@@ -170,20 +170,20 @@ def test_quiet_hours_over_midnight(watch, now, due):
     assert timedelta(0) <= found - at < timedelta(hours=10)
 
 
-def test_quiet_hours_are_those_of_the_place(watch):
+def test_quiet_hours_follow_the_time_zone(watch):
     change(watch, quiet=(9, 17), zone="Asia/Tokyo")
     at = datetime(2026, 3, 10, 1, 0, tzinfo=UTC)  # ten in the morning there
     assert services.when_due(watch, at) == datetime(2026, 3, 10, 8, 0, tzinfo=UTC)
     assert services.when_due(watch, at + timedelta(hours=7)) == at + timedelta(hours=7)
 
 
-def test_what_came_and_went_while_it_was_quiet_is_not_told(watch, live):
-    here = timezone.now().hour
-    change(watch, quiet=(here, (here + 2) % 24))
-    asked(live, failed=30)
-    look(watch, 2)
+def test_an_alert_that_recovers_in_quiet_hours_is_not_sent(watch, live):
+    hour = timezone.now().hour
+    change(watch, quiet=(hour, (hour + 2) % 24))
+    log_requests(live, failed=30)
+    check(watch, 2)
     assert sending.send_due() == 0
     live.requests.all().delete()
-    asked(live, good=30)
-    assert look(watch, 3)[-1] == "recovered"
+    log_requests(live, successful=30)
+    assert check(watch, 3)[-1] == "recovered"
     assert not Notice.objects.exists()
