@@ -24,7 +24,7 @@ import numpy as np
 from worker.channel import Job
 from worker.knowledge import embedding, search
 from worker.knowledge.chunking import Chunk
-from worker.knowledge.document_cache import Embedded, load_passages, load_text
+from worker.knowledge.document_cache import EmbeddedChunks, load_chunks, load_text
 from worker.knowledge.index import IndexedDocument, write
 from worker.knowledge.run import run
 from worker.knowledge.search import Index, fuse_by_rank
@@ -104,17 +104,16 @@ def of(found: Any, key: str) -> Any:
 def by_method(index: Index, questions: list[dict[str, str]]) -> dict[str, list[list[Any]]]:
     """What each way of searching brings for each question, best first."""
     found: dict[str, list[list[Any]]] = {}
-    vectors = embedding.shared_embedder().questions([one["question"] for one in questions])
+    vectors = embedding.shared_embedder().embed_questions([one["question"] for one in questions])
     for asked, vector in zip(questions, vectors, strict=True):
-        worded = index.worded(asked["question"])
-        near = index.near(vector, worded)
-        whole = sorted(near, key=lambda row: -row["whole"])
+        by_words = index.full_text_search(asked["question"])
+        by_meaning = index.vector_search(vector, by_words)
         for name, result in {
-            "vector of the passage": whole,
-            "full text (BM25)": index.worded(asked["question"], share=0),
-            "full text, half of the words": worded,
-            "meaning: passage, sentence, pair": near,
-            "hybrid (what search does)": fuse_by_rank(near, worded, asked["question"], 5),
+            "vector of the passage": sorted(by_meaning, key=lambda row: -row["passage_similarity"]),
+            "full text (BM25)": index.full_text_search(asked["question"], min_keyword_share=0),
+            "full text, half of the words": by_words,
+            "meaning: passage, sentence, pair": by_meaning,
+            "hybrid (what search does)": fuse_by_rank(by_meaning, by_words, asked["question"], 5),
         }.items():
             found.setdefault(name, []).append(result)
     return found
@@ -150,8 +149,8 @@ def floor(index: Index) -> None:
     }
     near = {
         kind: [
-            index.near(v, index.worded(q))[0]["near"]
-            for q, v in zip(asked, embedding.shared_embedder().questions(asked), strict=True)
+            index.vector_search(v, index.full_text_search(q))[0]["similarity"]
+            for q, v in zip(asked, embedding.shared_embedder().embed_questions(asked), strict=True)
         ]
         for kind, asked in kinds.items()
     }
@@ -161,7 +160,7 @@ def floor(index: Index) -> None:
     for kind, values in near.items():
         refused = [sum(value < at for value in values) for at in floors]
         print(f"| {kind} ({len(values)}) | " + " | ".join(map(str, refused)) + " |")
-    print(f"\nThe floor in use: {search.FLOOR}")
+    print(f"\nThe floor in use: {search.MIN_SIMILARITY}")
 
 
 # ---- Very many ----
@@ -172,8 +171,8 @@ def made_up(count: int, embedder: embedding.Embedder) -> Any:
     sentences, with noise, so that there are neighbourhoods as in real text."""
     text = " ".join(page.read_text() for page in sorted((HANDBOOK / "pages").glob("*.md")))
     sentences = [one for one in re.split(r"(?<=[.!?])\s+", text) if 20 < len(one) < 240]
-    known = embedder.passages(sentences)
-    bytes_ = embedding.quantised(known)
+    known = embedder.embed_passages(sentences)
+    bytes_ = embedding.to_int8(known)
     draw = np.random.default_rng(5)
     for first in range(0, count, A_PART):
         here = min(A_PART, count - first)
@@ -187,14 +186,14 @@ def made_up(count: int, embedder: embedding.Embedder) -> Any:
         vectors += draw.normal(scale=0.01, size=vectors.shape)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         lines = bytes_[chosen.reshape(-1)]
-        embedded = Embedded(chunks, [SENTENCES] * here, vectors.astype(np.float32), lines)
+        embedded = EmbeddedChunks(chunks, [SENTENCES] * here, vectors.astype(np.float32), lines)
         yield IndexedDocument(1_000 + first // A_PART, "made-up.md", body, embedded)
 
 
 def real(documents: list[dict[str, Any]], embedder: embedding.Embedder) -> Any:
     for one in documents:
         folder = Path(one["folder"])
-        text, embedded = load_text(folder), load_passages(folder, embedder.name)
+        text, embedded = load_text(folder), load_chunks(folder, embedder.name)
         assert text is not None
         assert embedded is not None
         yield IndexedDocument(one["id"], one["name"], text.text, embedded)
@@ -208,16 +207,18 @@ def many(root: Path, documents: list[dict[str, Any]], count: int) -> None:
         yield from made_up(count, embedder)
 
     began = time.perf_counter()
-    about = write(root / "index-2", parts(), embedder=embedder.name, size=embedder.size)
+    manifest = write(
+        root / "index-2", parts(), embedder=embedder.name, dimension=embedder.dimension
+    )
     built = time.perf_counter() - began
     bytes_ = sum(path.stat().st_size for path in (root / "index-2").rglob("*") if path.is_file())
-    print(f"\n{about['passages']:,} passages: written in {built:.0f} s, {bytes_ / 1e6:,.0f} MB")
+    print(f"\n{manifest['passages']:,} passages: written in {built:.0f} s, {bytes_ / 1e6:,.0f} MB")
     index, questions = Index(root / "index-2"), rows("questions")
     index.search("warm up", 5)
     seconds, embedding_seconds, hits, kept = [], [], 0, []
     for asked in questions:
         began = time.perf_counter()
-        vector = embedder.questions([asked["question"]])[0]
+        vector = embedder.embed_questions([asked["question"]])[0]
         embedding_seconds.append(time.perf_counter() - began)
         began = time.perf_counter()
         found = index.search(asked["question"], 5)
@@ -240,8 +241,8 @@ def recall(index: Index, vector: np.ndarray, first: int = 10) -> float:
 
     def nearest(exact: bool) -> set[int]:
         query = table.search(vector, vector_column_name="vector").distance_type("cosine")
-        query = query.bypass_vector_index() if exact else query.nprobes(search.CELLS)
-        rows = query.select(["id", "_distance"]).limit(search.POOL).to_list()
+        query = query.bypass_vector_index() if exact else query.nprobes(search.NPROBES)
+        rows = query.select(["id", "_distance"]).limit(search.VECTOR_CANDIDATES).to_list()
         return {row["id"] for row in rows[:first]} if exact else {row["id"] for row in rows}
 
     truth = nearest(True)

@@ -1,4 +1,4 @@
-"""A document's text as a page shows it: a part of it, with the place that was cited marked."""
+"""A part of a document's text for its page, with the cited passage marked."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,86 +7,94 @@ from typing import Any
 
 from finetune_app.core.files import local_folder
 from finetune_app.knowledge.models import Document
+from finetune_app.knowledge.schemas import PassagesFile, ReadFile
 
-AROUND = 12_000  # characters before and after the place that are shown at once
+CONTEXT_CHARACTERS = 12_000  # shown before and after the passage
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A heading (`level` 2 to 4) or a paragraph (0), in parts of which some are marked; `page` is
-    set where a new one begins, `first` where the marked place does."""
+class ExtractBlock:
+    """A heading (`level` 2 to 4) or a paragraph (0), in parts of (text, is marked).
+
+    page: set on the first block of a page.
+    is_anchor: the marked passage starts here.
+    """
 
     level: int
     page: int
     parts: list[tuple[str, bool]]
-    first: bool = False
+    is_anchor: bool = False
 
 
 @dataclass
 class Extract:
-    pieces: list[Piece] = field(default_factory=list)
-    before: int | None = None  # where the part before this one begins; None at the beginning
+    """`before` and `after` are the offsets of the previous and the next part; None if there is
+    none."""
+
+    blocks: list[ExtractBlock] = field(default_factory=list)
+    before: int | None = None
     after: int | None = None
-    marked: bool = False
 
 
 def extract(document: Document, at: int | None, start: int | None = None) -> Extract | None:
-    """What is around `at` (a passage, marked) or follows `start`; None while it is not read."""
+    """The text around offset `at`, whose passage is marked, or from `start` on. None until the
+    document was read."""
     folder = local_folder(document.folder)
-    read = _load(folder / "read.json")
+    read: ReadFile | None = _load(folder / "read.json")
     if read is None:
         return None
     text = (folder / "text.txt").read_text(encoding="utf-8")
     mark = _passage_at(folder, at) if at is not None else None
-    low = max(0, mark[0] - AROUND) if mark else max(0, start or 0)
-    high = (mark[1] if mark else low + AROUND) + AROUND
+    low = max(0, mark[0] - CONTEXT_CHARACTERS) if mark else max(0, start or 0)
+    high = (mark[1] if mark else low + CONTEXT_CHARACTERS) + CONTEXT_CHARACTERS
     chosen = [block for block in read["blocks"] if block[1] > low and block[0] < high]
     if not chosen:
         return Extract()
     first, last = chosen[0][0], chosen[-1][1]
     return Extract(
-        pieces=_pieces(text, chosen, mark),
-        before=max(0, first - 2 * AROUND) if first else None,
+        blocks=_blocks(text, chosen, mark),
+        before=max(0, first - 2 * CONTEXT_CHARACTERS) if first else None,
         after=last if last < len(text) else None,
-        marked=mark is not None,
     )
 
 
 def _passage_at(folder: Path, at: int) -> tuple[int, int] | None:
-    """The passage that begins there, or the one that has this place in it."""
-    found = _load(folder / "passages.json")
-    places = [(one[0], one[1], one[2]) for one in found["passages"]] if found else []
-    exact = [(low, high) for low, high, own in places if at in (low, own)]
-    around = [(low, high) for low, high, _own in places if low <= at < high]
+    """(start, end) of the passage that starts at this offset, or contains it."""
+    saved: PassagesFile | None = _load(folder / "passages.json")
+    spans = [(one[0], one[1], one[2]) for one in saved["passages"]] if saved else []
+    exact = [(start, end) for start, end, new_start in spans if at in (start, new_start)]
+    around = [(start, end) for start, end, _new_start in spans if start <= at < end]
     return next(iter([*exact, *around]), None)
 
 
-def _pieces(text: str, blocks: list[list[int]], mark: tuple[int, int] | None) -> list[Piece]:
-    pieces: list[Piece] = []
-    page, above, begun = 0, 1, False
-    for at, end, level, on_page in blocks:
-        parts = _parts(text, at, end, mark)
-        first = not begun and any(marked for _part, marked in parts)
-        begun = begun or first
-        # A reader of headings must not miss a level, whatever the document left out.
-        above = min(level + 1, above + 1, 4) if level else above
+def _blocks(
+    text: str, blocks: list[tuple[int, int, int, int]], mark: tuple[int, int] | None
+) -> list[ExtractBlock]:
+    shown: list[ExtractBlock] = []
+    page, heading_level, is_anchored = 0, 1, False
+    for start, end, level, on_page in blocks:
+        parts = _parts(text, start, end, mark)
+        is_anchor = not is_anchored and any(marked for _part, marked in parts)
+        is_anchored = is_anchored or is_anchor
+        # Accessibility: no heading level may be skipped, even where the document skips one.
+        heading_level = min(level + 1, heading_level + 1, 4) if level else heading_level
         new_page = on_page if on_page != page else 0
-        pieces.append(Piece(above if level else 0, new_page, parts, first))
+        shown.append(ExtractBlock(heading_level if level else 0, new_page, parts, is_anchor))
         page = on_page
-    return pieces
+    return shown
 
 
-def _parts(text: str, at: int, end: int, mark: tuple[int, int] | None) -> list[tuple[str, bool]]:
-    if mark is None or mark[1] <= at or mark[0] >= end:
-        return [(text[at:end], False)]
-    low, high = max(at, mark[0]), min(end, mark[1])
-    parts = [(text[at:low], False), (text[low:high], True), (text[high:end], False)]
+def _parts(text: str, start: int, end: int, mark: tuple[int, int] | None) -> list[tuple[str, bool]]:
+    if mark is None or mark[1] <= start or mark[0] >= end:
+        return [(text[start:end], False)]
+    low, high = max(start, mark[0]), min(end, mark[1])
+    parts = [(text[start:low], False), (text[low:high], True), (text[high:end], False)]
     return [part for part in parts if part[0]]
 
 
-def _load(path: Path) -> dict[str, Any] | None:
+def _load(path: Path) -> Any:
+    """The content of a JSON file, None if there is none."""
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    return found

@@ -1,4 +1,4 @@
-"""What people send: files, and a question."""
+"""Forms: upload documents, and search them."""
 
 from typing import Any
 
@@ -7,36 +7,36 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _l
 
 ACCEPT = ".pdf,.docx,.md,.markdown,.html,.htm,.txt,.csv,.tsv"
-LONGEST_QUESTION = 2_000  # characters
+MAX_QUESTION_CHARACTERS = 2_000
 
 
-class SeveralFiles(forms.FileInput):
+class MultipleFileInput(forms.FileInput):
     allow_multiple_selected = True
 
 
-class FilesField(forms.FileField):
-    """All files that were chosen, each checked as one."""
+class MultipleFileField(forms.FileField):
+    """Cleans each of the chosen files."""
 
     def clean(self, data: Any, initial: Any = None) -> list["UploadedFile[Any]"]:
-        given = data if isinstance(data, list | tuple) else [data]
-        return [super(FilesField, self).clean(one, initial) for one in given or [None]]
+        files = data if isinstance(data, list | tuple) else [data]
+        return [super(MultipleFileField, self).clean(one, initial) for one in files or [None]]
 
 
 class UploadForm(forms.Form):
-    documents = FilesField(
+    documents = MultipleFileField(
         label=_l("Drop documents here, several at once"),
         allow_empty_file=True,
         max_length=None,
         help_text=_l("PDF, Word, Markdown, HTML, plain text or CSV; up to 200 MB at a time."),
-        widget=SeveralFiles(attrs={"accept": ACCEPT, "multiple": True}),
+        widget=MultipleFileInput(attrs={"accept": ACCEPT, "multiple": True}),
         error_messages={"required": _l("Choose one document or several.")},
     )
 
 
-class AskForm(forms.Form):
+class SearchForm(forms.Form):
     q = forms.CharField(
         label=_l("Ask your documents"),
-        max_length=LONGEST_QUESTION,
+        max_length=MAX_QUESTION_CHARACTERS,
         widget=forms.TextInput(
             attrs={"placeholder": _l("A question that one of them answers"), "autocomplete": "off"}
         ),

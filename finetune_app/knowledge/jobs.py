@@ -1,7 +1,7 @@
-"""What a worker asks and tells about the reading of documents."""
+"""Job handler of an index job: what the worker gets, and what becomes of its result."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -14,29 +14,30 @@ from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import ACTIVE, Job
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Knowledge
+from finetune_app.knowledge.schemas import IndexResult, IndexSpec, PracticeQuestion
 
-PRACTICE = 200  # questions that are asked at most
+MAX_QUESTIONS = 200
 
 
 class IndexHandler(JobHandler):
     kind = JobKind(name="index", runner="worker.knowledge.run")
 
     def child_spec(self, job: Job) -> ChildSpec:
-        """Which documents there are is decided now, not when the job was asked for."""
+        """The documents as they are when the job starts, not when it was queued."""
         knowledge = Knowledge.objects.select_related("goal").filter(job=job).first()
-        if knowledge is None:  # another job has taken its place
+        if knowledge is None:  # replaced by another job
             raise PlainError("The documents changed meanwhile.")
-        documents = [
-            {"id": one.pk, "name": one.name, "folder": str(local_folder(one.folder))}
-            for one in knowledge.documents.readable()
-        ]
-        return ChildSpec(
-            folder=Path(settings.DATA_DIR) / _folder(job),
-            spec={"documents": documents, "questions": practice_questions(knowledge)},
-        )
+        spec: IndexSpec = {
+            "documents": [
+                {"id": one.pk, "name": one.name, "folder": str(local_folder(one.folder))}
+                for one in knowledge.documents.readable()
+            ],
+            "questions": _practice_questions(knowledge),
+        }
+        return ChildSpec(Path(settings.DATA_DIR) / _folder(job), cast(dict[str, Any], spec))
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """The index, and what was read for it, go to the store."""
+        """Upload the index, and the files of the documents that were read, to the object store."""
         if result.get("stopped"):
             return
         publish_folder(_folder(job))
@@ -45,47 +46,41 @@ class IndexHandler(JobHandler):
             publish_folder(document.folder)
 
     def finish(self, job: Job, result: Result) -> None:
-        """Search the new index from now on, and delete the one before."""
+        """Switch to the new index, and delete the previous one."""
         if result.get("stopped"):
             return self.fail(job)
         knowledge = Knowledge.objects.filter(pk=job.spec["knowledge"]).first()
-        number = job.spec["number"]
-        in_use = knowledge is not None and services.switch(
-            job=job,
-            number=number,
-            told=result["documents"],
-            about=result["index"],
-            practice=result["practice"],
-        )
-        if not in_use or not result["index"]["passages"]:
+        found = cast(IndexResult, result)
+        is_accepted = knowledge is not None and services.accept_index(job=job, result=found)
+        if not is_accepted or not found["index"]["passages"]:
             self.fail(job)
-        if knowledge is None or not in_use:
+        if knowledge is None or not is_accepted:
             return None
-        if not being_tested(knowledge):
-            whole = knowledge.folder
-            transaction.on_commit(lambda: services.forget_indexes(whole, but=number))
+        if not _is_evaluated(knowledge):
+            folder, number = knowledge.folder, job.spec["number"]
+            transaction.on_commit(lambda: services.delete_indexes(folder, keep=number))
         return None
 
     def fail(self, job: Job) -> None:
-        """Nothing is left of an index that is not whole."""
+        """Delete the unfinished index."""
         folder = _folder(job)
         transaction.on_commit(lambda: delete_folder(folder))
 
 
-def practice_questions(knowledge: Knowledge) -> list[dict[str, Any]]:
-    """What may be looked at before an evaluation: never the sealed split."""
+def _practice_questions(knowledge: Knowledge) -> list[PracticeQuestion]:
+    """Validation examples first, then training examples; never the test split."""
     rows = Example.objects.usable().filter(
         dataset__goal=knowledge.goal_id, split__in=(Split.VALIDATION, Split.TRAIN)
     )
     return [
         {"id": row.pk, "question": row.prompt, "answer": row.answer}
-        for row in rows.order_by("-split", "number")[:PRACTICE]
+        for row in rows.order_by("-split", "number")[:MAX_QUESTIONS]
         if row.prompt.strip()
     ]
 
 
-def being_tested(knowledge: Knowledge) -> bool:
-    """A test under way may search the index before; it goes with the next change."""
+def _is_evaluated(knowledge: Knowledge) -> bool:
+    """Whether an evaluation may be searching the previous index, which the next job deletes."""
     return Job.objects.filter(
         team=knowledge.goal.team_id, kind="evaluation", state__in=ACTIVE
     ).exists()

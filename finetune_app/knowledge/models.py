@@ -1,7 +1,7 @@
-"""Documents that a model looks things up in, cut into passages that can be searched.
+"""Documents for retrieval (RAG), and the index of their passages.
 
-The text of a document lives in files below `Knowledge.folder` alone, never in the database: what
-is deleted there is gone. An index is a folder of its own (`index-3`), written once and whole.
+Text of documents is stored only in files below `Knowledge.folder`, never in the database, so that
+deleting a file deletes it. Each index is a folder (`index-3`) that is never changed.
 """
 
 from django.db import models
@@ -13,18 +13,17 @@ from finetune_app.jobs.models import Job
 
 
 class Knowledge(models.Model):
-    """What a goal's model may look up."""
+    """The documents of a goal, and the index that is in use."""
 
     goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="knowledge")
     job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")  # newest
-    index = models.PositiveIntegerField(default=0)  # number of the index in use; 0: none yet
-    last_index = models.PositiveIntegerField(default=0)  # numbers are not given out twice
+    index = models.PositiveIntegerField(default=0)  # number of the index in use; 0: none
+    last_index = models.PositiveIntegerField(default=0)  # numbers are not reused
     embedder = models.CharField(max_length=120, blank=True)  # that made the index
     passages = models.PositiveIntegerField(default=0)  # in the index
     characters = models.PositiveIntegerField(default=0)  # of all documents in it
     indexed_at = models.DateTimeField(null=True, blank=True)
-    # How well search found the answers of practice questions: {"asked", "found", "missed": [ids]}
-    practice = models.JSONField(default=dict, blank=True)
+    practice = models.JSONField(default=dict, blank=True)  # schemas.SearchQuality
 
     def __str__(self) -> str:
         return f"knowledge of {self.goal}"
@@ -39,13 +38,13 @@ class Knowledge(models.Model):
 
     @property
     def index_folder(self) -> str:
-        """The index in use, below DATA_DIR; "" while there is none."""
+        """Folder of the index in use, below DATA_DIR; "" if there is none."""
         return f"{self.folder}/index-{self.index}" if self.index else ""
 
 
 class DocumentQuerySet(models.QuerySet["Document"]):
     def readable(self) -> "DocumentQuerySet":
-        """Those that are in the next index, or were not looked at yet."""
+        """Documents for the next index: all but those that could not be read."""
         return self.exclude(state=Document.State.FAILED)
 
     def waiting(self) -> "DocumentQuerySet":
@@ -53,7 +52,7 @@ class DocumentQuerySet(models.QuerySet["Document"]):
 
 
 class Document(models.Model):
-    """One file. In its folder lies the upload, and beside it its text as it was read."""
+    """One file. Its folder holds the upload and the files of worker/knowledge/document_cache.py."""
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
@@ -61,12 +60,12 @@ class Document(models.Model):
         FAILED = "failed", _("could not be read")
 
     knowledge = models.ForeignKey(Knowledge, on_delete=models.CASCADE, related_name="documents")
-    name = models.CharField(max_length=200)  # as the person called the file
+    name = models.CharField(max_length=200)  # file name of the upload
     folder = models.CharField(max_length=200)  # knowledge/<id>/documents/<uuid>
     sha256 = models.CharField(max_length=64)
     size = models.BigIntegerField(default=0)
     state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
-    message = models.TextField(blank=True)  # why it could not be read, in plain words
+    message = models.TextField(blank=True)  # why it could not be read
     pages = models.PositiveIntegerField(default=0)
     passages = models.PositiveIntegerField(default=0)
     characters = models.PositiveIntegerField(default=0)

@@ -1,6 +1,6 @@
-"""What the documents page shows, worked out once for the whole page and for its live part."""
+"""What the documents page shows, for the whole page and for the part that polls."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Q
 from django.urls import reverse
@@ -17,15 +17,31 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs.models import Job, State
 from finetune_app.jobs.services import queue_place
 from finetune_app.knowledge import services
-from finetune_app.knowledge.forms import AskForm, UploadForm
+from finetune_app.knowledge.forms import SearchForm, UploadForm
 from finetune_app.knowledge.models import Document, Knowledge
+from finetune_app.knowledge.schemas import SearchQuality
 
-A_PAGE = 100  # documents
-MISSED_SHOWN = 20
+PAGE_SIZE = 100  # documents
+MAX_MISSED = 20  # practice questions
 UNITS = {"documents": ("document", "documents"), "passages": ("passage", "passages")}
 
 
-def context(
+class PracticeContext(SearchQuality):
+    """Also the prompts that were missed, and how many more there are."""
+
+    prompts: list[str]
+    more: int
+
+
+class CitedPassage(FoundPassage):
+    """Also its rank, the reasons, and the URL of its place in the document."""
+
+    number: int
+    reasons: list[str]
+    url: str
+
+
+def page_context(
     goal: Goal, membership: Membership | None, *, after: int | None = None, **more: Any
 ) -> dict[str, Any]:
     knowledge = Knowledge.objects.filter(goal=goal).select_related("job").first()
@@ -34,8 +50,8 @@ def context(
     return {
         "goal": goal,
         "knowledge": knowledge,
-        "documents": documents[:A_PAGE],
-        "next_page": documents[A_PAGE - 1].pk if len(documents) > A_PAGE else None,
+        "documents": documents[:PAGE_SIZE],
+        "next_page": documents[PAGE_SIZE - 1].pk if len(documents) > PAGE_SIZE else None,
         "count": knowledge.documents.count() if knowledge else 0,
         "job": job,
         "state": job.state if job else "",
@@ -44,28 +60,28 @@ def context(
         "bar": charts.bar(job.done, job.total) if job else "",
         "can_edit": bool(membership and membership.may_edit),
         "upload": UploadForm(),
-        "form": AskForm(),
-        "whole": bool(knowledge and services.fits_whole(knowledge, _context_of(goal))),
-        "missing": bool(knowledge and services.is_missing(knowledge)),
+        "form": SearchForm(),
+        "whole": bool(knowledge and services.fits_whole(knowledge, _context_length(goal))),
+        "missing": bool(knowledge and services.is_index_missing(knowledge)),
         "waiting": bool(knowledge and knowledge.documents.waiting().exists()),
-        "practice": _practice(goal, knowledge),
+        "practice": _practice(goal, knowledge) if knowledge else None,
         **more,
     }
 
 
 def _page(knowledge: Knowledge | None, after: int | None) -> list[Document]:
-    """One more than a page, so that it shows whether there are others."""
+    """The documents of a page, and the first of the next one."""
     if knowledge is None:
         return []
     rows = knowledge.documents.select_related("added_by")
     last = knowledge.documents.filter(pk=after).first() if after else None
     if last:
         rows = rows.filter(Q(name__gt=last.name) | Q(name=last.name, pk__gt=last.pk))
-    return list(rows[: A_PAGE + 1])
+    return list(rows[: PAGE_SIZE + 1])
 
 
-def _context_of(goal: Goal) -> int:
-    """What the goal's base model can see, in tokens; 0 while none is chosen."""
+def _context_length(goal: Goal) -> int:
+    """Of the goal's base model, in tokens; 0 if none is chosen."""
     choice = BaseModelChoice.objects.filter(goal=goal).select_related("base_model").first()
     return choice.base_model.context if choice else 0
 
@@ -101,18 +117,20 @@ def _facts(job: Job) -> list[str]:
     return [_("%(done)d of %(total)d passages taken in") % {"done": done, "total": total}]
 
 
-def _practice(goal: Goal, knowledge: Knowledge | None) -> dict[str, Any] | None:
-    """How well search finds the answers of practice questions, as it was measured last."""
-    found: dict[str, Any] | None = knowledge.practice if knowledge else None
-    if not found or not found.get("asked"):
+def _practice(goal: Goal, knowledge: Knowledge) -> PracticeContext | None:
+    """None if no practice question was asked."""
+    quality = cast(SearchQuality, knowledge.practice)
+    if not quality.get("asked"):
         return None
-    missed = Example.objects.kept().filter(dataset__goal=goal, pk__in=found["missed"])
-    prompts = missed.values_list("prompt", flat=True)[:MISSED_SHOWN]
-    return found | {"prompts": [*prompts], "more": max(0, len(found["missed"]) - MISSED_SHOWN)}
+    missed = Example.objects.kept().filter(dataset__goal=goal, pk__in=quality["missed"])
+    return {
+        **quality,
+        "prompts": [*missed.values_list("prompt", flat=True)[:MAX_MISSED]],
+        "more": max(0, len(quality["missed"]) - MAX_MISSED),
+    }
 
 
-def cited(goal: Goal, passages: list[FoundPassage]) -> list[dict[str, Any]]:
-    """Each passage with the address of its place, best first."""
+def cite(goal: Goal, passages: list[FoundPassage]) -> list[CitedPassage]:
     return [
         {
             **passage,
@@ -128,5 +146,5 @@ def cited(goal: Goal, passages: list[FoundPassage]) -> list[dict[str, Any]]:
     ]
 
 
-def added(count: int) -> str:
+def added_message(count: int) -> str:
     return ngettext("%(n)d document added.", "%(n)d documents added.", count) % {"n": count}

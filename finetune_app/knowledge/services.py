@@ -1,13 +1,12 @@
-"""Writes to documents: add, delete, read again.
+"""Add and delete documents, and switch to their new index.
 
-Every change ends in a new index, made by a job. Adding waits for the job under way; deleting ends
-it, because what it is writing holds the deleted text.
+Every change queues a job that makes a new index. Adding waits for the active job; deleting cancels
+it, because its index contains the deleted text.
 """
 
 import hashlib
 import shutil
 import uuid
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,42 +26,49 @@ from finetune_app.goals.models import Goal
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from finetune_app.knowledge.models import Document, Knowledge
+from finetune_app.knowledge.schemas import DocumentResult, IndexResult
 
-ROOM_TO_BREATHE = 200 * 1024 * 1024  # bytes of disk that an upload leaves free
-ROOM_A_BYTE = 4  # an upload, its text, its vectors and its part of an index
-# What goes into a prompt whole: a few pages, in a model that sees so many tokens. A cautious share
-# of what candidates.prompt_builder lays before it, so that it never has to leave anything out.
-A_FEW_PAGES = 12_000  # characters
-CHARS_PER_TOKEN = 0.75
+MIN_FREE_BYTES = 200 * 1024 * 1024  # left on the disk after an upload
+DISK_PER_UPLOADED_BYTE = 4  # for the upload, its text, its vectors and its share of the index
+# Documents of at most this length are put into the prompt whole. The share of the context is low
+# enough that candidates.prompt_builder never has to drop any of it.
+MAX_WHOLE_CHARACTERS = 12_000
+WHOLE_CHARS_PER_CONTEXT_TOKEN = 0.75
 
 
-def knowledge_of(goal: Goal) -> Knowledge:
+def get_knowledge(goal: Goal) -> Knowledge:
     found, _created = Knowledge.objects.get_or_create(goal=goal)
     return found
 
 
-def fits_whole(knowledge: Knowledge, context: int, beside: int = 0) -> bool:
-    """Whether all documents go into every prompt of a model that sees `context` tokens, so that
-    nothing need be searched for. `beside` are the characters that stand there anyway."""
-    most = min(A_FEW_PAGES, context * CHARS_PER_TOKEN)
-    return bool(knowledge.characters) and knowledge.characters + beside <= most
+def fits_whole(knowledge: Knowledge, context_length: int, other_chars: int = 0) -> bool:
+    """Whether all documents fit into every prompt, so that nothing need be searched.
+
+    context_length: of the model, in tokens.
+    other_chars: characters of the rest of the prompt.
+    """
+    limit = min(MAX_WHOLE_CHARACTERS, context_length * WHOLE_CHARS_PER_CONTEXT_TOKEN)
+    return bool(knowledge.characters) and knowledge.characters + other_chars <= limit
 
 
 def add_document(*, goal: Goal, by: User, file: "File[Any]", name: str) -> Document:
-    """Keep a file and have it read. Raise PlainError when it cannot be taken."""
+    """Store a file and queue its indexing.
+
+    Raises PlainError if it is empty, too large, already there, or does not fit on the disk.
+    """
     size = file.size or 0
     name = clean_name(name)
     if not size:
         raise PlainError(_("“%s” is empty. Bring the file that holds the text.") % name)
     if size > settings.MAX_UPLOAD_BYTES:
-        raise PlainError(too_large(name), status=413)
-    _require_room(goal.team, size)
-    knowledge = knowledge_of(goal)
+        raise PlainError(_too_large(name), status=413)
+    _require_space(goal.team, size)
+    knowledge = get_knowledge(goal)
     digest = _sha256(file)
-    same = knowledge.documents.filter(sha256=digest).first()
-    if same:
+    duplicate = knowledge.documents.filter(sha256=digest).first()
+    if duplicate:
         raise PlainError(
-            _("“%(name)s” is here already, as “%(same)s”.") % {"name": name, "same": same.name}
+            _("“%(name)s” is here already, as “%(same)s”.") % {"name": name, "same": duplicate.name}
         )
     folder = f"{knowledge.folder}/documents/{uuid.uuid4().hex}"
     default_storage.save(f"{folder}/upload", file)
@@ -71,31 +77,31 @@ def add_document(*, goal: Goal, by: User, file: "File[Any]", name: str) -> Docum
             document = Document.objects.create(
                 knowledge=knowledge, name=name, folder=folder, sha256=digest, size=size, added_by=by
             )
-            _have_read(knowledge)
+            _queue_index_job(knowledge)
     except BaseException:
         delete_folder(folder)
         raise
     return document
 
 
-def too_large(name: str) -> str:
-    most = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
+def _too_large(name: str) -> str:
+    megabytes = settings.MAX_UPLOAD_BYTES // (1024 * 1024)
     return _(
         "“%(name)s” is larger than %(most)d MB, the most we take at once. Bring it in smaller "
         "parts."
-    ) % {"name": name, "most": most}
+    ) % {"name": name, "most": megabytes}
 
 
-def _require_room(team: Team, size: int) -> None:
-    taken = Document.objects.filter(knowledge__goal__team=team).aggregate(Sum("size"))["size__sum"]
-    most = settings.MAX_TEAM_DOCUMENT_BYTES
-    if (taken or 0) + size > most:
+def _require_space(team: Team, size: int) -> None:
+    used = Document.objects.filter(knowledge__goal__team=team).aggregate(Sum("size"))["size__sum"]
+    limit = settings.MAX_TEAM_DOCUMENT_BYTES
+    if (used or 0) + size > limit:
         raise PlainError(
             _("Your team's documents would take more than %(most)d GB. Delete some first.")
-            % {"most": most // 1024**3},
+            % {"most": limit // 1024**3},
             status=413,
         )
-    if shutil.disk_usage(settings.DATA_DIR).free < ROOM_A_BYTE * size + ROOM_TO_BREATHE:
+    if shutil.disk_usage(settings.DATA_DIR).free < DISK_PER_UPLOADED_BYTE * size + MIN_FREE_BYTES:
         raise PlainError(
             _("There is not enough room on the disk for this file. Free some, then try again."),
             status=507,
@@ -112,73 +118,73 @@ def _sha256(file: "File[Any]") -> str:
 
 @transaction.atomic
 def delete_document(*, document: Document) -> None:
-    """Its upload, its text and every index that held it go at once; what is left is made
-    searchable again without it."""
-    knowledge = _locked(document.knowledge_id)
+    """Delete the document, its files and every index that contains it, and queue a new index of the
+    others."""
+    knowledge = _lock(document.knowledge_id)
     if knowledge.job and knowledge.job.is_active:
         jobs.cancel(knowledge.job)
-    folder, whole = document.folder, knowledge.folder
+    document_folder, folder = document.folder, knowledge.folder
     document.delete()
     Knowledge.objects.filter(pk=knowledge.pk).update(
         index=0, passages=0, characters=0, practice={}, job=None
     )
     knowledge.refresh_from_db()
 
-    def forget() -> None:
-        delete_folder(folder)
-        forget_indexes(whole)
+    def delete_files() -> None:
+        delete_folder(document_folder)
+        delete_indexes(folder)
 
-    transaction.on_commit(forget)
+    transaction.on_commit(delete_files)
     if knowledge.documents.readable().exists():
-        _have_read(knowledge)
+        _queue_index_job(knowledge)
 
 
 @transaction.atomic
-def read_again(*, goal: Goal) -> None:
-    """All documents, also those that could not be read; what was read and embedded in today's way
-    is not done twice. Raise PlainError when there is none."""
-    knowledge = _locked(knowledge_of(goal).pk)
+def reindex(*, goal: Goal) -> None:
+    """Queue a new index of all documents, also of those that could not be read. Cached text and
+    embeddings are reused. Raises PlainError if there are no documents."""
+    knowledge = _lock(get_knowledge(goal).pk)
     if not knowledge.documents.exists():
         raise PlainError(_("There are no documents to read yet."))
     knowledge.documents.filter(state=Document.State.FAILED).update(
         state=Document.State.WAITING, message=""
     )
-    _have_read(knowledge)
+    _queue_index_job(knowledge)
 
 
 def stop(*, goal: Goal) -> None:
-    """End the reading under way; what was read already is kept."""
+    """Cancel the active job; what it read and embedded stays cached."""
     knowledge = Knowledge.objects.filter(goal=goal).select_related("job").first()
     if knowledge and knowledge.job:
         jobs.cancel(knowledge.job)
 
 
-def is_missing(knowledge: Knowledge) -> bool:
-    """Whether the index in use is not in its place: after a restore, or by somebody's hand."""
+def is_index_missing(knowledge: Knowledge) -> bool:
+    """Whether the folder of the index in use is gone, as after a restore."""
     name = f"{knowledge.index_folder}/index.json"
     if not knowledge.index or (Path(settings.DATA_DIR) / name).exists():
         return False
     return is_local() or not default_storage.exists(name)
 
 
-def make_missing() -> int:
-    """Have every index made that is missing; how many. A backup leaves them out."""
-    missing = [one for one in Knowledge.objects.exclude(index=0) if is_missing(one)]
+def rebuild_missing_indexes() -> int:
+    """Queue every missing index, since backups do not contain them. Returns their number."""
+    missing = [one for one in Knowledge.objects.exclude(index=0) if is_index_missing(one)]
     for knowledge in missing:
         with transaction.atomic():
             Knowledge.objects.filter(pk=knowledge.pk).update(index=0)
-            _have_read(knowledge)
+            _queue_index_job(knowledge)
     return len(missing)
 
 
-def _locked(pk: int) -> Knowledge:
-    locked = Knowledge.objects.select_for_update(of=("self",)).select_related("job", "goal__team")
-    return locked.get(pk=pk)
+def _lock(pk: int) -> Knowledge:
+    rows = Knowledge.objects.select_for_update(of=("self",)).select_related("job", "goal__team")
+    return rows.get(pk=pk)
 
 
-def _have_read(knowledge: Knowledge) -> None:
-    """A job for what waits; one that is under way sees to the rest when it ends (jobs.finish)."""
-    knowledge = _locked(knowledge.pk)
+def _queue_index_job(knowledge: Knowledge) -> None:
+    """Queue a job, unless one is active: then `accept_index` queues the next one."""
+    knowledge = _lock(knowledge.pk)
     job = knowledge.job
     if job and job.is_active and not job.cancel_asked:
         return
@@ -193,57 +199,47 @@ def _have_read(knowledge: Knowledge) -> None:
     knowledge.save(update_fields=["last_index", "job"])
 
 
-# ---- When the job is done ----
-
-
 @transaction.atomic
-def switch(
-    *,
-    job: Job,
-    number: int,
-    told: Iterable[dict[str, Any]],
-    about: dict[str, Any],
-    practice: dict[str, Any],
-) -> bool:
-    """Search the new index from now on. False when it may not be used: its job is not the newest,
-    or it holds a document that was deleted meanwhile."""
-    knowledge = _locked(int(job.spec["knowledge"]))
-    by_id = {one["id"]: one for one in told}
-    here = {document.pk: document for document in knowledge.documents.all()}
-    if knowledge.job_id != job.pk or not by_id.keys() <= here.keys():
+def accept_index(*, job: Job, result: IndexResult) -> bool:
+    """Switch to the job's index. False if it must not be used: the job is not the newest, or the
+    index contains a document that was deleted."""
+    knowledge = _lock(int(job.spec["knowledge"]))
+    existing = set(knowledge.documents.values_list("pk", flat=True))
+    if knowledge.job_id != job.pk or not {one["id"] for one in result["documents"]} <= existing:
         return False
-    for pk, one in by_id.items():
-        _note(here[pk], one)
+    for document in result["documents"]:
+        _store_result(document)
+    index = result["index"]
     Knowledge.objects.filter(pk=knowledge.pk).update(
-        index=number if about["passages"] else 0,
-        embedder=about["embedder"],
-        passages=about["passages"],
-        characters=about["characters"],
+        index=job.spec["number"] if index["passages"] else 0,
+        embedder=index["embedder"],
+        passages=index["passages"],
+        characters=index["characters"],
         indexed_at=job.ended_at,
-        practice=practice,
+        practice=result["practice"],
     )
-    if knowledge.documents.waiting().exists():  # added while this was read
-        _have_read(knowledge)
+    if knowledge.documents.waiting().exists():  # added while the job ran
+        _queue_index_job(knowledge)
     return True
 
 
-def _note(document: Document, told: dict[str, Any]) -> None:
-    problem = told["problem"]
-    Document.objects.filter(pk=document.pk).update(
+def _store_result(result: DocumentResult) -> None:
+    problem = result["problem"]
+    Document.objects.filter(pk=result["id"]).update(
         state=Document.State.FAILED if problem else Document.State.READY,
         message=problem,
-        pages=told["pages"],
-        characters=told["characters"],
-        passages=told["passages"],
+        pages=result["pages"],
+        characters=result["characters"],
+        passages=result["passages"],
     )
 
 
-def forget_indexes(whole: str, *, but: int = 0) -> None:
-    """Delete the folders of all indexes below `whole` ("knowledge/3") but one."""
-    names = {path.name for path in (Path(settings.DATA_DIR) / whole).glob("index-*")}
+def delete_indexes(folder: str, *, keep: int = 0) -> None:
+    """Delete the indexes in `folder` ("knowledge/3"), except number `keep`."""
+    names = {path.name for path in (Path(settings.DATA_DIR) / folder).glob("index-*")}
     if not is_local():
         with suppress(FileNotFoundError):
-            names |= set(default_storage.listdir(whole)[0])
+            names |= set(default_storage.listdir(folder)[0])
     for name in names:
-        if name.startswith("index-") and name != f"index-{but}":
-            delete_folder(f"{whole}/{name}")
+        if name.startswith("index-") and name != f"index-{keep}":
+            delete_folder(f"{folder}/{name}")

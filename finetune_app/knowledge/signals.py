@@ -1,4 +1,4 @@
-"""Files and jobs go when their rows go, once that is certain."""
+"""Deletes jobs and files with the goal's documents, after the commit."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from finetune_app.knowledge.models import Knowledge
 
 
 @receiver(post_delete, sender=Knowledge)
-def forget(sender: type, instance: Knowledge, **kwargs: Any) -> None:
-    mine = Job.objects.filter(kind="index", spec__knowledge=instance.pk)
-    for pk in [*mine.values_list("pk", flat=True)] or [0]:
+def delete_jobs_and_files(sender: type, instance: Knowledge, **kwargs: Any) -> None:
+    job_rows = Job.objects.filter(kind="index", spec__knowledge=instance.pk)
+    for pk in [*job_rows.values_list("pk", flat=True)] or [0]:  # 0: the folder alone
         jobs.discard(pk, folder=instance.folder)

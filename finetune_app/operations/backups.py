@@ -115,7 +115,7 @@ def restore(source: Path, *, force: bool = False) -> None:
         with _nobody_else(), scratch as folder:
             archive.extractall(folder, filter="data")
             _put_back(Path(folder), data)
-            knowledge.make_missing()
+            knowledge.rebuild_missing_indexes()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from finetune_app.core import engine_client
 from finetune_app.jobs import services
 from tests.browser.browser_session import sign_in
 from tests.browser.person import MINUTES, Person
-from tests.knowledge.conftest import read
+from tests.knowledge.conftest import index_documents
 from tests.worker.knowledge.conftest import PUMP, SHOP
 from worker.knowledge.search import Index
 
@@ -77,7 +77,7 @@ def test_with_the_worker_and_the_search_in_this_process(
     sign_in(context, as_owner, live_server.url)
     address = live_server.url + reverse("knowledge:page", kwargs={"goal_id": goal.pk})
     mara = Person.arrives(context, address)
-    from_a_file_to_the_place_that_answers(mara, tmp_path, lambda: read(goal))
+    from_a_file_to_the_place_that_answers(mara, tmp_path, lambda: index_documents(goal))
     assert [one.name for one in goal.knowledge.documents.all()].count("pump.md") == 0
 
 

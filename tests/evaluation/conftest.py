@@ -10,7 +10,7 @@ from finetune_app.evaluation.models import Evaluation
 from finetune_app.goals import services as goals
 from finetune_app.training.models import Training
 from tests import journey
-from tests.knowledge.conftest import knowledge, now  # noqa: F401
+from tests.knowledge.conftest import committed, knowledge  # noqa: F401
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_similar_texts_have_similar_vectors(client):
 
 
 def test_vectors_equal_those_of_document_search(client):
-    wanted = embedding.Embedder().passages(TEXTS[:1])[0]
+    wanted = embedding.Embedder().embed_passages(TEXTS[:1])[0]
     assert embed(client, TEXTS[0]).data[0].embedding == pytest.approx(wanted.tolist(), abs=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""A goal with documents, and a worker that reads them for real in this process."""
+"""A goal with documents, indexed by the real runner in this process."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,14 +11,15 @@ from django.db import transaction
 from django.urls import reverse
 
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.handlers import handler_for
+from finetune_app.jobs.handlers import ChildSpec, handler_for
 from finetune_app.jobs.models import Job, State
 from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
+from finetune_app.knowledge.schemas import IndexResult
 from tests import journey
 from tests.worker.imports.conftest import Recorder
 from tests.worker.knowledge.conftest import PUMP, SHOP
-from worker.channel import Job as Work
+from worker.channel import Job as WorkerJob
 from worker.knowledge.run import run
 
 __all__ = ["PUMP", "SHOP"]
@@ -30,8 +31,8 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_shelf(data_dir) -> Iterator[None]:
-    """Rows are rolled back after a test, files are not."""
+def _delete_files(data_dir) -> Iterator[None]:
+    """Tests roll back rows, but not files."""
     yield
     shutil.rmtree(data_dir / "knowledge", ignore_errors=True)
 
@@ -41,51 +42,53 @@ def add(goal: Goal, by: Any, name: str = "pump.md", content: str | bytes = PUMP)
     return services.add_document(goal=goal, by=by, file=ContentFile(data), name=name)
 
 
-def begin(job: Job) -> tuple[Job, dict[str, Any]]:
-    """A worker took the lease and got its order."""
+def start_job(job: Job) -> tuple[Job, ChildSpec]:
+    """Start the job, as a worker that holds its lease."""
     journey.set_state(job, State.RUNNING)
     job = Job.objects.get(pk=job.pk)
-    return job, handler_for(job).child_spec(job)
+    spec = handler_for(job).child_spec(job)
+    assert spec is not None
+    return job, spec
 
 
-def work(order: dict[str, Any]) -> dict[str, Any]:
-    """What the child does, here."""
-    return run(Work("index", order.folder, order.spec), Recorder())
+def run_job(spec: ChildSpec) -> IndexResult:
+    """Run the child's part in this process."""
+    return run(WorkerJob("index", spec.folder, dict(spec.spec)), Recorder())
 
 
-def end(job: Job, result: dict[str, Any]) -> None:
+def finish_job(job: Job, result: IndexResult) -> None:
     handler_for(job).before_finish(job, result)
-    with transaction.atomic():  # as the supervisor ends a job
+    with transaction.atomic():  # as the supervisor does
         journey.set_state(job, State.SUCCEEDED, result=result)
         handler_for(job).finish(Job.objects.get(pk=job.pk), result)
 
 
-def read(goal: Goal) -> Knowledge:
-    """All that waits is read, cut and made searchable."""
+def index_documents(goal: Goal) -> Knowledge:
+    """Run the queued index job of the goal."""
     job = Knowledge.objects.get(goal=goal).job
     assert job is not None
-    job, order = begin(job)
-    end(job, work(order))
+    job, spec = start_job(job)
+    finish_job(job, run_job(spec))
     return Knowledge.objects.get(goal=goal)
 
 
 @pytest.fixture
-def now(django_capture_on_commit_callbacks) -> Callable[..., Any]:
-    """Do something, and all that it leaves for after the commit."""
+def committed(django_capture_on_commit_callbacks) -> Callable[..., Any]:
+    """Calls a function and then its on_commit callbacks."""
 
-    def do(what: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with django_capture_on_commit_callbacks(execute=True):
-            return what(*args, **kwargs)
+            return function(*args, **kwargs)
 
-    return do
+    return call
 
 
 @pytest.fixture
-def knowledge(goal, owner, now) -> Knowledge:
-    """Two documents that can be searched."""
-    now(add, goal, owner, "pump.md", PUMP)
-    now(add, goal, owner, "shop.md", SHOP)
-    return now(read, goal)
+def knowledge(goal, owner, committed) -> Knowledge:
+    """Two documents, indexed."""
+    committed(add, goal, owner, "pump.md", PUMP)
+    committed(add, goal, owner, "shop.md", SHOP)
+    return committed(index_documents, goal)
 
 
 @pytest.fixture

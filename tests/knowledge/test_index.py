@@ -1,4 +1,4 @@
-"""From an upload to a searchable index: written whole, then switched to."""
+"""From an upload to an index in use."""
 
 import pytest
 
@@ -11,11 +11,19 @@ from finetune_app.knowledge.models import Document, Knowledge
 from tests import journey
 from tests.example_rows import conversation
 from tests.journey import freeze
-from tests.knowledge.conftest import PUMP, SHOP, add, begin, end, read, work
+from tests.knowledge.conftest import (
+    PUMP,
+    SHOP,
+    add,
+    finish_job,
+    index_documents,
+    run_job,
+    start_job,
+)
 from worker.knowledge.search import Index
 
 
-def test_documents_become_searchable(knowledge, data_dir):
+def test_index_documents_makes_them_searchable(knowledge, data_dir):
     assert knowledge.index == 1
     assert (knowledge.passages, knowledge.job.state) == (2, State.SUCCEEDED)
     assert {d.state for d in knowledge.documents.all()} == {Document.State.READY}
@@ -23,100 +31,102 @@ def test_documents_become_searchable(knowledge, data_dir):
     assert index.search("How long is the warranty?", 1)[0].name == "pump.md"
 
 
-def test_many_files_at_once_are_one_job(goal, owner, now):
+def test_add_several_files_queues_one_job(goal, owner, committed):
     for name, content in (("a.md", PUMP), ("b.md", SHOP)):
-        now(add, goal, owner, name, content)
+        committed(add, goal, owner, name, content)
     assert Job.objects.filter(kind="index").count() == 1
 
 
-def test_the_older_index_goes_when_the_new_one_is_there(knowledge, goal, owner, now, data_dir):
-    now(add, goal, owner, "more.md", "# More\n\nThe yard has a tap.")
+def test_new_index_replaces_the_old_one(knowledge, goal, owner, committed, data_dir):
+    committed(add, goal, owner, "more.md", "# More\n\nThe yard has a tap.")
     folder = data_dir / knowledge.folder
-    assert (folder / "index-1").exists()  # searched until then
-    fresh = now(read, goal)
+    assert (folder / "index-1").exists()  # in use until then
+    fresh = committed(index_documents, goal)
     assert fresh.index == 2
     assert [one.name for one in folder.glob("index-*")] == ["index-2"]
 
 
-def test_a_test_under_way_keeps_the_index_it_searches(knowledge, goal, owner, now, data_dir):
-    jobs.create(team=goal.team, kind="evaluation", title="A test", spec={})
-    now(add, goal, owner, "more.md", "# More\n\nThe yard has a tap.")
-    now(read, goal)
+def test_new_index_keeps_the_old_one_during_an_evaluation(
+    knowledge, goal, owner, committed, data_dir
+):
+    jobs.create(team=goal.team, kind="evaluation", title="An evaluation", spec={})
+    committed(add, goal, owner, "more.md", "# More\n\nThe yard has a tap.")
+    committed(index_documents, goal)
     assert (data_dir / knowledge.folder / "index-1" / "index.json").exists()
 
 
-def test_what_comes_while_others_are_read_is_read_next(goal, owner, now):
-    now(add, goal, owner, "pump.md", PUMP)
-    job, order = begin(Job.objects.get(kind="index"))
-    now(add, goal, owner, "shop.md", SHOP)
+def test_add_document_during_indexing_queues_another_job(goal, owner, committed):
+    committed(add, goal, owner, "pump.md", PUMP)
+    job, spec = start_job(Job.objects.get(kind="index"))
+    committed(add, goal, owner, "shop.md", SHOP)
     assert Job.objects.filter(kind="index").count() == 1
-    now(end, job, work(order))
+    committed(finish_job, job, run_job(spec))
     knowledge = Knowledge.objects.get(goal=goal)
     assert knowledge.index == 1
     assert knowledge.job != job
-    assert now(read, goal).passages == 2
+    assert committed(index_documents, goal).passages == 2
 
 
-def test_one_bad_document_leaves_the_others(goal, owner, now):
-    now(add, goal, owner, "pump.md", PUMP)
-    now(add, goal, owner, "letter.docx", "no Word at all")
-    knowledge = now(read, goal)
+def test_index_bad_document_keeps_the_others(goal, owner, committed):
+    committed(add, goal, owner, "pump.md", PUMP)
+    committed(add, goal, owner, "letter.docx", "no Word at all")
+    knowledge = committed(index_documents, goal)
     bad = knowledge.documents.get(name="letter.docx")
     assert bad.state == Document.State.FAILED
     assert "Its name says a Word document" in bad.message
     assert knowledge.passages == 1
 
 
-def test_only_bad_documents_leave_nothing_to_search(goal, owner, now, data_dir):
-    now(add, goal, owner, "letter.docx", "no Word at all")
-    knowledge = now(read, goal)
+def test_index_only_bad_documents_keeps_no_index(goal, owner, committed, data_dir):
+    committed(add, goal, owner, "letter.docx", "no Word at all")
+    knowledge = committed(index_documents, goal)
     assert not knowledge.is_searchable
     assert not list((data_dir / knowledge.folder).glob("index-*"))
 
 
-def test_read_again_gives_a_bad_one_another_try(goal, owner, now):
-    now(add, goal, owner, "letter.docx", "no Word at all")
-    now(read, goal)
-    now(services.read_again, goal=goal)
+def test_reindex_retries_a_bad_document(goal, owner, committed):
+    committed(add, goal, owner, "letter.docx", "no Word at all")
+    committed(index_documents, goal)
+    committed(services.reindex, goal=goal)
     document = Document.objects.get()
     assert (document.state, document.message) == (Document.State.WAITING, "")
     assert Knowledge.objects.get(goal=goal).job.state == State.QUEUED
 
 
-def test_nothing_to_read_is_said(goal):
+def test_reindex_without_documents_is_rejected(goal):
     with pytest.raises(PlainError, match="no documents"):
-        services.read_again(goal=goal)
+        services.reindex(goal=goal)
 
 
-def test_a_failed_job_leaves_no_half_index(goal, owner, now, data_dir):
-    now(add, goal, owner)
-    job, order = begin(Job.objects.get(kind="index"))
-    work(order)
+def test_failed_job_leaves_no_index(goal, owner, committed, data_dir):
+    committed(add, goal, owner)
+    job, spec = start_job(Job.objects.get(kind="index"))
+    run_job(spec)
     journey.set_state(job, State.FAILED)
-    now(handler_for(job).fail, job)
+    committed(handler_for(job).fail, job)
     assert not (data_dir / "knowledge" / str(Knowledge.objects.get().pk) / "index-1").exists()
     assert Document.objects.get().state == Document.State.WAITING
 
 
-def test_stopping_ends_the_reading(goal, owner, now):
-    now(add, goal, owner)
-    now(services.stop, goal=goal)
+def test_stop_cancels_the_job(goal, owner, committed):
+    committed(add, goal, owner)
+    committed(services.stop, goal=goal)
     assert Job.objects.get(kind="index").state == State.CANCELLED
-    now(services.read_again, goal=goal)
+    committed(services.reindex, goal=goal)
     assert Knowledge.objects.get().job.state == State.QUEUED
 
 
-def test_search_is_measured_on_practice_questions_alone(goal, owner, now):
-    """The sealed rows are not asked; here they would be the only ones that find nothing."""
+def test_index_measures_search_on_practice_questions_only(goal, owner, committed):
+    """The questions of the test split would be missed."""
     version = freeze(goal, owner, 40)
     for row in version.dataset.examples.all():
-        sealed = row.split not in ("train", "validation")
+        is_test = row.split not in ("train", "validation")
         prompt, answer = (
-            ("How heavy is it?", "4 kg") if sealed else ("How long is the warranty?", "27 months")
+            ("How heavy is it?", "4 kg") if is_test else ("How long is the warranty?", "27 months")
         )
         row.set_messages(conversation(prompt, answer))
         row.save()
-    now(add, goal, owner)
-    found = now(read, goal).practice
+    committed(add, goal, owner)
+    practice = committed(index_documents, goal).practice
     asked = version.counts["train"] + version.counts["validation"]
-    assert found == {"asked": asked, "found": asked, "missed": []}
+    assert practice == {"asked": asked, "found": asked, "missed": []}

@@ -1,4 +1,4 @@
-"""Bringing documents: several at once, each with its own fate."""
+"""Upload documents, several at once."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs.models import Job
+from finetune_app.knowledge import services
 from finetune_app.knowledge.models import Document, Knowledge
 from tests.knowledge.conftest import PUMP, SHOP, add
 
@@ -15,7 +16,7 @@ def file(name: str, content: str = PUMP) -> SimpleUploadedFile:
     return SimpleUploadedFile(name, content.encode())
 
 
-def test_several_at_once_are_kept_and_read(as_editor, url, data_dir):
+def test_upload_several_stores_them_and_queues_a_job(as_editor, url, data_dir):
     reply = as_editor.post(
         url("add"), {"documents": [file("pump.md"), file("shop.md", SHOP)]}, follow=True
     )
@@ -29,7 +30,7 @@ def test_several_at_once_are_kept_and_read(as_editor, url, data_dir):
     }
 
 
-def test_one_that_cannot_be_taken_leaves_the_others(as_editor, url):
+def test_upload_bad_file_adds_the_others(as_editor, url):
     files = [file("pump.md"), file("empty.md", ""), file("same.md")]
     page = as_editor.post(url("add"), {"documents": files}, follow=True).content.decode()
     assert "“empty.md” is empty" in page
@@ -37,7 +38,7 @@ def test_one_that_cannot_be_taken_leaves_the_others(as_editor, url):
     assert Document.objects.count() == 1
 
 
-def test_a_newer_version_does_not_hide_the_older(as_editor, url):
+def test_upload_same_name_warns_about_both(as_editor, url):
     as_editor.post(url("add"), {"documents": [file("prices.md", "# Seals\n\nA seal costs 3.")]})
     newer = [file("prices.md", "# Seals\n\nA seal costs 4.")]
     page = as_editor.post(url("add"), {"documents": newer}, follow=True).content.decode()
@@ -45,16 +46,16 @@ def test_a_newer_version_does_not_hide_the_older(as_editor, url):
     assert Document.objects.count() == 2
 
 
-def test_a_hostile_name_names_no_path(as_editor, url, data_dir):
+def test_upload_name_with_a_path_is_cleaned(as_editor, url, data_dir):
     as_editor.post(url("add"), {"documents": [file("../../etc/pass\u202ewd\r\n.md")]})
     document = Document.objects.get()
     assert "/" not in document.name
     assert "\n" not in document.name
-    kept = {path.name for path in Path(data_dir / "knowledge").rglob("*") if path.is_file()}
-    assert kept == {"upload"}
+    stored = {path.name for path in Path(data_dir / "knowledge").rglob("*") if path.is_file()}
+    assert stored == {"upload"}
 
 
-def test_what_is_too_large_is_said_and_nothing_kept(as_editor, url, settings, data_dir):
+def test_upload_too_large_is_rejected(as_editor, url, settings, data_dir):
     settings.MAX_UPLOAD_BYTES = 500
     reply = as_editor.post(url("add"), {"documents": [file("long.md", "x" * 900)]})
     assert reply.status_code == 413
@@ -62,16 +63,14 @@ def test_what_is_too_large_is_said_and_nothing_kept(as_editor, url, settings, da
     assert not Document.objects.exists()
 
 
-def test_a_team_has_so_much_room(goal, owner, now, settings):
+def test_upload_beyond_the_teams_limit_is_rejected(goal, owner, committed, settings):
     settings.MAX_TEAM_DOCUMENT_BYTES = len(PUMP) + 10
-    now(add, goal, owner)
+    committed(add, goal, owner)
     with pytest.raises(PlainError, match="Delete some first"):
         add(goal, owner, "shop.md", SHOP)
 
 
-def test_a_full_disk_is_said_before(goal, owner, monkeypatch):
-    from finetune_app.knowledge import services
-
+def test_upload_to_a_full_disk_is_rejected(goal, owner, monkeypatch):
     class Full:
         free = 1000
 
@@ -80,13 +79,13 @@ def test_a_full_disk_is_said_before(goal, owner, monkeypatch):
         add(goal, owner)
 
 
-def test_nothing_chosen_is_asked_again(as_editor, url):
+def test_upload_without_a_file_is_rejected(as_editor, url):
     reply = as_editor.post(url("add"), {})
     assert reply.status_code == 422
     assert "Choose one document or several." in reply.content.decode()
 
 
-def test_without_the_token_nothing_comes_in(owner, url):
+def test_upload_without_csrf_token_is_rejected(owner, url):
     from django.test import Client
 
     browser = Client(enforce_csrf_checks=True)
@@ -95,11 +94,11 @@ def test_without_the_token_nothing_comes_in(owner, url):
     assert not Document.objects.exists()
 
 
-def test_a_viewer_brings_nothing(as_viewer, url):
+def test_viewer_cannot_upload(as_viewer, url):
     assert as_viewer.post(url("add"), {"documents": [file("pump.md")]}).status_code == 403
     assert 'input type="file"' not in as_viewer.get(url("page")).content.decode()
 
 
-def test_a_stranger_finds_no_such_page(as_stranger, url):
+def test_stranger_cannot_upload(as_stranger, url):
     assert as_stranger.get(url("page")).status_code == 404
     assert as_stranger.post(url("add"), {"documents": [file("pump.md")]}).status_code == 404

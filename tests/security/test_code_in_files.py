@@ -117,7 +117,7 @@ def test_vectors_that_are_objects_are_not_unpickled(tmp_path, marker):
     (tmp_path / "passages.json").write_text(json.dumps(about))
     np.save(tmp_path / "vectors.npy", np.array([Payload(marker)], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        document_cache.load_passages(tmp_path, "x")
+        document_cache.load_chunks(tmp_path, "x")
     assert not marker.exists()
 
 

@@ -77,10 +77,11 @@ class Retriever:
             from worker.knowledge import embedding
 
             embedder = embedding.shared_embedder()
-            lengths = embedder.lengths(texts)
-            if whole and max(lengths, default=0) > embedding.LONGEST:
-                raise TextTooLong(lengths, embedding.LONGEST)
-            vectors = embedder.questions(texts) if questions else embedder.passages(texts)
+            lengths = embedder.token_counts(texts)
+            if whole and max(lengths, default=0) > embedding.MAX_TOKENS:
+                raise TextTooLong(lengths, embedding.MAX_TOKENS)
+            embed = embedder.embed_questions if questions else embedder.embed_passages
+            vectors = embed(texts)
         return [[float(number) for number in row] for row in vectors], lengths
 
     @contextmanager

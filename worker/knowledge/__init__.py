@@ -1,1 +1,1 @@
-"""Documents: read, cut into passages, made searchable."""
+"""Documents: read, split into passages, embedded, searched."""

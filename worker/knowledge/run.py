@@ -1,27 +1,39 @@
-"""The child process that makes an index: reads new documents, splits and embeds them, writes it.
+"""Child process of an index job: reads and embeds new documents, then writes the index.
 
-After an interruption the next attempt keeps what was read and embedded (document_cache.py) and
-writes the index from the beginning. No text of a document goes into an event, because events end up
-in the database or a log.
+A retry keeps what was read and embedded (document_cache.py) and writes the index from the start.
+Events contain no text of a document, because they are stored and logged.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
+from finetune_app.knowledge.schemas import (
+    DocumentResult,
+    IndexManifest,
+    IndexResult,
+    IndexSpec,
+    PracticeQuestion,
+    SearchQuality,
+)
 from worker.channel import Channel, Job, LeaseLost, UserError
 from worker.knowledge import document_cache
 from worker.knowledge.chunking import Chunk, split_into_chunks
-from worker.knowledge.document_text import Text, Unreadable
-from worker.knowledge.readers.reader_process import GONE, Reader
+from worker.knowledge.document_text import DocumentText, Unreadable
+from worker.knowledge.readers.reader_process import DELETED, Reader
 
-AT_ONCE = 32  # passages embedded between two looks at the lease
+if TYPE_CHECKING:
+    from worker.knowledge.embedding import Embedder
+
+CHUNKS_PER_STEP = 32  # embedded between two lease checks
 
 
 @dataclass
 class Document:
-    """One file on its way into the index; `problem` says why it does not get there."""
+    """One file of the job; `problem` says why it cannot be indexed."""
 
     id: int
     name: str
@@ -31,7 +43,7 @@ class Document:
     characters: int = 0
     chunks: list[Chunk] = field(default_factory=list)
 
-    def told(self) -> dict[str, Any]:
+    def to_result(self) -> DocumentResult:
         return {
             "id": self.id,
             "problem": self.problem,
@@ -41,14 +53,10 @@ class Document:
         }
 
 
-def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"documents": [{"id", "name", "folder"}], "questions": [{"id", "question", "answer"}]}.
-
-    The index is written into job.folder.
-    """
-    documents = [
-        Document(one["id"], one["name"], Path(one["folder"])) for one in job.spec["documents"]
-    ]
+def run(job: Job, channel: Channel) -> IndexResult:
+    """Write the index of the spec's documents into job.folder."""
+    spec = cast(IndexSpec, job.spec)
+    documents = [Document(one["id"], one["name"], Path(one["folder"])) for one in spec["documents"]]
     _read(documents, channel)
     if channel.stopping():
         return {"stopped": True}
@@ -59,13 +67,18 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
     if channel.stopping():
         return {"stopped": True}
     channel.emit("phase", phase="writing", message="Making them searchable")
-    about = _write(job.folder, documents, embedder, channel)
-    result = {"documents": [document.told() for document in documents], "index": about}
-    return result | {"practice": _practice(job, channel) if about["passages"] else {}}
+    manifest = _write(job.folder, documents, embedder, channel)
+    return {
+        "documents": [document.to_result() for document in documents],
+        "index": manifest,
+        "practice": _measure(job.folder, spec["questions"], channel)
+        if manifest["passages"]
+        else {},
+    }
 
 
 def _read(documents: list[Document], channel: Channel) -> None:
-    """Each on its own: what is wrong with one is no reason to leave out the others."""
+    """One that cannot be read does not keep out the others."""
     channel.emit("phase", phase="reading", message="Reading the documents")
     reader = Reader()
     try:
@@ -92,85 +105,85 @@ def _read_one(document: Document, reader: Reader) -> None:
     document.pages, document.characters = text.pages, len(text.text)
 
 
-def _embed(documents: list[Document], embedder: Any, channel: Channel) -> None:
-    """Those that were not embedded before, by this embedder."""
+def _embed(documents: list[Document], embedder: Embedder, channel: Channel) -> None:
+    """Split and embed the documents that are not in the cache."""
     channel.emit("phase", phase="embedding", message="Taking in what they say")
-    new: list[tuple[Document, Text]] = []
+    new: list[tuple[Document, DocumentText]] = []
     total = 0
     for document in documents:
         if document.problem:
             continue
-        known = document_cache.load_passages(document.folder, embedder.name)
-        if known is not None:
-            document.chunks = known.chunks
+        cached = document_cache.load_chunks(document.folder, embedder.name)
+        if cached is not None:
+            document.chunks = cached.chunks
             continue
         text = document_cache.load_text(document.folder)
         if text is None:
-            document.problem = GONE
+            document.problem = DELETED
             continue
-        document.chunks = split_into_chunks(text, _title(document.name))
+        document.chunks = split_into_chunks(text, _without_suffix(document.name))
         total += len(document.chunks)
         new.append((document, text))
     done = 0
     for document, text in new:
-        for more in _embed_one(document, text, embedder):
-            done += more
+        for count in _embed_one(document, text, embedder):
+            done += count
             channel.check()
             channel.emit("progress", done=done, total=total, unit="passages")
             if channel.stopping():
                 return
 
 
-def _embed_one(document: Document, text: Text, embedder: Any) -> Iterator[int]:
-    """Yields how many passages were done each time; kept once the document is done whole."""
+def _embed_one(document: Document, text: DocumentText, embedder: Embedder) -> Iterator[int]:
+    """Yields the number of chunks after each step; saves them once all are embedded."""
     import numpy as np
 
-    from worker.knowledge.embedding import quantised
+    from worker.knowledge.embedding import to_int8
     from worker.knowledge.index import embedder_input
 
-    vectors = [np.zeros((0, embedder.size), dtype=np.float32)]
-    lines = [np.zeros((0, embedder.size), dtype=np.int8)]
-    for start in range(0, len(document.chunks), AT_ONCE):
-        some = document.chunks[start : start + AT_ONCE]
-        vectors.append(embedder.passages([embedder_input(one, text.text) for one in some]))
-        lines.append(quantised(embedder.passages([line for one in some for line in one.lines])))
-        yield len(some)
-    embedded = document_cache.Embedded(
+    vectors = [np.zeros((0, embedder.dimension), dtype=np.float32)]
+    sentence_vectors = [np.zeros((0, embedder.dimension), dtype=np.int8)]
+    for start in range(0, len(document.chunks), CHUNKS_PER_STEP):
+        chunks = document.chunks[start : start + CHUNKS_PER_STEP]
+        vectors.append(embedder.embed_passages([embedder_input(one, text.text) for one in chunks]))
+        sentences = [sentence for one in chunks for sentence in one.sentences]
+        sentence_vectors.append(to_int8(embedder.embed_passages(sentences)))
+        yield len(chunks)
+    embedded = document_cache.EmbeddedChunks(
         chunks=document.chunks,
-        counts=[len(one.lines) for one in document.chunks],
+        sentence_counts=[len(one.sentences) for one in document.chunks],
         vectors=np.concatenate(vectors),
-        lines=np.concatenate(lines),
+        sentence_vectors=np.concatenate(sentence_vectors),
     )
     try:
-        document_cache.save_passages(document.folder, embedded, embedder.name)
+        document_cache.save_chunks(document.folder, embedded, embedder.name)
     except FileNotFoundError:
-        document.problem = GONE
+        document.problem = DELETED
 
 
 def _write(
-    folder: Path, documents: list[Document], embedder: Any, channel: Channel
-) -> dict[str, Any]:
+    folder: Path, documents: list[Document], embedder: Embedder, channel: Channel
+) -> IndexManifest:
     from worker.knowledge import index
 
-    def parts() -> Iterator[index.IndexedDocument]:
+    def indexed() -> Iterator[index.IndexedDocument]:
         for document in documents:
             channel.check()
             if document.problem:
                 continue
             text = document_cache.load_text(document.folder)
-            known = document_cache.load_passages(document.folder, embedder.name)
-            if text is None or known is None:
-                raise LeaseLost  # it was deleted just now, and so will this index be
-            yield index.IndexedDocument(document.id, document.name, text.text, known)
+            embedded = document_cache.load_chunks(document.folder, embedder.name)
+            if text is None or embedded is None:
+                raise LeaseLost  # the document was just deleted, which cancels this job
+            yield index.IndexedDocument(document.id, document.name, text.text, embedded)
 
     try:
-        return index.write(folder, parts(), embedder=embedder.name, size=embedder.size)
+        return index.write(folder, indexed(), embedder=embedder.name, dimension=embedder.dimension)
     except FileNotFoundError as error:
         raise LeaseLost from error
 
 
-def _practice(job: Job, channel: Channel) -> dict[str, Any]:
-    questions = job.spec["questions"]
+def _measure(folder: Path, questions: list[PracticeQuestion], channel: Channel) -> SearchQuality:
     if not questions:
         return {}
     from worker.knowledge.search import Index
@@ -178,11 +191,10 @@ def _practice(job: Job, channel: Channel) -> dict[str, Any]:
 
     channel.emit("phase", phase="practice", message="Asking it your practice questions")
     try:
-        return measure(Index(job.folder), questions)
-    except UserError:  # search says what is wrong when somebody asks; the index is there
+        return measure(Index(folder), questions)
+    except UserError:  # reported at the next search; the index itself is complete
         return {}
 
 
-def _title(name: str) -> str:
-    """A file's name without its ending."""
+def _without_suffix(name: str) -> str:
     return name.rsplit(".", 1)[0] if "." in name[1:] else name

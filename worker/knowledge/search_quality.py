@@ -1,47 +1,44 @@
-"""How well does search find? Asked with the goal's own practice questions, whose answers are known.
+"""Measure search on the goal's own practice questions, whose answers are known.
 
-A question counts as found when one of the first passages says the wanted answer: its very words,
-or, for an answer of several words, nearly all of those that carry meaning.
+A question counts as found when one of the first passages contains the answer: literally or, for an
+answer of several words, most of its keywords.
 """
 
-import re
-from typing import Any
-
 from finetune_app.candidates.prompt_builder import Passage
-from worker.knowledge.search import EMPTY, WORD, Index
+from finetune_app.knowledge.schemas import PracticeQuestion, SearchQuality
+from worker.knowledge.search import STOP_WORDS, WORD, Index
 
-LOOKED_AT = 5  # passages
+TOP_PASSAGES = 5
 MAX_QUESTIONS = 200
-NEARLY_ALL = 0.8  # of the words of an answer
-SEVERAL = 4  # words, from which not every one has to be there
+MIN_KEYWORDS = 4  # shorter answers must be contained literally
+MIN_KEYWORD_SHARE = 0.8
 
 
-def measure(index: Index, questions: list[dict[str, Any]]) -> dict[str, Any]:
-    """questions: {"id", "question", "answer"}. Returns {"asked", "found", "missed": ids}."""
+def measure(index: Index, questions: list[PracticeQuestion]) -> SearchQuality:
     asked = questions[:MAX_QUESTIONS]
     missed = [
         one["id"]
         for one in asked
         if not any(
-            contains_answer(p, one["answer"]) for p in index.search(one["question"], LOOKED_AT)
+            contains_answer(passage, one["answer"])
+            for passage in index.search(one["question"], TOP_PASSAGES)
         )
     ]
     return {"asked": len(asked), "found": len(asked) - len(missed), "missed": missed}
 
 
 def contains_answer(passage: Passage, answer: str) -> bool:
-    text, wanted = _flat(f"{passage.title} {passage.text}"), _flat(answer)
+    text, wanted = _normalised(f"{passage.title} {passage.text}"), _normalised(answer)
     if not wanted.strip():
         return False
     if wanted in text:
         return True
-    words = {word for word in WORD.findall(wanted) if word not in EMPTY}
-    if len(words) < SEVERAL:
+    keywords = {word for word in WORD.findall(wanted) if word not in STOP_WORDS}
+    if len(keywords) < MIN_KEYWORDS:
         return False
-    there = set(WORD.findall(text))
-    return len(words & there) >= NEARLY_ALL * len(words)
+    return len(keywords & set(WORD.findall(text))) >= MIN_KEYWORD_SHARE * len(keywords)
 
 
-def _flat(text: str) -> str:
-    """Without case, punctuation and line ends: " 18 trays "."""
-    return f" {' '.join(re.findall(WORD, text.lower()))} "
+def _normalised(text: str) -> str:
+    """Words in lower case without punctuation, between spaces: " 18 trays "."""
+    return f" {' '.join(WORD.findall(text.lower()))} "

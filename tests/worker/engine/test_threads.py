@@ -37,13 +37,13 @@ def test_a_failed_load_leaves_no_thread(tmp_path):
 
 
 def test_vectors_are_made_on_a_thread_that_ends(monkeypatch):
-    seen, batch = [], Embedder._batch
+    seen, batch = [], Embedder._embed_batch
     monkeypatch.setattr(
         Embedder,
-        "_batch",
+        "_embed_batch",
         lambda self, texts: seen.append(threading.current_thread()) or batch(self, texts),
     )
-    Embedder().passages(["one", "two"])
+    Embedder().embed_passages(["one", "two"])
     assert len(seen) == 1
     assert not seen[0].is_alive()
     assert seen[0] is not threading.current_thread()

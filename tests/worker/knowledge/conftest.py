@@ -1,12 +1,13 @@
-"""Documents made by code, and an index of them made by the real embedder."""
+"""Generated documents, and an index of them made with the real embedder."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from finetune_app.knowledge.schemas import DocumentSpec, IndexResult, PracticeQuestion
 from tests.worker.imports.conftest import Recorder
 from worker.channel import Job
 from worker.knowledge.run import run
@@ -35,12 +36,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-class Shelf:
-    """The folders of some documents, as the web lays them out."""
+class DocumentStore:
+    """Folders of documents, as the web application creates them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.documents: list[dict[str, Any]] = []
+        self.documents: list[DocumentSpec] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.indexes = 0
 
@@ -53,49 +54,47 @@ class Shelf:
         self.documents.append({"id": number, "name": name, "folder": str(folder)})
         return folder
 
-    def read(self, questions: Any = (), channel: Recorder | None = None) -> dict[str, Any]:
-        """One job."""
+    def build_index(
+        self, questions: Sequence[PracticeQuestion] = (), channel: Recorder | None = None
+    ) -> IndexResult:
         self.indexes += 1
         channel = channel or Recorder()
         spec = {"documents": self.documents, "questions": [*questions]}
         try:
-            return run(Job("index", self.folder, spec), channel)
+            return run(Job("index", self.index_folder, spec), channel)
         finally:
             self.events = channel.events
 
     @property
-    def folder(self) -> Path:
+    def index_folder(self) -> Path:
         return self.root / f"index-{self.indexes}"
 
     def problem(self, name: str, content: str | bytes) -> str:
-        """What is said of this document after reading it beside a good one."""
+        """The problem of this document, indexed beside a good one."""
         self.add("good.md", PUMP)
         self.add(name, content)
-        good, bad = self.read()["documents"]
+        good, bad = self.build_index()["documents"]
         assert good["passages"]
         assert not good["problem"]
-        assert Index(self.folder).about["documents"] == ([1] if bad["problem"] else [1, 2])
+        assert Index(self.index_folder).manifest["documents"] == ([1] if bad["problem"] else [1, 2])
         return bad["problem"]
 
 
 @pytest.fixture
-def shelf(tmp_path) -> Shelf:
-    return Shelf(tmp_path)
+def store(tmp_path) -> DocumentStore:
+    return DocumentStore(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory) -> Shelf:
-    """Two documents, made searchable once for a whole file of stories."""
-    shelf = Shelf(tmp_path_factory.mktemp("shop"))
-    shelf.add("pump.md", PUMP)
-    shelf.add("shop.md", SHOP)
-    shelf.read()
-    return shelf
+def indexed(tmp_path_factory) -> DocumentStore:
+    """Two documents, indexed once per module."""
+    store = DocumentStore(tmp_path_factory.mktemp("indexed"))
+    store.add("pump.md", PUMP)
+    store.add("shop.md", SHOP)
+    store.build_index()
+    return store
 
 
 @pytest.fixture
-def index(shop) -> Index:
-    return Index(shop.folder)
-
-
-Ask = Callable[[str], list[str]]
+def index(indexed) -> Index:
+    return Index(indexed.index_folder)

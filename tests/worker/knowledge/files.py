@@ -1,4 +1,4 @@
-"""Files that a person might bring, made by code: a PDF by hand, Word documents by python-docx."""
+"""Generated files: PDF written by hand, Word documents by python-docx."""
 
 import io
 import zipfile
@@ -20,7 +20,7 @@ RELATIONS = (
 
 
 def pdf(pages: Sequence[Sequence[tuple[int, str]]]) -> bytes:
-    """Pages of (size of its letters, line)."""
+    """Pages of (font size, line)."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
     kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
     objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>")
@@ -31,15 +31,15 @@ def pdf(pages: Sequence[Sequence[tuple[int, str]]]) -> bytes:
             f">> >> /Contents {5 + 2 * number} 0 R >>"
         )
         shown = "".join(
-            f"BT /F1 {size} Tf 50 {780 - 24 * at} Td ({line}) Tj ET\n"
-            for at, (size, line) in enumerate(lines)
+            f"BT /F1 {size} Tf 50 {780 - 24 * row} Td ({line}) Tj ET\n"
+            for row, (size, line) in enumerate(lines)
         )
         objects.append(f"<< /Length {len(shown)} >>\nstream\n{shown}endstream")
-    out, places = b"%PDF-1.4\n", []
+    out, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):
-        places.append(len(out))
+        offsets.append(len(out))
         out += f"{number} 0 obj\n{body}\nendobj\n".encode()
-    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     count = len(objects) + 1
     end = f"xref\n0 {count}\n0000000000 65535 f \n{table}trailer\n<< /Size {count} /Root 1 0 R >>\n"
     return out + f"{end}startxref\n{len(out)}\n%%EOF\n".encode()
@@ -75,14 +75,14 @@ def saved(document) -> bytes:
 
 def zipped(members: dict[str, str | bytes]) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
-            packed.writestr(name, content)
+            archive.writestr(name, content)
     return out.getvalue()
 
 
 def word_of(xml: str | bytes) -> bytes:
-    """A Word file whose text part is `xml`."""
+    """A Word file whose document part is `xml`."""
     return zipped(
         {"[Content_Types].xml": CONTENT_TYPES, "_rels/.rels": RELATIONS, "word/document.xml": xml}
     )

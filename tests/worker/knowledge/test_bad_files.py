@@ -1,4 +1,4 @@
-"""What cannot be read is said of that document, plainly; the others go on."""
+"""A document that cannot be read says why; the others are indexed."""
 
 import random
 import re
@@ -6,12 +6,13 @@ import re
 import pytest
 
 from tests.worker.knowledge import files
+from worker.knowledge.document_cache import load_text
 from worker.knowledge.document_text import Unreadable
 from worker.knowledge.readers import reader_process
 from worker.knowledge.readers.reader_process import Reader
 
 GOOD_PDF = files.pdf([[(11, "A page.")]])
-LAUGHS = (
+BILLION_LAUGHS = (
     '<?xml version="1.0"?><!DOCTYPE w [<!ENTITY a "haha">'
     + "".join(
         f'<!ENTITY {after} "{f"&{before};" * 10}">'
@@ -23,7 +24,7 @@ LAUGHS = (
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "problem"),
     [
         ("empty.txt", b"", "is empty"),
         ("blank.md", b" \n\n \n", "is empty"),
@@ -35,7 +36,7 @@ LAUGHS = (
         ("old.doc", b"\xd0\xcf\x11\xe0" + b"\x00" * 600, "old Office file"),
         ("cut.docx", files.word()[:700], "damaged"),
         ("broken.docx", files.word_of("<w:document"), "damaged"),
-        ("laughs.docx", files.word_of(LAUGHS), "damaged|no text"),
+        ("laughs.docx", files.word_of(BILLION_LAUGHS), "damaged|no text"),
         ("bomb.docx", lambda: files.word_of(b" " * 300_000_000), "unpacks to far more"),
         (
             "many.docx",
@@ -51,32 +52,32 @@ LAUGHS = (
         ("marks.html", b"<html><body><script>only()</script></body></html>", "no text"),
     ],
 )
-def test_a_bad_document_is_told_apart(shelf, name, content, said):
-    made = content() if callable(content) else content
-    assert re.search(said, shelf.problem(name, made))
+def test_index_bad_document_says_why(store, name, content, problem):
+    data = content() if callable(content) else content
+    assert re.search(problem, store.problem(name, data))
 
 
-def test_markup_nested_without_end_does_no_harm(shelf):
+def test_index_deeply_nested_markup_succeeds(store):
     deep = "<div>" * 200_000 + "At the bottom the answer is 42." + "</div>" * 200_000
-    assert shelf.problem("deep.html", f"<html><body>{deep}") == ""
+    assert store.problem("deep.html", f"<html><body>{deep}") == ""
 
 
-def test_a_document_that_eats_the_memory_ends_its_reader_only(tmp_path, monkeypatch):
-    """The next document is read by a new one."""
-    eaten = tmp_path / "eater"
-    eaten.write_bytes(files.word_of(b"<a>" + random.Random(3).randbytes(60_000_000).hex().encode()))
+def test_exceed_memory_limit_ends_only_this_reader(tmp_path):
+    large = tmp_path / "large"
+    large.write_bytes(files.word_of(b"<a>" + random.Random(3).randbytes(60_000_000).hex().encode()))
     good = tmp_path / "good"
     good.write_text("All is well here.")
     reader = Reader()
     try:
         with pytest.raises(Unreadable):
-            reader.read(eaten, "eater.docx", tmp_path)
-        assert reader.read(good, "good.txt", tmp_path)["characters"] == 17
+            reader.read(large, "large.docx", tmp_path)
+        reader.read(good, "good.txt", tmp_path)
+        assert load_text(tmp_path).text == "All is well here."
     finally:
         reader.close()
 
 
-def test_a_reader_that_hangs_is_ended(tmp_path, monkeypatch):
+def test_exceed_time_limit_ends_the_reader(tmp_path):
     file = tmp_path / "upload"
     file.write_text("All is well here.")
     reader = Reader(timeout_seconds=0.01)
@@ -84,17 +85,18 @@ def test_a_reader_that_hangs_is_ended(tmp_path, monkeypatch):
         with pytest.raises(Unreadable, match="took too long"):
             reader.read(file, "good.txt", tmp_path)
         reader.timeout_seconds = 60
-        assert reader.read(file, "good.txt", tmp_path)["characters"] == 17
+        reader.read(file, "good.txt", tmp_path)
+        assert load_text(tmp_path).text == "All is well here."
     finally:
         reader.close()
 
 
-def test_what_goes_wrong_inside_is_not_told_with_the_documents_words(tmp_path, monkeypatch):
+def test_error_inside_a_reader_does_not_quote_the_document(tmp_path, monkeypatch):
     def fail(*_args):
         raise ValueError("the patient's name is Mara Quist")
 
     monkeypatch.setattr(reader_process.formats, "read", fail)
-    answer, _ = reader_process._read(
-        {"file": str(tmp_path), "name": "x.txt", "into": str(tmp_path)}
+    reply, _ = reader_process._read(
+        {"file": str(tmp_path), "name": "x.txt", "folder": str(tmp_path)}
     )
-    assert answer == {"problem": reader_process.UNKNOWN}
+    assert reply == {"problem": reader_process.UNKNOWN}

@@ -1,27 +1,27 @@
-"""Each kind of document becomes the words that a person reads in it, with headings and pages."""
+"""Read each format: its text with headings and pages."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.worker.knowledge import files
-from worker.knowledge.document_text import Text
+from worker.knowledge.document_text import DocumentText
 from worker.knowledge.readers import formats
 
 LONG = "The pump for {} is made of brass and carries a warranty of some months from its deliv-"
 
 
-def read(folder: Path, name: str, content: str | bytes) -> Text:
+def read(folder: Path, name: str, content: str | bytes) -> DocumentText:
     path = folder / "upload"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return formats.read(path, name)
 
 
-def blocks(text: Text) -> list[tuple[int, int, str]]:
-    return [(b.level, b.page, text.text[b.at : b.end]) for b in text.blocks]
+def blocks(text: DocumentText) -> list[tuple[int, int, str]]:
+    return [(b.level, b.page, text.text[b.start : b.end]) for b in text.blocks]
 
 
-def test_a_pdf_page_by_page_without_its_running_head_and_page_numbers(tmp_path):
+def test_read_pdf_drops_running_header_and_page_numbers(tmp_path):
     pages = [
         [
             (9, f"Aldermere handbook, part {n}"),
@@ -42,7 +42,7 @@ def test_a_pdf_page_by_page_without_its_running_head_and_page_numbers(tmp_path):
     assert [page for level, page, _text in found if level] == [1, 2, 3, 4, 5]
 
 
-def test_word_with_headings_lists_and_tables(tmp_path):
+def test_read_word_keeps_headings_lists_and_tables(tmp_path):
     found = blocks(read(tmp_path, "x.docx", files.word()))
     assert [(level, text) for level, _page, text in found] == [
         (1, "Price list"),
@@ -53,7 +53,7 @@ def test_word_with_headings_lists_and_tables(tmp_path):
     ]
 
 
-def test_markdown_without_its_dress(tmp_path):
+def test_read_markdown_drops_the_markup(tmp_path):
     text = read(
         tmp_path,
         "notes.md",
@@ -71,7 +71,7 @@ def test_markdown_without_its_dress(tmp_path):
     assert text.blocks[0].level == 1
 
 
-def test_html_without_scripts_and_menus(tmp_path):
+def test_read_html_drops_scripts_and_navigation(tmp_path):
     text = read(
         tmp_path,
         "page.html",
@@ -86,7 +86,7 @@ def test_html_without_scripts_and_menus(tmp_path):
     ]
 
 
-def test_each_row_of_a_table_can_stand_alone(tmp_path):
+def test_read_table_repeats_the_column_names_in_each_row(tmp_path):
     text = read(tmp_path, "parts.csv", "Part;Price\nSeal;3,40\nPump;\n\nRing;1,10\n")
     assert text.text.split("\n\n") == [
         "Part: Seal; Price: 3,40",
@@ -96,13 +96,13 @@ def test_each_row_of_a_table_can_stand_alone(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_text_in_any_encoding(tmp_path, encoding):
+def test_read_text_detects_the_encoding(tmp_path, encoding):
     content = "Die Größe des Gehäuses.\r\n\r\nCafé “Zum Hirsch” öffnet um acht.".encode(encoding)
     assert read(tmp_path, "notes.txt", content).text == (
         "Die Größe des Gehäuses.\n\nCafé “Zum Hirsch” öffnet um acht."
     )
 
 
-def test_content_decides_and_not_the_name(tmp_path):
+def test_read_file_with_a_wrong_suffix_follows_the_content(tmp_path):
     assert read(tmp_path, "notes.txt", files.pdf([[(11, "Really a PDF.")]])).pages == 1
     assert read(tmp_path, "notes", "<html><body><h1>Really HTML</h1>").blocks[0].level == 1

@@ -1,6 +1,7 @@
-"""Indexing: what is new is read and embedded, the rest is kept; nothing is told that should not."""
+"""An index job: the cache, problems of single documents, interruptions, what is reported."""
 
 import json
+import shutil
 
 import pytest
 
@@ -13,108 +14,106 @@ from worker.knowledge.search import Index
 
 @pytest.fixture
 def embedded(monkeypatch):
-    """Counts the texts that are embedded."""
+    """Numbers of texts that were embedded."""
     counts: list[int] = []
-    real = embedding.Embedder.passages
+    real = embedding.Embedder.embed_passages
 
     def count(self, texts):
         counts.append(len(texts))
         return real(self, texts)
 
-    monkeypatch.setattr(embedding.Embedder, "passages", count)
+    monkeypatch.setattr(embedding.Embedder, "embed_passages", count)
     return counts
 
 
-def test_one_more_document_does_not_embed_all_again(shelf, embedded, monkeypatch):
-    shelf.add("pump.md", PUMP)
-    shelf.read()
+def test_add_document_embeds_only_that_one(store, embedded, monkeypatch):
+    store.add("pump.md", PUMP)
+    store.build_index()
     before = sum(embedded)
-    shelf.add("shop.md", SHOP)
+    store.add("shop.md", SHOP)
     read = []
     monkeypatch.setattr(
         Reader,
         "read",
-        lambda self, file, name, into, real=Reader.read: (
+        lambda self, file, name, folder, real=Reader.read: (
             read.append(name),
-            real(self, file, name, into),
+            real(self, file, name, folder),
         )[1],
     )
-    result = shelf.read()
+    result = store.build_index()
     assert read == ["shop.md"]
     assert 0 < sum(embedded) - before < before + 3
     assert result["index"]["documents"] == [1, 2]
-    assert Index(shelf.folder).search("How long is the warranty?", 1)[0].document == 1
+    assert Index(store.index_folder).search("How long is the warranty?", 1)[0].document == 1
 
 
-def test_another_embedder_makes_all_vectors_again(shelf, embedded, monkeypatch):
-    folder = shelf.add("pump.md", PUMP)
-    shelf.read()
-    kept = document_cache.load_passages(folder, embedding.shared_embedder().name)
-    assert kept is not None
-    assert document_cache.load_passages(folder, "another") is None
+def test_load_chunks_of_another_embedder_returns_none(store):
+    folder = store.add("pump.md", PUMP)
+    store.build_index()
+    name = embedding.shared_embedder().name
+    assert document_cache.load_chunks(folder, name) is not None
+    assert document_cache.load_chunks(folder, "another") is None
 
 
-def test_a_document_without_text_leaves_the_others(shelf):
-    shelf.add("pump.md", PUMP)
-    shelf.add("empty.txt", "")
-    first, second = shelf.read()["documents"]
+def test_index_empty_document_keeps_the_others(store):
+    store.add("pump.md", PUMP)
+    store.add("empty.txt", "")
+    first, second = store.build_index()["documents"]
     assert (first["problem"], first["passages"]) == ("", 1)
     assert "is empty" in second["problem"]
 
 
-def test_no_documents_that_can_be_read(shelf):
-    shelf.add("empty.txt", "")
-    result = shelf.read()
+def test_index_no_readable_document_writes_an_empty_index(store):
+    store.add("empty.txt", "")
+    result = store.build_index()
     assert result["index"]["passages"] == 0
-    assert Index(shelf.folder).search("Anything?", 5) == []
+    assert Index(store.index_folder).search("Anything?", 5) == []
 
 
-def test_a_deleted_document_does_not_come_back(shelf):
-    """Its folder is gone while the job is on its way to it: nothing is made there again."""
-    import shutil
-
-    shelf.add("pump.md", PUMP)
-    gone = shelf.add("shop.md", SHOP)
+def test_delete_document_during_the_job_does_not_recreate_its_folder(store):
+    store.add("pump.md", PUMP)
+    gone = store.add("shop.md", SHOP)
     shutil.rmtree(gone)
-    result = shelf.read()
+    result = store.build_index()
     assert "deleted" in result["documents"][1]["problem"]
     assert not gone.exists()
 
 
-def test_an_interrupted_index_is_written_anew(shelf):
-    shelf.add("pump.md", PUMP)
-    half = shelf.root / "index-1"
-    half.mkdir()
-    (half / "left.lance").write_text("from before")
-    shelf.read()
-    assert not (half / "left.lance").exists()
-    assert Index(half).about["passages"] == 1
+def test_retry_replaces_the_interrupted_index(store):
+    store.add("pump.md", PUMP)
+    interrupted = store.root / "index-1"
+    interrupted.mkdir()
+    (interrupted / "left.lance").write_text("from before")
+    store.build_index()
+    assert not (interrupted / "left.lance").exists()
+    assert Index(interrupted).manifest["passages"] == 1
 
 
-def test_stop_keeps_what_was_read(shelf):
+def test_stop_writes_no_index(store):
     class Stopping(Recorder):
         def stopping(self) -> bool:
             return True
 
-    shelf.add("pump.md", PUMP)
-    assert shelf.read(channel=Stopping()) == {"stopped": True}
-    assert not shelf.folder.exists()
+    store.add("pump.md", PUMP)
+    assert store.build_index(channel=Stopping()) == {"stopped": True}
+    assert not store.index_folder.exists()
 
 
-def test_nothing_that_a_document_says_is_told(shelf):
-    """Events and results end up in the database and in logs."""
-    shelf.add("pump.md", PUMP)
-    shelf.add("bad.docx", "Aldermere secrets, badly wrapped")
-    result = shelf.read([{"id": 7, "question": "How long is the warranty?", "answer": "27 months"}])
-    told = json.dumps([result, shelf.events])
-    assert "ldermere" not in told
-    assert "27 months" not in told
-    assert "filter" not in told
+def test_events_and_result_contain_no_text_of_a_document(store):
+    store.add("pump.md", PUMP)
+    store.add("bad.docx", "Aldermere secrets, badly wrapped")
+    result = store.build_index(
+        [{"id": 7, "question": "How long is the warranty?", "answer": "27 months"}]
+    )
+    reported = json.dumps([result, store.events])
+    assert "ldermere" not in reported
+    assert "27 months" not in reported
+    assert "filter" not in reported
 
 
-def test_search_is_measured_on_practice_questions(shelf):
-    shelf.add("pump.md", PUMP)
-    result = shelf.read(
+def test_index_with_questions_measures_the_search(store):
+    store.add("pump.md", PUMP)
+    result = store.build_index(
         [
             {"id": 7, "question": "How long is the warranty?", "answer": "27 months."},
             {

@@ -1,1 +1,1 @@
-"""From a stranger's file to plain text with headings and pages."""
+"""Extract the text of untrusted files, with headings and pages."""

@@ -1,14 +1,14 @@
-"""Markdown and HTML: the words, with their headings, and nothing that only dresses them."""
+"""Read Markdown and HTML: text and headings, without scripts, styles and navigation."""
 
 import re
 from html.parser import HTMLParser
 
 from markdown_it import MarkdownIt
 
-from worker.knowledge.document_text import Text, Writer
+from worker.knowledge.document_text import DocumentText, TextBuilder
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-SKIPPED = {
+SKIPPED_TAGS = {
     "script",
     "style",
     "template",
@@ -20,8 +20,8 @@ SKIPPED = {
     "nav",
     "title",
 }
-NEW_LINE = {"br", "tr", "li", "dt", "dd"}
-BLOCKS = {
+LINE_TAGS = {"br", "tr", "li", "dt", "dd"}
+BLOCK_TAGS = {
     "p",
     "div",
     "section",
@@ -47,45 +47,45 @@ BLOCKS = {
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.S)
 
 
-def markdown(content: str) -> Text:
-    """Read as the HTML it stands for, so that lists and tables come out like theirs."""
+def markdown(content: str) -> DocumentText:
+    """Renders to HTML and reads that, so that lists and tables are handled alike."""
     content = content.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     parser = MarkdownIt("commonmark", {"html": True, "maxNesting": 40}).enable("table")
     return html(parser.render(FRONT_MATTER.sub("", content)))
 
 
-def html(content: str) -> Text:
-    reader = _Reader()
-    reader.feed(content)
-    reader.close()
-    reader.end_block()
-    return reader.writer.done()
+def html(content: str) -> DocumentText:
+    parser = _TextParser()
+    parser.feed(content)
+    parser.close()
+    parser.end_block()
+    return parser.builder.build()
 
 
-class _Reader(HTMLParser):
-    """Forgiving: unclosed and unknown tags are everyday."""
+class _TextParser(HTMLParser):
+    """Accepts unclosed and unknown tags."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.writer = Writer()
+        self.builder = TextBuilder()
         self._text: list[str] = []
         self._level = 0
-        self._skipping: list[str] = []
-        self._kept = 0  # inside <pre>
-        self._cells = 0  # of the row so far
+        self._skipped: list[str] = []  # open tags whose content is skipped
+        self._pre_depth = 0
+        self._cells = 0  # in the current row
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in SKIPPED:
-            self._skipping.append(tag)
-        elif self._skipping:
+        if tag in SKIPPED_TAGS:
+            self._skipped.append(tag)
+        elif self._skipped:
             return
         elif tag in HEADINGS:
             self.end_block()
             self._level = HEADINGS[tag]
-        elif tag in BLOCKS:
+        elif tag in BLOCK_TAGS:
             self.end_block()
-            self._kept += tag == "pre"
-        elif tag in NEW_LINE:
+            self._pre_depth += tag == "pre"
+        elif tag in LINE_TAGS:
             self._new_line(tag)
         elif tag in ("td", "th"):
             self._text.append(" | " if self._cells else "")
@@ -94,16 +94,16 @@ class _Reader(HTMLParser):
             self._text.append(f" {dict(attrs).get('alt') or ''} ")
 
     def handle_endtag(self, tag: str) -> None:
-        if self._skipping:
-            if tag in self._skipping:  # whatever was left open inside it ends with it
-                del self._skipping[self._skipping.index(tag) :]
-        elif tag in HEADINGS or tag in BLOCKS:
+        if self._skipped:
+            if tag in self._skipped:  # also closes tags left open inside it
+                del self._skipped[self._skipped.index(tag) :]
+        elif tag in HEADINGS or tag in BLOCK_TAGS:
             self.end_block()
-            self._kept = max(0, self._kept - (tag == "pre"))
+            self._pre_depth = max(0, self._pre_depth - (tag == "pre"))
 
     def handle_data(self, data: str) -> None:
-        if not self._skipping:
-            self._text.append(data if self._kept else re.sub(r"\s+", " ", data))
+        if not self._skipped:
+            self._text.append(data if self._pre_depth else re.sub(r"\s+", " ", data))
 
     def _new_line(self, tag: str) -> None:
         self._text.append("\n- " if tag == "li" else "\n")
@@ -113,6 +113,6 @@ class _Reader(HTMLParser):
         text, self._text = "".join(self._text), []
         level, self._level = self._level, 0
         if level:
-            self.writer.heading(text, level)
+            self.builder.heading(text, level)
         elif text.strip(" \n-|"):
-            self.writer.paragraph(text)
+            self.builder.paragraph(text)
