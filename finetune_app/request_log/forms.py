@@ -6,6 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.request_log.models import Retention
+from finetune_app.request_log.retention import RetentionSettings
 
 
 class RetentionForm(forms.Form):
@@ -52,7 +53,7 @@ class RetentionForm(forms.Form):
     )
 
     @classmethod
-    def initial_of(cls, retention: Retention) -> dict[str, Any]:
+    def initial_of(cls, retention: Retention) -> dict[str, object]:
         least = retention.least_confidence
         return {
             "on": retention.on,
@@ -64,13 +65,13 @@ class RetentionForm(forms.Form):
         }
 
     def clean(self) -> dict[str, Any]:
-        given: dict[str, Any] = super().clean() or {}
+        given = super().clean() or self.cleaned_data
         if given.get("on") and not given.get("told"):
             self.add_error("told", _("Tell them first: what people write is theirs."))
         return given
 
-    def settings(self) -> dict[str, Any]:
-        """Keyword arguments of `retention.change`."""
+    @property
+    def settings(self) -> RetentionSettings:
         given = self.cleaned_data
         least = given["least"]
         return {

@@ -1,4 +1,4 @@
-"""Writes a row for each request to the API, and its text where the deployment keeps texts."""
+"""Stores a row for each request to the API, and its text where the deployment keeps texts."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from finetune_app.api_keys import rate_limits
 from finetune_app.api_keys import services as api_keys
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.checks.detectors.refusals import refusal_length
+from finetune_app.core.chat_messages import Message
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.request_log import feedback, prometheus, retention
 from finetune_app.request_log.models import Request
@@ -53,15 +54,15 @@ def record(
     error: str = "",
     reply_id: str = "",
     confidence: float | None = None,
-    messages: Sequence[dict[str, Any]] = (),
+    messages: Sequence[Message] = (),
     answer: str | None = None,
     at: datetime | None = None,
 ) -> Request:
     """Store one request and count its tokens for its key.
 
-    `key` is None for requests from our own pages; they always have a deployment. `messages` and
+    `key` is None for requests from our own pages, which always have a deployment. `messages` and
     `answer` are stored only where the team has switched that on (retention.py). `answer` is None
-    if there was no text answer (embeddings). `at` is when it ended, by default now.
+    if there is no text answer (embeddings). `at` is when the request ended; by default now.
     """
     if key:
         rate_limits.count_tokens(key, prompt_tokens + tokens)
@@ -99,9 +100,9 @@ def record(
     return request
 
 
-def _store_text(request: Request, messages: Sequence[dict[str, Any]], answer: str) -> None:
-    """An error here costs the text and nothing else. Only the error's type is logged, since its
-    message may contain some of the text."""
+def _store_text(request: Request, messages: Sequence[Message], answer: str) -> None:
+    """An error loses the text and nothing else. Only its type is logged, since its message may
+    contain some of the text."""
     try:
         transcript = retention.store_transcript(request, messages, answer)
         if transcript:

@@ -1,8 +1,8 @@
-"""What is taken out of a text before it is written down: personal data and secrets.
+"""Removes personal data and secrets from a text before it is stored.
 
-The same kinds as the dataset's check finds (checks/detectors/pii.py), and names where the words
-around them say that they are names: a greeting, a closing, “my name is”. A name in the middle of a
-sentence is not found; the page says so before anybody switches this on.
+The kinds that the dataset check detects (checks/detectors/pii.py), and names where the words around
+them show that they are names: a greeting, a closing, “my name is”. A name inside a sentence is not
+found; the settings page says so. docs/decisions/0029 says why this is not a library.
 """
 
 import re
@@ -11,67 +11,58 @@ from typing import NamedTuple
 from finetune_app.checks.detectors import pii
 from finetune_app.checks.detectors.pii import Span
 
-LONGEST = 20_000  # characters of a message that are kept
+MAX_CHARACTERS = 20_000  # of a redacted message; the rest is cut off
 
-_NAME = r"[^\W\d_a-z][^\W\d_]+(?:[-'’][^\W\d_a-z][^\W\d_]+)*"
-_OF = r"(?:(?:van|von|de|da|der|den|ter|del|della|di|du|la|le|bin|al|y|e)[ \t]+){0,2}"
-_NAMES = rf"(?P<name>(?:{_NAME}|[^\W\d_a-z]\.)(?:[ \t]+{_OF}(?:{_NAME}|[^\W\d_a-z]\.)){{0,3}})"
-_SAYS_SO = (
+_WORD = r"[^\W\d_a-z][^\W\d_]+(?:[-'’][^\W\d_a-z][^\W\d_]+)*"  # capitalised
+_PART = rf"(?:{_WORD}|[^\W\d_a-z]\.)"  # a word or an initial
+_PARTICLES = r"(?:(?:van|von|de|da|der|den|ter|del|della|di|du|la|le|bin|al|y|e)[ \t]+){0,2}"
+_NAME = rf"(?P<name>{_PART}(?:[ \t]+{_PARTICLES}{_PART}){{0,3}})"
+_NAME_PATTERNS = (
     # my name is Mara Lind; ich heiße, je m'appelle, me llamo
     re.compile(
         rf"\b(?i:my name is|my name['’]s|this is|name:|ich hei(?:ß|ss)e|mein name ist|"
-        rf"je m['’]appelle|me llamo|mi nombre es|mi chiamo)[ \t]+{_NAMES}"
+        rf"je m['’]appelle|me llamo|mi nombre es|mi chiamo)[ \t]+{_NAME}"
     ),
     # Dear Mrs Lind, Hello Mara, Hallo Frau Lind
     re.compile(
         rf"(?m)^[ \t]*(?i:dear|hello|hi|hey|hallo|liebe[r]?|sehr geehrte[r]?|guten tag|bonjour|"
         rf"cher|ch[eè]re|hola|estimad[oa]|ciao|gentile)[ \t]+"
         rf"(?:(?i:mr|mrs|ms|dr|prof|herr[n]?|frau|madame|monsieur|se[ñn]or[a]?|sig)\.?[ \t]+)*"
-        rf"{_NAMES}(?=[ \t]*(?:[,!:.\n]|$))"
+        rf"{_NAME}(?=[ \t]*(?:[,!:.\n]|$))"
     ),
-    # Mrs Lind, Herr Lind, wherever they stand
+    # Mrs Lind, Herr Lind, anywhere in a sentence
     re.compile(
         rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herr|Herrn|Frau|Madame|Monsieur)\.?[ \t]+"
-        rf"(?:(?:Dr|Prof)\.?[ \t]+)*{_NAMES}"
+        rf"(?:(?:Dr|Prof)\.?[ \t]+)*{_NAME}"
     ),
-    # Kind regards, and on the next line who sends them
+    # Kind regards, and the name on the next line
     re.compile(
-        rf"(?m)^[ \t]*(?i:(?:kind|best|warm|many)?[ \t]*regards|sincerely|yours(?: truly)?|best|"
-        rf"cheers|thanks|thank you|many thanks|"
+        rf"(?m)^[ \t]*(?i:(?:(?:kind|best|warm|many)[ \t]*)?regards|sincerely|"
+        rf"yours(?: truly)?|best|cheers|thanks|thank you|many thanks|"
         rf"(?:viele|liebe|beste|mit freundlichen) gr(?:ü|ue)(?:ß|ss)en?|"
-        rf"cordialement|saludos|cordiali saluti)[ \t]*[,.!]?[ \t]*\n\s*{_NAMES}[ \t]*(?:\n|$)"
+        rf"cordialement|saludos|cordiali saluti)[ \t]*[,.!]?[ \t]*\n\s*{_NAME}[ \t]*(?:\n|$)"
     ),
 )
-_NOT_NAMES = re.compile(r"(?i)^(?:there|all|everyone|team|support|you|the|a|an|it|i)$")
+_NOT_A_NAME = re.compile(r"(?i)^(?:there|all|everyone|team|support|you|the|a|an|it|i)$")
 
 
 class Redacted(NamedTuple):
     text: str
-    taken: int  # stretches taken out
+    removed: int  # number of spans
 
 
 def redact(text: str) -> Redacted:
-    """The text with each such stretch replaced by its kind, such as [email]; cut to LONGEST
-    characters, and never in the middle of one."""
-    text = text[: pii.LONGEST].replace("\x00", "")  # which PostgreSQL cannot keep
-    spans = _apart([*pii.secrets(text), *pii.personal(text), *names(text)])
-    return Redacted(pii.redacted(text, spans)[:LONGEST], len(spans))
+    """The text with each span replaced by its kind, such as [email]. It is cut to MAX_CHARACTERS
+    only afterwards, so that no half of a span is left."""
+    text = text[: pii.LONGEST].replace("\x00", "")  # PostgreSQL cannot store NUL
+    spans = pii.without_overlaps([*pii.secrets(text), *pii.personal(text), *_names(text)])
+    return Redacted(pii.redacted(text, spans)[:MAX_CHARACTERS], len(spans))
 
 
-def names(text: str) -> list[Span]:
-    """Names that the words around them give away."""
-    found = []
-    for pattern in _SAYS_SO:
-        for match in pattern.finditer(text[:LONGEST]):
-            if not _NOT_NAMES.match(match.group("name")):
-                found.append(Span(*match.span("name"), "name"))
-    return found
-
-
-def _apart(spans: list[Span]) -> list[Span]:
-    """Of two that overlap the one that was looked for first."""
-    kept: list[Span] = []
-    for span in spans:
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
-            kept.append(span)
-    return kept
+def _names(text: str) -> list[Span]:
+    return [
+        Span(*match.span("name"), "name")
+        for pattern in _NAME_PATTERNS
+        for match in pattern.finditer(text)
+        if not _NOT_A_NAME.match(match.group("name"))
+    ]

@@ -1,30 +1,43 @@
-"""Stores the texts of requests where a team has switched that on: redacted, and only for the days
-they chose. Deleting removes the text from the database; figures, which hold no text, stay."""
+"""Stores the texts of requests where a team has switched that on, redacted and for limited time.
+
+Deleting removes the text from the database; figures contain no text, and stay.
+"""
 
 import random
 import re
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TypedDict
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from finetune_app.accounts.models import User
+from finetune_app.core.chat_messages import Message
+from finetune_app.datasets.text import last_said
 from finetune_app.deployment.models import Deployment
 from finetune_app.request_log.models import Feedback, Request, Retention, Transcript
 from finetune_app.request_log.redaction import redact
 from finetune_app.request_log.signals import texts_deleted
 
-Messages = Sequence[dict[str, Any]]
 MAX_MESSAGES = 100  # of a conversation, the newest
 MAX_SEARCH_CHARACTERS = 20_000
 DELETE_BATCH = 500  # texts deleted in one transaction
 DELETE_SECONDS = 1.0  # of one run of the periodic task
 
 _WORD = re.compile(r"\w+")
+
+
+class RetentionSettings(TypedDict):
+    """Fields of Retention that a person chooses."""
+
+    on: bool
+    percent: int
+    days: int
+    queues: bool
+    least_confidence: float | None
 
 
 def settings_of(deployment: Deployment) -> Retention:
@@ -55,7 +68,9 @@ def change(
     return retention
 
 
-def store_transcript(request: Request, messages: Messages, answer: str) -> Transcript | None:
+def store_transcript(
+    request: Request, messages: Sequence[Message], answer: str
+) -> Transcript | None:
     """Store the redacted text of a request, if its deployment keeps texts and the request is among
     the chosen percentage."""
     if request.deployment_id is None:
@@ -63,32 +78,26 @@ def store_transcript(request: Request, messages: Messages, answer: str) -> Trans
     retention = Retention.objects.filter(deployment=request.deployment_id, on=True).first()
     if retention is None or random.random() * 100 >= retention.percent:
         return None
-    clean, count = [], 0
+    clean: list[Message] = []
+    total = 0
     for message in messages[-MAX_MESSAGES:]:
-        text, removed = redact(text_of(message.get("content")))
-        clean.append({"role": str(message.get("role", "user")), "content": text})
-        count += removed
-    answer, removed = redact(answer)
-    prompt = next((m["content"] for m in reversed(clean) if m["role"] == "user"), "")
+        text, count = redact(message["content"])
+        clean.append({"role": message["role"], "content": text})
+        total += count
+    answer, count = redact(answer)
+    prompt = last_said(clean, "user")
     return Transcript.objects.create(
         request=request,
         deployment_id=request.deployment_id,
         messages=clean,
         answer=answer,
         prompt=prompt,
-        words=searchable(prompt, answer),
-        redacted=count + removed,
+        words=_searchable(prompt, answer),
+        redacted=total + count,
     )
 
 
-def text_of(content: Any) -> str:
-    """The text of a message's content: a string or a list of parts. Images are never stored."""
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return str(content or "")
-
-
-def searchable(*texts: str) -> str:
+def _searchable(*texts: str) -> str:
     """ " the pump leaks ": case-folded words, each surrounded by spaces."""
     words = " ".join(_WORD.findall(" ".join(texts).casefold()))
     return f" {words[:MAX_SEARCH_CHARACTERS]} "

@@ -1,4 +1,4 @@
-"""Thumbs, from a program and from the page, and rows of the dataset that come of bad answers."""
+"""Feedback from a program and from pages, and dataset rows made from bad answers."""
 
 import json
 
@@ -22,13 +22,15 @@ def key(live, team, owner):
 
 
 @pytest.fixture
-def kept(live, owner):
+def storing(live, owner):
     return retention.change(deployment=live, by=owner, on=True)
 
 
 @pytest.fixture
 def ask(live, key):
-    def noted(text: str = "My pump leaks", **facts) -> Request:
+    """ask(text) stores a request as the API does."""
+
+    def record(text: str = "My pump leaks", **facts) -> Request:
         given = {"status": 200, "seconds": 0.5, "reply_id": f"chatcmpl-{Request.objects.count()}"}
         return recording.record(
             key=key[0],
@@ -42,7 +44,7 @@ def ask(live, key):
             **given | facts,
         )
 
-    return noted
+    return record
 
 
 def send(client, text, **given):
@@ -54,7 +56,7 @@ def send(client, text, **given):
     )
 
 
-def test_a_program_says_it_was_helpful(ask, key, client):
+def test_a_program_sends_a_rating(ask, key, client):
     request = ask()
     reply = send(client, key[1], id=request.reply_id, rating="up", comment="fine")
     assert reply.json() == {
@@ -62,12 +64,12 @@ def test_a_program_says_it_was_helpful(ask, key, client):
         "id": request.reply_id,
         "rating": "up",
         "kept": ["rating"],
-    }  # texts are not kept here, so no words are
+    }  # no texts are stored here, so no comment is
     found = Feedback.objects.get()
     assert (found.rating, found.comment, found.release) == (1, "", request.release)
 
 
-def test_words_are_kept_where_texts_are_without_personal_data(ask, key, kept, client):
+def test_comments_are_stored_redacted_where_texts_are(ask, key, storing, client):
     request = ask()
     reply = send(
         client,
@@ -82,7 +84,7 @@ def test_words_are_kept_where_texts_are_without_personal_data(ask, key, kept, cl
     assert (found.comment, found.expected) == ("Mail [email]", "repair_status")
 
 
-def test_the_last_word_counts(ask, key, client):
+def test_a_second_rating_replaces_the_first(ask, key, client):
     request = ask()
     for rating in ("down", "up"):
         send(client, key[1], request_id=request.reply_id, rating=rating)
@@ -102,7 +104,7 @@ def test_the_last_word_counts(ask, key, client):
         ({"id": "chatcmpl-0", "rating": 1, "comment": 5}, 400),
     ],
 )
-def test_what_is_no_feedback_is_refused_by_name(ask, key, client, given, status):
+def test_invalid_feedback_is_refused_by_name(ask, key, client, given, status):
     ask()
     reply = send(client, key[1], **given)
     assert reply.status_code == status
@@ -110,7 +112,7 @@ def test_what_is_no_feedback_is_refused_by_name(ask, key, client, given, status)
     assert not Feedback.objects.exists()
 
 
-def test_a_key_knows_only_its_own_team_s_answers(ask, stranger, client):
+def test_a_key_can_rate_only_answers_of_its_team(ask, stranger, client):
     request = ask()
     theirs = stranger.teams.get()
     _row, text = api_keys.create_key(team=theirs, by=stranger, name="x")
@@ -118,7 +120,7 @@ def test_a_key_knows_only_its_own_team_s_answers(ask, stranger, client):
     assert send(client, "ft-no-key", id=request.reply_id, rating=1).status_code == 401
 
 
-def test_a_key_of_one_deployment_knows_only_its_answers(ask, live, team, owner, client):
+def test_a_key_for_one_deployment_can_rate_only_its_answers(ask, live, team, owner, client):
     request = ask()
     Request.objects.filter(pk=request.pk).update(deployment=None)
     _row, text = api_keys.create_key(team=team, by=owner, name="x", deployment=live)
@@ -127,7 +129,7 @@ def test_a_key_of_one_deployment_knows_only_its_answers(ask, live, team, owner, 
     assert send(client, whole, id=request.reply_id, rating=1).status_code == 200
 
 
-def test_a_key_that_may_not_ask_may_not_judge(ask, team, owner, client):
+def test_a_key_without_chat_cannot_send_feedback(ask, team, owner, client):
     request = ask()
     _row, text = api_keys.create_key(team=team, by=owner, name="x", actions=["files"])
     assert send(client, text, id=request.reply_id, rating=1).status_code == 403
@@ -135,7 +137,7 @@ def test_a_key_that_may_not_ask_may_not_judge(ask, team, owner, client):
     assert send(client, spent, id=request.reply_id, rating=1).status_code == 200
 
 
-def test_thumbs_on_the_page(ask, as_viewer, url):
+def test_rate_on_the_page(ask, as_viewer, url):
     request = ask()
     thumb = url("request_log:rate", request_id=request.pk)
     as_viewer.post(thumb, {"rating": "down"})
@@ -143,14 +145,13 @@ def test_thumbs_on_the_page(ask, as_viewer, url):
     reply = as_viewer.post(thumb, {"rating": "up"}, headers={"HX-Request": "true"})
     assert reply.content.decode().count('aria-pressed="true"') == 1
     assert Feedback.objects.get().rating == 1
-    as_viewer.post(thumb, {"rating": "up"})  # the same again takes it back
+    as_viewer.post(thumb, {"rating": "up"})  # the same again withdraws it
     assert not Feedback.objects.exists()
     assert as_viewer.post(thumb, {"rating": "sideways"}).status_code == 400
 
 
-def test_the_playground_knows_an_answer_by_its_reply_s_id(ask, kept, goal, as_viewer, url):
-    """The same thumb, and the same way to the labelling queue, as for a program."""
-    retention.change(deployment=kept.deployment, by=kept.by, on=True, queues=True)
+def test_the_playground_rates_by_reply_id(ask, storing, goal, as_viewer, url):
+    retention.change(deployment=storing.deployment, by=storing.by, on=True, queues=True)
     request, before = ask(), Example.objects.count()
     thumb = url("request_log:rate_reply", reply_id=request.reply_id)
     part = as_viewer.post(thumb, {"rating": "down"}, headers={"HX-Request": "true"})
@@ -163,11 +164,11 @@ def test_the_playground_knows_an_answer_by_its_reply_s_id(ask, kept, goal, as_vi
     assert f"as a suggestion for {example}" in part
     assert Suggestion.objects.get(example=example).answer == "repair_status"
     assert Feedback.objects.get().by.name == "Vera"
-    as_viewer.post(thumb, {"rating": "down"})  # the same again takes it back
+    as_viewer.post(thumb, {"rating": "down"})  # the same again withdraws it
     assert not Feedback.objects.exists()
 
 
-def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_editor, url):
+def test_a_dismissed_correction_is_not_suggested_again(ask, storing, owner, as_editor, url):
     request = ask()
     thumb = url("request_log:rate", request_id=request.pk)
     as_editor.post(thumb, {"rating": "correct", "expected": "repair_status"})
@@ -179,7 +180,7 @@ def test_a_correction_that_was_sent_away_is_not_made_again(ask, kept, owner, as_
     assert suggestions.visible_suggestion(example).answer == "pickup"
 
 
-def test_where_nothing_is_kept_the_thumb_says_so(ask, as_viewer, url):
+def test_without_stored_texts_there_is_no_correction(ask, as_viewer, url):
     request = ask()
     reply = as_viewer.post(
         url("request_log:rate_reply", reply_id=request.reply_id),
@@ -191,7 +192,7 @@ def test_where_nothing_is_kept_the_thumb_says_so(ask, as_viewer, url):
     assert "What should it have said?" not in page
 
 
-def test_only_answers_of_this_goal_and_only_those_that_came(ask, as_viewer, as_stranger, url):
+def test_only_successful_answers_of_the_goal_can_be_rated(ask, as_viewer, as_stranger, url):
     request = ask()
     thumb = url("request_log:rate_reply", reply_id=request.reply_id)
     assert as_stranger.post(thumb, {"rating": "up"}).status_code == 404
@@ -206,7 +207,7 @@ def test_only_answers_of_this_goal_and_only_those_that_came(ask, as_viewer, as_s
     assert not Feedback.objects.exists()
 
 
-def test_opinions_are_in_the_figures(ask, as_viewer, url):
+def test_feedback_is_in_the_figures(ask, as_viewer, url):
     for rating in (1, 1, -1):
         feedback.give(request=ask(), rating=rating)
     context = as_viewer.get(url("monitoring:page")).context
@@ -214,7 +215,7 @@ def test_opinions_are_in_the_figures(ask, as_viewer, url):
     assert "feedback" in context["charts"]
 
 
-def test_a_bad_answer_becomes_a_row_to_answer(ask, kept, goal, as_editor, as_viewer, url):
+def test_a_bad_answer_becomes_a_pending_row(ask, storing, goal, as_editor, as_viewer, url):
     request = ask("My pump leaks, mail ann@kettle-lane.co.uk")
     feedback.give(request=request, rating=-1, expected="repair_status")
     assert as_viewer.post(url("request_log:add_to_queue", request_id=request.pk)).status_code == 403
@@ -229,7 +230,7 @@ def test_a_bad_answer_becomes_a_row_to_answer(ask, kept, goal, as_editor, as_vie
     assert Example.objects.count() == before
 
 
-def test_the_same_question_makes_one_row(ask, kept, live, as_editor, url):
+def test_the_same_question_makes_one_row(ask, storing, live, as_editor, url):
     before = Example.objects.count()
     for _turn in range(3):
         feedback.give(request=ask(), rating=-1)
@@ -241,7 +242,7 @@ def test_the_same_question_makes_one_row(ask, kept, live, as_editor, url):
     assert not feedback.bad_answers(live).exists()
 
 
-def test_by_itself_where_that_is_switched_on(ask, live, owner):
+def test_bad_answers_are_queued_automatically_where_switched_on(ask, live, owner):
     retention.change(deployment=live, by=owner, on=True, queues=True, least_confidence=0.5)
     before = Example.objects.count()
     feedback.give(request=ask(), rating=-1)
@@ -252,29 +253,31 @@ def test_by_itself_where_that_is_switched_on(ask, live, owner):
     assert Transcript.objects.get(request=unsure).example.prompt == "Unsure of it"
 
 
-def test_not_by_itself_elsewhere(ask, live, owner):
+def test_bad_answers_are_only_offered_elsewhere(ask, live, owner):
     retention.change(deployment=live, by=owner, on=True, least_confidence=0.5)
     before = Example.objects.count()
     feedback.give(request=ask(), rating=-1)
     ask("Unsure of it", confidence=-2.0)
     assert Example.objects.count() == before
-    assert feedback.bad_answers(live).count() == 2  # but offered
+    assert feedback.bad_answers(live).count() == 2
 
 
-def test_forty_one_new_examples_close_the_loop(tuned, live, owner, as_viewer, url, monkeypatch):
+def test_enough_new_examples_suggest_training_again(
+    tuned, live, owner, as_viewer, url, monkeypatch
+):
     evaluated(tuned, owner)
     goal = tuned.goal
     monkeypatch.setattr(retraining, "ENOUGH_EXAMPLES", 2)
-    (so_far,) = progress.progress_of([goal])
-    assert so_far.live
-    assert so_far.new_examples is None
-    assert so_far.next.step == 5
+    (found,) = progress.progress_of([goal])
+    assert found.live
+    assert found.new_examples is None
+    assert found.next.step == 5
     changed = list(Example.objects.all()[:2])
     for example in changed:
         example.save()  # after the version was made
     page = as_viewer.get(url("page")).content.decode()
     assert "2 new examples since version 1." in page
-    (so_far,) = progress.progress_of([goal])
-    assert so_far.new_examples == retraining.NewExamples(2, 1)
-    assert so_far.next.label == "Train again"
-    assert so_far.next.state == "Live. 2 new examples since version 1."
+    (found,) = progress.progress_of([goal])
+    assert found.new_examples == retraining.NewExamples(2, 1)
+    assert found.next.label == "Train again"
+    assert found.next.state == "Live. 2 new examples since version 1."

@@ -3,11 +3,12 @@
 Each kind has a cheap pattern and a validation: the check digit of a card number (Luhn), the
 remainder of an IBAN (mod 97), the numbering plan of a country for phone numbers (phonenumbers),
 a public range for IP addresses. Names and street addresses are not detected. Why this is not a
-library: docs/decisions/0007.
+library: docs/decisions/0029.
 """
 
 import ipaddress
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ _PASSWORD = re.compile(
     r"\b[\"']?(?:\s+(?:is|was|ist|lautet|est|es)\s*:?|\s*[:=])\s*[\"']?([^\s\"'<>,;]{6,128})",
     re.I,
 )
-_IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]{1,64}:([^\s/@]{3,128})@")
+_IN_ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]{1,64}:([^\s/@]{3,128})@")
 _BEARER = re.compile(r"\bBearer\s+([A-Za-z0-9._~+/-]{20,}=*)")
 _STANDS_FOR = re.compile(
     r"^[<\[{$%*(/`]|\$\{|\{\{|^x{3,}|\*{3}|your|example|pass|secret|change.?me|here|hidden|redacted",
@@ -92,7 +93,7 @@ def personal(text: str) -> list[Span]:
         found += _phones(text)
     if text.count(":") >= 3:
         found += _spans(_IPV6, text, "ip", _is_public)
-    return _without_overlaps(found)
+    return without_overlaps(found)
 
 
 def secrets(text: str) -> list[Span]:
@@ -107,7 +108,7 @@ def secrets(text: str) -> list[Span]:
             for m in pattern.finditer(text)
             if _is_password(m.group(1), pattern is _IN_ADDRESS)
         ]
-    return _without_overlaps(found)
+    return without_overlaps(found)
 
 
 def redacted(text: str, spans: list[Span]) -> str:
@@ -126,13 +127,15 @@ def _spans(
     return (Span(*match.span(), what) for match in pattern.finditer(text) if is_valid(match))
 
 
-def _without_overlaps(found: list[Span]) -> list[Span]:
+def without_overlaps(found: list[Span]) -> list[Span]:
     """The spans in order. Of two that overlap, the one found first stays."""
-    kept: list[Span] = []
+    kept: list[Span] = []  # in order
     for span in found:
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
-            kept.append(span)
-    return sorted(kept)
+        at = bisect(kept, span)
+        after_previous = at == 0 or kept[at - 1].end <= span.start
+        if after_previous and (at == len(kept) or span.end <= kept[at].start):
+            kept.insert(at, span)
+    return kept
 
 
 def _is_somebody(match: re.Match[str]) -> bool:

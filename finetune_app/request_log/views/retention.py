@@ -19,13 +19,13 @@ from finetune_app.request_log.views.requests import page_context, request_or_404
 
 @goal_page(Role.OWNER, "POST")
 def change(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Change what is kept. Only owners may, since it is about what other people write."""
+    """Change what is kept. Only owners may: it concerns what other people write."""
     deployment = get_object_or_404(Deployment, goal=goal)
     form = RetentionForm(request.POST)
     if not form.is_valid():
         context = page_context(request, deployment) | {"retention_form": form}
         return render_page(request, "request_log/page.html", context, status=422)
-    settings = retention.change(deployment=deployment, by=request.user, **form.settings())
+    settings = retention.change(deployment=deployment, by=request.user, **form.settings)
     messages.success(
         request,
         _("Texts are kept from now on.")
