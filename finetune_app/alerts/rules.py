@@ -66,7 +66,7 @@ def measure(metric: str, deployment: Deployment) -> float | None:
         Metric.SLOW: _p95_seconds,
         Metric.BUDGET: _tokens_this_month,
         Metric.WORSE: _percentage_points_worse,
-        Metric.DRIFT: drift.told_apart_percent,
+        Metric.DRIFT: drift.separable_percent,
     }
     return measures[Metric(metric)](deployment)
 

@@ -8,7 +8,7 @@ from django.db.models import Q
 from finetune_app.deployment.models import Deployment, Release
 from finetune_app.request_log.models import Feedback
 
-MIN_REQUESTS_TO_COMPARE = 30  # with fewer requests of the canary, a difference means nothing
+MIN_REQUESTS_TO_COMPARE = 30  # of the canary; with fewer a difference means nothing
 MAX_REQUESTS_COMPARED = 20_000  # the newest
 
 
@@ -49,8 +49,8 @@ class CanaryComparison:
 
 
 def compare(deployment: Deployment, canary: Release, current: Release) -> CanaryComparison:
-    """The current release and the canary, over the time of the canary. A request that the client
-    broke off (499) does not count as failed."""
+    """The current release and the canary since the canary began. A request that the client aborted
+    (499) does not count as failed."""
     both = Q(release=canary) | Q(release=current)
     requests = list(
         deployment.requests.filter(both, at__gte=canary.at).values_list(

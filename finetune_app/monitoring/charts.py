@@ -13,7 +13,7 @@ from finetune_app.monitoring.timeseries import Point, TimeSeries
 
 
 def charts_of(series: TimeSeries, price: Price) -> dict[str, SafeString]:
-    """By name. Charts of text answers, feedback and cost are left out where there is nothing."""
+    """By name; without those of text answers, feedback and cost where there are none."""
     start, end = str(series.range.ago), _("now")
     charts = {
         "requests": _requests(series, start, end),
@@ -32,7 +32,7 @@ def charts_of(series: TimeSeries, price: Price) -> dict[str, SafeString]:
 
 
 def drift_chart(checks: Sequence[DriftCheck]) -> SafeString:
-    """`checks` from old to new: how many of 100 pairs were told apart, and how many by chance."""
+    """AUC and chance level of `checks`, from old to new."""
     first, last = checks[0], checks[-1]
     return time_lines(
         [

@@ -1,8 +1,8 @@
 """What answering costs, from the prices a team entered.
 
-There are two kinds of price, and either may be missing: per hour of the machine, for the time it
-worked on these requests (concurrent requests share it), and per million tokens, read and written.
-Without any price a cost is unknown, which is not the same as zero.
+There are two kinds of price, and either may be missing: per hour of this machine, for the time that
+it worked on requests (concurrent requests share it), and per million tokens, read and written.
+Without any price a cost is unknown, not zero.
 """
 
 import time
@@ -26,7 +26,7 @@ from finetune_app.request_log.rollups import Usage
 
 @dataclass(frozen=True)
 class Price:
-    """None: not entered."""
+    """Prices of a deployment; None where none was entered."""
 
     currency: str
     hour: Decimal | None
@@ -88,7 +88,7 @@ def set_price(
 
 
 def start_of_month(now: datetime | None = None) -> datetime:
-    """In UTC for everybody."""
+    """The first of the month, midnight UTC."""
     return (now or timezone.now()).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
@@ -98,8 +98,8 @@ def usage_by_deployment(team_id: int, since: datetime) -> dict[int | None, Usage
 
 
 def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
-    """What this month's requests of a key cost, by currency. Requests to a deployment without a
-    price are left out."""
+    """Cost of a key's requests this month, by currency. Requests to deployments without a price are
+    left out."""
     usage = _usage_since(key.hourly_usage.all(), "key", key.pk, start_of_month(now))
     spent: dict[str, float] = {}
     for deployment in Deployment.objects.filter(pk__in=[pk for pk in usage if pk]):
@@ -112,21 +112,21 @@ def spent_by(key: ApiKey, now: datetime | None = None) -> dict[str, float]:
 
 # ---- Budgets of keys ----
 
-BUDGET_CACHE_SECONDS = 30.0  # a key may exceed its budget by what it costs meanwhile
+BUDGET_CACHE_SECONDS = 30.0  # in which a key may exceed its budget
 MAX_CACHED_KEYS = 1000
 _spent_cache: dict[int, tuple[float, float]] = {}  # by key: (valid until, amount spent)
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What a key has spent of its budget, in words, and whether that is all of it."""
+    """What a key has spent of its budget, in words, and whether the budget is used up."""
 
     words: str
     over: bool
 
 
 def is_over_budget(key: ApiKey) -> bool:
-    """Whether this month's requests cost as much as the key may spend. Cached per process for
+    """Whether this month's requests have used up the key's budget. Cached per process for
     BUDGET_CACHE_SECONDS; requests without a price cost nothing."""
     if key.cost_per_month is None:
         return False
@@ -140,13 +140,13 @@ def is_over_budget(key: ApiKey) -> bool:
 
 
 def budget(key: ApiKey) -> str:
-    """€20.00; "" without a budget."""
+    """The key's monthly budget, such as €20.00; "" without one."""
     amount = None if key.cost_per_month is None else float(key.cost_per_month)
     return format_money(amount, key.currency)
 
 
 def spent_of(keys: Iterable[ApiKey]) -> dict[int, Spent]:
-    """By key, for those that have a budget."""
+    """By primary key, for the keys that have a budget."""
     found = {}
     for key in keys:
         if key.cost_per_month is not None:
@@ -172,8 +172,8 @@ def _has_price(key: ApiKey) -> bool:
 def _usage_since(
     hourly: "QuerySet[HourlyUsage]", name: str, pk: int, since: datetime
 ) -> dict[int | None, Usage]:
-    """Usage by deployment of everything whose field `name` is `pk`: rolled-up hours, and the
-    requests since."""
+    """Usage by deployment of the requests whose field `name` is `pk`: rolled-up hours, and requests
+    since then."""
     until = rollups.rolled_up_until()
     found: dict[int | None, Usage] = {}
     for deployment, usage in usage_by(hourly.filter(at__gte=since, at__lt=until), "deployment"):

@@ -1,7 +1,7 @@
 """Compares live prompts with the prompts a model was trained on.
 
-Possible only where texts are kept. The comparison itself is a job (worker/drift); this module says
-when one is due, which prompts are compared, and what a result means in words.
+Possible only where texts are stored. The comparison itself is a job (worker/drift); this module
+decides when one is due and which prompts are compared, and puts the result into words.
 """
 
 from dataclasses import dataclass
@@ -28,15 +28,14 @@ MIN_PROMPTS = 30  # on each side; worker/drift/classifier.py says why
 MAX_LIVE_PROMPTS = 2_000  # the newest
 MIN_NEW_PROMPTS = 10  # since the last check; fewer would give the same result
 CHECK_EVERY = timedelta(days=1)
-MAX_CHARTED = 60  # checks in the chart: two months of days
-CLEAR_AUC = 0.75  # from here on the difference is more than slight
-# Live prompts are compared with these splits. Test prompts are left to the evaluation.
+MAX_CHARTED = 60  # checks in the chart: about two months
+CLEAR_AUC = 0.75  # below it a difference is called slight
+# Compared with live prompts. Only evaluations read the test split.
 COMPARED_SPLITS = (Split.TRAIN, Split.VALIDATION)
 
 
 def reference_version(deployment: Deployment) -> Version | None:
-    """The version that the live model was trained on; without a training the newest version,
-    which its instructions were written for."""
+    """The version that the live model was trained on; without a training, the newest version."""
     current = deployment.current
     if current and current.candidate.training:
         return current.candidate.training.version
@@ -55,7 +54,7 @@ def count_reference_prompts(version: Version) -> int:
 
 @transaction.atomic
 def start(*, deployment: Deployment, by: User | None = None) -> DriftCheck:
-    """Queue a comparison; `by` is None if a periodic task asks.
+    """Queue a comparison; `by` is None if a periodic task starts it.
 
     Raises PlainError (409) if there are too few prompts on either side, or one is running.
     """
@@ -92,8 +91,8 @@ def start(*, deployment: Deployment, by: User | None = None) -> DriftCheck:
 
 
 def start_due() -> None:
-    """Start a check once a day wherever texts are kept and new ones came, and at once when the
-    live model comes from another training."""
+    """Start a check once a day wherever texts are stored and there are new ones, and at once when
+    the live model comes from another training."""
     for retention in Retention.objects.filter(on=True, deployment__paused_at=None).select_related(
         "deployment__team"
     ):
@@ -128,7 +127,7 @@ def newest(deployment: Deployment) -> DriftCheck | None:
 
 
 def over_time(deployment: Deployment) -> list[DriftCheck]:
-    """The newest results from old to new; empty if there is only one, which shows no course."""
+    """The newest results from old to new; empty if there are fewer than two."""
     found = list(results(deployment)[:MAX_CHARTED])
     return found[::-1] if len(found) > 1 else []
 
@@ -137,9 +136,9 @@ def running(deployment: Deployment) -> DriftCheck | None:
     return deployment.drift_checks.filter(job__state__in=ACTIVE).select_related("job").first()
 
 
-def told_apart_percent(deployment: Deployment) -> float | None:
-    """Of 100 pairs of a live and a training prompt, how many can be told apart; 50 if that is no
-    more than chance. None without a result."""
+def separable_percent(deployment: Deployment) -> float | None:
+    """Of 100 pairs of a live and a training prompt, how many the classifier tells apart; 50 if that
+    is within chance. None without a result."""
     check = newest(deployment)
     if check is None or check.auc is None:
         return None

@@ -1,19 +1,22 @@
-"""What the engine says about itself just now."""
+"""The current state of the engine, for pages and metrics."""
 
 from pathlib import Path
-from typing import Any
 
 from finetune_app.core import engine_client
+from finetune_app.core.engine_protocol import EngineHealth
 
 TIMEOUT_SECONDS = 1.5  # that a page waits for the engine
 
 
-def engine_status() -> dict[str, Any] | None:
-    """Memory, queue and what is loaded; None while it does not answer. The engine serves every
-    team, so only the name of its model is shown."""
+class EngineStatus(EngineHealth):
+    model: str  # name of the base model's folder, "" if none is loaded
+
+
+def engine_status() -> EngineStatus | None:
+    """None while the engine does not answer."""
     try:
-        found = engine_client.health_now(TIMEOUT_SECONDS)
+        health = engine_client.health_now(TIMEOUT_SECONDS)
     except engine_client.EngineUnavailable:
         return None
-    base_model = found.get("base_model")
-    return {**found, "model": Path(base_model).name if base_model else ""}
+    base_model = health.get("base_model")
+    return {**health, "model": Path(base_model).name if base_model else ""}

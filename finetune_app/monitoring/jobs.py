@@ -1,7 +1,7 @@
-"""Job handler of a drift check: what the worker gets, and what is stored of its result.
+"""Job handler of a drift check: builds the worker's spec, and stores the result.
 
-Live prompts go to the child process on its input and are written nowhere. What comes back are
-figures, ids of requests, and words that several prompts have in common.
+Live prompts go to the child process on its standard input and are not written to disk. The result
+contains figures, ids of requests, and words that several prompts share.
 """
 
 from django.conf import settings
@@ -37,7 +37,7 @@ class DriftHandler(JobHandler):
             raise PlainError("The deployment is gone.")
         live = list(drift.live_prompts(check.deployment).values_list("pk", "prompt"))[::-1]
         return ChildSpec(
-            folder=settings.DATA_DIR / "drift" / str(job.pk),  # nothing is written there
+            folder=settings.DATA_DIR / "drift" / str(job.pk),  # stays empty
             spec={
                 "version": str(local_path(check.version.stored_name)),
                 "splits": [split.value for split in drift.COMPARED_SPLITS],
@@ -48,8 +48,8 @@ class DriftHandler(JobHandler):
         )
 
     def finish(self, job: Job, result: Result) -> None:
-        """Store the result. It is removed from the job, so that words of prompts are in one place,
-        where deleting texts finds them."""
+        """Store the result and remove it from the job, so that words of prompts are only where the
+        deletion of texts finds them."""
         fields = {name: result[name] for name in RESULT_FIELDS if name in result}
         DriftCheck.objects.filter(job=job).update(newest=result.get("newest", 0), **fields)
         Job.objects.filter(pk=job.pk).update(result={})

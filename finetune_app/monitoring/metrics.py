@@ -1,8 +1,7 @@
-"""The text of /metrics: the counters of this process, and the state of the queues and jobs."""
+"""The text of /metrics: counters of this process, and the state of the engine and of jobs."""
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 from django.db import DatabaseError
 from django.db.models import Count
@@ -12,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from finetune_app.jobs.kinds import KINDS
 from finetune_app.jobs.models import ACTIVE, Job, State
+from finetune_app.monitoring.engine_status import EngineStatus
 from finetune_app.request_log.prometheus import registry
 
 QUEUE = Gauge(
@@ -38,8 +38,8 @@ class JobCollector(Collector):
 registry.register(JobCollector())
 
 
-def exposition(engine: dict[str, Any] | None) -> bytes:
-    """Everything in Prometheus's text format. `engine`: its health, None while it is down."""
+def exposition(engine: EngineStatus | None) -> bytes:
+    """All metrics in Prometheus's text format. `engine` is None while it does not answer."""
     UP.set(engine is not None)
     QUEUE.set(float(engine["queue"]) if engine else 0)
     MEMORY.set(float(engine["memory_bytes"]) if engine else 0)

@@ -11,7 +11,7 @@ from finetune_app.versions.models import Version
 class DriftCheck(models.Model):
     """One comparison of a deployment's live prompts with the prompts of a dataset version.
 
-    It holds no prompt, only ids of requests, whose text may have been deleted since.
+    It contains no prompt, only ids of requests, whose text may have been deleted since.
     """
 
     deployment = models.ForeignKey(
@@ -24,9 +24,9 @@ class DriftCheck(models.Model):
     newest = models.PositiveBigIntegerField(default=0)  # id of the newest request compared
     learned = models.PositiveIntegerField(default=0)  # number of prompts of the version
     live = models.PositiveIntegerField(default=0)  # number of live prompts
-    # How often a live prompt scores above a training prompt: 0.5 by guessing, 1 always.
+    # Probability that a live prompt scores above a training prompt: 0.5 by guessing, 1 always.
     auc = models.FloatField(null=True, blank=True)  # None: too few prompts
-    by_chance = models.FloatField(null=True, blank=True)  # 95th percentile under chance
+    by_chance = models.FloatField(null=True, blank=True)  # 95th percentile of the AUC by chance
     drifted = models.BooleanField(default=False)
     new_words = models.JSONField(default=list)  # each occurs in several live prompts
     missing_words = models.JSONField(default=list)

@@ -1,4 +1,4 @@
-"""The monitoring page in words and tables."""
+"""Template context of the monitoring page."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ class UsageRow:
 
 
 def page_figures(deployment: Deployment, chosen: Range) -> dict[str, Any]:
-    """Template context of everything that comes from requests."""
+    """Everything that is computed from requests."""
     series = timeseries_of(deployment, chosen)
     price = Price.of(deployment)
     return {
@@ -97,7 +97,7 @@ def _versions(deployment: Deployment, series: TimeSeries, price: Price) -> list[
 
 
 def _keys(series: TimeSeries, price: Price) -> list[UsageRow]:
-    """The busiest first."""
+    """The one with the most requests first."""
     names = dict(
         ApiKey.objects.filter(pk__in=[pk for pk in series.by_key if pk]).values_list("pk", "name")
     )
@@ -113,7 +113,7 @@ def _keys(series: TimeSeries, price: Price) -> list[UsageRow]:
 
 
 def _deployments(deployment: Deployment, series: TimeSeries) -> list[UsageRow]:
-    """Every deployment of the team, this one included, the busiest first."""
+    """Every deployment of the team, including this one; the one with the most requests first."""
     usage_of = usage_by_deployment(deployment.team_id, series.points[0].at)
     deployments = Deployment.objects.in_bulk([pk for pk in usage_of if pk])
     rows = []

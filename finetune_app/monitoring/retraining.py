@@ -1,4 +1,4 @@
-"""Whether it is time to train again: examples approved since the newest dataset version."""
+"""Counts the examples approved since the newest dataset version, to suggest a new training."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ class NewExamples:
 
 
 def live_among(goal_ids: Iterable[int]) -> set[int]:
-    """Goals whose deployment is answering."""
+    """The goals whose deployment is not paused."""
     live = Deployment.objects.filter(goal__in=goal_ids, paused_at=None)
     return set(live.values_list("goal", flat=True))
 
 
 def new_examples_since(versions: Iterable[Version]) -> dict[int, NewExamples]:
-    """By dataset, for the newest version of each. One query for all of them."""
+    """By dataset, since the newest of its versions. One query for all of them."""
     newest = {version.dataset_id: version for version in versions}
     newer = Q()
     for version in newest.values():

@@ -1,4 +1,4 @@
-"""Deletes what belongs to a drift check: its job with its row, its words with their texts."""
+"""Deletes the job of a deleted drift check, and the words of deleted texts."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ def delete_job(sender: type[DriftCheck], instance: DriftCheck, **kwargs: Any) ->
 
 @receiver(texts_deleted)
 def delete_words(sender: type, deployment_id: int, before: datetime | None, **kwargs: Any) -> None:
-    """Words come from live prompts, so they are deleted with them; figures stay."""
+    """The words come from live prompts, so they are deleted with them; figures stay."""
     checks = DriftCheck.objects.filter(deployment=deployment_id)
     if before:
         checks = checks.filter(created_at__lte=before).exclude(new_words=[])

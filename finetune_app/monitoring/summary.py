@@ -1,4 +1,4 @@
-"""How a deployment is doing at a glance, for its own page: requests, latency, failures, tokens."""
+"""A summary for the deployment page: requests, latency, failures, tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -21,11 +21,11 @@ USAGE_FIELDS = ("requests", "failed", "prompt_tokens", "tokens", "busy_seconds")
 
 @dataclass(frozen=True)
 class Range:
-    """`points` intervals of `width` up to now, which begin at full minutes, hours or days (UTC)."""
+    """`points` intervals of `width` up to now, aligned to full minutes, hours or days (UTC)."""
 
     key: str
     name: str | Promise  # label of its tab
-    ago: str | Promise  # when it begins
+    ago: str | Promise  # label of its beginning
     points: int
     width: timedelta
     refresh_seconds: int  # of an open page
@@ -145,7 +145,7 @@ def timeseries_of(deployment: Deployment, chosen: Range, now: datetime | None = 
     since = chosen.since(now)
     series = TimeSeries(chosen, [Point(at=since + n * chosen.width) for n in range(chosen.points)])
     newer = since
-    if chosen.width >= rollups.HOUR:  # rollups are no finer than an hour
+    if chosen.width >= rollups.HOUR:  # rollups are hourly
         until = rollups.rolled_up_until()
         _add_rollups(series, deployment, since, until)
         newer = max(since, until)
@@ -159,7 +159,7 @@ def timeseries_of(deployment: Deployment, chosen: Range, now: datetime | None = 
 
 
 def _add_requests(series: TimeSeries, deployment: Deployment, since: datetime) -> None:
-    """Add requests that are not rolled up yet."""
+    """Add the requests that are not rolled up yet."""
     rows = rollups.requests_since(since)
     for row, busy in zip(rows, rollups.busy_seconds(rows), strict=True):
         if row.deployment != deployment.pk:
@@ -202,6 +202,6 @@ def _add_rollups(
 
 
 def usage_by(rows: "QuerySet[HourlyUsage]", name: str) -> Iterable[tuple[Any, Usage]]:
-    """(value of the field `name`, usage added up over the rows that have it)."""
+    """(value of the field `name`, total usage of the rows with it)."""
     sums = rows.order_by().values_list(name).annotate(*(Sum(one) for one in USAGE_FIELDS))
     return ((found[0], Usage(*found[1:])) for found in sums)

@@ -1,7 +1,7 @@
 """Feedback on answers, and dataset rows made from bad ones.
 
-Such a row has the redacted question and no answer; the answer somebody expected is added as a
-suggestion. It is used for nothing until a person has answered it.
+Such a row has the redacted question and no answer, and is not used until a person answers it. The
+answer that somebody expected becomes a suggestion for it.
 """
 
 import math
@@ -34,10 +34,9 @@ def give(
     expected: str = "",
     by: User | None = None,
 ) -> Feedback:
-    """Store a rating. Its words are stored only where the text of the request is, and redacted
-    like it."""
+    """Store a rating. Its texts are stored only where the text of the request is, and redacted."""
     transcript = Transcript.objects.filter(request=request).first()
-    words = {
+    texts = {
         name: redact(text[:MAX_COMMENT_CHARACTERS]).text.strip() if transcript else ""
         for name, text in (("comment", comment), ("expected", expected))
     }
@@ -49,7 +48,7 @@ def give(
             "at": timezone.now(),
             "release_id": request.release_id,
             "deployment_id": request.deployment_id,
-            **words,
+            **texts,
         },
     )
     prometheus.count_feedback(
@@ -73,7 +72,7 @@ def queue_if_unsure(request: Request, transcript: Transcript) -> None:
 
 
 def _queueing_retention(request: Request) -> Retention | None:
-    """The settings of its deployment, if bad answers are queued without being asked."""
+    """The settings of its deployment, if they queue bad answers automatically."""
     return Retention.objects.filter(deployment=request.deployment_id, on=True, queues=True).first()
 
 
@@ -95,7 +94,7 @@ def bad_answers(deployment: Deployment) -> "QuerySet[Transcript]":
     if least is not None:
         unsure = Request.objects.filter(deployment=deployment, confidence__lt=least)
         bad = bad.union(unsure.order_by().values("pk"))
-    # By those few requests, not by the deployment, which may have a million transcripts.
+    # Selected by these few requests: the deployment may have a million transcripts.
     found = Transcript.objects.filter(request__in=bad, example=None).exclude(prompt="")
     return found.order_by("request")
 
@@ -110,8 +109,8 @@ def queue_all(*, deployment: Deployment, by: User) -> int:
 
 
 def add_to_queue(*, transcript: Transcript, by: User | None) -> tuple[Example, bool]:
-    """Returns (dataset row with this question, whether it is new). The same question makes one
-    row, however often it was answered badly; the expected answer is suggested for it."""
+    """Returns (dataset row with this question, whether it is new). A question makes one row,
+    however often it was answered badly; the expected answer is suggested for it."""
     request = transcript.request
     dataset = datasets.dataset_of(transcript.deployment.goal)
     with transaction.atomic():
@@ -130,8 +129,7 @@ def add_to_queue(*, transcript: Transcript, by: User | None) -> tuple[Example, b
 
 
 def _suggest(example: Example, request: Request) -> None:
-    """Suggest the expected answer for the row, once: a suggestion that was dismissed does not come
-    back."""
+    """Suggest the expected answer for the row, once: a dismissed suggestion does not come back."""
     feedback = Feedback.objects.filter(request=request).first()
     if not feedback or not feedback.expected:
         return

@@ -1,7 +1,7 @@
 """Prometheus counters of this process's requests.
 
-The only label that people choose is a deployment's name, and there are at most MAX_NAMES of them,
-so that nobody can fill the memory of the Prometheus server. No key, no text, no person.
+The only label that people choose is a deployment's name. There are at most MAX_NAMES of them, so
+that nobody can fill the memory of the Prometheus server. No label names a key, a text or a person.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Histogram

@@ -1,8 +1,7 @@
-"""Adds up requests by hour, so that a page about a month reads some hundred rows instead of a
-million.
+"""Aggregates requests by hour, so that a page about a month reads hundreds of rows, not a million.
 
-A periodic task adds an hour up soon after it ended (`roll_up_finished_hours`). Readers add the
-requests after `rolled_up_until()` themselves, so figures are right even if the task is late.
+A periodic task aggregates an hour soon after it has ended (`roll_up_finished_hours`). Readers add
+the requests after `rolled_up_until()` themselves, so figures are right even if the task is late.
 """
 
 from collections import Counter
@@ -23,7 +22,7 @@ MAX_HOURS_AT_ONCE = 24  # per run of the periodic task
 
 
 class RequestFacts(NamedTuple):
-    """What is added up of one request."""
+    """The fields of a request that are aggregated."""
 
     at: datetime
     team: int
@@ -155,11 +154,11 @@ def answers_of(row: RequestFacts) -> AnswerStats:
     )
 
 
-# ---- Adding up finished hours ----
+# ---- Rolling up finished hours ----
 
 
 def rolled_up_until() -> datetime:
-    """Every hour before this moment is added up. Before the first run: the hour of the oldest
+    """Every hour before this time is rolled up. Before the first run: the hour of the oldest
     request."""
     cursor = RollupCursor.objects.first()
     if cursor:
@@ -169,8 +168,8 @@ def rolled_up_until() -> datetime:
 
 
 def roll_up_finished_hours(now: datetime | None = None, *, most: int = MAX_HOURS_AT_ONCE) -> bool:
-    """Add up at most `most` finished hours; True if there are more. Safe to run concurrently:
-    an hour is written by the process that moves the cursor."""
+    """Roll up at most `most` finished hours; True if there are more. Safe to run concurrently: an
+    hour is written by the process that moves the cursor."""
     now = now or timezone.now()
     for _hour in range(most):
         start = rolled_up_until()
@@ -181,7 +180,7 @@ def roll_up_finished_hours(now: datetime | None = None, *, most: int = MAX_HOURS
 
 
 def _roll_up_hour(start: datetime, now: datetime) -> None:
-    """Add up one hour. An empty one moves the cursor to the next hour that has requests."""
+    """Roll up one hour. An empty one moves the cursor to the next hour that has requests."""
     rows = requests_since(start, start + HOUR)
     end = start + HOUR
     if not rows:

@@ -1,4 +1,4 @@
-"""Signals for rooms above, which keep data that was derived from texts."""
+"""Signals for apps above this one that store data derived from texts."""
 
 from django.dispatch import Signal
 

@@ -1,4 +1,4 @@
-"""How long answers are and how many of them refuse, over time; without keeping a word of them."""
+"""Lengths of answers and refusals over time, where no text is stored."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +16,11 @@ DAY = timeseries.RANGES["day"]
 
 @pytest.fixture
 def answered(live):
-    """answered("I'm sorry…", tokens=9, ago=5) is an answer of so many minutes ago."""
+    """answered("I'm sorry…", tokens=9, ago=5) records an answer of five minutes ago."""
 
-    def note(answer: str | None, *, tokens: int = 3, ago: float = 5, now: datetime = NOW, **facts):
+    def record(
+        answer: str | None, *, tokens: int = 3, ago: float = 5, now: datetime = NOW, **facts
+    ):
         given = {"status": 200, "seconds": 0.5, "at": now - timedelta(minutes=ago)} | facts
         return recording.record(
             key=None,
@@ -31,7 +33,7 @@ def answered(live):
             **given,
         )
 
-    return note
+    return record
 
 
 @pytest.mark.parametrize(
@@ -45,40 +47,40 @@ def answered(live):
         ("I'm sorry to hear that. Bring it in on Monday.", False),
         ("You asked whether I can't or won't: neither.", False),
         ("", False),
-        (None, None),  # embeddings have no answer in words
+        (None, None),  # embeddings have no text answer
     ],
 )
-def test_what_counts_as_a_refusal(answered, answer, refused):
+def test_refusals_are_recognised(answered, answer, refused):
     assert answered(answer).refused is refused
     assert not Transcript.objects.exists()
 
 
-def test_what_failed_is_neither(answered):
+def test_failed_requests_are_neither_refusal_nor_answer(answered):
     assert answered("I can't", status=503, error="model_failed").refused is None
 
 
-def test_lengths_and_refusals_before_and_after_hours_are_added_up(live, answered):
+def test_rollups_keep_lengths_and_refusals(live, answered):
     for tokens, ago in ((10, 5), (10, 70), (40, 75), (400, 3000)):
         answered("order_status", tokens=tokens, ago=ago)
     answered("I cannot do that.", tokens=5, ago=80)
     answered(None, tokens=0, ago=81)
-    raw = timeseries.timeseries_of(live, DAY, NOW)
+    before = timeseries.timeseries_of(live, DAY, NOW)
     while rollups.roll_up_finished_hours(NOW):
         pass
-    added = timeseries.timeseries_of(live, DAY, NOW)
+    after = timeseries.timeseries_of(live, DAY, NOW)
     assert HourlyAnswers.objects.filter(refused=1).count() == 1
-    assert raw.total == added.total
-    assert raw.points == added.points
-    assert (added.total.text_answers, added.total.refused) == (
+    assert before.total == after.total
+    assert before.points == after.points
+    assert (after.total.text_answers, after.total.refused) == (
         4,
         1,
-    )  # one was longer ago than a day
-    assert (added.total.length_p50, added.total.length_p95) == (10, 40)
-    assert added.total.refused_share == 0.25
+    )  # one is older than a day
+    assert (after.total.length_p50, after.total.length_p95) == (10, 40)
+    assert after.total.refused_share == 0.25
 
 
 @pytest.mark.parametrize(
-    ("tokens", "step"),
+    ("tokens", "bucket"),
     [
         (0, 0),
         (1, 1),
@@ -91,18 +93,18 @@ def test_lengths_and_refusals_before_and_after_hours_are_added_up(live, answered
         (99_900, 100_000),
     ],
 )
-def test_a_length_is_exact_below_a_hundred_and_then_to_two_digits(tokens, step):
-    assert LengthHistogram.of([tokens]).quantile(0.5) == step
+def test_lengths_are_exact_below_100_and_rounded_to_two_digits_above(tokens, bucket):
+    assert LengthHistogram.of([tokens]).quantile(0.5) == bucket
 
 
-def test_requests_of_before_this_was_noted_leave_a_gap_and_no_zero(live, answered):
+def test_requests_without_a_known_length_leave_a_gap(live, answered):
     Request.objects.filter(pk=answered("order_status", ago=130).pk).update(refused=None)
     answered("order_status", ago=5)
     lengths = [point.length_p50 for point in timeseries.timeseries_of(live, DAY, NOW).points]
     assert lengths.count(None) == len(lengths) - 1
 
 
-def test_both_stand_on_the_page_with_a_way_to_the_refusals(live, answered, as_viewer, url):
+def test_the_page_charts_both_and_links_to_the_refusals(live, answered, as_viewer, url):
     now = timezone.now()
     for answer in ["order_status"] * 3 + ["I'm unable to answer that."]:
         answered(answer, tokens=12, now=now)
@@ -115,7 +117,7 @@ def test_both_stand_on_the_page_with_a_way_to_the_refusals(live, answered, as_vi
     assert [one.refused for one in listed] == [True]
 
 
-def test_nothing_answered_yet_draws_no_empty_chart(live, as_viewer, url):
+def test_without_answers_there_is_no_chart(live, as_viewer, url):
     reply = as_viewer.get(url("monitoring:page"))
     assert "lengths" not in reply.context["charts"]
     assert "Once it has answered" in reply.content.decode()

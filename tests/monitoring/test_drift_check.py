@@ -1,4 +1,4 @@
-"""Is it still asked what it learned? From the request log to a sentence on the page."""
+"""Drift checks: from the request log to the result on the page."""
 
 from datetime import timedelta
 
@@ -28,15 +28,15 @@ DISHES = ["gratin", "bread", "quiche", "cake", "pizza"]
 
 
 @pytest.fixture
-def kept(live, owner):
+def storing(live, owner):
     return retention.change(deployment=live, by=owner, on=True)
 
 
 @pytest.fixture
-def asked(live, kept):
-    """asked([...]) are requests as the API notes them."""
+def asked(live, storing):
+    """asked([...]) records a request with each prompt."""
 
-    def note(prompts: list[str]) -> None:
+    def record(prompts: list[str]) -> None:
         for prompt in prompts:
             recording.record(
                 key=None,
@@ -51,7 +51,7 @@ def asked(live, kept):
                 messages=[{"role": "user", "content": prompt}],
             )
 
-    return note
+    return record
 
 
 def like_the_training(count: int) -> list[str]:
@@ -63,40 +63,40 @@ def about_ovens(count: int) -> list[str]:
 
 
 def work(found: DriftCheck) -> DriftCheck:
-    """What a worker does with it, without a process of its own."""
+    """Run its job in this process, and store the result."""
     job = found.job
-    order = handler_for(job).child_spec(job)
-    result = run.run(Work(job.kind, order.folder, order.spec), RecordingChannel())
+    child = handler_for(job).child_spec(job)
+    result = run.run(Work(job.kind, child.folder, child.spec), RecordingChannel())
     journey.set_state(job, State.SUCCEEDED, result=result)
     handler_for(Job.objects.get(pk=job.pk)).finish(Job.objects.get(pk=job.pk), result)
     found.refresh_from_db()
     return found
 
 
-def test_the_same_kind_of_prompt_is_no_drift(live, asked, as_viewer, url):
+def test_similar_prompts_are_no_drift(live, asked, as_viewer, url):
     asked(like_the_training(60))
     found = work(drift.start(deployment=live))
     assert not found.drifted
-    assert drift.told_apart_percent(live) == 50.0
+    assert drift.separable_percent(live) == 50.0
     page = as_viewer.get(url("monitoring:page")).content.decode()
     assert "It is asked what it learned: no difference is to be seen." in page
 
 
-def test_other_prompts_are_drift_and_the_strangest_are_shown(live, asked, as_editor, url):
+def test_other_prompts_are_drift_and_the_least_similar_are_shown(live, asked, as_editor, url):
     asked([*like_the_training(10), "Wann fährt die letzte Tram?", *about_ovens(40)])
     found = work(drift.start(deployment=live))
     assert found.drifted
-    assert drift.told_apart_percent(live) > 75
+    assert drift.separable_percent(live) > 75
     page = as_editor.get(url("monitoring:page")).content.decode()
     assert "It is asked other things than it learned from." in page
     assert "Wann fährt die letzte Tram?" in page
     assert "bake" in page  # a new word
-    strangest = Transcript.objects.get(prompt__startswith="Wann")
-    assert url("request_log:request", request_id=strangest.pk) in page
+    odd = Transcript.objects.get(prompt__startswith="Wann")
+    assert url("request_log:request", request_id=odd.pk) in page
     assert "add it to the dataset" in page
 
 
-def test_the_course_of_it_is_drawn_from_the_second_finding_on(live, asked, as_viewer, url):
+def test_results_are_charted_from_the_second_on(live, asked, as_viewer, url):
     asked(like_the_training(60))
     first = work(drift.start(deployment=live))
     assert "chart-drift" not in as_viewer.get(url("monitoring:page")).content.decode()
@@ -109,29 +109,29 @@ def test_the_course_of_it_is_drawn_from_the_second_finding_on(live, asked, as_vi
     assert page.index(f">{second.auc_percent}</td>") < page.index(f">{first.auc_percent}</td>")
 
 
-def test_no_text_stays_behind_in_the_job_or_the_finding(live, asked):
+def test_neither_the_job_nor_the_result_contains_a_prompt(live, asked):
     asked([*like_the_training(30), "Wann fährt die letzte Tram?", *about_ovens(20)])
     found = work(drift.start(deployment=live))
     assert (found.job.spec, Job.objects.get(pk=found.job_id).result) == ({}, {})
     stored = str(DriftCheck.objects.values().get())
-    assert "Tram" not in stored  # one person's word
+    assert "Tram" not in stored  # a word of one person
     retention.delete_all_texts(live)
     found.refresh_from_db()
     assert (found.new_words, found.odd) == ([], [])
     assert found.drifted  # figures stay
 
 
-def test_words_go_when_their_days_are_over(live, asked, kept):
+def test_words_are_deleted_when_texts_expire(live, asked, storing):
     asked(about_ovens(40))
     found = work(drift.start(deployment=live))
     assert found.new_words
-    DriftCheck.objects.update(created_at=timezone.now() - timedelta(days=kept.days, minutes=1))
+    DriftCheck.objects.update(created_at=timezone.now() - timedelta(days=storing.days, minutes=1))
     delete_expired()
     found.refresh_from_db()
     assert found.new_words == []
 
 
-def test_a_deleted_prompt_is_not_shown_any_more(live, asked, as_viewer, url):
+def test_a_deleted_prompt_is_no_longer_shown(live, asked, as_viewer, url):
     asked([*like_the_training(30), "Wann fährt die letzte Tram?"])
     found = work(drift.start(deployment=live))
     assert drift.odd_prompts(found)[0].transcript.prompt.startswith("Wann")
@@ -139,7 +139,7 @@ def test_a_deleted_prompt_is_not_shown_any_more(live, asked, as_viewer, url):
     assert "Tram" not in as_viewer.get(url("monitoring:page")).content.decode()
 
 
-def test_too_few_say_so(live, asked, as_editor, url):
+def test_too_few_prompts_are_refused(live, asked, as_editor, url):
     asked(about_ovens(drift.MIN_PROMPTS - 1))
     with pytest.raises(PlainError, match="29 live prompts are kept; it takes 30"):
         drift.start(deployment=live)
@@ -150,14 +150,14 @@ def test_too_few_say_so(live, asked, as_editor, url):
     assert (MIN_PROMPTS, MAX_PROMPTS) == (
         drift.MIN_PROMPTS,
         drift.MAX_LIVE_PROMPTS,
-    )  # the worker's own numbers
+    )  # as in the worker
 
 
-def test_where_nothing_is_kept_the_page_says_why_it_cannot_tell(live, as_viewer, url):
+def test_without_stored_texts_the_page_says_why(live, as_viewer, url):
     assert "only where texts are kept" in as_viewer.get(url("monitoring:page")).content.decode()
 
 
-def test_an_editor_asks_for_it_and_the_page_follows(live, asked, as_editor, editor, url):
+def test_an_editor_starts_a_check_and_the_page_polls(live, asked, as_editor, editor, url):
     asked(about_ovens(40))
     assert as_editor.post(url("monitoring:drift")).url == url("monitoring:page") + "#drift"
     found = DriftCheck.objects.get()
@@ -172,7 +172,7 @@ def test_an_editor_asks_for_it_and_the_page_follows(live, asked, as_editor, edit
     assert "It is asked other things than it learned from." in part
     assert (
         as_editor.get(url("monitoring:drift")).url == url("monitoring:page") + "#drift"
-    )  # without script
+    )  # without JavaScript
 
 
 def test_permissions_to_start_a_drift_check(live, asked, as_viewer, as_stranger, client, url):
@@ -184,7 +184,7 @@ def test_permissions_to_start_a_drift_check(live, asked, as_viewer, as_stranger,
     assert not DriftCheck.objects.exists()
 
 
-def test_once_a_day_by_itself_where_new_prompts_came(live, asked):
+def test_the_clock_starts_a_check_once_a_day_if_there_are_new_prompts(live, asked):
     start_drift_checks()
     assert not DriftCheck.objects.exists()  # too few
     asked(about_ovens(40))
@@ -195,13 +195,13 @@ def test_once_a_day_by_itself_where_new_prompts_came(live, asked):
     DriftCheck.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
     asked(about_ovens(drift.MIN_NEW_PROMPTS - 1))
     start_drift_checks()
-    assert DriftCheck.objects.count() == 1  # hardly anything is new
+    assert DriftCheck.objects.count() == 1  # too few new ones
     asked(about_ovens(1))
     start_drift_checks()
     assert DriftCheck.objects.count() == 2
 
 
-def test_not_by_itself_where_texts_are_no_longer_kept_or_it_is_paused(live, asked, owner):
+def test_the_clock_starts_none_while_paused_or_without_stored_texts(live, asked, owner):
     asked(about_ovens(40))
     live.paused_at = timezone.now()
     live.save()
@@ -213,21 +213,19 @@ def test_not_by_itself_where_texts_are_no_longer_kept_or_it_is_paused(live, aske
     assert not DriftCheck.objects.exists()
 
 
-def test_another_training_is_compared_anew_and_the_old_finding_is_not_held_against_it(
-    live, asked, goal, owner
-):
+def test_another_training_starts_a_new_check_and_hides_old_results(live, asked, goal, owner):
     asked(about_ovens(40))
     work(drift.start(deployment=live))
     version = journey.freeze(goal, owner, count=70)
     Training.objects.update(version=version)
     live.refresh_from_db()
     assert drift.newest(live) is None
-    assert drift.told_apart_percent(live) is None
+    assert drift.separable_percent(live) is None
     start_drift_checks()
     assert DriftCheck.objects.first().version == version
 
 
-def test_when_a_deployment_goes_its_comparisons_and_their_jobs_go(
+def test_deleting_a_deployment_deletes_its_checks_and_their_jobs(
     live, asked, django_capture_on_commit_callbacks
 ):
     asked(about_ovens(40))
@@ -239,7 +237,7 @@ def test_when_a_deployment_goes_its_comparisons_and_their_jobs_go(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_child_of_its_own_does_it(live, asked):
+def test_a_check_runs_in_a_child_process(live, asked):
     asked([*like_the_training(10), *about_ovens(40)])
     found = drift.start(deployment=live)
     job = supervise(found.job)

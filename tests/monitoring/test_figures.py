@@ -1,4 +1,4 @@
-"""The live page: what was asked, how long people waited, what it cost, and who may look."""
+"""The monitoring page: requests, latency, costs, and permissions."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -19,10 +19,10 @@ DAY = timeseries.RANGES["day"]
 
 @pytest.fixture
 def asked(live, team, owner):
-    """asked(minutes ago, ...) is a request of the live one, with a key of its own."""
+    """asked(5, status=429) stores a request of five minutes ago, with a key."""
     key, _text = api_keys.create_key(team=team, by=owner, name="the mailbox", deployment=live)
 
-    def ask(ago: float, now: datetime = NOW, **facts) -> Request:
+    def store(ago: float, now: datetime = NOW, **facts) -> Request:
         given = {
             "status": 200,
             "seconds": 1.0,
@@ -37,29 +37,29 @@ def asked(live, team, owner):
             team=team, model=live.name, at=now - timedelta(minutes=ago), **given | facts
         )
 
-    return ask
+    return store
 
 
-def test_the_same_figures_before_and_after_hours_are_added_up(live, asked):
+def test_rollups_do_not_change_the_figures(live, asked):
     for ago in (5, 65, 65.2, 130, 700, 3000):
         asked(ago, seconds=ago / 100)
     asked(70, status=429, error="engine_busy", first_seconds=None, seconds=0.01)
-    raw = timeseries.timeseries_of(live, DAY, NOW)
+    before = timeseries.timeseries_of(live, DAY, NOW)
     while rollups.roll_up_finished_hours(NOW):
         pass
-    added = timeseries.timeseries_of(live, DAY, NOW)
+    after = timeseries.timeseries_of(live, DAY, NOW)
     assert HourlyUsage.objects.count() == 4
-    assert raw.total == added.total
-    assert raw.points == added.points
-    assert (raw.by_key, raw.by_release) != ({}, {})
-    assert {k: v.usage for k, v in raw.by_key.items()} == {
-        k: v.usage for k, v in added.by_key.items()
+    assert before.total == after.total
+    assert before.points == after.points
+    assert (before.by_key, before.by_release) != ({}, {})
+    assert {k: v.usage for k, v in before.by_key.items()} == {
+        k: v.usage for k, v in after.by_key.items()
     }
-    assert raw.total.usage.requests == 6  # one was more than a day ago
-    assert raw.total.stats.errors == {"engine_busy": 1}
+    assert before.total.usage.requests == 6  # one was more than a day ago
+    assert before.total.stats.errors == {"engine_busy": 1}
 
 
-def test_an_hour_is_added_up_once_and_only_when_it_is_over(asked):
+def test_an_hour_is_rolled_up_once_and_only_when_it_has_ended(asked):
     asked(31)  # 9:59
     asked(10)  # 10:20
     assert not rollups.roll_up_finished_hours(NOW)
@@ -73,7 +73,7 @@ def test_an_hour_is_added_up_once_and_only_when_it_is_over(asked):
     assert HourlyUsage.objects.count() == 2
 
 
-def test_hours_without_requests_are_passed_over_at_once(asked):
+def test_hours_without_requests_are_skipped(asked):
     asked(60 * 24 * 300)
     asked(180)
     assert not rollups.roll_up_finished_hours(NOW, most=6)
@@ -89,7 +89,7 @@ def test_the_second_of_two_concurrent_rollups_writes_nothing(asked, monkeypatch)
     assert HourlyUsage.objects.count() == 1
 
 
-def test_an_hour_is_shown_minute_by_minute(live, asked):
+def test_the_hour_range_has_a_point_a_minute(live, asked):
     asked(0.2)
     asked(59)
     asked(61)
@@ -97,7 +97,7 @@ def test_an_hour_is_shown_minute_by_minute(live, asked):
     assert [point.usage.requests for point in found.points] == [1] + [0] * 57 + [1, 0]
 
 
-def test_percentiles_are_right_to_a_twentieth():
+def test_percentiles_are_right_to_5_percent():
     waits = [0.05 * 1.01**n for n in range(1000)]
     histogram = Histogram.of(waits)
     for share in (0.5, 0.95, 0.99):
@@ -107,14 +107,14 @@ def test_percentiles_are_right_to_a_twentieth():
     assert Histogram.of([0.0, 1e9]).total() == 2
 
 
-def test_time_in_which_three_ran_is_shared_by_three():
+def test_concurrent_requests_share_the_time():
     assert rollups.shared_seconds([(0, 4), (1, 4), (1, 4), (9, 10), (9, 9)]) == pytest.approx(
         [2.0, 1.0, 1.0, 1.0, 0.0]
     )
     assert rollups.shared_seconds([]) == []
 
 
-def test_no_price_is_no_cost_and_not_zero(live, asked, as_owner, url):
+def test_without_a_price_the_cost_is_unknown(live, asked, as_owner, url):
     asked(1, timezone.now())
     page = as_owner.get(url("monitoring:page")).content.decode()
     assert "not set" in page
@@ -122,7 +122,7 @@ def test_no_price_is_no_cost_and_not_zero(live, asked, as_owner, url):
     assert costs.Price.of(live).cost(rollups.Usage(5, 0, 100, 100, 9.0)) is None
 
 
-def test_a_price_of_an_hour_and_of_tokens(live, asked, as_editor, url):
+def test_prices_of_an_hour_and_of_tokens_add_up(live, asked, as_editor, url):
     asked(10, timezone.now(), seconds=36.0, prompt_tokens=1_000_000, tokens=500_000)
     given = {"currency": "EUR", "hour": "2", "read": "0.5", "written": "1.5"}
     assert as_editor.post(url("monitoring:price"), given).status_code == 302
@@ -133,13 +133,13 @@ def test_a_price_of_an_hour_and_of_tokens(live, asked, as_editor, url):
     assert as_editor.get(url("monitoring:page")).context["cost"] == ""
 
 
-def test_a_price_that_is_none_is_asked_for_again(live, as_editor, url):
+def test_an_invalid_price_is_refused(live, as_editor, url):
     reply = as_editor.post(url("monitoring:price"), {"currency": "EUR", "hour": "-1"})
     assert reply.status_code == 422
     assert Deployment.objects.get().hour_price is None
 
 
-def test_what_a_key_has_cost_this_month(live, asked):
+def test_cost_of_a_key_this_month(live, asked):
     costs.set_price(deployment=live, currency="USD", hour=None, read=None, written=100)
     key = asked(10, tokens=5_000).key
     asked(60 * 24 * 10, tokens=90_000)  # in February
@@ -159,11 +159,11 @@ def test_what_a_key_has_cost_this_month(live, asked):
         (None, ""),
     ],
 )
-def test_money_is_never_rounded_to_nothing(amount, words):
+def test_format_money_never_rounds_to_zero(amount, words):
     assert costs.format_money(amount, "EUR") == words
 
 
-def test_every_range_and_a_poll(live, asked, as_viewer, url):
+def test_open_every_range_and_poll(live, asked, as_viewer, url):
     asked(5, timezone.now())
     for name in (*timeseries.RANGES, "year", ""):
         reply = as_viewer.get(url("monitoring:page"), {"range": name})
@@ -173,19 +173,19 @@ def test_every_range_and_a_poll(live, asked, as_viewer, url):
     assert "every 30s" in poll
 
 
-def test_what_failed_is_said_in_words(live, asked, as_viewer, url):
+def test_failures_are_listed_in_words(live, asked, as_viewer, url):
     asked(5, timezone.now(), status=429, error="engine_busy")
     page = as_viewer.get(url("monitoring:page")).content.decode()
     assert "The model was busy" in page
     assert "of which one failed" in page
 
 
-def test_what_pages_of_ours_ask_is_named(live, asked, as_viewer, url):
+def test_requests_from_our_pages_have_a_row(live, asked, as_viewer, url):
     asked(5, timezone.now(), key=None)
     assert "A page of ours" in as_viewer.get(url("monitoring:page")).content.decode()
 
 
-def test_nothing_is_live_yet(goal, as_viewer, url):
+def test_without_a_deployment_the_page_redirects(goal, as_viewer, url):
     assert as_viewer.get(url("monitoring:page")).url == url("page")
 
 
@@ -196,7 +196,7 @@ def test_permissions_to_see_figures_and_set_prices(live, as_viewer, as_stranger,
     assert as_stranger.post(url("monitoring:price"), {"currency": "EUR"}).status_code == 404
 
 
-def test_another_team_s_requests_are_not_counted(live, asked, stranger):
+def test_requests_of_other_teams_are_not_counted(live, asked, stranger):
     asked(5)
     theirs = stranger.teams.get()
     Request.objects.create(team=theirs, model="x", status=200, seconds=1, at=NOW)

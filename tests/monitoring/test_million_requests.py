@@ -1,5 +1,5 @@
-"""A million requests a month: the live page answers in every range, and every request is counted.
-FINETUNE_ROWS makes it fewer."""
+"""A month of a million requests: every range can be opened, and every request is counted.
+FINETUNE_ROWS changes the number."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""/metrics: off unless there is a token, only with it, and nothing personal in it."""
+"""/metrics: off unless a token is set, opened only by it, and without personal data."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -35,7 +35,7 @@ def asked(live, team, owner):
 
 @pytest.fixture
 def read(client, settings):
-    """read() is {(name, labels): value} of what Prometheus gets."""
+    """read() returns {(name, labels): value} of the exposition."""
     settings.METRICS_TOKEN = TOKEN
 
     def found():
@@ -52,12 +52,12 @@ def read(client, settings):
 
 
 @pytest.mark.parametrize("header", ["", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", "Bearer é"])
-def test_only_the_token_opens_it(db, client, settings, header):
+def test_a_wrong_token_is_refused(db, client, settings, header):
     settings.METRICS_TOKEN = TOKEN
     assert client.get("/metrics", headers={"Authorization": header}).status_code == 401
 
 
-def test_without_a_token_it_is_off(db, client, settings):
+def test_without_a_token_setting_it_is_off(db, client, settings):
     settings.METRICS_TOKEN = ""
     for header in ("", "Bearer ", "Bearer"):
         assert client.get("/metrics", headers={"Authorization": header}).status_code == 401
@@ -71,21 +71,21 @@ def test_requests_are_counted_by_deployment_and_status(asked, read):
     feedback.give(request=asked(), rating=1)
     after = read()
 
-    def grown(*key):
+    def growth(*key):
         return after[key] - before.get(key, 0)
 
-    assert grown("finetune_requests_total", "200", name) == 2
-    assert grown("finetune_requests_total", "429", name) == 1
-    assert grown("finetune_tokens_total", "read", name) == 270
-    assert grown("finetune_request_seconds_bucket", "4.0", name) == 2
-    assert grown("finetune_request_seconds_bucket", "2.0", name) == 0
-    assert grown("finetune_first_word_seconds_count", name) == 1
-    assert grown("finetune_feedback_total", name, "up") == 1
+    assert growth("finetune_requests_total", "200", name) == 2
+    assert growth("finetune_requests_total", "429", name) == 1
+    assert growth("finetune_tokens_total", "read", name) == 270
+    assert growth("finetune_request_seconds_bucket", "4.0", name) == 2
+    assert growth("finetune_request_seconds_bucket", "2.0", name) == 0
+    assert growth("finetune_first_word_seconds_count", name) == 1
+    assert growth("finetune_feedback_total", name, "up") == 1
     for private in ("mailbox", "pump", "Kettle", "chatcmpl"):
         assert private not in read.text
 
 
-def test_jobs_and_the_engine(team, read):
+def test_jobs_and_engine_state_are_exported(team, read):
     Job.objects.create(team=team, kind="import", state=State.QUEUED)
     found = read()
     assert found["finetune_jobs", "import", "queued"] == 1
@@ -93,7 +93,7 @@ def test_jobs_and_the_engine(team, read):
     assert found[("finetune_engine_up",)] == 0
 
 
-def test_nobody_fills_the_memory_with_names(monkeypatch):
+def test_the_number_of_deployment_labels_is_limited(monkeypatch):
     monkeypatch.setattr(prometheus, "_names", {"a"})
     monkeypatch.setattr(prometheus, "MAX_NAMES", 2)
     assert [prometheus.label_of(one) for one in ("b", "c", "a", None)] == ["b", "other", "a", "-"]

@@ -1,1 +1,1 @@
-"""How what a deployment is asked and answers changes over time."""
+"""Compares the live prompts of a deployment with its training prompts."""

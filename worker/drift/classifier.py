@@ -1,9 +1,9 @@
-"""Are live prompts still like the prompts a model was trained on?
+"""Detects drift: live prompts that are no longer like the prompts a model was trained on.
 
 A classifier learns to tell the two apart: words and word pairs weighted by TF-IDF, logistic
-regression, five folds. If it cannot, nothing has changed. In a small sample it looks better than
-guessing by chance, so its ROC AUC is compared with a permutation test: the same scores with
-shuffled labels, many times.
+regression, five folds. If it cannot, nothing has changed. In a small sample it beats guessing by
+chance, so its ROC AUC is compared with a permutation test: the same scores with shuffled labels,
+many times.
 
 Written with numpy and scipy (docs/decisions/0027 says why not scikit-learn). Deterministic: the
 same input gives the same result.
@@ -41,8 +41,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class DriftResult:
-    """`learned` and `live` count prompts. `auc`: 0.5 if nobody could tell the two apart, 1 if
-    anybody could. `by_chance`: the 95th percentile of the AUC under the null hypothesis.
+    """`learned` and `live`: numbers of training and live prompts. `auc`: 0.5 if they cannot be told
+    apart, 1 if always. `by_chance`: the 95th percentile of the AUC under the null hypothesis.
     `new_words` are typical of live prompts, `missing_words` of training prompts."""
 
     learned: int
@@ -60,8 +60,8 @@ class DriftResult:
 def detect_drift(training: Sequence[str], live: Sequence[str]) -> DriftResult | None:
     """Compare prompts; None if there are fewer than MIN_PROMPTS on either side.
 
-    At most MAX_PROMPTS are used: training prompts spread evenly, live prompts the newest. The same
-    text on both sides is fine: that is what "no drift" looks like.
+    At most MAX_PROMPTS of each are used: training prompts spread evenly, the newest live prompts.
+    The same text may be on both sides: that is what "no drift" looks like.
     """
     training, live = _evenly_spread(training, MAX_PROMPTS), list(live)[-MAX_PROMPTS:]
     if min(len(training), len(live)) < MIN_PROMPTS:
@@ -96,7 +96,7 @@ def normalised_text(text: str) -> str:
 def _out_of_fold_scores(
     counts: Sequence[Counter[str]], labels: Labels, test: NDArray[np.bool_]
 ) -> Floats:
-    """Train on all but `test`; returns how live each of `test` looks, on any scale."""
+    """Train on all but `test`; returns the decision values of `test`, higher for live prompts."""
     vocabulary = _vocabulary([count for count, out in zip(counts, test, strict=True) if not out])
     matrix = tfidf_matrix(counts, vocabulary, ~test)
     weights = fit_logistic_regression(matrix[~test], labels[~test])
@@ -105,8 +105,7 @@ def _out_of_fold_scores(
 
 
 def _vocabulary(counts: Sequence[Counter[str]]) -> dict[str, int]:
-    """Column of each term that more than one prompt has: a term of a single prompt says nothing
-    about others."""
+    """Column of each term that occurs in more than one prompt; others cannot generalise."""
     document_frequency = Counter(term for count in counts for term in count)
     kept = [term for term, count in document_frequency.most_common(MAX_TERMS) if count > 1]
     return {term: column for column, term in enumerate(kept)}
@@ -186,8 +185,8 @@ def _chance_auc(labels: Labels, scores: Floats, folds: NDArray[np.int_]) -> floa
 
 
 def _group_folds(groups: Sequence[str], labels: Labels) -> NDArray[np.int_]:
-    """A fold for each prompt, stratified by label. Equal texts share a fold: a prompt that is
-    asked again and again would otherwise be known by heart."""
+    """A fold for each prompt, stratified by label. Equal texts share a fold; otherwise a repeated
+    prompt would be in training and test folds at once."""
     random = np.random.default_rng(SEED)
     folds = np.zeros(len(labels), dtype=int)
     fold_of: dict[str, int] = {}
@@ -223,7 +222,7 @@ def _typical_words(counts: Sequence[Counter[str]], labels: Labels) -> tuple[list
 
 
 def _evenly_spread(texts: Sequence[str], most: int) -> list[str]:
-    """At most `most` texts, spread over the whole, so that a sorted file stays represented."""
+    """At most `most` texts, spread evenly, so that every part of a sorted file is represented."""
     if len(texts) <= most:
         return list(texts)
     return [texts[int(index)] for index in np.linspace(0, len(texts) - 1, most)]

@@ -1,7 +1,7 @@
 """Compares live prompts with the prompts a model was trained on. No event contains a prompt.
 
-Training prompts are redacted first, as live prompts were; otherwise the classifier would tell the
-two apart by “[email]” alone.
+Training prompts are redacted first, as live prompts were; otherwise “[email]” alone would tell the
+two apart.
 """
 
 import json
@@ -24,8 +24,8 @@ class DriftSpec(TypedDict):
 
 
 def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Returns the fields of finetune_app.monitoring.models.DriftCheck; without a result if there
-    are too few prompts."""
+    """Returns fields of finetune_app.monitoring.models.DriftCheck; only counts if there are too few
+    prompts."""
     spec: DriftSpec = job.spec  # type: ignore[assignment]
     channel.emit("phase", phase="reading", message="Reading what it learned from")
     training = list(_training_prompts(spec))

@@ -1,6 +1,4 @@
-"""What the page of the team's keys, in a room below, shows of costs."""
-
-from typing import Any
+"""Costs for the page of the team's keys, which belongs to an app below this one."""
 
 from django import template
 
@@ -11,6 +9,6 @@ register = template.Library()
 
 
 @register.inclusion_tag("monitoring/_key_spending.html")
-def key_spending(key: ApiKey) -> dict[str, Any]:
+def key_spending(key: ApiKey) -> dict[str, costs.Spent | None]:
     """What the key has spent of its monthly budget of money, if it has one."""
     return {"spent": costs.spent_of([key]).get(key.pk)}

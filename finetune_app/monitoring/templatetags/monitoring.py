@@ -1,4 +1,4 @@
-"""What the deployment page, in a room below, shows of the figures."""
+"""Figures for the deployment page, which belongs to an app below this one."""
 
 from typing import Any
 

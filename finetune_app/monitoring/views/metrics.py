@@ -24,7 +24,7 @@ def _show(request: HttpRequest) -> HttpResponse:
 
 
 def _has_token(header: str) -> bool:
-    """False for everybody if no token is set."""
+    """Always False if no token is set."""
     scheme, _space, token = header.partition(" ")
     expected = settings.METRICS_TOKEN
     equal = hmac.compare_digest(token.strip().encode(), expected.encode())

@@ -1,4 +1,4 @@
-"""The page of all figures: usage, cost, drift."""
+"""The monitoring page: usage, cost, drift."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def price(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET", "POST", changing=Role.EDITOR)
 def drift_check(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """GET: the part of the page about drift, polled while a check runs. POST: start a check."""
+    """GET: the drift section of the page, polled while a check runs. POST: start a check."""
     deployment = get_object_or_404(Deployment, goal=goal)
     if request.method == "POST":
         drift.start(deployment=deployment, by=request.user)

@@ -26,7 +26,7 @@ ERROR_LABELS = {
 
 
 def error_label(code: str) -> str:
-    """An error code in words. What the client did wrong was said to the client alone."""
+    """An error code in words. Client errors share one label: only the client gets the details."""
     return str(ERROR_LABELS.get(code, _("It could not be read")))
 
 

@@ -1,4 +1,4 @@
-"""Whether the texts of a deployment's requests are kept, and for how long."""
+"""Settings: whether the texts of a deployment's requests are stored, and for how long."""
 
 from django.db import models
 

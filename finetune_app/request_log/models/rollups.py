@@ -1,4 +1,4 @@
-"""Requests of finished hours, added up (see rollups.py)."""
+"""Requests aggregated by hour (see rollups.py)."""
 
 from django.db import models
 
@@ -57,7 +57,7 @@ class HourlyAnswers(models.Model):
 
 
 class RollupCursor(models.Model):
-    """A single row: every hour before `until` is added up."""
+    """A single row: every hour before `until` is rolled up."""
 
     until = models.DateTimeField()
 

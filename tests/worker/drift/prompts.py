@@ -6,7 +6,7 @@ THINGS = ["brakes", "tyre", "chain", "saddle", "light", "bell", "pump", "wheel",
 ASKS = ["is my {} ready", "how much is a new {}", "can you fix the {} today", "the {} is broken"]
 
 
-def made_up(count, things, seed):
+def random_prompts(count, things, seed):
     rng = random.Random(seed)
     return [
         f"{rng.choice(ASKS).format(rng.choice(things))} {rng.randrange(99)}" for _ in range(count)
