@@ -172,7 +172,7 @@ def train(goal: Goal, model: Path, version: Path, folder: Path) -> tuple[Path, f
     from worker.training import run
 
     rows = sum(row["split"] == "train" for row in goal.rows)
-    spec = automatic_settings(rows, 256)["settings"] | {
+    spec = automatic_settings(rows, 256).settings | {
         "base_model": str(model),
         "version": str(version),
         "seed": SEED,

@@ -38,16 +38,16 @@ def name_field() -> forms.CharField:
     )
 
 
-def unused_email(email: str, *, but: User | None = None) -> str:
+def unused_email(email: str, *, exclude: User | None = None) -> str:
     """The normalised address. Raises ValidationError if another user has it."""
     email = email.strip().lower()
-    others = User.objects.exclude(pk=but.pk) if but else User.objects.all()
+    others = User.objects.exclude(pk=exclude.pk) if exclude else User.objects.all()
     if others.filter(email=email).exists():
         raise ValidationError(_("There is an account with this address already."))
     return email
 
 
-class NewAccount(forms.Form):
+class NewAccountForm(forms.Form):
     """Name, e-mail address and password of a new user."""
 
     email = email_field()
@@ -72,7 +72,7 @@ class NewAccount(forms.Form):
         return data
 
 
-class SetUp(NewAccount):
+class SetUpForm(NewAccountForm):
     team_name = forms.CharField(
         label=_("Your team"),
         max_length=80,
@@ -82,7 +82,7 @@ class SetUp(NewAccount):
     field_order = ["email", "name", "password", "team_name"]
 
 
-class SetUpCode(forms.Form):
+class SetUpCodeForm(forms.Form):
     code = forms.CharField(
         label=_("Set-up code"),
         max_length=60,
@@ -92,7 +92,7 @@ class SetUpCode(forms.Form):
     )
 
 
-class SignIn(forms.Form):
+class SignInForm(forms.Form):
     email = email_field()
     password = PasswordField()
 
@@ -115,7 +115,7 @@ class SignIn(forms.Form):
         return data
 
 
-class AskPassword(forms.Form):
+class PasswordCheckForm(forms.Form):
     """A form that asks for the current password again."""
 
     def __init__(self, request: HttpRequest, data: Any = None, **kwargs: Any) -> None:
@@ -129,7 +129,7 @@ class AskPassword(forms.Form):
         return password
 
 
-class ChangePassword(AskPassword):
+class ChangePasswordForm(PasswordCheckForm):
     old = PasswordField(label=_("Password now"))
     new = PasswordField(label=_("New password"), help_text=_("At least 10 characters."), attrs=NEW)
 
@@ -142,14 +142,14 @@ class ChangePassword(AskPassword):
         return new
 
 
-class DeleteAccount(AskPassword):
+class DeleteAccountForm(PasswordCheckForm):
     password = PasswordField(label=_("Your password"))
 
     def clean_password(self) -> str:
         return self.check(self.cleaned_data["password"])
 
 
-class AboutYou(forms.ModelForm):  # type: ignore[type-arg]
+class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
     email = email_field()
     name = name_field()
 
@@ -158,10 +158,10 @@ class AboutYou(forms.ModelForm):  # type: ignore[type-arg]
         fields = ["name", "email"]
 
     def clean_email(self) -> str:
-        return unused_email(self.cleaned_data["email"], but=self.instance)
+        return unused_email(self.cleaned_data["email"], exclude=self.instance)
 
 
-class TeamName(forms.Form):
+class TeamNameForm(forms.Form):
     name = forms.CharField(
         label=_("Name of the team"),
         max_length=80,
@@ -169,7 +169,7 @@ class TeamName(forms.Form):
     )
 
 
-class RoleChoice(forms.Form):
+class RoleForm(forms.Form):
     role = forms.ChoiceField(
         label=_("Role"),
         choices=ROLES,
@@ -180,7 +180,7 @@ class RoleChoice(forms.Form):
         return Role(self.cleaned_data["role"])
 
 
-class DeleteTeam(forms.Form):
+class DeleteTeamForm(forms.Form):
     """Deleting a team cannot be undone, so the user types its name."""
 
     name = forms.CharField(

@@ -1,13 +1,13 @@
 """Automatic training settings, each with a one-sentence reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SMALL_MODEL = 500_000_000  # parameters
-MINIMUM_STEPS = 80
+MIN_STEPS = 80
 FEW_ROWS, MANY_ROWS = 100, 25_000
-USUAL_EPOCHS, MOST_EPOCHS = 3, 25
-SHORTEST, LONGEST = 128, 4096
+DEFAULT_EPOCHS, MAX_EPOCHS = 3, 25
+MIN_TOKENS, MAX_TOKENS = 128, 4096  # of the longest example
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,27 @@ class SettingChoice:
     why: str
 
 
-def automatic_settings(rows: int, longest_tokens: int, parameters: int = 0) -> dict[str, Any]:
-    """Settings for `rows` training rows of at most `longest_tokens` tokens, on a base model with
-    `parameters` parameters (0 if unknown: treated as small).
+@dataclass(frozen=True)
+class AutomaticSettings:
+    """`settings` are parts of a training spec; `reasons` has a sentence for each of them."""
 
-    Returns {"settings": parts of a training spec, "steps": optimizer steps in total, "reasons": a
-    sentence per setting}. A pure function.
-    """
+    settings: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    steps: int = 0  # optimizer steps in total
+
+
+def automatic_settings(rows: int, longest_tokens: int, parameters: int = 0) -> AutomaticSettings:
+    """Settings for `rows` training rows of at most `longest_tokens` tokens, on a base model with
+    `parameters` parameters (0 if unknown: treated as small). A pure function."""
     rows = max(1, rows)
     batch = _batch_size(rows)
     epochs = _epochs(rows, batch.value)
     choices = [epochs, batch, _rate(parameters), *_fixed(), _length(longest_tokens)]
-    return {
-        "settings": {choice.name: choice.value for choice in choices},
-        "steps": steps(rows, batch.value, epochs.value),
-        "reasons": {choice.name: choice.why for choice in choices},
-    }
+    return AutomaticSettings(
+        settings={choice.name: choice.value for choice in choices},
+        reasons={choice.name: choice.why for choice in choices},
+        steps=steps(rows, batch.value, epochs.value),
+    )
 
 
 def steps(rows: int, batch_size: int, epochs: int) -> int:
@@ -53,13 +58,13 @@ def _epochs(rows: int, batch_size: int) -> SettingChoice:
         return SettingChoice(
             "epochs", value, f"With {rows:,} examples, {_passes(value)} is enough."
         )
-    if rows * USUAL_EPOCHS < FEW_ROWS:
-        value = min(MOST_EPOCHS, max(2 * USUAL_EPOCHS, FEW_ROWS // rows))
+    if rows * DEFAULT_EPOCHS < FEW_ROWS:
+        value = min(MAX_EPOCHS, max(2 * DEFAULT_EPOCHS, FEW_ROWS // rows))
         why = f"With only {rows} examples, {_passes(value)} give the model enough practice."
         return SettingChoice("epochs", value, why)
-    a_pass = -(-rows // batch_size)
-    value = min(max(USUAL_EPOCHS, -(-MINIMUM_STEPS // a_pass)), 2 * USUAL_EPOCHS)
-    if value > USUAL_EPOCHS:
+    epoch_steps = -(-rows // batch_size)
+    value = min(max(DEFAULT_EPOCHS, -(-MIN_STEPS // epoch_steps)), 2 * DEFAULT_EPOCHS)
+    if value > DEFAULT_EPOCHS:
         why = f"With {rows:,} examples, {_passes(value)} make enough updates to learn from."
     else:
         why = "Three passes over the examples: usually enough to learn, seldom enough to parrot."
@@ -119,11 +124,11 @@ def _fixed() -> list[SettingChoice]:
 def _length(longest_tokens: int) -> SettingChoice:
     """Maximum tokens: the longest row rounded up to 64, within the memory of a small machine."""
     rounded = -(-longest_tokens // 64) * 64
-    value = min(LONGEST, max(SHORTEST, rounded))
-    if longest_tokens > LONGEST:
+    value = min(MAX_TOKENS, max(MIN_TOKENS, rounded))
+    if longest_tokens > MAX_TOKENS:
         why = (
             f"Your longest example has up to {longest_tokens:,} tokens; longer ones than "
-            f"{LONGEST:,} lose the beginning of their prompt."
+            f"{MAX_TOKENS:,} lose the beginning of their prompt."
         )
     else:
         why = f"Your longest example has at most {longest_tokens:,} tokens, so all fit whole."

@@ -35,7 +35,7 @@ class CatalogueRow:
 
     slug: str
     name: str
-    words: str
+    description: str
     entry: CatalogueEntry | None
     installed: BaseModel | None
     lost: BaseModel | None
@@ -65,8 +65,8 @@ class CatalogueRow:
 
     @property
     def can_be_installed(self) -> bool:
-        on_its_way = self.install or self.elsewhere
-        return bool(self.entry or self.lost) and not (self.installed or on_its_way)
+        is_installing = self.install or self.elsewhere
+        return bool(self.entry or self.lost) and not (self.installed or is_installing)
 
 
 def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[CatalogueRow]:
@@ -76,12 +76,11 @@ def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[Cat
     theirs = Install.objects.exclude(team=team).filter(job__state__in=ACTIVE)
     elsewhere = set(theirs.values_list("slug", flat=True))
     found = [
-        _offer(entry.slug, entry, models, installs, elsewhere, machine, work)
-        for entry in catalogue()
+        _row(entry.slug, entry, models, installs, elsewhere, machine, work) for entry in catalogue()
     ]
     known = {entry.slug for entry in catalogue()}
     others = [slug for slug in dict.fromkeys([*models, *installs]) if slug not in known]
-    found += [_offer(slug, None, models, installs, set(), machine, work) for slug in others]
+    found += [_row(slug, None, models, installs, set(), machine, work) for slug in others]
     return found
 
 
@@ -92,12 +91,12 @@ def memory_scale_gb(machine: Machine) -> float:
 
 def _installs_of(team: Team) -> dict[str, Install]:
     """The team's latest install of each model, unless it is done or cancelled."""
-    over = (State.SUCCEEDED, State.CANCELLED)
-    mine = Install.objects.filter(team=team).exclude(job__state__in=over)
+    ended = (State.SUCCEEDED, State.CANCELLED)
+    mine = Install.objects.filter(team=team).exclude(job__state__in=ended)
     return {one.slug: one for one in mine.select_related("job").order_by("pk")}
 
 
-def _offer(
+def _row(
     slug: str,
     entry: CatalogueEntry | None,
     models: dict[str, BaseModel],
@@ -109,21 +108,21 @@ def _offer(
     model = models.get(slug)
     installed = model if model and model.is_here else None
     install = None if installed else installs.get(slug)
-    guess = fits = bar = None
+    estimate = fits = bar = None
     if entry or model:
-        guess = estimate_for(shape_of(entry, model), work, model)
-        fits = fit(machine, guess.memory_bytes, guess.seconds)
-        bar = _bar(guess.memory_bytes, machine)
+        estimate = estimate_for(shape_of(entry, model), work, model)
+        fits = fit(machine, estimate.memory_bytes, estimate.seconds)
+        bar = _bar(estimate.memory_bytes, machine)
     return CatalogueRow(
         slug=slug,
         name=_name(slug, entry, model, install),
-        words=_words(entry, installed if entry else model, install),
+        description=_description(entry, installed if entry else model, install),
         entry=entry,
         installed=installed,
         lost=None if installed else model,
         install=install,
         elsewhere=not installed and not install and slug in elsewhere,
-        estimate=guess,
+        estimate=estimate,
         fit=fits,
         bar=bar,
     )
@@ -145,8 +144,10 @@ def _name(
     return named.name if named else slug
 
 
-def _words(entry: CatalogueEntry | None, model: BaseModel | None, install: Install | None) -> str:
-    """Language, context, licence and download size, in one line."""
+def _description(
+    entry: CatalogueEntry | None, model: BaseModel | None, install: Install | None
+) -> str:
+    """Languages, context length, licence and download size, in one line."""
     if entry:
         parts = [
             entry.languages,

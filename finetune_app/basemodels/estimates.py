@@ -10,33 +10,32 @@ A finished training replaces the estimated speed by the measured one (Speed).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from finetune_app.basemodels.automatic_settings import automatic_settings
+from finetune_app.basemodels.automatic_settings import AutomaticSettings, automatic_settings
 from finetune_app.basemodels.catalogue import CatalogueEntry, entry_of
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import GIB, Machine
 from finetune_app.core.templatetags.ui import about, duration
 from finetune_app.versions.models import Version
 
-OVERHEAD = 0.7e9
+OVERHEAD_BYTES = 0.7e9
 ADAPTER_SHARE = 0.036
 ADAPTER_BYTES = 14
-STEP_BYTES = 48
-WORD_BYTES = 12
-ANSWERED = 0.25  # share of a row's tokens that are the answer, typically
-CHARACTERS_A_TOKEN = 3.6
+ACTIVATION_BYTES = 48
+LOGIT_BYTES = 12
+ANSWER_SHARE = 0.25  # of a row's tokens, typically
+CHARACTERS_PER_TOKEN = 3.6
 TEMPLATE_TOKENS = 20  # per row: role markers of the chat template
-GUESS = 300.0  # tokens/s of the starter model where nothing has been measured
+DEFAULT_TOKENS_PER_SECOND = 300.0  # of the starter model, where nothing has been measured
 STARTER_PARAMETERS = 134.5e6
-ROOM_FOR_SAMPLES = 1.15  # time for sample answers and validation, as a factor
-START_SECONDS = 5  # loading the model
-SPREAD_MEASURED, SPREAD_GUESSED = 1.4, 2.5
+VALIDATION_FACTOR = 1.15  # on the time of the updates, for validation and sample answers
+LOAD_SECONDS = 5  # loading the model
+MEASURED_SPREAD, DEFAULT_SPREAD = 1.4, 2.5  # factors around the estimated time
 SLOW_SECONDS = 6 * 3600
-ALMOST = 1.25  # times the free memory
+NEARLY_FITS_FACTOR = 1.25  # on the free memory
 
 
 @dataclass(frozen=True)
@@ -49,23 +48,21 @@ class ModelShape:
     vocabulary: int
 
 
-# An unknown shape is treated as a middle-sized model's.
-UNKNOWN = {"layers": 28, "hidden": 1536, "vocabulary": 128_000}
+# Of a medium-sized model, where the shape is not known.
+DEFAULT_SHAPE = {"layers": 28, "hidden": 1536, "vocabulary": 128_000}
 
 
 @dataclass(frozen=True)
 class TrainingWork:
-    """Amount of work: tokens per epoch, rows, epochs, tokens per step."""
+    """Amount of work. `tokens` are those of one epoch."""
 
     tokens: int
     rows: int
     epochs: int
-    tokens_a_step: int
+    tokens_per_step: int
 
 
-TYPICAL = TrainingWork(
-    tokens=20_000, rows=250, epochs=3, tokens_a_step=640
-)  # until a version is frozen
+DEFAULT_WORK = TrainingWork(tokens=20_000, rows=250, epochs=3, tokens_per_step=640)
 
 
 @dataclass(frozen=True)
@@ -110,26 +107,25 @@ class Estimate:
     @property
     def memory_why(self) -> str:
         return _("the model, what it learns, and %(n)s tokens at a time") % {
-            "n": f"{self.work.tokens_a_step:,}"
+            "n": f"{self.work.tokens_per_step:,}"
         }
 
     @property
-    def why(self) -> str:
+    def time_why(self) -> str:
         """ "240 examples, read three times, at 430 tokens a second as measured here." """
         rows = ngettext("%(n)s example", "%(n)s examples", self.work.rows) % {
             "n": f"{self.work.rows:,}"
         }
-        speed = f"{self.tokens_per_second:,.0f}"
-        if self.measured:
-            pace = _("%(speed)s tokens a second as measured here") % {"speed": speed}
-        else:
-            pace = _("perhaps %(speed)s tokens a second, a guess until it has run here once") % {
-                "speed": speed
-            }
+        speed = {"speed": f"{self.tokens_per_second:,.0f}"}
+        rate = (
+            _("%(speed)s tokens a second as measured here") % speed
+            if self.measured
+            else _("perhaps %(speed)s tokens a second, a guess until it has run here once") % speed
+        )
         return _("%(rows)s, read %(times)s, at %(pace)s.") % {
             "rows": rows,
             "times": times(self.work.epochs),
-            "pace": pace,
+            "pace": rate,
         }
 
 
@@ -143,16 +139,16 @@ def estimate(base_model: BaseModel, version: Version) -> Estimate:
 def estimate_for(
     shape: ModelShape, work: TrainingWork, base_model: BaseModel | None = None
 ) -> Estimate:
-    """For a model of this shape. `base_model`: use its measured speed, if any."""
+    """For a model of this shape, with the measured speed of `base_model` if there is one."""
     speed = _measured(base_model) if base_model else None
     number_bytes = 4 if speed and speed.number_format == "fp32" else 2
-    memory = memory_needed(shape, work.tokens_a_step, number_bytes)
+    memory = memory_needed(shape, work.tokens_per_step, number_bytes)
     if speed and speed.peak_memory_bytes:
         memory = max(memory, speed.peak_memory_bytes)
-    per_second = speed.tokens_per_second if speed else guessed_speed(shape.parameters)
+    per_second = speed.tokens_per_second if speed else expected_speed(shape.parameters)
     tokens = work.tokens * work.epochs
-    seconds = tokens / per_second * ROOM_FOR_SAMPLES + START_SECONDS
-    spread = SPREAD_MEASURED if speed else SPREAD_GUESSED
+    seconds = tokens / per_second * VALIDATION_FACTOR + LOAD_SECONDS
+    spread = MEASURED_SPREAD if speed else DEFAULT_SPREAD
     return Estimate(
         seconds=seconds,
         low=seconds / spread,
@@ -171,24 +167,24 @@ def shape_of(entry: CatalogueEntry | None, base_model: BaseModel | None) -> Mode
         return ModelShape(entry.parameters, entry.layers, entry.hidden, entry.vocabulary)
     if base_model is None:
         return ModelShape(0, 0, 0, 0)
-    return ModelShape(base_model.parameters, **(UNKNOWN | base_model.shape))
+    return ModelShape(base_model.parameters, **(DEFAULT_SHAPE | base_model.shape))
 
 
 def work_of(version: Version | None) -> TrainingWork:
-    """The work of training on a version with the automatic settings."""
+    """The work of training on a version with the automatic settings; a typical one for None."""
     if version is None:
-        return TYPICAL
-    settings = automatic_for(version)["settings"]
+        return DEFAULT_WORK
+    settings = automatic_for(version).settings
     return TrainingWork(
         tokens=tokens_of(version),
         rows=version.counts.get("train", 0),
         epochs=int(settings["epochs"]),
-        tokens_a_step=_tokens_a_step(version, int(settings["batch_size"])),
+        tokens_per_step=_tokens_per_step(version, int(settings["batch_size"])),
     )
 
 
-def automatic_for(version: Version, base_model: BaseModel | None = None) -> dict[str, Any]:
-    """The automatic settings for a version and a base model (see automatic_settings.py).
+def automatic_for(version: Version, base_model: BaseModel | None = None) -> AutomaticSettings:
+    """The automatic settings for a version and a base model.
 
     The longest row is estimated at two characters per token, so that no row is truncated.
     """
@@ -202,27 +198,27 @@ def automatic_for(version: Version, base_model: BaseModel | None = None) -> dict
 def tokens_of(version: Version) -> int:
     """Estimated tokens of one epoch."""
     rows: int = version.counts.get("train", 0)
-    return int(version.characters / CHARACTERS_A_TOKEN) + TEMPLATE_TOKENS * rows
+    return int(version.characters / CHARACTERS_PER_TOKEN) + TEMPLATE_TOKENS * rows
 
 
-def _tokens_a_step(version: Version, batch_size: int) -> int:
+def _tokens_per_step(version: Version, batch_size: int) -> int:
     rows = max(version.counts.get("train", 0), 1)
     typical = tokens_of(version) / rows
-    longest = version.longest / CHARACTERS_A_TOKEN + TEMPLATE_TOKENS
+    longest = version.longest / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS
     return int(batch_size * max(typical, longest / 2))
 
 
-def memory_needed(shape: ModelShape, tokens_a_step: int, number_bytes: int = 2) -> float:
+def memory_needed(shape: ModelShape, tokens_per_step: int, number_bytes: int = 2) -> float:
     """Peak memory of a training, in bytes."""
     weights = number_bytes * shape.parameters
     adapter = ADAPTER_SHARE * shape.parameters * ADAPTER_BYTES
-    step = STEP_BYTES * tokens_a_step * shape.layers * shape.hidden
-    words = WORD_BYTES * ANSWERED * tokens_a_step * shape.vocabulary
-    return OVERHEAD + weights + adapter + step + words
+    activations = ACTIVATION_BYTES * tokens_per_step * shape.layers * shape.hidden
+    logits = LOGIT_BYTES * ANSWER_SHARE * tokens_per_step * shape.vocabulary
+    return OVERHEAD_BYTES + weights + adapter + activations + logits
 
 
-def guessed_speed(parameters: float) -> float:
-    """Tokens per second, scaled by size from the last model measured here, else a guess."""
+def expected_speed(parameters: float) -> float:
+    """Tokens per second, scaled by size from the last model measured here, or from a default."""
     known = (
         Speed.objects.filter(what="training", base_model__parameters__gt=0)
         .select_related("base_model")
@@ -230,7 +226,7 @@ def guessed_speed(parameters: float) -> float:
     )
     if known:
         return known.tokens_per_second * known.base_model.parameters / max(parameters, 1)
-    return GUESS * STARTER_PARAMETERS / max(parameters, 1)
+    return DEFAULT_TOKENS_PER_SECOND * STARTER_PARAMETERS / max(parameters, 1)
 
 
 def _measured(base_model: BaseModel) -> Speed | None:
@@ -267,7 +263,7 @@ def fit(machine: Machine, memory_bytes: float, seconds: float) -> MemoryFit:
         "need": need,
         "gb": (memory_bytes - free) / GIB,
     }
-    if memory_bytes <= ALMOST * free:
+    if memory_bytes <= NEARLY_FITS_FACTOR * free:
         close = _("Close other programs, or learn from shorter examples. %(time)s") % {"time": time}
         return MemoryFit("almost", _("Almost fits"), close, over)
     card = _("It needs a machine or a graphics card with %(gb)d GB of free memory.") % {

@@ -1,19 +1,17 @@
 """The job handler of installs."""
 
 from pathlib import Path
+from typing import cast
 
 from django.conf import settings
 from django.db import transaction
 
 from finetune_app.basemodels import services
-from finetune_app.basemodels.models import Install
+from finetune_app.basemodels.models import FATAL_INSTALL_ERRORS, Install
 from finetune_app.core.files import delete_folder, publish_folder
 from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job, State
-
-# Errors after which the downloaded files are useless.
-HOPELESS = ("bad_model", "not_found")
 
 
 class InstallHandler(JobHandler):
@@ -45,11 +43,11 @@ class InstallHandler(JobHandler):
         if result.get("stopped"):
             return
         install = Install.objects.select_related("team").get(job=job)
-        services.register_install(install=install, found=result)
+        services.register_install(install=install, found=cast(services.InstalledModel, result))
 
     def fail(self, job: Job) -> None:
         """Keep the files if the install can be continued, else delete them."""
         install = Install.objects.filter(job=job).first()
-        if install and (job.state == State.CANCELLED or job.error_code in HOPELESS):
+        if install and (job.state == State.CANCELLED or job.error_code in FATAL_INSTALL_ERRORS):
             folder = install.folder
             transaction.on_commit(lambda: delete_folder(folder))

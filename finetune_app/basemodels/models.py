@@ -63,6 +63,9 @@ class BaseModelChoice(models.Model):
         return f"{self.goal}: {self.base_model}"
 
 
+FATAL_INSTALL_ERRORS = ("bad_model", "not_found")  # the files are useless, another attempt too
+
+
 class Install(models.Model):
     """The installation of a base model from a hub id or a local folder."""
 
@@ -96,7 +99,7 @@ class Install(models.Model):
     @property
     def can_continue(self) -> bool:
         """False if another attempt would fail in the same way."""
-        return self.job.can_continue and self.job.error_code not in ("bad_model", "not_found")
+        return self.job.can_continue and self.job.error_code not in FATAL_INSTALL_ERRORS
 
 
 class HubToken(models.Model):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from django.conf import settings
 from django.db import transaction
@@ -13,7 +13,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.basemodels.catalogue import STARTER, CatalogueEntry, entry_of, entry_with_hub_id
+from finetune_app.basemodels.catalogue import STARTER, entry_of, entry_with_hub_id
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, HubToken, Install
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
@@ -23,8 +23,20 @@ from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-FOUND = ("source", "revision", "architecture", "parameters", "context", "size", "files", "shape")
-KEPT_FILES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+
+
+class InstalledModel(TypedDict):
+    """Fields of a BaseModel that are read from its files; also the result of an install job."""
+
+    source: str
+    revision: str
+    architecture: str
+    parameters: int
+    context: int  # tokens
+    size: int  # bytes
+    files: dict[str, str]  # name -> sha256
+    shape: dict[str, int]  # layers, hidden, vocabulary
 
 
 def usable_by(team: Team) -> QuerySet[BaseModel]:
@@ -67,13 +79,13 @@ def install(
     slug = entry.slug if entry else slug_for(team, source)
     if is_installed(slug):
         raise PlainError(_("That model is installed already."))
-    if going := Install.objects.filter(slug=slug, job__state__in=ACTIVE).first():
-        return going
-    paused = Install.objects.filter(slug=slug, team=team, job__state__in=CAN_CONTINUE).first()
-    if paused:
-        Install.objects.filter(pk=paused.pk).update(licence_accepted_by=user)
-        jobs.ask_continue(paused.job)
-        return paused
+    if active := Install.objects.filter(slug=slug, job__state__in=ACTIVE).first():
+        return active
+    stopped = Install.objects.filter(slug=slug, team=team, job__state__in=CAN_CONTINUE).first()
+    if stopped:
+        Install.objects.filter(pk=stopped.pk).update(licence_accepted_by=user)
+        jobs.ask_continue(stopped.job)
+        return stopped
     name = entry.name if entry else source.rstrip("/").rsplit("/", 1)[-1][:120]
     job = jobs.create(
         team=team, kind="install", title=_("Install %(name)s") % {"name": name}, spec={}
@@ -90,7 +102,7 @@ def install(
     )
 
 
-def go_on(install: Install) -> None:
+def resume(install: Install) -> None:
     """Continue a stopped or failed install with the files it has.
 
     Raises PlainError if another team has installed the model or is installing it.
@@ -121,8 +133,8 @@ def register(
     """Register a model whose folder is complete, with its shape and hashes."""
     folder = Path(settings.DATA_DIR) / "models" / slug
     config = json.loads((folder / "config.json").read_text())
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KEPT_FILES]
-    found = {
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in HASHED_SUFFIXES]
+    found: InstalledModel = {
         "source": source,
         "revision": revision,
         "architecture": (config.get("architectures") or [""])[0],
@@ -132,16 +144,16 @@ def register(
         "files": {path.name: sha256_of(path) for path in paths},
         "shape": {},
     }
-    return _write_down(slug, name, team, licence, found)
+    return _save_model(slug, name, team, licence, found)
 
 
-def register_install(*, install: Install, found: dict[str, Any]) -> BaseModel:
+def register_install(*, install: Install, found: InstalledModel) -> BaseModel:
     """Register the result of an install (see worker/installs/run.py).
 
     A model of the catalogue is for everybody, any other for the team that installed it.
     """
     team = None if entry_of(install.slug) else install.team
-    return _write_down(install.slug, install.name, team, install.licence, found)
+    return _save_model(install.slug, install.name, team, install.licence, found)
 
 
 def register_starter() -> BaseModel:
@@ -150,18 +162,17 @@ def register_starter() -> BaseModel:
     return register(slug=STARTER, name=entry.name, source=entry.hub_id)
 
 
-def _write_down(
-    slug: str, name: str, team: Team | None, licence: str, found: dict[str, Any]
+def _save_model(
+    slug: str, name: str, team: Team | None, licence: str, found: InstalledModel
 ) -> BaseModel:
-    entry: CatalogueEntry | None = entry_of(slug)
-    values = {key: found[key] for key in FOUND}
-    if entry:
+    """For a model of the catalogue, its entry has the name, licence and parameter count."""
+    fields = {
+        name: value for name, value in found.items() if name in InstalledModel.__annotations__
+    }
+    values = fields | {"name": name, "licence": licence, "team": team}
+    if entry := entry_of(slug):
         values |= {"name": entry.name, "licence": entry.licence, "parameters": entry.parameters}
-    else:
-        values |= {"name": name, "licence": licence}
-    model, _created = BaseModel.objects.update_or_create(
-        slug=slug, defaults=values | {"team": team}
-    )
+    model, _created = BaseModel.objects.update_or_create(slug=slug, defaults=values)
     return model
 
 

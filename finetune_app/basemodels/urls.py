@@ -10,6 +10,6 @@ urlpatterns = [
     path("install/<int:install_id>/", views.progress, name="progress"),
     path("install/<int:install_id>/stop/", views.stop, name="stop"),
     path("install/<int:install_id>/cancel/", views.cancel, name="cancel"),
-    path("install/<int:install_id>/continue/", views.go_on, name="continue"),
+    path("install/<int:install_id>/continue/", views.resume, name="continue"),
     path("token/", views.token, name="token"),
 ]

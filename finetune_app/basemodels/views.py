@@ -37,8 +37,8 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
     services.choose(goal=goal, slug=request.POST.get("base", ""), user=request.user)
-    onward = "training:page" if goal.method == Method.FINE_TUNE else "guide:onward"
-    return redirect(onward, goal_id=goal.pk)
+    page = "training:page" if goal.method == Method.FINE_TUNE else "guide:onward"
+    return redirect(page, goal_id=goal.pk)
 
 
 @goal_page(Role.EDITOR, "POST")
@@ -49,14 +49,14 @@ def install(request: HttpRequest, goal: Goal) -> HttpResponse:
         context = _context(request, goal) | {"install_form": form, "open": True}
         return render_page(request, "basemodels/page.html", context, status=422)
     source = form.cleaned_data["source"]
-    begun = services.install(
+    started = services.install(
         team=goal.team,
         user=request.user,
         source=source,
         licence_accepted=form.cleaned_data["licence_accepted"],
         from_folder=Path(source).is_absolute(),
     )
-    return _back(goal, at=f"install-{begun.pk}")
+    return _redirect(goal, at=f"install-{started.pk}")
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -88,9 +88,9 @@ def cancel(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
 
 
 @goal_page(Role.EDITOR, "POST")
-def go_on(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
+def resume(request: HttpRequest, goal: Goal, install_id: int) -> HttpResponse:
     """Continue a stopped or failed install."""
-    services.go_on(_install(goal, install_id))
+    services.resume(_install(goal, install_id))
     return redirect("basemodels:page", goal_id=goal.pk)
 
 
@@ -104,10 +104,10 @@ def token(request: HttpRequest, goal: Goal) -> HttpResponse:
     services.save_hub_token(team=goal.team, token=given)
     saved = _("The token is saved. It is encrypted and will not be shown again.")
     messages.success(request, saved if given else _("The token is forgotten."))
-    return _back(goal, at="work")
+    return _redirect(goal, at="work")
 
 
-def _back(goal: Goal, *, at: str) -> HttpResponse:
+def _redirect(goal: Goal, *, at: str) -> HttpResponse:
     """Redirect to the page, at the element with this id."""
     return redirect(f"{reverse('basemodels:page', args=[goal.pk])}#{at}")
 

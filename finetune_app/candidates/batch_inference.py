@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from asgiref.sync import async_to_sync
 
 from finetune_app.candidates import services
 from finetune_app.candidates.models import Candidate
 from finetune_app.candidates.prompt_builder import build_prompt
+from finetune_app.candidates.specs import CandidateSampling
 from finetune_app.core import engine_client
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.engine_protocol import ChatRequest
@@ -43,7 +43,7 @@ def generate(
 ) -> BatchResult:
     template = services.prompt_template(candidate)
     prompts = [build_prompt(template, one).messages for one in conversations]
-    sampling = candidate.sampling
+    sampling: CandidateSampling = candidate.sampling
     if candidate.endpoint:
         try:
             target = remote.target_of(candidate.endpoint)
@@ -100,7 +100,7 @@ async def _generate_remote(
     target: remote.Target,
     prompts: list[list[Message]],
     max_new_tokens: int,
-    sampling: dict[str, Any],
+    sampling: CandidateSampling,
 ) -> BatchResult:
     temperature = sampling.get("temperature", 0.0)
     replies = await asyncio.gather(

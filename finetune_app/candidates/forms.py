@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.basemodels.services import usable_by
 from finetune_app.candidates.models import WorkbenchDraft
+from finetune_app.candidates.specs import CandidateSampling
 
 MAX_INSTRUCTION_CHARS = 20_000
 
@@ -70,11 +71,13 @@ class DraftForm(forms.Form):
         return found
 
 
-def sampling(temperature: float | None, top_p: float | None) -> dict[str, float]:
-    """Sampling settings; an empty dict is greedy decoding."""
+def sampling(temperature: float | None, top_p: float | None) -> CandidateSampling:
+    """CandidateSampling settings; empty for greedy decoding."""
     if not temperature:
         return {}
-    return {"temperature": temperature} | ({"top_p": top_p} if top_p and top_p < 1 else {})
+    if not top_p or top_p >= 1:
+        return {"temperature": temperature}
+    return {"temperature": temperature, "top_p": top_p}
 
 
 def model_value(draft: WorkbenchDraft) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, cast
+from typing import cast
 
 from asgiref.sync import sync_to_async
 from django.urls import NoReverseMatch, reverse
@@ -18,7 +18,7 @@ from finetune_app.candidates.specs import Citation, Retrieval
 from finetune_app.core import engine_client
 from finetune_app.core.chat_messages import Message
 from finetune_app.core.connections import close_idle
-from finetune_app.core.engine_protocol import ChatEvent, ChatRequest
+from finetune_app.core.engine_protocol import ChatEvent, ChatRequest, Sampling
 from finetune_app.providers import client as remote
 
 MAX_NEW_TOKENS = 400
@@ -40,6 +40,7 @@ class CandidateRequest:
     """One request to one candidate. Holds all settings, so that async code needs no database.
 
     name: identifies the answer in the stream of events.
+    raw_prompt: text to continue as it is, instead of `messages`; local models only.
     base_model, adapter: absolute folders; both empty when `endpoint` is set.
     number_format: the format that the candidate was tested in; "" for any.
     retrieval: the index to search before the prompt is built; None without documents.
@@ -48,7 +49,8 @@ class CandidateRequest:
     name: str
     prompt_template: PromptTemplate
     messages: list[Message] = field(default_factory=list)
-    sampling: dict[str, Any] = field(default_factory=dict)
+    raw_prompt: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
     base_model: str = ""
     adapter: str | None = None
     number_format: str = ""
@@ -173,7 +175,8 @@ async def _stream_local(
                     "candidate": request.name,
                     "adapter": request.adapter,
                     "messages": messages,
-                    **request.sampling,  # type: ignore[typeddict-item]
+                    "prompt": request.raw_prompt,
+                    **request.sampling,
                 }
             )
         number_format = next((one.number_format for one in requests if one.number_format), "auto")

@@ -14,13 +14,13 @@ from finetune_app.candidates.prompt_builder import (
     PromptTemplate,
     passage_count_for,
 )
-from finetune_app.candidates.specs import CandidateSpec, PromptSpec, Retrieval
+from finetune_app.candidates.specs import CandidateSampling, CandidateSpec, PromptSpec, Retrieval
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder, sha256_of
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge.models import Knowledge
 from finetune_app.knowledge.services import fits_whole
-from finetune_app.providers.client import RemoteError, target_of
+from finetune_app.providers.client import RemoteError, TargetSpec, target_of
 from finetune_app.providers.models import Endpoint
 from finetune_app.training.models import Training
 
@@ -72,7 +72,7 @@ def save_version(
     endpoint: Endpoint | None,
     instructions: str,
     shots: list[dict[str, str]],
-    sampling: dict[str, Any],
+    sampling: CandidateSampling,
 ) -> Candidate:
     """A prompt candidate that a user saves as a version."""
     candidate = _same_or_new(
@@ -109,7 +109,7 @@ def rag_candidate(
     shots: Sequence[dict[str, str]] = (),
     training: Training | None = None,
     count: int | None = None,
-    sampling: dict[str, Any] | None = None,
+    sampling: CandidateSampling | None = None,
 ) -> Candidate:
     """A model that answers from the goal's documents; with a training, the tuned model.
 
@@ -225,7 +225,7 @@ def candidate_spec(candidate: Candidate) -> CandidateSpec:
     }
 
 
-def _endpoint_target(candidate: Candidate) -> dict[str, Any] | None:
+def _endpoint_target(candidate: Candidate) -> TargetSpec | None:
     try:
         return target_of(candidate.endpoint).to_json() if candidate.endpoint else None
     except RemoteError as problem:

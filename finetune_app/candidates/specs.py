@@ -1,8 +1,13 @@
 """Plain data that passes between the web, the workers and the pages."""
 
-from typing import Any, TypedDict
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
 
 from finetune_app.core.chat_messages import Message
+
+if TYPE_CHECKING:
+    from finetune_app.providers.client import TargetSpec
 
 
 class Shot(TypedDict):
@@ -29,6 +34,13 @@ class PromptSpec(TypedDict):
     context_length: int  # tokens
 
 
+class CandidateSampling(TypedDict, total=False):
+    """The sampling settings of a candidate; empty for greedy decoding."""
+
+    temperature: float
+    top_p: float
+
+
 class CandidateSpec(PromptSpec):
     """All that a worker needs to answer as a candidate. Folders are absolute.
 
@@ -40,8 +52,8 @@ class CandidateSpec(PromptSpec):
     base_model: str | None
     adapter: str | None
     number_format: str
-    endpoint: dict[str, Any] | None  # of providers.client.Target
-    sampling: dict[str, Any]
+    endpoint: TargetSpec | None
+    sampling: CandidateSampling
     knowledge: Retrieval | None
 
 

@@ -13,6 +13,7 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.candidates import inference
 from finetune_app.candidates.inference import InferenceEvent
 from finetune_app.core.engine_client import EngineUnavailable, RequestRejected
+from finetune_app.core.engine_protocol import Sampling
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
 from finetune_app.gateway.responses import STREAM_END, ChatResponse, server_sent_event
@@ -116,13 +117,20 @@ class Generation:
         requests: list[inference.CandidateRequest] = []
         for prompt in self.request.prompts:
             for n in range(self.request.options.n):
-                sampling: dict[str, Any] = template.sampling | self.request.sampling
-                if prompt.raw_text is not None:
-                    sampling["prompt"] = prompt.raw_text
-                sampling |= {"seed": self.request.options.seed + n, "require_effect": True}
-                name = str(len(requests))
+                sampling: Sampling = {
+                    **template.sampling,
+                    **self.request.sampling,
+                    "seed": self.request.options.seed + n,
+                    "require_effect": True,
+                }
                 requests.append(
-                    replace(template, name=name, messages=prompt.messages, sampling=sampling)
+                    replace(
+                        template,
+                        name=str(len(requests)),
+                        messages=prompt.messages,
+                        raw_prompt=prompt.raw_text,
+                        sampling=sampling,
+                    )
                 )
         query = self.request.messages[-1]["content"]
         return inference.RequestBatch(self.model.goal_id, query, requests)

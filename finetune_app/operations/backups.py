@@ -1,9 +1,8 @@
-"""Keep a copy of an installation in one file, and bring it back.
+"""Backs up an installation into one file, and restores it.
 
-A backup holds the database, the secrets, the frozen versions, the uploads (those of the API too),
-the documents and the adapters. Left out are base models (they can be fetched again), exported
-models (they are made again from their adapter), checkpoints of runs, and the indexes of documents,
-which are made again after a restore. docs/backup.md says so to whoever runs an installation.
+A backup contains the database, the secrets, the frozen versions, the uploads (those of the API
+too), the documents and the adapters. It leaves out what can be downloaded or computed again: base
+models, exported models, training checkpoints and document indexes. See docs/backup.md.
 """
 
 import os
@@ -26,23 +25,23 @@ from finetune_app.jobs.preflight import NotReady, only_one
 from finetune_app.knowledge import services as knowledge
 
 FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
-LEFT_OUT = re.compile(r"checkpoints|index-\d+")  # folders
+EXCLUDED_FOLDERS = re.compile(r"checkpoints|index-\d+")
 DATABASE = "database.sqlite3"
 DUMP = "database.dump"
-CLEAN = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
+RESTORE_OPTIONS = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
 
 
 class BackupError(Exception):
-    """A sentence that says what happened and what to do."""
+    """The message says what happened and what to do."""
 
 
 def backup(target: Path) -> Path:
-    """Write a backup to `target` (a .tar.gz); it appears only when it is whole."""
+    """Write a backup to `target` (a .tar.gz), which exists only once it is complete."""
     data = Path(settings.DATA_DIR)
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(target.name + ".part")
     with (
-        _owner_only(draft),
+        _private_file(draft),
         tempfile.TemporaryDirectory(
             prefix=".finetune-backup-",
             dir=target.parent,  # /tmp may be small
@@ -60,8 +59,8 @@ def backup(target: Path) -> Path:
 
 
 @contextmanager
-def _owner_only(draft: Path) -> Iterator[None]:
-    """A backup holds the secrets, so nobody else may read it; and none is left half written."""
+def _private_file(draft: Path) -> Iterator[None]:
+    """Create the file for its owner only, since it contains secrets; delete it on errors."""
     draft.unlink(missing_ok=True)
     os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
@@ -72,9 +71,8 @@ def _owner_only(draft: Path) -> Iterator[None]:
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: Path) -> None:
-    """A file that a running job removed meanwhile is not missed."""
-    if path.is_file() and not any(LEFT_OUT.fullmatch(part) for part in name.parts):
-        with suppress(FileNotFoundError):
+    if path.is_file() and not any(EXCLUDED_FOLDERS.fullmatch(part) for part in name.parts):
+        with suppress(FileNotFoundError):  # a running job has removed it
             archive.add(path, name, recursive=False)
 
 
@@ -82,21 +80,21 @@ def save_database(folder: Path) -> Path:
     """A consistent copy while the app runs."""
     if settings.ON_SQLITE:
         target = folder / DATABASE
-        here = connection.settings_dict["NAME"]
-        with closing(sqlite3.connect(here)) as source, closing(sqlite3.connect(target)) as copy:
+        name = connection.settings_dict["NAME"]
+        with closing(sqlite3.connect(name)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
         return target
     target = folder / DUMP
-    name = str(connection.settings_dict["NAME"])
-    _postgres("pg_dump", ["--format=custom", "--no-owner", "--file", str(target), name])
+    database = str(connection.settings_dict["NAME"])
+    _postgres("pg_dump", ["--format=custom", "--no-owner", "--file", str(target), database])
     return target
 
 
 def restore(source: Path, *, force: bool = False) -> None:
-    """Bring a backup back into DATA_DIR and the database.
+    """Restore a backup into DATA_DIR and the database.
 
-    Raise BackupError when Finetune runs here, when the file is not a backup, or when there is
-    something here already and `force` is not set.
+    Raises BackupError while Finetune is running, for a file that is not a backup, and without
+    `force` if there are goals already.
     """
     data = Path(settings.DATA_DIR)
     if not tarfile.is_tarfile(source):
@@ -112,15 +110,15 @@ def restore(source: Path, *, force: bool = False) -> None:
                 f"There are goals in {data} already. Add --force to put the backup in their place."
             )
         scratch = tempfile.TemporaryDirectory(prefix="finetune-restore-", dir=data)
-        with _nobody_else(), scratch as folder:
+        with _not_running(), scratch as folder:
             archive.extractall(folder, filter="data")
-            _put_back(Path(folder), data)
+            _replace_data(Path(folder), data)
             knowledge.rebuild_missing_indexes()
 
 
 @contextmanager
-def _nobody_else() -> Iterator[None]:
-    """Finetune does not run here, and cannot be started meanwhile."""
+def _not_running() -> Iterator[None]:
+    """Hold the lock that `make run` needs. Raises BackupError while Finetune is running."""
     try:
         lock = only_one(settings.RUN_DIR)
     except NotReady as error:
@@ -131,7 +129,7 @@ def _nobody_else() -> Iterator[None]:
         os.close(lock)
 
 
-def _put_back(found: Path, data: Path) -> None:
+def _replace_data(found: Path, data: Path) -> None:
     connections.close_all()
     if settings.ON_SQLITE:
         place = Path(connection.settings_dict["NAME"])
@@ -140,7 +138,7 @@ def _put_back(found: Path, data: Path) -> None:
         shutil.move(found / DATABASE, place)
     else:
         name = str(connection.settings_dict["NAME"])
-        _postgres("pg_restore", [*CLEAN, "--dbname", name, str(found / DUMP)])
+        _postgres("pg_restore", [*RESTORE_OPTIONS, "--dbname", name, str(found / DUMP)])
     for name in FOLDERS:
         shutil.rmtree(data / name, ignore_errors=True)
         if (found / name).exists():
@@ -157,7 +155,7 @@ def has_goals() -> bool:
 
 
 def _postgres(tool: str, arguments: list[str]) -> None:
-    """Run a client of PostgreSQL; the password goes by the environment, where `ps` shows none."""
+    """Run a PostgreSQL client. The password is in the environment, where `ps` does not show it."""
     if shutil.which(tool) is None:
         raise BackupError(f"{tool} is needed for a PostgreSQL backup. Install PostgreSQL's client.")
     found = connection.settings_dict

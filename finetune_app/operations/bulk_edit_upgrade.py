@@ -1,4 +1,4 @@
-"""Bulk edits of the first schema: one row held ranges of example numbers; now a Change each."""
+"""Converts bulk edits of the first schema, one row with number ranges, to one Change an example."""
 
 import json
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from finetune_app.core import bulk_sql
 from finetune_app.datasets.models import Change, Edit, Example
 
 TABLE = "datasets_sweep"
-STEPS = {"sweep": "bulk_edit", "mend": "apply_fix"}  # what an unfinished edit has to do
+STEPS = {"sweep": "bulk_edit", "mend": "apply_fix"}  # old and new step of an unfinished edit
 MAX_QUERY_KEYS = 500
 
 
 def convert(schema: str) -> None:
-    """Store a Change for every example of every bulk edit; rename what unfinished edits do."""
+    """Store a Change for every example of every bulk edit; rename the steps of unfinished ones."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT edit_id, numbers, before, after FROM {schema}.{TABLE} ORDER BY id")
         bulk_edits = cursor.fetchall()
@@ -38,11 +38,11 @@ def convert(schema: str) -> None:
                 ]
             )
     for edit in Edit.objects.exclude(todo={}):
-        edit.todo = _todo(edit.todo)
+        edit.todo = _converted(edit.todo)
         edit.save(update_fields=["todo"])
 
 
-def _todo(todo: dict[str, Any]) -> dict[str, Any]:
+def _converted(todo: dict[str, Any]) -> dict[str, Any]:
     if not todo:
         return todo
     renamed = todo | {"do": STEPS.get(todo["do"], todo["do"])}
@@ -50,7 +50,7 @@ def _todo(todo: dict[str, Any]) -> dict[str, Any]:
         left = (number for number in unpack(todo["numbers"]) if number > todo["next"])
         renamed["numbers"] = list(left)
     if "then" in todo:
-        renamed["then"] = [_todo(one) for one in todo["then"]]
+        renamed["then"] = [_converted(one) for one in todo["then"]]
     return renamed
 
 

@@ -1,8 +1,8 @@
-"""Carry a database of the first schema (before the rooms were split) over into today's.
+"""Upgrades a database of the first schema (before the apps were split).
 
-Nothing was released with that schema, so its migrations are gone. Today's tables are made empty
-and every row is copied. `TABLES` and `COLUMNS` say what has another name now; the rest has the
-same name. `manage.py prepare` makes a backup first: that is the way back.
+That schema was never released, so its migrations no longer exist. The current tables are created
+and every row is copied. `TABLES` and `COLUMNS` list what has been renamed. `manage.py prepare`
+makes a backup first.
 """
 
 from collections.abc import Iterator
@@ -79,7 +79,7 @@ COLUMNS = {
     ("request_log_hourlyanswers", "latency"): "waited",
     ("request_log_hourlyusage", "busy_seconds"): "busy",
 }
-# Tables that are made anew, or that nothing needs any more.
+# Tables that are created again, or no longer needed.
 NOT_COPIED = {"django_migrations", "django_content_type", "auth_permission"}
 
 BEFORE = "before"  # the schema (PostgreSQL) or attached file (SQLite) of the old tables
@@ -98,11 +98,11 @@ OLD_COLUMNS = {
 
 
 class UpgradeError(Exception):
-    """A sentence that says what happened and what to do."""
+    """The message says what happened and what to do."""
 
 
 def is_first_schema() -> bool:
-    """Whether the database was made before the rooms were split."""
+    """Whether the database has the first schema."""
     with connection.cursor() as cursor:
         if "django_migrations" not in connection.introspection.table_names(cursor):
             return False
@@ -113,10 +113,10 @@ def is_first_schema() -> bool:
 
 
 def upgrade() -> None:
-    """Make today's tables and copy every row into them.
+    """Create the current tables and copy every row into them.
 
-    Raises UpgradeError when jobs wait or run, or when there are rows that no table of today takes;
-    nothing has changed then.
+    Raises UpgradeError while jobs are queued or running, and for rows that no current table can
+    hold; the database is then unchanged.
     """
     _refuse_active_jobs()
     set_aside = _sqlite_file_aside if connection.vendor == "sqlite" else _postgresql_schema_aside
@@ -128,7 +128,7 @@ def upgrade() -> None:
 
 @contextmanager
 def _sqlite_file_aside() -> Iterator[None]:
-    """The old file is renamed and attached; it comes back when anything fails."""
+    """Rename the old file and attach it. On errors it is restored."""
     file = Path(connection.settings_dict["NAME"])
     old = file.with_name(f"{file.stem}.before-upgrade{file.suffix}")
     with connection.cursor() as cursor:
@@ -155,7 +155,7 @@ def _delete_sqlite(file: Path) -> None:
 
 @contextmanager
 def _postgresql_schema_aside() -> Iterator[None]:
-    """The old tables move into a schema of their own; one transaction around everything."""
+    """Move the old tables into their own schema, in one transaction around everything."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA {BEFORE}")
         for table in connection.introspection.table_names(cursor):
@@ -183,7 +183,7 @@ def _copy_rows() -> None:
 
 
 def _old_columns() -> dict[str, set[str]]:
-    """The columns of each old table; the search index is left out, triggers make it anew."""
+    """The columns of each old table, without the search index, which triggers rebuild."""
     found: dict[str, set[str]] = {}
     with connection.cursor() as cursor:
         cursor.execute(OLD_COLUMNS[connection.vendor], [])
@@ -194,7 +194,7 @@ def _old_columns() -> dict[str, set[str]]:
 
 
 def _copy_table(model: type[models.Model], source: str, old: set[str]) -> None:
-    """One statement: every old row, with the default of each column that is new."""
+    """Copy all rows in one statement; new columns get their default."""
     quote = connection.ops.quote_name
     table = model._meta.db_table
     columns, values, defaults = [], [], []
@@ -218,7 +218,7 @@ def _copy_table(model: type[models.Model], source: str, old: set[str]) -> None:
 
 
 def _refuse_active_jobs() -> None:
-    """The specs of jobs are not translated, so that none may be under way."""
+    """Raises UpgradeError while jobs are active, since their specs are not converted."""
     marks = ", ".join("%s" for _state in ACTIVE)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM jobs_job WHERE state IN ({marks})", [*ACTIVE])

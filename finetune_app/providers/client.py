@@ -12,8 +12,8 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
 from cryptography.fernet import InvalidToken
@@ -35,8 +35,6 @@ MAX_LINE_BYTES = 1_000_000
 MAX_ATTEMPTS = 4  # attempts of a worker while the platform is busy
 MAX_RETRY_WAIT_SECONDS = 30.0
 
-Event = dict[str, Any]
-
 
 class RemoteError(Exception):
     """The remote model did not answer. The message is for the user, without the key."""
@@ -45,6 +43,29 @@ class RemoteError(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after  # seconds; None if a retry would not help
+
+
+class StreamEvent(TypedDict, total=False):
+    """A piece of an answer (`text`), or its end (`done` and the other fields).
+
+    Token counts are None where the platform does not report them.
+    """
+
+    text: str
+    done: bool
+    finish_reason: str
+    tokens: int | None
+    prompt_tokens: int | None
+    seconds: float
+
+
+class TargetSpec(TypedDict):
+    """A Target as JSON."""
+
+    url: str
+    model: str
+    key: str
+    private: bool
 
 
 @dataclass(frozen=True)
@@ -59,12 +80,12 @@ class Target:
     key: str = field(default="", repr=False)
     private: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    def to_json(self) -> TargetSpec:
+        return {"url": self.url, "model": self.model, "key": self.key, "private": self.private}
 
     @classmethod
-    def from_json(cls, given: dict[str, Any]) -> Target:
-        return cls(given["url"], given["model"], given.get("key", ""), bool(given.get("private")))
+    def from_json(cls, spec: TargetSpec) -> Target:
+        return cls(**spec)
 
     @property
     def host(self) -> str:
@@ -111,17 +132,16 @@ def answer(
 async def complete_answer(
     target: Target, messages: Sequence[Message], max_tokens: int, temperature: float = 0.0
 ) -> Answer:
-    """A complete answer."""
-    text, last = "", Event()
+    """A complete answer. Raises RemoteError."""
+    text = ""
+    end: StreamEvent = {}
     async with aclosing(
         stream(target, messages, max_tokens=max_tokens, temperature=temperature)
     ) as events:
         async for event in events:
             text += event.get("text", "")
-            last = event
-    return Answer(
-        text, last["prompt_tokens"], last["tokens"], last["finish_reason"], last["seconds"]
-    )
+            end = event
+    return Answer(text, end["prompt_tokens"], end["tokens"], end["finish_reason"], end["seconds"])
 
 
 async def stream(
@@ -130,9 +150,11 @@ async def stream(
     *,
     max_tokens: int,
     temperature: float = 0.0,
-) -> AsyncGenerator[Event, None]:
-    """Yields {"text"} as it is generated, then {"done", "finish_reason", "tokens", "prompt_tokens",
-    "seconds"}. Closing the generator closes the connection. Raises RemoteError."""
+) -> AsyncGenerator[StreamEvent, None]:
+    """Yields text as it is generated, then the end of the answer.
+
+    Closing the generator closes the connection. Raises RemoteError.
+    """
     target = endpoint if isinstance(endpoint, Target) else target_of(endpoint)
     began = time.monotonic()
     body: dict[str, Any] = {
@@ -143,14 +165,14 @@ async def stream(
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    ending: Event = {"finish_reason": "", "tokens": None, "prompt_tokens": None}
+    end: StreamEvent = {"finish_reason": "", "tokens": None, "prompt_tokens": None}
     try:
         async with _client(target) as client:
             response = await _send(client, target, body)
             try:
                 async with aclosing(_chunks(response, began)) as chunks:
                     async for chunk in chunks:
-                        if text := _read(chunk, ending, target):
+                        if text := _read(chunk, end, target):
                             yield {"text": text}
             finally:
                 await response.aclose()
@@ -158,9 +180,9 @@ async def stream(
         raise RemoteError(str(problem)) from None
     except (httpx.HTTPError, TimeoutError) as problem:
         raise _connection_error(problem, target) from None
-    if not ending["finish_reason"]:
+    if not end["finish_reason"]:
         raise RemoteError(f"{target.host} stopped in the middle of its answer.", retry_after=5)
-    yield {"done": True, "seconds": round(time.monotonic() - began, 3), **ending}
+    yield {**end, "done": True, "seconds": round(time.monotonic() - began, 3)}
 
 
 # ---- One request ----
@@ -196,23 +218,24 @@ async def _send(client: httpx.AsyncClient, target: Target, body: dict[str, Any])
                 )
             return response
         try:
-            said = await _error_text(response)
+            message = await _error_text(response)
         finally:
             await response.aclose()
-        changed = _adapted_body(body, said) if response.status_code in (400, 422) else None
+        changed = _adapted_body(body, message) if response.status_code in (400, 422) else None
         if changed is None:
-            raise _status_error(response, said, target)
+            raise _status_error(response, message, target)
         body = changed
 
 
-def _adapted_body(body: dict[str, Any], said: str) -> dict[str, Any] | None:
-    rest = dict(body)
-    if "max_completion_tokens" in said and "max_tokens" in rest:
-        return rest | {"max_completion_tokens": rest.pop("max_tokens")}
+def _adapted_body(body: dict[str, Any], message: str) -> dict[str, Any] | None:
+    """The body without the parameter that the error message names; None if it names none."""
+    adapted = dict(body)
+    if "max_completion_tokens" in message and "max_tokens" in adapted:
+        return adapted | {"max_completion_tokens": adapted.pop("max_tokens")}
     for name in ("stream_options", "temperature"):
-        if name in said and name in rest:
-            del rest[name]
-            return rest
+        if name in message and name in adapted:
+            del adapted[name]
+            return adapted
     return None
 
 
@@ -272,27 +295,27 @@ def _json(data: bytes) -> Any:
         ) from None
 
 
-def _read(chunk: Any, ending: Event, target: Target) -> str:
-    """The text of one chunk; token counts and finish reason go into `ending`."""
+def _read(chunk: Any, end: StreamEvent, target: Target) -> str:
+    """The text of one chunk; token counts and finish reason are stored in `end`."""
     if not isinstance(chunk, dict):
         return ""
     if error := chunk.get("error"):
-        said = error.get("message") if isinstance(error, dict) else error
+        message = error.get("message") if isinstance(error, dict) else error
         raise RemoteError(
-            f"{target.host} broke off: {_platform_message(str(said), target)}", retry_after=5
+            f"{target.host} broke off: {_platform_message(str(message), target)}", retry_after=5
         )
     usage = chunk.get("usage")
     if isinstance(usage, dict):
-        ending["tokens"] = _count(usage.get("completion_tokens"))
-        ending["prompt_tokens"] = _count(usage.get("prompt_tokens"))
+        end["tokens"] = _count(usage.get("completion_tokens"))
+        end["prompt_tokens"] = _count(usage.get("prompt_tokens"))
     choices = chunk.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first, dict):
         return ""
     if isinstance(first.get("finish_reason"), str) and first["finish_reason"]:
-        ending["finish_reason"] = first["finish_reason"][:40]
-    said = first.get("delta") or first.get("message") or {}
-    return _text(said.get("content")) if isinstance(said, dict) else ""
+        end["finish_reason"] = first["finish_reason"][:40]
+    message = first.get("delta") or first.get("message") or {}
+    return _text(message.get("content")) if isinstance(message, dict) else ""
 
 
 def _text(content: Any) -> str:
@@ -309,7 +332,7 @@ def _count(value: Any) -> int | None:
 # ---- Errors ----
 
 
-def _status_error(response: httpx.Response, said: str, target: Target) -> RemoteError:
+def _status_error(response: httpx.Response, message: str, target: Target) -> RemoteError:
     status, host = response.status_code, target.host
     if 300 <= status < 400:
         return RemoteError(
@@ -336,7 +359,7 @@ def _status_error(response: httpx.Response, said: str, target: Target) -> Remote
             retry_after=_seconds(response.headers.get("retry-after")),
         )
     return RemoteError(
-        f"{host} did not accept the question ({status}): {_platform_message(said, target)}"
+        f"{host} did not accept the question ({status}): {_platform_message(message, target)}"
     )
 
 
@@ -356,12 +379,12 @@ def _connection_error(problem: Exception, target: Target) -> RemoteError:
     return RemoteError(f"The connection to {target.host} broke. Try again.", retry_after=5)
 
 
-def _platform_message(said: str, target: Target) -> str:
+def _platform_message(message: str, target: Target) -> str:
     """The platform's message: one line, shortened, with the key removed."""
     if target.key:
-        said = said.replace(target.key, "…")
-    said = " ".join("".join(c if c.isprintable() else " " for c in said).split())
-    return said if len(said) <= 200 else said[:199] + "…"
+        message = message.replace(target.key, "…")
+    message = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    return message if len(message) <= 200 else message[:199] + "…"
 
 
 def _seconds(text: str | None) -> float:

@@ -45,7 +45,7 @@ class AddressForm(forms.Form):
             raise forms.ValidationError(problem.message) from None
 
 
-class KnownForm(forms.Form):
+class ChangeForm(forms.Form):
     """The fields that can be changed later."""
 
     name = forms.CharField(
@@ -94,7 +94,7 @@ class KnownForm(forms.Form):
         return key
 
 
-class NewForm(AddressForm, KnownForm):
+class NewForm(AddressForm, ChangeForm):
     """All fields of a new remote model. `consent_to` is the host shown beside the checkbox."""
 
     model = forms.CharField(

@@ -1,5 +1,7 @@
-"""The team's remote models. Members see their names, owners all but the keys."""
+"""The team's remote models. Members see their names, owners everything but the keys."""
 
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import messages
@@ -13,8 +15,20 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
 from finetune_app.providers import services
-from finetune_app.providers.forms import AddressForm, KnownForm, NewForm
+from finetune_app.providers.client import Answer
+from finetune_app.providers.forms import AddressForm, ChangeForm, NewForm
 from finetune_app.providers.models import Endpoint
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial question to a remote model, with its answer or error."""
+
+    pk: int  # of the endpoint
+    asked: str
+    answer: Answer | None = None
+    cost: Decimal | None = None
+    error: str = ""
 
 
 @member(Role.VIEWER, "GET")
@@ -46,8 +60,9 @@ def add(request: HttpRequest) -> HttpResponse:
 @member(Role.OWNER, "GET", "POST")
 def change(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     endpoint = find(request, endpoint_id)
-    known = {name: getattr(endpoint, name) for name in ("name", "context", "price_in", "price_out")}
-    form = KnownForm(request.POST or None, endpoint=endpoint, initial=known)
+    names = ("name", "context", "price_in", "price_out")
+    initial = {name: getattr(endpoint, name) for name in names}
+    form = ChangeForm(request.POST or None, endpoint=endpoint, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
             services.change(endpoint=endpoint, **form.cleaned_data)
@@ -73,13 +88,12 @@ def try_it(request: HttpRequest, endpoint_id: int) -> HttpResponse:
     """Ask one short question and show the answer beside the model."""
     endpoint = find(request, endpoint_id)
     try:
-        tried: dict[str, Any] = {"answer": services.try_it(endpoint=endpoint)}
-        tried["cost"] = services.cost_of(
-            endpoint, tried["answer"].tokens_in, tried["answer"].tokens_out
-        )
+        answer = services.try_it(endpoint=endpoint)
+        cost = services.cost_of(endpoint, answer.tokens_in, answer.tokens_out)
+        trial = Trial(endpoint.pk, services.TRIAL_PROMPT, answer, cost)
     except PlainError as problem:
-        tried = {"error": problem.message}
-    return _page(request, tried=tried | {"pk": endpoint.pk, "asked": services.TRIAL_PROMPT})
+        trial = Trial(endpoint.pk, services.TRIAL_PROMPT, error=problem.message)
+    return _page(request, trial=trial)
 
 
 def find(request: HttpRequest, endpoint_id: int) -> Endpoint:

@@ -1,4 +1,4 @@
-"""What the learning curve says, in a sentence."""
+"""Advice from the learning curve, as a sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ PLATEAU = 0.01  # of the first validation loss, from one measurement to the next
 
 @dataclass(frozen=True)
 class Advice:
-    """A sentence beside the curve; `calm` is false where a person should look."""
+    """A sentence beside the curve. `calm`: the user need not do anything."""
 
     sentence: str
     calm: bool = True
 
 
 def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advice | None:
-    """Read the validation loss: falling, level, or rising; None while there is too little of it.
+    """Advice from the validation loss; None with fewer than two measurements.
 
-    ended: it does not learn any more. finished: it ended with a tuned model.
+    ended: the training is over. finished: it ended with an adapter.
     """
     losses = [point.validation_loss for point in points if point.validation_loss is not None]
     if len(losses) < 2:
         return None
     first, best, last = losses[0], min(losses), losses[-1]
     base = points[0].validation_loss if points[0].step == 0 else None
-    # The base model is not a result of this training, so the best is the best of those after it.
+    # Step 0 measures the base model, so it is compared with the measurements after it.
     if ended and finished and base is not None and min(losses[1:]) >= base:
         return Advice(
             _(
@@ -70,8 +70,8 @@ def advise(points: Sequence[Point], ended: bool, finished: bool = True) -> Advic
     return Advice(_("Still improving on examples it never learns from. Nothing for you to do."))
 
 
-def _overfitting(done: bool) -> str:
+def _overfitting(finished: bool) -> str:
     sentence = _("It has begun to memorise your examples rather than understand them.")
-    if done:
+    if finished:
         return sentence + " " + _("We kept the point where it was best, so nothing is lost.")
     return sentence + " " + _("We keep the point where it is best, so nothing is lost.")

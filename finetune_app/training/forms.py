@@ -1,5 +1,6 @@
 """The settings drawer of the launch page: every automatic setting can be changed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -7,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SettingsForm(forms.Form):
-    """An empty field means automatic."""
+    """Settings that replace automatic ones. An empty field means automatic."""
 
     epochs = forms.IntegerField(
         label=_("Passes over the examples (epochs)"), min_value=1, max_value=50, required=False
@@ -48,12 +49,12 @@ class SettingsForm(forms.Form):
         ],
     )
 
-    def __init__(self, *args: Any, automatic: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, automatic: Mapping[str, Any], **kwargs: Any) -> None:
         kwargs.setdefault("initial", automatic)
         super().__init__(*args, **kwargs)
 
     def chosen(self) -> dict[str, Any]:
-        """The settings that were changed: neither empty nor the automatic value that was shown."""
+        """The settings that differ from the automatic values shown, and are not empty."""
         return {
             name: value
             for name, value in self.cleaned_data.items()

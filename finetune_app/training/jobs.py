@@ -1,4 +1,4 @@
-"""The training job: what its child process is given, and what becomes of its events and result."""
+"""The handler of training jobs: the child's spec, its events and its result."""
 
 from typing import cast
 
@@ -14,7 +14,7 @@ from finetune_app.training.models import Point, SampleAnswer, Training
 from finetune_app.training.protocol import CurvePoint, SampleEvent, TrainingResult
 from finetune_app.training.services import max_new_tokens
 
-NOT_SENT = ("base_model_sha256", "version_sha256")  # parts of the spec that are only a record
+RECORD_ONLY = ("base_model_sha256", "version_sha256")  # parts of the spec the child does not get
 MAX_WHY_CHARACTERS = 200
 
 
@@ -29,7 +29,7 @@ class TrainingHandler(JobHandler):
     def child_spec(self, job: Job) -> ChildSpec:
         """The frozen spec, with the paths on this machine; see `worker/training/spec.py`."""
         training = Training.objects.select_related("base_model", "version", "goal").get(job=job)
-        spec = {name: value for name, value in training.spec.items() if name not in NOT_SENT}
+        spec = {name: value for name, value in training.spec.items() if name not in RECORD_ONLY}
         folder = settings.DATA_DIR / training.folder
         folder.mkdir(parents=True, exist_ok=True)
         return ChildSpec(
@@ -43,7 +43,7 @@ class TrainingHandler(JobHandler):
         )
 
     def record(self, job: Job, event: Event) -> None:
-        """Store a point, a warning or a sample answer; a resumed child may send them again."""
+        """Store a point, a warning or a sample answer. A resumed child may send them again."""
         training = Training.objects.get(job=job)
         if event["event"] == "point":
             _record_point(training, cast(CurvePoint, event))
@@ -54,14 +54,14 @@ class TrainingHandler(JobHandler):
             training.save(update_fields=["warnings"])
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """Upload the adapter to the store, which may take a while."""
+        """Upload the adapter to the storage, which may take a while."""
         if result.get("adapter") and not result.get("stopped"):
             publish_folder(Training.objects.get(job=job).adapter_folder)
 
     def finish(self, job: Job, result: Result) -> None:
-        """Record the adapter's hash and the machine's speed, unless the training was stopped.
+        """Record the adapter's hash and the measured speed, unless the training was stopped.
 
-        A second call changes nothing: what is tested stays what was trained.
+        Idempotent: a second call changes nothing.
         """
         training = Training.objects.select_related("base_model").get(job=job)
         found = cast(TrainingResult, result)

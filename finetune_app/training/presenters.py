@@ -1,5 +1,7 @@
-"""What the training page shows, whole or its live part, and the settings on the launch page."""
+"""What the training page shows, and the settings on the launch page."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -8,29 +10,49 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from finetune_app.accounts.models import Membership
+from finetune_app.basemodels.automatic_settings import AutomaticSettings
 from finetune_app.basemodels.estimates import times
 from finetune_app.core import charts
+from finetune_app.core.machine import GIB
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.goals.measures import MeasureError, get_measure
-from finetune_app.goals.presenters import present_answer
+from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.training.curve_advice import advise
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
 
-GIB = 1024**3
 MAX_DRAWN_POINTS = 400  # a longer curve is thinned
 MAX_SAMPLES = 4  # shown for each prompt
 
 
+@dataclass(frozen=True)
+class SampleMoment:
+    """A sample answer and when it was given, such as "Pass 1"; `why` it is right or wrong."""
+
+    sample: SampleAnswer
+    when: str
+    shown: PresentedAnswer
+    why: str
+
+
+@dataclass(frozen=True)
+class SampleHistory:
+    """How the answer to one sample prompt changed. `wanted` is None once it is right."""
+
+    prompt: str
+    wanted: PresentedAnswer | None
+    moments: list[SampleMoment]
+
+
 def live_context(training: Training, membership: Membership | None) -> dict[str, Any]:
-    """Context of the training page and of its live part."""
+    """Context of the training page, whole or its live part."""
     job = training.job
     points = list(training.points.all())
     passes = int(training.spec.get("epochs", 1))
     losses = [(p.step, p.loss) for p in points if p.loss is not None]
-    unseen = [(p.step, p.validation_loss) for p in points if p.validation_loss is not None]
+    validation = [(p.step, p.validation_loss) for p in points if p.validation_loss is not None]
     total = int(job.total) or (points[-1].step if points else 0)
     return {
         "training": training,
@@ -40,12 +62,12 @@ def live_context(training: Training, membership: Membership | None) -> dict[str,
         "facts": facts(training),
         "bar": charts.passes(int(job.done), total, passes),
         "curve": charts.loss_chart(
-            _thin(losses), unseen, total, steps_per_pass=total / passes if total else None
+            _thin(losses), validation, total, steps_per_pass=total / passes if total else None
         )
-        if losses or unseen
+        if losses or validation
         else "",
         "advice": advise(points, ended=not job.is_active, finished=bool(training.adapter_sha256)),
-        "stories": sample_histories(training),
+        "sample_histories": sample_histories(training),
         "ready": bool(training.adapter_sha256),
         "counts": training.version.counts,
         "times": times(passes),
@@ -97,36 +119,32 @@ def facts(training: Training) -> list[str]:
     return found
 
 
-def sample_histories(training: Training) -> list[dict[str, Any]]:
-    """For each sample prompt, the answers at the start, after each pass, and now."""
+def sample_histories(training: Training) -> list[SampleHistory]:
+    """For each sample prompt, the answers at the start, after each epoch, and now."""
     found = []
     for _index, group in groupby(training.samples.all(), key=lambda sample: sample.index):
-        moments = list(group)
-        last = moments[-1]
-        found.append(
-            {
-                "prompt": last.prompt,
-                "wanted": None if last.passed else present_answer(last.wanted),
-                "moments": [
-                    {
-                        "sample": sample,
-                        "when": _when(sample, training, sample is last),
-                        "shown": present_answer(sample.answer, sample.wanted),
-                        "why": "" if sample.passed is None else _why(sample, training),
-                    }
-                    for sample in _selected(moments)
-                ],
-            }
-        )
+        samples = list(group)
+        last = samples[-1]
+        moments = [
+            SampleMoment(
+                sample=sample,
+                when=_when(sample, training, sample is last),
+                shown=present_answer(sample.answer, sample.wanted),
+                why="" if sample.passed is None else _why(sample, training),
+            )
+            for sample in _selected(samples)
+        ]
+        wanted = None if last.passed else present_answer(last.wanted)
+        found.append(SampleHistory(last.prompt, wanted, moments))
     return found
 
 
-def _selected(moments: list[SampleAnswer]) -> list[SampleAnswer]:
-    """The first, the last and at most two between: enough to see it learn."""
-    if len(moments) <= MAX_SAMPLES:
-        return moments
-    third = (len(moments) - 1) / 3
-    return [moments[0], moments[round(third)], moments[round(2 * third)], moments[-1]]
+def _selected(samples: list[SampleAnswer]) -> list[SampleAnswer]:
+    """The first, the last and at most two in between."""
+    if len(samples) <= MAX_SAMPLES:
+        return samples
+    third = (len(samples) - 1) / 3
+    return [samples[0], samples[round(third)], samples[round(2 * third)], samples[-1]]
 
 
 def _when(sample: SampleAnswer, training: Training, last: bool) -> str:
@@ -134,15 +152,15 @@ def _when(sample: SampleAnswer, training: Training, last: bool) -> str:
         return _("Start")
     if last:
         return _("Now") if training.job.is_active else _("End")
-    a_pass = training.job.total / max(int(training.spec.get("epochs", 1)), 1)
-    done = sample.step / a_pass if a_pass else 0.5
+    epoch_steps = training.job.total / max(int(training.spec.get("epochs", 1)), 1)
+    done = sample.step / epoch_steps if epoch_steps else 0.5
     if done == int(done):
         return _("Pass %(n)d") % {"n": done}
     return _("Step %(n)d") % {"n": sample.step}
 
 
 def _why(sample: SampleAnswer, training: Training) -> str:
-    """Why a sample answer is right or wrong, by the measure the training was frozen with."""
+    """Why a sample answer is right or wrong, by the measure in the training's frozen spec."""
     if sample.passed:
         return _("As you wanted")
     if sample.why:
@@ -188,8 +206,8 @@ def _label(setting: str) -> str:
     return str(field.label) if field else str(SETTING_LABELS.get(setting, setting))
 
 
-def settings_in_words(spec: dict[str, Any]) -> list[tuple[str, str]]:
-    """(label, value) of the settings a training was frozen with, labelled as on the launch page."""
+def settings_in_words(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(label, value) of the settings in a frozen spec, labelled as on the launch page."""
     order = [*SettingsForm.base_fields, *SETTING_LABELS]
     return [
         (_label(setting), _value(setting, spec[setting]))
@@ -199,18 +217,16 @@ def settings_in_words(spec: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def setting_fields(
-    form: SettingsForm, automatic: dict[str, Any]
-) -> tuple[list[BoundField], list[tuple[str, Any, str]]]:
+    form: SettingsForm, automatic: AutomaticSettings
+) -> tuple[list[BoundField], list[tuple[str, str, str]]]:
     """The form's fields, with the reason of each automatic value as help text; and the settings
     that cannot be changed, as (label, value, reason)."""
-    reasons = automatic.get("reasons", {})
     fields = list(form)
     for field in fields:
-        field.help_text = field.help_text or reasons.get(field.name, "")
-    values = automatic.get("settings", {})
+        field.help_text = field.help_text or automatic.reasons.get(field.name, "")
     fixed = [
-        (_label(name), _value(name, values.get(name)), why)
-        for name, why in reasons.items()
+        (_label(name), _value(name, automatic.settings.get(name)), why)
+        for name, why in automatic.reasons.items()
         if name not in form.fields
     ]
     return fields, fixed

@@ -1,4 +1,4 @@
-"""What the child process of a training is given, and what it reports. Used by the worker too."""
+"""The events and the result of a training's child process, shared by the web and the worker."""
 
 from typing import NotRequired, TypedDict
 

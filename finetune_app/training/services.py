@@ -1,5 +1,6 @@
 """Start, stop, resume and delete trainings."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
@@ -39,7 +40,7 @@ def newest_version(goal: Goal) -> Version | None:
 
 
 @transaction.atomic
-def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None) -> Training:
+def start(*, goal: Goal, user: User | None, chosen: Mapping[str, Any] | None = None) -> Training:
     """Freeze the spec and queue the job. While a training is active, returns that one instead.
 
     chosen: settings that replace the automatic ones. Raises PlainError when an earlier step is
@@ -87,11 +88,10 @@ def start(*, goal: Goal, user: User | None, chosen: dict[str, Any] | None = None
 
 
 def frozen_spec(
-    goal: Goal, version: Version, choice: BaseModelChoice, chosen: dict[str, Any]
+    goal: Goal, version: Version, choice: BaseModelChoice, chosen: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the child process reads, except for the paths, which depend on its machine."""
-    settings: dict[str, Any] = automatic_for(version, choice.base_model)["settings"]
-    settings |= {
+    """The spec of the child process, except for the paths, which depend on its machine."""
+    settings = automatic_for(version, choice.base_model).settings | {
         name: chosen[name] for name in CHANGEABLE_SETTINGS if chosen.get(name) not in (None, "")
     }
     settings.setdefault("seed", DEFAULT_SEED)
@@ -109,7 +109,7 @@ def stop(*, training: Training) -> None:
 
 
 def resume(*, training: Training) -> None:
-    """Continue from the last good checkpoint. Raises PlainError when that is not possible."""
+    """Continue from the last checkpoint. Raises PlainError when that is not possible."""
     if training.job.state not in CAN_CONTINUE:
         raise PlainError(_("This training is not stopped, so there is nothing to continue."))
     with transaction.atomic():
@@ -120,7 +120,7 @@ def resume(*, training: Training) -> None:
 
 
 def delete(*, training: Training) -> None:
-    """Delete it with its curve, checkpoints, adapter and evaluations; a running child is ended."""
+    """Delete it with its curve, checkpoints, adapter and evaluations; a running job is ended."""
     training.delete()
 
 
@@ -128,9 +128,8 @@ def max_new_tokens(measure: str, version: Version) -> int:
     """Longest answer, in tokens, during training and in the evaluation.
 
     By a strict measure, an answer twice as long as the longest in the dataset is wrong whatever
-    follows; where people or wording decide, it may be longer. The longest answer of the dataset
-    always fits.
+    follows; by the others, it may be longer. The longest answer of the dataset always fits.
     """
-    longest = version.longest_answer // 2 + 16  # two characters per token; usual are four
-    factor, least, usual = (2, 48, 512) if measure in STRICT_MEASURES else (3, 256, 1024)
-    return max(longest, min(max(factor * longest, least), usual))
+    longest = version.longest_answer // 2 + 16  # at two characters per token, where four are usual
+    factor, low, high = (2, 48, 512) if measure in STRICT_MEASURES else (3, 256, 1024)
+    return max(longest, min(max(factor * longest, low), high))

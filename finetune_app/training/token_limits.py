@@ -1,6 +1,6 @@
-"""The longest example, in tokens, that the base model of a goal is trained on."""
+"""The longest example, in tokens, that a goal's base model is trained on."""
 
-from finetune_app.basemodels.automatic_settings import LONGEST
+from finetune_app.basemodels.automatic_settings import MAX_TOKENS
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.checks.rules.base import TokenLimit
 from finetune_app.goals.models import Goal
@@ -12,4 +12,6 @@ def token_limit_of(goal: Goal) -> TokenLimit | None:
     if choice is None:
         return None
     model = choice.base_model
-    return TokenLimit(model.slug, model.name, model.folder, min(LONGEST, model.context or LONGEST))
+    return TokenLimit(
+        model.slug, model.name, model.folder, min(MAX_TOKENS, model.context or MAX_TOKENS)
+    )

@@ -1,5 +1,6 @@
-"""An example as the tokens that the model reads: learned, only read, or cut."""
+"""An example as the tokens that the model reads: learned, only read, or cut off."""
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -35,7 +36,7 @@ def token_context(goal: Goal, example: Example) -> dict[str, Any]:
     if limit is None:
         return {"no_model": True}
     if sum(len(one["content"]) for one in example.messages) > MAX_CHARACTERS:
-        return {"limit": limit, "problem": _("This example is too long to be drawn.")}
+        return {"limit": limit, "problem": _("This example is too long to be shown as tokens.")}
     folder = str(local_folder(limit.folder))
     try:
         spans = async_to_sync(engine_client.token_view)(
@@ -46,16 +47,20 @@ def token_context(goal: Goal, example: Example) -> dict[str, Any]:
     return {"limit": limit, "runs": runs_of(spans), "counts": _counts(spans)}
 
 
-def runs_of(spans: list[TokenSpan]) -> list[dict[str, Any]]:
-    """Adjacent tokens of the same kind (cut, learned, read). Line breaks, which are tokens too,
-    are made visible."""
-    runs = []
-    for kind, some in groupby(spans, _kind):
-        drawn = [
-            {"text": one["text"].replace("\n", "↵\n"), "special": one["special"]} for one in some
-        ]
-        runs.append({"kind": kind, "pieces": drawn})
-    return runs
+@dataclass(frozen=True)
+class TokenRun:
+    """Adjacent tokens of one kind (cut, learned or read), as (text, whether it is special)."""
+
+    kind: str
+    tokens: list[tuple[str, bool]]
+
+
+def runs_of(spans: list[TokenSpan]) -> list[TokenRun]:
+    """The tokens by kind. Line breaks, which are tokens too, are made visible."""
+    return [
+        TokenRun(kind, [(one["text"].replace("\n", "↵\n"), one["special"]) for one in some])
+        for kind, some in groupby(spans, _kind)
+    ]
 
 
 def _kind(span: TokenSpan) -> str:

@@ -1,4 +1,4 @@
-"""Step 4: the launch page with its button, and the page of a training."""
+"""Step 4: the launch page, and the page of a training."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
+from finetune_app.basemodels.automatic_settings import AutomaticSettings
 from finetune_app.basemodels.estimates import automatic_for, estimate, times
 from finetune_app.basemodels.models import BaseModelChoice
 from finetune_app.core.requests import render_page
@@ -23,7 +24,7 @@ from finetune_app.training.presenters import live_context, setting_fields
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The newest training; the launch page while there is none, or when asked for (?new)."""
+    """The newest training; the launch page while there is none, or with ?new."""
     newest = goal.trainings.first()
     if newest and "new" not in request.GET:
         return redirect("training:detail", goal_id=goal.pk, number=newest.number)
@@ -42,7 +43,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
             ),
         )
         return redirect(reverse("training:page", args=[goal.pk]) + "?new")
-    form = SettingsForm(request.POST, automatic=_automatic(goal).get("settings", {}))
+    form = SettingsForm(request.POST, automatic=_automatic(goal).settings)
     if not form.is_valid():
         context = launch_context(goal, form) | {"open": True}
         return render_page(request, "training/launch.html", context, status=422)
@@ -52,7 +53,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def detail(request: HttpRequest, goal: Goal, number: int) -> HttpResponse:
-    """Live while the training runs; its record afterwards."""
+    """A training with its curve and sample answers; its live part for htmx."""
     training = get_training(goal, number)
     return render_page(
         request, "training/detail.html", live_context(training, request.membership), partial="live"
@@ -100,25 +101,27 @@ def _launch_state(goal: Goal) -> tuple[str, str]:
     return str(version.pk if version else ""), str(choice.base_model_id if choice else "")
 
 
-def _automatic(goal: Goal) -> dict[str, Any]:
+def _automatic(goal: Goal) -> AutomaticSettings:
     version, choice = services.newest_version(goal), _base_model_choice(goal)
-    return automatic_for(version, choice.base_model if choice else None) if version else {}
+    if version is None:
+        return AutomaticSettings()
+    return automatic_for(version, choice.base_model if choice else None)
 
 
 def launch_context(goal: Goal, form: SettingsForm | None = None) -> dict[str, Any]:
     version, choice = services.newest_version(goal), _base_model_choice(goal)
     automatic = _automatic(goal)
-    form = form or SettingsForm(automatic=automatic.get("settings", {}))
+    form = form or SettingsForm(automatic=automatic.settings)
     fields, fixed = setting_fields(form, automatic)
-    cost = estimate(choice.base_model, version) if version and choice else None
+    expected = estimate(choice.base_model, version) if version and choice else None
     return {
         "goal": goal,
         "version": version,
         "choice": choice,
         "form": form,
-        "knobs": fields,
+        "setting_fields": fields,
         "fixed": fixed,
-        "estimate": cost,
-        "times": times(cost.work.epochs) if cost else "",
+        "estimate": expected,
+        "times": times(expected.work.epochs) if expected else "",
         "earlier": goal.trainings.select_related("job", "version"),
     }

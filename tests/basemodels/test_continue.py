@@ -123,7 +123,7 @@ def test_an_install_that_another_team_has_finished_cannot_continue(
     assert theirs != made
     made.refresh_from_db()
     with pytest.raises(PlainError, match="being installed already"):
-        services.go_on(made)
+        services.resume(made)
     laid(made.slug)
     assert as_owner.post(url("continue", made.pk)).status_code == 400
     assert Job.objects.get(pk=made.job_id).state == State.FAILED

@@ -7,8 +7,8 @@ from finetune_app.basemodels.estimates import (
     ModelShape,
     TrainingWork,
     estimate_for,
+    expected_speed,
     fit,
-    guessed_speed,
     memory_needed,
     shape_of,
     times,
@@ -16,7 +16,7 @@ from finetune_app.basemodels.estimates import (
 from finetune_app.basemodels.models import BaseModel, Speed
 from finetune_app.core.machine import GIB, Card, Machine
 
-SMALL = TrainingWork(tokens=20_000, rows=240, epochs=3, tokens_a_step=640)
+SMALL = TrainingWork(tokens=20_000, rows=240, epochs=3, tokens_per_step=640)
 
 
 def machine(free_gib: float, card: Card | None = None) -> Machine:
@@ -57,8 +57,10 @@ def test_without_a_measurement_it_is_a_wide_guess(starter):
     assert not guess.measured
     assert guess.seconds == pytest.approx(60_000 / 300 * 1.15 + 5, rel=0.01)
     assert guess.high / guess.low == pytest.approx(2.5**2)
-    assert "a guess until it has run here once" in guess.why
-    assert guess.why.startswith("240 examples, read three times, at perhaps 300 tokens a second")
+    assert "a guess until it has run here once" in guess.time_why
+    assert guess.time_why.startswith(
+        "240 examples, read three times, at perhaps 300 tokens a second"
+    )
 
 
 def test_a_measurement_replaces_the_guess_and_narrows_it(starter):
@@ -70,7 +72,9 @@ def test_a_measurement_replaces_the_guess_and_narrows_it(starter):
     assert known.tokens_per_second == 900
     assert known.memory_bytes == 3e9
     assert known.high / known.low == pytest.approx(1.4**2)
-    assert known.why == ("240 examples, read three times, at 900 tokens a second as measured here.")
+    assert known.time_why == (
+        "240 examples, read three times, at 900 tokens a second as measured here."
+    )
 
 
 def test_the_last_measurement_counts(starter):
@@ -81,7 +85,7 @@ def test_the_last_measurement_counts(starter):
 
 def test_other_models_are_guessed_from_what_was_measured(starter):
     Speed.objects.create(base_model=starter, what="training", tokens_per_second=900)
-    assert guessed_speed(10 * 134_515_008) == pytest.approx(90)
+    assert expected_speed(10 * 134_515_008) == pytest.approx(90)
 
 
 def test_fp32_needs_more_memory(starter):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from finetune_app.basemodels.automatic_settings import AutomaticSettings
 from finetune_app.jobs.models import Job, State
 from finetune_app.training.forms import SettingsForm
 from finetune_app.training.models import SampleAnswer, Training
@@ -85,35 +86,35 @@ def test_samples_are_labelled_by_the_pass_they_ended(training):
     training.spec = {"epochs": 2}
     put(training, State.RUNNING, total=60)
     watch(training, (0, "Hello", False), (30, WANTED, True), (45, WANTED, True), (60, WANTED, True))
-    (story,) = sample_histories(training)
-    assert [moment["when"] for moment in story["moments"]] == ["Start", "Pass 1", "Step 45", "Now"]
+    (history,) = sample_histories(training)
+    assert [moment.when for moment in history.moments] == ["Start", "Pass 1", "Step 45", "Now"]
     put(training, State.SUCCEEDED)
-    assert sample_histories(training)[0]["moments"][-1]["when"] == "End"
+    assert sample_histories(training)[0].moments[-1].when == "End"
 
 
 def test_a_wrong_sample_says_why_and_what_was_wanted(training):
     training.spec = {"epochs": 1, "measure": {"kind": "exact", "settings": {}}}
     watch(training, (0, "I am sorry to hear that.", False), (2, "topic: repair\ndesk: shop", False))
-    (story,) = sample_histories(training)
-    assert [moment["why"] for moment in story["moments"]] == ["Not in two lines", "Desk differs"]
-    assert [pair["value"] for pair in story["wanted"]["pairs"]] == ["repair", "workshop"]
+    (history,) = sample_histories(training)
+    assert [moment.why for moment in history.moments] == ["Not in two lines", "Desk differs"]
+    assert [pair["value"] for pair in history.wanted["pairs"]] == ["repair", "workshop"]
 
 
 def test_once_it_is_right_the_wanted_answer_is_not_repeated(training):
     watch(training, (0, "Hello", False), (2, WANTED, True))
-    (story,) = sample_histories(training)
-    assert story["wanted"] is None
-    assert story["moments"][-1]["why"] == "As you wanted"
+    (history,) = sample_histories(training)
+    assert history.wanted is None
+    assert history.moments[-1].why == "As you wanted"
 
 
 def test_samples_judged_by_people_are_neither_right_nor_wrong(training):
     watch(training, (0, "Hello", None))
-    assert sample_histories(training)[0]["moments"][0]["why"] == ""
+    assert sample_histories(training)[0].moments[0].why == ""
 
 
 def test_of_many_samples_four_are_shown(training):
     watch(training, *[(step, "Hello", False) for step in range(0, 100, 10)])
-    shown = [moment["sample"].step for moment in sample_histories(training)[0]["moments"]]
+    shown = [moment.sample.step for moment in sample_histories(training)[0].moments]
     assert shown[0] == 0
     assert shown[-1] == 90
     assert len(shown) == 4
@@ -139,11 +140,11 @@ def test_frozen_settings_have_words_and_no_fingerprints():
 
 
 def test_each_setting_has_its_reason():
-    automatic = {
-        "settings": {"epochs": 3, "alpha": 32},
-        "reasons": {"epochs": "Three passes.", "alpha": "The usual strength."},
-    }
-    fields, fixed = setting_fields(SettingsForm(automatic=automatic["settings"]), automatic)
+    automatic = AutomaticSettings(
+        settings={"epochs": 3, "alpha": 32},
+        reasons={"epochs": "Three passes.", "alpha": "The usual strength."},
+    )
+    fields, fixed = setting_fields(SettingsForm(automatic=automatic.settings), automatic)
     assert {field.name: field.help_text for field in fields}["epochs"] == "Three passes."
     assert fixed == [("Strength of the adapter (alpha)", "32", "The usual strength.")]
 

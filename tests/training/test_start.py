@@ -118,7 +118,7 @@ def test_the_launch_page_says_what_is_missing(as_editor, goal, url):
 
 def test_the_launch_page_explains_every_automatic_setting(as_editor, ready, url):
     page = as_editor.get(url("page")).content.decode()
-    reasons = automatic_for(services.newest_version(ready))["reasons"]
+    reasons = automatic_for(services.newest_version(ready)).reasons
     assert not [why for why in reasons.values() if escape(why) not in page]
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from finetune_app.candidates.prompt_builder import (
     BuiltPrompt,
@@ -14,10 +14,13 @@ from finetune_app.candidates.prompt_builder import (
     PromptTemplate,
     build_prompt,
 )
-from finetune_app.candidates.specs import CandidateSpec, Retrieval
+from finetune_app.candidates.specs import CandidateSampling, CandidateSpec, Retrieval
 from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
 from worker.engine.requests import GenerationRequest
+
+if TYPE_CHECKING:
+    from finetune_app.providers.client import TargetSpec
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ class Candidate:
     adapter: Path | None
     template: PromptTemplate
     number_format: str = "auto"
-    sampling: dict[str, Any] = field(default_factory=dict)
+    sampling: CandidateSampling = field(default_factory=CandidateSampling)
     knowledge: Retrieval | None = None
-    endpoint: dict[str, Any] | None = field(default=None, repr=False)  # holds the API key
+    endpoint: TargetSpec | None = field(default=None, repr=False)  # holds the API key
 
     def build_prompt(
         self, messages: list[Message], passages: Sequence[Passage] = ()

@@ -9,7 +9,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from finetune_app.accounts import services
 from finetune_app.accounts.access import account, public
-from finetune_app.accounts.forms import AboutYou, ChangePassword, DeleteAccount
+from finetune_app.accounts.forms import ChangePasswordForm, DeleteAccountForm, ProfileForm
 from finetune_app.accounts.models import User
 from finetune_app.accounts.next_page import page_before
 from finetune_app.accounts.requests import HttpRequest
@@ -21,16 +21,16 @@ YEAR = 60 * 60 * 24 * 365
 
 def _page(
     request: HttpRequest,
-    about: AboutYou | None = None,
-    password: ChangePassword | None = None,
+    profile: ProfileForm | None = None,
+    password: ChangePasswordForm | None = None,
 ) -> HttpResponse:
-    asked = about or password
+    rejected = profile or password
     context = {
-        "about": about or AboutYou(instance=_fresh(request.user)),
-        "password": password or ChangePassword(request),
+        "profile": profile or ProfileForm(instance=_fresh(request.user)),
+        "password": password or ChangePasswordForm(request),
         "memberships": request.user.memberships.select_related("team").order_by("joined_at", "pk"),
     }
-    return render_page(request, "accounts/account.html", context, status=422 if asked else 200)
+    return render_page(request, "accounts/account.html", context, status=422 if rejected else 200)
 
 
 def _fresh(user: User) -> User:
@@ -43,9 +43,9 @@ def account_page(request: HttpRequest) -> HttpResponse:
     """GET shows the page; POST changes name and e-mail address."""
     if request.method != "POST":
         return _page(request)
-    form = AboutYou(request.POST, instance=_fresh(request.user))
+    form = ProfileForm(request.POST, instance=_fresh(request.user))
     if not form.is_valid():
-        return _page(request, about=form)
+        return _page(request, profile=form)
     form.save()
     messages.success(request, _("Saved."))
     return redirect("accounts:account")
@@ -55,7 +55,7 @@ def account_page(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("old", "new")
 def change_password(request: HttpRequest) -> HttpResponse:
     """Keeps this session and ends the user's other sessions."""
-    form = ChangePassword(request, request.POST)
+    form = ChangePasswordForm(request, request.POST)
     if not form.is_valid():
         return _page(request, password=form)
     services.change_password(user=request.user, password=form.cleaned_data["new"])
@@ -84,7 +84,7 @@ def theme(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password")
 def delete_account(request: HttpRequest) -> HttpResponse:
     blocked_by = services.teams_left_without_owner(request.user)
-    form = DeleteAccount(request, request.POST or None)
+    form = DeleteAccountForm(request, request.POST or None)
     if not blocked_by and form.is_valid():
         user = User.objects.get(pk=request.user.pk)
         services.delete_account(user=user)
@@ -94,7 +94,9 @@ def delete_account(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "blocked_by": blocked_by,
-        "going": [(team, team.goals.count()) for team in services.teams_that_go_with(request.user)],
+        "deleted_teams": [
+            (team, team.goals.count()) for team in services.teams_that_go_with(request.user)
+        ],
     }
     status = 409 if blocked_by and form.is_bound else 422 if form.is_bound else 200
     return render_page(request, "accounts/delete_account.html", context, status=status)

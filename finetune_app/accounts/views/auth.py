@@ -9,7 +9,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from finetune_app.accounts import services
 from finetune_app.accounts.access import account, public
-from finetune_app.accounts.forms import NewAccount, SetUp, SetUpCode, SignIn
+from finetune_app.accounts.forms import NewAccountForm, SetUpCodeForm, SetUpForm, SignInForm
 from finetune_app.accounts.middleware import SESSION_KEY as TEAM_KEY
 from finetune_app.accounts.models import Invitation, User
 from finetune_app.accounts.next_page import next_page
@@ -32,7 +32,7 @@ def set_up(request: HttpRequest) -> HttpResponse:
         return _take_code(request, given)
     if not services.is_current(request.session.get(CODE_KEY)):
         return _ask_for_code(request)
-    form = SetUp(request.POST or None)
+    form = SetUpForm(request.POST or None)
     if not form.is_valid():
         status = 422 if form.is_bound else 200
         return render_page(request, "accounts/set_up.html", {"form": form}, status=status)
@@ -51,7 +51,7 @@ def _take_code(request: HttpRequest, given: str) -> HttpResponse:
 
 
 def _ask_for_code(request: HttpRequest) -> HttpResponse:
-    form = SetUpCode(request.POST or None)
+    form = SetUpCodeForm(request.POST or None)
     status = 422 if form.is_bound else 200
     return render_page(request, "accounts/set_up_code.html", {"form": form}, status=status)
 
@@ -65,7 +65,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         return redirect(after)
     if services.set_up_needed():
         return redirect("accounts:set_up")
-    form = SignIn(request, request.POST or None)
+    form = SignInForm(request, request.POST or None)
     if form.is_valid() and form.user:
         login(request, form.user, backend=BACKEND)
         return redirect(after)
@@ -90,7 +90,7 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
         return render_page(request, "accounts/join_gone.html", status=404)
     if request.user.is_authenticated:
         return _join_as_me(request, invitation)
-    form = NewAccount(request.POST or None)
+    form = NewAccountForm(request.POST or None)
     if form.is_valid():
         user = services.join_as_new(invitation=invitation, **form.cleaned_data)
         login(request, user, backend=BACKEND)

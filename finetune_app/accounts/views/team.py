@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts import services
 from finetune_app.accounts.access import account, is_owner, member, require_same_team
-from finetune_app.accounts.forms import ROLES, DeleteTeam, RoleChoice, TeamName
+from finetune_app.accounts.forms import ROLES, DeleteTeamForm, RoleForm, TeamNameForm
 from finetune_app.accounts.middleware import SESSION_KEY
 from finetune_app.accounts.models import Invitation, Membership, Role, Team
 from finetune_app.accounts.next_page import next_page
@@ -27,8 +27,8 @@ def _team(request: HttpRequest) -> Team:
 def _page(
     request: HttpRequest,
     *,
-    rename: TeamName | None = None,
-    invite: RoleChoice | None = None,
+    rename: TeamNameForm | None = None,
+    invite: RoleForm | None = None,
     link: str = "",
     partial: str | None = None,
     status: int = 200,
@@ -40,8 +40,8 @@ def _page(
         "only_owner": sum(m.role == Role.OWNER for m in members) == 1,
         "is_owner": is_owner(request),
         "invitations": team.invitations.usable().select_related("created_by").order_by("-pk"),
-        "rename": rename or TeamName(initial={"name": team.name}),
-        "invite": invite or RoleChoice(),
+        "rename": rename or TeamNameForm(initial={"name": team.name}),
+        "invite": invite or RoleForm(),
         "roles": ROLES,
         "link": link,
         "days": services.INVITATION_DAYS,
@@ -60,7 +60,7 @@ def team_page(request: HttpRequest) -> HttpResponse:
 
 @member(Role.OWNER, "POST")
 def rename_team(request: HttpRequest) -> HttpResponse:
-    form = TeamName(request.POST)
+    form = TeamNameForm(request.POST)
     if not form.is_valid():
         return _page(request, rename=form, status=422)
     services.rename_team(team=_team(request), name=form.cleaned_data["name"])
@@ -71,7 +71,7 @@ def rename_team(request: HttpRequest) -> HttpResponse:
 @member(Role.OWNER, "POST")
 def change_role(request: HttpRequest, membership_id: int) -> HttpResponse:
     membership = get_object_or_404(_team(request).memberships, pk=membership_id)
-    form = RoleChoice(request.POST)
+    form = RoleForm(request.POST)
     if not form.is_valid():
         return _page(request, status=422)
     role = form.chosen()
@@ -102,7 +102,7 @@ def leave_team(request: HttpRequest) -> HttpResponse:
 @member(Role.OWNER, "POST")
 def invite(request: HttpRequest) -> HttpResponse:
     """Renders the page instead of a redirect, because the link is shown only once."""
-    form = RoleChoice(request.POST)
+    form = RoleForm(request.POST)
     if not form.is_valid():
         return _page(request, invite=form, partial="invitations", status=422)
     _made, secret = services.invite(team=_team(request), role=form.chosen(), by=request.user)
@@ -132,7 +132,7 @@ def switch_team(request: HttpRequest) -> HttpResponse:
 
 @account("GET", "POST")
 def new_team(request: HttpRequest) -> HttpResponse:
-    form = TeamName(request.POST or None)
+    form = TeamNameForm(request.POST or None)
     if not form.is_valid():
         status = 422 if form.is_bound else 200
         return render_page(request, "accounts/new_team.html", {"form": form}, status=status)
@@ -145,7 +145,7 @@ def new_team(request: HttpRequest) -> HttpResponse:
 @member(Role.OWNER, "GET", "POST")
 def delete_team(request: HttpRequest) -> HttpResponse:
     team = _team(request)
-    form = DeleteTeam(team, request.POST or None)
+    form = DeleteTeamForm(team, request.POST or None)
     if form.is_valid():
         services.delete_team(team=team)
         request.session.pop(SESSION_KEY, None)

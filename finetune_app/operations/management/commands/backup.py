@@ -1,4 +1,4 @@
-"""manage.py backup [FILE]: everything but base models and checkpoints, in one file."""
+"""manage.py backup [FILE]: backs up everything but base models and checkpoints."""
 
 from argparse import ArgumentParser
 from pathlib import Path

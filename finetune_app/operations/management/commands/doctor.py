@@ -1,4 +1,4 @@
-"""manage.py doctor: is everything this installation needs in place?"""
+"""manage.py doctor: checks that everything this installation needs is in place."""
 
 import sys
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from finetune_app.core.machine import GIB, this_machine
 from finetune_app.jobs.models import Job, State
 
 Check = tuple[bool, str]
-SILENT_LEASES = 8  # a living clock gives a job back long before
-ENGINE_TIMEOUT_SECONDS = 2.0  # seconds for the engine, which may not be running
+STUCK_AFTER_LEASES = 8  # a running clock requeues a job long before
+ENGINE_TIMEOUT_SECONDS = 2.0
 
 
 class Command(BaseCommand):
@@ -40,15 +40,15 @@ def checks() -> Iterator[Check]:
     free = machine.disk_free_bytes / GIB
     yield free > 2, f"{free:.1f} GB of disk free in {settings.DATA_DIR} (2 GB or more is wise)."
     yield machine.memory_bytes > 4 * GIB, f"{machine.memory_bytes / GIB:.1f} GB of memory."
-    yield from serving()
+    yield from vllm()
     up_to_date = database()
     yield up_to_date
     yield broker()
     if not up_to_date[0]:
-        return  # the tables below may not have the columns that are asked for
+        return  # the tables below may lack columns
     yield from models()
-    silent = timezone.now() - timedelta(seconds=SILENT_LEASES * settings.LEASE_SECONDS)
-    stuck = Job.objects.leased().filter(heartbeat_at__lt=silent).count()
+    limit = timezone.now() - timedelta(seconds=STUCK_AFTER_LEASES * settings.LEASE_SECONDS)
+    stuck = Job.objects.leased().filter(heartbeat_at__lt=limit).count()
     yield stuck == 0, f"{stuck} jobs without a living worker."
     waiting = Job.objects.filter(state=State.QUEUED).order_by("created_at").first()
     if waiting:
@@ -56,8 +56,8 @@ def checks() -> Iterator[Check]:
         yield minutes < 60, f"The oldest waiting job has waited {minutes:.0f} minutes."
 
 
-def serving() -> Iterator[Check]:
-    """Whether vLLM serves, where somebody would expect it to, and what the engine made of that."""
+def vllm() -> Iterator[Check]:
+    """Whether vLLM is installed, and whether the running engine uses it; nothing if unexpected."""
     found = vllm_installation.find_vllm()
     if found.program:
         yield True, f"Base models are served by vLLM ({found.program})."
@@ -96,5 +96,5 @@ def models() -> Iterator[Check]:
     found = list(BaseModel.objects.all())
     yield bool(found), f"{len(found)} base models installed (`manage.py prepare` adds the starter)."
     for model in found:
-        weights = Path(settings.DATA_DIR) / model.folder / "config.json"
-        yield weights.exists(), f"{model.name}: files in {model.folder}."
+        config = Path(settings.DATA_DIR) / model.folder / "config.json"
+        yield config.exists(), f"{model.name}: files in {model.folder}."

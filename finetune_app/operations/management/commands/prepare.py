@@ -1,6 +1,6 @@
-"""manage.py prepare: the database and the starter model, ready to start.
+"""manage.py prepare: migrates the database and installs the starter model.
 
-Cheap when there is nothing to do. Backs the database up before it migrates one with goals in.
+Fast when there is nothing to do. A database that contains goals is backed up first.
 """
 
 import json
@@ -34,12 +34,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.migrate()
         if not options["without_starter"]:
-            self.starter()
-            self.measure()
+            self.install_starter()
+            self.measure_speed()
 
     def migrate(self) -> None:
         if schema_upgrade.is_first_schema():
-            self.upgrade()
+            self.upgrade_schema()
             return
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         self.stdout.write("Preparing the database.")
         call_command("migrate", verbosity=0, interactive=False)
 
-    def upgrade(self) -> None:
+    def upgrade_schema(self) -> None:
         self.stdout.write("Backing up before the database changes shape.")
         call_command("backup", stdout=self.stdout)
         self.stdout.write("Carrying the older database over.")
@@ -60,8 +60,8 @@ class Command(BaseCommand):
         except schema_upgrade.UpgradeError as error:
             raise CommandError(str(error)) from error
 
-    def starter(self) -> None:
-        if BaseModel.objects.filter(slug=STARTER).exists() and _is_there(STARTER):
+    def install_starter(self) -> None:
+        if BaseModel.objects.filter(slug=STARTER).exists() and _has_weights(STARTER):
             return
         command = [
             sys.executable,
@@ -70,12 +70,12 @@ class Command(BaseCommand):
             "--to",
             str(Path(settings.DATA_DIR) / "models"),
         ]
-        if subprocess.call(command, cwd=settings.BASE_DIR, env=_quiet()):
+        if subprocess.call(command, cwd=settings.BASE_DIR, env=_environment()):
             raise CommandError("The starter model is not there yet; see above.")
         services.register_starter()
 
-    def measure(self) -> None:
-        """How fast this machine trains the starter: a few steps on the sample, once."""
+    def measure_speed(self) -> None:
+        """Measure the training speed once: a few steps of the starter on the sample data."""
         model = BaseModel.objects.get(slug=STARTER)
         if Speed.objects.filter(base_model=model, what="training").exists():
             return
@@ -88,7 +88,12 @@ class Command(BaseCommand):
         ]
         rows = json.dumps([row["messages"] for row in sample().rows[:32]])
         done = subprocess.run(
-            command, input=rows, capture_output=True, text=True, cwd=settings.BASE_DIR, env=_quiet()
+            command,
+            input=rows,
+            capture_output=True,
+            text=True,
+            cwd=settings.BASE_DIR,
+            env=_environment(),
         )
         if done.returncode:
             self.stdout.write("It could not be measured; times shown are guesses for now.")
@@ -98,11 +103,12 @@ class Command(BaseCommand):
         self.stdout.write(f"About {found['tokens_per_second']:.0f} tokens a second.")
 
 
-def _is_there(slug: str) -> bool:
+def _has_weights(slug: str) -> bool:
     return (Path(settings.DATA_DIR) / "models" / slug / "model.safetensors").exists()
 
 
-def _quiet() -> dict[str, str]:
+def _environment() -> dict[str, str]:
+    """Of a training process, without progress bars and log messages."""
     quiet = {
         "TQDM_DISABLE": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

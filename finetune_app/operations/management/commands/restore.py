@@ -1,4 +1,4 @@
-"""manage.py restore FILE [--force]: bring a backup back."""
+"""manage.py restore FILE [--force]: restores a backup."""
 
 from argparse import ArgumentParser
 from pathlib import Path
