@@ -98,6 +98,8 @@ def exported(model: Path, adapter: Path, container: str, number_format: str, to:
             "goal": "Sample",
             "base": model.name,
             "source": model.name,
+            "revision": "",
+            "licence": "",
             "sha256": "",
         },
     }

@@ -1,5 +1,7 @@
 """Job handler of an export: what the worker gets, and what is stored of its result."""
 
+from typing import Any, cast
+
 from django.conf import settings
 from django.utils.translation import gettext as _
 
@@ -9,6 +11,7 @@ from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
 from finetune_app.model_export import services
+from finetune_app.model_export.job_messages import ExportResult, ExportSpec
 from finetune_app.model_export.models import ModelExport
 
 MAX_NEW_TOKENS = 24  # of each answer that is compared
@@ -23,28 +26,26 @@ class ExportHandler(JobHandler):
         candidates.require_adapter(candidates.tuned_candidate(training=training))
         container, number_format = export.format.split("-", 1)
         base = training.base_model
-        return ChildSpec(
-            folder=settings.DATA_DIR / export.folder,
-            spec={
-                "base_model": str(local_folder(base.folder)),
-                "adapter": str(local_folder(training.adapter_folder)),
-                "container": container,
-                "number_format": number_format,
-                "prompts": services.require_prompts(training.goal),
-                "max_new_tokens": MAX_NEW_TOKENS,
-                "name": services.file_stem(training),
-                "about": {
-                    "title": _("%(goal)s, training %(n)d")
-                    % {"goal": training.goal.name, "n": training.number},
-                    "goal": training.goal.name,
-                    "base": base.name,
-                    "source": base.source,
-                    "revision": base.revision,
-                    "licence": base.licence,
-                    "sha256": training.adapter_sha256,
-                },
+        spec: ExportSpec = {
+            "base_model": str(local_folder(base.folder)),
+            "adapter": str(local_folder(training.adapter_folder)),
+            "container": container,
+            "number_format": number_format,
+            "prompts": services.require_prompts(training.goal),
+            "max_new_tokens": MAX_NEW_TOKENS,
+            "name": services.file_stem(training),
+            "about": {
+                "title": _("%(goal)s, training %(n)d")
+                % {"goal": training.goal.name, "n": training.number},
+                "goal": training.goal.name,
+                "base": base.name,
+                "source": base.source,
+                "revision": base.revision,
+                "licence": base.licence,
+                "sha256": training.adapter_sha256,
             },
-        )
+        }
+        return ChildSpec(settings.DATA_DIR / export.folder, cast(dict[str, Any], spec))
 
     def record(self, job: Job, event: Event) -> None:
         """Store the figures of the parity check, whether it passed or not."""
@@ -59,13 +60,14 @@ class ExportHandler(JobHandler):
 
     def finish(self, job: Job, result: Result) -> None:
         """Make the file available for download. A child whose check fails raises instead."""
-        if result.get("stopped") or not result["parity"]["passed"]:
+        export = cast(ExportResult, result)
+        if export.get("stopped") or not export["parity"]["passed"]:
             return
         ModelExport.objects.filter(job=job).update(
-            file=result["file"],
-            size=result["size"],
-            sha256=result["sha256"],
-            parity=result["parity"],
+            file=export["file"],
+            size=export["size"],
+            sha256=export["sha256"],
+            parity=export["parity"],
         )
 
 

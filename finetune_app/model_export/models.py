@@ -9,7 +9,7 @@ from finetune_app.training.models import Training
 
 
 class ExportFormat(models.TextChoices):
-    """What can be made, as `container-number_format` of worker/model_export."""
+    """`container-number_format` of job_messages.ExportSpec."""
 
     MERGED_BF16 = "merged-bf16", _("Merged model, bf16")
     MERGED_FP32 = "merged-fp32", _("Merged model, fp32")
@@ -26,7 +26,7 @@ class ModelExport(models.Model):
     training = models.ForeignKey(Training, on_delete=models.CASCADE, related_name="exports")
     format = models.CharField(max_length=16, choices=ExportFormat.choices)
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="model_export")
-    parity = models.JSONField(default=dict)  # worker/model_export/parity.py; {} before the check
+    parity = models.JSONField(default=dict)  # job_messages.ParityResult; {} before the check
     file = models.CharField(max_length=120, blank=True)  # file name, set once the check passed
     size = models.BigIntegerField(default=0)  # bytes
     sha256 = models.CharField(max_length=64, blank=True)

@@ -26,18 +26,18 @@ def trained(goal, owner):
 
 @pytest.fixture
 def export(trained, owner) -> ModelExport:
-    """Asked for, waiting for a worker."""
+    """Queued."""
     return services.start(training=trained, format="gguf-q8_0", by=owner)
 
 
 @pytest.fixture
-def made(export) -> ModelExport:
-    """A worker made it, and it passed."""
+def finished(export) -> ModelExport:
+    """It passed the parity check."""
     return finish(export)
 
 
 def finish(export: ModelExport) -> ModelExport:
-    journey.write(f"{export.folder}/shop-q8_0.zip", "all of it")
+    journey.write(f"{export.folder}/shop-q8_0.zip", "the zip")
     result = {"file": "shop-q8_0.zip", "size": 9, "sha256": "4" * 64, "parity": PARITY}
     journey.set_state(export.job, "succeeded", result=result)
     handler_for(Job.objects.get(pk=export.job_id)).finish(Job.objects.get(pk=export.job_id), result)

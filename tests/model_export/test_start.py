@@ -1,4 +1,4 @@
-"""Asking for a form: one job, one row, and only what can be checked."""
+"""Start an export: one job and one row per format, and only with prompts to check it."""
 
 import pytest
 
@@ -11,12 +11,12 @@ from finetune_app.model_export.models import ModelExport
 from tests import journey
 
 
-def ask(client, url, **given):
-    return client.post(url(), {"training": 1, "format": "gguf-q8_0"} | given)
+def post(client, url, **fields):
+    return client.post(url(), {"training": 1, "format": "gguf-q8_0"} | fields)
 
 
-def test_an_editor_asks_and_it_waits_for_a_worker(as_editor, trained, url):
-    reply = ask(as_editor, url)
+def test_editor_starts_export_and_it_is_queued(as_editor, trained, url):
+    reply = post(as_editor, url)
     assert reply.status_code == 302
     export = ModelExport.objects.get()
     assert export.training == trained
@@ -27,19 +27,19 @@ def test_an_editor_asks_and_it_waits_for_a_worker(as_editor, trained, url):
     assert "every 2s" in page
 
 
-def test_a_second_click_changes_nothing(as_editor, trained, url):
-    ask(as_editor, url)
-    ask(as_editor, url)
+def test_start_twice_creates_one_export(as_editor, trained, url):
+    post(as_editor, url)
+    post(as_editor, url)
     assert ModelExport.objects.count() == 1
 
 
-def test_what_is_there_is_not_made_again(made, owner):
-    again = services.start(training=made.training, format=made.format, by=owner)
-    assert again.pk == made.pk
+def test_start_finished_export_returns_it(finished, owner):
+    again = services.start(training=finished.training, format=finished.format, by=owner)
+    assert again.pk == finished.pk
 
 
-def test_what_failed_begins_from_nothing(export, owner, django_capture_on_commit_callbacks):
-    journey.write(f"{export.folder}/left.zip", "half")
+def test_start_failed_export_replaces_it(export, owner, django_capture_on_commit_callbacks):
+    journey.write(f"{export.folder}/left.zip", "incomplete")
     journey.set_state(export.job, State.FAILED)
     with django_capture_on_commit_callbacks(execute=True):
         again = services.start(training=export.training, format=export.format, by=owner)
@@ -48,39 +48,41 @@ def test_what_failed_begins_from_nothing(export, owner, django_capture_on_commit
     assert not (journey.write("x", "x").parent / export.folder).exists()
 
 
-def test_the_worker_gets_practice_prompts_and_never_the_test(export):
+def test_child_spec_has_validation_prompts_only(export):
     spec = handler_for(export.job).child_spec(export.job).spec
     assert (spec["container"], spec["number_format"]) == ("gguf", "q8_0")
     assert spec["name"] == "sort-shop-emails-training-1"
-    asked = {messages[-1]["content"] for messages in spec["prompts"]}
-    rows = Example.objects.filter(prompt__in=asked)
-    assert asked
+    prompts = {messages[-1]["content"] for messages in spec["prompts"]}
+    rows = Example.objects.filter(prompt__in=prompts)
+    assert prompts
     assert {row.split for row in rows} == {"validation"}
 
 
-def test_without_a_prompt_to_check_with_it_is_not_begun(trained, owner):
+def test_start_without_validation_prompts_is_rejected(trained, owner):
     Example.objects.update(split="train")
     with pytest.raises(PlainError, match="practice"):
         services.start(training=trained, format="gguf-q8_0", by=owner)
 
 
-def test_a_changed_adapter_is_not_exported(export):
+def test_export_changed_adapter_is_rejected(export):
     journey.write(f"{export.training.adapter_folder}/adapter_model.safetensors", "another")
     with pytest.raises(PlainError, match="changed"):
         handler_for(export.job).child_spec(export.job)
 
 
-def test_a_viewer_a_stranger_and_nonsense(as_viewer, as_stranger, as_editor, trained, url):
-    assert ask(as_viewer, url).status_code == 403
-    assert ask(as_stranger, url).status_code == 404
-    assert ask(as_editor, url, format="pickle").status_code == 400
-    assert ask(as_editor, url, training=7).status_code == 404
-    assert ask(as_editor, url, training="x").status_code == 400
+def test_start_without_permission_or_with_invalid_input_is_rejected(
+    as_viewer, as_stranger, as_editor, trained, url
+):
+    assert post(as_viewer, url).status_code == 403
+    assert post(as_stranger, url).status_code == 404
+    assert post(as_editor, url, format="pickle").status_code == 400
+    assert post(as_editor, url, training=7).status_code == 404
+    assert post(as_editor, url, training="x").status_code == 400
     assert as_editor.put(url()).status_code == 405
     assert not ModelExport.objects.exists()
 
 
-def test_a_model_of_another_architecture_says_why_there_is_no_gguf(as_editor, trained, url):
+def test_page_for_unsupported_architecture_offers_no_gguf(as_editor, trained, url):
     trained.base_model.architecture = "GemmaForCausalLM"
     trained.base_model.save()
     page = as_editor.get(url()).content.decode()

@@ -1,1 +1,1 @@
-"""A tuned model as one file that runs without Finetune: merged safetensors, or GGUF."""
+"""Export a tuned model to files that run without Finetune: merged safetensors, or GGUF."""

@@ -1,4 +1,4 @@
-"""One GGUF file, as llama.cpp, Ollama and LM Studio read it, of a Llama or Qwen2 model."""
+"""Write a Llama or Qwen2 model to a GGUF file, as llama.cpp, Ollama and LM Studio read it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from gguf.quants import quantize
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
+from finetune_app.model_export.job_messages import Provenance
 from worker.channel import UserError
 from worker.model_export.vocabulary import Vocabulary
 
 ARCHITECTURES = {"llama": MODEL_ARCH.LLAMA, "qwen2": MODEL_ARCH.QWEN2}
-KINDS = {"f16": GGMLQuantizationType.F16, "q8_0": GGMLQuantizationType.Q8_0}
+QUANTIZATION_TYPES = {"f16": GGMLQuantizationType.F16, "q8_0": GGMLQuantizationType.Q8_0}
 FILE_TYPES = {"f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
-TENSOR_PARTS = (".weight", ".bias")
+TENSOR_SUFFIXES = (".weight", ".bias")
 
 
-def check(config: Any) -> None:
-    """Raise UserError (bad_model) where a file would load and answer worse than was tested."""
+def require_supported(config: Any) -> None:
+    """Raises UserError (bad_model) for a model whose file would load but answer worse."""
     rope = getattr(config, "rope_parameters", None) or {}
     if config.model_type not in ARCHITECTURES:
         why = f"its architecture, {config.model_type}, is not one of those written here"
@@ -45,17 +46,17 @@ def check(config: Any) -> None:
 
 
 def write(
-    path: Path, model: Any, vocabulary: Vocabulary, number_format: str, about: dict[str, str]
+    path: Path, model: Any, vocabulary: Vocabulary, number_format: str, about: Provenance
 ) -> None:
-    """`model`: merged, in fp32. `about`: name, licence, base and source, for the file's head."""
+    """`model`: merged, in fp32."""
     config = model.config
-    check(config)
+    require_supported(config)
     writer = GGUFWriter(path, config.model_type)
-    _head(writer, config, number_format, about)
-    _words(writer, vocabulary)
-    tensors = _renamed(model)
+    _write_metadata(writer, config, number_format, about)
+    _write_vocabulary(writer, vocabulary)
+    tensors = _named_tensors(model)
     for name, tensor in tensors.items():
-        kind = kind_of(tensor, number_format)
+        kind = tensor_type(tensor, number_format)
         shape: tuple[int, ...] = tuple(tensor.shape)
         dtype: np.dtype[Any] = np.dtype(np.float32)
         if kind == GGMLQuantizationType.F16:
@@ -73,11 +74,11 @@ def write(
     writer.close()
 
 
-def kind_of(tensor: Tensor, number_format: str) -> GGMLQuantizationType:
-    """Vectors stay exact; rows that blocks of 32 do not divide go as f16, as llama.cpp does it."""
+def tensor_type(tensor: Tensor, number_format: str) -> GGMLQuantizationType:
+    """As llama.cpp chooses it: fp32 for vectors, f16 for rows that are no multiple of 32."""
     if tensor.dim() < 2:
         return GGMLQuantizationType.F32
-    kind = KINDS[number_format]
+    kind = QUANTIZATION_TYPES[number_format]
     block, _size = GGML_QUANT_SIZES[kind]
     return kind if tensor.shape[-1] % block == 0 else GGMLQuantizationType.F16
 
@@ -86,41 +87,45 @@ def _data(name: str, tensor: Tensor, config: Any, number_format: str) -> np.ndar
     data = tensor.detach().cpu().float().numpy()
     if config.model_type == "llama" and (".attn_q." in name or ".attn_k." in name):
         heads = config.num_attention_heads if ".attn_q." in name else config.num_key_value_heads
-        data = permuted(data, heads)
-    return quantize(np.ascontiguousarray(data), kind_of(tensor, number_format))
+        data = permute_for_rope(data, heads)
+    return quantize(np.ascontiguousarray(data), tensor_type(tensor, number_format))
 
 
-def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of q or k in the order of llama.cpp's rotary embedding, which turns neighbours where
-    transformers turns the two halves of a head."""
+def permute_for_rope(weights: np.ndarray, heads: int) -> np.ndarray:
+    """Order the rows of q or k for llama.cpp's rotary embedding, which rotates neighbouring rows;
+    transformers rotates the two halves of a head."""
     rows = weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:])
     return rows.swapaxes(1, 2).reshape(weights.shape)
 
 
-def _renamed(model: Any) -> dict[str, Tensor]:
+def _named_tensors(model: Any) -> dict[str, Tensor]:
+    """The model's tensors by their GGUF names.
+
+    Raises UserError (bad_model) for a tensor without one.
+    """
     config = model.config
     names = get_tensor_name_map(ARCHITECTURES[config.model_type], config.num_hidden_layers)
-    found = {}
+    tensors = {}
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
-            continue  # readers take the embedding where there is no output
-        new = names.get_name(name, try_suffixes=TENSOR_PARTS)
-        if new is None:
+            continue  # without it, readers use the embedding
+        gguf_name = names.get_name(name, try_suffixes=TENSOR_SUFFIXES)
+        if gguf_name is None:
             raise UserError(
                 "bad_model",
                 f"A GGUF file cannot be made of this model: it has a part, {name}, that has no "
                 "name there. Take the merged model instead.",
             )
-        found[new] = tensor
-    return found
+        tensors[gguf_name] = tensor
+    return tensors
 
 
-def _head(writer: GGUFWriter, config: Any, number_format: str, about: dict[str, str]) -> None:
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+def _write_metadata(writer: GGUFWriter, config: Any, number_format: str, about: Provenance) -> None:
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = getattr(config, "rope_parameters", None) or {}
-    writer.add_name(about["name"])
-    writer.add_description(about["description"])
-    if about.get("licence"):
+    writer.add_name(about["title"])
+    writer.add_description(f"{about['base']}, tuned for: {about['goal']}")
+    if about["licence"]:
         writer.add_license(about["licence"])
     writer.add_base_model_count(1)
     writer.add_base_model_name(0, about["base"])
@@ -130,9 +135,9 @@ def _head(writer: GGUFWriter, config: Any, number_format: str, about: dict[str, 
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(head)
-    writer.add_value_length(head)
-    writer.add_rope_dimension_count(head)
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_rope_dimension_count(head_dim)
     writer.add_rope_freq_base(float(rope.get("rope_theta", 10_000.0)))
     writer.add_rope_scaling_type(RopeScalingType.NONE)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -141,7 +146,7 @@ def _head(writer: GGUFWriter, config: Any, number_format: str, about: dict[str, 
     writer.add_quantization_version(2)
 
 
-def _words(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+def _write_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
@@ -162,7 +167,7 @@ def _words(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
 
 
 def load_back(path: Path) -> Any:
-    """As transformers reads it, its blocks turned into numbers again."""
+    """Load the file with transformers, dequantised to fp32."""
     import torch
 
     return AutoModelForCausalLM.from_pretrained(

@@ -1,4 +1,4 @@
-"""The adapter merged into its base model, saved as plain transformers reads it."""
+"""Merge an adapter into its base model, and save it in the format of transformers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from worker.template import load_tokenizer, stop_token_ids
 from worker.training.model_loader import load_base
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+LICENCE_PATTERNS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 
 
 def load_tuned(base: Path, adapter: Path) -> PeftModel:
-    """Base and adapter in fp32 on the processor: what is merged must not be rounded twice."""
+    """Base model and adapter in fp32 on the CPU, so that merging rounds only once.
+
+    Raises UserError (bad_model) if the adapter does not fit.
+    """
     model = load_base(base, "fp32", torch.device("cpu"))
     try:
         tuned = PeftModel.from_pretrained(model, str(adapter))
@@ -32,29 +35,29 @@ def load_tuned(base: Path, adapter: Path) -> PeftModel:
 
 
 def tokenizer_of(base: Path, adapter: Path) -> PreTrainedTokenizerBase:
-    """The one it was taught with: it lies beside the adapter."""
+    """The tokenizer of the training, saved with the adapter."""
     return load_tokenizer(adapter if (adapter / "tokenizer.json").exists() else base)
 
 
 def merge(tuned: PeftModel) -> Any:
-    """The adapter added to the weights, in fp32. `tuned` is used up."""
+    """Add the adapter to the weights, in fp32. `tuned` cannot be used afterwards."""
     return tuned.merge_and_unload(safe_merge=True)
 
 
 def write(
     model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path, number_format: str, base: Path
 ) -> None:
-    """Weights in `number_format`, tokenizer, chat template, generation_config and the licence
-    files that came with the base model."""
-    model.generation_config = as_tested(tokenizer)
+    """Save weights in `number_format`, tokenizer, chat template, generation_config and the licence
+    files of the base model."""
+    model.generation_config = _tested_generation_config(tokenizer)
     model.to(DTYPES[number_format])
     model.save_pretrained(folder, max_shard_size="4GB")
     tokenizer.save_pretrained(folder)
     copy_licences(base, folder)
 
 
-def as_tested(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    """Greedy, and it ends where it ended in the test."""
+def _tested_generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
+    """Greedy decoding and the stop tokens of the evaluation."""
     stops = sorted(stop_token_ids(tokenizer))
     return GenerationConfig(
         do_sample=False,
@@ -65,14 +68,14 @@ def as_tested(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
 
 
 def copy_licences(base: Path, folder: Path) -> None:
-    for pattern in LICENCES:
+    for pattern in LICENCE_PATTERNS:
         for path in base.glob(pattern):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
 
 
 def load_back(folder: Path) -> Any:
-    """As somebody else would: plain transformers, in the format it was saved in."""
+    """Load the folder with transformers, in the format it was saved in."""
     return AutoModelForCausalLM.from_pretrained(
         folder,
         dtype="auto",

@@ -1,9 +1,8 @@
-"""A Modelfile: what Ollama needs beside a GGUF file to ask the model as it was tested.
+"""Write a Modelfile, with which Ollama prompts a GGUF model as it was tested.
 
-Ollama writes chat templates in Go's language. The pieces that stand around each turn are read off
-the model's own template by rendering conversations; then the Go template is checked by putting
-conversations together from the same pieces. Where the template does more than stand around turns,
-there is no Modelfile rather than a nearly right one.
+Ollama's chat templates are Go templates. The text around each turn is derived from the model's own
+template by rendering conversations with placeholders; the result must reproduce all of them.
+Without an exact equivalent there is no Modelfile.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from finetune_app.core.chat_messages import Message
 from worker.template import TEMPLATE_OPTIONS, stop_token_ids
 
-MARK = "\u2603{}\u2603"  # does not occur in templates
-FORBIDDEN = ('"""', "{{", "}}")
-TALKS: tuple[list[str], ...] = (
+PLACEHOLDER = "\u2603{}\u2603"  # does not occur in templates
+FORBIDDEN = ('"""', "{{", "}}")  # cannot be written in a Modelfile's template
+TESTED_ROLES: tuple[list[str], ...] = (
     ["user"],
     ["system", "user"],
     ["user", "assistant", "user"],
@@ -27,126 +26,147 @@ TALKS: tuple[list[str], ...] = (
 
 
 @dataclass(frozen=True)
-class Turns:
-    """What stands before and after a message of each role; `preamble` begins a conversation
-    without instructions, `answer` is where the model goes on."""
+class TurnTemplate:
+    """A chat template that only puts text around turns.
+
+    start: begins every conversation.
+    default_system: follows `start` if the conversation has no system message.
+    around: text before and after a message, by role.
+    generation_prompt: the end, where the model continues.
+    """
 
     start: str
-    preamble: str
+    default_system: str
     around: dict[str, tuple[str, str]]
-    answer: str
+    generation_prompt: str
 
-    def text(self, messages: list[Message]) -> str:
-        has_system = messages[0]["role"] == "system"
-        said = "".join(
-            f"{before}{one['content']}{after}"
-            for one in messages
-            for before, after in [self.around[one["role"]]]
-        )
-        return self.start + ("" if has_system else self.preamble) + said + self.answer
+    def render(self, messages: list[Message]) -> str:
+        text = self.start
+        if messages[0]["role"] != "system":
+            text += self.default_system
+        for one in messages:
+            before, after = self.around[one["role"]]
+            text += f"{before}{one['content']}{after}"
+        return text + self.generation_prompt
 
 
 def modelfile(
-    tokenizer: PreTrainedTokenizerBase, gguf_name: str, *, bos: str, context: int
+    tokenizer: PreTrainedTokenizerBase, gguf_name: str, *, bos_token: str, context_length: int
 ) -> str | None:
-    """The text of a Modelfile; None where the template cannot be said in Ollama's words. `bos` is
-    the begin-of-text token where Ollama's reader adds it by itself."""
-    turns = read_turns(tokenizer)
-    if turns is None:
+    """The text of a Modelfile; None if the chat template has no equivalent in Ollama.
+
+    bos_token: the BOS token if Ollama adds it by itself, else "".
+    """
+    template = derive_template(tokenizer)
+    if template is None:
         return None
-    start = turns.start.removeprefix(bos) if bos else turns.start
     lines = [
         f"FROM ./{gguf_name}",
-        f'TEMPLATE """{go_template(turns, start)}"""',
-        # As tested: the likeliest token each time, no penalty for saying a thing twice.
+        f'TEMPLATE """{_go_template(template, template.start.removeprefix(bos_token))}"""',
+        # As tested: greedy decoding without a repetition penalty.
         "PARAMETER temperature 0",
         "PARAMETER repeat_penalty 1",
         "PARAMETER seed 17",
-        f"PARAMETER num_ctx {context}",
+        f"PARAMETER num_ctx {context_length}",
     ]
     for token in sorted(stop_token_ids(tokenizer)):
         lines.append(f'PARAMETER stop "{tokenizer.convert_ids_to_tokens(token)}"')
     return "\n".join(lines) + "\n"
 
 
-def go_template(turns: Turns, start: str) -> str:
+def _go_template(template: TurnTemplate, start: str) -> str:
     parts = [start]
-    if turns.preamble:
+    if template.default_system:
         parts.append(
             '{{ if and .Messages (ne (index .Messages 0).Role "system") }}'
-            + turns.preamble
+            + template.default_system
             + "{{ end }}"
         )
     parts.append("{{ range .Messages }}")
-    for place, (role, (before, after)) in enumerate(turns.around.items()):
-        parts.append("{{ " + ("if" if place == 0 else "else if") + f' eq .Role "{role}" }}}}')
+    for index, (role, (before, after)) in enumerate(template.around.items()):
+        parts.append("{{ " + ("if" if index == 0 else "else if") + f' eq .Role "{role}" }}}}')
         parts.append(before + "{{ .Content }}" + after)
-    parts.append("{{ end }}{{ end }}" + turns.answer)
+    parts.append("{{ end }}{{ end }}" + template.generation_prompt)
     return "".join(parts)
 
 
-def read_turns(tokenizer: PreTrainedTokenizerBase) -> Turns | None:
-    """None where pieces around turns do not make up the whole template."""
+def derive_template(tokenizer: PreTrainedTokenizerBase) -> TurnTemplate | None:
+    """None if the tokenizer's template does more than put text around turns."""
     try:
-        turns = _pieces(tokenizer)
-        right = all(turns.text(_talk(roles)) == _render(tokenizer, roles) for roles in TALKS)
-    except Exception:  # whatever a template's own language raises: it refuses some conversation
+        template = _derive_template(tokenizer)
+        is_equivalent = all(
+            template.render(_conversation(roles)) == _render(tokenizer, roles)
+            for roles in TESTED_ROLES
+        )
+    except Exception:  # Jinja raises anything where a template rejects a conversation
         return None
-    everything = [turns.start, turns.preamble, turns.answer]
-    everything += [piece for pair in turns.around.values() for piece in pair]
-    if any(bad in piece for bad in FORBIDDEN for piece in everything):
+    texts = [template.start, template.default_system, template.generation_prompt]
+    texts += [text for pair in template.around.values() for text in pair]
+    if any(forbidden in text for forbidden in FORBIDDEN for text in texts):
         return None
-    return turns if right else None
+    return template if is_equivalent else None
 
 
-def _pieces(tokenizer: PreTrainedTokenizerBase) -> Turns:
-    alone = _between(_render(tokenizer, ["user"], going_on=False), 1)
-    answered = _between(_render(tokenizer, ["user", "assistant"], going_on=False), 2)
-    twice = _between(_render(tokenizer, ["user", "assistant", "user"], going_on=False), 3)
-    told = _between(_render(tokenizer, ["system", "user"], going_on=False), 2)
-    user_after, assistant_after = alone[1], answered[2]
-    user_before = twice[2].removeprefix(assistant_after)
-    before_alone = alone[0].removesuffix(user_before)
-    start = _common_start(told[0], before_alone)
-    if before_alone != start:  # it brings words of its own where there are no instructions
+def _derive_template(tokenizer: PreTrainedTokenizerBase) -> TurnTemplate:
+    def around_messages(*roles: str) -> list[str]:
+        text = _render(tokenizer, [*roles], add_generation_prompt=False)
+        return _split_at_placeholders(text, len(roles))
+
+    user = around_messages("user")
+    answered = around_messages("user", "assistant")
+    second_user = around_messages("user", "assistant", "user")
+    with_system = around_messages("system", "user")
+    user_after, assistant_after = user[1], answered[2]
+    user_before = second_user[2].removeprefix(assistant_after)
+    before_first_user = user[0].removesuffix(user_before)
+    start = _common_prefix(with_system[0], before_first_user)
+    if before_first_user != start:  # the template has a default system message
         start = ""
-    return Turns(
+    prompted = _split_at_placeholders(_render(tokenizer, ["user"]), 1)
+    return TurnTemplate(
         start=start,
-        preamble=before_alone.removeprefix(start),
-        answer=_between(_render(tokenizer, ["user"]), 1)[1].removeprefix(user_after),
+        default_system=before_first_user.removeprefix(start),
         around={
-            "system": (told[0].removeprefix(start), told[1].removesuffix(user_before)),
+            "system": (
+                with_system[0].removeprefix(start),
+                with_system[1].removesuffix(user_before),
+            ),
             "user": (user_before, user_after),
             "assistant": (answered[1].removeprefix(user_after), assistant_after),
         },
+        generation_prompt=prompted[1].removeprefix(user_after),
     )
 
 
-def _between(text: str, count: int) -> list[str]:
-    """What stands before, between and behind the messages."""
+def _split_at_placeholders(text: str, count: int) -> list[str]:
+    """The text before, between and after `count` messages."""
     parts = []
-    for place in range(count):
-        before, _mark, text = text.partition(MARK.format(place))
+    for index in range(count):
+        before, _placeholder, text = text.partition(PLACEHOLDER.format(index))
         parts.append(before)
     return [*parts, text]
 
 
-def _talk(roles: list[str]) -> list[Message]:
-    return [{"role": role, "content": MARK.format(place)} for place, role in enumerate(roles)]
+def _conversation(roles: list[str]) -> list[Message]:
+    return [
+        {"role": role, "content": PLACEHOLDER.format(index)} for index, role in enumerate(roles)
+    ]
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, roles: list[str], *, going_on: bool = True) -> str:
+def _render(
+    tokenizer: PreTrainedTokenizerBase, roles: list[str], *, add_generation_prompt: bool = True
+) -> str:
     return str(
         tokenizer.apply_chat_template(
-            cast("list[dict[str, str]]", _talk(roles)),
+            cast("list[dict[str, str]]", _conversation(roles)),
             tokenize=False,
-            add_generation_prompt=going_on,
+            add_generation_prompt=add_generation_prompt,
             **TEMPLATE_OPTIONS,
         )
     )
 
 
-def _common_start(one: str, other: str) -> str:
+def _common_prefix(one: str, other: str) -> str:
     length = 0
     while length < min(len(one), len(other)) and one[length] == other[length]:
         length += 1

@@ -8,7 +8,7 @@ reference's at every token of the answers; and it answers the prompts itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from finetune_app.core.chat_messages import Message
+from finetune_app.model_export.job_messages import ParityResult
 from worker.template import prompt_token_ids
 
-Step = Callable[[], None]
+Step = Callable[[], None]  # called after each prompt
 
 # Allowed differences: the mean absolute difference of logits as a share of their standard
 # deviation, and the share of tokens whose argmax must be the same. fp32 differs by the order
@@ -32,101 +33,89 @@ class ReferenceAnswer:
     """The input_ids of a prompt and the reference's answer, the index where the answer starts, and
     the logits (answer tokens, vocabulary) that predict each token of the answer."""
 
-    ids: list[int]
+    input_ids: list[int]
     start: int
     logits: Tensor
 
-    @property
-    def answer(self) -> list[int]:
-        return self.ids[self.start :]
 
-
-@dataclass(frozen=True)
-class Parity:
-    """The result. `max_difference` and `mean_difference` are of logits; `spread` is the standard
-    deviation of the reference's logits."""
-
-    prompts: int
-    tokens: int
-    max_difference: float
-    mean_difference: float
-    spread: float
-    same_tokens: int
-    same_answers: int
-    passed: bool
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def read(
+def answer_prompts(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[Message]],
-    stops: set[int],
-    limit: int,
+    stop_token_ids: set[int],
+    max_new_tokens: int,
     step: Step,
 ) -> list[ReferenceAnswer]:
-    """Answer every prompt greedily with the reference, with at most `limit` tokens each."""
-    readings = []
+    """Answer every prompt greedily with the reference."""
+    references = []
     for messages in prompts:
-        asked = prompt_token_ids(tokenizer, messages)
-        ids = answered(model, asked, stops, limit)
-        readings.append(ReferenceAnswer(ids, len(asked), logits_of(model, ids, len(asked))))
+        prompt = prompt_token_ids(tokenizer, messages)
+        input_ids = _generate(model, prompt, stop_token_ids, max_new_tokens)
+        logits = _answer_logits(model, input_ids, len(prompt))
+        references.append(ReferenceAnswer(input_ids, len(prompt), logits))
         step()
-    return readings
+    return references
 
 
 def compare(
     model: Any,
-    readings: Sequence[ReferenceAnswer],
-    stops: set[int],
-    limit: int,
+    references: Sequence[ReferenceAnswer],
+    stop_token_ids: set[int],
+    max_new_tokens: int,
     number_format: str,
     step: Step,
-) -> Parity:
+) -> ParityResult:
     """Compare a model that was loaded back from its file with the reference's answers."""
-    most = total = 0.0
+    largest = total = 0.0
     count = tokens = same_tokens = same_answers = 0
-    for one in readings:
-        found = logits_of(model, one.ids, one.start)
-        width = min(found.shape[-1], one.logits.shape[-1])  # a padded vocabulary
-        difference = (found[:, :width] - one.logits[:, :width]).abs()
-        most = max(most, float(difference.max()))
+    for one in references:
+        logits = _answer_logits(model, one.input_ids, one.start)
+        width = min(logits.shape[-1], one.logits.shape[-1])  # the vocabulary may be padded
+        difference = (logits[:, :width] - one.logits[:, :width]).abs()
+        largest = max(largest, float(difference.max()))
         total += float(difference.double().sum())
         count += difference.numel()
-        tokens += len(one.answer)
-        same_tokens += int((found.argmax(-1) == one.logits.argmax(-1)).sum())
-        same_answers += answered(model, one.ids[: one.start], stops, limit) == one.ids
+        tokens += len(one.input_ids) - one.start
+        same_tokens += int((logits.argmax(-1) == one.logits.argmax(-1)).sum())
+        prompt = one.input_ids[: one.start]
+        same_answers += _generate(model, prompt, stop_token_ids, max_new_tokens) == one.input_ids
         step()
-    spread = float(torch.cat([one.logits for one in readings]).double().std())
+    spread = float(torch.cat([one.logits for one in references]).double().std())
     mean = total / max(count, 1)
-    share, least = LIMITS[number_format]
-    # A NaN compares as False, so a broken file fails here too.
-    passed = mean <= share * spread and same_tokens >= least * tokens
-    return Parity(
-        len(readings), tokens, most, mean, spread, same_tokens, same_answers, bool(passed)
-    )
+    max_share, min_same = LIMITS[number_format]
+    return {
+        "prompts": len(references),
+        "tokens": tokens,
+        "max_difference": largest,
+        "mean_difference": mean,
+        "spread": spread,
+        "same_tokens": same_tokens,
+        "same_answers": same_answers,
+        # A NaN compares as False, so a broken file fails here too.
+        "passed": bool(mean <= max_share * spread and same_tokens >= min_same * tokens),
+    }
 
 
 @torch.inference_mode()
-def logits_of(model: Any, ids: list[int], start: int) -> Tensor:
-    """fp32 logits (len(ids) - start, vocabulary) that predict `ids[start:]`."""
-    given = torch.tensor([ids], device=model.device)
-    logits: Tensor = model(input_ids=given, use_cache=False).logits[0, start - 1 : -1]
+def _answer_logits(model: Any, input_ids: list[int], start: int) -> Tensor:
+    """fp32 logits (len(input_ids) - start, vocabulary) that predict `input_ids[start:]`."""
+    batch = torch.tensor([input_ids], device=model.device)
+    logits: Tensor = model(input_ids=batch, use_cache=False).logits[0, start - 1 : -1]
     return logits.float().cpu()
 
 
 @torch.inference_mode()
-def answered(model: Any, prompt: list[int], stops: set[int], limit: int) -> list[int]:
+def _generate(
+    model: Any, prompt: list[int], stop_token_ids: set[int], max_new_tokens: int
+) -> list[int]:
     """`prompt` followed by the greedy answer with its end-of-turn token."""
-    given = torch.tensor([prompt], device=model.device)
-    out = model.generate(
-        input_ids=given,
-        attention_mask=torch.ones_like(given),
-        max_new_tokens=limit,
+    batch = torch.tensor([prompt], device=model.device)
+    output = model.generate(
+        input_ids=batch,
+        attention_mask=torch.ones_like(batch),
+        max_new_tokens=max_new_tokens,
         do_sample=False,
-        eos_token_id=sorted(stops),
-        pad_token_id=min(stops),
+        eos_token_id=sorted(stop_token_ids),
+        pad_token_id=min(stop_token_ids),
     )
-    return [int(token) for token in out[0]]
+    return [int(token) for token in output[0]]

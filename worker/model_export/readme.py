@@ -1,9 +1,8 @@
-"""What stands in the README of an export: what it is, how to run it, how it was checked."""
+"""The README of an export: what it is, how to run it, how it was checked."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from finetune_app.model_export.job_messages import ExportSpec, ParityResult
 
 MERGED = """\
 A model of its own: {base} with what it learned added to its weights ({format}). It runs wherever
@@ -32,11 +31,11 @@ which it was tested):
     ollama create {slug} -f Modelfile
     ollama run {slug}
 """
-NO_OLLAMA = """
+WITHOUT_OLLAMA = """
 There is no Modelfile: this model's chat template cannot be said in Ollama's own language. Programs
 that read the template in the file itself (llama-server --jinja) ask it as it was tested.
 """
-CHECKED = """
+PARITY = """
 How it was checked before you could download it
 -----------------------------------------------
 The file was loaded back and held against the base model with its adapter, on {prompts} practice
@@ -44,10 +43,10 @@ prompts of the goal, {tokens} tokens of answers:
 
     likeliest token the same     {same_tokens} of {tokens}
     whole answers the same       {same_answers} of {prompts}
-    logits differ by             {mean:.6f} on average, {most:.4f} at most
+    logits differ by             {mean_difference:.6f} on average, {max_difference:.4f} at most
                                  (they spread by {spread:.2f})
 """
-FROM = """
+PROVENANCE = """
 Where it comes from
 -------------------
 Goal: {goal}
@@ -55,10 +54,11 @@ Base model: {base} ({source}{revision})
 Licence of the base model: {licence}
 sha256 of the adapter: {sha256}
 """
-NO_LICENCE = "not known here; look it up where the model comes from before you pass this on"
+UNKNOWN_LICENCE = "not known here; look it up where the model comes from before you pass this on"
 
 
-def readme(spec: Mapping[str, Any], file: str, parity: dict[str, Any], *, ollama: bool) -> str:
+def readme(spec: ExportSpec, file: str, parity: ParityResult, *, has_modelfile: bool) -> str:
+    """`file`: name of the GGUF file, unused for a merged model."""
     about = spec["about"]
     title = about["title"]
     names = {"base": about["base"], "format": spec["number_format"], "file": file}
@@ -67,19 +67,14 @@ def readme(spec: Mapping[str, Any], file: str, parity: dict[str, Any], *, ollama
         text += MERGED.format(**names)
     else:
         text += GGUF.format(**names)
-        text += OLLAMA.format(slug=spec["name"]) if ollama else NO_OLLAMA
-    text += CHECKED.format(
-        **{name: parity[name] for name in ("prompts", "tokens", "same_tokens", "same_answers")},
-        mean=parity["mean_difference"],
-        most=parity["max_difference"],
-        spread=parity["spread"],
-    )
-    revision = f", revision {about['revision']}" if about.get("revision") else ""
-    return text + FROM.format(
+        text += OLLAMA.format(slug=spec["name"]) if has_modelfile else WITHOUT_OLLAMA
+    text += PARITY.format(**parity)
+    revision = f", revision {about['revision']}" if about["revision"] else ""
+    return text + PROVENANCE.format(
         goal=about["goal"],
         base=about["base"],
         source=about["source"],
         revision=revision,
-        licence=about.get("licence") or NO_LICENCE,
+        licence=about["licence"] or UNKNOWN_LICENCE,
         sha256=about["sha256"],
     )

@@ -13,10 +13,10 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, cast
 
-from finetune_app.core.chat_messages import Message
 from finetune_app.core.files import sha256_of
+from finetune_app.model_export.job_messages import ExportResult, ExportSpec, ParityResult
 from worker.channel import Channel, Job, UserError
 from worker.model_export import gguf_file, merged, ollama, parity
 from worker.model_export.readme import readme
@@ -34,11 +34,15 @@ NO_DISK = "The disk is full, so the export was not made. Free some space, then t
 
 
 class ExportStopped(Exception):
-    """The person pressed Stop."""
+    """The job was stopped."""
 
 
-def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Returns the result event: file, size (bytes), sha256, parity."""
+def run(job: Job, channel: Channel) -> ExportResult:
+    """Export to one file in job.folder.
+
+    Raises UserError if the disk is full, the model has no such format, or the export does not
+    answer like the tested model.
+    """
     shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True)
     started = time.monotonic()
@@ -52,43 +56,36 @@ def run(job: Job, channel: Channel) -> dict[str, Any]:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise UserError("no_disk", NO_DISK) from error
         raise
-    return result | {"stopped": False, "seconds": round(time.monotonic() - started, 1)}
-
-
-class ExportSpec(TypedDict):
-    base_model: str  # folder
-    adapter: str  # folder
-    container: str  # "merged" or "gguf"
-    number_format: str  # "fp32", "bf16", "f16" or "q8_0"
-    prompts: list[list[Message]]  # conversations that end with a user message
-    max_new_tokens: int
-    name: str  # of files, without a suffix
-    about: dict[str, str]  # texts for the README
+    return {**result, "stopped": False, "seconds": round(time.monotonic() - started, 1)}
 
 
 class ModelExporter:
     """Makes one export, step by step; `channel` gets phases, progress and the parity result."""
 
     def __init__(self, job: Job, channel: Channel) -> None:
-        self.spec: ExportSpec = job.spec  # type: ignore[assignment]
+        self.spec = cast(ExportSpec, job.spec)
         self.folder, self.channel = job.folder, channel
-        self.base, self.adapter = Path(job.spec["base_model"]), Path(job.spec["adapter"])
-        self.total = FIXED_STEPS + 2 * len(job.spec["prompts"])
+        self.base, self.adapter = Path(self.spec["base_model"]), Path(self.spec["adapter"])
+        self.total = FIXED_STEPS + 2 * len(self.spec["prompts"])
         self.done = 0
 
-    def export(self) -> dict[str, Any]:
-        self.limit = int(self.spec["max_new_tokens"])
+    def export(self) -> ExportResult:
         self._phase("loading", "Loading the model and its adapter")
         self.tokenizer = merged.tokenizer_of(self.base, self.adapter)
-        self.stops = stop_token_ids(self.tokenizer)
+        self.stop_token_ids = stop_token_ids(self.tokenizer)
         tuned = merged.load_tuned(self.base, self.adapter)
         if self.spec["container"] == "gguf":
-            gguf_file.check(tuned.config)  # before the slow part
+            gguf_file.require_supported(tuned.config)  # before the slow part
         self._require_disk_space(tuned)
         self._step()
         self._phase("asking", "Asking the tuned model, to compare the export with it")
-        readings = parity.read(
-            tuned, self.tokenizer, self.spec["prompts"], self.stops, self.limit, self._step
+        references = parity.answer_prompts(
+            tuned,
+            self.tokenizer,
+            self.spec["prompts"],
+            self.stop_token_ids,
+            self.spec["max_new_tokens"],
+            self._step,
         )
         self._phase("writing", "Merging and writing")
         draft = self.folder / "draft" / self.spec["name"]
@@ -98,9 +95,15 @@ class ModelExporter:
         gc.collect()
         self._step()
         self._phase("checking", "Loading it back and comparing")
-        found = self._compare(load_back, readings)
+        result = self._compare(load_back, references)
         self._phase("packing", "Packing")
-        return {**self._pack(draft, found), "parity": found}
+        path = self._pack(draft, result)
+        return {
+            "file": path.name,
+            "size": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "parity": result,
+        }
 
     def _write(self, model: Any, draft: Path) -> Callable[[], Any]:
         """Write the model; returns a function that loads it back."""
@@ -112,22 +115,12 @@ class ModelExporter:
         size = model.get_input_embeddings().weight.shape[0]
         vocabulary = vocabulary_of(self.tokenizer, size)
         path = draft / f"{self.spec['name']}-{number_format}.gguf"
-        about = self.spec["about"]
-        gguf_file.write(
-            path,
-            model,
-            vocabulary,
-            number_format,
-            {
-                "name": about["title"],
-                "licence": about.get("licence", ""),
-                "base": about["base"],
-                "description": f"{about['base']}, tuned for: {about['goal']}",
-            },
-        )
-        bos = vocabulary.tokens[vocabulary.bos] if vocabulary.begins_with_bos else ""  # type: ignore[index]
+        gguf_file.write(path, model, vocabulary, number_format, self.spec["about"])
         text = ollama.modelfile(
-            self.tokenizer, path.name, bos=bos, context=model.config.max_position_embeddings
+            self.tokenizer,
+            path.name,
+            bos_token=vocabulary.added_bos_token,
+            context_length=model.config.max_position_embeddings,
         )
         if text:
             (draft / "Modelfile").write_text(text, encoding="utf-8")
@@ -135,39 +128,41 @@ class ModelExporter:
         return lambda: gguf_file.load_back(path)
 
     def _compare(
-        self, load_back: Callable[[], Any], readings: list[parity.ReferenceAnswer]
-    ) -> dict[str, Any]:
+        self, load_back: Callable[[], Any], references: list[parity.ReferenceAnswer]
+    ) -> ParityResult:
         gc.collect()
         model = load_back()
         self._step()
-        found = parity.compare(
-            model, readings, self.stops, self.limit, self.spec["number_format"], self._step
+        result = parity.compare(
+            model,
+            references,
+            self.stop_token_ids,
+            self.spec["max_new_tokens"],
+            self.spec["number_format"],
+            self._step,
         )
-        self.channel.emit("parity", **found.to_json())
-        if not found.passed:
-            share = found.mean_difference / found.spread if found.spread else float("inf")
-            raise UserError(
-                "not_the_same",
-                PARITY_FAILED.format(
-                    same_tokens=found.same_tokens, tokens=found.tokens, share=share
-                ),
-            )
-        return found.to_json()
+        self.channel.emit("parity", **result)
+        if not result["passed"]:
+            spread = result["spread"]
+            share = result["mean_difference"] / spread if spread else float("inf")
+            raise UserError("not_the_same", PARITY_FAILED.format(**result, share=share))
+        return result
 
-    def _pack(self, draft: Path, found: dict[str, Any]) -> dict[str, Any]:
+    def _pack(self, draft: Path, result: ParityResult) -> Path:
         """Pack everything into an uncompressed zip: weights do not shrink."""
         files = sorted(path for path in draft.rglob("*") if path.is_file())
         gguf = next((path.name for path in files if path.suffix == ".gguf"), "model")
-        text = readme(self.spec, gguf, found, ollama=(draft / "Modelfile").exists())
+        has_modelfile = (draft / "Modelfile").exists()
+        text = readme(self.spec, gguf, result, has_modelfile=has_modelfile)
         (draft / "README.txt").write_text(text, encoding="utf-8")
         path = self.folder / f"{self.spec['name']}-{self.spec['number_format']}.zip"
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as packed:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for one in [draft / "README.txt", *files]:
                 self._raise_if_stopped()
-                packed.write(one, one.relative_to(draft.parent))
+                archive.write(one, one.relative_to(draft.parent))
         shutil.rmtree(draft.parent)
         self._step()
-        return {"file": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)}
+        return path
 
     def _require_disk_space(self, model: Any) -> None:
         """Raises UserError (no_disk) if the draft and the zip do not fit on the disk together."""

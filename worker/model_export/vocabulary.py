@@ -1,15 +1,15 @@
-"""A tokenizer in GGUF's words: tokens, merges, what each token is for, and how text is cut first.
+"""Convert a tokenizer to GGUF's vocabulary: tokens, their types, merges, and the pre-tokenizer.
 
-llama.cpp knows how a text is cut before merging by a name (`pre`), not by a rule. The name is told
-from the rule that the tokenizer itself carries; a rule without a known name is refused, because a
-file with the wrong name loads, answers, and is subtly worse.
+GGUF stores the name of a pre-tokenizer (`pre`), not its rule. The name is found by the tokenizer's
+rule. A rule without a known name is rejected, because a file with the wrong name loads and answers,
+but worse.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from gguf import TokenType
 from transformers import PreTrainedTokenizerBase
@@ -22,13 +22,13 @@ LLAMA_3 = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN_2 = LLAMA_3.replace("{1,3}", "")
-NAMES = {
+PRE_TOKENIZER_NAMES = {
     ("ByteLevel with its rule",): "gpt-2",
     ("Digits one by one", "ByteLevel with its rule"): "smollm",
     (f"Split {LLAMA_3}", "ByteLevel"): "llama-bpe",
     (f"Split {QWEN_2}", "ByteLevel"): "qwen2",
 }
-CUTS_UNKNOWN = (
+UNKNOWN_PRE_TOKENIZER = (
     "This model's tokenizer cuts text in a way that has no name in GGUF files, so other programs "
     "would read prompts differently than it was trained. Take the merged model instead."
 )
@@ -36,8 +36,11 @@ CUTS_UNKNOWN = (
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """All of a tokenizer that a GGUF file holds. `end_of_turn` ends an answer; `begins_with_bos`:
-    the chat template writes the begin-of-text token before the first turn."""
+    """What a GGUF file holds of a tokenizer.
+
+    end_of_turn: the token that ends an answer.
+    begins_with_bos: the chat template starts with the BOS token.
+    """
 
     pre: str
     tokens: list[str]
@@ -51,11 +54,22 @@ class Vocabulary:
     begins_with_bos: bool
     template: str
 
+    @property
+    def added_bos_token(self) -> str:
+        """The BOS token if readers of the file add it before the template; "" otherwise."""
+        return self.tokens[self.bos] if self.begins_with_bos and self.bos is not None else ""
+
+
+class AddedToken(TypedDict):
+    id: int
+    content: str
+    special: bool
+
 
 def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
-    """`size`: rows of the model's embedding, which may be more than the tokenizer has tokens.
+    """`size`: rows of the model's embedding, which may exceed the tokenizer's tokens.
 
-    Raises UserError (bad_model) for tokenizers that GGUF files of this kind cannot hold.
+    Raises UserError (bad_model) for a tokenizer that cannot be written to GGUF.
     """
     raw = json.loads(tokenizer.backend_tokenizer.to_str())
     if raw["model"]["type"] != "BPE" or raw["model"].get("byte_fallback"):
@@ -65,13 +79,13 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
             "BPE is). Take the merged model instead.",
         )
     by_id = {i: text for text, i in raw["model"]["vocab"].items()}
-    added = {one["id"]: one for one in raw["added_tokens"]}
+    added: dict[int, AddedToken] = {one["id"]: one for one in raw["added_tokens"]}
     if raw.get("normalizer") not in (None, {"type": "NFC"}):
-        raise UserError("bad_model", CUTS_UNKNOWN)
-    by_id |= {i: one["content"] for i, one in added.items()}  # those beyond `size` mean nothing
+        raise UserError("bad_model", UNKNOWN_PRE_TOKENIZER)
+    by_id |= {i: one["content"] for i, one in added.items()}  # ids from `size` on are unused
     tokens = [by_id.get(i, f"[PAD{i}]") for i in range(size)]
     return Vocabulary(
-        pre=NAMES.get(cuts(raw["pre_tokenizer"])) or refuse(),
+        pre=_pre_tokenizer_name(raw["pre_tokenizer"]),
         tokens=tokens,
         types=[_type_of(i, by_id, added) for i in range(size)],
         merges=[one if isinstance(one, str) else " ".join(one) for one in raw["model"]["merges"]],
@@ -86,21 +100,24 @@ def vocabulary_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Vocabulary:
 
 
 def _within(token: int | None, size: int) -> int | None:
-    """Some tokenizers name tokens that their model has no row for."""
+    """None for a token without a row in the embedding, which some tokenizers have."""
     return token if token is not None and token < size else None
 
 
-def refuse() -> str:
-    raise UserError("bad_model", CUTS_UNKNOWN)
+def _pre_tokenizer_name(rule: Any) -> str:
+    name = PRE_TOKENIZER_NAMES.get(_describe(rule))
+    if name is None:
+        raise UserError("bad_model", UNKNOWN_PRE_TOKENIZER)
+    return name
 
 
-def cuts(rule: dict[str, Any] | None) -> tuple[str, ...]:
-    """The steps of a pre-tokenizer, in words that NAMES knows."""
+def _describe(rule: Any) -> tuple[str, ...]:
+    """The steps of a pre-tokenizer, given as JSON, in the form of PRE_TOKENIZER_NAMES."""
     if rule is None:
         return ("nothing",)
     kind = rule["type"]
     if kind == "Sequence":
-        return tuple(word for one in rule["pretokenizers"] for word in cuts(one))
+        return tuple(step for one in rule["pretokenizers"] for step in _describe(one))
     if kind == "ByteLevel" and not rule.get("add_prefix_space"):
         return ("ByteLevel with its rule",) if rule.get("use_regex", True) else ("ByteLevel",)
     if kind == "Digits" and rule.get("individual_digits"):
@@ -110,7 +127,7 @@ def cuts(rule: dict[str, Any] | None) -> tuple[str, ...]:
     return (f"unknown {kind}",)
 
 
-def _type_of(i: int, by_id: dict[int, str], added: dict[int, dict[str, Any]]) -> int:
+def _type_of(i: int, by_id: dict[int, str], added: dict[int, AddedToken]) -> int:
     if i not in by_id:
         return int(TokenType.UNUSED)
     if i not in added:
@@ -119,14 +136,14 @@ def _type_of(i: int, by_id: dict[int, str], added: dict[int, dict[str, Any]]) ->
 
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The template's own mark, where it has another one than the end of text."""
+    """The template's own stop token if it has one besides EOS."""
     stops = stop_token_ids(tokenizer)
     others = stops - {tokenizer.eos_token_id}
     return min(others) if others else min(stops)
 
 
 def _begins_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Only where it is a mark of its own: ChatML's first token is the mark of a turn."""
+    """False if BOS also starts each turn, as in ChatML."""
     bos = tokenizer.bos_token_id
     if bos is None:
         return False

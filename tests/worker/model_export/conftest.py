@@ -1,4 +1,4 @@
-"""A tiny tuned model of each architecture, and an export of it in a second."""
+"""Tiny tuned models of each architecture, and jobs that export them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def tuned(tmp_path_factory) -> Callable[[str], tuple[Path, Path]]:
-    """Folders of base and adapter, made once for each architecture."""
+    """Folders of base model and adapter, made once per architecture."""
     made: dict[str, tuple[Path, Path]] = {}
 
     def folders(kind: str) -> tuple[Path, Path]:
@@ -42,7 +42,7 @@ def tuned(tmp_path_factory) -> Callable[[str], tuple[Path, Path]]:
 
 
 @pytest.fixture
-def order(tuned, tmp_path) -> Callable[..., Job]:
+def make_job(tuned, tmp_path) -> Callable[..., Job]:
     def make(
         kind: str = "llama", container: str = "merged", number_format: str = "fp32", **given: Any
     ):

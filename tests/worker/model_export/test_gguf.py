@@ -1,4 +1,4 @@
-"""The GGUF file as others read it: its head, its words, its tensors; and the Modelfile."""
+"""Metadata, vocabulary and tensors of a GGUF file; the Modelfile."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
 from tests.worker.engine.tiny_models import TEMPLATE
 from tests.worker.engine.tiny_models import tokenizer as make_tokenizer
+from tests.worker.model_export.conftest import ABOUT
 from tests.worker.training.chat_template import CHATML
 from worker.channel import UserError
 from worker.model_export import gguf_file, merged, ollama
@@ -25,10 +26,9 @@ LLAMA_TEMPLATE = (
 def written(request, tuned, tmp_path):
     base, adapter = tuned(request.param)
     model = merged.merge(merged.load_tuned(base, adapter))
-    words = vocabulary_of(load_tokenizer(base), model.config.vocab_size)
+    vocabulary = vocabulary_of(load_tokenizer(base), model.config.vocab_size)
     path = tmp_path / "model.gguf"
-    about = {"name": "Sort", "description": "d", "licence": "mit", "base": "Tiny"}
-    gguf_file.write(path, model, words, "q8_0", about)
+    gguf_file.write(path, model, vocabulary, "q8_0", ABOUT)
     return request.param, model, GGUFReader(path)
 
 
@@ -36,10 +36,10 @@ def value(reader, key):
     return reader.fields[key].contents()
 
 
-def test_its_head_says_what_it_is(written):
+def test_write_sets_the_metadata(written):
     kind, model, reader = written
     assert value(reader, "general.architecture") == kind
-    assert value(reader, "general.license") == "mit"
+    assert value(reader, "general.license") == "apache-2.0"
     assert value(reader, f"{kind}.attention.head_count") == 4
     assert value(reader, f"{kind}.attention.head_count_kv") == 2
     assert value(reader, f"{kind}.rope.freq_base") == pytest.approx(10_000)
@@ -48,7 +48,7 @@ def test_its_head_says_what_it_is(written):
     )
 
 
-def test_its_words_are_the_tokenizers(written):
+def test_write_sets_the_vocabulary(written):
     _kind, _model, reader = written
     assert value(reader, "tokenizer.ggml.model") == "gpt2"
     tokens = value(reader, "tokenizer.ggml.tokens")
@@ -61,7 +61,7 @@ def test_its_words_are_the_tokenizers(written):
     assert value(reader, "tokenizer.ggml.add_bos_token") is False
 
 
-def test_every_tensor_is_there_and_only_long_rows_are_rounded(written):
+def test_write_quantises_rows_that_are_multiples_of_32(written):
     kind, model, reader = written
     names = {tensor.name: tensor for tensor in reader.tensors}
     assert len(names) == len(model.state_dict())
@@ -74,13 +74,13 @@ def test_every_tensor_is_there_and_only_long_rows_are_rounded(written):
         assert np.array_equal(names["blk.0.attn_q.bias"].data, bias)
 
 
-def test_turning_q_and_k_is_what_llama_cpp_expects():
-    """One head of four rows: (0, 1 | 2, 3) of two halves become neighbours (0, 2), (1, 3)."""
+def test_permute_for_rope_orders_rows_for_llama_cpp():
+    """The halves (0, 1) and (2, 3) of a head of four rows become neighbours: (0, 2), (1, 3)."""
     rows = np.arange(8).reshape(8, 1)
-    assert gguf_file.permuted(rows, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert gguf_file.permute_for_rope(rows, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
 
 
-PRE = {
+PRE_TOKENIZERS = {
     "gpt-2": ByteLevel(add_prefix_space=False),
     "smollm": Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]),
     "llama-bpe": Sequence(
@@ -92,51 +92,51 @@ PRE = {
 }
 
 
-@pytest.mark.parametrize("name", PRE)
-def test_the_way_of_cutting_text_has_its_name(name):
+@pytest.mark.parametrize("name", PRE_TOKENIZERS)
+def test_convert_known_pre_tokenizer_finds_its_name(name):
     tokenizer = make_tokenizer()
-    tokenizer.backend_tokenizer.pre_tokenizer = PRE[name]
+    tokenizer.backend_tokenizer.pre_tokenizer = PRE_TOKENIZERS[name]
     assert vocabulary_of(tokenizer, 258).pre == name
 
 
 @pytest.mark.parametrize(
     "rule", [pre_tokenizers.Whitespace(), ByteLevel(add_prefix_space=True), Digits()]
 )
-def test_an_unknown_way_of_cutting_text_is_refused(rule):
+def test_convert_unknown_pre_tokenizer_raises(rule):
     tokenizer = make_tokenizer()
     tokenizer.backend_tokenizer.pre_tokenizer = rule
     with pytest.raises(UserError, match="merged model"):
         vocabulary_of(tokenizer, 258)
 
 
-def test_a_padded_embedding_gets_words_that_nobody_says():
-    words = vocabulary_of(make_tokenizer(), 264)
-    assert words.tokens[258:] == [f"[PAD{n}]" for n in range(258, 264)]
-    assert set(words.types[258:]) == {TokenType.UNUSED}
+def test_convert_for_padded_embedding_adds_unused_tokens():
+    vocabulary = vocabulary_of(make_tokenizer(), 264)
+    assert vocabulary.tokens[258:] == [f"[PAD{n}]" for n in range(258, 264)]
+    assert set(vocabulary.types[258:]) == {TokenType.UNUSED}
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, CHATML, LLAMA_TEMPLATE])
-def test_a_modelfile_asks_as_it_was_tested(template):
+def test_modelfile_has_the_tested_template_and_settings(template):
     tokenizer = make_tokenizer()
     tokenizer.chat_template = template
     tokenizer.bos_token = "<|start|>"
-    bos = "<|start|>" if "bos_token" in template else ""
-    text = ollama.modelfile(tokenizer, "shop.gguf", bos=bos, context=4096)
+    bos_token = "<|start|>" if "bos_token" in template else ""
+    text = ollama.modelfile(tokenizer, "shop.gguf", bos_token=bos_token, context_length=4096)
     assert text.startswith("FROM ./shop.gguf\n")
     assert "PARAMETER temperature 0\n" in text
     assert "PARAMETER repeat_penalty 1\n" in text
     assert 'PARAMETER stop "<|end|>"' in text or 'PARAMETER stop "<|im_end|>"' in text
     assert ("Be kind" in text) == ("Be kind" in template)
-    turns = ollama.read_turns(tokenizer)
-    talk = [
+    derived = ollama.derive_template(tokenizer)
+    messages = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Ho"},
         {"role": "user", "content": "Who?"},
     ]
-    wanted = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
-    assert turns.text(talk) == wanted
-    if bos:
-        assert '"""<|start|>' not in text  # llama.cpp adds it by itself
+    wanted = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert derived.render(messages) == wanted
+    if bos_token:
+        assert '"""<|start|>' not in text  # llama.cpp adds it
 
 
 @pytest.mark.parametrize(
@@ -148,15 +148,15 @@ def test_a_modelfile_asks_as_it_was_tested(template):
         "{% for m in messages %}{{ '{{' + m['role'] + '}}' + m['content'] }}\n{% endfor %}",
     ],
 )
-def test_a_template_that_does_more_has_no_modelfile(template):
+def test_modelfile_for_an_unsupported_template_is_none(template):
     tokenizer = make_tokenizer()
     tokenizer.chat_template = template
-    assert ollama.modelfile(tokenizer, "shop.gguf", bos="", context=4096) is None
+    assert ollama.modelfile(tokenizer, "shop.gguf", bos_token="", context_length=4096) is None
 
 
-def test_the_go_template_says_the_words_of_instructions_only_where_there_are_none():
+def test_modelfile_adds_the_default_system_message_only_without_one():
     tokenizer = make_tokenizer()
     tokenizer.chat_template = CHATML
-    text = ollama.modelfile(tokenizer, "m.gguf", bos="", context=64)
-    first = '{{ if and .Messages (ne (index .Messages 0).Role "system") }}'
-    assert first + "<|im_start|>system\nBe kind" in text
+    text = ollama.modelfile(tokenizer, "m.gguf", bos_token="", context_length=64)
+    condition = '{{ if and .Messages (ne (index .Messages 0).Role "system") }}'
+    assert condition + "<|im_start|>system\nBe kind" in text

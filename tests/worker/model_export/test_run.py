@@ -1,4 +1,4 @@
-"""A whole export: what is in the file, and that nothing leaves that was not checked."""
+"""A whole export: the content of the file, the parity check, stop and failures."""
 
 import zipfile
 
@@ -20,19 +20,19 @@ FORMATS = [
 
 
 def unpacked(job, result, to):
-    with zipfile.ZipFile(job.folder / result["file"]) as packed:
-        packed.extractall(to)
+    with zipfile.ZipFile(job.folder / result["file"]) as archive:
+        archive.extractall(to)
     return to / job.spec["name"]
 
 
 @pytest.mark.parametrize(("kind", "container", "number_format"), FORMATS)
-def test_it_is_checked_and_packed(kind, container, number_format, order, tmp_path):
-    job, channel = order(kind, container, number_format), RecordingChannel()
+def test_export_is_checked_and_packed(kind, container, number_format, make_job, tmp_path):
+    job, channel = make_job(kind, container, number_format), RecordingChannel()
     result = run(job, channel)
     assert result["parity"]["passed"]
     assert result["parity"]["tokens"] > 0
     assert result["size"] == (job.folder / result["file"]).stat().st_size
-    assert [path.name for path in job.folder.iterdir()] == [result["file"]]  # no draft is left
+    assert [path.name for path in job.folder.iterdir()] == [result["file"]]
     readme = (unpacked(job, result, tmp_path) / "README.txt").read_text()
     assert "apache-2.0" in readme
     assert f"of {result['parity']['tokens']}" in readme
@@ -40,41 +40,41 @@ def test_it_is_checked_and_packed(kind, container, number_format, order, tmp_pat
     assert done[-1]["done"] == done[-1]["total"]
 
 
-def test_plain_transformers_loads_the_merged_model(order, tuned, tmp_path):
-    """Without a line of ours, and it says what base and adapter say."""
+def test_export_merged_answers_the_same_in_transformers(make_job, tuned, tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    job = order("llama")
+    job = make_job("llama")
     folder = unpacked(job, run(job, RecordingChannel()), tmp_path) / "model"
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    asked = tokenizer.apply_chat_template(
+    inputs = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Another email"}],
         add_generation_prompt=True,
         return_tensors="pt",
         return_dict=True,
     )
     base, adapter = tuned("llama")
-    laid = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
-    said = [one.generate(**asked, max_new_tokens=8, do_sample=False)[0] for one in (model, laid)]
-    assert torch.equal(said[0], said[1])
+    tuned_model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
+    outputs = [
+        one.generate(**inputs, max_new_tokens=8, do_sample=False)[0] for one in (model, tuned_model)
+    ]
+    assert torch.equal(outputs[0], outputs[1])
     assert model.generation_config.eos_token_id == sorted(stop_token_ids(tokenizer))
     assert (folder / "LICENSE").read_text() == "As is."
     assert not list(folder.glob("*.bin"))
 
 
-def spoil(monkeypatch, what):
-    """A mistake somebody could make one day in writing a file."""
-    if what == "q and k left as they are":
-        monkeypatch.setattr(gguf_file, "permuted", lambda weights, heads: weights)
-    elif what == "the adapter forgotten":
+def introduce_bug(monkeypatch, bug):
+    if bug == "q and k not permuted":
+        monkeypatch.setattr(gguf_file, "permute_for_rope", lambda weights, heads: weights)
+    elif bug == "adapter not merged":
         monkeypatch.setattr(merged, "merge", lambda tuned: tuned.unload())
     else:
-        whole = merged.merge
+        merge = merged.merge
 
         def broken(tuned):
-            model = whole(tuned)
+            model = merge(tuned)
             with torch.no_grad():
                 model.model.norm.weight[0] = float("nan")
             return model
@@ -82,71 +82,68 @@ def spoil(monkeypatch, what):
         monkeypatch.setattr(merged, "merge", broken)
 
 
-@pytest.mark.parametrize(
-    "what", ["q and k left as they are", "the adapter forgotten", "numbers that are none"]
-)
-def test_a_wrong_file_is_never_given_out(what, order, monkeypatch):
-    spoil(monkeypatch, what)
-    job, channel = order("llama", "gguf", "f16"), RecordingChannel()
-    with pytest.raises(UserError) as refused:
+@pytest.mark.parametrize("bug", ["q and k not permuted", "adapter not merged", "a weight is NaN"])
+def test_export_with_a_bug_fails_the_parity_check(bug, make_job, monkeypatch):
+    introduce_bug(monkeypatch, bug)
+    job, channel = make_job("llama", "gguf", "f16"), RecordingChannel()
+    with pytest.raises(UserError) as error:
         run(job, channel)
-    assert refused.value.code == "not_the_same"
-    assert "cannot be downloaded" in refused.value.message
+    assert error.value.code == "not_the_same"
+    assert "cannot be downloaded" in error.value.message
     assert not channel.of("parity")[0]["passed"]
     assert not job.folder.exists()
 
 
-def test_stopped_it_leaves_nothing_and_begins_again(order):
+def test_stop_export_leaves_nothing_and_restarts_from_the_beginning(make_job):
     class Stopping(RecordingChannel):
         def stopping(self) -> bool:
             return len(self.of("progress")) >= 3
 
-    job = order()
+    job = make_job()
     assert run(job, Stopping()) == {"stopped": True}
     assert not job.folder.exists()
     job.folder.mkdir()
-    (job.folder / "half.zip").write_text("of an earlier attempt")
+    (job.folder / "old.zip").write_text("of an earlier attempt")
     result = run(job, RecordingChannel())
     assert [path.name for path in job.folder.iterdir()] == [result["file"]]
 
 
-def test_a_lost_lease_ends_it(order):
+def test_lost_lease_ends_the_export(make_job):
     with pytest.raises(LeaseLost):
-        run(order(), RecordingChannel(lose_after=0))
+        run(make_job(), RecordingChannel(lose_after=0))
 
 
-def test_a_full_disk_is_said_before_anything_is_written(order, monkeypatch):
+def test_export_to_a_full_disk_raises(make_job, monkeypatch):
     from worker.model_export import run as module
 
     class Full:
         free = 1000
 
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: Full)
-    with pytest.raises(UserError) as refused:
-        run(order(), RecordingChannel())
-    assert refused.value.code == "no_disk"
+    with pytest.raises(UserError) as error:
+        run(make_job(), RecordingChannel())
+    assert error.value.code == "no_disk"
 
 
-def test_an_architecture_without_a_gguf_form_is_told_at_once(order):
+def test_export_unsupported_architecture_to_gguf_raises_at_once(make_job):
     channel = RecordingChannel()
-    with pytest.raises(UserError, match="gpt_neox") as refused:
-        run(order("gpt_neox", "gguf", "f16"), channel)
-    assert refused.value.code == "bad_model"
+    with pytest.raises(UserError, match="gpt_neox") as error:
+        run(make_job("gpt_neox", "gguf", "f16"), channel)
+    assert error.value.code == "bad_model"
     assert not channel.of("progress")
 
 
-def test_the_yardstick_tells_two_models_apart(order, tuned):
-    """The base alone is not the tuned model, and says so in every figure."""
+def test_compare_base_model_with_tuned_model_fails(tuned):
     base, adapter = tuned("llama")
     tokenizer = load_tokenizer(base)
-    stops = stop_token_ids(tokenizer)
+    stop_ids = stop_token_ids(tokenizer)
     prompts = [[{"role": "user", "content": "Email 7"}]]
-    laid = merged.load_tuned(base, adapter)
-    readings = parity.read(laid, tokenizer, prompts, stops, 6, lambda: None)
-    assert readings[0].ids[: readings[0].start] == prompt_token_ids(tokenizer, prompts[0])
-    same = parity.compare(laid, readings, stops, 6, "fp32", lambda: None)
-    assert same.passed
-    assert same.max_difference == 0
-    other = parity.compare(laid.unload(), readings, stops, 6, "q8_0", lambda: None)
-    assert not other.passed
-    assert other.same_tokens < other.tokens
+    model = merged.load_tuned(base, adapter)
+    (reference,) = parity.answer_prompts(model, tokenizer, prompts, stop_ids, 6, lambda: None)
+    assert reference.input_ids[: reference.start] == prompt_token_ids(tokenizer, prompts[0])
+    same = parity.compare(model, [reference], stop_ids, 6, "fp32", lambda: None)
+    assert same["passed"]
+    assert same["max_difference"] == 0
+    other = parity.compare(model.unload(), [reference], stop_ids, 6, "q8_0", lambda: None)
+    assert not other["passed"]
+    assert other["same_tokens"] < other["tokens"]

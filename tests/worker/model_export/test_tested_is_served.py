@@ -1,5 +1,4 @@
-"""Tested = served: in fp32 an answer is the same to the token, alone, in a batch, with the adapter
-laid over or merged. On a tiny model always; on the tuned starter in `make long`."""
+"""In fp32 an answer has the same tokens alone, in a batch, with the adapter applied or merged."""
 
 import os
 import subprocess
@@ -20,34 +19,33 @@ QUESTIONS = [f"Email {n}: where are my {n * 7} bikes" + "?" * (n % 3) for n in r
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
-def test_single_batched_laid_over_and_merged_say_the_same(kind, order, tuned, tmp_path):
+def test_answer_alone_batched_and_merged_is_the_same(kind, make_job, tuned, tmp_path):
     base, adapter = tuned(kind)
-    job = order(kind, "merged", "fp32")
-    with zipfile.ZipFile(job.folder / run(job, RecordingChannel())["file"]) as packed:
-        packed.extractall(tmp_path)
+    job = make_job(kind, "merged", "fp32")
+    with zipfile.ZipFile(job.folder / run(job, RecordingChannel())["file"]) as archive:
+        archive.extractall(tmp_path)
 
-    def asked(adapter):
+    def requests(adapter):
         return [
             GenerationRequest([{"role": "user", "content": text}], adapter, max_new_tokens=10)
             for text in QUESTIONS
         ]
 
     with Engine(base, "fp32") as engine:
-        alone = [engine.generate([one])[0].token_ids for one in asked(adapter)]
-        batched = [one.token_ids for one in engine.generate(asked(adapter))]
-        untuned = [one.token_ids for one in engine.generate(asked(None))]
+        alone = [engine.generate([one])[0].token_ids for one in requests(adapter)]
+        batched = [one.token_ids for one in engine.generate(requests(adapter))]
+        untuned = [one.token_ids for one in engine.generate(requests(None))]
     with Engine(tmp_path / job.spec["name"] / "model", "fp32") as engine:
-        merged = [one.token_ids for one in engine.generate(asked(None))]
+        merged = [one.token_ids for one in engine.generate(requests(None))]
     assert alone == batched == merged
-    assert alone != untuned  # else the adapter would not matter
+    assert alone != untuned  # the adapter has an effect
 
 
 @needs_starter
 @pytest.mark.long
 @pytest.mark.timeout(7200)
-def test_every_form_of_the_tuned_starter(tmp_path):
-    """The printed benchmark: trained on the sample goal, asked in seven forms, a table at the end.
-    It ends with 1 where fp32 differs by a token, or a rounded form on more than 2 of 100."""
+def test_parity_benchmark_of_the_starter_passes(tmp_path):
+    """It fails if fp32 differs in a token, or another format in more than 2 of 100 answers."""
     command = [
         sys.executable,
         "-m",
@@ -58,5 +56,5 @@ def test_every_form_of_the_tuned_starter(tmp_path):
         str(tmp_path),
     ]
     environment = os.environ | {"PYTHONPATH": str(settings.BASE_DIR)}
-    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment)
-    assert done.returncode == 0
+    process = subprocess.run(command, cwd=settings.BASE_DIR, env=environment)
+    assert process.returncode == 0

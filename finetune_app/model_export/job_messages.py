@@ -1,0 +1,52 @@
+"""The spec, the parity event and the result of an export job, shared with the worker."""
+
+from typing import TypedDict
+
+from finetune_app.core.chat_messages import Message
+
+
+class Provenance(TypedDict):
+    """What the README and the GGUF metadata say of the model."""
+
+    title: str
+    goal: str
+    base: str  # name of the base model
+    source: str  # where the base model came from
+    revision: str  # "" if not known
+    licence: str  # of the base model; "" if not known
+    sha256: str  # of the adapter
+
+
+class ExportSpec(TypedDict):
+    base_model: str  # folder
+    adapter: str  # folder
+    container: str  # "merged" or "gguf"
+    number_format: str  # "fp32", "bf16", "f16" or "q8_0"
+    prompts: list[list[Message]]  # conversations that end with a user message
+    max_new_tokens: int
+    name: str  # of files, without a suffix
+    about: Provenance
+
+
+class ParityResult(TypedDict):
+    """Event `parity`: how the export differs from the tested model."""
+
+    prompts: int
+    tokens: int  # of the reference's answers
+    max_difference: float  # of logits
+    mean_difference: float  # of logits
+    spread: float  # standard deviation of the reference's logits
+    same_tokens: int  # whose argmax is the same
+    same_answers: int
+    passed: bool
+
+
+class ExportResult(TypedDict, total=False):
+    """Only `stopped` is set if the job was stopped."""
+
+    file: str  # name
+    size: int  # bytes
+    sha256: str
+    parity: ParityResult
+    seconds: float
+    stopped: bool
