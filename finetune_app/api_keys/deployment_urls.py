@@ -1,4 +1,4 @@
-"""The keys of one deployment, on its page."""
+"""Keys of one deployment, managed on its page."""
 
 from django.urls import path
 

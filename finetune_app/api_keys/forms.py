@@ -1,4 +1,4 @@
-"""A new API key, its limits and expiry, and a new secret for it."""
+"""Forms to create, change and rotate API keys."""
 
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -17,7 +17,7 @@ LIFETIMES = [(30, _("30 days")), (365, _("a year")), ("", _("as long as nobody r
 
 
 class LimitsForm(forms.Form):
-    """What a key may do, and how much of it."""
+    """Actions and limits of a key."""
 
     actions = forms.MultipleChoiceField(
         label=_("What may it do?"),
@@ -79,9 +79,9 @@ class ChangeKeyForm(LimitsForm):
 
     def __init__(self, data: Any = None, *, key: ApiKey) -> None:
         self.key = key
-        now = {name: getattr(key, name) for name in LimitsForm.base_fields}
+        current = {name: getattr(key, name) for name in LimitsForm.base_fields}
         ends = key.expires_at.date().isoformat() if key.expires_at else None
-        super().__init__(data, initial=now | {"expires_on": ends})
+        super().__init__(data, initial=current | {"expires_on": ends})
 
     def clean_expires_on(self) -> date | None:
         day: date | None = self.cleaned_data["expires_on"]
@@ -92,7 +92,7 @@ class ChangeKeyForm(LimitsForm):
         return day
 
     @property
-    def changes(self) -> dict[str, Any]:
+    def changes(self) -> dict[str, object]:
         """Fields of the row to change. If the day is unchanged, so is the exact time of expiry."""
         given = dict(self.cleaned_data)
         day: date | None = given.pop("expires_on")

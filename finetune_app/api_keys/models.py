@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.accounts.models import Team, User
 from finetune_app.deployment.models import Deployment
 
-# What a key may be allowed to do: the name that the API's views use, and its words on pages.
+# What a key may be allowed to do: the name that the API's views use, and its label on pages.
 ACTIONS = {
     "chat": _("ask models"),
     "embeddings": _("turn text into numbers (embeddings)"),
@@ -32,15 +32,15 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 class ApiKey(models.Model):
-    """Lets a program use a team's models. Only hashes of its secret, and for a while of the
-    previous one, are stored."""
+    """Lets a program use a team's models. Only hashes of its secret and of the previous one are
+    stored."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(_("what it is for"), max_length=60)
     prefix = models.CharField(max_length=12, unique=True)  # the public part, to find the row by
     ending = models.CharField(max_length=4)  # of the secret, shown so that people can tell keys
     digest = models.CharField(max_length=64)
-    # None: the key opens everything of the team.
+    # None: the key can use everything of the team.
     deployment = models.ForeignKey(
         Deployment, null=True, blank=True, on_delete=models.CASCADE, related_name="keys"
     )

@@ -1,6 +1,6 @@
-"""Rate limits: how many requests and tokens a key may use in a minute.
+"""Rate limits: requests and tokens of a key a minute.
 
-Counts lie in the broker, so they are the same in every web process.
+The counts are in the broker, so all web processes share them.
 """
 
 import logging
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class RateLimitExceeded(Exception):
-    """The key may use `limit` of `unit` a minute; there is room again in `retry_after` seconds."""
+    """The key may use `limit` of `unit` a minute. `retry_after` is in seconds."""
 
     def __init__(self, unit: Literal["requests", "tokens"], limit: int, retry_after: int) -> None:
         super().__init__(unit)
@@ -28,8 +28,8 @@ class RateLimitExceeded(Exception):
 
 
 def count_request(key: ApiKey) -> None:
-    """Count one request. While the broker is unreachable no request is refused, since the keys
-    themselves still guard.
+    """Count one request. While the broker is unreachable no request is refused: each still needs a
+    valid key.
 
     Raises RateLimitExceeded if this request, or the tokens of earlier ones, exceed the limit.
     """
@@ -47,12 +47,12 @@ def count_request(key: ApiKey) -> None:
 
 
 def count_tokens(key: ApiKey, count: int) -> None:
-    """Count the tokens of a finished request. They may exceed the limit; the next request then
-    has to wait."""
+    """Count the tokens of a finished request. If they exceed the limit, the next request is refused
+    for a while."""
     tokens = RateLimitItemPerMinute(max(key.tokens_per_minute, 1))
     try:
         fits = limiter().hit(tokens, "tokens", str(key.pk), cost=max(count, 1))
-        if not fits:  # a hit that does not fit is not counted: use up what is left instead
+        if not fits:  # a hit beyond the limit is not counted: use up the rest instead
             left = limiter().get_window_stats(tokens, "tokens", str(key.pk)).remaining
             limiter().hit(tokens, "tokens", str(key.pk), cost=max(left, 1))
     except StorageError:

@@ -1,7 +1,7 @@
 """Create, change, rotate, revoke and check API keys.
 
-A key reads `ft-<prefix>-<secret>`. The prefix finds the row; an HMAC of the whole text, with a
-pepper that is kept outside the database, proves it (OWASP ASVS 5.0 on API secrets).
+A key has the form `ft-<prefix>-<secret>`. The prefix finds the row; an HMAC of the whole text, with
+a pepper outside the database, verifies it (OWASP ASVS 5.0 on API secrets).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from finetune_app.api_keys.models import ApiKey, this_month
 from finetune_app.deployment.models import Deployment
 
 KEY_START = "ft"
-USED_AT_RESOLUTION = timedelta(minutes=1)  # so that not every request writes `used_at`
+USED_AT_RESOLUTION = timedelta(minutes=1)  # `used_at` is written at most once in this time
 
 
 def create_key(
@@ -32,7 +32,7 @@ def create_key(
     days: int | None = None,
     **limits: Any,
 ) -> tuple[ApiKey, str]:
-    """Return (row, the key's text). The text can be shown only now: it is not stored.
+    """Returns (row, the key's text). The text is not stored, so it can be shown only now.
 
     limits: actions, requests_per_minute, tokens_per_minute, tokens_per_month, cost_per_month,
     currency.
@@ -60,8 +60,8 @@ def change_key(*, key: ApiKey, **changes: Any) -> None:
 
 
 def rotate_key(*, key: ApiKey, hours: int) -> tuple[ApiKey, str]:
-    """Give the key a new secret and return (row, its new text). The secret before works on for
-    `hours`, and one before that ends now. Limits and counts stay."""
+    """Give the key a new secret; returns (row, its new text). The previous secret works for `hours`
+    more, older ones no longer. Limits and counts stay."""
     text = _new_text(key.prefix)
     with transaction.atomic():
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
@@ -77,7 +77,7 @@ def revoke_key(*, key: ApiKey) -> None:
 
 
 def count_month_tokens(*, key: ApiKey, tokens: int) -> None:
-    """Add what a request used to the key's month."""
+    """Add a request's tokens to the key's month."""
     month, mine = this_month(), ApiKey.objects.filter(pk=key.pk)
     if not mine.filter(month=month).update(month_tokens=F("month_tokens") + tokens):
         fresh = mine.exclude(month=month) | mine.filter(month=None)

@@ -1,4 +1,4 @@
-"""The team's keys, under /team/keys/."""
+"""Keys of the team, under /team/keys/."""
 
 from django.urls import path
 

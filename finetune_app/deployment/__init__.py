@@ -1,7 +1,7 @@
-"""Deployments: a candidate answers under a name.
+"""Deployments: a candidate answers requests under a name.
 
 services.py         go live, start and end a canary, roll back, pause
-canary.py           which conversations a canary answers
+canary.py           assigns conversations to the canary
 adapter_check.py    refuses to deploy an adapter that changes nothing
 adapter_archive.py  a trained adapter as a zip file
 code_snippets.py    curl, Python and JavaScript for one request

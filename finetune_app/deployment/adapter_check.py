@@ -1,4 +1,4 @@
-"""Before a tuned candidate goes live: does its adapter change what the base model answers?"""
+"""Checks before a tuned candidate goes live that its adapter changes the base model's output."""
 
 import asyncio
 import logging
@@ -20,25 +20,24 @@ def require_effect(candidate: Candidate) -> None:
     """Raises PlainError if the adapter is damaged or changes nothing.
 
     Call it outside a transaction: the engine may have to load a model first. If the engine is
-    unavailable or too slow the candidate is accepted, since the engine checks again before the
-    first answer and then refuses to give one.
+    unavailable or too slow the candidate is accepted; the engine checks again before it answers.
     """
-    given = services.candidate_spec(candidate)
-    if not (given["base_model"] and given["adapter"]):
+    spec = services.candidate_spec(candidate)
+    if not (spec["base_model"] and spec["adapter"]):
         return
     try:
-        problem = async_to_sync(_ask)(
-            given["base_model"],
-            given["adapter"],
+        problem = async_to_sync(_check)(
+            spec["base_model"],
+            spec["adapter"],
             inference.tested_number_format(candidate) or "auto",
         )
-    except (engine_client.EngineUnavailable, TimeoutError) as why:
-        log.warning("candidate %s goes live unchecked: %r", candidate.pk, why)
+    except (engine_client.EngineUnavailable, TimeoutError) as error:
+        log.warning("candidate %s goes live unchecked: %r", candidate.pk, error)
         return
     if problem:
         raise PlainError(problem, title=_("It would answer as its base model"))
 
 
-async def _ask(base_model: str, adapter: str, number_format: str) -> str:
+async def _check(base_model: str, adapter: str, number_format: str) -> str:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         return await engine_client.check_adapter(base_model, adapter, number_format=number_format)

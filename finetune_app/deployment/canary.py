@@ -1,8 +1,7 @@
-"""Canary releases: which conversations one answers, and how it compares with the current release.
+"""Assigns conversations to the canary release or the current one.
 
-A hash of the conversation's identity decides who gets the canary, so nothing about who asks is
-stored and a conversation keeps the same release for as long as the canary runs. Raising the
-percentage keeps everybody who was in it before.
+A hash of the conversation's id decides, so nothing about users is stored, and a conversation keeps
+its release while the canary runs. Raising the percentage keeps every conversation that was in it.
 """
 
 import hashlib
@@ -13,15 +12,15 @@ from finetune_app.deployment.models import Deployment, Release
 
 
 def release_for(deployment: Deployment, conversation_id: str) -> Release | None:
-    """The release that answers this conversation: the canary where the hash says so and it can
-    answer, otherwise the current one. None if nothing is live."""
+    """The release for this conversation: the canary if it includes the conversation and can answer,
+    otherwise the current one. None if nothing is live."""
     canary = deployment.canary
-    drawn = canary and conversation_id and includes(canary, conversation_id)
-    return canary if canary and drawn and not unavailable_reason(canary) else deployment.current
+    included = canary and conversation_id and includes(canary, conversation_id)
+    return canary if canary and included and not unavailable_reason(canary) else deployment.current
 
 
 def includes(canary: Release, conversation_id: str) -> bool:
-    """Whether this conversation is in the canary's percentage. Each canary draws anew."""
+    """Whether the conversation is in the canary's percentage. Each canary has another selection."""
     digest = hashlib.sha256(f"{canary.pk}:{conversation_id}".encode()).digest()
     return int.from_bytes(digest[:8]) % 100 < canary.canary_percent
 

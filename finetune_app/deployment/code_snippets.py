@@ -1,4 +1,4 @@
-"""Code that sends one given request to the API: curl, Python and JavaScript."""
+"""Code in curl, Python and JavaScript that sends a given request to the API."""
 
 import ipaddress
 import json
@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from django.conf import settings
 from django.utils.html import escape
@@ -32,35 +32,44 @@ class Snippet:
         return mark_safe(STRING_LITERAL.sub(r'<span class="s">\g<0></span>', escape(self.code)))
 
 
+@dataclass(frozen=True)
+class _ApiCall:
+    address: str
+    key: str
+    model: str
+    messages: Sequence[Message]
+    settings: dict[str, object]
+
+
 def snippets_for(
     model: str,
     messages: Sequence[Message] = EXAMPLE_MESSAGES,
     key: str = "",
-    **settings: Any,
+    **settings: object,
 ) -> list[Snippet]:
     """One snippet for each language. settings: other fields of the request, such as temperature."""
-    given, address = {"model": model, "messages": [*messages], **settings}, api_address()
+    call = _ApiCall(api_address(), key or KEY_PLACEHOLDER, model, messages, settings)
     return [
-        Snippet("curl", _curl(address, given, key or KEY_PLACEHOLDER)),
-        Snippet("Python", _python(address, given, key or KEY_PLACEHOLDER)),
-        Snippet("JavaScript", _javascript(address, given, key or KEY_PLACEHOLDER)),
+        Snippet("curl", _curl(call)),
+        Snippet("Python", _python(call)),
+        Snippet("JavaScript", _javascript(call)),
     ]
 
 
 def api_address() -> str:
-    """The base URL for programs."""
+    """The base URL of the API."""
     return f"{settings.PUBLIC_URL}/v1"
 
 
 def reach_sentence() -> str:
-    """A sentence that says who can reach that address."""
-    place = network_reach()
-    if place == "here":
+    """A sentence that says who can reach the API."""
+    reach = network_reach()
+    if reach == "here":
         return _(
             "Only programs on this computer can reach this address. To open it to others, "
             "start Finetune with HOST and PUBLIC_URL (docs/teams.md)."
         )
-    if place == "network":
+    if reach == "network":
         return _("Programs in your network can reach this address. A key guards it.")
     return _(
         "This name can be reached from the internet, if your firewall lets it. A key guards "
@@ -69,7 +78,7 @@ def reach_sentence() -> str:
 
 
 def network_reach() -> Literal["here", "network", "internet"]:
-    """From where this installation can be reached; "here" is this computer alone."""
+    """Who can reach this installation; "here": only this computer."""
     if settings.ONLY_THIS_COMPUTER:
         return "here"
     return "network" if _is_private(settings.PUBLIC_HOST) else "internet"
@@ -82,34 +91,33 @@ def _is_private(host: str) -> bool:
         return "." not in host or host.rpartition(".")[2].lower() in PRIVATE_DOMAINS
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _curl(address: str, given: dict[str, Any], key: str) -> str:
+def _curl(call: _ApiCall) -> str:
+    body = {"model": call.model, "messages": [*call.messages], **call.settings}
     return (
-        f"curl {address}/chat/completions \\\n"
-        f'  -H "Authorization: Bearer {key}" \\\n'
+        f"curl {call.address}/chat/completions \\\n"
+        f'  -H "Authorization: Bearer {call.key}" \\\n'
         '  -H "Content-Type: application/json" \\\n'
-        f"  -d {shlex.quote(json.dumps(given, ensure_ascii=False, indent=2))}"
+        f"  -d {shlex.quote(json.dumps(body, ensure_ascii=False, indent=2))}"
     )
 
 
-def _python(address: str, given: dict[str, Any], key: str) -> str:
-    words = {True: "True", False: "False", None: "None"}
-    lines = [f"    model={_json(given['model'])},", "    messages=["]
-    lines += [f"        {_json(one)}," for one in given["messages"]]
+def _python(call: _ApiCall) -> str:
+    lines = [f"    model={_json(call.model)},", "    messages=["]
+    lines += [f"        {_json(one)}," for one in call.messages]
     lines.append("    ],")
     lines += [
-        f"    {name}={words[value] if isinstance(value, bool | None) else _json(value)},"
-        for name, value in given.items()
-        if name not in ("model", "messages")
+        f"    {name}={value if isinstance(value, bool | None) else _json(value)},"
+        for name, value in call.settings.items()
     ]
     return "\n".join(
         [
             "from openai import OpenAI",
             "",
-            f"client = OpenAI(base_url={_json(address)}, api_key={_json(key)})",
+            f"client = OpenAI(base_url={_json(call.address)}, api_key={_json(call.key)})",
             "answer = client.chat.completions.create(",
             *lines,
             ")",
@@ -118,22 +126,18 @@ def _python(address: str, given: dict[str, Any], key: str) -> str:
     )
 
 
-def _javascript(address: str, given: dict[str, Any], key: str) -> str:
-    lines = [f"  model: {_json(given['model'])},", "  messages: ["]
-    lines += [f"    {_json(one)}," for one in given["messages"]]
+def _javascript(call: _ApiCall) -> str:
+    lines = [f"  model: {_json(call.model)},", "  messages: ["]
+    lines += [f"    {_json(one)}," for one in call.messages]
     lines.append("  ],")
-    lines += [
-        f"  {name}: {_json(value)},"
-        for name, value in given.items()
-        if name not in ("model", "messages")
-    ]
+    lines += [f"  {name}: {_json(value)}," for name, value in call.settings.items()]
     return "\n".join(
         [
             'import OpenAI from "openai"',
             "",
             "const client = new OpenAI({",
-            f"  baseURL: {_json(address)},",
-            f"  apiKey: {_json(key)},",
+            f"  baseURL: {_json(call.address)},",
+            f"  apiKey: {_json(call.key)},",
             "})",
             "const answer = await client.chat.completions.create({",
             *lines,

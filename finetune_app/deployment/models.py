@@ -10,12 +10,12 @@ from finetune_app.goals.models import Goal
 
 
 class Deployment(models.Model):
-    """A name under which a goal's candidate answers: with its newest promoted release. One canary
-    may run beside it and answer a percentage of the conversations."""
+    """A name under which the newest promoted release answers. One canary may answer a percentage of
+    the conversations."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="deployments")
     goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="deployment")
-    name = models.SlugField(_("name"), max_length=60)  # what programs call the model
+    name = models.SlugField(_("name"), max_length=60)  # the model's name in the API
     paused_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     # Prices, where somebody has entered them; None means unknown, never free.
@@ -34,12 +34,12 @@ class Deployment(models.Model):
 
     @property
     def current(self) -> "Release | None":
-        """The release that answers everybody who is not in the canary."""
+        """The release that answers all conversations outside the canary."""
         return self._releases_with_candidate.exclude(promoted_at=None).first()
 
     @property
     def canary(self) -> "Release | None":
-        """The release that is being tried with a percentage of the conversations."""
+        """The release that answers a percentage of the conversations, if there is one."""
         return self._releases_with_candidate.filter(promoted_at=None, withdrawn_at=None).first()
 
     @property
@@ -48,8 +48,8 @@ class Deployment(models.Model):
 
 
 class Release(models.Model):
-    """One version of a deployment. A roll-back is a new release of an earlier candidate, so the
-    list always says what was live when.
+    """One version of a deployment. A rollback is a new release of an earlier candidate, so the list
+    shows what was live when.
 
     A canary has no `promoted_at` yet; it ends by being promoted or withdrawn.
     """
@@ -60,7 +60,9 @@ class Release(models.Model):
     by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
     canary_percent = models.PositiveSmallIntegerField(default=100)  # of the conversations
-    promoted_at = models.DateTimeField(null=True, default=timezone.now)  # answers everybody since
+    promoted_at = models.DateTimeField(
+        null=True, default=timezone.now
+    )  # since then it answers everybody
     withdrawn_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
 

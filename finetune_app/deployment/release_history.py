@@ -1,4 +1,4 @@
-"""The history of a deployment: each release with what it changed and its evaluation."""
+"""The history of a deployment: each release with its changes and its evaluation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ RELATED = ("candidate__base_model", "candidate__endpoint", "candidate__training"
 
 @dataclass(frozen=True)
 class ReleaseEntry:
-    """`changes`: sentences that say what differs from the release before it."""
+    """`changes`: differences from the release before it, in words."""
 
     release: Release
     changes: list[str]
@@ -61,7 +61,7 @@ def _changes(release: Release, earlier: list[Release]) -> list[str]:
 
 
 def differences(before: Candidate, after: Candidate) -> list[str]:
-    """Sentences that say how `after` differs from `before`, the most important first."""
+    """How `after` differs from `before`, in words, the most important difference first."""
     found = []
     if before.model_name != after.model_name:
         found.append(

@@ -1,6 +1,6 @@
-"""Going live, starting and ending a canary, rolling back, pausing.
+"""Goes live, starts and ends canaries, rolls back, pauses.
 
-Every change locks the goal first, so that two tabs or a double click cannot start two canaries.
+Every change locks the goal first, so that concurrent requests cannot start two canaries.
 """
 
 from django.db import transaction
@@ -23,8 +23,8 @@ CANARY_PERCENTS = (5, 10, 25, 50)  # of the conversations
 def go_live(*, goal: Goal, candidate: Candidate, by: User) -> Release:
     """Let this candidate answer everybody under the goal's name from now on.
 
-    The current candidate again changes nothing. The canary's candidate promotes the canary; any
-    other candidate ends it.
+    If it is the current candidate, nothing changes. If it is the canary's, the canary is promoted;
+    otherwise a canary is withdrawn.
 
     Raises PlainError if the adapter's files are not those that were trained.
     """

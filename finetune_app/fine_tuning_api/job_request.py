@@ -1,10 +1,10 @@
-"""What a request for a fine-tuning job may contain, after OpenAI's API reference."""
+"""Validates requests for a fine-tuning job, after OpenAI's API reference."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from finetune_app.gateway.errors import ApiError
-from finetune_app.gateway.json_body import read_json_object
+from finetune_app.gateway.json_body import JsonObject, read_json_object
 
 Auto = Literal["auto"]
 MAX_EPOCHS = 50
@@ -13,7 +13,7 @@ MAX_BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """ "auto" leaves the choice to this application's own settings."""
+    """ "auto": the application's automatic settings."""
 
     n_epochs: int | Auto = "auto"
     batch_size: int | Auto = "auto"
@@ -22,7 +22,7 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class JobRequest:
-    """A valid request. Files are named by their public ids; "" for no validation file."""
+    """A validated request. Files are given by their public ids; "" for no validation file."""
 
     model: str
     training_file: str
@@ -47,15 +47,15 @@ def parse_job_request(body: bytes) -> JobRequest:
     )
 
 
-def _required_text(given: dict[str, Any], name: str) -> str:
+def _required_text(given: JsonObject, name: str) -> str:
     value = given.get(name)
     if not isinstance(value, str) or not value:
         raise ApiError(400, f"“{name}” is missing.", param=name)
     return value
 
 
-def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
-    """Of “method”, or the older field of the same name at the top."""
+def _hyperparameters(given: JsonObject) -> Hyperparameters:
+    """From “method”, or from the older top-level field “hyperparameters”."""
     method = given.get("method") or {}
     if not isinstance(method, dict) or method.get("type", "supervised") != "supervised":
         raise ApiError(400, "The only “method” here is supervised.", param="method")
@@ -72,7 +72,7 @@ def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
     return Hyperparameters(n_epochs, batch_size)
 
 
-def _whole_number_or_auto(found: dict[str, Any], name: str, maximum: int) -> int | Auto:
+def _whole_number_or_auto(found: JsonObject, name: str, maximum: int) -> int | Auto:
     value = found.get(name, "auto")
     if value == "auto":
         return "auto"
@@ -81,7 +81,7 @@ def _whole_number_or_auto(found: dict[str, Any], name: str, maximum: int) -> int
     return value
 
 
-def _object(given: dict[str, Any], name: str) -> dict[str, Any]:
+def _object(given: JsonObject, name: str) -> JsonObject:
     value = given.get(name) or {}
     if not isinstance(value, dict):
         raise ApiError(400, f"“{name}” must be a JSON object.", param=name)

@@ -1,4 +1,4 @@
-"""Finds files and jobs of a team by their public ids. Those of another team do not exist."""
+"""Finds a team's files and jobs by their public ids."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from finetune_app.gateway.model_lookup import TunedModel
 
 
 def require_team_key(key: ApiKey) -> ApiKey:
-    """Raises ApiError for a key that opens one deployment: training belongs to the whole team."""
+    """Raises ApiError for a key that is restricted to one deployment."""
     if key.deployment_id:
         raise ApiError(
             403,
@@ -21,7 +21,7 @@ def require_team_key(key: ApiKey) -> ApiKey:
 
 
 def find_file(key: ApiKey, file_id: str) -> ApiFile:
-    """Raises ApiError if there is none."""
+    """Raises ApiError if the team has no such file."""
     public_id = parse_public_id(file_id, "file-")
     files = ApiFile.objects.filter(team=key.team_id)
     file = files.filter(public_id=public_id).first() if public_id else None
@@ -31,7 +31,7 @@ def find_file(key: ApiKey, file_id: str) -> ApiFile:
 
 
 def find_job(key: ApiKey, job_id: str) -> FineTuningJob:
-    """Read afresh, with what its status needs. Raises ApiError if there is none."""
+    """With the relations that its status needs. Raises ApiError if the team has no such job."""
     public_id = parse_public_id(job_id, "ftjob-")
     jobs = FineTuningJob.objects.filter(team=require_team_key(key).team_id).with_status()
     job = jobs.filter(public_id=public_id).first() if public_id else None
@@ -41,7 +41,7 @@ def find_job(key: ApiKey, job_id: str) -> FineTuningJob:
 
 
 def parse_public_id(api_id: str, prefix: str) -> UUID | None:
-    """The UUID behind `prefix`; None unless it is written exactly as this API writes it."""
+    """The UUID after `prefix`; None unless it is in the form that this API returns."""
     try:
         found = UUID(api_id.removeprefix(prefix))
     except ValueError:
@@ -50,7 +50,7 @@ def parse_public_id(api_id: str, prefix: str) -> UUID | None:
 
 
 def tuned_models(team_id: int) -> list[TunedModel]:
-    """What the team's jobs have trained: each answers at once, without being deployed."""
+    """The models that the team's jobs have trained. Each can be used without being deployed."""
     jobs = FineTuningJob.objects.filter(team=team_id).with_adapter()
     found = []
     for job in jobs.select_related("training__goal", "training__base_model"):

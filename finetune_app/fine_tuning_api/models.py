@@ -8,7 +8,7 @@ from finetune_app.training.models import Training
 
 
 class ApiFile(models.Model):
-    """A file that a program has uploaded to train on."""
+    """A file that a program has uploaded for training."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="api_files")
     name = models.CharField(max_length=200)
@@ -31,7 +31,7 @@ class ApiFile(models.Model):
 
 class FineTuningJobQuerySet(models.QuerySet["FineTuningJob"]):
     def with_status(self) -> "FineTuningJobQuerySet":
-        """With what the job's status and response need."""
+        """With the relations that the job's status and response need."""
         return self.select_related("training__job", "training__version")
 
     def with_adapter(self) -> "FineTuningJobQuerySet":
@@ -39,7 +39,7 @@ class FineTuningJobQuerySet(models.QuerySet["FineTuningJob"]):
 
 
 class FineTuningJob(models.Model):
-    """A job that a program has asked for, with the goal and the training made for it."""
+    """A job that a program has created, with its goal and training."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="fine_tuning_jobs")
     goal = models.OneToOneField(Goal, on_delete=models.CASCADE, related_name="fine_tuning_job")
@@ -72,5 +72,5 @@ class FineTuningJob(models.Model):
 
     @property
     def tuned_model_name(self) -> str:
-        """What programs call the tuned model."""
+        """The name of the tuned model in the API."""
         return f"ft:{self.model}:team-{self.team_id}:{self.suffix}:{self.public_id.hex[:8]}"

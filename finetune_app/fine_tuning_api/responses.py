@@ -1,15 +1,16 @@
 """Files, jobs, events and checkpoints in the format of OpenAI's API reference."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from django.utils import timezone
 
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
+from finetune_app.gateway.json_body import JsonObject
 from finetune_app.jobs.models import State
 from finetune_app.training.models import Point
 
-# OpenAI's status for each state of ours.
+# OpenAI's status for each state of a job.
 STATUS = {
     State.QUEUED: "queued",
     State.PREPARING: "validating_files",
@@ -23,7 +24,13 @@ STATUS = {
 FINAL = ("succeeded", "failed", "cancelled")
 
 
-def file_object(file: ApiFile) -> dict[str, Any]:
+class JobError(TypedDict):
+    code: str
+    message: str
+    param: str | None
+
+
+def file_object(file: ApiFile) -> JsonObject:
     return {
         "id": file.api_id,
         "object": "file",
@@ -39,7 +46,7 @@ def job_status(job: FineTuningJob) -> str:
     return STATUS[State(job.training.job.state)] if job.training else "failed"
 
 
-def job_object(job: FineTuningJob) -> dict[str, Any]:
+def job_object(job: FineTuningJob) -> JsonObject:
     status, spec = job_status(job), job.training.spec if job.training else {}
     work = job.training.job if job.training else None
     ended_at = work.ended_at if work and status in FINAL else None
@@ -74,8 +81,8 @@ def job_object(job: FineTuningJob) -> dict[str, Any]:
     }
 
 
-def event_objects(job: FineTuningJob) -> list[dict[str, Any]]:
-    """In order of time."""
+def event_objects(job: FineTuningJob) -> list[JsonObject]:
+    """The oldest first."""
     events = [_event(job, "created", job.created_at, "The job was created.")]
     if job.problem:
         events.append(_event(job, "refused", job.created_at, job.problem, level="error"))
@@ -93,8 +100,8 @@ def event_objects(job: FineTuningJob) -> list[dict[str, Any]]:
     return events
 
 
-def checkpoint_objects(job: FineTuningJob) -> list[dict[str, Any]]:
-    """The one that is kept, which is the finished adapter, with its last metrics."""
+def checkpoint_objects(job: FineTuningJob) -> list[JsonObject]:
+    """One checkpoint, the finished adapter, with its last metrics."""
     if job_status(job) != "succeeded" or job.training is None:
         return []
     last = job.training.points.last()
@@ -116,8 +123,8 @@ def checkpoint_objects(job: FineTuningJob) -> list[dict[str, Any]]:
     ]
 
 
-def page_object(objects: list[dict[str, Any]], *, after: str | None, limit: int) -> dict[str, Any]:
-    """Cursor paging: at most `limit` objects, starting after the one with the id `after`."""
+def page_object(objects: list[JsonObject], *, after: str | None, limit: int) -> JsonObject:
+    """Cursor pagination: at most `limit` objects after the one with the id `after`."""
     start = next((n + 1 for n, one in enumerate(objects) if one["id"] == after), 0)
     page = objects[start : start + limit]
     return {
@@ -129,7 +136,7 @@ def page_object(objects: list[dict[str, Any]], *, after: str | None, limit: int)
     }
 
 
-def _error(job: FineTuningJob) -> dict[str, Any] | None:
+def _error(job: FineTuningJob) -> JobError | None:
     if job.problem:
         return {"code": "invalid_training_file", "message": job.problem, "param": "training_file"}
     if job_status(job) == "failed":
@@ -141,7 +148,7 @@ def _error(job: FineTuningJob) -> dict[str, Any] | None:
 
 def _event(
     job: FineTuningJob, name: str, at: datetime, message: str, level: str = "info"
-) -> dict[str, Any]:
+) -> JsonObject:
     return {
         "object": "fine_tuning.job.event",
         "id": f"ftevent-{job.public_id.hex[:12]}-{name}",
@@ -153,11 +160,11 @@ def _event(
     }
 
 
-def _metrics_event(job: FineTuningJob, point: Point, at: datetime) -> dict[str, Any]:
+def _metrics_event(job: FineTuningJob, point: Point, at: datetime) -> JsonObject:
     data = {"step": point.step, "train_loss": point.loss, "valid_loss": point.validation_loss}
-    what = "validation loss" if point.loss is None else "training loss"
+    name = "validation loss" if point.loss is None else "training loss"
     loss = point.validation_loss if point.loss is None else point.loss
-    event = _event(job, f"step-{point.step}", at, f"Step {point.step}: {what} {loss}")
+    event = _event(job, f"step-{point.step}", at, f"Step {point.step}: {name} {loss}")
     return event | {"type": "metrics", "data": data}
 
 

@@ -1,11 +1,10 @@
 """Uploaded files and fine-tuning jobs.
 
-A job becomes a goal, a frozen dataset version and a training, by the same services that the pages
-use, so people find the goal on the pages.
+A job becomes a goal, a frozen dataset version and a training by the services that the pages use, so
+the goal is on the pages like any other.
 """
 
 from dataclasses import asdict
-from typing import Any
 
 from django.core.files.base import File
 from django.core.files.storage import default_storage
@@ -24,6 +23,7 @@ from finetune_app.datasets.schemas import RowToAdd
 from finetune_app.fine_tuning_api.job_request import JobRequest
 from finetune_app.fine_tuning_api.models import ApiFile, FineTuningJob
 from finetune_app.fine_tuning_api.training_file import read_training_rows, read_validation_rows
+from finetune_app.gateway.json_body import JsonObject
 from finetune_app.goals import services as goals
 from finetune_app.goals.models import Goal, GoalKind, Method
 from finetune_app.imports.column_mapping import RowError
@@ -32,12 +32,12 @@ from finetune_app.training import services as trainings
 from finetune_app.versions import services as versions
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
-MAX_TEAM_BYTES = 2 * 1024**3  # of all files that a team's programs have uploaded
+MAX_TEAM_BYTES = 2 * 1024**3  # of all files of a team
 PAIRS_IN_GOAL = 3  # pairs of the file that become the goal's examples
 
 
 def save_file(*, team: Team, name: str, purpose: str, file: "File[bytes]") -> ApiFile:
-    """Store an upload. Its content is read when a job needs it.
+    """Store an upload. Its content is read only by a job.
 
     Raises PlainError if it is empty or too large.
     """
@@ -148,11 +148,8 @@ def _create_goal(job: FineTuningJob, rows: list[RowToAdd], by: User | None) -> G
     return goals.choose_method(goal=goal, method=Method.FINE_TUNE)
 
 
-def _training_settings(hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """OpenAI's hyperparameters under our names; "auto" leaves our own settings."""
-    settings: dict[str, Any] = {}
-    if isinstance(hyperparameters.get("n_epochs"), int):
-        settings["epochs"] = hyperparameters["n_epochs"]
-    if isinstance(hyperparameters.get("batch_size"), int):
-        settings["batch_size"] = hyperparameters["batch_size"]
-    return settings
+def _training_settings(hyperparameters: JsonObject) -> JsonObject:
+    """OpenAI's hyperparameters as training settings, without those that are "auto"."""
+    names = {"n_epochs": "epochs", "batch_size": "batch_size"}
+    chosen = {name: hyperparameters.get(theirs) for theirs, name in names.items()}
+    return {name: value for name, value in chosen.items() if isinstance(value, int)}

@@ -1,4 +1,4 @@
-"""Reads the examples of an uploaded file: one conversation on each line, as JSON."""
+"""Reads the examples of an uploaded file in JSON Lines format: one conversation a line."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,7 @@ MAPPING = {"style": "messages", "messages": "messages", "system": "", "split": "
 
 
 def read_training_rows(file: ApiFile, split: str) -> list[RowToAdd]:
-    """All rows, in `split` ("" lets the dataset choose). A program that sends a broken file wants
-    to know, so one bad line rejects the file. Raises RowError."""
+    """All rows, in `split` ("": the dataset chooses). Raises RowError if any line is invalid."""
     rows: list[RowToAdd] = [
         {"messages": messages, "split": str(split)} for messages in _conversations(file)
     ]
@@ -26,8 +25,8 @@ def read_training_rows(file: ApiFile, split: str) -> list[RowToAdd]:
 
 
 def read_validation_rows(file: ApiFile) -> list[RowToAdd]:
-    """Every second example validates during training; the others are sealed as the test split, so
-    that the evaluation has examples that nothing has been tuned on. Raises RowError."""
+    """Half of the examples become the validation split, half the test split, so that the evaluation
+    has examples that nothing was tuned on. Raises RowError."""
     rows: list[RowToAdd] = [
         {"messages": messages, "split": str(held_back_split(at))}
         for at, messages in enumerate(_conversations(file))
@@ -47,8 +46,8 @@ def _conversations(file: ApiFile) -> Iterator[list[Message]]:
             try:
                 yield _conversation(line)
             except (RowError, ValueError, RecursionError) as problem:
-                what = str(problem) if isinstance(problem, RowError) else "It is not valid JSON."
-                raise RowError(f"Line {number}: {what}") from problem
+                why = str(problem) if isinstance(problem, RowError) else "It is not valid JSON."
+                raise RowError(f"Line {number}: {why}") from problem
 
 
 def _conversation(line: bytes) -> list[Message]:

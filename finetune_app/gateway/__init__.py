@@ -1,10 +1,12 @@
 """The OpenAI-compatible API under /v1.
 
-access.py        which API key may do this, and how much is left of its limits and budget
-errors.py        errors in OpenAI's format
-schemas.py       reads and checks the body of a request
-responses.py     writes chat completions: a JSON object, or server-sent events
-model_lookup.py  which base model, deployment or tuned model a name stands for
-generation.py    one request for text: asks the candidate, streams the answer, logs the request
-views/           one module for each address
+access.py            authenticates API keys; checks their actions, limits and budgets
+errors.py            errors in OpenAI's format
+json_body.py         reads the JSON body of a request
+schemas.py           validates requests for chat completions
+text_completions.py  the older /v1/completions: validates requests, writes responses
+responses.py         writes chat completions: a JSON object, or server-sent events
+model_lookup.py      resolves model names to deployments, tuned models and base models
+generation.py        asks the candidate, streams the answer and logs the request
+views/               one module for each address
 """

@@ -1,4 +1,4 @@
-"""Who may call the API: whoever sends a valid key. A browser session counts for nothing here."""
+"""Authentication and limits of the API: a valid key is required. Browser sessions are ignored."""
 
 import logging
 from collections.abc import Callable, Coroutine
@@ -26,7 +26,7 @@ ApiView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 def api_view(*methods: str, action: str | None) -> Callable[[ApiView], ApiView]:
     """Decorate `async view(request, key, ...)`; every exception becomes an API error.
 
-    action: what the key must be allowed to do (api_keys.models.ACTIONS); None: any key may.
+    action: what the key must be allowed to do (api_keys.models.ACTIONS); None: any valid key.
     """
     if action is not None and action not in ACTIONS:
         raise ValueError(f"no such action of a key: {action}")
@@ -60,7 +60,7 @@ def api_view(*methods: str, action: str | None) -> Callable[[ApiView], ApiView]:
 
 
 def authorised_key(request: HttpRequest, action: str | None) -> ApiKey:
-    """The key that was sent; counts one request for it.
+    """The key of the request; counts one request for it.
 
     Raises ApiError if the key is unknown, may not do this, or has used up its budget or limit.
     """

@@ -1,6 +1,6 @@
 """Errors in OpenAI's format, so that its client libraries raise the matching exception."""
 
-from typing import Any
+from typing import TypedDict
 
 from django.http import JsonResponse
 
@@ -18,8 +18,15 @@ TYPES = {
 }
 
 
+class ErrorDetails(TypedDict):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
 class ApiError(Exception):
-    """An error for a program, and for the person who reads its log.
+    """An error whose message is for the person who reads the program's log.
 
     `error_type`: OpenAI's type, where the status does not determine it. `should_retry`: False if
     trying again soon cannot help. `retry_after` is in seconds.
@@ -41,7 +48,7 @@ class ApiError(Exception):
         self.retry_after, self.should_retry = retry_after, should_retry
         self.error_type = error_type or TYPES.get(status, "server_error")
 
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, ErrorDetails]:
         return {
             "error": {
                 "message": self.message,

@@ -1,4 +1,4 @@
-"""One request for text: asks the model, writes the response and logs how the request went."""
+"""Handles one request for text: asks the model, writes the response and logs the request."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -16,6 +16,7 @@ from finetune_app.core.engine_client import EngineUnavailable, RequestRejected
 from finetune_app.core.engine_protocol import Sampling
 from finetune_app.gateway import model_lookup
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError
+from finetune_app.gateway.json_body import JsonObject
 from finetune_app.gateway.responses import STREAM_END, ChatResponse, server_sent_event
 from finetune_app.gateway.schemas import TextRequest
 from finetune_app.request_log import recording
@@ -37,7 +38,7 @@ def engine_error(problem: EngineUnavailable) -> ApiError:
 
 @dataclass
 class Generation:
-    """The life of one request. `key` is None when a page asks; then `model` is given."""
+    """One request and its response. `key` is None if a page asks; then `model` is given."""
 
     key: ApiKey | None
     request: TextRequest
@@ -48,14 +49,14 @@ class Generation:
     is_logged: bool = False
 
     async def response(self) -> HttpResponseBase:
-        """The HTTP response. Raises ApiError for what goes wrong before the first event."""
+        """The HTTP response. Raises ApiError for errors before the first event."""
         assert self.key is not None, "a page uses events(), and resolves the model itself"
         try:
             self.model = await sync_to_async(model_lookup.resolve)(
                 self.key, self.request.model, self.request.options.conversation_id
             )
             events = self.events()
-            # The first event decides the status: a busy or broken model must not start with a 200.
+            # Wait for the first event: the status of a busy or broken model must not be 200.
             first = await anext(events, None)
         except ApiError as error:
             await self.log(error.status, error.code)
@@ -68,14 +69,14 @@ class Generation:
                 self._server_sent_events(first, events), content_type="text/event-stream"
             )
             response["Cache-Control"] = "no-store"
-            response["X-Accel-Buffering"] = "no"  # or nginx would buffer the stream
+            response["X-Accel-Buffering"] = "no"  # otherwise nginx buffers the stream
             return response
         return JsonResponse(await self._complete(events))
 
     async def events(self) -> AsyncGenerator[InferenceEvent, None]:
         """The engine's events for all choices. Closing it cancels the answers.
 
-        Raises ApiError for whatever goes wrong.
+        Raises ApiError for every failure.
         """
         try:
             async with aclosing(inference.stream_events(self._batch())) as events:
@@ -86,7 +87,7 @@ class Generation:
             raise engine_error(problem) from problem
 
     async def log(self, status: int, code: str = "") -> None:
-        """Log how the request ended. Only the first call counts."""
+        """Log the request, with its result. Only the first call has an effect."""
         if self.is_logged:
             return
         self.is_logged = True
@@ -178,8 +179,8 @@ class Generation:
             choice.tokens = int(event.get("tokens") or 0)
             choice.prompt_tokens = int(event.get("prompt_tokens") or 0)
 
-    async def _complete(self, events: AsyncGenerator[InferenceEvent, None]) -> dict[str, Any]:
-        """The response as one object, once all events have come."""
+    async def _complete(self, events: AsyncGenerator[InferenceEvent, None]) -> JsonObject:
+        """The response as one object, once all events have arrived."""
         status, code = CLIENT_CLOSED_REQUEST, "gone"
         try:
             async with aclosing(events):
@@ -196,22 +197,22 @@ class Generation:
     async def _server_sent_events(
         self, first: InferenceEvent | None, events: AsyncGenerator[InferenceEvent, None]
     ) -> AsyncGenerator[bytes, None]:
-        """A failure after the first event is sent in the stream, since the status is out."""
+        """A failure after the first event is sent in the stream: the status was sent already."""
         status, code = CLIENT_CLOSED_REQUEST, "gone"
         try:
             for sent in self.answer.first_events():
                 yield sent
             if first:
-                for sent in self._written(first):
+                for sent in self._encoded(first):
                     yield sent
             async with aclosing(events):
                 async for event in events:
-                    for sent in self._written(event):
+                    for sent in self._encoded(event):
                         yield sent
             if self.request.options.include_usage:
                 yield self.answer.usage_event()
             # Logged before the last event is sent: many clients disconnect as soon as they have
-            # it, and whoever has seen the end may send feedback on it.
+            # it, and may send feedback at once.
             status, code = 200, ""
             await self.log(status, code)
             yield STREAM_END
@@ -221,7 +222,7 @@ class Generation:
         finally:
             await self.log(status, code)
 
-    def _written(self, event: InferenceEvent) -> list[bytes]:
+    def _encoded(self, event: InferenceEvent) -> list[bytes]:
         at, logprobs = int(event["candidate"]), event.get("logprobs")
         sent = []
         if event.get("text") or logprobs:
@@ -231,6 +232,6 @@ class Generation:
         return sent
 
     def _mean_logprob(self) -> float | None:
-        """Of the first answer's tokens, where the engine reported them."""
+        """Of the first answer's tokens, if the engine reported them."""
         logprobs = self.answer.choices[0].logprobs
         return sum(one["logprob"] for one in logprobs) / len(logprobs) if logprobs else None

@@ -1,12 +1,14 @@
-"""Reads the JSON body of a request and checks single fields of it."""
+"""Reads the JSON body of a request and validates single fields of it."""
 
 import json
 from typing import Any
 
 from finetune_app.gateway.errors import invalid_request
 
+JsonObject = dict[str, object]
 
-def read_json_object(body: bytes) -> dict[str, Any]:
+
+def read_json_object(body: bytes) -> JsonObject:
     """Raises ApiError if the body is not a JSON object."""
     try:
         given = storable(json.loads(body or b"null"))
@@ -18,7 +20,7 @@ def read_json_object(body: bytes) -> dict[str, Any]:
 
 
 def storable(value: Any) -> Any:
-    """The same without what no database stores and no tokenizer reads: NUL and lone surrogates."""
+    """Replaces NUL and lone surrogates, which databases and tokenizers do not accept."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode(errors="replace").decode()
     if isinstance(value, list):
@@ -28,7 +30,8 @@ def storable(value: Any) -> Any:
     return value
 
 
-def model_field(given: dict[str, Any]) -> str:
+def model_field(given: JsonObject) -> str:
+    """Raises ApiError if there is no model."""
     model = given.get("model")
     if not isinstance(model, str) or not model:
         raise invalid_request("Say which model: “model” is missing.", "model")
@@ -36,14 +39,13 @@ def model_field(given: dict[str, Any]) -> str:
 
 
 def number_field(
-    given: dict[str, Any], name: str, default: float, minimum: float, maximum: float
+    given: JsonObject, name: str, default: float, minimum: float, maximum: float
 ) -> float:
     """The field's number, or `default` where it is missing or null. Raises ApiError."""
     value = given.get(name)
     if value is None:
         return default
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not minimum <= value <= maximum:
+    is_bool = isinstance(value, bool)
+    if is_bool or not isinstance(value, int | float) or not minimum <= value <= maximum:
         raise invalid_request(f"“{name}” must be a number from {minimum:g} to {maximum:g}.", name)
-    number: float = value
-    return number
+    return value

@@ -1,4 +1,4 @@
-"""Which model a name stands for: a deployment, a tuned model, or an installed base model."""
+"""Resolves model names to deployments, tuned models and installed base models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from finetune_app.training.models import Training
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """What answers. `request` is the request to it, still without messages; `goal_id` is 0 for a
-    base model."""
+    """The model that answers. `request` is the request to it, still without messages; `goal_id` is
+    0 for a base model."""
 
     request: inference.CandidateRequest
     goal_id: int = 0
@@ -39,7 +39,7 @@ class TunedModel:
     created_at: datetime
 
 
-# Rooms above this one can offer a team's tuned models under names of their own.
+# Apps above this one register functions that list a team's tuned models.
 TunedModelSource = Callable[[int], list[TunedModel]]
 _tuned_model_sources: list[TunedModelSource] = []
 
@@ -51,9 +51,9 @@ def register_tuned_models(source: TunedModelSource) -> None:
 
 
 def resolve(key: ApiKey, name: str, conversation_id: str = "") -> ResolvedModel:
-    """The model that this key means by `name`; `conversation_id` decides who gets a canary.
+    """The model with this name that the key can use; `conversation_id` decides who gets a canary.
 
-    Raises ApiError; another team's model does not exist.
+    Raises ApiError if there is none, or if it cannot answer now.
     """
     deployment = deployments(key).filter(name=name).first()
     if deployment:
@@ -94,15 +94,15 @@ def deployments(key: ApiKey) -> QuerySet[Deployment]:
 
 
 def tuned_models(key: ApiKey) -> list[TunedModel]:
-    """None for a key that opens one deployment alone."""
+    """An empty list for a key that is restricted to one deployment."""
     if key.deployment_id:
         return []
     return [model for source in _tuned_model_sources for model in source(key.team_id)]
 
 
 def base_models(key: ApiKey) -> list[BaseModel]:
-    """Those that are installed, the smallest first, which is the starter. None for a key that
-    opens one deployment alone."""
+    """The installed ones, the smallest first, which is the starter. An empty list for a key that is
+    restricted to one deployment."""
     if key.deployment_id:
         return []
     visible = BaseModel.objects.filter(Q(team=None) | Q(team=key.team_id))

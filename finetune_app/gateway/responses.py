@@ -3,27 +3,35 @@
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from finetune_app.core.engine_protocol import TokenLogprob
+from finetune_app.gateway.json_body import JsonObject
 
 STREAM_END = b"data: [DONE]\n\n"
 
 
-def server_sent_event(content: dict[str, Any]) -> bytes:
+class Usage(TypedDict):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+def server_sent_event(content: Mapping[str, object]) -> bytes:
     return b"data: " + json.dumps(content, ensure_ascii=False).encode() + b"\n\n"
 
 
 @dataclass
 class Choice:
-    """One answer while it is written."""
+    """One answer while it is being generated."""
 
     text: str = ""
     finish_reason: str | None = None
     tokens: int = 0
     prompt_tokens: int = 0
-    logprobs: list[TokenLogprob] | None = None  # None: not wanted
+    logprobs: list[TokenLogprob] | None = None  # None: not requested
 
 
 class ChatResponse:
@@ -37,14 +45,14 @@ class ChatResponse:
         self.choices = [Choice(logprobs=[] if logprobs else None) for _ in range(n * prompts)]
 
     @property
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> Usage:
         """Token counts. A prompt counts once, however many answers it has."""
         groups = [self.choices[at : at + self.n] for at in range(0, len(self.choices), self.n)]
         read = sum(max(choice.prompt_tokens for choice in group) for group in groups)
         written = sum(choice.tokens for choice in self.choices)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
-    def as_object(self) -> dict[str, Any]:
+    def as_object(self) -> JsonObject:
         choices = [
             {
                 "index": at,
@@ -57,7 +65,7 @@ class ChatResponse:
         return self._head(self.OBJECT) | {"choices": choices, "usage": self.usage}
 
     def first_events(self) -> list[bytes]:
-        """Before any text: the role, once for each choice."""
+        """Sent before any text: the role, once for each choice."""
         delta = {"role": "assistant", "content": ""}
         return [self._chunk(at, delta) for at in range(len(self.choices))]
 
@@ -89,9 +97,9 @@ class ChatResponse:
         }
         return server_sent_event(self._head(self.CHUNK_OBJECT) | {"choices": [choice]})
 
-    def _head(self, kind: str) -> dict[str, Any]:
+    def _head(self, kind: str) -> JsonObject:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-def _logprobs(logprobs: list[TokenLogprob] | None) -> dict[str, Any] | None:
+def _logprobs(logprobs: list[TokenLogprob] | None) -> JsonObject | None:
     return None if logprobs is None else {"content": logprobs, "refusal": None}

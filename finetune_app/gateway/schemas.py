@@ -1,4 +1,4 @@
-"""What a request for text may contain, after OpenAI's API reference.
+"""Validates requests for text, after OpenAI's API reference.
 
 A parameter that would change the answer and is not supported is refused by name; one that changes
 nothing is ignored (docs/decisions/0021-openai-compatible-api.md).
@@ -10,7 +10,12 @@ from typing import Any, TypedDict
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.gateway.errors import invalid_request
-from finetune_app.gateway.json_body import model_field, number_field, read_json_object
+from finetune_app.gateway.json_body import (
+    JsonObject,
+    model_field,
+    number_field,
+    read_json_object,
+)
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 MAX_MESSAGES = 500
@@ -21,7 +26,6 @@ MAX_LOGPROBS = 20
 MAX_SCHEMA_CHARACTERS = 64_000
 DEFAULT_NEW_TOKENS = 1_024
 DEFAULT_SEED = 17
-PENALTIES = ("presence_penalty", "frequency_penalty")
 UNSUPPORTED = (
     "tools",
     "functions",
@@ -34,8 +38,7 @@ UNSUPPORTED = (
 
 
 class Sampling(TypedDict, total=False):
-    """How the engine writes. Only what the request states: everything else stays as the candidate
-    was evaluated."""
+    """Sampling parameters in the request; all others stay as the candidate was evaluated."""
 
     temperature: float
     top_p: float
@@ -43,11 +46,11 @@ class Sampling(TypedDict, total=False):
     frequency_penalty: float
     max_new_tokens: int
     stop: list[str]
-    top_logprobs: int  # alternatives to report for each token; present if logprobs are wanted
+    top_logprobs: int  # alternatives reported for each token; present if logprobs are requested
     schema: str  # a JSON schema that the answer has to match
 
 
-# Options that only a model on this machine has, by the key in Sampling that they set.
+# Options that only local models support, by the key in Sampling that they set.
 LOCAL_ONLY = {
     "top_logprobs": "logprobs",
     "schema": "response_format",
@@ -58,8 +61,8 @@ LOCAL_ONLY = {
 
 @dataclass(frozen=True)
 class Prompt:
-    """What one answer, or `n` of them, continues. `raw_text`, if given, goes to the model as it
-    is, without a chat template."""
+    """The input for `n` answers. `raw_text`, if given, is continued as it is, without a chat
+    template."""
 
     messages: list[Message]
     raw_text: str | None = None
@@ -67,7 +70,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class CommonOptions:
-    """Options that all endpoints for text share."""
+    """Options that both endpoints for text share."""
 
     n: int  # answers to each prompt
     seed: int
@@ -78,7 +81,7 @@ class CommonOptions:
 
 @dataclass(frozen=True)
 class TextRequest:
-    """A valid request for text. `prompt_field` is the name of the field with the prompts."""
+    """A validated request for text. `prompt_field` is the name of the field with the prompts."""
 
     model: str
     prompts: list[Prompt]
@@ -88,7 +91,7 @@ class TextRequest:
 
     @property
     def messages(self) -> list[Message]:
-        """Those of the first prompt."""
+        """The messages of the first prompt."""
         return self.prompts[0].messages
 
     @property
@@ -101,7 +104,7 @@ class TextRequest:
 
     @property
     def local_only_option(self) -> str:
-        """The first option of the request that only a model on this machine has, or ""."""
+        """The first option of the request that only local models support, or ""."""
         return next((name for key, name in LOCAL_ONLY.items() if key in self.sampling), "")
 
 
@@ -109,7 +112,7 @@ def parse_chat_request(body: bytes) -> TextRequest:
     """Raises ApiError if something cannot be read, or would be ignored to the caller's harm."""
     given = read_json_object(body)
     for name in UNSUPPORTED:
-        if given.get(name) and given[name] != ["text"]:  # text is the modality there is anyway
+        if given.get(name) and given[name] != ["text"]:  # the only modality here
             raise invalid_request(f"“{name}” is not supported here. Leave it out.", name)
     model = model_field(given)
     messages = _messages(given.get("messages"))
@@ -118,8 +121,8 @@ def parse_chat_request(body: bytes) -> TextRequest:
     return TextRequest(model, [Prompt(messages)], sampling, common_options(given, first_question))
 
 
-def common_options(given: dict[str, Any], first_question: str) -> CommonOptions:
-    stream_options = given.get("stream_options") or {}
+def common_options(given: JsonObject, first_question: str) -> CommonOptions:
+    stream_options = given.get("stream_options")
     include_usage = isinstance(stream_options, dict) and stream_options.get("include_usage") is True
     return CommonOptions(
         n=int(number_field(given, "n", 1, 1, MAX_CHOICES)),
@@ -130,7 +133,7 @@ def common_options(given: dict[str, Any], first_question: str) -> CommonOptions:
     )
 
 
-def _conversation_id(given: dict[str, Any], first_question: str) -> str:
+def _conversation_id(given: JsonObject, first_question: str) -> str:
     """The request's “user”, or else the first question, which stays the same while a conversation
     grows."""
     user = given.get("user")
@@ -139,9 +142,7 @@ def _conversation_id(given: dict[str, Any], first_question: str) -> str:
     return f"began {first_question}"
 
 
-def sampling_options(
-    given: dict[str, Any], default_new_tokens: int = DEFAULT_NEW_TOKENS
-) -> Sampling:
+def sampling_options(given: JsonObject, default_new_tokens: int = DEFAULT_NEW_TOKENS) -> Sampling:
     sampling = Sampling()
     if given.get("temperature") is not None:
         sampling["temperature"] = number_field(given, "temperature", 0.0, 0.0, 2.0)
@@ -170,7 +171,7 @@ def _stop_texts(stop: Any) -> list[str]:
     return texts
 
 
-def _chat_sampling(given: dict[str, Any]) -> Sampling:
+def _chat_sampling(given: JsonObject) -> Sampling:
     sampling = sampling_options(given)
     top_logprobs = int(number_field(given, "top_logprobs", 0, 0, MAX_LOGPROBS))
     if given.get("logprobs") not in (None, False, True):

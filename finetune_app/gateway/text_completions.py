@@ -1,14 +1,19 @@
 """OpenAI's older format, /v1/completions: the model continues the given text.
 
-There is neither a chat template nor instructions, so a candidate that has instructions, examples
-or documents cannot be asked this way.
+It uses neither a chat template nor instructions, so a candidate that has instructions, few-shot
+examples or documents cannot be used this way.
 """
 
-from typing import Any
+from typing import Any, TypedDict
 
 from finetune_app.core.engine_protocol import TokenLogprob
 from finetune_app.gateway.errors import invalid_request
-from finetune_app.gateway.json_body import model_field, number_field, read_json_object
+from finetune_app.gateway.json_body import (
+    JsonObject,
+    model_field,
+    number_field,
+    read_json_object,
+)
 from finetune_app.gateway.responses import ChatResponse, server_sent_event
 from finetune_app.gateway.schemas import (
     MAX_CHARACTERS,
@@ -62,11 +67,27 @@ def _prompt_texts(given: Any) -> list[str]:
     return [one.encode(errors="replace").decode() for one in texts]
 
 
+class CompletionLogprobs(TypedDict):
+    """Parallel lists. `text_offset`: characters of the answer before each token."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class CompletionChoice(TypedDict):
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: str | None
+
+
 class CompletionResponse(ChatResponse):
     OBJECT = CHUNK_OBJECT = "text_completion"
     ID_PREFIX = "cmpl"
 
-    def as_object(self) -> dict[str, Any]:
+    def as_object(self) -> JsonObject:
         choices = [
             _choice(at, one.text, _logprobs(one.logprobs), one.finish_reason or "stop")
             for at, one in enumerate(self.choices)
@@ -77,7 +98,7 @@ class CompletionResponse(ChatResponse):
         return []
 
     def text_event(self, at: int, text: str, logprobs: list[TokenLogprob] | None = None) -> bytes:
-        # The choice holds these entries already: they start after those of earlier events.
+        # The choice contains these entries already; those before them are of earlier events.
         before = self.choices[at].logprobs or []
         offset = _character_count(before[: len(before) - len(logprobs or [])])
         return self._event(_choice(at, text, _logprobs(logprobs, offset), None))
@@ -85,18 +106,18 @@ class CompletionResponse(ChatResponse):
     def finish_event(self, at: int) -> bytes:
         return self._event(_choice(at, "", None, self.choices[at].finish_reason or "stop"))
 
-    def _event(self, choice: dict[str, Any]) -> bytes:
+    def _event(self, choice: CompletionChoice) -> bytes:
         return server_sent_event(self._head(self.CHUNK_OBJECT) | {"choices": [choice]})
 
 
 def _choice(
-    at: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None
-) -> dict[str, Any]:
+    at: int, text: str, logprobs: CompletionLogprobs | None, finish_reason: str | None
+) -> CompletionChoice:
     return {"index": at, "text": text, "logprobs": logprobs, "finish_reason": finish_reason}
 
 
-def _logprobs(entries: list[TokenLogprob] | None, offset: int = 0) -> dict[str, Any] | None:
-    """The older format: parallel lists. offset: characters of the answer before these entries."""
+def _logprobs(entries: list[TokenLogprob] | None, offset: int = 0) -> CompletionLogprobs | None:
+    """offset: characters of the answer before these entries."""
     if entries is None:
         return None
     return {

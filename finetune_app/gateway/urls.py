@@ -1,5 +1,5 @@
-"""Everything under /v1 but fine-tuning. The last address answers whatever is left, so rooms with
-addresses under /v1 are included before this one."""
+"""Everything under /v1 except fine-tuning. The last pattern matches every other URL, so apps with
+URLs under /v1 are included before this one."""
 
 from django.urls import path, register_converter
 
@@ -7,7 +7,7 @@ from finetune_app.gateway.views import chat, completions, embeddings, feedback, 
 
 
 class AnythingConverter:
-    """Any text, line breaks included, so that no address falls through to an HTML page."""
+    """Any text, line breaks included, so that no URL under /v1 gets an HTML error page."""
 
     regex = r"[\s\S]*"
 

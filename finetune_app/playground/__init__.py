@@ -1,1 +1,1 @@
-"""Asking a deployment from a page: the team's playground, and a public chat page for others."""
+"""Pages that ask a deployment: the team's playground, and a public chat page."""

@@ -1,4 +1,4 @@
-"""A public chat page: people talk to a deployment without an account."""
+"""The public chat page of a deployment, which needs no account."""
 
 import secrets
 
@@ -10,7 +10,7 @@ from finetune_app.deployment.models import Deployment
 
 
 def new_link() -> str:
-    """A link that cannot be guessed: whoever has it may open the page."""
+    """144 random bits: the link cannot be guessed."""
     return secrets.token_urlsafe(18)
 
 

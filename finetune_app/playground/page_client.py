@@ -1,11 +1,11 @@
-"""Asks a deployment from a page, as a program would: the same checks, the same choice of release,
-the same log of requests. Only there is no API key."""
+"""Asks a deployment from a page: validated, assigned to a release and logged like a request to the
+API, but without a key."""
 
 import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.deployment.models import Deployment
@@ -16,9 +16,18 @@ from finetune_app.gateway.responses import ChatResponse
 from finetune_app.gateway.schemas import parse_chat_request
 
 
+class ChatBody(TypedDict, total=False):
+    """The body of /v1/chat/completions, without the model. Numbers may be invalid text, which the
+    validation then refuses."""
+
+    messages: list[Message]
+    temperature: float | str
+    max_tokens: float | str
+
+
 class PageEvent(TypedDict, total=False):
-    """What the page's script reads, one JSON line each: `text` as it is written, and at last
-    either `error` or `done` with how the answer came about."""
+    """One JSON line for the page's script: `text` while it is generated. The last event has either
+    `error`, or `done` and the other fields."""
 
     text: str
     error: str
@@ -31,9 +40,9 @@ class PageEvent(TypedDict, total=False):
     version: int
 
 
-def prepare(deployment: Deployment, visitor: str, given: dict[str, Any]) -> Generation:
-    """given: the body of /v1/chat/completions without its model. Raises ApiError."""
-    body = json.dumps(given | {"model": deployment.name}, ensure_ascii=False).encode()
+def prepare(deployment: Deployment, visitor: str, given: ChatBody) -> Generation:
+    """Raises ApiError if the request is invalid or the deployment cannot answer."""
+    body = json.dumps({**given, "model": deployment.name}, ensure_ascii=False).encode()
     request = parse_chat_request(body)
     conversation_id = f"{visitor}:{request.options.conversation_id}"
     model = model_lookup.resolve_deployment(deployment, conversation_id)
@@ -42,8 +51,8 @@ def prepare(deployment: Deployment, visitor: str, given: dict[str, Any]) -> Gene
 
 
 def read_history(text: str, max_turns: int = 40) -> list[Message]:
-    """The conversation so far, from a page's hidden field. Anything but well-formed questions and
-    answers is dropped, system messages too."""
+    """The conversation so far, from a page's hidden field. Drops system messages, and everything
+    that is not a well-formed message."""
     try:
         rows = json.loads(text or "[]")
     except (ValueError, RecursionError):
@@ -58,14 +67,14 @@ def read_history(text: str, max_turns: int = 40) -> list[Message]:
 
 
 async def events(generation: Generation) -> AsyncGenerator[PageEvent, None]:
-    """Closing it cancels the answer."""
+    """The events of one answer. Closing the generator cancels it."""
     status, code = CLIENT_CLOSED_REQUEST, "gone"
     try:
         async with aclosing(generation.events()) as items:
             async for item in items:
                 if item.get("text"):
                     yield {"text": item["text"]}
-        # Logged before the last event is sent: whoever has seen it may send feedback.
+        # Logged before the last event is sent: the page may then send feedback.
         status, code = 200, ""
         await generation.log(status, code)
         yield _final_event(generation)
@@ -77,7 +86,7 @@ async def events(generation: Generation) -> AsyncGenerator[PageEvent, None]:
 
 
 async def json_lines(generation: Generation) -> AsyncGenerator[bytes, None]:
-    """The events for the page's script."""
+    """The events as JSON lines."""
     async with aclosing(events(generation)) as found:
         async for event in found:
             yield json.dumps(event, ensure_ascii=False).encode() + b"\n"

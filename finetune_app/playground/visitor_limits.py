@@ -1,4 +1,4 @@
-"""How often visitors may ask on a public chat page: each in a minute, all of them in a day."""
+"""Rate limits of a public chat page: for each visitor a minute, and for all together a day."""
 
 import hashlib
 import hmac
@@ -25,8 +25,8 @@ class VisitorLimitExceeded(Exception):
 
 
 def count_question(chat: PublicChat, ip: str) -> None:
-    """Count one question. No key guards such a page, so none is answered while they cannot be
-    counted.
+    """Count one question. Without a key only this limits the page, so no question is answered while
+    the broker is unreachable.
 
     Raises VisitorLimitExceeded.
     """
@@ -43,9 +43,9 @@ def count_question(chat: PublicChat, ip: str) -> None:
 
 
 def visitor_id(chat: PublicChat, ip: str) -> str:
-    """Tells visitors of a page apart; the address cannot be recovered from it."""
+    """An HMAC of the visitor's address, from which it cannot be recovered."""
     address = ipaddress.ip_address(ip.partition("%")[0])
-    if address.version == 6:  # a household has a whole /64 of them
+    if address.version == 6:  # a household has a /64 network
         address = ipaddress.ip_network((address, 64), strict=False).network_address
     text = f"{chat.pk}:{address}".encode()
     return hmac.new(settings.KEY_PEPPER.encode(), text, hashlib.sha256).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""A key's budget of money: refused once it is spent, and what has no price costs nothing."""
+"""A key's budget of money: refused once it is spent; requests without a price cost nothing."""
 
 from decimal import Decimal
 
@@ -24,13 +24,13 @@ LIMITS = {
 
 
 @pytest.fixture(autouse=True)
-def _nothing_known(monkeypatch):
+def _empty_cache(monkeypatch):
     monkeypatch.setattr(costs, "_spent_cache", {})
 
 
 @pytest.fixture
 def made(live, team, owner):
-    """(row, text) of a key that may cost two and a half euros a month."""
+    """(row, text) of a key with a budget of 2.50 euros a month."""
     return api_keys.create_key(
         team=team, by=owner, name="a shop", deployment=live, cost_per_month=Decimal("2.50")
     )
@@ -49,7 +49,7 @@ def use(key: ApiKey, tokens: int) -> None:
 
 
 def refused(text: str, action: str = "chat") -> ApiError | None:
-    """What keeps this key from doing this, if anything does."""
+    """The error for this key and action, or None."""
     request = RequestFactory().post("/v1/", headers={"Authorization": f"Bearer {text}"})
     try:
         authorised_key(request, action)
@@ -69,7 +69,7 @@ def test_a_spent_budget_is_insufficient_quota(made, live):
     assert (problem.status, problem.code) == (429, "insufficient_quota")
     assert problem.response()["x-should-retry"] == "false"
     assert "€2.50" in problem.message
-    assert refused(text, "models") is None  # looking costs nothing
+    assert refused(text, "models") is None  # listing models costs nothing
 
 
 def test_spending_is_read_every_half_minute(made, live, monkeypatch):
@@ -98,7 +98,7 @@ def test_the_keys_page_shows_the_budget(made, live, as_editor):
     given = LIMITS | {"cost_per_month": "20", "currency": "USD"}
     assert as_editor.post(f"/team/keys/{key.pk}/", given).status_code == 302
     page = as_editor.get("/team/keys/").content.decode()
-    assert "at most $20.00, but no price is set" in page  # and no zero is made up
+    assert "at most $20.00, but no price is set" in page  # unknown, not zero
     assert "$0.00" not in page
     key.refresh_from_db()
     assert (key.cost_per_month, key.currency) == (Decimal(20), "USD")

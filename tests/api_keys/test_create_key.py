@@ -1,4 +1,4 @@
-"""Keys: made, shown once, refused when revoked, expired, another's or made up."""
+"""Create keys; revoked, expired and unknown keys are refused."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a key may do, on every address of the API."""
+"""Actions of a key, on every URL of the API."""
 
 import pytest
 
@@ -42,11 +42,11 @@ def test_a_key_without_the_action_is_refused(route, live, made):
         assert live.name not in error["message"]
 
 
-# What is noted needs a transaction of its own: tests/gateway/ asks and embeds.
-QUIET = [route for route in V1 if route.view.action not in ("chat", "embeddings", None)]
+# Requests that are logged need a transaction of their own: see tests/gateway/.
+NOT_LOGGED = [route for route in V1 if route.view.action not in ("chat", "embeddings", None)]
 
 
-@pytest.mark.parametrize("route", QUIET, ids=str)
+@pytest.mark.parametrize("route", NOT_LOGGED, ids=str)
 def test_a_key_with_only_that_action_is_accepted(route, live, made):
     _key, text = made(actions=[route.view.action])
     for method in route.policy.methods:

@@ -1,4 +1,4 @@
-"""Limits are counted in the broker, on its socket; while it is away nobody is refused."""
+"""Rate limits are counted in the broker; while it is unreachable nobody is refused."""
 
 import subprocess
 import tempfile
@@ -38,18 +38,18 @@ def test_requests_and_tokens_are_counted(broker, key):
     rate_limits.count_request(key)
     rate_limits.count_tokens(key, 20)
     rate_limits.count_request(key)
-    with pytest.raises(rate_limits.RateLimitExceeded) as much:
+    with pytest.raises(rate_limits.RateLimitExceeded) as exceeded:
         rate_limits.count_request(key)
-    assert (much.value.unit, much.value.limit) == ("requests", 2)
-    assert 1 <= much.value.retry_after <= 60
+    assert (exceeded.value.unit, exceeded.value.limit) == ("requests", 2)
+    assert 1 <= exceeded.value.retry_after <= 60
 
 
 def test_exceeding_tokens_delays_the_next_request(broker, key):
     rate_limits.count_request(key)
     rate_limits.count_tokens(key, 400)
-    with pytest.raises(rate_limits.RateLimitExceeded) as much:
+    with pytest.raises(rate_limits.RateLimitExceeded) as exceeded:
         rate_limits.count_request(key)
-    assert much.value.unit == "tokens"
+    assert exceeded.value.unit == "tokens"
 
 
 def test_nobody_is_refused_while_the_broker_is_unreachable(broker, key):

@@ -40,7 +40,7 @@ def included(canary) -> set[str]:
     return {conversation for conversation in CONVERSATIONS if includes(canary, conversation)}
 
 
-# ---- Who gets it ----
+# ---- Assignment ----
 
 
 def test_about_its_percentage_of_conversations_gets_the_canary(live, canary):
@@ -68,11 +68,20 @@ def test_the_next_canary_draws_other_conversations(live, canary, base, owner):
 
 
 def test_a_growing_conversation_keeps_its_version(live, canary, key):
-    begun = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is it mine?"}]
-    longer = [*begun, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Ok"}]
-    assert conversation_id(begun) == conversation_id(longer)
-    assert conversation_id(begun, user="mara") == conversation_id([begun[1]], user="mara")
-    assert conversation_id(begun, user="mara") != conversation_id(begun)
+    conversation = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Is it mine?"},
+    ]
+    longer = [
+        *conversation,
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": "Ok"},
+    ]
+    assert conversation_id(conversation) == conversation_id(longer)
+    assert conversation_id(conversation, user="mara") == conversation_id(
+        [conversation[1]], user="mara"
+    )
+    assert conversation_id(conversation, user="mara") != conversation_id(conversation)
 
 
 def test_the_api_serves_the_release_that_the_hash_chooses(live, canary, key):
@@ -81,7 +90,7 @@ def test_the_api_serves_the_release_that_the_hash_chooses(live, canary, key):
     }
     assert model_lookup.resolve(key, live.name, drawn[True]).release == canary
     assert model_lookup.resolve(key, live.name, drawn[False]).release == live.current
-    assert model_lookup.resolve(key, live.name).release.number == 1  # nothing tells who asks
+    assert model_lookup.resolve(key, live.name).release.number == 1  # without a conversation id
 
 
 def test_the_current_release_answers_when_the_canary_cannot(live, canary, monkeypatch):
@@ -97,7 +106,7 @@ def conversation_id(messages, **more) -> str:
     return parse_chat_request(body).options.conversation_id
 
 
-# ---- How it ends ----
+# ---- Its end ----
 
 
 def test_promote_from_the_page(goal, live, tuned, as_editor, url):
@@ -118,7 +127,7 @@ def test_promote_from_the_page(goal, live, tuned, as_editor, url):
 
 
 def test_two_tabs_cannot_both_end_a_canary(live, canary, as_editor, url):
-    """A double click changes nothing; the other tab is told what happened meanwhile."""
+    """A repeated request changes nothing; one that no longer fits gets a 409."""
     for _again in range(2):
         assert as_editor.post(url("promote", number=2)).status_code == 302
     assert live.current.number == 2
@@ -166,7 +175,7 @@ def test_pausing_keeps_the_canary(live, canary, key):
     assert live.canary == canary
 
 
-# ---- How it does ----
+# ---- Comparison ----
 
 
 def test_compare_both_releases_since_the_canary_began(live, canary, team, as_viewer, url):

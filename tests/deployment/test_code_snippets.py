@@ -33,8 +33,8 @@ def test_python_sends_the_request():
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.keywords]
     client, create = sorted(calls, key=lambda call: call.lineno)[:2]
     assert {word.arg for word in client.keywords} == {"base_url", "api_key"}
-    said = {word.arg: ast.literal_eval(word.value) for word in create.keywords}
-    assert said == {"model": "shop-mail", "messages": NASTY} | SETTINGS
+    sent = {word.arg: ast.literal_eval(word.value) for word in create.keywords}
+    assert sent == {"model": "shop-mail", "messages": NASTY} | SETTINGS
 
 
 def test_javascript_sends_the_request():
@@ -52,7 +52,7 @@ def test_html_is_escaped_and_marks_strings():
 
 
 @pytest.mark.parametrize(
-    ("host", "only_here", "place"),
+    ("host", "only_here", "reach"),
     [
         ("127.0.0.1", True, "here"),
         ("192.168.1.7", False, "network"),
@@ -62,9 +62,9 @@ def test_html_is_escaped_and_marks_strings():
         ("8.8.8.8", False, "internet"),
     ],
 )
-def test_it_says_who_can_reach_the_address(settings, host, only_here, place):
+def test_it_says_who_can_reach_the_address(settings, host, only_here, reach):
     settings.PUBLIC_HOST, settings.ONLY_THIS_COMPUTER = host, only_here
-    assert code_snippets.network_reach() == place
+    assert code_snippets.network_reach() == reach
     assert {"here": "this computer", "network": "your network", "internet": "the internet"}[
-        place
+        reach
     ] in code_snippets.reach_sentence()

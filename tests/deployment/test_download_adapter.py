@@ -1,4 +1,4 @@
-"""Taking the adapter away: all that plain peft needs, and only what was trained."""
+"""Download of an adapter: everything that PEFT needs, and only the files that were trained."""
 
 import io
 import json
@@ -93,8 +93,8 @@ def test_peft_loads_the_adapter(as_viewer, trained, url, tmp_path, data_dir):
 
     torch.set_num_threads(1)
     base = make_base(tmp_path / "base", "llama")
-    order = handler_for(trained.job).child_spec(trained.job)
-    spec = order.spec | {"base_model": str(base), "epochs": 1, "number_format": "fp32"}
+    child = handler_for(trained.job).child_spec(trained.job)
+    spec = child.spec | {"base_model": str(base), "epochs": 1, "number_format": "fp32"}
     folder = data_dir / trained.folder
     run(Job("training", folder, spec | {"max_new_tokens": 4}), RecordingChannel())
     trained.adapter_sha256 = sha256_of(folder / "adapter" / "adapter_model.safetensors")
@@ -104,9 +104,9 @@ def test_peft_loads_the_adapter(as_viewer, trained, url, tmp_path, data_dir):
     adapter = tmp_path / "sort-shop-emails-training-1" / "adapter"
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
     tokenizer = AutoTokenizer.from_pretrained(adapter)
-    asked = [{"role": "user", "content": "Hello"}]
+    messages = [{"role": "user", "content": "Hello"}]
     tokens = tokenizer.apply_chat_template(
-        asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
     assert model.generate(**tokens, max_new_tokens=3).shape[1] > tokens["input_ids"].shape[1]
     assert json.loads((adapter / "finetune.json").read_text())

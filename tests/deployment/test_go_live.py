@@ -1,4 +1,4 @@
-"""A candidate answers under a name: live, another version, back again, paused."""
+"""Go live, roll back, pause and resume."""
 
 import pytest
 

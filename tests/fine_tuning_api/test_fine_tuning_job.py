@@ -48,7 +48,7 @@ def test_a_new_job_is_queued_and_creates_a_goal(job, client, as_owner):
     training = training_of(job)
     assert training.spec["epochs"] == 2
     assert training.spec["seed"] == 5
-    assert training.version.counts["test"] > 0  # the app keeps some back, to tell whether it helped
+    assert training.version.counts["test"] > 0  # some rows are held back
 
 
 def test_a_validation_file_is_never_trained_on(client):
@@ -76,8 +76,8 @@ def test_an_invalid_file_fails_the_job_with_its_line(client, content, why):
     assert made.status == "failed"
     assert made.error.code == "invalid_training_file"
     assert why in made.error.message
-    told = list(client.fine_tuning.jobs.list_events(made.id))
-    assert told[0].level == "error"
+    events = list(client.fine_tuning.jobs.list_events(made.id))
+    assert events[0].level == "error"
 
 
 @pytest.mark.parametrize(
@@ -115,15 +115,17 @@ def test_events_and_checkpoints_report_the_metrics(job, client):
         training.points.create(step=step, loss=3.0 / step, validation_loss=2.0)
     write(f"{training.adapter_folder}/adapter_model.safetensors", "weights")
     end(training.job, adapter="adapter", tokens=9000, seconds=30, number_format="bf16")
-    told = list(client.fine_tuning.jobs.list_events(job.id, limit=2))  # the client turns pages
-    assert [one.type for one in told].count("metrics") == 3
-    assert told[-1].message == "The job was created."
-    (kept,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+    events = list(
+        client.fine_tuning.jobs.list_events(job.id, limit=2)
+    )  # the client reads several pages
+    assert [one.type for one in events].count("metrics") == 3
+    assert events[-1].message == "The job was created."
+    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert done.status == "succeeded"
     assert done.trained_tokens == 9000
-    assert kept.fine_tuned_model_checkpoint == done.fine_tuned_model
-    assert kept.metrics.valid_loss == 2.0
+    assert checkpoint.fine_tuned_model_checkpoint == done.fine_tuned_model
+    assert checkpoint.metrics.valid_loss == 2.0
     assert done.fine_tuned_model.startswith("ft:starter:")
     assert done.fine_tuned_model in [model.id for model in client.models.list()]
 
@@ -142,8 +144,7 @@ def test_deleting_the_goal_deletes_the_job(job, client):
         client.fine_tuning.jobs.retrieve(job.id)
 
 
-def test_a_real_training_answers_in_the_end(client, base, settings):
-    """Nothing is told in a worker's place: a child trains, the engine reads what it made."""
+def test_a_trained_model_answers_without_being_deployed(client, base, settings):
     make_base(Path(configured.DATA_DIR) / base.folder, "llama")
     made = client.fine_tuning.jobs.create(
         model="starter",

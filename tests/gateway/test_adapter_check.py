@@ -17,16 +17,16 @@ from tests.worker.engine.adapter_files import modified_adapter, zero_lora_b
 
 
 @pytest.fixture
-def empty(live, engine_process, monkeypatch):
-    """The engine finds an adapter of zeros in the tuned model's place."""
+def without_effect(live, engine_process, monkeypatch):
+    """The tuned model's adapter is one of zeros."""
     folder = engine_process.data / "zero"
     if not folder.exists():
         modified_adapter(engine_process.data / "adapter", folder, zero_lora_b)
-    put_in_its_place(live, engine_process, monkeypatch, "zero")
+    use_adapter(live, engine_process, monkeypatch, "zero")
     return live
 
 
-def put_in_its_place(live, engine_process, monkeypatch, adapter: str) -> None:
+def use_adapter(live, engine_process, monkeypatch, adapter: str) -> None:
     training = live.current.candidate.training
     folders = {training.base_model.folder: "base", training.adapter_folder: adapter}
     for place in ("finetune_app.candidates.services", "finetune_app.gateway.model_lookup"):
@@ -35,7 +35,7 @@ def put_in_its_place(live, engine_process, monkeypatch, adapter: str) -> None:
         )
 
 
-def test_the_api_refuses_an_adapter_without_effect(client, empty):
+def test_the_api_refuses_an_adapter_without_effect(client, without_effect):
     for more in ({}, {"stream": True}):
         with pytest.raises(openai.InternalServerError, match="changes nothing") as refused:
             ask(client, **more)
@@ -46,15 +46,17 @@ def test_the_api_refuses_an_adapter_without_effect(client, empty):
     assert [row.error for row in Request.objects.order_by("pk")] == ["model_failed"] * 2 + [""]
 
 
-def test_an_adapter_without_effect_cannot_go_live(empty, owner, monkeypatch):
+def test_an_adapter_without_effect_cannot_go_live(without_effect, owner, monkeypatch):
     monkeypatch.setattr(candidates, "require_adapter", lambda candidate: None)
-    empty.releases.all().delete()
-    tuned = next(one for one in selection.candidate_options(empty.goal) if one.kind == "tuned")
-    url = reverse("deployment:go_live", kwargs={"goal_id": empty.goal_id})
+    without_effect.releases.all().delete()
+    tuned = next(
+        one for one in selection.candidate_options(without_effect.goal) if one.kind == "tuned"
+    )
+    url = reverse("deployment:go_live", kwargs={"goal_id": without_effect.goal_id})
     reply = signed_in(owner).post(url, {"candidate": tuned.key})
     assert reply.status_code == 400
     assert "changes nothing" in reply.content.decode()
-    assert not empty.releases.exists()
+    assert not without_effect.releases.exists()
 
 
 def test_an_adapter_with_effect_goes_live(live, owner, monkeypatch):
@@ -72,15 +74,15 @@ def test_a_damaged_adapter_cannot_go_live(client, live, engine_process, monkeypa
     shutil.copytree(engine_process.data / "adapter", folder, dirs_exist_ok=True)
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    put_in_its_place(live, engine_process, monkeypatch, "short")
+    use_adapter(live, engine_process, monkeypatch, "short")
     with pytest.raises(openai.InternalServerError, match="damaged") as refused:
         ask(client)
     assert refused.value.code == "model_failed"
 
 
-def test_going_live_does_not_wait_forever_for_a_busy_engine(empty, monkeypatch):
+def test_going_live_does_not_wait_forever_for_a_busy_engine(without_effect, monkeypatch):
     monkeypatch.setattr(adapter_check, "TIMEOUT_SECONDS", 0.0)
-    adapter_check.require_effect(empty.current.candidate)
+    adapter_check.require_effect(without_effect.current.candidate)
 
 
 def test_going_live_works_while_the_engine_is_unavailable(live, settings):

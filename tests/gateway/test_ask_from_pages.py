@@ -27,30 +27,34 @@ def test_the_playground_shows_version_tokens_and_seconds(live, owner, url):
     last = found[-1]
     assert (last["done"], last["version"], last["tokens"]) == (True, 1, 3)
     assert last["finish_reason"] == "length"
-    noted = Request.objects.get()
-    assert (noted.key, noted.deployment, noted.release.number, noted.tokens) == (None, live, 1, 3)
+    logged = Request.objects.get()
+    assert (logged.key, logged.deployment, logged.release.number, logged.tokens) == (
+        None,
+        live,
+        1,
+        3,
+    )
     whole = signed_in(owner).post(url("playground:page"), given)
     assert whole.context["turns"][-1]["content"] == "".join(e.get("text", "") for e in found)
 
 
 def test_feedback_can_be_given_as_soon_as_the_last_event_arrives(live, owner, goal):
-    """The last event comes after the request was noted: a quick thumb finds it."""
     given = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
     call = page_client.prepare(live, "page:1", given)
 
-    async def known_at_the_end() -> tuple[str, bool]:
+    async def logged_at_the_end() -> tuple[str, bool]:
         found = page_client.events(call)
         async for event in found:
             if event.get("done"):
-                known = await Request.objects.filter(reply_id=event["id"]).aexists()
+                logged = await Request.objects.filter(reply_id=event["id"]).aexists()
                 await found.aclose()
-                return event["id"], known
-        raise AssertionError("it never ended")
+                return event["id"], logged
+        raise AssertionError("the last event is missing")
 
-    reply_id, known = async_to_sync(known_at_the_end)()
-    assert known
-    thumb = reverse("request_log:rate_reply", args=[goal.pk, reply_id])
-    assert signed_in(owner).post(thumb, {"rating": "up"}).status_code == 302
+    reply_id, logged = async_to_sync(logged_at_the_end)()
+    assert logged
+    rate_url = reverse("request_log:rate_reply", args=[goal.pk, reply_id])
+    assert signed_in(owner).post(rate_url, {"rating": "up"}).status_code == 302
     assert Request.objects.get().feedback.is_up
 
 

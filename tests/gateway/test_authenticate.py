@@ -1,4 +1,4 @@
-"""Who may ask: the key decides, and only the key."""
+"""Authentication: only a key opens the API."""
 
 import httpx
 import openai

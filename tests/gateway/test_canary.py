@@ -1,4 +1,4 @@
-"""A canary, as programs see it."""
+"""A canary, through the API."""
 
 from finetune_app.candidates import services as candidates
 from finetune_app.deployment import services

@@ -1,4 +1,4 @@
-"""Chat completions, as OpenAI's own client asks for them."""
+"""Chat completions, by OpenAI's own client."""
 
 import json
 
@@ -101,9 +101,11 @@ def test_finish_reason_is_length_at_max_tokens(client):
 def test_text_parts_and_developer_messages_are_accepted(client):
     parts = [{"type": "text", "text": "Hello "}, {"type": "text", "text": "there"}]
     assert text_of(client, messages=[{"role": "user", "content": parts}]) == text_of(client)
-    told = {"role": "developer", "content": "Be brief."}
-    said = {"role": "system", "content": "Be brief."}
-    assert text_of(client, messages=[told, *HELLO]) == text_of(client, messages=[said, *HELLO])
+    developer = {"role": "developer", "content": "Be brief."}
+    system = {"role": "system", "content": "Be brief."}
+    assert text_of(client, messages=[developer, *HELLO]) == text_of(
+        client, messages=[system, *HELLO]
+    )
 
 
 def test_a_conversation_with_several_turns(client):

@@ -12,23 +12,23 @@ from tests.worker.conftest import wait_for
 TEXT = "Once upon a time"
 
 
-def go_on(client, **more):
+def complete(client, **more):
     return client.completions.create(**{"model": MODEL, "prompt": TEXT, "max_tokens": 12} | more)
 
 
 def text_of(client, **more) -> str:
-    return go_on(client, **more).choices[0].text
+    return complete(client, **more).choices[0].text
 
 
 def test_a_text_is_continued(client):
-    reply = go_on(client)
+    reply = complete(client)
     (choice,) = reply.choices
     assert reply.object == "text_completion"
     assert reply.id.startswith("cmpl-")
     assert choice.text
     assert choice.finish_reason in ("stop", "length")
     assert choice.logprobs is None
-    assert reply.usage.prompt_tokens == len(TEXT)  # a token a letter: no template came into it
+    assert reply.usage.prompt_tokens == len(TEXT)  # one token a letter, without a chat template
     assert reply.usage.completion_tokens <= 12
 
 
@@ -42,19 +42,19 @@ def test_sixteen_tokens_are_the_default(client):
 
 def test_several_prompts_with_several_choices_each(client):
     asked = {"prompt": [TEXT, "Where is"], "n": 2, "temperature": 1.2, "seed": 5}
-    reply = go_on(client, **asked)
+    reply = complete(client, **asked)
     assert [choice.index for choice in reply.choices] == [0, 1, 2, 3]
     assert reply.usage.prompt_tokens == len(TEXT) + len("Where is")
-    alone = go_on(client, **asked | {"prompt": "Where is"})
+    alone = complete(client, **asked | {"prompt": "Where is"})
     assert [c.text for c in reply.choices[2:]] == [c.text for c in alone.choices]
     streamed = dict.fromkeys(range(4), "")
-    for chunk in go_on(client, **asked, stream=True):
+    for chunk in complete(client, **asked, stream=True):
         streamed[chunk.choices[0].index] += chunk.choices[0].text
     assert streamed == {choice.index: choice.text for choice in reply.choices}
 
 
 def test_a_stream_ends_with_finish_reason_and_usage(client):
-    *_, end, usage = go_on(client, stream=True, stream_options={"include_usage": True})
+    *_, end, usage = complete(client, stream=True, stream_options={"include_usage": True})
     assert end.choices[0].finish_reason in ("stop", "length")
     assert usage.choices == []
     assert usage.usage.prompt_tokens == len(TEXT)
@@ -70,18 +70,18 @@ def test_stop_and_seed(client):
 
 
 def test_logprobs_have_the_older_format(client):
-    choice = go_on(client, logprobs=2, temperature=1.0).choices[0]
-    told = choice.logprobs
-    assert len(told.tokens) == len(told.token_logprobs) == len(told.text_offset)
-    assert all(len(likeliest) <= 2 for likeliest in told.top_logprobs)
-    assert told.text_offset[0] == 0
-    assert told.text_offset == sorted(told.text_offset)
+    choice = complete(client, logprobs=2, temperature=1.0).choices[0]
+    logprobs = choice.logprobs
+    assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset)
+    assert all(len(likeliest) <= 2 for likeliest in logprobs.top_logprobs)
+    assert logprobs.text_offset[0] == 0
+    assert logprobs.text_offset == sorted(logprobs.text_offset)
     tokens, offsets = [], []
-    for chunk in go_on(client, logprobs=2, temperature=1.0, stream=True):
+    for chunk in complete(client, logprobs=2, temperature=1.0, stream=True):
         if chunk.choices[0].logprobs:
             tokens += chunk.choices[0].logprobs.tokens
             offsets += chunk.choices[0].logprobs.text_offset
-    assert (tokens, offsets) == (told.tokens, told.text_offset)
+    assert (tokens, offsets) == (logprobs.tokens, logprobs.text_offset)
 
 
 @pytest.mark.parametrize(
@@ -103,23 +103,23 @@ def test_logprobs_have_the_older_format(client):
 )
 def test_unsupported_parameters_are_refused_by_name(client, more, param):
     with pytest.raises(openai.BadRequestError) as refused:
-        go_on(client, **more)
+        complete(client, **more)
     assert refused.value.param == param
 
 
 def test_a_candidate_with_instructions_cannot_continue_text(client, live, owner, monkeypatch):
     tuned = live.current.candidate
-    told = candidates.tuned_candidate(training=tuned.training)
-    type(told).objects.filter(pk=told.pk).update(instructions="Be brief.")
+    candidate = candidates.tuned_candidate(training=tuned.training)
+    type(candidate).objects.filter(pk=candidate.pk).update(instructions="Be brief.")
     with pytest.raises(openai.BadRequestError, match="chat/completions") as refused:
-        go_on(client)
+        complete(client)
     assert refused.value.param == "model"
 
 
 def test_each_request_is_logged(client, key, live):
-    go_on(client)
+    complete(client)
     with pytest.raises(openai.NotFoundError):
-        go_on(client, model="gpt-3.5-turbo-instruct")
+        complete(client, model="gpt-3.5-turbo-instruct")
     wait_for(lambda: Request.objects.count() == 2, seconds=10)
     assert [row.status for row in Request.objects.order_by("pk")] == [200, 404]
 
@@ -127,4 +127,4 @@ def test_each_request_is_logged(client, key, live):
 def test_a_paused_deployment_gets_a_503(client, live):
     services.pause(deployment=live)
     with pytest.raises(openai.InternalServerError, match="paused"):
-        go_on(client)
+        complete(client)

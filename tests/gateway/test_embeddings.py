@@ -1,4 +1,4 @@
-"""Texts become vectors."""
+"""POST /v1/embeddings."""
 
 import base64
 from array import array
@@ -20,7 +20,7 @@ def embed(client, texts=TEXTS, **more):
     return client.embeddings.create(**{"model": MODEL, "input": texts} | more)
 
 
-def nearness(one, other) -> float:
+def similarity(one, other) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
@@ -28,14 +28,14 @@ def test_similar_texts_have_similar_vectors(client):
     reply = embed(client)
     first, second, third = (row.embedding for row in reply.data)
     assert [row.index for row in reply.data] == [0, 1, 2]
-    assert nearness(first, first) == pytest.approx(1, abs=1e-4)
-    assert nearness(first, second) > nearness(first, third) + 0.2
+    assert similarity(first, first) == pytest.approx(1, abs=1e-4)
+    assert similarity(first, second) > similarity(first, third) + 0.2
     assert reply.usage.prompt_tokens == reply.usage.total_tokens > 10
 
 
 def test_vectors_equal_those_of_document_search(client):
-    wanted = embedding.Embedder().embed_passages(TEXTS[:1])[0]
-    assert embed(client, TEXTS[0]).data[0].embedding == pytest.approx(wanted.tolist(), abs=1e-4)
+    expected = embedding.Embedder().embed_passages(TEXTS[:1])[0]
+    assert embed(client, TEXTS[0]).data[0].embedding == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def test_float_and_base64_hold_the_same_vector(address, key, live):

@@ -1,4 +1,4 @@
-"""OpenAI's JavaScript client: what client.cjs does with it, and what it got."""
+"""OpenAI's JavaScript client, run by client.cjs."""
 
 import json
 import os
@@ -18,8 +18,8 @@ SCRIPT = Path(__file__).with_name("client.cjs")
 
 
 @pytest.fixture
-def told(address, live, key, team, owner) -> dict[str, Any]:
-    """What each step got, by its name. All in one process of Node: starting one takes longest."""
+def results(address, live, key, team, owner) -> dict[str, Any]:
+    """The result of each step, by its name. One Node process for all, since starting it is slow."""
     _key, narrow = api_keys.create_key(
         team=team, by=owner, name="x", deployment=live, requests_per_minute=4
     )
@@ -40,81 +40,89 @@ def told(address, live, key, team, owner) -> dict[str, Any]:
     return {row["name"]: row["got"] for row in rows}
 
 
-def test_openais_javascript_client_works(told, engine_process):
-    assert len(told) > 30
-    models(told)
-    answers(told)
-    streams(told)
-    refusals(told)
-    files(told)
-    jobs(told)
+def test_openais_javascript_client_works(results, engine_process):
+    assert len(results) > 30
+    models(results)
+    answers(results)
+    streams(results)
+    refusals(results)
+    files(results)
+    jobs(results)
     wait_for(
         lambda: engine_process.get("/health").json()["queue"] == 0, seconds=60
     )  # also for who left
 
 
-def models(told):
-    assert told["models"][0] == "starter"
-    assert "sort-shop-emails" in told["models"]
-    assert told["one_model"] == "model"
-    assert told["no_model"]["kind"] == "NotFoundError"
+def models(results):
+    assert results["models"][0] == "starter"
+    assert "sort-shop-emails" in results["models"]
+    assert results["one_model"] == "model"
+    assert results["no_model"]["kind"] == "NotFoundError"
 
 
-def answers(told):
-    reply = told["answer"]
+def answers(results):
+    reply = results["answer"]
     assert reply["choices"][0]["message"]["role"] == "assistant"
     assert reply["usage"]["completion_tokens"] <= 12
     for same in ("parts", "developer", "helper"):
-        one, other = told[same]
+        one, other = results[same]
         assert one == other, same
-    assert told["several"] == [0, 1, 2]
-    assert told["length"] == "length"
-    assert told["older"]["object"] == "text_completion"
-    assert told["older"]["choices"][0]["text"]
-    assert told["request_id"]
+    assert results["several"] == [0, 1, 2]
+    assert results["length"] == "length"
+    assert results["older"]["object"] == "text_completion"
+    assert results["older"]["choices"][0]["text"]
+    assert results["request_id"]
 
 
-def streams(told):
-    assert told["stream"]["same"]
-    assert told["stream"]["ids"] == 1
-    assert told["stream"]["end"] in ("stop", "length")
-    assert told["usage"]["choices"] == []
-    assert told["usage"]["usage"]["completion_tokens"] > 0
-    assert told["left"]
-    assert told["aborted"]["kind"] == "APIUserAbortError"
+def streams(results):
+    assert results["stream"]["same"]
+    assert results["stream"]["ids"] == 1
+    assert results["stream"]["end"] in ("stop", "length")
+    assert results["usage"]["choices"] == []
+    assert results["usage"]["usage"]["completion_tokens"] > 0
+    assert results["left"]
+    assert results["aborted"]["kind"] == "APIUserAbortError"
 
 
-def refusals(told):
-    """Each becomes the error that a program catches."""
-    assert told["bad"]["kind"] == "BadRequestError"
-    assert told["bad"]["param"] == "temperature"
-    assert told["too_long"]["code"] == "context_length_exceeded"
-    assert told["no_key"]["kind"] == "AuthenticationError"
-    assert told["narrow"]["kind"] == "PermissionDeniedError"
-    assert told["narrow_other"]["kind"] == "NotFoundError"
-    assert told["busy"]["kind"] == "RateLimitError"
-    assert 1 <= int(told["busy"]["wait"]) <= 60
-    assert told["not_served"]["code"] == "unknown_url"
+def refusals(results):
+    """Each is the exception that a program catches."""
+    assert results["bad"]["kind"] == "BadRequestError"
+    assert results["bad"]["param"] == "temperature"
+    assert results["too_long"]["code"] == "context_length_exceeded"
+    assert results["no_key"]["kind"] == "AuthenticationError"
+    assert results["narrow"]["kind"] == "PermissionDeniedError"
+    assert results["narrow_other"]["kind"] == "NotFoundError"
+    assert results["busy"]["kind"] == "RateLimitError"
+    assert 1 <= int(results["busy"]["wait"]) <= 60
+    assert results["not_served"]["code"] == "unknown_url"
 
 
-def files(told):
-    assert told["upload"]["id"].startswith("file-")
-    assert (told["file"], told["processed"], told["content"]) == ("shop.jsonl", "processed", True)
-    assert told["files"] == 1
-    assert told["no_file"]["kind"] == "BadRequestError"
-    assert told["gone"]["kind"] == "NotFoundError"
+def files(results):
+    assert results["upload"]["id"].startswith("file-")
+    assert (results["file"], results["processed"], results["content"]) == (
+        "shop.jsonl",
+        "processed",
+        True,
+    )
+    assert results["files"] == 1
+    assert results["no_file"]["kind"] == "BadRequestError"
+    assert results["gone"]["kind"] == "NotFoundError"
 
 
-def jobs(told):
-    job = told["job"]
+def jobs(results):
+    job = results["job"]
     assert (job["object"], job["status"]) == ("fine_tuning.job", "queued")
     assert job["hyperparameters"]["n_epochs"] == 1
-    assert told["job_again"] == "queued"
-    assert told["job_list"] == [True]
-    assert told["events"][-1] == "The job was created."
-    assert told["checkpoints"] == 0
-    assert (told["pause"], told["resume"], told["cancel"]) == ("paused", "queued", "cancelled")
-    assert told["twice"]["kind"] == "ConflictError"
-    assert told["no_job"]["param"] == "model"
-    assert "Line 1" in told["bad_file"]["message"]
+    assert results["job_again"] == "queued"
+    assert results["job_list"] == [True]
+    assert results["events"][-1] == "The job was created."
+    assert results["checkpoints"] == 0
+    assert (results["pause"], results["resume"], results["cancel"]) == (
+        "paused",
+        "queued",
+        "cancelled",
+    )
+    assert results["twice"]["kind"] == "ConflictError"
+    assert results["no_job"]["param"] == "model"
+    assert "Line 1" in results["bad_file"]["message"]
     assert FineTuningJob.objects.count() == 2

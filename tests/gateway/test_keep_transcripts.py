@@ -1,4 +1,4 @@
-"""From a program's question to a thumb and a row to answer, over HTTP and with the real engine."""
+"""From a request to feedback and a dataset row, over HTTP and with the real engine."""
 
 import httpx
 import pytest
@@ -34,12 +34,12 @@ def test_a_kept_transcript_with_bad_feedback_is_queued(client, address, key, liv
 
 def test_confidence_is_logged_with_logprobs(client, key):
     asked = [{"role": "user", "content": "Hello there"}]
-    ours = client.with_options(timeout=600).chat.completions.create
-    told = ours(model="sort-shop-emails", messages=asked, max_tokens=6, logprobs=True)
-    ours(model="sort-shop-emails", messages=asked, max_tokens=6)
+    create = client.with_options(timeout=600).chat.completions.create
+    reply = create(model="sort-shop-emails", messages=asked, max_tokens=6, logprobs=True)
+    create(model="sort-shop-emails", messages=asked, max_tokens=6)
     found = dict(Request.objects.values_list("reply_id", "confidence"))
-    tokens = [one.logprob for one in told.choices[0].logprobs.content]
-    assert found.pop(told.id) == pytest.approx(sum(tokens) / len(tokens))
+    tokens = [one.logprob for one in reply.choices[0].logprobs.content]
+    assert found.pop(reply.id) == pytest.approx(sum(tokens) / len(tokens))
     assert list(found.values()) == [None]
 
 

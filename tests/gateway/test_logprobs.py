@@ -1,4 +1,4 @@
-"""How likely each token was, in OpenAI's form."""
+"""Log-probabilities of tokens, in OpenAI's format."""
 
 import math
 
@@ -8,13 +8,13 @@ import pytest
 from tests.gateway.chat_requests import ask
 
 
-def told(choice) -> list:
+def entries_of(choice) -> list:
     return choice.logprobs.content
 
 
 def test_each_token_has_its_top_alternatives(client):
     reply = ask(client, logprobs=True, top_logprobs=3)
-    entries = told(reply.choices[0])
+    entries = entries_of(reply.choices[0])
     assert entries
     for entry in entries:
         assert entry.logprob <= 0
@@ -27,7 +27,9 @@ def test_each_token_has_its_top_alternatives(client):
 
 
 def test_without_top_logprobs_only_the_token_is_reported(client):
-    assert all(entry.top_logprobs == [] for entry in told(ask(client, logprobs=True).choices[0]))
+    assert all(
+        entry.top_logprobs == [] for entry in entries_of(ask(client, logprobs=True).choices[0])
+    )
 
 
 def test_logprobs_are_null_by_default(client):
@@ -38,11 +40,11 @@ def test_logprobs_are_null_by_default(client):
 def test_a_stream_reports_the_same_logprobs(client):
     asked = {"logprobs": True, "top_logprobs": 2, "n": 2, "temperature": 1.0, "seed": 7}
     whole = ask(client, **asked)
-    pieces = {0: [], 1: []}
+    streamed = {0: [], 1: []}
     for chunk in ask(client, stream=True, **asked):
         (choice,) = chunk.choices
-        pieces[choice.index] += told(choice) if choice.logprobs else []
-    assert pieces == {choice.index: told(choice) for choice in whole.choices}
+        streamed[choice.index] += entries_of(choice) if choice.logprobs else []
+    assert streamed == {choice.index: entries_of(choice) for choice in whole.choices}
 
 
 @pytest.mark.parametrize(

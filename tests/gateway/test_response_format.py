@@ -1,4 +1,4 @@
-"""Answers in a form that a program asks for."""
+"""response_format: answers that match a JSON schema."""
 
 import json
 from dataclasses import replace
@@ -22,14 +22,17 @@ SCHEMA = {
 }
 
 
-def formed(schema: object = SCHEMA, **more) -> dict:
-    told = {"name": "reply", "schema": schema} | more
-    return {"response_format": {"type": "json_schema", "json_schema": told}, "max_tokens": 200}
+def schema_format(schema: object = SCHEMA, **more) -> dict:
+    json_schema = {"name": "reply", "schema": schema} | more
+    return {
+        "response_format": {"type": "json_schema", "json_schema": json_schema},
+        "max_tokens": 200,
+    }
 
 
 @pytest.mark.parametrize("strict", [True, False])
 def test_the_answer_matches_the_schema(client, strict):
-    reply = ask(client, **formed(strict=strict), temperature=1.5)
+    reply = ask(client, **schema_format(strict=strict), temperature=1.5)
     assert reply.choices[0].finish_reason == "stop"
     jsonschema.validate(json.loads(reply.choices[0].message.content), SCHEMA)
 
@@ -46,10 +49,10 @@ def test_openais_client_parses_the_answer_into_a_class(client):
 
 
 def test_streams_and_several_choices_match_the_schema(client):
-    said = dict.fromkeys(range(3), "")
-    for chunk in ask(client, **formed(), n=3, temperature=1.5, stream=True):
-        said[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
-    for text in said.values():
+    texts = dict.fromkeys(range(3), "")
+    for chunk in ask(client, **schema_format(), n=3, temperature=1.5, stream=True):
+        texts[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+    for text in texts.values():
         jsonschema.validate(json.loads(text), SCHEMA)
 
 
@@ -64,7 +67,7 @@ def test_text_format_changes_nothing(client):
 
 
 def test_logprobs_are_those_of_the_unconstrained_model(client):
-    choice = ask(client, **formed(), logprobs=True).choices[0]
+    choice = ask(client, **schema_format(), logprobs=True).choices[0]
     assert "".join(entry.token for entry in choice.logprobs.content) == choice.message.content
 
 
@@ -77,7 +80,7 @@ def test_logprobs_are_those_of_the_unconstrained_model(client):
         {"type": "json_schema", "json_schema": {"name": "x", "schema": "text"}},
         "json",
         *[
-            formed(schema)["response_format"]
+            schema_format(schema)["response_format"]
             for schema in (
                 {"type": "nonsense"},
                 {"type": "array", "items": {}, "uniqueItems": True},
@@ -99,11 +102,11 @@ def test_unsupported_schemas_are_refused(address, key, live, response_format):
 def test_a_remote_model_refuses_response_format(client, live, monkeypatch):
     request_for = inference.request_for
 
-    def elsewhere(candidate):
+    def remote(candidate):
         return replace(request_for(candidate), endpoint=Target("http://127.0.0.1:9", "far"))
 
-    monkeypatch.setattr("finetune_app.gateway.model_lookup.inference.request_for", elsewhere)
+    monkeypatch.setattr("finetune_app.gateway.model_lookup.inference.request_for", remote)
     with pytest.raises(openai.BadRequestError) as refused:
-        ask(client, **formed())
+        ask(client, **schema_format())
     assert refused.value.param == "response_format"
     assert "elsewhere" in refused.value.body["message"]

@@ -32,12 +32,12 @@ def test_invalid_parameters_get_the_apis_error(live, as_viewer, url):
     assert reply.status_code == 422
     assert "must be a number from 0 to 2" in reply.content.decode()
     assert reply.context["question"] == "Hello"
-    said = as_viewer.post(
+    reply = as_viewer.post(
         url("playground:page"),
         given | {"temperature": "warm"},
         headers={"Accept": "application/x-ndjson"},
     )
-    assert "temperature" in said.json()["error"]
+    assert "temperature" in reply.json()["error"]
 
 
 def test_a_paused_deployment_is_reported(live, as_viewer, as_editor, url):

@@ -133,7 +133,7 @@ def test_a_paused_deployment_closes_the_page(chat, address, live, goal):
     assert goal.name not in reply.content.decode()
 
 
-# ---- How much ----
+# ---- Limits ----
 
 
 @pytest.fixture
@@ -142,10 +142,10 @@ def asked(address, monkeypatch):
     from finetune_app.gateway.errors import ApiError
     from finetune_app.playground import page_client
 
-    def away(*args):
+    def unavailable(*args):
         raise ApiError(503, "The documents of Mara have changed.")
 
-    monkeypatch.setattr(page_client, "prepare", away)
+    monkeypatch.setattr(page_client, "prepare", unavailable)
     return lambda question="Hello", **more: NOBODY().post(address, {"question": question}, **more)
 
 
@@ -194,4 +194,6 @@ def test_another_sites_script_cannot_ask(asked, address, as_viewer):
     assert asked(**elsewhere).status_code == 403
     PublicChat.objects.update(audience="team")
     assert as_viewer.post(address, {"question": "Hi"}, **elsewhere).status_code == 403
-    assert as_viewer.post(address, {"question": "Hi"}).status_code == 403  # it always says
+    assert (
+        as_viewer.post(address, {"question": "Hi"}).status_code == 403
+    )  # a team page always needs the Origin

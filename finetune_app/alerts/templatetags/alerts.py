@@ -1,4 +1,4 @@
-"""What the deployment page, in a room below, shows of alerts."""
+"""Alerts for the deployment page, which belongs to an app below this one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the deployment page, in a room below, shows of keys."""
+"""Keys for the deployment page, which belongs to an app below this one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Keys for one deployment, made and revoked on its page."""
+"""Create and revoke keys for one deployment, on its page."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -17,7 +17,7 @@ from finetune_app.deployment.views.deployment import page_context
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
-ACTIONS_OF_DEPLOYMENT_KEY = ["chat", "models"]  # what a program that asks one deployment needs
+ACTIONS_OF_DEPLOYMENT_KEY = ["chat", "models"]  # enough to use one deployment
 
 
 @goal_page(Role.EDITOR, "POST")

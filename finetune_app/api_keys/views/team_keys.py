@@ -1,4 +1,4 @@
-"""The team's keys: what each opens, how much it may use, and until when."""
+"""The page of the team's keys: list, create, change, rotate and revoke."""
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -46,7 +46,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @member(Role.EDITOR, "GET", "POST")
 def change(request: HttpRequest, key_id: int) -> HttpResponse:
-    """Change what the key may do, how much and until when. Its secret stays."""
+    """Change the actions, limits and expiry of a key. Its secret stays."""
     key = _not_revoked(request, key_id)
     form = ChangeKeyForm(request.POST if request.method == "POST" else None, key=key)
     if request.method == "POST" and form.is_valid():

@@ -20,7 +20,7 @@ from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.model_export import presenters as model_exports
 
-VERSIONS_SHOWN = 4  # all of them are a page away
+MAX_RELEASES = 4  # shown, the newest; the others are on their own page
 
 
 @goal_page(Role.VIEWER, "GET")
@@ -69,16 +69,16 @@ def pause(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 
 def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None) -> dict[str, Any]:
-    """What templates/deployment/page.html shows. `deployment` is None before anything is live."""
-    everybody = selection.candidate_options(goal)
+    """Context of templates/deployment/page.html. `deployment` is None before anything is live."""
+    options = selection.candidate_options(goal)
     trained = list(goal.trainings.with_adapter().select_related("base_model", "version", "job"))
-    made = selection.selected_options(goal, everybody)
+    selected = selection.selected_options(goal, options)
     context: dict[str, Any] = {
         "trained": trained,
         "exports": model_exports.exports_of(goal),
         "newest": trained[0] if trained else None,
-        "everybody": everybody,
-        "suggested": made[-1].key if made else "",
+        "everybody": options,
+        "suggested": selected[-1].key if selected else "",
         "deployment": deployment,
         "may_edit": may_edit(request),
     }
@@ -88,8 +88,8 @@ def page_context(request: HttpRequest, goal: Goal, deployment: Deployment | None
     assert current is not None  # the first release is never a canary
     context |= canary_context(deployment, current)
     return context | {
-        "releases": deployment.releases.select_related("candidate", "by")[:VERSIONS_SHOWN],
-        "more_releases": deployment.releases.count() > VERSIONS_SHOWN,
+        "releases": deployment.releases.select_related("candidate", "by")[:MAX_RELEASES],
+        "more_releases": deployment.releases.count() > MAX_RELEASES,
         "current": current,
         "reach": code_snippets.reach_sentence(),
         "snippets": code_snippets.snippets_for(deployment.name),

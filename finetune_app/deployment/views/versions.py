@@ -1,4 +1,4 @@
-"""All versions of a deployment, and what an editor does with a canary."""
+"""All versions of a deployment, and the actions on a canary."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from finetune_app.goals.models import Goal
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """All versions: who made each live, what it changed, and how its evaluation went."""
+    """All versions: who made each live, its changes and its evaluation."""
     deployment = get_object_or_404(Deployment, goal=goal)
     context = {
         "deployment": deployment,
@@ -82,7 +82,7 @@ def _release(goal: Goal, number: int) -> Release:
 
 
 def canary_context(deployment: Deployment, current: Release) -> dict[str, Any]:
-    """What templates/deployment/_canary.html shows; nothing where there is no canary."""
+    """Context of templates/deployment/_canary.html."""
     release = deployment.canary
     if release is None:
         return {"canary": None, "canary_percents": services.CANARY_PERCENTS}

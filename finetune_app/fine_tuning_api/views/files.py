@@ -1,6 +1,4 @@
-"""/v1/files: upload, list, read and delete files to train on."""
-
-from typing import Any
+"""/v1/files: upload, list, read and delete training files."""
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -15,6 +13,7 @@ from finetune_app.fine_tuning_api.models import ApiFile
 from finetune_app.fine_tuning_api.responses import file_object
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.json_body import JsonObject
 
 MAX_LISTED = 100
 
@@ -29,7 +28,7 @@ async def file_list(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
 async def file_detail(request: HttpRequest, key: ApiKey, file_id: str) -> HttpResponseBase:
     file = await sync_to_async(find_file)(require_team_key(key), file_id)
     if request.method == "DELETE":
-        await sync_to_async(file.delete)()  # examples made of it stay
+        await sync_to_async(file.delete)()  # examples that were read from it stay
         return JsonResponse({"id": file_id, "object": "file", "deleted": True})
     return JsonResponse(file_object(file))
 
@@ -43,7 +42,7 @@ async def file_content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpR
     )
 
 
-def _upload(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+def _upload(request: HttpRequest, key: ApiKey) -> JsonObject:
     upload = request.FILES.get("file")
     purpose = request.POST.get("purpose", "")
     if upload is None:
@@ -59,6 +58,6 @@ def _upload(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
     return file_object(saved)
 
 
-def _list(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+def _list(request: HttpRequest, key: ApiKey) -> JsonObject:
     files = ApiFile.objects.filter(team=key.team_id)[:MAX_LISTED]
     return {"object": "list", "data": [file_object(file) for file in files], "has_more": False}

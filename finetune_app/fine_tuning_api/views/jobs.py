@@ -1,6 +1,4 @@
-"""/v1/fine_tuning/jobs: create, watch, pause, resume and cancel a training."""
-
-from typing import Any
+"""/v1/fine_tuning/jobs: create, list, read, pause, resume and cancel fine-tuning jobs."""
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -20,6 +18,7 @@ from finetune_app.fine_tuning_api.responses import (
 )
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
+from finetune_app.gateway.json_body import JsonObject
 
 ACTIONS = {
     "pause": services.pause_job,
@@ -59,7 +58,7 @@ async def job_checkpoints(request: HttpRequest, key: ApiKey, job_id: str) -> Htt
     return JsonResponse(_page(request, checkpoints))
 
 
-def _create(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+def _create(request: HttpRequest, key: ApiKey) -> JsonObject:
     asked = parse_job_request(request.body)
     validation_id = asked.validation_file
     try:
@@ -74,7 +73,7 @@ def _create(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
     return job_object(find_job(key, job.api_id))
 
 
-def _act(key: ApiKey, job_id: str, action: str) -> dict[str, Any]:
+def _act(key: ApiKey, job_id: str, action: str) -> JsonObject:
     if action not in ACTIONS:
         raise ApiError(404, f"A job cannot “{action[:20]}”.", code="unknown_url")
     try:
@@ -84,11 +83,11 @@ def _act(key: ApiKey, job_id: str, action: str) -> dict[str, Any]:
     return job_object(find_job(key, job_id))
 
 
-def _list(request: HttpRequest, key: ApiKey) -> dict[str, Any]:
+def _list(request: HttpRequest, key: ApiKey) -> JsonObject:
     jobs = FineTuningJob.objects.filter(team=key.team_id).with_status()
     return _page(request, [job_object(job) for job in jobs])
 
 
-def _page(request: HttpRequest, objects: list[dict[str, Any]]) -> dict[str, Any]:
+def _page(request: HttpRequest, objects: list[JsonObject]) -> JsonObject:
     limit = min(whole_number(request.GET.get("limit")) or DEFAULT_LISTED, MAX_LISTED)
     return page_object(objects, after=request.GET.get("after"), limit=limit)

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: vectors of texts, by the model that searches documents here."""
+"""POST /v1/embeddings: vectors of texts, by the model that document search uses."""
 
 import base64
 import time
@@ -13,10 +13,10 @@ from finetune_app.gateway import embedder
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import CLIENT_CLOSED_REQUEST, ApiError, invalid_request
 from finetune_app.gateway.generation import engine_error
-from finetune_app.gateway.json_body import model_field, read_json_object
+from finetune_app.gateway.json_body import JsonObject, model_field, read_json_object
 from finetune_app.request_log import recording
 
-MAX_TEXTS = 256  # what the engine takes at once
+MAX_TEXTS = 256  # limit of the engine
 MAX_CHARACTERS = 20_000  # of one text; far more than the model reads
 ENCODING_FORMATS = ("float", "base64")
 
@@ -64,7 +64,7 @@ async def embeddings(request: HttpRequest, key: ApiKey) -> JsonResponse:
 
 
 def _require_embedder(key: ApiKey, name: str) -> None:
-    """Raises ApiError for any other model; a key for one deployment opens that alone."""
+    """Raises ApiError for any other model, and for a key that is restricted to one deployment."""
     if name != embedder.model_name() or key.deployment_id:
         raise ApiError(
             404,
@@ -90,7 +90,7 @@ def _input_texts(given: Any) -> list[str]:
     return [one.encode(errors="replace").decode() for one in texts]
 
 
-def _encoding_format(given: dict[str, Any]) -> str:
+def _encoding_format(given: JsonObject) -> str:
     if given.get("dimensions") is not None:
         raise invalid_request(
             "“dimensions” is not supported: this model's vectors have one size.", "dimensions"

@@ -1,9 +1,7 @@
-"""POST /v1/feedback: what the people who use a program think of an answer.
+"""POST /v1/feedback: feedback of a program's users on an answer.
 
-Our own address; OpenAI has none like it. The answer is named by the id of its completion.
+OpenAI's API has nothing like it. The answer is identified by the id of its completion.
 """
-
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
@@ -11,12 +9,12 @@ from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from finetune_app.api_keys.models import ApiKey
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
-from finetune_app.gateway.json_body import read_json_object
+from finetune_app.gateway.json_body import JsonObject, read_json_object
 from finetune_app.request_log import feedback as feedback_service
 from finetune_app.request_log.models import Feedback, Request
 
 RATINGS = {"up": Feedback.UP, "down": Feedback.DOWN, 1: Feedback.UP, -1: Feedback.DOWN}
-ID_FIELDS = ("id", "completion_id", "request_id")  # whichever the program sends
+ID_FIELDS = ("id", "completion_id", "request_id")  # the first that is given
 
 
 @api_view("POST", action=None)  # a key whose budget is used up may still send feedback
@@ -24,7 +22,7 @@ async def feedback(request: HttpRequest, key: ApiKey) -> HttpResponseBase:
     return JsonResponse(await sync_to_async(_give)(key, read_json_object(request.body)))
 
 
-def _give(key: ApiKey, given: dict[str, Any]) -> dict[str, Any]:
+def _give(key: ApiKey, given: JsonObject) -> JsonObject:
     if "chat" not in key.actions:
         raise ApiError(
             403, "This key may not ask models, nor judge what they answer.", code="key_not_allowed"
@@ -45,7 +43,7 @@ def _give(key: ApiKey, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _find_request(key: ApiKey, given: dict[str, Any]) -> Request:
+def _find_request(key: ApiKey, given: JsonObject) -> Request:
     """The successful request of this key's team, or of its deployment, with the given id.
 
     Raises ApiError.
@@ -67,7 +65,7 @@ def _find_request(key: ApiKey, given: dict[str, Any]) -> Request:
     return request
 
 
-def _text_field(given: dict[str, Any], name: str) -> str:
+def _text_field(given: JsonObject, name: str) -> str:
     text = given.get(name) or ""
     if not isinstance(text, str):
         raise ApiError(400, f"“{name}” is a text.", param=name)

@@ -1,6 +1,6 @@
-"""GET /v1/models: what a key can ask. Base models first, then deployments and tuned models."""
+"""GET /v1/models: the models of a key: base models, then deployments and tuned models."""
 
-from typing import Any
+from typing import TypedDict
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, JsonResponse
@@ -9,6 +9,13 @@ from finetune_app.api_keys.models import ApiKey
 from finetune_app.gateway import embedder, model_lookup
 from finetune_app.gateway.access import api_view
 from finetune_app.gateway.errors import ApiError
+
+
+class ModelObject(TypedDict):
+    id: str
+    object: str
+    created: int
+    owned_by: str
 
 
 @api_view("GET", action="models")
@@ -24,7 +31,7 @@ async def model_detail(request: HttpRequest, key: ApiKey, name: str) -> JsonResp
     raise ApiError(404, f"The model “{name[:80]}” does not exist.", code="model_not_found")
 
 
-def _all_models(key: ApiKey) -> list[dict[str, Any]]:
+def _all_models(key: ApiKey) -> list[ModelObject]:
     found = [_model(one.slug, 0, "finetune") for one in model_lookup.base_models(key)]
     if not key.deployment_id:
         found.append(_model(embedder.model_name(), 0, "finetune"))
@@ -38,5 +45,5 @@ def _all_models(key: ApiKey) -> list[dict[str, Any]]:
     return found
 
 
-def _model(name: str, created: int, owner: str) -> dict[str, Any]:
+def _model(name: str, created: int, owner: str) -> ModelObject:
     return {"id": name, "object": "model", "created": created, "owned_by": owner}

@@ -1,4 +1,4 @@
-"""Addresses of OpenAI's API that do not exist here, answered so that its clients understand."""
+"""URLs of OpenAI's API that do not exist here get an error that its clients understand."""
 
 from django.http import HttpRequest, HttpResponseBase
 

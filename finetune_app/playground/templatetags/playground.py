@@ -1,4 +1,4 @@
-"""What the deployment page, in a room below, shows of the public chat page."""
+"""The public chat page, for the deployment page, which belongs to an app below this one."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ register = template.Library()
 
 @register.inclusion_tag("playground/_public_chat.html")
 def public_chat_summary(deployment: Deployment, *, may_edit: bool) -> dict[str, Any]:
-    """Whether the deployment has a public chat page, and the way to it."""
+    """Whether the public chat page is on, and a link to it."""
     return {
         "goal_id": deployment.goal_id,
         "chat": PublicChat.objects.switched_on().filter(deployment=deployment).first(),

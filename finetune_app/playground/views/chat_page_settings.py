@@ -1,7 +1,5 @@
 """Settings of the public chat page. It is off until an editor switches it on."""
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
@@ -62,7 +60,7 @@ def new_link(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect("playground:chat_page", goal_id=goal.pk)
 
 
-def _initial(deployment: Deployment, chat: PublicChat | None) -> dict[str, Any]:
+def _initial(deployment: Deployment, chat: PublicChat | None) -> dict[str, object]:
     if chat is None:
         return {"audience": PublicChat.Audience.TEAM, "title": deployment.goal.name}
     saved = {name: getattr(chat, name) for name in PublicChatForm.base_fields}
@@ -70,5 +68,5 @@ def _initial(deployment: Deployment, chat: PublicChat | None) -> dict[str, Any]:
 
 
 def _iframe(address: str, title: str) -> str:
-    """HTML to paste into another site; the page shows it as text."""
+    """HTML to paste into another site."""
     return f'<iframe src="{address}" title="{escape(title)}" width="400" height="600"></iframe>'

@@ -1,7 +1,6 @@
-"""The playground: ask a deployment as a program would, and see the code that does the same."""
+"""The playground: ask a deployment as a program would, and show the same request as code."""
 
 import json
-from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.http import HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
@@ -29,7 +28,7 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
     """A POST answers: as JSON lines if the page's script asks, otherwise with the whole page."""
     deployment = get_object_or_404(Deployment, goal=goal)
     streams = request.headers.get("Accept") == JSON_LINES
-    context: dict[str, Any] = {
+    context: dict[str, object] = {
         "deployment": deployment,
         "given": DEFAULTS,
         "turns": [],
@@ -61,37 +60,43 @@ def page(request: HttpRequest, goal: Goal) -> HttpResponseBase:
 
 @goal_page(Role.VIEWER, "POST")
 def code(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Code that sends exactly the request in the form: a part of the page."""
+    """The request in the form as code: a partial for htmx."""
     deployment = get_object_or_404(Deployment, goal=goal)
     if not request.htmx:
         return redirect("playground:page", goal_id=goal.pk)
     given = _api_request(request)
     if not request.POST.get("question", "").strip():
-        messages = [m for m in given["messages"] if m["content"]]  # as it was asked last
+        messages = [
+            m for m in given["messages"] if m["content"]
+        ]  # the request that was answered last
         while messages and messages[-1]["role"] == "assistant":
             messages.pop()
         given["messages"] = messages or [*code_snippets.EXAMPLE_MESSAGES]
     try:
-        parse_chat_request(json.dumps(given | {"model": deployment.name}).encode())
+        parse_chat_request(json.dumps({**given, "model": deployment.name}).encode())
     except ApiError as error:
         return render_page(request, "playground/code.html", {"error": error.message}, status=422)
     snippets = code_snippets.snippets_for(deployment.name, **given)
     return render_page(request, "playground/code.html", {"snippets": snippets})
 
 
-def _api_request(request: HttpRequest) -> dict[str, Any]:
-    """The form as the body of /v1/chat/completions, without fields that are left empty."""
+def _api_request(request: HttpRequest) -> page_client.ChatBody:
+    """The form as the body of a request, without empty fields."""
     post = request.POST
     system, question = post.get("system", "").strip(), post.get("question", "").strip()
     messages: list[Message] = [{"role": "system", "content": system}] if system else []
     messages += page_client.read_history(post.get("history", ""))
     messages.append({"role": "user", "content": question})
-    numbers = {name: _number(post.get(name, "")) for name in DEFAULTS}
-    return {"messages": messages} | {n: v for n, v in numbers.items() if v is not None}
+    body: page_client.ChatBody = {"messages": messages}
+    if (temperature := _number(post.get("temperature", ""))) is not None:
+        body["temperature"] = temperature
+    if (max_tokens := _number(post.get("max_tokens", ""))) is not None:
+        body["max_tokens"] = max_tokens
+    return body
 
 
 def _number(text: str) -> float | int | str | None:
-    """A number if it is one; otherwise the text, which the API then refuses by name."""
+    """None if empty. Text that is no number is returned as it is; the API refuses it by name."""
     text = text.strip()
     try:
         value = float(text) if text else None
@@ -100,7 +105,7 @@ def _number(text: str) -> float | int | str | None:
     return int(value) if value is not None and value.is_integer() else value
 
 
-def _answered(messages: list[Message], answer: page_client.PageEvent) -> dict[str, Any]:
+def _answered(messages: list[Message], answer: page_client.PageEvent) -> dict[str, object]:
     if answer.get("error"):
         return {"error": answer["error"], "question": messages[-1]["content"]}
     answered: Message = {"role": "assistant", "content": answer["text"]}

@@ -1,13 +1,12 @@
 """The public chat page, for people who may have no account (docs/decisions/0023).
 
-It is rendered without the request, so that no session, cookie or name of a person, team or goal
-can get into it. Strangers see neither versions, nor counts, nor the text of internal errors.
+It is rendered without the request, so that no session, cookie or name of a person, team or goal can
+be in it. Strangers see no versions, no counts and no text of internal errors.
 """
 
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 from urllib.parse import urlsplit
 
 from asgiref.sync import async_to_sync
@@ -32,7 +31,7 @@ MAX_TOKENS = 400
 
 
 class QuestionRefused(Exception):
-    """The message is for the visitor."""
+    """Its message is shown to the visitor."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -40,7 +39,7 @@ class QuestionRefused(Exception):
 
 
 @public("GET", "POST")
-@csrf_exempt  # a visitor has nothing at stake; the link and Origin decide who may ask
+@csrf_exempt  # no session is used; the link and the Origin decide who may ask
 def page(request: HttpRequest, link: str) -> HttpResponseBase:
     """A POST answers: as JSON lines if the page's script asks, otherwise with the whole page."""
     chat = _visible_chat(request, link)
@@ -101,11 +100,12 @@ def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
         raise QuestionRefused(messages.get(exceeded.reason, _unavailable()), status) from exceeded
     history = page_client.read_history(request.POST.get("history", ""), MAX_TURNS)
     history = [one | {"content": one["content"][: 2 * MAX_QUESTION_CHARACTERS]} for one in history]
-    given = {"messages": [*history, {"role": "user", "content": question}]}
+    body: page_client.ChatBody = {
+        "messages": [*history, {"role": "user", "content": question}],
+        "max_tokens": MAX_TOKENS,
+    }
     try:
-        return page_client.prepare(
-            chat.deployment, f"chat page {chat.pk}", given | {"max_tokens": MAX_TOKENS}
-        )
+        return page_client.prepare(chat.deployment, f"chat page {chat.pk}", body)
     except ApiError as error:
         raise QuestionRefused(_unavailable(), 503) from error
 
@@ -113,13 +113,15 @@ def _prepare(request: HttpRequest, chat: PublicChat) -> Generation:
 async def _json_lines(generation: Generation) -> AsyncGenerator[bytes, None]:
     async with aclosing(page_client.events(generation)) as events:
         async for event in events:
-            shown: dict[str, Any] = {"text": event["text"]} if event.get("text") else {"done": True}
+            shown: page_client.PageEvent = (
+                {"text": event["text"]} if event.get("text") else {"done": True}
+            )
             if event.get("error"):
                 shown = {"error": _unavailable()}
             yield json.dumps(shown, ensure_ascii=False).encode() + b"\n"
 
 
-async def _answered(generation: Generation) -> dict[str, Any]:
+async def _answered(generation: Generation) -> dict[str, object]:
     answer = await page_client.complete(generation)
     if answer.get("error"):
         return {"error": _unavailable()}
@@ -128,11 +130,11 @@ async def _answered(generation: Generation) -> dict[str, Any]:
 
 
 def _unavailable() -> str:
-    """Shown for every error: its real text may name documents, models and people."""
+    """Shown for every error, since the message itself may name documents, models or people."""
     return _("It cannot answer now. Try again in a few minutes.")
 
 
-def _chat_page(chat: PublicChat, more: dict[str, Any], status: int = 200) -> HttpResponse:
+def _chat_page(chat: PublicChat, more: dict[str, object], status: int = 200) -> HttpResponse:
     keeps = Retention.objects.filter(deployment=chat.deployment_id, on=True).exists()
     context = {"chat": chat, "longest": MAX_QUESTION_CHARACTERS, "keeps": keeps} | more
     response = HttpResponse(render_to_string("public_chat/page.html", context), status=status)
@@ -148,7 +150,7 @@ def _closed_page(status: int, chat: PublicChat | None = None) -> HttpResponse:
 
 
 def _with_headers(response: HttpResponseBase, chat: PublicChat | None) -> HttpResponseBase:
-    """Never cached or indexed, and framed by exactly the sites that the team has named."""
+    """Not cached, not indexed, and framed only by the sites that the team has named."""
     response["Cache-Control"] = "no-store"
     response["X-Robots-Tag"] = "noindex"
     response["X-Accel-Buffering"] = "no"

@@ -59,7 +59,9 @@ class Command(BaseCommand):
             self.stdout.write(services.rotate_key(key=key, hours=hours)[1])
             return
         given = {field: options[field] for field in LIMIT_OPTIONS.values()}
-        limits: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        limits: dict[str, object] = {
+            name: value for name, value in given.items() if value is not None
+        }
         if options["may"]:
             limits["actions"] = options["may"]
         _key, text = services.create_key(
@@ -91,7 +93,7 @@ class Command(BaseCommand):
         return found
 
     def _key(self, team: Team, text: str) -> ApiKey:
-        """Finds a key by its public part, so that the secret need not be in a shell's history."""
+        """Finds a key by its public prefix, so that no secret gets into the shell's history."""
         prefix = text.removeprefix(f"{services.KEY_START}-").partition("-")[0]
         key = ApiKey.objects.not_revoked().filter(team=team, prefix=prefix).first()
         if key is None:
