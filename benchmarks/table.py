@@ -191,7 +191,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
     from finetune_app.checks import services as checks
     from finetune_app.checks.models import Finding
     from finetune_app.datasets.models import Dataset, Example, Suggestion
-    from finetune_app.datasets.services.locking import mark_changed
+    from finetune_app.datasets.services.locking import mark_changed, vacuum_after_commit
     from finetune_app.goals.models import Goal
 
     team = Team.objects.create(name="Large")
@@ -208,6 +208,7 @@ def fill(rows: int) -> tuple[Any, str, int]:
         dataset.examples.filter(number=number).update(prompt="Where can one buy a unicorn?")
     Dataset.objects.filter(pk=dataset.pk).update(last_number=rows)
     mark_changed(Dataset.objects.get(pk=dataset.pk), checked_at=timezone.now())
+    vacuum_after_commit()  # as an import does
     some = dataset.examples.filter(number__lte=100)
     Suggestion.objects.bulk_create(Suggestion(example=e, answer="x", source="base") for e in some)
     keys = list(dataset.examples.order_by("number").values_list("pk", flat=True))

@@ -1,7 +1,7 @@
 """The filters of the example table that this app adds: by finding and by language."""
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import BooleanField, F, Func, Q
 from django.db.models.expressions import RawSQL
 
 from finetune_app.checks.models import Finding
@@ -16,18 +16,29 @@ def register() -> None:
 
 def has_finding(dataset: Dataset, check_name: str) -> Q:
     finding = dataset.findings.light().filter(check_name=check_name).first()
-    return Q(pk__in=keys_found(finding)) if finding else Q(pk__in=[])
+    return in_finding(finding) if finding else Q(pk__in=[])
 
 
 def is_in_language(dataset: Dataset, code: str) -> Q:
     return Q(row_check__language="" if code == UNTOLD else code)
 
 
-def keys_found(finding: Finding) -> RawSQL:
-    """A subquery for the keys of a finding's examples, so the list is not read into Python."""
-    values = (
-        "SELECT value FROM checks_finding, json_each(checks_finding.examples)"
-        if connection.vendor == "sqlite"
-        else "SELECT value::bigint FROM checks_finding, jsonb_array_elements_text(examples)"
+def in_finding(finding: Finding) -> Q:
+    """The examples of a finding. The database unpacks its keys, they are not read into Python."""
+    if connection.vendor == "sqlite":
+        values = "SELECT value FROM checks_finding, json_each(checks_finding.examples)"
+        return Q(pk__in=RawSQL(f"{values} WHERE checks_finding.id = %s", [finding.pk]))
+    # PostgreSQL expects 100 rows of the subquery and would join them one by one. An array it looks
+    # up in one scan of the primary key's index.
+    values = "SELECT value::bigint FROM checks_finding, jsonb_array_elements_text(examples)"
+    keys = RawSQL(f"{values} WHERE checks_finding.id = %s", [finding.pk])
+    boolean = BooleanField()
+    return Q(
+        Func(
+            F("pk"),
+            keys,
+            template="%(expressions)s)",
+            arg_joiner=" = ANY(ARRAY",
+            output_field=boolean,
+        )
     )
-    return RawSQL(f"{values} WHERE checks_finding.id = %s", [finding.pk])

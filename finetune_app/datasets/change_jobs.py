@@ -8,6 +8,7 @@ from finetune_app.datasets.events import examples_changed
 from finetune_app.datasets.models import Dataset, Edit
 from finetune_app.datasets.services import batch_edits, undo
 from finetune_app.datasets.services.lease_writer import LeaseLost, LeaseWriter
+from finetune_app.datasets.services.locking import vacuum_after_commit
 from finetune_app.jobs import lease
 from finetune_app.jobs.handlers import JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
@@ -34,6 +35,7 @@ class ChangeHandler(JobHandler):
         return {}
 
     def finish(self, job: Job, result: Result) -> None:
+        vacuum_after_commit()
         edit = _edit_of(job)
         if edit:
             transaction.on_commit(lambda: examples_changed.send(Dataset, dataset=edit.dataset))

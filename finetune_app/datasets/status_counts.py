@@ -1,4 +1,7 @@
-"""The number of examples of each status and split, read from a covering index."""
+"""The number of examples of each status and split, read from a covering index.
+
+A column of the index is counted: for the primary key PostgreSQL would read the table.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +18,7 @@ def counts(dataset: Dataset) -> dict[str, int]:
     found = Counter[str](dict.fromkeys(("all", "trash", *Status.values, *Split.values), 0))
     rows = dataset.examples.arrived().order_by().values_list("status", "split")
     for status, split, kept, total in rows.annotate(
-        kept=Count("pk", filter=Q(deleted_at=None)), total=Count("pk")
+        kept=Count("status", filter=Q(deleted_at=None)), total=Count("status")
     ):
         found["trash"] += total - kept
         found["all"] += kept
@@ -30,7 +33,7 @@ def begun_and_waiting(datasets: Iterable[Dataset]) -> dict[int, tuple[int, int]]
     person. Examples that are set aside or in the trash are not counted."""
     rows = Example.objects.kept().filter(dataset__in=datasets).order_by()
     found: dict[int, tuple[int, int]] = {}
-    for dataset, status, count in rows.values_list("dataset", "status").annotate(Count("pk")):
+    for dataset, status, count in rows.values_list("dataset", "status").annotate(n=Count("status")):
         begun, waiting = found.get(dataset, (0, 0))
         if status in WAITING:
             found[dataset] = (begun, waiting + count)

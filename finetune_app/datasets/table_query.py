@@ -7,6 +7,7 @@ an index; filters are plain SQL conditions. Apps that depend on this one add con
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -98,7 +99,7 @@ class TableFilters:
         here = replace(self, **({"after": 0, "before": 0, "at": 0} | changes))
         return "?" + urlencode(here.given)
 
-    @property
+    @cached_property  # every row of the page links to it
     def here(self) -> str:
         return self.query(after=self.after, before=self.before, at=self.at)
 

@@ -24,7 +24,12 @@ from finetune_app.datasets.models import Dataset, Edit, Example, Import, Status
 from finetune_app.datasets.services.adding import ROWS_PER_BATCH, build_examples, store_new
 from finetune_app.datasets.services.editing import change_many, set_deleted
 from finetune_app.datasets.services.lease_writer import LeaseWriter
-from finetune_app.datasets.services.locking import count_label, lock, mark_changed
+from finetune_app.datasets.services.locking import (
+    count_label,
+    lock,
+    mark_changed,
+    vacuum_after_commit,
+)
 from finetune_app.datasets.text import last_said
 from finetune_app.imports.row_matching import RowMatcher
 from finetune_app.imports.schemas import (
@@ -38,6 +43,7 @@ from finetune_app.jobs.models import Job
 
 INSERT_BATCH_ROWS = 1_000  # in one transaction, which spends most of its time on the search index
 UPDATE_BATCH_ROWS = 1_000
+VACUUM_ROWS = 5_000
 MAX_CHANGES_SHOWN = 3  # in the plan
 MAX_SHOWN_CHARACTERS = 2_000
 RUNNING_STEPS = (Import.Step.READING, Import.Step.ADDING)
@@ -195,6 +201,8 @@ def publish_rows(item: Import) -> None:
     if item.rows_kept:
         _edit_of(item)
     mark_changed(item.dataset)
+    if item.rows_kept > VACUUM_ROWS:
+        vacuum_after_commit()
     folder, name = _folder_of(item), item.folder
 
     def delete_working_files() -> None:

@@ -34,7 +34,8 @@ def test_index_is_used_for_three_characters_and_more(large):
     fresh = Dataset.objects.get(pk=large.pk)
     assert text_search.proposed_keys(fresh, "saddle")
     assert text_search.proposed_keys(fresh, "zebra") == []
-    assert text_search.proposed_keys(fresh, "sa") is None
+    if connection.vendor == "sqlite":
+        assert text_search.proposed_keys(fresh, "sa") is None
 
 
 def test_index_follows_every_change(large):
@@ -71,3 +72,11 @@ def test_index_is_created_again_when_a_migration_dropped_its_triggers(large):
     large.examples.filter(number=7).update(prompt="A unicorn?")
     text_search.create_index()
     assert search(large, "unicorn") == {7}
+
+
+def test_letters_that_are_equal_in_upper_case_are_found_with_the_index_too(large):
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite compares only the letters of ASCII without their case")
+    large.examples.filter(number=7).update(prompt="ΟΔΟΣ, οδος, οδοσ")
+    for text in ("οδος", "οδοσ", "ΟΔΟΣ", "ος"):
+        assert search(large, text) == {7}, text

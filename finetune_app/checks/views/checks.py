@@ -13,7 +13,7 @@ from finetune_app.accounts.requests import HttpRequest
 from finetune_app.checks import fixes, services
 from finetune_app.checks.health import check_progress
 from finetune_app.checks.models import Finding
-from finetune_app.checks.table_filters import keys_found
+from finetune_app.checks.table_filters import in_finding
 from finetune_app.core.downloads import download
 from finetune_app.core.requests import render_page
 from finetune_app.datasets import example_export
@@ -83,7 +83,7 @@ def rows_of(finding: Finding) -> example_export.Rows:
     there may be a million of them."""
 
     def rows() -> Iterator[example_export.Row]:
-        found = Example.objects.kept().filter(pk__in=keys_found(finding)).order_by("pk")
+        found = Example.objects.kept().filter(in_finding(finding)).order_by("pk")
         last = 0
         while some := list(found.filter(pk__gt=last).values_list(*COLUMNS)[:QUERY_ROWS]):
             last = some[-1][0]

@@ -18,7 +18,6 @@ from finetune_app.datasets.services.locking import lock, mark_changed
 from finetune_app.goals.models import Goal
 
 MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
-ANALYZE_ROWS = 5_000
 COLUMNS = {
     "messages": ["messages", "prompt", "answer", "prompt_hash"],
     "status": ["status"],
@@ -114,7 +113,7 @@ def set_deleted(pks: list[int], edit: Edit, *, away: bool) -> None:
         Example.objects.filter(pk__in=pks[start : start + MAX_QUERY_KEYS]).update(
             deleted_at=edit.at if away else None, changed_at=edit.at, changed_by=edit.by
         )
-    mark_changed(edit.dataset, very_many=len(pks) >= ANALYZE_ROWS)
+    mark_changed(edit.dataset)
 
 
 READ: dict[str, Callable[[Example], Any]] = {

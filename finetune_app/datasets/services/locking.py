@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import ngettext
 
+from finetune_app.datasets import text_search
 from finetune_app.datasets.models import Dataset, Example
 
 
@@ -25,17 +26,27 @@ def lock_example(example: Example) -> Example:
     return row.get(pk=example.pk)
 
 
-def mark_changed(dataset: Dataset, *, very_many: bool = False, **values: Any) -> None:
-    """Record that examples changed. `very_many`: rows came or went, so PostgreSQL's planner needs
-    new statistics, which it would collect by itself only minutes later."""
+def mark_changed(dataset: Dataset, **values: Any) -> None:
+    """Record that examples changed."""
     Dataset.objects.filter(pk=dataset.pk).update(changed_at=timezone.now(), **values)
-    if very_many and connection.vendor == "postgresql":
-        transaction.on_commit(_analyze)
 
 
-def _analyze() -> None:
+def vacuum_after_commit() -> None:
+    """Let PostgreSQL vacuum and analyze the examples after very many were written.
+
+    It would do so by itself a minute later. Until then it plans queries with old statistics, and
+    counts read the table instead of an index.
+    """
+    if connection.vendor == "postgresql":
+        transaction.on_commit(_vacuum)
+
+
+def _vacuum() -> None:
+    # VACUUM runs outside of transactions only, and a test may hold one.
+    vacuum = "" if connection.in_atomic_block else "VACUUM "
+    tables = ["datasets_example"] + ["datasets_words"] * text_search.has_index(connection.vendor)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE datasets_example")
+        cursor.execute(f"{vacuum}ANALYZE {', '.join(tables)}")
 
 
 def count_label(count: int) -> str:
