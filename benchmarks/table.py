@@ -33,7 +33,6 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     given.add_argument("--rows", type=int, default=100_000)
     given.add_argument("--repeats", type=int, default=20)
-    given.add_argument("--without-search", action="store_true", help="fill without its index")
     asked = given.parse_args()
     with tempfile.TemporaryDirectory(prefix="finetune-table-") as folder:
         os.environ["DATA_DIR"] = folder
@@ -44,12 +43,12 @@ def main() -> None:
 
         name = connection.creation.create_test_db(verbosity=0, serialize=False)
         try:
-            run(asked.rows, asked.repeats, asked.without_search)
+            run(asked.rows, asked.repeats)
         finally:
             connection.creation.destroy_test_db(name, verbosity=0)
 
 
-def run(rows: int, repeats: int, without_search: bool) -> None:
+def run(rows: int, repeats: int) -> None:
     from django.conf import settings
     from django.db import connection
 
@@ -58,12 +57,8 @@ def run(rows: int, repeats: int, without_search: bool) -> None:
     )
     settings.ALLOWED_HOSTS.append("testserver")
     print(f"{rows:,} rows on {connection.vendor}")
-    if without_search:
-        forget_search()
     seconds, there = measure(lambda: fill(rows))
     print(f"filled in {seconds:,.0f} s, {rows / seconds:,.0f} rows/s")
-    if without_search:
-        return
     client, base, other = there
     client.get(base)
     print("\n| page | fastest ms | p50 | p95 | of it processor time, p50 |\n|---|---|---|---|---|")
@@ -275,17 +270,6 @@ def copy(dataset: int, start: int, rows: int) -> None:
             f"FROM datasets_example WHERE dataset_id = {dataset} AND number <= {rows} "
             "ORDER BY number"
         )
-
-
-def forget_search() -> None:
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            for what in ("insert", "update", "delete"):
-                cursor.execute(f"DROP TRIGGER datasets_words_{what}")
-        else:
-            cursor.execute("DROP TRIGGER datasets_words_rows ON datasets_example")
 
 
 if __name__ == "__main__":

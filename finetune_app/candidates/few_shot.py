@@ -14,7 +14,6 @@ from finetune_app.datasets import near_duplicates
 from finetune_app.datasets.models import Example, ExampleQuerySet, Split
 from finetune_app.datasets.splits import hash_fraction
 from finetune_app.datasets.text import normalise
-from finetune_app.datasets.text_search import containing
 from finetune_app.goals.models import Goal
 
 DEFAULT_SHOTS = 4
@@ -97,7 +96,7 @@ def search(goal: Goal, text: str, chosen: list[Shot]) -> list[Showable]:
     """Examples that contain the text, without those already chosen; a sample if it is empty."""
     rows = showable_examples(goal)
     limit = 5 * SEARCH_RESULTS
-    some = rows.filter(containing(text))[:limit] if text else _sample(rows, limit)
+    some = rows.containing(text)[:limit] if text else _sample(rows, limit)
     wanted = text.casefold()
     pairs = [
         one

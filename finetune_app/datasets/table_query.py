@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.datasets import text_search
 from finetune_app.datasets.models import (
     Dataset,
     Example,
@@ -183,7 +182,7 @@ def examples_of(dataset: Dataset, filters: TableFilters) -> ExampleQuerySet:
         if value := getattr(filters, name):
             rows = rows.filter(condition(dataset, value))
     if filters.q:
-        rows = rows.filter(text_search.matching(dataset, filters.q))
+        rows = rows.containing(filters.q)
     return rows
 
 
@@ -222,10 +221,9 @@ def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
 
 
 def _count(rows: ExampleQuerySet, filters: TableFilters) -> RowTotal:
-    rows = rows.order_by()
     if not filters.needs_search:  # counted from an index
-        return RowTotal(rows.count())
-    count = rows[: MAX_COUNTED + 1].count()
+        return RowTotal(rows.order_by().count())
+    count = rows.order_by("number")[: MAX_COUNTED + 1].count()  # as the rows lie on disk
     return RowTotal(min(count, MAX_COUNTED), count > MAX_COUNTED)
 
 

@@ -183,7 +183,7 @@ def _copy_rows() -> None:
 
 
 def _old_columns() -> dict[str, set[str]]:
-    """The columns of each old table, without the search index, which triggers rebuild."""
+    """The columns of each old table, without the search index that there was."""
     found: dict[str, set[str]] = {}
     with connection.cursor() as cursor:
         cursor.execute(OLD_COLUMNS[connection.vendor], [])

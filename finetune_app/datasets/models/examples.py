@@ -1,8 +1,9 @@
 """An example, with its labels by several people and its suggested answers."""
 
 from django.db import models
-from django.db.models import Count, Q
-from django.db.models.functions import Length, Lower, Substr
+from django.db.models import Count, Q, Value
+from django.db.models.functions import Concat, Length, Lower, StrIndex, Substr, Upper
+from django.db.models.lookups import GreaterThan
 from django.utils.translation import gettext_lazy as _
 
 from finetune_app.accounts.models import User
@@ -26,6 +27,12 @@ class ExampleQuerySet(models.QuerySet["Example"]):
         """The examples that a version contains: approved and not in the trash."""
         return self.kept().filter(status=Status.APPROVED)
 
+    def containing(self, text: str) -> "ExampleQuerySet":
+        """Those whose prompt or answer contains `text`, ignoring case."""
+        # Not `contains`: PostgreSQL expects few rows of a LIKE and would sort all that it finds.
+        # Here it expects many, and reads them in order until the page is full.
+        return self.filter(GreaterThan(StrIndex("search_text", Upper(Value(text))), 0))
+
     def counts(self) -> dict[str, int]:
         """{"all", "pending", "draft", "approved", "set_aside", "disputed"} and one for each split.
 
@@ -46,7 +53,7 @@ class Example(models.Model):
     """One conversation that ends in the reference answer.
 
     `prompt` (the last user message) and `answer` (the last assistant message) are copies from
-    `messages` for search and for the table. Every order of the table has an index that ends in the
+    `messages` for the table and its search. Every order of the table has an index that ends in the
     number, from which pages of a large dataset are read.
     """
 
@@ -83,6 +90,11 @@ class Example(models.Model):
     prompt_start = models.GeneratedField(  # to sort by; a whole prompt is too long for an index
         expression=Lower(Substr("prompt", 1, 60)),
         output_field=models.CharField(max_length=60),
+        db_persist=True,
+    )
+    search_text = models.GeneratedField(  # PostgreSQL needs longer for upper() than for the search
+        expression=Upper(Concat("prompt", Value("\n", models.TextField()), "answer")),
+        output_field=models.TextField(),
         db_persist=True,
     )
 
