@@ -23,7 +23,6 @@ from finetune_app.knowledge.schemas import SearchQuality
 
 PAGE_SIZE = 100  # documents
 MAX_MISSED = 20  # practice questions
-UNITS = {"documents": ("document", "documents"), "passages": ("passage", "passages")}
 
 
 class PracticeContext(SearchQuality):
@@ -55,7 +54,7 @@ def page_context(
         "count": knowledge.documents.count() if knowledge else 0,
         "job": job,
         "state": job.state if job else "",
-        "headline": headline(job) if job else "",
+        "headline": _headline(job) if job else "",
         "facts": _facts(job) if job else [],
         "bar": charts.bar(job.done, job.total) if job else "",
         "can_edit": bool(membership and membership.may_edit),
@@ -86,7 +85,7 @@ def _context_length(goal: Goal) -> int:
     return choice.base_model.context if choice else 0
 
 
-def headline(job: Job) -> str:
+def _headline(job: Job) -> str:
     if job.state == State.QUEUED:
         place = queue_place(job)
         return (
@@ -109,12 +108,12 @@ def headline(job: Job) -> str:
 
 
 def _facts(job: Job) -> list[str]:
-    if not job.total or job.unit not in UNITS:
-        return []
-    done, total = int(job.done), int(job.total)
-    if job.unit == "documents":
-        return [_("%(done)d of %(total)d documents read") % {"done": done, "total": total}]
-    return [_("%(done)d of %(total)d passages taken in") % {"done": done, "total": total}]
+    counts = {"done": int(job.done), "total": int(job.total or 0)}
+    if counts["total"] and job.unit == "documents":
+        return [_("%(done)d of %(total)d documents read") % counts]
+    if counts["total"] and job.unit == "passages":
+        return [_("%(done)d of %(total)d passages taken in") % counts]
+    return []
 
 
 def _practice(goal: Goal, knowledge: Knowledge) -> PracticeContext | None:

@@ -9,22 +9,21 @@ from finetune_app.knowledge.schemas import PracticeQuestion, SearchQuality
 from worker.knowledge.search import STOP_WORDS, WORD, Index
 
 TOP_PASSAGES = 5
-MAX_QUESTIONS = 200
 MIN_KEYWORDS = 4  # shorter answers must be contained literally
 MIN_KEYWORD_SHARE = 0.8
 
 
 def measure(index: Index, questions: list[PracticeQuestion]) -> SearchQuality:
-    asked = questions[:MAX_QUESTIONS]
     missed = [
         one["id"]
-        for one in asked
+        for one in questions
         if not any(
             contains_answer(passage, one["answer"])
             for passage in index.search(one["question"], TOP_PASSAGES)
         )
     ]
-    return {"asked": len(asked), "found": len(asked) - len(missed), "missed": missed}
+    found = len(questions) - len(missed)
+    return {"asked": len(questions), "found": found, "missed": missed}
 
 
 def contains_answer(passage: Passage, answer: str) -> bool:
