@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "metric",
+                    "what",
                     models.CharField(
                         choices=[
                             ("errors", "Too many requests fail"),
@@ -73,9 +73,9 @@ class Migration(migrations.Migration):
                 ("limit", models.FloatField()),
                 ("on", models.BooleanField(default=True)),
                 ("raised_at", models.DateTimeField(blank=True, null=True)),
-                ("consecutive_checks", models.PositiveSmallIntegerField(default=0)),
-                ("check_count", models.PositiveIntegerField(default=0)),
-                ("checked_at", models.DateTimeField(blank=True, null=True)),
+                ("streak", models.PositiveSmallIntegerField(default=0)),
+                ("looks", models.PositiveIntegerField(default=0)),
+                ("looked_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "watch",
                     models.ForeignKey(
@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "channel",
+                    "way",
                     models.CharField(
                         choices=[("email", "e-mail"), ("webhook", "webhook")], max_length=8
                     ),
@@ -187,7 +187,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="rule",
-            constraint=models.UniqueConstraint(fields=("watch", "metric"), name="one_rule_a_watch"),
+            constraint=models.UniqueConstraint(fields=("watch", "what"), name="one_rule_a_watch"),
         ),
         migrations.AddIndex(
             model_name="notice",
