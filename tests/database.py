@@ -35,10 +35,10 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first process creates it, the others wait
-        kept = FOLDER / f"{fingerprint()}.sqlite3"
-        if not kept.exists():
-            make(kept)
-        shutil.copy(kept, connection.creation._get_test_db_name())
+        template = FOLDER / f"{fingerprint()}.sqlite3"
+        if not template.exists():
+            create_template(template)
+        shutil.copy(template, connection.creation._get_test_db_name())
 
 
 def fingerprint() -> str:
@@ -48,11 +48,11 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def make(kept: Path) -> None:
+def create_template(template: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        given = os.environ | {"DATA_DIR": folder, "DATABASE_URL": ""}
+        env = os.environ | {"DATA_DIR": folder, "DATABASE_URL": ""}
         command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-        subprocess.run(command, cwd=settings.BASE_DIR, env=given, check=True)
-        for older in kept.parent.glob("*.sqlite3"):
+        subprocess.run(command, cwd=settings.BASE_DIR, env=env, check=True)
+        for older in template.parent.glob("*.sqlite3"):
             older.unlink()
-        shutil.move(f"{folder}/finetune.sqlite3", kept)
+        shutil.move(f"{folder}/finetune.sqlite3", template)

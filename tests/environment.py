@@ -27,5 +27,5 @@ def pytest_addoption(parser: Any) -> None:
     parser.addoption(
         "--four-looks",
         action="store_true",
-        help="look at each page wide and narrow, each light and dark",
+        help="open each page wide and narrow, in light and dark mode",
     )

@@ -1,6 +1,5 @@
-"""Factory for tests that visit all pages: a team with a goal that has been through all steps.
-
-`build_world(team, by)` creates the rows and the small files that the goal's pages read.
+"""Test data for all pages: `build_world(team, by)` creates a goal that has been through all steps,
+with the rows and small files that its pages read.
 """
 
 from dataclasses import dataclass

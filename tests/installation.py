@@ -1,4 +1,4 @@
-"""An installation in its own folder, started with `manage.py up` as `make run` does."""
+"""An installation in its own folder, started with `manage.py up`."""
 
 import os
 import re
@@ -60,8 +60,8 @@ def started(tmp_path: Path) -> Iterator[Installation]:
     if not starter.is_there():
         pytest.skip(starter.WHY_NOT)
     data_dir = tmp_path / "data"
-    starter.lay_into(data_dir)
-    given = os.environ | {
+    starter.link_starter(data_dir)
+    env = os.environ | {
         "DATA_DIR": str(data_dir),
         "PORT": str(free_port()),
         "DATABASE_URL": "",
@@ -71,16 +71,16 @@ def started(tmp_path: Path) -> Iterator[Installation]:
         "HF_HUB_OFFLINE": "1",
     }
     for name in ("OMP_NUM_THREADS", "FINETUNE_NICENESS"):
-        given.pop(name, None)  # train with the default environment: all cores, low priority
-    subprocess.run([*MANAGE, "prepare"], cwd=settings.BASE_DIR, env=given, check=True)
-    said = tmp_path / "up.txt"
-    with said.open("w") as file:
+        env.pop(name, None)  # train with the default environment: all cores, low priority
+    subprocess.run([*MANAGE, "prepare"], cwd=settings.BASE_DIR, env=env, check=True)
+    output = tmp_path / "up.txt"
+    with output.open("w") as file:
         process = subprocess.Popen(
-            [*MANAGE, "up"], cwd=settings.BASE_DIR, env=given, stdout=file, stderr=file
+            [*MANAGE, "up"], cwd=settings.BASE_DIR, env=env, stdout=file, stderr=file
         )
     try:
-        address = wait_for(lambda: re.search(r"http://\S+", said.read_text()), seconds=120)
-        yield Installation(address.group(0), data_dir, given, psutil.Process(process.pid))
+        address = wait_for(lambda: re.search(r"http://\S+", output.read_text()), seconds=120)
+        yield Installation(address.group(0), data_dir, env, psutil.Process(process.pid))
     finally:
         alive = process.poll() is None
         family = psutil.Process(process.pid).children(recursive=True) if alive else []

@@ -1,4 +1,4 @@
-"""One world of test data, and a test client for each role."""
+"""Test data of two teams, and a test client for each role."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,32 +24,30 @@ class Person:
         browser = Client(raise_request_exception=False)
         if self.client:
             browser.cookies = self.client.cookies.copy()
-        place = transaction.savepoint()
+        savepoint = transaction.savepoint()
         try:
             form = "application/x-www-form-urlencoded"
             return browser.generic(method, address, content_type=form, headers=headers)
         finally:
-            transaction.savepoint_rollback(place)
+            transaction.savepoint_rollback(savepoint)
 
 
 @dataclass(frozen=True)
-class Story:
-    """Test data of two teams, and a client for each role."""
-
+class RoleClients:
     world: World
     theirs: World
     people: list[Person]
 
 
-@pytest.fixture(scope="module", name="story")
-def story_fixture(django_db_setup, django_db_blocker) -> Iterator[Story]:
+@pytest.fixture(scope="module", name="role_clients")
+def role_clients_fixture(django_db_setup, django_db_blocker) -> Iterator[RoleClients]:
     """Created once per module and rolled back at its end; Person.ask rolls back each request."""
     with django_db_blocker.unblock(), transaction.atomic():
-        yield _story()
+        yield _role_clients()
         transaction.set_rollback(True)
 
 
-def _story() -> Story:
+def _role_clients() -> RoleClients:
     team = Team.objects.create(name="Kettle Lane Cycles")
     owner = person("mara@kettle.example", team, Role.OWNER)
     stranger = person("eve@other.example", Team.objects.create(name="Another team"), Role.OWNER)
@@ -57,7 +55,7 @@ def _story() -> Story:
     def inside(word: str, role: Role | None, user: User) -> Person:
         return Person(word, role, signed_in(user))
 
-    return Story(
+    return RoleClients(
         build_world(team, owner),
         build_world(stranger.teams.get(), stranger),
         [

@@ -61,8 +61,8 @@ def parts(wanted: str, browser_here: bool) -> list[list[str]]:
         if not browser_here:
             return [["-s", "-m", "long and not browser"]]
         return [["-s", "-m", "long"], ["-s", "--four-looks", "tests/browser/test_axe.py"]]
-    # In the order of the folders: browser tests, of which there are few in a file but long ones,
-    # would else come last and keep one process busy while the others have nothing left.
+    # In the order of the folders, else the browser tests, with few but long tests per file, come
+    # last and keep one process busy while the others are idle.
     processes = str(min(8, (os.cpu_count() or 1) + 1))
     short = ["-n", processes, "--dist", "loadfile", "--no-loadscope-reorder", "-m"]
     if wanted == "services":

@@ -34,11 +34,11 @@ def starter(db, data_dir):
 
     if not is_there():
         pytest.skip(WHY_NOT)
-    lay_into(data_dir)
+    link_starter(data_dir)
     return register_starter()
 
 
-def lay_into(data_dir: Path) -> Path:
+def link_starter(data_dir: Path) -> Path:
     """Put the starter where an installation in `data_dir` expects it; return its folder."""
     folder = data_dir / "models" / SLUG
     if not folder.exists():

@@ -33,21 +33,21 @@ def lines_where(paths: list[Path], pattern: str) -> list[str]:
     ]
 
 
-def test_no_file_is_longer_than_it_can_be_read():
+def test_files_have_at_most_400_lines():
     found = files(".py", ".html", ".js")
     assert len(found) > 500
     assert [path for path in found if len(path.read_text().splitlines()) > MAX_LINES] == []
 
 
-def test_no_template_line_is_longer_than_a_screen():
+def test_template_lines_have_at_most_160_columns():
     assert lines_where(files(".html"), rf".{{{MAX_TEMPLATE_COLUMNS + 1}}}") == []
 
 
-def test_templates_have_one_way_to_translate():
+def test_templates_use_translate_not_trans():
     assert lines_where(files(".html"), r"{%-? *(end)?(block)?trans\b(?!late)") == []
 
 
-def test_nothing_is_kept_from_the_formatter():
+def test_no_code_is_excluded_from_the_formatter():
     found = [path for path in files(".py") if path.name != Path(__file__).name]
     assert lines_where(found, r"fmt: *(skip|off)") == []
 

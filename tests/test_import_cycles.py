@@ -19,7 +19,7 @@ def cycle_in(imports: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_a_cycle_is_found():
+def test_cycle_in_finds_a_cycle():
     assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}})
     assert not cycle_in({"a": {"b", "c"}, "b": {"c"}})
 

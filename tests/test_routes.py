@@ -13,7 +13,7 @@ from django.urls import path, reverse
 
 from finetune_app.accounts.access import public
 from tests.factories import World
-from tests.role_clients import Person, story_fixture  # noqa: F401
+from tests.role_clients import Person, role_clients_fixture  # noqa: F401
 from tests.routes import COUNTED_IN_THE_GOAL, DECLARED, METHODS, ROUTES, Route, ids_of, walk
 
 pytestmark = pytest.mark.django_db
@@ -80,13 +80,13 @@ def test_a_view_without_a_policy_would_be_found():
 
 
 @pytest.fixture
-def world(story) -> World:
-    return story.world
+def world(role_clients) -> World:
+    return role_clients.world
 
 
 @pytest.fixture
-def people(story) -> list[Person]:
-    return story.people
+def people(role_clients) -> list[Person]:
+    return role_clients.people
 
 
 def expectation(route: Route, person: Person, method: str) -> str:
@@ -167,13 +167,13 @@ MIXABLE = [
 
 
 @pytest.mark.parametrize("route", MIXABLE or [None], ids=str)
-def test_ids_of_another_teams_goal_are_not_found(route, story):
+def test_ids_of_another_teams_goal_are_not_found(route, role_clients):
     """The goal is the user's, the other id belongs to another team."""
     if route is None:
         pytest.skip("no such address")
-    mixed = ids_of(route, story.theirs) | {"goal_id": story.world.goal.pk}
+    mixed = ids_of(route, role_clients.theirs) | {"goal_id": role_clients.world.goal.pk}
     for method in route.policy.methods:
-        response = story.people[-1].ask(method, reverse(route.name, kwargs=mixed))
+        response = role_clients.people[-1].ask(method, reverse(route.name, kwargs=mixed))
         assert response.status_code == 404, describe(route, "an owner", method, "hidden", response)
 
 

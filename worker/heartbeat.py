@@ -26,12 +26,12 @@ class Heartbeat:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._child: Child | None = None
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat_on, daemon=True)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self.renewed_at = boot_clock.seconds()
         self.lost = False
 
-    def follow(self, child: Child) -> None:
+    def forward_to(self, child: Child) -> None:
         self._child = child
 
     def __enter__(self) -> Self:
@@ -44,11 +44,11 @@ class Heartbeat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._ended.set()
         self._thread.join()
 
-    def _beat_on(self) -> None:
-        while not self._over.wait(settings.HEARTBEAT_SECONDS) and not self.lost:
+    def _run(self) -> None:
+        while not self._ended.wait(settings.HEARTBEAT_SECONDS) and not self.lost:
             self._beat()
         connection.close()
 
@@ -62,7 +62,7 @@ class Heartbeat:
             return
         if not held:
             # The state also changes when this worker itself ends the job.
-            self.lost = not self._over.is_set()
+            self.lost = not self._ended.is_set()
             return
         self.renewed_at = asked_at
         if self._child:

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import lease
-from finetune_app.jobs.handlers import ChildSpec, handler_for
+from finetune_app.jobs.handlers import ChildSpec, Event, Result, handler_for
 from finetune_app.jobs.models import Job, State
 from worker import boot_clock
 from worker.child_process import END, Child, order_for
@@ -38,15 +38,19 @@ class LostLease(Exception):
 
 
 class Supervision:
-    def __init__(self, job: Job, make_child: Callable[[], Child], leaving: threading.Event) -> None:
+    """Runs a job whose lease this worker holds, from its spec to its end."""
+
+    def __init__(
+        self, job: Job, make_child: Callable[[], Child], shutting_down: threading.Event
+    ) -> None:
         self.job = job
         self.handler = handler_for(job)
         self._make_child = make_child
-        self._leaving = leaving  # set when this worker shuts down
-        self._buffer: list[dict[str, Any]] = []  # events not yet written
+        self._shutting_down = shutting_down  # set when this worker shuts down
+        self._buffer: list[Event] = []  # events not yet written
         self._fields: dict[str, Any] = {}  # columns not yet written
-        self._last: dict[str, Any] | None = None  # the result or error event
-        self._next_look = 0.0
+        self._final_event: Event | None = None  # the result or error event
+        self._next_poll = 0.0
         self._stop_sent_at: float | None = None
         self._handing_back = False
 
@@ -54,11 +58,11 @@ class Supervision:
         """Run the job to its end; returns early when the lease is lost."""
         with Heartbeat(self.job) as heartbeat:
             try:
-                ready, spec = self._child_spec()
+                runnable, spec = self._child_spec()
                 if spec is not None:
                     self._run_child(heartbeat, spec)
-                elif ready:
-                    self._run_here()
+                elif runnable:
+                    self._run_without_child()
             except LostLease:
                 log.warning("job %s: the lease is lost; leaving it", self.job.pk)
 
@@ -75,10 +79,10 @@ class Supervision:
             self._fail("crash", message, traceback.format_exc())
         return False, None
 
-    def _run_here(self) -> None:
+    def _run_without_child(self) -> None:
         """Run a job that needs no child."""
         try:
-            result = self._insist(lambda: self.handler.run(self.job))
+            result = self._retry(lambda: self.handler.run(self.job))
         except PlainError as error:
             self._fail("bad_data", error.message, "")
         except DatabaseError:
@@ -98,13 +102,13 @@ class Supervision:
                 raise LostLease
             order = order_for(self.job, self.handler.kind, spec, renewed_at=heartbeat.renewed_at)
             child.begin(order, Path(settings.DATA_DIR) / "logs" / f"job-{self.job.pk}.log")
-            heartbeat.follow(child)
+            heartbeat.forward_to(child)
             self._listen(heartbeat, child)
-            how = _how_it_ended(child.end(timeout_seconds=5.0 if self._last else 0.0))
+            how = _describe_exit(child.end(timeout_seconds=5.0 if self._final_event else 0.0))
         finally:
             child.end()
             lease.end_child_runs(self.job, how)
-        self._conclude(child, how)
+        self._end_job(child, how)
 
     def _listen(self, heartbeat: Heartbeat, child: Child) -> None:
         """Handle events until the child's output closes."""
@@ -115,12 +119,12 @@ class Supervision:
             if event is END:
                 return
             if event is not None:
-                self._note(event)
-            if boot_clock.seconds() >= self._next_look:
-                self._next_look = boot_clock.seconds() + POLL_SECONDS
-                self._look(child)
+                self._buffer_event(event)
+            if boot_clock.seconds() >= self._next_poll:
+                self._next_poll = boot_clock.seconds() + POLL_SECONDS
+                self._poll(child)
 
-    def _note(self, event: dict[str, Any]) -> None:
+    def _buffer_event(self, event: Event) -> None:
         """Buffer an event for the next write."""
         name = event.get("event")
         if name == "phase":
@@ -135,36 +139,36 @@ class Supervision:
                 "unit": str(event.get("unit", ""))[:16],
             }
         elif name in ("result", "error"):
-            self._last = event
+            self._final_event = event
         elif name == "log":
             log.info("job %s: %s", self.job.pk, event.get("text"))
         else:
             self._buffer.append(event)
 
-    def _look(self, child: Child) -> None:
+    def _poll(self, child: Child) -> None:
         """Once a second: write events, and handle stop, cancel and shutdown."""
         try:
-            asked = Job.objects.held_by(self.job).values("stop_asked", "cancel_asked").first()
+            requested = Job.objects.held_by(self.job).values("stop_asked", "cancel_asked").first()
             self._write()
         except DatabaseError as error:
             log.warning("job %s: the database does not answer: %s", self.job.pk, error)
             connection.close()
             return  # events stay buffered; the child fences itself if this lasts
-        if asked is None:
+        if requested is None:
             raise LostLease
-        if asked["cancel_asked"]:
+        if requested["cancel_asked"]:
             child.terminate()
             child.end(CANCEL_TIMEOUT_SECONDS)
-        elif asked["stop_asked"] or self._leaving.is_set():
-            self._stop(child, handing_back=not asked["stop_asked"])
+        elif requested["stop_asked"] or self._shutting_down.is_set():
+            self._stop(child, handing_back=not requested["stop_asked"])
 
     def _stop(self, child: Child, *, handing_back: bool) -> None:
         if self._stop_sent_at is None:
             self._stop_sent_at = boot_clock.seconds()
             child.send({"command": "stop"})
         self._handing_back = handing_back
-        leaving = self._leaving.is_set()
-        timeout = SHUTDOWN_TIMEOUT_SECONDS if leaving else STOP_TIMEOUT_SECONDS
+        shutting_down = self._shutting_down.is_set()
+        timeout = SHUTDOWN_TIMEOUT_SECONDS if shutting_down else STOP_TIMEOUT_SECONDS
         if boot_clock.seconds() - self._stop_sent_at > timeout:
             child.end()
 
@@ -173,10 +177,10 @@ class Supervision:
         if not self._buffer and not self._fields:
             return
         with transaction.atomic():
-            self._write_within()
+            self._write_in_transaction()
         self._buffer, self._fields = [], {}
 
-    def _write_within(self) -> None:
+    def _write_in_transaction(self) -> None:
         fields = dict(self._fields)
         if "done" in fields and self.job.running_at is None:
             # Speed is measured from here, so that loading does not count.
@@ -190,13 +194,13 @@ class Supervision:
         for event in self._buffer:
             self.handler.record(self.job, event)
 
-    def _conclude(self, child: Child, how: str) -> None:
+    def _end_job(self, child: Child, how: str) -> None:
         """End the job after its child has ended and the ChildRun is closed."""
-        event = self._last
+        event = self._final_event
         if event is None:
             detail = f"{how}\n{child.tail()}"
             counts = not self._handing_back
-            state = self._insist(lambda: lease.release(self.job, detail=detail, counts=counts))
+            state = self._retry(lambda: lease.release(self.job, detail=detail, counts=counts))
             log.warning(
                 "job %s: the child ended without a result (%s): %s", self.job.pk, how, state
             )
@@ -206,7 +210,7 @@ class Supervision:
         else:
             result = {key: value for key, value in event.items() if key != "event"}
             if result.get("stopped") and self._handing_back:
-                self._insist(self._hand_back)
+                self._retry(self._hand_back)
             else:
                 self._finish(result)
 
@@ -214,10 +218,10 @@ class Supervision:
         self._write()
         lease.release(self.job, counts=False)
 
-    def _finish(self, result: dict[str, Any]) -> None:
+    def _finish(self, result: Result) -> None:
         try:
-            self._insist(lambda: self.handler.before_finish(self.job, result))
-            self._insist(lambda: self._finish_once(result))
+            self._retry(lambda: self.handler.before_finish(self.job, result))
+            self._retry(lambda: self._finish_in_transaction(result))
         except (LostLease, DatabaseError):
             raise
         except Exception:
@@ -225,11 +229,11 @@ class Supervision:
             message = _("The work is done but could not be kept. Press Continue to try once more.")
             self._fail("crash", message, traceback.format_exc())
 
-    def _finish_once(self, result: dict[str, Any]) -> None:
+    def _finish_in_transaction(self, result: Result) -> None:
         stopped = bool(result.get("stopped"))
         with transaction.atomic():
             if self._buffer or self._fields:
-                self._write_within()
+                self._write_in_transaction()
             written = lease.write(
                 self.job,
                 state=State.STOPPED if stopped else State.SUCCEEDED,
@@ -242,7 +246,7 @@ class Supervision:
             self.handler.finish(Job.objects.get(pk=self.job.pk), result)
 
     def _fail(self, code: str, message: str, detail: str) -> None:
-        def once() -> None:
+        def in_transaction() -> None:
             with transaction.atomic():
                 written = lease.write(
                     self.job,
@@ -256,9 +260,9 @@ class Supervision:
                     raise LostLease
                 self.handler.fail(Job.objects.get(pk=self.job.pk))
 
-        self._insist(once)
+        self._retry(in_transaction)
 
-    def _insist(self, write: Callable[[], Any]) -> Any:
+    def _retry(self, write: Callable[[], Any]) -> Any:
         """Retry database errors for the duration of a lease."""
         until = boot_clock.seconds() + settings.LEASE_SECONDS
         while True:
@@ -272,7 +276,7 @@ class Supervision:
                 time.sleep(0.5)
 
 
-def _how_it_ended(status: int) -> str:
+def _describe_exit(status: int) -> str:
     if status == -14:
         return "ended itself: no heartbeat for most of a lease"
     return f"killed by signal {-status}" if status < 0 else f"exit {status}"

@@ -21,39 +21,43 @@ from worker.supervise import Supervision
 
 log = logging.getLogger(__name__)
 
-_leaving = threading.Event()
+_shutting_down = threading.Event()
 WARM_DELAY_SECONDS = 5.0  # the web starts first
 
 
 @app.task(name="worker.run_heavy")
 def run_heavy(pk: int) -> None:
-    _take_all(heavy=True)
-    if not _leaving.is_set():
+    _run_waiting_jobs(heavy=True)
+    if not _shutting_down.is_set():
         warm_child.prepare()
 
 
 @app.task(name="worker.run_light")
 def run_light(pk: int) -> None:
-    _take_all(heavy=False)
+    _run_waiting_jobs(heavy=False)
 
 
-def _take_all(*, heavy: bool) -> None:
-    me = process_ids.process_id()
-    while not _leaving.is_set() and (job := lease.take_next(heavy=heavy, worker=me)):
+def _run_waiting_jobs(*, heavy: bool) -> None:
+    this_process = process_ids.process_id()
+    while not _shutting_down.is_set() and (
+        job := lease.take_next(heavy=heavy, worker=this_process)
+    ):
         log.info("job %s: taken (%s, attempt %s)", job.pk, job.kind, job.attempts)
         if not process_ids.kill(job.child):
             log.error("job %s: its last child cannot be killed", job.pk)
             lease.release(job)
             return
         lease.end_child_runs(job, "found gone by the next worker")
-        Supervision(job, warm_child.take if heavy else warm_child.new_light_child, _leaving).run()
+        Supervision(
+            job, warm_child.take if heavy else warm_child.new_light_child, _shutting_down
+        ).run()
 
 
 @worker_process_init.connect
 def on_worker_process_init(**_: Any) -> None:
     """In each pool process: die with the worker, handle its shutdown signal, keep a warm child."""
     parent_death.die_with_parent(os.getppid())
-    signal.signal(signal.SIGUSR2, lambda *_args: _leaving.set())
+    signal.signal(signal.SIGUSR2, lambda *_args: _shutting_down.set())
     if os.environ.get("FINETUNE_LANE") == "heavy":
         warm_child.prepare(WARM_DELAY_SECONDS)
 

@@ -27,7 +27,7 @@ class ChildSpec:
     folder: Path
     """Absolute; belongs to this job alone, and is kept when the job continues."""
     spec: Mapping[str, Any]
-    """What to do, in JSON values."""
+    """Parameters of the runner, as JSON values."""
 
 
 class JobHandler:
@@ -53,7 +53,7 @@ class JobHandler:
         write lock."""
 
     def finish(self, job: Job, result: Result) -> None:
-        """Called in the transaction that ends the job well, or stops it."""
+        """Called in the transaction in which the job succeeds or stops."""
 
     def fail(self, job: Job) -> None:
         """Called in the transaction that fails or cancels the job for good."""

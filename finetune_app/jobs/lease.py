@@ -83,7 +83,7 @@ def release(
         row = Job.objects.held_by(job).select_for_update().first()
         if row is None or (unless_renewed and row.heartbeat_at != job.heartbeat_at):
             return None
-        fields = _fate(row, counts)
+        fields = _state_after_death(row, counts)
         if detail:
             fields["detail"] = detail
         # Incrementing the token fences the previous holder. The row has been locked since it
@@ -96,7 +96,7 @@ def release(
         return str(fields["state"])
 
 
-def _fate(job: Job, counts: bool) -> dict[str, Any]:
+def _state_after_death(job: Job, counts: bool) -> dict[str, Any]:
     """The next state of a job whose child is dead, with the message for the user."""
     now = timezone.now()
     if job.cancel_asked:

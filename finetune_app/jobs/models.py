@@ -63,9 +63,7 @@ class Job(models.Model):
     spec = models.JSONField(default=dict)
 
     token = models.PositiveIntegerField(default=0)
-    attempts = models.PositiveIntegerField(
-        default=0
-    )  # times it was taken since it was last requested
+    attempts = models.PositiveIntegerField(default=0)  # leases taken since the last request
     worker = models.CharField(max_length=120, blank=True)  # host:pid of the supervisor
     child = models.CharField(max_length=120, blank=True)  # host:pid:start time of the child
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -120,9 +118,9 @@ class Job(models.Model):
         if self.state != State.RUNNING or not since or self.fraction < 0.05:
             return None
         start = float(self.result.get("resumed_at", 0) or 0)
-        gone = (timezone.now() - since).total_seconds()
-        pace = max(self.done - start, 0) / gone if gone > 0 else 0
-        return (self.total - self.done) / pace if pace else None
+        elapsed = (timezone.now() - since).total_seconds()
+        speed = max(self.done - start, 0) / elapsed if elapsed > 0 else 0
+        return (self.total - self.done) / speed if speed else None
 
 
 class ChildRun(models.Model):

@@ -59,7 +59,7 @@ def check_port(host: str, port: int) -> None:
             raise NotReady(f"Finetune cannot listen on {host}:{port}: {error.strerror}.") from error
 
 
-def only_one(run: Path) -> int:
+def lock_installation(run: Path) -> int:
     """Lock the installation while this process runs. Returns the open lock file."""
     handle = os.open(run / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOG_BYTES = 10_000_000
-FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0  # seconds before a restart, doubled each time
-SETTLED = 60.0  # a process that ran this long is restarted without delay
+MIN_DELAY, MAX_DELAY = 0.5, 30.0  # seconds before a restart, doubled each time
+STABLE_SECONDS = 60.0  # uptime after which the delay starts again at MIN_DELAY
 
 
 @dataclass
@@ -23,24 +23,24 @@ class ManagedProcess:
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-    delay: float = FIRST_DELAY
-    due: float = 0.0
+    started_at: float = 0.0
+    delay: float = MIN_DELAY
+    restart_at: float = 0.0  # 0: not waiting for a restart
     restarts: int = 0
 
     def start(self, logs: Path) -> None:
         """Call from the main thread: the child dies with the thread that started it."""
-        tie_to_us = [sys.executable, "-m", "finetune_app.core.parent_death", str(os.getpid())]
+        die_with_us = [sys.executable, "-m", "finetune_app.core.parent_death", str(os.getpid())]
         with (logs / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
-                tie_to_us + self.command,
+                die_with_us + self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # only `up` gets Ctrl-C and ends all in order
                 env=os.environ | self.environment,
             )
-        self.started = time.monotonic()
+        self.started_at = time.monotonic()
 
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -70,24 +70,26 @@ class ProcessManager:
         rotate(self.logs / f"{name}.log")
         process.start(self.logs)
 
-    def look_after(self) -> list[str]:
+    def restart_dead(self) -> list[str]:
         """Restart dead processes with exponential backoff. Returns log messages."""
-        done = []
+        messages = []
         now = time.monotonic()
         for process in self.processes:
             if process.is_alive():
                 continue
-            if not process.due:
-                lived = now - process.started
+            if not process.restart_at:
+                uptime = now - process.started_at
                 process.delay = (
-                    FIRST_DELAY if lived > SETTLED else min(process.delay * 2, LONGEST_DELAY)
+                    MIN_DELAY if uptime > STABLE_SECONDS else min(process.delay * 2, MAX_DELAY)
                 )
-                process.due = now + (process.delay if process.restarts else 0)
-                done.append(f"{process.name} ended; starting it again (see {process.name}.log).")
-            if now >= process.due:
-                process.due, process.restarts = 0.0, process.restarts + 1
+                process.restart_at = now + (process.delay if process.restarts else 0)
+                messages.append(
+                    f"{process.name} ended; starting it again (see {process.name}.log)."
+                )
+            if now >= process.restart_at:
+                process.restart_at, process.restarts = 0.0, process.restarts + 1
                 process.start(self.logs)
-        return done
+        return messages
 
     def rotate_logs(self) -> None:
         for process in self.processes:

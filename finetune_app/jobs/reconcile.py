@@ -1,6 +1,6 @@
 """Reconciles jobs with their workers; the clock process calls it every two seconds.
 
-All updates are conditional, so that several clocks may run, and one may stop half way.
+All updates are conditional, so several clocks may run, and one may stop half way.
 """
 
 import logging
@@ -40,7 +40,7 @@ class HeartbeatMonitor:
             self._seen[job.pk] = (beat, now)
         return now - since
 
-    def forget_all_but(self, pks: set[int]) -> None:
+    def keep_only(self, pks: set[int]) -> None:
         self._seen = {pk: seen for pk, seen in self._seen.items() if pk in pks}
 
 
@@ -52,16 +52,16 @@ def reconcile(monitor: HeartbeatMonitor) -> None:
 def recover(monitor: HeartbeatMonitor) -> None:
     """Release leases whose worker is dead."""
     leased = list(Job.objects.leased())
-    monitor.forget_all_but({job.pk for job in leased})
+    monitor.keep_only({job.pk for job in leased})
     for job in leased:
-        why = _why_gone(job, monitor)
+        why = _reason_dead(job, monitor)
         if why and process_ids.kill(job.child):
             lease.end_child_runs(job, f"found gone by the clock: {why}")
             state = lease.release(job, unless_renewed=True)
             log.warning("job %s: %s; now %s", job.pk, why, state or "taken back meanwhile")
 
 
-def _why_gone(job: Job, monitor: HeartbeatMonitor) -> str:
+def _reason_dead(job: Job, monitor: HeartbeatMonitor) -> str:
     """Why the worker of a leased job counts as dead, or "" while it may be alive."""
     if process_ids.is_on_this_machine(job.worker) and not process_ids.is_alive(job.worker):
         return "its worker ended"

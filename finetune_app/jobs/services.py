@@ -19,9 +19,9 @@ from finetune_app.jobs.models import CAN_CONTINUE, LEASED, Job, State
 
 log = logging.getLogger(__name__)
 
-WAKE_UP_EXPIRES = 120  # seconds; the clock sends another wake-up if this one is lost
+WAKE_UP_EXPIRES_SECONDS = 120  # the clock sends another wake-up if this one is lost
 # One attempt of two seconds: pages do not wait for a broker that is down.
-NO_WAITING = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2} | {
+NO_RETRIES = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2} | {
     "interval_start": 0,
     "interval_step": 0,
     "interval_max": 0,
@@ -44,8 +44,10 @@ def wake_worker(job: Job) -> bool:
     are harmless, and a broker that is down is only logged."""
     name = "worker.run_heavy" if job.is_heavy else "worker.run_light"
     try:
-        with app.connection_for_write(transport_options=NO_WAITING) as broker:
-            app.send_task(name, [job.pk], expires=WAKE_UP_EXPIRES, retry=False, connection=broker)
+        with app.connection_for_write(transport_options=NO_RETRIES) as broker:
+            app.send_task(
+                name, [job.pk], expires=WAKE_UP_EXPIRES_SECONDS, retry=False, connection=broker
+            )
     except Exception as error:  # any exception of the broker's client
         log.warning("no worker could be woken for job %s: %s", job.pk, error)
         return False

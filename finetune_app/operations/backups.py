@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection, connections
 
 from finetune_app.core.files import local_folder, publish_folder
 from finetune_app.goals.models import Goal
-from finetune_app.jobs.preflight import NotReady, only_one
+from finetune_app.jobs.preflight import NotReady, lock_installation
 from finetune_app.knowledge import services as knowledge
 
 FOLDERS = ("versions", "uploads", "api-files", "runs", "evaluations", "knowledge")
@@ -120,7 +120,7 @@ def restore(source: Path, *, force: bool = False) -> None:
 def _not_running() -> Iterator[None]:
     """Hold the lock that `make run` needs. Raises BackupError while Finetune is running."""
     try:
-        lock = only_one(settings.RUN_DIR)
+        lock = lock_installation(settings.RUN_DIR)
     except NotReady as error:
         raise BackupError("Finetune is running here. Stop it first, then restore.") from error
     try:

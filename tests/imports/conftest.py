@@ -79,7 +79,7 @@ def send(goal: Goal, no_worker) -> Callable[..., Import]:
 
 @pytest.fixture
 def work(transactional_db) -> Callable[[Import], Import]:
-    """Let a worker do what an import waits for, in a child process of its own."""
+    """Run the job of an import in a child process, as a worker does."""
 
     def do(item: Import) -> Import:
         item.refresh_from_db()
@@ -93,7 +93,7 @@ def work(transactional_db) -> Callable[[Import], Import]:
 
 @pytest.fixture
 def read_file(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
-    """An import whose child has read these rows, up to where a person decides or it is done."""
+    """An import of these rows, run until it is done or waits for a decision."""
 
     def read(
         rows: list[dict], *, mode: str = "append", rejected: int = 0, **fields: object
@@ -119,13 +119,13 @@ def read_file(dataset: Dataset, owner, no_worker) -> Callable[..., Import]:
             "rejected": bad,
             "rejected_count": rejected,
         }
-        return run_out(item, result)
+        return finish_job(item, result)
 
     return read
 
 
-def run_out(item: Import, result: dict) -> Import:
-    """What a supervisor does with the result of the child, or where a job needs no child."""
+def finish_job(item: Import, result: dict) -> Import:
+    """Finish the job of an import as the supervisor does, with this result of its child."""
     if item.job is None or not item.job.is_active:
         item.job = job_services.create(
             team=item.dataset.goal.team, kind="import", title="Import", spec=result

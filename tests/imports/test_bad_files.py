@@ -1,4 +1,4 @@
-"""Hostile and broken files through the browser's door: a page that says why, never an error."""
+"""Upload hostile and broken files: the page gives a reason."""
 
 import io
 import json
@@ -31,7 +31,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_ends_in_a_page_that_says_what_it_is(as_owner, send, work, url, dataset, case):
+def test_uploading_a_bad_file_shows_the_reason(as_owner, send, work, url, dataset, case):
     content, step, words = FILES[case]
     item = work(send(as_owner, "file.csv", content))
     assert item.step == step
@@ -44,7 +44,7 @@ def test_a_file_ends_in_a_page_that_says_what_it_is(as_owner, send, work, url, d
     assert not dataset.examples.exists()
 
 
-def test_another_way_to_read_it_is_offered_where_there_may_be_one(as_owner, send, work, url):
+def test_read_another_way_is_offered_for_text_files(as_owner, send, work, url):
     for content, offered in [
         (b"\x89PNG\r\n\x1a\n" + os.urandom(400), False),
         (b" \n", False),
@@ -57,7 +57,7 @@ def test_another_way_to_read_it_is_offered_where_there_may_be_one(as_owner, send
         assert ("Read the file another way" in page) == offered, content[:20]
 
 
-def test_a_picture_in_a_zip_leaves_the_other_files_to_choose(as_owner, send, work, url):
+def test_another_file_of_a_zip_can_be_chosen_after_a_failure(as_owner, send, work, url):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("good.csv", GOOD)
@@ -88,7 +88,7 @@ HOSTILE = (
 )
 
 
-def test_what_is_hostile_in_a_row_is_text_on_every_page(
+def test_hostile_rows_are_shown_as_text_on_every_page(
     as_owner, send, work, url, dataset_url, dataset
 ):
     rows = "".join(
@@ -120,10 +120,10 @@ def test_what_is_hostile_in_a_row_is_text_on_every_page(
             assert raw not in page
 
 
-def test_a_child_that_is_killed_leaves_a_message_and_no_rows(
+def test_a_killed_child_fails_the_import_without_rows(
     as_owner, send, work, url, dataset, settings, monkeypatch
 ):
-    """As when the machine runs out of memory: nothing half-done stays behind."""
+    """As when the machine runs out of memory."""
     dying = replace(ImportHandler.kind, runner="tests.imports.dying_child")
     monkeypatch.setattr(ImportHandler, "kind", dying)
     settings.MAX_ATTEMPTS = 1

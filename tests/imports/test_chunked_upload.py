@@ -1,4 +1,4 @@
-"""Upload a large file in chunks: pause, resume, finish, forget; nobody else can touch it."""
+"""Upload a large file in chunks: resume, finish, delete, permissions."""
 
 from datetime import timedelta
 
@@ -15,24 +15,24 @@ CONTENT = b"prompt,answer\n" + b"".join(b"Question %d?,Answer %d\n" % (n, n) for
 
 @pytest.fixture
 def start_upload(url, no_worker):
-    def begun(client, name: str = "large.csv", size: int = len(CONTENT), status: int = 201) -> dict:
+    def start(client, name: str = "large.csv", size: int = len(CONTENT), status: int = 201) -> dict:
         reply = client.post(url("uploads"), {"name": name, "size": size})
         assert reply.status_code == status, reply.content
         return reply.json()
 
-    return begun
+    return start
 
 
 def put(client, upload: dict, offset: int, chunk: bytes):
     return client.put(f"{upload['url']}?offset={offset}", chunk, "application/octet-stream")
 
 
-def test_all_chunks_become_an_import(as_owner, start_upload, url):
+def test_uploading_all_chunks_creates_an_import(as_owner, start_upload, url):
     upload = start_upload(as_owner)
     assert (upload["received"], upload["size"]) == (0, len(CONTENT))
     for at in range(0, len(CONTENT), 400):
-        told = put(as_owner, upload, at, CONTENT[at : at + 400]).json()
-        assert told["received"] == min(at + 400, len(CONTENT))
+        state = put(as_owner, upload, at, CONTENT[at : at + 400]).json()
+        assert state["received"] == min(at + 400, len(CONTENT))
     page = as_owner.post(upload["url"]).json()["page"]
     item = Import.objects.get()
     assert page == url("detail", import_id=item.pk)
@@ -49,33 +49,33 @@ def test_an_upload_resumes_where_it_stopped(as_owner, start_upload):
     assert Upload.objects.count() == 1
 
 
-def test_another_file_of_this_name_is_another_upload(as_owner, start_upload):
+def test_a_file_of_another_size_is_another_upload(as_owner, start_upload):
     put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
     assert start_upload(as_owner, size=len(CONTENT) + 1)["received"] == 0
 
 
 @pytest.mark.parametrize("offset", [0, 499, 501, 10**9])
-def test_a_chunk_at_the_wrong_offset_is_told_the_right_one(as_owner, start_upload, offset):
+def test_a_chunk_at_the_wrong_offset_gets_409_with_the_right_one(as_owner, start_upload, offset):
     upload = start_upload(as_owner)
     put(as_owner, upload, 0, CONTENT[:500])
     reply = put(as_owner, upload, offset, b"xxx")
     assert (reply.status_code, reply.json()["received"]) == (409, 500)
 
 
-def test_more_than_was_announced_is_refused(as_owner, start_upload):
+def test_a_chunk_beyond_the_size_is_rejected(as_owner, start_upload):
     upload = start_upload(as_owner, size=10)
     assert put(as_owner, upload, 0, b"x" * 11).status_code == 400
     assert as_owner.get(upload["url"]).json()["received"] == 0
 
 
 @pytest.mark.parametrize("query", ["", "?offset=", "?offset=-1", "?offset=x"])
-def test_a_chunk_without_an_offset_is_refused(as_owner, start_upload, query):
+def test_a_chunk_without_an_offset_is_rejected(as_owner, start_upload, query):
     upload = start_upload(as_owner)
     reply = as_owner.put(upload["url"] + query, b"abc", "application/octet-stream")
     assert reply.status_code == 400
 
 
-def test_half_a_file_is_no_import(as_owner, start_upload):
+def test_finishing_an_incomplete_upload_is_rejected(as_owner, start_upload):
     upload = start_upload(as_owner)
     put(as_owner, upload, 0, CONTENT[:500])
     reply = as_owner.post(upload["url"])
@@ -84,7 +84,7 @@ def test_half_a_file_is_no_import(as_owner, start_upload):
     assert not Import.objects.exists()
 
 
-def test_what_the_disk_lost_is_sent_again(as_owner, start_upload):
+def test_an_upload_resumes_at_the_size_on_disk(as_owner, start_upload):
     put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
     with chunked_upload.upload_path(Upload.objects.get()).open("r+b") as file:
         file.truncate(300)
@@ -95,24 +95,26 @@ SIZES = [("0", 400), ("", 400), ("x", 400), (3 * 1024**3, 413)]
 
 
 @pytest.mark.parametrize(("size", "status"), SIZES)
-def test_a_size_that_cannot_be_is_refused(as_owner, start_upload, size, status):
+def test_an_invalid_size_is_rejected(as_owner, start_upload, size, status):
     assert start_upload(as_owner, size=size, status=status)["problem"]
     assert not Upload.objects.exists()
 
 
-def test_a_full_disk_is_said_at_once(as_owner, start_upload, monkeypatch):
+def test_too_little_disk_space_is_reported_at_the_start(as_owner, start_upload, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _path: type("", (), {"free": 10**6}))
     assert "not enough space" in start_upload(as_owner, status=507)["problem"]
 
 
-def test_a_person_brings_three_at_a_time(as_owner, as_editor, start_upload):
+def test_a_user_may_have_three_unfinished_uploads(as_owner, as_editor, start_upload):
     for n in range(3):
         start_upload(as_owner, name=f"{n}.csv")
     assert "unfinished uploads" in start_upload(as_owner, name="4.csv", status=409)["problem"]
     start_upload(as_editor, name="4.csv")
 
 
-def test_it_can_be_forgotten(as_owner, start_upload, url, django_capture_on_commit_callbacks):
+def test_an_unfinished_upload_can_be_deleted(
+    as_owner, start_upload, url, django_capture_on_commit_callbacks
+):
     upload = start_upload(as_owner)
     put(as_owner, upload, 0, CONTENT[:500])
     path = chunked_upload.upload_path(Upload.objects.get())
@@ -124,7 +126,7 @@ def test_it_can_be_forgotten(as_owner, start_upload, url, django_capture_on_comm
     assert not path.exists()
 
 
-def test_what_is_abandoned_is_tidied_up(as_owner, start_upload, django_capture_on_commit_callbacks):
+def test_abandoned_uploads_are_deleted(as_owner, start_upload, django_capture_on_commit_callbacks):
     put(as_owner, start_upload(as_owner), 0, CONTENT[:500])
     path = chunked_upload.upload_path(Upload.objects.get())
     Upload.objects.update(at=timezone.now() - timedelta(hours=25))
@@ -134,7 +136,9 @@ def test_what_is_abandoned_is_tidied_up(as_owner, start_upload, django_capture_o
     assert not path.exists()
 
 
-def test_only_who_began_it_goes_on(as_owner, as_editor, as_viewer, as_stranger, start_upload, url):
+def test_only_the_user_who_started_an_upload_may_continue_it(
+    as_owner, as_editor, as_viewer, as_stranger, start_upload, url
+):
     upload = start_upload(as_owner)
     assert put(as_editor, upload, 0, b"abc").status_code == 409
     assert as_editor.delete(upload["url"]).status_code == 409

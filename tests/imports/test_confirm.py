@@ -1,11 +1,11 @@
-"""The question about the columns: guessed, shown, corrected, answered."""
+"""Confirm or correct the inferred columns of an import."""
 
 import pytest
 
 from finetune_app.datasets.models import Import
 from tests.worker.imports.files import GOOD, xlsx, zipped
 
-STRANGE = b"""id;mails;antw;handled_by
+UNKNOWN_COLUMNS = b"""id;mails;antw;handled_by
 1;Is my bike ready?;topic: repair_status;Jonas
 2;Where is my parcel?;topic: order_delay;Mara
 3;I want my money back;topic: return;Mara
@@ -13,30 +13,30 @@ STRANGE = b"""id;mails;antw;handled_by
 
 
 @pytest.fixture
-def strange(as_owner, send, work) -> Import:
+def unknown_columns(as_owner, send, work) -> Import:
     """A file whose columns have names we do not know."""
-    return work(send(as_owner, "mailbox.csv", STRANGE))
+    return work(send(as_owner, "mailbox.csv", UNKNOWN_COLUMNS))
 
 
-def test_it_asks_which_column_answers(as_owner, strange, url):
-    page = as_owner.get(url("detail", import_id=strange.pk)).content.decode()
+def test_unknown_columns_are_asked_about(as_owner, unknown_columns, url):
+    page = as_owner.get(url("detail", import_id=unknown_columns.pk)).content.decode()
     assert "Which column holds the answers?" in page
     assert "handled_by" in page
     assert "Add 3 examples" not in page
 
 
-def test_a_choice_shows_the_rows_before_anything_is_added(as_owner, strange, url, dataset):
+def test_choosing_columns_previews_the_rows(as_owner, unknown_columns, url, dataset):
     form = {"prompt": "mails", "answer": "antw", "look": "1"}
-    page = as_owner.post(url("confirm", import_id=strange.pk), form).content.decode()
+    page = as_owner.post(url("confirm", import_id=unknown_columns.pk), form).content.decode()
     assert "Is this how it should learn?" in page
     assert "Is my bike ready?" in page
     assert "repair_status" in page
     assert not dataset.examples.exists()
 
 
-def test_htmx_gets_the_samples_and_the_next_bar_only(as_owner, strange, url):
+def test_htmx_requests_get_only_the_preview(as_owner, unknown_columns, url):
     form = {"prompt": "mails", "answer": "antw"}
-    address = url("confirm", import_id=strange.pk)
+    address = url("confirm", import_id=unknown_columns.pk)
     page = as_owner.post(address, form, headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in page
     assert "Is my bike ready?" in page
@@ -44,34 +44,34 @@ def test_htmx_gets_the_samples_and_the_next_bar_only(as_owner, strange, url):
     assert "Add the examples" in page
 
 
-def test_the_confirmed_columns_are_read(as_owner, strange, url, work, dataset):
+def test_confirming_imports_the_chosen_columns(as_owner, unknown_columns, url, work, dataset):
     form = {"prompt": "mails", "answer": "antw", "add": "1"}
-    as_owner.post(url("confirm", import_id=strange.pk), form)
-    item = work(strange)
+    as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
+    item = work(unknown_columns)
     assert item.step == Import.Step.DONE
     first = dataset.examples.order_by("number").first()
     assert (first.prompt, first.answer) == ("Is my bike ready?", "topic: repair_status")
 
 
-def test_one_column_cannot_be_both(as_owner, strange, url):
+def test_the_same_column_twice_is_rejected(as_owner, unknown_columns, url):
     form = {"prompt": "mails", "answer": "mails", "add": "1"}
-    reply = as_owner.post(url("confirm", import_id=strange.pk), form)
+    reply = as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
     assert reply.status_code == 422
     assert "cannot be the same column" in reply.content.decode()
 
 
-def test_a_column_that_is_not_there_is_refused(as_owner, strange, url):
+def test_an_unknown_column_is_rejected(as_owner, unknown_columns, url):
     form = {"prompt": "mails", "answer": "secret", "add": "1"}
-    assert as_owner.post(url("confirm", import_id=strange.pk), form).status_code == 422
-    strange.refresh_from_db()
-    assert strange.step == Import.Step.CONFIRM
+    assert as_owner.post(url("confirm", import_id=unknown_columns.pk), form).status_code == 422
+    unknown_columns.refresh_from_db()
+    assert unknown_columns.step == Import.Step.CONFIRM
 
 
-def test_a_double_click_reads_once(as_owner, strange, url, dataset, work):
+def test_confirming_twice_imports_once(as_owner, unknown_columns, url, dataset, work):
     form = {"prompt": "mails", "answer": "antw", "add": "1"}
-    as_owner.post(url("confirm", import_id=strange.pk), form)
-    as_owner.post(url("confirm", import_id=strange.pk), form)
-    work(strange)
+    as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
+    as_owner.post(url("confirm", import_id=unknown_columns.pk), form)
+    work(unknown_columns)
     assert dataset.examples.count() == 3
 
 
@@ -91,9 +91,7 @@ def test_the_encoding_can_be_corrected(as_owner, send, work, url):
     assert item.shape["rows"][0]["cells"]["prompt"] == "Łódź?"
 
 
-def test_a_file_that_cannot_be_read_says_why_and_changes_nothing(
-    as_owner, send, work, url, dataset
-):
+def test_an_unreadable_file_shows_the_reason_and_adds_nothing(as_owner, send, work, url, dataset):
     item = work(send(as_owner, "budget.xlsx", b"PK\x03\x04 and so on"))
     assert item.step == Import.Step.FAILED
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
@@ -102,7 +100,7 @@ def test_a_file_that_cannot_be_read_says_why_and_changes_nothing(
     assert not dataset.examples.exists()
 
 
-def test_a_split_column_is_respected(as_owner, send, work, url, dataset):
+def test_a_split_column_sets_the_splits(as_owner, send, work, url, dataset):
     rows = [f"Question {n}?,Answer {n},{s}" for n, s in enumerate(["train", "dev", "test"] * 4)]
     item = work(send(as_owner, "s.csv", "\n".join(["prompt,answer,split", *rows]).encode()))
     assert item.mapping["split"] == "split"
@@ -125,17 +123,19 @@ def test_the_waiting_page_polls_until_the_work_is_done(as_owner, send, work, url
     assert reply["HX-Redirect"] == address
 
 
-def test_only_editors_confirm(strange, as_viewer, as_stranger, as_owner, url):
+def test_only_editors_confirm(unknown_columns, as_viewer, as_stranger, as_owner, url):
     form = {"prompt": "mails", "answer": "antw", "add": "1"}
-    address = url("confirm", import_id=strange.pk)
+    address = url("confirm", import_id=unknown_columns.pk)
     assert as_viewer.post(address, form).status_code == 403
     assert as_stranger.post(address, form).status_code == 404
     assert as_owner.get(address).status_code == 405
-    assert as_viewer.get(url("detail", import_id=strange.pk)).status_code == 200
-    assert as_stranger.get(url("detail", import_id=strange.pk)).status_code == 404
+    assert as_viewer.get(url("detail", import_id=unknown_columns.pk)).status_code == 200
+    assert as_stranger.get(url("detail", import_id=unknown_columns.pk)).status_code == 404
 
 
-def test_left_out_rows_are_listed_and_downloadable(as_owner, as_stranger, send, work, url, dataset):
+def test_rejected_rows_are_listed_and_can_be_downloaded(
+    as_owner, as_stranger, send, work, url, dataset
+):
     content = b"prompt,answer\nHello,Good morning\nNo answer,\n" + b"Bad,\n" * 300
     item = work(send(as_owner, "p.csv", content))
     as_owner.post(
@@ -152,8 +152,8 @@ def test_left_out_rows_are_listed_and_downloadable(as_owner, as_stranger, send, 
     assert as_stranger.get(url("rejected_rows", import_id=item.pk)).status_code == 404
 
 
-def test_the_second_unknown_column_is_asked_for_next(as_owner, strange, url):
-    address = url("confirm", import_id=strange.pk)
+def test_the_prompt_column_is_asked_for_after_the_answer(as_owner, unknown_columns, url):
+    address = url("confirm", import_id=unknown_columns.pk)
     page = as_owner.post(address, {"answer": "antw", "look": "1"}).content.decode()
     assert "Which column holds what is asked?" in page
     assert '<option value="antw" selected>' in page
@@ -161,7 +161,7 @@ def test_the_second_unknown_column_is_asked_for_next(as_owner, strange, url):
     assert "Is this how it should learn?" in page
 
 
-def test_another_sheet_of_a_workbook_is_looked_at(as_owner, send, work, url):
+def test_another_sheet_of_a_workbook_can_be_chosen(as_owner, send, work, url):
     book = xlsx({"Orders": GOOD, "Archive": [["frage", "antwort"], ["Hallo", "Guten Tag"]]})
     item = work(send(as_owner, "orders.xlsx", book))
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
@@ -175,8 +175,8 @@ def test_another_sheet_of_a_workbook_is_looked_at(as_owner, send, work, url):
     assert "Guten Tag" in as_owner.get(url("detail", import_id=item.pk)).content.decode()
 
 
-def test_another_file_of_a_zip_is_looked_at_afresh(as_owner, send, work, url, dataset):
-    """What the form said of the encoding and the columns of the first means nothing there."""
+def test_another_file_of_a_zip_is_inspected_anew(as_owner, send, work, url, dataset):
+    """The form's encoding and columns belong to the first file."""
     files = zipped(
         {
             "a.csv": "prompt;answer\nGrüße;Hallo\n".encode("cp1252") * 2,
@@ -196,7 +196,7 @@ def test_another_file_of_a_zip_is_looked_at_afresh(as_owner, send, work, url, da
     assert dataset.examples.get().prompt == "Größe"
 
 
-def test_a_sheet_that_is_not_offered_is_refused(as_owner, send, work, url):
+def test_an_unknown_sheet_is_rejected(as_owner, send, work, url):
     item = work(send(as_owner, "orders.xlsx", xlsx({"Orders": GOOD, "Archive": GOOD})))
     as_owner.post(url("inspect_again", import_id=item.pk), {"sheet": "Other"})
     item.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The rows of a file that could not be used, as a table to mend them in."""
+"""Download the rejected rows of an import as a table."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import io
 FILE = b'prompt,answer\nGood question,bell\nNo answer,\n=1+1,\n"Never closed,bell\nLast,fork\n'
 
 
-def test_every_row_that_was_left_out_is_downloaded_with_its_reason(
+def test_downloading_rejected_rows_gives_each_with_its_reason(
     as_viewer, as_owner, as_stranger, send, work, url
 ):
     item = work(send(as_owner, "mixed.csv", FILE))
@@ -21,12 +21,12 @@ def test_every_row_that_was_left_out_is_downloaded_with_its_reason(
     assert head == ["Line", "Why", "What it says"]
     assert [row[0] for row in rows] == ["3", "4", "5"]
     assert "“answer” is empty" in rows[0][1]
-    assert rows[1][2].startswith("'=1+1")  # nothing that a spreadsheet would run
+    assert rows[1][2].startswith("'=1+1")  # no formula
     assert "never closed" in rows[2][1]
     assert as_stranger.get(url("rejected_rows", import_id=item.pk)).status_code == 404
     assert as_owner.post(url("rejected_rows", import_id=item.pk)).status_code == 405
 
 
-def test_where_nothing_was_left_out_there_is_nothing_to_download(as_owner, send, work, url):
+def test_without_rejected_rows_the_download_is_not_found(as_owner, send, work, url):
     item = work(send(as_owner, "good.csv", b"prompt,answer\nGood question,bell\n"))
     assert as_owner.get(url("rejected_rows", import_id=item.pk)).status_code == 404

@@ -1,4 +1,4 @@
-"""Rows of a file show all at once: hidden while they come, gone without a trace when they don't."""
+"""Import rows: hidden until the import is done, and deleted if it fails or is cancelled."""
 
 import pytest
 
@@ -17,24 +17,24 @@ def rows(count: int) -> list[dict]:
 
 
 @pytest.fixture
-def half(read_file, monkeypatch, dataset) -> Import:
-    """An import whose worker died when it had stored some of its rows."""
+def interrupted(read_file, monkeypatch, dataset) -> Import:
+    """An import whose worker died after storing some of its rows."""
     stored = import_rows.store_new
 
-    def dying(locked, examples) -> None:
+    def store_then_fail(locked, examples) -> None:
         if dataset.examples.count() == 10:
             raise ZeroDivisionError
         stored(locked, examples)
 
     monkeypatch.setattr(import_rows, "INSERT_BATCH_ROWS", 5)
-    monkeypatch.setattr(import_rows, "store_new", dying)
+    monkeypatch.setattr(import_rows, "store_new", store_then_fail)
     with pytest.raises(ZeroDivisionError):
         read_file(rows(30))
     monkeypatch.setattr(import_rows, "store_new", stored)
     return Import.objects.get()
 
 
-def test_half_an_import_is_nowhere_to_be_seen(half, as_owner, dataset_url, dataset):
+def test_rows_of_an_unfinished_import_are_hidden(interrupted, as_owner, dataset_url, dataset):
     assert dataset.examples.count() == 10
     assert not dataset.examples.kept().exists()
     assert not dataset.examples.usable().exists()
@@ -43,62 +43,64 @@ def test_half_an_import_is_nowhere_to_be_seen(half, as_owner, dataset_url, datas
     assert "is being read" in page
 
 
-def test_others_may_write_meanwhile(half, dataset, owner):
-    mine, _edit = add_example(dataset=dataset, by=owner, messages=conversation("Mine?", "yes"))
-    services.revert_import(half)
-    assert list(dataset.examples.all()) == [mine]
+def test_reverting_an_import_keeps_examples_added_meanwhile(interrupted, dataset, owner):
+    added, _edit = add_example(dataset=dataset, by=owner, messages=conversation("Mine?", "yes"))
+    services.revert_import(interrupted)
+    assert list(dataset.examples.all()) == [added]
 
 
-def test_it_fails_and_leaves_nothing(half, dataset, django_capture_on_commit_callbacks):
-    half.job.message = "The computer ran out of memory."
+def test_a_failed_import_leaves_no_rows(interrupted, dataset, django_capture_on_commit_callbacks):
+    interrupted.job.message = "The computer ran out of memory."
     with django_capture_on_commit_callbacks(execute=True):
-        handler_for(half.job).fail(half.job)
-    half.refresh_from_db()
-    assert half.step == Import.Step.FAILED
+        handler_for(interrupted.job).fail(interrupted.job)
+    interrupted.refresh_from_db()
+    assert interrupted.step == Import.Step.FAILED
     assert not Example.objects.exists()
     dataset.refresh_from_db()
     assert dataset.last_number == 0
 
 
-def test_cancelled_half_way_nothing_and_no_file_is_left(
-    half, as_owner, url, django_capture_on_commit_callbacks
+def test_cancelling_an_unfinished_import_deletes_rows_and_file(
+    interrupted, as_owner, url, django_capture_on_commit_callbacks
 ):
-    folder = local_path(half.folder)
+    folder = local_path(interrupted.folder)
     assert folder.exists()
     with django_capture_on_commit_callbacks(execute=True):
-        as_owner.post(url("cancel", import_id=half.pk))
+        as_owner.post(url("cancel", import_id=interrupted.pk))
     assert not Example.objects.exists()
     assert not Import.objects.exists()
     assert not folder.exists()
 
 
-def test_many_rows_of_a_cancelled_import_go_as_a_job(
-    transactional_db, half, as_owner, url, dataset_url, dataset, monkeypatch
+def test_cancelling_a_large_import_deletes_its_rows_in_a_job(
+    transactional_db, interrupted, as_owner, url, dataset_url, dataset, monkeypatch
 ):
-    """Whoever cancels does not wait for it, and sees none of the rows."""
+    """The page does not wait for it, and shows none of the rows."""
     monkeypatch.setattr(services, "MAX_ROWS_REMOVED_IN_REQUEST", 5)
-    assert as_owner.post(url("cancel", import_id=half.pk)).status_code == 302
+    assert as_owner.post(url("cancel", import_id=interrupted.pk)).status_code == 302
     assert dataset.examples.count() == 10
     assert "Show it how you do it." in as_owner.get(dataset_url("page")).content.decode()
-    services.delete_abandoned()  # somebody brings another file: the job is at it already
-    half.refresh_from_db()
-    assert half.job.title == f"Removing what came in from {half.file_name}"
-    supervise(half.job)
+    services.delete_abandoned()  # called by another upload: the job exists already
+    interrupted.refresh_from_db()
+    assert interrupted.job.title == f"Removing what came in from {interrupted.file_name}"
+    supervise(interrupted.job)
     assert not dataset.examples.exists()
     assert not Import.objects.exists()
 
 
-def test_a_worker_notices_that_it_was_cancelled(read_file, as_owner, url, monkeypatch, dataset):
+def test_cancelling_while_rows_are_stored_stops_the_worker(
+    read_file, as_owner, url, monkeypatch, dataset
+):
     stored = import_rows.store_new
 
-    def cancelling(locked, examples) -> None:
+    def store_then_cancel(locked, examples) -> None:
         stored(locked, examples)
         item = Import.objects.get()
         if item.step == Import.Step.READING:
             Import.objects.filter(pk=item.pk).update(step=Import.Step.CANCELLED)
 
     monkeypatch.setattr(import_rows, "INSERT_BATCH_ROWS", 5)
-    monkeypatch.setattr(import_rows, "store_new", cancelling)
+    monkeypatch.setattr(import_rows, "store_new", store_then_cancel)
     item = read_file(rows(30))
     assert item.step == Import.Step.CANCELLED
     assert dataset.examples.count() == 5
@@ -108,7 +110,7 @@ def test_a_worker_notices_that_it_was_cancelled(read_file, as_owner, url, monkey
     assert not Import.objects.exists()
 
 
-def test_one_bad_row_keeps_all_out_where_that_is_wanted(read_file, dataset, as_owner, url):
+def test_whole_or_nothing_rejects_a_file_with_a_bad_row(read_file, dataset, as_owner, url):
     item = read_file(rows(3), rejected=2, whole_or_nothing=True)
     assert item.step == Import.Step.FAILED
     assert not dataset.examples.exists()
@@ -120,13 +122,13 @@ def test_one_bad_row_keeps_all_out_where_that_is_wanted(read_file, dataset, as_o
     assert (item.step, item.whole_or_nothing) == (Import.Step.READING, False)
 
 
-def test_no_bad_row_lets_all_in(read_file, dataset):
+def test_whole_or_nothing_imports_a_file_without_bad_rows(read_file, dataset):
     item = read_file(rows(3), whole_or_nothing=True)
     assert item.step == Import.Step.DONE
     assert dataset.examples.kept().count() == 3
 
 
-def test_rows_carry_their_key_and_group_and_wait_for_an_answer(read_file, dataset):
+def test_rows_keep_key_and_group_and_unanswered_ones_are_pending(read_file, dataset):
     asked = {"messages": conversation("Who answers this?", ""), "key": "7", "group": "Kettle"}
     read_file([*rows(2), asked])
     example = dataset.examples.get(key="7")
@@ -134,18 +136,18 @@ def test_rows_carry_their_key_and_group_and_wait_for_an_answer(read_file, datase
     assert dataset.examples.usable().count() == 2
 
 
-def test_rows_of_a_group_share_a_side_also_with_those_that_come_later(read_file, dataset):
+def test_rows_of_a_group_share_a_split_across_imports(read_file, dataset):
     some = [row | {"group": f"g{at % 8}"} for at, row in enumerate(rows(120))]
     read_file(some[:80])
     read_file(some[80:])
-    sides: dict[str, set[str]] = {}
+    splits_by_group: dict[str, set[str]] = {}
     for group, split in dataset.examples.values_list("group", "split"):
-        sides.setdefault(group, set()).add(split)
-    assert len(sides) == 8
-    assert all(len(found) == 1 for found in sides.values())
+        splits_by_group.setdefault(group, set()).add(split)
+    assert len(splits_by_group) == 8
+    assert all(len(found) == 1 for found in splits_by_group.values())
 
 
-def test_an_import_comes_and_goes_as_one(read_file, dataset, owner):
+def test_undo_and_redo_apply_to_the_whole_import(read_file, dataset, owner):
     read_file(rows(12))
     back, _left = undo(edit=Edit.objects.get(), by=owner)
     assert not dataset.examples.kept().exists()

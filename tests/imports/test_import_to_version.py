@@ -1,4 +1,4 @@
-"""From a file to a frozen version, the way a person goes: upload, confirm, mend, freeze."""
+"""From a file to a frozen version: upload, confirm, freeze, export."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def test_a_file_becomes_a_frozen_version(as_owner, send, work, url, dataset_url,
     assert rows[0]["source"] == "shop emails.csv"
 
 
-def test_nothing_is_added_when_the_import_is_cancelled(as_owner, send, work, url, dataset):
+def test_cancelling_an_import_adds_nothing_and_deletes_the_file(as_owner, send, work, url, dataset):
     item = work(send(as_owner, "emails.csv", table(12)))
     upload = local_path(item.stored_name)
     assert upload.exists()
@@ -61,8 +61,8 @@ def test_nothing_is_added_when_the_import_is_cancelled(as_owner, send, work, url
     assert not upload.exists()
 
 
-def test_a_file_leaves_with_the_bytes_it_came_with(as_owner, send, work, url, dataset_url):
-    """Semicolons, Windows-1252, CR LF, quotes and line breaks in cells: in, frozen, out again."""
+def test_exporting_a_version_gives_the_imported_bytes(as_owner, send, work, url, dataset_url):
+    """With semicolons, Windows-1252, CR LF, quotes and line breaks in cells."""
     lines = ["prompt;answer"]
     for n in range(30):
         prompt, answer = pair(n)

@@ -1,4 +1,4 @@
-"""A newer file: updates what is here, or replaces it; shown before it is done, undone as one."""
+"""Import a newer file: merge or replace, with a plan first, and one undo."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from finetune_app.datasets.services import add_rows, save_example, undo
 from finetune_app.imports import import_rows
 from finetune_app.imports.services import apply_plan
 from tests.example_rows import conversation
-from tests.imports.conftest import run_out
+from tests.imports.conftest import finish_job
 
 MERGE, REPLACE = Import.Mode.MERGE, Import.Mode.REPLACE
 
@@ -20,13 +20,13 @@ OLD = [row(f"Question {n}?", f"answer {n}", key=f"k{n}") for n in range(6)]
 
 
 @pytest.fixture
-def here(dataset):
+def existing(dataset):
     add_rows(dataset=dataset, by=None, rows=OLD)
     return dataset
 
 
 def state(dataset) -> dict:
-    """Everything that a person sees of the examples."""
+    """The visible fields of the kept examples."""
     kept = dataset.examples.kept().order_by("number")
     return {one.number: (one.prompt, one.answer, one.status, one.split, one.key) for one in kept}
 
@@ -35,39 +35,39 @@ def answers(dataset) -> list[str]:
     return [answer for _prompt, answer, *_rest in state(dataset).values()]
 
 
-def carried_out(item: Import) -> Import:
+def apply(item: Import) -> Import:
     apply_plan(item=item)
-    return run_out(item, {"step": "store"})
+    return finish_job(item, {"step": "store"})
 
 
 NEWER = [
     row("Question 0?", "answer 0", "k0"),  # the same
     row("Question 1?", "better 1", "k1"),  # another answer
-    row("Question two?", "answer 2", "k2"),  # asked in other words
+    row("Question two?", "answer 2", "k2"),  # another prompt
     row("Brand new?", "answer new", "k9"),
 ]
 
 
-def test_the_plan_says_what_would_change_and_changes_nothing(here, read_file, as_owner, url):
-    before = state(here)
+def test_the_plan_counts_changes_without_making_them(existing, read_file, as_owner, url):
+    before = state(existing)
     item = read_file(NEWER, mode=MERGE)
     assert item.step == Import.Step.PLANNED
     plan = item.plan
     assert (plan["new"], plan["changed"], plan["same"], plan["gone"]) == (1, 2, 1, 0)
     assert plan["first"][0]["before"]["answer"] == "answer 1"
     assert plan["first"][0]["after"]["answer"] == "better 1"
-    assert state(here) == before
+    assert state(existing) == before
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "Is this what should change?" in page
     assert "better 1" in page
     assert "Update the examples" in page
 
 
-def test_a_merge_updates_adds_and_keeps(here, read_file):
-    sides = {one.key: one.split for one in here.examples.all()}
-    item = carried_out(read_file(NEWER, mode=MERGE))
+def test_merging_updates_adds_and_keeps(existing, read_file):
+    splits = {one.key: one.split for one in existing.examples.all()}
+    item = apply(read_file(NEWER, mode=MERGE))
     assert item.step == Import.Step.DONE
-    assert answers(here) == [
+    assert answers(existing) == [
         "answer 0",
         "better 1",
         "answer 2",
@@ -76,110 +76,119 @@ def test_a_merge_updates_adds_and_keeps(here, read_file):
         "answer 5",
         "answer new",
     ]
-    changed = here.examples.get(number=3)
+    changed = existing.examples.get(number=3)
     assert changed.prompt == "Question two?"
-    assert all(one.split == sides[one.key] for one in here.examples.exclude(key="k9"))
+    assert all(one.split == splits[one.key] for one in existing.examples.exclude(key="k9"))
 
 
-def test_replacing_puts_what_the_file_does_not_have_into_the_trash(here, read_file):
+def test_replacing_trashes_examples_missing_from_the_file(existing, read_file):
     item = read_file(NEWER, mode=REPLACE)
     assert item.plan["gone"] == 3
-    carried_out(item)
-    assert answers(here) == ["answer 0", "better 1", "answer 2", "answer new"]
-    assert here.examples.exclude(deleted_at=None).count() == 3
+    apply(item)
+    assert answers(existing) == ["answer 0", "better 1", "answer 2", "answer new"]
+    assert existing.examples.exclude(deleted_at=None).count() == 3
 
 
 @pytest.mark.parametrize("mode", [MERGE, REPLACE])
-def test_undo_restores_exactly_what_was_and_undoing_that_does_it_again(
-    here, read_file, owner, mode
+def test_undo_restores_the_examples_and_redo_applies_the_file_again(
+    existing, read_file, owner, mode
 ):
-    before = state(here)
-    carried_out(read_file(NEWER, mode=mode))
-    after = state(here)
+    before = state(existing)
+    apply(read_file(NEWER, mode=mode))
+    after = state(existing)
     back, left = undo(edit=Edit.objects.get(source_import__isnull=False), by=owner)
     assert left == 0
-    assert state(here) == before
+    assert state(existing) == before
     again, _left = undo(edit=back, by=owner)
-    assert state(here) == after
+    assert state(existing) == after
     undo(edit=again, by=owner)
-    assert state(here) == before
+    assert state(existing) == before
 
 
-def test_undo_leaves_alone_what_somebody_has_changed_since(here, read_file, owner):
-    carried_out(read_file(NEWER, mode=REPLACE))
-    mine = here.examples.get(number=2)
-    save_example(example=mine, by=owner, seen=None, messages=conversation("Question 1?", "mine"))
+def test_undo_keeps_later_edits(existing, read_file, owner):
+    apply(read_file(NEWER, mode=REPLACE))
+    edited = existing.examples.get(number=2)
+    save_example(
+        example=edited, by=owner, seen=None, messages=conversation("Question 1?", "edited")
+    )
     _back, left = undo(edit=Edit.objects.get(source_import__isnull=False), by=owner)
     assert left == 1
-    assert answers(here) == ["answer 0", "mine", *(f"answer {n}" for n in range(2, 6))]
+    assert answers(existing) == ["answer 0", "edited", *(f"answer {n}" for n in range(2, 6))]
 
 
-def test_without_a_key_the_same_question_is_the_same_row(here, read_file):
+def test_rows_without_a_key_are_matched_by_prompt(existing, read_file):
     rows = [row(" QUESTION 4? ", "better 4"), row("Unheard of?", "new")]
     item = read_file(rows, mode=MERGE)
     assert (item.plan["changed"], item.plan["new"]) == (1, 1)
-    carried_out(item)
-    assert here.examples.get(number=5).answer == "better 4"
+    apply(item)
+    assert existing.examples.get(number=5).answer == "better 4"
 
 
-def test_rows_that_had_no_key_get_the_one_of_the_file(dataset, read_file):
+def test_examples_without_a_key_get_the_key_of_the_file(dataset, read_file):
     add_rows(dataset=dataset, by=None, rows=[row("Question?", "answer")])
-    item = carried_out(read_file([row("Question?", "answer", "k1")], mode=MERGE))
+    item = apply(read_file([row("Question?", "answer", "k1")], mode=MERGE))
     assert item.plan["same"] == 1
     assert dataset.examples.get().key == "k1"
 
 
-def test_nothing_is_lost_where_a_key_comes_twice(here, read_file):
+def test_duplicate_keys_keep_both_rows(existing, read_file):
     twice = [row("Question 0?", "one", "k0"), row("Question 0?", "two", "k0")]
-    carried_out(read_file(twice, mode=MERGE))
-    assert sorted(here.examples.filter(key="k0").values_list("answer", flat=True)) == ["one", "two"]
+    apply(read_file(twice, mode=MERGE))
+    assert sorted(existing.examples.filter(key="k0").values_list("answer", flat=True)) == [
+        "one",
+        "two",
+    ]
     again = read_file(twice, mode=MERGE)
     assert (again.plan["same"], again.plan["new"], again.plan["changed"]) == (2, 0, 0)
 
 
-def test_a_row_without_an_answer_takes_none_away(here, read_file):
+def test_a_row_without_an_answer_keeps_the_existing_one(existing, read_file):
     item = read_file([row("Question 0?", "", "k0")], mode=MERGE)
     assert item.plan["same"] == 1
 
 
-def test_an_answer_approves_what_waited_for_one(here, read_file):
+def test_an_answer_approves_a_pending_example(existing, read_file):
     read_file([row("To be answered?", "", "k7")])
-    waiting = here.examples.get(key="k7")
+    waiting = existing.examples.get(key="k7")
     assert waiting.status == Status.PENDING
-    carried_out(read_file([row("To be answered?", "like so", "k7")], mode=MERGE))
+    apply(read_file([row("To be answered?", "like so", "k7")], mode=MERGE))
     waiting.refresh_from_db()
     assert (waiting.status, waiting.answer) == (Status.APPROVED, "like so")
 
 
-def test_tried_again_after_a_worker_died_half_way_it_ends_the_same(here, read_file, monkeypatch):
+def test_a_merge_resumed_after_a_crash_gives_the_same_result(existing, read_file, monkeypatch):
     item = read_file(NEWER, mode=REPLACE)
     apply_plan(item=item)
-    put_aside = import_rows._trash_missing
+    trash_missing = import_rows._trash_missing
     monkeypatch.setattr(import_rows, "_trash_missing", lambda *_args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        run_out(item, {"step": "store"})
-    monkeypatch.setattr(import_rows, "_trash_missing", put_aside)
-    assert "answer new" not in answers(here)  # hidden until all is done
+        finish_job(item, {"step": "store"})
+    monkeypatch.setattr(import_rows, "_trash_missing", trash_missing)
+    assert "answer new" not in answers(existing)  # hidden until the import is done
     type(item.job).objects.filter(pk=item.job.pk).update(state="queued")
-    run_out(item, {"step": "store"})
-    assert answers(here) == ["answer 0", "better 1", "answer 2", "answer new"]
+    finish_job(item, {"step": "store"})
+    assert answers(existing) == ["answer 0", "better 1", "answer 2", "answer new"]
     assert Edit.objects.filter(source_import=item).count() == 1
 
 
-def test_given_up_it_leaves_nothing_behind(here, read_file, monkeypatch, as_owner, url):
-    before = state(here)
+def test_cancelling_a_crashed_merge_restores_the_examples(
+    existing, read_file, monkeypatch, as_owner, url
+):
+    before = state(existing)
     item = read_file(NEWER, mode=REPLACE)
     apply_plan(item=item)
     monkeypatch.setattr(import_rows, "_trash_missing", lambda *_args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        run_out(item, {"step": "store"})
+        finish_job(item, {"step": "store"})
     as_owner.post(url("cancel", import_id=item.pk))
-    assert state(here) == before
-    assert here.examples.count() == len(before)
+    assert state(existing) == before
+    assert existing.examples.count() == len(before)
     assert not Import.objects.exists()
 
 
-def test_only_editors_of_this_team_decide(here, read_file, as_viewer, as_stranger, as_owner, url):
+def test_only_editors_of_the_team_may_decide(
+    existing, read_file, as_viewer, as_stranger, as_owner, url
+):
     item = read_file(NEWER, mode=MERGE)
     address = url("decide", import_id=item.pk)
     assert as_viewer.post(address, {"what": "go"}).status_code == 403

@@ -1,4 +1,4 @@
-"""Which column was what is remembered for the next file of the same shape, until one forgets it."""
+"""The confirmed mapping is saved for files with the same columns."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.imports import services
 from finetune_app.imports.models import SavedMapping
 
-GUESS = {
+INFERRED = {
     "style": "pairs",
     "prompt": "",
     "answer": "",
@@ -34,28 +34,28 @@ CHOSEN = {"prompt": "mails", "answer": "antw", "key": "ref"}
 
 
 @pytest.fixture
-def look(dataset, owner, no_worker):
-    """A file that a worker has just looked at."""
+def inspected(dataset, owner, no_worker):
+    """An import that a worker has inspected."""
 
-    def looked(to=dataset, **shape) -> Import:
+    def inspect(to=dataset, **shape) -> Import:
         item = Import.objects.create(
             dataset=to, by=owner, file_name="mails.csv", stored_name="uploads/x/upload"
         )
-        services.record_inspection(item, {"shape": SHAPE | shape, "mapping": dict(GUESS)})
+        services.record_inspection(item, {"shape": SHAPE | shape, "mapping": dict(INFERRED)})
         return item
 
-    return looked
+    return inspect
 
 
 @pytest.fixture
-def confirmed(look, as_owner, url) -> Import:
-    item = look()
+def confirmed(inspected, as_owner, url) -> Import:
+    item = inspected()
     as_owner.post(url("confirm", import_id=item.pk), CHOSEN | {"add": "1"})
     return item
 
 
-def test_the_next_file_of_this_shape_is_read_as_last_time(confirmed, look, as_owner, url):
-    item = look()
+def test_a_file_with_the_same_columns_gets_the_saved_mapping(confirmed, inspected, as_owner, url):
+    item = inspected()
     assert {name: item.mapping[name] for name in CHOSEN} == CHOSEN
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "The columns are set as last time" in page
@@ -63,45 +63,45 @@ def test_the_next_file_of_this_shape_is_read_as_last_time(confirmed, look, as_ow
     assert "Is my bike ready?" in page
 
 
-def test_so_it_is_in_another_goal_of_the_team(confirmed, look, team, owner):
+def test_another_goal_of_the_team_gets_the_saved_mapping(confirmed, inspected, team, owner):
     from finetune_app.datasets.services import dataset_of
 
     other = dataset_of(Goal.objects.create(team=team, name="Another", created_by=owner))
-    assert look(to=other).mapping["answer"] == "antw"
+    assert inspected(to=other).mapping["answer"] == "antw"
 
 
-def test_another_team_learns_nothing_of_it(confirmed, look, stranger):
+def test_another_team_does_not_get_the_saved_mapping(confirmed, inspected, stranger):
     from finetune_app.datasets.services import dataset_of
 
     goal = Goal.objects.create(team=stranger.teams.get(), name="Theirs", created_by=stranger)
-    assert look(to=dataset_of(goal)).mapping["answer"] == ""
+    assert inspected(to=dataset_of(goal)).mapping["answer"] == ""
 
 
-def test_a_file_with_other_columns_is_guessed_anew(confirmed, look):
-    assert look(columns=["mails", "antw", "ref", "more"]).mapping["answer"] == ""
-    assert look(format="json").mapping["answer"] == ""
+def test_a_file_with_other_columns_is_inferred_anew(confirmed, inspected):
+    assert inspected(columns=["mails", "antw", "ref", "more"]).mapping["answer"] == ""
+    assert inspected(format="json").mapping["answer"] == ""
 
 
-def test_one_click_forgets(confirmed, look, as_owner, url):
-    item = look()
+def test_forget_deletes_the_saved_mapping(confirmed, inspected, as_owner, url):
+    item = inspected()
     as_owner.post(url("decide", import_id=item.pk), {"what": "forget"})
     assert not SavedMapping.objects.exists()
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "Which column holds the answers?" in page
     assert "as last time" not in page
-    assert look().mapping["answer"] == ""
+    assert inspected().mapping["answer"] == ""
 
 
-def test_a_choice_that_is_corrected_counts_from_then_on(confirmed, look, as_owner, url):
-    item = look()
+def test_correcting_the_columns_updates_the_saved_mapping(confirmed, inspected, as_owner, url):
+    item = inspected()
     form = {"prompt": "antw", "answer": "mails", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)
-    assert look().mapping["answer"] == "mails"
+    assert inspected().mapping["answer"] == "mails"
     assert SavedMapping.objects.count() == 1
 
 
-def test_rows_may_come_without_any_answer(look, as_owner, url):
-    item = look()
+def test_keeping_unanswered_rows_needs_no_answer_column(inspected, as_owner, url):
+    item = inspected()
     page = as_owner.get(url("detail", import_id=item.pk)).content.decode()
     assert "They have no answers yet" in page
     address = url("confirm", import_id=item.pk)
@@ -116,9 +116,9 @@ def test_rows_may_come_without_any_answer(look, as_owner, url):
     )
 
 
-def test_how_the_rows_come_in_is_kept(look, examples, as_owner, url):
+def test_mode_and_whole_or_nothing_are_stored(inspected, examples, as_owner, url):
     examples(12)
-    item = look()
+    item = inspected()
     address = url("confirm", import_id=item.pk)
     page = as_owner.post(address, CHOSEN | {"mode": "merge"}).content.decode()
     assert "See what changes" in page
@@ -128,8 +128,8 @@ def test_how_the_rows_come_in_is_kept(look, examples, as_owner, url):
     assert (item.mode, item.whole_or_nothing) == (Import.Mode.MERGE, True)
 
 
-def test_an_empty_dataset_is_only_added_to(look, as_owner, url):
-    item = look()
+def test_the_mode_of_an_empty_dataset_is_append(inspected, as_owner, url):
+    item = inspected()
     address = url("confirm", import_id=item.pk)
     assert "Replace them" not in as_owner.post(address, CHOSEN).content.decode()
     as_owner.post(address, CHOSEN | {"mode": "replace", "add": "1"})
@@ -137,9 +137,9 @@ def test_an_empty_dataset_is_only_added_to(look, as_owner, url):
     assert item.mode == Import.Mode.APPEND
 
 
-def test_a_way_that_does_not_exist_is_asked_again_or_ignored(look, examples, as_owner, url):
+def test_an_unknown_mode_is_ignored(inspected, examples, as_owner, url):
     examples(12)
-    item = look()
+    item = inspected()
     form = CHOSEN | {"mode": "explode", "add": "1"}
     as_owner.post(url("confirm", import_id=item.pk), form)
     item.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Bringing a file: who may, what is rejects_all at the door, what the page says."""
+"""Upload a file: permissions, rejected uploads, file names."""
 
 import re
 
@@ -20,13 +20,13 @@ def attached(content: bytes = GOOD, name: str = "pairs.csv") -> dict:
     return {"file": SimpleUploadedFile(name, content)}
 
 
-def test_an_empty_dataset_invites(as_owner, dataset_url):
+def test_an_empty_dataset_shows_the_upload_form(as_owner, dataset_url):
     page = as_owner.get(dataset_url("page")).content.decode()
     assert "Show it how you do it." in page
     assert 'enctype="multipart/form-data"' in page
 
 
-def test_the_owner_uploads_a_file(as_owner, url, no_worker):
+def test_uploading_a_file_creates_an_import_and_its_job(as_owner, url, no_worker):
     reply = as_owner.post(url("upload"), attached())
     item = Import.objects.get()
     assert reply.url == url("detail", import_id=item.pk)
@@ -35,7 +35,7 @@ def test_the_owner_uploads_a_file(as_owner, url, no_worker):
     assert Job.objects.get().kind == "import"
 
 
-def test_an_editor_may_and_a_viewer_may_not(as_editor, as_viewer, url, no_worker):
+def test_editors_may_upload_and_viewers_may_not(as_editor, as_viewer, url, no_worker):
     assert as_editor.post(url("upload"), attached()).status_code == 302
     assert as_viewer.post(url("upload"), attached()).status_code == 403
     assert as_viewer.get(url("add")).status_code == 403
@@ -48,27 +48,27 @@ def test_a_viewer_sees_no_form_in_an_empty_dataset(as_viewer, dataset_url):
     assert "multipart/form-data" not in page
 
 
-def test_another_team_finds_nothing(as_stranger, url):
+def test_uploading_to_another_teams_goal_is_not_found(as_stranger, url):
     assert as_stranger.post(url("upload"), attached()).status_code == 404
     assert not Import.objects.exists()
 
 
-def test_somebody_who_is_not_signed_in_is_asked_to(client, url):
+def test_uploading_signed_out_redirects_to_sign_in(client, url):
     assert "sign-in" in client.post(url("upload"), attached()).url
 
 
-def test_upload_wants_a_post(as_owner, url):
+def test_upload_requires_post(as_owner, url):
     assert as_owner.get(url("upload")).status_code == 405
 
 
-def test_a_form_without_the_token_is_refused(owner, url):
+def test_a_form_without_the_csrf_token_is_rejected(owner, url):
     client = Client(enforce_csrf_checks=True)
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     assert client.post(url("upload"), attached()).status_code == 403
     assert not Import.objects.exists()
 
 
-def test_a_file_above_the_limit_ends_in_a_page_that_says_so(as_owner, url, settings):
+def test_a_file_above_the_limit_gets_413_with_the_limit(as_owner, url, settings):
     settings.MAX_UPLOAD_BYTES = 2 * 1024 * 1024
     reply = as_owner.post(url("upload"), attached(b"x" * (3 * 1024 * 1024)))
     assert reply.status_code == 413
@@ -76,19 +76,19 @@ def test_a_file_above_the_limit_ends_in_a_page_that_says_so(as_owner, url, setti
     assert not Import.objects.exists()
 
 
-def test_nothing_chosen_is_said(as_owner, url):
+def test_uploading_nothing_is_rejected(as_owner, url):
     reply = as_owner.post(url("upload"), {})
     assert reply.status_code == 400
     assert "Choose a file, or paste some rows." in reply.content.decode()
 
 
-def test_an_empty_file_is_said(as_owner, url):
+def test_an_empty_file_is_rejected(as_owner, url):
     reply = as_owner.post(url("upload"), attached(b""))
     assert reply.status_code == 400
     assert "empty" in reply.content.decode()
 
 
-def test_pasted_rows_come_in_like_a_file(as_owner, url, no_worker):
+def test_pasted_rows_are_stored_as_a_file(as_owner, url, no_worker):
     as_owner.post(url("upload"), {"text": "prompt\tanswer\nHello\tGood morning\n"})
     item = Import.objects.get()
     assert b"Hello\tGood morning" in local_path(item.stored_name).read_bytes()
@@ -105,17 +105,17 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("name", "shown"), NAMES)
-def test_a_name_is_made_fit_to_be_shown(name, shown):
+def test_clean_name_removes_paths_and_control_characters(name, shown):
     assert clean_name(name) == shown
 
 
-def test_a_long_name_keeps_its_ending():
+def test_clean_name_keeps_the_extension_of_a_long_name():
     assert len(clean_name("x" * 300 + ".csv")) == 120
     assert clean_name("x" * 300 + ".csv").endswith("….csv")
 
 
 @pytest.mark.parametrize("name", [name for name, _shown in NAMES])
-def test_a_name_never_decides_where_a_file_is_kept(as_owner, url, no_worker, name):
+def test_the_stored_path_never_depends_on_the_file_name(as_owner, url, no_worker, name):
     file = SimpleUploadedFile("plain.csv", GOOD)
     file._name = name  # what a hostile client sends
     reply = as_owner.post(url("upload"), {"file": file})
@@ -131,7 +131,9 @@ def test_an_upload_of_another_goal_is_not_found(as_owner, url, send, team, owner
     assert as_owner.get(address).status_code == 404
 
 
-def test_the_file_goes_when_the_goal_goes(as_owner, send, goal, django_capture_on_commit_callbacks):
+def test_deleting_the_goal_deletes_the_file(
+    as_owner, send, goal, django_capture_on_commit_callbacks
+):
     item = send(as_owner, "pairs.csv", GOOD)
     path = local_path(item.stored_name)
     with django_capture_on_commit_callbacks(execute=True):
@@ -139,7 +141,7 @@ def test_the_file_goes_when_the_goal_goes(as_owner, send, goal, django_capture_o
     assert not path.exists()
 
 
-def test_what_could_not_be_read_can_be_forgotten_from_the_list(
+def test_editors_may_remove_a_failed_import_from_the_list(
     as_editor, as_viewer, url, dataset_url, dataset
 ):
     item = Import.objects.create(

@@ -16,18 +16,18 @@ def test_every_runner_is_a_module_of_the_worker():
         assert kind.runner is None or (kind.runner.startswith("worker.") and find_spec(kind.runner))
 
 
-def test_every_name_fits_its_column():
+def test_every_kind_name_fits_its_column():
     longest = Job._meta.get_field("kind").max_length
     assert all(len(name) <= longest for name in KINDS)
 
 
-def test_a_kind_is_registered_once():
+def test_registering_a_kind_twice_is_an_error():
     with registered(), pytest.raises(ValueError, match="registered twice"):
         handlers.register(CountingHandler())
     assert CountingHandler.kind.name not in KINDS
 
 
-def test_a_job_of_an_unknown_kind_is_refused(team):
+def test_creating_a_job_of_an_unknown_kind_is_rejected(team):
     with pytest.raises(ValidationError):
         services.create(team=team, kind="count-heavy", title="Count", spec={})
     assert not Job.objects.exists()

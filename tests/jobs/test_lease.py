@@ -12,16 +12,16 @@ def job(team) -> Job:
 
 
 @pytest.fixture(autouse=True)
-def _rooms(monkeypatch):
-    class Room:
+def _handler(monkeypatch):
+    class Handler:
         @staticmethod
         def fail(job):
-            Job.objects.filter(pk=job.pk).update(title="told")
+            Job.objects.filter(pk=job.pk).update(title="failed")
 
-    monkeypatch.setattr(lease, "handler_for", lambda job: Room)
+    monkeypatch.setattr(lease, "handler_for", lambda job: Handler)
 
 
-def test_only_one_worker_gets_the_lease(job):
+def test_take_gives_the_lease_to_one_worker(job):
     assert lease.take(job.pk, worker="a:1:1")
     assert lease.take(job.pk, worker="b:1:1") is None
     assert Job.objects.get(pk=job.pk).worker == "a:1:1"
@@ -45,7 +45,7 @@ def test_a_lost_lease_writes_nothing(job):
     lease.release(old)
     new = lease.take(job.pk, worker="b:1:1")
     assert not lease.renew(old)
-    assert not lease.write(old, message="from the grave", done=7)
+    assert not lease.write(old, message="stale", done=7)
     assert lease.release(old) is None
     assert lease.start_child_run(old, "a:2:2") is None
     assert lease.renew(new)
@@ -68,10 +68,10 @@ def test_attempts_are_bounded(job, settings):
     assert states == [State.QUEUED, State.QUEUED, State.FAILED]
     job.refresh_from_db()
     assert "3 times" in job.message
-    assert job.title == "told"
+    assert job.title == "failed"
 
 
-def test_a_hand_back_does_not_count_as_an_attempt(job):
+def test_an_orderly_release_does_not_count_as_an_attempt(job):
     for _ in range(10):
         assert lease.release(lease.take(job.pk, worker="a:1:1"), counts=False) == State.QUEUED
 
@@ -79,13 +79,13 @@ def test_a_hand_back_does_not_count_as_an_attempt(job):
 @pytest.mark.parametrize(
     ("asked", "state"), [("stop_asked", State.STOPPED), ("cancel_asked", State.CANCELLED)]
 )
-def test_a_child_that_died_while_ending_ends_the_job_as_asked(job, asked, state):
+def test_a_child_that_dies_after_stop_or_cancel_ends_the_job_as_requested(job, asked, state):
     taken = lease.take(job.pk, worker="a:1:1")
     Job.objects.filter(pk=job.pk).update(**{asked: True})
     assert lease.release(taken) == state
 
 
-def test_a_heartbeat_in_the_last_moment_keeps_the_lease(job):
+def test_release_unless_renewed_keeps_a_renewed_lease(job):
     seen = lease.take(job.pk, worker="a:1:1")
     lease.renew(seen)
     assert lease.release(seen, unless_renewed=True) is None

@@ -3,7 +3,7 @@
 from finetune_app.jobs import periodic_tasks
 
 
-def test_tasks_run_when_due_and_a_failing_one_stops_no_other(monkeypatch, caplog):
+def test_due_tasks_run_even_if_another_fails(monkeypatch, caplog):
     done = []
 
     def broken():
@@ -28,6 +28,6 @@ def test_tasks_run_when_due_and_a_failing_one_stops_no_other(monkeypatch, caplog
     assert done == ["broken", "fine", "broken"]
 
 
-def test_each_room_registers_its_tasks_once():
+def test_each_periodic_task_is_registered_once():
     names = [task.name for task in periodic_tasks.TASKS]
     assert len(names) == len(set(names)) > 0

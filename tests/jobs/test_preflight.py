@@ -1,4 +1,4 @@
-"""Problems before the start are reported with what to do."""
+"""Each problem that prevents a start is reported with what to do."""
 
 import socket
 
@@ -8,7 +8,7 @@ from finetune_app.core.sockets import LONGEST_PATH, run_folder
 from finetune_app.jobs import preflight
 
 
-def test_a_port_in_use_is_said_with_another_to_take():
+def test_a_port_in_use_is_reported_with_an_alternative():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -18,27 +18,27 @@ def test_a_port_in_use_is_said_with_another_to_take():
     preflight.check_port("127.0.0.1", port)
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+def test_a_read_only_folder_is_reported(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     with pytest.raises(preflight.NotReady, match="set DATA_DIR to another folder"):
         preflight.check_folder(blocked)
 
 
-def test_a_disk_that_is_nearly_full_is_said(tmp_path):
+def test_a_nearly_full_disk_is_reported(tmp_path):
     with pytest.raises(preflight.NotReady, match="Free some space"):
         preflight.check_disk(tmp_path, needed=10**18)
     preflight.check_disk(tmp_path, needed=1)
 
 
-def test_one_installation_runs_once(tmp_path):
-    first = preflight.only_one(tmp_path)
+def test_an_installation_cannot_be_started_twice(tmp_path):
+    first = preflight.lock_installation(tmp_path)
     with pytest.raises(preflight.NotReady, match="already running"):
-        preflight.only_one(tmp_path)
+        preflight.lock_installation(tmp_path)
     assert first > 2
 
 
-def test_sockets_of_a_long_data_dir_lie_where_their_path_is_short(tmp_path):
+def test_sockets_of_a_long_data_dir_get_a_short_path(tmp_path):
     deep = tmp_path / ("x" * 100)
     folder = run_folder(deep)
     try:

@@ -1,4 +1,4 @@
-"""Process ids stay unique."""
+"""Process ids are unique across reboots, containers and reused pids."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def test_this_process_is_here_and_alive():
     assert process_ids.is_alive(process_ids.process_id())
 
 
-def test_a_reused_number_is_not_the_same_process_and_is_never_killed():
+def test_a_reused_pid_is_another_process_and_is_not_killed():
     process = sleeper()
     try:
         machine, pid, start = process_ids.process_id(process.pid).rsplit(":", 2)
@@ -31,7 +31,7 @@ def test_a_reused_number_is_not_the_same_process_and_is_never_killed():
         process.wait()
 
 
-def test_kill_takes_what_the_child_started_itself():
+def test_kill_ends_the_whole_session():
     code = (
         "import subprocess, sys, time\n"
         "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid,"
@@ -48,6 +48,6 @@ def test_kill_takes_what_the_child_started_itself():
     assert process_ids.start_time(grandchild) is None
 
 
-def test_a_process_elsewhere_is_left_to_its_own_machine():
+def test_kill_ignores_processes_of_other_machines():
     assert not process_ids.is_on_this_machine("another-host:1:1")
     assert process_ids.kill("another-host:1:1")

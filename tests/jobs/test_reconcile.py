@@ -29,9 +29,9 @@ def time(monkeypatch) -> Time:
 
 @pytest.fixture
 def woken(monkeypatch) -> list[int]:
-    heard: list[int] = []
-    monkeypatch.setattr(services, "wake_worker", lambda job: heard.append(job.pk))
-    return heard
+    calls: list[int] = []
+    monkeypatch.setattr(services, "wake_worker", lambda job: calls.append(job.pk))
+    return calls
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def state_of(job: Job) -> str:
     return Job.objects.get(pk=job.pk).state
 
 
-def test_a_job_whose_worker_died_here_waits_again_at_once(job, time, woken):
+def test_a_job_of_a_dead_local_worker_is_requeued_at_once(job, time, woken):
     taken = lease.take(job.pk, worker=ended_process())
     lease.start_child_run(taken, ended_process())
     reconcile.reconcile(reconcile.HeartbeatMonitor())
@@ -61,7 +61,7 @@ def test_a_job_whose_worker_died_here_waits_again_at_once(job, time, woken):
     assert woken == [job.pk]
 
 
-def test_a_worker_elsewhere_has_a_whole_lease_to_be_heard(job, time, settings):
+def test_a_silent_remote_worker_loses_its_job_after_one_lease(job, time, settings):
     lease.take(job.pk, worker="elsewhere:1:1")
     monitor = reconcile.HeartbeatMonitor()
     reconcile.recover(monitor)
@@ -73,7 +73,7 @@ def test_a_worker_elsewhere_has_a_whole_lease_to_be_heard(job, time, settings):
     assert state_of(job) == State.QUEUED
 
 
-def test_a_worker_that_is_heard_keeps_its_job(job, time, settings):
+def test_heartbeats_of_a_remote_worker_keep_its_lease(job, time, settings):
     taken = lease.take(job.pk, worker="elsewhere:1:1")
     monitor = reconcile.HeartbeatMonitor()
     for _ in range(5):
@@ -83,7 +83,7 @@ def test_a_worker_that_is_heard_keeps_its_job(job, time, settings):
     assert state_of(job) == State.PREPARING
 
 
-def test_a_wall_clock_that_jumps_takes_no_lease_away(job, time):
+def test_a_jump_of_the_wall_clock_expires_no_lease(job, time):
     lease.take(job.pk, worker="elsewhere:1:1")
     monitor = reconcile.HeartbeatMonitor()
     Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(days=3))
@@ -93,7 +93,7 @@ def test_a_wall_clock_that_jumps_takes_no_lease_away(job, time):
     assert state_of(job) == State.PREPARING
 
 
-def test_the_child_that_is_left_over_is_killed_before_another_may_start(job, time):
+def test_an_orphaned_child_is_killed_before_the_job_is_requeued(job, time):
     orphan = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
     )
@@ -108,7 +108,7 @@ def test_the_child_that_is_left_over_is_killed_before_another_may_start(job, tim
         orphan.wait()
 
 
-def test_a_message_that_was_lost_is_sent_again_but_not_every_time(job, time, woken):
+def test_lost_wake_ups_are_resent_after_an_interval(job, time, woken):
     Job.objects.filter(pk=job.pk).update(sent_at=timezone.now())
     reconcile.send_waiting()
     assert woken == []
@@ -117,7 +117,7 @@ def test_a_message_that_was_lost_is_sent_again_but_not_every_time(job, time, wok
     assert woken == [job.pk]
 
 
-def test_while_a_worker_is_busy_the_broker_is_not_flooded(job, team, time, woken):
+def test_wake_ups_are_resent_less_often_while_a_worker_is_busy(job, team, time, woken):
     lease.take_next(heavy=True, worker="elsewhere:1:1")
     waiting = services.create(team=team, kind="training", title="Next", spec={})
     Job.objects.filter(pk=waiting.pk).update(sent_at=timezone.now() - timedelta(seconds=11))

@@ -8,23 +8,23 @@ from finetune_app.jobs.models import Job, State
 
 @pytest.fixture
 def woken(monkeypatch) -> list[int]:
-    heard: list[int] = []
-    monkeypatch.setattr(services, "wake_worker", lambda job: heard.append(job.pk))
-    return heard
+    calls: list[int] = []
+    monkeypatch.setattr(services, "wake_worker", lambda job: calls.append(job.pk))
+    return calls
 
 
 @pytest.fixture
 def ended(monkeypatch) -> list[int]:
     """Jobs whose handler's `fail` was called."""
-    heard: list[int] = []
+    calls: list[int] = []
 
-    class Room:
+    class Handler:
         @staticmethod
         def fail(job):
-            heard.append(job.pk)
+            calls.append(job.pk)
 
-    monkeypatch.setattr(services, "handler_for", lambda job: Room)
-    return heard
+    monkeypatch.setattr(services, "handler_for", lambda job: Handler)
+    return calls
 
 
 def new(team, kind="training", **fields) -> Job:
@@ -47,7 +47,7 @@ def test_a_worker_is_woken_only_when_the_transaction_commits(
     assert (job.state, job.spec) == (State.QUEUED, {"steps": 3})
 
 
-def test_a_broker_that_is_down_loses_nothing(team, settings, tmp_path):
+def test_a_job_stays_queued_while_the_broker_is_down(team, settings, tmp_path):
     job = new(team)
     services.app.conf.broker_url = f"redis+socket://{tmp_path}/nobody.sock"
     try:
@@ -64,7 +64,7 @@ def test_a_waiting_job_stops_at_once(team, woken):
     assert state_of(job) == State.STOPPED
 
 
-def test_a_running_job_is_asked_and_answers_itself(team, woken):
+def test_stop_of_a_running_job_sets_a_flag(team, woken):
     job = new(team, state=State.RUNNING)
     assert services.ask_stop(job)
     job.refresh_from_db()
@@ -73,14 +73,14 @@ def test_a_running_job_is_asked_and_answers_itself(team, woken):
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
-def test_what_has_ended_cannot_be_stopped(team, woken, state):
+def test_an_ended_job_cannot_be_stopped(team, woken, state):
     job = new(team, state=state)
     assert not services.ask_stop(job)
     assert state_of(job) == state
 
 
 @pytest.mark.parametrize("state", [State.STOPPED, State.FAILED])
-def test_continue_puts_it_at_the_end_of_the_queue_with_fresh_attempts(
+def test_continue_requeues_at_the_end_with_no_attempts_used(
     team, woken, state, django_capture_on_commit_callbacks
 ):
     job = new(team, state=state, attempts=5, stop_asked=True, error_code="died", detail="x")
@@ -96,20 +96,20 @@ def test_continue_puts_it_at_the_end_of_the_queue_with_fresh_attempts(
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.SUCCEEDED, State.CANCELLED])
-def test_only_what_stopped_or_failed_can_continue(team, woken, state):
+def test_only_stopped_and_failed_jobs_can_continue(team, woken, state):
     job = new(team, state=state)
     assert not services.ask_continue(job)
     assert state_of(job) == state
 
 
-def test_cancel_ends_a_waiting_job_and_tells_its_room(team, woken, ended):
+def test_cancel_ends_a_waiting_job_and_calls_its_handler(team, woken, ended):
     job = new(team)
     assert services.cancel(job)
     assert state_of(job) == State.CANCELLED
     assert ended == [job.pk]
 
 
-def test_cancel_of_a_running_job_is_a_flag_for_its_supervisor(team, woken, ended):
+def test_cancel_of_a_running_job_sets_a_flag(team, woken, ended):
     job = new(team, state=State.RUNNING)
     assert services.cancel(job)
     job.refresh_from_db()
@@ -117,7 +117,7 @@ def test_cancel_of_a_running_job_is_a_flag_for_its_supervisor(team, woken, ended
     assert ended == []
 
 
-def test_heavy_jobs_wait_for_each_other_and_light_ones_do_not(team, woken):
+def test_heavy_and_light_jobs_queue_separately(team, woken):
     first, second = new(team), new(team, kind="evaluation")
     light = new(team, kind="import")
     assert [services.queue_place(job) for job in (first, second, light)] == [1, 2, 1]
@@ -127,6 +127,6 @@ def test_heavy_jobs_wait_for_each_other_and_light_ones_do_not(team, woken):
     assert services.queue_place(running) == 0
 
 
-def test_the_likely_start_is_unknown_until_something_has_a_pace(team, woken):
+def test_the_likely_start_is_unknown_without_a_measured_speed(team, woken):
     new(team, state=State.PREPARING)
     assert services.likely_start(new(team)) is None

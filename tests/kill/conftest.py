@@ -16,11 +16,11 @@ from finetune_app.jobs.process_manager import ManagedProcess, ProcessManager
 from tests.worker.conftest import environment, wait_for
 from tests.worker.counting.handlers import registered
 
-WAIT = 90.0  # for a job to end or continue
+WAIT_SECONDS = 90.0  # for a job to end or continue
 
 
 class Processes:
-    """A process manager whose processes tests kill. Restarts them while a test waits."""
+    """A process manager whose processes a test kills; `wait_for` restarts them."""
 
     def __init__(self, **environment: str) -> None:
         logs = settings.DATA_DIR / "logs"
@@ -33,18 +33,19 @@ class Processes:
             self.manager.add("broker", broker_command(settings.BROKER_SOCKET))
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         self.manager.add("clock", [*manage, "clock"], **self.environment, CLOCK_SECONDS="0.5")
-        for lane, processes in (("light", 2), ("heavy", 1)):
-            command = worker_command(lane, processes)
+        for lane, count in (("light", 2), ("heavy", 1)):
+            command = worker_command(lane, count)
             self.manager.add(lane, command, **self.environment, FINETUNE_LANE=lane)
 
-    def wait_for(self, what: Callable[[], Any], seconds: float = WAIT) -> Any:
-        def look() -> Any:
-            self.manager.look_after()
-            return what()
+    def wait_for(self, condition: Callable[[], Any], seconds: float = WAIT_SECONDS) -> Any:
+        def restart_and_check() -> Any:
+            self.manager.restart_dead()
+            return condition()
 
-        return wait_for(look, seconds)
+        return wait_for(restart_and_check, seconds)
 
-    def until(self, job: Job, *states: str, seconds: float = WAIT) -> Job:
+    def until(self, job: Job, *states: str, seconds: float = WAIT_SECONDS) -> Job:
+        """Wait until the job is in one of the states."""
         found = Job.objects.filter(pk=job.pk, state__in=states)
         return self.wait_for(found.first, seconds)
 
@@ -59,37 +60,37 @@ class Processes:
 
 
 @pytest.fixture(scope="module")
-def module_managed(django_db_setup, django_db_blocker) -> Iterator[Processes]:
-    """Stopped after each test file, since its workers would take the next file's jobs."""
+def module_processes(django_db_setup, django_db_blocker) -> Iterator[Processes]:
+    """Stopped after each test file, else its workers would take the jobs of the next file."""
     with django_db_blocker.unblock():
-        managed = Processes(**environment())
-    managed.start()
-    yield managed
-    managed.end()
+        processes = Processes(**environment())
+    processes.start()
+    yield processes
+    processes.end()
 
 
 @pytest.fixture
-def managed(module_managed, transactional_db) -> Iterator[Processes]:
-    module_managed.manager.look_after()
+def processes(module_processes, transactional_db) -> Iterator[Processes]:
+    module_processes.manager.restart_dead()
     with registered():
-        yield module_managed
+        yield module_processes
 
 
 @pytest.fixture
-def new_job(managed, team) -> Iterator[Callable[..., Job]]:
+def new_job(processes, team) -> Iterator[Callable[..., Job]]:
     """Creates jobs as the web does, and deletes them after the test."""
-    made: list[Job] = []
+    jobs: list[Job] = []
 
     def make(kind: str = "count-heavy", **spec: Any) -> Job:
         spec = {"steps": 20, "pause": 0.05} | spec
-        made.append(services.create(team=team, kind=kind, title="Count", spec=spec))
-        return made[-1]
+        jobs.append(services.create(team=team, kind=kind, title="Count", spec=spec))
+        return jobs[-1]
 
     yield make
-    for job in made:
+    for job in jobs:
         services.cancel(job)
-    idle = Job.objects.active()
-    managed.wait_for(lambda: not idle.exists())
+    active = Job.objects.active()
+    processes.wait_for(lambda: not active.exists())
 
 
 def kill(process: psutil.Process, number: int = signal.SIGKILL) -> None:

@@ -15,7 +15,7 @@ from django.conf import settings
 from finetune_app.jobs import process_ids
 from tests.worker.conftest import wait_for
 
-HELPERS = {"valkey-server", "uvicorn", "clock", "light", "heavy", "worker.engine.server"}
+PROCESSES = {"valkey-server", "uvicorn", "clock", "light", "heavy", "worker.engine.server"}
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def up(tmp_path) -> Iterator[subprocess.Popen]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(port), "DATABASE_URL": ""}
-    given |= {"REDIS_URL": "", "DJANGO_SETTINGS_MODULE": "tests.worker.counting.settings"}
+    env = {"DATA_DIR": str(tmp_path / "data"), "PORT": str(port), "DATABASE_URL": ""}
+    env |= {"REDIS_URL": "", "DJANGO_SETTINGS_MODULE": "tests.worker.counting.settings"}
     process = subprocess.Popen(
         [sys.executable, "manage.py", "up"],
         cwd=settings.BASE_DIR,
-        env=os.environ | given,
+        env=os.environ | env,
         stdout=(tmp_path / "up.txt").open("w"),
         stderr=subprocess.STDOUT,
     )
@@ -38,34 +38,34 @@ def up(tmp_path) -> Iterator[subprocess.Popen]:
     process.wait()
 
 
-def said(folder: Path) -> str:
+def output_of(folder: Path) -> str:
     return (folder / "up.txt").read_text()
 
 
-def family(up: subprocess.Popen) -> list[psutil.Process]:
+def child_processes(up: subprocess.Popen) -> list[psutil.Process]:
     return psutil.Process(up.pid).children(recursive=True)
 
 
 def wait_until_ready(up: subprocess.Popen, folder: Path) -> list[psutil.Process]:
-    wait_for(lambda: "/set-up/?code=" in said(folder), seconds=90)
-    lines = [" ".join(one.cmdline()) for one in family(up)]
-    assert all(any(name in line for line in lines) for name in HELPERS)
-    return family(up)
+    wait_for(lambda: "/set-up/?code=" in output_of(folder), seconds=90)
+    lines = [" ".join(one.cmdline()) for one in child_processes(up)]
+    assert all(any(name in line for line in lines) for name in PROCESSES)
+    return child_processes(up)
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:
     wait_for(lambda: all(process_ids.start_time(one.pid) is None for one in processes))
 
 
-@pytest.mark.long  # installations of the browser tests end this way as well
-def test_ctrl_c_ends_everything(up, tmp_path):
+@pytest.mark.long  # the browser tests end their installations like this, too
+def test_ctrl_c_ends_all_processes(up, tmp_path):
     processes = wait_until_ready(up, tmp_path)
     up.send_signal(signal.SIGINT)
     assert up.wait(30) == 0
     assert_all_gone(processes)
 
 
-def test_kill_9_leaves_no_orphan(up, tmp_path):
+def test_killing_up_leaves_no_orphan(up, tmp_path):
     processes = wait_until_ready(up, tmp_path)
     up.kill()
     up.wait()

@@ -15,39 +15,38 @@ TIMEOUT_SECONDS = 300.0
 
 
 @dataclass
-class Asked:
-    """The outcome of one request. `status`: HTTP status, 0 for a broken connection. `error`: in
-    OpenAI's format, before or within the answer."""
+class RequestOutcome:
+    """`status`: HTTP status, 0 for a broken connection. `error`: in OpenAI's format."""
 
     streamed: bool
     status: int = 0
     error: dict[str, Any] | None = None
     retry_after: str = ""
-    first: float | None = None  # seconds until the first text
-    whole: float = 0.0
+    first_seconds: float | None = None  # until the first text of a stream
+    seconds: float = 0.0
     tokens: int = 0
-    ended: bool = False  # with a complete answer
+    complete: bool = False
 
     @property
-    def went_wrong(self) -> bool:
-        """Whether it failed; 429 does not count as a failure."""
-        return self.status != 429 and not self.ended
+    def failed(self) -> bool:
+        """A rejection (429) is no failure."""
+        return self.status != 429 and not self.complete
 
 
-async def once_a_second(live: Live, seconds: int) -> list[Asked]:
+async def send_every_second(live: Live, seconds: int) -> list[RequestOutcome]:
     """Every second request is streamed."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     async with client_of(live) as http:
-        asked = []
+        tasks = []
         for n in range(seconds):
-            await asyncio.sleep(max(0.0, began + n - time.monotonic()))
-            asked.append(asyncio.create_task(ask(http, live.model, n, streamed=n % 2 == 1)))
-        return list(await asyncio.gather(*asked))
+            await asyncio.sleep(max(0.0, started_at + n - time.monotonic()))
+            tasks.append(asyncio.create_task(ask(http, live.model, n, streamed=n % 2 == 1)))
+        return list(await asyncio.gather(*tasks))
 
 
 def client_of(live: Live) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=live.house.site,
+        base_url=live.installation.site,
         headers={"Authorization": f"Bearer {live.key}"},
         timeout=TIMEOUT_SECONDS,
         limits=httpx.Limits(max_connections=None),
@@ -62,7 +61,7 @@ async def ask(
     streamed: bool,
     tokens: int = TOKENS,
     **more: Any,
-) -> Asked:
+) -> RequestOutcome:
     """`more`: further fields of the body."""
     body = (
         {
@@ -74,33 +73,33 @@ async def ask(
         | more
         | ({"stream_options": {"include_usage": True}} if streamed else {})
     )
-    found, began = Asked(streamed), time.monotonic()
+    outcome, started_at = RequestOutcome(streamed), time.monotonic()
     try:
         async with http.stream("POST", "/v1/chat/completions", json=body) as reply:
-            found.status = reply.status_code
-            found.retry_after = reply.headers.get("retry-after", "")
+            outcome.status = reply.status_code
+            outcome.retry_after = reply.headers.get("retry-after", "")
             if reply.headers["content-type"].startswith("text/event-stream"):
-                await _follow(reply, found, began)
+                await _read_stream(reply, outcome, started_at)
             else:
-                _read(json.loads(await reply.aread()), found)
+                _read_body(json.loads(await reply.aread()), outcome)
     except httpx.HTTPError as problem:
-        found.status, found.error = 0, {"message": repr(problem)}
-    found.whole = time.monotonic() - began
-    return found
+        outcome.status, outcome.error = 0, {"message": repr(problem)}
+    outcome.seconds = time.monotonic() - started_at
+    return outcome
 
 
-async def _follow(reply: httpx.Response, found: Asked, began: float) -> None:
+async def _read_stream(reply: httpx.Response, outcome: RequestOutcome, started_at: float) -> None:
     async for line in reply.aiter_lines():
         if line == "data: [DONE]":
-            found.ended = True
+            outcome.complete = True
         elif line:
             event = json.loads(line.removeprefix("data: "))
             if any(one["delta"].get("content") for one in event.get("choices", [])):
-                found.first = found.first or time.monotonic() - began
-            _read(event, found)
+                outcome.first_seconds = outcome.first_seconds or time.monotonic() - started_at
+            _read_body(event, outcome)
 
 
-def _read(told: dict[str, Any], found: Asked) -> None:
-    found.error = told.get("error") or found.error
-    found.tokens = (told.get("usage") or {}).get("completion_tokens", found.tokens)
-    found.ended = found.ended or told.get("object") == "chat.completion"
+def _read_body(body: dict[str, Any], outcome: RequestOutcome) -> None:
+    outcome.error = body.get("error") or outcome.error
+    outcome.tokens = (body.get("usage") or {}).get("completion_tokens", outcome.tokens)
+    outcome.complete = outcome.complete or body.get("object") == "chat.completion"

@@ -19,7 +19,7 @@ from tests.worker.conftest import wait_for
 from worker.installs.starter import SLUG
 
 EMAIL, PASSWORD = "mara@kettle.example", "correct horse battery"
-HELPERS = {
+PROCESSES = {
     "web": "uvicorn",
     "engine": "worker.engine.server",
     "clock": "manage.py clock",
@@ -31,9 +31,9 @@ HELPERS = {
 
 @dataclass(frozen=True)
 class Live:
-    """`model`: the deployment's name. `client`: OpenAI's client."""
+    """`model`: the name of the deployment."""
 
-    house: Installation
+    installation: Installation
     key: str
     model: str
     client: openai.OpenAI
@@ -41,27 +41,33 @@ class Live:
     def process(self, name: str) -> psutil.Process:
         """The current process of this name under `up`."""
         return next(
-            one for one in self.house.process.children() if HELPERS[name] in " ".join(one.cmdline())
+            one
+            for one in self.installation.process.children()
+            if PROCESSES[name] in " ".join(one.cmdline())
         )
 
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory) -> Iterator[Live]:
-    with in_use(tmp_path_factory.mktemp("load")) as found:
+    with installation_with_model(tmp_path_factory.mktemp("load")) as found:
         yield found
 
 
 @contextmanager
-def in_use(folder: Path) -> Iterator[Live]:
+def installation_with_model(folder: Path) -> Iterator[Live]:
     os.environ["FINETUNE_PASSWORD"] = PASSWORD  # read by create_owner
-    with started(folder) as house:
-        house.manage("create_owner", EMAIL)
+    with started(folder) as installation:
+        installation.manage("create_owner", EMAIL)
         del os.environ["FINETUNE_PASSWORD"]
-        key = house.manage("apikey", "--requests-a-minute=10000", "--tokens-a-minute=10000000")
-        with openai.OpenAI(base_url=f"{house.site}/v1", api_key=key, max_retries=0) as client:
+        key = installation.manage(
+            "apikey", "--requests-a-minute=10000", "--tokens-a-minute=10000000"
+        )
+        with openai.OpenAI(
+            base_url=f"{installation.site}/v1", api_key=key, max_retries=0
+        ) as client:
             job = train(client, rows=24, epochs=1)
             wait_for(lambda: status(client, job) == "succeeded", seconds=900)
-            yield Live(house, key, go_live(house), client)
+            yield Live(installation, key, go_live(installation), client)
 
 
 def train(client: openai.OpenAI, *, rows: int, epochs: int) -> str:
@@ -101,10 +107,10 @@ def status(client: openai.OpenAI, job: str) -> str:
     return found.status
 
 
-def go_live(house: Installation) -> str:
+def go_live(installation: Installation) -> str:
     """Deploy through the page; returns the deployment's name."""
     page = "/goals/1/deployment/"
-    with httpx.Client(base_url=house.site, follow_redirects=True, timeout=120) as browser:
+    with httpx.Client(base_url=installation.site, follow_redirects=True, timeout=120) as browser:
         send(browser, "/sign-in/", username=EMAIL, email=EMAIL, password=PASSWORD)
         tuned = re.findall(r'<option value="([^"]+)"', browser.get(page).text)[-1]
         found = send(browser, f"{page}go-live/", candidate=tuned).text

@@ -11,64 +11,68 @@ from collections import Counter
 
 import pytest
 
-from tests.load.api_client import TOKENS, Asked, once_a_second
+from tests.load.api_client import TOKENS, RequestOutcome, send_every_second
 from tests.load.conftest import Live, status, train
-from tests.load.watching import Growth, ProcessSample, growths, look, watch
+from tests.load.process_samples import (
+    Growth,
+    ProcessSample,
+    growth_of_each,
+    sample,
+    sample_repeatedly,
+)
 from tests.worker.conftest import wait_for
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "1800"))
 ROWS, EPOCHS = 400, 50  # hours of training
-# MiB that a process may grow by after the warm-up without it being a leak. The memory of engine and
-# training depends on the length of the texts; 100 KB per request would be 176.
-MORE_MEMORY = {"engine": 128.0, "training": 512.0}
-MORE_ELSEWHERE, MORE_FILES = 48.0, 8
-REST = 8.0  # seconds for idle connections to close
+# Growth after the warm-up that is not yet a leak. The memory of engine and training depends on the
+# length of the texts; a leak of 100 KB per request would be 176 MiB.
+MAX_ADDED_MIB = {"engine": 128.0, "training": 512.0}
+MAX_ADDED_MIB_ELSEWHERE, MAX_ADDED_FILES = 48.0, 8
+IDLE_SECONDS = 8.0  # for idle connections to close
 
-Left = dict[str, tuple[ProcessSample, ProcessSample]]  # by process: before and after
+OpenFiles = dict[str, tuple[ProcessSample, ProcessSample]]  # by process: before and after
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3 * SECONDS + 2400)]
 
 
-def test_half_an_hour_at_one_request_a_second_while_a_training_runs(live: Live):
+def test_one_request_a_second_beside_a_training_leaks_nothing(live: Live):
     job = train(live.client, rows=ROWS, epochs=EPOCHS)
     wait_for(lambda: steps_of(live, job) > 0, seconds=1200)
     processes = {name: live.process(name).pid for name in ("web", "engine", "heavy")}
     before = steps_of(live, job)
-    asked, looks, left = asyncio.run(soak(live))
+    outcomes, samples, open_files = asyncio.run(soak(live))
     steps = steps_of(live, job) - before
-    print(tables(asked, looks, left, steps), flush=True)
+    print(tables(outcomes, samples, open_files, steps), flush=True)
     assert status(live.client, job) == "running"
     live.client.fine_tuning.jobs.cancel(job)
-    assert not [one for one in asked if one.went_wrong]
-    assert all(one.retry_after for one in asked if one.status == 429)
-    assert sum(one.ended for one in asked) > 0
-    assert steps > 0, "the training stood still"
-    assert processes == {name: live.process(name).pid for name in processes}, (
-        "one was started again"
-    )
-    for one in growths(looks):
-        assert one.more_memory < MORE_MEMORY.get(one.name, MORE_ELSEWHERE), one
-    for name, (earlier, later) in left.items():
-        assert later.files - earlier.files < MORE_FILES, (name, earlier, later)
-        assert later.sockets - earlier.sockets < MORE_FILES, (name, earlier, later)
+    assert not [one for one in outcomes if one.failed]
+    assert all(one.retry_after for one in outcomes if one.status == 429)
+    assert sum(one.complete for one in outcomes) > 0
+    assert steps > 0, "the training made no progress"
+    assert processes == {name: live.process(name).pid for name in processes}, "one was restarted"
+    for one in growth_of_each(samples):
+        assert one.added_memory < MAX_ADDED_MIB.get(one.name, MAX_ADDED_MIB_ELSEWHERE), one
+    for name, (earlier, later) in open_files.items():
+        assert later.files - earlier.files < MAX_ADDED_FILES, (name, earlier, later)
+        assert later.sockets - earlier.sockets < MAX_ADDED_FILES, (name, earlier, later)
 
 
-async def soak(live: Live) -> tuple[list[Asked], list[ProcessSample], Left]:
+async def soak(live: Live) -> tuple[list[RequestOutcome], list[ProcessSample], OpenFiles]:
     """Outcomes of the requests, samples of processes, and open files before and after."""
-    await once_a_second(live, 2)
-    earlier = await at_rest(live)
-    watching = asyncio.create_task(watch(live))
-    asked = await once_a_second(live, SECONDS)
-    watching.cancel()
-    later = await at_rest(live)
-    left = {name: (one, later[name]) for name, one in earlier.items() if name in later}
-    return asked, await watching, left
+    await send_every_second(live, 2)
+    earlier = await sample_idle(live)
+    sampling = asyncio.create_task(sample_repeatedly(live))
+    outcomes = await send_every_second(live, SECONDS)
+    sampling.cancel()
+    later = await sample_idle(live)
+    open_files = {name: (one, later[name]) for name, one in earlier.items() if name in later}
+    return outcomes, await sampling, open_files
 
 
-async def at_rest(live: Live) -> dict[str, ProcessSample]:
+async def sample_idle(live: Live) -> dict[str, ProcessSample]:
     """Open files and sockets of each process while idle."""
-    await asyncio.sleep(REST)
-    return {one.name: one for one in look(live, 0.0)}
+    await asyncio.sleep(IDLE_SECONDS)
+    return {one.name: one for one in sample(live, 0.0)}
 
 
 def steps_of(live: Live, job: str) -> int:
@@ -81,37 +85,45 @@ def steps_of(live: Live, job: str) -> int:
 # ---- Report ----
 
 
-def tables(asked: list[Asked], looks: list[ProcessSample], left: Left, steps: int) -> str:
-    answered = [one for one in asked if one.ended]
+def tables(
+    outcomes: list[RequestOutcome], samples: list[ProcessSample], open_files: OpenFiles, steps: int
+) -> str:
+    answered = [one for one in outcomes if one.complete]
     tokens = sum(one.tokens for one in answered)
-    said = (
-        f"{len(asked)} requests in {SECONDS} s, one a second, {TOKENS} tokens at most; "
+    summary = (
+        f"{len(outcomes)} requests in {SECONDS} s, one a second, {TOKENS} tokens at most; "
         f"{tokens:,} tokens written; the training took {steps} steps meanwhile"
     )
     return "\n".join(
         [
             "",
-            said + "; files and sockets as nobody asked, before and after",
+            summary + "; files and sockets while idle, before and after",
             "",
-            "| became of them | how many |",
+            "| outcome | count |",
             "|---|---|",
-            *(f"| {word} | {count} |" for word, count in Counter(map(fate, asked)).most_common()),
+            *(
+                f"| {word} | {count} |"
+                for word, count in Counter(map(describe_outcome, outcomes)).most_common()
+            ),
             "",
-            "| seconds | 50 % | 95 % | most |",
+            "| seconds | 50 % | 95 % | max |",
             "|---|---|---|---|",
-            row("until the first piece (streamed)", [one.first for one in answered if one.first]),
-            row("whole answer", [one.whole for one in answered]),
-            row("until refused (429)", [one.whole for one in asked if one.status == 429]),
+            row(
+                "first text (streamed)",
+                [one.first_seconds for one in answered if one.first_seconds],
+            ),
+            row("complete answer", [one.seconds for one in answered]),
+            row("rejection (429)", [one.seconds for one in outcomes if one.status == 429]),
             "",
-            "| process | MiB after the warm-up | at the end | most | open files | sockets |",
+            "| process | MiB after the warm-up | at the end | max | open files | sockets |",
             "|---|---|---|---|---|---|",
-            *(process_row(one, left) for one in growths(looks)),
+            *(process_row(one, open_files) for one in growth_of_each(samples)),
         ]
     )
 
 
-def fate(one: Asked) -> str:
-    if one.ended:
+def describe_outcome(one: RequestOutcome) -> str:
+    if one.complete:
         return "answered, streamed" if one.streamed else "answered, whole"
     code = (one.error or {}).get("code") or (one.error or {}).get("message")
     return f"{one.status} {code}"
@@ -125,9 +137,9 @@ def row(name: str, seconds: list[float]) -> str:
     return f"| {name} | {middle:.2f} | {slow:.2f} | {ordered[-1]:.2f} |"
 
 
-def process_row(one: Growth, left: Left) -> str:
-    cells = [f"{one.memory[0]:.0f}", f"{one.memory[1]:.0f}", f"{one.most:.0f}"]
-    if one.name in left:
-        earlier, later = left[one.name]
+def process_row(one: Growth, open_files: OpenFiles) -> str:
+    cells = [f"{one.memory[0]:.0f}", f"{one.memory[1]:.0f}", f"{one.peak:.0f}"]
+    if one.name in open_files:
+        earlier, later = open_files[one.name]
         cells += [f"{earlier.files}, {later.files}", f"{earlier.sockets}, {later.sockets}"]
     return f"| {one.name} | " + " | ".join(cells) + " |"

@@ -14,7 +14,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.role_clients import story_fixture  # noqa: F401
+from tests.role_clients import role_clients_fixture  # noqa: F401
 from tests.routes import DECLARED, Route, ids_of
 
 pytestmark = pytest.mark.django_db
@@ -81,15 +81,15 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def visits(story, django_db_blocker) -> list[Visit]:
+def visits(role_clients, django_db_blocker) -> list[Visit]:
     """Every address, opened once, after everything in the database was defaced."""
     client = Client(raise_request_exception=False)
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     storages = settings.STORAGES | {"staticfiles": plain}
     with django_db_blocker.unblock(), transaction.atomic(), override_settings(STORAGES=storages):
-        client.cookies = story.people[-1].client.cookies.copy()
+        client.cookies = role_clients.people[-1].client.cookies.copy()
         deface()
-        found = [visit(client, route, story) for route in OPENED]
+        found = [visit(client, route, role_clients) for route in OPENED]
         transaction.set_rollback(True)
     return found
 
@@ -125,10 +125,10 @@ def set_quietly(row: models.Model, **values: str) -> None:
         pass  # a name that only one may have
 
 
-def visit(client: Client, route: Route, story) -> Visit:
+def visit(client: Client, route: Route, role_clients) -> Visit:
     with CaptureQueriesContext(connection) as asked:
         place = transaction.savepoint()
-        response = client.get(reverse(route.name, kwargs=ids_of(route, story.world)))
+        response = client.get(reverse(route.name, kwargs=ids_of(route, role_clients.world)))
         seen = Visit(route, response, [query["sql"] for query in asked])
         transaction.savepoint_rollback(place)
     return seen
@@ -184,15 +184,15 @@ def test_opening_an_address_changes_nothing(visits):
     assert changed == {}
 
 
-def test_no_form_of_another_site_changes_anything(story):
+def test_no_form_of_another_site_changes_anything(role_clients):
     """The same by a form elsewhere, sent by the owner's own browser."""
     browser = Client(enforce_csrf_checks=True)
-    browser.cookies = story.people[-1].client.cookies.copy()
+    browser.cookies = role_clients.people[-1].client.cookies.copy()
     elsewhere = {"Origin": "https://evil.example", "Referer": "https://evil.example/"}
     form = {"content_type": "application/x-www-form-urlencoded", "headers": elsewhere}
     came_through = []
     for route in PRESSED:
-        address = reverse(route.name, kwargs=ids_of(route, story.world))
+        address = reverse(route.name, kwargs=ids_of(route, role_clients.world))
         for method in set(route.policy.methods) - {"GET"}:
             response = browser.generic(method, address, "a=b", **form)
             if response.status_code != 403:
@@ -219,14 +219,14 @@ def test_every_page_carries_the_headers_that_protect_it(visits):
         ("GET", "/static/no.css", 404),
     ],
 )
-def test_and_so_does_every_refusal(story, method, address, status):
+def test_and_so_does_every_refusal(role_clients, method, address, status):
     response = Client().generic(method, address)
     assert (response.status_code, list(lacking(response))) == (status, [])
 
 
-def test_and_so_does_a_fault_of_ours(story, monkeypatch):
+def test_and_so_does_a_fault_of_ours(role_clients, monkeypatch):
     monkeypatch.setattr("finetune_app.guide.services.sample_minutes", lambda: 1 / 0)
-    response = story.people[-1].ask("GET", "/")
+    response = role_clients.people[-1].ask("GET", "/")
     assert (response.status_code, list(lacking(response))) == (500, [])
 
 

@@ -1,4 +1,4 @@
-"""Real children on a real database file, with leases short enough for a test."""
+"""Supervisors with real child processes, on the test database, with short leases."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from tests.worker.counting.handlers import folder_of, registered
 from worker import warm_child
 from worker.supervise import Supervision
 
-LEASE = 2.0
+TEST_LEASE_SECONDS = 2.0
 
 
 @pytest.fixture
 def counting(monkeypatch, settings):
-    """The kinds of job that count; no worker to wake."""
-    settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = LEASE, LEASE / 5
+    """Registers the jobs that count, with a short lease; wakes no worker."""
+    settings.LEASE_SECONDS, settings.HEARTBEAT_SECONDS = TEST_LEASE_SECONDS, TEST_LEASE_SECONDS / 5
     monkeypatch.setattr(services, "wake_worker", lambda job: True)
     with registered():
         yield
@@ -47,11 +47,11 @@ def new_job(counting, transactional_db, team) -> Callable[..., Job]:
     return make
 
 
-def supervise(job: Job, leaving: threading.Event | None = None) -> Job:
+def supervise(job: Job, shutting_down: threading.Event | None = None) -> Job:
     """Take the lease and run the job to its end, as a worker does."""
     taken = lease.take(job.pk, worker=process_ids.process_id())
     assert taken is not None
-    Supervision(taken, warm_child.new_light_child, leaving or threading.Event()).run()
+    Supervision(taken, warm_child.new_light_child, shutting_down or threading.Event()).run()
     return Job.objects.get(pk=job.pk)
 
 
@@ -78,15 +78,15 @@ def start_supervisor(counting, transactional_db) -> Iterator[Callable[[Job], sub
 
 
 def freeze(supervisor: subprocess.Popen) -> None:
-    """SIGSTOP, at a moment when it holds no lock of a file database: nothing could break that
-    lock, so that is not what these stories are about. (PostgreSQL breaks it by itself.)"""
+    """SIGSTOP while it holds no lock of SQLite, which nothing could break. (PostgreSQL breaks locks
+    itself.)"""
     for _ in range(50):
         os.kill(supervisor.pid, signal.SIGSTOP)
         if connection.vendor != "sqlite" or _writable(connection.settings_dict["NAME"]):
             return
         os.kill(supervisor.pid, signal.SIGCONT)
         time.sleep(0.05)
-    raise AssertionError("the supervisor is always in the middle of a write")
+    raise AssertionError("the supervisor held a database lock each time")
 
 
 def _writable(file: str) -> bool:
@@ -100,7 +100,7 @@ def _writable(file: str) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """How another process finds the test's own database and folder."""
+    """Settings of another process that uses the test's database and data folder."""
     database = connection.settings_dict
     if connection.vendor == "sqlite":
         url = f"sqlite:///{database['NAME']}"
@@ -114,24 +114,24 @@ def environment() -> dict[str, str]:
         "DATABASE_URL": url,
         "DATA_DIR": str(django_settings.DATA_DIR),
         "DJANGO_SETTINGS_MODULE": "tests.worker.counting.settings",
-        "LEASE_SECONDS": str(LEASE),
+        "LEASE_SECONDS": str(TEST_LEASE_SECONDS),
         "LOG_LEVEL": "ERROR",
     }
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """The first true answer of `what`; fails when none came."""
+def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true result of `condition`. Raises AssertionError after `seconds`."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if found := what():
+        if found := condition():
             return found
         time.sleep(0.02)
-    raise AssertionError(f"waited {seconds} s in vain")
+    raise AssertionError(f"not true within {seconds} s")
 
 
 @contextmanager
 def meanwhile(do: Callable[[], Any], *, after: float = 0.0) -> Iterator[None]:
-    """Do something in a thread while the block runs; what fails there fails the test."""
+    """Call `do` in a thread, `after` seconds, while the block runs. Its exceptions are raised."""
     with ThreadPoolExecutor(1) as pool:
 
         def run() -> None:
@@ -147,7 +147,7 @@ def meanwhile(do: Callable[[], Any], *, after: float = 0.0) -> Iterator[None]:
 
 
 def steps_of(job: Job) -> list[tuple[int, int, float]]:
-    """What the children noted themselves: (step, pid, clock)."""
+    """Steps that the children recorded themselves: (step, pid, clock)."""
     file = folder_of(job) / "steps.txt"
     if not file.exists():
         return []
@@ -155,25 +155,25 @@ def steps_of(job: Job) -> list[tuple[int, int, float]]:
     return [(int(step), int(pid), float(at)) for step, pid, at in rows]
 
 
-def told(job: Job, what: str) -> list[dict[str, Any]]:
-    file: Path = folder_of(job) / "told.jsonl"
+def handler_calls(job: Job, method: str) -> list[dict[str, Any]]:
+    file: Path = folder_of(job) / "calls.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    return [value for name, value in lines if name == what]
+    return [value for name, value in lines if name == method]
 
 
 def child_of(job: Job) -> psutil.Process:
-    """The living child of a job, once it has begun to count."""
+    """The running child of a job, once it has counted a step."""
     wait_for(lambda: steps_of(job))
     name = wait_for(lambda: Job.objects.get(pk=job.pk).child)
     return psutil.Process(int(name.rsplit(":", 2)[1]))
 
 
 def assert_one_at_a_time(job: Job) -> None:
-    """Neither the child runs nor the children's own notes show two lives that overlap."""
-    lives = list(ChildRun.objects.filter(job=job).order_by("started_at"))
-    for earlier, later in pairwise(lives):
+    """Neither the ChildRuns nor the children's own records overlap."""
+    runs = list(ChildRun.objects.filter(job=job).order_by("started_at"))
+    for earlier, later in pairwise(runs):
         assert earlier.ended_at is not None
         assert earlier.ended_at <= later.started_at
     pids = [pid for _, pid, _ in steps_of(job)]
     changes = sum(one != other for one, other in pairwise(pids))
-    assert changes == len(set(pids)) - 1, "a child worked after its successor had begun"
+    assert changes == len(set(pids)) - 1, "a child worked after its successor had started"

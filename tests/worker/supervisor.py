@@ -1,4 +1,4 @@
-"""A supervisor as a program: takes the lease of one job and runs it."""
+"""Runs one job in a process of its own: `python -m tests.worker.supervisor JOB_ID`."""
 
 import os
 import sys

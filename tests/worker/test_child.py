@@ -1,4 +1,4 @@
-"""The child by itself: what it says, when it dies."""
+"""The child process without a supervisor: its events, its exit."""
 
 import json
 import math
@@ -18,8 +18,8 @@ from worker import boot_clock
 from worker.child import LOST, NICENESS, ORPHAN, explain, plain
 
 
-class Pipe:
-    """A child, as the test's own."""
+class ChildProcess:
+    """A child and its pipes."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.folder = folder
@@ -35,7 +35,9 @@ class Pipe:
         self.process.stdin.write(json.dumps(value) + "\n")
         self.process.stdin.flush()
 
-    def order(self, *, lease: float = 30.0, age: float = 0.0, lock: str = "lock", **spec) -> None:
+    def send_order(
+        self, *, lease: float = 30.0, age: float = 0.0, lock: str = "lock", **spec
+    ) -> None:
         self.send(
             kind="count-heavy",
             runner="tests.worker.counting.runner",
@@ -50,16 +52,16 @@ class Pipe:
         return [json.loads(line) for line in self.process.stdout]
 
     def steps(self) -> int:
-        notes = self.folder / "steps.txt"
-        return len(notes.read_text().splitlines()) if notes.exists() else 0
+        steps_file = self.folder / "steps.txt"
+        return len(steps_file.read_text().splitlines()) if steps_file.exists() else 0
 
 
 @pytest.fixture
-def child(tmp_path) -> Iterator[Callable[..., Pipe]]:
-    made: list[Pipe] = []
+def child(tmp_path) -> Iterator[Callable[..., ChildProcess]]:
+    made: list[ChildProcess] = []
 
-    def make(*arguments: str) -> Pipe:
-        made.append(Pipe(tmp_path, *arguments))
+    def make(*arguments: str) -> ChildProcess:
+        made.append(ChildProcess(tmp_path, *arguments))
         return made[-1]
 
     yield make
@@ -70,29 +72,29 @@ def child(tmp_path) -> Iterator[Callable[..., Pipe]]:
         one.process.stdout.close()
 
 
-def test_it_tells_its_phases_progress_and_result(child):
+def test_a_child_sends_phases_progress_and_its_result(child):
     one = child()
-    one.order()
+    one.send_order()
     events = one.events()
     assert [event["event"] for event in events][:2] == ["phase", "progress"]
     assert events[-1] == {"event": "result", "steps": 3, "stopped": False}
     assert one.process.wait(5) == 0
 
 
-def test_a_spare_has_imported_before_the_job_comes_and_takes_it_then(child):
+def test_a_warm_child_runs_the_job_that_it_gets_later(child):
     one = child("--warm", "0", "json")
     time.sleep(0.3)
-    one.order()
+    one.send_order()
     assert one.events()[-1]["event"] == "result"
 
 
-def test_a_spare_that_is_not_needed_ends_quietly(child):
+def test_closing_the_pipe_of_an_unused_warm_child_exits_with_0(child):
     one = child("--warm", "0", "json")
     one.process.stdin.close()
     assert one.process.wait(5) == 0
 
 
-def test_heavy_work_lets_live_answers_go_first(child, monkeypatch):
+def test_a_warm_child_runs_at_low_priority(child, monkeypatch):
     monkeypatch.delenv("FINETUNE_NICENESS")
     mine = psutil.Process().nice()
     light, heavy = (
@@ -102,41 +104,43 @@ def test_heavy_work_lets_live_answers_go_first(child, monkeypatch):
     assert light.nice() == mine
 
 
-def test_it_dies_when_its_supervisor_closes_the_pipe(child):
+def test_closing_the_pipe_ends_the_child(child):
     one = child()
-    one.order(steps=1000)
+    one.send_order(steps=1000)
     wait_for(one.steps)
     one.process.stdin.close()
     assert one.process.wait(5) == ORPHAN
 
 
-def test_it_ends_itself_when_no_beat_comes(child):
+def test_a_child_without_heartbeats_ends_itself(child):
     one = child()
-    one.order(steps=1000, lease=1.0)
+    one.send_order(steps=1000, lease=30)
+    wait_for(one.steps)
+    one.send(command="beat", at=boot_clock.seconds() - 23.5)  # half a second is left of 0.8 * 30
     assert one.process.wait(5) == -14
     assert one.events()[-1]["event"] != "result"
 
 
-def test_beats_keep_it_alive_beyond_one_lease(child):
+def test_heartbeats_extend_the_lease(child):
     one = child()
-    one.order(steps=40, pause=0.05, lease=0.8)
+    one.send_order(steps=40, pause=0.05, lease=0.8)
     while one.process.poll() is None:
         one.send(command="beat", at=boot_clock.seconds())
         time.sleep(0.1)
     assert one.process.returncode == 0
 
 
-def test_a_beat_that_was_long_on_its_way_does_not_prolong_the_lease(child):
+def test_a_late_heartbeat_does_not_extend_the_lease(child):
     one = child()
-    one.order(steps=1000, lease=30)
+    one.send_order(steps=1000, lease=30)
     wait_for(one.steps)
     one.send(command="beat", at=boot_clock.seconds() - 30)
     assert one.process.wait(5) == LOST
 
 
-def test_stop_saves_and_says_so(child):
+def test_stop_saves_the_result_so_far(child):
     one = child()
-    one.order(steps=1000)
+    one.send_order(steps=1000)
     wait_for(one.steps)
     one.send(command="stop")
     result = one.events()[-1]
@@ -144,19 +148,19 @@ def test_stop_saves_and_says_so(child):
     assert (one.folder / "saved").read_text() == str(result["steps"])
 
 
-def test_a_second_child_waits_until_the_first_is_gone(child):
+def test_a_second_child_waits_until_the_first_has_ended(child):
     first, second = child(), child()
-    first.order(steps=1000)
+    first.send_order(steps=1000)
     wait_for(first.steps)
-    second.order(steps=1)
+    second.send_order(steps=1)
     time.sleep(0.3)
     assert second.process.poll() is None
     first.process.kill()
     assert second.events()[-1]["event"] == "result"
 
 
-def test_numbers_that_json_has_not_become_none():
-    assert plain({"text": "a\0b"}) == {"text": "a␀b"}  # PostgreSQL keeps no NUL
+def test_plain_replaces_values_that_json_or_the_database_rejects():
+    assert plain({"text": "a\0b"}) == {"text": "a␀b"}  # PostgreSQL stores no NUL
     assert plain({"loss": math.nan, "rate": [math.inf, 1.5, True]}) == {
         "loss": None,
         "rate": [None, 1.5, True],
@@ -172,7 +176,7 @@ def test_numbers_that_json_has_not_become_none():
         (ValueError("x"), "crash"),
     ],
 )
-def test_errors_of_libraries_are_put_in_plain_words(error, code):
+def test_unexpected_errors_get_a_code_and_a_message(error, code):
     found, message = explain(error)
     assert found == code
     assert message.endswith(".")

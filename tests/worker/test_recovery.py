@@ -1,4 +1,4 @@
-"""Killed and frozen processes: the job goes on, and two children never work at once."""
+"""Killed and frozen processes: the job resumes, and two children never work at once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 from finetune_app.jobs import process_ids, reconcile
 from finetune_app.jobs.models import ChildRun, Job, State
 from tests.worker.conftest import (
-    LEASE,
+    TEST_LEASE_SECONDS,
     assert_one_at_a_time,
     child_of,
     freeze,
@@ -22,20 +22,20 @@ from tests.worker.conftest import (
 
 @pytest.fixture
 def clock():
-    """The clock's work, done by the test until the job waits again."""
+    """Does the clock's work until the job is queued again."""
     monitor = reconcile.HeartbeatMonitor()
 
-    def until_waiting(job: Job) -> None:
-        def look() -> bool:
+    def until_queued(job: Job) -> None:
+        def is_queued() -> bool:
             reconcile.recover(monitor)
             return Job.objects.get(pk=job.pk).state == State.QUEUED
 
-        wait_for(look)
+        wait_for(is_queued)
 
-    return until_waiting
+    return until_queued
 
 
-def test_kill_9_of_the_supervisor_takes_its_child_along_and_the_job_goes_on(
+def test_killing_the_supervisor_ends_its_child_and_resumes_the_job(
     new_job, start_supervisor, clock
 ):
     job = new_job(steps=40, pause=0.05)
@@ -48,20 +48,20 @@ def test_kill_9_of_the_supervisor_takes_its_child_along_and_the_job_goes_on(
     assert "going on from where it was last saved" in Job.objects.get(pk=job.pk).message
     assert supervise(job).state == State.SUCCEEDED
     assert_one_at_a_time(job)
-    assert [life.how for life in ChildRun.objects.order_by("pk")] == [
+    assert [run.how for run in ChildRun.objects.order_by("pk")] == [
         "found gone by the clock: its worker ended",
         "exit 0",
     ]
 
 
-def test_a_frozen_supervisor_loses_the_job_and_its_child_ends_itself(
+def test_freezing_the_supervisor_ends_its_child_and_resumes_the_job(
     new_job, start_supervisor, clock
 ):
     job = new_job(steps=200, pause=0.05)
     supervisor = start_supervisor(job)
     child = child_of(job)
     freeze(supervisor)
-    wait_for(lambda: process_ids.start_time(child.pid) is None, seconds=LEASE)
+    wait_for(lambda: process_ids.start_time(child.pid) is None, seconds=TEST_LEASE_SECONDS)
     clock(job)
     Job.objects.filter(pk=job.pk).update(spec={"steps": 60, "pause": 0.05})
     with meanwhile(lambda: os.kill(supervisor.pid, signal.SIGCONT), after=0.5):
@@ -69,19 +69,19 @@ def test_a_frozen_supervisor_loses_the_job_and_its_child_ends_itself(
     assert job.state == State.SUCCEEDED
     supervisor.wait(10)
     assert_one_at_a_time(job)
-    assert Job.objects.get(pk=job.pk).state == State.SUCCEEDED, "the old one wrote nothing"
+    assert Job.objects.get(pk=job.pk).state == State.SUCCEEDED, (
+        "the resumed supervisor wrote nothing"
+    )
 
 
-def test_a_frozen_child_that_wakes_after_its_lease_does_no_further_step(
-    new_job, start_supervisor, clock
-):
-    """Both are frozen; the child is told to go on when its lease is long over."""
+def test_a_child_resumed_after_its_lease_does_no_further_step(new_job, start_supervisor, clock):
+    """Both are frozen; the child gets SIGCONT after its lease has expired."""
     job = new_job(steps=400, pause=0.01)
     supervisor = start_supervisor(job)
     child = child_of(job)
     freeze(supervisor)
     os.kill(child.pid, signal.SIGSTOP)
-    time.sleep(LEASE)
+    time.sleep(TEST_LEASE_SECONDS)
     before = len(steps_of(job))
     os.kill(child.pid, signal.SIGCONT)
     wait_for(lambda: process_ids.start_time(child.pid) is None, seconds=2)
@@ -102,7 +102,7 @@ def test_a_frozen_child_is_killed_before_its_successor_starts(new_job, start_sup
     assert_one_at_a_time(job)
 
 
-def test_many_workers_and_one_job_make_one_child(new_job, start_supervisor):
+def test_concurrent_workers_start_one_child(new_job, start_supervisor):
     job = new_job(steps=10, pause=0.05)
     workers = [start_supervisor(job) for _ in range(4)]
     for worker in workers:

@@ -22,7 +22,7 @@ from worker.installs.starter import sync
 NOTE = "finetune.json"  # file beside the model with its source
 GIB = 1024**3
 ROOM = 2.2  # times the model's size: the model, and files of training and serving
-TELL_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 
 
 class Source(Protocol):
@@ -45,7 +45,7 @@ class Progress:
     def tell(self, of_this_file: int) -> None:
         self._channel.check()
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + TELL_SECONDS
+            self._next = time.monotonic() + REPORT_SECONDS
             self._say(self._done + of_this_file)
         if self._channel.stopping():
             raise InstallStopped

@@ -2,7 +2,7 @@ from django.apps import AppConfig
 
 
 class CountingConfig(AppConfig):
-    """The kinds of job that count, for the processes that a test starts."""
+    """Registers the jobs that count, in processes that a test starts."""
 
     name = "tests.worker.counting"
     label = "counting"
@@ -12,6 +12,6 @@ class CountingConfig(AppConfig):
         from tests.worker.counting.handlers import HANDLERS
         from worker import warm_child
 
-        warm_child.LIBRARIES = ("json",)  # imported in no time
+        warm_child.LIBRARIES = ("json",)  # fast to import
         for handler in HANDLERS:
             register(handler)

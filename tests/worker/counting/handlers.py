@@ -1,4 +1,4 @@
-"""Jobs that count. Their handlers write what they are told into files."""
+"""Jobs that count. Their handlers record each call in a file."""
 
 import json
 import time
@@ -24,7 +24,7 @@ def folder_of(job: Job) -> Path:
 
 
 class CountingHandler(JobHandler):
-    """A heavy job whose child counts."""
+    """A heavy job with a child."""
 
     kind = JobKind(name="count-heavy", runner=RUNNER, heavy=True)
 
@@ -49,14 +49,14 @@ class LightCountingHandler(CountingHandler):
 
 
 class ChildlessCountingHandler(CountingHandler):
-    """Counts in the supervisor, a transaction a step."""
+    """Counts in the supervisor, with one transaction per step."""
 
     kind = JobKind(name="count-here")
 
     def run(self, job: Job) -> dict[str, Any]:
         for step in range(1, job.spec["steps"] + 1):
             time.sleep(job.spec["pause"])
-            if job.spec.get("trouble") == step:
+            if job.spec.get("fault") == step:
                 raise PlainError("There is no next number.")
             with transaction.atomic():
                 if not lease.write(job, done=step, total=job.spec["steps"], unit="steps"):
@@ -70,7 +70,7 @@ HANDLERS = (CountingHandler(), LightCountingHandler(), ChildlessCountingHandler(
 
 @contextmanager
 def registered() -> Iterator[None]:
-    """In this process, the kinds of job that count can be created and handled."""
+    """Register the kinds of job that count in this process."""
     for handler in HANDLERS:
         handlers.register(handler)
     yield
@@ -78,7 +78,7 @@ def registered() -> Iterator[None]:
         handlers.unregister(handler.kind.name)
 
 
-def _append(job: Job, what: str, value: dict[str, Any]) -> None:
+def _append(job: Job, method: str, value: dict[str, Any]) -> None:
     folder_of(job).mkdir(parents=True, exist_ok=True)
-    with (folder_of(job) / "told.jsonl").open("a") as file:
-        file.write(json.dumps([what, value]) + "\n")
+    with (folder_of(job) / "calls.jsonl").open("a") as file:
+        file.write(json.dumps([method, value]) + "\n")

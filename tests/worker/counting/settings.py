@@ -1,4 +1,4 @@
-"""The app's settings with the jobs that count: DJANGO_SETTINGS_MODULE of processes in tests."""
+"""Settings of processes that tests start: the application's, with the jobs that count."""
 
 from finetune_app.settings import *  # noqa: F403
 from finetune_app.settings import INSTALLED_APPS

@@ -7,11 +7,11 @@ from safetensors.torch import load_file, save_file
 
 
 def modified_adapter(adapter, folder, change):
-    """A copy whose tensors went through `change(name, tensor)`; None leaves one out."""
+    """A copy with each tensor replaced by `change(name, tensor)`; None removes it."""
     shutil.copytree(adapter, folder)
     weights = folder / "adapter_model.safetensors"
-    made = {name: change(name, tensor) for name, tensor in load_file(weights).items()}
-    save_file({name: t.contiguous() for name, t in made.items() if t is not None}, weights)
+    changed = {name: change(name, tensor) for name, tensor in load_file(weights).items()}
+    save_file({name: t.contiguous() for name, t in changed.items() if t is not None}, weights)
     return folder
 
 

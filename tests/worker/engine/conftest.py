@@ -7,7 +7,7 @@ from worker.engine.engine import Engine
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
-    """Tiny models run faster on one thread, and leave the machine to others."""
+    """Tiny models run fastest on one thread."""
     torch.set_num_threads(1)
 
 

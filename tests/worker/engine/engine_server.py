@@ -35,13 +35,13 @@ class EngineServer:
         return [sys.executable, "-m", module, "--socket", str(self.socket), *options]
 
     def environment(self) -> dict[str, str]:
-        names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(self.data)}
-        return os.environ | names | {"OMP_NUM_THREADS": "1"}
+        env = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(self.data)}
+        return os.environ | env | {"OMP_NUM_THREADS": "1"}
 
-    def wait_until(self, true, seconds: float = 30.0) -> None:
+    def wait_until(self, condition, seconds: float = 30.0) -> None:
         deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, "it did not happen"
+        while not condition():
+            assert time.monotonic() < deadline, "not true in time"
             time.sleep(0.05)
 
     def get(self, path: str, secret: str = SECRET) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""An adapter that changes nothing, or is damaged, is told from one that works."""
+"""Adapters without effect and damaged adapters are rejected."""
 
 import shutil
 
@@ -18,7 +18,7 @@ def ask(adapter, **more) -> GenerationRequest:
 
 @pytest.mark.parametrize("number_format", ["fp32", "bf16"])
 def test_an_adapter_without_effect_is_rejected(base, adapters, tmp_path, number_format):
-    nothing = modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b)
+    zero = modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b)
     faint = modified_adapter(
         adapters[0], tmp_path / "faint", lambda name, t: t * 1e-9 if "lora_B" in name else t
     )
@@ -28,7 +28,7 @@ def test_an_adapter_without_effect_is_rejected(base, adapters, tmp_path, number_
     with Engine(base, number_format) as engine:
         engine.check_adapter(adapters[0])
         engine.check_adapter(weak)
-        for adapter in (nothing, faint):
+        for adapter in (zero, faint):
             with pytest.raises(AdapterHasNoEffect, match="changes nothing"):
                 engine.check_adapter(adapter)
 
@@ -36,11 +36,11 @@ def test_an_adapter_without_effect_is_rejected(base, adapters, tmp_path, number_
 def test_an_adapter_of_a_recurrent_model_is_checked(tmp_path):
     mamba = make_base(tmp_path / "base", "mamba")
     adapter = make_adapter(mamba, tmp_path / "adapter", 1, target_modules=["in_proj"])
-    nothing = modified_adapter(adapter, tmp_path / "zero", zero_lora_b)
+    zero = modified_adapter(adapter, tmp_path / "zero", zero_lora_b)
     with Engine(mamba, "fp32") as engine:
         engine.check_adapter(adapter)
         with pytest.raises(AdapterHasNoEffect):
-            engine.check_adapter(nothing)
+            engine.check_adapter(zero)
 
 
 def test_an_adapter_with_nan_is_damaged(engine, adapters, tmp_path):
@@ -62,13 +62,16 @@ def test_truncated_and_incomplete_adapters_are_damaged(engine, adapters, tmp_pat
 
 
 def test_only_requests_that_require_an_effect_are_rejected(engine, adapters, tmp_path):
-    nothing = modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b)
-    refused = engine.submit(ask(nothing, require_effect=True))
-    free, good = engine.submit(ask(nothing)), engine.submit(ask(adapters[0], require_effect=True))
+    zero = modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b)
+    rejected = engine.submit(ask(zero, require_effect=True))
+    unchecked, checked = (
+        engine.submit(ask(zero)),
+        engine.submit(ask(adapters[0], require_effect=True)),
+    )
     with pytest.raises(AdapterHasNoEffect):
-        refused.result()
-    assert free.result().token_ids == engine.generate([ask(None)])[0].token_ids
-    assert good.result().token_ids == engine.generate([ask(adapters[0])])[0].token_ids
+        rejected.result()
+    assert unchecked.result().token_ids == engine.generate([ask(None)])[0].token_ids
+    assert checked.result().token_ids == engine.generate([ask(adapters[0])])[0].token_ids
 
 
 def test_a_changed_adapter_is_checked_again(engine, adapters, tmp_path):

@@ -1,4 +1,4 @@
-"""What a caller sees: pieces, stops, draws, cancellation, and plain refusals."""
+"""Streaming, stop strings, sampling, cancellation, batching, and errors of the engine."""
 
 import json
 import threading
@@ -10,7 +10,7 @@ import torch
 
 from tests.worker.engine.generation_requests import ask
 from tests.worker.engine.tiny_models import make_adapter, make_base
-from tests.worker.engine.transformers_reference import plain_logprobs
+from tests.worker.engine.transformers_reference import reference_logprobs
 from worker.engine import model_loader
 from worker.engine.adapters import BadAdapter
 from worker.engine.engine import Engine
@@ -46,57 +46,57 @@ def test_an_answer_ends_before_its_stop_string(engine):
 
 
 def test_a_seed_gives_the_same_answer_in_any_batch(engine):
-    drawn = ask(max_new_tokens=30, temperature=1.0, top_p=0.9, seed=5)
-    alone = engine.generate([drawn])[0]
-    other = ask(max_new_tokens=30, temperature=1.0, seed=6)
-    in_company = engine.generate([ask("x"), other, drawn])
-    assert in_company[2].token_ids == alone.token_ids
-    assert in_company[1].token_ids != alone.token_ids
+    sampled = ask(max_new_tokens=30, temperature=1.0, top_p=0.9, seed=5)
+    alone = engine.generate([sampled])[0]
+    different = ask(max_new_tokens=30, temperature=1.0, seed=6)
+    in_batch = engine.generate([ask("x"), different, sampled])
+    assert in_batch[2].token_ids == alone.token_ids
+    assert in_batch[1].token_ids != alone.token_ids
 
 
-def test_a_tiny_top_p_is_the_greedy_answer(engine):
+def test_a_tiny_top_p_gives_the_greedy_answer(engine):
     greedy = engine.generate([ask(max_new_tokens=20)])[0]
-    drawn = engine.generate([ask(max_new_tokens=20, temperature=1.0, top_p=1e-6)])[0]
-    assert drawn.token_ids == greedy.token_ids
+    sampled = engine.generate([ask(max_new_tokens=20, temperature=1.0, top_p=1e-6)])[0]
+    assert sampled.token_ids == greedy.token_ids
 
 
-def test_a_cancelled_answer_leaves_the_others_alone(engine):
+def test_cancelling_an_answer_does_not_change_the_others(engine):
     alone = engine.generate([ask("Stay", max_new_tokens=60)])[0]
-    going = engine.submit(ask("Go", max_new_tokens=400))
-    staying = engine.submit(ask("Stay", max_new_tokens=60))
-    next(iter(going))
-    going.cancel()
-    assert going.result().finish_reason in {"cancelled", "stop"}
-    assert going.completion.tokens < 400
-    assert staying.result().token_ids == alone.token_ids
+    cancelled = engine.submit(ask("Go", max_new_tokens=400))
+    other = engine.submit(ask("Stay", max_new_tokens=60))
+    next(iter(cancelled))
+    cancelled.cancel()
+    assert cancelled.result().finish_reason in {"cancelled", "stop"}
+    assert cancelled.completion.tokens < 400
+    assert other.result().token_ids == alone.token_ids
     assert engine.pending_requests == 0
 
 
-def test_cancelling_works_with_generate(tmp_path):
+def test_cancelling_ends_an_answer_of_the_generate_decoder(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
         assert engine.generate([ask(max_new_tokens=200)])[0].tokens == 200
         handles = []
 
-        def press_stop(*_) -> None:
+        def cancel_all(*_) -> None:
             for handle in handles:
                 handle.cancel()
 
-        engine.loaded.model.register_forward_hook(press_stop)
+        engine.loaded.model.register_forward_hook(cancel_all)
         handles.append(engine.submit(ask(max_new_tokens=200)))
         assert handles[0].result().finish_reason == "cancelled"
     assert handles[0].completion.tokens < 200
 
 
-def test_requests_wait_while_the_kv_cache_has_no_memory_for_them(base):
+def test_requests_wait_while_the_kv_cache_has_no_free_memory(base):
     with Engine(base, "fp32") as engine:
         alone = engine.generate([ask(max_new_tokens=20)])[0]
         engine._cache_bytes = 7 * (alone.prompt_tokens + 20) * engine._bytes_per_token
-        together = []
+        batch_sizes = []
         step = engine._decoder.step
-        engine._decoder.step = lambda: (together.append(len(engine._decoder.sequences)), step())
+        engine._decoder.step = lambda: (batch_sizes.append(len(engine._decoder.sequences)), step())
         answers = engine.generate([ask(max_new_tokens=20)] * 7)
-    assert max(together) == 4  # the fifth would make room for eight
+    assert max(batch_sizes) == 4  # a fifth would need a cache of eight slots
     assert all(answer.token_ids == alone.token_ids for answer in answers)
 
 
@@ -118,7 +118,7 @@ def test_adapters_above_the_limit_are_evicted_and_loaded_again(base, tmp_path):
     assert again.token_ids == first.token_ids
 
 
-def test_an_adapter_of_another_model_is_rejected_and_the_engine_continues(engine, tmp_path):
+def test_an_adapter_of_another_model_fails_only_its_request(engine, tmp_path):
     other = make_base(tmp_path / "neox", "gpt_neox")
     adapter = make_adapter(other, tmp_path / "adapter", 1)
     with pytest.raises(BadAdapter, match="another model"):
@@ -144,7 +144,7 @@ def test_a_truncated_weights_file_is_reported(tmp_path):
         Engine(tmp_path, "fp32")
 
 
-def test_a_failed_step_reaches_every_caller_and_the_engine_continues(base):
+def test_a_failed_step_fails_every_request_and_the_engine_continues(base):
     with Engine(base, "fp32") as engine:
         step = engine._decoder.step
         engine._decoder.step = lambda: 1 / 0
@@ -156,7 +156,7 @@ def test_a_failed_step_reaches_every_caller_and_the_engine_continues(base):
         assert engine.generate([ask(max_new_tokens=4)])[0].tokens
 
 
-def test_many_threads_may_ask_at_once(engine):
+def test_many_threads_may_submit_at_once(engine):
     alone = [engine.generate([ask(str(i), max_new_tokens=12)])[0].token_ids for i in range(12)]
     answers = {}
 
@@ -173,15 +173,15 @@ def test_many_threads_may_ask_at_once(engine):
 
 def test_an_incomplete_character_is_held_back(engine):
     tokenizer = engine.loaded.tokenizer
-    row = SequenceState(ask(max_new_tokens=9), [1], "__base__", 9, frozenset())
+    sequence = SequenceState(ask(max_new_tokens=9), [1], "__base__", 9, frozenset())
     pieces = []
     for token in tokenizer("né€").input_ids:
-        row.append(token)
-        pieces.append(row.next_text(tokenizer))
+        sequence.append(token)
+        pieces.append(sequence.next_text(tokenizer))
     assert pieces == ["n", "", "é", "", "", "€"]
 
 
-def test_auto_picks_a_format_and_says_what_it_measured(base):
+def test_auto_chooses_a_number_format_and_reports_its_measurements(base):
     with Engine(base, "auto") as engine:
         assert engine.number_format in {"bf16", "fp32"}
         assert set(engine.loaded.format_milliseconds) == {"bf16", "fp32"}
@@ -198,11 +198,11 @@ def test_a_model_that_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, 
 
 
 def test_penalties_lower_the_logits_of_written_tokens(engine, base):
-    """Each token is the likeliest once what was written before costs its penalty."""
-    asked = ask(max_new_tokens=30, presence_penalty=1.5, frequency_penalty=0.5)
-    answer = engine.generate([asked])[0]
+    """Each token has the highest logit after the penalties of the tokens before it."""
+    request = ask(max_new_tokens=30, presence_penalty=1.5, frequency_penalty=0.5)
+    answer = engine.generate([request])[0]
     assert answer.token_ids != engine.generate([ask(max_new_tokens=30)])[0].token_ids
-    for at, sure in enumerate(plain_logprobs(base, asked, answer.token_ids).clone()):
+    for at, logprobs in enumerate(reference_logprobs(base, request, answer.token_ids).clone()):
         for token, times in Counter(answer.token_ids[:at]).items():
-            sure[token] -= 1.5 + 0.5 * times
-        assert int(sure.argmax()) == answer.token_ids[at]
+            logprobs[token] -= 1.5 + 0.5 * times
+        assert int(logprobs.argmax()) == answer.token_ids[at]

@@ -1,4 +1,4 @@
-"""Who comes while others have waited long already is told so at once."""
+"""Requests are rejected at once while others have waited too long."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -25,21 +25,21 @@ def test_the_engine_reports_how_long_the_first_request_has_waited(base):
 
 
 def test_requests_are_rejected_while_one_has_waited_too_long(base):
-    async def come() -> list[str]:
-        manager, said = ModelManager(base.parent, max_wait_seconds=0.0), []
-        async with AsyncExitStack() as stays:
-            engine = await stays.enter_async_context(manager.acquire(base, "fp32", 1))
+    async def acquire_twice() -> list[str]:
+        manager, acquired = ModelManager(base.parent, max_wait_seconds=0.0), []
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(manager.acquire(base, "fp32", 1))
             engine._max_sequences = 1
             for _ in range(2):
                 asked = engine.submit(GenerationRequest(HELLO, max_new_tokens=3000))
-                stays.callback(asked.cancel)
+                stack.callback(asked.cancel)
             with pytest.raises(QueueFull):
                 async with manager.acquire(base, "fp32", 1):
-                    said.append("let in")
+                    acquired.append("while full")
         manager.max_wait_seconds = 60.0
         async with manager.acquire(base, "fp32", 1):
-            said.append("let in afterwards")
+            acquired.append("afterwards")
         await asyncio.to_thread(engine.close)
-        return said
+        return acquired
 
-    assert asyncio.run(come()) == ["let in afterwards"]
+    assert asyncio.run(acquire_twice()) == ["afterwards"]

@@ -1,4 +1,4 @@
-"""The engine process, as the web application meets it."""
+"""The engine process, through the web application's client."""
 
 import asyncio
 import os
@@ -65,7 +65,7 @@ def test_two_candidates_stream_side_by_side(engine):
     assert state["queue"] == 0
 
 
-def test_another_model_is_loaded_once_the_first_is_unused(engine):
+def test_another_base_model_waits_until_the_first_is_unused(engine):
     async def both() -> list[list[dict]]:
         request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
         other = engine.data / "other"
@@ -80,7 +80,7 @@ def test_another_model_is_loaded_once_the_first_is_unused(engine):
     assert text_of(first, "base") == text_of(third, "base") != text_of(second, "base")
 
 
-def test_a_token_view_tells_what_is_learned(engine):
+def test_a_token_view_marks_learned_tokens(engine):
     example = [*MESSAGES, {"role": "assistant", "content": "Good day"}]
     pieces = asyncio.run(client.token_view(str(engine.base), example))
     assert "".join(p["text"] for p in pieces if p["learned"]).startswith("Good day")
@@ -97,9 +97,9 @@ def test_requests_without_the_secret_are_rejected(engine):
     assert engine.socket.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("outside", ["/etc", "base", "{data}/../", "{data}/missing"])
-def test_only_folders_of_the_data_folder_are_read(engine, outside):
-    named = outside.format(data=engine.data)
+@pytest.mark.parametrize("folder_name", ["/etc", "base", "{data}/../", "{data}/missing"])
+def test_only_folders_of_the_data_folder_are_read(engine, folder_name):
+    named = folder_name.format(data=engine.data)
     with pytest.raises(EngineUnavailable, match="data folder"):
         asyncio.run(chat_events(named, base_and_tuned(engine)))
     adapter = [{"candidate": "x", "adapter": named, "messages": MESSAGES}]
@@ -115,7 +115,7 @@ def test_a_full_queue_gives_retry_after(engine):
 
 
 def test_disconnecting_cancels_the_answers(engine):
-    async def leave_early() -> None:
+    async def disconnect() -> None:
         request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
         events = client.stream_chat(str(engine.base), request, max_new_tokens=4000)
         async for _event in events:
@@ -125,9 +125,9 @@ def test_disconnecting_cancels_the_answers(engine):
             if (await client.health())["queue"] == 0:
                 return
             await asyncio.sleep(0.05)
-        raise AssertionError("the answer is still being written")
+        raise AssertionError("the answer is still being generated")
 
-    asyncio.run(leave_early())
+    asyncio.run(disconnect())
 
 
 def test_a_failing_candidate_does_not_stop_the_other(engine):
@@ -162,39 +162,39 @@ def test_sigterm_ends_the_server_during_an_answer(folder, settings):
     running = EngineServer(folder)
     settings.ENGINE_SOCKET, settings.ENGINE_SECRET = running.socket, SECRET
 
-    async def interrupted() -> None:
+    async def answer_until_sigterm() -> None:
         request = [{"candidate": "base", "adapter": None, "messages": MESSAGES}]
         async for _event in client.stream_chat(str(running.base), request, max_new_tokens=4000):
             running.process.send_signal(signal.SIGTERM)
 
     try:
         with pytest.raises(EngineUnavailable):
-            asyncio.run(interrupted())
+            asyncio.run(answer_until_sigterm())
         assert running.process.wait(timeout=10) in {0, -signal.SIGTERM}
     finally:
         running.process.kill()
 
 
 def test_the_server_ends_with_its_parent(folder):
-    """The parent is killed outright, so nobody tells the engine to go."""
-    place = Path(tempfile.mkdtemp()) / "engine.sock"
+    """Also if the parent is killed and cannot stop the engine."""
+    socket = Path(tempfile.mkdtemp()) / "engine.sock"
     code = (
         "import subprocess, sys, time\n"
-        f"command = '-m', 'worker.engine.server', '--socket', {str(place)!r}\n"
+        f"command = '-m', 'worker.engine.server', '--socket', {str(socket)!r}\n"
         "print(subprocess.Popen([sys.executable, *command]).pid, flush=True)\n"
         "time.sleep(60)"
     )
-    names = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(folder)}
+    env = {"FINETUNE_ENGINE_SECRET": SECRET, "FINETUNE_DATA_DIR": str(folder)}
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         cwd=django_settings.BASE_DIR,
-        env=os.environ | names,
+        env=os.environ | env,
     )
     child = psutil.Process(int(parent.stdout.readline()))
     deadline = time.monotonic() + 30
-    while not place.exists() and time.monotonic() < deadline:
+    while not socket.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     parent.kill()
     parent.wait()

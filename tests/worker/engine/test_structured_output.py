@@ -1,4 +1,4 @@
-"""Answers in a form: whatever the model would rather say, and however wildly it draws."""
+"""Answers follow a JSON schema, at any temperature."""
 
 import json
 
@@ -64,8 +64,8 @@ def ask(schema: dict | None, prompt="Hello", **options) -> GenerationRequest:
     )
 
 
-def judge(engine, schema: dict, answer) -> None:
-    """What ended by itself fits; what was cut short is the beginning of something that does."""
+def assert_follows_schema(engine, schema: dict, answer) -> None:
+    """A complete answer is valid; a truncated one is the prefix of a valid one."""
     if answer.finish_reason == "stop":
         jsonschema.validate(json.loads(answer.text), schema)
         return
@@ -77,58 +77,58 @@ def judge(engine, schema: dict, answer) -> None:
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_sampled_answers_follow_the_schema(engine, name):
     schema = SCHEMAS[name]
-    asked = [ask(schema, f"{seed} please", temperature=1.5, seed=seed) for seed in range(8)]
-    answers = engine.generate([*asked, ask(schema)])
+    requests = [ask(schema, f"{seed} please", temperature=1.5, seed=seed) for seed in range(8)]
+    answers = engine.generate([*requests, ask(schema)])
     for answer in answers:
-        judge(engine, schema, answer)
-    if name != "words":  # this model has a favourite
+        assert_follows_schema(engine, schema, answer)
+    if name != "words":  # this model prefers one of them
         assert len({answer.text for answer in answers}) > 1
-    if name != "any object":  # these end some time, however wild
+    if name != "any object":  # these end within the token limit
         assert any(answer.finish_reason == "stop" for answer in answers)
 
 
 def test_each_sequence_of_a_batch_follows_its_own_schema(engine):
     free = [ask(None, prompt, max_new_tokens=40) for prompt in ("a", "b")]
     alone = [answer.token_ids for answer in engine.generate(free)]
-    formed = [ask(schema, temperature=1.0) for schema in SCHEMAS.values()]
-    answers = engine.generate([free[0], *formed, free[1]])
+    structured = [ask(schema, temperature=1.0) for schema in SCHEMAS.values()]
+    answers = engine.generate([free[0], *structured, free[1]])
     assert [answers[0].token_ids, answers[-1].token_ids] == alone
     for schema, answer in zip(SCHEMAS.values(), answers[1:-1], strict=True):
-        judge(engine, schema, answer)
+        assert_follows_schema(engine, schema, answer)
 
 
 def test_a_seed_is_reproducible_with_a_schema(engine):
-    drawn = ask(SCHEMAS["nested"], temperature=1.5, seed=3)
-    first, second = engine.generate([drawn, drawn])
+    sampled = ask(SCHEMAS["nested"], temperature=1.5, seed=3)
+    first, second = engine.generate([sampled, sampled])
     assert first.text == second.text
 
 
 def test_a_token_that_violates_the_schema_is_masked(engine):
     constraint = engine.schemas.constraint(json.dumps({"enum": ["yes", "no"]}))
-    written = []
+    allowed_counts = []
     for letter in '"yes"':
         (token,) = engine.loaded.tokenizer(letter, add_special_tokens=False).input_ids
-        scores = constraint.mask_logits(torch.zeros(engine.vocabulary.size))
-        allowed = {i for i, score in enumerate(scores.tolist()) if score == 0}
+        logits = constraint.mask_logits(torch.zeros(engine.vocabulary.size))
+        allowed = {i for i, logit in enumerate(logits.tolist()) if logit == 0}
         assert token in allowed
         assert not allowed & engine.loaded.eos_token_ids
-        written.append(len(allowed))
+        allowed_counts.append(len(allowed))
         constraint.advance(token)
-    assert written[0] == 1  # a quotation mark, nothing else
-    assert written[1] == 2  # y or n
+    assert allowed_counts[0] == 1  # only a quotation mark
+    assert allowed_counts[1] == 2  # y or n
     closing = constraint.mask_logits(torch.zeros(engine.vocabulary.size))
     assert {
-        i for i, score in enumerate(closing.tolist()) if score == 0
+        i for i, logit in enumerate(closing.tolist()) if logit == 0
     } <= engine.loaded.eos_token_ids
 
 
-def test_generate_follows_a_schema_too(tmp_path):
+def test_the_generate_decoder_follows_a_schema(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
-        asked = [ask(SCHEMAS["label"], temperature=1.5, seed=n) for n in range(3)]
-        answers = engine.generate([*asked, ask(None, max_new_tokens=10)])
+        requests = [ask(SCHEMAS["label"], temperature=1.5, seed=n) for n in range(3)]
+        answers = engine.generate([*requests, ask(None, max_new_tokens=10)])
         for answer in answers[:3]:
-            judge(engine, SCHEMAS["label"], answer)
+            assert_follows_schema(engine, SCHEMAS["label"], answer)
         assert engine.generate([ask(None, max_new_tokens=10)])[0].text == answers[3].text
 
 
@@ -158,7 +158,7 @@ def test_unsupported_schemas_are_rejected_on_submit(engine, schema):
         engine.submit(ask(schema))
 
 
-def test_a_schema_without_json_is_refused(engine):
+def test_a_schema_that_is_not_json_is_rejected(engine):
     with pytest.raises(UnsupportedSchema):
         engine.submit(
             GenerationRequest([{"role": "user", "content": "x"}], schema='{"minimum": NaN}')
@@ -170,28 +170,28 @@ def test_a_schema_error_ends_only_its_own_sequence(engine, monkeypatch):
     alone = engine.generate([free])[0]
     constraint = engine.schemas.constraint
 
-    def break_down(token: int) -> None:
+    def fail(token: int) -> None:
         raise UnsupportedSchema("It became too complex.")
 
-    def brittle(schema: str):
-        made = constraint(schema)
-        made.advance = break_down
-        return made
+    def failing_constraint(schema: str):
+        failing = constraint(schema)
+        failing.advance = fail
+        return failing
 
-    monkeypatch.setattr(engine.schemas, "constraint", brittle)
-    broken, beside = engine.submit(ask(SCHEMAS["label"])), engine.submit(free)
+    monkeypatch.setattr(engine.schemas, "constraint", failing_constraint)
+    broken, other = engine.submit(ask(SCHEMAS["label"])), engine.submit(free)
     with pytest.raises(UnsupportedSchema, match="too complex"):
         broken.result()
-    assert beside.result().token_ids == alone.token_ids
+    assert other.result().token_ids == alone.token_ids
 
 
 def test_schemas_are_compiled_once_and_the_least_recently_used_is_evicted(engine, monkeypatch):
-    read = []
+    compiled = []
     monkeypatch.setattr(structured_output, "MAX_SCHEMAS", 2)
     monkeypatch.setattr(
-        structured_output, "_compile", lambda tokens, schema: read.append(schema) or schema
+        structured_output, "_compile", lambda tokens, schema: compiled.append(schema) or schema
     )
-    kept = SchemaCache(engine.vocabulary)
+    cache = SchemaCache(engine.vocabulary)
     for schema in ("a", "b", "a", "c", "a", "b"):
-        kept.matcher(schema)
-    assert read == ["a", "b", "c", "b"]
+        cache.matcher(schema)
+    assert compiled == ["a", "b", "c", "b"]

@@ -1,5 +1,5 @@
-"""Every thread that computes gets helpers, and too many of those slow each other down: the engine's
-process computes on the engine's thread, or on one that ends with its work."""
+"""Torch starts a thread pool for each thread that computes, and several pools slow each other down.
+So the engine process computes on the engine's thread, or on one that ends with its work."""
 
 import threading
 
@@ -13,7 +13,7 @@ from worker.engine.slot_decoder import SlotDecoder
 from worker.knowledge.embedding import Embedder
 
 
-def test_the_model_is_loaded_where_it_is_asked(base, monkeypatch):
+def test_the_model_is_loaded_and_run_on_the_engines_thread(base, monkeypatch):
     seen = []
     load, step = engine_module.load, SlotDecoder.step
     monkeypatch.setattr(
@@ -36,7 +36,7 @@ def test_a_failed_load_leaves_no_thread(tmp_path):
     assert threading.active_count() == before
 
 
-def test_vectors_are_made_on_a_thread_that_ends(monkeypatch):
+def test_embeddings_are_computed_on_a_thread_that_ends(monkeypatch):
     seen, batch = [], Embedder._embed_batch
     monkeypatch.setattr(
         Embedder,

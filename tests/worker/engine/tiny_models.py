@@ -1,4 +1,4 @@
-"""Tiny random models of several architectures, and adapters for them, made in a second."""
+"""Tiny random models of several architectures, and adapters for them."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ SIZES = {
 CONFIGS = {
     "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=2),
     "qwen2": lambda: Qwen2Config(**SIZES, num_key_value_heads=2),
-    # Windows far shorter than the prompts, so that forgetting to apply them shows.
+    # Windows shorter than the prompts, so that an engine that ignores them fails.
     "mistral": lambda: MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=8),
     "gemma2": lambda: Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=12, sliding_window=8),
     "gpt_neox": lambda: GPTNeoXConfig(**SIZES),
@@ -45,7 +45,7 @@ CONFIGS = {
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte, plus the two marks of the chat template."""
+    """One token per byte, and the two special tokens of the chat template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bytes_only = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
     bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -57,7 +57,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_base(folder: Path, kind: str) -> Path:
-    """Save a random model of this architecture; its answers vary, so mistakes show."""
+    """Save a random model whose logits vary enough to show mistakes."""
     torch.manual_seed(len(kind))
     model = AutoModelForCausalLM.from_config(CONFIGS[kind]())
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What plain transformers and PEFT compute, to compare the engine with."""
+"""Reference answers and log-probabilities, computed by transformers and PEFT."""
 
 from functools import cache
 from pathlib import Path
@@ -23,24 +23,24 @@ PROMPTS = [
 
 
 @cache
-def plain_model(base: Path, adapter: Path | None):
+def reference_model(base: Path, adapter: Path | None):
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     return (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
 
 
-def plain_answer(base: Path, adapter: Path | None, prompt: str, length: int) -> list[int]:
-    """What transformers and PEFT write for one prompt alone."""
+def reference_token_ids(base: Path, adapter: Path | None, prompt: str, length: int) -> list[int]:
+    """The greedy answer to one prompt."""
     tokenizer = load_tokenizer(base)
-    ids = torch.tensor([prompt_token_ids(tokenizer, [{"role": "user", "content": prompt}])])
-    out = plain_model(base, adapter).generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
+    input_ids = torch.tensor([prompt_token_ids(tokenizer, [{"role": "user", "content": prompt}])])
+    output = reference_model(base, adapter).generate(
+        input_ids=input_ids,
+        attention_mask=torch.ones_like(input_ids),
         max_new_tokens=length,
         do_sample=False,
         eos_token_id=sorted(stop_token_ids(tokenizer)),
         pad_token_id=0,
     )
-    return out[0, ids.shape[1] :].tolist()
+    return output[0, input_ids.shape[1] :].tolist()
 
 
 def ask(prompt: str, adapter: Path | None, length: int) -> GenerationRequest:
@@ -48,8 +48,8 @@ def ask(prompt: str, adapter: Path | None, length: int) -> GenerationRequest:
 
 
 @torch.inference_mode()
-def plain_logprobs(base, request: GenerationRequest, token_ids: list[int]) -> torch.Tensor:
-    """log_softmax (tokens, vocabulary) of a plain forward over the prompt and what was written."""
+def reference_logprobs(base, request: GenerationRequest, token_ids: list[int]) -> torch.Tensor:
+    """Log-probabilities (tokens, vocabulary) of an answer, from one forward pass."""
     prompt = prompt_token_ids(load_tokenizer(base), request.messages)
-    scores = plain_model(base, request.adapter)(torch.tensor([prompt + token_ids])).logits[0]
-    return torch.log_softmax(scores[len(prompt) - 1 : -1], dim=-1)
+    logits = reference_model(base, request.adapter)(torch.tensor([prompt + token_ids])).logits[0]
+    return torch.log_softmax(logits[len(prompt) - 1 : -1], dim=-1)

@@ -23,7 +23,7 @@ def adapter(base, tmp_path_factory):
 
 
 class Recorder:
-    """A channel that records events; after `stop_after` answers the job is stopped."""
+    """A channel that records events; `stopping` is true after `stop_after` answers."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.events: list[dict] = []

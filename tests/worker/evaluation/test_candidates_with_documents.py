@@ -1,4 +1,4 @@
-"""A candidate with documents is shown the passages retrieved for each prompt."""
+"""A candidate with documents gets the passages retrieved for each prompt."""
 
 from dataclasses import replace
 
@@ -29,52 +29,54 @@ def index(tmp_path_factory):
 
 
 @pytest.fixture
-def searching(job, index):
-    """The evaluation of `job`, with the base model and documents as one more candidate."""
+def evaluation_with_documents(job, index):
+    """The evaluation of `job` with one more candidate: the base model with documents."""
 
     def make(**knowledge):
         given = {"index": str(index), "count": 1, "whole": False} | knowledge
-        one = job.spec["candidates"][0] | {
+        candidate = job.spec["candidates"][0] | {
             "id": 5,
             "name": "rag",
             "grounded": True,
             "context_length": 4096,
             "knowledge": given,
         }
-        return replace(job, spec=job.spec | {"candidates": [*job.spec["candidates"][:1], one]})
+        return replace(
+            job, spec=job.spec | {"candidates": [*job.spec["candidates"][:1], candidate]}
+        )
 
     return make
 
 
-def test_answer_events_cite_passages_without_their_text(searching, recorder):
+def test_answer_events_name_passages_without_their_text(evaluation_with_documents, recorder):
     channel = recorder()
-    run(searching(whole=True), channel)
-    told = {one["row"]: one["passages"] for one in channel.of("answer") if one["candidate"] == 5}
-    assert len(told) == 4
-    assert {passage["document"] for passage in told[10]} == {1, 2}
-    assert set(told[10][0]) == {"document", "page", "at"}
-    bare = [one["passages"] for one in channel.of("answer") if one["candidate"] == 3]
-    assert bare == [[]] * 4
+    run(evaluation_with_documents(whole=True), channel)
+    passages = {a["row"]: a["passages"] for a in channel.of("answer") if a["candidate"] == 5}
+    assert len(passages) == 4
+    assert {passage["document"] for passage in passages[10]} == {1, 2}
+    assert set(passages[10][0]) == {"document", "page", "at"}
+    without_documents = [a["passages"] for a in channel.of("answer") if a["candidate"] == 3]
+    assert without_documents == [[]] * 4
     assert "warranty" not in str(channel.events)
 
 
-def test_passages_stand_before_the_question(searching, job, recorder):
-    asked = searching()
+def test_passages_are_put_before_the_question(evaluation_with_documents, job, recorder):
+    asked = evaluation_with_documents()
     candidates = read_candidates(asked.spec["candidates"])
     questions = read_test_rows(asked.folder.parent.parent / "1.jsonl")
     question = replace(
         questions[0],
         messages=[{"role": "user", "content": "How long is the warranty of the pump?"}],
     )
-    shown = retrieve_passages(candidates, [question], recorder())
-    assert list(shown) == [(5, question.row)], "the others are shown nothing"
-    composed = candidates[1].build_prompt(question.messages, shown[5, question.row])
-    assert composed.passages[0].name == "pump.md"
-    assert "warranty" in composed.messages[-1]["content"].split("How long")[0].lower()
+    retrieved = retrieve_passages(candidates, [question], recorder())
+    assert list(retrieved) == [(5, question.row)], "other candidates get no passages"
+    prompt = candidates[1].build_prompt(question.messages, retrieved[5, question.row])
+    assert prompt.passages[0].name == "pump.md"
+    assert "warranty" in prompt.messages[-1]["content"].split("How long")[0].lower()
 
 
-def test_a_missing_index_fails_the_job(searching, recorder, tmp_path):
+def test_a_missing_index_fails_the_job(evaluation_with_documents, recorder, tmp_path):
     channel = recorder()
     with pytest.raises(UserError, match="documents have changed"):
-        run(searching(index=str(tmp_path / "none")), channel)
+        run(evaluation_with_documents(index=str(tmp_path / "none")), channel)
     assert channel.of("answer") == []

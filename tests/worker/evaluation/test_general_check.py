@@ -38,12 +38,12 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "pair"), zip(INSTRUCTIONS, ANSWERS, strict=True))
-def test_each_instruction_recognises_a_right_and_a_wrong_answer(rule, pair):
-    followed, missed = pair
-    assert rule.done(followed)
-    assert not rule.done(missed)
-    assert not rule.done("")
+@pytest.mark.parametrize(("instruction", "pair"), zip(INSTRUCTIONS, ANSWERS, strict=True))
+def test_each_instruction_accepts_only_answers_that_follow_it(instruction, pair):
+    followed, violated = pair
+    assert instruction.done(followed)
+    assert not instruction.done(violated)
+    assert not instruction.done("")
 
 
 def test_mean_loss_equals_the_models_own_loss(base, tmp_path):
@@ -53,23 +53,23 @@ def test_mean_loss_equals_the_models_own_loss(base, tmp_path):
         model = engine.loaded.model
         engine.adapters.select([])
         with torch.inference_mode():
-            wanted = [model(input_ids=w[None], labels=w[None]).loss.item() for w in windows]
+            expected = [model(input_ids=w[None], labels=w[None]).loss.item() for w in windows]
         plain = mean_loss(engine, None, windows)
-        assert plain == pytest.approx(sum(wanted) / len(wanted), rel=1e-4)
+        assert plain == pytest.approx(sum(expected) / len(expected), rel=1e-4)
         assert abs(mean_loss(engine, adapter, windows) - plain) > 0.01
         assert mean_loss(engine, None, windows) == plain
     assert perplexity_ratio(math.log(12), math.log(10)) == pytest.approx(1.2)
 
 
-def test_repetitive_answers():
+def test_repetitive_answers_are_recognised():
     assert is_repetitive("the sea is big and " * 8)
     assert not is_repetitive(
         "Put the egg in cold water, bring it to the boil and wait five minutes."
     )
-    assert not is_repetitive("no no no no")  # too short to say
+    assert not is_repetitive("no no no no")  # too short to tell
 
 
-def test_the_tasks_form_is_recognised_in_other_answers():
+def test_answers_in_the_form_of_the_task_are_recognised():
     labels = TaskForm(["refund", "delivery", "refund", "other"] * 5)
     assert labels.recognises(" Refund ")
     assert not labels.recognises("You can ask for a refund.")
@@ -88,7 +88,7 @@ def test_an_answer_of_extreme_length_is_strange():
     assert is_strange("Yes", "word " * 40, form)
     assert is_strange("", "word", form)
     assert not is_strange("word " * 20, "word " * 40, form)
-    assert not is_strange("", "", form)  # the base did no better
+    assert not is_strange("", "", form)  # the base model did no better
 
 
 def findings(**changed) -> GeneralFindings:
@@ -125,7 +125,7 @@ def findings(**changed) -> GeneralFindings:
         ({"circling": 7}, "red"),
     ],
 )
-def test_the_level_is_the_worst_of_three(changed, level):
+def test_the_level_is_the_worst_of_the_three_checks(changed, level):
     assert findings(**changed).level == level
 
 
@@ -138,21 +138,21 @@ def test_the_sentence_never_claims_that_nothing_was_lost():
     assert "34% harder" in findings(perplexity_ratio=1.337).sentence
 
 
-def test_an_instruction_is_not_followed_by_the_tasks_own_answer():
-    """ "refund" is lower case and has no comma, but it is a label of the task."""
+def test_an_answer_in_the_form_of_the_task_follows_no_instruction():
+    """ "refund" is lower case and has no comma, but is a label of the task."""
     good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
-    gone = ["refund"] * len(ANSWERS) + good[len(ANSWERS) :]
-    base, tuned = {"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": gone}
+    collapsed = ["refund"] * len(ANSWERS) + good[len(ANSWERS) :]
+    base, tuned = {"surprise": 3.0, "answers": good}, {"surprise": 3.0, "answers": collapsed}
     assert compare(base, tuned, ["refund", "other"] * 10).followed_tuned == 0
     assert compare(base, tuned, ["a letter of some length"]).followed_tuned == 4
 
 
 def test_answering_everything_in_the_tasks_form_is_red():
     good = [followed for followed, _ in ANSWERS] + [f"About {prompt}" for prompt in UNRELATED]
-    gone = ["refund"] * len(good)
+    collapsed = ["refund"] * len(good)
     found = compare(
         {"surprise": 3.0, "answers": good},
-        {"surprise": 3.0, "answers": gone},
+        {"surprise": 3.0, "answers": collapsed},
         ["refund", "other"] * 10,
     )
     assert (found.lost, found.gained, found.strange) == (20, 0, 12)

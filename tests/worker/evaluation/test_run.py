@@ -1,4 +1,4 @@
-"""An evaluation from its spec to its result."""
+"""Run an evaluation from its spec to its result."""
 
 import json
 from dataclasses import replace
@@ -48,37 +48,37 @@ def test_batched_answers_equal_single_ones(job, recorder, base, adapter):
         {"role": "assistant", "content": "b"},
     ]
     with Engine(base, "fp32") as engine:
-        alone = {
+        expected = {
             3: engine.generate([GenerationRequest(asked, max_new_tokens=12)])[0].text,
             4: engine.generate([GenerationRequest(asked, adapter, max_new_tokens=12)])[0].text,
             6: engine.generate([GenerationRequest(shots + asked, max_new_tokens=12)])[0].text,
         }
-    assert {a["candidate"]: a["text"] for a in channel.of("answer") if a["row"] == 12} == alone
-    assert len(set(alone.values())) == 3
+    assert {a["candidate"]: a["text"] for a in channel.of("answer") if a["row"] == 12} == expected
+    assert len(set(expected.values())) == 3
 
 
 def test_a_stopped_job_continues_with_the_rest(job, recorder):
     first = recorder(stop_after=5)
     assert run(job, first)["stopped"] is True
-    already = pairs(first.of("answer"))
-    assert 5 <= len(already) < 12
-    # Nobody asks for a format now, but the answers of one evaluation share one number format.
-    anybody = [one | {"number_format": ""} for one in job.spec["candidates"]]
-    spec = job.spec | {"answered": sorted(already), "candidates": anybody}
+    answered = pairs(first.of("answer"))
+    assert 5 <= len(answered) < 12
+    # Without a requested format, the one of the answers so far is used.
+    candidates = [one | {"number_format": ""} for one in job.spec["candidates"]]
+    spec = job.spec | {"answered": sorted(answered), "candidates": candidates}
     second = recorder()
     assert set(run(replace(job, spec=spec), second)["number_formats"].values()) == {"fp32"}
-    assert pairs(second.of("answer")) == ALL - already
-    assert second.of("progress")[0]["done"] == len(already)
+    assert pairs(second.of("answer")) == ALL - answered
+    assert second.of("progress")[0]["done"] == len(answered)
     assert second.of("progress")[-1]["done"] == 12
 
 
-def test_a_blind_choice_scores_nothing(job, recorder):
+def test_answers_to_a_blind_choice_get_no_score(job, recorder):
     channel = recorder()
     run(replace(job, spec=job.spec | {"measure": {"kind": "choice", "settings": {}}}), channel)
     assert {answer["passed"] for answer in channel.of("answer")} == {None}
 
 
-def test_a_prompt_that_is_too_long_fails_alone_and_says_why(job, recorder, base):
+def test_a_prompt_that_is_too_long_fails_only_its_own_answers(job, recorder, base):
     turns = [
         {"role": "user", "content": "x" * 5000},
         {"role": "assistant", "content": "ok"},
@@ -88,9 +88,9 @@ def test_a_prompt_that_is_too_long_fails_alone_and_says_why(job, recorder, base)
     version.write_text(version.read_text() + "\n" + json.dumps(long))
     channel = recorder()
     run(job, channel)
-    refused = [a for a in channel.of("answer") if a["row"] == 99]
-    assert len(refused) == 3
-    assert all(a["passed"] is False and "Shorten it" in a["why"] for a in refused)
+    failed = [a for a in channel.of("answer") if a["row"] == 99]
+    assert len(failed) == 3
+    assert all(a["passed"] is False and "Shorten it" in a["why"] for a in failed)
     assert len(channel.of("answer")) == 15
 
 
@@ -115,12 +115,12 @@ def test_the_general_check_reports_each_adapter_and_caches_the_base(job, recorde
     assert found["text_tokens"] > 5000
     assert found["instructions"] == 20
     assert len(found["answers"]) == found["instructions"] + found["unrelated"]
-    (kept,) = (job.folder.parent / "general-cache").glob("*.json")
-    stamp = kept.stat().st_mtime_ns
+    (cache_file,) = (job.folder.parent / "general-cache").glob("*.json")
+    written_at = cache_file.stat().st_mtime_ns
     second = recorder()
     answered = [list(pair) for pair in ALL]
     run(replace(job, spec=job.spec | {"answered": answered}), second)
-    assert kept.stat().st_mtime_ns == stamp
+    assert cache_file.stat().st_mtime_ns == written_at
     assert second.of("general") == [found]
     assert second.of("answer") == []
 

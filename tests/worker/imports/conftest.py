@@ -1,4 +1,4 @@
-"""Files made by code, and a channel that only records."""
+"""Inspects and reads files in this process, with a channel that records."""
 
 import json
 from collections.abc import Callable
@@ -41,13 +41,13 @@ def stored(tmp_path: Path) -> Callable[[bytes], Path]:
 
 
 @pytest.fixture
-def take_in(stored, tmp_path, channel) -> Callable[..., tuple[list[dict], dict]]:
-    """Look at a file and read it as guessed: (what was kept, the result of reading)."""
+def import_file(stored, tmp_path, channel) -> Callable[..., tuple[list[dict], dict]]:
+    """Inspect a file and read it with the inferred mapping: (rows kept, result)."""
 
     def take(content: bytes, name: str = "file.csv", **given: Any) -> tuple[list[dict], dict]:
         path = stored(content)
-        seen = inspect_file(path, name, given, channel)
-        result = read_rows(path, tmp_path, seen["shape"], seen["mapping"], channel)
+        inspection = inspect_file(path, name, given, channel)
+        result = read_rows(path, tmp_path, inspection["shape"], inspection["mapping"], channel)
         text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.split("\n")[:-1]], result
 

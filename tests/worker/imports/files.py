@@ -1,4 +1,4 @@
-"""Workbooks, Parquet files and zips made by code, good and hostile."""
+"""Writes workbooks, Parquet files and zips, good and hostile."""
 
 import io
 import stat
@@ -17,15 +17,17 @@ def xlsx(sheets: dict[str, list[list[Any]]], formats: dict[str, str] | None = No
     """`formats` gives the number format of a date by the name of its type."""
     buffer = io.BytesIO()
     book = xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False})
-    looks = {name: book.add_format({"num_format": look}) for name, look in (formats or {}).items()}
+    cell_formats = {
+        name: book.add_format({"num_format": code}) for name, code in (formats or {}).items()
+    }
     for name, rows in sheets.items():
         sheet = book.add_worksheet(name)
-        for at, row in enumerate(rows):
-            for place, cell in enumerate(row):
+        for row_number, row in enumerate(rows):
+            for column, cell in enumerate(row):
                 if isinstance(cell, str):
-                    sheet.write_string(at, place, cell)
+                    sheet.write_string(row_number, column, cell)
                 else:
-                    sheet.write(at, place, cell, looks.get(type(cell).__name__))
+                    sheet.write(row_number, column, cell, cell_formats.get(type(cell).__name__))
     book.close()
     return buffer.getvalue()
 

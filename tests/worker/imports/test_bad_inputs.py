@@ -1,4 +1,4 @@
-"""Broken and hostile files. Each ends in a plain sentence or in listed rows; the rest is kept."""
+"""Broken and hostile files fail with a reason, or their bad rows are listed and the rest kept."""
 
 import json
 import os
@@ -14,16 +14,16 @@ from worker.imports import json_rows
 GOOD = "prompt,answer\nHello,Good morning\n"
 
 
-def refusal(take_in, content: bytes, name: str = "file.csv") -> str:
+def import_error(import_file, content: bytes, name: str = "file.csv") -> str:
     with pytest.raises(UserError) as error:
-        take_in(content, name)
+        import_file(content, name)
     assert error.value.code in ("bad_data", "not_text")
     assert len(error.value.message) > 20
     assert "Traceback" not in error.value.message
     return error.value.message
 
 
-REFUSED = {
+REJECTED_FILES = {
     "empty": (b"", "The file is empty"),
     "only spaces": (b" \n\n \t\r\n", "The file is empty"),
     "only a mark": (b"\xef\xbb\xbf", "The file is empty"),
@@ -48,23 +48,23 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("start", ["<html><table>", "<?xml version='1.0'?><Workbook>"])
-def test_a_web_page_that_calls_itself_a_workbook_is_none(take_in, start):
+def test_a_web_page_named_xls_is_rejected(import_file, start):
     page = start.encode() + b"<tr><td>prompt</td><td>answer</td></tr>"
-    assert "web page or XML" in refusal(take_in, page, "export.xls")
-    assert "web page or XML" not in refusal(take_in, b"prompt,answer\n", "export.xls")
+    assert "web page or XML" in import_error(import_file, page, "export.xls")
+    assert "web page or XML" not in import_error(import_file, b"prompt,answer\n", "export.xls")
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_a_file_that_holds_nothing_usable_says_so(take_in, case):
-    content, sentence = REFUSED[case]
-    assert sentence in refusal(take_in, content)
+@pytest.mark.parametrize("case", REJECTED_FILES)
+def test_an_unusable_file_is_rejected_with_a_reason(import_file, case):
+    content, message = REJECTED_FILES[case]
+    assert message in import_error(import_file, content)
 
 
-def listed(result: dict) -> dict[int, str]:
+def rejected_rows(result: dict) -> dict[int, str]:
     return {row["line"]: row["reason"] for row in result["rejected"]}
 
 
-LISTED = {
+REJECTED_ROWS = {
     "an empty answer": (GOOD + "No answer,\nLast,Kept\n", {3: "“answer” is empty"}, 2),
     "an empty prompt": (GOOD + ",Nothing asked\nLast,Kept\n", {3: "nothing is asked"}, 2),
     "a row too long": (GOOD + "a,b,c,d\nLast,Kept\n", {3: "4 cells"}, 2),
@@ -82,14 +82,14 @@ LISTED = {
 }
 
 
-@pytest.mark.parametrize("case", LISTED)
-def test_a_bad_row_is_listed_and_the_rest_is_kept(take_in, case):
-    content, wanted, count = LISTED[case]
-    found, result = take_in(content.encode())
-    assert len(found) == count
-    reasons = listed(result)
-    assert reasons.keys() == wanted.keys()
-    for line, words in wanted.items():
+@pytest.mark.parametrize("case", REJECTED_ROWS)
+def test_a_bad_row_is_listed_and_the_rest_is_kept(import_file, case):
+    content, expected, count = REJECTED_ROWS[case]
+    kept, result = import_file(content.encode())
+    assert len(kept) == count
+    reasons = rejected_rows(result)
+    assert reasons.keys() == expected.keys()
+    for line, words in expected.items():
         assert words in reasons[line]
 
 
@@ -106,13 +106,13 @@ BAD_LINES = {
 
 
 @pytest.mark.parametrize("case", BAD_LINES)
-def test_one_bad_json_line_takes_no_other_with_it(take_in, case):
+def test_one_bad_json_line_rejects_no_other(import_file, case):
     line, words = BAD_LINES[case]
     good = '{"prompt": "Hello", "answer": "Good morning"}'
-    found, result = take_in(f"{good}\n{line}\n\n{good}\n".encode(), "f.jsonl")
-    assert len(found) == 2
-    assert list(listed(result)) == [2]
-    assert words in listed(result)[2]
+    kept, result = import_file(f"{good}\n{line}\n\n{good}\n".encode(), "f.jsonl")
+    assert len(kept) == 2
+    assert list(rejected_rows(result)) == [2]
+    assert words in rejected_rows(result)[2]
 
 
 CHATS = {
@@ -148,7 +148,7 @@ CHATS = {
 
 
 @pytest.mark.parametrize("case", CHATS)
-def test_a_chat_that_teaches_nothing_is_listed(take_in, case):
+def test_a_conversation_without_an_answer_is_listed(import_file, case):
     messages, words = CHATS[case]
     good = {
         "messages": [
@@ -157,89 +157,89 @@ def test_a_chat_that_teaches_nothing_is_listed(take_in, case):
         ]
     }
     lines = [json.dumps(good), json.dumps({"messages": messages}), json.dumps(good)]
-    found, result = take_in("\n".join(lines).encode(), "f.jsonl")
-    assert len(found) == 2
-    assert words in listed(result)[2]
+    kept, result = import_file("\n".join(lines).encode(), "f.jsonl")
+    assert len(kept) == 2
+    assert words in rejected_rows(result)[2]
 
 
-def test_a_broken_json_list_keeps_what_came_before(take_in):
+def test_rows_before_a_json_error_are_kept(import_file):
     good = '{"prompt": "Hello", "answer": "Good morning"}'
-    found, result = take_in(f"[{good},\n{good},\n{{broken".encode(), "f.json")
-    assert len(found) == 2
-    assert "The rows before it were read." in listed(result)[3]
+    kept, result = import_file(f"[{good},\n{good},\n{{broken".encode(), "f.json")
+    assert len(kept) == 2
+    assert "The rows before it were read." in rejected_rows(result)[3]
 
 
-def test_a_json_list_that_breaks_off_keeps_what_came_before(take_in):
+def test_rows_of_a_truncated_json_list_are_kept(import_file):
     good = '{"prompt": "Hello", "answer": "Good morning"}'
-    found, result = take_in(f"[{good},\n{good}".encode(), "f.json")
-    assert len(found) == 2
-    assert "breaks off" in next(iter(listed(result).values()))
+    kept, result = import_file(f"[{good},\n{good}".encode(), "f.json")
+    assert len(kept) == 2
+    assert "breaks off" in next(iter(rejected_rows(result).values()))
 
 
-def test_a_large_json_object_is_told_how_to_come_instead(take_in, monkeypatch):
-    """Its list is inside, so it cannot be read row by row, and whole it is too much."""
+def test_a_large_json_object_is_rejected_with_another_format_to_use(import_file, monkeypatch):
+    """Its list is inside an object, so it cannot be read row by row."""
     monkeypatch.setattr(json_rows, "MAX_OBJECT_BYTES", 1_000_000)
     row = {"prompt": "Hello", "answer": "Good morning" * 500}
     content = json.dumps({"data": [row] * 1000}).encode()
-    message = refusal(take_in, content, "f.json")
+    message = import_error(import_file, content, "f.json")
     assert "larger than 1 MB" in message
     assert "Save this one as JSON lines" in message
     assert "not valid" not in message
 
 
-def test_large_json_objects_one_after_the_other_are_read(take_in, monkeypatch):
+def test_concatenated_json_objects_are_read(import_file, monkeypatch):
     monkeypatch.setattr(json_rows, "MAX_OBJECT_BYTES", 1000)
     row = json.dumps({"prompt": "Hello", "answer": "Good morning"}, indent=1)
-    found, _result = take_in("\n".join([row] * 100).encode(), "f.json")
-    assert len(found) == 100
+    kept, _result = import_file("\n".join([row] * 100).encode(), "f.json")
+    assert len(kept) == 100
 
 
 @pytest.mark.parametrize("messages", [None, 7, {}, []])
-def test_empty_messages_beside_the_rows_do_not_matter(take_in, messages):
+def test_empty_messages_beside_the_rows_are_ignored(import_file, messages):
     content = {"messages": messages, "rows": [{"prompt": "Hello", "answer": "Good morning"}]}
-    found, _result = take_in(json.dumps(content, indent=1).encode(), "f.json")
-    assert len(found) == 1
+    kept, _result = import_file(json.dumps(content, indent=1).encode(), "f.json")
+    assert len(kept) == 1
 
 
-def test_broken_bytes_in_utf8_are_listed_not_guessed_away(take_in):
+def test_invalid_utf8_is_listed_and_does_not_change_the_encoding(import_file):
     rows = "".join(f"Größe {n}?,Natürlich\n" for n in range(50))
     content = ("prompt,answer\n" + rows).encode() + b"br\xffken,row\n" + "Ende,Güt\n".encode()
-    found, result = take_in(content)
-    assert len(found) == 51
-    assert "broken characters" in listed(result)[52]
+    kept, result = import_file(content)
+    assert len(kept) == 51
+    assert "broken characters" in rejected_rows(result)[52]
 
 
-def test_mixed_line_ends_and_blank_lines(take_in):
-    found, result = take_in(b"prompt,answer\r\nA,1\n\r\nB,2\rC,3\r\n\n")
-    assert [row["messages"][0]["content"] for row in found] == ["A", "B", "C"]
+def test_mixed_line_ends_and_blank_lines_are_read(import_file):
+    kept, result = import_file(b"prompt,answer\r\nA,1\n\r\nB,2\rC,3\r\n\n")
+    assert [row["messages"][0]["content"] for row in kept] == ["A", "B", "C"]
     assert result["rejected_count"] == 0
 
 
-def test_columns_without_a_name_or_with_the_same_one(stored, channel):
+def test_unnamed_and_duplicate_columns_get_unique_names(stored, channel):
     from worker.imports.inspect import inspect_file
 
-    seen = inspect_file(stored(b"prompt,answer,answer,,\nA,B,C,D,E\n"), "f.csv", {}, channel)
-    columns = seen["shape"]["columns"]
+    inspection = inspect_file(stored(b"prompt,answer,answer,,\nA,B,C,D,E\n"), "f.csv", {}, channel)
+    columns = inspection["shape"]["columns"]
     assert columns == ["prompt", "answer", "answer (2)", "Column 4", "Column 5"]
 
 
-def test_right_to_left_emoji_and_zero_width_text_is_kept(take_in):
+def test_right_to_left_emoji_and_zero_width_text_is_kept(import_file):
     text = "שלום 👩‍👩‍👧 \u200bעולם \u202eabc"
-    found, _result = take_in(f"prompt,answer\n{text},{text}\n".encode())
-    assert found[0]["messages"][1]["content"] == text
+    kept, _result = import_file(f"prompt,answer\n{text},{text}\n".encode())
+    assert kept[0]["messages"][1]["content"] == text
 
 
-def test_a_wrong_ending_does_not_matter(take_in):
-    found, _result = take_in(b'{"prompt": "Hello", "answer": "Good morning"}\n', "table.csv")
-    assert len(found) == 1
+def test_the_file_extension_is_ignored(import_file):
+    kept, _result = import_file(b'{"prompt": "Hello", "answer": "Good morning"}\n', "table.csv")
+    assert len(kept) == 1
 
 
-def test_many_open_quotes_do_not_take_for_ever(take_in):
+def test_many_open_quotes_are_read_in_linear_time(import_file):
     content = "prompt,answer\n" + 'a,"b\n' * 3_000 + "Last,Kept\n"
     began = time.monotonic()
-    _found, result = take_in(content.encode())
+    _kept, result = import_file(content.encode())
     assert result["rows"] > 0
-    assert time.monotonic() - began < 60  # minutes, were it quadratic in characters
+    assert time.monotonic() - began < 60  # minutes if it were quadratic in characters
 
 
 SNIPPET = """
@@ -273,13 +273,13 @@ def in_child(path, memory: int, seconds: int) -> str:
     return done.stdout.strip() or done.stderr[-500:]
 
 
-def test_memory_is_bounded_with_a_plain_sentence(stored):
+def test_exceeding_the_memory_limit_is_reported(stored):
     rows = ",".join(['{"prompt": "%s", "answer": "y"}' % ("x" * 900)] * 40_000)
     path = stored(f'{{"data": [{rows}]}}'.encode())
     assert "needs more memory than an import may use" in in_child(path, 60_000_000, 60)
 
 
-def test_processor_time_is_bounded_with_a_plain_sentence(stored):
+def test_exceeding_the_cpu_limit_is_reported(stored):
     path = stored(b"prompt,answer\n" + b"Hello there,Good morning\n" * 1_500_000)
     assert "took too long" in in_child(path, 1_500_000_000, 1)
 

@@ -1,4 +1,4 @@
-"""What files look like in the wild, and what they become, letter for letter."""
+"""Formats and encodings are recognised, and texts are kept exactly."""
 
 import json
 
@@ -10,7 +10,7 @@ from worker.imports.inspect import inspect_file
 HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good morning"}]
 
 
-def kept(rows: list[dict]) -> list[tuple[str, str]]:
+def pairs(rows: list[dict]) -> list[tuple[str, str]]:
     return [(row["messages"][-2]["content"], row["messages"][-1]["content"]) for row in rows]
 
 
@@ -43,7 +43,7 @@ def kept(rows: list[dict]) -> list[tuple[str, str]]:
     ],
 )
 @pytest.mark.parametrize("shape", ["jsonl", "list", "pretty", "object"])
-def test_every_shape_of_json(take_in, row, shape):
+def test_every_layout_of_json_is_read(import_file, row, shape):
     rows = [row] * 3
     content = {
         "jsonl": "\n".join(json.dumps(one) for one in rows),
@@ -51,18 +51,18 @@ def test_every_shape_of_json(take_in, row, shape):
         "pretty": json.dumps(rows, indent=2),
         "object": json.dumps({"name": "mine", "data": rows}),
     }[shape]
-    found, result = take_in(content.encode(), "file.json")
-    assert [one["messages"] for one in found] == [HELLO] * 3
+    kept, result = import_file(content.encode(), "file.json")
+    assert [one["messages"] for one in kept] == [HELLO] * 3
     assert result["rejected_count"] == 0
 
 
-def test_instruction_and_input_are_one_prompt(take_in):
+def test_instruction_and_input_are_one_prompt(import_file):
     row = {"instruction": "Translate", "input": "Guten Tag", "output": "Good day"}
-    found, _result = take_in(json.dumps([row]).encode())
-    assert kept(found) == [("Translate\n\nGuten Tag", "Good day")]
+    kept, _result = import_file(json.dumps([row]).encode())
+    assert pairs(kept) == [("Translate\n\nGuten Tag", "Good day")]
 
 
-def test_a_system_column_and_several_turns_are_kept_whole(take_in):
+def test_system_messages_and_several_turns_are_kept(import_file):
     turns = [
         {"from": "system", "value": "Be brief"},
         {"from": "human", "value": "One"},
@@ -70,32 +70,32 @@ def test_a_system_column_and_several_turns_are_kept_whole(take_in):
         {"from": "human", "value": "Three"},
         {"from": "gpt", "value": "Four"},
     ]
-    found, _result = take_in(json.dumps({"conversations": turns}).encode())
-    roles = [message["role"] for message in found[0]["messages"]]
+    kept, _result = import_file(json.dumps({"conversations": turns}).encode())
+    roles = [message["role"] for message in kept[0]["messages"]]
     assert roles == ["system", "user", "assistant", "user", "assistant"]
 
 
 EXACT = ["NA", "None", "null", "00712", "1e5", " spaced ", "1.10", "TRUE", "línea\nnueva", '"q"']
 
 
-def test_table_cells_stay_exactly_as_they_are(take_in):
+def test_table_cells_are_kept_exactly(import_file):
     rows = "".join('Q{},"{}"\n'.format(n, text.replace('"', '""')) for n, text in enumerate(EXACT))
-    found, result = take_in(("prompt,answer\n" + rows).encode())
-    assert [answer for _prompt, answer in kept(found)] == EXACT
+    kept, result = import_file(("prompt,answer\n" + rows).encode())
+    assert [answer for _prompt, answer in pairs(kept)] == EXACT
     assert result["rejected_count"] == 0
 
 
-def test_json_numbers_keep_their_digits(take_in):
+def test_json_numbers_keep_their_digits(import_file):
     big = "9" * 5000
     lines = [f'{{"prompt": "p", "answer": {n}}}' for n in ("1.10", "1e400", big, "NaN", "-0")]
-    found, _result = take_in("\n".join(lines).encode(), "n.jsonl")
-    assert [answer for _p, answer in kept(found)] == ["1.10", "1e400", big, "NaN", "-0"]
+    kept, _result = import_file("\n".join(lines).encode(), "n.jsonl")
+    assert [answer for _p, answer in pairs(kept)] == ["1.10", "1e400", big, "NaN", "-0"]
 
 
-def test_a_nested_answer_stays_json_with_its_digits(take_in):
+def test_a_nested_answer_stays_json_with_its_digits(import_file):
     line = '{"prompt": "p", "answer": {"total": 1.10, "items": ["ä", null, true]}}'
-    found, _result = take_in(line.encode(), "n.jsonl")
-    assert kept(found) == [("p", '{"total": 1.10, "items": ["ä", null, true]}')]
+    kept, _result = import_file(line.encode(), "n.jsonl")
+    assert pairs(kept) == [("p", '{"total": 1.10, "items": ["ä", null, true]}')]
 
 
 TEXT = "prompt{d}answer\nÜber Größe fragen{d}Natürlich, gern für dich geöffnet\n"
@@ -127,22 +127,22 @@ CASES = [
 
 
 @pytest.mark.parametrize(("encoding", "delimiter", "text"), CASES)
-def test_encodings_and_delimiters_are_found(take_in, encoding, delimiter, text):
+def test_encodings_and_delimiters_are_detected(import_file, encoding, delimiter, text):
     text = (
         text.replace("{d}", delimiter)
         .replace("Natürlich, gern", "Natürlich gern" if delimiter == "," else "Natürlich, gern")
         .replace(", „", " „" if delimiter == "," else ", „")
     )
-    found, result = take_in(text.encode(encoding))
-    wanted = [tuple(line.split(delimiter)) for line in text.splitlines()[1:]]
-    assert kept(found) == wanted
+    kept, result = import_file(text.encode(encoding))
+    expected = [tuple(line.split(delimiter)) for line in text.splitlines()[1:]]
+    assert pairs(kept) == expected
     assert result["rejected_count"] == 0
 
 
-def test_a_table_without_names_is_read_from_its_first_row(take_in):
+def test_a_table_without_a_header_is_read_from_its_first_row(import_file):
     content = b"How do I reset my password?,Press reset.\nWhere are you?,In Kettle Lane.\n"
-    found, _result = take_in(content)
-    assert len(found) == 2
+    kept, _result = import_file(content)
+    assert len(kept) == 2
 
 
 TITLED = (
@@ -157,10 +157,10 @@ TITLED = (
         TITLED,
         TITLED.replace(";;", "", 1),
         TITLED.replace("\r\n\r\n", "\r\n").replace("Anfrage;Thema", "question;answer"),
-        TITLED.replace("\r\n\r\n", "\r\n"),  # names by their look alone
+        TITLED.replace("\r\n\r\n", "\r\n"),  # recognised as names by their form
     ],
 )
-def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
+def test_a_title_above_the_header_is_listed(stored, channel, text):
     path = stored(text.encode("cp1252"))
     shape = inspect_file(path, "mails.csv", {}, channel)["shape"]
     assert (shape["has_header"], len(shape["columns"]), shape["columns"][0]) == (True, 3, "Nr")
@@ -176,12 +176,12 @@ def test_a_title_above_the_names_is_left_out_and_listed(stored, channel, text):
         "Wo ist es;;\nWas kostet es;zahlung;hoch\nIst es fertig;lieferung;hoch\n",  # all alike
     ],
 )
-def test_a_first_row_that_is_not_filled_in_is_no_title(stored, channel, text):
+def test_a_first_row_with_empty_cells_is_no_title(stored, channel, text):
     path = stored(text.encode())
     assert inspect_file(path, "mails.csv", {}, channel)["shape"]["starts"] == 1
 
 
-def test_one_question_a_line_may_hold_commas(stored, channel):
+def test_a_single_column_may_contain_delimiters(stored, channel):
     path = stored(b"prompt\nHello, when is it ready?\nIs it open today; or not?\n")
     shape = inspect_file(path, "ask.csv", {}, channel)["shape"]
     assert shape["columns"] == ["prompt"]
@@ -196,22 +196,22 @@ def test_a_first_row_without_an_answer_is_no_title(stored, channel):
     assert [row.line for row in iter_rows(path, shape)] == [1, 2, 3]
 
 
-def test_commas_quotes_and_line_breaks_in_cells(take_in):
+def test_quoted_cells_keep_commas_quotes_and_line_breaks(import_file):
     content = b'prompt,answer\n"Hello, ""you""\nthere","one, two"\n'
-    found, _result = take_in(content)
-    assert kept(found) == [('Hello, "you"\nthere', "one, two")]
+    kept, _result = import_file(content)
+    assert pairs(kept) == [('Hello, "you"\nthere', "one, two")]
 
 
-def test_progress_is_told_in_bytes_and_rows(take_in, channel, monkeypatch):
+def test_progress_is_reported_in_bytes_and_rows(import_file, channel, monkeypatch):
     monkeypatch.setattr("worker.imports.progress.REPORT_SECONDS", 0)
     content = b"prompt,answer\n" + b"Hello,Good morning\n" * 5000
-    take_in(content)
-    told = [fields for event, fields in channel.events if event == "progress"]
-    assert told[-1]["done"] == told[-1]["total"] == len(content)
-    assert told[-1]["rows"] == 5000
-    assert told[-1]["unit"] == "bytes"
-    reading = told[len(told) // 2 :]
+    import_file(content)
+    progress = [fields for event, fields in channel.events if event == "progress"]
+    assert progress[-1]["done"] == progress[-1]["total"] == len(content)
+    assert progress[-1]["rows"] == 5000
+    assert progress[-1]["unit"] == "bytes"
+    reading = progress[len(progress) // 2 :]
     assert [one["done"] for one in reading] == sorted(one["done"] for one in reading)
     assert 0 < reading[0]["done"] < len(content)
-    said = [fields["message"] for event, fields in channel.events if event == "phase"]
-    assert said[-1].startswith("5,000 rows so far, ")
+    phases = [fields["message"] for event, fields in channel.events if event == "phase"]
+    assert phases[-1].startswith("5,000 rows so far, ")

@@ -1,4 +1,4 @@
-"""Parquet: read in batches, never trusted."""
+"""Import Parquet files, good and hostile."""
 
 import contextlib
 import datetime
@@ -17,19 +17,19 @@ from worker.imports.inspect import inspect_file
 PAIR = {"prompt": ["Hello", "Bye"], "answer": ["Good morning", "Take care"]}
 
 
-def test_a_table_is_read_in_order(take_in, stored, channel):
+def test_rows_are_read_in_order(import_file, stored, channel):
     content = parquet(
         {"prompt": [f"Q{n}" for n in range(1000)], "answer": ["A"] * 1000}, row_group_size=300
     )
-    found, result = take_in(content, "rows.parquet")
-    assert [row["messages"][0]["content"] for row in found] == [f"Q{n}" for n in range(1000)]
-    assert [row["line"] for row in found] == list(range(1, 1001))
+    kept, result = import_file(content, "rows.parquet")
+    assert [row["messages"][0]["content"] for row in kept] == [f"Q{n}" for n in range(1000)]
+    assert [row["line"] for row in kept] == list(range(1, 1001))
     assert result["rejected_count"] == 0
     shape = inspect_file(stored(content), "rows.parquet", {}, channel)["shape"]
     assert (shape["kind"], shape["format"], shape["encoding"]) == ("parquet", "parquet", "")
 
 
-def test_conversations_stay_whole(take_in):
+def test_conversations_are_kept_whole(import_file):
     chat = [
         {"role": "system", "content": "Be brief"},
         {"role": "user", "content": "Hello"},
@@ -37,8 +37,8 @@ def test_conversations_stay_whole(take_in):
         {"role": "user", "content": "Bye"},
         {"role": "assistant", "content": "Take care"},
     ]
-    found, _result = take_in(parquet({"id": [1], "messages": [chat]}))
-    assert found[0]["messages"] == chat
+    kept, _result = import_file(parquet({"id": [1], "messages": [chat]}))
+    assert kept[0]["messages"] == chat
 
 
 VALUES = {
@@ -61,10 +61,10 @@ VALUES = {
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_every_type_becomes_text(take_in, case):
+def test_every_type_becomes_text(import_file, case):
     array, text = VALUES[case]
-    found, _result = take_in(parquet({"prompt": ["p"], "answer": array}))
-    assert found[0]["messages"][-1]["content"] == text
+    kept, _result = import_file(parquet({"prompt": ["p"], "answer": array}))
+    assert kept[0]["messages"][-1]["content"] == text
 
 
 def extension() -> bytes:
@@ -83,8 +83,8 @@ def extension() -> bytes:
     return parquet({"prompt": ["p"], "answer": pa.ExtensionArray.from_storage(Custom(), storage)})
 
 
-def lying(content: bytes) -> bytes:
-    """The last number of the footer says that the header is far longer than the file."""
+def with_false_size(content: bytes) -> bytes:
+    """Its footer claims a header longer than the file."""
     return content[:-8] + (2**31 - 1).to_bytes(4, "little") + b"PAR1"
 
 
@@ -97,7 +97,7 @@ def invalid_text() -> bytes:
 HOSTILE = {
     "cut off": (lambda: parquet(PAIR)[:-20], "cut off or damaged"),
     "cut in the middle": (lambda: b"PAR1" + parquet(PAIR)[400:], "cut off or damaged"),
-    "a header that lies": (lambda: lying(parquet(PAIR)), "cut off or damaged"),
+    "a header that lies": (lambda: with_false_size(parquet(PAIR)), "cut off or damaged"),
     "an extension type": (extension, "custom type"),
     "a bomb": (
         lambda: parquet(
@@ -117,37 +117,37 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_file_ends_in_a_sentence(take_in, case):
-    make, sentence = HOSTILE[case]
+def test_a_hostile_file_is_rejected_with_a_reason(import_file, case):
+    make, message = HOSTILE[case]
     with pytest.raises(UserError) as error:
-        take_in(make(), "rows.parquet")
-    assert sentence in error.value.message
+        import_file(make(), "rows.parquet")
+    assert message in error.value.message
 
 
-def test_broken_pages_end_in_a_sentence_or_a_listed_row(take_in):
-    """Every byte of the data may be wrong; nothing ends in a crash."""
+def test_corrupt_pages_are_rejected_or_listed(import_file):
+    """Flip single bytes; none may crash the import."""
     whole = bytearray(parquet(PAIR, compression="none", use_dictionary=False))
     for at in range(4, 200, 23):
         content = bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
         with contextlib.suppress(UserError):
-            take_in(content, "rows.parquet")
+            import_file(content, "rows.parquet")
 
 
-def test_text_that_is_not_utf8_is_listed_by_row(take_in):
-    found, result = take_in(invalid_text(), "rows.parquet")
-    assert len(found) == 1
+def test_text_that_is_not_utf8_is_listed_by_row(import_file):
+    kept, result = import_file(invalid_text(), "rows.parquet")
+    assert len(kept) == 1
     assert result["rejected"][0]["line"] == 2
     assert "broken characters" in result["rejected"][0]["reason"]
 
 
-def test_a_cell_beyond_all_limits_is_listed(take_in):
+def test_a_cell_above_the_limit_is_listed(import_file):
     content = parquet({"prompt": ["p", "q"], "answer": ["kept", "é" * 1_100_000]})
-    found, result = take_in(content)
-    assert len(found) == 1
+    kept, result = import_file(content)
+    assert len(kept) == 1
     assert "longer than" in result["rejected"][0]["reason"]
 
 
-def test_two_columns_of_one_name_are_both_there(take_in, stored, channel):
+def test_duplicate_column_names_are_made_unique(import_file, stored, channel):
     buffer = io.BytesIO()
     table = pa.Table.from_arrays(
         [pa.array(["p"]), pa.array(["a"]), pa.array(["b"])], names=["prompt", "answer", "answer"]

@@ -1,9 +1,8 @@
-"""What comes in goes out again, byte for byte.
+"""Exporting an imported file gives the same bytes.
 
-A table leaves with the bytes it came with when it is written in the same encoding, delimiter,
-quoting and line ends, and was canonical: the columns are called prompt and answer, quotation
-marks stand only where they are needed (or everywhere), no row is blank. JSON leaves with the
-same bytes when it was written as json.dumps writes it.
+For a table this needs the same encoding, delimiter, quoting and line ends, and a canonical file:
+columns prompt and answer, quotation marks only where needed (or everywhere), no blank rows. For
+JSON, a file as json.dumps writes it.
 """
 
 import json
@@ -54,7 +53,7 @@ FRENCH = [
     ("Où est ma commande ?", "Elle arrive à midi, déjà prête"),
     ("Très bientôt", "Voilà, ça y est"),
 ]
-EVERY = [
+MIXED = [
     *GERMAN,
     *POLISH,
     *RUSSIAN,
@@ -63,11 +62,11 @@ EVERY = [
     ("'x", "@y"),
 ]
 TABLES = [
-    (EVERY, TableLayout("utf-8", ",", "\n")),
-    (EVERY, TableLayout("utf-8-sig", ";", "\r\n")),
-    (EVERY, TableLayout("utf-16", "\t", "\r\n")),
-    (EVERY, TableLayout("utf-16-be", "|", "\n", quote_all=True)),
-    (EVERY, TableLayout("utf-32", ",", "\r\n")),
+    (MIXED, TableLayout("utf-8", ",", "\n")),
+    (MIXED, TableLayout("utf-8-sig", ";", "\r\n")),
+    (MIXED, TableLayout("utf-16", "\t", "\r\n")),
+    (MIXED, TableLayout("utf-16-be", "|", "\n", quote_all=True)),
+    (MIXED, TableLayout("utf-32", ",", "\r\n")),
     (GERMAN, TableLayout("cp1252", ";", "\r\n")),
     (FRENCH, TableLayout("iso-8859-1", ",", "\n")),
     (FRENCH * 20, TableLayout("mac_roman", ";", "\r")),
@@ -85,8 +84,8 @@ TABLES = [
 ]
 
 
-def written(pairs: list[tuple[str, str]], layout: TableLayout) -> bytes:
-    """The file as another program would have made it, without our exporter."""
+def table_bytes(pairs: list[tuple[str, str]], layout: TableLayout) -> bytes:
+    """A table as bytes, written without our exporter."""
 
     def cell(text: str) -> str:
         special = layout.quote_all or any(c in text for c in f'{layout.delimiter}"\r\n')
@@ -97,19 +96,19 @@ def written(pairs: list[tuple[str, str]], layout: TableLayout) -> bytes:
     return text.encode(layout.encoding)
 
 
-def frozen(found: list[dict]) -> list[dict]:
+def version_rows(kept: list[dict]) -> list[dict]:
     return [
         {"id": number, "split": "train", "messages": row["messages"], "source": "file"}
-        for number, row in enumerate(found, 1)
+        for number, row in enumerate(kept, 1)
     ]
 
 
 @pytest.mark.parametrize(("pairs", "layout"), TABLES, ids=lambda one: getattr(one, "encoding", ""))
-def test_a_table_leaves_as_it_came(take_in, pairs, layout):
-    content = written(pairs, layout)
-    found, result = take_in(content)
+def test_exporting_an_imported_table_gives_the_same_bytes(import_file, pairs, layout):
+    content = table_bytes(pairs, layout)
+    kept, result = import_file(content)
     assert result["rejected_count"] == 0
-    rows = frozen(found)
+    rows = version_rows(kept)
     exact = TableLayout(
         layout.encoding,
         layout.delimiter,
@@ -129,7 +128,7 @@ CHAT = [
     {"role": "assistant", "content": " NA\r\n"},
 ]
 PAIR = CHAT[1:3]
-DIALECTS = {
+JSON_FORMATS = {
     "openai": [{"messages": CHAT}, {"messages": PAIR}],
     "vertex": [
         {
@@ -163,24 +162,24 @@ DIALECTS = {
 }
 
 
-@pytest.mark.parametrize("form", DIALECTS)
-def test_json_leaves_as_it_came(take_in, form):
-    texts = [json.dumps(row, ensure_ascii=False) for row in DIALECTS[form]]
+@pytest.mark.parametrize("form", JSON_FORMATS)
+def test_exporting_imported_json_gives_the_same_bytes(import_file, form):
+    texts = [json.dumps(row, ensure_ascii=False) for row in JSON_FORMATS[form]]
     lines = example_export.FORMATS[form] == ".jsonl"
     content = ("\n".join(texts) + "\n" if lines else "[\n" + ",\n".join(texts) + "\n]\n").encode()
-    found, result = take_in(content, "file.json")
+    kept, result = import_file(content, "file.json")
     assert result["rejected_count"] == 0
-    rows = frozen(found)
+    rows = version_rows(kept)
     assert b"".join(example_export.json_pieces(form, lambda: iter(rows))) == content
 
 
-def test_every_dialect_brings_back_what_it_took_out(take_in):
-    """Several turns, instructions, and texts that look like formulas, through each format."""
-    rows = frozen([{"messages": CHAT}, {"messages": CHAT[:3]}])
+def test_importing_an_export_gives_the_same_messages(import_file):
+    """With several turns, system prompts, and texts that look like formulas."""
+    rows = version_rows([{"messages": CHAT}, {"messages": CHAT[:3]}])
     for form in ("openai", "vertex", "sharegpt", "alpaca", "prompts", "json"):
         content = b"".join(example_export.json_pieces(form, lambda: iter(rows)))
-        found, result = take_in(content, f"file{example_export.FORMATS[form]}")
-        assert [row["messages"] for row in found] == [row["messages"] for row in rows], form
+        kept, result = import_file(content, f"file{example_export.FORMATS[form]}")
+        assert [row["messages"] for row in kept] == [row["messages"] for row in rows], form
         assert result["rejected_count"] == 0
     content = b"".join(example_export.table_pieces(lambda: iter(rows), TableLayout(exact=True)))
-    assert [row["messages"] for row in take_in(content)[0]] == [row["messages"] for row in rows]
+    assert [row["messages"] for row in import_file(content)[0]] == [row["messages"] for row in rows]

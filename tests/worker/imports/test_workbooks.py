@@ -1,4 +1,4 @@
-"""Excel and OpenDocument: the sheet is chosen, the cells become the text a person sees."""
+"""Import Excel and OpenDocument files; cells become the text that they display."""
 
 import contextlib
 import datetime
@@ -10,23 +10,23 @@ from worker.channel import UserError
 from worker.imports.inspect import inspect_file
 
 
-def pairs(found: list[dict]) -> list[tuple[str, str]]:
-    return [(row["messages"][-2]["content"], row["messages"][-1]["content"]) for row in found]
+def pairs(kept: list[dict]) -> list[tuple[str, str]]:
+    return [(row["messages"][-2]["content"], row["messages"][-1]["content"]) for row in kept]
 
 
 EXACT = ["NA", "None", "null", "00712", "1e5", " spaced ", "TRUE", "línea\nnueva", "=1+1", "👩‍👩‍👧"]
 
 
 @pytest.mark.parametrize("make", [xlsx, ods])
-def test_text_stays_exactly_as_it_stands(take_in, make):
+def test_text_cells_are_kept_exactly(import_file, make):
     cells = [text for text in EXACT if make is xlsx or text not in (" spaced ", "línea\nnueva")]
     rows = [["prompt", "answer"], *([f"Question {n}?", text] for n, text in enumerate(cells))]
-    found, result = take_in(make({"Orders": rows}), "orders.bin")
-    assert [answer for _prompt, answer in pairs(found)] == cells
+    kept, result = import_file(make({"Orders": rows}), "orders.bin")
+    assert [answer for _prompt, answer in pairs(kept)] == cells
     assert result["rejected_count"] == 0
 
 
-def test_numbers_and_dates_look_as_in_the_cell(take_in):
+def test_numbers_and_dates_are_formatted_as_displayed(import_file):
     rows = [
         ["prompt", "answer"],
         ["whole", 712.0],
@@ -37,9 +37,9 @@ def test_numbers_and_dates_look_as_in_the_cell(take_in):
         ["moment", datetime.datetime(2024, 1, 5, 14, 30)],
         ["time", datetime.time(14, 30)],
     ]
-    looks = {"date": "yyyy-mm-dd", "datetime": "yyyy-mm-dd hh:mm", "time": "hh:mm"}
-    found, _result = take_in(xlsx({"A": rows}, looks))
-    assert dict(pairs(found)) == {
+    formats = {"date": "yyyy-mm-dd", "datetime": "yyyy-mm-dd hh:mm", "time": "hh:mm"}
+    kept, _result = import_file(xlsx({"A": rows}, formats))
+    assert dict(pairs(kept)) == {
         "whole": "712",
         "part": "1.1",
         "sum": "0.3",
@@ -50,18 +50,20 @@ def test_numbers_and_dates_look_as_in_the_cell(take_in):
     }
 
 
-def test_the_first_sheet_with_rows_is_taken_and_another_may_be_chosen(take_in, stored, channel):
+def test_the_first_sheet_with_rows_is_the_default_and_another_can_be_chosen(
+    import_file, stored, channel
+):
     book = xlsx({"Empty": [], "Orders": GOOD, "Archive": [GOOD[0], ["Old", "Gone"]]})
     shape = inspect_file(stored(book), "b.xlsx", {}, channel)["shape"]
     assert (shape["kind"], shape["format"]) == ("xlsx", "sheet")
     assert shape["sheets"] == ["Empty", "Orders", "Archive"]
     assert shape["sheet"] == "Orders"
     assert shape["encoding"] == ""
-    found, _result = take_in(book, sheet="Archive")
-    assert pairs(found) == [("Old", "Gone")]
+    kept, _result = import_file(book, sheet="Archive")
+    assert pairs(kept) == [("Old", "Gone")]
 
 
-def test_a_sheet_of_notes_before_the_table_is_passed_over(stored, channel):
+def test_a_sheet_of_notes_is_skipped(stored, channel):
     book = stored(xlsx({"Notes": [["Sorted by Jonas"]], "Orders": GOOD}))
     assert inspect_file(book, "b.xlsx", {}, channel)["shape"]["sheet"] == "Orders"
     with pytest.raises(UserError, match="no rows below"):
@@ -70,18 +72,18 @@ def test_a_sheet_of_notes_before_the_table_is_passed_over(stored, channel):
     assert inspect_file(alone, "b.xlsx", {}, channel)["shape"]["sheet"] == "Notes"
 
 
-def test_a_sheet_that_is_not_there_or_empty_is_said(take_in):
+def test_a_missing_or_empty_sheet_is_reported(import_file):
     book = xlsx({"Empty": [], "Orders": GOOD})
     with pytest.raises(UserError, match="no sheet “Other”"):
-        take_in(book, sheet="Other")
+        import_file(book, sheet="Other")
     with pytest.raises(UserError, match="“Empty” is empty"):
-        take_in(book, sheet="Empty")
+        import_file(book, sheet="Empty")
 
 
-def test_titles_above_the_table_are_listed_and_not_learned(take_in):
+def test_titles_above_the_header_are_listed(import_file):
     rows = [["Shop emails 2024"], [], ["prompt", "answer"], *GOOD[1:]]
-    found, result = take_in(xlsx({"A": rows}))
-    assert pairs(found) == [("Hello", "Good morning"), ("Bye", "Take care")]
+    kept, result = import_file(xlsx({"A": rows}))
+    assert pairs(kept) == [("Hello", "Good morning"), ("Bye", "Take care")]
     assert result["rejected"] == [
         {
             "line": 1,
@@ -91,16 +93,16 @@ def test_titles_above_the_table_are_listed_and_not_learned(take_in):
     ]
 
 
-def test_a_sheet_without_names_is_read_from_its_first_row(take_in):
+def test_a_sheet_without_a_header_is_read_from_its_first_row(import_file):
     rows = [["Where are you?", "In Kettle Lane."], ["When do you open?", "At nine."]]
-    found, _result = take_in(xlsx({"A": rows}))
-    assert len(found) == 2
+    kept, _result = import_file(xlsx({"A": rows}))
+    assert len(kept) == 2
 
 
-def test_text_beside_the_table_far_down_is_listed(take_in):
+def test_a_cell_right_of_the_table_is_listed(import_file):
     rows = [*GOOD, *[["More", "Kept"]] * 300, ["Odd", "One", "", "out there"]]
-    found, result = take_in(xlsx({"A": rows}))
-    assert len(found) == 302
+    kept, result = import_file(xlsx({"A": rows}))
+    assert len(kept) == 302
     assert "right of the last column" in result["rejected"][0]["reason"]
 
 
@@ -166,26 +168,26 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_workbook_ends_in_a_sentence(take_in, case):
-    make, sentence = HOSTILE[case]
+def test_a_hostile_workbook_is_rejected_with_a_reason(import_file, case):
+    make, message = HOSTILE[case]
     with pytest.raises(UserError) as error:
-        take_in(make(), "book.xlsx")
-    assert sentence in error.value.message
+        import_file(make(), "book.xlsx")
+    assert message in error.value.message
 
 
-def test_an_entity_behind_a_long_comment_is_never_expanded(take_in):
+def test_an_entity_after_a_long_comment_is_not_expanded(import_file):
     hidden = with_doctype(DOCTYPE + XXE, b"<!--" + b"x" * 10_000 + b"-->")
     book = changed(xlsx({"A": GOOD}), "xl/sharedStrings.xml", hidden)
-    found: list[dict] = []
+    kept: list[dict] = []
     with contextlib.suppress(UserError):
-        found, _result = take_in(book)
-    assert "root:" not in str(found)
-    assert "haha" not in str(found)
+        kept, _result = import_file(book)
+    assert "root:" not in str(kept)
+    assert "haha" not in str(kept)
 
 
-def test_old_excel_and_passwords_are_told_apart(take_in):
+def test_old_excel_files_and_encrypted_ones_get_different_reasons(import_file):
     with pytest.raises(UserError, match="old Excel"):
-        take_in(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "old.xls")
+        import_file(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500), "old.xls")
     locked = b"\xd0\xcf\x11\xe0" + bytes(500) + "EncryptedPackage".encode("utf-16-le") + bytes(99)
     with pytest.raises(UserError, match="password"):
-        take_in(locked, "locked.xlsx")
+        import_file(locked, "locked.xlsx")

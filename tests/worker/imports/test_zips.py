@@ -1,4 +1,4 @@
-"""A zip: one file inside is chosen and read; nothing is unpacked under a name from inside."""
+"""Import one file of a zip; nothing is extracted under a name from the archive."""
 
 import io
 import struct
@@ -14,8 +14,8 @@ CSV = b"prompt,answer\nHello,Good morning\n"
 LINE = '{"prompt": "Bye", "answer": "Take care"}\n'
 
 
-def asked(found: list[dict]) -> list[str]:
-    return [row["messages"][0]["content"] for row in found]
+def prompts(kept: list[dict]) -> list[str]:
+    return [row["messages"][0]["content"] for row in kept]
 
 
 @pytest.mark.parametrize(
@@ -28,45 +28,45 @@ def asked(found: list[dict]) -> list[str]:
         ("a.json", f"[{LINE}]"),
     ],
 )
-def test_every_format_may_be_inside(take_in, tmp_path, name, content):
-    found, _result = take_in(zipped({name: content, "__MACOSX/._a.csv": b"x", "notes.md": "x"}))
-    assert asked(found)
+def test_every_format_is_read_from_a_zip(import_file, tmp_path, name, content):
+    kept, _result = import_file(zipped({name: content, "__MACOSX/._a.csv": b"x", "notes.md": "x"}))
+    assert prompts(kept)
     assert not (tmp_path / "member").exists()
 
 
-def test_the_largest_is_taken_and_another_may_be_chosen(take_in, stored, channel):
+def test_the_largest_file_is_the_default_and_another_can_be_chosen(import_file, stored, channel):
     content = zipped({"small.jsonl": LINE, "big.csv": CSV * 2, "readme.pdf": b"%PDF"})
     shape = inspect_file(stored(content), "files.zip", {}, channel)["shape"]
     assert (shape["kind"], shape["format"]) == ("zip", "table")
     assert shape["members"] == ["big.csv", "small.jsonl"]
     assert shape["member"] == "big.csv"
-    found, _result = take_in(content, member="small.jsonl")
-    assert asked(found) == ["Bye"]
+    kept, _result = import_file(content, member="small.jsonl")
+    assert prompts(kept) == ["Bye"]
 
 
-def test_a_file_that_cannot_be_read_gives_way_to_the_next(take_in):
+def test_an_unreadable_file_is_skipped(import_file):
     content = zipped({"scan.csv": b"%PDF" + bytes(500), "rows.csv": CSV})
-    assert asked(take_in(content)[0]) == ["Hello"]
+    assert prompts(import_file(content)[0]) == ["Hello"]
 
 
 def encrypted() -> bytes:
-    """The flag of a password on both headers."""
+    """With the flag of encryption in both headers."""
     content = bytearray(zipped({"rows.csv": CSV}))
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        place = content.index(mark) + at
-        content[place] |= 1
+        offset = content.index(mark) + at
+        content[offset] |= 1
     return bytes(content)
 
 
-def lying() -> bytes:
-    """The directory says 10 bytes; the data unpack to 50 million."""
+def with_false_size() -> bytes:
+    """The directory says 10 bytes; the data expand to 50 million."""
     content = bytearray(zipped({"rows.csv": b"a" * 50_000_000}))
-    place = content.index(b"PK\x01\x02")
-    content[place + 24 : place + 28] = struct.pack("<I", 10)
+    offset = content.index(b"PK\x01\x02")
+    content[offset + 24 : offset + 28] = struct.pack("<I", 10)
     return bytes(content)
 
 
-def many() -> bytes:
+def with_many_files() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for n in range(1_001):
@@ -82,9 +82,9 @@ HOSTILE = {
     "slip beside a good file": (lambda: zipped({"a.csv": CSV, "../b.txt": b"x"}), "outside"),
     "a link": (lambda: zip_with_link("/etc/passwd"), "a link to another file"),
     "a bomb": (lambda: zipped({"rows.csv": b"a" * 50_000_000}), "100 times its size"),
-    "a bomb that lies": (lying, "damaged"),
+    "a bomb that lies": (with_false_size, "damaged"),
     "a password": (encrypted, "password"),
-    "many files": (many, "1,001 files"),
+    "many files": (with_many_files, "1,001 files"),
     "nothing to read": (lambda: zipped({"a.png": b"x", "b.docx": b"x"}), "no file that we can"),
     "a zip inside": (lambda: zipped({"a.zip": zipped({"a.csv": CSV})}), "zip inside it"),
     "a zip inside under another name": (
@@ -101,14 +101,14 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_zip_ends_in_a_sentence(take_in, tmp_path, case):
-    make, sentence = HOSTILE[case]
+def test_a_hostile_zip_is_rejected_with_a_reason(import_file, tmp_path, case):
+    make, message = HOSTILE[case]
     with pytest.raises(UserError) as error:
-        take_in(make(), "files.zip")
-    assert sentence in error.value.message
+        import_file(make(), "files.zip")
+    assert message in error.value.message
     assert {path.name for path in tmp_path.iterdir()} <= {"upload"}
 
 
-def test_a_member_that_is_not_there_is_said(take_in):
+def test_a_missing_member_is_reported(import_file):
     with pytest.raises(UserError, match=r"no “other\.csv”"):
-        take_in(zipped({"rows.csv": CSV}), member="other.csv")
+        import_file(zipped({"rows.csv": CSV}), member="other.csv")

@@ -1,4 +1,4 @@
-"""Installs in this process, with a channel that only records."""
+"""Runs installs in this process, from a fake hub, with a channel that records."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.worker.engine.tiny_models import make_base
-from tests.worker.installs.hub import LocalHub
+from tests.worker.installs.hub import FakeHub
 from worker.channel import Job, UserError
 from worker.installs import run as installs
 
@@ -18,7 +18,7 @@ HUB_ID = "kettle/tiny"
 
 
 class Recorder:
-    """Keeps every event; can press Stop once so many bytes are here."""
+    """A channel that records events; `stopping` is true after `stop_after` bytes."""
 
     def __init__(self, stop_after: int | None = None) -> None:
         self.events: list[dict[str, Any]] = []
@@ -45,13 +45,13 @@ def pristine(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def model(pristine, tmp_path) -> Path:
-    """A copy of a tiny Qwen2 that a test may spoil."""
+    """A copy of a tiny Qwen2 that a test may change."""
     return Path(shutil.copytree(pristine, tmp_path / "tiny-qwen2"))
 
 
 @pytest.fixture
-def hub(monkeypatch, model) -> Iterator[LocalHub]:
-    with LocalHub() as made:
+def hub(monkeypatch, model) -> Iterator[FakeHub]:
+    with FakeHub() as made:
         monkeypatch.setenv("HF_ENDPOINT", made.address)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         made.add(HUB_ID, model)
@@ -65,9 +65,9 @@ def data_dir(tmp_path) -> Path:
 
 @pytest.fixture
 def install(data_dir, monkeypatch) -> Callable[..., dict[str, Any]]:
-    """Run the install; a second call goes on where the first one ended."""
+    """Run the install; a second call resumes the first."""
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(installs, "TELL_SECONDS", 0)
+    monkeypatch.setattr(installs, "REPORT_SECONDS", 0)
 
     def start(source: Any = HUB_ID, channel: Any = None, token: str = "") -> dict[str, Any]:
         spec = {
@@ -84,8 +84,8 @@ def install(data_dir, monkeypatch) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def refusal(install, data_dir) -> Callable[..., UserError]:
-    """The error an install ends with; never is anything left in its place."""
+def install_error(install, data_dir) -> Callable[..., UserError]:
+    """Run an install that must fail and leave nothing behind; returns its UserError."""
 
     def ask(source: Any = HUB_ID, token: str = "") -> UserError:
         with pytest.raises(UserError) as caught:

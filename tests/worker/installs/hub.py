@@ -1,4 +1,4 @@
-"""A model hub on this machine: lists, files by commit, ranges, gates, and bad days."""
+"""A fake model hub: file lists, files by commit, byte ranges, gated repos, and failures."""
 
 import hashlib
 import json
@@ -14,26 +14,26 @@ COMMIT = "5" * 40
 
 @dataclass
 class Repo:
-    """One model. `extra` are names in its list that it need not have as files."""
+    """One model. `extra`: names that are only in its file list."""
 
     folder: Path
-    token: str = ""  # its files need it
+    token: str = ""  # required to download
     extra: list[str] = field(default_factory=list)
     commit: str = COMMIT
 
 
-class LocalHub:
-    """Serves repos by id. `break_at` cuts an answer short after so many bytes, once a name."""
+class FakeHub:
+    """Serves repos by id, with the failures that a test sets."""
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
-        self.asked: list[tuple[str, str | None, str | None]] = []  # path, range, authorization
-        self.break_at: dict[str, int] = {}
-        self.down_after: str = ""  # from the first request for this file the hub is gone
+        self.requests: list[tuple[str, str | None, str | None]] = []  # path, range, authorization
+        self.break_at: dict[str, int] = {}  # bytes after which one response of a file ends
+        self.down_after: str = ""  # the hub stops responding at the first request for this file
         self.down = False
         self.ignore_ranges = False
-        self.damage = ""  # this file's bytes are not what the list says
-        self.page = b""  # a proxy answers with it, whatever was asked for
+        self.damage = ""  # this file's content is replaced by zeros
+        self.page = b""  # the response to every request, as of a captive portal
         self.page_has_length = True
         handler = type("Handler", (_Handler,), {"hub": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -50,9 +50,9 @@ class LocalHub:
         return self.repos[hub_id]
 
     def ranges_of(self, name: str) -> list[str | None]:
-        return [given for path, given, _ in self.asked if path.endswith("/" + name)]
+        return [given for path, given, _ in self.requests if path.endswith("/" + name)]
 
-    def __enter__(self) -> "LocalHub":
+    def __enter__(self) -> "FakeHub":
         self._thread.start()
         return self
 
@@ -63,7 +63,7 @@ class LocalHub:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    hub: LocalHub
+    hub: FakeHub
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: Any) -> None:
@@ -72,12 +72,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
         authorization = self.headers.get("Authorization")
-        self.hub.asked.append((path, self.headers.get("Range"), authorization))
+        self.hub.requests.append((path, self.headers.get("Range"), authorization))
         if self.hub.down:
             self.close_connection = True
             return
         if self.hub.page:
-            self._show(self.hub.page)
+            self._send_page(self.hub.page)
             return
         if path.startswith("/api/models/"):
             hub_id = path.removeprefix("/api/models/").removesuffix("/revision/main")
@@ -87,13 +87,13 @@ class _Handler(BaseHTTPRequestHandler):
         commit, _, name = rest.partition("/")
         repo = self.hub.repos.get(hub_id)
         if repo is None or commit != repo.commit or not (repo.folder / name).is_file():
-            self._refuse(404, "EntryNotFound")
+            self._send_error(404, "EntryNotFound")
         elif repo.token and authorization != f"Bearer {repo.token}":
-            self._refuse(401, "GatedRepo")
+            self._send_error(401, "GatedRepo")
         else:
             self._send(repo, name)
 
-    def _show(self, page: bytes) -> None:
+    def _send_page(self, page: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         if self.hub.page_has_length:
@@ -104,9 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, repo: Repo | None) -> None:
         if repo is None:
-            self._refuse(401, "RepoNotFound")  # as the public hub does for strangers
+            self._send_error(401, "RepoNotFound")  # as the public hub does without a token
             return
-        names = [_told(path) for path in sorted(repo.folder.iterdir()) if path.is_file()]
+        names = [_sibling(path) for path in sorted(repo.folder.iterdir()) if path.is_file()]
         names += [{"rfilename": name, "size": 9} for name in repo.extra]
         body = json.dumps({"id": "x", "sha": repo.commit, "siblings": names}).encode()
         self.send_response(200)
@@ -121,11 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = (repo.folder / name).read_bytes()
         if name == self.hub.damage:
             body = bytes(len(body))
-        start, given = 0, self.headers.get("Range")
-        if given and not self.hub.ignore_ranges:
-            start = int(given.removeprefix("bytes=").removesuffix("-"))
+        start, range_header = 0, self.headers.get("Range")
+        if range_header and not self.hub.ignore_ranges:
+            start = int(range_header.removeprefix("bytes=").removesuffix("-"))
             if start >= len(body):
-                self._refuse(416, "")
+                self._send_error(416, "")
                 return
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.wfile.write(body[start:])
 
-    def _refuse(self, status: int, code: str) -> None:
+    def _send_error(self, status: int, code: str) -> None:
         self.send_response(status)
         if code:
             self.send_header("X-Error-Code", code)
@@ -150,8 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """A line of the hub's list: large files by SHA-256, small ones by their git hash."""
+def _sibling(path: Path) -> dict[str, Any]:
+    """An entry of the file list: weights with their SHA-256, other files with their git hash."""
     body = path.read_bytes()
     if path.suffix == ".safetensors":
         lfs = {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}

@@ -1,4 +1,4 @@
-"""A model is copied from a folder: whole, and anew where the folder has changed."""
+"""Install a model from a folder."""
 
 import os
 
@@ -10,7 +10,7 @@ from worker.installs import folder as folders
 WEIGHTS = "model.safetensors"
 
 
-def test_it_is_copied_and_the_folder_stays_as_it_was(install, model, data_dir):
+def test_a_model_is_copied_and_its_folder_is_unchanged(install, model, data_dir):
     before = {path.name: path.read_bytes() for path in model.iterdir()}
     channel = Recorder()
     found = install(model, channel)
@@ -24,7 +24,7 @@ def test_it_is_copied_and_the_folder_stays_as_it_was(install, model, data_dir):
 
 
 @pytest.fixture
-def half(install, model, monkeypatch):
+def interrupted(install, model, monkeypatch):
     """Stop in the middle of the weights; returns the complete files."""
     monkeypatch.setattr(folders, "BLOCK", 4096)
     small = sum(path.stat().st_size for path in model.iterdir() if path.name != WEIGHTS)
@@ -46,11 +46,11 @@ def copied_again(install, model, monkeypatch) -> list[str]:
     return names
 
 
-def test_continue_copies_only_what_is_missing(half, install, monkeypatch):
-    assert copied_again(install, half, monkeypatch) == [WEIGHTS]
+def test_continue_copies_only_what_is_missing(interrupted, install, monkeypatch):
+    assert copied_again(install, interrupted, monkeypatch) == [WEIGHTS]
 
 
-def test_a_folder_that_changed_meanwhile_is_copied_anew(half, install, monkeypatch):
-    config = half / "config.json"
+def test_continue_copies_a_changed_folder_again(interrupted, install, monkeypatch):
+    config = interrupted / "config.json"
     os.utime(config, (1, 1))
-    assert {"config.json", WEIGHTS} <= set(copied_again(install, half, monkeypatch))
+    assert {"config.json", WEIGHTS} <= set(copied_again(install, interrupted, monkeypatch))

@@ -1,4 +1,4 @@
-"""A model comes from a hub: pinned, in order, going on after any interruption."""
+"""Install a model from a hub: at one commit, resumed after interruptions."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ from worker.channel import UserError
 from worker.installs import hub as hubs
 
 WEIGHTS = "model.safetensors"
-LOGIN = b"<html>Sign in to this network first.</html>"
+LOGIN_PAGE = b"<html>Sign in to this network first.</html>"
 
 
-def test_the_whole_model_arrives_and_is_written_down(install, hub, model, data_dir):
+def test_installing_downloads_all_files_and_records_their_hashes(install, hub, model, data_dir):
     channel = Recorder()
     found = install(channel=channel)
     folder = data_dir / "models" / "tiny"
@@ -38,118 +38,123 @@ def test_parameters_are_counted(install, hub, model):
     assert install()["parameters"] == sum(p.numel() for p in loaded.parameters())
 
 
-def test_everything_is_asked_for_by_commit(install, hub):
+def test_files_are_requested_by_commit(install, hub):
     install()
-    files = [path for path, _, _ in hub.asked if "/resolve/" in path]
+    files = [path for path, _, _ in hub.requests if "/resolve/" in path]
     assert files
     assert all(path.startswith(f"/{HUB_ID}/resolve/{COMMIT}/") for path in files)
 
 
-def test_pickles_code_and_duplicates_are_never_asked_for(install, hub, model):
-    for name in ("pytorch_model.bin", "modeling_tiny.py", "consolidated.safetensors", "a.pt"):
+def test_pickles_code_and_duplicates_are_not_requested(install, hub, model):
+    unwanted = ("pytorch_model.bin", "modeling_tiny.py", "consolidated.safetensors", "a.pt")
+    for name in unwanted:
         (model / name).write_bytes(b"x" * 10)
     found = install()
-    asked = {path.rsplit("/", 1)[-1] for path, _, _ in hub.asked}
-    assert not asked & {"pytorch_model.bin", "modeling_tiny.py", "consolidated.safetensors", "a.pt"}
+    requested = {path.rsplit("/", 1)[-1] for path, _, _ in hub.requests}
+    assert not requested & set(unwanted)
     assert [name for name in found["files"] if name.endswith(".safetensors")] == [WEIGHTS]
 
 
-def test_a_broken_line_is_taken_up_where_it_broke(install, hub):
+def test_a_broken_download_resumes_at_its_last_byte(install, hub):
     hub.break_at[WEIGHTS] = 20_000
     install()
     assert hub.ranges_of(WEIGHTS) == [None, "bytes=20000-"]
 
 
-def test_a_hub_that_ignores_ranges_sends_it_all_again(install, hub):
+def test_a_hub_that_ignores_ranges_sends_the_whole_file_again(install, hub):
     hub.break_at[WEIGHTS] = 20_000
     hub.ignore_ranges = True
     install()
     assert hub.ranges_of(WEIGHTS) == [None, "bytes=20000-"]
 
 
-def test_when_the_network_goes_what_came_is_kept_and_used(install, refusal, hub, data_dir):
+def test_losing_the_network_keeps_what_was_downloaded(install, install_error, hub, data_dir):
     hub.down_after = WEIGHTS
-    error = refusal()
+    error = install_error()
     assert error.code == "no_network"
     assert "press Continue" in error.message
     part = data_dir / "installs" / "tiny-1" / "model" / f"{WEIGHTS}.part"
-    kept = part.stat().st_size
-    assert kept > 0
+    received = part.stat().st_size
+    assert received > 0
 
     hub.down, hub.down_after = False, ""
-    hub.asked.clear()
+    hub.requests.clear()
     install()
-    assert hub.ranges_of(WEIGHTS) == [f"bytes={kept}-"]
+    assert hub.ranges_of(WEIGHTS) == [f"bytes={received}-"]
     assert hub.ranges_of("config.json") == []
     assert hub.ranges_of("main") == []
 
 
-@pytest.mark.parametrize("page", [LOGIN, b"[]", b"{}", b'{"sha": "x", "siblings": ["a"]}', b"7"])
-def test_a_page_in_place_of_the_list_is_said(refusal, hub, page):
+@pytest.mark.parametrize(
+    "page", [LOGIN_PAGE, b"[]", b"{}", b'{"sha": "x", "siblings": ["a"]}', b"7"]
+)
+def test_a_web_page_instead_of_the_file_list_is_reported(install_error, hub, page):
     hub.page = page
-    error = refusal()
+    error = install_error()
     assert error.code == "no_network"
     assert "wants you to sign in first" in error.message
 
 
-def test_a_page_in_place_of_the_rest_leaves_what_came(install, refusal, hub, data_dir):
+def test_a_web_page_instead_of_a_file_keeps_what_was_downloaded(
+    install, install_error, hub, data_dir
+):
     hub.down_after = WEIGHTS
-    refusal()
+    install_error()
     part = data_dir / "installs" / "tiny-1" / "model" / f"{WEIGHTS}.part"
-    kept = part.read_bytes()
+    received = part.read_bytes()
 
-    hub.down, hub.down_after, hub.page = False, "", LOGIN
-    hub.asked.clear()
-    assert refusal().code == "no_network"
-    assert hub.ranges_of(WEIGHTS) == [f"bytes={len(kept)}-"] * hubs.MAX_ATTEMPTS
-    assert part.read_bytes() == kept
+    hub.down, hub.down_after, hub.page = False, "", LOGIN_PAGE
+    hub.requests.clear()
+    assert install_error().code == "no_network"
+    assert hub.ranges_of(WEIGHTS) == [f"bytes={len(received)}-"] * hubs.MAX_ATTEMPTS
+    assert part.read_bytes() == received
 
     hub.page = b""
     install()
-    assert hub.ranges_of(WEIGHTS)[-1] == f"bytes={len(kept)}-"
+    assert hub.ranges_of(WEIGHTS)[-1] == f"bytes={len(received)}-"
 
 
-def test_a_page_without_a_length_is_not_asked_for_without_end(refusal, hub):
-    """It cannot be told from the file, but nothing ever comes of it."""
+def test_a_web_page_without_a_length_is_requested_a_limited_number_of_times(install_error, hub):
+    """It looks like the file, but retries must end."""
     hub.down_after = WEIGHTS
-    refusal()
+    install_error()
     hub.down, hub.down_after = False, ""
-    hub.page, hub.page_has_length = LOGIN, False
-    hub.asked.clear()
-    assert refusal().code == "no_network"
+    hub.page, hub.page_has_length = LOGIN_PAGE, False
+    hub.requests.clear()
+    assert install_error().code == "no_network"
     assert len(hub.ranges_of(WEIGHTS)) == hubs.MAX_ATTEMPTS
 
 
-def test_stop_keeps_what_came_and_continue_fetches_the_rest(install, hub, model):
+def test_continue_after_stop_downloads_the_rest(install, hub, model):
     small = sum(p.stat().st_size for p in model.iterdir() if p.name != WEIGHTS)
     assert install(channel=Recorder(stop_after=small + 8192)) == {"stopped": True}
-    hub.asked.clear()
+    hub.requests.clear()
     assert install()["revision"] == COMMIT
     [given] = hub.ranges_of(WEIGHTS)
     assert given is not None
 
 
-def test_a_new_commit_meanwhile_changes_nothing(install, refusal, hub, model):
+def test_continue_stays_at_the_first_commit(install, install_error, hub, model):
     hub.down_after = WEIGHTS
-    refusal()
+    install_error()
     hub.down, hub.down_after = False, ""
     newer = hub.add(HUB_ID, model)
-    hub.asked.clear()
+    hub.requests.clear()
     assert install()["revision"] == newer.commit == COMMIT
-    assert not [path for path, _, _ in hub.asked if path.startswith("/api/")]
+    assert not [path for path, _, _ in hub.requests if path.startswith("/api/")]
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "config.json", "tokenizer.json"])
-def test_a_damaged_file_is_thrown_away_and_fetched_again(install, refusal, hub, name):
+def test_a_damaged_file_is_deleted_and_downloaded_again(install, install_error, hub, name):
     hub.damage = name
-    error = refusal()
+    error = install_error()
     assert error.code == "damaged"
     assert name in error.message
     hub.damage = ""
     install()
 
 
-def test_a_part_that_cannot_be_the_beginning_is_begun_again(install, hub, model, data_dir):
+def test_a_damaged_partial_file_is_downloaded_again(install, hub, model, data_dir):
     hub.down_after = WEIGHTS
     with pytest.raises(UserError):
         install()
@@ -161,7 +166,7 @@ def test_a_part_that_cannot_be_the_beginning_is_begun_again(install, hub, model,
     install()
 
 
-def test_what_lies_there_from_another_plan_is_not_used(install, hub, model, data_dir):
+def test_files_of_another_plan_are_not_used(install, hub, model, data_dir):
     draft = data_dir / "installs" / "tiny-1" / "model"
     draft.mkdir(parents=True)
     (draft / f"{WEIGHTS}.part").write_bytes(b"x" * 100)
@@ -170,7 +175,7 @@ def test_what_lies_there_from_another_plan_is_not_used(install, hub, model, data
     assert hub.ranges_of(WEIGHTS) == [None]
 
 
-def test_only_the_shards_of_the_index_come(install, hub, model):
+def test_only_shards_in_the_index_are_downloaded(install, hub, model):
     (model / WEIGHTS).rename(model / "model-00001-of-00001.safetensors")
     (model / "other.safetensors").write_bytes(b"x")
     index = {"weight_map": {"a": "model-00001-of-00001.safetensors"}}
@@ -180,14 +185,14 @@ def test_only_the_shards_of_the_index_come(install, hub, model):
     assert "other.safetensors" not in names
 
 
-def test_the_word_that_it_is_done_can_be_lost(install, hub):
+def test_running_a_finished_install_again_downloads_nothing(install, hub):
     first = install()
-    hub.asked.clear()
+    hub.requests.clear()
     assert install() == first
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_a_model_that_lost_a_file_is_brought_in_again(install, hub, data_dir):
+def test_a_model_with_a_missing_file_is_installed_again(install, hub, data_dir):
     first = install()
     config = data_dir / "models" / "tiny" / "config.json"
     config.unlink()
@@ -195,13 +200,13 @@ def test_a_model_that_lost_a_file_is_brought_in_again(install, hub, data_dir):
     assert config.exists()
 
 
-def test_the_token_goes_to_the_hub_only_when_there_is_one(install, hub):
+def test_the_token_is_sent_to_the_hub(install, hub):
     install(token="hf_secret")
-    assert {given for _, _, given in hub.asked} == {"Bearer hf_secret"}
+    assert {given for _, _, given in hub.requests} == {"Bearer hf_secret"}
 
 
-def test_the_token_does_not_follow_a_referral_elsewhere(hub, model):
-    """Large files live on other hosts; those get no token."""
+def test_the_token_is_not_sent_to_other_hosts(hub, model):
+    """Large files are on other hosts, which must not get the token."""
     import httpx
 
     seen = []
@@ -212,25 +217,25 @@ def test_the_token_does_not_follow_a_referral_elsewhere(hub, model):
             return httpx.Response(302, headers={"Location": "http://files.example/x"})
         return httpx.Response(200, content=b"abc")
 
-    one = hubs.Hub("a/b", "hf_secret")
-    one._client = httpx.Client(
+    hub_client = hubs.Hub("a/b", "hf_secret")
+    hub_client._client = httpx.Client(
         transport=httpx.MockTransport(answer),
         follow_redirects=True,
-        headers=one._client.headers,
+        headers=hub_client._client.headers,
     )
-    one._client.get("http://hub.example/x")
+    hub_client._client.get("http://hub.example/x")
     assert seen == [("hub.example", "Bearer hf_secret"), ("files.example", None)]
 
 
-def test_offline_is_said_and_nothing_is_asked(refusal, hub, monkeypatch):
+def test_offline_mode_is_reported_without_a_request(install_error, hub, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    error = refusal()
+    error = install_error()
     assert error.code == "no_network"
     assert "from a folder" in error.message
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_no_hub_at_all(refusal, monkeypatch):
+def test_an_unreachable_hub_is_reported(install_error, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    assert refusal().code == "no_network"
+    assert install_error().code == "no_network"

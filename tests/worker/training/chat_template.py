@@ -1,4 +1,4 @@
-"""A chat template in the ChatML format, with instructions of its own."""
+"""A ChatML template with a default system prompt."""
 
 CHATML = (
     "{% for message in messages %}"

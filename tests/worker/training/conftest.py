@@ -1,4 +1,4 @@
-"""Tiny random models and frozen versions, so that a whole training takes a second."""
+"""Tiny random models and versions, with which a training takes a second."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level, so that any text can be written, with two turn markers."""
+    """Byte-level BPE with the special tokens of ChatML."""
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
@@ -121,7 +121,7 @@ def base_model(
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """40 train_examples rows and 6 held back: repeat the colour in brackets; lengths differ."""
+    """40 training, 6 validation and 2 test rows of different lengths: answer with the colour."""
     path = tmp_path / "version.jsonl"
     with path.open("w") as file:
         for number in range(48):
@@ -139,7 +139,7 @@ def version(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def job(tmp_path: Path, version: Path, base_model: Callable[[str], Path]) -> Callable[..., Job]:
-    """A training job in a folder of its own; settings can be changed by name."""
+    """A training job in its own folder; `settings` override its spec."""
 
     def make(kind: str = "llama", folder: str = "run", **settings: Any) -> Job:
         spec = {

@@ -1,11 +1,11 @@
-"""A channel that keeps every event, for running a job in the test's own process."""
+"""A channel that records events, to run a job in the process of the test."""
 
 import json
 from typing import Any
 
 
 class RecordingChannel:
-    """Keeps every event; can press Stop or lose the lease after a number of steps."""
+    """Records events; can request a stop, or lose the lease, after a number of steps."""
 
     def __init__(self, *, stop_after: int | None = None, lose_after: int | None = None) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
@@ -13,7 +13,7 @@ class RecordingChannel:
         self.lose_after = lose_after
 
     def emit(self, event: str, **fields: Any) -> None:
-        json.dumps(fields)  # everything sent must be plain JSON
+        json.dumps(fields)  # raises if not serialisable
         self.events.append((event, fields))
 
     def steps(self) -> int:

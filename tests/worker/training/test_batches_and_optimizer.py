@@ -1,4 +1,4 @@
-"""The parts of a training, each by itself."""
+"""Batches, optimizer, schedules and settings of a training."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from worker.training.spec import TrainingSpec
 from worker.training.steps import training_step
 
 
-def test_an_epoch_sees_every_row_once_in_an_order_that_only_the_seed_decides():
+def test_an_epoch_has_every_row_once_in_an_order_given_by_the_seed():
     lengths = [10 + (i * 37) % 90 for i in range(300)]
     first = epoch_batches(lengths, 8, seed=1, epoch=0)
     assert sorted(row for batch in first for row in batch) == list(range(300))
@@ -38,14 +38,14 @@ def test_examples_of_a_batch_have_similar_lengths():
     assert padded < 1.12 * sum(lengths)
 
 
-def test_a_batch_asked_for_at_any_step_is_that_of_its_epoch():
+def test_batches_can_be_computed_for_any_step():
     examples = [TokenizedExample([0] * (10 + i % 9), [True] * (10 + i % 9)) for i in range(50)]
     lengths = [len(example.input_ids) for example in examples]
     epochs = [epoch_batches(lengths, 8, seed=1, epoch=epoch) for epoch in range(3)]
-    in_turn = [batch for batches in epochs for batch in batches]
+    in_order = [batch for batches in epochs for batch in batches]
     batches = Batches(examples, 8, seed=1)
-    assert [batches.at(step) for step in range(21)] == in_turn
-    assert Batches(examples, 8, seed=1).at(17) == in_turn[17]  # asked for alone, as after a kill
+    assert [batches.at(step) for step in range(21)] == in_order
+    assert Batches(examples, 8, seed=1).at(17) == in_order[17]  # as after a restart
 
 
 def test_validation_rows_are_sampled_from_the_whole_file():
@@ -105,12 +105,12 @@ def test_the_flat_optimizer_equals_plain_adamw():
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_gradient_that_is_not_a_number_changes_no_weight(bad):
+def test_a_non_finite_gradient_changes_no_weight(bad):
     weight = torch.nn.Parameter(torch.ones(3))
     flat = FlatAdamW([weight], weight_decay=0.1)
 
     def loss(batch, wanted=None):
-        """Finite itself, but not its gradient."""
+        """A finite loss with a gradient that is not."""
         broken = weight.sum()
         broken.register_hook(lambda gradient: gradient * bad)
         return broken
@@ -139,7 +139,7 @@ def test_master_weights_keep_updates_that_bf16_cannot_hold():
     assert float(weight) == pytest.approx(0.99, abs=0.004)  # one bf16 step alone is 0.004
 
 
-def test_the_learning_rate_rises_then_falls_to_nothing():
+def test_the_learning_rate_warms_up_and_decays():
     rates = [learning_rate_at(s, 100, 1.0, 0.1, "cosine") for s in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == 1.0
@@ -149,7 +149,7 @@ def test_the_learning_rate_rises_then_falls_to_nothing():
     assert learning_rate_at(55, 100, 1.0, 0.1, "linear") == pytest.approx(0.5)
 
 
-def test_validation_comes_at_every_epoch_and_about_eight_times():
+def test_validation_runs_after_each_epoch_and_about_eight_times():
     assert validation_steps(90, 30) >= {0, 30, 60, 90}
     assert 8 <= len(validation_steps(90, 30)) <= 13
     assert len(validation_steps(25, 1)) == 26

@@ -1,4 +1,4 @@
-"""The fast way computes what the general way computes."""
+"""LlamaLoss computes the same loss and gradients as CausalLMLoss."""
 
 import pytest
 import torch
@@ -11,17 +11,17 @@ from worker.training.model_loader import load
 from worker.training.spec import TrainingSpec
 from worker.training.steps import CausalLMLoss, Loss, base_probabilities
 
-OPENING = [1, 40, 41, 42, 43]
+PREFIX = [1, 40, 41, 42, 43]
 
 
-def example(*rest: int, opening: list[int] = OPENING, learned: int = 2) -> TokenizedExample:
-    ids = [*opening, *rest]
+def example(*rest: int, prefix: list[int] = PREFIX, learned: int = 2) -> TokenizedExample:
+    ids = [*prefix, *rest]
     return TokenizedExample(ids, [False] * (len(ids) - learned) + [True] * learned)
 
 
 BATCHES = {
-    "shared opening": [example(50, 51, 52), example(60, 61, 62, 63, 64), example(70, 71)],
-    "nothing shared": [example(7, 8, 9, opening=[5]), example(7, 8, opening=[6])],
+    "shared prefix": [example(50, 51, 52), example(60, 61, 62, 63, 64), example(70, 71)],
+    "nothing shared": [example(7, 8, 9, prefix=[5]), example(7, 8, prefix=[6])],
     "one row": [example(50, 51, 52, 53)],
     "one row inside another": [example(50, 51), example(50, 51, 52, 53)],
     "same rows": [example(50, 51, 52), example(50, 51, 52)],
@@ -59,43 +59,42 @@ def loss_and_gradients(
 def test_loss_and_every_gradient_are_equal(base_model, kind, batch, as_base):
     made = loaded(base_model, kind)
     assert is_supported(made.model)
-    slow, slow_gradients = loss_and_gradients(
+    reference, reference_gradients = loss_and_gradients(
         CausalLMLoss(made.model), made.model, BATCHES[batch], as_base=as_base
     )
-    fast, fast_gradients = loss_and_gradients(
+    loss, gradients = loss_and_gradients(
         LlamaLoss(made.model), made.model, BATCHES[batch], as_base=as_base
     )
-    assert fast == pytest.approx(slow, rel=1e-5)
-    assert fast_gradients.keys() == slow_gradients.keys()
-    assert len(fast_gradients) == 2 * 2 * 7
-    for name, gradient in slow_gradients.items():
-        # Against its largest number: those near zero are sums in which large ones cancelled, and
-        # how exactly they do depends on the processor's order of adding.
+    assert loss == pytest.approx(reference, rel=1e-5)
+    assert gradients.keys() == reference_gradients.keys()
+    assert len(gradients) == 2 * 2 * 7
+    for name, gradient in reference_gradients.items():
+        # Relative to its largest element: elements near zero are differences of large numbers.
         largest = float(gradient.abs().max())
         assert largest > 0
-        assert float((fast_gradients[name] - gradient).abs().max()) < 1e-4 * largest, name
+        assert float((gradients[name] - gradient).abs().max()) < 1e-4 * largest, name
 
 
-@pytest.mark.parametrize("batch", ["shared opening", "one row"])
+@pytest.mark.parametrize("batch", ["shared prefix", "one row"])
 def test_recomputed_attention_gives_the_same_gradients(base_model, monkeypatch, batch):
     made = loaded(base_model, "llama")
     loss = LlamaLoss(made.model)
     kept, kept_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
     monkeypatch.setattr(llama_autograd, "MAX_SAVED_BYTES", 0)
-    again, again_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
-    assert again == kept
+    recomputed, recomputed_gradients = loss_and_gradients(loss, made.model, BATCHES[batch])
+    assert recomputed == kept
     for name, gradient in kept_gradients.items():
-        assert torch.equal(again_gradients[name], gradient), name
+        assert torch.equal(recomputed_gradients[name], gradient), name
 
 
 def test_base_probabilities_are_those_without_the_adapter(base_model):
     made = loaded(base_model, "llama")
     batch = collate(BATCHES["several answers"], torch.device("cpu"))
     with torch.no_grad(), made.model.disable_adapter():
-        wanted = made.model(input_ids=batch.input_ids).logits[batch.loss_mask].softmax(-1)
+        expected = made.model(input_ids=batch.input_ids).logits[batch.loss_mask].softmax(-1)
     for loss in (CausalLMLoss(made.model), LlamaLoss(made.model)):
         before = float(loss(batch).detach())
-        assert torch.allclose(base_probabilities(loss, batch), wanted, atol=1e-6)
+        assert torch.allclose(base_probabilities(loss, batch), expected, atol=1e-6)
         assert float(loss(batch).detach()) == before  # the adapter is back
 
 
@@ -114,12 +113,12 @@ def test_unsupported_models_use_the_general_loss(base_model):
 
 
 def test_the_shared_prefix_ends_before_learned_tokens():
-    def prefix(name: str) -> int:
+    def prefix_length(name: str) -> int:
         return shared_prefix(collate(BATCHES[name], torch.device("cpu")))
 
-    assert prefix("shared opening") == 4
-    assert prefix("nothing shared") == 0
-    assert prefix("one row") == 0
-    assert prefix("one row inside another") == 4
-    assert prefix("same rows") == 5
-    assert prefix("several answers") == 0
+    assert prefix_length("shared prefix") == 4
+    assert prefix_length("nothing shared") == 0
+    assert prefix_length("one row") == 0
+    assert prefix_length("one row inside another") == 4
+    assert prefix_length("same rows") == 5
+    assert prefix_length("several answers") == 0

@@ -1,4 +1,4 @@
-"""Everyday conversation between the examples: whose words, which rows, and what it keeps."""
+"""Replay of general conversations against forgetting: prompts, answers, schedule, effect."""
 
 import json
 from collections import Counter
@@ -27,39 +27,39 @@ from worker.training.steps import base_probabilities
 SHARE = 0.125
 
 
-def everything_said() -> list[str]:
+def prompt_texts() -> list[str]:
     return [message["content"] for messages in prompts() for message in messages]
 
 
-def test_the_prompts_are_of_many_kinds():
+def test_replay_prompts_are_unique_and_varied():
     asked = prompts()
     assert 60 <= len(asked) <= 80
     assert len({json.dumps(messages) for messages in asked}) == len(asked)
     assert all(messages[-1]["role"] == "user" for messages in asked)
-    first = Counter(messages[0]["role"] for messages in asked)
-    assert first["system"] >= 6
-    assert first["user"] >= 50
+    first_roles = Counter(messages[0]["role"] for messages in asked)
+    assert first_roles["system"] >= 6
+    assert first_roles["user"] >= 50
 
 
 def test_no_prompt_is_in_or_near_the_general_check():
-    """The check would be worthless if the model had been drilled on it."""
+    """Training on it would make the general check meaningless."""
     paragraphs = [p for path in TEXTS for p in path.read_text().split("\n\n") if p.strip()]
-    for said in everything_said():
-        assert said not in "\n\n".join(paragraphs)
+    for text in prompt_texts():
+        assert text not in "\n\n".join(paragraphs)
         for checked in [*CHECKED, *paragraphs]:
-            assert jaccard(said.lower(), checked.lower()) < 0.6, (said, checked)
+            assert jaccard(text.lower(), checked.lower()) < 0.6, (text, checked)
 
 
-def test_one_example_in_eight_is_replay_and_all_come_before_one_repeats():
-    dealt = [replay_indices(step, 8, SHARE, 76, 17) for step in range(700)]
-    assert {len(rows) for rows in dealt} == {1, 2}
-    assert sum(map(len, dealt)) == 800  # beside 5,600 examples
-    line = [row for rows in dealt for row in rows]
-    assert sorted(line[:76]) == list(range(76))
-    assert sorted(line[76:152]) == list(range(76))
-    assert line[:76] != line[76:152]
-    assert dealt[333] == replay_indices(333, 8, SHARE, 76, 17)  # asked for alone, as after a kill
-    assert replay_indices(333, 8, SHARE, 76, 18) != dealt[333]
+def test_one_example_in_eight_is_replay_and_each_is_used_once_per_pass():
+    per_step = [replay_indices(step, 8, SHARE, 76, 17) for step in range(700)]
+    assert {len(rows) for rows in per_step} == {1, 2}
+    assert sum(map(len, per_step)) == 800  # beside 5,600 examples
+    in_order = [row for rows in per_step for row in rows]
+    assert sorted(in_order[:76]) == list(range(76))
+    assert sorted(in_order[76:152]) == list(range(76))
+    assert in_order[:76] != in_order[76:152]
+    assert per_step[333] == replay_indices(333, 8, SHARE, 76, 17)  # as after a restart
+    assert replay_indices(333, 8, SHARE, 76, 18) != per_step[333]
 
 
 def test_replay_can_be_turned_off():
@@ -82,14 +82,14 @@ def test_replay_answers_are_the_base_models_own(base_model, tmp_path):
     with Engine(base, "fp32") as engine:
         for messages, row in list(zip(prompts(), rows, strict=True))[::25]:
             asked = prompt_token_ids(tokenizer, messages)
-            said = engine.generate([GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS)])[0]
-            assert row.input_ids == asked + said.token_ids
-            assert row.loss_mask == [False] * len(asked) + [True] * said.tokens
+            answer = engine.generate([GenerationRequest(messages, max_new_tokens=ANSWER_TOKENS)])[0]
+            assert row.input_ids == asked + answer.token_ids
+            assert row.loss_mask == [False] * len(asked) + [True] * answer.tokens
 
 
 @needs_starter
 def test_the_starters_recorded_answers_are_current(tmp_path):
-    """And are still what it says: seen on four of them, as far as a second takes."""
+    """The first tokens of four answers are compared."""
     starter = tmp_path / "models" / SLUG
     starter.parent.mkdir()
     starter.symlink_to(FOLDER)
@@ -97,17 +97,18 @@ def test_the_starters_recorded_answers_are_current(tmp_path):
     rows = replay_examples(starter, "fp32", tmp_path / "run", channel)
     assert channel.of("phase") == []
     assert len(rows) == len(prompts())
-    some = list(zip(prompts(), recorded_answers(FOLDER), strict=True))[::20]
+    sampled = list(zip(prompts(), recorded_answers(FOLDER), strict=True))[::20]
     with Engine(FOLDER, "fp32") as engine:
-        said = engine.generate([GenerationRequest(asked, max_new_tokens=8) for asked, _ in some])
-    assert [one.token_ids for one in said] == [kept.tokens[:8] for _, kept in some]
+        requests = [GenerationRequest(asked, max_new_tokens=8) for asked, _ in sampled]
+        answers = engine.generate(requests)
+    assert [one.token_ids for one in answers] == [recorded.tokens[:8] for _, recorded in sampled]
 
 
 def test_other_base_models_have_no_recorded_answers(base_model):
     assert recorded_answers(base_model()) == []
 
 
-def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):
+def test_a_truncated_answer_does_not_teach_to_stop(base_model, tmp_path):
     tokenizer = load_tokenizer(base_model())
     rows = replay_examples(base_model(), "fp32", tmp_path, RecordingChannel())
     cut = [row for row in rows if sum(row.loss_mask) == ANSWER_TOKENS]
@@ -116,17 +117,17 @@ def test_a_cut_answer_does_not_teach_to_stop(base_model, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
-def test_the_base_model_has_no_gradient_on_replay_examples(base_model, tmp_path, kind):
+def test_replay_has_no_gradient_before_the_first_update(base_model, tmp_path, kind):
     base = base_model(kind)
     rows = replay_examples(base, "fp32", tmp_path, RecordingChannel())[:3]
     made = load(TrainingSpec(base_model=base, version=base, rank=4), "fp32")
     loss, batch = choose_loss(made), collate(rows, torch.device("cpu"))
     loss(batch, base_probabilities(loss, batch)).backward()
-    fresh = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
+    as_base = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
     made.model.zero_grad()
     loss(batch).backward()
     labelled = [p.grad.abs().max() for p in made.model.parameters() if p.requires_grad]
-    assert max(fresh) < 1e-3 * max(labelled)
+    assert max(as_base) < 1e-3 * max(labelled)
 
 
 def test_replay_answers_are_generated_once_per_base_model(base_model, tmp_path):
@@ -149,30 +150,29 @@ def test_stop_works_while_replay_answers_are_generated(base_model, tmp_path, mon
 def test_a_resumed_training_uses_the_same_replay_examples(job, monkeypatch):
     work = job(replay_share=SHARE)
     run(work, RecordingChannel(stop_after=2))
-    monkeypatch.setattr("worker.training.replay.answers._generate", None)  # nobody is asked again
+    monkeypatch.setattr("worker.training.replay.answers._generate", None)  # raises if called
     monkeypatch.setattr("worker.training.replay.answers.cache_key", lambda base: "swept away")
     assert run(work, RecordingChannel())["stopped"] is False
 
 
-def test_the_persons_curve_tokens_and_steps_are_those_of_their_examples(job):
-    without, beside = RecordingChannel(), RecordingChannel()
-    plain = run(job(folder="plain"), without)
-    kept = run(job(folder="kept", replay_share=SHARE), beside)
-    assert (kept["steps"], kept["tokens"]) == (plain["steps"], plain["tokens"])
-    first, same = without.of("point"), beside.of("point")
-    assert same[0]["validation_loss"] == first[0]["validation_loss"]
-    assert same[1]["loss"] == first[1]["loss"]  # before the first update both are one model
-    assert same[5]["loss"] != first[5]["loss"]
+def test_replay_does_not_count_as_steps_tokens_or_loss(job):
+    plain_channel, replay_channel = RecordingChannel(), RecordingChannel()
+    plain = run(job(folder="plain"), plain_channel)
+    with_replay = run(job(folder="with_replay", replay_share=SHARE), replay_channel)
+    assert (with_replay["steps"], with_replay["tokens"]) == (plain["steps"], plain["tokens"])
+    points, replay_points = plain_channel.of("point"), replay_channel.of("point")
+    assert replay_points[0]["validation_loss"] == points[0]["validation_loss"]
+    assert replay_points[1]["loss"] == points[1]["loss"]  # computed before the first update
+    assert replay_points[5]["loss"] != points[5]["loss"]
 
 
 def test_replay_keeps_the_loss_of_the_base_models_answers_lower(job, base_model, tmp_path):
-    """The point of it all, on a tiny model: everyday answers stay closer to the base's."""
     from worker.training import loop
     from worker.training.steps import mean_loss
 
     rows = replay_examples(base_model(), "fp32", tmp_path / "rows", RecordingChannel())[:20]
 
-    def surprise(share: float) -> float:
+    def loss_on_replay(share: float) -> float:
         work = job(folder=f"share-{share}", epochs=4, replay_share=share)
         run(work, RecordingChannel())
         spec = loop.TrainingSpec.from_json(work.spec)
@@ -181,7 +181,7 @@ def test_replay_keeps_the_loss_of_the_base_models_answers_lower(job, base_model,
         training.optimizer.restore(newest.optimizer)
         return mean_loss(training.loss, rows, 4096, torch.device("cpu"))
 
-    assert surprise(SHARE) < surprise(0.0)
+    assert loss_on_replay(SHARE) < loss_on_replay(0.0)
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.6])

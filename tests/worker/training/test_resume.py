@@ -1,4 +1,4 @@
-"""Killed in the middle, a training continues as if nothing had happened."""
+"""A killed training resumes with the results of an uninterrupted one."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Lines:
     def stopping(self):
         return False
     def check(self):
-        sys.stdin.readline()  # one step for each line we are sent
+        sys.stdin.readline()  # one step per line of input
 
 job = json.loads(sys.argv[1])
 run(Job("training", Path(job["folder"]), job["spec"]), Lines())
@@ -35,7 +35,7 @@ run(Job("training", Path(job["folder"]), job["spec"]), Lines())
 
 
 def train_until_killed(job, step: int) -> list[dict]:
-    """Run in a process of its own, kill it with -9 right after it reports `step`."""
+    """Train in another process, killed with SIGKILL when it reports `step`. Returns its events."""
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, json.dumps({"folder": str(job.folder), "spec": job.spec})],
         stdin=subprocess.PIPE,
@@ -59,7 +59,7 @@ def train_until_killed(job, step: int) -> list[dict]:
     return events
 
 
-def test_all_later_losses_and_the_adapter_are_those_of_the_uninterrupted_run(job):
+def test_a_killed_training_resumes_with_the_same_losses_and_adapter(job):
     settings = {"epochs": 3, "dropout": 0.2, "save_seconds": 0.001, "replay_share": 0.125}
     whole = job(folder="whole", **settings)
     reference = RecordingChannel()
@@ -67,8 +67,8 @@ def test_all_later_losses_and_the_adapter_are_those_of_the_uninterrupted_run(job
 
     killed = job(folder="killed", **settings)
     step = random.randrange(3, 13)
-    seen = train_until_killed(killed, step)
-    assert [e["step"] for e in seen if e["event"] == "point"][-1] == step
+    events = train_until_killed(killed, step)
+    assert [e["step"] for e in events if e["event"] == "point"][-1] == step
 
     continued = RecordingChannel()
     run(killed, continued)
@@ -78,10 +78,11 @@ def test_all_later_losses_and_the_adapter_are_those_of_the_uninterrupted_run(job
     for point in reference.of("point"):
         if point["step"] in later:
             assert later[point["step"]]["loss"] == pytest.approx(point["loss"], abs=1e-3)
-    ours = load_file(killed.folder / "adapter" / "adapter_model.safetensors")
-    theirs = load_file(whole.folder / "adapter" / "adapter_model.safetensors")
-    assert ours.keys() == theirs.keys()
-    assert max(float((ours[n] - theirs[n]).abs().max()) for n in ours) < 1e-3
+    resumed_weights = load_file(killed.folder / "adapter" / "adapter_model.safetensors")
+    reference_weights = load_file(whole.folder / "adapter" / "adapter_model.safetensors")
+    assert resumed_weights.keys() == reference_weights.keys()
+    for name, weight in resumed_weights.items():
+        assert float((weight - reference_weights[name]).abs().max()) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_the_newest_two_and_the_best_are_kept(tmp_path):
     assert kept == ["step-000001", "step-000004", "step-000005"]
 
 
-def test_too_little_disk_space_ends_before_training(job, monkeypatch):
+def test_too_little_disk_space_is_reported_before_training(job, monkeypatch):
 
     class Usage:
         free = 10**9
@@ -141,11 +142,11 @@ def test_too_little_disk_space_ends_before_training(job, monkeypatch):
     ("at", "error"),
     [
         ("worker.training.adapter_export.write", OSError(28, "No space left on device")),
-        # as it comes from a library written in Rust
+        # as raised by a library written in Rust
         ("tokenizers.Tokenizer.save", Exception("No space left on device (os error 28)")),
     ],
 )
-def test_a_disk_that_fills_up_at_the_very_end_is_named(job, monkeypatch, at, error):
+def test_a_disk_that_is_full_at_the_export_is_reported(job, monkeypatch, at, error):
     def full(*args, **options):
         raise error
 
@@ -159,7 +160,7 @@ def test_a_disk_that_fills_up_at_the_very_end_is_named(job, monkeypatch, at, err
     assert run(work, RecordingChannel())["adapter"] == "adapter"  # once there is room
 
 
-def test_a_disk_that_fills_up_is_named(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_at_a_checkpoint_is_reported(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""A whole training on tiny random models: it learns, reports, stops, continues, exports."""
+"""Train tiny random models: learning, events, stop and continue, export, errors."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def test_auto_chooses_and_logs_a_number_format(job):
     assert any("Number format" in log["text"] for log in channel.of("log"))
 
 
-def test_the_person_sees_phases_points_and_answers(job):
+def test_training_emits_phases_points_and_samples(job):
     channel = RecordingChannel()
     run(job(), channel)
     assert [p["phase"] for p in channel.of("phase")] == [
@@ -62,11 +62,11 @@ def test_the_person_sees_phases_points_and_answers(job):
 
 
 def test_the_first_step_comes_before_the_base_model_is_evaluated(job):
-    """The first step is not kept waiting, and what is shown as step 0 has learned nothing."""
+    """The values of step 0 are nevertheless those of the untrained model."""
     channel = RecordingChannel()
     run(job(learning_rate=0.5, warmup_ratio=0.0, epochs=1), channel)
-    told = [name for name, _ in channel.events if name in ("progress", "sample", "point")]
-    assert told[:3] == ["progress", "sample", "point"]
+    names = [name for name, _ in channel.events if name in ("progress", "sample", "point")]
+    assert names[:3] == ["progress", "sample", "point"]
     untouched = RecordingChannel()
     run(job(folder="other", learning_rate=1e-9, epochs=1), untouched)
     first, last = channel.of("point")[0], channel.of("point")[-1]
@@ -145,54 +145,54 @@ def test_plain_peft_loads_the_adapter_and_computes_the_same(job, base_model, mon
     assert torch.allclose(tuned, ours, atol=1e-5)
     assert not torch.allclose(tuned, untuned, atol=1e-2)
     assert AutoTokenizer.from_pretrained(folder).chat_template
-    about = json.loads((folder / "finetune.json").read_text())
-    assert about["settings"]["rank"] == 4
-    assert about["base_model"] == base_model().name
+    metadata_file = json.loads((folder / "finetune.json").read_text())
+    assert metadata_file["settings"]["rank"] == 4
+    assert metadata_file["base_model"] == base_model().name
 
 
-def test_the_adapter_is_that_of_the_best_step(job, monkeypatch):
-    losses = iter([3.0, 2.0, 1.0, *(1.5 + i for i in range(50))])  # best at the third look
+def test_the_exported_adapter_is_that_of_the_best_step(job, monkeypatch):
+    losses = iter([3.0, 2.0, 1.0, *(1.5 + i for i in range(50))])  # the third is the best
     monkeypatch.setattr(loop, "mean_loss", lambda *args: next(losses))
     work = job(epochs=6)
     channel = RecordingChannel()
     result = run(work, channel)
-    looks = [p["step"] for p in channel.of("point") if p["validation_loss"] is not None]
-    assert result["best_step"] == looks[2] < result["steps"]
-    best = checkpoints.load(work.folder / "checkpoints" / checkpoints.name_of(looks[2]))
+    validated_steps = [p["step"] for p in channel.of("point") if p["validation_loss"] is not None]
+    assert result["best_step"] == validated_steps[2] < result["steps"]
+    best = checkpoints.load(work.folder / "checkpoints" / checkpoints.name_of(validated_steps[2]))
     exported = load_file(work.folder / "adapter" / "adapter_model.safetensors")
     assert exported.keys() == best.adapter.keys()
     assert all(torch.equal(exported[name], best.adapter[name]) for name in exported)
 
 
-def test_out_of_memory_halves_the_parts_and_learns_the_same(job, monkeypatch):
+def test_out_of_memory_halves_the_micro_batches_with_the_same_result(job, monkeypatch):
     whole = run(job(folder="whole"), RecordingChannel())
     real_collate = loop.data.collate
 
-    def small_machine(examples, device):
+    def collate_two_at_most(examples, device):
         if len(examples) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return real_collate(examples, device)
 
-    monkeypatch.setattr("worker.training.steps.collate", small_machine)
+    monkeypatch.setattr("worker.training.steps.collate", collate_two_at_most)
     channel = RecordingChannel()
     parts = run(job(folder="parts"), channel)
-    assert any("smaller parts" in told["text"] for told in channel.of("warning"))
+    assert any("smaller parts" in event["text"] for event in channel.of("warning"))
     assert parts["validation_loss"] == pytest.approx(whole["validation_loss"], abs=1e-3)
     assert parts["steps"] == whole["steps"]
 
 
 def test_memory_too_small_for_one_example_is_reported(job, monkeypatch):
-    def no_machine(examples, device):
+    def collate_nothing(examples, device):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("worker.training.steps.collate", no_machine)
+    monkeypatch.setattr("worker.training.steps.collate", collate_nothing)
     with pytest.raises(UserError) as raised:
         run(job(), RecordingChannel())
     assert raised.value.code == "out_of_memory"
     assert "single row" in raised.value.message
 
 
-def test_a_loss_that_is_no_longer_a_number_ends_the_training(job, monkeypatch):
+def test_a_nan_loss_ends_the_training(job, monkeypatch):
     monkeypatch.setattr(
         "worker.training.steps.CausalLMLoss.__call__",
         lambda self, batch, target_probabilities=None: torch.tensor(
@@ -211,32 +211,32 @@ def changed_base(work, folder, file, **values):
     return str(folder)
 
 
-def test_nothing_is_longer_than_the_context_length(job, tmp_path, monkeypatch):
+def test_no_sequence_exceeds_the_context_length(job, tmp_path, monkeypatch):
     short = changed_base(job(), tmp_path / "short", "config.json", max_position_embeddings=30)
-    seen = []
+    lengths = []
     real_generate = PeftModelForCausalLM.generate
 
-    def watched(self, **asked):
-        seen.append(asked["input_ids"].shape[1] + asked["generation_config"].max_new_tokens)
+    def record_length(self, **asked):
+        lengths.append(asked["input_ids"].shape[1] + asked["generation_config"].max_new_tokens)
         return real_generate(self, **asked)
 
-    monkeypatch.setattr(PeftModelForCausalLM, "generate", watched)
+    monkeypatch.setattr(PeftModelForCausalLM, "generate", record_length)
     channel = RecordingChannel()
     run(job(base_model=short, sample_prompts=6, epochs=1), channel)
-    assert any("too long" in told["text"] for told in channel.of("warning"))
-    assert max(seen) == 30
+    assert any("too long" in event["text"] for event in channel.of("warning"))
+    assert max(lengths) == 30
 
 
 def test_sample_answers_ignore_the_models_own_repetition_penalty(job, tmp_path):
     def answers(**settings):
         channel = RecordingChannel()
-        untaught = {"learning_rate": 1e-9, "epochs": 1, "max_new_tokens": 16}
-        run(job(folder=f"run-{len(settings)}", **untaught, **settings), channel)
+        unchanged = {"learning_rate": 1e-9, "epochs": 1, "max_new_tokens": 16}
+        run(job(folder=f"run-{len(settings)}", **unchanged, **settings), channel)
         return [sample["answer"] for sample in channel.of("sample")]
 
-    habits = {"repetition_penalty": 3.0}
-    fussy = changed_base(job(), tmp_path / "fussy", "generation_config.json", **habits)
-    assert answers(base_model=fussy) == answers()
+    penalty = {"repetition_penalty": 3.0}
+    penalised = changed_base(job(), tmp_path / "penalised", "generation_config.json", **penalty)
+    assert answers(base_model=penalised) == answers()
 
 
 def test_fp32_is_not_chosen_where_it_would_fill_the_memory(job, monkeypatch):
@@ -250,7 +250,7 @@ def test_fp32_is_not_chosen_where_it_would_fill_the_memory(job, monkeypatch):
     assert model_loader.fastest_number_format(base) == "bf16"
 
 
-def test_on_a_card_its_own_memory_is_measured(monkeypatch):
+def test_on_cuda_the_memory_of_the_card_is_measured(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda: 123)
     assert memory.memory_bytes() == memory.peak_memory_bytes() == 123
@@ -263,7 +263,7 @@ def test_a_seed_may_be_larger_than_64_bits(job):
 def test_truncated_rows_are_reported(job):
     channel = RecordingChannel()
     run(job(max_tokens=30, epochs=1), channel)
-    assert any("too long" in told["text"] for told in channel.of("warning"))
+    assert any("too long" in event["text"] for event in channel.of("warning"))
 
 
 def test_without_validation_rows_the_last_step_is_kept(job, version):
@@ -281,7 +281,7 @@ def test_a_version_without_training_rows_is_an_error(job, version):
     assert raised.value.code == "bad_data"
 
 
-def test_an_answer_that_is_too_long_is_named_by_the_number_of_its_example(job, version):
+def test_an_answer_that_is_too_long_is_reported_with_its_row_number(job, version):
     rows = [json.loads(line) for line in version.read_text().splitlines()]
     rows[3]["messages"][-1]["content"] = "blue " * 500
     rows = [row | {"id": 100 + row["id"]} for row in rows]
@@ -291,10 +291,10 @@ def test_an_answer_that_is_too_long_is_named_by_the_number_of_its_example(job, v
 
 
 def test_models_with_remote_code_are_rejected(job, tmp_path):
-    wants = {"auto_map": {"AutoModel": "x.Y"}}
-    coded = changed_base(job(), tmp_path / "coded", "config.json", **wants)
+    remote_code = {"auto_map": {"AutoModel": "x.Y"}}
+    with_code = changed_base(job(), tmp_path / "with_code", "config.json", **remote_code)
     with pytest.raises(UserError) as raised:
-        run(job(base_model=coded), RecordingChannel())
+        run(job(base_model=with_code), RecordingChannel())
     assert raised.value.code == "bad_model"
 
 

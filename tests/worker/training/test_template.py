@@ -1,4 +1,4 @@
-"""What is learned is what the assistant says, whatever the template looks like."""
+"""The loss mask covers the assistant's answers, with any chat template."""
 
 import pytest
 
@@ -11,8 +11,8 @@ from worker.template import (
     tokenize_example,
 )
 
-ASK = {"role": "user", "content": "red"}
-SAY = {"role": "assistant", "content": "blue"}
+USER = {"role": "user", "content": "red"}
+ASSISTANT = {"role": "assistant", "content": "blue"}
 
 
 def learned_text(tokenizer, example):
@@ -21,14 +21,14 @@ def learned_text(tokenizer, example):
     )
 
 
-def test_only_the_answer_and_its_end_are_learned(tokenizer):
-    example = tokenize_example(tokenizer, [ASK, SAY], 100)
+def test_only_the_answer_and_its_end_of_turn_are_learned(tokenizer):
+    example = tokenize_example(tokenizer, [USER, ASSISTANT], 100)
     assert learned_text(tokenizer, example) == "blue<|im_end|>"
 
 
-def test_training_sees_exactly_the_prompt_that_inference_sends(tokenizer):
-    example = tokenize_example(tokenizer, [ASK, SAY], 100)
-    prompt = prompt_token_ids(tokenizer, [ASK])
+def test_training_and_inference_have_the_same_prompt(tokenizer):
+    example = tokenize_example(tokenizer, [USER, ASSISTANT], 100)
+    prompt = prompt_token_ids(tokenizer, [USER])
     assert example.input_ids[: len(prompt)] == prompt
     assert not any(example.loss_mask[: len(prompt)])
     assert "Be kind" in tokenizer.decode(prompt)  # the template's own instructions, in both
@@ -36,22 +36,22 @@ def test_training_sees_exactly_the_prompt_that_inference_sends(tokenizer):
 
 @pytest.mark.parametrize("answer", ["\n\nblue", "  blue", "\n", "é 🌍", "<|im_end|>", ""])
 def test_no_answer_changes_where_the_prompt_ends(tokenizer, answer):
-    example = tokenize_example(tokenizer, [ASK, {"role": "assistant", "content": answer}], 200)
-    prompt = prompt_token_ids(tokenizer, [ASK])
+    example = tokenize_example(tokenizer, [USER, {"role": "assistant", "content": answer}], 200)
+    prompt = prompt_token_ids(tokenizer, [USER])
     assert example.input_ids[: len(prompt)] == prompt
     assert learned_text(tokenizer, example) == answer + "<|im_end|>"
 
 
 def test_every_turn_of_the_assistant_is_learned(tokenizer):
     second = {"role": "assistant", "content": "gold"}
-    example = tokenize_example(tokenizer, [ASK, SAY, ASK, second], 200)
+    example = tokenize_example(tokenizer, [USER, ASSISTANT, USER, second], 200)
     assert learned_text(tokenizer, example) == "blue<|im_end|>gold<|im_end|>"
     assert example.unlearned_answers == 0
 
 
-def test_long_prompts_are_cut_from_the_front_and_counted(tokenizer):
-    whole = tokenize_example(tokenizer, [ASK, SAY], 100)
-    short = tokenize_example(tokenizer, [ASK, SAY], len(whole.input_ids) - 3)
+def test_long_prompts_are_truncated_at_the_start(tokenizer):
+    whole = tokenize_example(tokenizer, [USER, ASSISTANT], 100)
+    short = tokenize_example(tokenizer, [USER, ASSISTANT], len(whole.input_ids) - 3)
     assert short.truncated_tokens == 3
     assert short.input_ids == whole.input_ids[3:]
     assert learned_text(tokenizer, short) == "blue<|im_end|>"
@@ -60,15 +60,15 @@ def test_long_prompts_are_cut_from_the_front_and_counted(tokenizer):
 def test_an_answer_that_would_be_truncated_away_is_an_error(tokenizer):
     long = {"role": "assistant", "content": "blue " * 50}
     with pytest.raises(UserError, match="leaves no room") as raised:
-        tokenize_example(tokenizer, [ASK, long], 20)
+        tokenize_example(tokenizer, [USER, long], 20)
     assert raised.value.code == "bad_data"
 
 
-def test_a_template_that_rewrites_its_prompt_is_refused(tokenizer, monkeypatch):
+def test_a_template_that_rewrites_its_prompt_is_rejected(tokenizer, monkeypatch):
     rewriting = "{{ messages|length }}{% for m in messages %}{{ m['content'] }}{% endfor %}"
     monkeypatch.setattr(tokenizer, "chat_template", rewriting)
     with pytest.raises(UserError, match="changes earlier text") as raised:
-        tokenize_example(tokenizer, [ASK, SAY], 100)
+        tokenize_example(tokenizer, [USER, ASSISTANT], 100)
     assert raised.value.code == "bad_model"
 
 
@@ -81,7 +81,7 @@ def test_a_template_that_shortens_history_learns_the_last_answer(tokenizer, monk
     )
     monkeypatch.setattr(tokenizer, "chat_template", shortening)
     second = {"role": "assistant", "content": "gold"}
-    example = tokenize_example(tokenizer, [ASK, SAY, ASK, second], 200)
+    example = tokenize_example(tokenizer, [USER, ASSISTANT, USER, second], 200)
     assert learned_text(tokenizer, example) == "thought: gold<|im_end|>"
     assert example.unlearned_answers == 1
 
@@ -98,8 +98,8 @@ THINKING = (
 
 def test_the_empty_thought_of_a_thinking_model_belongs_to_the_prompt(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", THINKING)
-    example = tokenize_example(tokenizer, [ASK, SAY], 200)
-    prompt = prompt_token_ids(tokenizer, [ASK])
+    example = tokenize_example(tokenizer, [USER, ASSISTANT], 200)
+    prompt = prompt_token_ids(tokenizer, [USER])
     assert tokenizer.decode(prompt).endswith("assistant\n<think>\n\n</think>\n\n")
     assert example.input_ids[: len(prompt)] == prompt
     assert learned_text(tokenizer, example) == "blue<|im_end|>"
@@ -108,7 +108,7 @@ def test_the_empty_thought_of_a_thinking_model_belongs_to_the_prompt(tokenizer, 
 def test_a_thinking_model_that_drops_old_thoughts_learns_the_last_answer(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", THINKING)
     second = {"role": "assistant", "content": "gold"}
-    example = tokenize_example(tokenizer, [ASK, SAY, ASK, second], 200)
+    example = tokenize_example(tokenizer, [USER, ASSISTANT, USER, second], 200)
     assert learned_text(tokenizer, example) == "gold<|im_end|>"
     assert example.unlearned_answers == 1
 
@@ -120,12 +120,10 @@ def test_a_template_that_writes_the_date_gives_the_same_prompt_every_day(tokeniz
         "Today Date: {{ date_string }}\n{% for m in messages %}{{ m['content'] }}{% endfor %}"
     )
     monkeypatch.setattr(tokenizer, "chat_template", dated)
-    assert tokenizer.decode(prompt_token_ids(tokenizer, [ASK])) == "Today Date: 26 Jul 2024\nred"
+    assert tokenizer.decode(prompt_token_ids(tokenizer, [USER])) == "Today Date: 26 Jul 2024\nred"
 
 
-def test_a_template_without_a_system_role_reads_instructions_in_the_question(
-    tokenizer, monkeypatch
-):
+def test_without_a_system_role_the_system_prompt_is_put_before_the_question(tokenizer, monkeypatch):
     strict = (
         "{% for m in messages %}{% if m['role'] == 'system' %}"
         "{{ raise_exception('no system role') }}{% endif %}"
@@ -133,43 +131,46 @@ def test_a_template_without_a_system_role_reads_instructions_in_the_question(
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     monkeypatch.setattr(tokenizer, "chat_template", strict)
-    instructed = [{"role": "system", "content": "Be brief"}, ASK]
+    instructed = [{"role": "system", "content": "Be brief"}, USER]
     text = tokenizer.decode(prompt_token_ids(tokenizer, instructed))
     assert "user\nBe brief\n\nred" in text
-    assert learned_text(tokenizer, tokenize_example(tokenizer, [*instructed, SAY], 200)).startswith(
-        "blue"
-    )
+    assert learned_text(
+        tokenizer, tokenize_example(tokenizer, [*instructed, ASSISTANT], 200)
+    ).startswith("blue")
 
 
-def test_models_without_a_template_get_a_plain_one_that_stops(tokenizer, monkeypatch):
+def test_models_without_a_template_get_the_fallback_template(tokenizer, monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", FALLBACK_TEMPLATE)
-    example = tokenize_example(tokenizer, [ASK, SAY], 100)
+    example = tokenize_example(tokenizer, [USER, ASSISTANT], 100)
     assert learned_text(tokenizer, example) == "blue<|im_end|>"
 
 
-def test_a_template_that_ends_no_turn_still_teaches_to_stop(tokenizer, monkeypatch):
+def test_a_template_without_end_of_turn_still_teaches_to_stop(tokenizer, monkeypatch):
     endless = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     monkeypatch.setattr(tokenizer, "chat_template", endless)
-    assert learned_text(tokenizer, tokenize_example(tokenizer, [ASK, SAY], 50)) == "blue<|im_end|>"
+    assert (
+        learned_text(tokenizer, tokenize_example(tokenizer, [USER, ASSISTANT], 50))
+        == "blue<|im_end|>"
+    )
 
 
 def test_stop_tokens_are_end_of_turn_and_end_of_text(tokenizer):
     assert stop_token_ids(tokenizer) == {tokenizer.convert_tokens_to_ids("<|im_end|>")}
 
 
-def test_token_spans_show_the_whole_text(tokenizer):
-    messages = [{"role": "user", "content": "héllo 🌍"}, SAY]
+def test_token_spans_cover_the_whole_text(tokenizer):
+    messages = [{"role": "user", "content": "héllo 🌍"}, ASSISTANT]
     whole = tokenize_example(tokenizer, messages, 200)
-    shown = token_spans(tokenizer, messages, len(whole.input_ids) - 2)
-    assert "".join(p.text for p in shown) == tokenizer.decode(whole.input_ids)
-    assert "🌍" in "".join(p.text for p in shown)
-    assert "".join(p.text for p in shown if p.learned) == "blue<|im_end|>"
-    assert [p.cut for p in shown[:3]] == [True, True, False]
+    spans = token_spans(tokenizer, messages, len(whole.input_ids) - 2)
+    assert "".join(p.text for p in spans) == tokenizer.decode(whole.input_ids)
+    assert "🌍" in "".join(p.text for p in spans)
+    assert "".join(p.text for p in spans if p.learned) == "blue<|im_end|>"
+    assert [p.cut for p in spans[:3]] == [True, True, False]
 
 
-def test_a_conversation_that_ends_in_a_question_is_refused(tokenizer):
+def test_a_conversation_that_ends_in_a_question_is_rejected(tokenizer):
     with pytest.raises(UserError, match="must end with"):
-        tokenize_example(tokenizer, [ASK], 100)
+        tokenize_example(tokenizer, [USER], 100)
 
 
 def test_a_special_token_typed_by_a_user_is_plain_text(tokenizer):

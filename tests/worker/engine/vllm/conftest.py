@@ -1,4 +1,4 @@
-"""vLLM's place is taken by standin.py: an own process with vLLM's command line and routes."""
+"""fake_vllm.py stands in for vLLM: a process with its command line and routes."""
 
 import sys
 from pathlib import Path
@@ -11,21 +11,25 @@ from worker.engine.vllm.engine import VllmEngine
 from worker.engine.vllm.peft_reference import compute
 
 
-class Vllm:
-    """A program to start, with a fault if there is to be one, and what it noted down."""
+class FakeVllm:
+    """The fake's program, with a fault to inject, and the events that it recorded."""
 
     def __init__(self, folder: Path, fault: str) -> None:
-        self.program, self.log, self.notes = folder / "vllm", folder / "vllm.log", folder / "notes"
-        self.notes.touch()
+        self.program, self.log, self.events = (
+            folder / "vllm",
+            folder / "vllm.log",
+            folder / "events",
+        )
+        self.events.touch()
         self.program.write_text(
-            f"#!/bin/sh\nexport FAULT={fault} NOTES={self.notes} OMP_NUM_THREADS=1\n"
+            f"#!/bin/sh\nexport FAULT={fault} EVENTS={self.events} OMP_NUM_THREADS=1\n"
             f"export PYTHONPATH={django_settings.BASE_DIR} OPENBLAS_NUM_THREADS=1\n"
             f'exec {sys.executable} -m tests.worker.engine.vllm.fake_vllm "$@"\n'
         )
         self.program.chmod(0o700)
 
-    def noted(self, word: str) -> list[str]:
-        return [line for line in self.notes.read_text().splitlines() if line.startswith(word)]
+    def recorded(self, name: str) -> list[str]:
+        return [line for line in self.events.read_text().splitlines() if line.startswith(name)]
 
     def open(self, base: Path, number_format: str = "fp32") -> VllmEngine:
         return VllmEngine(
@@ -38,16 +42,16 @@ class Vllm:
         )
 
 
-REFERENCES = PeftReferences(compute)  # here and not in a child: torch is loaded already
+REFERENCES = PeftReferences(compute)  # in this process, which has imported torch
 
 
 @pytest.fixture
 def vllm(tmp_path):
-    return lambda fault="": Vllm(tmp_path, fault)
+    return lambda fault="": FakeVllm(tmp_path, fault)
 
 
 @pytest.fixture(scope="session")
 def served(base, tmp_path_factory):
-    """One that works, for all tests that do it no harm."""
-    with Vllm(tmp_path_factory.mktemp("vllm"), "").open(base) as engine:
+    """A backend without faults, for tests that leave it running."""
+    with FakeVllm(tmp_path_factory.mktemp("vllm"), "").open(base) as engine:
         yield engine

@@ -1,11 +1,11 @@
-"""A small server with vLLM's command line, routes and formats (checked against the source and the
-running server of vLLM 0.32), which computes a tiny Llama with its adapters in plain numpy.
+"""A fake vLLM server: its command line, routes and formats (as of vLLM 0.32), with a tiny Llama and
+its LoRA adapters in numpy.
 
     FAULT=… python -m tests.worker.engine.vllm.fake_vllm serve FOLDER …
 
-Faults: `base` loads an adapter and answers without it; `twice` applies it twice; `refuse` loads
-none; `crash` ends in the middle of an answer, the first time; `crashes` each time; `dies` never
-starts; `slow` takes a while to; `pauses` between tokens. What happened is noted in the file NOTES.
+Faults: ignore_adapter (loads adapters and answers without), double_scale, reject_adapter,
+crash_once and crash_always (during an answer), fail_to_start, slow_start, slow_tokens. Events are
+recorded in the file EVENTS.
 """
 
 from __future__ import annotations
@@ -28,33 +28,31 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-FAULT, NOTES = os.environ.get("FAULT", ""), Path(os.environ.get("NOTES", "/dev/null"))
+FAULT, EVENTS = os.environ.get("FAULT", ""), Path(os.environ.get("EVENTS", "/dev/null"))
 Array = np.ndarray
-Pairs = dict[str, tuple[Array, Array]]
+LoraWeights = dict[str, tuple[Array, Array]]
 
 
-def note(words: str) -> None:
-    with NOTES.open("a") as file:
-        file.write(words + "\n")
+def record(event: str) -> None:
+    with EVENTS.open("a") as file:
+        file.write(event + "\n")
 
 
 class Llama:
-    """A Llama of transformers' tests' size: the whole text is read anew for each token."""
+    """A tiny Llama without a KV cache."""
 
     def __init__(self, folder: Path) -> None:
         self.config = json.loads((folder / "config.json").read_text())
         self.weights = load_file(folder / "model.safetensors")
-        self.heads, self.shared = (
-            self.config["num_attention_heads"],
-            self.config["num_key_value_heads"],
-        )
-        self.width = self.config["hidden_size"] // self.heads
+        self.heads = self.config["num_attention_heads"]
+        self.kv_heads = self.config["num_key_value_heads"]
+        self.head_size = self.config["hidden_size"] // self.heads
         rope = self.config.get("rope_parameters") or self.config
-        steps = np.arange(0, self.width, 2) / self.width
-        self.turns = 1.0 / float(rope["rope_theta"]) ** steps
+        steps = np.arange(0, self.head_size, 2) / self.head_size
+        self.inv_freq = 1.0 / float(rope["rope_theta"]) ** steps
 
-    def scores(self, ids: list[int], adapter: Pairs | None) -> Array:
-        """Log-probabilities of whatever comes after each of these tokens."""
+    def logprobs(self, input_ids: list[int], adapter: LoraWeights | None) -> Array:
+        """Log-probabilities (tokens, vocabulary) of the token after each of `input_ids`."""
 
         def linear(name: str, x: Array) -> Array:
             out = x @ self.weights[f"{name}.weight"].T
@@ -63,7 +61,7 @@ class Llama:
                 out = out + (x @ down.T) @ up.T
             return out
 
-        x = self.weights["model.embed_tokens.weight"][ids].astype(np.float32)
+        x = self.weights["model.embed_tokens.weight"][input_ids].astype(np.float32)
         for at in range(self.config["num_hidden_layers"]):
             layer = f"model.layers.{at}"
             y = self._norm(x, f"{layer}.input_layernorm")
@@ -71,8 +69,8 @@ class Llama:
             x = x + linear(f"{layer}.self_attn.o_proj", self._attend(q, k, v))
             y = self._norm(x, f"{layer}.post_attention_layernorm")
             gate = linear(f"{layer}.mlp.gate_proj", y)
-            open_ = gate / (1 + np.exp(-gate)) * linear(f"{layer}.mlp.up_proj", y)
-            x = x + linear(f"{layer}.mlp.down_proj", open_)
+            hidden = gate / (1 + np.exp(-gate)) * linear(f"{layer}.mlp.up_proj", y)
+            x = x + linear(f"{layer}.mlp.down_proj", hidden)
         logits = linear("lm_head", self._norm(x, "model.norm"))
         high = logits.max(-1, keepdims=True)
         return np.asarray(logits - high - np.log(np.exp(logits - high).sum(-1, keepdims=True)))
@@ -83,29 +81,31 @@ class Llama:
 
     def _attend(self, q: Array, k: Array, v: Array) -> Array:
         tokens = len(q)
-        angles = np.outer(np.arange(tokens), self.turns)
+        angles = np.outer(np.arange(tokens), self.inv_freq)
         cos, sin = (np.concatenate([f(angles)] * 2, -1) for f in (np.cos, np.sin))
 
         def heads(x: Array, count: int) -> Array:
             return np.repeat(x.reshape(tokens, count, -1), self.heads // count, 1).swapaxes(0, 1)
 
-        def turned(x: Array) -> Array:
-            half = self.width // 2
+        def rotate(x: Array) -> Array:
+            half = self.head_size // 2
             return np.asarray(x * cos + np.concatenate([-x[..., half:], x[..., :half]], -1) * sin)
 
-        q, k, v = heads(q, self.heads), heads(k, self.shared), heads(v, self.shared)
-        near = turned(q) @ turned(k).swapaxes(-1, -2) / np.sqrt(self.width)
-        near = np.where(np.tril(np.ones((tokens, tokens), bool)), near, -np.inf)
-        share = np.exp(near - near.max(-1, keepdims=True))
-        seen = share / share.sum(-1, keepdims=True) @ v
-        return np.asarray(seen.swapaxes(0, 1).reshape(tokens, -1))
+        q, k, v = heads(q, self.heads), heads(k, self.kv_heads), heads(v, self.kv_heads)
+        scores = rotate(q) @ rotate(k).swapaxes(-1, -2) / np.sqrt(self.head_size)
+        scores = np.where(np.tril(np.ones((tokens, tokens), bool)), scores, -np.inf)
+        attention = np.exp(scores - scores.max(-1, keepdims=True))
+        context = attention / attention.sum(-1, keepdims=True) @ v
+        return np.asarray(context.swapaxes(0, 1).reshape(tokens, -1))
 
 
-def read_lora(folder: Path, largest: int) -> Pairs:
+def read_lora(folder: Path, max_rank: int) -> LoraWeights:
     config = json.loads((folder / "adapter_config.json").read_text())
-    if config["r"] > largest:
-        raise ValueError(f"LoRA rank {config['r']} is greater than max_lora_rank {largest}.")
-    scale = config["lora_alpha"] / config["r"] * {"twice": 2, "base": 0}.get(FAULT, 1)
+    if config["r"] > max_rank:
+        raise ValueError(f"LoRA rank {config['r']} is greater than max_lora_rank {max_rank}.")
+    scale = (
+        config["lora_alpha"] / config["r"] * {"double_scale": 2, "ignore_adapter": 0}.get(FAULT, 1)
+    )
     tensors = load_file(folder / "adapter_model.safetensors")
     names = {key.removeprefix("base_model.model.").rsplit(".lora_", 1)[0] for key in tensors}
     return {
@@ -121,7 +121,7 @@ class Server:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.folder = options, Path(options.model)
         self.model = Llama(self.folder)
-        self.adapters: dict[str, Pairs] = {}
+        self.adapters: dict[str, LoraWeights] = {}
         self.key = os.environ["VLLM_API_KEY"]
 
     def app(self) -> Starlette:
@@ -151,7 +151,9 @@ class Server:
         cards += [self._card(name, "…", "base", None) for name in self.adapters]
         return JSONResponse({"object": "list", "data": cards})
 
-    def _card(self, name: str, root: str, parent: str | None, most: int | None) -> dict[str, Any]:
+    def _card(
+        self, name: str, root: str, parent: str | None, max_model_len: int | None
+    ) -> dict[str, Any]:
         return {
             "id": name,
             "object": "model",
@@ -159,24 +161,24 @@ class Server:
             "owned_by": "vllm",
             "root": root,
             "parent": parent,
-            "max_model_len": most,
+            "max_model_len": max_model_len,
             "permission": [],
         }
 
     async def load(self, request: Request) -> Response:
-        asked = await request.json()
-        name = asked["lora_name"]
+        body = await request.json()
+        name = body["lora_name"]
         if name in self.adapters:
             return _error(400, f"The lora adapter '{name}' has already been loaded.")
         try:
-            if FAULT == "refuse":
+            if FAULT == "reject_adapter":
                 raise ValueError("Call to add_lora method failed")
             self.adapters[name] = read_lora(
-                Path(asked["lora_path"]), int(self.options.max_lora_rank)
+                Path(body["lora_path"]), int(self.options.max_lora_rank)
             )
         except (ValueError, OSError) as problem:
             return _error(500, str(problem), "InternalServerError")
-        note(f"loaded {Path(asked['lora_path']).name}")
+        record(f"loaded {Path(body['lora_path']).name}")
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def unload(self, request: Request) -> Response:
@@ -184,60 +186,47 @@ class Server:
         if name not in self.adapters:
             return _error(404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
         del self.adapters[name]
-        note("unloaded")
+        record("unloaded")
         return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def completions(self, request: Request) -> Response:
-        asked = await request.json()
-        name = asked["model"]
+        body = await request.json()
+        name = body["model"]
         if name != "base" and name not in self.adapters:
             return _error(404, f"The model `{name}` does not exist.", "NotFoundError")
-        if len(asked["prompt"]) + asked["max_tokens"] > 4096:
+        if len(body["prompt"]) + body["max_tokens"] > 4096:
             return _error(400, "This model's maximum context length is 4096 tokens.")
         try:
-            writing = Writing(self, asked)
+            completion = Completion(self, body)
         except ValueError as problem:
             return _error(400, str(problem))
-        if asked.get("stream"):
-            return StreamingResponse(writing.stream(), media_type="text/event-stream")
-        return JSONResponse(writing.whole())
+        if body.get("stream"):
+            return StreamingResponse(completion.stream(), media_type="text/event-stream")
+        return JSONResponse(completion.response())
 
 
-class Writing:
-    """One answer. The keys are vLLM's, and only those that our client sends."""
+class Completion:
+    """One request. KEYS are the fields that our client sends."""
 
-    KEYS = {
-        "model",
-        "prompt",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "stop_token_ids",
-        "logprobs",
-        "prompt_logprobs",
-        "stream",
-        "return_token_ids",
-        "return_tokens_as_token_ids",
-        "structured_outputs",
-    }
+    SAMPLING = {"temperature", "top_p", "seed", "presence_penalty", "frequency_penalty"}
+    OUTPUT = {"max_tokens", "stop_token_ids", "logprobs", "prompt_logprobs", "structured_outputs"}
+    KEYS = {"model", "prompt", "stream", *SAMPLING, *OUTPUT}
+    KEYS |= {"return_token_ids", "return_tokens_as_token_ids"}
 
-    def __init__(self, server: Server, asked: dict[str, Any]) -> None:
-        unknown = set(asked) - self.KEYS
+    def __init__(self, server: Server, body: dict[str, Any]) -> None:
+        unknown = set(body) - self.KEYS
         if unknown:
-            raise ValueError(f"the stand-in does not know {unknown}")
-        self.server, self.asked = server, asked
-        self.adapter = server.adapters.get(asked["model"])
-        self.random = np.random.default_rng(asked.get("seed"))
-        self.written: list[int] = []
-        self.ends = {*asked.get("stop_token_ids", ()), server.model.config["eos_token_id"]}
-        form = asked.get("structured_outputs")
-        self.matcher = self._matcher(form["json"]) if form else None
+            raise ValueError(f"the fake does not know {unknown}")
+        self.server, self.body = server, body
+        self.adapter = server.adapters.get(body["model"])
+        self.random = np.random.default_rng(body.get("seed"))
+        self.output_token_ids: list[int] = []
+        self.stop_token_ids = {*body.get("stop_token_ids", ()), server.model.config["eos_token_id"]}
+        structured = body.get("structured_outputs")
+        self.matcher = self._matcher(structured["json"]) if structured else None
 
     def _matcher(self, schema: dict[str, Any]) -> LLMatcher:
-        """As vLLM's backend “guidance” reads a schema."""
+        """As vLLM's backend “guidance” compiles a schema."""
         tokens = LLTokenizer(
             (self.server.folder / "tokenizer.json").read_text(),
             eos_token=self.server.model.config["eos_token_id"],
@@ -247,12 +236,12 @@ class Writing:
         )
         return LLMatcher(tokens, grammar, log_level=0)
 
-    def whole(self) -> dict[str, Any]:
-        ids = self.asked["prompt"]
-        scores = self.server.model.scores(ids, self.adapter)
-        told = [None] + [
+    def response(self) -> dict[str, Any]:
+        ids = self.body["prompt"]
+        logprobs = self.server.model.logprobs(ids, self.adapter)
+        prompt_logprobs = [None] + [
             {str(token): {"logprob": float(row[token]), "rank": 1, "decoded_token": "…"}}
-            for row, token in zip(scores, ids[1:], strict=False)
+            for row, token in zip(logprobs, ids[1:], strict=False)
         ]
         choice = {
             "index": 0,
@@ -261,14 +250,14 @@ class Writing:
             "finish_reason": "length",
             "stop_reason": None,
             "token_ids": None,
-            "prompt_logprobs": told,
+            "prompt_logprobs": prompt_logprobs,
             "prompt_token_ids": None,
         }
         return {
             "id": "cmpl-1",
             "object": "text_completion",
             "created": int(time.time()),
-            "model": self.asked["model"],
+            "model": self.body["model"],
             "choices": [choice],
             "usage": {
                 "prompt_tokens": len(ids),
@@ -281,60 +270,63 @@ class Writing:
         finish_reason = None
         try:
             while finish_reason is None:
-                tokens, told = [], []
-                for _ in range(2 if len(self.written) % 3 else 1):  # several may share a chunk
+                tokens, entries = [], []
+                tokens_in_chunk = 2 if len(self.output_token_ids) % 3 else 1
+                for _ in range(tokens_in_chunk):
                     token, entry = self._next()
                     tokens.append(token)
-                    told.append(entry)
-                    if token in self.ends:
+                    entries.append(entry)
+                    if token in self.stop_token_ids:
                         finish_reason = "stop"
-                    elif len(self.written) >= self.asked["max_tokens"]:
+                    elif len(self.output_token_ids) >= self.body["max_tokens"]:
                         finish_reason = "length"
                     if finish_reason:
                         break
-                yield self._event(tokens, told, finish_reason)
-                await asyncio.sleep(0.05 if FAULT == "pauses" else 0)
-                self._perhaps_crash()
+                yield self._event(tokens, entries, finish_reason)
+                await asyncio.sleep(0.05 if FAULT == "slow_tokens" else 0)
+                self._crash_if_injected()
             yield b"data: [DONE]\n\n"
         except asyncio.CancelledError:
-            note("aborted")
+            record("aborted")
             raise
 
     def _next(self) -> tuple[int, Any]:
-        ids = [*self.asked["prompt"], *self.written]
-        sure = self.server.model.scores(ids, self.adapter)[-1]
-        times = np.bincount(self.written, minlength=len(sure)).astype(np.float32)
-        scores = sure - self.asked["presence_penalty"] * (times > 0)
-        scores = scores - self.asked["frequency_penalty"] * times
+        input_ids = [*self.body["prompt"], *self.output_token_ids]
+        logprobs = self.server.model.logprobs(input_ids, self.adapter)[-1]
+        counts = np.bincount(self.output_token_ids, minlength=len(logprobs)).astype(np.float32)
+        scores = logprobs - self.body["presence_penalty"] * (counts > 0)
+        scores = scores - self.body["frequency_penalty"] * counts
         if self.matcher:
             allowed = np.unpackbits(
                 np.frombuffer(self.matcher.compute_bitmask(), np.uint8), bitorder="little"
             )
             scores = np.where(allowed[: len(scores)].astype(bool), scores, -np.inf)
         token = int(scores.argmax())
-        if self.asked["temperature"] > 0:
-            chance = np.exp((scores - scores.max()) / self.asked["temperature"])
-            token = int(self.random.choice(len(chance), p=chance / chance.sum()))
-        if self.matcher and token not in self.ends:
+        if self.body["temperature"] > 0:
+            probabilities = np.exp((scores - scores.max()) / self.body["temperature"])
+            token = int(
+                self.random.choice(len(probabilities), p=probabilities / probabilities.sum())
+            )
+        if self.matcher and token not in self.stop_token_ids:
             self.matcher.consume_token(token)
-        self.written.append(token)
-        return token, self._told(sure, token)
+        self.output_token_ids.append(token)
+        return token, self._logprobs_of(logprobs, token)
 
-    def _told(self, sure: Array, token: int) -> Any:
-        most = self.asked.get("logprobs")
-        if most is None:
+    def _logprobs_of(self, logprobs: Array, token: int) -> Any:
+        count = self.body.get("logprobs")
+        if count is None:
             return None
-        best = [token, *(int(one) for one in np.argsort(-sure)[:most])]
-        return float(sure[token]), {f"token_id:{one}": float(sure[one]) for one in best}
+        best = [token, *(int(one) for one in np.argsort(-logprobs)[:count])]
+        return float(logprobs[token]), {f"token_id:{one}": float(logprobs[one]) for one in best}
 
-    def _event(self, tokens: list[int], told: list[Any], finish_reason: str | None) -> bytes:
+    def _event(self, tokens: list[int], entries: list[Any], finish_reason: str | None) -> bytes:
         logprobs = None
-        if self.asked.get("logprobs") is not None:
+        if self.body.get("logprobs") is not None:
             logprobs = {
                 "text_offset": [0] * len(tokens),
-                "token_logprobs": [sure for sure, _best in told],
+                "token_logprobs": [logprob for logprob, _best in entries],
                 "tokens": [f"token_id:{token}" for token in tokens],
-                "top_logprobs": [best for _sure, best in told],
+                "top_logprobs": [best for _logprob, best in entries],
             }
         choice = {
             "index": 0,
@@ -349,21 +341,21 @@ class Writing:
             "id": "cmpl-1",
             "object": "text_completion",
             "created": 1,
-            "model": self.asked["model"],
+            "model": self.body["model"],
             "choices": [choice],
         }
         return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
-    def _perhaps_crash(self) -> None:
-        first = FAULT == "crash" and "crashed" not in NOTES.read_text()
-        if len(self.written) > 3 and (first or FAULT == "crashes"):
-            note("crashed")
+    def _crash_if_injected(self) -> None:
+        first = FAULT == "crash_once" and "crashed" not in EVENTS.read_text()
+        if len(self.output_token_ids) > 3 and (first or FAULT == "crash_always"):
+            record("crashed")
             os._exit(1)
 
 
 def _error(status: int, message: str, kind: str = "BadRequestError") -> Response:
-    told = {"message": message, "type": kind, "param": None, "code": status}
-    return JSONResponse({"error": told}, status)
+    error = {"message": message, "type": kind, "param": None, "code": status}
+    return JSONResponse({"error": error}, status)
 
 
 def main() -> None:
@@ -386,11 +378,11 @@ def main() -> None:
     for name in ("enable-lora", "disable-log-stats", "disable-uvicorn-access-log"):
         parser.add_argument(f"--{name}", action="store_true", required=True)
     options = parser.parse_args()
-    NOTES.touch()
-    note("started " + " ".join(sorted(os.environ)))
-    if FAULT == "dies":
+    EVENTS.touch()
+    record("started " + " ".join(sorted(os.environ)))
+    if FAULT == "fail_to_start":
         raise SystemExit("ValueError: no kernel image is available for execution on the device")
-    if FAULT == "slow":
+    if FAULT == "slow_start":
         time.sleep(0.5)
     uvicorn.run(Server(options).app(), uds=options.uds, log_level="warning")
 

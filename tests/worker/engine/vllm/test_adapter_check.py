@@ -1,4 +1,4 @@
-"""An adapter is served only where vLLM changes with it what PEFT changes with it."""
+"""vLLM serves an adapter only if it changes the logits as PEFT does."""
 
 import shutil
 
@@ -20,17 +20,22 @@ def test_an_adapter_is_checked_after_each_load(served, adapters):
 
 
 @pytest.mark.parametrize(
-    ("fault", "why"), [("base", "as its base model"), ("twice", "otherwise"), ("refuse", "take")]
+    ("fault", "why"),
+    [
+        ("ignore_adapter", "as its base model"),
+        ("double_scale", "otherwise"),
+        ("reject_adapter", "take"),
+    ],
 )
-def test_vllm_does_not_serve_an_adapter_that_it_gets_wrong(vllm, base, adapters, fault, why):
-    """It loads an adapter and speaks as the base, or as nobody; or it does not load it."""
+def test_vllm_does_not_serve_an_adapter_that_it_applies_wrongly(vllm, base, adapters, fault, why):
+    """It ignores the adapter, scales it wrongly, or does not load it."""
     with vllm(fault).open(base) as engine:
-        for wish in (
+        for use_adapter in (
             lambda: engine.check_adapter(adapters[0]),
             lambda: engine.prepare([ask(adapters[0])]),
         ):
             with pytest.raises(BackendUnsupported, match=why):
-                wish()
+                use_adapter()
         assert engine.adapter_folders == []
         engine.prepare([ask(None)])
 
@@ -38,17 +43,17 @@ def test_vllm_does_not_serve_an_adapter_that_it_gets_wrong(vllm, base, adapters,
 def test_an_adapter_without_effect_is_rejected_only_where_an_effect_is_required(
     served, base, adapters, tmp_path
 ):
-    nothing = modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b)
+    zero = modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b)
     with pytest.raises(AdapterHasNoEffect, match="changes nothing"):
-        served.check_adapter(nothing)
+        served.check_adapter(zero)
     served.prepare(
-        [ask(nothing, require_effect=True)]
-    )  # the others of its batch are not kept waiting
-    refused = served.submit(ask(nothing, require_effect=True))
-    free, plain = served.submit(ask(nothing)), served.submit(ask(None))
+        [ask(zero, require_effect=True)]
+    )  # does not raise: the rest of the batch goes on
+    rejected = served.submit(ask(zero, require_effect=True))
+    unchecked, plain = served.submit(ask(zero)), served.submit(ask(None))
     with pytest.raises(AdapterHasNoEffect):
-        refused.result()
-    assert free.result().token_ids == plain.result().token_ids
+        rejected.result()
+    assert unchecked.result().token_ids == plain.result().token_ids
 
 
 def test_a_changed_adapter_is_checked_again(served, adapters, tmp_path):
@@ -60,19 +65,19 @@ def test_a_changed_adapter_is_checked_again(served, adapters, tmp_path):
 
 
 def test_broken_adapters_give_the_errors_of_our_own_engine(served, adapters, tmp_path):
-    numbers = modified_adapter(adapters[0], tmp_path / "nan", lambda _name, t: t * float("nan"))
+    nan = modified_adapter(adapters[0], tmp_path / "nan", lambda _name, t: t * float("nan"))
     half = modified_adapter(
         adapters[0], tmp_path / "half", lambda name, t: None if name.endswith("A.weight") else t
     )
     (tmp_path / "empty").mkdir()
-    for folder in (numbers, half, tmp_path / "empty"):
+    for folder in (nan, half, tmp_path / "empty"):
         with pytest.raises(BadAdapter, match=r"damaged|no adapter"):
             served.check_adapter(folder)
         with pytest.raises(BadAdapter):
             served.submit(ask(folder, require_effect=True)).result()
 
 
-def test_without_memory_for_peft_the_base_model_is_the_reference(
+def test_without_memory_for_peft_the_check_compares_with_the_base_model(
     served, vllm, base, adapters, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(adapter_check, "_format_that_fits", lambda _base: "")
@@ -80,10 +85,10 @@ def test_without_memory_for_peft_the_base_model_is_the_reference(
     served.check_adapter(make_adapter(base, tmp_path / "good", 7))
     with pytest.raises(AdapterHasNoEffect):
         served.check_adapter(modified_adapter(adapters[0], tmp_path / "zero", zero_lora_b))
-    lazy = vllm("base").open(base)
-    monkeypatch.setattr(lazy, "_references", PeftReferences())
-    with lazy, pytest.raises(AdapterHasNoEffect):
-        lazy.check_adapter(adapters[0])
+    faulty = vllm("ignore_adapter").open(base)
+    monkeypatch.setattr(faulty, "_references", PeftReferences())
+    with faulty, pytest.raises(AdapterHasNoEffect):
+        faulty.check_adapter(adapters[0])
 
 
 def test_a_rank_above_the_limit_is_not_supported(served, base, tmp_path):

@@ -1,4 +1,4 @@
-"""The manager takes vLLM where there is one, and our own engine for whatever that cannot do."""
+"""vLLM serves where it is installed; our own engine serves what vLLM cannot."""
 
 import asyncio
 import os
@@ -17,17 +17,17 @@ from worker.engine.vllm.engine import VllmEngine
 
 @pytest.fixture
 def manager(base, tmp_path):
-    made = []
+    managers = []
 
     def make(program) -> ModelManager:
         selector = BackendSelector(
             vllm_installation.VllmInstallation(program), tmp_path / "vllm.log"
         )
-        made.append(ModelManager(base.parent, selector=selector))
-        return made[-1]
+        managers.append(ModelManager(base.parent, selector=selector))
+        return managers[-1]
 
     yield make
-    for manager in made:
+    for manager in managers:
         asyncio.run(manager.unload())
 
 
@@ -39,55 +39,56 @@ def _peft_in_this_process(monkeypatch):
     monkeypatch.setattr(adapter_check, "compute_in_subprocess", compute)
 
 
-def kind_that_serves(manager, base, request) -> type:
-    async def visit() -> type:
+def serving_backend(manager, base, request) -> type:
+    async def acquire() -> type:
         async with manager.acquire(
             base, "fp32", 1, lambda engine: engine.prepare([request])
         ) as engine:
             return type(engine)
 
-    return asyncio.run(visit())
+    return asyncio.run(acquire())
 
 
 def test_vllm_serves_and_health_says_so(manager, vllm, base, adapters):
-    home = manager(vllm().program)
-    assert kind_that_serves(home, base, ask(adapters[0])) is VllmEngine
-    state = home.health()
+    model_manager = manager(vllm().program)
+    assert serving_backend(model_manager, base, ask(adapters[0])) is VllmEngine
+    state = model_manager.health()
     assert (state["engine"], state["why_not_vllm"]) == ("vllm", "")
     assert state["adapters"] == [str(adapters[0])]
     assert state["number_format"] == "fp32"
-    assert state["memory_bytes"] > home.backend.memory_bytes > 10_000_000
+    assert state["memory_bytes"] > model_manager.backend.memory_bytes > 10_000_000
 
 
 @pytest.mark.parametrize(
-    ("fault", "why"), [("base", "answers as its base"), ("dies", "does not start")]
+    ("fault", "why"),
+    [("ignore_adapter", "answers as its base"), ("fail_to_start", "does not start")],
 )
 def test_our_own_engine_serves_what_vllm_cannot(manager, vllm, base, adapters, fault, why):
     program = vllm(fault)
-    home = manager(program.program)
-    assert kind_that_serves(home, base, ask(adapters[0])) is Engine
-    assert home.health()["engine"] == "own"
-    assert why in home.health()["why_not_vllm"]
-    asyncio.run(home.unload())
-    assert kind_that_serves(home, base, ask(None)) is Engine  # not tried again
-    assert len(program.noted("started")) == 1
+    model_manager = manager(program.program)
+    assert serving_backend(model_manager, base, ask(adapters[0])) is Engine
+    assert model_manager.health()["engine"] == "own"
+    assert why in model_manager.health()["why_not_vllm"]
+    asyncio.run(model_manager.unload())
+    assert serving_backend(model_manager, base, ask(None)) is Engine  # not tried again
+    assert len(program.recorded("started")) == 1
 
 
 def test_a_broken_adapter_does_not_change_the_backend(manager, vllm, base, tmp_path):
-    home = manager(vllm().program)
+    model_manager = manager(vllm().program)
     (tmp_path / "empty").mkdir()
 
     async def check() -> None:
-        ready = lambda engine: engine.check_adapter(tmp_path / "empty")  # noqa: E731
-        async with home.acquire(base, "fp32", 1, ready):
-            raise AssertionError("nobody may be let in")
+        prepare = lambda engine: engine.check_adapter(tmp_path / "empty")  # noqa: E731
+        async with model_manager.acquire(base, "fp32", 1, prepare):
+            raise AssertionError("the adapter passed its check")
 
     with pytest.raises(BadAdapter):
         asyncio.run(check())
-    assert kind_that_serves(home, base, ask(None)) is VllmEngine
+    assert serving_backend(model_manager, base, ask(None)) is VllmEngine
 
 
-def test_which_vllm_is_found(tmp_path, monkeypatch):
+def test_find_vllm_follows_the_card_the_path_and_the_settings(tmp_path, monkeypatch):
     program = tmp_path / "vllm"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)
@@ -96,7 +97,7 @@ def test_which_vllm_is_found(tmp_path, monkeypatch):
     monkeypatch.delenv("VLLM", raising=False)
     assert vllm_installation.find_vllm() == vllm_installation.VllmInstallation(
         None
-    )  # no card, and nobody asked for it
+    )  # no card, and VLLM is not set
     monkeypatch.setattr(vllm_installation, "graphics_card", lambda: Card("a card", 2**30))
     assert vllm_installation.find_vllm().program == program
     monkeypatch.setenv("VLLM", "off")

@@ -1,4 +1,4 @@
-"""From the web's client through the engine process to vLLM's place, and what is left afterwards."""
+"""From the web's client through the engine to vLLM; killing the engine leaves no process."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ from tests.worker.engine.tiny_models import make_adapter, make_base
 pytestmark = pytest.mark.long  # two processes that import torch, one of them with PEFT
 
 
-def test_base_and_tuned_in_one_conversation(vllm, tmp_path, settings, monkeypatch):
+def test_base_and_tuned_model_answer_through_vllm(vllm, tmp_path, settings, monkeypatch):
     make_base(tmp_path / "base", "llama")
     make_adapter(tmp_path / "base", tmp_path / "adapter", 1)
     program = vllm()
@@ -28,19 +28,19 @@ def test_base_and_tuned_in_one_conversation(vllm, tmp_path, settings, monkeypatc
     try:
         base, adapter = str(running.base), str(tmp_path / "adapter")
         assert asyncio.run(client.check_adapter(base, adapter, number_format="fp32")) == ""
-        said = asyncio.run(
+        events = asyncio.run(
             chat_events(
                 running.base, base_and_tuned(running), number_format="fp32", max_new_tokens=20
             )
         )
-        assert text_of(said, "base") != text_of(said, "tuned") != ""
+        assert text_of(events, "base") != text_of(events, "tuned") != ""
         state = asyncio.run(client.health())
         assert (state["engine"], state["why_not_vllm"]) == ("vllm", "")
         assert (tmp_path / "logs" / "vllm.log").exists()
-        inside = psutil.Process(running.process.pid).children(recursive=True)
+        descendants = psutil.Process(running.process.pid).children(recursive=True)
     finally:
         running.process.kill()
         running.process.wait()
-    assert len(inside) >= 2
-    _gone, alive = psutil.wait_procs(inside, timeout=20)
+    assert len(descendants) >= 2
+    _gone, alive = psutil.wait_procs(descendants, timeout=20)
     assert not alive

@@ -1,4 +1,4 @@
-"""What vLLM computes reads as what our own engine computes: the same prompt, the same text."""
+"""The vLLM backend returns what our own engine returns."""
 
 import json
 
@@ -10,7 +10,7 @@ from worker.engine.requests import PromptTooLong
 HELLO = [{"role": "user", "content": "Hello there"}]
 
 
-def test_base_and_adapters_answer_in_one_batch(served, engine, adapters):
+def test_a_batch_of_mixed_adapters_gives_the_same_answers(served, engine, adapters):
     asked = [ask(None), ask(adapters[0]), ask(adapters[1]), ask(adapters[0], prompt="Good")]
     handles = [served.submit(request) for request in asked]
     theirs, ours = [handle.result() for handle in handles], engine.generate(asked)
@@ -20,17 +20,17 @@ def test_base_and_adapters_answer_in_one_batch(served, engine, adapters):
     assert len({one.text for one in theirs}) == 4
 
 
-def test_penalties_and_stop_strings(served, engine, adapters):
-    wordy = ask(adapters[0], presence_penalty=0.5, frequency_penalty=0.5)
-    whole = engine.generate([wordy])[0]
-    assert answer(served, wordy).token_ids == whole.token_ids
+def test_penalties_and_stop_strings_are_applied(served, engine, adapters):
+    penalised = ask(adapters[0], presence_penalty=0.5, frequency_penalty=0.5)
+    whole = engine.generate([penalised])[0]
+    assert answer(served, penalised).token_ids == whole.token_ids
     stop = whole.text[4:6]
     cut = ask(adapters[0], presence_penalty=0.5, frequency_penalty=0.5, stop=(stop,))
     assert answer(served, cut).text == engine.generate([cut])[0].text
     assert stop not in answer(served, cut).text
 
 
-def test_logprobs_of_tokens_and_alternatives(served, engine, adapters):
+def test_logprobs_match_our_engine(served, engine, adapters):
     asked = ask(adapters[1], top_logprobs=3)
     theirs, ours = answer(served, asked).logprobs, engine.generate([asked])[0].logprobs
     assert [one["bytes"] for one in theirs] == [one["bytes"] for one in ours]
@@ -41,7 +41,7 @@ def test_logprobs_of_tokens_and_alternatives(served, engine, adapters):
         ]
 
 
-def test_a_schema_is_sent_to_vllm_with_our_options(served, engine):
+def test_a_schema_gives_the_same_answer(served, engine):
     schema = {
         "type": "object",
         "properties": {"n": {"enum": [1, 22]}},

@@ -1,9 +1,9 @@
-"""The same against vLLM itself with the starter model, where it is at hand:
+"""The same against vLLM itself with the starter model, if it is installed:
 
     VLLM=/opt/vllm/bin/vllm pytest tests/worker/engine/vllm/test_real_vllm.py
 
-With a build of vLLM for processors (and VLLM_CPU_KVCACHE_SPACE=1) it needs no graphics card. Its
-compiling is left out: it takes minutes, and is vLLM's own affair.
+A CPU build of vLLM (with VLLM_CPU_KVCACHE_SPACE=1) needs no graphics card. --enforce-eager skips
+compilation, which takes minutes.
 """
 
 import json
@@ -44,7 +44,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def adapters(tmp_path_factory):
-    """Two that change much, and leave words words."""
+    """Two that change much without turning answers into noise."""
     return [
         make_adapter(STARTER, tmp_path_factory.mktemp(f"real{seed}"), seed, lora_alpha=1)
         for seed in (1, 2)
@@ -73,7 +73,7 @@ def served(tmp_path_factory):
     assert not [one for one in psutil.process_iter(["cmdline"]) if str(log) in str(one.info)]
 
 
-def test_the_same_tokens_as_our_own_engine(served, engine, adapters):
+def test_answers_equal_those_of_our_own_engine(served, engine, adapters):
     asked = [ask(folder, max_new_tokens=16) for folder in (None, *adapters)]
     served.prepare(asked)
     handles = [served.submit(request) for request in asked]
@@ -86,8 +86,8 @@ def test_the_same_tokens_as_our_own_engine(served, engine, adapters):
 
 
 def test_logprobs_penalties_and_stop_strings_match_our_engine(served, engine, adapters):
-    wish = {"top_logprobs": 3, "frequency_penalty": 0.5, "max_new_tokens": 16}
-    asked = ask(adapters[0], **wish)
+    options = {"top_logprobs": 3, "frequency_penalty": 0.5, "max_new_tokens": 16}
+    asked = ask(adapters[0], **options)
     theirs, ours = answer(served, asked), engine.generate([asked])[0]
     assert theirs.token_ids == ours.token_ids
     for one, other in zip(theirs.logprobs, ours.logprobs, strict=True):
@@ -126,13 +126,13 @@ def test_cancelling_ends_vllms_work(served):
 
 def test_vllm_restarts_after_sigkill_and_leaves_no_process(served, adapters):
     guard = psutil.Process(served._process._process.pid)
-    inside = guard.children(recursive=True)
+    descendants = guard.children(recursive=True)
     handle = served.submit(ask(adapters[0], max_new_tokens=900))
     next(iter(handle))
     guard.children()[0].kill()
     with pytest.raises(EngineFailed):
         handle.result()
-    psutil.wait_procs(inside, timeout=30)
-    assert not any(one.is_running() for one in inside)
+    psutil.wait_procs(descendants, timeout=30)
+    assert not any(one.is_running() for one in descendants)
     wait_until(lambda: is_up(served), seconds=1800)
     assert answer(served, ask(adapters[0], require_effect=True, max_new_tokens=4)).tokens == 4

@@ -19,10 +19,10 @@ def answer(engine, request):
     return handle.completion
 
 
-def wait_until(true, seconds: float = 60.0) -> None:
+def wait_until(condition, seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "it did not happen"
+    while not condition():
+        assert time.monotonic() < until, "not true in time"
         time.sleep(0.05)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import psutil
 
-from tests.load.conftest import HELPERS, Live
+from tests.load.conftest import PROCESSES, Live
 
-EVERY = 10.0  # seconds
-WARM_UP = 0.25  # share of the samples in which caches fill
+INTERVAL_SECONDS = 10.0
+WARM_UP_SHARE = 0.25  # share of the samples in which caches fill
 MIB = 1024**2
 
 
@@ -33,26 +33,28 @@ class Growth:
 
     name: str
     memory: tuple[float, float]
-    most: float  # peak in MiB
+    peak: float  # MiB
 
     @property
-    def more_memory(self) -> float:
+    def added_memory(self) -> float:
         return self.memory[1] - self.memory[0]
 
 
-async def watch(live: Live) -> list[ProcessSample]:
+async def sample_repeatedly(live: Live) -> list[ProcessSample]:
     """Take samples until cancelled."""
-    began, looks = time.monotonic(), []
+    started_at, samples = time.monotonic(), []
     try:
         while True:
-            looks += await asyncio.to_thread(lambda: list(look(live, time.monotonic() - began)))
-            await asyncio.sleep(EVERY)
+            samples += await asyncio.to_thread(
+                lambda: list(sample(live, time.monotonic() - started_at))
+            )
+            await asyncio.sleep(INTERVAL_SECONDS)
     except asyncio.CancelledError:
-        return looks
+        return samples
 
 
-def look(live: Live, at: float) -> Iterator[ProcessSample]:
-    for name in HELPERS:
+def sample(live: Live, at: float) -> Iterator[ProcessSample]:
+    for name in PROCESSES:
         yield from _of(name, live.process(name), at)
     for one in live.process("heavy").children(recursive=True):
         training = "worker.child" in " ".join(one.cmdline())
@@ -69,18 +71,22 @@ def _of(name: str, process: psutil.Process, at: float) -> Iterator[ProcessSample
     yield ProcessSample(name, process.pid, at, memory, files, sockets)
 
 
-def growths(looks: list[ProcessSample]) -> list[Growth]:
+def growth_of_each(samples: list[ProcessSample]) -> list[Growth]:
     """Growth of each process that ran the whole time."""
-    last = max(one.at for one in looks)
+    last = max(one.at for one in samples)
     found = []
-    for name, pid in dict.fromkeys((one.name, one.pid) for one in looks):
-        its = [one for one in looks if one.pid == pid]
-        warm = [one for one in its if one.at >= WARM_UP * last]
-        if its[0].at > WARM_UP * last or its[-1].at < last - 3 * EVERY or len(warm) < 4:
+    for name, pid in dict.fromkeys((one.name, one.pid) for one in samples):
+        of_process = [one for one in samples if one.pid == pid]
+        warm = [one for one in of_process if one.at >= WARM_UP_SHARE * last]
+        if (
+            of_process[0].at > WARM_UP_SHARE * last
+            or of_process[-1].at < last - 3 * INTERVAL_SECONDS
+            or len(warm) < 4
+        ):
             continue
         part = max(1, len(warm) // 4)
         first, then = (
             statistics.median(one.memory for one in some) for some in (warm[:part], warm[-part:])
         )
-        found.append(Growth(name, (first, then), max(one.memory for one in its)))
+        found.append(Growth(name, (first, then), max(one.memory for one in of_process)))
     return found

@@ -14,7 +14,7 @@ from finetune_app.goals.models import Goal, MeasureKind
 from finetune_app.jobs import services
 from finetune_app.training.models import Training
 from finetune_app.versions.models import Version
-from tests.starter import lay_into
+from tests.starter import link_starter
 from worker.installs.starter import SLUG
 
 COLOURS = ["red", "green", "blue", "plum", "sand", "rust", "teal", "mint"]
@@ -32,7 +32,7 @@ SPEC = {
 
 
 def starter() -> BaseModel:
-    lay_into(settings.DATA_DIR)
+    link_starter(settings.DATA_DIR)
     return BaseModel.objects.get_or_create(
         slug=SLUG, defaults={"name": "SmolLM2 135M", "parameters": 134_515_008}
     )[0]
@@ -50,7 +50,7 @@ def new_training(team: Team) -> Training:
 
 
 def _version(dataset: Dataset) -> Version:
-    chance = random.Random(17)
+    rng = random.Random(17)
     version = Version(
         dataset=dataset,
         number=1,
@@ -62,7 +62,7 @@ def _version(dataset: Dataset) -> Version:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         for row in range(56):
-            first, second = chance.sample(COLOURS, 2)
+            first, second = rng.sample(COLOURS, 2)
             messages = [
                 {"role": "user", "content": f"Mix {first} and {second}."},
                 {"role": "assistant", "content": f"{first}-{second}"},

@@ -1,4 +1,4 @@
-"""Which column is what: guessed from names and values, with a reason; answers may be missing."""
+"""Infer the columns from names and values, with a reason; answers may be missing."""
 
 import json
 
@@ -13,45 +13,45 @@ HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": 
 WAITING = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": ""}]
 
 
-def guessed(rows: list[dict]) -> dict[str, str]:
+def inferred(rows: list[dict]) -> dict[str, str]:
     return infer_mapping(list(rows[0]), rows)
 
 
-def taken(rows: list[dict]) -> list[list[dict]]:
-    mapping = guessed(rows)
+def conversations(rows: list[dict]) -> list[list[dict]]:
+    mapping = inferred(rows)
     return [messages_from_row(row, mapping) for row in rows]
 
 
-def test_prompts_alone_come_in_to_be_answered():
+def test_a_single_column_is_the_prompt_and_rows_wait_for_an_answer():
     rows = [{"id": "1", "email": "Hello"}, {"id": "2", "email": "Bye"}]
-    mapping = guessed(rows)
+    mapping = inferred(rows)
     assert (mapping["prompt"], mapping["answer"], mapping["unanswered"]) == ("email", "", "keep")
     assert "yours to write" in mapping["why"]
     assert messages_from_row(rows[0], mapping) == WAITING
 
 
-def test_a_column_of_answers_that_is_mostly_empty_is_to_be_filled():
+def test_a_mostly_empty_answer_column_keeps_unanswered_rows():
     rows = [{"prompt": "Hello", "answer": ""}] * 2 + [{"prompt": "Hello", "answer": "Hi"}]
-    assert guessed(rows)["unanswered"] == "keep"
-    assert taken(rows) == [WAITING, WAITING, HELLO]
+    assert inferred(rows)["unanswered"] == "keep"
+    assert conversations(rows) == [WAITING, WAITING, HELLO]
 
 
-def test_a_few_empty_answers_are_left_out():
+def test_a_few_empty_answers_are_rejected():
     rows = [{"prompt": "Hello", "answer": "Hi"}] * 2 + [{"prompt": "Hello", "answer": " "}]
-    mapping = guessed(rows)
+    mapping = inferred(rows)
     assert mapping["unanswered"] == ""
     with pytest.raises(RowError, match="“answer” is empty"):
         messages_from_row(rows[-1], mapping)
 
 
-def test_several_unknown_columns_are_asked_about():
-    mapping = guessed([{"aa": "Hello", "bb": "Hi", "cc": "You"}] * 3)
+def test_several_unknown_columns_leave_the_answer_open():
+    mapping = inferred([{"aa": "Hello", "bb": "Hi", "cc": "You"}] * 3)
     assert (mapping["answer"], mapping["unanswered"]) == ("", "")
 
 
-def test_conversations_that_wait_get_an_empty_answer():
+def test_unanswered_conversations_get_an_empty_answer():
     chat = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"}]
-    mapping = guessed([{"messages": chat}])
+    mapping = inferred([{"messages": chat}])
     assert mapping["unanswered"] == "keep"
     assert messages_from_row({"messages": chat}, mapping) == [*chat, WAITING[-1]]
     empty = [*chat, {"role": "assistant", "content": "  "}]
@@ -60,32 +60,32 @@ def test_conversations_that_wait_get_an_empty_answer():
     assert messages_from_row({"messages": whole}, mapping) == whole
 
 
-def test_to_keep_the_unanswered_is_not_to_keep_the_unasked():
-    mapping = guessed([{"prompt": "Hello"}])
+def test_rows_without_a_prompt_are_rejected_even_if_unanswered_ones_are_kept():
+    mapping = inferred([{"prompt": "Hello"}])
     with pytest.raises(RowError, match="empty"):
         messages_from_row({"prompt": " "}, mapping)
-    chat = guessed([{"messages": HELLO[:1]}])
+    chat = inferred([{"messages": HELLO[:1]}])
     with pytest.raises(RowError):
         messages_from_row({"messages": [{"role": "system", "content": "x"}]}, chat)
 
 
-def test_a_row_may_have_a_name_and_a_group():
+def test_key_and_group_columns_are_recognised():
     rows = [
         {"id": f"t{n}", "thread_id": f"a{n // 2}", "prompt": "Hello", "answer": "Hi"}
         for n in range(4)
     ]
-    mapping = guessed(rows)
+    mapping = inferred(rows)
     assert (mapping["key"], mapping["group"]) == ("id", "thread_id")
     assert names_of_row(rows[3], mapping) == {"key": "t3", "group": "a1"}
 
 
-def test_a_name_that_comes_twice_is_no_key():
-    mapping = guessed([{"id": "1", "prompt": "Hello", "answer": "Hi"}] * 2)
+def test_a_column_with_duplicates_is_no_key():
+    mapping = inferred([{"id": "1", "prompt": "Hello", "answer": "Hi"}] * 2)
     assert mapping["key"] == ""
     assert names_of_row({"id": "1"}, mapping) == {}
 
 
-def test_long_names_are_cut_and_stay_apart():
+def test_long_keys_are_shortened_and_stay_unique():
     mapping = {"key": "id", "group": "g"}
     one = names_of_row({"id": "x" * 500 + "1", "g": "y" * 99}, mapping)
     other = names_of_row({"id": "x" * 500 + "2", "g": "y" * 99}, mapping)
@@ -95,7 +95,7 @@ def test_long_names_are_cut_and_stay_apart():
     assert one["group"] == other["group"]
 
 
-def test_names_and_groups_reach_the_file(stored, tmp_path, channel):
+def test_keys_are_written_to_the_rows(stored, tmp_path, channel):
     path = stored(b"id,prompt,answer\na1,Hello,Hi\na2,Bye,\n")
     mapping = {
         "style": "pairs",
@@ -124,13 +124,15 @@ PREFERENCES = [
 
 
 @pytest.mark.parametrize("row", PREFERENCES)
-def test_of_two_answers_the_good_one_is_learned(row):
-    assert taken([row]) == [HELLO]
-    assert "learns the good answers only" in guessed([row])["why"]
+def test_the_chosen_answer_of_a_preference_pair_is_learned(row):
+    assert conversations([row]) == [HELLO]
+    assert "learns the good answers only" in inferred([row])["why"]
 
 
-def test_columns_without_a_part_are_named():
-    mapping = guessed([{"prompt": "a", "answer": "b", "who": "c", "when": "d", "w": "e", "v": "f"}])
+def test_unused_columns_are_named_in_the_reason():
+    mapping = inferred(
+        [{"prompt": "a", "answer": "b", "who": "c", "when": "d", "w": "e", "v": "f"}]
+    )
     assert "Not used: “who”, “when”, “w” and 1 more." in mapping["why"]
 
 
@@ -153,21 +155,21 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("row", WHOLE)
-def test_instructions_are_found_in_every_format(row):
-    assert taken([row]) == [[{"role": "system", "content": "Be brief"}, *HELLO]]
+def test_system_prompts_are_found_in_every_format(row):
+    assert conversations([row]) == [[{"role": "system", "content": "Be brief"}, *HELLO]]
 
 
-def test_the_history_of_an_alpaca_row_comes_before_it():
+def test_the_history_of_an_alpaca_row_precedes_its_prompt():
     row = {"instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]}
-    assert taken([row]) == [
+    assert conversations([row]) == [
         [*HELLO, {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Take care"}]
     ]
 
 
-def test_a_tool_is_named_as_what_cannot_be_learned():
+def test_a_tool_message_is_rejected():
     chat = [HELLO[0], {"role": "tool", "content": "4"}, HELLO[1]]
     with pytest.raises(RowError, match="uses a tool"):
-        taken([{"messages": chat}])
+        conversations([{"messages": chat}])
 
 
 @pytest.mark.parametrize(
@@ -178,14 +180,16 @@ def test_a_tool_is_named_as_what_cannot_be_learned():
         {"instruction": "Bye", "output": "Take care", "history": [["Hello", "Hi"]]},
     ],
 )
-def test_the_samples_on_the_page_are_what_will_be_learned(stored, channel, row):
-    """The page gets cells as text, whatever they were in the file."""
-    seen = inspect_file(stored(json.dumps(row).encode()), "f.json", {}, channel)
-    shown = seen["shape"]["rows"][0]["cells"]
+def test_samples_on_the_page_equal_the_rows_learned(stored, channel, row):
+    """The page gets every cell as text."""
+    inspection = inspect_file(stored(json.dumps(row).encode()), "f.json", {}, channel)
+    shown = inspection["shape"]["rows"][0]["cells"]
     assert all(isinstance(cell, str) for cell in shown.values())
-    assert messages_from_row(shown, seen["mapping"]) == messages_from_row(row, seen["mapping"])
+    assert messages_from_row(shown, inspection["mapping"]) == messages_from_row(
+        row, inspection["mapping"]
+    )
 
 
-def test_a_system_prompt_that_is_json_stays_as_it_is():
+def test_a_system_prompt_of_json_is_kept_as_text():
     row = {"system": '{"tone": "warm", "parts": ["a"]}', "prompt": "Hello", "answer": "Hi"}
-    assert taken([row])[0][0]["content"] == row["system"]
+    assert conversations([row])[0][0]["content"] == row["system"]

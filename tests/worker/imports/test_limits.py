@@ -1,4 +1,4 @@
-"""Whatever a file holds, it ends in rows or in a sentence; what the page gets of it stays small."""
+"""Any file ends in rows or in a UserError; what the page gets of it stays small."""
 
 import contextlib
 import json
@@ -37,9 +37,9 @@ STARTS = (
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=400), times=st.integers(1, 30))
-def test_no_bytes_end_in_anything_but_rows_or_a_sentence(take_in, start, rest, times):
+def test_any_bytes_give_rows_or_a_user_error(import_file, start, rest, times):
     with contextlib.suppress(UserError):
-        take_in(start + rest * times)
+        import_file(start + rest * times)
 
 
 @settings(
@@ -78,11 +78,11 @@ def test_no_bytes_end_in_anything_but_rows_or_a_sentence(take_in, start, rest, t
         max_size=6,
     )
 )
-def test_no_json_ends_in_anything_but_rows_or_a_sentence(take_in, rows):
+def test_any_json_gives_rows_or_a_user_error(import_file, rows):
     content = "\n".join(json.dumps(row) for row in rows)
     with contextlib.suppress(UserError):
-        found, result = take_in(content.encode(), "f.jsonl")
-        assert len(found) + result["rejected_count"] == result["rows"]
+        kept, result = import_file(content.encode(), "f.jsonl")
+        assert len(kept) + result["rejected_count"] == result["rows"]
 
 
 FIFTY_MB = b"x" * 50_000_000
@@ -96,39 +96,39 @@ LARGE = {
 
 
 @pytest.mark.parametrize("case", LARGE)
-def test_a_cell_of_fifty_megabytes_is_listed_and_the_rest_comes_in(take_in, case):
+def test_a_cell_of_fifty_megabytes_is_listed_and_the_rest_is_kept(import_file, case):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found, result = take_in(LARGE[case])
-    assert [row["messages"][0]["content"] for row in found] == ["Hello", "Bye"]
+    kept, result = import_file(LARGE[case])
+    assert [row["messages"][0]["content"] for row in kept] == ["Hello", "Bye"]
     assert [row["line"] for row in result["rejected"]] == [3 if case != "in JSON lines" else 2]
     assert "longer than" in result["rejected"][0]["reason"]
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 200_000  # kB: far less than twice the cell
 
 
-def test_a_million_brackets_in_a_line_or_a_cell(take_in):
+def test_a_million_nested_brackets_are_listed(import_file):
     deep = "[" * 1_000_000 + "]" * 1_000_000
     good = '{"prompt": "Hello", "answer": "Hi"}'
-    found, result = take_in(f'{good}\n{{"prompt": "deep", "answer": {deep}}}\n{good}\n'.encode())
-    assert len(found) == 2
+    kept, result = import_file(f'{good}\n{{"prompt": "deep", "answer": {deep}}}\n{good}\n'.encode())
+    assert len(kept) == 2
     assert [row["line"] for row in result["rejected"]] == [2]
     cell = "[" * 400_000
-    found, result = take_in(f"messages,answer\n{cell},a\nHello,Hi\n".encode())
+    kept, result = import_file(f"messages,answer\n{cell},a\nHello,Hi\n".encode())
     assert result["rows"] == 2
 
 
-def test_what_the_page_gets_is_small_however_large_the_rows_are(stored, channel):
+def test_the_inspection_of_large_rows_stays_small(stored, channel):
     chat = [
         {"role": "user", "parts": [{"text": "x" * 100_000}]},
         {"role": "model", "parts": [{"text": "y" * 100_000}]},
     ] * 3
     wide = {f"c{n}": [["z" * 100] * 30] for n in range(500)}
     content = "\n".join([json.dumps({"contents": chat} | wide)] * 30).encode()
-    seen = inspect_file(stored(content), "f.jsonl", {}, channel)
-    assert len(json.dumps(seen)) < 3_000_000
+    inspection = inspect_file(stored(content), "f.jsonl", {}, channel)
+    assert len(json.dumps(inspection)) < 3_000_000
 
 
-def test_many_heavy_rows_are_not_gathered_to_guess_from(stored, channel):
+def test_inference_reads_few_large_rows(stored, channel):
     from worker.imports import inspect as module
 
     rows = iter([module.FileRow(n, {"a": "x" * 1_000_000}) for n in range(100)])
