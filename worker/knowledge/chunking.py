@@ -163,7 +163,7 @@ def _split_long(text: str, start: int, end: int) -> Iterator[_Span]:
 
 
 def _balanced(spans: list[_Span]) -> Iterator[list[_Span]]:
-    """Groups of about equal length, so that no short one remains at the end."""
+    """Groups of about TARGET_CHARACTERS; the last one may be shorter."""
     total = spans[-1].end - spans[0].start
     parts = 1 if total <= MAX_CHARACTERS else max(2, -(-total // TARGET_CHARACTERS))
     target = total / parts
