@@ -15,7 +15,7 @@ from celery.signals import worker_process_init, worker_ready, worker_shutting_do
 
 from finetune_app.celery import app
 from finetune_app.core import parent_death
-from finetune_app.jobs import lease, process_ids, reconcile
+from finetune_app.jobs import lease, process_ids, recovery
 from worker import warm_child
 from worker.supervise import Supervision
 
@@ -65,8 +65,8 @@ def on_worker_process_init(**_: Any) -> None:
 @worker_ready.connect
 def on_worker_ready(**_: Any) -> None:
     """At start: requeue jobs whose worker died on this machine, and wake for all waiting jobs."""
-    reconcile.recover(reconcile.HeartbeatMonitor())
-    reconcile.send_waiting(at_once=True)
+    recovery.recover(recovery.HeartbeatMonitor())
+    recovery.send_waiting(at_once=True)
 
 
 @worker_shutting_down.connect

@@ -7,6 +7,7 @@ import threading
 from django.db import connection
 
 from finetune_app.alerts import rechecks, sending, services
+from finetune_app.jobs.periodic_tasks import PeriodicTask
 
 log = logging.getLogger(__name__)
 _sending = threading.Lock()
@@ -34,3 +35,10 @@ def _send() -> None:
     finally:
         connection.close()
         _sending.release()
+
+
+TASKS = (
+    PeriodicTask(check_rules, every_seconds=60),
+    PeriodicTask(send_notices, every_seconds=10),
+    PeriodicTask(run_due_rechecks, every_seconds=600),
+)

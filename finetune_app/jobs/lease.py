@@ -2,7 +2,7 @@
 
 Every change is one conditional UPDATE. Taking the lease increments `token`, so the updates of a
 worker that lost it match no row. `heartbeat_at` is never compared with a clock; it only has to
-change (see reconcile.HeartbeatMonitor).
+change (see recovery.HeartbeatMonitor).
 """
 
 from typing import Any

@@ -25,8 +25,8 @@ class PeriodicTask:
 TASKS: list[PeriodicTask] = []
 
 
-def register(run: Callable[[], None], *, every_seconds: float) -> None:
-    TASKS.append(PeriodicTask(run, every_seconds))
+def register(*tasks: PeriodicTask) -> None:
+    TASKS.extend(tasks)
 
 
 class TaskSchedule:

@@ -8,9 +8,9 @@ class MonitoringConfig(AppConfig):
     def ready(self) -> None:
         from finetune_app.jobs import periodic_tasks
         from finetune_app.jobs.handlers import register
-        from finetune_app.monitoring import periodic_tasks as tasks
         from finetune_app.monitoring import signals  # noqa: F401  (connects the receivers)
         from finetune_app.monitoring.jobs import DriftHandler
+        from finetune_app.monitoring.periodic_tasks import TASKS
 
         register(DriftHandler())
-        periodic_tasks.register(tasks.start_drift_checks, every_seconds=600)
+        periodic_tasks.register(*TASKS)

@@ -7,7 +7,6 @@ class RequestLogConfig(AppConfig):
 
     def ready(self) -> None:
         from finetune_app.jobs import periodic_tasks
-        from finetune_app.request_log import periodic_tasks as tasks
+        from finetune_app.request_log.periodic_tasks import TASKS
 
-        periodic_tasks.register(tasks.roll_up, every_seconds=20)
-        periodic_tasks.register(tasks.delete_expired, every_seconds=60)
+        periodic_tasks.register(*TASKS)

@@ -1,5 +1,6 @@
 """Periodic tasks of the request log."""
 
+from finetune_app.jobs.periodic_tasks import PeriodicTask
 from finetune_app.request_log import retention, rollups
 
 
@@ -11,3 +12,9 @@ def roll_up() -> None:
 def delete_expired() -> None:
     """Delete texts whose retention period is over."""
     retention.delete_expired()
+
+
+TASKS = (
+    PeriodicTask(roll_up, every_seconds=20),
+    PeriodicTask(delete_expired, every_seconds=60),
+)

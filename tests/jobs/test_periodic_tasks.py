@@ -16,8 +16,10 @@ def test_due_tasks_run_even_if_another_fails(monkeypatch, caplog):
     now = [100.0]
     monkeypatch.setattr(periodic_tasks.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(periodic_tasks, "TASKS", [])
-    periodic_tasks.register(broken, every_seconds=5)
-    periodic_tasks.register(fine, every_seconds=60)
+    periodic_tasks.register(
+        periodic_tasks.PeriodicTask(broken, every_seconds=5),
+        periodic_tasks.PeriodicTask(fine, every_seconds=60),
+    )
     schedule = periodic_tasks.TaskSchedule()
     schedule.run_due()
     schedule.run_due()

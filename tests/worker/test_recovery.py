@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from finetune_app.jobs import process_ids, reconcile
+from finetune_app.jobs import process_ids, recovery
 from finetune_app.jobs.models import ChildRun, Job, State
 from tests.worker.conftest import (
     TEST_LEASE_SECONDS,
@@ -23,11 +23,11 @@ from tests.worker.conftest import (
 @pytest.fixture
 def clock():
     """Does the clock's work until the job is queued again."""
-    monitor = reconcile.HeartbeatMonitor()
+    monitor = recovery.HeartbeatMonitor()
 
     def until_queued(job: Job) -> None:
         def is_queued() -> bool:
-            reconcile.recover(monitor)
+            recovery.recover(monitor)
             return Job.objects.get(pk=job.pk).state == State.QUEUED
 
         wait_for(is_queued)

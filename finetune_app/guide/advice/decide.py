@@ -6,7 +6,8 @@ from enum import StrEnum
 from finetune_app.guide.advice.answers import Answers
 from finetune_app.guide.advice.rule_types import Points, Rule
 from finetune_app.guide.advice.rules import FALLBACK, GATES, NOTES, POINTS, REQUIREMENTS
-from finetune_app.guide.advice.rules.conditions import PILOT_PAIRS, count_of
+from finetune_app.guide.advice.rules.conditions import count_of
+from finetune_app.guide.advice.rules.thresholds import PILOT_PAIRS
 
 MIN_POINTS = 2  # points from which a method is worth its effort
 

@@ -4,12 +4,8 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from finetune_app.guide.advice.answers import Answers
+from finetune_app.guide.advice.rules.thresholds import PILOT_PAIRS
 
-# Example pairs: below MIN never enough, from PILOT a pilot, from STEADY reliable.
-MIN_PAIRS, PILOT_PAIRS, STEADY_PAIRS = 10, 50, 100
-# Test questions. A dataset of 50 examples holds back at least 8, so 8 are enough to start.
-MIN_TESTS, ENOUGH_TESTS = 8, 20
-FEW_DOCUMENTS = 3  # that probably fit into the instructions
 BEHAVIOUR = ("tone", "format", "task", "skill")  # what examples can teach
 FAST_CHANGING = ("weekly", "daily")
 

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.guide.advice.rule_types import Rule, Stop
 from finetune_app.guide.advice.rules import conditions as c
+from finetune_app.guide.advice.rules.thresholds import FEW_DOCUMENTS, MIN_TESTS
 
 GATES = (
     Rule(
@@ -35,7 +36,7 @@ GATES = (
         lambda a: (
             a.improve == "facts"
             and c.no_prompt_tried(a)
-            and 0 < c.count_of(a.documents) <= c.FEW_DOCUMENTS
+            and 0 < c.count_of(a.documents) <= FEW_DOCUMENTS
         ),
         Stop("prompt"),
         _(
@@ -51,7 +52,7 @@ GATES = (
         lambda a: (
             c.fault_unknown(a)
             and a.tried_prompt == "inconsistent"
-            and c.count_of(a.test_questions) < c.MIN_TESTS
+            and c.count_of(a.test_questions) < MIN_TESTS
             and not c.needs_retrieval(a)
         ),
         Stop("collect_tests"),

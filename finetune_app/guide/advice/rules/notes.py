@@ -4,11 +4,18 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.guide.advice.rule_types import Note, Rule
 from finetune_app.guide.advice.rules import conditions as c
+from finetune_app.guide.advice.rules.thresholds import (
+    ENOUGH_TESTS,
+    FEW_DOCUMENTS,
+    MIN_TESTS,
+    PILOT_PAIRS,
+    STEADY_PAIRS,
+)
 
 NOTES = (
     Rule(
         "pilot",
-        lambda a: c.PILOT_PAIRS <= c.count_of(a.pairs) < c.STEADY_PAIRS,
+        lambda a: PILOT_PAIRS <= c.count_of(a.pairs) < STEADY_PAIRS,
         Note(("fine_tune", "rag_then_fine_tune")),
         c.pilot_text,
         ("pairs",),
@@ -17,7 +24,7 @@ NOTES = (
     ),
     Rule(
         "few_tests",
-        lambda a: c.MIN_TESTS <= c.count_of(a.test_questions) < c.ENOUGH_TESTS,
+        lambda a: MIN_TESTS <= c.count_of(a.test_questions) < ENOUGH_TESTS,
         Note(("rag", "fine_tune", "rag_then_fine_tune")),
         c.few_tests_text,
         ("test_questions",),
@@ -26,7 +33,7 @@ NOTES = (
     ),
     Rule(
         "short_enough_to_paste",
-        lambda a: 0 < c.count_of(a.documents) <= c.FEW_DOCUMENTS,
+        lambda a: 0 < c.count_of(a.documents) <= FEW_DOCUMENTS,
         Note(("rag", "rag_then_fine_tune")),
         _(
             "If your documents are only a few pages, paste them into the instructions first. A "

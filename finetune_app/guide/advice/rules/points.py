@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.guide.advice.rule_types import Points, Rule
 from finetune_app.guide.advice.rules import conditions as c
+from finetune_app.guide.advice.rules.thresholds import FEW_DOCUMENTS, PILOT_PAIRS
 
 POINTS = (
     Rule(
@@ -80,7 +81,7 @@ POINTS = (
     ),
     Rule(
         "too_much_to_paste",
-        lambda a: c.needs_retrieval(a) and c.count_of(a.documents) > c.FEW_DOCUMENTS,
+        lambda a: c.needs_retrieval(a) and c.count_of(a.documents) > FEW_DOCUMENTS,
         Points(rag=2),
         c.too_many_documents_text,
         ("documents",),
@@ -104,7 +105,7 @@ POINTS = (
         lambda a: (
             c.fault_unknown(a)
             and a.tried_prompt == "inconsistent"
-            and c.count_of(a.pairs) >= c.PILOT_PAIRS
+            and c.count_of(a.pairs) >= PILOT_PAIRS
         ),
         Points(fine_tune=2),
         _(

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.guide.advice.rule_types import Collect, Rule
 from finetune_app.guide.advice.rules import conditions as c
+from finetune_app.guide.advice.rules.thresholds import MIN_PAIRS, MIN_TESTS, PILOT_PAIRS
 
 REQUIREMENTS = (
     Rule(
@@ -17,7 +18,7 @@ REQUIREMENTS = (
     ),
     Rule(
         "far_too_few_pairs",
-        lambda a: c.count_of(a.pairs) < c.MIN_PAIRS,
+        lambda a: c.count_of(a.pairs) < MIN_PAIRS,
         Collect("collect_pairs", ("fine_tune",)),
         c.few_pairs_text,
         ("pairs",),
@@ -26,7 +27,7 @@ REQUIREMENTS = (
     ),
     Rule(
         "too_few_pairs",
-        lambda a: c.MIN_PAIRS <= c.count_of(a.pairs) < c.PILOT_PAIRS,
+        lambda a: MIN_PAIRS <= c.count_of(a.pairs) < PILOT_PAIRS,
         Collect("collect_pairs", ("fine_tune",)),
         c.few_pairs_text,
         ("pairs",),
@@ -35,7 +36,7 @@ REQUIREMENTS = (
     ),
     Rule(
         "no_tests",
-        lambda a: c.count_of(a.test_questions) < c.MIN_TESTS,
+        lambda a: c.count_of(a.test_questions) < MIN_TESTS,
         Collect("collect_tests", ("rag", "fine_tune", "rag_then_fine_tune")),
         c.no_tests_text,
         ("test_questions",),

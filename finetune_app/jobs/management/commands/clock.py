@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, connection
 
 from finetune_app.jobs.periodic_tasks import TaskSchedule
-from finetune_app.jobs.reconcile import HeartbeatMonitor, reconcile
+from finetune_app.jobs.recovery import HeartbeatMonitor, reconcile
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from finetune_app.jobs import lease, process_ids, reconcile, services
+from finetune_app.jobs import lease, process_ids, recovery, services
 from finetune_app.jobs.models import ChildRun, Job, State
 
 
@@ -23,7 +23,7 @@ class Time:
 @pytest.fixture
 def time(monkeypatch) -> Time:
     clock = Time()
-    monkeypatch.setattr(reconcile, "time", clock)
+    monkeypatch.setattr(recovery, "time", clock)
     return clock
 
 
@@ -53,7 +53,7 @@ def state_of(job: Job) -> str:
 def test_a_job_of_a_dead_local_worker_is_requeued_at_once(job, time, woken):
     taken = lease.take(job.pk, worker=ended_process())
     lease.start_child_run(taken, ended_process())
-    reconcile.reconcile(reconcile.HeartbeatMonitor())
+    recovery.reconcile(recovery.HeartbeatMonitor())
     job.refresh_from_db()
     assert (job.state, job.token) == (State.QUEUED, taken.token + 1)
     assert "from the last checkpoint" in job.message
@@ -63,21 +63,21 @@ def test_a_job_of_a_dead_local_worker_is_requeued_at_once(job, time, woken):
 
 def test_a_silent_remote_worker_loses_its_job_after_one_lease(job, time, settings):
     lease.take(job.pk, worker="elsewhere:1:1")
-    monitor = reconcile.HeartbeatMonitor()
-    reconcile.recover(monitor)
+    monitor = recovery.HeartbeatMonitor()
+    recovery.recover(monitor)
     time.now += settings.LEASE_SECONDS - 0.1
-    reconcile.recover(monitor)
+    recovery.recover(monitor)
     assert state_of(job) == State.PREPARING
     time.now += 0.2
-    reconcile.recover(monitor)
+    recovery.recover(monitor)
     assert state_of(job) == State.QUEUED
 
 
 def test_heartbeats_of_a_remote_worker_keep_its_lease(job, time, settings):
     taken = lease.take(job.pk, worker="elsewhere:1:1")
-    monitor = reconcile.HeartbeatMonitor()
+    monitor = recovery.HeartbeatMonitor()
     for _ in range(5):
-        reconcile.recover(monitor)
+        recovery.recover(monitor)
         time.now += settings.LEASE_SECONDS * 0.9
         lease.renew(taken)
     assert state_of(job) == State.PREPARING
@@ -85,11 +85,11 @@ def test_heartbeats_of_a_remote_worker_keep_its_lease(job, time, settings):
 
 def test_a_jump_of_the_wall_clock_expires_no_lease(job, time):
     lease.take(job.pk, worker="elsewhere:1:1")
-    monitor = reconcile.HeartbeatMonitor()
+    monitor = recovery.HeartbeatMonitor()
     Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(days=3))
-    reconcile.recover(monitor)
+    recovery.recover(monitor)
     Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() + timedelta(days=3))
-    reconcile.recover(monitor)
+    recovery.recover(monitor)
     assert state_of(job) == State.PREPARING
 
 
@@ -100,7 +100,7 @@ def test_an_orphaned_child_is_killed_before_the_job_is_requeued(job, time):
     try:
         taken = lease.take(job.pk, worker=ended_process())
         lease.start_child_run(taken, process_ids.process_id(orphan.pid))
-        reconcile.recover(reconcile.HeartbeatMonitor())
+        recovery.recover(recovery.HeartbeatMonitor())
         assert orphan.wait(5) == -9
         assert state_of(job) == State.QUEUED
     finally:
@@ -110,10 +110,10 @@ def test_an_orphaned_child_is_killed_before_the_job_is_requeued(job, time):
 
 def test_lost_wake_ups_are_resent_after_an_interval(job, time, woken):
     Job.objects.filter(pk=job.pk).update(sent_at=timezone.now())
-    reconcile.send_waiting()
+    recovery.send_waiting()
     assert woken == []
     Job.objects.filter(pk=job.pk).update(sent_at=timezone.now() - timedelta(seconds=11))
-    reconcile.send_waiting()
+    recovery.send_waiting()
     assert woken == [job.pk]
 
 
@@ -121,5 +121,5 @@ def test_wake_ups_are_resent_less_often_while_a_worker_is_busy(job, team, time, 
     lease.take_next(heavy=True, worker="elsewhere:1:1")
     waiting = services.create(team=team, kind="training", title="Next", spec={})
     Job.objects.filter(pk=waiting.pk).update(sent_at=timezone.now() - timedelta(seconds=11))
-    reconcile.send_waiting()
+    recovery.send_waiting()
     assert woken == []
