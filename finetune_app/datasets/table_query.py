@@ -223,7 +223,9 @@ def page_of(dataset: Dataset, filters: TableFilters) -> TablePage:
 def _count(rows: ExampleQuerySet, filters: TableFilters) -> RowTotal:
     if not filters.needs_search:  # counted from an index
         return RowTotal(rows.order_by().count())
-    count = rows.order_by("number")[: MAX_COUNTED + 1].count()  # as the rows lie on disk
+    # A search reads the rows as they lie on disk. Other filters have an index.
+    order = ["number"] if filters.q else []
+    count = rows.order_by(*order)[: MAX_COUNTED + 1].count()
     return RowTotal(min(count, MAX_COUNTED), count > MAX_COUNTED)
 
 
