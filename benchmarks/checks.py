@@ -1,13 +1,13 @@
-"""How much each check finds of what was planted into real rows, and how much of what it says is so.
+"""Precision and recall of each check, on defects planted into real rows.
 
     python -m benchmarks.checks [--data FOLDER] [--seed 2026] [--rows 4000]
     python -m benchmarks.checks --time 100000
 
 Real rows come from --data (nl2bash.csv, snips_json.jsonl, seed_tasks_alpaca.json; not part of this
-repository). Of real rows that are nearly alike by another measure (rapidfuzz's ratio of 85) one is
-kept, so that what the checks say of likeness beyond the planted rows is wrong. Beside each defect
-stand rows that only look like it. Seeds below 100 are for working on a check; the table in
-docs/benchmarks/checks.md comes from one that was not looked at before.
+repository). Of real rows that are similar by another measure (rapidfuzz's ratio of 85) one is kept,
+so near-duplicates that a check finds beyond the planted ones are false. For each defect there are
+also rows that only resemble it. Seeds below 100 are for developing a check; the table in
+docs/benchmarks/checks.md comes from a seed that was not used before.
 """
 
 import argparse
@@ -62,37 +62,37 @@ class Planted:
     """A set of rows, and which of them (by pk) have which defect."""
 
     rows: list[CheckRow] = field(default_factory=list)
-    wanted: dict[str, set[int]] = field(default_factory=dict)
+    expected: dict[str, set[int]] = field(default_factory=dict)
     either: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # not judged
 
-    def add(self, said: Messages, split: str, defect: str = "") -> CheckRow:
+    def add(self, conversation: Messages, split: str, defect: str = "") -> CheckRow:
         pk = len(self.rows) + 1
         row = CheckRow(
             pk,
             pk,
-            last_said(said, "user"),
-            last_said(said, "assistant"),
+            last_said(conversation, "user"),
+            last_said(conversation, "assistant"),
             split,
-            prompt_hash(said),
-            said,
+            prompt_hash(conversation),
+            conversation,
         )
         self.rows.append(row)
         if defect:
-            self.wanted.setdefault(defect, set()).add(pk)
+            self.expected.setdefault(defect, set()).add(pk)
         return row
 
 
-def said(prompt: str, answer: str) -> Messages:
+def conversation(prompt: str, answer: str) -> Messages:
     return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 
 
 def real_rows(data: Path) -> dict[str, list[Messages]]:
     with (data / "nl2bash.csv").open(encoding="utf-8") as file:
-        bash = [said(one["request"], one["command"]) for one in csv.DictReader(file)]
+        bash = [conversation(one["request"], one["command"]) for one in csv.DictReader(file)]
     lines = (data / "snips_json.jsonl").read_text("utf-8").splitlines()
     snips = [json.loads(line)["messages"][1:] for line in lines]
     tasks = [
-        said(f"{one['instruction']}\n{one['input']}".strip(), one["output"])
+        conversation(f"{one['instruction']}\n{one['input']}".strip(), one["output"])
         for one in json.loads((data / "seed_tasks_alpaca.json").read_text("utf-8"))
     ]
     return {"nl2bash": bash, "snips": snips, "seed tasks": tasks}
@@ -101,20 +101,20 @@ def real_rows(data: Path) -> dict[str, list[Messages]]:
 def unlike(rows: list[Messages], most: int, dice: random.Random) -> list[Messages]:
     """Rows of which no two ask nearly the same, judged by rapidfuzz."""
     some = dice.sample(rows, min(len(rows), most))
-    asked = [normalise(last_said(one, "user")) for one in some]
-    likeness = process.cdist(asked, asked, scorer=fuzz.ratio, score_cutoff=85, dtype=np.uint8)
-    kept: list[int] = []
+    prompts = [normalise(last_said(one, "user")) for one in some]
+    likeness = process.cdist(prompts, prompts, scorer=fuzz.ratio, score_cutoff=85, dtype=np.uint8)
+    distinct: list[int] = []
     for at in range(len(some)):
-        if not likeness[at, kept].any():
-            kept.append(at)
-    return [some[at] for at in kept]
+        if not likeness[at, distinct].any():
+            distinct.append(at)
+    return [some[at] for at in distinct]
 
 
 # --- planting ---------------------------------------------------------------------------
 
 
 class Fresh:
-    """Real rows, each handed out once: some for the set, others to be changed on the way in."""
+    """Real rows, each used once: some unchanged, others with a planted defect."""
 
     def __init__(self, rows: list[Messages]) -> None:
         self._rows = rows
@@ -173,19 +173,21 @@ def _plant_words(
     for number in range(3 * each):
         language = dice.choice(("de", "fr", "es", "it"))
         text = f"{foreign.sentence(dice, language)} {number}{dice.randrange(10**6)}"
-        planted.add(said(text, dice.choice(answers)), "train", "languages")
+        planted.add(conversation(text, dice.choice(answers)), "train", "languages")
     for number in range(each):
         extra = f" {number}{dice.randrange(10**6)}"
         answer = dice.choice(answers)
-        row = planted.add(said(foreign.mojibake(dice) + extra, answer), "train", "broken")
+        row = planted.add(conversation(foreign.mojibake(dice) + extra, answer), "train", "broken")
         planted.either["languages"].add(row.pk)  # whichever language that still is
-        planted.add(said(foreign.rude(dice) + extra, answer), "train", "toxic")
-        planted.add(said(foreign.sentence(dice, "en") + extra, answer), "train")
-        planted.add(said(last_said(fresh(), "user"), dice.choice(BLANK)), "train", "blank_answer")
+        planted.add(conversation(foreign.rude(dice) + extra, answer), "train", "toxic")
+        planted.add(conversation(foreign.sentence(dice, "en") + extra, answer), "train")
+        planted.add(
+            conversation(last_said(fresh(), "user"), dice.choice(BLANK)), "train", "blank_answer"
+        )
         prompt = last_said(fresh(), "user")
-        planted.add(said(prompt, f"{prompt} "), "train", "copied_answer")
+        planted.add(conversation(prompt, f"{prompt} "), "train", "copied_answer")
         row = planted.add(
-            said(last_said(fresh(), "user"), dice.choice(REFUSING)), "train", "refusals"
+            conversation(last_said(fresh(), "user"), dice.choice(REFUSING)), "train", "refusals"
         )
         planted.either["languages"].add(row.pk)  # some refuse in another language
 
@@ -195,7 +197,7 @@ def _padded(messages: Messages) -> Messages:
 
 
 def _edited(row: CheckRow, dice: random.Random) -> Messages:
-    """A typing mistake or two, or a word more: still the same to a reader."""
+    """With one or two typing mistakes, or one more word."""
     text, rest = row.prompt, row.messages[:-2]
     for _ in range(1 + (len(text) > 120)):
         at = dice.choice(
@@ -216,7 +218,7 @@ def _edited(row: CheckRow, dice: random.Random) -> Messages:
             swap,
         ]
         text = dice.choice(options)
-    return [*rest, *said(text, row.answer)]
+    return [*rest, *conversation(text, row.answer)]
 
 
 def _leak(planted: Planted, tests: list[CheckRow], dice: random.Random) -> None:
@@ -224,16 +226,18 @@ def _leak(planted: Planted, tests: list[CheckRow], dice: random.Random) -> None:
     names both rows; it is a repeat as well."""
     for row in tests:
         text = dice.choice((row.prompt, row.prompt + ".", row.prompt + " Thanks"))
-        copy = planted.add([*row.messages[:-2], *said(text, row.answer)], "train", "leakage")
-        planted.wanted["leakage"].add(row.pk)
+        copy = planted.add(
+            [*row.messages[:-2], *conversation(text, row.answer)], "train", "leakage"
+        )
+        planted.expected["leakage"].add(row.pk)
         same = "duplicates" if text == row.prompt else "near_duplicates"
-        planted.wanted[same].add(copy.pk)
+        planted.expected[same].add(copy.pk)
 
 
 def _with(messages: Messages, more: str, dice: random.Random) -> Messages:
     asked = last_said(messages, "user")
     prompt = dice.choice((f"{asked} {more}", f"{more} {asked}", f"{asked}\n{more}"))
-    return said(prompt, last_said(messages, "assistant"))
+    return conversation(prompt, last_said(messages, "assistant"))
 
 
 # --- judging ----------------------------------------------------------------------------
@@ -244,11 +248,11 @@ def found_in(planted: Planted) -> dict[str, set[int]]:
     from worker.checks.toxicity_and_tokens import toxicity
 
     rows = planted.rows
-    looks = [row_scan.scan(row.messages) for row in rows]
-    rude = toxicity([row.messages for row in rows], [look.language for look in looks])
+    scans = [row_scan.scan(row.messages) for row in rows]
+    rude = toxicity([row.messages for row in rows], [scan.language for scan in scans])
     seen = {
-        row.pk: RowScan(look.marks, look.language, toxic)
-        for row, look, toxic in zip(rows, looks, rude, strict=True)
+        row.pk: RowScan(scan.marks, scan.language, toxic)
+        for row, scan, toxic in zip(rows, scans, rude, strict=True)
     }
     context = CheckContext("", {}, scans=seen, near_duplicates=leakage.find_near_duplicates(rows))
     found: dict[str, set[int]] = {"refusals": set(context.marked("refusals"))}
@@ -261,14 +265,14 @@ def found_in(planted: Planted) -> dict[str, set[int]]:
 
 
 def judge(planted: Planted, found: dict[str, set[int]], real: int) -> Iterator[tuple[Any, ...]]:
-    """(check, planted, found of them, said beyond them)."""
-    for check, wanted in planted.wanted.items():
+    """(check, planted, found, false, keys of the false ones)."""
+    for check, expected in planted.expected.items():
         named = found.get(check, set())
-        beyond = named - wanted - planted.either[check]
+        beyond = named - expected - planted.either[check]
         if check in ("personal", "secrets", "toxic"):
-            # What real rows hold by themselves was read by hand; only our look-alikes count here.
+            # Findings in real rows were judged by hand; only planted look-alikes count here.
             beyond = {pk for pk in beyond if pk > real}
-        yield check, len(wanted), len(named & wanted), len(beyond), sorted(beyond)
+        yield check, len(expected), len(named & expected), len(beyond), sorted(beyond)
 
 
 def table(data: Path, seed: int, most: int, show: bool) -> None:
@@ -280,21 +284,21 @@ def table(data: Path, seed: int, most: int, show: bool) -> None:
         found = found_in(planted)
         own = len(real) // 2
         print(f"{name}: {own} real rows, {len(planted.rows)} with what was planted")
-        for check, wanted, hit, wrong, which in judge(planted, found, own):
+        for check, expected, hit, wrong, which in judge(planted, found, own):
             counts = total.setdefault(check, [0, 0, 0])
-            counts[0] += wanted
+            counts[0] += expected
             counts[1] += hit
             counts[2] += wrong
             if show:
-                missed = sorted(planted.wanted[check] - found.get(check, set()))
+                missed = sorted(planted.expected[check] - found.get(check, set()))
                 for what, pks in (("missed", missed[:4]), ("wrong", which[:4])):
                     for pk in pks:
                         row = planted.rows[pk - 1]
                         print(f"   {check} {what}: {row.prompt[:110]!r} -> {row.answer[:40]!r}")
     print(f"\nseed {seed}\n| check | planted | recall | precision |\n|---|---:|---:|---:|")
-    for check, (wanted, hit, wrong) in total.items():
+    for check, (expected, hit, wrong) in total.items():
         precision = hit / (hit + wrong) if hit + wrong else 0
-        print(f"| {check} | {wanted} | {hit / wanted:.1%} | {precision:.1%} |")
+        print(f"| {check} | {expected} | {hit / expected:.1%} | {precision:.1%} |")
 
 
 # --- time -------------------------------------------------------------------------------
@@ -304,7 +308,7 @@ class Clock:
     """A channel that prints when a phase begins."""
 
     def __init__(self) -> None:
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
 
     def emit(self, event: str, **fields: Any) -> None:
         if event == "phase":
@@ -312,8 +316,8 @@ class Clock:
 
     def say(self, what: str) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        took, worked = time.perf_counter() - self.began, time.process_time()
-        print(f"{took:8.1f} s  {worked:8.1f} s of work  {peak:6.0f} MB  {what}", flush=True)
+        seconds, cpu_seconds = time.perf_counter() - self.started_at, time.process_time()
+        print(f"{seconds:8.1f} s  {cpu_seconds:8.1f} s of work  {peak:6.0f} MB  {what}", flush=True)
 
     def stopping(self) -> bool:
         return False
@@ -323,7 +327,7 @@ class Clock:
 
 
 def many(data: Path, count: int, seed: int) -> Iterator[Messages]:
-    """Real commands, then the same with a third of the words changed for others."""
+    """Real commands, then copies with a third of their words replaced."""
     dice, real = random.Random(seed), real_rows(data)["nl2bash"]
     words = sorted({word for one in real for word in last_said(one, "user").split()})
     for number in range(count):
@@ -333,7 +337,7 @@ def many(data: Path, count: int, seed: int) -> Iterator[Messages]:
             prompt = " ".join(
                 word if dice.random() > 0.35 else dice.choice(words) for word in prompt.split()
             )
-        yield said(prompt, last_said(one, "assistant"))
+        yield conversation(prompt, last_said(one, "assistant"))
 
 
 def timed(data: Path, count: int, seed: int) -> None:
@@ -360,11 +364,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=4_000, help="real rows of each file at most")
     parser.add_argument("--show", action="store_true", help="print what was missed or wrong")
     parser.add_argument("--time", type=int, default=0, help="only time so many rows")
-    asked = parser.parse_args(argv)
-    if asked.time:
-        timed(asked.data, asked.time, asked.seed)
+    options = parser.parse_args(argv)
+    if options.time:
+        timed(options.data, options.time, options.seed)
     else:
-        table(asked.data, asked.seed, asked.rows, asked.show)
+        table(options.data, options.seed, options.rows, options.show)
 
 
 if __name__ == "__main__":

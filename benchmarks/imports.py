@@ -1,4 +1,4 @@
-"""How fast a file comes in, and with how much memory: our import against `datasets.load_dataset`.
+"""Speed and memory of importing a file: our import against `datasets.load_dataset`.
 
     python -m benchmarks.imports [--rows 1000000] [--letters 60] [--kinds jsonl csv]
 

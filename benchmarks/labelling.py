@@ -1,9 +1,9 @@
-"""The labelling view of a large dataset: how long a page and an answer take on the server.
+"""Response times of the labelling pages with a large dataset.
 
     python -m benchmarks.labelling [rows]
 
-Every row is to do and every tenth is somebody's: pages of the queue's beginning, middle and end,
-answers, undo. Prints milliseconds, the median and p95. The folder it works in goes afterwards.
+Every row is pending and every tenth is assigned: pages at the start, middle and end of the queue,
+answers, undo. Prints milliseconds, median and p95. Its data folder is deleted afterwards.
 """
 
 import os
@@ -65,13 +65,13 @@ def _measure() -> None:
         ("undo one", lambda _turn: _ok(client.post(url("undo_last")), 302)),
     ):
         do(0)
-        took = []
+        milliseconds = []
         for turn in range(TIMES):
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             do(turn)
-            took.append((time.perf_counter() - began) * 1000)
-        late = statistics.quantiles(took, n=20)[-1]
-        print(f"{what:24} {statistics.median(took):8.1f} {late:8.1f}")
+            milliseconds.append((time.perf_counter() - started_at) * 1000)
+        p95 = statistics.quantiles(milliseconds, n=20)[-1]
+        print(f"{what:24} {statistics.median(milliseconds):8.1f} {p95:8.1f}")
     connection.close()
 
 

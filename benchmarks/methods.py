@@ -2,9 +2,9 @@
 
     python benchmarks/methods.py --model FOLDER [--goal NAME] [--write FILE]
 
-Two goals of opposite kinds, with the app's own parts: its automatic settings and training loop, its
-index and search, its evaluation, its success measures and its one sentence of advice. First the
-wizard is asked, before anything is measured.
+Two goals of opposite kinds, with the application's own automatic settings, training loop, index,
+search, evaluation, measures and recommendation. The wizard's advice is taken before anything is
+measured.
 
 - `handbook`: 60 questions about a made-up product whose handbook of 30 pages no model has read. The
   fine-tuned model learns 240 questions and answers about the same facts, in other words.
@@ -64,7 +64,7 @@ due: today or this_week
 
 @dataclass
 class Goal:
-    """What is taught, how it is measured, and what the wizard is told about it."""
+    """The rows and measure of a goal, and the answers to the wizard's questions."""
 
     name: str
     answers: dict[str, Any]
@@ -186,16 +186,16 @@ def train(goal: Goal, model: Path, version: Path, folder: Path) -> tuple[Path, f
 def index(goal: Goal, folder: Path) -> tuple[Path, float]:
     from worker.knowledge.run import run
 
-    began = time.monotonic()
+    started_at = time.monotonic()
     documents = []
     for number, (name, text) in enumerate(goal.documents.items(), start=1):
-        place = folder / "documents" / str(number)
-        place.mkdir(parents=True)
-        (place / "upload").write_text(text)
-        documents.append({"id": number, "name": name, "folder": str(place)})
-    where = folder / "index"
-    run(Job("index", where, {"documents": documents, "questions": []}), RecordingChannel())
-    return where, time.monotonic() - began
+        document_folder = folder / "documents" / str(number)
+        document_folder.mkdir(parents=True)
+        (document_folder / "upload").write_text(text)
+        documents.append({"id": number, "name": name, "folder": str(document_folder)})
+    index_folder = folder / "index"
+    run(Job("index", index_folder, {"documents": documents, "questions": []}), RecordingChannel())
+    return index_folder, time.monotonic() - started_at
 
 
 @dataclass
@@ -211,12 +211,16 @@ class Method:
 
 
 def methods_of(
-    goal: Goal, model: Path, adapter: Path, trained: float, where: Path, indexed: float
+    goal: Goal, model: Path, adapter: Path, trained: float, index_folder: Path, indexed: float
 ) -> list[Method]:
     prompt = {"instructions": goal.instructions, "shots": goal.shots}
     documents = {
         "grounded": True,
-        "knowledge": {"index": str(where), "count": passage_count_for(PARAMETERS), "whole": False},
+        "knowledge": {
+            "index": str(index_folder),
+            "count": passage_count_for(PARAMETERS),
+            "whole": False,
+        },
     }
     tuned = {"adapter": str(adapter)}
     read_once, learned = f"{indexed:.0f} s of reading", f"{trained:.0f} s of training"
@@ -236,13 +240,13 @@ def methods_of(
 
 
 def compare(goal: Goal, model: Path, folder: Path) -> tuple[list[Method], dict[int, float]]:
-    """Every method on the same test prompts, by the app's own evaluation."""
+    """Evaluate every method on the same test prompts."""
     from worker.evaluation.run import run
 
     version = freeze(goal, folder)
     adapter, trained = train(goal, model, version, folder)
-    where, indexed = index(goal, folder)
-    methods = methods_of(goal, model, adapter, trained, where, indexed)
+    index_folder, indexed = index(goal, folder)
+    methods = methods_of(goal, model, adapter, trained, index_folder, indexed)
     context = json.loads((model / "config.json").read_text())["max_position_embeddings"]
     spec = {
         "version": str(version),
@@ -304,27 +308,27 @@ GOALS = {"handbook": handbook, "mailbox": mailbox}
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--model", type=Path, required=True, help="the starter model's folder")
-    options.add_argument("--goal", choices=GOALS, help="only this one")
-    options.add_argument("--write", type=Path, help="write the tables to this file")
-    options.add_argument("--keep", type=Path, help="keep every answer in this folder")
-    given = options.parse_args()
-    model = given.model.resolve()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="the starter model's folder")
+    parser.add_argument("--goal", choices=GOALS, help="only this one")
+    parser.add_argument("--write", type=Path, help="write the tables to this file")
+    parser.add_argument("--keep", type=Path, help="keep every answer in this folder")
+    options = parser.parse_args()
+    model = options.model.resolve()
     parts = []
-    for name in [given.goal] if given.goal else GOALS:
+    for name in [options.goal] if options.goal else GOALS:
         goal = GOALS[name]()
         advice = decide(Answers.read(goal.answers)).recommendation
         with tempfile.TemporaryDirectory() as scratch:
             methods, latency = compare(goal, model, Path(scratch))
-        if given.keep:
-            given.keep.mkdir(parents=True, exist_ok=True)
-            said = {method.label: method.answers for method in methods}
-            (given.keep / f"{name}.json").write_text(json.dumps(said, indent=1))
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            answers_by_method = {method.label: method.answers for method in methods}
+            (options.keep / f"{name}.json").write_text(json.dumps(answers_by_method, indent=1))
         parts.append(table(goal, str(advice), methods, latency))
         print(parts[-1], flush=True)
-    if given.write:
-        given.write.write_text("\n".join(parts))
+    if options.write:
+        options.write.write_text("\n".join(parts))
 
 
 if __name__ == "__main__":

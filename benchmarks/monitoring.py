@@ -1,4 +1,4 @@
-"""How long do the live page and the list of requests take after a month of very many requests?
+"""Response times of the live page and the request list after a month of many requests.
 
     python -m benchmarks.monitoring --requests 1000000
     DATABASE_URL=postgres://postgres@127.0.0.1:5432/postgres python -m benchmarks.monitoring ...
@@ -207,7 +207,7 @@ def fill(requests: int) -> tuple[Any, str]:
 
 
 def say(requests: list[Any]) -> None:
-    """What was asked and answered in them, and what somebody thought of some."""
+    """Transcripts of the requests, and feedback on some."""
     from finetune_app.request_log.models import Feedback, Transcript
     from finetune_app.request_log.retention import searchable
 

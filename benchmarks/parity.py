@@ -37,15 +37,15 @@ TOKENS = 64  # of an answer, at most; right ones have about 15
 
 @dataclass(frozen=True)
 class Email:
-    """A prompt of the sample goal and the answer that is wanted."""
+    """A prompt of the sample goal, and the expected answer."""
 
     messages: list[dict[str, str]]
     wanted: str
 
 
 @dataclass
-class Way:
-    """One form of the model, what it answered, and whether it has to agree to the token."""
+class Variant:
+    """One form of the model and its answers. `exact`: each token has to equal the reference."""
 
     name: str
     exact: bool
@@ -54,8 +54,8 @@ class Way:
 
 
 def emails() -> list[Email]:
-    kept_back = [row for row in sample().rows if row["split"] != "train"]
-    return [Email(row["messages"][:-1], row["messages"][-1]["content"]) for row in kept_back]
+    held_out = [row for row in sample().rows if row["split"] != "train"]
+    return [Email(row["messages"][:-1], row["messages"][-1]["content"]) for row in held_out]
 
 
 def train(model: Path, folder: Path) -> Path:
@@ -121,24 +121,24 @@ def converted(gguf: Path, folder: Path) -> Path:
     return folder
 
 
-def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completion]]]:
+def variants(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completion]]]:
     """(name, must agree to the token, answers), the reference first."""
-    asked = requests(adapter)
+    batch = requests(adapter)
     with Engine(model, "fp32", may_merge=False) as engine:
         yield (
             "base + adapter, fp32, one at a time",
             True,
-            [engine.generate([one])[0] for one in asked],
+            [engine.generate([one])[0] for one in batch],
         )
-        yield "base + adapter, fp32, in one batch", True, engine.generate(asked)
+        yield "base + adapter, fp32, in one batch", True, engine.generate(batch)
     with Engine(model, "bf16", may_merge=False) as engine:
-        yield "base + adapter, bf16, in one batch", False, engine.generate(asked)
+        yield "base + adapter, bf16, in one batch", False, engine.generate(batch)
     for number_format, exact in (("fp32", True), ("bf16", False)):
         with Engine(model, number_format) as engine:
-            for one in asked:
+            for one in batch:
                 engine.generate([one])
             assert engine.merged_adapter, "the engine did not merge it; its log says why"
-            yield f"merged while serving, {number_format}", exact, engine.generate(asked)
+            yield f"merged while serving, {number_format}", exact, engine.generate(batch)
     for container, number_format, exact in (
         ("merged", "fp32", True),
         ("merged", "bf16", False),
@@ -157,68 +157,71 @@ def ways(model: Path, adapter: Path) -> Iterator[tuple[str, bool, list[Completio
 
 def in_llama_cpp(model: Path, gguf: Path) -> list[Completion]:
     tokenizer = load_tokenizer(model)
-    read, said = llama_cpp.answers(gguf, [one.messages for one in emails()], TOKENS)
+    read, text = llama_cpp.answers(gguf, [one.messages for one in emails()], TOKENS)
     same = sum(
         ids == prompt_token_ids(tokenizer, one.messages)
         for ids, one in zip(read, emails(), strict=True)
     )
     print(f"llama.cpp reads {same} of {len(read)} prompts as the same tokens", flush=True)
-    return said
+    return text
 
 
 def requests(adapter: Path | None) -> list[GenerationRequest]:
     return [GenerationRequest(one.messages, adapter, max_new_tokens=TOKENS) for one in emails()]
 
 
-def judged(name: str, exact: bool, answers: list[Completion]) -> Way:
+def scored(name: str, exact: bool, answers: list[Completion]) -> Variant:
     measure = get_measure(sample().measure, sample().measure_settings)
     right = [
         measure.check(answer.text, one.wanted).passed
         for answer, one in zip(answers, emails(), strict=True)
     ]
-    return Way(name, exact, answers, right)
+    return Variant(name, exact, answers, right)
 
 
-def same_tokens(one: Way, reference: Way) -> int:
+def same_tokens(one: Variant, reference: Variant) -> int:
     pairs = zip(one.answers, reference.answers, strict=True)
-    return sum(mine.token_ids == theirs.token_ids for mine, theirs in pairs)
+    return sum(ours.token_ids == theirs.token_ids for ours, theirs in pairs)
 
 
-def same_verdicts(one: Way, reference: Way) -> int:
-    return sum(mine == theirs for mine, theirs in zip(one.right, reference.right, strict=True))
+def same_verdicts(one: Variant, reference: Variant) -> int:
+    return sum(ours == theirs for ours, theirs in zip(one.right, reference.right, strict=True))
 
 
-def holds(one: Way, reference: Way) -> bool:
+def holds(one: Variant, reference: Variant) -> bool:
     count = len(reference.answers)
     if one.exact:
         return same_tokens(one, reference) == count
     return same_verdicts(one, reference) * 100 >= LEAST_EQUAL * count
 
 
-def table(found: list[Way]) -> str:
+def table(found: list[Variant]) -> str:
     reference, count = found[0], len(found[0].answers)
     lines = [
         "| form | right | same answer, to the token | same verdict | holds |",
         "|---|---|---|---|---|",
     ]
-    for way in found:
+    for variant in found:
         lines.append(
-            f"| {way.name} | {sum(way.right)} of {count} | {same_tokens(way, reference)} "
-            f"| {same_verdicts(way, reference)} | {'yes' if holds(way, reference) else '**no**'} |"
+            f"| {variant.name} | {sum(variant.right)} of {count} "
+            f"| {same_tokens(variant, reference)} | {same_verdicts(variant, reference)} "
+            f"| {'yes' if holds(variant, reference) else '**no**'} |"
         )
     return "\n".join([*lines, "", *differences(found)])
 
 
-def differences(found: list[Way]) -> list[str]:
+def differences(found: list[Variant]) -> list[str]:
     """Every answer whose verdict another form changed."""
     lines = ["Every answer that another form turned from right to wrong or back:", ""]
-    for way in found[1:]:
-        for place, (mine, theirs) in enumerate(zip(way.right, found[0].right, strict=True)):
-            if mine != theirs:
-                said, was = (one.answers[place].text for one in (way, found[0]))
+    for variant in found[1:]:
+        for number, (right, reference_right) in enumerate(
+            zip(variant.right, found[0].right, strict=True)
+        ):
+            if right != reference_right:
+                text, reference_text = (one.answers[number].text for one in (variant, found[0]))
                 lines.append(
-                    f"- {way.name}, email {place + 1}: “{_line(was)}” ({_word(theirs)}) became "
-                    f"“{_line(said)}” ({_word(mine)})"
+                    f"- {variant.name}, email {number + 1}: “{_line(reference_text)}” "
+                    f"({_word(reference_right)}) became “{_line(text)}” ({_word(right)})"
                 )
     return lines if len(lines) > 2 else ["No form changed a verdict."]
 
@@ -243,10 +246,10 @@ def main() -> int:
         folder = given.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         adapter = given.adapter or train(model, folder)
-        found: list[Way] = []
+        found: list[Variant] = []
         started: float = time.monotonic()
-        for name, exact, answers in ways(model, adapter.resolve()):
-            found.append(judged(name, exact, answers))
+        for name, exact, answers in variants(model, adapter.resolve()):
+            found.append(scored(name, exact, answers))
             taken, started = time.monotonic() - started, time.monotonic()
             print(
                 f"{name}: {sum(found[-1].right)} right, "
@@ -257,7 +260,7 @@ def main() -> int:
     print("\n" + text)
     if given.write:
         given.write.write_text(text + "\n")
-    return 0 if all(holds(way, found[0]) for way in found) else 1
+    return 0 if all(holds(variant, found[0]) for variant in found) else 1
 
 
 if __name__ == "__main__":

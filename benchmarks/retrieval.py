@@ -102,7 +102,7 @@ def of(found: Any, key: str) -> Any:
 
 
 def by_method(index: Index, questions: list[dict[str, str]]) -> dict[str, list[list[Any]]]:
-    """What each way of searching brings for each question, best first."""
+    """The passages that each search method finds for each question, best first."""
     found: dict[str, list[list[Any]]] = {}
     vectors = embedding.shared_embedder().embed_questions([one["question"] for one in questions])
     for asked, vector in zip(questions, vectors, strict=True):

@@ -72,7 +72,7 @@ class Load:
 
 
 def under_load(ask: Ask, questions: list[str], streams: int, adapters: int) -> Load:
-    """All questions, by so many streams; question n goes to adapter n modulo `adapters`."""
+    """All questions, in concurrent streams; question n goes to adapter n modulo `adapters`."""
     load, began = Load(), time.perf_counter()
     with ThreadPoolExecutor(streams) as pool:
         work = [pool.submit(ask, text, n % adapters) for n, text in enumerate(questions)]
@@ -138,7 +138,7 @@ def engine(data: Path, number_format: str) -> Iterator[Ask]:
 
 
 class First(BaseStreamer):
-    """Notes when the first new token came; `put` gets the prompt before it."""
+    """Records the time of the first new token; `put` gets the prompt before it."""
 
     def __init__(self) -> None:
         self.calls, self.at = 0, 0.0

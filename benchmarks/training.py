@@ -26,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.sides import PEAK, SAMPLES, Configuration, conversations  # noqa: E402
+from benchmarks.training_child import PEAK, SAMPLES, Configuration, conversations  # noqa: E402
 from finetune_app.core.machine import heavy_environment  # noqa: E402
 
 OURS = Configuration("Finetune, batch 8", ours=True)
@@ -64,7 +64,7 @@ class Runner:
             [
                 sys.executable,
                 "-m",
-                "benchmarks.sides",
+                "benchmarks.training_child",
                 str(model),
                 json.dumps(asdict(configuration)),
             ],
@@ -95,11 +95,11 @@ class Runner:
                 return
             self.process.stdin.write("go\n")
             self.process.stdin.flush()
-            told = self.read()
-            if told is None or "held_out" in told:
-                self.held_out = told["held_out"] if told else None
+            report = self.read()
+            if report is None or "held_out" in report:
+                self.held_out = report["held_out"] if report else None
                 return
-            self.steps.append(told)
+            self.steps.append(report)
 
     def end(self) -> None:
         if self.process.stdin:
@@ -215,7 +215,7 @@ def main() -> None:
     options.add_argument("--quality", action="store_true", help="compare held-out loss as well")
     options.add_argument("--write", type=Path, help="write the table to this file")
     given = options.parse_args()
-    given.model = given.model.resolve()  # the sides run elsewhere
+    given.model = given.model.resolve()  # the children run in another folder
     if not (SAMPLES / "nl2bash.csv").exists():
         raise SystemExit(f"No sample rows in {SAMPLES}: set FINETUNE_DATA_DIR_SAMPLES.")
     losses = quality(given.model, given.threads) if given.quality else {}

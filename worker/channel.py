@@ -1,13 +1,14 @@
 """Interface of a job's runner: the job, the channel to the supervisor, and two exceptions.
 
 Every kind (training, evaluation, import, install) is a module with
-``run(job: Job, channel: Channel) -> dict``. The child process builds both arguments; tests
+``run`` of type `Run`. The child process builds both arguments; tests
 pass a channel that only records.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,24 @@ class Job:
     """training, evaluation, import, install, index, check, change, suggest, export or drift."""
     folder: Path
     """Absolute folder of this job only; running the job there again continues it."""
-    spec: dict[str, Any]
+    spec: Mapping[str, Any]
     """Parameters, fixed when the job was created."""
+
+
+class Order(TypedDict):
+    """The first line that a child reads. A warm child has started before it is known."""
+
+    kind: str
+    runner: str
+    """Module with `run(job, channel)`."""
+    folder: str
+    spec: Mapping[str, Any]
+    lease: float
+    """Duration of a lease in seconds."""
+    at: float
+    """Time of the last renewal on boot_clock."""
+    lock: str
+    """File that the child locks while it runs."""
 
 
 class Channel(Protocol):
@@ -33,6 +50,10 @@ class Channel(Protocol):
 
     def check(self) -> None:
         """Raises LeaseLost if this process may no longer own the job; call it at every step."""
+
+
+Run = Callable[[Job, Channel], Mapping[str, Any]]
+"""Returns the result; `stopped` is true after a stop."""
 
 
 class LeaseLost(Exception):

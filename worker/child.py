@@ -3,7 +3,7 @@
 Arguments: the supervisor's pid; for heavy jobs also `--warm SECONDS MODULE...`, modules to import
 after a delay, before an order arrives.
 
-Input, one JSON value a line: the order (child_process.Order), then {"command": "beat", "at": clock}
+Input, one JSON value a line: the order (channel.Order), then {"command": "beat", "at": clock}
 after each renewal of the lease, {"command": "stop"}.
 Output: events (docs/decisions/0002). What libraries print goes to stderr.
 
@@ -21,7 +21,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Any, BinaryIO
 
 from finetune_app.core import parent_death
 from worker import boot_clock
-from worker.channel import Channel, Job, LeaseLost, UserError
+from worker.channel import Channel, Job, LeaseLost, Order, Run, UserError
 
 LEASE_SHARE = 0.8  # exit early, before another worker may take the job
 NICENESS = 10  # of heavy jobs; FINETUNE_NICENESS overrides it
@@ -46,7 +45,7 @@ class PipeChannel:
         self._stop = threading.Event()
         self._ordered = threading.Event()
         self._lease = self._deadline = 0.0
-        self.order: dict[str, Any] = {}
+        self.order: Order | None = None
         threading.Thread(target=self._listen, daemon=True).start()
 
     def emit(self, event: str, **fields: Any) -> None:
@@ -120,6 +119,7 @@ def main() -> None:
             import_module(name)
     channel.wait_for_order()
     order = channel.order
+    assert order is not None
     _lock(order["lock"])
     job = Job(order["kind"], Path(order["folder"]), order["spec"])
     code = work(job, order["runner"], channel)
@@ -130,7 +130,7 @@ def main() -> None:
 def work(job: Job, runner: str, channel: Channel) -> int:
     """Run the job with the module `runner` and send its last event. Returns the exit code."""
     try:
-        run: Callable[..., dict[str, Any]] = import_module(runner).run
+        run: Run = import_module(runner).run
         result = run(job, channel)
         channel.check()
         channel.emit("result", **result)

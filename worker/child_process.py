@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from django.conf import settings
 
@@ -19,26 +19,11 @@ from finetune_app.jobs import process_ids
 from finetune_app.jobs.handlers import ChildSpec
 from finetune_app.jobs.kinds import JobKind
 from finetune_app.jobs.models import Job
+from worker.channel import Order
 
 END = object()  # returned by `next` when the child's output has closed
 TAIL_LINES = 200
 LOG_BYTES = 5_000_000
-
-
-class Order(TypedDict):
-    """The first line that a child reads. A warm child has started before it is known."""
-
-    kind: str
-    runner: str
-    """Module with `run(job, channel)`."""
-    folder: str
-    spec: Mapping[str, Any]
-    lease: float
-    """Duration of a lease in seconds."""
-    at: float
-    """Time of the last renewal on boot_clock."""
-    lock: str
-    """File that the child locks while it runs."""
 
 
 def order_for(job: Job, kind: JobKind, spec: ChildSpec, *, renewed_at: float) -> Order:

@@ -9,8 +9,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
@@ -37,6 +38,18 @@ class LostLease(Exception):
     """Another worker owns the job now, or its row has been deleted."""
 
 
+class JobColumns(TypedDict, total=False):
+    """Columns of a job that its events change."""
+
+    phase: str
+    message: str
+    done: float
+    total: float
+    unit: str
+    running_at: datetime
+    result: dict[str, float]
+
+
 class Supervision:
     """Runs a job whose lease this worker holds, from its spec to its end."""
 
@@ -48,7 +61,7 @@ class Supervision:
         self._make_child = make_child
         self._shutting_down = shutting_down  # set when this worker shuts down
         self._buffer: list[Event] = []  # events not yet written
-        self._fields: dict[str, Any] = {}  # columns not yet written
+        self._columns: JobColumns = {}  # not yet written
         self._final_event: Event | None = None  # the result or error event
         self._next_poll = 0.0
         self._stop_sent_at: float | None = None
@@ -128,12 +141,12 @@ class Supervision:
         """Buffer an event for the next write."""
         name = event.get("event")
         if name == "phase":
-            self._fields |= {
+            self._columns |= {
                 "phase": str(event.get("phase", ""))[:40],
                 "message": str(event.get("message", "")),
             }
         elif name == "progress":
-            self._fields |= {
+            self._columns |= {
                 "done": event.get("done") or 0,
                 "total": event.get("total") or 0,
                 "unit": str(event.get("unit", ""))[:16],
@@ -174,22 +187,22 @@ class Supervision:
 
     def _write(self) -> None:
         """Write events and progress in one transaction under the lease."""
-        if not self._buffer and not self._fields:
+        if not self._buffer and not self._columns:
             return
         with transaction.atomic():
             self._write_in_transaction()
-        self._buffer, self._fields = [], {}
+        self._buffer, self._columns = [], {}
 
     def _write_in_transaction(self) -> None:
-        fields = dict(self._fields)
-        if "done" in fields and self.job.running_at is None:
+        columns = self._columns.copy()
+        if "done" in columns and self.job.running_at is None:
             # Speed is measured from here, so that loading does not count.
             held = Job.objects.held_by(self.job)
             held.filter(state=State.PREPARING).update(state=State.RUNNING)
-            fields |= {"running_at": timezone.now(), "result": {"resumed_at": fields["done"]}}
-        if not lease.write(self.job, **fields or {"phase": self.job.phase}):
+            columns |= {"running_at": timezone.now(), "result": {"resumed_at": columns["done"]}}
+        if not lease.write(self.job, **columns or {"phase": self.job.phase}):
             raise LostLease
-        if "running_at" in fields or "phase" in fields:
+        if "running_at" in columns or "phase" in columns:
             self.job.refresh_from_db(fields=["running_at", "phase"])
         for event in self._buffer:
             self.handler.record(self.job, event)
@@ -232,7 +245,7 @@ class Supervision:
     def _finish_in_transaction(self, result: Result) -> None:
         stopped = bool(result.get("stopped"))
         with transaction.atomic():
-            if self._buffer or self._fields:
+            if self._buffer or self._columns:
                 self._write_in_transaction()
             written = lease.write(
                 self.job,

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from finetune_app.basemodels import services
+from finetune_app.basemodels.job_messages import InstalledModel
 from finetune_app.basemodels.models import FATAL_INSTALL_ERRORS, Install
 from finetune_app.core.files import delete_folder, publish_folder
 from finetune_app.jobs.handlers import ChildSpec, JobHandler, Result
@@ -43,7 +44,7 @@ class InstallHandler(JobHandler):
         if result.get("stopped"):
             return
         install = Install.objects.select_related("team").get(job=job)
-        services.register_install(install=install, found=cast(services.InstalledModel, result))
+        services.register_install(install=install, found=cast(InstalledModel, result))
 
     def fail(self, job: Job) -> None:
         """Keep the files if the install can be continued, else delete them."""

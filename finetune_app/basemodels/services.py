@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import TypedDict
 
 from django.conf import settings
 from django.db import transaction
@@ -14,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
 from finetune_app.basemodels.catalogue import STARTER, entry_of, entry_with_hub_id
+from finetune_app.basemodels.job_messages import InstalledModel
 from finetune_app.basemodels.models import BaseModel, BaseModelChoice, HubToken, Install
 from finetune_app.core.encryption import decrypt, encrypt
 from finetune_app.core.errors import PlainError
@@ -24,19 +24,6 @@ from finetune_app.jobs.models import ACTIVE, CAN_CONTINUE
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 HASHED_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
-
-
-class InstalledModel(TypedDict):
-    """Fields of a BaseModel that are read from its files; also the result of an install job."""
-
-    source: str
-    revision: str
-    architecture: str
-    parameters: int
-    context: int  # tokens
-    size: int  # bytes
-    files: dict[str, str]  # name -> sha256
-    shape: dict[str, int]  # layers, hidden, vocabulary
 
 
 def usable_by(team: Team) -> QuerySet[BaseModel]:

@@ -71,11 +71,6 @@ def register(handler: JobHandler) -> None:
     _HANDLERS[name] = handler
 
 
-def unregister(name: str) -> None:
-    """Undo `register`."""
-    del KINDS[name], _HANDLERS[name]
-
-
 def handler_for(job: Job) -> JobHandler:
     """Raises KeyError when no room has registered the job's kind."""
     return _HANDLERS[job.kind]

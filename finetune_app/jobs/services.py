@@ -1,6 +1,7 @@
 """Creates, stops, continues and cancels jobs. Every change of state is a compare-and-set."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,7 +29,7 @@ NO_RETRIES = {"max_retries": 1, "socket_connect_timeout": 2, "socket_timeout": 2
 }
 
 
-def create(*, team: Team, kind: str, title: str, spec: dict[str, Any]) -> Job:
+def create(*, team: Team, kind: str, title: str, spec: Mapping[str, Any]) -> Job:
     """Create a job at the end of the queue; a worker is woken when the transaction commits.
 
     Raises ValidationError when no room has registered the kind.

@@ -14,7 +14,7 @@ from finetune_app.jobs import lease, process_ids
 from finetune_app.jobs import services as jobs
 from finetune_app.jobs.models import Job
 from tests import journey
-from tests.worker.installs.hub import LocalHub
+from tests.worker.installs.hub import FakeHub
 from worker import warm_child
 from worker.supervise import Supervision
 
@@ -45,8 +45,8 @@ def _tidy(data_dir) -> Iterator[None]:
 
 
 @pytest.fixture
-def hub(monkeypatch) -> Iterator[LocalHub]:
-    with LocalHub() as made:
+def hub(monkeypatch) -> Iterator[FakeHub]:
+    with FakeHub() as made:
         monkeypatch.setenv("HF_ENDPOINT", made.address)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         yield made

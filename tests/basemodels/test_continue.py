@@ -30,11 +30,11 @@ def test_from_a_broken_download_to_a_trained_model_that_answers(
     assert not BaseModel.objects.exists()
 
     hub.down, hub.down_after = False, ""
-    hub.asked.clear()
+    hub.requests.clear()
     assert as_editor.post(url("continue", made.pk)).url == url("page")
     job = work(made)
     assert (job.state, job.message) == (State.SUCCEEDED, "Done.")
-    assert [path for path, _, _ in hub.asked] == [f"/{HUB_ID}/resolve/{'5' * 40}/{WEIGHTS}"]
+    assert [path for path, _, _ in hub.requests] == [f"/{HUB_ID}/resolve/{'5' * 40}/{WEIGHTS}"]
     assert hub.ranges_of(WEIGHTS) == [f"bytes={kept}-"]
 
     model = BaseModel.objects.get()

@@ -79,7 +79,7 @@ def test_only_the_hub_gets_the_token(
     services.save_hub_token(team=team, token=TOKEN)
     made = install()
     job = work(made)
-    assert {given for _, _, given in hub.asked} == {f"Bearer {TOKEN}"}
+    assert {given for _, _, given in hub.requests} == {f"Bearer {TOKEN}"}
     if right:
         assert job.state == State.SUCCEEDED
     else:

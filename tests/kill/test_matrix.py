@@ -18,7 +18,7 @@ from django.conf import settings
 
 from finetune_app.jobs import process_ids
 from finetune_app.jobs.management.commands.up import web_command
-from finetune_app.jobs.models import ENDED, ChildRun, Job, State
+from finetune_app.jobs.models import ChildRun, Job, State
 from finetune_app.training.models import Training
 from tests import journey
 from tests.kill import real_training
@@ -142,7 +142,7 @@ def kill_in_phase(processes: Processes, job: Job, folder: Path, process: str, ph
         row = Job.objects.get(pk=job.pk)
         cell.messages.add(row.message)
         cell.children = ChildRun.objects.filter(job=job).count()
-        if row.state in ENDED:
+        if not row.is_active:
             return True
         if process in ENDS_CHILD and phase != "queued":  # no child was lost
             return cell.children > 1 and row.state == State.RUNNING

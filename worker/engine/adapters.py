@@ -13,15 +13,24 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 BASE = "__base__"  # PEFT's name for "no adapter"
 UNSUPPORTED = ("use_dora", "modules_to_save", "lora_bias", "trainable_token_indices", "use_qalora")
 KEY = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<part>[AB])\.weight$")
+
+
+class AdapterConfig(TypedDict, total=False):
+    """The fields of PEFT's adapter_config.json that are applied here."""
+
+    lora_alpha: float
+    alpha_pattern: dict[str, float]
+    use_rslora: bool
 
 
 class BadAdapter(ValueError):
@@ -42,7 +51,7 @@ def read_adapter(folder: Path, model: nn.Module, dtype: torch.dtype) -> dict[str
     return {name: _pair(name, pair, config, model, dtype) for name, pair in pairs.items()}
 
 
-def read_files(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+def read_files(folder: Path) -> tuple[AdapterConfig, dict[str, dict[str, Tensor]]]:
     """Its settings, and tensors A and B by layer name.
 
     Raises BadAdapter for whatever is wrong independently of the base model.
@@ -70,11 +79,11 @@ def _read_pairs(folder: Path, weights: Path) -> dict[str, dict[str, Tensor]]:
     return pairs
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> AdapterConfig:
     path = folder / "adapter_config.json"
     if not path.is_file():
         raise BadAdapter(f"There is no adapter in {folder.name}: adapter_config.json is missing.")
-    config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    config = json.loads(path.read_text("utf-8"))
     if config.get("peft_type") != "LORA":
         raise BadAdapter(f"Only LoRA adapters can be used; this one is {config.get('peft_type')}.")
     for name in UNSUPPORTED:
@@ -82,11 +91,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
             raise BadAdapter(f"This adapter uses {name}, which this engine does not apply.")
     if config.get("bias", "none") != "none":
         raise BadAdapter("This adapter also changes biases, which this engine does not apply.")
-    return config
+    return cast(AdapterConfig, config)
 
 
 def _pair(
-    name: str, pair: dict[str, Tensor], config: dict[str, Any], model: nn.Module, dtype: torch.dtype
+    name: str, pair: dict[str, Tensor], config: AdapterConfig, model: nn.Module, dtype: torch.dtype
 ) -> Lora:
     try:
         layer = model.get_submodule(name)
@@ -128,7 +137,7 @@ class Adapters:
         self.device = next(model.parameters()).device
         self._loaded: OrderedDict[str, dict[str, Lora]] = OrderedDict()
         self._stamps: dict[str, tuple[int, int]] = {}
-        self._hooks: dict[str, Any] = {}
+        self._hooks: dict[str, RemovableHandle] = {}
         self._plan: list[tuple[str, Tensor | None]] = []
 
     def load(self, folder: Path | None) -> str:

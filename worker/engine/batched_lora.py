@@ -100,12 +100,12 @@ class BatchedLora:
 
     def plan(self, names: Sequence[str]) -> LoraPlan | None:
         """For a batch whose sequences use these adapters; None if all use the base model."""
-        wanted = [None if name == BASE else self._adapters.identity(name) for name in names]
-        if not any(wanted):
+        identities = [None if name == BASE else self._adapters.identity(name) for name in names]
+        if not any(identities):
             return None
-        if self._last is None or self._last.sequence_adapters != wanted:
-            distinct = {name: one for name, one in zip(names, wanted, strict=True) if one}
-            self._last = LoraPlan(self._adapter_set(distinct), wanted, self._adapters.dtype)
+        if self._last is None or self._last.sequence_adapters != identities:
+            distinct = {name: one for name, one in zip(names, identities, strict=True) if one}
+            self._last = LoraPlan(self._adapter_set(distinct), identities, self._adapters.dtype)
         return self._last
 
     def _adapter_set(self, adapters: dict[str, AdapterIdentity]) -> AdapterSet:

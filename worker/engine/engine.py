@@ -136,11 +136,6 @@ class Engine:
         return future.result()
 
     @property
-    def pending_requests(self) -> int:
-        """Requests running or waiting."""
-        return len(self._handles) + len(self._queue)
-
-    @property
     def wait_seconds(self) -> float:
         """How long the first request in the queue has been waiting."""
         try:
@@ -152,11 +147,6 @@ class Engine:
     def adapter_folders(self) -> list[str]:
         """Folders of the adapters now in memory."""
         return self.adapters.names
-
-    @property
-    def uses_slot_decoder(self) -> bool:
-        """Whether requests are batched continuously and streamed; otherwise by `generate`."""
-        return bool(self._bytes_per_token)
 
     @property
     def uses_llama_forward(self) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -17,12 +18,31 @@ from worker.engine.packed_linear import PackedLinear
 from worker.llama import MODEL_TYPES
 from worker.template import load_tokenizer, stop_token_ids
 
+log = logging.getLogger(__name__)
+
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # In fp32 an answer is exactly the same whatever shares its batch, in bf16 nearly always; so bf16
 # must be this many times faster to be chosen.
 MIN_SPEEDUP = 1.15
 TIMED_BATCH = 16  # sequences, about what an evaluation decodes at once
 MAX_MEMORY_SHARE = 0.6  # of the free memory, for weights in fp32
+
+
+class ModelConfig(TypedDict, total=False):
+    """The fields of transformers' config.json that are read here."""
+
+    model_type: str
+    text_config: ModelConfig
+    hidden_size: int
+    n_embd: int
+    intermediate_size: int
+    n_inner: int
+    vocab_size: int
+    max_position_embeddings: int
+    n_positions: int
+    eos_token_id: int | list[int] | None
+    dtype: str
+    torch_dtype: str
 
 
 class BadModel(ValueError):
@@ -36,7 +56,6 @@ class LoadedModel:
     number_format: "bf16" or "fp32".
     eos_token_ids: tokens that end an answer.
     context_length: most tokens of a prompt and its answer.
-    format_milliseconds: measured time of a layer in each format, where both were timed.
     """
 
     folder: Path
@@ -46,7 +65,6 @@ class LoadedModel:
     device: torch.device
     eos_token_ids: frozenset[int]
     context_length: int
-    format_milliseconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -66,9 +84,8 @@ def load(folder: Path, number_format: str = "auto") -> LoadedModel:
     """
     config = read_config(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    milliseconds: dict[str, float] = {}
     if number_format == "auto":
-        number_format, milliseconds = choose_format(folder, config, device)
+        number_format = choose_format(folder, config, device)
     if number_format not in DTYPES:
         raise BadModel(f"Unknown number format {number_format!r}: use auto, bf16 or fp32.")
     model = _read_weights(folder, DTYPES[number_format])
@@ -85,7 +102,6 @@ def load(folder: Path, number_format: str = "auto") -> LoadedModel:
         device=device,
         eos_token_ids=eos_token_ids,
         context_length=_context_length(model, tokenizer),
-        format_milliseconds=milliseconds,
     )
 
 
@@ -105,34 +121,26 @@ def _read_weights(folder: Path, dtype: torch.dtype) -> Any:
         ) from error
 
 
-def choose_format(
-    folder: Path, config: dict[str, Any], device: torch.device
-) -> tuple[str, dict[str, float]]:
-    """Time the matrix products of a decode step in both formats.
+def choose_format(folder: Path, config: ModelConfig, device: torch.device) -> str:
+    """The number format in which the matrix products of a decode step are faster.
 
-    Returns the faster format, and the milliseconds of each. Loading a large model twice would
-    take minutes; a layer of the model's own width is timed instead.
+    Loading a large model twice would take minutes; a layer of the model's own width is timed.
     """
     text = config.get("text_config", config)
     width = int(text.get("hidden_size") or text.get("n_embd") or 1024)
     inner = int(text.get("intermediate_size") or text.get("n_inner") or 4 * width)
-    packed = (
-        text.get("model_type") in MODEL_TYPES
-    )  # computed by llama_forward.py, with packed weights
+    packed = text.get("model_type") in MODEL_TYPES  # computed by llama_forward.py
     milliseconds = {
         name: _time_layer(width, inner, dtype, device, packed) for name, dtype in DTYPES.items()
     }
-    if (
-        device.type == "cpu"
-        and fp32_bytes(folder, config) > MAX_MEMORY_SHARE * this_machine().free_bytes
-    ):
-        return "bf16", milliseconds
-    return (
-        "bf16" if milliseconds["fp32"] > MIN_SPEEDUP * milliseconds["bf16"] else "fp32"
-    ), milliseconds
+    log.info("milliseconds of a layer in each number format: %s", milliseconds)
+    max_bytes = MAX_MEMORY_SHARE * this_machine().free_bytes
+    if device.type == "cpu" and fp32_bytes(folder, config) > max_bytes:
+        return "bf16"
+    return "bf16" if milliseconds["fp32"] > MIN_SPEEDUP * milliseconds["bf16"] else "fp32"
 
 
-def fp32_bytes(folder: Path, config: dict[str, Any]) -> int:
+def fp32_bytes(folder: Path, config: ModelConfig) -> int:
     """Memory of a model's weights in fp32, estimated from the size of its files."""
     stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     kind = config.get("dtype") or config.get("torch_dtype")  # the key before transformers 5
@@ -165,10 +173,10 @@ def _time_layer(
     return round(sorted(times)[2] * 1000 / copies, 4)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> ModelConfig:
     """The model's config.json. Raises BadModel, also for a model that needs code of its own."""
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+        config: ModelConfig = json.loads((folder / "config.json").read_text("utf-8"))
     except FileNotFoundError:
         raise BadModel(f"There is no model in {folder.name}: config.json is missing.") from None
     except ValueError:

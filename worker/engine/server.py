@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -32,7 +32,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from finetune_app.core.engine_protocol import ChatBody, ChatEvent, ChatRequest
+from finetune_app.core.engine_protocol import ChatBody, ChatEvent, ChatRequest, TokenSpan
 from worker.channel import UserError
 from worker.engine import retrieval
 from worker.engine.backend import Backend, Listener, StreamItem
@@ -63,14 +63,14 @@ async def tokens(request: Request) -> Response:
     body, models = await request.json(), _models(request)
     base = models.folder(body["base_model"])
 
-    def view() -> dict[str, Any]:
+    def view() -> list[TokenSpan]:
         from worker import template
 
         tokenizer = template.load_tokenizer(base)
         spans = template.token_spans(tokenizer, body["messages"], int(body.get("max_tokens", 1024)))
-        return {"pieces": [vars(span) for span in spans]}
+        return [cast(TokenSpan, vars(span)) for span in spans]
 
-    return JSONResponse(await asyncio.to_thread(view))
+    return JSONResponse({"pieces": await asyncio.to_thread(view)})
 
 
 async def check_adapter(request: Request) -> Response:

@@ -44,7 +44,7 @@ def check_small_files(folder: Path) -> Shape:
             "Take the version without GPTQ, AWQ, FP8 or 4-bit in its name.",
         )
     config = _config(folder)
-    architecture = _architecture(raw, config)
+    architecture = _architecture(raw.get("architectures"), config)
     context = int(getattr(config, "max_position_embeddings", 0) or 0)
     if context and context < LEAST_CONTEXT:
         raise UserError(
@@ -105,12 +105,12 @@ def _config(folder: Path) -> Any:
         ) from error
 
 
-def _architecture(raw: dict[str, Any], config: Any) -> str:
+def _architecture(stated: object, config: Any) -> str:
     """Name of the model's class, which has to be a causal language model."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
-    named = raw.get("architectures") or ([known] if isinstance(known, str) else [])
+    named = stated or ([known] if isinstance(known, str) else [])
     name = str(named[0]) if isinstance(named, list) and named else ""
     if known and name.endswith(CAUSAL_ENDINGS) and not getattr(config, "is_encoder_decoder", False):
         return name

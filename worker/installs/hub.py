@@ -6,6 +6,7 @@ it is interrupted. Files are requested by commit, so they cannot change in betwe
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -54,7 +55,7 @@ class Hub:
             )
         url = f"{self._where}/api/models/{quote(self.hub_id)}/revision/main"
         try:
-            found = self._patiently(lambda: self._ask(url))
+            found = self._retry(lambda: self._get_json(url))
             offered = [_file(one) for one in found["siblings"]]
             return plan_of(self.hub_id, str(found["sha"]), offered)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -94,8 +95,8 @@ class Hub:
             if answer.status_code == 416:  # the partial file does not match
                 part.unlink(missing_ok=True)
                 raise TemporaryHubError("range refused")
-            self._understand(answer)
-            goes_on = _goes_on(answer, here, file)
+            self._raise_for_error(answer)
+            goes_on = _continues(answer, here, file)
             before, here = here, here if goes_on else 0
             with part.open("ab" if goes_on else "wb") as output:
                 for block in answer.iter_bytes():
@@ -107,12 +108,12 @@ class Hub:
         if file.size and here <= before:
             raise TemporaryHubError("nothing new came")  # immediate retries might never end
 
-    def _ask(self, url: str) -> Any:
+    def _get_json(self, url: str) -> Any:
         answer = self._client.get(url, params={"blobs": "true"})
-        self._understand(answer)
+        self._raise_for_error(answer)
         return answer.json()
 
-    def _patiently(self, ask: Any) -> Any:
+    def _retry(self, ask: Any) -> Any:
         for last in (False, False, True):
             try:
                 return ask()
@@ -122,7 +123,7 @@ class Hub:
                 time.sleep(1)
         raise AssertionError("unreachable")
 
-    def _understand(self, answer: httpx.Response) -> None:
+    def _raise_for_error(self, answer: httpx.Response) -> None:
         """Raises UserError for errors of the hub."""
         status, code = answer.status_code, answer.headers.get("X-Error-Code", "")
         if status == 404 or code == "RepoNotFound":
@@ -132,13 +133,13 @@ class Hub:
                 "a private model save an access token first.",
             )
         if status in (401, 403):
-            raise UserError("no_access", self._refused())
+            raise UserError("no_access", self._no_access_message())
         if status == 429 or status >= 500:
             raise TemporaryHubError(f"status {status}")
         if status >= 400:
             raise UserError("no_network", f"The model hub refused with status {status}.")
 
-    def _refused(self) -> str:
+    def _no_access_message(self) -> str:
         if self._has_token:
             return (
                 "Its maker wants you to accept the licence first, or your access token may not "
@@ -151,7 +152,7 @@ class Hub:
         )
 
 
-def _goes_on(answer: httpx.Response, here: int, file: File) -> bool:
+def _continues(answer: httpx.Response, here: int, file: File) -> bool:
     """Whether the response continues after the `here` bytes present; else it is the whole file.
 
     Raises TemporaryHubError if it is neither, such as a proxy's error page.
@@ -165,7 +166,7 @@ def _goes_on(answer: httpx.Response, here: int, file: File) -> bool:
     return False
 
 
-def _file(one: dict[str, Any]) -> File:
+def _file(one: Mapping[str, Any]) -> File:
     large = one.get("lfs") or {}
     size = large.get("size") or one.get("size") or 0
     git = "" if large else str(one.get("blobId") or "")

@@ -10,8 +10,9 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
+from finetune_app.basemodels.job_messages import InstalledModel
 from worker.channel import Channel, Job, UserError
 from worker.installs import checks
 from worker.installs.files import File, InstallStopped, Plan, Tell, shards_of, verified
@@ -21,8 +22,12 @@ from worker.installs.starter import sync
 
 NOTE = "finetune.json"  # file beside the model with its source
 GIB = 1024**3
-ROOM = 2.2  # times the model's size: the model, and files of training and serving
+DISK_SPACE_FACTOR = 2.2  # times the model's size: the model, and files of training and serving
 REPORT_SECONDS = 1.0
+
+
+class Stopped(TypedDict):
+    stopped: bool
 
 
 class Source(Protocol):
@@ -46,47 +51,43 @@ class Progress:
         self._channel.check()
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + REPORT_SECONDS
-            self._say(self._done + of_this_file)
+            self._emit(self._done + of_this_file)
         if self._channel.stopping():
             raise InstallStopped
 
     def file_done(self, size: int) -> None:
         self._done += size
-        self._say(self._done)
+        self._emit(self._done)
         self._channel.check()
 
-    def _say(self, done: int) -> None:
+    def _emit(self, done: int) -> None:
         self._channel.emit("progress", done=done, total=self._total, unit="bytes")
 
 
-def run(job: Job, channel: Channel) -> dict[str, Any]:
-    """Spec: {"source", "from_folder", "target": final folder, "token"}.
-
-    Returns the fields of BaseModel: revision, architecture, context, parameters, shape, size in
-    bytes, and the SHA-256 of every file.
-    """
+def run(job: Job, channel: Channel) -> InstalledModel | Stopped:
+    """Spec: {"source", "from_folder", "target": final folder, "token"}."""
     target = Path(job.spec["target"])
     if found := _installed(target, job.spec["source"]):
         return found  # only the report of completion was lost
-    source = _source(job.spec, target.parent.parent)
+    source = _source(job, target.parent.parent)
     try:
-        found = _bring(source, job, channel)
+        found = _fetch_and_check(source, job, channel)
     except InstallStopped:
         return {"stopped": True}
     finally:
         source.close()
-    _into_place(job.folder / "model", target, found)
+    _move_into_place(job.folder / "model", target, found)
     shutil.rmtree(job.folder, ignore_errors=True)
     return found
 
 
-def _source(spec: dict[str, Any], data_dir: Path) -> Source:
-    if spec["from_folder"]:
-        return Folder(spec["source"], data_dir)
-    return Hub(spec["source"], spec.get("token"))
+def _source(job: Job, data_dir: Path) -> Source:
+    if job.spec["from_folder"]:
+        return Folder(job.spec["source"], data_dir)
+    return Hub(job.spec["source"], job.spec.get("token"))
 
 
-def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
+def _fetch_and_check(source: Source, job: Job, channel: Channel) -> InstalledModel:
     """Fetch and check all files in the job's folder."""
     channel.emit("phase", phase="listing", message="Looking at the model's files")
     draft = job.folder / "model"
@@ -96,7 +97,7 @@ def _bring(source: Source, job: Job, channel: Channel) -> dict[str, Any]:
         _fetch(source, plan, [index], draft, Progress(channel, index.size))
     weights = plan.weights(shards_of(draft))
     total = sum(file.size for file in [*plan.small(), *weights])
-    _check_room(draft, total)
+    _check_disk_space(draft, total)
 
     channel.emit("phase", phase="fetching", message="Fetching the model")
     progress = Progress(channel, total)
@@ -153,10 +154,10 @@ def _fetch(
     return hashes
 
 
-def _check_room(draft: Path, total: int) -> None:
+def _check_disk_space(draft: Path, total: int) -> None:
     """Raises UserError if the free disk space is not enough."""
     here = sum(path.stat().st_size for path in draft.iterdir())
-    needed = ROOM * total + 2 * GIB - here
+    needed = DISK_SPACE_FACTOR * total + 2 * GIB - here
     free = shutil.disk_usage(draft).free
     if free < needed:
         raise UserError(
@@ -167,7 +168,7 @@ def _check_room(draft: Path, total: int) -> None:
         )
 
 
-def _into_place(draft: Path, target: Path, found: dict[str, Any]) -> None:
+def _move_into_place(draft: Path, target: Path, found: InstalledModel) -> None:
     """Rename into place after syncing to disk."""
     for left in draft.iterdir():
         if left.name not in found["files"]:
@@ -183,10 +184,10 @@ def _into_place(draft: Path, target: Path, found: dict[str, Any]) -> None:
     os.close(handle)
 
 
-def _installed(target: Path, source: str) -> dict[str, Any] | None:
+def _installed(target: Path, source: str) -> InstalledModel | None:
     """The complete result of an earlier attempt that died just after the rename, or None."""
     try:
-        found = json.loads((target / NOTE).read_text())
+        found: InstalledModel = json.loads((target / NOTE).read_text())
         whole = all((target / name).exists() for name in found["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -2,8 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
@@ -25,7 +25,7 @@ def export(
     adapted: AdaptedModel,
     weights: dict[str, torch.Tensor],
     tokenizer: PreTrainedTokenizerBase,
-    metadata: dict[str, Any],
+    metadata: Mapping[str, object],
 ) -> None:
     """Write adapter, tokenizer, chat template and finetune.json (`metadata`), all or nothing.
 

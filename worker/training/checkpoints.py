@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def save(
     step: int,
     adapter: dict[str, torch.Tensor],
     optimizer: dict[str, torch.Tensor],
-    state: dict[str, Any],
+    state: Mapping[str, Any],
 ) -> str:
     """Write a checkpoint durably; returns its name. Raises UserError when the disk is full."""
     name = name_of(step)

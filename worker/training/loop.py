@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -336,7 +336,7 @@ def export_best(training: Run, state: State) -> None:
     else:  # without validation examples the last step is the best that is known
         state.best_step = state.step
         weights = adapter_tensors(training.adapted)
-    metadata: dict[str, Any] = {
+    metadata = {
         "base_model": training.spec.base_model.name,
         "number_format": state.number_format,
         "best_step": state.best_step,

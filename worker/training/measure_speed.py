@@ -10,8 +10,9 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from finetune_app.core.chat_messages import Message
 from worker.channel import Job
 from worker.training.loop import run
 
@@ -33,7 +34,13 @@ class SpeedRecorder:
         """There is no lease."""
 
 
-def measure(base_model: Path, conversations: list[list[dict[str, str]]]) -> dict[str, Any]:
+class SpeedMeasurement(TypedDict):
+    tokens_per_second: float
+    peak_memory_bytes: int
+    number_format: str
+
+
+def measure(base_model: Path, conversations: list[list[Message]]) -> SpeedMeasurement:
     """Train on the conversations for one epoch; the speed is that of the fastest step."""
     with tempfile.TemporaryDirectory(prefix="finetune-measure-") as scratch:
         folder = Path(scratch)

@@ -4,7 +4,6 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -14,7 +13,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from finetune_app.core.machine import this_machine
 from worker.channel import UserError
-from worker.engine.model_loader import fp32_bytes
+from worker.engine.model_loader import ModelConfig, fp32_bytes
 from worker.training.spec import TrainingSpec
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -90,9 +89,9 @@ def reject_remote_code(folder: Path) -> None:
         )
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> ModelConfig:
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config: ModelConfig = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise UserError(
             "bad_model", "The base model's config.json is missing or damaged. Install it again."

@@ -1,5 +1,6 @@
 """The settings of a training, frozen before it starts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class TrainingSpec:
                 )
 
     @classmethod
-    def from_json(cls, spec: dict[str, Any]) -> "TrainingSpec":
+    def from_json(cls, spec: Mapping[str, Any]) -> "TrainingSpec":
         """Validate a frozen spec. Raises UserError, also for unknown settings."""
         unknown = set(spec) - {f.name for f in fields(cls)}
         if unknown:

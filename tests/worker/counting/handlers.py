@@ -13,7 +13,7 @@ from django.db import transaction
 from finetune_app.core.errors import PlainError
 from finetune_app.jobs import handlers, lease
 from finetune_app.jobs.handlers import ChildSpec, JobHandler
-from finetune_app.jobs.kinds import JobKind
+from finetune_app.jobs.kinds import KINDS, JobKind
 from finetune_app.jobs.models import Job
 
 RUNNER = "tests.worker.counting.runner"
@@ -75,7 +75,7 @@ def registered() -> Iterator[None]:
         handlers.register(handler)
     yield
     for handler in HANDLERS:
-        handlers.unregister(handler.kind.name)
+        del KINDS[handler.kind.name], handlers._HANDLERS[handler.kind.name]
 
 
 def _append(job: Job, method: str, value: dict[str, Any]) -> None:

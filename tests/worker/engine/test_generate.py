@@ -69,7 +69,8 @@ def test_cancelling_an_answer_does_not_change_the_others(engine):
     assert cancelled.result().finish_reason in {"cancelled", "stop"}
     assert cancelled.completion.tokens < 400
     assert other.result().token_ids == alone.token_ids
-    assert engine.pending_requests == 0
+    assert not engine._handles
+    assert not engine._queue
 
 
 def test_cancelling_ends_an_answer_of_the_generate_decoder(tmp_path):
@@ -181,10 +182,9 @@ def test_an_incomplete_character_is_held_back(engine):
     assert pieces == ["n", "", "é", "", "", "€"]
 
 
-def test_auto_chooses_a_number_format_and_reports_its_measurements(base):
+def test_auto_chooses_a_number_format(base):
     with Engine(base, "auto") as engine:
         assert engine.number_format in {"bf16", "fp32"}
-        assert set(engine.loaded.format_milliseconds) == {"bf16", "fp32"}
         assert next(engine.loaded.model.parameters()).dtype == engine.loaded.dtype
 
 
@@ -193,8 +193,7 @@ def test_a_model_that_does_not_fit_in_fp32_is_loaded_in_bf16(base, monkeypatch, 
     monkeypatch.setattr(model_loader, "_time_layer", lambda *args: 1.0)  # both are equally fast
     monkeypatch.setattr(model_loader, "this_machine", lambda: SimpleNamespace(free_bytes=free))
     config = json.loads((base / "config.json").read_text())
-    chosen, _measured = model_loader.choose_format(base, config, torch.device("cpu"))
-    assert chosen == format
+    assert model_loader.choose_format(base, config, torch.device("cpu")) == format
 
 
 def test_penalties_lower_the_logits_of_written_tokens(engine, base):

@@ -5,6 +5,7 @@ import pytest
 from tests.worker.engine.tiny_models import make_base
 from tests.worker.engine.transformers_reference import reference_logprobs
 from worker.engine.engine import Engine
+from worker.engine.generate_decoder import GenerateDecoder
 from worker.engine.requests import GenerationRequest, TextWithLogprobs
 
 
@@ -84,7 +85,7 @@ def test_the_generate_decoder_returns_logprobs(tmp_path):
     base = make_base(tmp_path, "mamba")
     requests = [ask("Hello", top_logprobs=4), ask("b"), ask("c", top_logprobs=0, temperature=1.0)]
     with Engine(base, "fp32") as engine:
-        assert not engine.uses_slot_decoder
+        assert isinstance(engine._decoder, GenerateDecoder)
         answers = engine.generate(requests)
         alone = engine.generate([requests[2]])[0]
     assert_logprobs_match(base, requests[0], answers[0])

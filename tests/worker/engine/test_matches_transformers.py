@@ -10,6 +10,8 @@ from tests.starter import needs_starter
 from tests.worker.engine.tiny_models import CONFIGS, make_adapter, make_base
 from tests.worker.engine.transformers_reference import PROMPTS, ask, reference_token_ids
 from worker.engine.engine import Engine
+from worker.engine.generate_decoder import GenerateDecoder
+from worker.engine.slot_decoder import SlotDecoder
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CONFIGS if kind != "mamba"])
@@ -19,7 +21,7 @@ def test_a_batch_of_mixed_adapters_gives_the_answers_of_single_requests(kind, tm
     # Of different lengths, so that requests join and leave a batch of five.
     requests = [ask(p, request_adapters[i % 3], 8 + 5 * (i % 4)) for i, p in enumerate(PROMPTS)]
     with Engine(base, "fp32", max_sequences=5) as engine:
-        assert engine.uses_slot_decoder
+        assert isinstance(engine._decoder, SlotDecoder)
         answers = engine.generate(requests)
     for i, (request, answer) in enumerate(zip(requests, answers, strict=True)):
         expected = reference_token_ids(base, request.adapter, PROMPTS[i], request.max_new_tokens)
@@ -54,7 +56,7 @@ def test_llama_forward_is_used_only_if_the_probe_agrees(kind, own, tmp_path, mon
         assert engine.uses_llama_forward == own
     monkeypatch.setattr("worker.engine.llama_forward.rotate", lambda x, cos, sin: x)  # a fault
     with Engine(base, "fp32") as engine:
-        assert engine.uses_slot_decoder
+        assert isinstance(engine._decoder, SlotDecoder)
         assert not engine.uses_llama_forward
         answer = engine.generate([ask(PROMPTS[1], None, 8)])[0]
     assert answer.token_ids == reference_token_ids(base, None, PROMPTS[1], 8)
@@ -63,7 +65,7 @@ def test_llama_forward_is_used_only_if_the_probe_agrees(kind, own, tmp_path, mon
 def test_a_recurrent_model_is_served_by_generate(tmp_path):
     base = make_base(tmp_path, "mamba")
     with Engine(base, "fp32") as engine:
-        assert not engine.uses_slot_decoder
+        assert isinstance(engine._decoder, GenerateDecoder)
         answers = engine.generate([ask(p, None, 12) for p in PROMPTS[:4]])
     for prompt, answer in zip(PROMPTS, answers, strict=False):
         assert answer.token_ids == reference_token_ids(base, None, prompt, 12)

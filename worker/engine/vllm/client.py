@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import httpx
 
@@ -24,6 +24,33 @@ class VllmConnectionError(RuntimeError):
 
 class VllmRejected(RuntimeError):
     """vLLM answered with an error; the message is its own."""
+
+
+class CompletionBody(TypedDict, total=False):
+    """Fields of POST /v1/completions that we send."""
+
+    model: str
+    prompt: list[int]
+    max_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    presence_penalty: float
+    frequency_penalty: float
+    stop_token_ids: list[int]
+    logprobs: int
+    structured_outputs: dict[str, Any]  # {"json": schema}
+
+
+class CompletionLogprobs(TypedDict):
+    token_logprobs: list[float | None] | None
+    top_logprobs: list[dict[str, float] | None] | None
+
+
+class CompletionChoice(TypedDict):
+    token_ids: list[int] | None
+    logprobs: CompletionLogprobs | None
+    finish_reason: str | None
 
 
 @dataclass(frozen=True)
@@ -91,14 +118,15 @@ class VllmClient:
             for entry, token in zip(entries, token_ids[1:], strict=True)
         ]
 
-    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[StreamChunk, None]:
+    async def stream(self, body: CompletionBody) -> AsyncGenerator[StreamChunk, None]:
         """A completion as it is written; closing the generator ends vLLM's work on it.
 
         Raises VllmRejected, VllmConnectionError.
         """
-        body = body | {"stream": True, "return_token_ids": True, "return_tokens_as_token_ids": True}
+        output = {"stream": True, "return_token_ids": True, "return_tokens_as_token_ids": True}
+        sent = {**body, **output}
         try:
-            async with self._http.stream("POST", "/v1/completions", json=body) as response:
+            async with self._http.stream("POST", "/v1/completions", json=sent) as response:
                 await _raise_for_status(response)
                 async for line in response.aiter_lines():
                     if line == "data: [DONE]":
@@ -135,14 +163,14 @@ def _error_message(body: str) -> str:
         return body[:300]
 
 
-def _choices(event: dict[str, Any]) -> list[dict[str, Any]]:
+def _choices(event: Any) -> list[CompletionChoice]:
     if "error" in event:  # in the middle of a stream that began well
         raise VllmConnectionError(str(event["error"].get("message", event["error"])))
     return list(event["choices"])
 
 
-def _chunk(choice: dict[str, Any]) -> StreamChunk:
-    logprobs = choice.get("logprobs") or {}
+def _chunk(choice: CompletionChoice) -> StreamChunk:
+    logprobs: CompletionLogprobs | dict[str, None] = choice.get("logprobs") or {}
     return StreamChunk(
         token_ids=list(choice.get("token_ids") or ()),
         logprobs=[_logprob(value) for value in logprobs.get("token_logprobs") or ()],

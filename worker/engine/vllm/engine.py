@@ -23,7 +23,7 @@ from worker.engine.adapter_check import CHECK_PROMPT
 from worker.engine.adapters import BadAdapter
 from worker.engine.backend import BackendUnsupported, Handle, Listener
 from worker.engine.logprobs import LogprobRecorder
-from worker.engine.model_loader import BadModel, read_config
+from worker.engine.model_loader import BadModel, ModelConfig, read_config
 from worker.engine.requests import Completion, EngineFailed, GenerationRequest, PromptTooLong
 from worker.engine.sequences import SequenceState
 from worker.engine.structured_output import SCHEMA_OPTIONS, SchemaCache
@@ -31,6 +31,7 @@ from worker.engine.vllm.adapter_cache import AdapterCache
 from worker.engine.vllm.adapter_check import PeftReferences, check_adapter
 from worker.engine.vllm.client import (
     BASE_MODEL,
+    CompletionBody,
     StreamChunk,
     VllmClient,
     VllmConnectionError,
@@ -346,8 +347,8 @@ class VllmEngine:
 
     def _body(
         self, request: GenerationRequest, name: str, token_ids: list[int], room: int
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {
+    ) -> CompletionBody:
+        body: CompletionBody = {
             "model": name,
             "prompt": token_ids,
             "max_tokens": room,
@@ -377,7 +378,7 @@ def _append(sequence: SequenceState, chunk: StreamChunk) -> None:
         sequence.finish_reason = "length" if chunk.finish_reason == "length" else "stop"
 
 
-def _configured_eos_token_ids(folder: Path, config: dict[str, Any]) -> set[int]:
+def _configured_eos_token_ids(folder: Path, config: ModelConfig) -> set[int]:
     """The tokens that end an answer according to the model's own files."""
     configured = config.get("text_config", config).get("eos_token_id")
     try:

@@ -11,7 +11,6 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from finetune_app.core.chat_messages import Message
 from worker.channel import Channel, UserError
@@ -127,8 +126,7 @@ def _collect(engine: Engine, channel: Channel) -> list[ReplayAnswer]:
 def _read(path: Path) -> list[ReplayAnswer]:
     """Empty when there is no such file, or it cannot be read."""
     try:
-        stored: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
-        return [ReplayAnswer(**answer) for answer in stored]
+        return [ReplayAnswer(**answer) for answer in json.loads(path.read_text("utf-8"))]
     except (OSError, ValueError, TypeError):
         return []
 

@@ -1,8 +1,8 @@
-"""One side of the training benchmark, in a process of its own: our loop, TRL's, or the peak.
+"""One configuration of the training benchmark, in its own process: our loop, TRL's, or the peak.
 
-    python -m benchmarks.sides MODEL CONFIGURATION
+    python -m benchmarks.training_child MODEL CONFIGURATION
 
-Takes a step for each line "go" on its input and tells what it took as a JSON line.
+Does one step for each line "go" on its input, and writes its duration as a JSON line.
 """
 
 import csv
@@ -24,7 +24,7 @@ PEAK = "bf16 matrix product"
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to train. `ours`, or TRL with these options."""
+    """How to train: with our loop, or TRL with these options."""
 
     name: str
     batch: int = 8
@@ -36,7 +36,7 @@ class Configuration:
     replay: float = 0.0
     """Share of replay examples, whose tokens are not counted; the app's default is 0.125."""
     plain: bool = False
-    """TRL as it comes, without an option of ours."""
+    """TRL with its default options."""
 
 
 # --- the rows ---------------------------------------------------------------------------------
@@ -60,12 +60,12 @@ def conversations() -> tuple[list[list[dict[str, str]]], list[list[dict[str, str
 # --- one configuration, in its own process ----------------------------------------------------
 
 
-class Turns:
-    """Waits to be told to go on before each step, and reports what the last one took."""
+class StepGate:
+    """Waits for a line before each step, and reports the duration of the last one."""
 
     def __init__(self) -> None:
         self.out = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # whatever libraries print must not mix with the reports
+        os.dup2(2, 1)  # what libraries print must not mix with the reports
         self.start: tuple[float, float] | None = None
         self.tokens = 0
 
@@ -87,7 +87,7 @@ class Turns:
         print(json.dumps(fields), file=self.out, flush=True)
 
 
-def train_ours(configuration: Configuration, model: Path, folder: Path, turns: Turns) -> Path:
+def train_ours(configuration: Configuration, model: Path, folder: Path, turns: StepGate) -> Path:
     """Our loop as the app runs it, saving included."""
     from worker.channel import Job
     from worker.training import run
@@ -131,7 +131,7 @@ def train_ours(configuration: Configuration, model: Path, folder: Path, turns: T
     return folder / "adapter"
 
 
-def count_tokens(turns: Turns) -> None:
+def count_tokens(turns: StepGate) -> None:
     """Report the tokens of each step, without padding."""
     from worker.training import loop
 
@@ -145,7 +145,7 @@ def count_tokens(turns: Turns) -> None:
     loop.training_step = counted
 
 
-def train_trl(configuration: Configuration, model: Path, folder: Path, turns: Turns) -> Path:
+def train_trl(configuration: Configuration, model: Path, folder: Path, turns: StepGate) -> Path:
     """SFTTrainer on the same conversations, learning the answers only."""
     import torch
     from datasets import Dataset
@@ -231,7 +231,7 @@ def held_out_loss(model: Path, adapter: Path) -> float:
     return mean_loss(CausalLMLoss(tuned.eval()), examples, 4096, torch.device("cpu"))
 
 
-def peak(turns: Turns) -> None:
+def peak(turns: StepGate) -> None:
     """The processor's peak: a large bf16 product, in "tokens" of 1e9 operations."""
     import torch
 
@@ -244,7 +244,7 @@ def peak(turns: Turns) -> None:
 
 def child(configuration: Configuration, model: Path) -> None:
     """Train as long as there are turns; after the last step, report the held-out loss."""
-    turns = Turns()
+    turns = StepGate()
     if configuration.name == PEAK:
         peak(turns)
         return
