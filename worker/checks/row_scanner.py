@@ -40,12 +40,12 @@ class RowScanner:
         with (self._folder / "looks.jsonl").open("a", encoding="utf-8") as file:
             for row, stored in read_rows(RowFile(self._folder / "rows.jsonl")):
                 rows.append(row)
-                print_ = row_scan.fingerprint(row.messages)
-                known = self._known(print_, stored) or self._known(print_, before.get(row.pk))
+                digest = row_scan.fingerprint(row.messages)
+                known = self._known(digest, stored) or self._known(digest, before.get(row.pk))
                 if known:
                     self.scans[row.pk] = _shared(known)
                 else:
-                    waiting.append((row, print_, row_scan.scan(row.messages)))
+                    waiting.append((row, digest, row_scan.scan(row.messages)))
                 if len(waiting) == BATCH:
                     self._scan_batch(waiting, file)
                     waiting = []
@@ -59,9 +59,9 @@ class RowScanner:
             self._scan_batch(waiting, file)
         return rows
 
-    def _known(self, print_: str, stored: list[Any] | None) -> RowScan | None:
+    def _known(self, digest: str, stored: list[Any] | None) -> RowScan | None:
         """An earlier scan, if it is complete and of the same text and tokenizer."""
-        if stored is None or stored[0] != print_ or stored[3] is None:
+        if stored is None or stored[0] != digest or stored[3] is None:
             return None
         if self._model and stored[6] != self._model:
             return None
@@ -70,15 +70,15 @@ class RowScanner:
     def _scan_batch(self, waiting: list[tuple[CheckRow, str, RowScan]], file: Any) -> None:
         if not waiting:
             return
-        said = [row.messages for row, _print, _seen in waiting]
-        scores = toxicity(said, [scan.language for _row, _print, scan in waiting])
-        sizes: list[Any] = self._counter.count(said) or [(None, None)] * len(said)
-        for (row, print_, scan), toxic, (tokens, answer) in zip(
+        conversations = [row.messages for row, _digest, _seen in waiting]
+        scores = toxicity(conversations, [scan.language for _row, _digest, scan in waiting])
+        sizes: list[Any] = self._counter.count(conversations) or [(None, None)] * len(conversations)
+        for (row, digest, scan), toxic, (tokens, answer) in zip(
             waiting, scores, sizes, strict=True
         ):
             whole = replace(scan, toxic=toxic, tokens=tokens, answer_tokens=answer)
             self.scans[row.pk] = _shared(whole)
-            line = [row.pk, print_, whole.marks, whole.language, toxic, tokens, answer, self._model]
+            line = [row.pk, digest, whole.marks, whole.language, toxic, tokens, answer, self._model]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
         file.flush()
 

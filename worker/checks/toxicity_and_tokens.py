@@ -8,9 +8,9 @@ from typing import Any
 from finetune_app.core.chat_messages import Message
 from worker.channel import UserError
 
-LONGEST = 5_000  # characters that are scored
-MOST_SENTENCES = 30
-BEYOND_DOUBT = 0.95  # score from which a single sentence counts
+MAX_CHARACTERS = 5_000  # that are scored
+MAX_SENTENCES = 30
+CERTAIN_SCORE = 0.95  # score from which a single sentence counts
 _END = re.compile(r"(?<=[.!?])\s+|\n")
 
 
@@ -22,8 +22,8 @@ def toxicity(conversations: Sequence[list[Message]], languages: Sequence[str]) -
     from profanity_check import predict_prob
 
     parts = [
-        _sentences(said) if language in ("en", "") else []
-        for said, language in zip(conversations, languages, strict=True)
+        _sentences(messages) if language in ("en", "") else []
+        for messages, language in zip(conversations, languages, strict=True)
     ]
     every = [part for some in parts for part in some]
     scores = iter(predict_prob(every).tolist() if every else [])
@@ -31,16 +31,16 @@ def toxicity(conversations: Sequence[list[Message]], languages: Sequence[str]) -
 
 
 def _highest(scores: list[float]) -> float:
-    """The score of the whole text, or that of a sentence beyond doubt."""
-    return max([*scores[:1], *(one for one in scores[1:] if one >= BEYOND_DOUBT)], default=0.0)
+    """The score of the whole text, or a higher one of a sentence that is certain."""
+    return max([*scores[:1], *(one for one in scores[1:] if one >= CERTAIN_SCORE)], default=0.0)
 
 
-def _sentences(said: list[Message]) -> list[str]:
+def _sentences(messages: list[Message]) -> list[str]:
     """The whole text, then its sentences: a single rude one hardly changes the whole score."""
-    texts = [str(one.get("content", "")) for one in said if one.get("role") != "system"]
-    text = "\n".join(texts)[:LONGEST]
+    texts = [str(one.get("content", "")) for one in messages if one.get("role") != "system"]
+    text = "\n".join(texts)[:MAX_CHARACTERS]
     parts = [part.strip() for part in _END.split(text) if part.strip()]
-    return [text, *parts[:MOST_SENTENCES]] if len(parts) > 1 else [text]
+    return [text, *parts[:MAX_SENTENCES]] if len(parts) > 1 else [text]
 
 
 class TokenCounter:
@@ -62,8 +62,10 @@ class TokenCounter:
         """Tokens of each (whole example, last message with its end-of-turn token)."""
         if self._tokenizer is None:
             return None
-        whole = [self._ready.text(said) for said in conversations]
-        last = [str(said[-1].get("content", "")) if said else "" for said in conversations]
+        whole = [self._ready.text(messages) for messages in conversations]
+        last = [
+            str(messages[-1].get("content", "")) if messages else "" for messages in conversations
+        ]
         ids = self._tokenizer([*whole, *last], add_special_tokens=False)["input_ids"]
         sizes = [len(one) for one in ids]
         return [(a, b + 1) for a, b in zip(sizes[: len(whole)], sizes[len(whole) :], strict=True)]

@@ -47,7 +47,7 @@ def detect_shape(
 
 
 def iter_rows(path: Path, shape: FileShape, meter: ByteMeter | None = None) -> Iterator[AnyRow]:
-    """Every row of the file, in order. `meter` is told how many bytes were read."""
+    """Every row of the file, in order. `meter` gets the number of bytes read."""
     meter = meter or ByteMeter()
     if shape.get("member"):
         yield from _member_rows(path, shape, meter)

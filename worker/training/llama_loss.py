@@ -199,7 +199,7 @@ class LlamaLoss:
 def shared_prefix(batch: Batch) -> int:
     """Number of tokens that all examples begin with, before anything is learned.
 
-    0 for a single example, which has nobody to share with.
+    0 for a single example, which shares with none.
     """
     if len(batch.input_ids) == 1:
         return 0

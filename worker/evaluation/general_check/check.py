@@ -127,19 +127,19 @@ def _measure(
 ) -> dict[Path | None, Measurement] | None:
     """A measurement of each adapter (None stands for the base model); None when stopped.
 
-    All are asked in the same batches, which takes no longer than one after the other.
+    All share the same batches, which takes no longer than one after the other.
     """
-    asked = [
+    requests = [
         GenerationRequest(
             [{"role": "user", "content": prompt}], adapter, max_new_tokens=MAX_NEW_TOKENS
         )
         for prompt in PROMPTS
         for adapter in adapters
     ]
-    said = generate_all(engine, asked, channel)
-    if said is None:
+    completions = generate_all(engine, requests, channel)
+    if completions is None:
         return None
-    texts = [one.text if one else "" for one in said]
+    texts = [one.text if one else "" for one in completions]
     measured: dict[Path | None, Measurement] = {}
     for number, adapter in enumerate(adapters):
         channel.check()
@@ -165,14 +165,14 @@ def _key(engine: Engine) -> str:
 def _read_cache(path: Path) -> Measurement | None:
     """None when there is none, or when it cannot be read."""
     try:
-        kept: Measurement = json.loads(path.read_text("utf-8"))
+        measurement: Measurement = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return kept
+    return measurement
 
 
 def _write_cache(path: Path, measured: Measurement) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(measured), "utf-8")
-    partial.replace(path)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(json.dumps(measured), "utf-8")
+    unfinished.replace(path)
