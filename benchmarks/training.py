@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.training_child import PEAK, SAMPLES, Configuration, conversations  # noqa: E402
-from finetune_app.core.machine import heavy_environment  # noqa: E402
+from finetune_app.core.machine import training_environment  # noqa: E402
 
 OURS = Configuration("Finetune, batch 8", ours=True)
 OURS_LARGER = Configuration("Finetune, batch 16", 16, ours=True)
@@ -73,7 +73,7 @@ class Runner:
             stderr=subprocess.DEVNULL,
             text=True,
             cwd=ROOT,
-            env=heavy_environment()
+            env=training_environment()
             | os.environ
             | {
                 "OMP_NUM_THREADS": str(threads),

@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 
-from finetune_app.core.secrets import keep_private, load_secrets
+from finetune_app.core.secrets import load_secrets, make_private
 from finetune_app.core.sockets import run_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / "data").resolve()
 try:
-    keep_private(DATA_DIR)
+    make_private(DATA_DIR)
     SECRETS = load_secrets(DATA_DIR)
     RUN_DIR = run_folder(DATA_DIR)  # sockets, reachable by their owner alone
 except OSError as error:

@@ -7,11 +7,11 @@ holds 344 MB, so only the heavy worker keeps one, and only while no job runs.
 
 import os
 
-from finetune_app.core.machine import heavy_environment
+from finetune_app.core.machine import training_environment
 from worker.child_process import Child
 
 LIBRARIES = ("torch", "transformers", "peft", "safetensors.torch")  # slow to import
-HEAVY_ENVIRONMENT = heavy_environment() | {"HF_HUB_OFFLINE": "1"}
+HEAVY_ENVIRONMENT = training_environment() | {"HF_HUB_OFFLINE": "1"}
 
 _warm: Child | None = None
 

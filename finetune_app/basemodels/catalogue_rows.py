@@ -86,7 +86,7 @@ def catalogue_rows(team: Team, machine: Machine, work: TrainingWork) -> list[Cat
 
 def memory_scale_gb(machine: Machine) -> float:
     """The end of the memory bars' scale, in GB: the machine's memory."""
-    return machine.scale_bytes / GIB
+    return machine.total_bytes / GIB
 
 
 def _installs_of(team: Team) -> dict[str, Install]:
@@ -129,7 +129,7 @@ def _row(
 
 
 def _bar(memory_bytes: float, machine: Machine) -> SafeString:
-    need, free = memory_bytes / GIB, machine.room_bytes / GIB
+    need, free = memory_bytes / GIB, machine.available_bytes / GIB
     label = _("Needs %(need).1f GB of the %(free).1f GB that are free") % {
         "need": need,
         "free": free,

@@ -251,7 +251,7 @@ class MemoryFit:
 
 def fit(machine: Machine, memory_bytes: float, seconds: float) -> MemoryFit:
     """Compare a training's memory with the free memory."""
-    free = machine.room_bytes
+    free = machine.available_bytes
     need = _("%(gb).1f GB") % {"gb": memory_bytes / GIB}
     time = _("About %(time)s to train.") % {"time": duration(seconds)}
     if memory_bytes <= free:

@@ -129,7 +129,7 @@ def _context(request: HttpRequest, goal: Goal) -> dict[str, Any]:
     chosen = next((ready[slug] for slug in wanted if slug in ready), None)
     if chosen is None and ready:
         chosen = next(iter(ready.values()))
-    free = machine.room_bytes / GIB
+    free = machine.available_bytes / GIB
     return {
         "goal": goal,
         "machine": machine,

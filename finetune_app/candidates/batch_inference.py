@@ -1,4 +1,4 @@
-"""Answers of one candidate to several prompts, collected before they are returned."""
+"""Answers of one candidate to several prompts, without streaming."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ REMOTE_MIN_NEW_TOKENS = 1_024  # some models spend tokens on reasoning before th
 
 @dataclass(frozen=True)
 class CandidateAnswer:
-    """An answer. `rejection` says why the engine did not accept the prompt, else it is empty."""
+    """An answer. `rejection`: why the engine did not accept the prompt, or ""."""
 
     text: str
     finish_reason: str = ""
@@ -32,7 +32,7 @@ class CandidateAnswer:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Answers by the index of their prompt. `error`: why the others are missing, for the page."""
+    """Answers by the index of their prompt. `error`: why the others are missing, for the user."""
 
     answers: dict[int, CandidateAnswer]
     error: str = ""
@@ -88,7 +88,7 @@ async def _generate_local(
                     )
     except engine_client.EngineUnavailable as problem:
         return BatchResult(answers, str(problem))
-    if rejections and not answers:  # all failed, so the cause is not in one prompt
+    if rejections and not answers:  # all failed, so no single prompt is the cause
         return BatchResult({}, next(iter(rejections.values())))
     rejected = {
         index: CandidateAnswer("", "refused", rejection=why) for index, why in rejections.items()

@@ -23,10 +23,6 @@ class PromptDiff:
     def gone(self) -> int:
         return self._count("gone")
 
-    @property
-    def is_none(self) -> bool:
-        return not (self.added or self.gone or self.shots_added or self.shots_gone)
-
     def _count(self, kind: str) -> int:
         return sum(
             len(re.findall(r"\w+", piece.text)) or bool(piece.text.strip())
@@ -59,7 +55,7 @@ class ChangedAnswer:
 
 
 def changed_answers(before: list[PromptResult], after: list[PromptResult]) -> list[ChangedAnswer]:
-    """Prompts that both versions were asked, with different verdicts."""
+    """Prompts that both versions have answered, one correctly and the other not."""
     earlier = {one.prompt.example_id: one.answer for one in before if one.answer}
     return [
         ChangedAnswer(one.prompt, old, one.answer)

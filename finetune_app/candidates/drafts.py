@@ -94,7 +94,7 @@ def remove_shot(*, draft: WorkbenchDraft, index: int) -> None:
 
 
 def pick_shots(*, draft: WorkbenchDraft) -> None:
-    """Replace the examples by a typical one and some that differ from it and each other."""
+    """Replace the examples by a typical one and some that differ from it and from each other."""
     picked = few_shot.pick(draft.goal, context_length=_context_length(draft))
     if not picked:
         raise PlainError(_("No example is short enough to be shown."), status=422)
@@ -121,7 +121,7 @@ def hints_for(draft: WorkbenchDraft, results: list[PromptResult]) -> list[Hint]:
 
 
 def apply_hint(*, draft: WorkbenchDraft, key: str) -> None:
-    """Change the draft as the hint says; do nothing when the hint no longer applies."""
+    """Apply the hint's change to the draft; does nothing when the hint no longer applies."""
     results = current_results(draft)
     hint = next((one for one in hints_for(draft, results) if one.key == key), None)
     if hint is None:
@@ -147,7 +147,7 @@ def possible_writers(goal: Goal) -> list[Candidate]:
 def propose_instructions(*, draft: WorkbenchDraft, writer: Candidate) -> None:
     """Let `writer` propose new instructions from the wrong answers.
 
-    Raises PlainError when there are none, or when `writer` has nothing new to say.
+    Raises PlainError when there are no wrong answers, or when `writer` proposes nothing new.
     """
     results = current_results(draft)
     if not any(one.answer and one.answer.passed is False for one in results):

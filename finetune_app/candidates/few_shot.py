@@ -18,8 +18,8 @@ from finetune_app.goals.models import Goal
 
 DEFAULT_SHOTS = 4
 MAX_SHOTS = 12
-MAX_SHOT_CHARS = 2_000  # prompt and answer; a longer one leaves no room for the question
-PICK_FROM = 300  # examples, from all over the file
+MAX_SHOT_CHARS = 2_000  # prompt and answer; a longer one leaves no space for the question
+PICK_FROM = 300  # examples, sampled from the whole dataset
 TYPICAL_SAMPLE = 40  # examples that each one is compared with to find the most typical
 SEARCH_RESULTS = 8
 CONTEXT_SHARE = 0.5
@@ -147,7 +147,7 @@ def fitting(shots: list[Shot], context_length: int) -> list[Shot]:
 
 
 def _sample(rows: ExampleQuerySet, limit: int) -> list[Example]:
-    """Rows from all over the file, in the order of a hash: always the same ones."""
+    """A sample of the rows in the order of a hash, so that it is always the same."""
     known = rows.order_by().values_list("pk", "prompt_hash", "dataset__seed")
     order = sorted(known, key=lambda row: (hash_fraction(row[2] + 1, row[1]), row[0]))
     chosen = [pk for pk, _hash, _seed in order[:limit]]
@@ -166,7 +166,7 @@ def _most_typical(texts: list[str], among: list[int]) -> int:
 
 
 def _most_different(texts: list[str], among: list[int], chosen: list[int]) -> int:
-    """The one whose most similar chosen example is the least near_duplicates."""
+    """The one whose similarity to its nearest chosen example is lowest."""
     return min(
         among,
         key=lambda at: (max(near_duplicates.jaccard(texts[at], texts[c]) for c in chosen), at),

@@ -1,15 +1,26 @@
 """The form of the workbench: instructions, model and sampling settings."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from finetune_app.basemodels.models import BaseModel
 from finetune_app.basemodels.services import usable_by
 from finetune_app.candidates.models import WorkbenchDraft
 from finetune_app.candidates.specs import CandidateSampling
+from finetune_app.providers.models import Endpoint
 
 MAX_INSTRUCTION_CHARS = 20_000
+
+
+class DraftFields(TypedDict, total=False):
+    """Fields of a WorkbenchDraft that the form changes."""
+
+    instructions: str
+    base_model: BaseModel | None
+    endpoint: Endpoint | None
+    sampling: CandidateSampling
 
 
 class DraftForm(forms.Form):
@@ -47,27 +58,27 @@ class DraftForm(forms.Form):
             **draft.sampling,
         }
         super().__init__(*args, **kwargs)
-        self.here = {f"base:{one.pk}": one for one in usable_by(draft.goal.team) if one.is_here}
-        self.elsewhere = {f"endpoint:{one.pk}": one for one in draft.goal.team.endpoints.all()}
+        self.local = {f"base:{one.pk}": one for one in usable_by(draft.goal.team) if one.is_here}
+        self.remote = {f"endpoint:{one.pk}": one for one in draft.goal.team.endpoints.all()}
         groups: list[Any] = []
-        if self.here:
-            groups.append((_("On this machine"), [(v, one.name) for v, one in self.here.items()]))
-        if self.elsewhere:
-            groups.append((_("Elsewhere"), [(v, one.name) for v, one in self.elsewhere.items()]))
+        if self.local:
+            groups.append((_("On this machine"), [(v, one.name) for v, one in self.local.items()]))
+        if self.remote:
+            groups.append((_("Elsewhere"), [(v, one.name) for v, one in self.remote.items()]))
         field: forms.ChoiceField = self.fields["model"]  # type: ignore[assignment]
         field.choices = groups
 
-    def fields_of_draft(self) -> dict[str, Any]:
+    def draft_fields(self) -> DraftFields:
         """The fields of the draft that were sent and are valid."""
-        found: dict[str, Any] = {}
-        good = self.cleaned_data
-        if "instructions" in good and "instructions" in self.data:
-            found["instructions"] = good["instructions"].replace("\r\n", "\n")
-        if good.get("model"):
-            found["base_model"] = self.here.get(good["model"])
-            found["endpoint"] = self.elsewhere.get(good["model"])
-        if {"temperature", "top_p"} <= good.keys() and "temperature" in self.data:
-            found["sampling"] = sampling(good["temperature"], good["top_p"])
+        found: DraftFields = {}
+        valid = self.cleaned_data
+        if "instructions" in valid and "instructions" in self.data:
+            found["instructions"] = valid["instructions"].replace("\r\n", "\n")
+        if valid.get("model"):
+            found["base_model"] = self.local.get(valid["model"])
+            found["endpoint"] = self.remote.get(valid["model"])
+        if {"temperature", "top_p"} <= valid.keys() and "temperature" in self.data:
+            found["sampling"] = sampling(valid["temperature"], valid["top_p"])
         return found
 
 

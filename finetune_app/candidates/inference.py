@@ -42,7 +42,7 @@ class CandidateRequest:
     name: identifies the answer in the stream of events.
     raw_prompt: text to continue as it is, instead of `messages`; local models only.
     base_model, adapter: absolute folders; both empty when `endpoint` is set.
-    number_format: the format that the candidate was tested in; "" for any.
+    number_format: the format that the candidate was evaluated in; "" for any.
     retrieval: the index to search before the prompt is built; None without documents.
     """
 
@@ -95,7 +95,7 @@ def request_for_base_model(folder: str) -> CandidateRequest:
 
 
 def tested_number_format(candidate: Candidate) -> str:
-    """The number format of its last evaluation, so that it answers as it was measured; or ""."""
+    """The number format of its last evaluation, so that it answers as evaluated; or ""."""
     if candidate.number_format or not candidate.training:
         return candidate.number_format
     tested = candidate.training.candidates.exclude(number_format="").order_by("-pk").first()

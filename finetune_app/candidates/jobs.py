@@ -1,4 +1,4 @@
-"""The job that lets a candidate suggest answers."""
+"""The handler of jobs in which a candidate suggests answers."""
 
 from django.conf import settings
 
@@ -14,7 +14,7 @@ class SuggestHandler(JobHandler):
     kind = JobKind(name="suggest", runner="worker.suggesting.run", heavy=True)
 
     def child_spec(self, job: Job) -> ChildSpec:
-        """The rows without a suggestion now; an earlier attempt may have made some."""
+        """The spec has the rows without a suggestion; an earlier attempt may have made some."""
         run = _run_of(job)
         services.require_adapter(run.candidate)
         made = suggestion_runs.count_made(run)

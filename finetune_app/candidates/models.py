@@ -14,7 +14,7 @@ from finetune_app.training.models import Training
 
 
 class CandidateKind(models.TextChoices):
-    """Kinds of candidates, from the least to the most work."""
+    """Kinds of candidates, from the least effort to the most."""
 
     BASE = "base", _("Base model")
     PROMPT = "prompt", _("With a good prompt")
@@ -33,7 +33,7 @@ class CandidateQuerySet(models.QuerySet["Candidate"]):
 
 
 class Candidate(models.Model):
-    """Anything that can answer. Has either a local base model or a remote endpoint.
+    """A model configuration that can answer, with a local base model or a remote endpoint.
 
     Immutable once evaluated (`frozen_at`): an edit creates a new revision.
     """
@@ -142,8 +142,8 @@ class ValidationAnswerQuerySet(models.QuerySet["ValidationAnswer"]):
 class ValidationAnswer(models.Model):
     """A stored answer to one validation prompt, so that the prompt is asked only once.
 
-    The fingerprints are hashes of everything that the candidate is made of, and of the prompt with
-    its expected answer: when either changes, the stored answer no longer applies.
+    The fingerprints are hashes of the candidate's configuration, and of the prompt with its
+    expected answer: when either changes, the stored answer no longer applies.
     """
 
     goal = models.ForeignKey(Goal, on_delete=models.CASCADE, related_name="validation_answers")

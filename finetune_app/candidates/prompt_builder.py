@@ -11,7 +11,7 @@ from finetune_app.core.chat_messages import Message
 
 NO_ANSWER_TEXT = "That is not in the documents."
 CHARS_PER_TOKEN = 2.5  # a low estimate; the engine rejects a prompt that is really too long
-# How many passages a model gets, by its parameter count. Small models lose the answer among many:
+# Passages per question, by the model's parameter count. Small models lose the answer among many:
 # the starter has 14 of 40 right with one passage and 2 of 40 with five (docs/decisions/0011).
 PASSAGE_COUNTS = ((500_000_000, 1), (3_000_000_000, 3))
 DEFAULT_PASSAGE_COUNT = 5
@@ -19,7 +19,7 @@ PASSAGE_SHARE = 0.6  # of the context; the rest is for instructions, question an
 
 
 def passage_count_for(parameters: int) -> int:
-    """How many passages a model of this size gets; `parameters` is 0 when it is not known."""
+    """Passages per question for a model of this size; `parameters` is 0 when unknown."""
     if not parameters:
         return DEFAULT_PASSAGE_COUNT
     return next(
@@ -50,7 +50,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """What a candidate puts around a question.
+    """A candidate's part of the prompt, around the question.
 
     shots: few-shot examples as (prompt, answer).
     grounded: answer from the given passages only.
@@ -64,7 +64,7 @@ class PromptTemplate:
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> "PromptTemplate":
-        """From a specs.PromptSpec, or what is known of one."""
+        """From a specs.PromptSpec; missing fields get their defaults."""
         return cls(
             instructions=spec.get("instructions") or "",
             shots=tuple((shot["prompt"], shot["answer"]) for shot in spec.get("shots") or ()),
@@ -87,8 +87,8 @@ def build_prompt(
     """Instructions, then examples, then the conversation with passages before its last question.
 
     A system message of the conversation is appended to the instructions. `passages` are sorted
-    best first, and those that do not fit are left out. They stand next to the question because a
-    small model reads that part of the prompt best.
+    best first, and those that do not fit are left out. They are next to the question because small
+    models attend best to that part of the prompt.
     """
     system = [template.instructions.strip()] if template.instructions.strip() else []
     conversation = list(messages)

@@ -19,7 +19,7 @@ from finetune_app.goals.measures import parse_fields
 
 @dataclass(frozen=True)
 class Hint:
-    """What to improve. One of three actions is offered:
+    """A possible improvement. It offers one of three actions:
 
     insert: a sentence to append to the instructions.
     show: an answer; an example with it should be shown.
@@ -52,9 +52,9 @@ def find_hints(
         _same_reason_hint(wrong),
         _no_examples_hint(candidate),
     ]
-    told = candidate.instructions.casefold()
+    instructions = candidate.instructions.casefold()
     return [
-        replace(hint, insert="") if hint.insert and hint.insert.casefold() in told else hint
+        replace(hint, insert="") if hint.insert and hint.insert.casefold() in instructions else hint
         for hint in found
         if hint
     ]

@@ -17,7 +17,7 @@ MAX_NEW_TOKENS = 900
 def rewrite_messages(
     instructions: str, shots: Sequence[Shot], results: Sequence[PromptResult]
 ) -> list[Message]:
-    """The messages that ask for better instructions, with the present ones and some failures.
+    """The messages that ask for better instructions, with the current ones and some failures.
 
     The few-shot examples are not rewritten, so only their number is given.
     """

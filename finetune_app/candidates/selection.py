@@ -1,4 +1,4 @@
-"""The candidates of a goal that can be chosen, in a list from the least to the most work."""
+"""The candidates of a goal that can be chosen, from the least effort to the most."""
 
 import hashlib
 import secrets
@@ -38,8 +38,8 @@ class CandidateOption:
 class ChatColumn:
     """A candidate on the chat page.
 
-    `name` identifies its answers in the event stream, `letter` stands for it while names are
-    hidden, and `is_ours` marks what was made here rather than the model it was made from.
+    `name` identifies its answers in the event stream, `letter` replaces the label while names are
+    hidden, and `is_ours` is false for the model that it is compared with.
     """
 
     name: str
@@ -51,13 +51,13 @@ class ChatColumn:
 def candidate_options(goal: Goal) -> list[CandidateOption]:
     """All candidates of the goal; every key is unique."""
     trained = list(_finished_trainings(goal)[:MAX_OPTIONS_PER_KIND])
-    kept = list(_kept_candidates(goal)[:MAX_OPTIONS_PER_KIND])
+    saved = list(_saved_candidates(goal)[:MAX_OPTIONS_PER_KIND])
     default = default_base_model(goal)
     bases = {one.pk: one for one in [default, *(t.base_model for t in trained)] if one}
-    bases |= {one.base_model.pk: one.base_model for one in kept if one.base_model}
+    bases |= {one.base_model.pk: one.base_model for one in saved if one.base_model}
     return [
         *(_base_option(goal, one) for one in bases.values()),
-        *(_kept_option(one) for one in kept),
+        *(_saved_option(one) for one in saved),
         *_document_options(goal, default, trained),
         *(_tuned_option(one) for one in trained),
         *_endpoint_options(goal),
@@ -116,7 +116,7 @@ def new_seed() -> str:
 
 
 def _shuffled(options: list[CandidateOption], seed: str) -> list[CandidateOption]:
-    """Hashed, so that the order cannot be read off the seed in the address."""
+    """Uses a hash, so that the seed in the URL does not reveal the order."""
     is_reversed = bool(seed) and hashlib.sha256(seed.encode()).digest()[0] % 2
     return options[::-1] if is_reversed else options
 
@@ -129,11 +129,11 @@ def _finished_trainings(goal: Goal) -> QuerySet[Training]:
     return goal.trainings.with_adapter().select_related("base_model", "goal")
 
 
-def _kept_candidates(goal: Goal) -> QuerySet[Candidate]:
-    kept = goal.candidates.filter(saved=True).exclude(
+def _saved_candidates(goal: Goal) -> QuerySet[Candidate]:
+    saved = goal.candidates.filter(saved=True).exclude(
         kind__in=[CandidateKind.BASE, CandidateKind.TUNED]
     )
-    return kept.select_related(
+    return saved.select_related(
         "base_model", "endpoint", "knowledge", "training__base_model", "goal"
     ).order_by("-pk")
 
@@ -159,7 +159,7 @@ def _tuned_option(training: Training) -> CandidateOption:
     )
 
 
-def _kept_option(candidate: Candidate) -> CandidateOption:
+def _saved_option(candidate: Candidate) -> CandidateOption:
     return CandidateOption(
         f"kept-{candidate.pk}",
         candidate.kind,
@@ -200,7 +200,7 @@ def _document_options(
 
 
 def _endpoint_options(goal: Goal) -> list[CandidateOption]:
-    """Remote models without instructions; those with instructions are kept candidates."""
+    """Remote models without instructions; those with instructions are saved candidates."""
     return [
         CandidateOption(
             f"endpoint-{one.pk}",

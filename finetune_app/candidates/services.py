@@ -1,4 +1,4 @@
-"""Creates candidates. An identical one is reused, and a frozen one is never changed."""
+"""Creates candidates. An identical one is reused; a frozen one is never changed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -75,10 +75,11 @@ def save_version(
     sampling: CandidateSampling,
 ) -> Candidate:
     """A prompt candidate that a user saves as a version."""
+    new_name = _("Instructions")
     candidate = _same_or_new(
         goal,
         CandidateKind.PROMPT,
-        name=_("Instructions"),
+        name=new_name,
         base_model=base_model,
         endpoint=endpoint,
         instructions=instructions.strip(),
@@ -87,9 +88,7 @@ def save_version(
     )
     if not candidate.saved:
         candidate.saved = True
-        if candidate.name == _(
-            "Instructions"
-        ):  # just created; the name of an older one is known from evaluations
+        if candidate.name == new_name:  # the name of an older one is known from evaluations
             candidate.name = _("Instructions %(n)d") % {"n": candidate.revision}
         candidate.save(update_fields=["saved", "name"])
     return candidate
@@ -162,7 +161,7 @@ def with_current_documents(candidate: Candidate) -> Candidate:
 
 
 def _same_or_new(goal: Goal, kind: CandidateKind, *, name: str, **pinned: Any) -> Candidate:
-    """Candidates are the same when all `pinned` fields are; the name is not compared."""
+    """Candidates are the same if all `pinned` fields are equal; the name is not compared."""
     same = Candidate.objects.filter(goal=goal, kind=kind, **pinned).order_by("-pk").first()
     if same:
         return same
@@ -202,10 +201,10 @@ def prompt_template(candidate: Candidate) -> PromptTemplate:
 
 
 def candidate_spec(candidate: Candidate) -> CandidateSpec:
-    """What a worker needs to answer as this candidate.
+    """The candidate for a worker.
 
-    Written to a child's standard input only and never stored, since it holds the key of a remote
-    model. Raises PlainError when that key is lost or the documents have changed.
+    Written to a child's standard input only and never stored, since it contains the key of a
+    remote model. Raises PlainError when that key is lost or the documents have changed.
     """
     adapter = None
     if candidate.training:

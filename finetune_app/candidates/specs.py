@@ -44,7 +44,7 @@ class CandidateSampling(TypedDict, total=False):
 class CandidateSpec(PromptSpec):
     """All that a worker needs to answer as a candidate. Folders are absolute.
 
-    `endpoint` holds the key of a remote model, so a spec must never be stored.
+    `endpoint` contains the key of a remote model, so a spec must never be stored.
     """
 
     id: int
@@ -75,7 +75,7 @@ class PromptToAnswer(TypedDict):
 
 
 class SuggestionSpec(TypedDict):
-    """What a worker's child needs to suggest answers."""
+    """The spec of a child that suggests answers."""
 
     candidate: CandidateSpec
     questions: list[PromptToAnswer]

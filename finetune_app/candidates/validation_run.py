@@ -1,7 +1,7 @@
-"""Asks a candidate the validation prompts and stores its answers and whether they are right.
+"""Asks a candidate the validation prompts, and stores and judges its answers.
 
-One request of the page asks a few prompts, and the page then asks for the next ones. So it stays
-responsive, and answers are kept even if it is closed half-way.
+Each request of the page asks a few prompts, so that the page stays responsive and answers are kept
+if it is closed half-way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,6 +117,6 @@ class Judge:
 
 
 def _max_new_tokens(wanted: Sequence[str]) -> int:
-    """Enough tokens for the longest expected answer, and a few more to see a model ramble."""
+    """Enough tokens for the longest expected answer, and some more to notice rambling."""
     longest = max(map(len, wanted), default=0)
     return min(max(longest // 2 + 32, MIN_NEW_TOKENS), MAX_NEW_TOKENS)

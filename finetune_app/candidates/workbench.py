@@ -1,7 +1,7 @@
 """What the workbench pages show: the draft, its results, hints, and the saved versions."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from django.utils.safestring import SafeString
 
@@ -19,7 +19,7 @@ from finetune_app.candidates.validation_prompts import (
 )
 from finetune_app.core import charts
 from finetune_app.goals.models import Goal
-from finetune_app.goals.presenters import present_answer
+from finetune_app.goals.presenters import PresentedAnswer, present_answer
 
 MAX_VERSIONS = 30
 
@@ -43,8 +43,31 @@ class WriterChoice:
     host: str
 
 
+class AnswerParts(PresentedAnswer):
+    """An answer for components/answer.html."""
+
+    answer: ValidationAnswer
+
+
+class ResultRow(TypedDict):
+    """A validation prompt and the draft's answer (`said`), if it was asked."""
+
+    prompt: str
+    wanted: PresentedAnswer
+    said: AnswerParts | None
+
+
+class ChangedRow(TypedDict):
+    """A validation prompt that only one of two versions answers correctly."""
+
+    prompt: str
+    wanted: PresentedAnswer
+    before: AnswerParts
+    after: AnswerParts
+
+
 def draft_context(draft: WorkbenchDraft, text: str) -> dict[str, Any]:
-    """All that the workbench shows; `text` searches the examples that can be shown."""
+    """Context of the workbench; `text` searches the examples that can be shown."""
     goal, candidate = draft.goal, draft.as_candidate()
     prompts = validation_prompts.prompts_of_goal(goal)
     results = validation_prompts.results_of(goal, candidate, prompts)
@@ -84,6 +107,15 @@ def comparison_context(goal: Goal, version: Candidate, other: Candidate) -> dict
     old, new = (other, version) if is_earlier else (version, other)
     prompts = validation_prompts.prompts_of_goal(goal)
     before, after = (validation_prompts.results_of(goal, one, prompts) for one in (old, new))
+    changed: list[ChangedRow] = [
+        {
+            "prompt": one.prompt.prompt,
+            "wanted": present_answer(one.prompt.wanted),
+            "before": _answer_parts(one.before, one.prompt),
+            "after": _answer_parts(one.after, one.prompt),
+        }
+        for one in changed_answers(before, after)
+    ]
     return {
         "version": version,
         "other": other,
@@ -92,15 +124,7 @@ def comparison_context(goal: Goal, version: Candidate, other: Candidate) -> dict
         "diff": diff_prompts(old.instructions, new.instructions, old.shots, new.shots),
         "before": validation_prompts.score_of(before),
         "after": validation_prompts.score_of(after),
-        "changed": [
-            {
-                "prompt": one.prompt.prompt,
-                "wanted": present_answer(one.prompt.wanted),
-                "before": _answer_parts(one.before, one.prompt),
-                "after": _answer_parts(one.after, one.prompt),
-            }
-            for one in changed_answers(before, after)
-        ],
+        "changed": changed,
         "others": [one for one in versions_of(goal) if one.pk != version.pk],
     }
 
@@ -111,7 +135,7 @@ def writer_value(writer: Candidate) -> str:
     return f"base:{writer.base_model_id}"
 
 
-def _result_row(result: PromptResult) -> dict[str, Any]:
+def _result_row(result: PromptResult) -> ResultRow:
     return {
         "prompt": result.prompt.prompt,
         "wanted": present_answer(result.prompt.wanted),
@@ -119,12 +143,10 @@ def _result_row(result: PromptResult) -> dict[str, Any]:
     }
 
 
-def _answer_parts(answer: ValidationAnswer, prompt: ValidationPrompt) -> dict[str, Any]:
-    """The answer for components/answer.html; a wrong one has its differences marked."""
-    return {
-        "answer": answer,
-        **present_answer(answer.text, prompt.wanted if answer.passed is False else None),
-    }
+def _answer_parts(answer: ValidationAnswer, prompt: ValidationPrompt) -> AnswerParts:
+    """A wrong answer has its differences marked."""
+    wanted = prompt.wanted if answer.passed is False else None
+    return {"answer": answer, **present_answer(answer.text, wanted)}
 
 
 def _version_rows(goal: Goal, prompts: list[ValidationPrompt]) -> list[VersionRow]:

@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from finetune_app.checks.models import Finding
 from finetune_app.datasets.models import Dataset, Example, Split
 
-SHOWN = 5  # rows or groups of each finding
-SHOWN_IN_GROUP = 4
+MAX_SHOWN = 5  # rows or groups of each finding
+MAX_SHOWN_IN_GROUP = 4
 CONTEXT_CHARACTERS = 90  # shown on each side of a marked span
 NAMES = {
     "email": _("e-mail"),
@@ -56,14 +56,14 @@ def gather_evidence(dataset: Dataset, findings: list[Finding]) -> list[FindingEv
     """Read the rows of all findings in one query. Rows deleted since then are left out."""
     wanted: set[int] = set()
     for one in findings:
-        wanted.update(one.examples[:SHOWN])
+        wanted.update(one.examples[:MAX_SHOWN])
         wanted.update(pk for group in _groups(one) for pk in group)
     rows = dataset.examples.kept().in_bulk(sorted(wanted))
     return [_shown(one, rows) for one in findings]
 
 
 def _groups(finding: Finding) -> list[list[int]]:
-    return [group[:SHOWN_IN_GROUP] for group in finding.groups[:SHOWN]]
+    return [group[:MAX_SHOWN_IN_GROUP] for group in finding.groups[:MAX_SHOWN]]
 
 
 def _shown(finding: Finding, rows: dict[int, Example]) -> FindingEvidence:
@@ -75,10 +75,10 @@ def _shown(finding: Finding, rows: dict[int, Example]) -> FindingEvidence:
             kind = "choose" if finding.check_name == "contradictions" else "sides"
             groups = [sorted(group, key=_test_first) for group in groups]
         return FindingEvidence(
-            finding, kind, groups=groups, more=max(0, len(finding.groups) - SHOWN)
+            finding, kind, groups=groups, more=max(0, len(finding.groups) - MAX_SHOWN)
         )
-    there = [rows[pk] for pk in finding.examples[:SHOWN] if pk in rows]
-    more = max(0, finding.count - SHOWN)
+    there = [rows[pk] for pk in finding.examples[:MAX_SHOWN] if pk in rows]
+    more = max(0, finding.count - MAX_SHOWN)
     if finding.spans:
         marked = [
             MarkedExample(row, parts(row, finding.spans.get(str(row.pk), []))) for row in there

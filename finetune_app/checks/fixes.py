@@ -18,8 +18,8 @@ from finetune_app.datasets.models import Dataset, Edit, Example, Split, Status
 from finetune_app.datasets.services import batch_edits, bulk_edits
 from finetune_app.datasets.services.editing import change_many
 
-Wanted = dict[int, dict[str, Any]]  # key of an example: its new values
-Fix = Callable[[Finding, list[CheckRow]], Wanted]
+Changes = dict[int, dict[str, Any]]  # pk of an example -> its new values
+Fix = Callable[[Finding, list[CheckRow]], Changes]
 ASIDE = {"status": str(Status.SET_ASIDE)}
 MAX_QUERY_KEYS = 500  # databases limit the number of variables of one query
 
@@ -31,10 +31,10 @@ def apply_fix(*, finding: Finding, by: User) -> Edit:
     PlainError (409) when there is nothing left to fix.
     """
     dataset = finding.dataset
-    row_count = dataset.last_number if finding.fix in WHOLE_SET else _row_count(finding)
+    row_count = dataset.last_number if finding.fix in WHOLE_DATASET else _row_count(finding)
     if row_count > batch_edits.MAX_ROWS_IN_REQUEST:
         return _apply_to_many(finding, by, row_count)
-    rows = checks.usable_rows(dataset) if finding.fix in WHOLE_SET else _rows_of(finding)
+    rows = checks.usable_rows(dataset) if finding.fix in WHOLE_DATASET else _rows_of(finding)
     wanted = FIXES[finding.fix](finding, rows)
     if not wanted:
         raise PlainError(_("This has already been fixed."), status=409)
@@ -85,7 +85,7 @@ def _rows_of(finding: Finding) -> list[CheckRow]:
     return sorted(rows, key=lambda row: row.number)
 
 
-def _set_aside(finding: Finding, rows: list[CheckRow]) -> Wanted:
+def _set_aside(finding: Finding, rows: list[CheckRow]) -> Changes:
     return {row.pk: ASIDE for row in rows}
 
 
@@ -94,7 +94,7 @@ def _keep_first(groups: Callable[[list[CheckRow]], list[list[CheckRow]]]) -> Fix
     return lambda finding, rows: {row.pk: ASIDE for group in groups(rows) for row in group[1:]}
 
 
-def _keep_one_of_each(finding: Finding, rows: list[CheckRow]) -> Wanted:
+def _keep_one_of_each(finding: Finding, rows: list[CheckRow]) -> Changes:
     return {row.pk: ASIDE for group in _groups(finding, rows) for row in group[1:]}
 
 
@@ -105,10 +105,10 @@ def _groups(finding: Finding, rows: list[CheckRow]) -> list[list[CheckRow]]:
     return [sorted(group, key=lambda row: row.number) for group in groups if len(group) > 1]
 
 
-def _test_into_other_split(finding: Finding, rows: list[CheckRow]) -> Wanted:
-    """Move test rows to the split of their look-alikes. Nothing moves into the test split, so it
-    never contains what a model may have learned from."""
-    wanted: Wanted = {}
+def _test_into_other_split(finding: Finding, rows: list[CheckRow]) -> Changes:
+    """Move test rows to the split of their near-duplicates. Nothing moves into the test split, so
+    it never contains what a model may have learned from."""
+    wanted: Changes = {}
     for group in _groups(finding, rows):
         present = {row.split for row in group}
         if Split.TEST in present and len(present) > 1:
@@ -117,7 +117,7 @@ def _test_into_other_split(finding: Finding, rows: list[CheckRow]) -> Wanted:
     return wanted
 
 
-def _validation_into_train(finding: Finding, rows: list[CheckRow]) -> Wanted:
+def _validation_into_train(finding: Finding, rows: list[CheckRow]) -> Changes:
     return {
         row.pk: {"split": str(Split.TRAIN)}
         for group in _groups(finding, rows)
@@ -130,12 +130,12 @@ def _validation_into_train(finding: Finding, rows: list[CheckRow]) -> Wanted:
 def _rewrite(change: Callable[[str], str]) -> Fix:
     """A fix that applies `change` to the text of each message."""
 
-    def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
-        wanted: Wanted = {}
+    def fix(finding: Finding, rows: list[CheckRow]) -> Changes:
+        wanted: Changes = {}
         for row in rows:
-            said = [{**one, "content": change(one["content"])} for one in row.messages]
-            if said != row.messages:
-                wanted[row.pk] = {"messages": said}
+            changed = [{**one, "content": change(one["content"])} for one in row.messages]
+            if changed != row.messages:
+                wanted[row.pk] = {"messages": changed}
         return wanted
 
     return fix
@@ -149,7 +149,7 @@ def _without_personal(text: str) -> str:
     return pii.redacted(text, pii.personal(text))
 
 
-def _same_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
+def _same_instructions(finding: Finding, rows: list[CheckRow]) -> Changes:
     """Give the most common instructions to the examples that have none."""
     instructions = Counter(
         row.messages[0]["content"]
@@ -159,7 +159,7 @@ def _same_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
     return _with_instructions(rows, instructions.most_common(1)[0][0]) if instructions else {}
 
 
-def _with_instructions(rows: list[CheckRow], text: str) -> Wanted:
+def _with_instructions(rows: list[CheckRow], text: str) -> Changes:
     instructions = {"role": "system", "content": text}
     return {
         row.pk: {"messages": [instructions, *row.messages]}
@@ -168,7 +168,7 @@ def _with_instructions(rows: list[CheckRow], text: str) -> Wanted:
     }
 
 
-def _no_instructions(finding: Finding, rows: list[CheckRow]) -> Wanted:
+def _no_instructions(finding: Finding, rows: list[CheckRow]) -> Changes:
     return {
         row.pk: {"messages": [one for one in row.messages if one["role"] != "system"]}
         for row in rows
@@ -183,18 +183,18 @@ def _hold_back(split: Split) -> Fix:
     validation questions, but never the reverse.
     """
 
-    def fix(finding: Finding, rows: list[CheckRow]) -> Wanted:
+    def fix(finding: Finding, rows: list[CheckRow]) -> Changes:
         dataset: Dataset = finding.dataset
         shares, trains = splits.shares_of(dataset.goal), dataset.goal.trains
         share = shares.test if split == Split.TEST else shares.validation
-        givers = [row for row in rows if row.split == Split.TRAIN]
-        if not trains and split == Split.VALIDATION and not givers:
-            givers = [row for row in rows if row.split == Split.TEST]
-        givers.sort(key=lambda row: splits.hash_fraction(dataset.seed, row.prompt_hash))
-        most = len(givers) if not trains and split == Split.TEST else len(givers) - 1
-        want = min(max(1, round(share * len(rows))), most)
-        chosen = {row.prompt_hash for row in givers[:want]}
-        return {row.pk: {"split": str(split)} for row in givers if row.prompt_hash in chosen}
+        movable = [row for row in rows if row.split == Split.TRAIN]
+        if not trains and split == Split.VALIDATION and not movable:
+            movable = [row for row in rows if row.split == Split.TEST]
+        movable.sort(key=lambda row: splits.hash_fraction(dataset.seed, row.prompt_hash))
+        limit = len(movable) if not trains and split == Split.TEST else len(movable) - 1
+        count = min(max(1, round(share * len(rows))), limit)
+        chosen = {row.prompt_hash for row in movable[:count]}
+        return {row.pk: {"split": str(split)} for row in movable if row.prompt_hash in chosen}
 
     return fix
 
@@ -214,8 +214,8 @@ FIXES: dict[str, Fix] = {
     "same_instructions": _same_instructions,
     "no_instructions": _no_instructions,
 }
-# These fixes read all rows, not only those of the finding.
-WHOLE_SET = {"hold_back_test", "hold_back_practice", "same_instructions"}
+# These fixes read all rows of the dataset, not only those of the finding.
+WHOLE_DATASET = {"hold_back_test", "hold_back_practice", "same_instructions"}
 
 
 # ---- Very many rows, changed by a job: a million conversations do not fit into memory ----
@@ -250,12 +250,12 @@ def _apply_to_many(finding: Finding, by: User, row_count: int) -> Edit:
 
 @batch_edits.batch_step("apply_fix")
 def _plan(edit: Edit, dataset: Dataset) -> None:
-    """The first step: turn the finding into the numbers of the rows to change."""
+    """The first step: store the numbers of the rows to change in the edit."""
     finding = dataset.findings.filter(check_name=edit.todo["check"], fix=edit.todo["fix"]).first()
     if finding is None:  # fixed in the meantime
         edit.todo = {}
         return
-    whole = finding.fix in WHOLE_SET
+    whole = finding.fix in WHOLE_DATASET
     light = _light_rows(dataset, None if whole else _keys(finding))
     if finding.fix in REWRITES:
         edit.todo = {
@@ -274,10 +274,10 @@ def _plan(edit: Edit, dataset: Dataset) -> None:
     for row in rows:
         if row.pk in wanted:
             numbers[tuple(wanted[row.pk].items())].append(row.number)
-    said = edit.what.replace("%", "%%")
+    what = edit.what.replace("%", "%%")
     *then, first = [
         bulk_edits.pending_bulk_edit(
-            dict(after), said, "?status=approved", some, dataset.last_number
+            dict(after), what, "?status=approved", some, dataset.last_number
         )
         for after, some in numbers.items()
     ] or [{}]
@@ -305,7 +305,7 @@ def _most_common_instructions(dataset: Dataset) -> str:
 
 
 @batch_edits.batch_step("rewrite")
-def _rewrite_some(edit: Edit, dataset: Dataset) -> None:
+def _rewrite_batch(edit: Edit, dataset: Dataset) -> None:
     todo = edit.todo
     numbers = todo["numbers"][:REWRITE_BATCH]
     if not numbers:

@@ -18,7 +18,7 @@ POINTS = {Severity.ERROR: 10, Severity.WARNING: 5, Severity.INFO: 1}
 
 
 def sorted_findings(dataset: Dataset, *, whole: bool = False) -> list[Finding]:
-    """The findings that cost most points first.
+    """The findings by the points they cost, most first.
 
     Their rows, groups and spans, megabytes for a large dataset, are only loaded with `whole`.
     """

@@ -1,4 +1,4 @@
-"""The job of a thorough check.
+"""The handler of jobs that check a dataset thoroughly.
 
 The child process gets the rows in a file, each with its cached scan. It returns its scans of new
 rows and its findings in files, which are deleted with the job.
@@ -54,11 +54,11 @@ class CheckHandler(JobHandler):
         )
 
     def before_finish(self, job: Job, result: Result) -> None:
-        """Store the scan of each row in many small writes, so that others can write in between."""
+        """Store the scan of each row in many short transactions, so that others can write."""
         for some in _row_checks(Path(settings.DATA_DIR) / folder_of(job) / "looks.jsonl"):
-            there = Example.objects.filter(pk__in=[one.example_id for one in some])
-            still = set(there.values_list("pk", flat=True))
-            row_check_cache.store(one for one in some if one.example_id in still)
+            existing = Example.objects.filter(pk__in=[one.example_id for one in some])
+            pks = set(existing.values_list("pk", flat=True))
+            row_check_cache.store(one for one in some if one.example_id in pks)
 
     def finish(self, job: Job, result: Result) -> None:
         """Store the findings. A small dataset is checked again: its rows may have changed."""
@@ -98,9 +98,9 @@ def _row_checks(path: Path) -> Iterator[list[RowCheck]]:
     some: list[RowCheck] = []
     with path.open(encoding="utf-8") as file:
         for line in file:
-            pk, print_, marks, language, toxic, tokens, answer, model = json.loads(line)
-            seen = RowScan(tuple(Mark(*mark) for mark in marks), language, toxic, tokens, answer)
-            some.append(row_check_cache.row_check(pk, print_, seen, model))
+            pk, digest, marks, language, toxic, tokens, answer, model = json.loads(line)
+            scan = RowScan(tuple(Mark(*mark) for mark in marks), language, toxic, tokens, answer)
+            some.append(row_check_cache.row_check(pk, digest, scan, model))
             if len(some) == row_check_cache.BATCH:
                 yield some
                 some = []

@@ -40,7 +40,7 @@ class FindingQuerySet(models.QuerySet["Finding"]):
 
 
 class Finding(models.Model):
-    """What a check found: the examples it is about, and its fix."""
+    """A problem that a check found, with its examples and its fix."""
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="findings")
     check_name = models.CharField(max_length=40)

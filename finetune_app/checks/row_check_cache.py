@@ -17,48 +17,48 @@ FIELDS = ["fingerprint", "marks", "language", "toxic", "tokens", "answer_tokens"
 def scan_rows(dataset: Dataset, rows: list[CheckRow], model: str = "") -> dict[int, RowScan]:
     """The scan of each row, by pk. New and changed rows are scanned and stored, without toxicity
     and token counts, which only a thorough check computes. `model` is the key of a TokenLimit."""
-    kept = {
+    cached = {
         pk: values
         for pk, *values in RowCheck.objects.filter(example__dataset=dataset).values_list(
             "pk", *FIELDS
         )
     }
-    seen: dict[int, RowScan] = {}
+    scans: dict[int, RowScan] = {}
     new: list[RowCheck] = []
     for row in rows:
-        print_ = fingerprint(row.messages)
-        known = kept.get(row.pk)
-        if known and known[0] == print_:
-            seen[row.pk] = scan_from_values(known, model)
+        digest = fingerprint(row.messages)
+        values = cached.get(row.pk)
+        if values and values[0] == digest:
+            scans[row.pk] = scan_from_values(values, model)
         else:
-            seen[row.pk] = scan(row.messages)
-            new.append(row_check(row.pk, print_, seen[row.pk], ""))
+            scans[row.pk] = scan(row.messages)
+            new.append(row_check(row.pk, digest, scans[row.pk], ""))
     store(new)
-    return seen
+    return scans
 
 
 def scan_from_values(values: list[Any], model: str) -> RowScan:
     """From the FIELDS of a RowCheck; token counts are only used if they are those of `model`."""
-    _print, marks, language, toxic, tokens, answer_tokens, of = values
-    mine = bool(model) and of == model
+    _digest, marks, language, toxic, tokens, answer_tokens, counted_model = values
+    is_counted = bool(model) and counted_model == model
     return RowScan(
         tuple(Mark(*mark) for mark in marks),
         language,
         toxic,
-        tokens if mine else None,
-        answer_tokens if mine else None,
+        tokens if is_counted else None,
+        answer_tokens if is_counted else None,
     )
 
 
-def row_check(pk: int, print_: str, seen: RowScan, model: str) -> RowCheck:
+def row_check(pk: int, digest: str, scan: RowScan, model: str) -> RowCheck:
     return RowCheck(
         example_id=pk,
-        fingerprint=print_,
-        marks=[list(mark) for mark in seen.marks],
-        language=seen.language,
-        toxic=seen.toxic,
-        tokens=seen.tokens,
-        answer_tokens=seen.answer_tokens,
+        fingerprint=digest,
+        marks=[list(mark) for mark in scan.marks],
+        language=scan.language,
+        toxic=scan.toxic,
+        tokens=scan.tokens,
+        answer_tokens=scan.answer_tokens,
         model=model,
     )
 

@@ -1,4 +1,4 @@
-"""Everything that can be detected in a single row. Pure: the same row gives the same scan.
+"""Scans a single row for everything that can be detected in it. Pure functions.
 
 Scans are cached with the `fingerprint` of the row, so an edit only costs a scan of the rows it
 changed.
@@ -38,7 +38,7 @@ NO_ANSWER = {
     "keine antwort",
 }
 PERHAPS_NO_ANSWER = {"none", "nil", "unknown", "empty"}
-MOST_SPANS = 20  # highlighted in one row
+MAX_SPANS = 20  # highlighted in one row
 
 
 def scan(messages: list[Message]) -> RowScan:
@@ -93,9 +93,9 @@ def _spans(messages: list[Message]) -> Iterator[Mark]:
     """Personal data, secrets and broken characters, with their spans."""
     for place, message in enumerate(messages):
         text = message["content"]
-        for start, end, what in pii.secrets(text)[:MOST_SPANS]:
+        for start, end, what in pii.secrets(text)[:MAX_SPANS]:
             yield Mark("secrets", place, start, end, what)
-        for start, end, what in pii.personal(text)[:MOST_SPANS]:
+        for start, end, what in pii.personal(text)[:MAX_SPANS]:
             yield Mark("personal", place, start, end, what)
-        for start, end in mojibake.broken_words(text)[:MOST_SPANS]:
+        for start, end in mojibake.broken_words(text)[:MAX_SPANS]:
             yield Mark("broken", place, start, end, "broken")

@@ -1,9 +1,8 @@
-"""Running the checks of a dataset and storing what they find.
+"""Runs the checks of a dataset and stores their findings.
 
-What can be detected in a single row is computed by row_scan.py and stored (row_check_cache.py), so
-an edit costs a scan of the rows it changed. A dataset of up to MAX_ROWS_IN_REQUEST rows is checked
-in the request after each edit; a larger one, and whatever needs a heavy library, by a job
-(jobs.py).
+Scans of single rows (row_scan.py) are cached (row_check_cache.py), so an edit only costs a scan of
+the rows it changed. A dataset of up to MAX_ROWS_IN_REQUEST rows is checked in the request after
+each edit; a larger one, and whatever needs a heavy library, by a job (jobs.py).
 """
 
 from datetime import datetime

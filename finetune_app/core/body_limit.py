@@ -17,7 +17,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A file slightly above the limit passes, so that the form can show the error.
-ROOM_FOR_THE_FORM = 1024 * 1024
+FORM_OVERHEAD_BYTES = 1024 * 1024
 
 
 class BodyLimit:
@@ -30,17 +30,17 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        counter = _Counter(receive, most=_most(scope) + ROOM_FOR_THE_FORM)
-        counter.too_large = _told_length(scope) > counter.most
+        counter = _Counter(receive, limit=_limit(scope) + FORM_OVERHEAD_BYTES)
+        counter.too_large = _content_length(scope) > counter.limit
         if not counter.too_large:
             await self.app(scope, counter.receive, send)
         if counter.too_large:
-            most = _most(scope) // (1024 * 1024)
+            megabytes = _limit(scope) // (1024 * 1024)
             await refuse(
                 scope,
                 send,
                 413,
-                f"This is larger than {most} MB, the most we take at "
+                f"This is larger than {megabytes} MB, the most we take at "
                 "once. Go back and split the file.",
             )
 
@@ -48,31 +48,31 @@ class BodyLimit:
 class _Counter:
     """Forwards the body up to the limit; then the app sees the client disconnect."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
+    def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
-        self._arrived = 0
-        self.most = most
+        self._received = 0
+        self.limit = limit
         self.too_large = False
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self._arrived += len(message.get("body", b""))
-        if self._arrived > self.most:
+        self._received += len(message.get("body", b""))
+        if self._received > self.limit:
             self.too_large = True
             return {"type": "http.disconnect"}
         return message
 
 
-def _most(scope: Scope) -> int:
-    """Limit in bytes: for forms with files, chunks of a file (PUT), and anything else."""
+def _limit(scope: Scope) -> int:
+    """The limit in bytes: larger for forms with files and chunks of a file (PUT)."""
     kind = dict(scope["headers"]).get(b"content-type", b"").lower()
     is_file = scope["method"] == "PUT" or kind.startswith(b"multipart/form-data")
     return int(settings.MAX_UPLOAD_BYTES if is_file else settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
-def _told_length(scope: Scope) -> int:
-    told = dict(scope["headers"]).get(b"content-length", b"")
-    return int(told[:20]) if told.isdigit() else 0  # a longer number is too large in any case
+def _content_length(scope: Scope) -> int:
+    value = dict(scope["headers"]).get(b"content-length", b"")
+    return int(value[:20]) if value.isdigit() else 0  # a longer number is too large in any case
 
 
 async def refuse(scope: Scope, send: Send, status: int, text: str) -> None:

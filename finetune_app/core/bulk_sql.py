@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 
-PLAIN = {str, int, type(None)}  # need no conversion for any database
+UNCONVERTED_TYPES = {str, int, type(None)}  # the same for every database
 
 
 def insert(rows: Sequence[models.Model]) -> None:
@@ -20,10 +20,10 @@ def insert(rows: Sequence[models.Model]) -> None:
     meta: Any = rows[0]._meta
     fields = [f for f in meta.concrete_fields if not (f.primary_key or f.generated)]
     columns = ", ".join(_quoted(field.column) for field in fields)
-    places = ", ".join(["%s"] * len(fields))
+    placeholders = ", ".join(["%s"] * len(fields))
     values = [_reader(field, new=True) for field in fields]
     _send(
-        f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES ({places})",
+        f"INSERT INTO {_quoted(meta.db_table)} ({columns}) VALUES ({placeholders})",
         [[value(row) for value in values] for row in rows],
     )
 
@@ -45,12 +45,12 @@ def update(rows: Sequence[models.Model], names: Sequence[str]) -> None:
 def _reader(field: Any, *, new: bool) -> Callable[[models.Model], Any]:
     """Returns a function that reads a field's value from a row, prepared for the database."""
     connection, name = connections[DEFAULT_DB_ALIAS], field.attname
-    as_it_is = set() if isinstance(field, models.JSONField) else PLAIN
+    unconverted = set() if isinstance(field, models.JSONField) else UNCONVERTED_TYPES
     dated = new and (getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False))
 
     def read(row: models.Model) -> Any:
         value = field.pre_save(row, True) if dated else getattr(row, name)
-        if value.__class__ in as_it_is:
+        if value.__class__ in unconverted:
             return value
         return field.get_db_prep_save(value, connection)
 

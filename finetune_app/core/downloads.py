@@ -25,7 +25,7 @@ def download(
     return response
 
 
-def pieces_of(path: Path) -> Generator[bytes]:
+def file_chunks(path: Path) -> Generator[bytes]:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             yield block
@@ -43,5 +43,5 @@ async def _in_threads(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[b
         while piece := await asyncio.to_thread(next, pieces, b""):
             yield piece
     finally:
-        with suppress(ValueError):  # it is running in its thread and closes afterwards
+        with suppress(ValueError):  # still running in its thread, which closes it
             pieces.close()

@@ -4,14 +4,14 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 
 
-def _box() -> MultiFernet:
+def _fernet() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.FIELD_KEYS])
 
 
 def encrypt(text: str) -> str:
-    return _box().encrypt(text.encode()).decode()
+    return _fernet().encrypt(text.encode()).decode()
 
 
 def decrypt(token: str) -> str:
     """Raises cryptography.fernet.InvalidToken if the key has changed."""
-    return _box().decrypt(token.encode()).decode()
+    return _fernet().decrypt(token.encode()).decode()

@@ -21,7 +21,7 @@ from finetune_app.core.engine_protocol import (
 )
 from finetune_app.core.tracing import span
 
-# Loading a large model takes minutes before the first byte; a longer pause is an error.
+# A large model takes minutes to load before the first byte.
 TIMEOUT = httpx.Timeout(300.0, connect=2.0)
 BASE_URL = "http://engine"
 
@@ -95,11 +95,10 @@ async def token_view(
 async def search(
     index: str, question: str, *, count: int, whole: bool = False
 ) -> list[FoundPassage]:
-    """Passages of an index that fit a question, best first; empty when none does.
+    """Passages of an index that match a question, best first; empty when none does.
 
-    index: absolute folder. whole: all passages instead, in the order of the documents.
-
-    Raises EngineUnavailable.
+    index: absolute folder. whole: return all passages, in the order of the documents. Raises
+    EngineUnavailable.
     """
     body = {"index": index, "question": question, "count": count, "whole": whole}
     passages: list[FoundPassage] = (await _request("POST", "/search", body))["passages"]
@@ -131,7 +130,7 @@ async def health() -> EngineHealth:
 
 
 def health_now(timeout_seconds: float) -> EngineHealth:
-    """The same for a page, which must not wait long. Raises EngineUnavailable."""
+    """`health` for synchronous code, with a timeout. Raises EngineUnavailable."""
     transport = httpx.HTTPTransport(uds=str(settings.ENGINE_SOCKET))
     with httpx.Client(
         transport=transport, base_url=BASE_URL, headers=_secret(), timeout=timeout_seconds

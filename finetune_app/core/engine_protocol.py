@@ -7,8 +7,6 @@ from typing import NotRequired, TypedDict
 
 from finetune_app.core.chat_messages import Message
 
-"""One chat message: {"role": "system" | "user" | "assistant", "content": ...}."""
-
 
 class TopLogprob(TypedDict):
     """A token, its log-probability, and the bytes it stands for."""
@@ -19,7 +17,7 @@ class TopLogprob(TypedDict):
 
 
 class TokenLogprob(TopLogprob):
-    """A token that was written, and the most likely tokens at its position, best first."""
+    """A generated token, and the most likely tokens at its position, best first."""
 
     top_logprobs: list[TopLogprob]
 
@@ -40,18 +38,18 @@ class Sampling(TypedDict, total=False):
 
 
 class ChatRequest(Sampling):
-    """One answer to generate. `candidate` names it in the events."""
+    """One answer to generate. `candidate` identifies it in the events."""
 
     candidate: str
     messages: list[Message]
     adapter: str | None
     """Absolute folder of a LoRA adapter; None is the base model."""
     prompt: NotRequired[str | None]
-    """Text to continue as it is, instead of `messages`."""
+    """Text to continue without a chat template, instead of `messages`."""
 
 
 class ChatBody(Sampling):
-    """POST /chat: requests that are answered in one batch; they may override the sampling."""
+    """POST /chat: requests to answer in one batch; each may override the sampling."""
 
     base_model: str
     number_format: str

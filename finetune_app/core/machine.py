@@ -15,7 +15,7 @@ GIB = 1024**3
 
 
 @dataclass(frozen=True)
-class Card:
+class GraphicsCard:
     """A graphics card as reported by nvidia-smi."""
 
     name: str
@@ -28,16 +28,16 @@ class Machine:
     memory_bytes: int
     free_bytes: int
     disk_free_bytes: int
-    card: Card | None
+    card: GraphicsCard | None
 
     @property
-    def room_bytes(self) -> int:
+    def available_bytes(self) -> int:
         """Memory available to a training: the graphics card's, else the free memory."""
         return self.card.memory_bytes if self.card else self.free_bytes
 
     @property
-    def scale_bytes(self) -> int:
-        """Total of that memory."""
+    def total_bytes(self) -> int:
+        """The total of that memory."""
         return self.card.memory_bytes if self.card else self.memory_bytes
 
     @property
@@ -59,7 +59,7 @@ def this_machine(folder: str | os.PathLike[str] = ".") -> Machine:
         memory_bytes=min(memory.total, limit or memory.total),
         free_bytes=min(memory.available, limit - used if limit else memory.available),
         disk_free_bytes=shutil.disk_usage(folder).free,
-        card=graphics_card(),
+        card=find_graphics_card(),
     )
 
 
@@ -78,15 +78,15 @@ def container_memory(root: Path = Path("/sys/fs/cgroup")) -> tuple[int, int]:
                 return 0, 0
             rows = ((root / used).parent / "memory.stat").read_text().splitlines()
             counts = dict(row.split() for row in rows)
-            taken = int((root / used).read_text()) - int(counts.get(key, 0))
-            return int(most), min(max(taken, 0), int(most))
+            in_use = int((root / used).read_text()) - int(counts.get(key, 0))
+            return int(most), min(max(in_use, 0), int(most))
         except (OSError, ValueError):
             continue
     return 0, 0
 
 
 @lru_cache(maxsize=1)
-def graphics_card() -> Card | None:
+def find_graphics_card() -> GraphicsCard | None:
     """The first NVIDIA card, or None. Cached per process."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
@@ -99,10 +99,10 @@ def graphics_card() -> Card | None:
     name, _sep, mib = line.strip().partition("\n")[0].rpartition(",")
     if not name or not mib.strip().isdigit():
         return None
-    return Card(name.strip(), int(mib) * 1024**2)
+    return GraphicsCard(name.strip(), int(mib) * 1024**2)
 
 
-def heavy_environment() -> dict[str, str]:
+def training_environment() -> dict[str, str]:
     """Environment of a training process: all cores, with threads that do not spin for long while
     waiting (docs/decisions/0002 has the measurements)."""
     return {

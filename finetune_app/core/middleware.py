@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from finetune_app.core.errors import PlainError
 from finetune_app.core.logs import request_id
 
-PRIVATE = {
+PRIVATE_HEADERS = {
     "Cache-Control": "private, no-cache",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -40,7 +40,7 @@ class PrivateMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        for name, value in PRIVATE.items():
+        for name, value in PRIVATE_HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 

@@ -1,4 +1,4 @@
-"""Deletes a row's files with the row. Rooms call this in `AppConfig.ready()`."""
+"""Deletes a row's files with the row. Apps call this in `AppConfig.ready()`."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -8,13 +8,13 @@ import secrets
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from cryptography.fernet import Fernet
 
 
-def keep_private(folder: Path) -> None:
-    """Create the folder with mode 0700, since it holds the database and all files.
+def make_private(folder: Path) -> None:
+    """Create the folder with mode 0700, since it contains the database and all files.
 
     An existing folder loses its permissions for others; those of its group stay. A folder shared
     by all users, such as /tmp, is not changed.
@@ -26,16 +26,25 @@ def keep_private(folder: Path) -> None:
         folder.chmod(stat.S_IMODE(found.st_mode) & ~0o007)
 
 
-def load_secrets(data_dir: Path) -> dict[str, Any]:
-    """Return {secret_key, field_keys, engine_secret, key_pepper}; created on the first start.
+class Secrets(TypedDict):
+    """The content of secrets.json."""
 
-    SECRET_KEY, FIELD_KEYS (comma separated Fernet keys, newest first), ENGINE_SECRET and
-    KEY_PEPPER from the environment win, so that several machines can share them.
+    secret_key: str
+    field_keys: list[str]  # Fernet keys, newest first
+    engine_secret: str
+    key_pepper: str
+
+
+def load_secrets(data_dir: Path) -> Secrets:
+    """Read the secrets, which are created on the first start.
+
+    SECRET_KEY, FIELD_KEYS (comma separated), ENGINE_SECRET and KEY_PEPPER from the environment
+    take precedence, so that several machines can share them.
     """
     path = data_dir / "secrets.json"
     if not path.exists():
         _write_once(path)
-    found: dict[str, Any] = json.loads(path.read_text())
+    found: Secrets = json.loads(path.read_text())
     # An older installation has no pepper yet; derive it from the engine's secret.
     found.setdefault("key_pepper", _derived(found["engine_secret"]))
     if os.environ.get("KEY_PEPPER"):
@@ -50,7 +59,7 @@ def load_secrets(data_dir: Path) -> dict[str, Any]:
 
 
 def _write_once(path: Path) -> None:
-    made = {
+    created: Secrets = {
         "secret_key": secrets.token_urlsafe(50),
         "field_keys": [Fernet.generate_key().decode()],
         "engine_secret": secrets.token_urlsafe(32),
@@ -58,7 +67,7 @@ def _write_once(path: Path) -> None:
     }
     handle, draft = tempfile.mkstemp(prefix=".secrets-", dir=path.parent)  # mode 0600
     with os.fdopen(handle, "w") as file:
-        json.dump(made, file)
+        json.dump(created, file)
     try:
         os.link(draft, path)  # the first process wins; the others read what it wrote
     except FileExistsError:

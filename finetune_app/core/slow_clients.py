@@ -1,7 +1,7 @@
 """Disconnects clients that send or read too slowly.
 
-A request that arrives byte by byte, or an answer that is not read, would otherwise hold its
-connection and a place in the engine's queue indefinitely.
+A request that arrives byte by byte, or a response that is not read, would otherwise hold its
+connection and its slot in the engine's queue indefinitely.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ class SlowClientTimeout:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        waiting = _TimedConnection(receive, send)
+        connection = _TimedConnection(receive, send)
         try:
-            await self.app(scope, waiting.receive, waiting.send)
+            await self.app(scope, connection.receive, connection.send)
         except ClientTooSlow:
             return
-        if waiting.too_slow and not waiting.answered:
+        if connection.too_slow and not connection.answered:
             text = "The request took too long to arrive. Try again on a better connection."
             await refuse(scope, send, 408, text)
 
@@ -46,7 +46,7 @@ class _TimedConnection:
 
     async def receive(self) -> Message:
         """Receive a message; the app sees a slow client as disconnected."""
-        if self._whole:  # from here on the client may wait long for the answer
+        if self._whole:  # now the client may wait long for the response
             return await self._receive()
         until = self._began + BODY_GRACE_SECONDS + self._arrived / MIN_BYTES_PER_SECOND
         try:

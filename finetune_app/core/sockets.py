@@ -9,14 +9,14 @@ import os
 import tempfile
 from pathlib import Path
 
-LONGEST_PATH = 100  # bytes; Linux allows 107, macOS 103
-LONGEST_NAME = len("engine.sock.new")  # its name until it listens
+MAX_PATH_BYTES = 100  # Linux allows 107, macOS 103
+MAX_NAME_BYTES = len("engine.sock.new")  # the longest name, used until it listens
 
 
 def run_folder(data_dir: Path) -> Path:
     """The folder for sockets, mode 0700; settings call this once."""
     folder = data_dir / "run"
-    if len(os.fsencode(folder)) + 1 + LONGEST_NAME > LONGEST_PATH:
+    if len(os.fsencode(folder)) + 1 + MAX_NAME_BYTES > MAX_PATH_BYTES:
         key = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
         folder = Path(tempfile.gettempdir()) / f"finetune-{os.getuid()}-{key}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

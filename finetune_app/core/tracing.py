@@ -70,8 +70,8 @@ def span(name: str, **attributes: str | int | float | bool) -> Iterator[Any]:
         one.end()
 
 
-def shape(path: str) -> str:
-    """A path without ids: /goals/7/deployment/ becomes /goals/{n}/deployment/."""
+def route_of(path: str) -> str:
+    """The path without ids: /goals/7/deployment/ becomes /goals/{n}/deployment/."""
     return _SECRET.sub("{id}", _NUMBER.sub("{n}", path))
 
 
@@ -91,7 +91,7 @@ class Traced:
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
-        route = shape(scope["path"])
+        route = route_of(scope["path"])
         given = {"http.request.method": scope["method"], "http.route": route}
         with _tracer.start_as_current_span(
             f"{scope['method']} {route}",

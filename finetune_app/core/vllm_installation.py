@@ -15,14 +15,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_app.core.machine import graphics_card
+from finetune_app.core.machine import find_graphics_card
 
 
 @dataclass(frozen=True)
 class VllmInstallation:
-    """program: None if the built-in engine serves.
-    why_not: why vLLM does not serve; empty if it was not expected to.
-    mistaken: an environment variable is set to something that cannot be used.
+    """program: None if the built-in engine is used.
+    why_not: why vLLM is not used; empty if it was not expected to be.
+    mistaken: an environment variable has a value that cannot be used.
     """
 
     program: Path | None
@@ -39,7 +39,7 @@ def find_vllm() -> VllmInstallation:
     program = shutil.which(named) if named else _which_vllm()
     if named and not program:
         return VllmInstallation(None, "What VLLM names is no program", mistaken=True)
-    if not named and not graphics_card():
+    if not named and not find_graphics_card():
         return VllmInstallation(None)  # without a card the built-in engine is faster
     if not program:
         return VllmInstallation(None, "vLLM is not installed; docs/deployment.md says how it is")

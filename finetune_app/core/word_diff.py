@@ -6,8 +6,8 @@ from itertools import groupby
 
 from rapidfuzz.distance import Indel
 
-MOST_WORDS = 6_000  # above this, compare lines
-PIECES = re.compile(r"\w+|[^\w\s]|\s+")
+MAX_WORDS = 6_000  # above this, lines are compared
+WORDS = re.compile(r"\w+|[^\w\s]|\s+")
 LINES = re.compile(r"[^\n]+|\n+")
 
 
@@ -18,9 +18,9 @@ class DiffPart:
 
 
 def diff_words(before: str, after: str) -> list[DiffPart]:
-    """Pieces that are "same" or "added" form `after`; "same" or "gone" form `before`."""
-    old, new = PIECES.findall(before), PIECES.findall(after)
-    if max(len(old), len(new)) > MOST_WORDS:
+    """The parts of both texts: "same" and "gone" form `before`, "same" and "added" form `after`."""
+    old, new = WORDS.findall(before), WORDS.findall(after)
+    if max(len(old), len(new)) > MAX_WORDS:
         old, new = LINES.findall(before), LINES.findall(after)
     pieces: list[DiffPart] = []
     for step in Indel.opcodes(old, new):
@@ -29,26 +29,26 @@ def diff_words(before: str, after: str) -> list[DiffPart]:
         else:
             pieces += [DiffPart(text, "gone") for text in old[step.src_start : step.src_end]]
             pieces += [DiffPart(text, "added") for text in new[step.dest_start : step.dest_end]]
-    return _joined(_gathered(pieces))
+    return _joined(_merged(pieces))
 
 
-def _gathered(pieces: list[DiffPart]) -> list[DiffPart]:
+def _merged(pieces: list[DiffPart]) -> list[DiffPart]:
     """Merges changes that are separated only by whitespace, so that a replaced phrase reads as
     one change."""
-    gathered: list[DiffPart] = []
-    for is_change, run in groupby(_soft(pieces), key=lambda pair: pair[1]):
+    merged: list[DiffPart] = []
+    for is_change, run in groupby(_marked_changes(pieces), key=lambda pair: pair[1]):
         some = [piece for piece, _change in run]
         kinds = {piece.kind for piece in some}
         if not is_change or not {"gone", "added"} <= kinds:
-            gathered += some
+            merged += some
             continue
         for kind in ("gone", "added"):
-            gathered += [DiffPart(p.text, kind) for p in some if p.kind in (kind, "same")]
-    return gathered
+            merged += [DiffPart(p.text, kind) for p in some if p.kind in (kind, "same")]
+    return merged
 
 
-def _soft(pieces: list[DiffPart]) -> list[tuple[DiffPart, bool]]:
-    """Each piece, and whether it belongs to a sequence of changes."""
+def _marked_changes(pieces: list[DiffPart]) -> list[tuple[DiffPart, bool]]:
+    """Each part, and whether it belongs to a sequence of changes."""
     changed = [piece.kind != "same" for piece in pieces]
     return [
         (

@@ -27,7 +27,7 @@ PROMPT, RAG, TUNED, COMBINED = "prompt", "rag", "tuned", "combined"
 
 @dataclass(frozen=True)
 class CandidateOption:
-    """A candidate that may take part beside the base model. `ticked`: it does by default."""
+    """A candidate that may take part beside the base model. `ticked`: selected by default."""
 
     key: str
     label: str
@@ -71,7 +71,7 @@ def newest_training(goal: Goal) -> Training | None:
 
 
 def candidate_options(inputs: EvaluationInputs) -> list[CandidateOption]:
-    """All that may take part beside the base. A remote model is not ticked by default: it costs
+    """All that may take part beside the base. A remote model is not selected by default: it costs
     money, and the prompts leave this machine."""
     documents = _documents(inputs.goal)
     found = []
@@ -158,16 +158,16 @@ def create_candidates(
 
 
 def default_prompt(inputs: EvaluationInputs) -> BaselinePrompt:
-    """The newest instructions that somebody saved for this model, else the best we can write."""
-    kept = (
+    """The newest saved instructions for this model, else a prompt built from the goal."""
+    saved = (
         inputs.goal.candidates.filter(
             kind=CandidateKind.PROMPT, base_model=inputs.base_model, saved=True
         )
         .order_by("-pk")
         .first()
     )
-    if kept:
-        return BaselinePrompt(kept.instructions, kept.shots)
+    if saved:
+        return BaselinePrompt(saved.instructions, saved.shots)
     return build_baseline_prompt(inputs.goal, inputs.version, inputs.base_model)
 
 

@@ -10,7 +10,7 @@ from finetune_app.evaluation.prompt_baseline import BaselinePrompt
 
 
 class StartForm(forms.Form):
-    """Without `from_page` (a bare click elsewhere) it means the default candidates and prompt."""
+    """Without `from_page` (a button on another page), the default candidates and prompt apply."""
 
     instructions = forms.CharField(
         label=_("What it is told first"),
@@ -40,7 +40,7 @@ class StartForm(forms.Form):
 
     @property
     def checkboxes(self) -> list[forms.BoundField]:
-        """A checkbox for each option; none where there is no choice."""
+        """A checkbox for each option; none where there is only one."""
         return (
             [self[self.field_name(option)] for option in self.options] if self.options[1:] else []
         )
@@ -51,7 +51,7 @@ class StartForm(forms.Form):
         return "from_page" in self.data
 
     def option_keys(self) -> list[str]:
-        """Of the options that take part."""
+        """The keys of the options that take part."""
         if not self.from_page or not self.checkboxes:
             return [option.key for option in self.options if option.ticked]
         return [one.key for one in self.options if self.cleaned_data[self.field_name(one)]]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from finetune_app.candidates.specs import CandidateSpec
 from finetune_app.evaluation.verdict_types import GeneralLevel
+from finetune_app.goals.measures.base import MeasureSettings
 
 
 class MeasureSpec(TypedDict):
     kind: str
-    settings: dict[str, Any]  # each measure has its own: goals/measures
+    settings: MeasureSettings
 
 
 class EvaluationSpec(TypedDict):
-    """What the child is told. `answered` holds [candidate id, row id] pairs that exist already."""
+    """The spec of the child. `answered` has a [candidate id, row id] pair per existing answer."""
 
     version: str  # path of the frozen version
     measure: MeasureSpec
@@ -26,7 +27,7 @@ class EvaluationSpec(TypedDict):
 
 
 class CitedPassage(TypedDict):
-    """A passage that was put before a question, without its text."""
+    """A passage in the prompt, without its text."""
 
     document: int
     page: int  # from 1; 0 for a document without pages
@@ -51,14 +52,14 @@ class AnswerEvent(TypedDict):
 
 
 class LatencyEvent(TypedDict):
-    """Median seconds for one answer of a candidate that is asked alone."""
+    """Median seconds for one answer of a candidate, in a batch of one."""
 
     candidate: int
     seconds: float
 
 
 class GeneralAnswers(TypedDict):
-    """What the base model and the tuned one answered to a prompt of the general check."""
+    """Answers of the base model and the tuned one to a prompt of the general check."""
 
     prompt: str
     base: str
@@ -66,9 +67,9 @@ class GeneralAnswers(TypedDict):
 
 
 class GeneralCheckResult(TypedDict):
-    """What the general check found for one adapter; also `Evaluation.general` in the database.
+    """The result of the general check for one adapter; also `Evaluation.general` in the database.
 
-    Where nothing was trained there is only a level ("unchanged") and a sentence.
+    Where nothing was trained it has only a level ("unchanged") and a sentence.
     """
 
     level: GeneralLevel

@@ -1,4 +1,4 @@
-"""The evaluation job: what the child is told, and what becomes of its events and result."""
+"""The handler of evaluation jobs: the child's spec, its events and its result."""
 
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ from finetune_app.candidates import services as candidates
 from finetune_app.candidates.models import Candidate
 from finetune_app.core.files import local_path
 from finetune_app.evaluation import services
-from finetune_app.evaluation.job_messages import AnswerEvent, EvaluationSpec
+from finetune_app.evaluation.job_messages import AnswerEvent, EvaluationSpec, LatencyEvent
 from finetune_app.evaluation.models import Answer, Evaluation
 from finetune_app.jobs.handlers import ChildSpec, Event, JobHandler, Result
 from finetune_app.jobs.kinds import JobKind
@@ -21,8 +21,8 @@ class EvaluationHandler(JobHandler):
 
     def child_spec(self, job: Job) -> ChildSpec:
         evaluation = _evaluation_of(job)
-        taking_part = evaluation.candidates()
-        for candidate in taking_part:
+        participants = evaluation.candidates()
+        for candidate in participants:
             candidates.require_adapter(candidate)
         folder = settings.DATA_DIR / "evaluations" / str(evaluation.pk)
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ class EvaluationHandler(JobHandler):
         spec: EvaluationSpec = {
             "version": str(local_path(evaluation.version.stored_name)),
             "measure": {"kind": evaluation.measure, "settings": evaluation.measure_settings},
-            "candidates": [candidates.candidate_spec(one) for one in taking_part],
+            "candidates": [candidates.candidate_spec(one) for one in participants],
             "answered": [[candidate, row] for candidate, row in answered],
             "max_new_tokens": max_new_tokens(evaluation.measure, evaluation.version),
             "general": True,
@@ -54,7 +54,8 @@ class EvaluationHandler(JobHandler):
             evaluation.general = {name: value for name, value in event.items() if name != "event"}
             evaluation.save(update_fields=["general"])
         elif event["event"] == "latency":
-            evaluation.latency_seconds[str(event["candidate"])] = event["seconds"]
+            latency = cast(LatencyEvent, event)
+            evaluation.latency_seconds[str(latency["candidate"])] = latency["seconds"]
             evaluation.save(update_fields=["latency_seconds"])
 
     def finish(self, job: Job, result: Result) -> None:

@@ -1,4 +1,4 @@
-"""The table that compares methods: how good, how fast, what each took to make and costs to run."""
+"""The table that compares methods: quality, speed, effort to set up, and cost to run."""
 
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -15,8 +15,8 @@ from finetune_app.evaluation.recommendation import MethodScores, Recommendation,
 from finetune_app.evaluation.services import paired_outcome
 from finetune_app.evaluation.statistics import paired_bootstrap, split_of, wilson
 
-MIN_CANDIDATES = 3  # with two, the verdict says it all
-COST_ANSWERS = 1_000  # the cost of running is given for so many answers
+MIN_CANDIDATES = 3  # with two, the verdict is enough
+COST_ANSWERS = 1_000  # the cost of running is that of so many answers
 NAMES = {
     CandidateKind.BASE: "the base model as it is",
     CandidateKind.PROMPT: "a good prompt",
@@ -28,7 +28,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method, in words for the page. `against` is None for the base itself."""
+    """One method, as text for the page. `against` is None for the base itself."""
 
     label: str
     ours: bool
@@ -73,7 +73,7 @@ def _answered_by_all(
 def _scores(candidate: Candidate, answers: list[Answer], graded: bool) -> MethodScores:
     return MethodScores(
         name=candidate.name if candidate.is_remote else NAMES[CandidateKind(candidate.kind)],
-        # A model elsewhere comes last: it costs each time, and the prompts leave this machine.
+        # Remote models come last: each answer costs money, and the prompts leave this machine.
         effort=(int(candidate.is_remote), EFFORT[candidate.kind]),
         scores=tuple((one.score or 0.0) if graded else float(bool(one.passed)) for one in answers),
         graded=graded,
@@ -100,8 +100,8 @@ def _row(
         against=_against(base, mine, scores.graded) if base else None,
         seconds=_("%(n).1f s") % {"n": seconds} if seconds else _("not measured"),
         tokens=_tokens(mine),
-        make=_to_make(candidate),
-        run=_to_run(candidate, mine, seconds),
+        make=_setup_effort(candidate),
+        run=_running_cost(candidate, mine, seconds),
         needs=_needs(candidate),
     )
 
@@ -124,7 +124,7 @@ def _against(base: list[Answer], mine: list[Answer], graded: bool) -> tuple[int,
 
 
 def _seconds(evaluation: Evaluation, candidate: Candidate, answers: list[Answer]) -> float | None:
-    """For one answer, asked alone: in a batch, each row takes as long as the whole batch."""
+    """Latency of one answer in a batch of one; in a larger batch, each takes as long as all."""
     if candidate.is_remote:
         times = [one.seconds for one in answers if not one.refused]
         return median(times) if times else None
@@ -142,7 +142,7 @@ def _tokens(answers: list[Answer]) -> str:
     }
 
 
-def _to_make(candidate: Candidate) -> str:
+def _setup_effort(candidate: Candidate) -> str:
     parts = []
     if candidate.kind == CandidateKind.PROMPT:
         parts.append(_("A few minutes of writing"))
@@ -164,8 +164,8 @@ def _to_make(candidate: Candidate) -> str:
     return ", ".join(parts) or _("Nothing")
 
 
-def _to_run(candidate: Candidate, answers: list[Answer], seconds: float | None) -> str:
-    """What 1,000 answers cost: time on this machine, or money elsewhere ("not set", never 0)."""
+def _running_cost(candidate: Candidate, answers: list[Answer], seconds: float | None) -> str:
+    """The cost of 1,000 answers: time on this machine, or money for a remote model."""
     if not candidate.endpoint:
         return (
             _("%(time)s on this machine") % {"time": duration(COST_ANSWERS * seconds)}

@@ -1,4 +1,4 @@
-"""Step 5: candidates on the same frozen prompts, and what can honestly be concluded."""
+"""Step 5: evaluations of candidates on the same frozen prompts, with their verdict."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -20,13 +20,13 @@ class EvaluationQuerySet(models.QuerySet["Evaluation"]):
         return self.filter(job__state=State.SUCCEEDED)
 
     def with_candidate(self, candidate: Candidate) -> "EvaluationQuerySet":
-        """Those that `candidate` took part in, in whatever role."""
+        """Those that `candidate` took part in, in any role."""
         return self.filter(
             models.Q(ours=candidate) | models.Q(others=candidate) | models.Q(base=candidate)
         ).distinct()
 
     def with_details(self) -> "EvaluationQuerySet":
-        """With what a page and a job read of it."""
+        """With the related rows that pages and jobs read."""
         return self.select_related("job", "goal", "version", "base__base_model", "ours__training")
 
     def lock(self, pk: int) -> "Evaluation":
@@ -64,7 +64,7 @@ class Evaluation(models.Model):
         return f"evaluation {self.pk}"
 
     def get_measure(self) -> Measure:
-        """The measure of the goal when the evaluation began."""
+        """The goal's measure at the time the evaluation started."""
         return get_measure(self.measure, self.measure_settings)
 
     @property
@@ -73,7 +73,7 @@ class Evaluation(models.Model):
         return self.get_measure().needs_person
 
     def candidates(self) -> list[Candidate]:
-        """All that take part: the base, then by the effort they took."""
+        """All participants: the base, then the others by effort."""
         others = [
             *self.others.select_related("base_model", "endpoint", "training", "knowledge"),
             self.ours,
@@ -145,7 +145,7 @@ class TestSetLook(models.Model):
 
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def decided(self) -> "ComparisonQuerySet":
-        """With an outcome; what no person has judged yet is left out."""
+        """Those with an outcome, without the ones that nobody has judged yet."""
         return self.exclude(outcome=Comparison.Outcome.OPEN)
 
 

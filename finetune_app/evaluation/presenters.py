@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from statistics import fmean
-from typing import Any
+from typing import Any, TypedDict
 
 from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -13,25 +13,75 @@ from finetune_app.core import charts
 from finetune_app.core.charts import Whisker
 from finetune_app.core.templatetags.ui import duration
 from finetune_app.evaluation import verdict_text
-from finetune_app.evaluation.job_messages import GeneralCheckResult
+from finetune_app.evaluation.job_messages import CitedPassage, GeneralCheckResult
 from finetune_app.evaluation.models import Answer, Comparison, Evaluation
 from finetune_app.evaluation.statistics import paired_bootstrap, wilson
 from finetune_app.evaluation.verdict_types import BETTER_LEVELS, StoredVerdict
 from finetune_app.goals.models import MeasureKind
-from finetune_app.goals.presenters import present_answer
+from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.jobs.models import State
 from finetune_app.jobs.services import queue_place, seconds_to_start
 from finetune_app.knowledge.models import Document
 
 PAGE_SIZE = 25
-FOLDED_FROM = 160  # characters; a longer answer is folded to three lines
-MAX_EMPTY_MARKS = 600  # beyond, "more to settle it" would only shrink the marks of what was seen
+MAX_OPEN_CHARACTERS = 160  # a longer answer is folded to three lines
+MAX_EMPTY_MARKS = 600  # more empty marks would only shrink those of the answered prompts
 EVERYDAY_SHOWN = 6  # answers of the general check on the page
 Outcome = Comparison.Outcome
 
 
+class ShownText(TypedDict):
+    """A text on the page. `long`: it is folded."""
+
+    shown: PresentedAnswer
+    long: bool
+    empty: bool
+
+
+class CitedDocument(TypedDict):
+    """A passage in the prompt, with the name of its document."""
+
+    document: int
+    name: str
+    page: int
+    at: int
+
+
+class ShownAnswer(ShownText):
+    """A candidate's answer. `cites` are the passages whose documents still exist."""
+
+    answer: Answer
+    cites: list[CitedDocument]
+
+
+class OtherAnswer(TypedDict):
+    """The answer of a candidate beside base and ours."""
+
+    label: str
+    said: ShownAnswer | None
+
+
+class ComparisonRow(TypedDict):
+    """One test prompt with the answers to it. `small`: how the two answers are the same."""
+
+    comparison: Comparison
+    wanted: ShownText
+    small: str
+    base: ShownAnswer | None
+    ours: ShownAnswer | None
+    others: list[OtherAnswer]
+
+
+class EverydayAnswers(TypedDict):
+    """An everyday question of the general check, with the answers of base and tuned."""
+
+    prompt: str
+    base: ShownText
+    tuned: ShownText
+
+
 def progress_context(evaluation: Evaluation) -> dict[str, Any]:
-    """What the page shows while the job runs."""
+    """Context of the page while the job runs."""
     job = evaluation.job
     facts = []
     wait = seconds_to_start(job)
@@ -69,7 +119,7 @@ def _headline(evaluation: Evaluation) -> str:
 
 
 def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
-    """The verdict in words, one mark for each prompt, how many each candidate got right."""
+    """Context of the verdict: its text, one mark per prompt, and each candidate's score."""
     verdict: StoredVerdict = evaluation.verdict
     links = {word: f"{url}?outcome={word}#sides" for word in ("better", "same", "worse")}
     graded = evaluation.get_measure().graded
@@ -91,7 +141,7 @@ def verdict_context(evaluation: Evaluation, url: str) -> dict[str, Any]:
 
 
 def _needed(verdict: StoredVerdict) -> int:
-    """How many more prompts would settle it; 0 where there are too many to draw."""
+    """How many more prompts would settle it; 0 if too many to draw."""
     needed = verdict["more_prompts_needed"] or 0
     return needed if needed <= MAX_EMPTY_MARKS else 0
 
@@ -120,8 +170,7 @@ def _other_notes(evaluation: Evaluation) -> list[str]:
     return [note for note in verdict["notes"] if note not in elsewhere]
 
 
-def _everyday(general: GeneralCheckResult) -> list[dict[str, Any]]:
-    """A few everyday questions of the general check, with the answers of base and tuned."""
+def _everyday(general: GeneralCheckResult) -> list[EverydayAnswers]:
     answers = general.get("answers") or []
     questions = answers[general.get("instructions") or 0 :] or answers
     return [
@@ -131,7 +180,7 @@ def _everyday(general: GeneralCheckResult) -> list[dict[str, Any]]:
 
 
 def _whiskers(evaluation: Evaluation, graded: bool) -> str:
-    """A chart: how many prompts each candidate got right, with its 95 % interval."""
+    """A chart of each candidate's score with its 95 % interval."""
     total = evaluation.comparisons.count()
     judged: dict[int, list[tuple[bool, float]]] = defaultdict(list)
     answers = evaluation.answers.exclude(passed=None)
@@ -167,7 +216,7 @@ def _labelled(evaluation: Evaluation) -> list[tuple[Candidate, str]]:
 
 
 def label_of(candidate: Candidate) -> str:
-    """What a candidate is called in a table: a remote one by its own name."""
+    """The label of a candidate in a table; a remote one has its own name."""
     return candidate.name if candidate.is_remote else candidate.get_kind_display()
 
 
@@ -185,7 +234,7 @@ def _lengths(evaluation: Evaluation) -> dict[str, int] | None:
 
 
 def outcome_counts(evaluation: Evaluation) -> dict[str, int]:
-    """How many prompts each filter finds: all, better, same, worse, open."""
+    """The number of prompts per filter: all, better, same, worse, open."""
     return evaluation.comparisons.order_by().aggregate(
         all=Count("pk"), **{o.value: Count("pk", filter=Q(outcome=o)) for o in Outcome}
     )
@@ -217,7 +266,7 @@ def filtered(evaluation: Evaluation, outcome: str, text: str) -> QuerySet[Compar
 
 
 def sides_context(evaluation: Evaluation, outcome: str, text: str, after: int) -> dict[str, Any]:
-    """One page of prompts with their answers, from the one after index `after` on."""
+    """Context of one page of prompts with their answers, starting after the index `after`."""
     rows = filtered(evaluation, outcome, text)
     page = list(rows.filter(index__gt=after)[: PAGE_SIZE + 1])
     more = len(page) > PAGE_SIZE
@@ -248,7 +297,7 @@ def _side_by_side(
     answers: dict[tuple[int, int], Answer],
     others: list[tuple[Candidate, str]],
     document_names: dict[int, str],
-) -> dict[str, Any]:
+) -> ComparisonRow:
     base = answers.get((evaluation.base_id, row.index))
     ours = answers.get((evaluation.ours_id, row.index))
     # Where a person decides, a difference from the wanted answer is not an error to mark.
@@ -256,7 +305,7 @@ def _side_by_side(
     return {
         "comparison": row,
         "wanted": _as_shown(row.wanted),
-        "small": _same_how(base, ours) if row.outcome == Outcome.SAME else "",
+        "small": _tie_label(base, ours) if row.outcome == Outcome.SAME else "",
         "base": _candidate_answer(base, target, document_names),
         "ours": _candidate_answer(ours, target, document_names),
         "others": [
@@ -270,7 +319,7 @@ def _side_by_side(
     }
 
 
-def _same_how(base: Answer | None, ours: Answer | None) -> str:
+def _tie_label(base: Answer | None, ours: Answer | None) -> str:
     if base is None or ours is None or base.passed is None:
         return ""
     if base.passed != ours.passed:  # graded, and within TIE_WITHIN of each other
@@ -280,20 +329,20 @@ def _same_how(base: Answer | None, ours: Answer | None) -> str:
 
 def _candidate_answer(
     answer: Answer | None, wanted: str | None, document_names: dict[int, str]
-) -> dict[str, Any] | None:
-    """`cites` lists the passages it was shown whose documents still exist."""
+) -> ShownAnswer | None:
     if answer is None:
         return None
-    cites = [
-        one | {"name": document_names[one["document"]]}
-        for one in answer.passages
+    passages: list[CitedPassage] = answer.passages
+    cites: list[CitedDocument] = [
+        {**one, "name": document_names[one["document"]]}
+        for one in passages
         if one["document"] in document_names
     ]
     return {"answer": answer, "cites": cites, **_as_shown(answer.text, wanted)}
 
 
 def _document_names(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[int, str]:
-    """Document id -> name, of all that these answers cite."""
+    """Document id -> name, for the documents that these answers cite."""
     seen = {one["document"] for answer in answers for one in answer.passages}
     if not seen:
         return {}
@@ -301,10 +350,9 @@ def _document_names(evaluation: Evaluation, answers: Iterable[Answer]) -> dict[i
     return dict(documents.values_list("pk", "name"))
 
 
-def _as_shown(text: str, wanted: str | None = None) -> dict[str, Any]:
-    """`long`: it is folded on the page."""
+def _as_shown(text: str, wanted: str | None = None) -> ShownText:
     return {
         "shown": present_answer(text, wanted),
-        "long": len(text) > FOLDED_FROM,
+        "long": len(text) > MAX_OPEN_CHARACTERS,
         "empty": not text.strip(),
     }

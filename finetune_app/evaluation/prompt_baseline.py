@@ -1,4 +1,4 @@
-"""The base model with the best prompt we can write from the goal: tuning has to beat this too."""
+"""The prompt baseline: the base model with a prompt built from the goal, which tuning must beat."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from finetune_app.goals.models import Goal
 from finetune_app.versions.models import Version
 
 MAX_SHOTS = 4
-MAX_SHOT_CHARACTERS = 2_000  # longer examples would leave no room for the question
+MAX_SHOT_CHARACTERS = 2_000  # longer examples leave no space for the question
 DEFAULT_CONTEXT_TOKENS = 2_048  # of a model that does not state its context length
 ROWS_SCANNED = 2_000  # rows of the version in which shots are looked for
 
@@ -24,16 +24,16 @@ class BaselinePrompt:
 
 
 def build_baseline_prompt(goal: Goal, version: Version, base_model: BaseModel) -> BaselinePrompt:
-    """Instructions from the goal's own words, and few-shot examples from the training split.
+    """Instructions from the goal's description, and few-shot examples from the train split.
 
     Only train is read, so that no test prompt leaks. The shots differ in their answers as far as
     possible, so that a classification task shows several of its classes.
     """
     instructions = goal_instructions(goal)
-    # Half of the context, at about two characters a token.
-    room = base_model.context or DEFAULT_CONTEXT_TOKENS
+    # Half of the context, at about two characters per token.
+    limit = base_model.context or DEFAULT_CONTEXT_TOKENS
     shots = _choose_shots(version)
-    while shots and len(instructions) + sum(len(s["prompt"] + s["answer"]) for s in shots) > room:
+    while shots and len(instructions) + sum(len(s["prompt"] + s["answer"]) for s in shots) > limit:
         shots.pop()
     return BaselinePrompt(instructions, shots)
 

@@ -1,9 +1,8 @@
-"""Which method is enough? Several candidates on the same prompts, and one sentence that follows.
+"""Recommends a method from the scores of several candidates on the same prompts.
 
-The burden of proof lies on effort: the simplest method is recommended unless another one is shown
-to be better. All pairs are tested with Holm's correction (Holm 1979, Scandinavian Journal of
-Statistics 6:65): if nothing differs, something is called better in at most one evaluation of
-twenty, however many methods take part.
+The simplest method is recommended unless another one is significantly better. All pairs are tested
+with Holm's correction (Holm 1979, Scandinavian Journal of Statistics 6:65), which keeps the
+family-wise error rate at 5 % however many methods take part.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ RELIABLE = 0.5  # of the prompts right: below, even the best method cannot be re
 class MethodScores:
     """One method's score at each prompt (1 and 0 where there is right and wrong).
 
-    `effort` orders the methods from the least work to the most; `name` is what it is called in a
-    sentence ("a good prompt").
+    `effort` orders the methods from the least work to the most; `name` is its name in a sentence
+    ("a good prompt").
     """
 
     name: str
@@ -56,7 +55,7 @@ class Recommendation:
 
 
 def recommend(methods: Sequence[MethodScores]) -> Recommendation | None:
-    """Recommend the simplest method that no other is shown to beat.
+    """Recommend the simplest method that no other is significantly better than.
 
     None with fewer than two methods, or without scores.
     """
@@ -75,7 +74,7 @@ def recommend(methods: Sequence[MethodScores]) -> Recommendation | None:
 
 
 def significant_pairs(methods: Sequence[MethodScores]) -> set[tuple[int, int]]:
-    """The (better, worse) pairs that chance does not explain, by Holm over all pairs."""
+    """The (better, worse) pairs with a significant difference, corrected over all pairs."""
     pairs, p_values = [], []
     for one, other in combinations(range(len(methods)), 2):
         split = split_of([o.sign for o in paired_outcomes(methods[other], methods[one])])

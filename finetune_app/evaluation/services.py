@@ -1,4 +1,4 @@
-"""Start evaluations, compare answers prompt by prompt, store verdicts."""
+"""Starts evaluations, compares answers prompt by prompt, and stores verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -35,7 +35,7 @@ NAMES_IN_SENTENCES: dict[str, str] = {
 
 
 class _VerdictContext(TypedDict):
-    """What every verdict is computed with, whoever judged."""
+    """The arguments of compute_verdict that do not depend on who judges."""
 
     general_level: str | None
     looks: int
@@ -45,8 +45,8 @@ class _VerdictContext(TypedDict):
 def count_looks(goal: Goal, version: Version) -> int:
     """How often results on these test prompts were seen: the more often, the less they prove.
 
-    A look counts as long as at least half of today's test prompts were among those seen then,
-    because test prompts stay test prompts when a dataset grows.
+    A look counts if at least half of the current test prompts were among those seen then, because
+    test prompts stay test prompts when a dataset grows.
     """
     looks = [set(rows) for rows in goal.looks.values_list("rows", flat=True)]
     now = {prompt.row for prompt in read_test_prompts(version)} if looks else set()
@@ -70,8 +70,8 @@ def start(
 ) -> Evaluation:
     """Queue a test of these candidates on the version's test split; the first is the base.
 
-    The verdict is about the local candidate that took the most effort. A second click returns the
-    evaluation that is already active.
+    The verdict is about the local candidate with the most effort. While an evaluation is active,
+    returns that one instead.
 
     Raises:
         PlainError: there is nothing to compare the base with, or no test prompt.
@@ -116,7 +116,7 @@ def _title(ours: Candidate) -> str:
 
 
 def _nothing_trained() -> GeneralCheckResult:
-    """In place of the general check, where no adapter was trained."""
+    """Replaces the result of the general check where no adapter was trained."""
     return {
         "level": "unchanged",
         "sentence": _("The model itself was not changed, so it has forgotten nothing."),
@@ -138,7 +138,7 @@ def find_finished(
 
 
 def resume(*, evaluation: Evaluation) -> None:
-    """Answer what is still unanswered."""
+    """Answer the prompts that have no answer yet."""
     if evaluation.job.state not in CAN_CONTINUE:
         raise PlainError(_("This evaluation is not stopped, so there is nothing to continue."))
     jobs.ask_continue(evaluation.job)
@@ -161,7 +161,7 @@ def store_comparisons(evaluation: Evaluation) -> None:
         ours = answers.get((evaluation.ours_id, prompt.index))
         if base is None or ours is None:
             continue
-        fields: dict[str, Any] = {"prompt": prompt.prompt, "wanted": prompt.wanted}
+        fields = {"prompt": prompt.prompt, "wanted": prompt.wanted}
         if not measure.needs_person:  # votes write the outcome themselves
             fields["outcome"] = OUTCOME_OF_SIGN[
                 paired_outcome(base, ours, graded=measure.graded).sign
@@ -178,7 +178,7 @@ def paired_outcome(base: Answer, ours: Answer, *, graded: bool) -> PairedOutcome
 
 
 def store_verdict(evaluation: Evaluation) -> Verdict | None:
-    """Compute the verdict from what is decided so far; None while nothing is."""
+    """Compute and store the verdict from the decided comparisons; None without any."""
     decided = list(evaluation.comparisons.decided())
     if not decided:
         return None

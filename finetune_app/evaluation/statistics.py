@@ -16,7 +16,7 @@ from scipy.special import bdtrc
 from scipy.stats import binom, norm
 
 ALPHA = 0.05
-MAX_DECIDED = 10_000  # beyond, "collect more prompts" is no useful advice
+MAX_DECIDED = 10_000  # beyond, collecting more prompts is not useful advice
 
 
 class Interval(NamedTuple):

@@ -1,4 +1,4 @@
-"""What can honestly be concluded from the answers of two candidates to the same prompts."""
+"""Computes the verdict from the answers of two candidates to the same prompts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MANY_LOOKS = 3
 
 @dataclass(frozen=True)
 class _Evidence:
-    """All numbers that a verdict rests on.
+    """The numbers that a verdict is based on.
 
     `shown` counts prompts; `counted` counts groups of prompts, where some share one.
     """
@@ -63,16 +63,16 @@ def compute_verdict(
     wrong: int | None = None,
     unasked: int = 0,
 ) -> Verdict:
-    """Conclude what the outcomes allow, and no more.
+    """The verdict on the outcomes.
 
     Args:
-        pairs: one outcome a prompt, of the candidate in question against the base.
+        pairs: one outcome per prompt, of the candidate in question against the base.
         general_level: the general check's level; None until it has run, "unchanged" where nothing
             was trained.
         looks: how often results on this test set were seen, this time included.
         prompt_result: the same against the base model with a good prompt.
         noun: what is counted, in the plural.
-        ours: what the candidate in question is called.
+        ours: the candidate in question, as named in a sentence.
         voted: whether a person chose, rather than a measure.
         wrong: how many prompts it still gets wrong, where there is right and wrong.
         unasked: how many prompts were too long for the base model with a good prompt.
@@ -84,14 +84,22 @@ def compute_verdict(
         raise ValueError(f"unknown general level {general_level!r}")
     seen = _gather(pairs)
     level = _level(seen, general_level)
-    versus = _versus(prompt_result)
+    versus = _versus_prompt(prompt_result)
     mixed = level == "too_few_to_tell" and seen.p_value <= ALPHA
     needed = _more_needed(seen) if level == "too_few_to_tell" and not mixed else None
     verdict = Verdict(
         level=level,
         headline=verdict_text.headline(level, general_level, seen.shown, versus, mixed=mixed),
         sentence=verdict_text.sentence(
-            level, seen.shown, needed, _most(seen), noun, voted, wrong, ours=ours, mixed=mixed
+            level,
+            seen.shown,
+            needed,
+            _max_difference(seen),
+            noun,
+            voted,
+            wrong,
+            ours=ours,
+            mixed=mixed,
         ),
         rarity=verdict_text.rarity(seen.p_value, seen.counted.decided),
         wins=seen.shown.wins,
@@ -139,18 +147,18 @@ def _gather(pairs: Sequence[PairedOutcome]) -> _Evidence:
 def _level(seen: _Evidence, general_level: str | None) -> Level:
     """Apply the rules, strictest first. Another win never lowers the level."""
     significant = seen.p_value <= ALPHA
-    if significant and _leans(seen, +1):
+    if significant and _points(seen, +1):
         return "consistently_better" if _consistent(seen, general_level) else "better_on_average"
-    if significant and _leans(seen, -1):
+    if significant and _points(seen, -1):
         return "worse"
     return "no_difference" if not significant and _no_difference(seen) else "too_few_to_tell"
 
 
-def _leans(seen: _Evidence, way: int) -> bool:
-    """Whether prompts, groups and graded scores all point the same way."""
+def _points(seen: _Evidence, sign: int) -> bool:
+    """Whether prompts, groups and graded scores all differ in this direction (+1 or -1)."""
     differences = [seen.shown.wins - seen.shown.losses, seen.counted.wins - seen.counted.losses]
-    return all(way * difference > 0 for difference in differences) and (
-        seen.mean is None or way * seen.mean > 0
+    return all(sign * difference > 0 for difference in differences) and (
+        seen.mean is None or sign * seen.mean > 0
     )
 
 
@@ -164,11 +172,11 @@ def _consistent(seen: _Evidence, general_level: str | None) -> bool:
 
 
 def _no_difference(seen: _Evidence) -> bool:
-    return _most(seen) <= NO_DIFFERENCE
+    return _max_difference(seen) <= NO_DIFFERENCE
 
 
-def _most(seen: _Evidence) -> float:
-    """The largest difference, in either direction, that is still compatible with what was seen."""
+def _max_difference(seen: _Evidence) -> float:
+    """The largest difference, in either direction, that is compatible with the evidence."""
     intervals = [seen.gain_interval]
     if seen.mean_gain is not None and seen.counted.total >= MIN_GRADED:
         intervals.append(seen.mean_gain)
@@ -178,8 +186,8 @@ def _most(seen: _Evidence) -> float:
 def _more_needed(seen: _Evidence) -> int | None:
     """About how many more prompts would settle a difference of this size; None for thousands.
 
-    At 80 % power and the share of decided prompts seen so far. One win and one loss are added to
-    what was seen, because the rate of the first few prompts tends to be too hopeful.
+    At 80 % power and the present share of decided prompts. One win and one loss are added, because
+    the rate of the first few prompts tends to be too high.
     """
     decided = seen.counted.decided
     if not decided:
@@ -193,13 +201,11 @@ def _more_needed(seen: _Evidence) -> int | None:
     return verdict_text.rounded_up(max(more, 1))
 
 
-def _versus(
-    prompt_result: Sequence[PairedOutcome] | None,
-) -> VersusPrompt | None:
+def _versus_prompt(prompt_result: Sequence[PairedOutcome] | None) -> VersusPrompt | None:
     if not prompt_result:
         return None
     seen = _gather(prompt_result)
-    if seen.p_value <= ALPHA and _leans(seen, +1):
+    if seen.p_value <= ALPHA and _points(seen, +1):
         return "better"
-    behind = seen.p_value <= ALPHA and _leans(seen, -1)
-    return "not_better" if behind or _no_difference(seen) else "unclear"
+    worse = seen.p_value <= ALPHA and _points(seen, -1)
+    return "not_better" if worse or _no_difference(seen) else "unclear"

@@ -50,7 +50,7 @@ def sentence(
     ours: str = "the tuned model",
     mixed: bool = False,
 ) -> str:
-    """State what was counted and what follows from it.
+    """The counts and what follows from them.
 
     Args:
         most: the largest difference that is compatible with what was seen, as a share.

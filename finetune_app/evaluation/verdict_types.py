@@ -54,7 +54,7 @@ class PairedOutcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict, the numbers behind it and the sentences that say it.
+    """The verdict, the numbers behind it and its sentences.
 
     `interval` is the Wilson interval of the win rate among the decided prompts, `gain_interval`
     that of (wins - losses) / all, `mean_gain` that of the mean difference of graded scores.

@@ -1,6 +1,6 @@
-"""Step 5: is it really better?"""
+"""Step 5: start evaluations, show their verdict, and vote."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -24,14 +24,14 @@ from finetune_app.evaluation.forms import StartForm
 from finetune_app.evaluation.models import Comparison, Evaluation
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
-from finetune_app.goals.presenters import present_answer
+from finetune_app.goals.presenters import PresentedAnswer, present_answer
 from finetune_app.training.models import Training
 from finetune_app.training.services import newest_version
 
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The newest evaluation; the launch page while there is none, or when asked for (?new)."""
+    """The newest evaluation; the launch page while there is none, or with ?new."""
     newest = goal.evaluations.first()
     if newest and "new" not in request.GET:
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=newest.pk)
@@ -48,7 +48,7 @@ def start(request: HttpRequest, goal: Goal) -> HttpResponse:
         return render_page(request, "evaluation/launch.html", context, status=422)
     candidates = create_candidates(inputs, prompt=form.prompt(), keys=form.option_keys())
     finished = services.find_finished(goal, inputs.version, candidates)
-    # After a bare click nothing new was asked for; a second test would only be a second look.
+    # A button on another page asks for nothing new; repeating the test would only add a look.
     if finished and not form.from_page:
         return redirect("evaluation:detail", goal_id=goal.pk, evaluation_id=finished.pk)
     evaluation = services.start(
@@ -107,7 +107,7 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
     if request.method == "POST":
         pressed, index = request.POST.get("vote", ""), whole_number(request.POST.get("index"))
         if "undo" in request.POST:
-            votes.take_back(evaluation=evaluation, user=request.user)
+            votes.undo_last_vote(evaluation=evaluation, user=request.user)
         elif index is not None:
             votes.vote(evaluation=evaluation, index=index, user=request.user, pressed=pressed)
         return redirect("evaluation:vote", goal_id=goal.pk, evaluation_id=evaluation.pk)
@@ -126,7 +126,7 @@ def vote(request: HttpRequest, goal: Goal, evaluation_id: int) -> HttpResponse:
         "left": total - mine.count(),
     }
     if row:
-        context |= ballot_context(evaluation, row, request)
+        context |= make_ballot(evaluation, row, request)
     return render_page(request, "evaluation/vote.html", context, partial="ballot")
 
 
@@ -166,8 +166,14 @@ def hides_names(evaluation: Evaluation) -> bool:
     return evaluation.needs_person and not evaluation.revealed_at
 
 
-def ballot_context(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> dict[str, Any]:
-    """The two answers as A and B."""
+class Ballot(TypedDict):
+    """Two answers without names."""
+
+    a: PresentedAnswer
+    b: PresentedAnswer
+
+
+def make_ballot(evaluation: Evaluation, row: Comparison, request: HttpRequest) -> Ballot:
     left = votes.left_side(evaluation, row.index, request.user)
     texts = dict(evaluation.answers.filter(index=row.index).values_list("candidate_id", "text"))
     by_name = {"base": evaluation.base_id, "ours": evaluation.ours_id}
@@ -181,7 +187,7 @@ def start_form(inputs: EvaluationInputs, data: Any = None) -> StartForm:
 
 
 def launch_context(goal: Goal) -> dict[str, Any]:
-    """What can be tested now; or why nothing can, and the page that helps."""
+    """Context of the launch page; if nothing can be tested, why, and the step to go to."""
     try:
         inputs = EvaluationInputs.for_goal(goal)
     except PlainError as problem:

@@ -1,4 +1,4 @@
-"""A person's blind choice between two answers: record it, take it back, count."""
+"""Blind votes: a person's choices between two answers are recorded, undone and counted."""
 
 import random
 
@@ -12,7 +12,7 @@ from finetune_app.evaluation import services
 from finetune_app.evaluation.models import Comparison, Evaluation, Vote
 from finetune_app.evaluation.verdict_types import Verdict
 
-SHOWN = ("base", "ours")
+SIDES = ("base", "ours")
 OUTCOME_OF_CHOICE = {
     Vote.Choice.OURS: Comparison.Outcome.BETTER,
     Vote.Choice.BASE: Comparison.Outcome.WORSE,
@@ -24,19 +24,19 @@ OUTCOME_OF_CHOICE = {
 def left_side(evaluation: Evaluation, index: int, user: User) -> str:
     """Which candidate is shown on the left: random by prompt and person, but stable on reload."""
     generator = random.Random(f"{evaluation.pk}:{index}:{user.pk}")
-    return generator.choice(SHOWN)
+    return generator.choice(SIDES)
 
 
 def other_side(side: str) -> str:
-    return SHOWN[1 - SHOWN.index(side)]
+    return SIDES[1 - SIDES.index(side)]
 
 
 @transaction.atomic
 def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vote:
     """Record A, B, tie or neither.
 
-    A vote after the names were shown is stored but does not count, and never replaces an earlier
-    one.
+    A vote after the names were revealed is stored but does not count, and never replaces an
+    earlier one.
 
     Raises:
         PlainError: the prompt or the button is unknown, or a measure decides this test.
@@ -68,11 +68,11 @@ def vote(*, evaluation: Evaluation, index: int, user: User, pressed: str) -> Vot
 
 
 @transaction.atomic
-def take_back(*, evaluation: Evaluation, user: User) -> int | None:
-    """Undo this person's last vote; return its prompt's index.
+def undo_last_vote(*, evaluation: Evaluation, user: User) -> int | None:
+    """Delete this person's last vote; returns its prompt's index.
 
     Raises:
-        PlainError: the votes were counted. With the names known it would be a new choice.
+        PlainError: the votes were counted, so the names are known.
     """
     evaluation = Evaluation.objects.lock(evaluation.pk)
     if evaluation.revealed_at:
@@ -87,10 +87,10 @@ def take_back(*, evaluation: Evaluation, user: User) -> int | None:
 
 @transaction.atomic
 def reveal(*, evaluation: Evaluation) -> Verdict | None:
-    """Show the names and count. Votes after this do not count.
+    """Reveal the names and count the votes. Votes after this do not count.
 
     Raises:
-        PlainError: there is nothing to count, so the names would be revealed in vain.
+        PlainError: there is nothing to count.
     """
     evaluation = Evaluation.objects.lock(evaluation.pk)
     if not evaluation.comparisons.decided().exists():

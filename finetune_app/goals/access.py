@@ -1,4 +1,4 @@
-"""`@goal_page(role, methods)`: views below a goal look it up among the person's own goals."""
+"""`@goal_page(role, methods)`: the decorator of views below a goal."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,7 +18,7 @@ def goal_page(needed: Role, *methods: str, changing: Role | None = None) -> Call
     `changing` is the role for everything but GET, where that is not `needed` itself.
 
     Another team's goal is 404; a member without the role gets 403. The request's team
-    becomes the goal's team, and `request.goal` tells the frame which rail to draw.
+    becomes the goal's team; the rail is drawn for `request.goal`.
     """
 
     policy = Policy(needed, methods, "goal", changing)

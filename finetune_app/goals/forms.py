@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.goals.measures import KINDS, MeasureError, Setting, get_measure
+from finetune_app.goals.measures import KINDS, MeasureError, MeasureSettings, Setting, get_measure
 from finetune_app.goals.models import Goal, GoalKind, MeasureKind
 
 PAIR_COUNT = 3  # pairs on the page; at least one must be filled in
@@ -34,7 +34,7 @@ MEASURE_HINTS = {
 
 
 class GoalForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What should the model do? With up to three example pairs."""
+    """What the model should do, with up to three example pairs."""
 
     class Meta:
         model = Goal
@@ -115,7 +115,7 @@ class GoalForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class MeasureForm(forms.Form):
-    """How will you know? The kind of measure, and the settings of each kind."""
+    """The kind of measure, and the settings of each kind."""
 
     measure = forms.ChoiceField(
         label=_("How will you know it worked?"),
@@ -123,7 +123,7 @@ class MeasureForm(forms.Form):
         widget=forms.RadioSelect,
     )
 
-    def __init__(self, *args: Any, kind: str, settings: dict[str, Any], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, kind: str, settings: MeasureSettings, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["measure"].initial = kind
         measures = self.fields["measure"]

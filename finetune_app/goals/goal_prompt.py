@@ -1,4 +1,4 @@
-"""The goal as instructions for a model: the beginning of every prompt we write for it."""
+"""The goal as instructions for a model, with which every prompt written here begins."""
 
 from finetune_app.goals.measures import instruction
 from finetune_app.goals.models import Goal

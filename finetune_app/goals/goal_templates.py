@@ -1,6 +1,7 @@
 """Templates of goals, read from goal_templates.toml: a click fills in the form of a new goal."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -19,12 +20,12 @@ class GoalTemplate:
     kind: str
     name: str
     description: str
-    measure: str  # that the app proposes for it
+    measure: str  # the one that the app proposes
     pairs: tuple[dict[str, str], ...]  # {"prompt": ..., "answer": ...}
 
-    def initial(self) -> dict[str, Any]:
+    def initial(self) -> dict[str, str]:
         """Initial values for the form of a new goal."""
-        found: dict[str, Any] = {
+        found = {
             "name": self.name,
             "description": self.description,
             "kind": self.kind,
@@ -44,7 +45,7 @@ def goal_templates() -> tuple[GoalTemplate, ...]:
     )
 
 
-def _stripped(row: dict[str, Any]) -> dict[str, Any]:
+def _stripped(row: Mapping[str, Any]) -> dict[str, str]:
     return {key: value.strip() for key, value in row.items() if isinstance(value, str)}
 
 

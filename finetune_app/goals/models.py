@@ -1,4 +1,4 @@
-"""Step 1: what should the model do, and how will you know?"""
+"""Step 1: goals, with their kind, method and success measure."""
 
 from django.db import models
 from django.urls import reverse
@@ -48,10 +48,9 @@ class GoalQuerySet(models.QuerySet["Goal"]):
         return self.filter(team__memberships__user=user)
 
     def lock(self, pk: int) -> "Goal":
-        """The goal as it is now, its row locked until the transaction ends.
+        """The current goal, its row locked until the transaction ends.
 
-        Whoever changes what belongs to a goal takes this lock first, so that two requests at once
-        do it one after the other.
+        Taken before changing what belongs to a goal, so that concurrent requests are serialised.
         """
         return self.select_for_update().get(pk=pk)
 

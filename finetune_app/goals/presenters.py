@@ -1,4 +1,4 @@
-"""How an answer is shown: as a list of terms where it has fields, else with differences marked."""
+"""Prepares an answer for the page: as fields where it has some, else with differences marked."""
 
 import re
 from typing import TypedDict
@@ -57,7 +57,7 @@ def present_answer(answer: str, wanted: str | None = None) -> PresentedAnswer:
 
 
 def _first_sentence_off(answer: str) -> list[TextPart]:
-    """Prose where fields were wanted is wrong as a whole: only its first sentence is marked."""
+    """Mark only the first sentence of prose where fields were wanted, since all of it is wrong."""
     found = re.match(r"\s*.+?(?:[.!?](?=\s|$)|\n|$)", answer)
     end = min(found.end(), MAX_MARKED_CHARACTERS) if found else 0
     parts: list[TextPart] = [

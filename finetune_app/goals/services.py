@@ -1,13 +1,18 @@
 """Writes to goals."""
 
 from dataclasses import replace
-from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from finetune_app.accounts.models import Team, User
-from finetune_app.goals.measures import MeasureError, Proposal, get_measure, propose
+from finetune_app.goals.measures import (
+    MeasureError,
+    MeasureSettings,
+    Proposal,
+    get_measure,
+    propose,
+)
 from finetune_app.goals.models import Goal, Method
 
 
@@ -56,7 +61,7 @@ def change_goal(
     return goal
 
 
-def choose_measure(*, goal: Goal, kind: str, settings: dict[str, Any]) -> Goal:
+def choose_measure(*, goal: Goal, kind: str, settings: MeasureSettings) -> Goal:
     """Raises MeasureError when the settings cannot be used."""
     goal.measure_settings = get_measure(kind, settings).settings
     goal.measure = kind

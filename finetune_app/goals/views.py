@@ -19,7 +19,7 @@ from finetune_app.goals.models import Goal
 
 @member(Role.EDITOR, "GET", "POST")
 def new(request: HttpRequest) -> HttpResponse:
-    """What should the model do?"""
+    """Create a goal, optionally from a template (?example=)."""
     assert request.team is not None
     template = find_goal_template(request.GET.get("example", ""))
     form = GoalForm(
@@ -43,7 +43,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "GET")
 def page(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """The goal as it is, and the next step."""
+    """The goal and its measure."""
     right_when = (
         summary(goal.measure, goal.measure_settings)
         if goal.measure
@@ -72,7 +72,7 @@ def edit(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "GET", "POST")
 def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """How will you know? The app proposes; the person decides."""
+    """Choose the success measure; the proposed one is preselected."""
     form = MeasureForm(request.POST or None, kind=goal.measure, settings=goal.measure_settings)
     if request.method == "POST" and form.is_valid():
         services.choose_measure(
@@ -85,7 +85,7 @@ def measure(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.OWNER, "GET", "POST")
 def delete(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Say what will be deleted and ask once; then delete."""
+    """GET asks for confirmation; POST deletes."""
     if request.method == "POST":
         name = goal.name
         services.delete_goal(goal=goal)

@@ -14,7 +14,7 @@ from finetune_app.core import engine_client
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_folder
 from finetune_app.core.requests import render_page, whole_number
-from finetune_app.core.upload_handlers import CappedUpload
+from finetune_app.core.upload_handlers import SizeLimitUploadHandler
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 from finetune_app.knowledge import services
@@ -65,7 +65,7 @@ def _search(goal: Goal, question: str) -> tuple[list[CitedPassage], str]:
 @csrf_exempt  # checked in _add: the limit must be set before the form is read
 @goal_page(Role.EDITOR, "POST")
 def add(request: HttpRequest, goal: Goal) -> HttpResponseBase:
-    request.upload_handlers = [CappedUpload(request), TemporaryFileUploadHandler(request)]
+    request.upload_handlers = [SizeLimitUploadHandler(request), TemporaryFileUploadHandler(request)]
     return _add(request, goal)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from finetune_app.checks.rules.amount import GOOD, SOME
+from finetune_app.checks.rules.amount import PILOT_EXAMPLES, STEADY_EXAMPLES
 from finetune_app.datasets.models import Dataset, Split
 
 TARGET_WITHOUT_TRAINING = 28  # about 20 of them become test examples
@@ -125,6 +125,6 @@ def targets(dataset: Dataset) -> list[tuple[int, str | Promise]]:
             )
         ]
     return [
-        (SOME, _("from here on training usually shows an effect")),
-        (GOOD, _("from here on results get steady, and enough is left to test with")),
+        (PILOT_EXAMPLES, _("from here on training usually shows an effect")),
+        (STEADY_EXAMPLES, _("from here on results get steady, and enough is left to test with")),
     ]

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from finetune_app.accounts.access import may_edit
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.core.downloads import download, pieces_of
+from finetune_app.core.downloads import download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.core.requests import render_page, whole_number
@@ -64,7 +64,9 @@ def file(request: HttpRequest, goal: Goal, export_id: int) -> StreamingHttpRespo
             status=409,
             title=_("The file is gone"),
         )
-    response = download(request, pieces_of(path), name=export.file, content_type="application/zip")
+    response = download(
+        request, file_chunks(path), name=export.file, content_type="application/zip"
+    )
     response["Content-Length"] = str(path.stat().st_size)
     return response
 

@@ -85,7 +85,7 @@ def _latency(series: TimeSeries, start: str, end: str) -> SafeString:
             "slowest": waited(total.latency_p99),
         },
         chart_id="chart-waited",
-        say=waited,
+        format_value=waited,
         start=start,
         end=end,
     )
@@ -102,7 +102,7 @@ def _first_token(series: TimeSeries, start: str, end: str) -> SafeString:
         _("Half within %(half)s, 95 of 100 within %(slow)s")
         % {"half": waited(total.first_token_p50), "slow": waited(total.first_token_p95)},
         chart_id="chart-first",
-        say=waited,
+        format_value=waited,
         start=start,
         end=end,
     )
@@ -176,7 +176,7 @@ def _cost(series: TimeSeries, price: Price, start: str, end: str) -> SafeString:
         _("Cost over time"),
         _("%(cost)s in all") % {"cost": price.cost_text(series.total.usage)},
         chart_id="chart-cost",
-        say=price.format,
+        format_value=price.format,
         start=start,
         end=end,
     )

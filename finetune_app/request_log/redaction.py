@@ -54,7 +54,7 @@ class Redacted(NamedTuple):
 def redact(text: str) -> Redacted:
     """The text with each span replaced by its kind, such as [email]. It is cut to MAX_CHARACTERS
     only afterwards, so that no half of a span is left."""
-    text = text[: pii.LONGEST].replace("\x00", "")  # PostgreSQL cannot store NUL
+    text = text[: pii.MAX_CHARACTERS].replace("\x00", "")  # PostgreSQL cannot store NUL
     spans = pii.without_overlaps([*pii.secrets(text), *pii.personal(text), *_names(text)])
     return Redacted(pii.redacted(text, spans)[:MAX_CHARACTERS], len(spans))
 

@@ -14,12 +14,12 @@ from finetune_app.basemodels.estimates import (
     times,
 )
 from finetune_app.basemodels.models import BaseModel, Speed
-from finetune_app.core.machine import GIB, Card, Machine
+from finetune_app.core.machine import GIB, GraphicsCard, Machine
 
 SMALL = TrainingWork(tokens=20_000, rows=240, epochs=3, tokens_per_step=640)
 
 
-def machine(free_gib: float, card: Card | None = None) -> Machine:
+def machine(free_gib: float, card: GraphicsCard | None = None) -> Machine:
     return Machine(2, 24 * GIB, int(free_gib * GIB), 100 * GIB, card)
 
 
@@ -118,12 +118,12 @@ def test_fit(need, free, level, words):
 
 def test_a_training_of_days_is_pointed_out():
     assert fit(machine(20), GIB, 86_400).word == "Fits, but slow"
-    card = Card("A card", 24 * GIB)
+    card = GraphicsCard("A card", 24 * GIB)
     assert fit(machine(20, card), GIB, 86_400).word == "Fits"
 
 
 def test_with_a_graphics_card_its_memory_counts():
-    found = fit(machine(4, Card("A card", 24 * GIB)), 20 * GIB, 60)
+    found = fit(machine(4, GraphicsCard("A card", 24 * GIB)), 20 * GIB, 60)
     assert found.level == "fits"
 
 

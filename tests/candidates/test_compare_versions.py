@@ -51,8 +51,8 @@ def test_shots_are_compared_too():
     one, two = {"prompt": "a", "answer": "b"}, {"prompt": "c", "answer": "d"}
     found = diff_prompts("x", "x", [one], [two])
     assert (found.shots_gone, found.shots_added) == ([one], [two])
-    assert not found.is_none
-    assert diff_prompts("x", "x", [one], [one]).is_none
+    same = diff_prompts("x", "x", [one], [one])
+    assert (same.added, same.gone, same.shots_added, same.shots_gone) == (0, 0, [], [])
 
 
 def test_words_are_counted():

@@ -60,7 +60,7 @@ def test_both_answers_stream_and_end(as_viewer, trained, engine, url):
 def test_the_answers_are_the_same_without_javascript(as_viewer, trained, engine, url):
     streamed = events(b"".join(as_viewer.post(url("chat_stream"), {"question": QUESTION})))
     (turn,) = as_viewer.post(url("chat"), {"question": QUESTION}).context["turns"]
-    whole = {side["column"].name: side["text"] for side in turn["sides"]}
+    whole = {side.column.name: side.text for side in turn.sides}
     assert whole == {request: said(streamed, request) for request in ("base", "tuned")}
 
 

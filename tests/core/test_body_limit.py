@@ -7,7 +7,7 @@ import pytest
 from django.core.handlers import asgi
 
 from finetune_app.asgi import application
-from finetune_app.core.body_limit import ROOM_FOR_THE_FORM
+from finetune_app.core.body_limit import FORM_OVERHEAD_BYTES
 
 MOST = 100_000
 BLOCK = 60_000
@@ -85,7 +85,7 @@ def test_a_body_without_a_length_is_read_up_to_the_limit(written, headers):
     assert status == 413
     assert "split the file" in text
     assert left > 3_000_000
-    assert sum(written) <= MOST + ROOM_FOR_THE_FORM
+    assert sum(written) <= MOST + FORM_OVERHEAD_BYTES
 
 
 def test_bodies_without_files_have_a_smaller_limit(written, settings):
@@ -95,12 +95,12 @@ def test_bodies_without_files_have_a_smaller_limit(written, settings):
     assert status == 413
     assert "split the file" in text
     assert left > 3_000_000
-    assert sum(written) <= MOST + ROOM_FOR_THE_FORM
+    assert sum(written) <= MOST + FORM_OVERHEAD_BYTES
 
 
 def test_a_body_slightly_above_the_limit_reaches_the_view(written, db):
     """The form then shows the error."""
-    size = MOST + ROOM_FOR_THE_FORM
+    size = MOST + FORM_OVERHEAD_BYTES
     status, _text, left = post(size, length(size))
     assert (status, left) == (404, 0)
     assert sum(written) == size

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from finetune_app.core import machine
-from finetune_app.core.machine import GIB, Card, Machine
+from finetune_app.core.machine import GIB, GraphicsCard, Machine
 
 
 def test_this_machine_has_something(tmp_path):
@@ -19,14 +19,14 @@ def test_its_words():
     assert Machine(2, 24 * GIB, GIB, GIB, None).words == (
         "2 cores, 24 GB of memory, no graphics card"
     )
-    assert Machine(1, GIB, GIB, GIB, Card("H100", 80 * GIB)).words.endswith("H100")
+    assert Machine(1, GIB, GIB, GIB, GraphicsCard("H100", 80 * GIB)).words.endswith("H100")
 
 
 def test_a_graphics_card_is_where_a_training_has_to_fit():
-    with_card = Machine(8, 64 * GIB, 32 * GIB, GIB, Card("L4", 24 * GIB))
-    assert (with_card.room_bytes, with_card.scale_bytes) == (24 * GIB, 24 * GIB)
+    with_card = Machine(8, 64 * GIB, 32 * GIB, GIB, GraphicsCard("L4", 24 * GIB))
+    assert (with_card.available_bytes, with_card.total_bytes) == (24 * GIB, 24 * GIB)
     without = Machine(8, 64 * GIB, 32 * GIB, GIB, None)
-    assert (without.room_bytes, without.scale_bytes) == (32 * GIB, 64 * GIB)
+    assert (without.available_bytes, without.total_bytes) == (32 * GIB, 64 * GIB)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_odd_files_are_no_limit(limits):
 @pytest.mark.parametrize(
     ("said", "card"),
     [
-        ("NVIDIA H100 80GB HBM3, 81559", Card("NVIDIA H100 80GB HBM3", 81559 * 1024**2)),
+        ("NVIDIA H100 80GB HBM3, 81559", GraphicsCard("NVIDIA H100 80GB HBM3", 81559 * 1024**2)),
         ("No devices were found", None),
         ("", None),
     ],
@@ -69,6 +69,6 @@ def test_a_card_is_what_its_own_tool_says(tmp_path, monkeypatch, said, card):
     tool.write_text(f"#!{sys.executable}\nprint({said!r})\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    machine.graphics_card.cache_clear()
-    assert machine.graphics_card() == card
-    machine.graphics_card.cache_clear()
+    machine.find_graphics_card.cache_clear()
+    assert machine.find_graphics_card() == card
+    machine.find_graphics_card.cache_clear()

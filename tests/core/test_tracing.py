@@ -21,7 +21,7 @@ def test_without_configuration_tracing_is_off(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("path", "shape"),
+    ("path", "route"),
     [
         ("/goals/7/deployment/requests/12/", "/goals/{n}/deployment/requests/{n}/"),
         ("/join/aB3_x9Qw-e8rT5yU7iO0p/", "/join/{id}/"),
@@ -29,8 +29,8 @@ def test_without_configuration_tracing_is_off(monkeypatch):
         ("/v1/fine_tuning/jobs/ftjob-0123456789abcdef/cancel", "/v1/fine_tuning/jobs/{id}/cancel"),
     ],
 )
-def test_spans_name_routes_without_ids(path, shape):
-    assert tracing.shape(path) == shape
+def test_spans_name_routes_without_ids(path, route):
+    assert tracing.route_of(path) == route
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as configured
 
 from finetune_app.core.logs import LineFormatter
-from finetune_app.core.secrets import keep_private, load_secrets
+from finetune_app.core.secrets import load_secrets, make_private
 from finetune_app.jobs.management.commands.up import broker_command, web_command
 
 SETTINGS = Path(configured.BASE_DIR) / "finetune_app" / "settings.py"
@@ -47,13 +47,13 @@ def test_the_data_folder_is_made_for_its_owner_alone(settings_with, tmp_path):
 
 def test_one_that_stood_open_is_closed_and_its_group_kept(tmp_path):
     tmp_path.chmod(0o775)
-    keep_private(tmp_path)
+    make_private(tmp_path)
     assert mode(tmp_path) == 0o770
 
 
 def test_a_folder_that_all_share_is_left_as_it_is(tmp_path):
     tmp_path.chmod(0o1777)
-    keep_private(tmp_path)
+    make_private(tmp_path)
     assert mode(tmp_path) == 0o1777
 
 

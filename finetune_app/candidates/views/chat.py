@@ -1,6 +1,6 @@
 """The chat page: one question to one or two candidates, with the answers side by side."""
 
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from asgiref.sync import async_to_sync
@@ -11,9 +11,26 @@ from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.candidates import conversation, inference, selection
 from finetune_app.candidates.selection import CandidateOption, ChatColumn
+from finetune_app.candidates.specs import Citation
 from finetune_app.core.requests import render_page, whole_number
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
+
+
+@dataclass(frozen=True)
+class ShownAnswer:
+    """An answer in a chat column. `cited` is None for a candidate without documents."""
+
+    column: ChatColumn
+    text: str
+    cited: list[Citation] | None
+    error: str
+
+
+@dataclass(frozen=True)
+class ShownTurn:
+    question: str
+    sides: list[ShownAnswer]
 
 
 @goal_page(Role.VIEWER, "GET", "POST")
@@ -43,7 +60,7 @@ def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
         "hidden": hidden,
         "first": selected[0].key if selected else "",
         "second": selected[1].key if selected[1:] else "",
-        "turns": [_turn_context(turn, columns) for turn in turns],
+        "turns": [_shown(turn, columns) for turn in turns],
         "error": error,
         "guess": guess,
         "history": conversation.write_history(turns),
@@ -56,7 +73,7 @@ def chat(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.VIEWER, "POST")
 def stream(request: HttpRequest, goal: Goal) -> HttpResponseBase:
-    """The answers while they are written, as JSON lines; see inference.stream_events."""
+    """The answers as they are generated, in JSON lines; see inference.stream_events."""
     selected = _selected(request, goal, selection.candidate_options(goal))
     columns = selection.chat_columns(selected, _seed(request))
     if not columns:
@@ -96,19 +113,17 @@ def _names(columns: list[ChatColumn]) -> list[str]:
     return [column.name for column in columns]
 
 
-def _turn_context(turn: conversation.Turn, columns: list[ChatColumn]) -> dict[str, Any]:
-    return {
-        "question": turn.question,
-        "sides": [
-            {
-                "column": column,
-                "text": turn.answers.get(column.name, ""),
-                "cited": turn.citations.get(column.name),
-                "error": turn.errors.get(column.name, ""),
-            }
-            for column in columns
-        ],
-    }
+def _shown(turn: conversation.Turn, columns: list[ChatColumn]) -> ShownTurn:
+    sides = [
+        ShownAnswer(
+            column=column,
+            text=turn.answers.get(column.name, ""),
+            cited=turn.citations.get(column.name),
+            error=turn.errors.get(column.name, ""),
+        )
+        for column in columns
+    ]
+    return ShownTurn(turn.question, sides)
 
 
 def _links(request: HttpRequest, hidden: bool) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Step 4 with instructions: write them, show examples, ask the practice prompts, save a version.
+"""Step 4 with instructions: write them, add shots, ask the validation prompts, save a version.
 
 Every POST carries the whole form and saves it first, so that no typed text is lost.
 """
@@ -52,7 +52,7 @@ def save_draft(request: HttpRequest, goal: Goal) -> HttpResponse:
 
 @goal_page(Role.EDITOR, "POST")
 def ask_prompts(request: HttpRequest, goal: Goal) -> HttpResponse:
-    """Ask the next few practice prompts. The response makes the page request the ones after them,
+    """Ask the next few validation prompts. The response makes the page request the following ones,
     unless the draft has changed since the first request (its `fingerprint`)."""
     draft, form = _save_form(request, goal)
     error = ""
@@ -160,7 +160,7 @@ def _save_form(request: HttpRequest, goal: Goal) -> tuple[WorkbenchDraft, DraftF
     draft = drafts.draft_of(goal=goal, user=request.user)
     form = DraftForm(request.POST, draft=draft)
     form.is_valid()
-    drafts.save_draft(draft=draft, **form.fields_of_draft())
+    drafts.save_draft(draft=draft, **form.draft_fields())
     return draft, form
 
 

@@ -6,8 +6,8 @@ from django.utils.translation import gettext_lazy as _
 
 from finetune_app.core.chat_messages import Message
 
-LEAST = 40  # characters of plain words needed for a reliable detection
-SURE = 0.7  # minimum score
+MIN_CHARACTERS = 40  # of plain words, for a reliable detection
+MIN_SCORE = 0.7
 NAMES = {
     "en": _("English"),
     "de": _("German"),
@@ -47,12 +47,12 @@ def detect_language(messages: list[Message]) -> str:
     """
     asked = " ".join(one["content"] for one in messages if one["role"] == "user")
     text = _words(asked)
-    if len(text) < LEAST and messages:
+    if len(text) < MIN_CHARACTERS and messages:
         text = _words(f"{asked} {messages[-1]['content']}")
-    if len(text) < LEAST:
+    if len(text) < MIN_CHARACTERS:
         return ""
     best = _detector().detect(text[:400], k=1)[0]
-    return str(best["lang"]) if best["score"] >= SURE else ""
+    return str(best["lang"]) if best["score"] >= MIN_SCORE else ""
 
 
 def language_name(code: str) -> str:

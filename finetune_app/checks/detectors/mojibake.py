@@ -6,14 +6,14 @@ import ftfy
 from ftfy.badness import is_bad
 
 LOST = "\ufffd"
-LONGEST = 200_000  # characters of a message that are scanned
+MAX_CHARACTERS = 200_000  # characters of a message that are scanned
 
 
 def broken_words(text: str) -> list[tuple[int, int]]:
     """The spans of the words with broken characters."""
     if text.isascii():
         return []
-    text = text[:LONGEST]
+    text = text[:MAX_CHARACTERS]
     if LOST not in text and not is_bad(text):
         return []
     return list(_words(text))

@@ -23,9 +23,8 @@ class Span(NamedTuple):
     what: str
 
 
-PERSONAL = ("email", "phone", "card", "iban", "ip", "ssn")
 SECRETS = ("private_key", "api_key", "password")
-LONGEST = 200_000  # characters of a message that are scanned
+MAX_CHARACTERS = 200_000  # characters of a message that are scanned
 
 _EMAIL = re.compile(
     r"(?<![\w.+@/-])[a-zA-Z0-9][\w.%+-]{0,63}@(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)"
@@ -81,7 +80,7 @@ _STANDS_FOR = re.compile(
 
 def personal(text: str) -> list[Span]:
     """Spans of e-mail addresses, card numbers, IBANs, phone numbers and the like; no overlaps."""
-    text = text[:LONGEST]
+    text = text[:MAX_CHARACTERS]
     found: list[Span] = []
     if "@" in text:
         found += _spans(_EMAIL, text, "email", _is_somebody)
@@ -98,7 +97,7 @@ def personal(text: str) -> list[Span]:
 
 def secrets(text: str) -> list[Span]:
     """Spans of keys and passwords; no overlaps."""
-    text = text[:LONGEST]
+    text = text[:MAX_CHARACTERS]
     found = [Span(*m.span(), "private_key") for m in _PRIVATE_KEY.finditer(text)]
     found += [Span(*m.span(), "api_key") for m in _API_KEY.finditer(text)]
     found += [Span(*m.span(1), "api_key") for m in _BEARER.finditer(text)]

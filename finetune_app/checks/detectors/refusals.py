@@ -2,8 +2,8 @@
 
 import re
 
-# Matched at the start of the answer. Only a short text may come between “sorry” and “cannot”, so
-# an apology followed by help is not a refusal.
+# Matched at the start of the answer. Only a short text may be between “sorry” and “cannot”, so an
+# apology followed by help is not a refusal.
 BEGINNINGS = {
     "English": (
         r"(?:(?:i(?:'|’)?m|i am) (?:very |so |really )?sorry,? (?:but )?|sorry,? (?:but )?"

@@ -16,20 +16,20 @@ from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
 from finetune_app.datasets.models import Split
 from finetune_app.datasets.splits import WITHOUT_TRAINING
 
-LEAST, SOME, GOOD = 10, 50, 100
-LEAST_QUESTIONS = 3  # enough for one validation and one test question
-TEST = 20  # test examples needed to tell a real difference from chance
+MIN_EXAMPLES, PILOT_EXAMPLES, STEADY_EXAMPLES = 10, 50, 100
+MIN_QUESTIONS = 3  # enough for one validation and one test question
+ENOUGH_TESTS = 20  # test examples needed to tell a real difference from chance
 
 
 def too_few(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     have = len(rows)
-    if have >= GOOD or not context.trains:
+    if have >= STEADY_EXAMPLES or not context.trains:
         return
     message = ngettext("You have %(n)s approved example", "You have %(n)s approved examples", have)
-    if have < LEAST:
+    if have < MIN_EXAMPLES:
         severity = Severity.ERROR
         why = _("A model learns nothing reliable from fewer than 10. Aim for 50 good ones.")
-    elif have < SOME:
+    elif have < PILOT_EXAMPLES:
         severity = Severity.WARNING
         why = _("That is enough to try, rarely enough to see a clear effect. Aim for 50 good ones.")
     else:
@@ -53,7 +53,7 @@ def no_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult
             fix="hold_back_test",
             fix_label=_("Keep some back"),
         )
-    if context.trains and len(rows) >= LEAST and not counts[Split.TRAIN]:
+    if context.trains and len(rows) >= MIN_EXAMPLES and not counts[Split.TRAIN]:
         yield CheckResult(
             check="no_train",
             severity=Severity.ERROR,
@@ -67,9 +67,9 @@ def no_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult
 
 def small_test(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     tests = _counts(rows)[Split.TEST]
-    if 0 < tests < TEST and not context.trains:
+    if 0 < tests < ENOUGH_TESTS and not context.trains:
         yield _few_questions(tests)
-    elif 0 < tests < TEST:
+    elif 0 < tests < ENOUGH_TESTS:
         yield CheckResult(
             check="small_test",
             severity=Severity.INFO,
@@ -101,7 +101,7 @@ def no_validation(rows: list[CheckRow], context: CheckContext) -> Iterator[Check
 
 
 def _few_questions(tests: int) -> CheckResult:
-    more = math.ceil((TEST - tests) / WITHOUT_TRAINING.test)
+    more = math.ceil((ENOUGH_TESTS - tests) / WITHOUT_TRAINING.test)
     return CheckResult(
         check="small_test",
         severity=Severity.WARNING,
@@ -124,7 +124,7 @@ def _few_questions(tests: int) -> CheckResult:
 
 def _enough(context: CheckContext) -> int:
     """The number of rows from which a split can be held back."""
-    return LEAST if context.trains else LEAST_QUESTIONS
+    return MIN_EXAMPLES if context.trains else MIN_QUESTIONS
 
 
 def _counts(rows: list[CheckRow]) -> Counter[str]:

@@ -11,7 +11,7 @@ from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, 
 from finetune_app.checks.rules.labels import closed_set
 from finetune_app.goals.measures import MeasureError, get_measure
 
-MANY_REFUSALS = 0.2  # of all answers
+MAX_REFUSAL_SHARE = 0.2  # of all answers
 
 
 def blank_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
@@ -63,7 +63,7 @@ def copied_answer(rows: list[CheckRow], context: CheckContext) -> Iterator[Check
 
 def refusals(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     found = context.marked("refusals")
-    if len(found) > MANY_REFUSALS * len(rows):
+    if len(found) > MAX_REFUSAL_SHARE * len(rows):
         yield CheckResult(
             check="refusals",
             severity=Severity.WARNING,

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 
 from finetune_app.checks.models import Severity
 from finetune_app.core.chat_messages import Message
+from finetune_app.goals.measures.base import MeasureSettings
 
 
 class CheckRow(NamedTuple):
@@ -71,7 +72,7 @@ class CheckContext:
     """What the rules know about the goal and about each row."""
 
     measure: str
-    measure_settings: dict[str, Any]
+    measure_settings: MeasureSettings
     trains: bool = True  # False: the rows are only validation and test questions
     labels: list[str] = field(default_factory=list)  # the closed set of answers, if there is one
     token_limit: TokenLimit | None = None  # None: no base model is chosen yet

@@ -12,9 +12,9 @@ from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, grouped
 from finetune_app.datasets.text import normalise
 
-ALIKE = 0.5  # similarity from which two free-text answers say the same
-SHORT = 40  # characters; in answers up to this length every difference counts
-MOST_GROUPS = 5_000
+MIN_SIMILARITY = 0.5  # from which two free-text answers mean the same
+MAX_EXACT_CHARACTERS = 40  # in answers up to this length every difference counts
+MAX_GROUPS = 5_000
 
 
 def contradictory(rows: list[CheckRow]) -> list[list[CheckRow]]:
@@ -25,7 +25,7 @@ def contradictory(rows: list[CheckRow]) -> list[list[CheckRow]]:
     found: list[list[CheckRow]] = []
     for group in groups.values():
         if len(group) > 1:
-            found += [one for one in _same_instructions(group) if _apart(one)]
+            found += [one for one in _same_instructions(group) if _is_conflict(one)]
     return found
 
 
@@ -38,7 +38,7 @@ def _same_instructions(group: list[CheckRow]) -> Iterator[list[CheckRow]]:
     return (part for part in parts.values() if len(part) > 1)
 
 
-def _apart(group: list[CheckRow]) -> bool:
+def _is_conflict(group: list[CheckRow]) -> bool:
     first = group[0].answer
     return any(not same_meaning(first, row.answer) for row in group[1:])
 
@@ -48,14 +48,14 @@ def same_meaning(one: str, other: str) -> bool:
     a, b = normalise(one), normalise(other)
     if a == b:
         return True
-    if len(a) <= SHORT and len(b) <= SHORT:
+    if len(a) <= MAX_EXACT_CHARACTERS and len(b) <= MAX_EXACT_CHARACTERS:
         return False
     if a.startswith("{") and b.startswith("{"):
         try:
             return bool(json.loads(one) == json.loads(other))
         except (ValueError, RecursionError):
             return False
-    return fuzz.ratio(a[:2_000], b[:2_000]) >= 100 * ALIKE
+    return fuzz.ratio(a[:2_000], b[:2_000]) >= 100 * MIN_SIMILARITY
 
 
 def contradictions(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
@@ -75,5 +75,5 @@ def contradictions(rows: list[CheckRow], context: CheckContext) -> Iterator[Chec
                 "are set aside."
             ),
             examples=[row.pk for group in groups for row in group],
-            groups=grouped(groups[:MOST_GROUPS]),
+            groups=grouped(groups[:MAX_GROUPS]),
         )

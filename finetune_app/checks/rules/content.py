@@ -10,8 +10,8 @@ from finetune_app.checks.detectors import languages
 from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow, Mark
 
-TOXIC = 0.8
-MIXED = 0.05  # of the rows whose language is known
+MIN_TOXICITY = 0.8
+MAX_OTHER_LANGUAGES = 0.05  # of the rows whose language is known
 
 
 def _places(found: dict[int, list[Mark]]) -> dict[int, list[list[object]]]:
@@ -96,15 +96,15 @@ def broken_characters(rows: list[CheckRow], context: CheckContext) -> Iterator[C
 
 
 def mixed_languages(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    of = {row.pk: context.scans[row.pk].language for row in rows if row.pk in context.scans}
-    counts = Counter(code for code in of.values() if code)
+    codes = {row.pk: context.scans[row.pk].language for row in rows if row.pk in context.scans}
+    counts = Counter(code for code in codes.values() if code)
     if len(counts) < 2:
         return
     main, known = counts.most_common(1)[0][0], sum(counts.values())
     # One or two rows in another language are probably a detection error.
     other = [code for code, n in counts.most_common() if code != main and n >= max(3, 0.01 * known)]
-    found = [pk for pk, code in of.items() if code in other]
-    if len(found) <= MIXED * known:
+    found = [pk for pk, code in codes.items() if code in other]
+    if len(found) <= MAX_OTHER_LANGUAGES * known:
         return
     yield CheckResult(
         check="languages",
@@ -125,7 +125,7 @@ def mixed_languages(rows: list[CheckRow], context: CheckContext) -> Iterator[Che
 
 
 def toxic(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    found = [pk for pk, seen in context.scans.items() if (seen.toxic or 0) >= TOXIC]
+    found = [pk for pk, scan in context.scans.items() if (scan.toxic or 0) >= MIN_TOXICITY]
     if found:
         yield CheckResult(
             check="toxic",
@@ -173,28 +173,30 @@ def too_long(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResul
     limit = context.token_limit
     if limit is None or not context.trains:
         return
-    cut = [pk for pk, seen in context.scans.items() if (seen.tokens or 0) > limit.max_tokens]
-    gone = [pk for pk in cut if (context.scans[pk].answer_tokens or 0) >= limit.max_tokens]
-    cut = [pk for pk in cut if pk not in set(gone)]
+    too_long = [pk for pk, scan in context.scans.items() if (scan.tokens or 0) > limit.max_tokens]
+    no_prompt = [
+        pk for pk in too_long if (context.scans[pk].answer_tokens or 0) >= limit.max_tokens
+    ]
+    cut = [pk for pk in too_long if pk not in set(no_prompt)]
     sizes = {"most": f"{limit.max_tokens:,}", "model": limit.model}
-    if gone:
+    if no_prompt:
         yield CheckResult(
             check="answer_too_long",
             severity=Severity.ERROR,
             message=ngettext(
                 "%(n)s answer is longer than a whole example may be",
                 "%(n)s answers are longer than a whole example may be",
-                len(gone),
+                len(no_prompt),
             )
-            % {"n": len(gone)},
+            % {"n": len(no_prompt)},
             why=_(
                 "Its question would vanish: %(model)s is trained on at most %(most)s tokens "
                 "(word pieces) at once. Shorten the answer, or set it aside."
             )
             % sizes,
-            examples=gone,
+            examples=no_prompt,
             fix="set_aside",
-            fix_label=_("Set %(n)s aside") % {"n": len(gone)},
+            fix_label=_("Set %(n)s aside") % {"n": len(no_prompt)},
         )
     if cut:
         yield CheckResult(

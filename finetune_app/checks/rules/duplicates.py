@@ -22,7 +22,7 @@ from finetune_app.checks.rules.conflicts import same_meaning
 from finetune_app.datasets import near_duplicates
 from finetune_app.datasets.text import asked, normalise
 
-ALMOST = 90.0  # percent of the letters of two whole examples that are the same, in order
+MIN_RATIO = 90.0  # percent of the letters of two whole examples that are equal, in order
 _NUMBER = re.compile(r"\d+")
 
 
@@ -32,13 +32,13 @@ def repeated(rows: list[CheckRow]) -> list[list[CheckRow]]:
 
 
 def spelled_alike(rows: list[CheckRow]) -> list[list[CheckRow]]:
-    """Groups that only differ in case, spaces or Unicode form; equal rows are taken once."""
+    """Groups that only differ in case, spaces or Unicode form; of equal rows only one is in."""
     later = {row.pk for group in repeated(rows) for row in group[1:]}
     left = [row for row in rows if row.pk not in later]
     return _groups(left, lambda row: [row.prompt_hash, normalise(row.answer)])
 
 
-def almost(alike: NearDuplicates) -> list[list[CheckRow]]:
+def near_duplicate_groups(alike: NearDuplicates) -> list[list[CheckRow]]:
     """Groups of rows that differ in a few letters and have the same answer.
 
     Of the groups that `repeated` or `spelled_alike` return, only one row is considered.
@@ -59,7 +59,7 @@ def _close_pairs(alike: NearDuplicates) -> Iterator[tuple[CheckRow, CheckRow]]:
     seen: dict[bytes, CheckRow] = {}
     for pair in (*alike.pairs, *_equal_questions(alike.groups)):
         one, other = (seen.setdefault(_spelled(row), row) for row in _in_order(pair))
-        if one.pk != other.pk and is_almost(one, other):
+        if one.pk != other.pk and is_near_duplicate(one, other):
             yield _in_order((one, other))
 
 
@@ -77,12 +77,12 @@ def _in_order(pair: tuple[CheckRow, CheckRow]) -> tuple[CheckRow, CheckRow]:
     return (one, other) if one.number <= other.number else (other, one)
 
 
-def is_almost(one: CheckRow, other: CheckRow) -> bool:
+def is_near_duplicate(one: CheckRow, other: CheckRow) -> bool:
     """Whether the texts are almost equal and the answers mean the same."""
     if not same_meaning(one.answer, other.answer):
         return False
     a, b = whole(one), whole(other)
-    return fuzz.ratio(a, b, score_cutoff=ALMOST) >= ALMOST and _same_numbers(a, b)
+    return fuzz.ratio(a, b, score_cutoff=MIN_RATIO) >= MIN_RATIO and _same_numbers(a, b)
 
 
 def _same_numbers(one: str, other: str) -> bool:
@@ -115,7 +115,7 @@ def _digest(parts: list[str]) -> bytes:
 def duplicate_examples(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     yield from _equal(repeated(rows))
     yield from _alike(spelled_alike(rows))
-    yield from _almost(almost(context.near_duplicates))
+    yield from _near_duplicates(near_duplicate_groups(context.near_duplicates))
 
 
 def _equal(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
@@ -155,7 +155,7 @@ def _alike(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
     )
 
 
-def _almost(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
+def _near_duplicates(groups: list[list[CheckRow]]) -> Iterator[CheckResult]:
     more = extra(groups)
     yield from to_keep_one(
         "near_duplicates",

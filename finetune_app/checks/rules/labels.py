@@ -10,13 +10,13 @@ from finetune_app.checks.models import Severity
 from finetune_app.checks.rules.base import CheckContext, CheckResult, CheckRow
 from finetune_app.goals.measures import parse_fields
 
-MOST_LABELS = 50
-LONGEST_LABEL = 60  # characters
+MAX_LABELS = 50
+MAX_LABEL_CHARACTERS = 60  # characters
 ROWS_PER_LABEL = 5  # average from which answers count as a closed set
-RARE = 0.1  # of an even share
-LEAST_ROWS = 50
-AGREE = 0.7  # share of doubly labelled rows
-LEAST_TWICE = 5  # rows that two people labelled
+RARE_SHARE = 0.1  # of an even share
+MIN_ROWS = 50
+MIN_AGREEMENT = 0.7  # share of doubly labelled rows
+MIN_TWICE = 5  # rows that two people labelled
 
 
 def closed_set(rows: list[CheckRow], context: CheckContext) -> Counter[str] | None:
@@ -24,10 +24,10 @@ def closed_set(rows: list[CheckRow], context: CheckContext) -> Counter[str] | No
     counts: Counter[str] = Counter()
     for row in rows:
         answer = row.answer.strip()
-        if not context.labels and (len(answer) > LONGEST_LABEL or "\n" in answer):
+        if not context.labels and (len(answer) > MAX_LABEL_CHARACTERS or "\n" in answer):
             return None
         counts[answer] += 1
-        if not context.labels and len(counts) > MOST_LABELS:
+        if not context.labels and len(counts) > MAX_LABELS:
             return None
     if context.labels:
         return Counter({label: counts.get(label, 0) for label in context.labels})
@@ -61,7 +61,7 @@ def _by_field(rows: list[CheckRow]) -> tuple[str, Counter[str], dict[int, str]] 
             value = pairs.get(name, "")
             values[name][row.pk] = value
             different[name].add(value)
-            if len(value) > LONGEST_LABEL or len(different[name]) > MOST_LABELS:
+            if len(value) > MAX_LABEL_CHARACTERS or len(different[name]) > MAX_LABELS:
                 open_names.remove(name)
                 del values[name]
     for name in open_names:
@@ -72,11 +72,11 @@ def _by_field(rows: list[CheckRow]) -> tuple[str, Counter[str], dict[int, str]] 
 
 
 def imbalance(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
-    found = balance(rows, context) if len(rows) >= LEAST_ROWS and context.trains else None
+    found = balance(rows, context) if len(rows) >= MIN_ROWS and context.trains else None
     if found is None:
         return
     _name, counts, of = found
-    least = RARE * sum(counts.values()) / len(counts)
+    least = RARE_SHARE * sum(counts.values()) / len(counts)
     rare = {label for label, count in counts.items() if count < least}
     if not rare:
         return
@@ -105,7 +105,7 @@ def imbalance(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResu
 def disagreement(rows: list[CheckRow], context: CheckContext) -> Iterator[CheckResult]:
     """Two people who labelled the same rows independently disagree too often."""
     twice, apart = context.labelled_twice, len(context.disagreed)
-    if twice >= LEAST_TWICE and twice - apart < AGREE * twice:
+    if twice >= MIN_TWICE and twice - apart < MIN_AGREEMENT * twice:
         yield CheckResult(
             check="disagreement",
             severity=Severity.WARNING,

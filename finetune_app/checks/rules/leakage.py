@@ -18,8 +18,8 @@ from finetune_app.checks.rules.base import (
 from finetune_app.datasets import near_duplicates, splits
 from finetune_app.datasets.models import Split
 
-ALIKE = 0.8  # Jaccard similarity from which two prompts count as the same
-PERHAPS = 0.6  # similarity from which two may only differ by a typing mistake or two
+SAME_SIMILARITY = 0.8  # Jaccard similarity from which two prompts count as the same
+TYPO_SIMILARITY = 0.6  # from which two may only differ by a typing mistake or two
 
 
 class ComparedTexts(Sequence[str]):
@@ -49,16 +49,16 @@ def find_near_duplicates(
     texts: Sequence[str] = ComparedTexts(rows)
     if len(rows) <= near_duplicates.MOST_ROWS:
         texts = list(texts)
-    close: list[tuple[int, int]] = []
-    perhaps: list[tuple[CheckRow, CheckRow]] = []
-    for one, other, jaccard in near_duplicates.scored_pairs(texts, PERHAPS, signed):
-        if jaccard >= ALIKE:
-            close.append((one, other))
-        perhaps.append((rows[one], rows[other]))
+    same: list[tuple[int, int]] = []
+    pairs: list[tuple[CheckRow, CheckRow]] = []
+    for one, other, jaccard in near_duplicates.scored_pairs(texts, TYPO_SIMILARITY, signed):
+        if jaccard >= SAME_SIMILARITY:
+            same.append((one, other))
+        pairs.append((rows[one], rows[other]))
     groups: dict[object, list[CheckRow]] = defaultdict(list)
-    for leader, row in zip(near_duplicates.merge_pairs(texts, close), rows, strict=True):
+    for leader, row in zip(near_duplicates.merge_pairs(texts, same), rows, strict=True):
         groups[leader].append(row)
-    return NearDuplicates([group for group in groups.values() if len(group) > 1], perhaps)
+    return NearDuplicates([group for group in groups.values() if len(group) > 1], pairs)
 
 
 def groups_across(alike: list[list[CheckRow]], total: int) -> list[list[CheckRow]]:

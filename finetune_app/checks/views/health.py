@@ -1,6 +1,7 @@
-"""The health page: the score explained, with the evidence and the most useful next step."""
+"""The health page: the score with its findings, their evidence, and the best next step."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -28,7 +29,7 @@ from finetune_app.datasets.views.common import with_undo
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
 
-MOST_BARS = 12  # labels or languages in a chart
+MAX_BARS = 12  # labels or languages in a chart
 GOOD_ROWS = 100
 
 
@@ -70,8 +71,15 @@ def choose(request: HttpRequest, goal: Goal) -> HttpResponse:
     return redirect(reverse("checks:health", kwargs={"goal_id": goal.pk}) + "#contradictions")
 
 
-def _next(dataset: Dataset, findings: list[Finding]) -> dict[str, Any]:
-    """The most useful next step: a sentence, and the button that leads there."""
+class NextStep(TypedDict, total=False):
+    """A sentence, and the target of its button: a finding, or the page that adds examples."""
+
+    text: str
+    finding: Finding
+    add: bool
+
+
+def _next(dataset: Dataset, findings: list[Finding]) -> NextStep:
     if findings and findings[0].check_name not in ("too_few", "small_test"):
         first = findings[0]
         return {"finding": first, "text": f"{first.message.rstrip('.')}. {first.why}"}
@@ -97,29 +105,35 @@ def _charts(facts: dict[str, Any]) -> dict[str, Any]:
     charts: dict[str, Any] = {}
     if lengths.get("bars"):
         unit = _("tokens") if lengths["unit"] == "tokens" else _("characters")
-        said = _(
+        description = _(
             "Lengths of the examples: half have up to %(middle)s %(unit)s, the longest has "
             "%(longest)s"
         ) % {"middle": f"{lengths['middle']:,}", "unit": unit, "longest": f"{lengths['longest']:,}"}
         charts["lengths"] = histogram(
-            lengths["bars"], lengths["step"], said, unit=unit, limit=lengths["most"]
+            lengths["bars"], lengths["step"], description, unit=unit, limit=lengths["most"]
         )
-        charts["lengths_said"] = said + "."
+        charts["lengths_said"] = description + "."
     labels = facts.get("labels") or []
     if labels:
         charts["labels"] = _bars(labels, str)
-        charts["labels_more"] = max(0, len(labels) - MOST_BARS)
+        charts["labels_more"] = max(0, len(labels) - MAX_BARS)
         charts["labels_field"] = facts.get("field", "")
-    spoken = facts.get("languages") or []
-    if spoken:
-        charts["languages"] = _bars(spoken, languages.language_name)
+    counts = facts.get("languages") or []
+    if counts:
+        charts["languages"] = _bars(counts, languages.language_name)
         charts["unknown_language"] = facts.get("unknown_language", 0)
     return charts
 
 
-def _bars(counts: list[list[Any]], name: Any) -> list[dict[str, Any]]:
+class NamedBar(TypedDict):
+    name: str
+    count: int
+    bar: str  # SVG
+
+
+def _bars(counts: list[tuple[str, int]], name: Callable[[str], str]) -> list[NamedBar]:
     most = max(count for _name, count in counts)
-    few = counts if len(counts) <= MOST_BARS else [*counts[: MOST_BARS - 3], *counts[-3:]]
+    few = counts if len(counts) <= MAX_BARS else [*counts[: MAX_BARS - 3], *counts[-3:]]
     return [
         {"name": name(one) or _("no value"), "count": count, "bar": count_bar(count, most)}
         for one, count in few

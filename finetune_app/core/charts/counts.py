@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.charts.svg import drawing, n_, rect, text
 
-TALL = 96  # height of the highest bar in pixels
+HEIGHT = 96  # of the highest bar, in pixels
 
 
 def histogram(
@@ -19,14 +19,14 @@ def histogram(
     inside = []
     for place, count in enumerate(counts):
         if count:
-            high = max(TALL * count / top, 2)
-            inside.append(rect("f-accent", place * wide, wide * 0.86, 16 + TALL - high, high, 1))
+            high = max(HEIGHT * count / top, 2)
+            inside.append(rect("f-accent", place * wide, wide * 0.86, 16 + HEIGHT - high, high, 1))
             if count == top:
                 middle = (place + 0.43) * wide
                 inside.append(text(middle, n_(10), f"{count:,}", kind="strong", anchor="middle"))
-    floor = n_(16 + TALL + 0.5)
+    floor = n_(16 + HEIGHT + 0.5)
     inside.append(f'<line class="grid" x1="0" x2="100%" y1="{floor}" y2="{floor}"/>')
-    below = n_(16 + TALL + 18)
+    below = n_(16 + HEIGHT + 18)
     inside.append(text(0, below, "0"))
     inside.append(text(50, below, f"{step * len(counts) // 2:,}", anchor="middle"))
     end = f"{step * len(counts):,} {unit}".strip()

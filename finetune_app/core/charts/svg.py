@@ -10,8 +10,8 @@ def n_(value: float) -> str:
 
 
 def drawing(kind: str, inside: str, label: str = "") -> SafeString:
-    said = format_html('role="img" aria-label="{}"', label) if label else 'aria-hidden="true"'
-    return mark_safe(f'<svg class="chart {kind}" {said}>{inside}</svg>')
+    aria = format_html('role="img" aria-label="{}"', label) if label else 'aria-hidden="true"'
+    return mark_safe(f'<svg class="chart {kind}" {aria}>{inside}</svg>')
 
 
 def rect(kind: str, x: float, width: float, y: float, height: float, round_: float = 0) -> str:

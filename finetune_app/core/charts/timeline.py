@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.charts.svg import n_, rect, text
 
-TOP, TALL = 20, 84  # pixels: above the plot, and the plot itself
-FLOOR = TOP + TALL
-Say = Callable[[float], str]
+TOP, PLOT_HEIGHT = 20, 84  # pixels: above the plot, and the plot itself
+FLOOR = TOP + PLOT_HEIGHT
+Format = Callable[[float], str]
 
 
 def _plain(value: float) -> str:
@@ -28,7 +28,7 @@ def stacked_bars(
     chart_id: str,
     start: str = "",
     end: str = "",
-    say: Say = _plain,
+    format_value: Format = _plain,
 ) -> SafeString:
     """Stacked bars over time. series: (kind, values) from bottom to top, where kind is ink,
     accent, amber, red or rest. words: the text alternative."""
@@ -40,12 +40,14 @@ def stacked_bars(
         below = 0.0
         for (kind, _values), value in zip(series, column, strict=True):
             if value > 0:
-                high = max(TALL * value / most, 1)
+                high = max(PLOT_HEIGHT * value / most, 1)
                 parts.append(
                     rect(f"f-{kind}", place * wide, wide * 0.76, FLOOR - below - high, high)
                 )
                 below += high
-    return _framed("".join(parts), title, words, chart_id, start, end, say(most) if most else "")
+    return _framed(
+        "".join(parts), title, words, chart_id, start, end, format_value(most) if most else ""
+    )
 
 
 def time_lines(
@@ -56,7 +58,7 @@ def time_lines(
     chart_id: str,
     start: str = "",
     end: str = "",
-    say: Say = _plain,
+    format_value: Format = _plain,
 ) -> SafeString:
     """Lines over time; the y axis starts at 0. series: (CSS class, values); None is a gap, and
     a value between two gaps is a dot."""
@@ -74,15 +76,15 @@ def time_lines(
             after = values[place + 1] if place + 1 < len(values) else None
             x, down = (place + 0.5) * wide, 100 * (1 - here / most) if most else 100.0
             if before is None and after is None:
-                high = n_(TOP + TALL * down / 100)
+                high = n_(TOP + PLOT_HEIGHT * down / 100)
                 dots.append(f'<circle class="spot-{kind}" cx="{n_(x)}%" cy="{high}" r="2.5"/>')
             places += f"{'M' if before is None else 'L'}{n_(x)} {n_(down)}"
         lines.append(f'<path class="{kind}" d="{places}"/>' if places else "")
     inside = (
-        f'<svg y="{TOP}" width="100%" height="{TALL}" viewBox="0 0 100 100"'
+        f'<svg y="{TOP}" width="100%" height="{PLOT_HEIGHT}" viewBox="0 0 100 100"'
         f' preserveAspectRatio="none" overflow="visible">{"".join(lines)}</svg>' + "".join(dots)
     )
-    return _framed(inside, title, words, chart_id, start, end, say(most) if every else "")
+    return _framed(inside, title, words, chart_id, start, end, format_value(most) if every else "")
 
 
 def _framed(

@@ -8,8 +8,8 @@ from django.utils.safestring import SafeString, mark_safe
 
 from finetune_app.core.charts.svg import drawing, n_, text
 
-MOST_MARKS = 150  # above this, groups are plain bars: marks would be thinner than gaps
-FEWEST_SLOTS = 30  # with fewer prompts the strip is shorter
+MAX_MARKS = 150  # above this, groups are plain bars: marks would be thinner than gaps
+MIN_SLOTS = 30  # with fewer prompts the strip is shorter
 
 
 def verdict_marks(
@@ -34,7 +34,7 @@ def verdict_marks(
         ("worse", worse, f'fill="url(#{hatch})"'),
     ]
     total = better + same + worse
-    slots = max(total + needed, FEWEST_SLOTS)
+    slots = max(total + needed, MIN_SLOTS)
     label = f"{total} {noun}: {better} better, {same} the same, {worse} worse"
     if needed:
         label += f". About {needed} more would settle it"
@@ -69,7 +69,7 @@ def _mark_key(word: str, count: int, share: int, url: str | None, kind: str = ""
 
 
 def _marks(groups: list[tuple[int, str]], slots: int, needed: int) -> str:
-    fine = slots > MOST_MARKS
+    fine = slots > MAX_MARKS
     gap = 0 if fine else min(0.35, 20 / slots)
     width = (100 - gap * (slots - 1)) / slots
     drawn, at = [], 0

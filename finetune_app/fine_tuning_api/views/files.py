@@ -4,7 +4,7 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 
 from finetune_app.api_keys.models import ApiKey
-from finetune_app.core.downloads import download, pieces_of
+from finetune_app.core.downloads import download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.fine_tuning_api import services
@@ -38,7 +38,7 @@ async def file_content(request: HttpRequest, key: ApiKey, file_id: str) -> HttpR
     file = await sync_to_async(find_file)(require_team_key(key), file_id)
     path = await sync_to_async(local_path)(file.storage_path)
     return download(
-        request, pieces_of(path), name="file.jsonl", content_type="application/octet-stream"
+        request, file_chunks(path), name="file.jsonl", content_type="application/octet-stream"
     )
 
 

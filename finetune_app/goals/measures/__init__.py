@@ -7,10 +7,16 @@ executes, fetches or evaluates anything it is given.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from finetune_app.goals.measures.answer_fields import parse_fields
-from finetune_app.goals.measures.base import Measure, MeasureError, NeedsPerson, Score, Setting
+from finetune_app.goals.measures.base import (
+    Measure,
+    MeasureError,
+    MeasureSettings,
+    NeedsPerson,
+    Score,
+    Setting,
+)
 from finetune_app.goals.measures.bash import Bash
 from finetune_app.goals.measures.blind_choice import BlindChoice
 from finetune_app.goals.measures.chrf import ChrfSimilarity
@@ -27,7 +33,7 @@ KINDS: dict[str, type[Measure]] = {
 }
 
 
-def get_measure(kind: str, settings: Mapping[str, Any] | None = None) -> Measure:
+def get_measure(kind: str, settings: MeasureSettings | None = None) -> Measure:
     """Return the measure of this kind.
 
     Raises:
@@ -40,12 +46,12 @@ def get_measure(kind: str, settings: Mapping[str, Any] | None = None) -> Measure
     return KINDS[kind](settings)
 
 
-def summary(kind: str, settings: Mapping[str, Any] | None = None) -> str:
+def summary(kind: str, settings: MeasureSettings | None = None) -> str:
     """When an answer is right, for a person. Raises MeasureError for unusable settings."""
     return get_measure(kind, settings).summary()
 
 
-def instruction(kind: str, settings: Mapping[str, Any] | None = None) -> str:
+def instruction(kind: str, settings: MeasureSettings | None = None) -> str:
     """When an answer is right, for a model. Raises MeasureError for unusable settings."""
     return get_measure(kind, settings).instruction()
 
@@ -54,6 +60,7 @@ __all__ = [
     "KINDS",
     "Measure",
     "MeasureError",
+    "MeasureSettings",
     "NeedsPerson",
     "Proposal",
     "Score",

@@ -1,12 +1,14 @@
-"""What every success measure shares: its settings, its score and its errors."""
+"""The base class of the success measures, with their settings, score and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-MAX_CHARACTERS = 200_000  # a longer answer has run away, and checking it only costs time
+MAX_CHARACTERS = 200_000  # a longer answer is runaway generation, not worth checking
+
+MeasureSettings = dict[str, Any]
+"""Values by name; each measure has its own (`Measure.settings_schema`)."""
 
 
 class MeasureError(ValueError):
@@ -19,7 +21,7 @@ class NeedsPerson(MeasureError):
 
 @dataclass(frozen=True)
 class Score:
-    """What a measure says about one answer.
+    """The result of checking one answer.
 
     `value` is between 0 and 1, and 1 for every passed answer unless the measure grades. `why` is a
     short label for the page, such as "Topic differs".
@@ -89,17 +91,17 @@ class Measure:
     # A graded measure compares candidates by `Score.value`, the others by `Score.passed`.
     graded: ClassVar[bool] = False
 
-    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, settings: MeasureSettings | None = None) -> None:
         given = dict(settings or {})
         unknown = sorted(str(name) for name in given.keys() - self.settings_schema.keys())
         if unknown:
             raise MeasureError(f"This measure has no setting called “{unknown[0]}”.")
-        self.settings: dict[str, Any] = {
+        self.settings: MeasureSettings = {
             name: setting.read(given.get(name)) for name, setting in self.settings_schema.items()
         }
 
     def check(self, answer: str, wanted: str) -> Score:
-        """Score `answer` against `wanted`. Raises for no text, and executes none of it."""
+        """Score `answer` against `wanted`. No text makes it raise, and none is executed."""
         if len(answer) > MAX_CHARACTERS:
             return Score(False, 0.0, f"Too long to check: {len(answer):,} characters")
         if len(wanted) > MAX_CHARACTERS:

@@ -1,4 +1,4 @@
-"""A person chooses between two answers without knowing who wrote which."""
+"""A measure in which a person chooses between two answers without their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class BlindChoice(Measure):
         return "You choose the better of two answers, without seeing which model wrote which."
 
     def instruction(self) -> str:
-        return ""  # nobody has said what makes an answer better
+        return ""  # what makes an answer better is not defined
 
     def check(self, answer: str, wanted: str) -> Score:
         raise NeedsPerson("Only a person can judge this: compare the answers side by side.")

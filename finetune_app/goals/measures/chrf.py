@@ -1,4 +1,4 @@
-"""The answer is worded much like the wanted one: chrF, a similarity of character n-grams."""
+"""The answer is worded much like the wanted one, by chrF: similarity of character n-grams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formatting of the short labels that stand under an answer."""
+"""Formatting of the short labels below an answer."""
 
 from __future__ import annotations
 

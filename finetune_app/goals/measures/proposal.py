@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from finetune_app.goals.measures import bash as bash_measure
 from finetune_app.goals.measures.answer_fields import parse_key_lines
+from finetune_app.goals.measures.base import MeasureSettings
 from finetune_app.goals.measures.formatting import NUMBER_WORDS, join_with_and, strip_code_fence
 from finetune_app.goals.measures.json_fields import NotJson, read_json
 from finetune_app.goals.measures.xml_fields import NotXml, read_xml
@@ -109,21 +109,21 @@ class Proposal:
     """A proposed measure; `because` is the reason, in a sentence for the page."""
 
     kind: str
-    settings: dict[str, Any]
+    settings: MeasureSettings
     because: str
 
 
-def propose(description: str, kind: str, pairs: Sequence[Mapping[str, Any]]) -> Proposal:
+def propose(description: str, kind: str, pairs: Sequence[Mapping[str, str]]) -> Proposal:
     """Propose how to tell a right answer from a wrong one.
 
-    The first detector that fits every example wins; a person's blind choice is left for free prose.
+    The first detector that fits every example wins; for free prose, a person's blind choice.
 
     Args:
         description: the goal in the person's words.
         kind: the goal's kind (style, format, task, behaviour or knowledge).
-        pairs: examples with an "answer" (or "wanted").
+        pairs: examples with an "answer".
     """
-    answers = [str(pair.get("answer") or pair.get("wanted") or "").strip() for pair in pairs]
+    answers = [(pair.get("answer") or "").strip() for pair in pairs]
     answers = [answer for answer in answers if answer]
     detectors: list[Callable[[str, str, list[str]], Proposal | None]] = [
         _detect_fact,
@@ -226,7 +226,7 @@ def _detect_bash(description: str, kind: str, answers: list[str]) -> Proposal | 
 
 
 def _detect_rules(description: str, kind: str, answers: list[str]) -> Proposal | None:
-    settings: dict[str, Any] = {}
+    settings: MeasureSettings = {}
     if (found := _AT_MOST.search(description)) and (amount := _amount(found[2])):
         strict = found[1].lower() in ("under", "fewer than", "less than")
         settings["max_words"] = max(amount - strict, 1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
-from finetune_app.goals.measures.base import Measure, MeasureError, Score, Setting
+from finetune_app.goals.measures.base import Measure, MeasureError, MeasureSettings, Score, Setting
 from finetune_app.goals.measures.formatting import join_with_and, shortened, with_count
 
 
@@ -24,7 +23,7 @@ class Rules(Measure):
         "ignore_case": Setting("switch", "Treat capital and small letters alike", True),
     }
 
-    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, settings: MeasureSettings | None = None) -> None:
         super().__init__(settings)
         chosen = self.settings
         if not any(value for name, value in chosen.items() if name != "ignore_case"):

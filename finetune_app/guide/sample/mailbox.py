@@ -8,6 +8,7 @@ from typing import Any
 
 from finetune_app.core.chat_messages import Message
 from finetune_app.datasets.schemas import RowToAdd
+from finetune_app.goals.measures.base import MeasureSettings
 
 DATA = Path(__file__).with_name("emails.csv")
 NEW_WORDING = Path(__file__).with_name("new_wording.csv")
@@ -57,7 +58,7 @@ class Sample:
     description: str
     kind: str
     measure: str
-    measure_settings: dict[str, Any]
+    measure_settings: MeasureSettings
     pairs: list[dict[str, str]]
     rows: list[RowToAdd]
     best_prompt: dict[str, Any]

@@ -11,7 +11,7 @@ from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
 from finetune_app.core.errors import PlainError
 from finetune_app.core.requests import render_page
-from finetune_app.core.upload_handlers import CappedUpload
+from finetune_app.core.upload_handlers import SizeLimitUploadHandler
 from finetune_app.datasets.services import dataset_of
 from finetune_app.goals.access import goal_page
 from finetune_app.goals.models import Goal
@@ -32,7 +32,7 @@ def add(request: HttpRequest, goal: Goal) -> HttpResponse:
 @goal_page(Role.EDITOR, "POST")
 def upload(request: HttpRequest, goal: Goal) -> HttpResponseBase:
     """Store a file or pasted rows and start an import."""
-    request.upload_handlers = [CappedUpload(request), TemporaryFileUploadHandler(request)]
+    request.upload_handlers = [SizeLimitUploadHandler(request), TemporaryFileUploadHandler(request)]
     return _upload(request, goal)
 
 

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 
 from finetune_app.accounts.models import Role
 from finetune_app.accounts.requests import HttpRequest
-from finetune_app.core.downloads import BLOCK, download, pieces_of
+from finetune_app.core.downloads import BLOCK, download, file_chunks
 from finetune_app.core.errors import PlainError
 from finetune_app.core.files import local_path
 from finetune_app.datasets import example_export
@@ -50,7 +50,7 @@ def version(request: HttpRequest, goal: Goal, number: int, form: str) -> HttpRes
 def _pieces(form: str, path: Path, layout: example_export.TableLayout) -> Generator[bytes]:
     rows = example_export.rows_in(path)
     if form == "jsonl":
-        return pieces_of(path)
+        return file_chunks(path)
     if form in ("csv", "tsv"):
         return example_export.table_pieces(rows, layout)
     if form == "xlsx":

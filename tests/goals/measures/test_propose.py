@@ -100,7 +100,7 @@ def test_style_with_short_answers_is_for_a_person():
 
 
 def test_pairs_may_lack_an_answer_or_call_it_wanted():
-    assert propose("x", "task", [{}, {"answer": None}, {"wanted": '{"a": 1}'}]).kind == "json"
+    assert propose("x", "task", [{}, {"answer": None}, {"answer": '{"a": 1}'}]).kind == "json"
 
 
 def test_real_data_gets_the_obvious_measure():

@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from finetune_app.basemodels import services
 from finetune_app.basemodels.catalogue import STARTER
 from finetune_app.basemodels.models import BaseModel, Speed
-from finetune_app.core.machine import heavy_environment
+from finetune_app.core.machine import training_environment
 from finetune_app.guide.sample import sample
 from finetune_app.operations import backups, schema_upgrade
 
@@ -114,4 +114,4 @@ def _environment() -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "TRANSFORMERS_VERBOSITY": "error",
     }
-    return heavy_environment() | dict(os.environ) | quiet
+    return training_environment() | dict(os.environ) | quiet

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from finetune_app.core import vllm_installation
-from finetune_app.core.machine import Card
+from finetune_app.core.machine import GraphicsCard
 from tests.worker.engine.vllm.vllm_requests import ask
 from worker.engine.adapters import BadAdapter
 from worker.engine.backend_selector import BackendSelector
@@ -92,19 +92,19 @@ def test_find_vllm_follows_the_card_the_path_and_the_settings(tmp_path, monkeypa
     program = tmp_path / "vllm"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o700)
-    monkeypatch.setattr(vllm_installation, "graphics_card", lambda: None)
+    card = GraphicsCard("a card", 2**30)
+    monkeypatch.setattr(vllm_installation, "find_graphics_card", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path) + os.pathsep + os.environ["PATH"])
     monkeypatch.delenv("VLLM", raising=False)
-    assert vllm_installation.find_vllm() == vllm_installation.VllmInstallation(
-        None
-    )  # no card, and VLLM is not set
-    monkeypatch.setattr(vllm_installation, "graphics_card", lambda: Card("a card", 2**30))
+    # Without a card, vLLM is used only where the environment asks for it.
+    assert vllm_installation.find_vllm() == vllm_installation.VllmInstallation(None)
+    monkeypatch.setattr(vllm_installation, "find_graphics_card", lambda: card)
     assert vllm_installation.find_vllm().program == program
     monkeypatch.setenv("VLLM", "off")
     assert "switched off" in vllm_installation.find_vllm().why_not
     monkeypatch.setenv("VLLM", str(tmp_path / "nowhere"))
     assert "no program" in vllm_installation.find_vllm().why_not
-    monkeypatch.setattr(vllm_installation, "graphics_card", lambda: None)
+    monkeypatch.setattr(vllm_installation, "find_graphics_card", lambda: None)
     monkeypatch.setenv("VLLM", str(program))
     monkeypatch.setenv("VLLM_OPTIONS", "--tensor-parallel-size 2")
     assert vllm_installation.find_vllm() == vllm_installation.VllmInstallation(
@@ -114,5 +114,5 @@ def test_find_vllm_follows_the_card_the_path_and_the_settings(tmp_path, monkeypa
     assert "cannot be read" in vllm_installation.find_vllm().why_not
     program.unlink()
     monkeypatch.delenv("VLLM")
-    monkeypatch.setattr(vllm_installation, "graphics_card", lambda: Card("a card", 2**30))
+    monkeypatch.setattr(vllm_installation, "find_graphics_card", lambda: card)
     assert "not installed" in vllm_installation.find_vllm().why_not
